@@ -1,1 +1,1 @@
-"""The definitions that plugins use through `hookline.api`: actions, connectors, triggers, schemes and mappers."""
+"""The definitions that plugins use through `hookline.api`: connectors, actions, triggers, schemes and mappers."""

@@ -1,4 +1,4 @@
-"""Actions: what a step can `use`, what they are given, and what they may return beside a value."""
+"""Actions: their definition, their context, and the special results that they may return."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,46 +29,46 @@ C = TypeVar("C")
 
 @dataclass(frozen=True, slots=True)
 class Context(TokenUser, Generic[C]):
-    """What an action is given besides its settings."""
+    """The context of a call of an action (`ctx`)."""
 
     credential: C
-    """The step's credential, an instance of the connector's credential type; None where the step names none."""
+    """The credential of the step, an instance of the connector's credential type; None if the step names none."""
     message: Message
     """The current message."""
     http: "HttpClient"
-    """Sends requests: pooled, timed, guarded against inside addresses."""
+    """Sends HTTP requests, but not to addresses inside the network."""
     blobs: "Blobs"
-    """Where attachments' bytes are."""
+    """The store of the bytes of attachments."""
     log: Log
     execution_id: str
     step_id: str
     attempt: int
-    """Counted from 1."""
+    """The number of the attempt, from 1."""
     idempotency_key: str
-    """The same at each attempt at this step of this execution."""
+    """A key that is the same at each attempt at this step of this execution."""
     state: "FlowState"
-    """What the flow keeps from one execution to the next; for actions that aren't pure."""
+    """The state of the flow, which outlives executions. A pure action can't use it."""
     resources: "Resources"
-    """What the plugin keeps open between steps."""
+    """The resources that the plugin keeps open between steps, such as connections."""
     credential_type: str | None = None
-    """The name of the credential's type: which of those the action takes it is."""
+    """The name of the credential's type."""
     files_root: Path | None = None
-    """The folder under which actions may read and write files; None where the server allows none."""
+    """The folder in which actions may read and write files; None if the server allows no files."""
     exact: bool = False
-    """The flow's numbers are exact: fractions in its values are Decimals, and so are those of `http`'s responses.
+    """True if the flow has exact numbers: fractions in its values and in the responses of `http` are Decimals.
 
-    What else an action reads should come with Decimals too.
+    The action should then use Decimals for all other values that it reads.
     """
     tokens: Tokens | None = None
-    """What `access_token` asks."""
+    """The access tokens of the credential. `access_token` uses it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What an action may return when there is more to its result than a body.
+    """A result that has more than a body.
 
-    `extra` stands beside the body in `steps.<id>`, as an HTTP response's `status` does. Attachments of the
-    message stay unless `attachments` replaces them.
+    `extra` is beside the body in `steps.<id>`, such as the `status` of an HTTP response. The message keeps its
+    attachments unless `attachments` replaces them.
     """
 
     body: Any = None
@@ -79,18 +79,18 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Sleep:
-    """What an action returns to let the execution wait, durably, before its message passes on. One of both is given."""
+    """A result that makes the execution wait, durably, before its next step. Exactly one of the two is given."""
 
     seconds: float | None = None
     until: datetime | None = None
-    """With a time zone."""
+    """A time with a time zone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Increment:
-    """What an action returns to let a number grow that the flow keeps, as a counter: its result is the new number.
+    """A result that adds to a counter in the flow's state. The result of the step is the new number.
 
-    However many executions count at one time, none of their steps is lost, and none counts twice.
+    The addition is exactly once and atomic, also if many executions count at the same time.
     """
 
     key: str
@@ -98,21 +98,21 @@ class Increment:
 
 
 class FromVars:
-    """Marks a setting whose expressions may read `vars` alone, so that no message can choose it.
+    """Marks a setting whose expressions may only read `vars`, so that no message can choose its value.
 
     As in `url: Annotated[str, FromVars()]`.
     """
 
 
 class Exposed:
-    """Marks a setting whose value others get to see, as those of a log and of an address do: no secret belongs there.
+    """Marks a setting whose value others can see, such as a line of a log or a URL. It must not have secrets.
 
     As in `message: Annotated[str, Exposed()]`.
     """
 
 
 class Signal:
-    """What an action returns instead of a result, to direct the flow. Compare by identity."""
+    """A result that controls the flow. Signals are compared by identity."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -122,100 +122,100 @@ class Signal:
 
 
 PASS = Signal("pass")
-"""The message passes on unchanged."""
+"""The execution continues with the unchanged message."""
 FILTERED = Signal("filtered")
-"""The branch ends here: the execution, or the item of a foreach, which then gives no result."""
+"""The branch ends here: the execution, or the item of a foreach, which then has no result."""
 STOPPED = Signal("stopped")
 """The execution ends here, as succeeded."""
 
 Idempotent: TypeAlias = bool | Callable[[Mapping[str, Any]], bool | None] | None
-"""Whether doing it twice is as doing it once, or what says so of a step's constant settings; None: isn't known."""
+"""True if repeating the action has no further effect; or a function of a step's constant settings. None: unknown."""
 
 ClientRate: TypeAlias = str | Callable[[Any], str | None]
-"""How often a service wants to be asked at most, such as `50/s`; or what says so of a credential."""
+"""A rate limit such as `50/s`, or a function of the credential that returns one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing a connector can do."""
+    """An action of a connector."""
 
     name: str
-    """As a step says it: `acme.create_order`."""
+    """The name that steps use, such as `acme.create_order`."""
     run: Callable[..., Awaitable[Any] | AsyncIterator[Any]]
     settings: type[BaseModel]
-    """The model of its parameters; each field's alias is the parameter's name."""
+    """The model of its settings. The alias of each field is the name of the setting."""
     takes_context: bool
     credential: type[BaseModel] | None
     credential_types: tuple[str, ...]
-    """Names of the credential types that it takes; empty where it takes none."""
+    """The names of the credential types that it accepts; empty if it needs no credential."""
     summary: str
-    """The first line of its docstring."""
+    """The first line of the docstring."""
     description: str
     returns: Any
-    """The annotation of its result."""
+    """The annotation of the result."""
     pure: bool
-    """It has no effect and gives the same again: on resume it is recomputed instead of remembered."""
+    """True if it has no effect and always returns the same: it is repeated on resume instead of recorded."""
     unavailable: str | None
-    """Why it can't be used here, with the remedy; None where it can."""
+    """The reason why it can't be used here, with the remedy; None if it can."""
     parameters: Mapping[str, str]
-    """From each field of `settings` to the parameter of `run` that it fills."""
+    """The parameter of `run` for each field of `settings`."""
     from_vars: frozenset[str] = frozenset()
-    """Parameters marked `FromVars`."""
+    """The parameters that are marked `FromVars`."""
     exposed: frozenset[str] = frozenset()
-    """Parameters marked `Exposed`."""
+    """The parameters that are marked `Exposed`."""
     needs_credential: bool = False
-    """A step has to name a credential: `ctx` is annotated `Context[Model]`, and not `Context[Model | None]`."""
+    """True if a step must name a credential: `ctx` is a `Context[Model]`, not a `Context[Model | None]`."""
     idempotent: Idempotent = None
-    """Whether a step may be tried again without harm."""
+    """True if a step may safely be repeated."""
     connector: str = ""
-    """The connector's name."""
+    """The name of the connector."""
     rate: ClientRate | None = None
-    """How often the connector's actions run at most with one credential, over all flows."""
+    """The rate limit of the connector's actions with one credential, over all flows."""
     options: Mapping[str, OptionsFunction] = field(default_factory=dict)
-    """What knows the choices for its settings, by setting."""
+    """The functions that list the options of settings, by setting."""
     items: frozenset[str] = frozenset()
-    """The settings that take items one by one: a list, or a stream."""
+    """The settings that take a list or a stream, item by item."""
     version: int | None = None
-    """Of its settings; None where there never was another."""
+    """The version of its settings; None if there has only been one."""
     upgrade: Upgrade | None = None
-    """From these settings to the newest, where these are older: then `parameters` are those of the newest."""
+    """The upgrade to the newest settings, if these are older. `parameters` are then those of the newest."""
     newest_settings: type[BaseModel] | None = None
-    """The model of the newest settings, where these are older."""
+    """The model of the newest settings, if these are older."""
 
     def repeats(self, settings: Mapping[str, Any]) -> bool | None:
-        """Whether it may be done twice with these settings, of which only constants are given; None: isn't known."""
+        """Return True if it is idempotent with these settings, which are only the constant ones. None: unknown."""
         return self.idempotent(settings) if callable(self.idempotent) else self.idempotent
 
     def validated(self, settings: Any, sources: SettingSources | None = None) -> BaseModel:
-        """The settings of a step, as `arguments` takes them. Raises ValidationError, and StepError."""
+        """Return the validated settings of a step, for `arguments`. Raises ValidationError, and StepError."""
         if self.upgrade is None or self.newest_settings is None:
             return validate_safely(self.settings, settings, sources)
         validate_safely(self.settings, settings)
         return validate_safely(self.newest_settings, self.upgrade.apply(settings), sources)
 
     def arguments(self, settings: BaseModel) -> dict[str, Any]:
-        """The keyword arguments for `run`, of what `validated` gave."""
+        """Return the keyword arguments for `run`, made of the result of `validated`."""
         return {parameter: getattr(settings, name) for name, parameter in self.parameters.items()}
 
     def json_schema(self) -> dict[str, Any]:
-        """JSON Schema of its settings."""
+        """Return the JSON Schema of its settings."""
         return self.settings.model_json_schema(by_alias=True, schema_generator=FlowJsonSchema)
 
 
 @dataclass(frozen=True, slots=True)
 class ReturnsSetting:
-    """The result is the value of one of the action's settings."""
+    """Marks the result of an action as the value of one of its settings."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class PassesIf:
-    """The message passes where a setting is true, and the branch ends where it is false."""
+    """Marks the result of an action that continues if a setting is true, and ends the branch if it is false."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class EndsExecution:
-    """No step after the action runs: it ends the execution."""
+    """Marks the result of an action that always ends the execution, so that no step follows it."""

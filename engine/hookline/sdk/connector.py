@@ -1,7 +1,7 @@
-"""Connectors: the actions and the triggers of one service, with its credential type.
+"""Connectors, each of which has the actions and the triggers of one service, and its credential type.
 
-An action's signature is its schema. `Connector.action` reads it once, makes a pydantic model of it, and from then on
-validation, the linter and the reference docs all ask that model.
+The signature of an action is the schema of its settings. `Connector.action` makes a pydantic model of it, which
+validation, the checker and the reference use.
 """
 
 import inspect
@@ -21,7 +21,7 @@ from hookline.model.durations import Interval, parse_duration
 from hookline.model.sources import ConsumeSettings, PollSettings
 from hookline.model.webhook import RATE, SUBSCRIBED, subscribed_settings
 from hookline.sdk.action import Action, ClientRate, Exposed, FromVars, Idempotent
-from hookline.sdk.oauth2 import OAuth2, Tokens, TokenUser, check
+from hookline.sdk.oauth2 import OAuth2, Tokens, TokenUser, check_oauth2
 from hookline.sdk.options import ListOptions, Options, OptionsFunction, OptionsFunctions
 from hookline.sdk.poll import PollResult, PollTrigger, ResetsCursor
 from hookline.sdk.setting_versions import UpgradeFunction, read_upgrades, upgrade
@@ -44,24 +44,22 @@ C = TypeVar("C")
 
 @dataclass(frozen=True, slots=True)
 class VerifyContext(TokenUser, Generic[C]):
-    """What a function is given that verifies a credential."""
+    """The context of a function that checks a credential (`ctx`)."""
 
     credential: C
-    """An instance of the connector's credential type."""
+    """The credential, an instance of the connector's credential type."""
     http: "HttpClient"
     log: Log
     resources: "Resources"
-    """What the plugin keeps open."""
+    """The resources that the plugin keeps open."""
     tokens: Tokens | None = None
-    """What `access_token` asks."""
+    """The access tokens of the credential. `access_token` uses it."""
 
 
 CredentialCheck: TypeAlias = Callable[[VerifyContext[Any]], Awaitable[str | None]]
-"""Gives who the credential is to the service, where that is known. Raises StepError where it can't be used."""
+"""An async function that checks a credential. It returns the account of the credential, or None if it isn't known.
+It raises StepError if the credential can't be used."""
 
-
-if TYPE_CHECKING:
-    pass
 
 F = TypeVar("F", bound=Callable[..., Awaitable[Any] | AsyncIterator[Any]])
 G = TypeVar("G", bound=Callable[..., AsyncIterator[BrokerMessage]])
@@ -74,22 +72,21 @@ _NONE: Mapping[int, Any] = MappingProxyType({})
 
 
 class Connector:
-    """Groups the actions and the triggers of one service, with its credential type.
+    """The actions and the triggers of one service, with its credential type.
 
-    `name` is the first part of its actions' names; the generic components alone have the empty prefix.
-    `credential_type` is the name of its credential's type, by default the connector's own name.
-    `accepts` names credential types of others that its actions take besides their own; `ctx.credential_type` says
-    which one a step has.
-    `unavailable` says why it can't be used here (an extra that isn't installed) and what to do.
-    `oauth2` says how its credentials get access tokens: `ctx.access_token()` gives them.
-    `outside=False` says that its actions touch nothing outside the engine: they run where flows are tested, too.
-    `rate` says how often its actions run at most with one credential, such as `50/s`, over all flows of a server; or is
-    a function of the credential that says it, with None for no bound. The others wait for their turn.
+    - `name` is the first part of the names of its actions and triggers, unless `prefix` is False.
+    - `credential` is the model of its credential, and `credential_type` the name of that type; the default is `name`.
+    - `accepts` names more credential types that its actions accept. `ctx.credential_type` is the type of a credential.
+    - `unavailable` is the reason why it can't be used here, such as a missing extra, with the remedy.
+    - `oauth2` has the OAuth 2 settings of its credentials, for `ctx.access_token()`.
+    - `outside=False` means that its actions have no effect outside the engine, so that they also run in simulations.
+    - `rate` limits its actions with one credential over all flows of a server, such as `50/s`. It may be a function of
+      the credential that returns a limit, or None. Actions above the limit wait.
 
-    What else its page of the reference is made of, all of which gold asks for: `description` says in Markdown what it
-    does and what it takes; `extra` names the extra of its distribution without which it is unavailable; `errors` has
-    each error code of its own with what it means and what to do, and is `{}` where it has none; `example` is a whole
-    flow that uses it.
+    The following are for its page in the reference, and are required for gold: `description` describes the connector
+    and its requirements in Markdown. `extra` is the extra of its distribution that must be installed. `errors` has a
+    description and a remedy for each of its own error codes; it is `{}` if it has none. `example` is a whole flow that
+    uses it.
     """
 
     def __init__(
@@ -110,11 +107,11 @@ class Connector:
         oauth2: OAuth2 | None = None,
         rate: ClientRate | None = None,
     ) -> None:
-        """Raises PluginError for an `oauth2` or a `rate` that can't work, naming what is wrong."""
+        """Raises PluginError, which names the problem, for an invalid `oauth2` or `rate`."""
         if oauth2 is not None:
-            check(oauth2, name, credential)
+            check_oauth2(oauth2, name, credential)
         if isinstance(rate, str) and not re.fullmatch(RATE, rate):
-            raise PluginError(f"connector {name!r}: rate={rate!r} is no rate; write one as 50/s, 100/m or 1000/h")
+            raise PluginError(f"connector {name!r}: rate={rate!r} is not a rate; write 50/s, 100/m or 1000/h")
         self.name = name
         self.title = title or name
         self.credential = credential
@@ -136,11 +133,11 @@ class Connector:
         self.verifier: CredentialCheck | None = None
         self.options_functions = OptionsFunctions()
         self.pinned: dict[str, Action | PollTrigger] = {}
-        """Actions and triggers by their names with a version, as `acme.create_order@1`: older ones, and the newest."""
+        """The actions and triggers by name with version, such as `acme.create_order@1`, for all versions."""
 
     @property
     def triggers(self) -> dict[str, ConnectorTrigger]:
-        """All its triggers."""
+        """All triggers."""
         return {**self.polls, **self.webhooks, **self.consumers}
 
     @typing.overload
@@ -168,18 +165,18 @@ class Connector:
         version: int | None = None,
         upgrades: Mapping[int, UpgradeFunction] = _NONE,
     ) -> F | Callable[[F], F]:
-        """Make an async function an action; used as `@acme.action` or `@acme.action(name="send")`.
+        """Decorate an async function as an action, as in `@acme.action` or `@acme.action(name="send")`.
 
-        One that gives many items is an async generator, or returns an async iterator: they are kept as they come, and
-        a foreach goes through them however many there are. A parameter `items: AsyncIterator[Order]` takes them
-        likewise, and `file: Attachment` one of the message's attachments. Its first parameter may be `ctx`, a
-        `Context`; the others
-        are the step's settings. Raises PluginError for a function that can't be one, naming it.
+        The first parameter may be `ctx`, a `Context`. The others are the settings of the step. A parameter
+        `items: AsyncIterator[Order]` takes a list or a stream item by item, and `file: Attachment` takes an attachment
+        of the message. An action with many items is an async generator or returns an async iterator: the items are
+        stored as they come, and a foreach can process any number of them. Raises PluginError, which names the function,
+        for an invalid signature.
 
-        `idempotent`: False where doing it twice isn't as doing it once, so that flows which try it again are warned;
-        or a function of a step's constant settings that says it. `version` numbers its
-        settings, and `upgrades` has for each version before it the function that makes the next version's settings of
-        that one's (see `hookline.sdk.setting_versions`).
+        `idempotent`: False if repeating the action has further effects, so that flows that retry it get a warning; or a
+        function of a step's constant settings that returns it. `version` is the version of the settings. `upgrades` has
+        a function for each earlier version that returns the settings of the next version (see
+        `hookline.sdk.setting_versions`).
         """
 
         def add(function: F) -> F:
@@ -201,12 +198,12 @@ class Connector:
         version: int | None = None,
         upgrades: Mapping[int, UpgradeFunction] = _NONE,
     ) -> Callable[[P], P]:
-        """Make an async function a trigger that looks for what is new; used as `@acme.poll(every="1m")`.
+        """Decorate an async function as a poll, as in `@acme.poll(every="1m")`.
 
-        Its first parameters may be `ctx`, a `PollContext`, and `cursor`, what it gave last time; the others are the
-        trigger's settings. It gives a `PollResult`. `every` and `timeout` are what a flow gets that says nothing else.
-        `version` and `upgrades` are as those of an action. Raises PluginError for a function that can't be one, naming
-        it.
+        The first parameters may be `ctx`, a `PollContext`, and `cursor`, the cursor of the last result. The others are
+        the settings of the trigger. The function returns a `PollResult`. `every` and `timeout` are the defaults for
+        flows. `version` and `upgrades` are the same as for actions. Raises PluginError, which names the function, for
+        an invalid signature.
         """
 
         def add(function: P) -> P:
@@ -229,25 +226,25 @@ class Connector:
         gives_secret: bool = False,
         timeout: str = "1m",
     ) -> Callable[[Subscribe], WebhookFunctions]:
-        """Make an async function a trigger that subscribes with the provider; used as `@acme.webhook(scheme="acme")`.
+        """Decorate an async function as a trigger that subscribes, as in `@acme.webhook(scheme="acme")`.
 
-        Its first parameter is `ctx`, a `SubscriptionContext`; the others are the trigger's settings, beside those
-        of a webhook. It gives a `Subscription`. What this gives has the decorators `unsubscribe`, which has to be
-        used, and `renew`.
+        The first parameter is `ctx`, a `SubscriptionContext`. The others are the settings of the trigger, besides those
+        of a webhook. The function returns a `Subscription`. The result has the decorators `unsubscribe`, which is
+        required, and `renew`.
 
-        `scheme` names the scheme by which requests are verified, `scheme_settings` what `verify` would say besides.
-        `secret_field` is where the scheme's credential has its secret, where that isn't plain. `gives_secret`: the
-        provider makes the secret itself, and `Subscription` has it. Raises PluginError for a function that can't be
-        one, naming it.
+        `scheme` is the scheme that verifies the requests, and `scheme_settings` are its settings, as in `verify`.
+        `secret_field` is the field of the scheme's credential with the secret, if it isn't obvious. `gives_secret` is
+        True if the provider makes the secret, which `Subscription` then has. Raises PluginError, which names the
+        function, for an invalid signature.
         """
 
         def add(function: Subscribe) -> WebhookFunctions:
             full = self._full(name or function.__name__)
             self._check_new(full)
-            read = read_signature(function, "what subscribes", ("ctx",))
+            read = read_signature(function, "a function that subscribes", ("ctx",))
             if not read.leading:
                 where = f"{function.__module__}.{function.__qualname__}"
-                raise PluginError(f"{where}: what subscribes takes `ctx` first: the URL and the secret are in it")
+                raise PluginError(f"{where}: the first parameter of a function that subscribes must be `ctx`")
             own = {setting_name(each) for each in read.parameters.values()}
             if taken := sorted(own.intersection(SUBSCRIBED)):
                 raise PluginError(f"trigger {full!r}: a setting can't be named {taken[0]!r}: webhooks have one already")
@@ -277,14 +274,14 @@ class Connector:
 
     def _part_of_webhook(self, full: str, part: str, given: Any) -> None:
         function, every = given if part == "renew" else (given, None)
-        kind = f"what {'renews' if part == 'renew' else 'removes'} a subscription"
+        kind = f"a function that {'renews' if part == 'renew' else 'removes'} a subscription"
         read = read_signature(function, kind, ("ctx",))
         trigger = self.webhooks[full]
         if read.leading != ("ctx",) or read.parameters:
             where = f"{function.__module__}.{function.__qualname__}"
-            raise PluginError(f"{where}: {kind} takes `ctx` and nothing else: what it needs stands in `ctx.known`")
+            raise PluginError(f"{where}: {kind} has only the parameter `ctx`; `ctx.known` is the subscription")
         if getattr(trigger, part) is not None:
-            raise PluginError(f"trigger {full!r} has two functions that say {part}")
+            raise PluginError(f"trigger {full!r} has two functions for {part}")
         interval = None if every is None else _duration(full, "every", every)
         changes: dict[str, Any] = {part: function} | ({} if interval is None else {"every": interval})
         self.webhooks[full] = replace(trigger, **changes)
@@ -299,11 +296,11 @@ class Connector:
     def consume(self, /, *, name: str | None = None) -> Callable[[G], G]: ...
 
     def consume(self, function: G | None = None, /, *, name: str | None = None) -> G | Callable[[G], G]:
-        """Make an async generator a trigger that listens to a broker; used as `@acme.consume`.
+        """Decorate an async generator as a trigger that consumes from a broker, as in `@acme.consume`.
 
-        Its first parameter may be `ctx`, a `ConsumeContext`; the others are the trigger's settings. It yields a
-        `BrokerMessage` for each message, for as long as it is connected, and raises StepError where it isn't any more.
-        Raises PluginError for a function that can't be one, naming it.
+        The first parameter may be `ctx`, a `ConsumeContext`. The others are the settings of the trigger. It yields a
+        `BrokerMessage` for each message while it is connected, and raises StepError when the connection is lost. Raises
+        PluginError, which names the function, for an invalid signature.
         """
 
         def add(function: G) -> G:
@@ -315,29 +312,29 @@ class Connector:
         return add if function is None else add(function)
 
     def verify(self, function: V, /) -> V:
-        """Make an async function what says whether a credential works; used as `@acme.verify`.
+        """Decorate the async function that checks a credential, as in `@acme.verify`.
 
-        It is given a `VerifyContext`, asks the service something that changes nothing, and gives who the credential is
-        there, or None. It raises StepError where the credential can't be used. Raises PluginError for a function that
-        can't be one, naming it.
+        Its parameter is a `VerifyContext`. It sends a request without effects to the service, and returns the account
+        of the credential, or None. It raises StepError if the credential can't be used. Raises PluginError, which names
+        the function, for an invalid signature.
         """
-        read = read_signature(function, "what verifies a credential", ("ctx",))
+        read = read_signature(function, "a function that checks a credential", ("ctx",))
         where = f"{function.__module__}.{function.__qualname__}"
         if self.credential is None:
-            raise PluginError(f"{where}: connector {self.name!r} has no credential type to verify")
+            raise PluginError(f"{where}: connector {self.name!r} has no credential type to check")
         if read.leading != ("ctx",) or read.parameters:
-            raise PluginError(f"{where}: what verifies a credential takes `ctx` and nothing else")
+            raise PluginError(f"{where}: a function that checks a credential has only the parameter `ctx`")
         if self.verifier is not None:
-            raise PluginError(f"connector {self.name!r} has two functions that verify its credential")
+            raise PluginError(f"connector {self.name!r} has two functions that check its credential")
         self.verifier = function
         return function
 
     def options(self, function: L, /) -> L:
-        """Make an async function one that lists a setting's choices; used as `@acme.options`.
+        """Decorate an async function that lists the options of a setting, as in `@acme.options`.
 
-        It may have the parameters `ctx`, an `OptionsContext`, and `search`; the others are other settings of what asks
-        for it. Settings ask for it with `Annotated[str, Options(function)]`, or `Options("its name")`. Raises
-        PluginError for a function that can't be one, naming it.
+        The parameters may be `ctx`, an `OptionsContext`, `search`, and other settings of the same component. A setting
+        refers to the function with `Annotated[str, Options(function)]` or `Options("its name")`. Raises PluginError,
+        which names the function, for an invalid signature.
         """
         self.options_functions.add(function)
         return function
@@ -353,7 +350,7 @@ class Connector:
         return PollTrigger(
             name=full,
             title=read.summary or full,
-            settings=read.settings_besides(full, _poll_settings(full, every, timeout)),
+            settings=read.settings_with_base(full, _poll_settings(full, every, timeout)),
             summary=read.summary,
             description=read.description,
             run=function,
@@ -372,7 +369,7 @@ class Connector:
         read = read_signature(function, "a trigger that consumes", ("ctx",), generators=True)
         if not inspect.isasyncgenfunction(function):
             where = f"{function.__module__}.{function.__qualname__}"
-            raise PluginError(f"{where} must be an async generator to be a trigger that consumes: it yields deliveries")
+            raise PluginError(f"{where} must be an async generator to be a trigger that consumes: it yields messages")
         taken = sorted(ConsumeSettings.model_fields.keys() & {setting_name(name) for name in read.parameters.values()})
         if taken:
             raise PluginError(
@@ -381,7 +378,7 @@ class Connector:
         return ConsumeTrigger(
             name=full,
             title=read.summary or full,
-            settings=read.settings_besides(full, ConsumeSettings),
+            settings=read.settings_with_base(full, ConsumeSettings),
             summary=read.summary,
             description=read.description,
             run=function,
@@ -401,7 +398,7 @@ class Connector:
         upgrades: Mapping[int, UpgradeFunction],
         base: type[PollSettings] | None = None,
     ) -> N:
-        """The component with its version; those with older settings, and itself, are pinned under their own names."""
+        """Return the component with its version, and register each version under its own name."""
         if version is None and not upgrades:
             return newest
         number = 1 if version is None else version
@@ -414,7 +411,7 @@ class Connector:
             kept: dict[str, Any] = {
                 "name": name,
                 "version": each,
-                "settings": signature.settings(name) if base is None else signature.settings_besides(name, base),
+                "settings": signature.settings(name) if base is None else signature.settings_with_base(name, base),
                 "newest_settings": newest.settings,
                 "upgrade": upgrade(newest.name, each, number, upgrades, older),
                 "options": self._options_of(signature, name),
@@ -429,7 +426,7 @@ class Connector:
                 "from_vars": signature.marked(FromVars),
                 "exposed": signature.marked(Exposed),
                 "items": frozenset(map(setting_name, signature.items)),
-                # It judges the newest settings.
+                # A function gets the newest settings.
                 "idempotent": None if callable(newest.idempotent) else newest.idempotent,
             }
             pinned.append(replace(newest, **kept, **marks))
@@ -480,7 +477,7 @@ class Connector:
 
 
 def _poll_settings(name: str, every: str, timeout: str) -> type[PollSettings]:
-    """The settings that every poll has, with a trigger's own defaults."""
+    """Return the model of the settings of all polls, with the defaults of a trigger."""
     made: dict[str, Any] = {}
     for field_name, default in (("every", every), ("timeout", timeout)):
         info = PollSettings.model_fields[field_name]

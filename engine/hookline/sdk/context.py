@@ -1,4 +1,4 @@
-"""What a flow keeps from one execution to the next: values under keys."""
+"""The parts of a context that aren't a client: the state of the flow, and the plugin's resources."""
 
 import socket
 from collections.abc import Callable
@@ -8,33 +8,33 @@ from hookline.kernel.errors import StepError
 from hookline.kernel.json import JsonValue, encode
 
 MAX_KEY: Final = 200
-"""Characters."""
+"""The longest key, in characters."""
 MAX_VALUE: Final = 256 * 1024
-"""Bytes of a value's JSON."""
+"""The largest value, in bytes of JSON."""
 
 
 class FlowState(Protocol):
-    """What a flow keeps, as an action sees it."""
+    """The state of a flow: values under keys, which outlive executions."""
 
     async def get(self, key: str) -> JsonValue:
-        """The value under a key, null where there is none.
+        """Return the value under a key, or None.
 
-        It is the latest that this execution has set, or else what is in the store. Raises StepError for a key that
-        can't be one, and StoreError.
+        A value that this execution has set comes first, and then the value in the store. Raises StepError for an
+        invalid key, and StoreError.
         """
         ...
 
     async def set(self, key: str, value: JsonValue) -> None:
-        """Keep a value under a key; null removes it.
+        """Store a value under a key. None removes the key.
 
-        It is durable with the step's entry in the journal, exactly once: nothing is changed where the attempt fails.
-        Raises StepError for what is out of bounds.
+        The value is committed with the step's entry in the journal, exactly once: an attempt that fails changes
+        nothing. Raises StepError if the key or the value is invalid or too large.
         """
         ...
 
 
 def check_key(key: str) -> str:
-    """A key that can be one. Raises StepError."""
+    """Return the key if it is valid. Raises StepError."""
     if not 1 <= len(key) <= MAX_KEY:
         raise StepError(
             f"a key of the flow's state has 1 to {MAX_KEY} characters, and {key[:20]!r}… has {len(key):,}"
@@ -48,7 +48,7 @@ def check_key(key: str) -> str:
 
 
 def packed(key: str, value: JsonValue) -> bytes | None:
-    """JSON of a value, None for null. Raises StepError where it is too large."""
+    """Return the JSON of a value, or None for None. Raises StepError if it is too large."""
     if value is None:
         return None
     made = encode(value)
@@ -61,10 +61,10 @@ def packed(key: str, value: JsonValue) -> bytes | None:
 
 
 class Resource(Protocol):
-    """Something that is kept open for as long as an engine runs."""
+    """A resource that is open as long as the engine runs, such as a pool of connections."""
 
     async def close(self) -> None:
-        """Give everything back. Called once, when the engine stops."""
+        """Release everything. Called once, when the engine stops."""
         ...
 
 
@@ -72,23 +72,23 @@ R = TypeVar("R", bound=Resource)
 
 
 class Resources(Protocol):
-    """An engine's own resources: two engines in one process share none."""
+    """The resources of an engine. Two engines in one process share none."""
 
     def get(self, make: Callable[[], R]) -> R:
-        """The resource that `make` makes: made at the first call with the same `make` (a class, say), then kept.
+        """Return the resource of `make`, such as a class. The first call with this `make` creates it.
 
         Raises StepError (`engine.stopping`, retryable) once the engine closes its resources.
         """
         ...
 
     def owns_database(self, url: str) -> bool:
-        """Whether a database URL names the engine's own store or queue, which steps must leave alone."""
+        """Return True if a URL names the database of the engine's own store or queue, which steps must not use."""
         ...
 
     async def connect(self, host: str, port: int, *, timeout: float = 30.0) -> socket.socket:
-        """A TCP connection for what doesn't speak HTTP, guarded against inside addresses as `ctx.http` is.
+        """Open a TCP connection, for protocols other than HTTP. Like `ctx.http`, it reaches no inside addresses.
 
-        The socket doesn't block, and whoever asked for it closes it. `timeout`: seconds, for all addresses of the host
+        The socket is non-blocking, and the caller closes it. `timeout`: seconds, for all addresses of the host
         together. Raises StepError: `engine.egress` (an inside address), and, retryable, `engine.connect`.
         """
         ...

@@ -1,4 +1,4 @@
-"""The hooks: what a plugin can give. Each is called once, when an engine is made."""
+"""The hooks, with which a plugin registers its parts. Each is called once, when the plugins are loaded."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,41 +18,41 @@ hookimpl = pluggy.HookimplMarker("hookline")
 
 @hookspec
 def register_connectors() -> Sequence[Connector]:
-    """Connectors, whose actions steps can use."""
+    """Return connectors, whose actions and triggers flows can use."""
     return ()
 
 
 @hookspec
 def register_mappers() -> Sequence[Mapper]:
-    """Expression languages."""
+    """Return mappers, which are expression languages."""
     return ()
 
 
 @hookspec
 def register_triggers() -> Sequence[Trigger]:
-    """What can start a flow."""
+    """Return triggers that belong to no connector."""
     return ()
 
 
 @hookspec
 def register_schemes() -> Sequence[Scheme[Any, Any]]:
-    """Ways of verifying who sent a webhook."""
+    """Return schemes, which verify the senders of webhooks."""
     return ()
 
 
 @hookspec
 def register_backends() -> Mapping[str, BackendFactory]:
-    """Stores and queues, each under the URL scheme that asks for it, such as `sqlite`."""
+    """Return the factories of backends by URL scheme, such as `sqlite`."""
     return {}
 
 
 @hookspec
 def register_blob_stores() -> Mapping[str, BlobStoreFactory]:
-    """Stores for files, each under the URL scheme that asks for it, such as `file`."""
+    """Return the factories of blob stores by URL scheme, such as `file`."""
     return {}
 
 
 @hookspec
 def register_template_filters() -> Mapping[str, TemplateFilter]:
-    """Filters for templates, each under its name: pure functions of a JSON value, and of arguments, that give one."""
+    """Return the filters of templates by name: pure functions of a JSON value and of arguments."""
     return {}

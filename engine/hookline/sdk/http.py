@@ -1,4 +1,4 @@
-"""The HTTP client that actions and schemes are given (`ctx.http`)."""
+"""The HTTP client of actions, triggers and schemes (`ctx.http`)."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -12,43 +12,44 @@ from hookline.kernel.json import JsonValue, decode
 from hookline.model.message import Attachment
 
 MAX_WAIT: Final = 86400.0
-"""Seconds: what asks for more is taken as asking for this."""
+"""The longest wait that a service can ask for, in seconds."""
 
-#: Numbers from here on are no waits of thirty years, but times: seconds since 1970, and milliseconds.
+#: Larger numbers are times and not waits: seconds since 1970, or milliseconds.
 _TIMES: Final = 1_000_000_000
 _MILLISECONDS: Final = 1_000_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimits:
-    """How a service says that it wants fewer requests.
+    """The statuses and headers with which a service reports its rate limits.
 
-    Given with a request (`rate_limits=RateLimits(statuses=(403, 429))`), it makes such a response `RateLimited`, which
-    is tried again after the time that the service names.
+    If a request has `rate_limits=RateLimits(statuses=(403, 429))`, such a response raises `RateLimited`, and the step
+    is retried after the time that the service names.
     """
 
     statuses: tuple[int, ...] = (429,)
-    """429 always means it. Others mean it where a header says so: `Retry-After`, or one by which nothing remains."""
+    """The statuses of rate limits. Statuses other than 429 need `Retry-After`, or a header that says that no requests
+    remain."""
     remaining: tuple[str, ...] = ("ratelimit-remaining", "x-ratelimit-remaining", "x-rate-limit-remaining")
-    """Headers, in lower case, that say how many requests are left. The first that is there counts."""
+    """The headers, in lower case, with the number of requests that remain. The first that exists counts."""
     reset: tuple[str, ...] = ("ratelimit-reset", "x-ratelimit-reset", "x-rate-limit-reset")
-    """Headers, in lower case, that say when there are more, where there is no `Retry-After`."""
+    """The headers, in lower case, with the time of the reset, if there is no `Retry-After`."""
 
     def met(self, status: int, headers: Mapping[str, str]) -> bool:
-        """Whether a response says it. Names of headers are lower-case."""
+        """Return True if a response reports a rate limit. Names of headers are in lower case."""
         if status == 429:
             return True
         return status in self.statuses and ("retry-after" in headers or self._left(headers) == 0)
 
     def wait(self, headers: Mapping[str, str], now: datetime | None = None) -> float | None:
-        """Seconds until there are more requests, at most a day; None where that isn't said.
+        """Return the seconds until the reset, at most a day, or None if there is no header for it.
 
-        `now` is the time at which the response came; by default the one that it has in its own `Date`.
+        `now` is the time of the response; the default is its `Date`.
         """
         now = now if now is not None else _date(headers.get("date", ""))
         asked = seconds_until(headers.get("retry-after"), now)
         if asked is not None or self._left(headers) not in (None, 0):
-            # Where requests are left, the time at which there are more isn't what is waited for.
+            # If requests remain, the time of the reset is not the time to wait.
             return asked
         found = (seconds_until(headers.get(name), now) for name in self.reset)
         return next((seconds for seconds in found if seconds is not None), None)
@@ -56,7 +57,7 @@ class RateLimits:
     def error(
         self, status: int, headers: Mapping[str, str], message: str, now: datetime | None = None
     ) -> RateLimited | None:
-        """The error for a response that says it, with the code `http.<status>`; None where it doesn't."""
+        """Return the error for a response that reports a rate limit, with the code `http.<status>`, or None."""
         if not self.met(status, headers):
             return None
         return RateLimited(message, code=f"http.{status}", retryable=True, retry_after=self.wait(headers, now))
@@ -70,9 +71,9 @@ class RateLimits:
 
 
 def seconds_until(value: str | None, now: datetime | None) -> float | None:
-    """Seconds that a header asks to wait, at most a day: given as such, as a time since 1970, or as a date.
+    """Return the seconds to wait of a header, at most a day: a number of seconds, a time since 1970, or a date.
 
-    None where it can't be read, or is a time and it isn't known what time it is `now`.
+    None if it is invalid, or if it is a time and `now` is None.
     """
     value = (value or "").strip()
     if _digits(value):
@@ -93,7 +94,7 @@ def _digits(value: str) -> bool:
 
 
 def _date(value: str) -> datetime | None:
-    """An HTTP date, or one of RFC 3339; without a zone it is in UTC."""
+    """Parse an HTTP date or a date of RFC 3339. Without a time zone it is in UTC."""
     for read in (parsedate_to_datetime, datetime.fromisoformat):
         try:
             at = read(value)
@@ -103,9 +104,9 @@ def _date(value: str) -> datetime | None:
     return None
 
 
-#: Statuses below 500 after which trying again can help.
+#: Statuses below 500 that are retryable.
 _RETRYABLE: Final = frozenset({408, 425})
-#: Statuses that say more than that a request failed: their errors are of a kind of its own.
+#: Statuses that have an error type of their own.
 _KINDS: Final[Mapping[int, type[StepError]]] = {401: AuthExpired, 503: Unavailable}
 
 
@@ -116,7 +117,7 @@ def status_error(
     now: datetime,
     limits: RateLimits | None = None,
 ) -> StepError:
-    """The error for a response with a status of 400 and above, which came at the time `now`."""
+    """Return the error for a response with a status of 400 or more, received at the time `now`."""
     limited = (limits or RateLimits()).error(status, headers, message, now)
     if limited is not None:
         return limited
@@ -127,16 +128,16 @@ def status_error(
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back. Header names are lower-case."""
+    """A response. The names of its headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
     content: bytes
     exact: bool = False
-    """Whether `json` gives Decimals: it was asked for by a flow whose numbers are exact."""
+    """True if `json` returns Decimals, because the flow has exact numbers."""
 
     def json(self) -> Any:
-        """The content as a JSON value. Raises StepError (`http.body`) where it isn't JSON."""
+        """Return the content as a JSON value. Raises StepError (`http.body`) if it isn't JSON."""
         try:
             return decode(self.content, exact=self.exact)
         except (ValueError, RecursionError) as error:
@@ -144,7 +145,7 @@ class Response:
 
     @property
     def text(self) -> str:
-        """The content as text, by the charset of its Content-Type, UTF-8 by default."""
+        """The content as text, decoded with the charset of the Content-Type or UTF-8."""
         content_type = self.headers.get("content-type", "")
         charset = content_type.rpartition("charset=")[2].strip("\"' ") if "charset=" in content_type else "utf-8"
         try:
@@ -154,75 +155,75 @@ class Response:
 
 
 class StreamedResponse(Protocol):
-    """What is coming back. Header names are lower-case."""
+    """A response that is read as a stream. The names of its headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
 
     def chunks(self) -> AsyncIterator[bytes]:
-        """The content as it arrives, decompressed; as long as the other side makes it."""
+        """Yield the decompressed content as it arrives, without a limit."""
         ...
 
     async def read(self) -> Response:
-        """The rest of the content at once. Raises StepError (`http.too_large`) above `max_bytes`."""
+        """Return the rest of the content. Raises StepError (`http.too_large`) if it is larger than `max_bytes`."""
         ...
 
 
 class RequestOptions(TypedDict, total=False):
-    """What is said of a request besides its method and URL. It has one body at most."""
+    """The options of a request. At most one of them is a body."""
 
     headers: Mapping[str, str] | None
     params: Mapping[str, Any] | None
-    """Added to the URL's query. Here and in `form` a list repeats its key, and null is left out."""
+    """Parameters that are added to the query. In `params` and `form` a list repeats its key, and None is left out."""
     json: JsonValue
-    """A body; so is null."""
+    """A JSON body. None is the body `null`."""
     form: Mapping[str, Any] | None
-    """A body."""
+    """A body as a form."""
     content: bytes | str | None
-    """A body."""
+    """A body as it is."""
     file: Attachment | None
-    """A body, streamed from the blob store."""
+    """A body that is streamed from the blob store."""
     auth: tuple[str, str] | None
-    """A user name and a password."""
+    """The user and the password of basic authentication."""
     timeout: float | None
-    """Seconds from the call to the last byte; the server's setting by default."""
+    """The seconds from the call to the last byte; the default is the server's setting."""
     redirects: int
-    """How many are followed, 5 by default. With none, a response that redirects is returned as it is."""
+    """The number of redirects to follow, 5 by default. With 0, a redirect is returned as it is."""
     max_bytes: int | None
-    """The largest response that is read into memory; the server's setting by default."""
+    """The largest response that is read into memory; the default is the server's setting."""
     raise_for_status: bool
-    """Whether a status of 400 and above is an error, as it is by default."""
+    """True, the default, if a status of 400 or more is an error."""
     rate_limits: RateLimits | None
-    """How the service says that it wants fewer requests, where it isn't by a 429."""
+    """The rate limits of the service, if it reports them other than by a 429."""
 
 
 class HttpClient(Protocol):
-    """Pooled, timed and guarded: it reaches no inside address unless the server's settings allow it."""
+    """An HTTP client with a pool and time limits. It reaches no inside address unless the server allows it."""
 
     async def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
         """Send a request and read its response.
 
-        A redirect to another origin keeps no header but those that describe content (`Accept`, `Content-Type`, …):
-        credentials and `Idempotency-Key` go no further than where they were meant for.
+        A redirect to another origin keeps only headers that describe content (`Accept`, `Content-Type`, …), so that
+        credentials and `Idempotency-Key` are not sent to others.
 
-        Raises StepError. A status of 400 and above: `http.<status>`, of which 408, 425, 429 and 5xx are retryable
-        and honour `Retry-After`; 429 also what else says when there are more requests (`RateLimits`). Retryable, too:
-        `http.connect` (no connection), `http.tls` (no trust), `http.disconnected` (cut off in between), `http.timeout`;
-        these and 503 are `Unavailable`, 429 is `RateLimited`, and 401 `AuthExpired`. Final: `http.egress` (an inside
-        address), `http.url`, `http.header`, `http.redirect`, `http.too_large`.
+        Raises StepError. A status of 400 or more has the code `http.<status>`; 408, 425, 429 and 5xx are retryable and
+        respect `Retry-After`, and 429 also the other headers of `RateLimits`. Also retryable are `http.connect` (no
+        connection), `http.tls` (no trusted connection), `http.disconnected` (a lost connection) and `http.timeout`.
+        These and 503 are `Unavailable`, 429 is `RateLimited`, and 401 is `AuthExpired`. Not retryable are `http.egress`
+        (an inside address), `http.url`, `http.header`, `http.redirect` and `http.too_large`.
         """
         ...
 
     def stream(
         self, method: str, url: str, **options: Unpack[RequestOptions]
     ) -> AbstractAsyncContextManager[StreamedResponse]:
-        """The same, for responses of any length; a status of 400 and above raises here too."""
+        """Send a request and stream its response, of any length. Raises the same errors as `request`."""
         ...
 
     async def get_json(self, url: str, **options: Any) -> Any:
-        """GET, and decode the response."""
+        """Send a GET request and return the JSON of the response."""
         ...
 
     async def post_json(self, url: str, json: JsonValue, **options: Any) -> Any:
-        """POST a JSON body, and decode the response."""
+        """Send a POST request with a JSON body and return the JSON of the response."""
         ...

@@ -1,4 +1,4 @@
-"""Mappers: the expression languages with which steps map data."""
+"""Mappers, the expression languages with which steps map data."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -6,64 +6,66 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias
 
 Scope: TypeAlias = Mapping[str, Any]
-"""What expressions see: `body`, `headers`, `attachments`, `trigger`, `steps`, `vars`, `execution`, and where they
-exist `item` (or the foreach's own name for it), `index` and `error`. All are JSON values: never changed by a mapper."""
+"""The names that expressions may read: `body`, `headers`, `attachments`, `trigger`, `steps`, `vars`, `execution`, and
+if they exist `item` (or the name that the foreach gives it), `index` and `error`. All are JSON values, which a mapper
+must not change."""
 
 TemplateFilter: TypeAlias = Callable[..., Any]
-"""What stands behind `|` in a template: takes the value, then the arguments. Pure, and as quick as they are small."""
+"""A filter of templates, used after `|`. It gets the value and then the arguments. It must be pure, and take time in
+proportion to their size."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A path into the scope that an expression reads, as far as it is known before it runs.
+    """A path into the scope that an expression reads, as far as it is known before the evaluation.
 
-    `$.steps.order.body.lines[*].sku` gives `("steps", "order", "body", "lines")`: it stops at the first part that
-    isn't one key or index.
+    `$.steps.order.body.lines[*].sku` has the path `("steps", "order", "body", "lines")`: it ends at the first part that
+    is not a single key or index.
     """
 
     path: tuple[str | int, ...]
     optional: bool = False
-    """It may be missing: a default stands by."""
+    """True if the value may be missing, because the expression has a default."""
 
 
 class Expression(ABC):
-    """A compiled expression. Pure: the same scope gives the same value."""
+    """A compiled expression. It is pure: the same scope gives the same value."""
 
     source: str
     references: tuple[Reference, ...] = ()
     gives: type | None = None
-    """The type of its values (`str`, `list`, `bool`, …) where that is known before it runs."""
+    """The type of its values (`str`, `list`, `bool`, …), if it is known before the evaluation."""
     path: tuple[str | int, ...] | None = None
-    """The path, where it gives just what stands at one: then its type is that of what stands there."""
+    """The path, if the expression only returns the value at one path."""
 
     @abstractmethod
     def evaluate(self, scope: Scope) -> Any:
-        """Its JSON value. Raises ExpressionError; MissingValue names the path and the nearest key that exists."""
+        """Return the JSON value. Raises ExpressionError; MissingValue names the path and the nearest key."""
 
 
 class Mapper(ABC):
     """An expression language."""
 
     name: ClassVar[str]
-    """As in `{"jsonpath": "$.a"}`."""
+    """The name that flows use, as in `{"jsonpath": "$.a"}`."""
     title: ClassVar[str] = ""
 
     @property
     def unavailable(self) -> str | None:
-        """Why it can't be used here (an extra that isn't installed), with the remedy; None where it can."""
+        """The reason why it can't be used here, such as a missing extra, with the remedy; None if it can."""
         return None
 
     @abstractmethod
     def compile(self, source: str) -> Expression:
-        """Compile an expression, once. Raises ExpressionSyntax."""
+        """Compile an expression. Raises ExpressionSyntax."""
 
     def compile_exact(self, source: str) -> Expression:
-        """The same for a flow whose numbers are exact: fractions in its scope are Decimals, and so should be its own.
+        """Compile an expression of a flow with exact numbers: fractions in its scope and in its value are Decimals.
 
-        By default it is compiled as any other.
+        The default is the same as `compile`.
         """
         return self.compile(source)
 
     def with_filters(self, filters: Mapping[str, TemplateFilter]) -> "Mapper":
-        """The mapper that knows these filters, too: itself, unless its language has filters."""
+        """Return the mapper with these filters; the default is the mapper itself, for languages without filters."""
         return self

@@ -1,4 +1,4 @@
-"""Choices for a setting that a service knows: its channels, its price lists, its users.
+"""Options for a setting that a service knows, such as its channels, price lists or users.
 
     @acme.options
     async def warehouses(ctx: OptionsContext[AcmeKey], country: str, search: str = "") -> list[Option]:
@@ -10,8 +10,8 @@
         ctx: Context[AcmeKey], country: str, warehouse: Annotated[str, Options(warehouses)]
     ) -> dict[str, Any]: …
 
-They are asked for where somebody writes a flow (`hookline components options`, the admin API, a form), and never when
-a flow is read or runs: what is chosen stands in the flow as any other value.
+They are listed for the author of a flow (`hookline components options`, the admin API, a form), and never when a flow
+is read or runs: in the flow, the chosen option is a value as any other.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
@@ -33,48 +33,47 @@ if TYPE_CHECKING:
 C = TypeVar("C")
 
 MAX_OPTIONS: Final = 1000
-"""How many are given at once."""
+"""The largest number of options in a page."""
 SEARCH: Final = "search"
-"""The parameter that is given what somebody searches for."""
+"""The parameter with the text of a search."""
 
 
 @dataclass(frozen=True, slots=True)
 class OptionsContext(TokenUser, Generic[C]):
-    """What a function is given that knows a setting's choices."""
+    """The context of a function that lists options."""
 
     credential: C
-    """An instance of the connector's credential type; None where none is named."""
+    """An instance of the connector's credential type; None if no credential is named."""
     http: "HttpClient"
     log: Log
     resources: "Resources"
-    """What the plugin keeps open."""
+    """The resources that the plugin keeps open."""
     credential_type: str | None = None
     """The name of the credential's type."""
     tokens: Tokens | None = None
-    """What `access_token` asks."""
+    """The access tokens of the credential. `access_token` uses it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """One choice."""
+    """One option of a setting."""
 
     value: JsonValue
-    """What the setting is given."""
+    """The value of the setting."""
     label: str = ""
-    """What people read; the value by default."""
+    """The text that users see; the default is the value."""
 
 
-Given: TypeAlias = Awaitable[Iterable[Option]] | AsyncIterator[Option]
-ListOptions: TypeAlias = Callable[..., Given]
-"""An async function or an async generator of a context (`ctx`), of other settings by their names, and of `search`."""
+ListOptions: TypeAlias = Callable[..., Awaitable[Iterable[Option]] | AsyncIterator[Option]]
+"""An async function or async generator whose parameters may be `ctx`, `search` and other settings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Marks a setting whose choices a function knows: `channel: Annotated[str, Options(channels)]`.
+    """Marks a setting whose options a function lists: `channel: Annotated[str, Options(channels)]`.
 
-    `of` is the function, or the name of one that the connector has as `@acme.options`. Others than the choices stay
-    allowed: a value may come from a message, or be newer than what was listed.
+    `of` is the function, or the name of a function with `@acme.options`. Other values are still allowed: a value may
+    come from a message, or be newer than the list.
     """
 
     of: ListOptions | str
@@ -82,42 +81,42 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class OptionsFunction:
-    """What knows a setting's choices."""
+    """A function that lists the options of settings, with the model of its parameters."""
 
     run: ListOptions
     takes_context: bool
     settings: type[BaseModel]
-    """The model of the other settings that it takes, and of `search`; each field's alias is the setting's name."""
+    """The model of the other settings that it needs, and of `search`. The alias of each field is the setting's name."""
     parameters: Mapping[str, str]
-    """From each field of `settings` to the parameter of `run` that it fills."""
+    """The parameter of `run` for each field of `settings`."""
 
     @property
     def searches(self) -> bool:
-        """Whether it takes what somebody searches for."""
+        """True if it can search."""
         return SEARCH in self.parameters.values()
 
     @property
     def depends_on(self) -> list[str]:
-        """The other settings that it takes."""
+        """The other settings that it needs."""
         return [name for each in self.parameters.values() if (name := setting_name(each)) != SEARCH]
 
 
 def read_options_function(function: ListOptions) -> OptionsFunction:
-    """A function that knows a setting's choices. Raises PluginError where it can't be one, naming it."""
-    read = read_signature(function, "what lists options", ("ctx",), generators=True)
+    """Read the signature of a function that lists options. Raises PluginError, which names the function."""
+    read = read_signature(function, "a function that lists options", ("ctx",), generators=True)
     name = f"{function.__module__}.{function.__qualname__}"
     return OptionsFunction(function, bool(read.leading), read.settings(name), read.parameters)
 
 
 class OptionsFunctions:
-    """The functions of one connector that list options, and the settings that ask for them."""
+    """The functions of one connector that list options, and the settings that refer to them."""
 
     def __init__(self) -> None:
         self._named: dict[str, OptionsFunction] = {}
         self._waiting: dict[str, list[tuple[dict[str, OptionsFunction], str, str, frozenset[str]]]] = {}
 
     def add(self, function: ListOptions) -> None:
-        """Take a function under its name. Raises PluginError."""
+        """Add a function under its name. Raises PluginError."""
         choices, name = read_options_function(function), function.__name__
         if name in self._named:
             raise PluginError(f"there are two functions named {name!r} that list options")
@@ -129,9 +128,9 @@ class OptionsFunctions:
     def for_settings(
         self, markers: Mapping[str, Options], of: str, parameters: Iterable[str]
     ) -> Mapping[str, OptionsFunction]:
-        """What knows the choices for a component's settings, by setting; filled in as functions are added.
+        """Return the functions for the settings of a component, by setting. Functions that are added later fill it in.
 
-        `markers`: by parameter. Raises PluginError.
+        `markers`: the markers by parameter. Raises PluginError.
         """
         found: dict[str, OptionsFunction] = {}
         known = frozenset(map(setting_name, parameters))
@@ -150,21 +149,21 @@ class OptionsFunctions:
 
     @property
     def missing(self) -> list[str]:
-        """What is asked for, and isn't there."""
+        """The problems of settings that refer to a function that was never added."""
         return [
-            f"{of} asks for the options of {setting!r} from {name!r}, which isn't there: add `@….options` to it"
+            f"{of} refers to {name!r} for the options of {setting!r}, but there is no such function with `@….options`"
             for name, waiting in self._waiting.items()
             for _, of, setting, _ in waiting
         ]
 
 
 def check_options_function(choices: OptionsFunction, of: str, setting: str, known: Iterable[str]) -> None:
-    """Raise PluginError where choices take a setting that the component `of` hasn't."""
+    """Raise PluginError if the function needs a setting that the component `of` doesn't have."""
     names = set(known)
     unknown = [name for name in choices.depends_on if name not in names]
     if unknown:
         listed = ", ".join(sorted(names - {setting})) or "no other"
         raise PluginError(
-            f"{choices.settings.__name__.removesuffix(' settings')} lists options for {setting!r} of {of!r}, and takes "
-            f"{unknown[0]!r}, which is no setting of it; it has {listed}"
+            f"{choices.settings.__name__.removesuffix(' settings')} lists options for {setting!r} of {of!r}, and needs "
+            f"{unknown[0]!r}, which is not one of its settings; it has {listed}"
         )

@@ -1,15 +1,15 @@
-"""Going through lists that services give in pages, in the three usual ways, item by item.
+"""Pagination: iterating over the items of lists that services return in pages, in the three usual ways.
 
     async for order in linked_items(ctx.http, f"{ctx.credential.base_url}/orders", headers=headers):
         yield order
 
-Each is an async iterator, so that an action may give it as its result, whatever the list's length. Pages are read one
-at a time. Whatever the service does, it comes to an end: at a bound on pages, and where a page leads back to one that
-was there before. An end that isn't the list's is an error, and never a shorter list.
+Each function is an async generator, so an action may return it for lists of any length. Pages are read one at a time.
+The iteration always ends: the number of pages is limited, and a page that leads back to an earlier one is an error. An
+incomplete list is always an error, and never a shorter list.
 
-`items` says where a page's items are: keys with dots (`"data.orders"`), a function of the body, or None where the body
-is the list. `read` gives a response's body; it may raise StepError where a service says in there that it failed. All
-other options are those of `HttpClient.request`, and are the same for each page.
+`items` is the path to the items of a page: keys with dots (`"data.orders"`), a function of the body, or None if the
+body is the list. `read` returns the body of a response; it may raise StepError if the body reports a failure. All other
+options are those of `HttpClient.request`, and are the same for each page.
 """
 
 import hashlib
@@ -22,12 +22,12 @@ from hookline.kernel.errors import StepError
 from hookline.kernel.json import encode
 from hookline.sdk.http import HttpClient, RequestOptions, Response
 
-#: A target, a quoted text, a separator, or a word.
+#: The parts of a Link header: a target, a quoted text, a separator, or a word.
 _TOKEN: Final = re.compile(r'<[^>]*>|"(?:[^"\\]|\\.)*"|[;,=]|[^\s;,="<]+')
 
 
 def next_link(header: str) -> str | None:
-    """The target of the first link with the relation `next`, as it stands there; None where there is none."""
+    """Return the target of the first link with the relation `next`, unchanged, or None."""
     target: str | None = None
     name, relation = "", None
     expects = ""
@@ -45,7 +45,7 @@ def next_link(header: str) -> str | None:
         elif expects == "name":
             name, expects = part.lower(), ""
         elif expects == "value":
-            # Of a relation that is said twice, the first counts.
+            # If there are two relations, the first counts.
             if name == "rel" and relation is None:
                 relation = part[1:-1] if part.startswith('"') else part
             expects = ""
@@ -53,7 +53,7 @@ def next_link(header: str) -> str | None:
 
 
 BodyPath: TypeAlias = str | Callable[[Any], Any]
-"""Where something is in a page's body: keys with dots between them, or a function of the body."""
+"""A path in the body of a page: keys joined by dots, or a function of the body."""
 
 MAX_PAGES: Final = 1000
 
@@ -71,11 +71,11 @@ async def linked_items(
     read: Callable[[Response], Any] = Response.json,
     **options: Unpack[RequestOptions],
 ) -> AsyncIterator[Any]:
-    """Items of pages each of which links to the next: in the header `Link` (`rel="next"`), or in the body at `link`.
+    """Yield the items of pages with a link to the next: in the header `Link` (`rel="next"`), or in the body at `link`.
 
-    `params` are for the first page: links have their own. A link is followed within the first URL's scheme, host and
-    port alone, since the request's headers go with it. Raises StepError: `pages.origin` for a link elsewhere,
-    `pages.repeated` for one to a page that was there, `pages.too_many`, `pages.items`, and what `request` raises.
+    `params` are only for the first page, because links have their own. A link must have the scheme, host and port of
+    the first URL, because the request's headers are sent to it. Raises StepError: `pages.origin` for a link to another
+    origin, `pages.repeated` for a link to an earlier page, `pages.too_many`, `pages.items`, and `request`'s errors.
     """
     seen = _Seen(url)
     for _ in range(max_pages):
@@ -84,11 +84,11 @@ async def linked_items(
         body = read(response)
         for item in _items(body, items, url):
             yield item
-        found = next_link(response.headers.get("link", "")) if link is None else _said(body, link)
-        if not _goes_on(found):
+        found = next_link(response.headers.get("link", "")) if link is None else _value_at(body, link)
+        if not _has_next(found):
             return
         if not isinstance(found, str):
-            raise StepError(f"{_origin(url)} gives no text where the next page's link should be", code="pages.link")
+            raise StepError(f"{_origin(url)} has no text at the link to the next page", code="pages.link")
         url = _following(url, found)
         options["params"] = None
     raise _too_many(url, max_pages)
@@ -106,11 +106,10 @@ async def cursor_items(
     read: Callable[[Response], Any] = Response.json,
     **options: Unpack[RequestOptions],
 ) -> AsyncIterator[Any]:
-    """Items of pages each of which has a cursor in its body, with which the query asks for the next.
+    """Yield the items of pages with a cursor in the body, which is a parameter of the request for the next page.
 
-    `cursor` says where that is; where there is none, or null, false or an empty text, the list has ended. Raises
-    StepError: `pages.repeated` for a cursor that was there before, `pages.too_many`, `pages.items`, and what `request`
-    raises.
+    `cursor` is the path to the cursor. The list ends if it is missing, null, false or empty. Raises StepError:
+    `pages.repeated` for an earlier cursor, `pages.too_many`, `pages.items`, and the errors of `request`.
     """
     seen, params = _Seen(url), dict(options.get("params") or {})
     if parameter in params:
@@ -121,11 +120,11 @@ async def cursor_items(
         body = read(response)
         for item in _items(body, items, url):
             yield item
-        found = _said(body, cursor)
-        if not _goes_on(found):
+        found = _value_at(body, cursor)
+        if not _has_next(found):
             return
         if not isinstance(found, str | int) or found is True:
-            raise StepError(f"{_origin(url)} gives no text where the cursor should be", code="pages.cursor")
+            raise StepError(f"{_origin(url)} has no text at the cursor", code="pages.cursor")
         seen.add(str(found))
         params[parameter] = found
     raise _too_many(url, max_pages)
@@ -145,13 +144,12 @@ async def numbered_items(
     read: Callable[[Response], Any] = Response.json,
     **options: Unpack[RequestOptions],
 ) -> AsyncIterator[Any]:
-    """Items of pages that the query asks for by number.
+    """Yield the items of numbered pages.
 
-    `parameter` counts pages from `first`, or with `counts="items"` the items before the page: an offset. The list ends
-    with a page that has no items; with the one of which `more` says false, where the body says whether there are
-    more. How many a page has is the caller's to ask for in `params`, and may turn out less. Raises StepError:
-    `pages.repeated` for a page that is the same as the one before, as where a service doesn't know the parameter,
-    `pages.too_many`, `pages.items`, and what `request` raises.
+    `parameter` is the number of the page, from `first`, or with `counts="items"` an offset. The list ends with a page
+    without items, or with a page whose value at `more` is false. `params` may have the size of a page, which a page
+    need not reach. Raises StepError: `pages.repeated` if a page is equal to the one before, because the service may not
+    know the parameter, `pages.too_many`, `pages.items`, and the errors of `request`.
     """
     params, number, before = dict(options.get("params") or {}), first, b""
     for _ in range(max_pages):
@@ -164,46 +162,46 @@ async def numbered_items(
         digest = hashlib.sha256(encode(found)).digest()
         if digest == before:
             raise StepError(
-                f"{_origin(url)} gives the same page again: does it know the parameter {parameter!r}?",
+                f"{_origin(url)} returns the same page again: does it know the parameter {parameter!r}?",
                 code="pages.repeated",
             )
         for item in found:
             yield item
-        if more is not None and not _said(body, more):
+        if more is not None and not _value_at(body, more):
             return
         before, number = digest, number + (1 if counts == "pages" else len(found))
     raise _too_many(url, max_pages)
 
 
 class _Seen:
-    """What led to the pages so far."""
+    """The links or cursors of the pages so far."""
 
     def __init__(self, url: str) -> None:
         self._url = url
         self._digests: set[bytes] = set()
 
     def add(self, what: str) -> None:
-        """Raises StepError for what was there before."""
+        """Add a link or a cursor. Raises StepError for an earlier one."""
         digest = hashlib.sha256(what.encode("utf-8", "surrogatepass")).digest()
         if digest in self._digests:
             raise StepError(
-                f"after page {len(self._digests)}, {_origin(self._url)} leads back to a page that was there before",
+                f"after page {len(self._digests)}, {_origin(self._url)} leads back to an earlier page",
                 code="pages.repeated",
             )
         self._digests.add(digest)
 
 
 def _items(body: Any, place: BodyPath | None, url: str) -> list[Any]:
-    found = body if place is None else _said(body, place)
+    found = body if place is None else _value_at(body, place)
     if not isinstance(found, list):
         where = f" at {place!r}" if isinstance(place, str) else ""
-        kind = "nothing" if found is None else "what is none"
-        raise StepError(f"{_origin(url)} should give a list{where}, and gives {kind}", code="pages.items")
+        kind = "nothing" if found is None else "something else"
+        raise StepError(f"{_origin(url)} should return a list{where}, but returns {kind}", code="pages.items")
     return found
 
 
-def _said(body: Any, place: BodyPath) -> Any:
-    """What a body has at a place; None where it has nothing there."""
+def _value_at(body: Any, place: BodyPath) -> Any:
+    """Return the value at a path in the body, or None."""
     if callable(place):
         return place(body)
     for key in place.split("."):
@@ -213,22 +211,22 @@ def _said(body: Any, place: BodyPath) -> Any:
     return body
 
 
-def _goes_on(found: Any) -> bool:
-    # A cursor may be the number 0, which equals False.
+def _has_next(found: Any) -> bool:
+    # A cursor may be the number 0, which is equal to False.
     return found is not None and found is not False and found != ""
 
 
 def _following(url: str, link: str) -> str:
-    """The next page's URL. Raises StepError where it isn't where this one is."""
+    """Return the URL of the next page. Raises StepError if it has another origin."""
     try:
         here, there = urlsplit(url), urlsplit(urljoin(url, link))
         same = _address(here) == _address(there)
     except ValueError:
-        raise StepError(f"the next page of {_origin(url)} has a link that is no URL", code="pages.link") from None
+        raise StepError(f"the next page of {_origin(url)} has an invalid link", code="pages.link") from None
     if not same or (there.username is not None and there.username != here.username):
         raise StepError(
-            f"the next page of {_origin(url)} is said to be at {there.scheme}://{there.hostname}: credentials don't go "
-            "elsewhere",
+            f"the next page of {_origin(url)} is at {there.scheme}://{there.hostname}: credentials are not sent to "
+            "another origin",
             code="pages.origin",
         )
     return there._replace(netloc=here.netloc, fragment="").geturl()
@@ -239,13 +237,13 @@ def _address(url: SplitResult) -> tuple[str, str | None, int | None]:
 
 
 def _origin(url: str) -> str:
-    # Paths and queries hold secrets as often as not.
+    # Paths and queries often have secrets.
     split = urlsplit(url)
     return f"{split.scheme}://{split.netloc.rpartition('@')[2]}"
 
 
 def _too_many(url: str, max_pages: int) -> StepError:
     return StepError(
-        f"{_origin(url)} has more than {max_pages:,} pages; ask for larger ones, or for fewer items",
+        f"{_origin(url)} has more than {max_pages:,} pages; request larger pages or fewer items",
         code="pages.too_many",
     )

@@ -1,4 +1,4 @@
-"""Triggers that look for themselves: `@acme.poll(every="1m")` on an async function.
+"""Polls, which are triggers that look for new items: `@acme.poll(every="1m")` on an async function.
 
 The function is given a `PollContext`, the cursor (how far it got last time, None at first) and the settings. It
 returns a `PollResult`: the new items, and the cursor for the next poll. The engine commits both together, so that no
@@ -33,54 +33,54 @@ C = TypeVar("C")
 
 @dataclass(frozen=True, slots=True)
 class PollContext(TokenUser, Generic[C]):
-    """What a poll is given besides its cursor and its settings."""
+    """The context of a poll (`ctx`)."""
 
     credential: C
-    """The trigger's credential, an instance of the connector's credential type; None where the flow names none."""
+    """The credential of the trigger, an instance of the connector's credential type; None if the flow names none."""
     http: "HttpClient"
     blobs: "Blobs"
-    """Where attachments' bytes are."""
+    """The store of the bytes of attachments."""
     log: Log
     resources: "Resources"
-    """What the plugin keeps open."""
+    """The resources that the plugin keeps open."""
     flow_id: str
     now: datetime
-    """When this poll began, in UTC."""
+    """The start of this poll, in UTC."""
     credential_type: str | None = None
     files_root: Path | None = None
-    """The folder under which files may be read; None where the server allows none."""
+    """The folder in which files may be read; None if the server allows no files."""
     exact: bool = False
-    """The flow's numbers are exact: fractions in bodies should be Decimals."""
+    """True if the flow has exact numbers: fractions in bodies should be Decimals."""
     tokens: Tokens | None = None
-    """What `access_token` asks."""
+    """The access tokens of the credential. `access_token` uses it."""
 
 
 @dataclass(frozen=True, slots=True)
 class PollItem:
-    """Something new: each becomes a message of its own."""
+    """A new item, which becomes a message."""
 
     id: str
-    """One that comes with the same id again within the flow's `dedupe_window` starts nothing."""
+    """The id of the item. Another item with the same id within the flow's `dedupe_window` is a duplicate."""
     body: Any
-    """What an action may return."""
+    """Anything that an action may return."""
     headers: Mapping[str, str] = field(default_factory=dict)
     attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PollResult:
-    """What a poll gives."""
+    """The result of a poll."""
 
     items: Sequence[PollItem] = ()
-    """At most 1000, in the order in which they are to be accepted."""
+    """At most 1000 items, in the order in which they are to be accepted."""
     cursor: Any = None
-    """A JSON value, of at most 4 MB: where the next poll goes on."""
+    """The cursor for the next poll: a JSON value of at most 4 MB."""
     more: bool = False
-    """There are more already: the next poll follows at once."""
+    """True if there are more items: the next poll follows at once."""
 
 
 class ResetsCursor:
-    """Marks a setting of a poll that says what is looked at: where a flow changes it, the cursor begins anew.
+    """Marks a setting of a poll that selects what is polled. If a flow changes it, the cursor is reset to None.
 
     As in `folder: Annotated[str, ResetsCursor()]`.
     """
@@ -88,23 +88,23 @@ class ResetsCursor:
 
 @dataclass(frozen=True, slots=True)
 class PollTrigger(FunctionTrigger):
-    """Started by what is found when the engine looks, again and again."""
+    """A trigger that starts an execution for each new item of its polls."""
 
     settings: type[PollSettings] = PollSettings
     run: Callable[..., Awaitable[PollResult]] | None = None
     leading: tuple[str, ...] = ()
-    """Which of `ctx` and `cursor` it takes."""
+    """The parameters among `ctx` and `cursor` that it has."""
     resets_cursor: frozenset[str] = frozenset()
-    """Parameters marked `ResetsCursor`."""
+    """The parameters that are marked `ResetsCursor`."""
     version: int | None = None
-    """Of its settings; None where there never was another."""
+    """The version of its settings; None if there has only been one."""
     upgrade: Upgrade | None = None
-    """From these settings to the newest, where these are older: then `parameters` are those of the newest."""
+    """The upgrade to the newest settings, if these are older. `parameters` are then those of the newest."""
     newest_settings: type[PollSettings] | None = None
-    """The model of the newest settings, where these are older."""
+    """The model of the newest settings, if these are older."""
 
     def validated(self, settings: Any) -> BaseModel:
-        """A flow's settings, as `arguments` takes them. Raises ValidationError, and StepError."""
+        """Return the validated settings of a flow, for `arguments`. Raises ValidationError, and StepError."""
         if self.upgrade is None or self.newest_settings is None:
             return validate_safely(self.settings, settings)
         validate_safely(self.settings, settings)
@@ -119,14 +119,14 @@ _HASH = 16
 
 
 def changed_items(listed: Iterable[PollItem], cursor: Any, *, existing: bool = True, limit: int = 1000) -> PollResult:
-    """The items that weren't there at the last poll, or are different now, where each poll lists all there are.
+    """Return the items that are new or changed since the last poll, for services of which each poll lists all items.
 
-    The cursor holds a hash of each item's body, so that it grows with what is listed. An item that is different now
-    comes with another id, and one that was listed no more and then is again is new. At most `limit` are given at once;
-    the rest follows. `existing`: whether those that are there at the first poll count as new.
+    The cursor has a hash of each item's body, so it grows with the list. A changed item gets another id. An item that
+    disappears and comes back is new. At most `limit` items are returned at once, and the others at the next poll.
+    `existing`: True if the items of the first poll count as new.
     """
     known: Mapping[str, str] = {} if cursor is None else cursor["seen"]
-    # Counted, so that an item that changes back to what it was is told from what it was then.
+    # The count distinguishes an item that changes back to an earlier body from that earlier item.
     count: int = 0 if cursor is None else cursor["count"]
     first = cursor is None and not existing
     seen: dict[str, str] = {}
@@ -151,11 +151,11 @@ def changed_items(listed: Iterable[PollItem], cursor: Any, *, existing: bool = T
 def items_above(
     listed: Iterable[T], cursor: Any, mark: Callable[[T], Any], item: Callable[[T], PollItem], *, limit: int = 1000
 ) -> PollResult:
-    """The items whose mark is above all that came before: an id that counts up, or a time of change.
+    """Return the items whose mark is above those of earlier polls. A mark is an increasing id or a time of change.
 
-    `listed`: what has a mark that isn't below the cursor's `mark` (`cursor["mark"]`), in the order of their marks.
-    Several with one mark are told apart by their ids, so that none is lost that comes later with the mark of the last
-    one. `mark` gives a JSON value; `item` makes the message.
+    `listed`: everything with a mark that isn't below `cursor["mark"]`, in the order of the marks. Items with the same
+    mark are distinguished by their ids, so none is lost that gets the mark of the last item later. `mark` returns a
+    JSON value; `item` returns the item.
     """
     last = None if cursor is None else cursor["mark"]
     at_last: set[str] = set() if cursor is None else set(cursor["ids"])

@@ -1,4 +1,4 @@
-"""Schemes: how a provider signs its webhooks, or else says who it is."""
+"""Schemes, which verify the senders of webhooks."""
 
 import re
 from abc import ABC, abstractmethod
@@ -20,42 +20,42 @@ _FIELD_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 class NoSettings(BaseModel):
-    """A scheme without settings of its own."""
+    """The settings of a scheme that has none."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 @dataclass(frozen=True, slots=True)
 class SignedRequest:
-    """What a scheme may judge by, besides the body."""
+    """A request without its body, for verification."""
 
     method: str
     url: str
-    """The public URL, query included; built from the server's settings, never from the Host header."""
+    """The public URL with its query. It is built from the server's settings, never from the Host header."""
     headers: Sequence[tuple[str, str]]
-    """As received and in order; names in lower case, bytes above 127 decoded as Latin-1."""
+    """The headers in the order received. Names are in lower case, and bytes above 127 are decoded as Latin-1."""
     received_at: datetime
     http: HttpClient
-    """For what must be fetched to verify: guarded; follow no redirects, and allow-list the host."""
+    """For the data that verification needs, such as certificates. Follow no redirects, and only use known hosts."""
 
     def header(self, name: str) -> str | None:
-        """The one value of a header; None where there is none. Raises NotVerified where there are several."""
+        """Return the value of a header, or None. Raises NotVerified if there are several."""
         from hookline.kernel.errors import NotVerified
 
         values = [value for key, value in self.headers if key == name]
         if len(values) > 1:
-            raise NotVerified(f"the header {name} is there {len(values)} times")
+            raise NotVerified(f"the header {name} appears {len(values)} times")
         return values[0] if values else None
 
     @property
     def query(self) -> str:
-        """The query as it was received, without its question mark; empty where there is none."""
+        """The query as received, without the question mark; may be empty."""
         return self.url.partition("?")[2]
 
     def parameter(self, name: str) -> str | None:
-        """The one value of a parameter of the query, decoded; None where there is none.
+        """Return the decoded value of a parameter of the query, or None.
 
-        Raises NotVerified where there are several, or where it isn't UTF-8.
+        Raises NotVerified if there are several, or if the query isn't UTF-8.
         """
         from hookline.kernel.errors import NotVerified
 
@@ -74,134 +74,134 @@ class SignedRequest:
 
 @dataclass(frozen=True, slots=True)
 class WebhookResponse:
-    """What a scheme answers itself, where a provider asks whether this is the right place: a handshake.
+    """The response that a scheme itself gives to a request, such as to a provider's handshake.
 
-    Raises ValueError for what HTTP can't carry, so that what a sender wants echoed can't become a header of ours.
+    Raises ValueError for invalid headers, so that an echoed value of the sender can't add headers.
     """
 
     status: int = 200
     body: bytes = b""
     media_type: str | None = None
     headers: Sequence[tuple[str, str]] = ()
-    """Besides `Content-Type` and `Content-Length`; `X-Content-Type-Options: nosniff` is always sent."""
+    """More headers than `Content-Type` and `Content-Length`. `X-Content-Type-Options: nosniff` is always sent."""
 
     def __post_init__(self) -> None:
         if not 200 <= self.status <= 599:
-            raise ValueError(f"an answer's status is between 200 and 599, not {self.status}")
+            raise ValueError(f"the status of a response is between 200 and 599, not {self.status}")
         for name, value in (*self.headers, ("content-type", self.media_type or "")):
             if not _FIELD_NAME.fullmatch(name) or not _FIELD_VALUE.fullmatch(value):
-                raise ValueError(f"an answer's header {name!r} can't be sent")
+                raise ValueError(f"the header {name!r} of a response is invalid")
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A request that holds."""
+    """The result of verifying a valid request."""
 
     dedupe_key: str | None = None
-    """The scheme's own id for the message, from what is signed wherever it has any."""
+    """The provider's id of the message, from the signed part of the request if possible."""
     response: WebhookResponse | None = None
-    """Where it is a handshake: given to the sender in place of starting the flow. Nothing is stored, nothing parsed.
+    """The response to a handshake, which is sent instead of starting the flow. Nothing is stored or parsed.
 
-    To be answered once the request holds, or where the provider doesn't sign its handshake. What is echoed is then
-    what a sender who knows nothing may choose: it is sent as text, and never as a page.
+    The request must be verified, unless the provider doesn't sign its handshake. In that case anybody can choose an
+    echoed value, so send it as text, never as HTML.
     """
 
 
 class RequestVerifier(Protocol):
-    """One request's verification: it is fed the body as it arrives, then asked."""
+    """The verification of one request. It gets the body as it arrives."""
 
     def feed(self, chunk: bytes) -> None:
-        """The next bytes of the body, as on the wire."""
+        """Take the next bytes of the body, as received."""
         ...
 
     async def finish(self) -> Verified:
-        """Judge. Raises NotVerified, or CannotVerify where it can't be known now.
+        """Return the result after the whole body. Raises NotVerified, or CannotVerify if it can't be known now.
 
-        Either says why, in words for an operator and never for the sender; without a secret, or what it is compared
-        with.
+        The messages of these errors are for operators; the sender never sees them. They must not have a secret, or a
+        value with which one is compared.
         """
         ...
 
 
 class Scheme(ABC, Generic[C, S]):
-    """A way of verifying requests.
+    """A way to verify requests.
 
-    Total: whatever a sender sends, it is NotVerified, CannotVerify or Verified, and never another error.
+    The result for any request must be Verified, NotVerified or CannotVerify, and never another error.
     """
 
     name: ClassVar[str]
-    """As in `"verify": {"scheme": "github"}`; also the name of its credential type."""
+    """The name that flows use, as in `"verify": {"scheme": "github"}`, and the name of its credential type."""
     title: ClassVar[str]
     credential: ClassVar[type[BaseModel] | None] = None
-    """The model of its credential, keys of which may be `SecretStr`; it rejects keys that are empty or short."""
+    """The model of its credential. Secret fields are `SecretStr`, and the model rejects empty or short keys."""
     credential_required: ClassVar[bool] = True
-    """False: a flow may name no credential. `open` and `sign` are then given None."""
+    """False if a flow need not name a credential. `open` and `sign` then get None."""
     settings: ClassVar[type[BaseModel]] = NoSettings
-    """The model of what `verify` may say besides `scheme` and `credential`."""
+    """The model of the settings of `verify`, without `scheme` and `credential`."""
     reads_body: ClassVar[bool] = True
-    """False: judged by the headers alone, before the body is read."""
+    """False if the headers are enough, so that requests are verified before the body is read."""
     handshake_methods: ClassVar[frozenset[str]] = frozenset()
-    """Methods with which the provider makes its handshake, such as `GET`, whether or not the flow takes them.
+    """The methods of the provider's handshake, such as `GET`, even if the flow doesn't accept them.
 
-    What comes with one that the flow doesn't take is answered by the scheme; where it gives no answer it is a 405.
+    The scheme responds to requests with a method that the flow doesn't accept. Without a response they are a 405.
     """
     handshake_parameter: ClassVar[str | None] = None
-    """The parameter of the query that each of these handshakes has: what comes without it is a 405 as well."""
+    """The parameter of the query that each such handshake has. A request without it is a 405."""
 
     json_as: ClassVar[str | None] = None
-    """The media type as which the provider sends its JSON, where that is no type of JSON's: a flow that takes it says
-    `"body": "json"`, and `hookline check` warnings where it doesn't."""
+    """The media type with which the provider sends JSON, if it is not a JSON type. A flow then needs
+    `"body": "json"`; otherwise `hookline check` warns."""
     signs_url: ClassVar[bool] = False
-    """The URL is among what is signed: `hookline check` warnings where the server has no `public_url`."""
+    """True if the signature covers the URL. `hookline check` warns if the server has no `public_url`."""
     accepted: ClassVar[WebhookResponse | None] = None
-    """What the provider insists on where a message was accepted, or came before; 202 or 200 with JSON by default."""
+    """The response that the provider expects to a message or a duplicate; by default 202 or 200 with JSON."""
     challenge: ClassVar[str | None] = None
-    """The `WWW-Authenticate` of each 401, where it verifies by a way to authenticate that HTTP has (RFC 9110)."""
+    """The `WWW-Authenticate` of each 401, for schemes that use HTTP authentication (RFC 9110)."""
     bare_rejections: ClassVar[bool] = False
-    """The provider wants no body in the answer to what is rejected."""
+    """True if the response to a rejected request must not have a body."""
 
     retries_for: ClassVar[timedelta] = timedelta()
-    """How long the provider tries again to send a message."""
+    """The time for which the provider repeats a message that was not accepted."""
 
     @abstractmethod
     def open(self, request: SignedRequest, credential: C, settings: S) -> RequestVerifier:
-        """Begin to verify a request. Raises NotVerified where the headers already show that it doesn't hold."""
+        """Begin the verification of a request. Raises NotVerified if the headers are already wrong."""
 
     def remembers(self, settings: S) -> timedelta:
-        """How long dedupe keys are kept at least, whatever the flow says.
+        """Return the shortest time for which dedupe keys are kept, also if the flow's `dedupe_window` is shorter.
 
-        By default as long as the provider tries again. Where one who has caught a message could send another with its
-        signature, it is also as long as that one counts as fresh.
+        The default is the time for which the provider repeats messages. If an attacker could send a captured message
+        with another id, it must be at least as long as a message counts as fresh.
         """
         return self.retries_for
 
     def secret_headers(self, settings: S) -> frozenset[str]:
-        """Lower-case names of headers that hold secrets: their values are masked before anything is stored."""
+        """Return the lower-case names of headers with secrets. Their values are masked before anything is stored."""
         return frozenset()
 
     def secret_query(self, settings: S) -> frozenset[str]:
-        """Names of parameters of the query that hold secrets: masked likewise, also where the query is the body."""
+        """Return the names of query parameters with secrets. They are masked too, also if the query is the body."""
         return frozenset()
 
     def secret_fields(self, settings: S) -> tuple[str, ...]:
-        """JSON pointers to the fields of the body that hold secrets: masked likewise, in whatever form the body came.
+        """Return JSON pointers to the fields of the body with secrets. They are masked too, in every format.
 
-        `*` in a pointer is each item of a list and each member of an object. Where something was masked the raw bytes
-        are not kept; a body that has no fields, such as a file, is rejected with 415.
+        `*` in a pointer matches each item of a list and each member of an object. If a value was masked, the raw bytes
+        are not kept. A body without fields, such as a file, is rejected with 415.
         """
         return ()
 
     def complete(self, request: SignedRequest, body: bytes, credential: C, settings: S) -> bytes:
-        """The body with what the provider itself puts into it, such as a time or a signature: for trying a flow.
+        """Return the body with the values that the provider adds, such as a time or a signature, to try a flow.
 
-        By default as it is. Raises ValueError where it can't be a body of this provider's.
+        The default is the unchanged body. Raises ValueError if it can't be a body of this provider.
         """
         return body
 
     def sign(self, request: SignedRequest, body: bytes, credential: C, settings: S) -> Sequence[tuple[str, str]]:
-        """The headers with which the provider would send this body, once it is complete.
+        """Return the headers with which the provider would send this complete body.
 
-        Raises NotImplementedError where only the provider can sign; its text, where it has one, says what a user may
-        do instead. Raises ValueError where the provider would never send this.
+        Raises NotImplementedError if only the provider can sign; its message may name an alternative. Raises
+        ValueError if the provider would never send this body.
         """
         raise NotImplementedError

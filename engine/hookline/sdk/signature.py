@@ -1,4 +1,4 @@
-"""Signatures of plugins' functions, which are the schemas of what they take: read once, as a pydantic model."""
+"""The signatures of plugins' functions, which are read once into pydantic models of their settings."""
 
 import inspect
 import keyword
@@ -34,17 +34,17 @@ def message_attachment(
     setting: str = "",
     code: str = "step.attachment",
 ) -> Attachment:
-    """The message's attachment of that name, or the one that an expression gave; with None the only one.
+    """Return the attachment of the message with a name, or the value of an expression; with None the only attachment.
 
-    Looked up among the message's own: an id that a message brings along opens no other execution's file. Raises
-    StepError with `code` where that isn't one attachment; `setting` is the one that it names.
+    Only the message's own attachments are found, so an id in a message can't open the file of another execution. Raises
+    StepError with `code` unless there is exactly one such attachment. `setting` is the setting's name for the error.
     """
     found = list(message.attachments) if wanted is None else message.attachments_like(wanted)
     if len(found) == 1:
         return found[0]
     named = ", ".join(repr(attachment.name) for attachment in message.attachments) or "none"
     if wanted is None:
-        said = f"`{setting or 'file'}` is not given, and there must be one attachment: the message has {named}"
+        said = f"`{setting or 'file'}` is not set, so the message must have exactly one attachment; it has {named}"
     else:
         what = repr(wanted) if isinstance(wanted, str) else f"what `{setting}` gives" if setting else "what is given"
         kind = "the name of several attachments" if found else "not an attachment"
@@ -58,17 +58,17 @@ _MARK: Final = "x-hookline"
 
 @dataclass(slots=True)
 class SettingSources:
-    """What an action's settings are made of, besides their values."""
+    """The sources of an action's settings besides their values."""
 
     message: Message
     read: Callable[[Stream], AsyncIterator[Any]] | None = None
-    """Gives the items of a stream; None where none can be read."""
+    """Return the items of a stream; None if streams can't be read here."""
     opened: list[AsyncIterator[Any]] = field(default_factory=list)
-    """What was made of settings and is to be closed after the call."""
+    """The iterators that were opened for settings, to be closed after the call."""
 
 
-class _OfMessage:
-    """A setting that names an attachment of the message."""
+class _AttachmentSetting:
+    """The annotation of a setting that names an attachment of the message."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.with_info_plain_validator_function(_attachment)
@@ -101,10 +101,10 @@ def _attachment(value: Any, info: core_schema.ValidationInfo) -> Any:
 
 @dataclass(frozen=True)
 class _Items:
-    """A setting that takes items one by one."""
+    """The annotation of a setting that takes items one by one."""
 
     item: Any
-    """The annotation of one."""
+    """The annotation of an item."""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> core_schema.CoreSchema:
         return core_schema.with_info_wrap_validator_function(self._take, handler.generate_schema(list[self.item]))  # type: ignore[name-defined]  # an annotation that is read as the program runs
@@ -137,7 +137,7 @@ class _Items:
         return TypeAdapter(self.item)
 
     async def _checked(self, items: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        """Items of a stream, each as the action wants them. Raises StepError for one that doesn't fit, naming it."""
+        """Yield the validated items of a stream. Raises StepError, which names the item, for an invalid one."""
         number = 0
         try:
             async for item in items:
@@ -148,7 +148,7 @@ class _Items:
                         f"{'.'.join(str(part) for part in (number, *one['loc']))}: {one['msg']}"
                         for one in error.errors(include_url=False, include_input=False, include_context=False)
                     )
-                    raise StepError(f"an item of the stream doesn't fit: {said}", code="step.settings") from None
+                    raise StepError(f"an item of the stream is invalid: {said}", code="step.settings") from None
                 yield taken
                 number += 1
         finally:
@@ -162,18 +162,18 @@ async def _each(items: list[Any]) -> AsyncIterator[Any]:
         yield item
 
 
-def settable(hint: Any) -> Any:
-    """A parameter's annotation as that of a setting: with attachments and items as steps give them."""
+def setting_annotation(hint: Any) -> Any:
+    """Return the annotation of the setting of a parameter, which may be an attachment or items."""
     if hint is Attachment:
-        return Annotated[Any, _OfMessage()]
+        return Annotated[Any, _AttachmentSetting()]
     origin, given = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
-        inner = settable(given[0])
+        inner = setting_annotation(given[0])
         return hint if inner is given[0] else Annotated[(inner, *hint.__metadata__)]
     if origin is AsyncIterator:
         return Annotated[Any, _Items(given[0] if given else Any)]
     if origin in _UNIONS or origin in (list, tuple):
-        inside = tuple(settable(each) for each in given)
+        inside = tuple(setting_annotation(each) for each in given)
         if all(one is other for one, other in zip(inside, given, strict=True)):
             return hint
         return typing.Union[inside] if origin in _UNIONS else origin[inside]  # noqa: UP007 - as many as there are
@@ -181,14 +181,14 @@ def settable(hint: Any) -> Any:
 
 
 def takes_items(hint: Any) -> bool:
-    """Whether an annotation is of items that come one by one."""
+    """Return True if an annotation is of items that come one by one."""
     origin, given = typing.get_origin(hint), typing.get_args(hint)
     if origin is Annotated:
         return takes_items(given[0])
     return origin is AsyncIterator or (origin in _UNIONS and any(map(takes_items, given)))
 
 
-#: Numbers become text where text is asked for, since identifiers often travel as numbers.
+#: Numbers become text in text settings, because ids are often numbers in messages.
 SETTINGS: Final = ConfigDict(
     extra="forbid", coerce_numbers_to_str=True, arbitrary_types_allowed=True, protected_namespaces=()
 )
@@ -199,17 +199,17 @@ M = TypeVar("M")
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a function takes besides its leading parameters, and what is said of it."""
+    """The settings and the description of a function of a plugin."""
 
     fields: Mapping[str, Any]
-    """For each field of the settings' model its annotation and its `FieldInfo`; the alias is the parameter's name."""
+    """The annotation and the `FieldInfo` of each field of the settings' model. The alias is the setting's name."""
     parameters: Mapping[str, str]
-    """From each field to the parameter that it fills."""
+    """The parameter of each field."""
     hints: Mapping[str, Any]
     leading: tuple[str, ...]
-    """The leading parameters that it has, of those that it may have."""
+    """The leading parameters that it has, such as `ctx`."""
     description: str
-    """Its docstring."""
+    """The docstring."""
 
     @property
     def summary(self) -> str:
@@ -217,21 +217,21 @@ class Signature:
         return self.description.partition("\n")[0]
 
     def settings(self, name: str) -> type[BaseModel]:
-        """A model of the settings."""
+        """Return a model of the settings."""
         return create_model(f"{name} settings", __config__=SETTINGS, **self.fields)
 
-    def settings_besides(self, name: str, base: type[B]) -> type[B]:
-        """A model of the settings that has those of `base`, too."""
+    def settings_with_base(self, name: str, base: type[B]) -> type[B]:
+        """Return a model of the settings and those of `base`."""
         return create_model(f"{name} settings", __base__=base, **self.fields)
 
     def marked(self, marker: type) -> frozenset[str]:
-        """The parameters that are `Annotated` with an object of this class."""
+        """Return the parameters that are `Annotated` with an object of a class."""
         return frozenset(
             name for name, hint in self.hints.items() if any(isinstance(each, marker) for each in _metadata(hint))
         )
 
     def marks(self, marker: type[M]) -> dict[str, M]:
-        """The objects of this class with which parameters are `Annotated`, by parameter."""
+        """Return the objects of a class with which parameters are `Annotated`, by parameter."""
         return {
             name: found
             for name, hint in self.hints.items()
@@ -245,7 +245,7 @@ class Signature:
         return frozenset(name for name in self.parameters.values() if takes_items(self.hints[name]))
 
     def needs_credential(self) -> bool:
-        """Whether its `ctx` always has a credential: `Context[Model]`, and not `Context[Model | None]`."""
+        """Return True if `ctx` always has a credential: `Context[Model]`, not `Context[Model | None]`."""
         of = next(iter(typing.get_args(self.hints.get("ctx"))), None)
         return "ctx" in self.leading and inspect.isclass(of) and issubclass(of, BaseModel)
 
@@ -253,10 +253,10 @@ class Signature:
 def read_signature(
     function: Callable[..., Any], kind: str, leading: tuple[str, ...], *, generators: bool = False
 ) -> Signature:
-    """The signature of an async function that is to be an action, or what `kind` says.
+    """Read the signature of an async function. `kind` is its kind for errors, such as "an action".
 
-    `leading`: names that its first parameters may have, in this order, which are no settings. `generators`: it may be
-    an async generator, too. Raises PluginError, naming the function.
+    `leading`: the names, in order, of first parameters that are not settings. `generators`: the function may be an
+    async generator. Raises PluginError, which names the function.
     """
     where = f"{function.__module__}.{function.__qualname__}"
     if not (inspect.iscoroutinefunction(function) or (generators and inspect.isasyncgenfunction(function))):
@@ -265,7 +265,7 @@ def read_signature(
 
 
 def read_plain_signature(function: Callable[..., Any], kind: str) -> Signature:
-    """The signature of a function that is called as it stands, and isn't async. Raises PluginError, naming it."""
+    """Read the signature of a function that isn't async. Raises PluginError, which names the function."""
     where = f"{function.__module__}.{function.__qualname__}"
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
         raise PluginError(f"{where} must not be an async function to be {kind}")
@@ -292,7 +292,7 @@ def _read(function: Callable[..., Any], where: str, leading: tuple[str, ...]) ->
         # A neutral field name, so that a parameter may be called `json`, `copy` or `schema`.
         field_name = f"setting_{position}"
         names[field_name] = parameter.name
-        fields[field_name] = (settable(hints[parameter.name]), _field(parameter))
+        fields[field_name] = (setting_annotation(hints[parameter.name]), _field(parameter))
     return Signature(fields, names, hints, tuple(found), inspect.getdoc(function) or "")
 
 
@@ -301,7 +301,7 @@ def _metadata(hint: Any) -> tuple[Any, ...]:
 
 
 def setting_name(parameter: str) -> str:
-    """The name of a parameter's setting: one that Python keeps for itself is written with an underscore, as `for_`."""
+    """Return the name of the setting of a parameter: a keyword of Python has an underscore, as in `for_`."""
     plain = parameter.removesuffix("_")
     return plain if keyword.iskeyword(plain) else parameter
 
@@ -311,7 +311,7 @@ def _field(parameter: inspect.Parameter) -> FieldInfo:
     if default is parameter.empty:
         made: FieldInfo = Field(alias=name)
     elif isinstance(default, FieldInfo):
-        # `quantity: int = Field(1, ge=1)`: the author's constraints stay, under the parameter's own name.
+        # The constraints of `quantity: int = Field(1, ge=1)` are kept.
         made = FieldInfo.merge_field_infos(default, alias=name, validation_alias=name, serialization_alias=name)
     else:
         made = Field(default=default, alias=name)

@@ -1,6 +1,6 @@
-"""Triggers: what starts an execution.
+"""Triggers, which start executions.
 
-The Webhook Service receives requests; the engine runs schedules, polls (`hookline.sdk.poll`) and consumers of brokers.
+The webhook service receives requests. The engine runs schedules, polls (`hookline.sdk.poll`) and consumers of brokers.
 Flows with any other trigger are started by hand or by other flows.
 """
 
@@ -22,65 +22,65 @@ from hookline.sdk.schemes import WebhookResponse
 
 @dataclass(frozen=True, slots=True)
 class Trigger:
-    """Something that starts executions; a flow names it in `trigger.use`."""
+    """A trigger, which a flow names in `trigger.use`."""
 
     name: str
     title: str
     settings: type[BaseModel]
-    """The model of the flow's `trigger.with`."""
+    """The model of `trigger.with`."""
     summary: str = ""
     description: str = ""
-    """More than the summary, which it begins with; the summary where that says all."""
+    """The whole description, which begins with the summary."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectorTrigger(Trigger):
-    """One that is a connector's: it may take a credential, and may be unavailable."""
+    """A trigger of a connector. It may need a credential, and may be unavailable."""
 
     parameters: Mapping[str, str] = field(default_factory=dict)
-    """From each field of the settings that are the trigger's own to the parameter that it fills."""
+    """The parameter for each field of the trigger's own settings."""
     credential: type[BaseModel] | None = None
     credential_types: tuple[str, ...] = ()
-    """Names of the credential types that it takes; empty where it takes none."""
+    """The names of the credential types that it accepts; empty if it needs no credential."""
     needs_credential: bool = False
     unavailable: str | None = None
-    """Why it can't be used here, with the remedy; None where it can."""
+    """The reason why it can't be used here, with the remedy; None if it can."""
     options: Mapping[str, OptionsFunction] = field(default_factory=dict)
-    """What knows the choices for its settings, by setting."""
+    """The functions that list the options of settings, by setting."""
 
 
 @dataclass(frozen=True, slots=True)
 class FunctionTrigger(ConnectorTrigger):
-    """One that starts executions by a function which the engine runs."""
+    """A trigger with a function that the engine runs."""
 
     run: Callable[..., Any] | None = None
     leading: tuple[str, ...] = ()
-    """Which of its first parameters are no settings."""
+    """The first parameters that are not settings."""
 
     def arguments(self, settings: BaseModel) -> dict[str, Any]:
-        """The keyword arguments for `run`, as far as they are settings."""
+        """Return the keyword arguments for `run` that are settings."""
         return {parameter: getattr(settings, name) for name, parameter in self.parameters.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedRequest:
-    """A request that was verified and read, with what its scheme declares secret masked."""
+    """A verified and parsed request. The values that its scheme declares secret are masked."""
 
     method: str
     headers: Sequence[tuple[str, str]]
-    """As received and in order; names in lower case, bytes above 127 decoded as Latin-1."""
+    """The headers in the order received. Names are in lower case, and bytes above 127 are decoded as Latin-1."""
     content_type: str | None
-    """The whole header; None where there is none."""
+    """The whole header, or None."""
     media_type: str
-    """Of it the type alone, in lower case; `application/octet-stream` where there is none."""
+    """The media type without parameters, in lower case; the default is `application/octet-stream`."""
     body: Any
-    """What the body became, by the settings or by the trigger's `body_mode`. Null where there is none."""
+    """The value of the body, by the settings or the trigger's `body_mode`; None if there is no body."""
     attachments: tuple[Attachment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class NewFile:
-    """A file that a message brings in its body: the engine keeps it, and the message has it as an attachment."""
+    """A file from the body of a message. The engine stores it as an attachment of the message."""
 
     name: str
     type: str
@@ -90,37 +90,37 @@ class NewFile:
 
 @dataclass(frozen=True, slots=True)
 class IncomingMessage:
-    """A message that a trigger makes of a request. It has the request's headers."""
+    """A message that a trigger makes of a request. It gets the headers of the request."""
 
     body: Any
     """A JSON value."""
     id: str | None = None
-    """Where the flow has no `dedupe_key`: one that comes with the same id within `dedupe_window` starts nothing."""
+    """The id for deduplication, if the flow has no `dedupe_key`. Another message with it is a duplicate."""
     attachments: tuple[Attachment, ...] = ()
-    """Of those that the request has."""
+    """The attachments of the request that the message has."""
     files: tuple[NewFile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RequestTrigger(Trigger):
-    """Started by HTTP requests to `/hook/<flow id>`; its settings are, or extend, those of the webhook.
+    """A trigger that starts executions for HTTP requests to `/hook/<flow id>`.
 
-    What its requests bring may have a form of its own: `read` makes messages of it. Its functions are pure, and are
-    given the flow's settings.
+    Its settings are those of the webhook, or extend them. `read` makes messages of requests that have a format of their
+    own. Its functions are pure, and get the settings of the flow.
     """
 
     settings: type[WebhookSettings] = WebhookSettings
     read: Callable[[ParsedRequest, Any], Sequence[IncomingMessage]] | None = None
-    """The messages of a request; none where the flow wants nothing of it, which the sender takes for success.
+    """Return the messages of a request. If there are none, the response is still a success.
 
     Raises RequestRejected: Malformed with every problem, UnsupportedMedia, TooLarge.
     """
     body_mode: Callable[[str, Any], BodyMode] | None = None
-    """How a body of a media type is read before `read` is given it; by default as the flow says."""
+    """Return the mode in which a body of a media type is read before `read`; the default is the flow's setting."""
     options: Callable[[Mapping[str, str], Any], WebhookResponse | None] | None = None
-    """The answer to OPTIONS, given the headers by their names in lower case; None: as every webhook answers it.
+    """Return the response to OPTIONS, or None for the usual response. It gets the headers by lower-case name.
 
-    It is asked before any sender is verified.
+    It is called before the sender is verified.
     """
 
 
@@ -130,11 +130,11 @@ def _no_schedule(_settings: Any) -> Schedule:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleTrigger(Trigger):
-    """Started by the clock. Each message's body is `scheduled_at, fired_at, previous_at`."""
+    """A trigger that starts executions at times. The body of messages is `scheduled_at, fired_at, previous_at`."""
 
     settings: type[ScheduleSettings] = ScheduleSettings
     schedule: Callable[[Any], Schedule] = _no_schedule
-    """The times that some settings mean. What is wrong with settings their model has said before."""
+    """Return the times for validated settings."""
 
 
 if TYPE_CHECKING:
@@ -147,114 +147,109 @@ C = TypeVar("C")
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """A body as bytes, which the engine reads as the Webhook Service reads requests.
+    """A body as bytes, which the engine reads like the body of a request.
 
-    JSON and XML become values, a text becomes text; all else is an attachment named `body`, beside a body that is
-    null.
+    JSON and XML become values, and text becomes text. Everything else becomes an attachment named `body`, and the body
+    is null.
     """
 
     data: bytes
     content_type: str | None = None
-    """As `application/json` or `text/plain; charset=iso-8859-1`; None where the message doesn't say."""
+    """The media type, such as `application/json` or `text/plain; charset=iso-8859-1`; None if unknown."""
     filename: str | None = None
-    """Of the attachment."""
+    """The file name of the attachment."""
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerMessage:
-    """A message that a broker has delivered, and what tells the broker what became of it."""
+    """A message that a broker has delivered, with the functions that acknowledge or reject it."""
 
     body: Any
-    """What an action may return, or a `Payload`."""
+    """Anything that an action may return, or a `Payload`."""
     id: str | None = None
-    """One that comes with the same id again within the flow's `dedupe_window` starts nothing."""
+    """The id of the message. Another message with the same id within the flow's `dedupe_window` is a duplicate."""
     headers: Mapping[str, str] = field(default_factory=dict)
     attachments: tuple[Attachment, ...] = ()
     accepted: Callable[[], Awaitable[None]] | None = None
-    """Acknowledges it: awaited once it is durable. None where the broker keeps nothing that could come again."""
+    """Acknowledges the message, and is called when it is durable. None if the broker never delivers it again."""
     rejected: Callable[[str], Awaitable[None]] | None = None
-    """Awaited instead where the flow rejects it, with the reason; by default it is acknowledged as well."""
+    """Called instead, with the reason, if the flow rejects the message; the default is to acknowledge it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConsumeContext(TokenUser, Generic[C]):
-    """What a function that consumes is given besides its settings."""
+    """The context of a function that consumes from a broker (`ctx`)."""
 
     credential: C
-    """The trigger's credential, an instance of the connector's credential type; None where the flow names none."""
+    """The credential of the trigger, an instance of the connector's credential type; None if the flow names none."""
     http: "HttpClient"
     blobs: "Blobs"
-    """Where attachments' bytes are."""
+    """The store of the bytes of attachments."""
     log: Log
     resources: "Resources"
-    """What the plugin keeps open."""
+    """The resources that the plugin keeps open."""
     flow_id: str
     prefetch: int
-    """How many messages the broker may hand out at once that aren't acknowledged yet."""
+    """The largest number of messages that are delivered but not acknowledged."""
     listening: Callable[[], None]
-    """To be called as soon as messages can come: until then it counts as connecting."""
+    """Call it as soon as messages can come. Until then the trigger counts as connecting."""
     credential_type: str | None = None
     exact: bool = False
-    """The flow's numbers are exact: fractions in bodies should be Decimals."""
+    """True if the flow has exact numbers: fractions in bodies should be Decimals."""
     tokens: Tokens | None = None
-    """What `access_token` asks."""
+    """The access tokens of the credential. `access_token` uses it."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConsumeTrigger(FunctionTrigger):
-    """Started by what a broker delivers."""
+    """A trigger that starts executions for the messages of a broker."""
 
     settings: type[ConsumeSettings] = ConsumeSettings
     run: Callable[..., AsyncIterator[BrokerMessage]] | None = None
 
 
-if TYPE_CHECKING:
-    from hookline.sdk.context import Resources
-    from hookline.sdk.http import HttpClient
-
-
 @dataclass(frozen=True, slots=True)
 class SubscriptionContext(TokenUser, Generic[C]):
-    """What functions are given that subscribe, unsubscribe and renew."""
+    """The context of the functions that subscribe, unsubscribe and renew (`ctx`)."""
 
     credential: C
-    """The trigger's credential, an instance of the connector's credential type; None where the flow names none."""
+    """The credential of the trigger, an instance of the connector's credential type; None if the flow names none."""
     http: "HttpClient"
     log: Log
     resources: "Resources"
-    """What the plugin keeps open."""
+    """The resources that the plugin keeps open."""
     flow_id: str
     url: str
-    """Where the provider is to send: the public URL of the flow's hook, the same for as long as there is the flow."""
+    """The URL to which the provider must send: the public URL of the flow, which never changes."""
     secret: str = field(repr=False)
-    """With what the provider is to sign: 64 hexadecimal digits that the engine has made. Empty where the provider
-    makes the secret itself, and after that its own."""
+    """The secret with which the provider must sign: 64 hexadecimal digits from the engine. If the provider makes the
+    secret, it is empty at first, and then the provider's."""
     known: Any
-    """What identifies the flow's present subscription, as it was given; None where none is known.
+    """The `id` of the flow's present subscription, or None.
 
-    One that an earlier call has made without coming to its end is not known: look for it by its URL.
+    A subscription of an earlier call that failed later is not known: look for it by its URL.
     """
     now: datetime
-    """In UTC."""
+    """The current time, in UTC."""
     credential_type: str | None = None
     tokens: Tokens | None = None
-    """What `access_token` asks."""
+    """The access tokens of the credential. `access_token` uses it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """What there is at the provider now."""
+    """The subscription that exists at the provider."""
 
     id: Any
-    """A JSON value of at most 64 KB that says all that is needed to find it there, and to remove it.
+    """A JSON value of at most 64 KB with everything that is needed to find and remove the subscription.
 
-    It is stored as it is, so that no secret belongs there. Of two that are equal the second is the first one, changed;
-    where another is given than before, the one before is removed afterwards.
+    It must not have secrets, because it is not encrypted. If a later call returns an equal id, it is the same
+    subscription, changed. If it returns another id, the earlier subscription is removed afterwards.
     """
     secret: str | None = field(default=None, repr=False)
-    """The secret that the provider has made; None where it took that of the context, or where it stays as it was."""
+    """The secret that the provider has made; None if it uses the context's secret, or if the secret is unchanged."""
     expires_at: datetime | None = None
-    """When the provider ends it by itself, with a time zone: it is renewed when half of the time is over."""
+    """The time of expiry, with a time zone. The subscription is renewed when half of the time is over."""
 
 
 Subscribe = Callable[..., Awaitable[Subscription]]
@@ -264,61 +259,61 @@ Renew = Callable[[SubscriptionContext[Any]], Awaitable[Subscription | None]]
 
 @dataclass(frozen=True, slots=True)
 class WebhookTrigger(ConnectorTrigger):
-    """Started by requests to `/hook/<flow id>` that a provider sends, with which the engine has subscribed."""
+    """A trigger that starts executions for requests of a provider, with which the engine has a subscription."""
 
     settings: type[SubscribedSettings] = SubscribedSettings
-    """The trigger's own, and those of a webhook without `verify`."""
+    """The model of its own settings and of those of a webhook without `verify`."""
     scheme: str = ""
-    """The name of the scheme by which the provider signs."""
+    """The name of the scheme with which the provider signs."""
     scheme_settings: Mapping[str, Any] = field(default_factory=dict)
-    """What `verify` would say besides."""
+    """More settings of the scheme, as in `verify`."""
     secret_field: str | None = None
-    """Where in the scheme's credential its secret stands; None: in `secret`, or in the only one that it has to have."""
+    """The field of the scheme's credential with the secret; None for `secret`, or for the only required field."""
     gives_secret: bool = False
-    """The provider makes the secret, and tells it once it has subscribed."""
+    """True if the provider makes the secret and returns it with the subscription."""
     subscribe: Subscribe | None = None
     unsubscribe: Unsubscribe | None = None
     renew: Renew | None = None
     every: timedelta | None = None
-    """How often it is renewed, whether or not it expires."""
+    """The interval of renewals, also if the subscription doesn't expire."""
     timeout: timedelta = timedelta(minutes=1)
-    """The longest time for one call; then it failed, and is tried again."""
+    """The time limit of a call, which is then retried."""
     own: type[BaseModel] = BaseModel
-    """The model of the settings that are the trigger's own."""
+    """The model of the trigger's own settings."""
 
     def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The keyword arguments for `subscribe`, of JSON of its own settings. Raises pydantic's ValidationError."""
+        """Return the keyword arguments for `subscribe`, from its own settings as JSON. Raises ValidationError."""
         settings = self.own.model_validate(given)
         return {parameter: getattr(settings, name) for name, parameter in self.parameters.items()}
 
     def own_names(self) -> frozenset[str]:
-        """The names of the settings that are its own, as flows say them."""
+        """Return the names of the trigger's own settings."""
         return frozenset(found.alias or name for name, found in self.own.model_fields.items())
 
 
 class WebhookFunctions:
-    """What `@acme.webhook` makes of a function that subscribes: where those are named that belong to it."""
+    """The decorators for the other functions of a trigger with a subscription: the result of `@acme.webhook`."""
 
     def __init__(self, name: str, put: Callable[[str, Any], None]) -> None:
         self.name = name
-        """The trigger's."""
+        """The name of the trigger."""
         self._put = put
 
     def unsubscribe(self, function: Unsubscribe, /) -> Unsubscribe:
-        """Make an async function what removes a subscription; used as `@events.unsubscribe`.
+        """Decorate the async function that removes a subscription, as in `@events.unsubscribe`.
 
-        It is given a `SubscriptionContext`, of which `known` says which one. One that isn't there any more is no error.
-        Raises PluginError for a function that can't be one, naming it.
+        Its parameter is a `SubscriptionContext`, whose `known` is the subscription. It must not raise an error if the
+        subscription no longer exists. Raises PluginError, which names the function, for an invalid signature.
         """
         self._put("unsubscribe", function)
         return function
 
     def renew(self, *, every: str | None = None) -> Callable[[Renew], Renew]:
-        """Make an async function what keeps a subscription alive; used as `@events.renew(every="1d")`.
+        """Decorate the async function that renews a subscription, as in `@events.renew(every="1d")`.
 
-        It is given a `SubscriptionContext`, and gives the Subscription that there is; None where it isn't there any
-        more, and then it is subscribed again. It is called so often, and when half of the time until it expires is
-        over. Raises PluginError for a function that can't be one, naming it.
+        Its parameter is a `SubscriptionContext`. It returns the Subscription, or None if it no longer exists, so that
+        the engine subscribes again. It is called at the interval `every`, and when half of the time until the expiry is
+        over. Raises PluginError, which names the function, for an invalid signature.
         """
 
         def add(function: Renew) -> Renew:

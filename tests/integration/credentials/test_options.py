@@ -259,7 +259,9 @@ def test_a_function_that_is_not_there_fails_the_plugin() -> None:
         """Post."""
 
     (failed,) = [plugin for plugin in registry_of(connector).failed if plugin.distribution is None]
-    assert "acme.post asks for the options of 'channel' from 'channels', which isn't there" in str(failed.error)
+    assert "acme.post refers to 'channels' for the options of 'channel', but there is no such function" in str(
+        failed.error
+    )
 
     @connector.options
     async def channels() -> list[Option]:
@@ -274,7 +276,7 @@ def test_options_that_depend_on_what_the_action_has_not_are_rejected() -> None:
     async def channels(team: str) -> list[Option]:
         return []
 
-    with pytest.raises(PluginError, match="takes 'team', which is no setting of it; it has text"):
+    with pytest.raises(PluginError, match="needs 'team', which is not one of its settings; it has text"):
 
         @connector.action
         async def post(text: str, channel: Annotated[str, Options(channels)]) -> None:

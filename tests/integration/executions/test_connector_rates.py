@@ -119,5 +119,5 @@ async def test_a_step_with_a_rate_of_its_own_waits_for_both(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("rate", ["", "5", "0/s", "5/d", "5 /s"])
 def test_what_is_no_rate_is_rejected(rate: str) -> None:
-    with pytest.raises(PluginError, match="is no rate; write one as 50/s"):
+    with pytest.raises(PluginError, match="is not a rate; write 50/s"):
         Connector("acme", rate=rate)

@@ -189,7 +189,7 @@ async def test_items_may_go_through_an_action_into_another_stream(harness: Harne
         (
             [{"id": "rows", "use": "acme.rows", "with": {"count": 9, "bad": 4}}, load()],
             None,
-            "an item of the stream doesn't fit: 4.n: Input should be a valid integer",
+            "an item of the stream is invalid: 4.n: Input should be a valid integer",
         ),
         (
             [{"id": "rows", "use": "acme.rows", "with": {"count": 9}}, load([], label="$.body")],

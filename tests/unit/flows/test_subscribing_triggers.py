@@ -234,7 +234,7 @@ def test_each_part_is_named_once_and_none_is_left_out() -> None:
     (status,) = registry_of(shop).failed
     assert "trigger 'shop.events' has no function that unsubscribes" in (status.error or "")
     events.unsubscribe(remove)
-    with pytest.raises(PluginError, match="two functions that say unsubscribe"):
+    with pytest.raises(PluginError, match="two functions for unsubscribe"):
         events.unsubscribe(remove)
     assert registry_of(shop).failed == ()
 

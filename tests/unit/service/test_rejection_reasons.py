@@ -120,5 +120,5 @@ async def test_the_record_says_which_problem_it_was_and_the_sender_is_told_the_s
         "the time of sending is 4000 s before that of receipt, and 300 s are allowed: it was held up or sent again, or "
         "a clock is wrong",
         "the signature doesn't match: it was made with another key, or of other bytes",
-        "the header x-slack-request-timestamp is there 2 times",
+        "the header x-slack-request-timestamp appears 2 times",
     ]
