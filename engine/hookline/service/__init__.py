@@ -1,1 +1,1 @@
-"""The Webhook Service: everything that answers HTTP."""
+"""The HTTP service: hooks, resume URLs, the OAuth callback and the admin API."""

@@ -1,4 +1,4 @@
-"""The web application: Quart for the API and the console, and the hook in front of it."""
+"""The web application: the hook in front, and Quart behind it for the admin API and the console."""
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
@@ -37,7 +37,7 @@ _log: Final = structlog.get_logger("hookline.service")
 
 
 class HookDependencies(Protocol):
-    """What the hook needs of an engine."""
+    """The parts of an engine that the hook uses."""
 
     @property
     def intake(self) -> Intake: ...
@@ -70,7 +70,7 @@ class HookDependencies(Protocol):
 
 
 class Endpoints(NamedTuple):
-    """Where requests from outside come in, and what they share."""
+    """The endpoints for requests from outside, and the parts that they share."""
 
     hook: Hook
     resume: Resume
@@ -79,12 +79,11 @@ class Endpoints(NamedTuple):
     rejections: RejectionHandler
 
     def mounted(self) -> Mapping[str, Endpoint]:
-        """Each by the prefix of its paths."""
+        """The endpoints by the prefix of their paths."""
         return {HOOK: self.hook, RESUME: self.resume, OAUTH: self.callback}
 
 
 def create_endpoints(engine: HookDependencies, options: HookOptions) -> Endpoints:
-    """The endpoints of an engine."""
     rejections = RejectionHandler(engine.metrics, engine.rejections)
     receiver = RequestReceiver(
         credentials=engine.credentials,
@@ -112,20 +111,20 @@ def create_endpoints(engine: HookDependencies, options: HookOptions) -> Endpoint
 
 
 def create_app(engine: HookDependencies, options: HookOptions, *, blueprints: Iterable[Blueprint] = ()) -> Quart:
-    """The application of an engine that is started and stopped elsewhere.
+    """Create the application of an engine, which the caller starts and stops.
 
-    `/hook/…`, `/resume/…` and `/oauth/…` never reach Quart: a route of it costs as much as all the rest of accepting a
-    message.
+    Requests to `/hook/…`, `/resume/…` and `/oauth/…` don't pass through Quart: a route of Quart costs as much as all
+    the rest of accepting a message.
     """
     app = create_pages(blueprints)
-    # Quart documents this way of wrapping it; its types are those of one framework, and ours of none.
+    # Quart documents this way of wrapping an application; its types are those of one framework, and ours of none.
     rest: Any = app.asgi_app
     app.asgi_app = PrefixRouter(HookApplication(create_endpoints(engine, options).mounted()), rest)  # type: ignore[method-assign,assignment]  # as said above
     return app
 
 
 def create_pages(blueprints: Iterable[Blueprint] = ()) -> Quart:
-    """Everything but hooks: for `--admin-bind`, where they have an address of their own."""
+    """Create an application with everything except the hook, for `--admin-bind`."""
     app = Quart("hookline", static_folder=None)
     for blueprint in blueprints:
         app.register_blueprint(blueprint)

@@ -1,6 +1,6 @@
-"""Where a service sends the browser after somebody has authorized a credential: `GET /oauth/callback`.
+"""The page to which a service redirects the browser after somebody has authorized a credential: `GET /oauth/callback`.
 
-Nobody proves here who they are: the redirect's `state` is good once, and only the admin API gives one away.
+The request isn't authenticated: the redirect's `state` is valid once, and only the admin API issues one.
 """
 
 from html import escape
@@ -15,7 +15,7 @@ from hookline.service.types import HookRequest, HookResponse
 
 _HEADERS: Final = (
     (b"content-type", b"text/html; charset=utf-8"),
-    # The address holds a code: no other site may be told where a visitor came from, and nothing may keep it.
+    # The URL contains a code: no other site may see it as a referrer, and no cache may keep the page.
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
@@ -34,7 +34,7 @@ _PAGE: Final = """<!doctype html>
 
 
 class OAuthCallback:
-    """Answers requests to `/oauth/…`."""
+    """The endpoint for requests to `/oauth/…`."""
 
     def __init__(self, *, authorizations: Authorizations, http: HttpClient, rejections: RejectionHandler) -> None:
         self._authorizations = authorizations
@@ -42,7 +42,7 @@ class OAuthCallback:
         self._rejections = rejections
 
     async def handle(self, request: HookRequest) -> HookResponse:
-        """The answer to a request. Raises SenderGone, and never anything else."""
+        """Return the response to a request. Raises SenderGone, and nothing else."""
         return await respond(request, self._rejections, self._handle)
 
     async def _handle(self, request: HookRequest, headers: Headers, context: RequestContext) -> HookResponse:
@@ -59,12 +59,12 @@ class OAuthCallback:
 
 
 def result_page(done: Authorization) -> HookResponse:
-    """The page that says what became of an authorization."""
+    """The page that shows the result of an authorization."""
     if done.state == "done":
         return html_page(200, "Authorized", f"{done.message}. You can close this window.")
     return html_page(400, "Not authorized", done.message or "")
 
 
 def html_page(status: int, title: str, text: str) -> HookResponse:
-    """A page of one sentence."""
+    """A page with a title and one sentence."""
     return HookResponse(status, _HEADERS, _PAGE.format(title=escape(title), text=escape(text)).encode())

@@ -1,7 +1,7 @@
-"""Problem documents (RFC 9457): how every error reads on HTTP.
+"""Problem documents (RFC 9457), the format of every error over HTTP.
 
-`type` is the relative reference `/problems/<code>`: Hookline has no domain of its own, and a running server explains
-each code there. Codes are those of `hookline.kernel.errors`.
+`type` is the relative reference `/problems/<code>`, since Hookline has no domain of its own; a running server explains
+each code at that path. The codes are those of `hookline.kernel.errors`.
 """
 
 import math
@@ -14,7 +14,7 @@ from hookline.service.types import HookResponse
 
 MEDIA_TYPE: Final = b"application/problem+json"
 MAX_PROBLEMS: Final = 1000
-"""A reply lists so many; a body can be wrong in more places than anybody wants to be told of."""
+"""The number of problems that a response lists at most."""
 
 
 def _title(kind: type[HooklineError]) -> str:
@@ -37,7 +37,7 @@ def problem_body(
     *,
     extra: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """A problem document, encoded; `extra` are further members."""
+    """Encode a problem document; `extra` are further members."""
     document: dict[str, Any] = {
         "type": f"/problems/{code}",
         "title": title,
@@ -54,7 +54,7 @@ def problem_body(
 
 
 def rejection_response(error: RequestRejected) -> HookResponse:
-    """The answer to a request that is rejected."""
+    """The response to a rejected request."""
     headers = [(b"content-type", MEDIA_TYPE)]
     if error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % max(1, math.ceil(error.retry_after))))
@@ -64,7 +64,7 @@ def rejection_response(error: RequestRejected) -> HookResponse:
 
 
 def error_kinds(root: type[HooklineError] = HooklineError) -> dict[str, type[HooklineError]]:
-    """Each code and its error."""
+    """All errors by their codes."""
     found = {root.code: root}
     for kind in root.__subclasses__():
         found |= error_kinds(kind)
@@ -72,7 +72,7 @@ def error_kinds(root: type[HooklineError] = HooklineError) -> dict[str, type[Hoo
 
 
 def describe_code(code: str) -> str | None:
-    """What `/problems/<code>` says; None for a code that doesn't exist."""
+    """Return the text of `/problems/<code>`, or None if there is no such code."""
     kind = error_kinds().get(code)
     if kind is None:
         return None

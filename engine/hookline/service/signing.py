@@ -1,8 +1,8 @@
-"""Signing a message as its provider would: so that a flow can be tried without the provider.
+"""Signing a message as its provider would, so that a flow can be tried without the provider.
 
-A signature may leave the server by the admin API, a secret never: whoever may ask for one could replace the credential
-and the flow as well, but must not come to know what other systems may rely on too. So schemes whose headers show the
-secret itself (`basic`, `api-key`, …) are not signed for through the API, and neither are bodies that would show it.
+The admin API may return signatures, but no secrets: somebody with the admin token could replace the credential and the
+flow, but must not learn secrets that other systems may use too. So the API doesn't sign for schemes whose headers
+contain the secret itself (`basic`, `api-key`, …), and doesn't return bodies that contain it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,46 +23,47 @@ _NO_KEY: Final = "`hookline run` tries the flow's steps without a sender"
 
 
 class UnsignedMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A message that is to be signed."""
+    """A message to sign."""
 
     body: bytes = b""
     """Base64 in JSON."""
     method: str = "POST"
     base_url: str | None = None
-    """The server that it will be sent to, which some providers sign; this one's public URL by default."""
+    """The URL of the server that receives the message, which some providers sign; by default the public URL of this
+    server."""
     rest: str = ""
-    """What follows the flow's URL: a path that begins with a slash, a query with its question mark."""
+    """The rest of the URL after the flow's: a path that begins with a slash, a query with its question mark."""
     headers: list[tuple[str, str]] = []
-    """Those that the sender chose, such as the id of a delivery that is repeated."""
+    """The headers that the sender chooses, such as the id of a repeated delivery."""
 
 
 class SignedMessage(msgspec.Struct, frozen=True):
     """A message as its provider would send it."""
 
     scheme: str
-    """`none` where the flow verifies nothing."""
+    """`none` if the flow verifies nothing."""
     headers: list[tuple[str, str]]
     body: bytes
-    """Base64 in JSON: with what the provider itself puts into it."""
+    """Base64 in JSON; with the values that the provider itself adds."""
 
 
 class NoNetwork(HttpClient):
-    """For schemes that sign: they fetch nothing."""
+    """The HTTP client of schemes that sign: it sends no requests."""
 
     async def request(self, *_: Any, **__: Any) -> NoReturn:
-        """Reject."""
+        """Raise CannotSign."""
         raise _nothing()
 
     def stream(self, *_: Any, **__: Any) -> NoReturn:
-        """Reject."""
+        """Raise CannotSign."""
         raise _nothing()
 
     async def get_json(self, *_: Any, **__: Any) -> NoReturn:
-        """Reject."""
+        """Raise CannotSign."""
         raise _nothing()
 
     async def post_json(self, *_: Any, **__: Any) -> NoReturn:
-        """Reject."""
+        """Raise CannotSign."""
         raise _nothing()
 
 
@@ -71,7 +72,7 @@ def _nothing() -> CannotSign:
 
 
 def hook_url(public_url: str, flow_id: str, message: UnsignedMessage) -> str:
-    """The URL that the message will be sent to, as its sender knows it."""
+    """The URL to which the message is sent, as its sender knows it."""
     return f"{(message.base_url or public_url).rstrip('/')}/hook/{quote(flow_id, safe='')}{message.rest}"
 
 
@@ -83,7 +84,7 @@ def sign(
     url: str,
     at: datetime,
 ) -> SignedMessage:
-    """The message with all that the provider adds. Raises CannotSign."""
+    """Return the message with everything that the provider adds. Raises CannotSign."""
     headers = tuple((name.lower(), value) for name, value in message.headers)
     request = SignedRequest(message.method, url, headers, at, NoNetwork())
     try:
@@ -105,7 +106,7 @@ def sign(
 
 
 def credential_of(flow: CompiledFlow, get: Callable[[str], tuple[str, BaseModel]]) -> BaseModel | None:
-    """The credential that a flow names to verify its sender. Raises CredentialError."""
+    """The credential with which a flow verifies its sender. Raises CredentialError."""
     scheme, name = flow.trigger.scheme, flow.trigger.credential
     if scheme is None or scheme.credential is None or name is None:
         return None
@@ -118,9 +119,9 @@ def credential_of(flow: CompiledFlow, get: Callable[[str], tuple[str, BaseModel]
 def sign_without_secrets(
     flow: CompiledFlow, credential: BaseModel | None, message: UnsignedMessage, url: str, at: datetime
 ) -> SignedMessage:
-    """The same with a flow's own credential, for whom the credential isn't: nothing that is given shows a secret.
+    """Sign with a flow's own credential for somebody who must not see it: the result shows no secret.
 
-    The scheme is `none` where the flow verifies nothing. Raises CannotSign.
+    The scheme is `none` if the flow verifies nothing. Raises CannotSign.
     """
     scheme, settings = flow.trigger.scheme, flow.trigger.scheme_settings
     if scheme is None or settings is None:

@@ -1,4 +1,4 @@
-"""What the hook is given and what it gives: a request and a reply that know no web framework."""
+"""Requests and responses of the hook, independent of any web framework."""
 
 from collections.abc import AsyncIterator
 
@@ -8,33 +8,33 @@ from hookline.model.message import Attachment
 
 
 class SenderGone(Exception):
-    """The sender closed the connection; nobody waits for an answer."""
+    """The sender closed the connection and doesn't wait for a response."""
 
 
 class HookRequest(msgspec.Struct, frozen=True):
-    """One request to `/hook/…` or `/resume/…`."""
+    """A request to `/hook/…`, `/resume/…` or `/oauth/…`."""
 
     method: str
     path: str
-    """What follows the prefix, decoded."""
+    """The path after the prefix, decoded."""
     raw_path: bytes
-    """The whole path as it was received, without the query."""
+    """The whole path as received, without the query."""
     query: bytes
     headers: list[tuple[bytes, bytes]]
-    """As received and in order; names in lower case."""
+    """The headers as received and in order; names in lower case."""
     body: AsyncIterator[bytes]
-    """Its chunks, none of them empty. Raises SenderGone."""
+    """The chunks of the body, none of them empty. Raises SenderGone."""
     client: str | None = None
     """The address of the other side of the connection."""
     http_version: str = "1.1"
 
 
 class HookResponse(msgspec.Struct, frozen=True):
-    """The answer. `content-length` is left to who sends it."""
+    """A response. The server adds `content-length`."""
 
     status: int
     headers: tuple[tuple[bytes, bytes], ...] = ()
     body: bytes = b""
     file: Attachment | None = None
-    """Instead of a body: what `chunks` gives."""
+    """A file in place of the body; `chunks` are its bytes."""
     chunks: AsyncIterator[bytes] | None = None

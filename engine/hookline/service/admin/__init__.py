@@ -1,7 +1,7 @@
-"""The admin API: `/api/v1/`, and what watches the server: `/healthz`, `/readyz`, `/metrics`.
+"""The admin API (`/api/v1/`), and the routes for monitoring: `/healthz`, `/readyz` and `/metrics`.
 
-All under `/api/v1/` but its description asks for the bearer token. Health, readiness and metrics don't: they hold
-nothing but counts and the names of flows, and are for probes that have no token.
+Everything under `/api/v1/` except its description requires the bearer token. Health, readiness and metrics don't: they
+contain only counts and the names of flows, and are for probes without a token.
 """
 
 from quart import Blueprint, Response
@@ -24,7 +24,7 @@ from hookline.service.admin.storage import add_storage
 
 
 def blueprints(engine: Engine, token: str) -> tuple[Blueprint, ...]:
-    """The admin API of an engine. `token`: the one bearer token that it takes."""
+    """Create the blueprints of an engine. `token`: the bearer token that the API accepts."""
     return _api(engine, token), health_blueprint(engine, token)
 
 

@@ -1,4 +1,4 @@
-"""The admin API's routes about what flows can use."""
+"""The admin API's routes about components."""
 
 from quart import Blueprint, Response, request
 
@@ -17,21 +17,20 @@ from hookline.service.views.pages import PageView
 
 
 def add_components(api: Blueprint, engine: Engine) -> None:
-    """Add the routes."""
 
     @api.get("/components")
     @operation(PageView[ComponentView])
     async def list_components() -> Response:
-        """What flows can use: actions, triggers, schemes, mappers, types of credentials."""
+        """List the components: actions, triggers, blocks, schemes, mappers and types of credentials."""
         return json_response(PageView(component_views(engine.registry), None))
 
     @api.post("/components/<component>/options/<setting>")
     @operation(OptionsPageView, request=OptionsRequestBody)
     async def list_options(component: str, setting: str) -> Response:
-        """Ask the service of an action or a trigger which choices there are for a setting.
+        """List the options of a setting, as the service of an action or a trigger offers them.
 
-        `options` of the component's input says whether anybody knows them, and on which other settings they depend. A
-        failure of the service is 502.
+        If a setting has options, the component's setting says so under `options`, with the other settings on which they
+        depend. If the service fails, the status is 502.
         """
         given = decode_body(await request.get_data(as_text=False), OptionsRequestBody)
         found = await fetch_options(

@@ -23,27 +23,26 @@ class CredentialView(msgspec.Struct, frozen=True):
     type: str
     updated_at: Time
     problem: str | None
-    """Why it can't be used."""
+    """The reason why it can't be used."""
     tokens: "TokensView | None" = None
-    """Its access tokens; null where its type has no OAuth 2."""
+    """Its access tokens; null if its type has no OAuth 2."""
 
 
 class TokensView(msgspec.Struct, frozen=True):
-    """What is known of a credential's access tokens, without them."""
+    """The state of a credential's access tokens."""
 
     state: str
-    """`valid`; `renewable`: expired, and renewed when they are used; `on_demand`: got when they are used for the first
-    time; `missing` or `lost`: somebody has to authorize the credential."""
+    """`valid`; `renewable`: expired, and renewed when they are used; `on_demand`: fetched when they are first used;
+    `missing` or `lost`: somebody has to authorize the credential."""
     expires_at: Time | None
-    """When the access token expires; null where there is none, or the service doesn't say it."""
+    """The time at which the access token expires; null if there is none, or the service doesn't say it."""
     scope: str | None
-    """What it may be used for, where the service says it."""
+    """The scope of the token, if the service says it."""
     problem: str | None
-    """Why there are none that can be used."""
+    """The reason why no token can be used."""
 
 
 def credential_view(info: CredentialInfo) -> CredentialView:
-    """A credential without its secrets."""
     tokens = None
     if info.tokens is not None:
         at = info.tokens.expires_at
@@ -59,20 +58,19 @@ class AuthorizationView(msgspec.Struct, frozen=True):
     id: str
     credential: str
     url: str
-    """Where somebody authorizes, in a browser."""
+    """The URL to open in a browser."""
     redirect_uri: str
-    """Where the browser is sent afterwards: the client that the service knows has to allow it."""
+    """The URL to which the browser is redirected afterwards: the OAuth client has to allow it."""
     expires_at: Time
     state: str
     """`waiting`, `done` or `failed`."""
     message: str | None
-    """What became of it."""
+    """The result, in words."""
     code: str | None
     """The error's code, if the check failed."""
 
 
 def authorization_view(made: Authorization) -> AuthorizationView:
-    """An attempt to authorize a credential."""
     return AuthorizationView(
         made.id,
         made.credential,
@@ -110,27 +108,26 @@ class PutCredentialRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=Tr
 
 
 class AuthorizeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where the browser is sent afterwards."""
+    """The redirect of an authorization."""
 
     redirect_uri: str | None = None
     """An address of the machine where the browser runs; null for the server's own."""
 
 
 class RedirectedRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A redirect that somebody has received."""
+    """A received redirect."""
 
     redirected: str
-    """The whole address with its query, or the query alone."""
+    """The whole URL with its query, or the query alone."""
 
 
 class Rotated(msgspec.Struct, frozen=True):
-    """How many credentials were encrypted anew."""
+    """The number of credentials that were encrypted again."""
 
     rotated: int
 
 
 def add_credentials(api: Blueprint, engine: Engine) -> None:
-    """Add the routes."""
 
     def found(name: str) -> CredentialView:
         for info in engine.credentials.list():
@@ -141,19 +138,19 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
     @api.get("/credentials")
     @operation(PageView[CredentialView])
     async def list_credentials() -> Response:
-        """The credentials, without their secrets."""
+        """List the credentials, without their secrets."""
         return json_response(PageView([credential_view(info) for info in engine.credentials.list()], None))
 
     @api.get("/credentials/<name>")
     @operation(CredentialView)
     async def get_credential(name: str) -> Response:
-        """A credential, without its secrets."""
+        """Get a credential, without its secrets."""
         return json_response(found(name))
 
     @api.put("/credentials/<name>")
     @operation(CredentialView, request=PutCredentialRequest)
     async def put_credential(name: str) -> Response:
-        """Make or replace a credential."""
+        """Create or replace a credential."""
         given = decode_body(await request.get_data(as_text=False), PutCredentialRequest)
         await engine.credentials.put(name, given.type, given.values)
         return json_response(found(name))
@@ -177,10 +174,11 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
     @api.post("/credentials/<name>/authorize")
     @operation(AuthorizationView, request=AuthorizeRequest)
     async def authorize_credential(name: str) -> Response:
-        """Begin to authorize a credential: gives the URL that somebody has to open in a browser.
+        """Start to authorize a credential; gives the URL to open in a browser.
 
-        The service sends the browser back to the server's own `/oauth/callback`, or to the `redirect_uri` of the body,
-        which is an address of the machine where the browser runs: whoever listens there hands the redirect in.
+        The service redirects the browser to the server's own `/oauth/callback`, or to the `redirect_uri` of the body,
+        which is an address of the machine where the browser runs. A program that listens there passes the redirect on
+        to this API.
         """
         found(name)
         data = await request.get_data(as_text=False)
@@ -190,13 +188,13 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
     @api.get("/credentials/<name>/authorize/<id>")
     @operation(AuthorizationView)
     async def get_authorization(name: str, id: str) -> Response:
-        """How an attempt to authorize a credential stands."""
+        """Get the state of an authorization."""
         return json_response(authorization_view(engine.authorizations.get(name, id)))
 
     @api.post("/credentials/<name>/authorize/<id>")
     @operation(AuthorizationView, request=RedirectedRequest)
     async def finish_authorization(name: str, id: str) -> Response:
-        """Hand in the address to which a browser was redirected. The answer is 200 whatever the service says."""
+        """Pass on the URL to which a browser was redirected. The status is 200 whatever the service says."""
         engine.authorizations.get(name, id)
         given = decode_body(await request.get_data(as_text=False), RedirectedRequest)
         done = await engine.authorizations.finish(query_of(given.redirected), engine.http, id)
@@ -205,13 +203,13 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
     @api.post("/credentials/rotate")
     @operation(Rotated)
     async def rotate_credentials() -> Response:
-        """Encrypt with the first key what is under another."""
+        """Encrypt with the first key everything that is encrypted with another one."""
         return json_response(Rotated(await rotate_keys(engine.credentials, engine.store, engine.vault)))
 
     @api.delete("/credentials/<name>")
     @operation(status=204)
     async def drop_credential(name: str) -> Response:
-        """Remove a credential."""
+        """Delete a credential."""
         found(name)
         await engine.credentials.drop(name)
         return Response(status=204)

@@ -15,25 +15,24 @@ from hookline.storage.store import DeadLetters
 
 
 class DeadLettersView(msgspec.Struct, frozen=True):
-    """Executions that failed for one cause, and were neither retried nor discarded."""
+    """Failed executions with one cause that were neither retried nor discarded."""
 
     cause: str
-    """Names the group: the flow's id, a colon, and a hash of code, step and message."""
+    """The name of the group: the flow's id, a colon, and a hash of code, step and message."""
     flow_id: str
     error: ErrorView
-    """Its message without what differs from one to the next: numbers, ids, texts in quotes. Its step without the
-    places of items."""
+    """Its message is without the parts that differ: numbers, ids, quoted texts. Its step is without the places of
+    items."""
     count: int
     first_at: Time
     last_at: Time
     newest: str
     """The execution that was accepted last."""
     example: str
-    """The message of that one's error."""
+    """The message of the newest execution's error."""
 
 
 def dead_letters_view(group: DeadLetters) -> DeadLettersView:
-    """One group of dead letters."""
     error = group.error
     return DeadLettersView(
         cause=cause_view(group.flow_id, group.cause),
@@ -48,12 +47,12 @@ def dead_letters_view(group: DeadLetters) -> DeadLettersView:
 
 
 def add_dead_letters(api: Blueprint, engine: Engine) -> None:
-    """Add the routes."""
 
     @api.get("/dead-letters")
     @operation(PageView[DeadLettersView], query={"flow_id": "Only those of this flow.", **PAGE})
     async def list_dead_letters() -> Response:
-        """What failed and wasn't taken care of, grouped by cause; the group with the newest execution first."""
+        """List the failed executions that need attention, grouped by cause; the group with the newest execution comes
+        first."""
         given = query("flow_id", "cursor", "limit")
         page = await page_or_malformed(
             engine.store.dead_letters(
@@ -65,7 +64,7 @@ def add_dead_letters(api: Blueprint, engine: Engine) -> None:
     @api.get("/dead-letters/<cause>")
     @operation(DeadLettersView)
     async def get_dead_letters(cause: str) -> Response:
-        """One group. Its executions are `executions?cause=…`."""
+        """Get one group. Its executions are `executions?cause=…`."""
         flow_id, own = cause_parts(cause)
         page = await engine.store.dead_letters(flow_id=flow_id, cause=own, limit=1)
         if not page.items:

@@ -1,4 +1,4 @@
-"""The admin API's routes about the states and versions of flows, and about moving executions between these."""
+"""The admin API's routes about the states and versions of flows, and about moving executions to another version."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -25,17 +25,17 @@ class VersionView(msgspec.Struct, frozen=True):
 
     version: str
     created_at: Time
-    """When it was first published."""
+    """The time at which it was first published."""
     served_at: Time
-    """When it last began to serve."""
+    """The time at which it last began to serve."""
     serves: bool
-    """New executions get it."""
+    """True if new executions get it."""
     executions: dict[str, int]
-    """How many that have not ended are bound to it, by state."""
+    """The number of executions that are bound to it and have not ended, by state."""
 
 
 class DocumentView(msgspec.Struct, frozen=True):
-    """What a version of a flow says."""
+    """The document of a version of a flow."""
 
     flow_id: str
     version: str
@@ -43,33 +43,33 @@ class DocumentView(msgspec.Struct, frozen=True):
 
 
 class LandingView(msgspec.Struct, frozen=True):
-    """Where a waiting execution would go on in another version."""
+    """The place at which a waiting execution would continue in another version."""
 
     execution_id: str
     flow_version: str
-    """The version that it is bound to."""
+    """The version to which it is bound."""
     reason: str | None
-    """Why it waits."""
+    """The reason why it waits."""
     fits: bool
     step: str | None
-    """The path of the first step that doesn't compatibility."""
+    """The path of the first step that doesn't fit."""
     problem: str | None
-    """What is said against it."""
+    """The reason why it doesn't fit."""
     lands: list[str]
-    """The paths of the steps at which it would go on, or go on waiting; none where it would come to its end."""
+    """The paths of the steps at which it would continue or go on waiting; none if it would end."""
 
 
 class PlanView(msgspec.Struct, frozen=True):
-    """Where the waiting executions of a flow would go on."""
+    """The places at which the waiting executions of a flow would continue."""
 
     version: str
-    """The version that they would be moved to."""
+    """The version to which they would be moved."""
     items: list[LandingView]
     next: str | None
 
 
 class RolledBack(msgspec.Struct, frozen=True):
-    """A flow's file says an earlier version again."""
+    """A flow whose file has an earlier version again."""
 
     flow_id: str
     version: str
@@ -77,7 +77,6 @@ class RolledBack(msgspec.Struct, frozen=True):
 
 
 def versions_view(kept: Sequence[VersionInfo]) -> PageView[VersionView]:
-    """The versions of a flow."""
     shown = [
         VersionView(
             one.version,
@@ -115,41 +114,40 @@ DECISIONS: Final[dict[str, FlowState | None]] = {
     "stop": "stopped",
     "reset": None,
 }
-"""What an operator may decide about a flow, and the state that it is in then: None is the one that its file says."""
+"""The decisions of an operator about a flow, with the state that results; None is the state in the flow's file."""
 
 
 class RollBackRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Which version is to serve again."""
+    """The version that is to serve again."""
 
     version: str | None = None
     """Its first digits; by default the version that served before."""
     force: bool = False
-    """Give up what the file says and never served."""
+    """Overwrite changes in the file that have never served."""
 
 
 class PlanRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What executions would be moved to."""
+    """The version to which executions would be moved."""
 
     document: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"null"))
-    """The document of a flow; null is that of the version that serves."""
+    """The document of a flow; null for the version that serves."""
 
 
 class MoveRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an execution is moved to."""
+    """The version to which an execution is moved."""
 
     to: str = CURRENT
     """The first digits of a version, or `current`."""
 
 
 def add_deployments(api: Blueprint, engine: Engine) -> None:
-    """Add the routes."""
     _states(api, engine)
     _versions(api, engine)
 
     @api.post("/executions/<execution_id>/move")
     @operation(ExecutionView, request=MoveRequest)
     async def move_execution(execution_id: str) -> Response:
-        """Bind a waiting execution to another version of its flow, where its journal fits that."""
+        """Move a waiting execution to another version of its flow, if its journal fits that version."""
         given = decode_body(await request.get_data(as_text=False), MoveRequest)
         await engine.migration.migrate(execution_id, given.to)
         return json_response(await execution_view(engine.store, execution_id, engine.resume_url))
@@ -165,7 +163,7 @@ def _states(api: Blueprint, engine: Engine) -> None:
     @api.get("/flows/<flow_id>")
     @operation(FlowView)
     async def get_flow(flow_id: str) -> Response:
-        """A flow."""
+        """Get a flow."""
         return json_response(found(flow_id))
 
     async def decide(flow_id: str, decision: str) -> Response:
@@ -175,25 +173,25 @@ def _states(api: Blueprint, engine: Engine) -> None:
     @api.post("/flows/<flow_id>/pause")
     @operation(FlowView)
     async def pause_flow(flow_id: str) -> Response:
-        """Let a flow keep the messages that it takes, and begin none of them; what has begun goes on."""
+        """Pause a flow: it accepts messages, but doesn't start executions; running ones continue."""
         return await decide(flow_id, "pause")
 
     @api.post("/flows/<flow_id>/stop")
     @operation(FlowView)
     async def stop_flow(flow_id: str) -> Response:
-        """Let a flow take no messages; what has begun goes on."""
+        """Stop a flow: it accepts no messages; running executions continue."""
         return await decide(flow_id, "stop")
 
     @api.post("/flows/<flow_id>/resume")
     @operation(FlowView)
     async def resume_flow(flow_id: str) -> Response:
-        """Let a flow take messages and run them, whatever its file says."""
+        """Resume a flow: it accepts messages and runs them, whatever its file says."""
         return await decide(flow_id, "resume")
 
     @api.post("/flows/<flow_id>/reset")
     @operation(FlowView)
     async def reset_flow(flow_id: str) -> Response:
-        """Let what its file says of a flow's state hold."""
+        """Reset the state of a flow to the one in its file."""
         return await decide(flow_id, "reset")
 
 
@@ -201,13 +199,13 @@ def _versions(api: Blueprint, engine: Engine) -> None:
     @api.get("/flows/<flow_id>/versions")
     @operation(PageView[VersionView])
     async def list_versions(flow_id: str) -> Response:
-        """The versions of a flow that are kept; that which began to serve last comes first."""
+        """List the stored versions of a flow; the one that began to serve last comes first."""
         return json_response(versions_view(await engine.version_history.list(flow_id)))
 
     @api.get("/flows/<flow_id>/versions/<version>")
     @operation(DocumentView)
     async def get_version(flow_id: str, version: str) -> Response:
-        """What a version says, by its first digits, or `current`."""
+        """Get the document of a version, by its first digits, or `current`."""
         named = await engine.version_history.resolve(flow_id, version)
         document = await engine.version_history.document(flow_id, named)
         return json_response(DocumentView(flow_id, named, msgspec.Raw(document)))
@@ -215,7 +213,7 @@ def _versions(api: Blueprint, engine: Engine) -> None:
     @api.post("/flows/<flow_id>/rollback")
     @operation(RolledBack, request=RollBackRequest)
     async def roll_back_flow(flow_id: str) -> Response:
-        """Write an earlier version of a flow to its file, and let it serve."""
+        """Write an earlier version of a flow to its file, and serve it."""
         given = decode_body(await request.get_data(as_text=False), RollBackRequest)
         try:
             version, file = await engine.operations.roll_back(flow_id, given.version, force=given.force)
@@ -226,7 +224,7 @@ def _versions(api: Blueprint, engine: Engine) -> None:
     @api.post("/flows/<flow_id>/plan")
     @operation(PlanView, request=PlanRequest, query=PAGE)
     async def plan_deploy(flow_id: str) -> Response:
-        """Where the waiting executions of a flow would go on in another version of it; nothing is done."""
+        """Show where the waiting executions of a flow would continue in another version. Nothing is changed."""
         given, page = decode_body(await request.get_data(as_text=False), PlanRequest), query("cursor", "limit")
         if bytes(given.document) == b"null":
             flow = engine.version_resolver.current(flow_id)

@@ -1,4 +1,4 @@
-"""The admin API's route that tells what happens now."""
+"""The admin API's route for the stream of events."""
 
 from collections.abc import AsyncIterator
 from typing import Final
@@ -12,21 +12,20 @@ from hookline.service.admin.requests import query
 from hookline.telemetry.events import Event
 
 HEARTBEAT: Final = 15.0
-"""Seconds after which a stream of events says that it is still there."""
+"""Seconds without an event after which the stream sends a comment, to show that the connection is alive."""
 
 
 def add_events(api: Blueprint, engine: Engine) -> None:
-    """Add the route."""
 
     @api.get("/events")
     @operation(str, media_type="text/event-stream", query={"flow_id": "Only those of this flow."})
     async def stream_events() -> Response:
-        """What happens from now on, as server-sent events, until the client goes or the server stops.
+        """Stream events as server-sent events, until the client closes the connection or the server stops.
 
-        `execution.queued`, `execution.started`, `execution.waiting`, `execution.ended` and `step.finished`, each with
-        an id: a client that comes back with the last as `Last-Event-ID` gets what it missed, as far as it is kept.
-        `missed` says how many events are lost to one that comes too late, or reads too slowly. A comment comes every
-        15 seconds.
+        The events are `execution.queued`, `execution.started`, `execution.waiting`, `execution.ended` and
+        `step.finished`, each with an id. A client that reconnects with the last id as `Last-Event-ID` gets the events
+        in between, as far as they are kept. `missed` gives the number of events that were lost because a client
+        reconnected too late or reads too slowly. A comment is sent every 15 seconds.
         """
         given = query("flow_id")
         after = request.headers.get("Last-Event-ID")

@@ -1,4 +1,4 @@
-"""The admin API's routes about executions: which there are, what they did, and where a value comes from."""
+"""The admin API's routes about executions: lists, journals, the provenance of values, and recordings."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -44,7 +44,7 @@ FILTERS: Final = {
 
 
 def filter_from(query: Mapping[str, str]) -> ExecutionFilter:
-    """The filter that a request gives as query parameters. Raises Malformed."""
+    """The filter in the query parameters of a request. Raises Malformed."""
     return with_cause_divided(
         ExecutionFilter(
             flow_id=query.get("flow_id"),
@@ -60,7 +60,7 @@ def filter_from(query: Mapping[str, str]) -> ExecutionFilter:
 
 
 def with_cause_divided(given: ExecutionFilter) -> ExecutionFilter:
-    """The filter with the flow and the cause apart, which the API writes as one: `<flow>:<cause>`. Raises Malformed."""
+    """The filter with flow and cause apart; requests write them as one, `<flow>:<cause>`. Raises Malformed."""
     if given.cause is None:
         return given
     flow_id, cause = cause_parts(given.cause)
@@ -92,7 +92,6 @@ def _time(text: str | None, name: str) -> datetime | None:
 
 
 def add_executions(api: Blueprint, engine: Engine) -> None:
-    """Add the routes."""
 
     @api.get("/executions")
     @operation(
@@ -100,7 +99,7 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
         query={**FILTERS, **PAGE},
     )
     async def list_executions() -> Response:
-        """Executions, newest first."""
+        """List executions, newest first."""
         given = query(*FILTERS, "cursor", "limit")
         page = await page_or_malformed(
             engine.store.executions(
@@ -112,7 +111,7 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
     @api.get("/executions/<execution_id>")
     @operation(ExecutionView)
     async def get_execution(execution_id: str) -> Response:
-        """An execution with the latest attempt at each of its steps."""
+        """Get an execution with the latest attempt at each of its steps."""
         view = await execution_view(engine.store, execution_id, engine.resume_url)
         if view is None:
             raise ExecutionNotFound(f"there is no execution {execution_id!r}")
@@ -121,7 +120,7 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
     @api.get("/executions/<execution_id>/steps")
     @operation(PageView[StepView], query=PAGE)
     async def list_steps(execution_id: str) -> Response:
-        """Each attempt at each step of an execution, in order."""
+        """List the attempts at the steps of an execution, in order."""
         given = query("cursor", "limit")
         if await engine.store.execution(execution_id) is None:
             raise ExecutionNotFound(f"there is no execution {execution_id!r}")
@@ -133,14 +132,14 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
     @api.get("/executions/<execution_id>/provenance")
     @operation(Explained, query={"field": "`steps.invoice.body.amount`, say, or `body.amount` of what it ended with."})
     async def explain_field(execution_id: str) -> Response:
-        """Where a value comes from: the expression that made it, what that read, and so on to what came in."""
+        """Explain where a value comes from: the expression that computed it, the values that this read, and so on."""
         field = query("field").get("field")
         if field is None:
             raise Malformed("field says of which value: steps.<id>.body.<key>, or body.<key> of what it ended with.")
         return json_response(await explain(engine.store, engine.catalog, execution_id, field))
 
 
-#: Bytes of text that files may have to be told with an execution, one by one and together.
+#: Bytes of text in the files of a recording, for each file and for all together.
 _SMALL: Final = 65536
 
 
@@ -154,19 +153,18 @@ class RecordingView(SummaryView, frozen=True):
 
 
 class WholeRecordingView(RecordingView, frozen=True):
-    """One execution that has ended, with what is in its message's files."""
+    """An execution that has ended, with the contents of its message's files."""
 
     contents: dict[str, str]
-    """By the id of an attachment, its text; those that are large, are no text or are gone have none."""
+    """The texts of the attachments by their ids; without files that are large, are no text or were removed."""
 
 
 def add_recordings(api: Blueprint, engine: Engine) -> None:
-    """Add the route."""
 
     @api.get("/flows/<flow_id>/recordings")
     @operation(PageView[RecordingView], query={"since": "Only what was accepted then or later: RFC 3339.", **PAGE})
     async def recordings(flow_id: str) -> Response:
-        """Executions of a flow that have ended, newest first, with their messages and journals."""
+        """List the executions of a flow that have ended, newest first, with their messages and journals."""
         given = query("since", "cursor", "limit")
         page = recorded(engine.store, flow_id, given.get("since"), given.get("cursor"), page_limit(given.get("limit")))
         return json_response(await page_or_malformed(page))
@@ -174,7 +172,7 @@ def add_recordings(api: Blueprint, engine: Engine) -> None:
     @api.get("/executions/<execution_id>/recording")
     @operation(WholeRecordingView)
     async def recording(execution_id: str) -> Response:
-        """An execution that has ended, with its message, small texts among its files, and its journal."""
+        """Get an execution that has ended, with its message, the small text files of the message, and its journal."""
         return json_response(await recorded_one(engine.store, engine.blobs, execution_id))
 
 
@@ -200,7 +198,7 @@ async def recorded(
 
 
 async def recorded_one(store: Store, blobs: Blobs, execution_id: str) -> WholeRecordingView:
-    """One recording. Raises ExecutionNotFound, IllegalStateChange while it hasn't ended, and StoreError."""
+    """One recording. Raises ExecutionNotFound, IllegalStateChange if it hasn't ended, and StoreError."""
     execution = await store.execution(execution_id)
     envelope = None if execution is None else await store.envelope(execution_id)
     if execution is None or envelope is None:

@@ -1,4 +1,4 @@
-"""What flows keep from one execution to the next, as the admin API and the command line show and change it."""
+"""The admin API's routes about the values that flows keep from one execution to the next."""
 
 from datetime import datetime
 from typing import Final
@@ -17,29 +17,29 @@ from hookline.service.views.pages import PageView, Time
 from hookline.storage.changes import SetState
 from hookline.storage.store import Store
 
-#: Not in the path: a key may hold slashes, side by side and at its ends.
+#: Not in the path: a key may contain slashes, several in a row and at its ends.
 _KEY: Final = {"key": "The key."}
 
 
 class KeptView(msgspec.Struct, frozen=True):
-    """What a flow keeps under a key."""
+    """A value that a flow keeps under a key."""
 
     key: str
     value: msgspec.Raw
-    """Any JSON value but null."""
+    """Any JSON value except null."""
     updated_at: Time | None
-    """When it was set; null where one key was asked for."""
+    """The time at which it was set; null if one key was requested."""
 
 
 async def kept_view(store: Store, flow_id: str, cursor: str | None, limit: int) -> PageView[KeptView]:
-    """A page of what a flow keeps. Raises ValueError for a cursor that isn't one."""
+    """A page of a flow's values. Raises ValueError for a cursor that isn't one."""
     page = await store.kept(flow_id, cursor=cursor, limit=limit)
     shown = [KeptView(one.key, msgspec.Raw(one.value), rfc3339(one.updated_at)) for one in page.items]
     return PageView(shown, page.next)
 
 
 async def kept_value(store: Store, flow_id: str, key: str) -> KeptView:
-    """What a flow keeps under a key. Raises NothingKept."""
+    """The value of a key. Raises NothingKept."""
     value = await store.state(flow_id, key) if key.isprintable() else None
     if value is None:
         raise NothingKept(f"flow {flow_id!r} keeps nothing under {key!r}")
@@ -47,7 +47,7 @@ async def kept_value(store: Store, flow_id: str, key: str) -> KeptView:
 
 
 def state_change(flow_id: str, key: str, value: bytes, at: datetime) -> SetState:
-    """The change that keeps a value, which is JSON. Raises Malformed where it can't be kept."""
+    """The change that sets a value, which is JSON. Raises Malformed if it can't be kept."""
     try:
         made = packed(check_key(key), decode(value, exact=True))
     except (ValueError, RecursionError) as error:
@@ -58,12 +58,11 @@ def state_change(flow_id: str, key: str, value: bytes, at: datetime) -> SetState
 
 
 def add_flow_values(api: Blueprint, engine: Engine) -> None:
-    """Add the routes."""
 
     @api.get("/flows/<flow_id>/state")
     @operation(PageView[KeptView], query=PAGE)
     async def list_kept(flow_id: str) -> Response:
-        """What a flow keeps from one execution to the next, in the order of its keys."""
+        """List the values that a flow keeps, in the order of their keys."""
         given = query("cursor", "limit")
         shown = kept_view(engine.store, flow_id, given.get("cursor"), page_limit(given.get("limit")))
         return json_response(await page_or_malformed(shown))
@@ -71,14 +70,14 @@ def add_flow_values(api: Blueprint, engine: Engine) -> None:
     @api.get("/flows/<flow_id>/state/value")
     @operation(KeptView, query=_KEY)
     async def get_kept(flow_id: str) -> Response:
-        """What a flow keeps under a key."""
+        """Get the value of a key."""
         key = _key()
         return json_response(await kept_value(engine.store, flow_id, key))
 
     @api.put("/flows/<flow_id>/state/value")
     @operation(status=204, query=_KEY)
     async def set_kept(flow_id: str) -> Response:
-        """Keep a value under a key: the body, which is any JSON value; null removes what there is."""
+        """Set the value of a key: the body, which is any JSON value; null deletes it."""
         if flow_id not in engine.catalog.entries:
             raise engine.catalog.missing(flow_id)
         key, given = _key(), bytes(await request.body)
@@ -88,7 +87,7 @@ def add_flow_values(api: Blueprint, engine: Engine) -> None:
     @api.delete("/flows/<flow_id>/state/value")
     @operation(status=204, query=_KEY)
     async def drop_kept(flow_id: str) -> Response:
-        """Remove what a flow keeps under a key."""
+        """Delete the value of a key."""
         key = _key()
         await kept_value(engine.store, flow_id, key)
         await engine.store.commit([SetState(flow_id, key, None, engine.clock.now())])

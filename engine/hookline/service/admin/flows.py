@@ -1,4 +1,4 @@
-"""The admin API's routes about flows: which there are, starting one, and signing for one."""
+"""The admin API's routes about flows: listing them, starting one by hand, and signing a message for one."""
 
 import msgspec
 from quart import Blueprint, Response, request
@@ -19,18 +19,18 @@ from hookline.storage.changes import Duplicate
 
 
 class SourceView(msgspec.Struct, frozen=True):
-    """A trigger that does something by itself: a schedule, a poll, a broker's, or one that subscribes."""
+    """A trigger that runs by itself: a schedule, a poll, a broker or a subscription."""
 
     last_at: Time | None
-    """When it last fired, looked, or took messages in, or was subscribed or renewed."""
+    """The time at which it last ran, polled, received messages, subscribed or renewed."""
     next_at: Time | None
-    """When it does next, or connects again; null where it never does again, or listens."""
+    """The time at which it runs or connects again; null if it doesn't, or is listening."""
     error: str | None
-    """Why it failed when it last looked, connected or subscribed."""
+    """The error of its last poll, connection or subscription."""
     failures: int
-    """How often it has failed in a row."""
+    """The number of failures in a row."""
     listening: bool | None
-    """Whether it is connected to its broker; null where it has none."""
+    """True if it is connected to its broker; null if it has none."""
 
 
 class OverrideView(msgspec.Struct, frozen=True):
@@ -38,7 +38,7 @@ class OverrideView(msgspec.Struct, frozen=True):
 
     at: Time
     file_state: str
-    """What its file says; once it says something else, that holds."""
+    """The state in its file; once that changes, the new one holds."""
 
 
 class FlowView(msgspec.Struct, frozen=True):
@@ -47,23 +47,22 @@ class FlowView(msgspec.Struct, frozen=True):
     id: str
     title: str
     state: str
-    """`active`, `paused`, `stopped`, or `broken` where no version of it can serve."""
+    """`active`, `paused`, `stopped`, or `broken` if no version of it can serve."""
     override: OverrideView | None
-    """What an operator has decided its state to be; null where the state is the one that its file says."""
+    """An operator's decision about its state; null if the state is the one in its file."""
     version: str | None
     """The version that new executions get."""
     trigger: str | None
     url: str | None
-    """Where its webhook is; null where requests don't start it."""
+    """The URL of its webhook; null if requests don't start it."""
     source: SourceView | None
-    """How its schedule, poll, broker or subscription is doing; null where it has none, or none that runs here now."""
+    """The state of its schedule, poll, broker or subscription; null if it has none, or none that runs here."""
     file: str
     problems: tuple[Problem, ...]
-    """What is wrong with the file as it is now."""
+    """The problems in the file as it is now."""
 
 
 def flow_view(entry: CatalogEntry, public_url: str, source: SourceStatus | None, states: FlowStates) -> FlowView:
-    """A flow of the catalog."""
     flow = entry.flow
     override = None if flow is None else states.override(flow)
     hook = flow is not None and flow.trigger.webhook is not None
@@ -91,14 +90,14 @@ class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The message that starts a flow."""
 
     body: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    """Any JSON value; null where it is left out."""
+    """Any JSON value; null if it is left out."""
     headers: dict[str, str] = {}
     dedupe_key: str | None = None
     """A message with the same key starts nothing within 7 days."""
 
 
 class Started(msgspec.Struct, frozen=True):
-    """An execution that a message has started, or had started before."""
+    """The execution that a message started, now or before."""
 
     execution_id: str
     flow_id: str
@@ -107,12 +106,11 @@ class Started(msgspec.Struct, frozen=True):
 
 
 def add_flows(api: Blueprint, engine: Engine) -> None:
-    """Add the routes."""
 
     @api.get("/flows")
     @operation(PageView[FlowView])
     async def list_flows() -> Response:
-        """The flows, sorted by id, broken ones with what is wrong."""
+        """List the flows, sorted by id; broken ones with their problems."""
         url = engine.options.public_url
         entries = sorted(engine.catalog.entries.items())
         shown = [flow_view(entry, url, engine.sources.status(entry.id), engine.states) for _, entry in entries]
@@ -121,7 +119,7 @@ def add_flows(api: Blueprint, engine: Engine) -> None:
     @api.post("/flows/<flow_id>/start")
     @operation(Started, request=StartRequest, status=202)
     async def start_flow(flow_id: str) -> Response:
-        """Start a flow by hand, whatever its trigger."""
+        """Start a flow by hand, whatever its trigger is."""
         given = decode_body(await request.get_data(as_text=False), StartRequest)
         flow = engine.intake.flow(flow_id)
         headers = {name.lower(): value for name, value in given.headers.items()}
@@ -140,9 +138,9 @@ def add_flows(api: Blueprint, engine: Engine) -> None:
     @api.post("/flows/<flow_id>/sign")
     @operation(SignedMessage, request=UnsignedMessage)
     async def sign_message(flow_id: str) -> Response:
-        """Sign a message as its provider would: what `hookline send` then sends.
+        """Sign a message as its provider would, for `hookline send`.
 
-        Nothing that it gives shows a secret; schemes whose headers do are rejected.
+        The result contains no secret; schemes whose headers contain it are rejected.
         """
         message = decode_body(await request.get_data(as_text=False), UnsignedMessage)
         entry = engine.catalog.entries.get(flow_id)

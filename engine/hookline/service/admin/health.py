@@ -1,4 +1,4 @@
-"""What watches the server, and needs no token: `/healthz`, `/readyz`, `/metrics`, and the API's description."""
+"""Monitoring without a token: `/healthz`, `/readyz`, `/metrics`, and the API's description."""
 
 import asyncio
 import hmac
@@ -21,35 +21,35 @@ from hookline.telemetry.metrics import CONTENT_TYPE
 
 
 def has_admin_token(token: str) -> bool:
-    """Whether the request has the admin token."""
+    """True if the request has the admin token."""
     kind, _, given = request.headers.get("Authorization", "").partition(" ")
-    # Compared also where the kind is wrong, so that every rejection takes as long.
+    # Compared even if the kind is wrong, so that every rejection takes the same time.
     right = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), token.encode())
     return right and kind.lower() == "bearer"
 
 
 FILES_EVERY: Final = 30.0
-"""Seconds for which what was found out about the blob store holds: a bucket takes money for each answer."""
+"""Seconds for which the state of the blob store is cached: each request to a bucket costs money."""
 _FILES_TIMEOUT: Final = 5.0
-"""Seconds. Probes are given up after few, and a blob store tries again for longer."""
+"""Seconds. Probes give up early, and a blob store tries again for longer."""
 
 
 class Trouble(msgspec.Struct, frozen=True):
-    """Why nothing can be stored."""
+    """The reason why nothing can be stored."""
 
     status: str
     """For everybody."""
     reason: str
-    """For operators alone."""
+    """Only for operators."""
 
 
 class Readiness:
-    """Finds out, and logs each trouble once. One for each server."""
+    """Determines whether messages can be stored, and logs each trouble once. One for each server."""
 
     def __init__(
         self, store: Store, blobs: Blobs, clock: Clock, log: Log, full: Callable[[], str | None] = lambda: None
     ) -> None:
-        """`full` says why nothing more may be stored, where that is so."""
+        """`full` returns the reason why nothing more may be stored, or None."""
         self._full = full
         self._store = store
         self._blobs = blobs
@@ -60,7 +60,7 @@ class Readiness:
         self._files_until = float("-inf")
 
     async def trouble(self) -> Trouble | None:
-        """What is in the way; None where nothing is."""
+        """The current trouble, or None."""
         found = await self._of_store() or await self._of_files() or self._of_budget()
         if found is not None and found != self._known:
             self._log.error(found.status, error=found.reason)
@@ -81,7 +81,7 @@ class Readiness:
     async def _of_files(self) -> Trouble | None:
         now = self._clock.monotonic()
         if now >= self._files_until:
-            # Those who ask meanwhile are told what was known before.
+            # Requests that come meanwhile get the previous result.
             self._files_until = now + FILES_EVERY
             try:
                 async with asyncio.timeout(_FILES_TIMEOUT):
@@ -95,30 +95,30 @@ class Readiness:
 
 
 class Status(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How the server is."""
+    """The state of the server."""
 
     status: str
     reason: str | None = None
-    """What is wrong, for those who send the admin token: it may name files and servers."""
+    """The reason, for requests with the admin token: it may name files and servers."""
 
 
 def health_blueprint(engine: Engine, token: str) -> Blueprint:
-    """The routes of an engine; with the admin token they say more."""
+    """Create the routes of an engine; with the admin token they tell more."""
     watch = Blueprint("watch", __name__)
     readiness = Readiness(engine.store, engine.blobs, engine.clock, engine.log, lambda: engine.intake.full)
 
     @watch.get("/healthz")
     @operation(Status, open=True)
     async def healthz() -> Response:
-        """Whether the process works; where it doesn't, it is to be started anew."""
+        """Report whether the process works; if it doesn't, it has to be restarted."""
         return json_response(Status("failed"), 503) if engine.failed.is_set() else json_response(Status("ok"))
 
     @watch.get("/readyz")
     @operation(Status, open=True)
     async def readyz() -> Response:
-        """Whether requests should come here: not before the start is done, nor once the server stops.
+        """Report whether the server is ready for requests: not while it starts or stops.
 
-        Nor while messages or their files can't be stored; with the admin token it says why.
+        Nor while messages or their files can't be stored; with the admin token, the response has the reason.
         """
         if not engine.ready:
             return json_response(Status("not ready"), 503)
@@ -134,11 +134,11 @@ def health_blueprint(engine: Engine, token: str) -> Blueprint:
     @watch.get("/metrics")
     @operation(str, open=True, media_type="text/plain")
     async def metrics() -> Response:
-        """What Prometheus scrapes."""
+        """Return the metrics for Prometheus."""
         try:
             await engine.update_gauges()
         except StoreError as error:
-            # The counters are worth having all the more.
+            # The counters are useful even then.
             engine.log.warning("queue depths can't be read", error=error.message)
         return Response(engine.metrics.exposition(), content_type=CONTENT_TYPE)
 

@@ -1,6 +1,6 @@
-"""The OpenAPI document of the admin API, made from its routes and the records that they give.
+"""The OpenAPI document of the admin API, generated from its routes and records.
 
-Made here, since quart-schema loses the definitions of records within records where these are msgspec's.
+quart-schema isn't used, since it loses the definitions of nested msgspec records.
 """
 
 import inspect
@@ -22,22 +22,22 @@ _REF: Final = "#/components/schemas/{name}"
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """What a route takes and gives, besides its path."""
+    """The description of a route, besides its path."""
 
     response: Any
-    """The type of what it gives; None where it gives nothing."""
+    """The type of the response; None if it has no body."""
     status: int = 200
     query: Mapping[str, str] | None = None
-    """Each parameter and what it means; all are optional."""
+    """The query parameters with their descriptions; all are optional."""
     request: Any = None
     """The type of the body."""
     open: bool = False
-    """It needs no token."""
+    """True if it needs no token."""
     media_type: str = "application/json"
 
 
 def operation(response: Any = None, **details: Any) -> Callable[[_F], _F]:
-    """Say what a route takes and gives: see `Operation`."""
+    """Describe a route: see `Operation`."""
 
     def mark(function: _F) -> _F:
         setattr(function, _ATTRIBUTE, Operation(response, **details))
@@ -47,7 +47,7 @@ def operation(response: Any = None, **details: Any) -> Callable[[_F], _F]:
 
 
 def document(app: Quart) -> dict[str, Any]:
-    """The OpenAPI 3.1 document of the routes that are marked."""
+    """The OpenAPI 3.1 document of the routes that have a description."""
     marked = [
         (rule, view, getattr(view, _ATTRIBUTE))
         for rule in app.url_map.iter_rules()

@@ -1,4 +1,5 @@
-"""The admin API's routes that repair one execution: again, on, or to an end."""
+"""The admin API's routes for operations on executions: retry, resume, release, cancel, discard and replay, also in
+bulk."""
 
 from typing import Any, Literal
 
@@ -17,21 +18,21 @@ from hookline.service.views.executions import ExecutionView, execution_view
 
 
 class ResumeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A call in place of one that doesn't come."""
+    """A callback to a waiting step, sent by an operator."""
 
     step: str
-    """The path of the step that waits, or its id where only one of that id waits."""
+    """The path of the waiting step, or its id if only one step with that id waits."""
     body: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"null"))
-    """Any JSON value: what the call brings."""
+    """Any JSON value: the body of the callback."""
 
 
 class EditRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What is changed of the message of a replay. All are optional, and so is the body of the request."""
+    """Changes of the message of a replay. All are optional, and so is the body of the request."""
 
     body: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    """Any JSON value, in place of the body of the message that came, or that reaches the step."""
+    """Any JSON value that replaces the body of the message, or of the message that reaches the step."""
     headers: dict[str, str] | None = None
-    """In place of its headers."""
+    """They replace its headers."""
     edits: dict[str, Any] = {}
     """Values by JSONPath, such as `$.body.currency`; not with a step."""
     merge: Any = None
@@ -39,7 +40,7 @@ class EditRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Replayed(msgspec.Struct, frozen=True):
-    """An execution that does another again."""
+    """The new execution of a replay."""
 
     execution_id: str
     flow_id: str
@@ -47,19 +48,18 @@ class Replayed(msgspec.Struct, frozen=True):
 
 
 def add_operations(api: Blueprint, engine: Engine) -> None:
-    """Add the routes."""
 
     @api.post("/executions/<execution_id>/retry")
     @operation(ExecutionView, status=202)
     async def retry_execution(execution_id: str) -> Response:
-        """Run a failed execution again: what it has done stays done."""
+        """Retry a failed execution. Completed steps don't run again."""
         await engine.operations.retry(execution_id)
         return json_response(await execution_view(engine.store, execution_id, engine.resume_url), 202)
 
     @api.post("/executions/<execution_id>/resume")
     @operation(ExecutionView, request=ResumeRequest, status=202)
     async def resume_execution(execution_id: str) -> Response:
-        """Call a step that waits, in place of whoever doesn't call it."""
+        """Resume a waiting step, in place of its callback."""
         given = decode_body(await request.get_data(as_text=False), ResumeRequest)
         await engine.operations.resume(execution_id, given.step, bytes(given.body))
         return json_response(await execution_view(engine.store, execution_id, engine.resume_url), 202)
@@ -67,21 +67,21 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
     @api.post("/executions/<execution_id>/release")
     @operation(ExecutionView)
     async def release_execution(execution_id: str) -> Response:
-        """Let the next execution with its order key run, although this one has failed and holds the key."""
+        """Release the order key of a failed execution, so that the next execution with that key runs."""
         await engine.operations.release(execution_id)
         return json_response(await execution_view(engine.store, execution_id, engine.resume_url))
 
     @api.post("/executions/<execution_id>/cancel")
     @operation(ExecutionView, status=202)
     async def cancel_execution(execution_id: str) -> Response:
-        """Let an execution end as cancelled: what runs is cut off, and each `finally` on the way out runs."""
+        """Cancel an execution: running steps are cancelled, and each `finally` around them runs."""
         await engine.operations.cancel(execution_id)
         return json_response(await execution_view(engine.store, execution_id, engine.resume_url), 202)
 
     @api.post("/executions/<execution_id>/discard")
     @operation(ExecutionView)
     async def discard_execution(execution_id: str) -> Response:
-        """Let a failed execution be a dead letter no longer. It stays in the history, and can still be replayed."""
+        """Discard a dead letter. The execution stays in the history, and can still be replayed."""
         await engine.operations.discard(execution_id)
         return json_response(await execution_view(engine.store, execution_id, engine.resume_url))
 
@@ -96,7 +96,7 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
         },
     )
     async def replay_execution(execution_id: str) -> Response:
-        """Do an execution again, as a new one: with its message, or from one of its steps on."""
+        """Replay an execution as a new one: with its message, or from one of its steps on."""
         given = query("from", "version")
         edit = message_edit(await body_of(EditRequest))
         new_id = await engine.operations.replay(
@@ -108,13 +108,13 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
 
 
 async def body_of(kind: Any) -> Any:
-    """The body of a request, which may be left out, as a record. Raises Malformed."""
+    """Decode the body of a request, which may be empty. Raises Malformed."""
     data = await request.get_data(as_text=False)
     return decode_body(data or b"{}", kind)
 
 
 def message_edit(given: "EditRequest | BulkRequest") -> Edit:
-    """What a request changes of a message. Raises Malformed."""
+    """The changes of a message in a request. Raises Malformed."""
     body = None if given.body is msgspec.UNSET else bytes(given.body)
     merge = given.merge
     if merge is not None and not isinstance(merge, dict):
@@ -131,7 +131,7 @@ def _version(text: str | None) -> ReplayVersion:
 
 
 class BulkRequest(ExecutionFilter, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """An operation, and the filter of the executions that it is done with; for replays also a change of the message."""
+    """An operation and the filter of its executions; for replays also changes of the messages."""
 
     do: Literal["retry", "replay", "cancel", "discard"]
     body: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
@@ -141,21 +141,21 @@ class BulkRequest(ExecutionFilter, frozen=True, forbid_unknown_fields=True, kw_o
     step: str | None = None
     """The step from which on they are replayed."""
     version: Literal["current", "same"] = "current"
-    """The version on which they are replayed."""
+    """The version in which they are replayed."""
     cursor: str | None = None
     limit: int = 50
 
 
 class DoneView(msgspec.Struct, frozen=True):
-    """An execution with which it was done."""
+    """An execution for which the operation succeeded."""
 
     id: str
     new_id: str | None
-    """The execution that does it again."""
+    """The execution that replays it."""
 
 
 class RejectionView(msgspec.Struct, frozen=True):
-    """An execution with which it couldn't be done."""
+    """An execution for which the operation failed."""
 
     id: str
     code: str
@@ -163,7 +163,7 @@ class RejectionView(msgspec.Struct, frozen=True):
 
 
 class BulkResultView(msgspec.Struct, frozen=True):
-    """What came of one page."""
+    """The result for one page."""
 
     done: list[DoneView]
     rejected: list[RejectionView]
@@ -172,15 +172,14 @@ class BulkResultView(msgspec.Struct, frozen=True):
 
 
 def add_bulk(api: Blueprint, engine: Engine) -> None:
-    """Add the routes."""
 
     @api.post("/executions/many")
     @operation(BulkResultView, request=BulkRequest)
     async def many_executions() -> Response:
-        """Retry, replay, cancel or discard a page of executions, newest first; `next` goes on with the next page.
+        """Retry, replay, cancel or discard a page of executions, newest first; `next` is the cursor of the next page.
 
-        What can't be done with one of them is told, and done with the others. Replaying the dead letters of a cause
-        discards each with its replay, so that whoever is stopped in the middle can begin anew.
+        If the operation fails for one of them, the response says so, and the others are not affected. Replaying the
+        dead letters of a cause discards each with its replay, so that an interrupted run can start again.
         """
         given = await body_of(BulkRequest)
         if not 1 <= given.limit <= 200:
@@ -199,7 +198,6 @@ def add_bulk(api: Blueprint, engine: Engine) -> None:
 
 
 def bulk_result_view(done: BulkResult) -> BulkResultView:
-    """What came of one page."""
     return BulkResultView(
         [DoneView(id_, new_id) for id_, new_id in done.done],
         [RejectionView(one.id, one.code, one.message) for one in done.rejected],

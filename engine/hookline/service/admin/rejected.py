@@ -1,4 +1,4 @@
-"""The admin API's routes about requests that were rejected."""
+"""The admin API's routes about rejected requests."""
 
 import msgspec
 from quart import Blueprint, Response
@@ -12,28 +12,27 @@ from hookline.storage.store import RejectedPage
 
 
 class RejectedView(msgspec.Struct, frozen=True):
-    """A request that was rejected."""
+    """A rejected request."""
 
     id: str
     flow_id: str
-    """`-` where no flow answers at its path."""
+    """`-` if there is no flow at its path."""
     at: Time
     code: str
     status: int
     detail: str
-    """What the sender was told, and why, as far as that is known here."""
+    """The message to the sender, and the reason as far as it is known."""
     method: str
     path: str
-    """What followed `/hook/`, without the query."""
+    """The path after `/hook/`, without the query."""
     size: int
-    """Bytes of the body that came, or that were announced where none was read."""
+    """Bytes of the received body, or of the announced one if none was read."""
     client: str | None
     body: str | None
-    """The beginning of the body, secrets masked, where the flow keeps it."""
+    """The beginning of the body, secrets masked, if the flow records it."""
 
 
 def rejected_view(page: RejectedPage) -> PageView[RejectedView]:
-    """One page of rejected requests."""
     return PageView(
         [
             RejectedView(
@@ -56,12 +55,11 @@ def rejected_view(page: RejectedPage) -> PageView[RejectedView]:
 
 
 def add_rejected(api: Blueprint, engine: Engine) -> None:
-    """Add the routes."""
 
     @api.get("/flows/<flow_id>/rejected")
     @operation(PageView[RejectedView], query=PAGE)
     async def list_rejected_by_flow(flow_id: str) -> Response:
-        """Requests that a flow rejected, newest first; `-` is those to flows that there aren't."""
+        """List the requests that a flow rejected, newest first; `-` stands for unknown flows."""
         given = query("cursor", "limit")
         found = engine.store.rejected(flow_id=flow_id, cursor=given.get("cursor"), limit=page_limit(given.get("limit")))
         return json_response(rejected_view(await page_or_malformed(found)))
@@ -69,7 +67,7 @@ def add_rejected(api: Blueprint, engine: Engine) -> None:
     @api.get("/rejected")
     @operation(PageView[RejectedView], query=PAGE)
     async def list_rejected() -> Response:
-        """Requests that were rejected, of all flows, newest first."""
+        """List the rejected requests of all flows, newest first."""
         given = query("cursor", "limit")
         found = engine.store.rejected(cursor=given.get("cursor"), limit=page_limit(given.get("limit")))
         return json_response(rejected_view(await page_or_malformed(found)))

@@ -1,4 +1,4 @@
-"""What the routes of the admin API read from requests, and what they answer with."""
+"""Reading the requests of the admin API, and writing its responses."""
 
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any, Final, TypeVar
@@ -36,18 +36,18 @@ PAGE: Final = {
     "cursor": "Where the page starts: the `next` of the page before.",
     "limit": f"How many items, from 1 to {MAX_LIMIT}; 50 by default.",
 }
-"""The parameters of a list."""
+"""The query parameters of a list."""
 
 _T = TypeVar("_T")
 
 
 def json_response(value: Any, status: int = 200) -> Response:
-    """A record as JSON."""
+    """A record as a JSON response."""
     return Response(encode(value), status, content_type="application/json")
 
 
 def query(*names: str) -> dict[str, str]:
-    """The query's parameters; those that aren't asked for are rejected, since a misspelt filter would show too much."""
+    """The query parameters of a request. Unknown ones are rejected, since a misspelt filter would match too much."""
     unknown = sorted(set(request.args) - set(names))
     if unknown:
         raise Malformed(f"There is no parameter {unknown[0]!r}; there are {', '.join(names)}.")
@@ -55,7 +55,7 @@ def query(*names: str) -> dict[str, str]:
 
 
 def page_limit(text: str | None) -> int:
-    """How many items a page has. Raises Malformed."""
+    """The number of items in a page. Raises Malformed."""
     if text is None:
         return 50
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_LIMIT):
@@ -64,7 +64,7 @@ def page_limit(text: str | None) -> int:
 
 
 async def page_or_malformed(page: Awaitable[_T]) -> _T:
-    """A page of a list. Raises Malformed where the cursor isn't one."""
+    """Await a page of a list. Raises Malformed if the cursor is wrong."""
     try:
         return await page
     except ValueError as error:
@@ -72,7 +72,7 @@ async def page_or_malformed(page: Awaitable[_T]) -> _T:
 
 
 def decode_body(data: str | bytes, kind: type[_T]) -> _T:
-    """A body as a record. Raises Malformed."""
+    """Decode a body. Raises Malformed."""
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -84,7 +84,7 @@ class CredentialMissing(CredentialError):
 
 
 def problem_response(error: HooklineError) -> Response:
-    """The answer to what was rejected, or failed."""
+    """The response to an error."""
     status = _status(error)
     title = (type(error).__doc__ or "").partition("\n")[0]
     listed: Sequence[Problem] = getattr(error, "problems", ())
@@ -119,7 +119,7 @@ _STATUS: Final[Mapping[type[HooklineError], int]] = {
     CredentialMissing: 404,
     AuthorizationUnknown: 404,
     CredentialError: 422,
-    # It is a service that was asked on the way, and not we, that failed.
+    # The service behind failed, and not this server.
     StepError: 502,
     StoreError: 503,
 }

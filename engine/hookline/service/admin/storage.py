@@ -1,4 +1,4 @@
-"""How much room everything takes, and what goes when: as the admin API and the command line show it."""
+"""The admin API's route about used storage and retention."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -17,31 +17,32 @@ from hookline.storage.store import Store
 
 
 class FlowRetentionView(msgspec.Struct, frozen=True):
-    """How long a flow's executions are kept once they have ended."""
+    """The retention of a flow's executions."""
 
     flow_id: str
     age: int
-    """Seconds."""
+    """Seconds for which they are kept after they have ended."""
     count: int | None
-    """How many at most; null where that doesn't matter."""
+    """The number of executions that are kept at most; null if it is not limited."""
     next_at: Time | None
-    """When the oldest that has ended goes; null where none has. What is due goes within a quarter of an hour."""
+    """The time at which the oldest ended execution is purged; null if none has ended. Purging runs every quarter of an
+    hour."""
 
 
 class StorageView(msgspec.Struct, frozen=True):
-    """How much room everything takes: bytes."""
+    """The used storage, in bytes."""
 
     database: int
-    """What it has on disk."""
+    """Bytes on disk."""
     reusable: int | None
-    """Of that, what new data fills before the database grows; null where it doesn't say."""
+    """Bytes of them that new data fills before the database grows; null if the database doesn't tell."""
     files: int
     executions: int
-    """How many executions are kept, about."""
+    """The approximate number of stored executions."""
     budget: int | None
-    """Null where there is none."""
+    """The disk budget; null if there is none."""
     full: str | None
-    """Why no message is taken, where that is so."""
+    """The reason why no messages are accepted, if that is so."""
     flows: list[FlowRetentionView]
 
 
@@ -54,7 +55,7 @@ async def storage_view(
     budget: int | None,
     full: str | None,
 ) -> StorageView:
-    """What is stored now. Raises StoreError."""
+    """The used storage now. Raises StoreError."""
     room = await store.room()
     flows = []
     for flow_id in sorted(await store.flows_with_history()):
@@ -76,12 +77,11 @@ async def _next(store: Store, flow_id: str, retention: Retention, now: datetime)
 
 
 def add_storage(api: Blueprint, engine: Engine) -> None:
-    """Add the route."""
 
     @api.get("/storage")
     @operation(StorageView)
     async def get_storage() -> Response:
-        """How much room everything takes, and when the oldest executions of each flow go."""
+        """Get the used storage, and the time at which the oldest execution of each flow is purged."""
         return json_response(
             await storage_view(
                 engine.store,

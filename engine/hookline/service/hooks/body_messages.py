@@ -1,4 +1,4 @@
-"""Messages of requests whose form is a trigger's own."""
+"""Messages from the requests of triggers that have a format of their own."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -20,11 +20,11 @@ from hookline.service.uploads.files import IncomingFile, clean_filename
 from hookline.service.uploads.upload import Uploads
 
 _LARGE = 64 * 1024
-"""Bytes above which a body is read in a thread, so that other requests go on meanwhile."""
+"""Bytes above which a body is read in a thread, so that other requests are not blocked."""
 
 
 class ReadMessage(msgspec.Struct, frozen=True):
-    """One message of a request, its files kept."""
+    """One message of a request; its files are stored."""
 
     body: Any
     id: str | None
@@ -43,7 +43,10 @@ async def read_messages(
     uploads: Uploads,
     offloader: Offloader,
 ) -> tuple[ReadMessage, ...]:
-    """What a trigger makes of a request. Raises RequestRejected; files kept meanwhile are left to `uploads`."""
+    """Return the messages that a trigger reads from a request.
+
+    Raises RequestRejected; the files stored before belong to `uploads`.
+    """
     if trigger.read is None:
         raise NotImplementedError("a trigger without `read` has its requests read by their types")
     request = ParsedRequest(
@@ -62,7 +65,7 @@ async def read_messages(
 
 
 def _schema_problems(schema: BodySchema, made: Sequence[IncomingMessage]) -> list[Problem]:
-    """What is wrong, each at its pointer into the body; where there are several messages, into the list of them."""
+    """Return the problems with pointers into the body, or into the list of bodies if there are several messages."""
     found: list[Problem] = []
     for index, each in enumerate(made):
         for problem in schema.problems(each.body):

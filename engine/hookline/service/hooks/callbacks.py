@@ -1,4 +1,4 @@
-"""Calls to steps that wait: each is incoming like a message that starts a flow, and goes to the step that it is for."""
+"""Callbacks: requests to waiting steps. Each is received like a message, and delivered to its step."""
 
 import hashlib
 from typing import Any, Final
@@ -26,11 +26,11 @@ from hookline.service.types import HookRequest, HookResponse
 from hookline.storage.changes import CallbackRepeated, CallbackStored, NotWaiting, StoreCallback
 
 _EARLY_RETRY_AFTER: Final = 60.0
-"""Seconds. As many calls as are kept wait for steps that have not asked for them."""
+"""Seconds. A step keeps a bounded number of callbacks that came before any execution waits for them."""
 
 
 class CallbackHandler:
-    """Takes calls."""
+    """Receives callbacks and delivers them."""
 
     def __init__(
         self, *, waiting: Callbacks, receiver: RequestReceiver, redaction: Redaction, clock: Clock, ids: Ids
@@ -44,13 +44,13 @@ class CallbackHandler:
     async def named(
         self, request: HookRequest, headers: Headers, step: WaitingStep, context: RequestContext
     ) -> HookResponse:
-        """A call to the URL of one step of one execution."""
+        """Handle a callback to the URL of one step of one execution."""
         return await self._answer(request, headers, step.flow, step.node, step, context)
 
     async def correlated(
         self, request: HookRequest, headers: Headers, flow: CompiledFlow, node: WaitNode, context: RequestContext
     ) -> HookResponse:
-        """A call that finds its execution by a key."""
+        """Handle a callback that finds its execution by a key."""
         return await self._answer(request, headers, flow, node, None, context)
 
     async def _answer(
@@ -79,12 +79,12 @@ class CallbackHandler:
                 await uploads.discard()
                 return responses.scheme_response(incoming)
             callback = self._callback(flow, node, step, incoming)
-        except BaseException:  # cancelled or rejected, what was stored on the way goes
+        except BaseException:  # if the request is cancelled or rejected, its files are removed
             await uploads.discard()
             raise
         uploads.release()
-        # Where this fails it isn't known whether the call was stored. Its blobs stay: the sweeper takes those that
-        # nothing refers to.
+        # If this fails, the callback may have been stored. Its blobs are kept; the sweeper removes those that nothing
+        # refers to.
         outcome = await self._waiting.deliver(callback)
         if isinstance(outcome, CallbackStored):
             return responses.callback_response(flow, node, outcome)
@@ -148,16 +148,16 @@ class CallbackHandler:
 
 
 def target_of(flow: CompiledFlow, node: WaitNode) -> RequestTarget:
-    """What a call to a step is for."""
+    """The target of a callback to a step."""
     return RequestTarget(f"{flow.id}/{node.id}", flow, node.settings, node)
 
 
 def callback_digest(call: Call, scheme_id: str | None) -> bytes:
-    """Of what a call says, so that an identical one is known for the same call sent again.
+    """A hash of a callback's content, which tells a repeated callback from another one.
 
-    It is the id that the provider gave it, where its scheme has one. Otherwise the body, the query and the files count,
-    and no header: dates, signatures and the ids of requests and traces differ from one try to the next, and no list of
-    such headers would be complete.
+    If the scheme has an id for the callback, the hash is that of the id. Otherwise it is that of the body, the query
+    and the files. Headers don't count: dates, signatures and the ids of requests and traces differ from one try to the
+    next, and no list of such headers would be complete.
     """
     if scheme_id is not None:
         said: list[Any] = ["id", scheme_id]

@@ -1,4 +1,4 @@
-"""Letting pages of other origins send from a browser (the Fetch standard's CORS protocol)."""
+"""CORS: requests from pages of other origins (the Fetch standard's CORS protocol)."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -8,7 +8,7 @@ from hookline.service.types import HookResponse
 
 
 def allow(settings: RequestSettings) -> str:
-    """What `Allow` says, in the answer to OPTIONS and to a method that isn't incoming: HEAD and OPTIONS run nothing."""
+    """The value of `Allow` in responses to OPTIONS and to other methods; HEAD and OPTIONS run nothing."""
     return ", ".join((*settings.methods, "HEAD", "OPTIONS"))
 
 
@@ -16,12 +16,12 @@ _OURS: Final = (b"vary", b"access-control-allow-origin")
 
 
 def options(webhook: RequestSettings, headers: Mapping[str, str]) -> HookResponse:
-    """The answer to OPTIONS: a browser's preflight, or somebody's question what the hook takes."""
+    """The response to OPTIONS, whether it is the preflight of a browser or not."""
     cors, origin = webhook.cors, headers.get("origin")
     if cors is None or origin is None or "access-control-request-method" not in headers:
         return HookResponse(204, ((b"allow", allow(webhook).encode()),))
     if _allowed(cors, origin) is None:
-        # Without the headers that allow it, the browser does not send.
+        # Without the headers that allow it, the browser does not send the request.
         return HookResponse(204, ((b"vary", b"Origin"),))
     return HookResponse(
         204,
@@ -34,12 +34,13 @@ def options(webhook: RequestSettings, headers: Mapping[str, str]) -> HookRespons
 
 
 def allowing(reply: HookResponse, webhook: RequestSettings, origin: str | None) -> HookResponse:
-    """An answer that a page of that origin may read, where the hook lets it: rejections too, which it has to show."""
+    """Let a page of that origin read a response, if the hook allows the origin; rejections too, so that the page can
+    show them."""
     cors = webhook.cors
     if cors is None or origin is None:
         return reply
     allowed = _allowed(cors, origin)
-    # A flow's reply may have set one: a browser rejects an answer that allows two origins.
+    # A flow's reply may have set the header: a browser rejects a response that allows two origins.
     headers = [header for header in reply.headers if header[0] not in _OURS]
     varies = [value for name, value in reply.headers if name == b"vary"]
     if b"*" not in varies and not any(b"origin" in _listed(value) for value in varies):

@@ -1,7 +1,7 @@
-"""The hook: what happens to a request to `/hook/<flow id>`, from its framing to its answer.
+"""The hook: the endpoint for requests to `/hook/<flow id>`.
 
-It knows no web framework. The order of its checks is a promise: framing, flow, method, those of `receiving`, and then
-what intake decides in one transaction: duplicate, rate and backlog, store.
+It is independent of any web framework. The order of its checks is fixed: framing, flow, method, those of `receive`, and
+then those of the intake in one transaction: duplicate, rate limit and backlog.
 """
 
 import asyncio
@@ -34,7 +34,8 @@ __all__ = ["Hook", "HookOptions", "HookRequest", "HookResponse", "SenderGone"]
 
 
 class Hook:
-    """Answers requests to `/hook/…`: messages that start flows, and calls to steps that find them by a key."""
+    """The endpoint for requests to `/hook/…`: messages that start flows, and callbacks that find their execution by a
+    key."""
 
     def __init__(
         self,
@@ -56,14 +57,14 @@ class Hook:
         self._rejections = rejections
 
     async def handle(self, request: HookRequest) -> HookResponse:
-        """The answer to a request. Raises SenderGone, and never anything else: what is unforeseen is a 503."""
+        """Return the response to a request. Raises SenderGone, and nothing else: an unexpected error gives a 503."""
         return await respond(request, self._rejections, self._handle)
 
     async def _handle(self, request: HookRequest, headers: Headers, context: RequestContext) -> HookResponse:
         name, _, path = request.path.partition("/")
         flow = self._intake.flow(name)
         context.flow_id = flow.id
-        # Nearly always there is none, and then nothing more is looked up.
+        # Nearly no flow has waiting steps, and then nothing more is looked up.
         step = flow.waits.get(path) if flow.waits else None
         if step is not None and step.key_of_call is not None:
             return await self._callbacks.correlated(request, headers, flow, step, context)
@@ -100,7 +101,7 @@ class Hook:
                 await uploads.discard()
                 return responses.scheme_response(incoming)
             envelopes = _acceptable(flow, webhook, self._envelopes(flow, webhook, incoming, path))
-        except BaseException:  # cancelled or rejected, what was stored on the way goes
+        except BaseException:  # if the request is cancelled or rejected, its files are removed
             await uploads.discard()
             raise
         if len(envelopes) != 1:
@@ -114,10 +115,10 @@ class Hook:
     def _envelopes(
         self, flow: CompiledFlow, webhook: WebhookSettings, incoming: ReceivedRequest, path: str
     ) -> list[Envelope]:
-        """The envelopes of a request that starts a flow; `path` is what follows the flow's id in its URL.
+        """The envelopes of a request that starts a flow; `path` is the rest of the URL after the flow's id.
 
         There is one, unless the flow's trigger reads another number of messages from its requests. Raises
-        SchemaViolation where the flow has a dedupe key and a message gives none.
+        SchemaViolation if the flow has a dedupe key and a message has no value for it.
         """
         received, headers, verified = incoming.received, incoming.headers, incoming.verified
         arrival = Arrival(
@@ -145,7 +146,7 @@ class Hook:
             ]
         raw = received.json or received.raw
         if len(incoming.messages) > 1:
-            # The id and the bytes of a request say nothing about one of its several messages.
+            # The id and the bytes of a request don't identify one of its several messages.
             arrival, raw = msgspec.structs.replace(arrival, scheme_id=None), None
         return [
             make(
@@ -162,10 +163,10 @@ class Hook:
     async def _accept_each(
         self, flow: CompiledFlow, envelopes: Sequence[Envelope], uploads: Uploads
     ) -> list[Accepted | Duplicate]:
-        """Accept all messages of one request, none or several.
+        """Accept all messages of one request: none or several.
 
-        Where one can't be accepted the request is rejected, and those that were are duplicates when it comes again.
-        Their files stay whatever happens: the sweeper takes those that nothing refers to.
+        If one can't be accepted, the request is rejected; the accepted ones are duplicates when it comes again. Their
+        files are kept in any case; the sweeper removes those that nothing refers to.
         """
         if not envelopes:
             await uploads.discard()
@@ -195,15 +196,15 @@ class Hook:
         except (TooMany, SchemaViolation):
             await uploads.discard()
             raise
-        # After any other failure it isn't known whether the message was stored. Its blobs stay: the sweeper takes
-        # those that nothing refers to.
+        # After any other failure, the message may have been stored. Its blobs are kept; the sweeper removes those that
+        # nothing refers to.
         if isinstance(outcome, Duplicate):
             await uploads.discard()
         return outcome
 
 
 def _acceptable(flow: CompiledFlow, webhook: WebhookSettings, envelopes: list[Envelope]) -> list[Envelope]:
-    """Messages that can be accepted together: what is wrong with one of them is said before any other is stored."""
+    """Check that messages can be accepted together, so that a problem in one is reported before any other is stored."""
     if len(envelopes) < 2:
         return envelopes
     if webhook.respond != "accepted":

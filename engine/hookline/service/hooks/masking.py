@@ -1,4 +1,4 @@
-"""Masking: what a scheme declares secret is incoming out of a request before anything of it is stored."""
+"""The headers of a request, and masking what a scheme declares secret before anything of it is stored."""
 
 from collections.abc import Sequence
 from urllib.parse import unquote_plus
@@ -13,19 +13,19 @@ from hookline.service.types import HookRequest
 
 
 class Masks(msgspec.Struct, frozen=True):
-    """What is secret in the requests of one scheme with its settings."""
+    """The secret parts of the requests of one scheme with its settings."""
 
     headers: frozenset[str] = frozenset()
     """Names in lower case."""
     query: frozenset[str] = frozenset()
     """Names, decoded."""
     fields: tuple[str, ...] = ()
-    """JSON pointers into the body, in which `*` is each item of a list and each member of an object."""
+    """JSON pointers into the body, in which `*` stands for each item of a list and each member of an object."""
 
     def in_query(self, query: bytes, *, is_body: bool = False) -> bytes:
-        """A query, without the values of the parameters that hold secrets.
+        """Mask the secret parameters of a query.
 
-        Where the query is the body, too, that is also what the body's secret fields are made of, whole.
+        If the query is also the body, the parameters that make up secret fields of the body are masked as a whole.
         """
         secret = self.query
         fields = frozenset((parts_of(pointer) or ["*"])[0] for pointer in self.fields) if is_body else frozenset[str]()
@@ -40,10 +40,10 @@ class Masks(msgspec.Struct, frozen=True):
         return b"&".join(masked_pairs)
 
     def in_body(self, received: Received) -> Received:
-        """What a body became, without its secret fields.
+        """Mask the secret fields of a body.
 
-        Where something was masked, neither the bytes on the wire nor the text as it came are kept: the body is, with
-        its masks. Raises UnsupportedMedia for a body whose fields can't be told apart: a file, or a text.
+        If something is masked, the bytes and the text as received are dropped, and the masked body is kept. Raises
+        UnsupportedMedia for a file or a text, whose fields can't be told apart.
         """
         if not self.fields:
             return received
@@ -61,27 +61,26 @@ class Masks(msgspec.Struct, frozen=True):
 
 
 def mask_headers(headers: Sequence[tuple[str, str]], secret: frozenset[str]) -> tuple[tuple[str, str], ...]:
-    """Headers, without the values of those that hold secrets."""
+    """Mask the values of secret headers."""
     return tuple((name, MASK if name in secret else value) for name, value in headers)
 
 
 class Headers(msgspec.Struct, frozen=True):
-    """Names in lower case; bytes above 127 as Latin-1."""
+    """The headers of a request. Names are in lower case; bytes above 127 are Latin-1."""
 
     received: tuple[tuple[str, str], ...]
-    """As received and in order."""
+    """The headers as received and in order."""
     joined: dict[str, str]
-    """By name; those that repeat are one text joined by `, `."""
+    """The values by name; repeated headers are joined with `, `."""
 
     def without(self, secret: frozenset[str]) -> "Headers":
-        """The same, with the values of some masked."""
+        """Return the headers with the values of some masked."""
         if not any(name in secret for name in self.joined):
             return self
         return _join(mask_headers(self.received, secret))
 
 
 def read_headers(request: HookRequest) -> Headers:
-    """A request's headers."""
     return _join(tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers]))
 
 

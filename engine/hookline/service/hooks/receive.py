@@ -1,7 +1,7 @@
-"""Receiving a request, whatever it is for: from its declared size to what its body became, verified and masked.
+"""Receiving a request: from its declared size to its verified and masked body.
 
-The order of the checks is a promise, since each decides what a later one may cost or tell: declared size, client rate,
-media type, address and credentials in headers, counted size, signature, handshake, parsing, schema.
+The order of the checks is fixed, since each decides how much a later one may cost or reveal: declared size, client
+rate, media type, address and credentials in headers, counted size, signature, handshake, parsing, schema.
 """
 
 from collections.abc import AsyncIterator
@@ -46,49 +46,49 @@ from hookline.storage.blobs import Blobs
 
 @dataclass(frozen=True, slots=True)
 class HookOptions:
-    """The server's settings for hooks."""
+    """The server settings for hooks."""
 
     public_url: str
-    """Where the world reaches this server: what schemes sign begins with it."""
+    """The public URL of this server; the URLs that schemes sign begin with it."""
     max_body: int = 10_000_000
-    """Bytes in a body that is held in memory, on the wire and inflated."""
+    """Bytes in a body that is held in memory, as received and decompressed."""
     max_file: int = 1_000_000_000
     """Bytes in a file."""
     max_file_total: int | None = None
-    """Bytes of files that all requests under way may have stored together; ten times `max_file` by default."""
+    """Bytes of files that all requests in progress may have stored together; ten times `max_file` by default."""
     max_body_total: int | None = None
-    """Bytes of bodies that all requests under way may hold in memory together; fifty times `max_body` by default."""
+    """Bytes of bodies that all requests in progress may hold in memory together; fifty times `max_body` by default."""
     read_timeout: float = 30.0
-    """Seconds that a sender may be silent within its body."""
+    """Seconds for which a sender may be silent within its body."""
     max_request_time: float = 1800.0
-    """Seconds until a request has come and is read. The sweeper leaves files alone for twice as long."""
+    """Seconds in which a request has to be received and read. The sweeper leaves files alone for twice as long."""
     trusted_proxies: Networks = ()
-    """Where the proxies are in front of this server, each of which says who called it."""
+    """The addresses of the proxies in front of this server."""
     forwarded_header: ForwardedHeader = "x-forwarded-for"
-    """The header in which they say so."""
+    """The header in which the proxies name their client."""
 
 
 class RequestTarget(msgspec.Struct, frozen=True):
-    """What a request is for, and how it is incoming."""
+    """The flow or waiting step that a request is for, with its settings."""
 
     name: str
-    """Under which the rates of its clients are counted."""
+    """The name under which the rates of its clients are counted."""
     flow: CompiledFlow
     settings: RequestSettings
     verifier: Verifier
     schema: BodySchema | None = None
     trigger: RequestTrigger | None = None
-    """What makes messages of its requests, where their form is its own."""
+    """The trigger that reads messages from its requests, if it has a format of its own."""
 
     def media(self, content_type: str | None) -> Media:
-        """The media type of a body, and how it is read."""
+        """The media type of a body, and the way in which it is read."""
         media = read_media(content_type, self.settings.body)
         if self.trigger is None or self.trigger.body_mode is None:
             return media
         return read_media(content_type, self.trigger.body_mode(media.type, self.settings))
 
     def takes(self, request: HookRequest) -> bool:
-        """Whether a request may bring a message, or may shake hands, by its method."""
+        """True if a request with this method may bring a message or a handshake."""
         if request.method in self.settings.methods:
             return True
         scheme = self.verifier.scheme
@@ -98,13 +98,13 @@ class RequestTarget(msgspec.Struct, frozen=True):
         return name is None or name in _parameters(request.query)
 
     def not_taken(self) -> MethodNotAllowed:
-        """What a request of another method gets."""
+        """The error for a request with another method."""
         incoming = ", ".join(self.settings.methods)
         return MethodNotAllowed(f"{self.name!r} takes {incoming}", headers=[("allow", allow(self.settings))])
 
 
 class ReceivedRequest(msgspec.Struct, frozen=True):
-    """A request that was verified and read; what is secret in it is masked."""
+    """A request that was verified and read, with its secrets masked."""
 
     method: str
     headers: Headers
@@ -115,11 +115,11 @@ class ReceivedRequest(msgspec.Struct, frozen=True):
     verified_by: str | None
     sender: Address | None
     messages: tuple[ReadMessage, ...] | None = None
-    """What the trigger made of it, where the form of its requests is its own."""
+    """The messages that the trigger read, if it has a format of its own."""
 
 
 class RequestReceiver:
-    """Receives requests. One for each server; it keeps the rates of clients, a bounded number."""
+    """Receives the requests of one server. It keeps the rates of a bounded number of clients."""
 
     def __init__(
         self,
@@ -144,22 +144,22 @@ class RequestReceiver:
         self._public_url = options.public_url.rstrip("/")
 
     def uploads(self) -> Uploads:
-        """Where the files of one request go."""
+        """Return the uploads of a new request."""
         return Uploads(self._blobs, self._stored, self._held)
 
     def check_sender(
         self, request: HookRequest, headers: Headers, target: RequestTarget, context: RequestContext
     ) -> None:
-        """What is asked of the sender of a request that brings nothing. Raises TooMany and NotVerified."""
+        """Check the sender of a request without a body. Raises TooMany and NotVerified."""
         check_address(target.settings, self._sender(request, headers, target, context))
 
     async def receive(
         self, request: HookRequest, headers: Headers, target: RequestTarget, context: RequestContext, uploads: Uploads
     ) -> ReceivedRequest | WebhookResponse:
-        """What a request brings, or what its scheme answers to it.
+        """Return the verified and parsed request, or the response of its scheme to a handshake.
 
-        Raises RequestRejected, SenderGone and StoreError; then, and with a WebhookResponse, what `uploads` holds is
-        thrown away by the caller.
+        Raises RequestRejected, SenderGone and StoreError. Then, and if the result is a response, the caller discards
+        `uploads`.
         """
         received_at = self._clock.now()
         options, settings = self._options, target.settings
@@ -168,7 +168,7 @@ class RequestReceiver:
         source = request.body
         if settings.keep_rejected_bodies and target.flow.redaction_rules is None:
             source = self._noting(source, target, context, unasked="expect" not in joined)
-        # Nothing but a handshake comes by GET to what doesn't take it.
+        # If the settings don't allow GET, only a handshake comes by GET.
         by_query = request.method == "GET"
         media = QUERY if by_query else target.media(joined.get("content-type"))
         limit = limits.wire(media.kind)
@@ -238,8 +238,8 @@ class RequestReceiver:
     def _noting(
         self, source: AsyncIterator[bytes], target: RequestTarget, context: RequestContext, *, unasked: bool
     ) -> AsyncIterator[bytes]:
-        """The chunks of a body whose beginning is kept if it is rejected, for whatever reason."""
-        # Of a scheme that can't say what is secret nothing may be kept; verifying tells what is wrong with it.
+        """Keep the beginning of a body, to be recorded if the request is rejected."""
+        # If a scheme can't say what is secret, nothing may be recorded; verification reports the scheme's error.
         with suppress(Exception):
             context.masks = masks_of(target.verifier)
             source = context.beginning = BodyPrefix(source, unasked=unasked)
@@ -248,7 +248,7 @@ class RequestReceiver:
     def _sender(
         self, request: HookRequest, headers: Headers, target: RequestTarget, context: RequestContext
     ) -> Address | None:
-        """Who sends. Raises TooMany over the rate of that one."""
+        """The address of the sender. Raises TooMany above its rate limit."""
         scheme = target.verifier.scheme
         context.challenge = None if scheme is None else scheme.challenge
         sender = self._clients.address(request.client, headers.joined)
@@ -273,14 +273,14 @@ class RequestReceiver:
 
 
 def _parameters(query: bytes) -> set[str]:
-    """The names in a query."""
+    """The names of the parameters of a query."""
     return {unquote_plus(pair.partition("=")[0]) for pair in query.decode("latin-1").split("&")}
 
 
 async def _hear_out(wire: BodyStream, verifier: Verifier) -> None:
-    """Read a body that is rejected already where another is rejected by what its body says.
+    """Read a body to its end although the request is rejected already.
 
-    Else the moment of the answer would tell which of the two a request is.
+    Otherwise the time of the response would tell whether the headers or the body were the reason.
     """
     if verifier.scheme is not None and verifier.scheme.reads_body:
         with suppress(TooLarge):

@@ -1,4 +1,4 @@
-"""Rejecting a request: it is counted and recorded, and its sender is told."""
+"""Rejecting a request: it is counted and recorded, and its sender gets a problem document."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -21,44 +21,44 @@ from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.rejections import RejectionRecord
 
 UNKNOWN_FLOW: Final = "-"
-"""Under this are the requests to flows that there aren't."""
+"""The flow id under which requests to unknown flows are counted and recorded."""
 HEAR_SECONDS: Final = 2.0
-"""How long a rejected request may take to bring the beginning of its body."""
+"""Seconds in which the beginning of a rejected request's body is read."""
 _PROBLEMS: Final = 5
 _NO_MASKS: Final = Masks()
 
 
 class RequestContext:
-    """What is known of a request by the time that it is answered, whatever the answer is."""
+    """The facts about a request that its response needs, whether it is accepted or rejected."""
 
     __slots__ = ("bare", "beginning", "challenge", "client", "flow_id", "masks", "origin", "path", "webhook", "wire")
 
     def __init__(self) -> None:
         self.flow_id = UNKNOWN_FLOW
         self.webhook: RequestSettings | None = None
-        """Where pages of other origins may read the answer."""
+        """The settings that allow pages of other origins to read the response."""
         self.bare = False
-        """A rejection has no body."""
+        """True if rejections have no body."""
         self.origin: str | None = None
         self.path: str | None = None
-        """What is recorded in place of the path, where that is a secret."""
+        """The path to record, if the real path is a secret."""
         self.masks = _NO_MASKS
         self.client: str | None = None
         self.challenge: str | None = None
-        """How a sender that couldn't be verified may authenticate, as HTTP has it."""
+        """The value of `WWW-Authenticate` for a sender that couldn't be verified."""
         self.wire: BodyStream | None = None
         self.beginning: BodyPrefix | None = None
 
 
 class RejectionHandler:
-    """Rejects requests of one server."""
+    """Counts, records and answers the rejected requests of one server."""
 
     def __init__(self, metrics: Metrics, record: RejectionRecord) -> None:
         self._metrics = metrics
         self._record = record
 
     def reject(self, request: HookRequest, context: RequestContext, error: RequestRejected) -> HookResponse:
-        """Count a rejection, record it, and answer it."""
+        """Count and record a rejection, and return the response."""
         flow_id = error.flow_id or context.flow_id
         self._metrics.rejected(flow_id, error.counted_as)
         came = context.wire.received if context.wire is not None else 0
@@ -78,33 +78,30 @@ class RejectionHandler:
         return rejection_response(error)
 
     def gone(self, context: RequestContext) -> None:
-        """Count a sender that closed the connection before it was answered."""
+        """Count a sender that closed the connection before the response."""
         self._metrics.rejected(context.flow_id, "sender_gone")
 
 
 class BodyPrefix:
-    """A body's chunks, of which the first bytes are noted as they pass, where a flow asks for it.
-
-    Their size is for others to bound.
-    """
+    """The chunks of a body, of which the first bytes are kept. The caller bounds the size of the body."""
 
     def __init__(self, source: AsyncIterator[bytes], *, unasked: bool) -> None:
-        """`unasked`: it comes whether or not it is read; not so where `100 Continue` is expected first."""
+        """`unasked`: the sender sends the body even if nobody reads it; false if it expects `100 Continue` first."""
         self._source = source
         self._unasked = unasked
         self.noted = b""
         self.whole = True
-        """All that has come is noted."""
+        """True while everything that has come is kept."""
         self._asked = False
 
     def __aiter__(self) -> "BodyPrefix":
         return self
 
     async def hear(self) -> None:
-        """Let the beginning come of a body that nobody has asked for, since its request was rejected before."""
+        """Read the beginning of a body whose request was rejected before anybody read it."""
         if self._asked or not self._unasked:
             return
-        # A sender that has gone has sent what it has.
+        # A sender that has gone has sent everything that it will send.
         with suppress(TimeoutError, SenderGone):
             async with asyncio.timeout(HEAR_SECONDS):
                 async for _ in self:
@@ -120,13 +117,14 @@ class BodyPrefix:
         return chunk
 
     def masked(self, masks: Masks) -> bytes | None:
-        """What may be kept. Where fields are secret, that is a body that they can be found in, and no part of one."""
+        """The bytes to record. If fields are secret, the bytes are the whole body with these fields masked, or None if
+        it is cut off."""
         if not masks.fields or not self.noted:
             return self.noted or None
         if not self.whole:
             return None
         try:
-            # With the digits as they came, whatever the flow makes of them.
+            # Numbers keep their digits, whatever the flow does with them.
             body: Any = decode(self.noted, exact=True)
         except (ValueError, RecursionError):
             return None
@@ -134,7 +132,7 @@ class BodyPrefix:
 
 
 def operator_detail(error: RequestRejected) -> str:
-    """The message of a rejection for operators: with the reason, and with pointers to what is wrong in the body."""
+    """The message of a rejection for operators, with the reason and with pointers to the problems in the body."""
     parts = [error.message.rstrip(".")]
     if error.reason and error.reason != error.message:
         parts.append(error.reason)
@@ -145,7 +143,7 @@ def operator_detail(error: RequestRejected) -> str:
 
 
 def announced_size(headers: Sequence[tuple[bytes, bytes]]) -> int:
-    """Bytes that a request's `Content-Length` announces; 0 where it announces none, or no number."""
+    """The number of bytes in a request's `Content-Length`; 0 if there is none or it is no number."""
     for name, value in headers:
         if name == b"content-length" and value.isdigit() and len(value) <= 18:
             return int(value)
@@ -159,7 +157,10 @@ _log: Final = structlog.get_logger("hookline.service")
 
 
 async def respond(request: HookRequest, rejections: RejectionHandler, handle: Handle) -> HookResponse:
-    """The answer of `handle`, or to what it raises. Raises SenderGone, and nothing else: the unforeseen is a 503."""
+    """Return the response of `handle`, or the response to its error.
+
+    Raises SenderGone, and nothing else: an unexpected error gives a 503.
+    """
     context = RequestContext()
     reply = await _admit(request, context, rejections, handle)
     return reply if context.webhook is None else cors.allowing(reply, context.webhook, context.origin)

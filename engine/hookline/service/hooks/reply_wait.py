@@ -1,4 +1,4 @@
-"""Answering a sender that waits for its flow."""
+"""Responses to senders that wait for the reply of the flow."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
@@ -24,22 +24,22 @@ _LATER: Final = (b"retry-after", b"5")
 
 
 class NoReplyYet(HooklineError):
-    """The flow goes on, and has not answered in time."""
+    """The flow has not replied in time; it continues."""
 
     code = "reply.timeout"
 
 
 class NoReply(HooklineError):
-    """The flow ended without an answer."""
+    """The flow ended without a reply."""
 
     code = "reply.none"
 
 
 class ReplyWaiter:
-    """Gives the flow's answer as the answer to a request."""
+    """Waits for the reply of an execution and makes it the response to the request."""
 
     def __init__(self, replies: Replies, store: History, blobs: Blobs, redaction: Redaction | None = None) -> None:
-        """`redaction`: what opens the stored answers that hold what is redacted."""
+        """`redaction` decrypts stored replies with redacted values."""
         self._redaction = redaction
         self._replies = replies
         self._store = store
@@ -48,10 +48,10 @@ class ReplyWaiter:
     async def answer(
         self, execution_id: str, webhook: WebhookSettings, commit: Callable[[], Awaitable[Accepted | Duplicate]]
     ) -> HookResponse:
-        """Accept a message, and give what its flow answers; a duplicate gets, or waits for, the answer of the first.
+        """Accept a message and return the reply of its flow. A duplicate gets the reply of the first message, or waits
+        for it.
 
-        Raises what `commit` raises, and nothing else: once the message is stored it isn't rejected, whatever happens to
-        its answer.
+        Raises only what `commit` raises: once the message is stored, it isn't rejected, whatever happens to its reply.
         """
         timeout = webhook.respond_timeout.total_seconds()
         with self._replies.expect(execution_id) as heard:
@@ -59,7 +59,7 @@ class ReplyWaiter:
             if isinstance(outcome, Accepted):
                 return await self._heard(heard, execution_id, timeout)
         with self._replies.expect(outcome.execution_id) as heard:
-            # Asked for only now: what was given before is in the store, and what comes later is heard.
+            # The store is read only now: earlier replies are in it, and later ones are delivered here.
             try:
                 stored = await self._stored(outcome.execution_id, webhook)
             except (StoreError, RedactedUnreadable) as error:
@@ -72,7 +72,7 @@ class ReplyWaiter:
             return await self._heard(heard, outcome.execution_id, timeout)
 
     async def _stored(self, execution_id: str, webhook: WebhookSettings) -> CallerReply | Ended | None:
-        # Its state is asked for before its reply: one that ends between the two questions has replied by the second.
+        # The state is read before the reply: an execution that ends in between has replied by the second read.
         execution = await self._store.execution(execution_id)
         reply = await stored_reply(
             self._store, execution_id, exact=webhook.numbers == "exact", redaction=self._redaction
@@ -80,7 +80,7 @@ class ReplyWaiter:
         if reply is not None:
             return reply
         if execution is None:
-            return Ended(None)  # it ended long ago, and is kept no more
+            return Ended(None)  # it ended long ago and was purged
         if execution.state not in FINAL:
             return None
         return Ended(execution.error if execution.state is State.FAILED else None)
@@ -102,7 +102,7 @@ class ReplyWaiter:
             return self._given(answer, execution_id)
         if answer.error is None:
             return HookResponse(204, ((EXECUTION_ID, execution_id.encode()),))
-        # The flow's own cause isn't for the sender: it may hold what only the operator should see.
+        # The flow's error isn't shown to the sender, since it may contain what only operators may see.
         detail = f"execution {execution_id} failed; its history says why"
         return _problem(502, NoReply.code, _title(NoReply), detail, execution_id)
 
@@ -123,7 +123,7 @@ class ReplyWaiter:
 
 
 def _safe(text: str) -> bytes:
-    """A header's value, of what a sender declared: a type that is none becomes that of any bytes."""
+    """The value of a header from a type that a sender declared; an invalid type becomes `application/octet-stream`."""
     if text.isascii() and text.isprintable():
         return text.encode()
     return b"application/octet-stream"

@@ -1,4 +1,4 @@
-"""What a sender is told at once: that its message was accepted, or what its scheme answers itself."""
+"""Responses that don't wait for the flow: to accepted messages, to callbacks, and those of schemes to handshakes."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -13,13 +13,14 @@ from hookline.storage.changes import Accepted, CallbackRepeated, CallbackStored,
 
 EXECUTION_ID: Final = b"hookline-execution-id"
 BODYLESS: Final = frozenset({204, 205, 304})
-"""Statuses whose answers have no body."""
+"""Statuses whose responses have no body."""
 _JSON: Final = b"application/json"
 _TEXT: Final = b"text/plain; charset=utf-8"
 
 
 def accepted_response(flow: CompiledFlow, webhook: WebhookSettings, outcome: Accepted | Duplicate) -> HookResponse:
-    """The answer where nobody waits for the flow: the trigger's own, or else the scheme's, or else ours."""
+    """The response to an accepted message: that of the trigger's settings, or else of its scheme, or else the usual
+    202."""
     chosen = _chosen(webhook, flow.trigger.scheme, outcome.execution_id)
     if chosen is not None:
         return chosen
@@ -28,7 +29,7 @@ def accepted_response(flow: CompiledFlow, webhook: WebhookSettings, outcome: Acc
         status, word = 202, b"queued"
     else:
         status, word = 200, b"duplicate"
-    # Ids hold nothing that JSON would have to escape.
+    # Ids contain nothing that JSON would have to escape.
     body = b'{"execution_id":"%b","flow_id":"%b","status":"%b"}' % (execution_id, flow.id.encode(), word)
     return HookResponse(status, ((b"content-type", _JSON), (EXECUTION_ID, execution_id)), body)
 
@@ -36,7 +37,7 @@ def accepted_response(flow: CompiledFlow, webhook: WebhookSettings, outcome: Acc
 def several_accepted_response(
     flow: CompiledFlow, webhook: WebhookSettings, outcomes: Sequence[Accepted | Duplicate]
 ) -> HookResponse:
-    """The answer to a request that brought none or several messages, in their order."""
+    """The response to a request with none or several messages, in their order."""
     chosen = _chosen(webhook, flow.trigger.scheme, None)
     if chosen is not None:
         return chosen
@@ -51,7 +52,7 @@ def several_accepted_response(
 
 
 def callback_response(flow: CompiledFlow, step: WaitNode, outcome: CallbackStored | CallbackRepeated) -> HookResponse:
-    """The answer to a call to a step that waits: the step's own, or else the scheme's, or else ours."""
+    """The response to a callback: that of the step's settings, or else of its scheme, or else the usual 202."""
     chosen = _chosen(step.settings, step.scheme, outcome.execution_id)
     if chosen is not None:
         return chosen
@@ -76,17 +77,17 @@ def _execution(execution_id: str | None) -> tuple[tuple[bytes, bytes], ...]:
 
 
 def scheme_response(answer: WebhookResponse) -> HookResponse:
-    """What a scheme answers itself."""
+    """The response that a scheme has prepared."""
     headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers]
     if answer.media_type is not None:
         headers.append((b"content-type", answer.media_type.encode("latin-1")))
-    # Much of an answer is what the sender chose: no browser may take it for anything but what we say that it is.
+    # The sender chose much of such a response: no browser may treat it as another type than the declared one.
     headers = [one for one in headers if one[0] != b"x-content-type-options"]
     return HookResponse(answer.status, (*headers, (b"x-content-type-options", b"nosniff")), answer.body)
 
 
 def without_body(reply: HookResponse) -> HookResponse:
-    """The answer to what is rejected, without its body."""
+    """The response to a rejected request without its body."""
     return HookResponse(reply.status, tuple(one for one in reply.headers if one[0] != b"content-type"))
 
 
@@ -101,11 +102,11 @@ def _own(answer: AcceptedAnswer, execution_id: str | None) -> HookResponse:
 
 
 def encode_body(body: Any) -> tuple[bytes, bytes]:
-    """The media type and the bytes of a body: a text is itself, anything else is JSON."""
+    """The media type and the bytes of a body: a text as it is, anything else as JSON."""
     return (_TEXT, body.encode()) if isinstance(body, str) else (_JSON, encode(body))
 
 
 def add_default(headers: list[tuple[bytes, bytes]], name: bytes, value: bytes) -> None:
-    """Add a header that is not there."""
+    """Add a header unless it is there."""
     if not any(given == name for given, _ in headers):
         headers.append((name, value))

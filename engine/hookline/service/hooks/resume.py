@@ -1,7 +1,7 @@
-"""The URLs of steps that wait: what happens to a request to `/resume/<token>`.
+"""The endpoint for requests to the resume URLs of waiting steps: `/resume/<token>`.
 
-The order of its checks is a promise: framing, token, method, those of `receiving`, and then what the store decides in
-one transaction: whether another call came first, or the time was up.
+The order of its checks is fixed: framing, token, method, those of `receive`, and then those of the store in one
+transaction: whether another callback came first, and whether the time was up.
 """
 
 from html import escape
@@ -21,7 +21,7 @@ from hookline.service.types import HookRequest, HookResponse
 _FORM: Final = "application/x-www-form-urlencoded"
 _HEADERS: Final = (
     (b"content-type", b"text/html; charset=utf-8"),
-    # The URL is a secret: no other site may show the page, be told where a visitor came from, or be sent the form.
+    # The URL is a secret: no other site may show the page, see its URL as a referrer, or receive the form.
     (b"content-security-policy", b"default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),
@@ -43,7 +43,7 @@ _ELSEWHERE: Final = "<p>It waits for a call from another system: nothing can be 
 
 
 def page(flow: CompiledFlow, node: WaitNode) -> HookResponse:
-    """The page of a step, with a button that calls it, where an empty form is a call that it takes."""
+    """The page of a step. It has a button that sends a callback, if the step accepts an empty form."""
     settings = node.settings
     by_form = (
         node.scheme is None
@@ -57,7 +57,7 @@ def page(flow: CompiledFlow, node: WaitNode) -> HookResponse:
 
 
 class Resume:
-    """Answers requests to `/resume/…`."""
+    """The endpoint for requests to `/resume/…`."""
 
     def __init__(
         self, *, waiting: Callbacks, callbacks: CallbackHandler, receiver: RequestReceiver, rejections: RejectionHandler
@@ -68,11 +68,11 @@ class Resume:
         self._rejections = rejections
 
     async def handle(self, request: HookRequest) -> HookResponse:
-        """The answer to a request; its path is the token. Raises SenderGone, and never anything else."""
+        """Return the response to a request; its path is the token. Raises SenderGone, and nothing else."""
         return await respond(request, self._rejections, self._handle)
 
     async def _handle(self, request: HookRequest, headers: Headers, context: RequestContext) -> HookResponse:
-        # Whoever knows the token may call: it isn't recorded.
+        # The token isn't recorded, since it is all that a callback needs.
         context.path = "/resume/…"
         step = await self._waiting.find(request.path)
         context.flow_id = step.flow.id

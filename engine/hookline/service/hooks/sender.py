@@ -1,4 +1,4 @@
-"""Who sends: the address behind the proxies that the server trusts, whether it may, and how often."""
+"""Senders: the address behind trusted proxies, the addresses that a flow allows, and the rate limits of clients."""
 
 import re
 from collections import OrderedDict
@@ -16,19 +16,19 @@ Networks: TypeAlias = Sequence[IPv4Network | IPv6Network]
 ForwardedHeader: TypeAlias = Literal["x-forwarded-for", "forwarded"]
 
 CLIENTS: Final = 10_000
-"""Clients whose rates are remembered, over all flows."""
+"""The number of clients whose rates are kept, over all flows."""
 _HOPS: Final = 64
 _LONGEST: Final = 8192
 """Characters of a `Forwarded` header that are read, from the right."""
 _PAIR: Final = re.compile(r"""([!#$%&'*+.^_`|~\w-]++)=("(?:[^"\\]|\\.)*+"|[^\s",;=\\]++)""", re.ASCII)
-"""Addresses stand unquoted too, although their colons and brackets aren't a token's."""
+"""Addresses may stand without quotes, although their colons and brackets are not allowed in a token."""
 _ELEMENT: Final = re.compile(rf"[ \t]*+(?:{_PAIR.pattern}[ \t]*+(?:;[ \t]*+|\Z))++", re.ASCII)
 _SITE: Final = 64
-"""Bits of an IPv6 address that are one client's: a single host has the rest of them to itself."""
+"""The leading bits of an IPv6 address that identify a client: a single host has the remaining bits to itself."""
 
 
 class Senders:
-    """Finds out and judges where requests come from. One for each server."""
+    """Determines the addresses of senders and limits their rates. One for each server."""
 
     def __init__(
         self,
@@ -37,16 +37,16 @@ class Senders:
         *,
         remembered: int = CLIENTS,
     ) -> None:
-        """`header` is the one that the proxies write. Any other is the sender's own word, and isn't read."""
+        """`header` is the header that the proxies write. Any other could be written by the sender, and isn't read."""
         self._trusted = tuple(trusted_proxies)
         self._header = header
         self._remembered = remembered
         self._rates: OrderedDict[tuple[str, str, str], RateLimit] = OrderedDict()
 
     def address(self, peer: str | None, headers: Mapping[str, str]) -> Address | None:
-        """The address of the sender; None where it can't be known.
+        """The address of the sender, or None if it is unknown.
 
-        From the right, as far as trusted proxies have written: each names the one that it was called by.
+        The header is read from the right as long as trusted proxies have written it: each proxy names its own client.
         """
         client = _parsed(peer) if peer is not None else None
         if client is None or not _within(client, self._trusted):
@@ -62,14 +62,15 @@ class Senders:
         return client
 
     def check_rate(self, name: str, webhook: RequestSettings, client: Address | None, now: float) -> None:
-        """Count a request to what has this name. Raises TooMany over the client's rate. `now` is monotonic time."""
+        """Count a request to the target of this name. Raises TooMany above the client's rate limit. `now` is monotonic
+        time."""
         if webhook.client_rate is None:
             return
         key = (name, webhook.client_rate, _client(client))
         rate = self._rates.get(key)
         if rate is None:
             if len(self._rates) >= self._remembered:
-                # The one that was silent longest: most likely it has its whole rate again, and nothing is forgotten.
+                # The client that was silent longest is forgotten: most likely its rate limit is fully available again.
                 self._rates.popitem(last=False)
             rate = self._rates[key] = RateLimit(webhook.client_rate)
         else:
@@ -81,7 +82,7 @@ class Senders:
 
 
 def check_address(webhook: RequestSettings, client: Address | None) -> None:
-    """Raises NotVerified where the flow doesn't take requests from there: it tells no more than a wrong signature."""
+    """Raise NotVerified, as after a wrong signature, if the flow doesn't allow the address."""
     if webhook.allow_from is not None and (client is None or not _within(client, webhook.allow_from)):
         error = NotVerified(counted_as="request.address")
         error.reason = f"allow_from doesn't hold {client or 'an address that is not known'}"
@@ -104,28 +105,30 @@ def _parsed(text: str) -> Address | None:
         address = ip_address(text)
     except ValueError:
         return None
-    # A server that listens on both kinds sees IPv4 so.
+    # A server that listens on IPv4 and IPv6 sees IPv4 addresses in this form.
     return getattr(address, "ipv4_mapped", None) or address
 
 
 def _without_port(hop: str) -> str:
-    """An address of `1.2.3.4`, `1.2.3.4:80`, `::1` or `[::1]:80`."""
+    """The address in `1.2.3.4`, `1.2.3.4:80`, `::1` or `[::1]:80`."""
     if hop.startswith("["):
         return hop[1:].partition("]")[0]
     return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
 def _forwarded(value: str) -> list[str]:
-    """Who called each proxy, of a `Forwarded` header (RFC 7239); empty for one that doesn't say.
+    """The client of each proxy in a `Forwarded` header (RFC 7239); an empty text if it is not named.
 
-    Where a quote is left open nobody is known: it may be the sender's, and hold what the proxies have written.
+    If a quote is left open, no client is known: the quote may be the sender's and may contain what the proxies have
+    written.
     """
     elements = _elements(value[-_LONGEST:])
     return [""] if elements is None else [_for(element) for element in elements]
 
 
 def _for(element: str) -> str:
-    """Who is named. Nobody by what isn't plain: a sender's open quote may end at a quote of the proxy's."""
+    """The address in an element, or an empty text if the element is malformed: a sender's open quote may end at a quote
+    of a proxy."""
     if _ELEMENT.fullmatch(element) is None:
         return ""
     named = [given for name, given in _PAIR.findall(element) if name.lower() == "for"]
@@ -133,7 +136,7 @@ def _for(element: str) -> str:
 
 
 def _elements(text: str) -> list[str] | None:
-    """The elements, where what is quoted isn't divided; None where a quote is left open."""
+    """The elements of the header, not divided within quotes; None if a quote is left open."""
     parts: list[str] = []
     start, quoted, escaped = 0, False, False
     for place, character in enumerate(text):

@@ -1,4 +1,4 @@
-"""One request's verification, with all that a scheme may do turned into the three things that it may mean."""
+"""Verifying a request by its scheme. The result is accepted, not verified, or can't be verified now."""
 
 import asyncio
 from typing import Any, Final, Protocol
@@ -15,44 +15,44 @@ from hookline.sources.subscription_store import SubscriptionStore
 
 _log: Final = structlog.get_logger("hookline.service")
 _RETRY_AFTER: Final = 60.0
-"""Seconds. What is missing is put right by an operator, or by another server."""
+"""Seconds. The cause is removed by an operator or by another server."""
 _SOON: Final = 5.0
-"""Seconds after which a provider has told the secret that it was making."""
+"""Seconds after which a provider has returned the secret that it was creating."""
 _LONGEST: Final = 60.0
-"""Seconds in which a scheme has to judge: one that hangs would hold its connection for ever."""
+"""Seconds that a scheme may take: a scheme that hangs would keep its connection open."""
 
 
 class CredentialSource(Protocol):
-    """Where credentials are."""
+    """A source of credentials."""
 
     def get(self, name: str) -> tuple[str, BaseModel]:
-        """The type's name and the value. Raises CredentialError."""
+        """Return the type's name and the value. Raises CredentialError."""
         ...
 
 
 class SubscriptionCredential:
-    """A `CredentialSource` of a flow that has subscribed: whatever is asked for, it is by what its provider signs."""
+    """The credential of a flow's subscription; every name gives the secret with which the provider signs."""
 
     __slots__ = ("error", "type", "unsettled", "value")
 
     def __init__(
         self, type: str, value: BaseModel | None, *, unsettled: bool = False, error: CredentialError | None = None
     ) -> None:
-        """`unsettled`: the provider is just making its secret, so that what doesn't hold may hold soon."""
+        """`unsettled`: the provider is creating its secret, so that a request that isn't verified now may be verified
+        soon."""
         self.type = type
         self.value = value
         self.unsettled = unsettled
         self.error = error
 
     def get(self, name: str) -> tuple[str, BaseModel]:
-        """See `CredentialSource`."""
         if self.error is not None or self.value is None:
             raise self.error or CredentialError("there is no secret to verify by")
         return self.type, self.value
 
 
 class Verifier(Protocol):
-    """What says how a sender is verified: a trigger, or a step that waits."""
+    """The settings by which a sender is verified: those of a trigger or of a waiting step."""
 
     @property
     def scheme(self) -> Scheme[Any, Any] | None: ...
@@ -63,7 +63,7 @@ class Verifier(Protocol):
 
 
 def masks_of(verifier: Verifier) -> Masks:
-    """What is secret in the requests that it verifies. Raises whatever its scheme does."""
+    """The secret parts of the requests that are verified. Raises any error of the scheme."""
     scheme, chosen = verifier.scheme, verifier.scheme_settings
     if scheme is None:
         return Masks()
@@ -71,7 +71,7 @@ def masks_of(verifier: Verifier) -> Masks:
 
 
 class Verification:
-    """Judges one request. Every way of failing to hold gives the same NotVerified, so that it tells nothing."""
+    """The verification of one request. Every failed check gives the same NotVerified, so that it reveals nothing."""
 
     __slots__ = ("_check", "_contained", "_flow_id", "_scheme", "_unsettled", "masks", "reads_body")
 
@@ -83,13 +83,13 @@ class Verification:
         request: SignedRequest,
         credentials: CredentialSource,
     ) -> None:
-        """Raises NotVerified where the headers show it already, and CannotVerify."""
+        """Raises NotVerified if the headers alone show it, and CannotVerify."""
         self._flow_id = flow_id
         self._scheme = scheme
         self._contained = Containment(self._rejection)
         own = isinstance(credentials, SubscriptionCredential)
         self._unsettled = isinstance(credentials, SubscriptionCredential) and credentials.unsettled
-        # A trigger that has subscribed names the credential that it subscribes with, and none to verify by.
+        # A trigger that has subscribed names the credential of the subscription, and none for verification.
         credential = self._credential(self._scheme.name if own else verifier.credential, credentials)
         self.reads_body = scheme.reads_body
         with self._contained:
@@ -97,12 +97,12 @@ class Verification:
             self._check = scheme.open(request, credential, verifier.scheme_settings)
 
     def feed(self, chunk: bytes) -> None:
-        """The next bytes of the body, as on the wire."""
+        """Add the next bytes of the body, as received."""
         with self._contained:
             self._check.feed(chunk)
 
     async def finish(self) -> Verified:
-        """Judge. Raises NotVerified or CannotVerify."""
+        """Finish the check. Raises NotVerified or CannotVerify."""
         with self._contained:
             async with asyncio.timeout(_LONGEST):
                 return await self._check.finish()
@@ -144,13 +144,13 @@ class Verification:
 
 
 def _because(rejected: RequestRejected, reason: str) -> RequestRejected:
-    """An error that tells the sender nothing, and an operator why."""
+    """Set the reason that only operators see."""
     rejected.reason = reason
     return rejected
 
 
 async def subscription_credential(flow: CompiledFlow, subscriptions: SubscriptionStore) -> SubscriptionCredential:
-    """The credential of a flow's subscription; where there is none, it says why once it is asked for."""
+    """The credential of a flow's subscription; if there is none, the error is raised when it is used."""
     name = flow.trigger.scheme.name if flow.trigger.scheme is not None else ""
     try:
         value, unsettled = await subscriptions.verifying(flow)

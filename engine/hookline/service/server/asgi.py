@@ -1,9 +1,9 @@
-"""The endpoints for requests from outside as a plain ASGI application: no framework between the server and it.
+"""The endpoints for requests from outside as a plain ASGI application, without a framework.
 
-An answer that is given before the whole body has come needs care: a server that stops reading leaves a sender that is
-still writing hanging, and one that closes at once may take the answer with it. So what is left of a small body is read
-first, and the connection goes on. Otherwise the answer goes out, what still comes is thrown away for a bounded time,
-and only then the response ends and the connection closes.
+A response that is sent before the whole body has come needs care. If the server stops reading, a sender that is still
+writing hangs; if it closes the connection at once, the response may be lost. So the rest of a small body is read first,
+and the connection stays open. Otherwise the response is sent, further data is read and dropped for a bounded time, and
+then the response ends and the connection closes.
 """
 
 import asyncio
@@ -28,17 +28,17 @@ PREFIXES: Final = (HOOK, RESUME, OAUTH)
 DRAIN_BYTES: Final = 16_000_000
 DRAIN_SECONDS: Final = 2.0
 SMALL: Final = 256 * 1024
-"""Bytes that a rejected request may still bring, within `DRAIN_SECONDS`, before it is answered."""
+"""Bytes of a rejected request that are still read, within `DRAIN_SECONDS`, before the response."""
 HOLD_SECONDS: Final = 0.25
-"""How long the answer 429 is held back: a sender that waits for it sends nothing meanwhile, and so a flood costs the
-other flows no time of the event loop."""
+"""Seconds for which a 429 response is held back: the sender sends nothing meanwhile, so a flood costs the other flows
+little time of the event loop."""
 _APART: Final = 0.02
-"""Seconds between two such answers: senders that were rejected together don't come again together, and however many
-there are, so many come again in a second."""
+"""Seconds between two such responses: senders that were rejected together don't come again together, and the rate at
+which they come again is bounded."""
 _LONGEST_HOLD: Final = 2.0
-"""Seconds after which such an answer goes out all the same: senders give up on one that doesn't come."""
+"""Seconds after which such a response is sent in any case: senders give up on a response that doesn't come."""
 _MOST_HELD: Final = 250
-"""How many are held back at once; the connections that they keep are those of others, too."""
+"""The number of responses that are held back at once: their connections count towards the limit for all."""
 _TOO_MANY: Final = 429
 _TOO_SLOW: Final = 408
 _STOPPING: Final = rejection_response(CannotTake("the server is stopping", retry_after=5))
@@ -52,7 +52,7 @@ class _Body:
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self.complete = False
-        """All of it has come."""
+        """True once all of it has come."""
 
     def __aiter__(self) -> "_Body":
         return self
@@ -70,15 +70,15 @@ class _Body:
 
 
 class Endpoint(Protocol):
-    """What answers the requests to one prefix."""
+    """The handler of the requests to one prefix."""
 
     async def handle(self, request: HookRequest) -> HookResponse:
-        """The answer. Raises SenderGone."""
+        """Return the response. Raises SenderGone."""
         ...
 
 
 class HookApplication:
-    """Serves `/hook/…`, `/resume/…` and `/oauth/…`."""
+    """The ASGI application for `/hook/…`, `/resume/…` and `/oauth/…`."""
 
     def __init__(
         self,
@@ -97,9 +97,9 @@ class HookApplication:
         self._next = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One connection's request."""
+        """Handle one request."""
         if scope["type"] != "http":
-            # A websocket that is closed before it is accepted is answered with 403.
+            # A websocket that is closed before it is accepted is rejected with 403.
             await send({"type": "websocket.close"})
             return
         body = _Body(receive)
@@ -125,7 +125,7 @@ class HookApplication:
         except SenderGone:
             return
         except asyncio.CancelledError:
-            # The server stops and waits no longer. uvicorn would answer 500, which senders take as final.
+            # The server stops and waits no longer. uvicorn would respond with 500, which senders take as final.
             await _send_whole(_STOPPING, send, close=request.http_version.startswith("1"))
             raise
         if body.complete or not _announces_body(request):
@@ -190,7 +190,8 @@ def _announces_body(request: HookRequest) -> bool:
 
 
 def _is_small(request: HookRequest) -> bool:
-    """Whether a body may be small, and comes unasked: who expects `100 Continue` sends nothing when it is rejected."""
+    """True if the body may be small and is sent unasked. A sender that expects `100 Continue` sends nothing when it is
+    rejected."""
     declared = [value for name, value in request.headers if name == b"content-length"]
     if any(not value.isdigit() or int(value) > SMALL for value in declared):
         return False
@@ -216,14 +217,14 @@ def _start(reply: HookResponse, *, close: bool) -> Event:
 
 
 class PrefixRouter:
-    """Sends what comes from outside to the endpoints, and all else to the application behind them."""
+    """Routes requests from outside to the endpoints, and all others to the application behind them."""
 
     def __init__(self, hook: Application, rest: Application) -> None:
         self._hook = hook
         self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One connection's request."""
+        """Handle one connection's request, or the lifespan."""
         if scope["type"] != "lifespan" and scope["path"].startswith(PREFIXES):
             await self._hook(scope, receive, send)
         else:

@@ -1,8 +1,9 @@
-"""Where each request of a connection begins and ends, judged before a server reads it.
+"""The framing of requests: the bytes of each request are checked before a server reads them.
 
-Hypercorn and uvicorn have parsers of their own, which don't agree in all that they take. Where a proxy before them and
-they, or the two, read one stream of bytes differently, a second request can hide in the first. So neither is given a
-byte that isn't plain, and one request at a time.
+Hypercorn and uvicorn have parsers of their own, which accept different things. If two parsers, or a proxy in front and
+a parser, read the same bytes differently, a second request can hide in the first (request smuggling). So the servers
+only get unambiguous bytes, one request at a time. The rules are stricter than those of either parser (RFC 9110 and
+9112); `docs/discussion/framing.md` lists what is rejected, and why.
 """
 
 import re
@@ -14,7 +15,7 @@ from hookline.kernel.errors import HeadTooLarge, Malformed, MethodUnknown
 TOKEN: Final = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 METHODS: Final = frozenset((b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", b"TRACE"))
 ORIGIN_FORM: Final = re.compile(rb"/[\x21\x22\x24-\x7e]*")
-"""A path and a query: visible characters, and no fragment."""
+"""A path and a query: visible characters, without a fragment."""
 
 _FIELD: Final = rb"%b:[\t\x20-\x7e\x80-\xff]*+\r\n" % TOKEN
 FIELDS: Final = re.compile(rb"(?:%b)*+\r\n" % _FIELD)
@@ -27,22 +28,22 @@ _TELLING: Final = re.compile(
     re.IGNORECASE,
 )
 _DROPPED: Final = re.compile(rb"\r\n(?:upgrade|proxy-connection):[^\r]*(?=\r\n)", re.IGNORECASE)
-"""No other protocol is begun on a connection, and one of the servers takes `Proxy-Connection` for `Connection`."""
+"""Connections don't change their protocol, and one of the servers takes `Proxy-Connection` for `Connection`."""
 _DROPPED_BEFORE_1_1: Final = re.compile(rb"\r\n(?:upgrade|proxy-connection|expect):[^\r]*(?=\r\n)", re.IGNORECASE)
 LENGTH: Final = re.compile(rb"[0-9]{1,18}")
 _LINE_START: Final = re.compile(TOKEN + rb":")
 
 
 class Head(NamedTuple):
-    """A head that is taken."""
+    """An accepted head."""
 
     data: bytes
-    """What the server is to read: the path instead of a whole URL, no wish to change the protocol, and no space after
-    a value, which httptools would take for a part of it."""
+    """The bytes for the server: with the path instead of a whole URL, without headers that change the protocol, and
+    without spaces after values, which httptools would take for a part of the value."""
     length: int | None
-    """Of the body, in bytes; None: it comes in chunks."""
+    """Bytes in the body; None if it comes in chunks."""
     last: bool
-    """No other request comes on this connection."""
+    """True if no other request follows on this connection."""
 
 
 def check_head(head: bytes) -> Head:
@@ -113,7 +114,7 @@ def _body_length(lengths: list[bytes], codings: list[bytes], version: bytes) -> 
 
 
 def _path(target: bytes, hosts: list[bytes]) -> bytes:
-    """The path and the query that are asked for."""
+    """The path and the query of a request's target."""
     path = target
     whole = _ABSOLUTE_FORM.fullmatch(target)
     if whole is not None:
@@ -128,7 +129,7 @@ def _path(target: bytes, hosts: list[bytes]) -> bytes:
 
 
 def _fault(fields: bytes) -> str:
-    """What is wrong with the first header that is."""
+    """Describe the first malformed header."""
     good = _GOOD_FIELDS.match(fields)
     at = good.end() if good is not None else 0
     number = fields.count(b"\r\n", 0, at) + 1
@@ -140,7 +141,7 @@ def _fault(fields: bytes) -> str:
 
 
 LONE_LINE_END: Final = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)")
-"""A carriage return or a line feed without the other; the last byte may be the half of a pair."""
+"""A carriage return or a line feed without the other; the last byte may be the first half of a pair."""
 
 _QUOTED: Final = rb'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
 _SIZE: Final = re.compile(rb"([0-9A-Fa-f]{1,15})(?:;%b(?:=(?:%b|%b))?)*\r\n" % (TOKEN, TOKEN, _QUOTED))
@@ -149,21 +150,21 @@ _MAX_TRAILER: Final = 8192
 
 
 class ChunkedBody:
-    """Follows one body through the pieces in which it comes."""
+    """The framing of one chunked body, through the pieces in which it comes."""
 
     def __init__(self) -> None:
         self._held = b""
         self._left = 0
-        """Bytes of the chunk that are to come."""
+        """Bytes left in the current chunk."""
         self._ending = False
-        """The line end after a chunk is due."""
+        """True if the line end after a chunk comes next."""
         self._trailing = False
-        """The chunk of size 0 has come."""
+        """True once the chunk of size 0 has come."""
 
     def feed(self, data: bytes) -> tuple[bytes, bytes | None]:
-        """What the server may read now, and what follows the body; None before its end. Raises Malformed.
+        """Return the bytes that the server may read now, and the bytes after the body, or None before its end.
 
-        Trailers end here: nothing reads them, and a server could take them for headers.
+        Raises Malformed. Trailers are dropped: nothing reads them, and a server could take them for headers.
         """
         if self._held:
             data = self._held + data
@@ -229,7 +230,7 @@ class _Due(Enum):
 
 
 class Framing:
-    """Follows one connection. What it is fed comes out as the server is to read it, one request at a time."""
+    """The framing of one connection. It passes on what the server may read, one request at a time."""
 
     def __init__(self, max_head: int, *, http2: bool = False) -> None:
         """`max_head`: bytes. `http2`: the connection may begin with HTTP/2."""
@@ -242,14 +243,17 @@ class Framing:
         self._chunks = ChunkedBody()
         self._last = False
         self.http2 = False
-        """HTTP/2 is spoken, and all is passed on."""
+        """True if the connection speaks HTTP/2; then all bytes are passed on."""
         self.under_way = False
-        """A part of a request was passed on, and not its end."""
+        """True if the beginning of a request was passed on, and not its end."""
         self.rest = b""
-        """What came after the end of the request; to be fed once that is answered."""
+        """The bytes after the end of the request, to be fed after the response."""
 
     def feed(self, data: bytes) -> bytes:
-        """What the server may read now. Raises Malformed, MethodUnknown and HeadTooLarge; the connection then ends."""
+        """Return the bytes that the server may read now.
+
+        Raises Malformed, MethodUnknown and HeadTooLarge; then the connection ends.
+        """
         self.rest = b""
         if self.http2:
             return data
@@ -265,7 +269,7 @@ class Framing:
             self.http2 = len(data) >= len(_PREFACE)
             self._held = b"" if self.http2 else data
             return data if self.http2 else b""
-        # An empty line before a request is passed over: some senders end a body with one (RFC 9112, 2.2).
+        # An empty line before a request is skipped: some senders end a body with one (RFC 9112, 2.2).
         start = 2 if data.startswith(b"\r\n") else 0
         end = data.find(b"\r\n\r\n", max(start, self._searched))
         if (end if end >= 0 else len(data)) - start > self._max_head:
@@ -288,7 +292,7 @@ class Framing:
         return head.data + body
 
     def _check_beginning(self, data: bytes, start: int) -> None:
-        """What can't become a head is told so at once."""
+        """Reject at once what can't become a head."""
         if data[start : start + 1] <= b" " and len(data) > start and data != b"\r":
             raise Malformed("the request does not begin with a method")
         if LONE_LINE_END.search(data, self._searched):

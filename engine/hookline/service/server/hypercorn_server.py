@@ -1,8 +1,11 @@
-"""Hypercorn's connections on a socket of ours, with a stop that keeps its time on every Python.
+"""Hypercorn's protocols on sockets of ours, with a stop that keeps its deadline on every Python.
 
 Hypercorn's own `serve` waits for the sockets of its server to close before its graceful timeout starts. From Python
-3.12 on, that wait lasts until each connection has ended: one open request holds the stop up without a bound, and to
-cancel it leaves the connections running. So what accepts and stops is here, and what speaks HTTP is Hypercorn's.
+3.12 on, that wait lasts until each connection has ended: one open request delays the stop without a bound, and
+cancelling it leaves the connections running. So this module accepts and stops connections, and Hypercorn speaks HTTP.
+
+Hypercorn also sends `100 Continue` to every sender that expects it. Here the application decides, by asking for the
+body: if it rejects the request first, the sender doesn't send the body.
 """
 
 import asyncio
@@ -37,7 +40,7 @@ class Http1(H11Protocol):
 
     @classmethod
     def after(cls, first: H11Protocol) -> "Http1":
-        """In place of Hypercorn's own, of which nothing was read yet."""
+        """Replace Hypercorn's protocol object, which has read nothing yet."""
         return cls(
             first.app,
             first.config,
@@ -63,14 +66,14 @@ class Http1(H11Protocol):
             await super()._create_stream(request)
 
     async def go_on(self) -> None:
-        """Let the sender send its body, unless it has been answered."""
+        """Ask the sender for the body, unless the response has begun."""
         if self.connection.our_state is h11.SEND_RESPONSE:
             headers = self.config.response_headers("h11")
             await self._send_h11_event(h11.InformationalResponse(status_code=100, headers=headers))
 
 
 class _Asked:
-    """An application whose sender waits until it is asked for the body."""
+    """An application that sends `100 Continue` when it asks for the body."""
 
     def __init__(self, app: AppWrapper, protocol: Http1) -> None:
         self._app = app
@@ -101,7 +104,7 @@ class Http2(H2Protocol):
 
     @classmethod
     def after(cls, first: H11Protocol) -> "Http2":
-        """The protocol of a connection that was taken for HTTP/1, of which nothing was read yet."""
+        """Replace the protocol of a connection that was taken for HTTP/1 and has read nothing yet."""
         return cls(
             first.app,
             first.config,
@@ -115,9 +118,9 @@ class Http2(H2Protocol):
         )
 
     async def handle(self, event: Event) -> None:
-        """What comes from the connection."""
+        """Handle an event of the connection."""
         if isinstance(event, Closed):
-            # The sender will not make room for what is left, and each answer would wait for it.
+            # The sender won't make room for the rest, and each response would wait for it.
             for buffer in tuple(self.stream_buffers.values()):
                 await buffer.close()
         await super().handle(event)
@@ -128,7 +131,8 @@ class Http2(H2Protocol):
                 if not self._dealt_with(event):
                     await super()._handle_events([event])
                 if isinstance(event, h2.events.StreamReset):
-                    # What it leaves goes when the sending task runs; a thousand of them would be too many.
+                    # The rest of the stream is removed when the sending task runs; a thousand of them would be too
+                    # many.
                     await asyncio.sleep(0)
             await self._flush()
         except h2.exceptions.ProtocolError:
@@ -143,13 +147,14 @@ class Http2(H2Protocol):
                     self._reject(event, error)
                 return error is not None
             case h2.events.DataReceived() if event.stream_id not in self.streams:
-                # The stream has been answered. Its sender needn't go on; others need the room that this took.
+                # The stream has its response. Its sender needn't continue, and other streams need the window that this
+                # used.
                 self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
                 if event.stream_id not in self.stream_buffers:
                     self._stop_sender(event.stream_id)
                 return True
             case h2.events.PriorityUpdated():
-                # RFC 9113 has done away with them, and their tree can be broken from outside.
+                # RFC 9113 has deprecated priorities, and their tree can be broken from outside.
                 return True
         return False
 
@@ -167,7 +172,7 @@ class Http2(H2Protocol):
 
 
 def _fault(request: h2.events.RequestReceived) -> RequestRejected | None:
-    """Why a request isn't taken, where it isn't."""
+    """The reason why a request is rejected, or None."""
     headers = dict(request.headers)
     if headers.get(b":method") not in METHODS:
         return MethodUnknown()
@@ -177,13 +182,13 @@ def _fault(request: h2.events.RequestReceived) -> RequestRejected | None:
     if len(lengths) > 1 or (lengths and LENGTH.fullmatch(lengths[0]) is None):
         return Malformed("Content-Length is not one number; send it once, in digits")
     if request.stream_ended is not None and lengths and lengths[0].strip(b"0"):
-        # h2 counts the bytes of a body where one comes.
+        # h2 only counts the bytes of a body if there is one.
         return Malformed("Content-Length is given, and no body")
     return None
 
 
 _LAST_WORDS: Final = 1.0
-"""Seconds in which a request that was cut off may still send an answer, and a sender that was rejected still writes."""
+"""Seconds in which a cancelled request may still send a response, and a rejected sender may still write."""
 _READ: Final = 2**16
 """Bytes that are read at once."""
 
@@ -191,10 +196,10 @@ _READ: Final = 2**16
 async def serve(
     app: Application, config: Config, sock: socket.socket, shutdown: asyncio.Event, max_connections: int
 ) -> None:
-    """Serve on a listening socket, which is closed here, until `shutdown` is set.
+    """Serve on a listening socket until `shutdown` is set, and close the socket.
 
-    Requests that run then have the configuration's `graceful_timeout` to end; idle connections are closed at once. When
-    this is cancelled, connections are cut.
+    Running requests then have the configuration's `graceful_timeout` to end; idle connections are closed at once. If
+    this is cancelled, the connections are aborted.
     """
     wrapped = ASGIWrapper(app)  # type: ignore[arg-type]  # our scopes are plain mappings
     with contextlib.closing(sock):
@@ -207,15 +212,15 @@ async def serve(
 
 
 class _Connection(TCPServer):
-    """One connection, which reads one request at a time, and none that isn't plain.
+    """One connection, which reads one well-framed request at a time.
 
-    It is over once the other side has closed it. Hypercorn's own stays until `keep_alive_timeout` has passed, and would
-    count as open all the while.
+    It ends when the other side closes it. Hypercorn's own stays until `keep_alive_timeout` has passed, and would count
+    as open until then.
     """
 
     framing: Framing
     answered: asyncio.Event
-    """No request is under way, or the connection has ended."""
+    """Set while no request is in progress, and after the end of the connection."""
     _ended = False
 
     async def run(self) -> None:
@@ -225,7 +230,7 @@ class _Connection(TCPServer):
         await super().run()
 
     async def protocol_send(self, event: Event) -> None:
-        """What Hypercorn's protocol wants."""
+        """Handle an event of Hypercorn's protocol."""
         if isinstance(event, RawData) and (self._ended or self.writer.is_closing()):
             return
         if isinstance(event, Updated) and not event.idle:
@@ -252,7 +257,7 @@ class _Connection(TCPServer):
         await self.idle_task.stop()
 
     async def _pass_on(self, data: bytes) -> None:
-        """Give the protocol what it may read; nothing at all tells it the end."""
+        """Pass bytes to the protocol; no bytes mean the end."""
         if not data:
             await self.protocol.handle(RawData(data))
         while data:
@@ -269,7 +274,7 @@ class _Connection(TCPServer):
                 await self.protocol.handle(RawData(passed))
 
     async def _reject(self, error: RequestRejected) -> None:
-        """Answer what can still be answered, and let the answer arrive before the connection closes."""
+        """Send the error if no response has begun, and let it arrive before the connection closes."""
         protocol = self.protocol.protocol
         unanswered = isinstance(protocol, H11Protocol) and protocol.connection.our_state in (
             h11.IDLE,
@@ -278,7 +283,7 @@ class _Connection(TCPServer):
         if unanswered:
             await self.protocol_send(RawData(raw_response(error)))
         self._ended = True
-        # The application may wait for the rest of what was rejected.
+        # The application may wait for the rest of the rejected request.
         await self.protocol.handle(Closed())
         with contextlib.suppress(OSError, RuntimeError, TimeoutError):
             self.writer.write_eof()
@@ -287,12 +292,12 @@ class _Connection(TCPServer):
                     pass
 
     async def _close(self) -> None:
-        # uvloop may find out only now that the other side has gone.
+        # uvloop may notice only now that the other side has gone.
         with contextlib.suppress(OSError):
             await super()._close()
 
     async def _idle_timeout(self) -> None:
-        # The answer to a request that was under way then comes after the end.
+        # The response to the request in progress then comes after the end.
         if not self.reader.at_eof():
             await super()._idle_timeout()
 
@@ -310,13 +315,13 @@ class _Connections:
         self._overflow = Overflow()
 
     async def accept(self, sock: socket.socket, shutdown: asyncio.Event) -> None:
-        """Take connections until `shutdown` is set, and then wait for their requests to end, as long as they may."""
+        """Accept connections until `shutdown` is set, and then wait for their requests to end, as long as they may."""
         server = await asyncio.start_server(self._connected, sock=sock, backlog=self._config.backlog)
         try:
             await shutdown.wait()
         finally:
             server.close()
-            # Idle connections close on this, and the others after the answer that is under way.
+            # Idle connections close on this, and the others after the current response.
             await self._context.terminated.set()
         await self._wait(self._config.graceful_timeout)
         for task in self._open:
@@ -324,7 +329,7 @@ class _Connections:
         await self._wait(_LAST_WORDS)
 
     async def cut(self) -> None:
-        """End what is left, whether or not the other side reads."""
+        """Abort the remaining connections, whether or not the other side reads."""
         self._overflow.close()
         for task, writer in self._open.items():
             writer.transport.abort()
@@ -337,7 +342,7 @@ class _Connections:
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._context.terminated.is_set():
-            # It was accepted in the moment of the stop.
+            # It was accepted at the moment of the stop.
             writer.transport.abort()
             return
         if len(self._open) >= self._most:
@@ -359,7 +364,7 @@ class _Connections:
 
 @contextlib.asynccontextmanager
 async def _lifespan(app: AppWrapper, config: Config) -> AsyncIterator[LifespanState]:
-    """The application's own start and end, where it has them."""
+    """Run the application's own startup and shutdown, if it has them."""
     state: LifespanState = {}
     lifespan = Lifespan(app, config, asyncio.get_running_loop(), state)
     running = asyncio.create_task(lifespan.handle_lifespan())

@@ -1,4 +1,4 @@
-"""Connections above the bound: each is told to try again later, and closed."""
+"""Connections above the limit: each gets a 503 and is closed."""
 
 import asyncio
 from http import HTTPStatus
@@ -9,7 +9,7 @@ from hookline.service.problems import rejection_response
 
 
 def raw_response(error: RequestRejected) -> bytes:
-    """A rejection as HTTP/1.1, the last of its connection."""
+    """A rejection as an HTTP/1.1 response, the last of its connection."""
     reply = rejection_response(error)
     headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body)), (b"connection", b"close")]
     head = b"".join(b"%b: %b\r\n" % header for header in headers)
@@ -19,20 +19,23 @@ def raw_response(error: RequestRejected) -> bytes:
 MAX_CONNECTIONS: Final = 1000
 _RETRY_AFTER: Final = 5.0
 _LINGER: Final = 1.0
-"""Seconds until such a connection is closed: at once, the reset of what the sender still writes could overtake it."""
+"""Seconds until such a connection is closed: if it were closed at once, the reset of further data could overtake the
+response."""
 _LINGERING: Final = 100
-"""How many may linger so; more are cut without a word, which senders also take as "try again"."""
+"""The number of such connections that may stay open; further ones are aborted, which senders also take as "try again".
+"""
 
 
 class Overflow:
-    """Turns connections away. Reading what they send, and throwing it away, is the caller's."""
+    """Turns connections away. The caller reads and drops what they send."""
 
     def __init__(self) -> None:
         self._answer = raw_response(CannotTake("there are too many connections", retry_after=_RETRY_AFTER))
         self._lingering: dict[asyncio.WriteTransport, tuple[asyncio.TimerHandle, object]] = {}
 
     def turn_away(self, transport: asyncio.WriteTransport, owner: object = None) -> None:
-        """Answer 503 and close. `owner` is kept meanwhile: a StreamWriter closes its transport when nobody has it."""
+        """Send a 503 and close. `owner` is kept meanwhile: a StreamWriter closes its transport when nothing refers to
+        it."""
         if len(self._lingering) >= _LINGERING:
             transport.abort()
             return
@@ -43,7 +46,7 @@ class Overflow:
         self._lingering[transport] = timer, owner
 
     def close(self) -> None:
-        """Cut those that linger."""
+        """Abort the connections that are still open."""
         for transport, (timer, _) in tuple(self._lingering.items()):
             timer.cancel()
             self._cut(transport)

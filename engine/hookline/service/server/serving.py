@@ -1,4 +1,4 @@
-"""Running the application on Hypercorn or on uvicorn, with the bounds that a public server needs."""
+"""Serving the application with Hypercorn or uvicorn, with the limits that a public server needs."""
 
 import asyncio
 import contextlib
@@ -16,15 +16,15 @@ Bound: TypeAlias = Callable[[str, int], None]
 
 HEAD_TIMEOUT: Final = 10.0
 SILENCE_TIMEOUT: Final = 120
-"""Seconds without a byte from the other side, after which Hypercorn drops a connection: above any `read_timeout`
-of the hook, which answers, and above the time that a flow may take to reply."""
+"""Seconds without a byte from the other side, after which Hypercorn drops a connection: longer than any `read_timeout`
+of the hook, which sends a response, and longer than the time in which a flow may reply."""
 MAX_HEAD: Final = 64 * 1024
 BACKLOG: Final = 1024
 _MARGIN: Final = 5.0
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Makes uvloop's event loop where it is installed; for `asyncio.Runner`."""
+    """Return the factory of uvloop's event loop if it is installed; for `asyncio.Runner`."""
     try:
         import uvloop
     except ImportError:
@@ -34,7 +34,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket; port 0 takes any that is free. Raises ConfigError."""
+    """Open a listening socket; port 0 takes any free port. Raises ConfigError."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         sock = socket.create_server((host, port), family=family, backlog=BACKLOG)
@@ -59,10 +59,10 @@ async def serve(
 ) -> None:
     """Serve until `shutdown` is set, and then until running requests have ended, or `graceful_timeout` seconds.
 
-    `sock` is what `listen` gave, for a caller that has to know its port before; it is closed here. `bound` is told
-    the address and the port once connections are taken into the queue. `head_timeout`: seconds in which a request's
-    head has to come, on a new connection and between requests. `max_connections`: a connection above them is told to
-    come later, and closed. Nothing is printed; signals are the caller's.
+    `sock` is a result of `listen`, for a caller that needs to know the port first; it is closed here. `bound` is called
+    with the address and the port once connections are queued. `head_timeout`: seconds for a request's head, on a new
+    connection and between requests. `max_connections`: further connections get a 503 and are closed. Nothing is
+    printed; the caller handles signals.
     """
     listening = sock if sock is not None else listen(host, port)
     with contextlib.closing(listening):
@@ -142,7 +142,7 @@ async def _uvicorn(
         log_config=None,
         access_log=False,
         server_header=False,
-        # Whom to believe about a sender's address is the hook's to judge; uvicorn believes what comes from 127.0.0.1.
+        # The hook decides which proxies are trusted; uvicorn would trust 127.0.0.1.
         proxy_headers=False,
         backlog=BACKLOG,
         timeout_keep_alive=max(1, int(head_timeout)),

@@ -1,6 +1,6 @@
-"""uvicorn's HTTP protocol, reading one request at a time and none that isn't plain, with the bounds that it lacks.
+"""uvicorn's HTTP protocol with strict framing, one request at a time, and the limits that uvicorn lacks.
 
-They are of the time and the bytes that a request's head takes, and of the number of connections: uvicorn's own bound
+The limits are on the time and the bytes of a request's head, and on the number of connections: uvicorn's own limit
 rejects requests, and leaves the connections open.
 """
 
@@ -14,11 +14,12 @@ from hookline.service.server.framing import Framing
 from hookline.service.server.overflow import Overflow, raw_response
 
 _LINGER: Final = 1.0
-"""Seconds until a rejected connection is closed: at once, the reset of what still comes could overtake the answer."""
+"""Seconds until a rejected connection is closed: if it were closed at once, the reset of further data could overtake
+the response."""
 
 
 class FramedProtocol(HttpToolsProtocol):
-    """Closes a connection whose next request's head doesn't come to its end in time, or isn't plain."""
+    """Closes a connection if the head of its next request doesn't end in time, or is malformed."""
 
     head_timeout: ClassVar[float]
     """Seconds; set by a subclass."""
@@ -33,12 +34,12 @@ class FramedProtocol(HttpToolsProtocol):
     _turned_away = False
     _rejected = False
     _waiting = b""
-    """What has come of the next request while one is under way."""
+    """The bytes of the next request while one is in progress."""
 
     _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
-        """A connection: its first request is due."""
+        """Handle a new connection: its first request is due."""
         if len(self.connections) >= self.max_connections:
             self._turned_away = True
             self.overflow.turn_away(transport)
@@ -48,14 +49,14 @@ class FramedProtocol(HttpToolsProtocol):
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """It is gone."""
+        """Handle the end of the connection."""
         if self._turned_away:
             return
         self._stop_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Bytes from the socket."""
+        """Handle bytes from the socket."""
         if self._turned_away or self._rejected:
             return
         if self._waiting:
@@ -65,17 +66,17 @@ class FramedProtocol(HttpToolsProtocol):
             self._read(data)
 
     def eof_received(self) -> None:
-        """The other side has sent all."""
+        """Handle the end of the other side's data."""
         if not self._turned_away:
             super().eof_received()
 
     def on_headers_complete(self) -> None:
-        """The head is whole."""
+        """Handle a complete head."""
         self._stop_timer()
         super().on_headers_complete()
 
     def on_response_complete(self) -> None:
-        """A request is answered: the next one may come."""
+        """Handle the end of a response: the next request may come."""
         super().on_response_complete()
         if self._waiting:
             self.loop.call_soon(self._go_on)
@@ -96,7 +97,7 @@ class FramedProtocol(HttpToolsProtocol):
             if self.transport.is_closing():
                 return
             if self._framing.under_way and self._is_answered():
-                # uvicorn has stopped its own timer, and nobody else waits for the rest.
+                # uvicorn has stopped its own timer, and nothing else limits the wait for the rest.
                 self._await_head()
             data = self._framing.rest
 
@@ -110,7 +111,7 @@ class FramedProtocol(HttpToolsProtocol):
             self._read(data)
 
     def _reject(self, error: RequestRejected) -> None:
-        """Answer what can still be answered, and let the answer arrive before the connection closes."""
+        """Send the error if no response has begun, and let it arrive before the connection closes."""
         self._rejected = True
         self._stop_timer()
         self._unset_keepalive_if_required()
@@ -118,7 +119,7 @@ class FramedProtocol(HttpToolsProtocol):
         if under_way is None or not under_way.response_started:
             self.transport.write(raw_response(error))
         if under_way is not None and not under_way.response_complete:
-            # The application may wait for the rest of what was rejected.
+            # The application may wait for the rest of the rejected request.
             under_way.disconnected = True
             under_way.message_event.set()
         if self.transport.can_write_eof():

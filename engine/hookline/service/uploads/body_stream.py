@@ -1,4 +1,4 @@
-"""The body's bytes as they arrive: counted and timed, whatever the framework above or the server below does."""
+"""The body of a request as it arrives, counted and timed, and held until its signature is checked."""
 
 import asyncio
 import types
@@ -12,12 +12,12 @@ from hookline.service.uploads.upload import Uploads
 from hookline.storage.blobs import Blob, BlobWriter
 
 MIN_RATE: Final = 1024.0
-"""Bytes a second below which a sender is as good as silent; otherwise a trickle holds a connection."""
+"""Bytes a second below which a sender counts as silent; otherwise a trickle of bytes could keep a connection."""
 
 
 @types.coroutine
 def _rest(step: Generator[Any, Any, bytes], waiting: Any) -> Generator[Any, Any, bytes]:
-    """Await what is left of a coroutine that has begun, and waits for something."""
+    """Await the rest of a coroutine that has begun and waits for something."""
     while True:
         try:
             given = yield waiting
@@ -32,10 +32,10 @@ def _rest(step: Generator[Any, Any, bytes], waiting: Any) -> Generator[Any, Any,
 
 
 class BodyStream:
-    """Iterates over a body's chunks.
+    """Iterates over the chunks of a body.
 
-    Raises TooLarge above `limit` bytes, and RequestTimeout for a slow sender. Only time in which the sender is waited
-    for counts as slow: what is done with its bytes may take as long as it does.
+    Raises TooLarge above `limit` bytes, and RequestTimeout if the sender is slow. Only the time that is spent waiting
+    for the sender counts, not the time in which its bytes are processed.
     """
 
     __slots__ = ("_clock", "_ends", "_lag", "_limit", "_longest", "_read_timeout", "_source", "received")
@@ -43,7 +43,7 @@ class BodyStream:
     def __init__(
         self, source: AsyncIterator[bytes], limit: int, clock: Clock, read_timeout: float, longest: float
     ) -> None:
-        """`read_timeout`: seconds that the sender may be silent; `longest`: seconds until its request has ended."""
+        """`read_timeout`: seconds that the sender may be silent; `longest`: seconds until the request has to end."""
         self._source = source
         self._limit = limit
         self._clock = clock
@@ -51,15 +51,15 @@ class BodyStream:
         self._longest = longest
         self._ends = clock.monotonic() + longest
         self._lag = 0.0
-        """Seconds that the sender was waited for, less those that what it sent takes at `MIN_RATE`."""
+        """Seconds of waiting for the sender, minus those that its bytes may take at `MIN_RATE`."""
         self.received = 0
 
     def __aiter__(self) -> "BodyStream":
         return self
 
     async def __anext__(self) -> bytes:
-        # Most bodies have come by now. A timer for each chunk costs a tenth of accepting a message, so a chunk is
-        # asked for first, and timed only where it has to be waited for.
+        # Most bodies have arrived by now. A timer for each chunk costs a tenth of accepting a message, so a chunk is
+        # requested first, and timed only if it has to be waited for.
         step = self._source.__anext__().__await__()
         try:
             waiting = next(step)
@@ -73,7 +73,7 @@ class BodyStream:
         return chunk
 
     def check_time(self) -> None:
-        """Raise RequestTimeout where the request has taken too long, whoever is to blame."""
+        """Raise RequestTimeout if the request has taken too long, for whatever reason."""
         if self._clock.monotonic() > self._ends:
             raise self._too_long()
 
@@ -100,11 +100,11 @@ class BodyStream:
 
 
 IN_MEMORY: Final = 256 * 1024
-"""Bytes that are held in memory; beyond that anybody could fill it with bodies that don't hold."""
+"""Bytes that are held in memory; with more, anybody could fill the memory with bodies whose signature is wrong."""
 
 
 class StagedBody:
-    """A body that came whole. Iterate once, after its signature held."""
+    """A whole body that waits for the check of its signature. It can be iterated over once."""
 
     def __init__(self, uploads: Uploads, held: list[bytes], writer: BlobWriter | None) -> None:
         self._uploads = uploads
@@ -112,7 +112,7 @@ class StagedBody:
         self._writer = writer
 
     async def blob(self) -> Blob | None:
-        """The body as a blob that is durable; None where it is in memory. Takes the place of iterating."""
+        """Return the body as a durable blob, or None if it is in memory. Replaces iterating."""
         return await self._uploads.commit(self._writer) if self._writer else None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -126,7 +126,7 @@ class StagedBody:
 
 
 async def stage_body(chunks: AsyncIterator[bytes], feed: Callable[[bytes], None], uploads: Uploads) -> StagedBody:
-    """Read a body to its end, feeding each chunk to `feed` on the way."""
+    """Read a body to its end, and pass each chunk to `feed` meanwhile."""
     held: list[bytes] = []
     size = 0
     writer: BlobWriter | None = None

@@ -1,4 +1,4 @@
-"""Compressed bodies, inflated under a limit and a ratio as they arrive."""
+"""Decompressing bodies as they arrive, within a size and a ratio."""
 
 import asyncio
 import sys
@@ -17,7 +17,7 @@ else:
 
 PIECE: Final = 64 * 1024
 MAX_CODINGS: Final = 3
-"""Codings in one header: each stage costs its own work and window."""
+"""Codings in one header: each stage costs work and a window of its own."""
 
 _GZIP: Final = 16 + zlib.MAX_WBITS
 #: With `deflate` some senders mean zlib, as the RFC says, and others the bare stream.
@@ -27,18 +27,18 @@ _BARE: Final = -zlib.MAX_WBITS
 _ZSTD_WINDOW_LOG: Final = 23
 
 ERRORS: Final[tuple[type[Exception], ...]] = (zlib.error, brotli.error, zstd.ZstdError)
-"""What a stream raises for bytes that aren't of its coding."""
+"""The exceptions of streams for bytes that aren't of their coding."""
 
 
 class Decompressor(Protocol):
-    """Unpacks one coding. Raises one of `ERRORS`."""
+    """Decompresses one coding. Raises one of `ERRORS`."""
 
     def unpack(self, data: bytes) -> Iterator[bytes]:
-        """All that can be given once these bytes have come, in pieces of about `PIECE` bytes."""
+        """Yield everything that these bytes give, in pieces of about `PIECE` bytes."""
         ...
 
     def at_end(self) -> bool:
-        """Whether the packed data may end here."""
+        """True if the compressed data may end here."""
         ...
 
 
@@ -49,13 +49,13 @@ class _Zlib:
 
     def unpack(self, data: bytes) -> Iterator[bytes]:
         while data:
-            # gzip files may be several, one after the other.
+            # gzip data may consist of several files, one after the other.
             if self._stream is None or self._stream.eof:
                 self._stream = zlib.decompressobj(_GZIP if self._gzip else _deflate_window(data))
             if piece := self._stream.decompress(data, PIECE):
                 yield piece
             data = self._stream.unconsumed_tail or self._stream.unused_data
-        # What the window still holds comes out before the next bytes go in.
+        # The content of the window comes out before the next bytes go in.
         while self._stream is not None and not self._stream.eof and (piece := self._stream.decompress(b"", PIECE)):
             yield piece
 
@@ -76,8 +76,8 @@ class _Brotli:
 
     def unpack(self, data: bytes) -> Iterator[bytes]:
         self._begun = self._begun or bool(data)
-        # Bytes after the end of the stream are an error of the library's too. It doesn't tell what it holds back: all
-        # has come where nothing more does.
+        # The library also rejects bytes after the end of the stream. It doesn't tell whether it holds anything back:
+        # all has come when nothing more comes.
         while piece := self._stream.process(data, output_buffer_limit=PIECE):
             yield piece
             data = b""
@@ -94,7 +94,7 @@ class _Zstd:
 
     def unpack(self, data: bytes) -> Iterator[bytes]:
         while data:
-            # Frames may be several, one after the other, and some of them to be skipped.
+            # There may be several frames, one after the other, some of them to be skipped.
             if self._frame is None or self._frame.eof:
                 self._frame = zstd.ZstdDecompressor(
                     options={zstd.DecompressionParameter.window_log_max: _ZSTD_WINDOW_LOG}
@@ -136,20 +136,20 @@ def content_codings(header: str | None) -> tuple[str, ...]:
 
 
 def decompressor(coding: str) -> Decompressor:
-    """A stream for a coding that `content_codings` gave."""
+    """Create the stream for a coding that `content_codings` returned."""
     return _UNPACKERS[coding]()
 
 
 ANY_RATIO: Final = 1_000_000
-"""Bytes that may come out whatever the ratio: little data that repeats itself packs well without any ill will."""
+"""Bytes that are allowed whatever the ratio: small repetitive data compresses well without any attack."""
 _BREATH: Final = 1_000_000
 """Bytes after which other requests get their turn."""
 _SLICE: Final = 8192
-"""Bytes that are unpacked at a time: what is left of them is copied for each of many small gzip files in a row."""
+"""Bytes that are decompressed at a time: the rest of them is copied for each of many small gzip files in a row."""
 
 
 class _Stage:
-    """One coding, and what has come out of it."""
+    """One coding, and the size of its result."""
 
     def __init__(self, coding: str) -> None:
         self.coding = coding
@@ -158,7 +158,7 @@ class _Stage:
 
 
 class _Inflation:
-    """All codings of a body, the last that was applied first."""
+    """All codings of a body; the one that was applied last comes first."""
 
     def __init__(self, codings: Sequence[str], limit: int, max_ratio: int) -> None:
         self._stages = [_Stage(coding) for coding in reversed(codings)]
@@ -167,7 +167,7 @@ class _Inflation:
         self._wire = 0
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """What comes out, in pieces; an empty one for work that gave nothing."""
+        """Yield the result in pieces; an empty one for work that gave nothing."""
         self._wire += len(chunk)
         return self._through(0, chunk)
 
@@ -192,7 +192,7 @@ class _Inflation:
             if piece is None:
                 return
             stage.size += len(piece)
-            # What is between two codings is bounded too: it may be large where both ends are small.
+            # The data between two codings is bounded too: it may be large while both ends are small.
             if stage.size > self._limit:
                 raise TooLarge(f"the body is larger than {self._limit} bytes once inflated")
             if stage.size > ANY_RATIO and stage.size > self._wire * self._max_ratio:
@@ -208,10 +208,10 @@ class _Inflation:
 async def decompress(
     chunks: AsyncIterable[bytes], codings: Sequence[str], limit: int, max_ratio: int
 ) -> AsyncIterator[bytes]:
-    """Inflate. `codings` in the order in which they were applied.
+    """Decompress a body. `codings` are in the order in which they were applied.
 
-    Raises TooLarge above `limit` bytes, or `max_ratio` times what came, and Malformed for what isn't compressed, or
-    is cut off.
+    Raises TooLarge above `limit` bytes, or above `max_ratio` times the received bytes, and Malformed if the data isn't
+    compressed or is cut off.
     """
     inflation = _Inflation(codings, limit, max_ratio)
     since = 0

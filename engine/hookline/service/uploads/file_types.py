@@ -1,7 +1,7 @@
-"""Whether a file is of the type that it says, where a flow restricts types.
+"""Checking the types of files, if a flow restricts them.
 
-A sender chooses what it declares. Where a flow takes images only, what comes as an image has to begin as one: the
-first bytes tell, for about eighty formats. What they can't tell is left alone.
+A sender may declare any type. If a flow accepts only images, a file that is declared an image has to begin as one: the
+first bytes tell this for about eighty formats. Other formats are not checked.
 """
 
 from collections.abc import Mapping
@@ -15,9 +15,9 @@ from hookline.kernel.errors import UnsupportedMedia
 from hookline.model.webhook import takes
 
 HEAD: Final = 8192
-"""Bytes at a file's beginning by which its type is judged."""
+"""Bytes at the beginning of a file by which its type is checked."""
 
-#: What one format is called besides, in browsers and on Windows.
+#: Other names of a format, in browsers and on Windows.
 _ALIASES: Final[Mapping[str, str]] = {
     "application/font-sfnt": "font/otf",
     "application/font-woff": "font/woff",
@@ -77,24 +77,24 @@ def _one_name(media_type: str) -> str:
     return _ALIASES.get(media_type, media_type)
 
 
-#: What would have been found, were it that.
+#: The formats that the first bytes would show.
 _KNOWN: Final = frozenset(_one_name(kind.mime) for kind in filetype.types) - {OCTET_STREAM}
 
 
 @dataclass(frozen=True, slots=True)
 class FileTypes:
-    """The types of files that a flow takes."""
+    """The types of files that a flow accepts."""
 
     taken: tuple[str, ...]
     """As in `image/png`, `image/*`."""
 
     def check_declared(self, media_type: str, what: str) -> None:
-        """Raises UnsupportedMedia for a type that isn't taken; one that says nothing is judged by its bytes."""
+        """Raise UnsupportedMedia if the flow doesn't accept the declared type. A general one is accepted."""
         if media_type != OCTET_STREAM and not takes(self.taken, media_type):
             raise UnsupportedMedia(f"the flow takes {', '.join(self.taken)}; {what} is {media_type[:100]}")
 
     def judge(self, media_type: str, head: bytes, what: str) -> str:
-        """The type of a file, by what it declares and its first bytes. Raises UnsupportedMedia."""
+        """Return the type of a file by its declared type and its first bytes. Raises UnsupportedMedia."""
         self.check_declared(media_type, what)
         found = detect_type(head)
         if media_type != OCTET_STREAM:
@@ -111,19 +111,19 @@ class FileTypes:
 
 
 def detect_type(head: bytes) -> str | None:
-    """The type that a file's first bytes show; None where they show none."""
+    """The type that the first bytes of a file show, or None."""
     kind = filetype.guess(head)
     return None if kind is None or kind.mime == OCTET_STREAM else str(kind.mime)
 
 
 def is_plausible(media_type: str, found: str | None, head: bytes) -> bool:
-    """Whether a file can be what it says."""
+    """True if a file can be of its declared type."""
     declared = _one_name(media_type)
     shown = None if found is None else _one_name(found)
     if declared == shown:
         return True
     if declared not in _KNOWN and read_media(declared).kind in ("text", "json", "xml", "properties"):
-        # Two letters of a text can look like a format's mark, so that the text itself is judged.
+        # Two letters of a text can look like the mark of a format, so the text itself is checked.
         return shown != "application/pdf" and _is_text(head)
     if shown is None:
         return declared not in _KNOWN

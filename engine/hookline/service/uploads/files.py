@@ -15,7 +15,7 @@ from hookline.storage.blobs import Blob, BlobWriter
 
 
 def clean_filename(name: bytes | None) -> str | None:
-    """The last part of a file's name, in whatever way its sender writes paths; None where nothing is left."""
+    """The last part of a file's name, in whatever way its sender writes paths; None if nothing is left."""
     if not name:
         return None
     text = "".join(char for char in name.decode("utf-8", "replace") if char.isprintable())
@@ -26,14 +26,14 @@ def clean_filename(name: bytes | None) -> str | None:
 def read_disposition(header: str | None) -> tuple[bytes, dict[bytes, bytes]]:
     """A Content-Disposition with its options.
 
-    RFC 7578 has no `filename*=UTF-8''…`, and some libraries send a name that isn't ASCII in no other way: it counts
-    where there is no plain one. One that nobody can read is no name.
+    RFC 7578 has no `filename*=UTF-8''…`, but some libraries send names that aren't ASCII only in this form: it is used
+    if there is no plain one. An unreadable name counts as no name.
     """
     kind, options = parse_options_header(header)
     if header is not None and b"filename" not in options and "filename*" in header.lower():
         message = HeaderMessage()
         message["content-disposition"] = header
-        # The standard library fails on parts that are numbered and not, and on charsets that aren't for text.
+        # The standard library fails on a mix of numbered and other parts, and on charsets that aren't for text.
         with suppress(TypeError, ValueError):
             if (name := message.get_filename()) is not None:
                 options[b"filename"] = name.encode("utf-8", "replace")
@@ -41,10 +41,10 @@ def read_disposition(header: str | None) -> tuple[bytes, dict[bytes, bytes]]:
 
 
 class IncomingFile:
-    """One file as it arrives: nothing of it is stored before its first bytes have been judged."""
+    """A file as it arrives: nothing of it is stored before its first bytes are checked."""
 
     def __init__(self, uploads: Uploads, media_type: str, types: FileTypes | None, what: str = "the file") -> None:
-        """`types`: those that are taken; None takes all. Raises UnsupportedMedia."""
+        """`types`: the accepted types; None accepts all. Raises UnsupportedMedia."""
         self.media_type = media_type
         self._uploads = uploads
         self._types = types
@@ -80,7 +80,7 @@ class IncomingFile:
 
 
 async def store_file(chunks: AsyncIterable[bytes], file: IncomingFile, *, keep_empty: bool) -> Blob | None:
-    """Keep the bytes as a durable blob; None where there are none, unless an empty file is one too."""
+    """Store the bytes as a durable blob. Return None if there are none, unless `keep_empty`."""
     empty = True
     async for chunk in chunks:
         empty = False
@@ -89,19 +89,19 @@ async def store_file(chunks: AsyncIterable[bytes], file: IncomingFile, *, keep_e
 
 
 async def check_stored_type(blob: Blob, uploads: Uploads, media_type: str, types: FileTypes) -> str:
-    """The type of a file that is stored already. Raises UnsupportedMedia."""
+    """Return the type of a file that is stored already. Raises UnsupportedMedia."""
     head = b""
     chunks = uploads.blobs.open(blob.id, HEAD)
     while len(head) < HEAD and (chunk := await anext(chunks, b"")):
         head += chunk
-    # What is read in part has to be closed, where it can be.
+    # A blob that is read in part has to be closed, if that is possible.
     if isinstance(chunks, AsyncGenerator):
         await chunks.aclose()
     return types.judge(media_type, head[:HEAD], "the body")
 
 
 def file_message(blob: Blob, media_type: str, disposition: str | None) -> Received:
-    """A body that is one file; its body proper is null."""
+    """The message body of a request that is one file: null, with the file as its attachment."""
     _, options = read_disposition(disposition)
     filename = clean_filename(options.get(b"filename"))
     return Received(None, attachments=(Attachment(blob.id, "body", filename, media_type, blob.size, blob.sha256),))

@@ -1,4 +1,4 @@
-"""multipart/form-data, streamed: files go to the blob store as they arrive, fields become the body."""
+"""multipart/form-data, streamed: files go to the blob store as they arrive, and fields become the body."""
 
 import logging
 from collections.abc import AsyncIterable, Callable
@@ -19,14 +19,14 @@ from hookline.service.uploads.upload import Uploads
 
 MAX_PARTS: Final = 1000
 
-# The parser warns of every malformed body; what senders get wrong isn't ours to log.
+# The parser warns of every malformed body; errors of senders don't belong in the log.
 _silent = logging.getLogger("hookline.service.multipart.parser")
 _silent.addHandler(logging.NullHandler())
 _silent.propagate = False
 
 
 class _Events:
-    """Turns the parser's callbacks into a list, so that what they cause can be awaited."""
+    """Collects the parser's callbacks in a list, so that their effects can be awaited."""
 
     def __init__(self, boundary: bytes) -> None:
         self.queue: list[tuple[str, bytes]] = []
@@ -47,7 +47,7 @@ class _Events:
         return lambda: self.queue.append((name, b""))
 
     def feed(self, chunk: bytes) -> list[tuple[str, bytes]]:
-        """What a chunk holds. Raises Malformed."""
+        """Return the events of a chunk. Raises Malformed."""
         self.queue = []
         try:
             self._parser.write(chunk)
@@ -69,7 +69,7 @@ class _Part:
         self.file: IncomingFile | None = None
 
     def begin(self) -> None:
-        """All headers are there. Raises Malformed."""
+        """Read the headers once all are there. Raises Malformed."""
         kind, options = read_disposition(self.headers.get(b"content-disposition", b"").decode("latin-1"))
         if kind != b"form-data" or b"name" not in options:
             raise Malformed("a part of the multipart body has no `Content-Disposition: form-data` with a name")
@@ -82,13 +82,13 @@ class _Part:
 
     @property
     def is_file(self) -> bool:
-        """A part with a file's name, or of a type that has no text."""
+        """True for a part with a file name, or of a type that has no text."""
         return self.filename is not None or (
             self.media is not None and self.media.said and self.media.kind in ("file", "multipart")
         )
 
     def value(self, charset: str | None, room: Room, *, exact: bool) -> Any:
-        """The value of a field: of JSON where it says so, otherwise text. Raises Malformed and TooLarge."""
+        """The value of a field: JSON if it is declared so, otherwise text. Raises Malformed and TooLarge."""
         data, what = b"".join(self.data), f"the field {self.name[:80]!r}"
         if self.media is None:
             return decode_text(data, charset, what)
@@ -103,7 +103,8 @@ class MultipartReader:
     def __init__(
         self, uploads: Uploads, max_body: int, max_file: int, *, types: FileTypes | None = None, naming: Naming = PLAIN
     ) -> None:
-        """`max_body`: bytes in all fields together; `max_file`: bytes in each file; `types`: those of the files."""
+        """`max_body`: bytes in all fields together; `max_file`: bytes in each file; `types`: the accepted types of
+        files."""
         self._uploads = uploads
         self._max_body = max_body
         self._max_file = max_file
@@ -117,12 +118,12 @@ class MultipartReader:
         self._parts = 0
         self._ended = False
         self.brings_files = False
-        """A file has begun."""
+        """True once a file has begun."""
         self._part = _Part()
         self._header = [b"", b""]
 
     async def read(self, chunks: AsyncIterable[bytes], boundary: bytes | None) -> Received:
-        """The fields as the body, the files as attachments. Raises Malformed, TooLarge and UnsupportedMedia."""
+        """Read the fields as the body, and the files as attachments. Raises Malformed, TooLarge, UnsupportedMedia."""
         if not boundary:
             raise Malformed("the Content-Type multipart/form-data names no boundary")
         events = _Events(boundary)
@@ -182,12 +183,12 @@ class MultipartReader:
         part = self._part
         if not part.is_file:
             value = part.value(self._charset, self._room, exact=self._naming.exact)
-            # RFC 7578, 4.6: a form can say so in which charset those of its fields are that name none.
+            # RFC 7578, 4.6: a form may name the charset of the fields that name none.
             if part.name == "_charset_" and isinstance(value, str):
                 self._charset = value
             self._fields.append((part.name, value))
             return
-        # Browsers send a file without a name where none was chosen.
+        # Browsers send a file without a name if none was chosen.
         if part.filename == b"" and not part.size:
             return
         file = self._file(part)

@@ -1,4 +1,4 @@
-"""From bytes to a message's body: which reader a media type asks for, and how much it may read."""
+"""From bytes to the body of a message: the media type decides how they are read, and the limits how many."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from typing import Final, TypeVar
@@ -21,7 +21,7 @@ from hookline.service.uploads.multipart import MultipartReader
 from hookline.service.uploads.upload import Uploads
 
 _OFF_THE_LOOP: Final = 64 * 1024
-"""Bytes above which a body is read in a thread, so that other requests go on meanwhile."""
+"""Bytes above which a body is read in a thread, so that other requests are not blocked."""
 
 T = TypeVar("T")
 
@@ -33,14 +33,14 @@ class BodyLimits(msgspec.Struct, frozen=True):
     file: int
 
     def wire(self, kind: Kind) -> int:
-        """What may come over the wire, for a kind of body; once inflated it may be as much."""
+        """The bytes that may be received for a kind of body; decompressed, it may be as large."""
         if kind == "file":
             return self.file
         return self.file + self.body if kind == "multipart" else self.body
 
 
 class BodyReader(msgspec.Struct, frozen=True):
-    """Reads one request's body."""
+    """Reads the body of one request."""
 
     media: Media
     codings: tuple[str, ...]
@@ -49,17 +49,17 @@ class BodyReader(msgspec.Struct, frozen=True):
     query: bytes
     disposition: str | None
     exact: bool
-    """Fractions in JSON are Decimals."""
+    """True if fractions in JSON become Decimals."""
     offloader: Offloader
-    """Where large bodies are read."""
+    """Reads large bodies in a thread."""
 
     async def read(self, chunks: AsyncIterator[bytes], uploads: Uploads) -> Received:
-        """Read from the wire, or from where it waited. Raises Malformed, TooLarge and UnsupportedMedia."""
+        """Read a body, from the connection or staged. Raises Malformed, TooLarge and UnsupportedMedia."""
         media = self.media
         kind = media.kind
         if kind == "file":
             file = IncomingFile(uploads, media.type, self._types(), "the body")
-            # Where it says that it is a file, or the flow does, an empty one is one too.
+            # If the request or the flow says that it is a file, an empty one is one too.
             keep_empty = media.said or self.webhook.body == "raw"
             blob = await store_file(self._plain(chunks), file, keep_empty=keep_empty)
             return file_message(blob, file.media_type, self.disposition) if blob else Received()
@@ -78,7 +78,7 @@ class BodyReader(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(received, raw=b"".join(wire))
 
     async def read_staged(self, staged: StagedBody, uploads: Uploads) -> Received:
-        """Read what waited for its signature; a large file is where it should be already."""
+        """Read a body that waited for its signature; a large file is in the blob store already."""
         media = self.media
         if media.kind == "file" and not self.codings and (blob := await staged.blob()) is not None:
             types = self._types()
@@ -93,7 +93,7 @@ class BodyReader(msgspec.Struct, frozen=True):
         return Naming(webhook.nested, frozenset(webhook.json_fields), self.exact)
 
     def _types(self) -> FileTypes | None:
-        """The types that files are held to: the flow's, or those of its bodies where the body is the file."""
+        """The accepted types of files: those of the flow, or those of its bodies if the body is the file."""
         taken = self.webhook.file_types
         if taken is None and self.media.kind == "file":
             taken = self.webhook.media_types
@@ -144,10 +144,10 @@ async def _noting(chunks: AsyncIterator[bytes], into: list[bytes]) -> AsyncItera
 
 
 class _Form:
-    """The chunks of a form, which are noted as long as it brings no file: files are kept as files, and not twice."""
+    """The chunks of a form, which are kept as long as it brings no file: files are stored once, as files."""
 
     def __init__(self, chunks: AsyncIterator[bytes], reader: MultipartReader, most: int) -> None:
-        """`most`: bytes that are noted, for what stands outside of all parts is bounded as files are."""
+        """`most`: bytes that are kept, since content outside of all parts is only bounded as files are."""
         self._chunks = chunks
         self._reader = reader
         self._left = most
@@ -167,5 +167,5 @@ class _Form:
 
     @property
     def raw(self) -> bytes | None:
-        """All of it, once it is read; None where it brought a file."""
+        """The whole form once it is read, or None if it brought a file."""
         return None if self._noted is None or self._reader.brings_files else b"".join(self._noted)

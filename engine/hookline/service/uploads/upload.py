@@ -1,4 +1,4 @@
-"""What one request brings: the room that it takes, and its blobs, thrown away together unless it is accepted."""
+"""The blobs and the bytes of one request, which are discarded together unless it is accepted."""
 
 from collections.abc import Callable
 from typing import Final
@@ -11,11 +11,11 @@ from hookline.storage.blobs import Blob, Blobs, BlobWriter
 _log: Final = structlog.get_logger("hookline.service")
 _RETRY_AFTER: Final = 60.0
 SMALL: Final = 64 * 1024
-"""Bytes of a body that aren't counted: as many for each connection are not much."""
+"""Bytes of a body that aren't counted: for one connection they are not much."""
 
 
 class ByteBudget:
-    """How many bytes all requests under way may have brought together. One for each kind of place, in each server."""
+    """A limit on the bytes that all requests in progress may hold together, in memory or in the blob store."""
 
     __slots__ = ("_left", "_most")
 
@@ -24,9 +24,9 @@ class ByteBudget:
         self._left = most
 
     def take(self, size: int, before: int) -> None:
-        """Take room for one more chunk of a request that has taken some before.
+        """Take bytes for one more chunk of a request that has taken some before.
 
-        Raises CannotTake where others have taken it, and TooLarge where there would never be enough.
+        Raises CannotTake if other requests have taken them, and TooLarge if the limit is too small for the request.
         """
         if size > self._left:
             if before + size > self._most:
@@ -35,17 +35,17 @@ class ByteBudget:
         self._left -= size
 
     def give(self, size: int) -> None:
-        """Give room back."""
+        """Give bytes back."""
         self._left += size
 
 
 class Uploads:
-    """Makes blobs, and remembers those that nobody has claimed yet."""
+    """Creates blobs, and tracks those that no message refers to yet."""
 
     __slots__ = ("_committed", "_held", "_held_room", "_room", "_taken", "_writers", "blobs")
 
     def __init__(self, blobs: Blobs, room: ByteBudget, held_room: ByteBudget) -> None:
-        """`room` is that of files, and `held_room` that of bodies, which are held in memory."""
+        """`room` is the limit for files, and `held_room` that for bodies in memory."""
         self.blobs = blobs
         self._room = room
         self._taken = 0
@@ -55,7 +55,7 @@ class Uploads:
         self._committed: list[str] = []
 
     async def create(self) -> BlobWriter:
-        """A new blob, empty. Writing to it raises CannotTake and TooLarge where there is no room."""
+        """Create an empty blob. Writing to it raises CannotTake and TooLarge above the limit."""
         writer = _Counted(await self.blobs.create(), self.take)
         self._writers.append(writer)
         return writer
@@ -68,25 +68,25 @@ class Uploads:
         return blob
 
     async def drop(self, blob: Blob) -> None:
-        """Remove a blob that was only needed on the way."""
+        """Delete a blob that was only needed temporarily."""
         self._committed.remove(blob.id)
         await self._delete(blob.id)
         self._give(min(blob.size, self._taken))
 
     def take(self, size: int) -> None:
-        """Take room for bytes. Raises CannotTake and TooLarge."""
+        """Take bytes of the limit for files. Raises CannotTake and TooLarge."""
         self._room.take(size, self._taken)
         self._taken += size
 
     def hold(self, size: int) -> None:
-        """Take room in memory for so many bytes of the body in all. Raises CannotTake and TooLarge."""
+        """Take bytes of the limit for bodies, up to this size of the body. Raises CannotTake and TooLarge."""
         if size > SMALL:
             more = size - self._held
             self._held_room.take(more, self._held)
             self._held += more
 
     def release(self) -> None:
-        """The request has come, and what it brought takes no more of the room that others need to come."""
+        """Give back the bytes of a request that has been received: its blobs are kept."""
         if self._taken:
             self._give(self._taken)
         if self._held:
@@ -98,7 +98,7 @@ class Uploads:
         self._room.give(size)
 
     async def discard(self) -> None:
-        """Throw everything away. What can't be removed now is swept later."""
+        """Discard everything. What can't be deleted now is swept later."""
         while self._writers:
             try:
                 await self._writers.pop().abort()
@@ -116,7 +116,7 @@ class Uploads:
 
 
 class _Counted:
-    """A blob in the making, whose bytes take room."""
+    """A blob that is being written, whose bytes count."""
 
     __slots__ = ("_take", "_writer", "size")
 

@@ -1,1 +1,1 @@
-"""The records that the admin API and the command line show."""
+"""The JSON of executions, components and plugins, which the admin API, the command line and the docs show."""

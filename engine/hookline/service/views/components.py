@@ -1,7 +1,7 @@
-"""What the admin API, the command line and the reference pages show of components.
+"""The components: everything that a flow can name, with its settings.
 
-A component is anything that a flow can name: an action, a trigger, a scheme, a mapper, or a type of credential. Their
-inputs are read from the JSON Schema that pydantic makes of their signatures.
+A component is an action, a trigger, a block, a scheme, a mapper, or a type of credential. Its settings are read from
+the JSON Schema that pydantic generates.
 """
 
 import inspect
@@ -29,10 +29,10 @@ _NO_OPTIONS: Final[Mapping[str, OptionsFunction]] = {}
 
 
 class OptionsView(msgspec.Struct, frozen=True):
-    """Choices that the service knows: `POST /api/v1/components/<name>/options/<setting>` gives them."""
+    """The options that the service offers: `POST /api/v1/components/<name>/options/<setting>` returns them."""
 
     search: bool
-    """They can be searched."""
+    """True if they can be searched."""
     depends_on: list[str]
     """Other settings on which they depend."""
 
@@ -46,11 +46,11 @@ class SettingView(msgspec.Struct, frozen=True):
     default: Any
     description: str
     options: OptionsView | None = None
-    """Where there are choices for it that the service knows; null where nobody knows any."""
+    """The options that the service offers for it; null if there are none."""
 
 
 class ComponentView(msgspec.Struct, frozen=True):
-    """What a step or a trigger can use."""
+    """An action, trigger, block, scheme, mapper or type of credential."""
 
     name: str
     kind: str
@@ -58,27 +58,28 @@ class ComponentView(msgspec.Struct, frozen=True):
     title: str
     description: str
     plugin: str
-    """The plugin that gives it, with its distribution and version; `the engine` where it is no plugin's."""
+    """The plugin that registers it, with its distribution and version; `the engine` if it belongs to no plugin."""
     settings: list[SettingView]
     credential_types: list[str]
     unavailable: str | None
-    """Why it can't be used here, with the remedy."""
+    """The reason why it can't be used here, with the remedy."""
     output: str = ""
-    """What an action makes of the message, in words."""
+    """The result of an action, in words."""
     idempotent: str | None = None
-    """Whether an action may be done twice: `yes`, `no`, or `depends` where its settings say; null: isn't known."""
+    """`yes` if an action may run twice, `no` if it may not, `depends` if its settings decide, or null if it isn't
+    known."""
     connector: str | None = None
-    """The connector of an action or a trigger; null where it has none."""
+    """The connector of an action or a trigger; null if it has none."""
     quality: str | None = None
-    """The level of its connector: `bronze`, `silver` or `gold`; null where that lacks something for bronze."""
+    """The quality level of its connector: `bronze`, `silver` or `gold`; null below bronze."""
     rate: str | None = None
-    """How often it runs at most with one credential: `50/s`, or `by credential` where the credential says it."""
+    """The rate limit with one credential: `50/s`, or `by credential` if the credential determines it."""
     version: int | None = None
-    """Of its settings; null where there never was another. Those before it are used as `<name>@<version>`."""
+    """The version of its settings; null if there was never another. Earlier ones are used as `<name>@<version>`."""
 
 
 def component_views(registry: Registry) -> list[ComponentView]:
-    """Everything that flows can name, sorted by name."""
+    """All components, sorted by name."""
     views = [_block(use, block) for use, block in USES.items()]
     own: set[str] = set()
     for connector in registry.connectors.values():
@@ -101,10 +102,10 @@ def component_views(registry: Registry) -> list[ComponentView]:
 
 
 def setting_views(model: type[BaseModel], options: Mapping[str, OptionsFunction] = _NO_OPTIONS) -> list[SettingView]:
-    """The fields of a model, as whoever writes JSON sees them. `options`: what knows choices, by field."""
+    """The fields of a model as JSON names and types. `options`: the options by field."""
     schema = model.model_json_schema(by_alias=True, schema_generator=durations.FlowJsonSchema)
     definitions = schema.get("$defs", {})
-    if "$ref" in schema:  # it is among its own definitions, since some of these hold it
+    if "$ref" in schema:  # it is among its own definitions, since some of these contain it
         schema = definitions[schema["$ref"].rpartition("/")[2]]
     required = set(schema.get("required", ()))
     return [
@@ -120,7 +121,7 @@ def setting_views(model: type[BaseModel], options: Mapping[str, OptionsFunction]
     ]
 
 
-#: JSON Schema's words for types, in ours; a format says more than the type it belongs to.
+#: The types of JSON Schema in our words; a format says more than the type to which it belongs.
 _TYPES: Final = {
     "string": "text",
     "boolean": "true or false",
@@ -131,7 +132,7 @@ _FORMATS: Final = {"password": "secret", "date-time": "time", "date": "date", "u
 
 
 def type_text(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
-    """What a JSON Schema takes, in a few words: `text or null`, `list of object`, `"first" or "all"`."""
+    """The type of a JSON Schema in a few words: `text or null`, `list of object`, `"first" or "all"`."""
     if "$ref" in schema:
         name = schema["$ref"].rpartition("/")[2]
         target = definitions.get(name, {})
@@ -169,7 +170,7 @@ def _either(texts: Iterable[str]) -> str:
 
 
 def _doc(thing: object) -> str:
-    # Without the indentation of the source, which Python strips itself from 3.13 on.
+    # Without the indentation of the source, which Python itself removes from 3.13 on.
     return inspect.cleandoc(type(thing).__doc__ or "")
 
 
@@ -197,7 +198,7 @@ def _action(registry: Registry, action: Action) -> ComponentView:
 
 
 def _block(use: str, block: StepType) -> ComponentView:
-    """A block of the flow language whose steps say `use`, as those of actions do."""
+    """The view of a block, which steps `use` as they use actions."""
     return ComponentView(
         name=use,
         kind="block",
@@ -251,33 +252,32 @@ def _view(
 
 
 class OptionsRequestBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"with_": "with"}):
-    """What the choices for a setting depend on."""
+    """The values on which the options of a setting depend."""
 
     credential: str | None = None
-    """The name of the credential with which the service is asked."""
+    """The name of the credential for the request to the service."""
     with_: dict[str, Any] = {}
-    """The other settings, as they stand in the flow so far."""
+    """The other settings, as they are in the flow so far."""
     search: str = ""
 
 
 class OptionView(msgspec.Struct, frozen=True):
-    """One choice."""
+    """One option."""
 
     value: Any
-    """What the setting is given."""
+    """The value of the setting."""
     label: str
-    """What people read."""
+    """The text for people."""
 
 
 class OptionsPageView(msgspec.Struct, frozen=True):
-    """The choices for a setting."""
+    """The options of a setting."""
 
     items: list[OptionView]
     """At most 1000."""
     more: bool
-    """There are others; a search finds them, where the setting's `options` say that there is one."""
+    """True if there are more; a search finds them, if the setting's `options` allow a search."""
 
 
 def options_page_view(found: OptionsPage) -> OptionsPageView:
-    """The choices for a setting."""
     return OptionsPageView([OptionView(one.value, one.label) for one in found.options], found.more)

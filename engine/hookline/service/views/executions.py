@@ -1,4 +1,4 @@
-"""Executions."""
+"""Executions, their steps and their errors as JSON."""
 
 from collections import deque
 from collections.abc import Iterable, Mapping
@@ -22,7 +22,7 @@ INTERRUPTED: Final = "interrupted"
 
 
 class ErrorView(msgspec.Struct, frozen=True):
-    """Why a step or an execution failed."""
+    """The error of a step or an execution."""
 
     code: str
     message: str
@@ -39,21 +39,21 @@ class StepView(msgspec.Struct, frozen=True):
     state: str
     attempt: int
     input: msgspec.Raw
-    """The settings after mapping, secrets masked; null where none were recorded."""
+    """The settings after mapping, secrets masked; null if none were recorded."""
     output: msgspec.Raw
-    """The result: `body`, `headers`, `attachments` and what stands beside them; null where there is none."""
+    """The result with `body`, `headers`, `attachments` and further values; null if there is none."""
     error: ErrorView | None
     started_at: Time
     finished_at: Time
     due_at: Time | None
-    """When it is tried again."""
+    """The time of the next attempt."""
     signal: str | None
-    """`filtered` or `stopped` where the step ended its branch or the execution, `joined` where that is part of
+    """`filtered` or `stopped` if the step ended its branch or the execution, `joined` if the execution is part of
     another's batch."""
 
 
 class AttemptView(msgspec.Struct, frozen=True):
-    """An attempt at a step before its latest one."""
+    """An earlier attempt at a step."""
 
     attempt: int
     state: str
@@ -64,9 +64,9 @@ class AttemptView(msgspec.Struct, frozen=True):
 
 
 class LatestView(StepView, frozen=True):
-    """The latest attempt at a step, and those before it.
+    """The latest attempt at a step, and the earlier ones.
 
-    Of an execution that has ended, a step that still waited is `interrupted`.
+    If the execution has ended, a step that still waited is `interrupted`.
     """
 
     earlier: list[AttemptView]
@@ -74,15 +74,14 @@ class LatestView(StepView, frozen=True):
 
 
 def step_view(record: StepRecord) -> StepView:
-    """One attempt at a step."""
     return StepView(**_step(record))
 
 
 def latest_view(record: StepRecord, earlier: Iterable[StepRecord], ended_at: datetime | None) -> LatestView:
-    """The latest attempt at a step, with those before it, in order; `ended_at`: when the execution ended."""
+    """The latest attempt at a step with the earlier ones, in order. `ended_at`: the end of the execution."""
     shown = _step(record)
     if record.state is StepState.WAITING and ended_at is not None:
-        # It waits no more: the execution was cancelled, say, and a journal is only added to.
+        # It no longer waits: the execution was cancelled, for example, and the journal is append-only.
         shown |= {"state": INTERRUPTED, "finished_at": rfc3339(ended_at), "due_at": None}
     return LatestView(
         **shown,
@@ -101,7 +100,6 @@ def latest_view(record: StepRecord, earlier: Iterable[StepRecord], ended_at: dat
 
 
 def error_view(error: ErrorInfo | None) -> ErrorView | None:
-    """An error; None where there is none."""
     return None if error is None else ErrorView(error.code, error.message, error.step, error.retryable)
 
 
@@ -123,13 +121,13 @@ def _step(record: StepRecord) -> dict[str, Any]:
 
 
 STEPS_SHOWN = 1000
-"""How many steps an execution's view holds at most; `steps` of the API pages through all."""
+"""The number of steps in an execution's view; the API's list of steps pages through all."""
 ATTEMPTS_SHOWN = 20
-"""How many attempts before the latest it holds of each."""
+"""The number of earlier attempts at each step."""
 
 
 class SummaryView(msgspec.Struct, frozen=True):
-    """An execution as lists show it."""
+    """An execution in a list."""
 
     id: str
     flow_id: str
@@ -143,69 +141,67 @@ class SummaryView(msgspec.Struct, frozen=True):
     error: ErrorView | None
     attempt: int
     reason: str | None
-    """Why it waits."""
+    """The reason why it waits."""
     ready_at: Time | None
-    """When it is run next."""
+    """The time at which it runs next."""
     files_removed_at: Time | None
-    """When its files were removed, since it had ended long before; null while they are kept."""
+    """The time at which its files were removed by retention; null while they are kept."""
     replay_of: str | None
-    """The execution that it does again."""
+    """The execution that it replays."""
     cause: str | None
-    """The group of dead letters in which it is, or would be if it weren't discarded."""
+    """The name of its group of dead letters, whether or not it was discarded."""
     discarded_at: Time | None
-    """When somebody said that it needs no more care."""
+    """The time at which it was discarded."""
 
 
 class WaitView(msgspec.Struct, frozen=True):
-    """A step that waits for a call."""
+    """A step that waits for a callback."""
 
     step: str
     path: str
     since: Time
     until: Time | None
-    """When it waits no more; null where it waits as long as the execution."""
+    """The time until which it waits; null if it waits as long as the execution."""
     url: str | None
-    """Where it is called; null for those who may only read, since whoever knows it may call."""
+    """The resume URL; null for readers who may not resume, since the URL is all that a callback needs."""
 
 
 class ItemsView(msgspec.Struct, frozen=True):
-    """How far a foreach has got of whose items only those under way are among the steps."""
+    """The progress of a foreach of which only the items in progress are among the steps."""
 
     path: str
     total: int
     done: int
     failed: int
-    """How many of those that are done failed; the first of them are among the steps."""
+    """The number of finished items that failed; the first of them are among the steps."""
 
 
 class ExecutionView(SummaryView, frozen=True):
     """An execution with the latest attempt at each of its steps."""
 
     waits: list[WaitView]
-    """The calls that it waits for."""
+    """The callbacks for which it waits."""
     steps: list[LatestView]
     more_steps: bool
-    """There are more steps than are shown here; `executions/<id>/steps` has all."""
+    """True if there are more steps; `executions/<id>/steps` lists all."""
     items: list[ItemsView]
-    """Each foreach with many items, or with those of a stream, that has not come to its end."""
+    """Each unfinished foreach with many items or over a stream."""
 
 
 def summary_view(execution: Execution, trigger: Mapping[str, Any]) -> SummaryView:
-    """An execution as lists show it; `trigger` is how its message came in."""
     return SummaryView(**_summary(execution, trigger))
 
 
 def page_view(page: ExecutionPage) -> PageView[SummaryView]:
-    """One page of executions."""
     return PageView(
         [summary_view(summary.execution, arrival_view(summary.payload)) for summary in page.items], page.next
     )
 
 
 async def execution_view(store: Store, execution_id: str, urls: HookUrls | None = None) -> ExecutionView | None:
-    """An execution with its steps; None where there is none.
+    """The view of an execution with its steps, or None if it doesn't exist.
 
-    `urls` gives the URLs of steps that wait, for those who may call them.
+    `urls` returns the resume URLs of waiting steps, for readers who may resume.
     """
     execution = await store.execution(execution_id)
     if execution is None:
@@ -238,7 +234,7 @@ async def execution_view(store: Store, execution_id: str, urls: HookUrls | None 
 
 
 async def steps_view(store: Store, execution_id: str, cursor: str | None, limit: int) -> PageView[StepView]:
-    """One page of an execution's journal: each attempt at each step. Raises ValueError for a cursor that isn't one."""
+    """One page of an execution's journal. Raises ValueError for a cursor that isn't one."""
     after = 0 if cursor is None else _sequence(cursor)
     records = await store.journal(execution_id, after, limit + 1)
     shown = records[:limit]
@@ -285,7 +281,7 @@ def cause_view(flow_id: str, cause: str) -> str:
 
 
 def cause_parts(cause: str) -> tuple[str, str]:
-    """The flow and the hash of a cause as it is shown. Raises Malformed."""
+    """The flow and the hash in the name of a group of dead letters. Raises Malformed."""
     flow_id, colon, own = cause.rpartition(":")
     if not colon or not flow_id:
         raise Malformed(f"{cause!r} is no cause: those of `dead-letters` read <flow>:<hash>.")

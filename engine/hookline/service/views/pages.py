@@ -1,4 +1,4 @@
-"""What all that is shown has in common: pages, and times, which are RFC 3339 in UTC."""
+"""Pages and times (RFC 3339 in UTC) in all JSON of the API."""
 
 from datetime import datetime
 from typing import Annotated, Generic, TypeVar
@@ -20,5 +20,4 @@ class PageView(msgspec.Struct, Generic[_T], frozen=True):
 
 
 def time_view(at: datetime | None) -> str | None:
-    """A time; None where there is none."""
     return None if at is None else rfc3339(at)

@@ -1,4 +1,4 @@
-"""Plugins."""
+"""Plugins as JSON."""
 
 import msgspec
 
@@ -7,18 +7,18 @@ from hookline.discovery.registry import PluginStatus, Registry
 
 
 class ConnectorQuality(msgspec.Struct, frozen=True):
-    """A connector of a plugin, and how well it is made."""
+    """A connector of a plugin with its quality level."""
 
     name: str
     title: str
     quality: str | None
-    """`bronze`, `silver` or `gold`; null where it lacks something for bronze."""
+    """`bronze`, `silver` or `gold`; null below bronze."""
     lacks: list[str]
-    """What it lacks for gold."""
+    """The requirements for gold that it doesn't meet."""
 
 
 class PluginView(msgspec.Struct, frozen=True):
-    """A plugin and whether it works."""
+    """A plugin and its error, if it can't be loaded."""
 
     name: str
     module: str
@@ -29,7 +29,6 @@ class PluginView(msgspec.Struct, frozen=True):
 
 
 def plugin_view(status: PluginStatus, registry: Registry) -> PluginView:
-    """A plugin and whether it works."""
     connectors = [
         ConnectorQuality(one.name, one.title, level_of(one), [text for _, text in violations(one)])
         for name, one in registry.connectors.items()
