@@ -272,8 +272,10 @@ async def status_of(token: str) -> int:
     hook = HookOverMemory()
     steps = Callbacks(_Empty(), None, None, TOKENS, lambda: True)  # type: ignore[arg-type]  # the rest isn't reached
     receiver = hook.endpoints.receiver
-    calls = CallbackHandler(waiting=steps, receiver=receiver, redaction=hook.redaction, clock=hook.clock, ids=hook.ids)
-    resume = Resume(waiting=steps, calls=calls, receiver=receiver, rejecter=hook.endpoints.rejecter)
+    handler = CallbackHandler(
+        waiting=steps, receiver=receiver, redaction=hook.redaction, clock=hook.clock, ids=hook.ids
+    )
+    resume = Resume(waiting=steps, callbacks=handler, receiver=receiver, rejections=hook.endpoints.rejections)
     raw = b"/resume/" + token.encode("utf-8", "replace")
     return (await resume.handle(HookRequest("POST", token, raw, b"", [], Unread(), "192.0.2.1"))).status
 
