@@ -1,7 +1,7 @@
-"""The page of each connector, made of what it says of itself, and the list of them all.
+"""The page of each connector, made from its description, and the list of all connectors.
 
-`python docs/render_connectors.py` begins the pages of connectors that have none, and removes those of connectors that
-are gone; cog then fills them in.
+`python docs/render_connectors.py` creates the pages of new connectors and removes those of connectors that are gone;
+cog then fills them in.
 """
 
 import inspect
@@ -195,23 +195,23 @@ def _escaped(text: str) -> str:
     return " ".join(text.split()).replace("<", "&lt;")
 
 
-def begin_pages() -> None:
-    """Begin the pages of connectors that have none, remove those of others, and list them for cog."""
-    registry = load_plugins()
-    PAGES.mkdir(exist_ok=True)
-    for connector in registry.connectors.values():
-        path = PAGES / f"{connector.name}.md"
+def keep_pages(folder: Path, page: str, names: Iterable[str]) -> None:
+    """Write a page for each name that has none, remove the other pages, and list those of the folder for cog."""
+    names = set(names)
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        path = folder / f"{name}.md"
         if not path.exists():
-            path.write_text(_PAGE.format(name=connector.name), encoding="utf-8")
-    for path in PAGES.glob("*.md"):
-        if path.stem not in registry.connectors:
+            path.write_text(page.format(name=name), encoding="utf-8")
+    for path in folder.glob("*.md"):
+        if path.stem not in names:
             path.unlink()
     listed = DOCS / "pages.txt"
-    own = f"docs/{PAGES.relative_to(DOCS).as_posix()}/"
+    own = f"docs/{folder.relative_to(DOCS).as_posix()}/"
     kept = [line for line in listed.read_text(encoding="utf-8").splitlines() if not line.startswith(own)]
-    kept += [f"{own}{path.name}" for path in sorted(PAGES.glob("*.md"))]
+    kept += [f"{own}{path.name}" for path in sorted(folder.glob("*.md"))]
     listed.write_text("\n".join(kept) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
-    begin_pages()
+    keep_pages(PAGES, _PAGE, load_plugins().connectors)

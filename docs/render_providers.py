@@ -1,29 +1,43 @@
-"""The generated part of the page on providers: a section for each scheme, made of what it says of itself."""
+"""The page of each provider, made from the description of its signature scheme, and the list of all providers.
+
+`python docs/render_providers.py` creates the pages of new schemes and removes those of schemes that are gone; cog then
+fills them in.
+"""
 
 import inspect
-import re
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel
+from render_connectors import DOCS, keep_pages
 
 from hookline.discovery.loader import load_plugins
 from hookline.kernel.json import encode
 from hookline.sdk.schemes import Scheme
 from hookline.service.views.components import setting_views
 
-#: Ways of verifying that are nobody's own.
+PAGES: Final = DOCS / "how-to" / "providers"
+
+_PAGE: Final = """<!-- [[[cog
+import render_providers
+cog.outl(render_providers.page("{name}"))
+]]] -->
+<!-- [[[end]]] -->
+"""
+
+#: Schemes that don't belong to one provider.
 GENERAL = ("api-key", "basic", "bearer", "hmac", "jwt", "standard-webhooks", "svix")
 
 _CERTIFICATE = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=test -days 30 -keyout test.key -out test.pem"
-#: Where only the provider can sign: how to make a key of one's own, and what the credential then holds.
+#: For schemes of which only the provider has the private key: how to make a key for tests, and the values of its
+#: credential.
 OWN_KEYS = {
     "discord": ("openssl rand -hex 32 > test.key", "private_key=@test.key"),
     "paypal": (_CERTIFICATE, "webhook_id=test certificate=@test.pem private_key=@test.key"),
     "sendgrid": ("openssl ecparam -name prime256v1 -genkey -noout -out test.key", "private_key=@test.key"),
     "sns": (_CERTIFICATE, "certificate=@test.pem private_key=@test.key"),
 }
-#: Bodies that have to have a shape, with the file's name and what the command says besides.
+#: Example bodies of schemes that need a certain form, with the file name and further options of the command.
 BODIES = {
     "microsoft-graph": ('{"value": [{"changeType": "created", "resource": "me/messages/1"}]}', "event.json"),
     "sns": ("Hello", "event.txt"),
@@ -31,43 +45,54 @@ BODIES = {
 }
 
 
-def sections() -> str:
-    """What is on the page, and then each provider, and each scheme that many senders use."""
+def index() -> str:
+    """The list of providers, and of the schemes that many senders use."""
     schemes = load_plugins().schemes
     general = [schemes[name] for name in GENERAL]
     providers = sorted(
         (scheme for name, scheme in schemes.items() if name not in GENERAL), key=lambda one: one.title.lower()
     )
-    parts = [
-        f"Providers: {_links(providers)}.",
-        f"Any other sender: {_links(general)}.",
-        *map(_section, [*providers, *general]),
-    ]
-    return "\n\n".join(parts)
-
-
-def _links(schemes: Iterable[Scheme[Any, Any]]) -> str:
-    return ", ".join(
-        f"[{one.title}](#{re.sub(r'[^a-z0-9 -]', '', one.title.lower()).replace(' ', '-')})" for one in schemes
+    return "\n\n".join(
+        [
+            "## Providers",
+            _list(providers),
+            "## Any other sender",
+            "These schemes are used by many senders:",
+            _list(general),
+        ]
     )
 
 
-def _section(scheme: Scheme[Any, Any]) -> str:
+def _list(schemes: Iterable[Scheme[Any, Any]]) -> str:
+    rows = [f"| [{one.title}](providers/{one.name}.md) | `{one.name}` | {_first_sentence(one)} |" for one in schemes]
+    return "\n".join(["| provider | scheme | signature |", "| --- | --- | --- |", *rows])
+
+
+def _first_sentence(scheme: Scheme[Any, Any]) -> str:
+    first = inspect.cleandoc(type(scheme).__doc__ or "").partition("\n\n")[0]
+    return " ".join(first.split()).replace("|", "\\|")
+
+
+def page(name: str) -> str:
+    """The page of one scheme: how to set up the provider, the credential, the settings, a flow, and a test request."""
+    scheme = load_plugins().schemes[name]
     flow = f"from-{scheme.name}"
     needs = scheme.credential is not None and scheme.credential_required
-    parts = [f"## {scheme.title}", inspect.cleandoc(type(scheme).__doc__ or "")]
+    parts = [f"# {scheme.title}", inspect.cleandoc(type(scheme).__doc__ or "")]
+    parts.append(
+        "[Receive webhooks from a provider](../receive-from-providers.md) explains what all schemes have in common."
+    )
     if scheme.credential is not None:
         purpose = "" if needs else ", which only a test request needs"
-        parts.append(f"The credential, of type `{scheme.name}`{purpose}:")
+        parts += ["## Credential", f"The credential has the type `{scheme.name}`{purpose}:"]
         parts.append(_table(scheme.credential, "value"))
     if scheme.credential is not None and needs:
         parts.append(f"    hookline credentials set my-{scheme.name} --type {scheme.name} {_values(scheme.credential)}")
     if scheme.settings.model_fields:
-        parts.append("Settings of `verify`:")
-        parts.append(_table(scheme.settings, "setting"))
-    parts.append(_flow(scheme, flow, with_credential=needs))
+        parts += ["## Settings of `verify`", _table(scheme.settings, "setting")]
+    parts += ["## Flow", _flow(scheme, flow, with_credential=needs)]
     if scheme.credential is not None:
-        parts.append(_test(scheme, scheme.credential, flow))
+        parts += ["## Test request", _test(scheme, scheme.credential, flow)]
     return "\n\n".join(parts)
 
 
@@ -105,34 +130,32 @@ def _test(scheme: Scheme[Any, Any], credential: type[BaseModel], flow: str) -> s
         return _test_with_own_key(scheme, flow, file, with_body)
     if shows:
         values = " ".join(f"--secret {value}" for value in _values(credential).split(" "))
-        given = " and" if body else ""
         return (
-            f"Try it without the sender,{with_body}{given} with the secret at hand, since a server doesn't give it "
-            f"back:\n\n{command} {values}"
+            f"Send a test request{with_body}. The request contains the secret itself, which the server never "
+            f"shows again, so the command needs it once more:\n\n{command} {values}"
         )
-    with_body = f",{with_body}" if body else ""
-    return f"Try it without the sender{with_body}:\n\n{command}"
+    return f"Send a test request{with_body}:\n\n{command}"
 
 
 def _test_with_own_key(scheme: Scheme[Any, Any], flow: str, file: str, with_body: str) -> str:
     make, values = OWN_KEYS[scheme.name]
-    given = " and" if with_body else ""
     parts = [
-        f"Nobody else can sign as the sender does. Try it without the sender,{with_body}{given} with a key of your own:"
+        "Only the provider can make its signatures. Make a key of your own and send a test request"
+        f"{with_body}, signed with that key:"
     ]
     commands = [make, f"hookline credentials set my-{scheme.name} --type {scheme.name} {values}"]
     if scheme.credential_required:
         parts.append(_commands(*commands, f"hookline send {flow} {file}"))
         parts.append(
-            "What the sender itself signs is rejected meanwhile. Then set the credential again, as further above, and "
-            "delete the key."
+            "Until you set the credential again as shown above, requests of the provider itself are rejected. Delete "
+            "the key afterwards."
         )
     else:
         parts.append(_commands(*commands))
-        parts.append("A second flow names that credential:")
+        parts.append("A second flow names this credential:")
         parts.append(_flow(scheme, f"{flow}-test", with_credential=True))
         parts.append(_commands(f"hookline send {flow}-test {file}"))
-        parts.append("Then remove this second flow, its credential and the key.")
+        parts.append("Afterwards remove the second flow, its credential and the key.")
     return "\n\n".join(parts)
 
 
@@ -141,7 +164,7 @@ def _commands(*lines: str) -> str:
 
 
 def _values(credential: type[BaseModel]) -> str:
-    """What the command line says of a credential: the first secret from standard input, and the rest from files."""
+    """The values of a credential on the command line: the first secret from standard input, the others from files."""
     fields = credential.model_fields
     names = [name for name, field in fields.items() if field.is_required()] or list(fields)[:1]
     kinds = {one.name: one.type for one in setting_views(credential)}
@@ -163,7 +186,7 @@ def _example(scheme: Scheme[Any, Any], name: str) -> Any:
 
 
 def _spaced(value: Any) -> str:
-    """JSON as people write it."""
+    """A value as JSON with spaces after commas and colons."""
     if isinstance(value, dict):
         return "{" + ", ".join(f'"{name}": {_spaced(one)}' for name, one in value.items()) + "}"
     if isinstance(value, list):
@@ -178,3 +201,7 @@ def _table(model: type[BaseModel], word: str) -> str:
         cells = (f"`{one.name}`", one.type, default, one.description)
         lines.append("| " + " | ".join(" ".join(cell.split()).replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    keep_pages(PAGES, _PAGE, load_plugins().schemes)

@@ -1,4 +1,4 @@
-"""docs/how-to/receive-from-providers.md over a real server: each provider's flow and commands, copied out and run."""
+"""The pages docs/how-to/providers/*.md over a real server: each provider's flow and commands, copied out and run."""
 
 import contextlib
 import json
@@ -22,14 +22,14 @@ from hookline.kernel.json import decode, encode
 from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
 
-PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "receive-from-providers.md"
+PAGES = Path(__file__).parents[2] / "docs" / "how-to" / "providers"
 SCHEMES = load_plugins().schemes
 TOPIC = "arn:aws:sns:eu-west-1:123456789012:orders"
 
 
 @dataclass(frozen=True)
 class Section:
-    """What a newcomer copies out of a provider's section."""
+    """The flows and commands that a newcomer copies from a provider's page."""
 
     scheme: str
     flows: tuple[Mapping[str, Any], ...]
@@ -38,11 +38,13 @@ class Section:
 
 def sections() -> dict[str, Section]:
     found = {}
-    for text in PAGE.read_text(encoding="utf-8").split("\n## ")[1:]:
+    for page in sorted(PAGES.glob("*.md")):
+        text = page.read_text(encoding="utf-8")
         flows = tuple(
             json.loads(block) for block in re.findall(r"^```json\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
         )
         scheme = flows[0]["trigger"]["with"]["verify"]["scheme"]
+        assert scheme == page.stem
         found[scheme] = Section(scheme, flows, tuple(re.findall(r"^    (\S.*)$", text, re.MULTILINE)))
     return found
 
@@ -136,8 +138,7 @@ def prepared(server: ServerProcess, scheme: str) -> str:
 
 
 def _text_of(scheme: str) -> str:
-    title = SCHEMES[scheme].title
-    return PAGE.read_text(encoding="utf-8").partition(f"\n## {title}\n")[2].partition("\n## ")[0]
+    return (PAGES / f"{scheme}.md").read_text(encoding="utf-8")
 
 
 def others(server: ServerProcess, scheme: str) -> list[str]:
