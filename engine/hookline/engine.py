@@ -48,7 +48,7 @@ from hookline.secrets.resume_tokens import ResumeTokens
 from hookline.secrets.vault import Vault
 from hookline.sources.source import SourceServices
 from hookline.sources.subscription_store import SubscriptionStore
-from hookline.sources.supervisor import Sources
+from hookline.sources.supervisor import SourceSupervisor
 from hookline.storage.backend import Backend
 from hookline.storage.blobs import Blobs
 from hookline.storage.queue import Queue
@@ -153,7 +153,7 @@ class Engine:
         )
         self.rejections = RejectionRecord(self.store, self.clock, self.ids, self.log)
         self.subscriptions = SubscriptionStore(self.store, self.vault, self.clock, elsewhere=options.role == "webhook")
-        self.sources = Sources(
+        self.sources = SourceSupervisor(
             SourceServices(
                 engine=services,
                 intake=self.intake,

@@ -30,7 +30,7 @@ _REJECTED_AGAIN: Final = timedelta(seconds=60)
 #: Errors without a request to the service.
 _LOCAL_ERRORS: Final = frozenset({"oauth2.unauthorized", "oauth2.expired"})
 _ROUNDS: Final = 3
-"""How often one call starts anew, after a renewal or a change of the credential."""
+"""The largest number of tries of one call, after renewals or changes of the credential."""
 
 _Failure: TypeAlias = StepError | StoreError | CredentialError
 

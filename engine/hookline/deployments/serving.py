@@ -15,7 +15,7 @@ from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.errors import FlowNotFound, StoreError
 from hookline.kernel.time import Clock
 from hookline.model.flow import FlowState
-from hookline.sources.supervisor import Sources
+from hookline.sources.supervisor import SourceSupervisor
 from hookline.storage.changes import Change, Publish, Unblock
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
@@ -37,7 +37,7 @@ class Serving:
         states: FlowStates,
         dispatcher: Dispatcher,
         runner: Runner,
-        sources: Sources,
+        sources: SourceSupervisor,
         options: EngineOptions,
         clock: Clock,
         log: Any,

@@ -49,7 +49,7 @@ class Callbacks:
     def __init__(
         self, store: Store, queue: Queue, versions: VersionResolver, tokens: ResumeTokens, is_open: Callable[[], bool]
     ) -> None:
-        """`is_open` tells whether the server accepts anything now."""
+        """`is_open` returns True while the server accepts requests."""
         self._store = store
         self._queue = queue
         self._versions = versions
@@ -84,7 +84,7 @@ class Callbacks:
 
     async def _deliver(self, callback: StoreCallback) -> CallbackOutcome:
         (outcome,) = await self._store.commit((callback,))
-        assert isinstance(outcome, CallbackOutcome)  # noqa: S101 - a CallBack gives no other
+        assert isinstance(outcome, CallbackOutcome)  # noqa: S101 - a CallBack has no other outcome
         if isinstance(outcome, CallbackStored) and outcome.execution_id is not None:
             await self._queue.wake(callback.flow_id, outcome.execution_id)
         return outcome

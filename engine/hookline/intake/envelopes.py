@@ -18,7 +18,7 @@ from hookline.model.message import Arrival, Envelope, Message, Parent
 from hookline.model.sources import ONE_AT_A_TIME, Firing
 
 MANUAL: Final = "manual"
-"""How an execution was started, in its `Arrival`, that an operator or a program of the server's started."""
+"""The `use` in the `Arrival` of an execution that an operator started."""
 _MANUAL_WINDOW: Final = timedelta(days=7)
 
 
@@ -38,7 +38,7 @@ def request_envelope(
     """The envelope of a message that a request brought.
 
     Its dedupe key comes from the flow's `dedupe_key`, or else from the id that the trigger read in the message, or else
-    from the id that the provider gave the request. Raises SchemaViolation where the flow has a dedupe key and the
+    from the id that the provider gave the request. Raises SchemaViolation if the flow has a dedupe key and the
     message gives none.
     """
     key: str | None = None
@@ -151,7 +151,7 @@ def broker_envelope(
     """The envelope of a message that a broker delivered.
 
     Its dedupe key comes from the flow's `dedupe_key`, or else from the id that the broker's message has. Raises
-    SchemaViolation where the flow has a dedupe key and the message gives none.
+    SchemaViolation if the flow has a dedupe key and the message gives none.
     """
     arrival = Arrival(use, received_at=received_at, scheme_id=message_id)
     key = None if message_id is None else key_text(message_id)
@@ -229,13 +229,13 @@ def simulation_envelope(
 def with_order_key(flow: CompiledFlow, envelope: Envelope) -> Envelope:
     """Return the envelope with the order key that its flow gives it, if any.
 
-    Raises SchemaViolation where the flow has an `order_by` and the message gives no value.
+    Raises SchemaViolation if the flow has an `order_by` and the message gives no value.
     """
     if flow.order_by is not None:
         scope = arrival_scope(envelope.message, envelope.arrival, flow.vars)
         holds = flow.document.order_on_failure == "hold"
         return msgspec.structs.replace(envelope, order_key=flow.order_by.text(scope), order_holds=holds)
     if flow.trigger.one_at_a_time:
-        # Also for executions that an operator starts: two runs at once are what the flow rules out.
+        # Executions that an operator starts must not overlap either.
         return msgspec.structs.replace(envelope, order_key=ONE_AT_A_TIME)
     return envelope

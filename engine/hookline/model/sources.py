@@ -197,7 +197,7 @@ class ProviderSubscription(
 
 
 class RetiredSecret(msgspec.Struct, frozen=True):
-    """A secret with which nothing is signed any more, but requests that were signed with it may still arrive."""
+    """A secret that no longer signs anything. Requests that were signed with it before may still arrive."""
 
     secret: str
     until: datetime

@@ -1,47 +1,47 @@
-"""What a service gave for a credential: an access token, and what comes with it."""
+"""The OAuth 2 tokens of a credential."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 
-#: A token is renewed so long before it expires: a request that is sent with it may take a while to be judged.
+#: A token is renewed this long before it expires, since a request with it may be under way for a while.
 MARGIN: Final = timedelta(seconds=60)
-#: Of tokens that don't live long it is this part of their lives.
+#: The margin of short-lived tokens is this part of their lifetime.
 _MARGIN_PART: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
 class TokenSet:
-    """The tokens of one credential. What is secret is in no `repr`."""
+    """The tokens of one credential. Its `repr` shows no secret."""
 
     access_token: str = field(repr=False)
     grant: str
-    """How they were got at first: `authorization_code` or `client_credentials`."""
+    """The kind of the first grant: `authorization_code` or `client_credentials`."""
     obtained_at: datetime
     expires_at: datetime | None = None
-    """None where the service doesn't say it: then it holds until it is rejected."""
+    """None if the service doesn't tell it; then the token is used until it is rejected."""
     refresh_token: str | None = field(default=None, repr=False)
     scope: str | None = None
-    """What the token may be used for, where the service says it."""
+    """The scope of the token, if the service tells it."""
     lost: str | None = None
-    """Why they can't be renewed any more; None where nothing is known against it."""
+    """The reason why they can't be renewed, if so."""
 
     @property
     def renewable(self) -> bool:
-        """Whether others can be got without anybody's doing."""
+        """True if new tokens can be requested without a user."""
         return self.lost is None and (self.refresh_token is not None or self.grant == "client_credentials")
 
     def holds(self, now: datetime) -> bool:
-        """Whether the access token's time isn't over."""
+        """True if the access token has not expired."""
         return self.lost is None and (self.expires_at is None or now < self.expires_at)
 
     def holds_for_a_while(self, now: datetime) -> bool:
-        """Whether it holds for as long as a request may take."""
+        """True if the access token does not expire during a request."""
         if self.lost is not None or self.expires_at is None:
             return self.lost is None
         margin = min(MARGIN, (self.expires_at - self.obtained_at) / _MARGIN_PART)
         return now < self.expires_at - margin
 
     def without_hope(self, why: str) -> "TokenSet":
-        """The same, after the service has rejected to renew them for good."""
+        """Return the tokens after the service has rejected their renewal for good."""
         return replace(self, lost=why)

@@ -34,7 +34,8 @@ _ACKNOWLEDGE: Final = 30.0
 _BYTES: Final = 8 * 1024 * 1024
 """The largest size of the messages in one commit, in bytes, unless the first is larger."""
 _UNSWEPT: Final = timedelta(minutes=30)
-"""How long the files of a message are safe before its commit: the sweeper removes unused files after an hour."""
+"""The time for which the files of a message are safe before its commit. The sweeper removes unused files after an
+hour."""
 
 
 class _Failed(Exception):

@@ -27,9 +27,9 @@ from hookline.sources.subscription_calls import CallFailed, CheckedSubscription,
 
 _BACKOFF: Final = Backoff(timedelta(seconds=30), timedelta(hours=1))
 _RETIRED: Final = timedelta(hours=1)
-"""How long a replaced secret is still accepted: requests that were signed with it may be under way."""
+"""The time for which a replaced secret is still accepted: requests that were signed with it may be under way."""
 _GIVEN_UP: Final = timedelta(days=7)
-"""How long it tries to remove a subscription that is no longer wanted."""
+"""The time for which it tries to remove a subscription that is no longer wanted."""
 #: Bytes of a secret. Its hexadecimal digits are valid in every header, and in base64 as well.
 _SECRET_BYTES: Final = 32
 _NO_PUBLIC_URL: Final = f"the provider can't be told where to send: {PUBLIC_URL}"

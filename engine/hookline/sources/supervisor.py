@@ -38,7 +38,7 @@ class _Running:
     task: asyncio.Task[None]
 
 
-class Sources:
+class SourceSupervisor:
     """Runs one source for each flow that has one; starts and ends them as flows are added, changed and removed."""
 
     def __init__(self, services: SourceServices) -> None:

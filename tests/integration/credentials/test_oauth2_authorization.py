@@ -78,7 +78,7 @@ def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[Browser]:
 
 @pytest.fixture
 def folder(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where commands are run, whose plugins Acme's is one of."""
+    """A folder to run commands in, with Acme's plugin installed."""
     monkeypatch.chdir(harness.folder)
     monkeypatch.setenv("HOOKLINE_DB", f"sqlite:///{harness.folder}/hookline.db")
     monkeypatch.setenv("HOOKLINE_EGRESS_ALLOW", "127.0.0.1")

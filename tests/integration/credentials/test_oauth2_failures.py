@@ -1,4 +1,4 @@
-"""What goes wrong with access tokens: revoked, out of reach, rejected before their time."""
+"""Failures of access tokens: revoked, out of reach, rejected before their expiry."""
 
 import asyncio
 import json

@@ -30,13 +30,13 @@ class Bus:
         self.waiting: list[tuple[str | None, Any]] = []
         """Id and body of what the broker holds that isn't handed out."""
         self.out: list[tuple[str | None, Any]] = []
-        """What is handed out, and not acknowledged."""
+        """The messages that are delivered, and not acknowledged."""
         self.acknowledged: list[str | None] = []
         self.rejected: list[tuple[str | None, str]] = []
         self.connections: list[str] = []
         """The token of each."""
         self.fails: list[BaseException] = []
-        """What connecting raises, one after the other."""
+        """The errors of the next connections, one after the other."""
         self.most_out = 0
         self.forgetful = False
         """It wants no acknowledgement, and delivers nothing twice."""

@@ -287,7 +287,7 @@ async def test_a_poll_that_finds_nothing_writes_nothing(harness: Harness, shop: 
 async def test_items_and_cursor_are_one_commit_that_may_be_done_again(
     harness: Harness, shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whether a commit that failed took place isn't known: both are tried."""
+    """A commit that failed may have taken place: both cases are tried."""
     shop.does = gives(PollResult([PollItem("a", 1), PollItem("b", 2)], 1))
     polled_flow(harness)
     async with harness.engine() as engine:

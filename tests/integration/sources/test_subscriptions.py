@@ -137,7 +137,7 @@ def flow(harness: Harness, use: str = "shop.events", flow_id: str = "f", **given
 
 
 async def settled(running: Engine, flow_id: str = "f") -> SourceStatus:
-    """How its subscription is doing, once it waits for something."""
+    """Return the status of its subscription, once it waits for something."""
     async with asyncio.timeout(10):
         while True:
             status = running.sources.status(flow_id)
@@ -147,7 +147,7 @@ async def settled(running: Engine, flow_id: str = "f") -> SourceStatus:
 
 
 def shown(running: Engine) -> SourceStatus:
-    """How it is doing now."""
+    """Return its present status."""
     return running.sources.status("f") or SourceStatus()
 
 
@@ -160,7 +160,7 @@ async def until(holds: Callable[[], Any]) -> None:
 async def send(
     running: Engine, secret: str, body: Any = 1, *, delivery: str = "d1", scheme: Literal["github", "stripe"] = "github"
 ) -> HookResponse:
-    """What the provider sends, signed with a secret."""
+    """A request of the provider, signed with a secret."""
     data = json.dumps(body).encode()
     if scheme == "github":
         signature = "sha256=" + hmac.new(secret.encode(), data, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""How long senders wait for a full queue."""
+"""The throughput of a queue, and the time after which senders may try again."""
 
 from hypothesis import given
 from hypothesis import strategies as st
