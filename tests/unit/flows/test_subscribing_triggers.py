@@ -214,10 +214,10 @@ def not_async(ctx: SubscriptionContext[Any]) -> None:
 @pytest.mark.parametrize(
     ("declare", "message"),
     [
-        (lambda shop: shop.webhook(scheme="x")(no_context), "takes `ctx` first"),
+        (lambda shop: shop.webhook(scheme="x")(no_context), "must be `ctx`"),
         (lambda shop: shop.webhook(scheme="x")(taken), "can't be named 'respond': webhooks have one already"),
         (lambda shop: shop.webhook(scheme="x", timeout="soon")(remove), "timeout='soon'"),
-        (lambda shop: shop.webhook(scheme="x")(remove).unsubscribe(too_much), "takes `ctx` and nothing else"),
+        (lambda shop: shop.webhook(scheme="x")(remove).unsubscribe(too_much), "has only the parameter `ctx`"),
         (lambda shop: shop.webhook(scheme="x")(remove).unsubscribe(not_async), "must be an async function"),
         (lambda shop: shop.webhook(scheme="x")(remove).renew(every="soon")(remove), "every='soon'"),
         (lambda shop: [shop.webhook(scheme="x")(remove) for _ in range(2)], "two triggers named 'shop.remove'"),
