@@ -32,7 +32,7 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, set[bool]]]:
 
         monkeypatch.setattr(owner, name, watched)
 
-    watch(action_call, "normal", "results")
+    watch(action_call, "normalize_result", "results")
     watch(Condition, "evaluate", "conditions")
     return found
 
