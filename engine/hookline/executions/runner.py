@@ -230,7 +230,9 @@ class Runner:
             except NotReplayable as error:
                 await self._give_up(delivery, ErrorInfo(error.code, error.message))
                 return
-        envelope = with_numbers(envelope, exact=flow.exact)
+        if envelope.exact is not flow.exact:
+            # Another version of the flow accepted the message.
+            envelope = with_numbers(envelope, exact=flow.exact)
         on_begin: Callable[[], None] | None = None
         prelude: tuple[Change, ...] = ()
         deadline = _deadline(flow, now)

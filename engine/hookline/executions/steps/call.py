@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from typing import Any, Final
@@ -97,6 +97,9 @@ LARGEST_RESULT: Final = 64_000_000
 """The largest result of an action of another plugin, in bytes of JSON."""
 _LONG_TEXT: Final = 1_000_000
 
+#: The secret values of a call without a credential.
+NO_SECRETS: Final = HiddenValues()
+
 
 class BrokenPromise(TypeError):
     """The result of an action contradicts its return annotation."""
@@ -113,7 +116,7 @@ class Call:
     """The recorded settings."""
     stub: Stub | None = None
     """Gives the result instead of the action, in a simulation."""
-    hidden: HiddenValues = field(default_factory=HiddenValues)
+    hidden: HiddenValues = NO_SECRETS
     """The secret values of its credential, which no log and no error may show."""
     opened: tuple[AsyncIterator[Any], ...] = ()
     """The streams among its settings, which are closed after the call."""
@@ -136,7 +139,7 @@ def prepare_call(run: ExecutionContext, node: ActionNode, frame: Frame, given: G
         stub = services.simulation.stub_action(run.id, path, attempt, action, _shown(given.raw))
         if stub is not None:
             return Call({}, state, _shown(given.raw), stub=stub)
-    arguments, hidden = action.arguments(given.model), HiddenValues()
+    arguments, hidden = action.arguments(given.model), NO_SECRETS
     if action.takes_context:
         arguments["ctx"], hidden = _context(run, node, given.message or frame.message, path, attempt, state)
     return Call(arguments, state, given.raw, hidden=hidden, opened=given.opened)
@@ -286,7 +289,7 @@ def _context(
             missing = None if tokens is None else services.tokens.missing(node.credential)
             if missing is not None:
                 raise Blocked(missing)
-    hidden = HiddenValues() if credential is None else hidden_of(credential, tokens)
+    hidden = NO_SECRETS if credential is None else hidden_of(credential, tokens)
     context = Context(
         credential=credential,
         credential_type=credential_type,
