@@ -1,4 +1,4 @@
-"""Work that is done whole, although whoever waits for it is cancelled."""
+"""Cancellation: work that is shielded from it, and its origin."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -8,10 +8,10 @@ T = TypeVar("T")
 
 
 async def shielded(work: Coroutine[Any, Any, T]) -> T:
-    """Do the work to its end and give its result; a cancellation that comes meanwhile is passed on afterwards.
+    """Run the work to its end and return its result; a cancellation that comes meanwhile is passed on afterwards.
 
-    For what goes with a commit: once that has begun, nothing can tell whether it takes place. A second cancellation
-    isn't waited for; the work goes on by itself.
+    For work around a commit: once a commit has begun, nobody can tell if it takes place. On a second cancellation, this
+    returns at once and the work continues by itself.
     """
     task = asyncio.ensure_future(work)
     try:
@@ -26,6 +26,6 @@ async def shielded(work: Coroutine[Any, Any, T]) -> T:
 
 
 def cancelled_externally() -> bool:
-    """Whether it is from outside that the current task is cancelled, and not by what it runs."""
+    """Return true if the current task was cancelled from outside, and not by the code that it runs."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0

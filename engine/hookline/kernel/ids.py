@@ -16,7 +16,7 @@ _COUNTER_BITS = 42
 
 
 class Ids:
-    """Makes ids; `random_bits(n)` is where their unguessable part comes from."""
+    """Makes ids; `random_bits(n)` is the source of their unguessable part."""
 
     def __init__(self, clock: Clock, random_bits: Callable[[int], int] = secrets.randbits) -> None:
         self._clock = clock
@@ -26,7 +26,7 @@ class Ids:
         self._counter = 0
 
     def new(self) -> str:
-        """A new id, as 36 characters of lower-case hex and dashes."""
+        """Return a new id, as 36 characters of lower-case hex and dashes."""
         with self._lock:
             millisecond = int(self._clock.now().timestamp() * 1000)
             if millisecond > self._millisecond:
@@ -44,9 +44,9 @@ class Ids:
 
 
 def derived_id(at: datetime, *parts: str) -> str:
-    """The id of what follows from something that has ids already: of the same parts at the same time the same.
+    """Derive an id from other ids and a time: the same arguments give the same id.
 
-    It sorts by `at`, and has the form of those that `Ids` makes.
+    It sorts by `at`, and has the form of the ids that `Ids` makes.
     """
     value = int.from_bytes(hashlib.sha256("\n".join(parts).encode()).digest()[:16])
     value = value & ~(0xFFFF << 76 | 3 << 62 | (1 << 128) - (1 << 80)) | 7 << 76 | 2 << 62
@@ -55,5 +55,5 @@ def derived_id(at: datetime, *parts: str) -> str:
 
 
 def idempotency_key(execution_id: str, path: str) -> str:
-    """The key of one action of one execution: the same at each attempt, whoever makes it."""
+    """The key of one action of one execution: the same for each attempt, in every process."""
     return hashlib.sha256(f"{execution_id}\n{path}".encode()).hexdigest()[:40]

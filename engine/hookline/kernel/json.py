@@ -1,7 +1,7 @@
-"""JSON values, and the one place where they are encoded and decoded.
+"""JSON values: their types, encoding and decoding.
 
-Integers are exact. Fractions are binary64, or Decimals where numbers are exact: in flows that say so, and in a result
-that no binary64 says. NaN, infinities and lone surrogates don't exist. Keys keep their order.
+Integers are exact. Fractions are binary64, or Decimals if numbers are exact: in flows that ask for it, and in results
+that binary64 can't represent. NaN, infinities and lone surrogates are rejected. Keys keep their order.
 """
 
 from collections.abc import Mapping
@@ -35,13 +35,13 @@ __all__ = [
 ]
 
 MAX_DEPTH = 128
-"""Nesting allowed in what comes from outside: JSON, XML and properties alike."""
+"""The deepest nesting of data from outside: JSON, XML and properties."""
 MAX_DIGITS: Final = 1000
-"""Digits of an exact fraction."""
+"""The most digits of an exact fraction."""
 MAX_EXPONENT: Final = 1000
-"""An exact fraction's first digit stands at most so many places before or behind the point.
+"""The most places between an exact fraction's first digit and its point.
 
-So whatever is done to one (making an integer of it, adding two, writing it out) ends soon.
+So every operation on one (making it an integer, adding two, writing it out) ends soon.
 """
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ else:
     _KINDS = frozenset({str, bool, int, float, list, dict, type(None), Decimal})
 
     class _AnyInJson:
-        """Whatever JSON says is a JSON value: so its own JSON Schema allows everything.
+        """Every JSON value is valid, so the JSON Schema allows everything.
 
-        What is plainly one is taken as it is: pydantic would ask of each value inside which of the types it has, which
+        A value that plainly is one is taken as it is: pydantic would check each inner value against each type, which
         takes seconds for a large message.
         """
 
@@ -98,9 +98,10 @@ JsonObject: TypeAlias = Mapping[str, JsonValue]
 
 
 def is_plain_json(value: Any, *, decimals: bool, depth: int = 2 * MAX_DEPTH) -> bool:
-    """Whether a value is JSON just as it would be decoded: no subclass, no tuple, nothing nested deeper than `depth`.
+    """Return true if a value has only types that decoding gives: no subclass, no tuple, nothing nested deeper than
+    `depth`.
 
-    `decimals`: Decimals are, too. It takes no longer than decoding does.
+    With `decimals`, Decimals are allowed too. It takes no longer than decoding.
     """
     kind = type(value)
     if kind is dict:
@@ -125,7 +126,7 @@ def is_plain_json(value: Any, *, decimals: bool, depth: int = 2 * MAX_DEPTH) -> 
 
 
 def is_large(value: Any, limit: int = 10_000) -> bool:
-    """Whether a JSON value has so many values in it that going through them in Python takes milliseconds."""
+    """Return true if a JSON value holds so many values that visiting them in Python takes milliseconds."""
     if type(value) not in _CONTAINERS:
         return False
     containers = [value]
@@ -145,14 +146,14 @@ _CONTAINERS: Final = frozenset({dict, list})
 
 
 def within_bounds(number: Decimal) -> bool:
-    """Whether an exact fraction is finite, and within the bounds."""
+    """Return true if an exact fraction is finite and within the bounds."""
     if not number.is_finite():
         return False
     return abs(number.adjusted()) <= MAX_EXPONENT and len(number.as_tuple().digits) <= MAX_DIGITS
 
 
 def exact_fraction(text: str) -> Decimal:
-    """The fraction that a JSON text says, digit for digit. Raises ValueError for one that is out of bounds."""
+    """Return the fraction of a JSON text, digit for digit. Raises ValueError if it is out of bounds."""
     # A short text without an exponent can't be.
     if len(text) > 30 or "e" in text or "E" in text:
         if len(text) > MAX_DIGITS + 20:
@@ -166,9 +167,9 @@ def exact_fraction(text: str) -> Decimal:
 
 
 def fraction(text: str) -> float | Decimal:
-    """The fraction that a JSON text says: binary64 where that says the same, or else a Decimal.
+    """Return the fraction of a JSON text: binary64 if that represents it exactly, otherwise a Decimal.
 
-    Raises ValueError for one that is out of bounds.
+    Raises ValueError if it is out of bounds.
     """
     number = float(text)
     # As many digits survive in any binary64 whose exponent isn't extreme.
@@ -188,54 +189,53 @@ _exact_decoder = msgspec.json.Decoder(float_hook=exact_fraction)
 
 
 def encode(value: Any) -> bytes:
-    """Compact UTF-8 JSON. Takes frozen records (`msgspec.Struct`) and datetimes besides JSON values.
+    """Encode as compact UTF-8 JSON. Accepts frozen records (`msgspec.Struct`) and datetimes besides JSON values.
 
-    Raises TypeError for anything else, and ValueError for what JSON can't say.
+    Raises TypeError for anything else, and ValueError for values that JSON can't represent.
     """
     return _encoder.encode(value)
 
 
 def canonical(value: JsonValue) -> bytes:
-    """The same bytes for equal values, whatever the order of their keys: for hashing.
+    """Encode equal values as the same bytes, independent of the order of their keys: for hashing.
 
-    Of Decimals that are equal, each keeps its zeros: `by_value` makes them one.
+    Equal Decimals keep their different zeros; `by_value` makes them the same.
     """
     return _canonical.encode(value)
 
 
 def decode(data: bytes, *, exact: bool = False) -> Any:
-    """The value of a JSON text; `exact`: fractions are Decimals.
+    """Decode a JSON text. With `exact`, fractions are Decimals.
 
-    Raises ValueError, for a fraction that is out of bounds too, and RecursionError.
+    Raises ValueError, also for a fraction that is out of bounds, and RecursionError.
     """
     return (_exact_decoder if exact else _decoder).decode(data)
 
 
 def reader(type: Any, *, exact: bool) -> msgspec.json.Decoder[Any]:
-    """A decoder of records that `encode` wrote, for values of a flow whose numbers are exact, or aren't.
+    """Return a decoder of records that `encode` wrote, for values of a flow with exact or other numbers.
 
-    In a flow whose numbers aren't exact a result still may hold a number that no binary64 says: that is a Decimal
-    again.
+    Without exact numbers, a number that binary64 can't represent is still decoded as a Decimal.
     """
     # What we wrote is within the bounds.
     return msgspec.json.Decoder(type, float_hook=Decimal if exact else fraction)
 
 
 def to_decimal(value: Any) -> Any:
-    """A JSON value whose binary64 fractions became the shortest Decimals that read the same; the same object without.
+    """Replace binary64 fractions in a JSON value by the shortest Decimals that read the same.
 
-    Lists and objects that change are copied.
+    Changed lists and objects are copied; without changes the same object is returned.
     """
     return _changed(value, float, _decimal)
 
 
 def to_binary64(value: Any) -> Any:
-    """A JSON value whose Decimals became binary64; those that are out of its range stay."""
+    """Replace Decimals in a JSON value by binary64; a Decimal out of its range stays."""
     return _changed(value, Decimal, _binary)
 
 
 def by_value(value: Any) -> Any:
-    """A JSON value whose Decimals have one form for each number: `1.10` is `1.1`, and `5.0` is 5."""
+    """Give equal Decimals in a JSON value the same form: `1.10` becomes `1.1`, and `5.0` becomes 5."""
     return _changed(value, Decimal, _without_zeros)
 
 
@@ -262,7 +262,7 @@ def _without_zeros(number: Decimal) -> int | Decimal:
 
 
 def _changed(value: Any, kind: type, change: Any) -> Any:
-    """The value with each part of a kind changed. Its depth is bounded where it came in."""
+    """Replace all values of one type. The nesting was limited when the value was received."""
     of = type(value)
     if of is kind:
         return change(value)

@@ -1,4 +1,4 @@
-"""Time, passed in: the engine asks its clock, never the operating system."""
+"""Clocks: the engine asks its clock, never the operating system."""
 
 import asyncio
 import time
@@ -7,23 +7,23 @@ from typing import Protocol
 
 
 class Clock(Protocol):
-    """Where the engine gets the time from."""
+    """The source of the time."""
 
     def now(self) -> datetime:
-        """The current time, aware, in UTC."""
+        """Return the current time, aware, in UTC."""
         ...
 
     def monotonic(self) -> float:
-        """Seconds on a clock that never goes back, for measuring durations."""
+        """Return seconds on a clock that never goes back, for measuring durations."""
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Return after that much of this clock's time."""
+        """Return after so many seconds of this clock's time."""
         ...
 
 
 def rfc3339(at: datetime) -> str:
-    """`2026-01-31T08:00:00.123456Z`: how times read in the API, in messages and in expressions."""
+    """Format a time as in the API, messages and expressions: `2026-01-31T08:00:00.123456Z`."""
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
@@ -31,11 +31,11 @@ class SystemClock:
     """The operating system's time."""
 
     def now(self) -> datetime:
-        """The current time, aware, in UTC."""
+        """Return the current time, aware, in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Seconds on a clock that never goes back."""
+        """Return seconds on a clock that never goes back."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:

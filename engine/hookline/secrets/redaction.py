@@ -20,7 +20,7 @@ from hookline.secrets.masking import MASK, HiddenValues
 from hookline.secrets.redaction_rules import RedactionRules
 from hookline.secrets.vault import DataKey, Vault
 
-#: The largest JSON of a step's input or output, in bytes, that is searched for values; a larger one is masked plain.
+#: The largest JSON of a step's input or output, in bytes, that is searched for values; a larger one is masked whole.
 _LARGEST_SEARCHED: Final = 256 * 1024
 #: The first byte of an encrypted line; no JSON begins with it.
 _ENCRYPTED_LINE: Final = b"!"

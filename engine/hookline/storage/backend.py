@@ -1,4 +1,4 @@
-"""A backend: store and queue in one, made from a URL."""
+"""Backends: a store and a queue over the same data."""
 
 from typing import Any, Protocol
 
@@ -7,15 +7,15 @@ from hookline.storage.store import Store
 
 
 class Backend(Protocol):
-    """A store and a queue; a plugin makes it from a URL."""
+    """A store and a queue, made by a plugin from a URL."""
 
     store: Store
     queue: Queue
 
     async def open(self) -> None:
-        """Connect, bring the schema up to date, and make ready again what ran when the process died.
+        """Connect, migrate the tables, and make executions ready again that ran when the process died.
 
-        Raises StoreError where another process has it, or it can't be used.
+        Raises StoreError if another process uses it, or if it can't be used.
         """
         ...
 
@@ -23,6 +23,6 @@ class Backend(Protocol):
 
 
 class BackendFactory(Protocol):
-    """What `register_backends` gives for a URL scheme."""
+    """The factory that `register_backends` returns for a URL scheme."""
 
     def __call__(self, url: str, *, clock: Any) -> Backend: ...

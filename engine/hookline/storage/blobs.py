@@ -1,4 +1,4 @@
-"""Where files are kept."""
+"""The blob store: keeps the bytes of files."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Bytes that are kept."""
+    """A stored file."""
 
     id: str
     size: int
@@ -16,50 +16,50 @@ class Blob:
 
 
 class BlobWriter(Protocol):
-    """A blob in the making. Leaving without `commit` leaves nothing."""
+    """A blob that is being written. Nothing is stored without `commit`."""
 
     size: int
 
     async def write(self, chunk: bytes) -> None: ...
 
     async def commit(self) -> Blob:
-        """Make it durable: the bytes are on disk when this returns."""
+        """Make the blob durable: its bytes are on disk when this returns."""
         ...
 
     async def abort(self) -> None:
-        """Throw it away; harmless after `commit`."""
+        """Discard the blob; does nothing after `commit`."""
         ...
 
 
 class Blobs(Protocol):
-    """Where attachments' bytes are kept."""
+    """The blob store."""
 
     async def ping(self) -> None:
-        """Whether files can be kept now. Raises StoreError."""
+        """Return if files can be stored now. Raises StoreError."""
         ...
 
     async def create(self) -> BlobWriter: ...
 
     def open(self, blob_id: str, chunk_size: int = 65536) -> AsyncIterator[bytes]:
-        """Its bytes. Raises BlobGone where there is no such blob, and StoreError."""
+        """Yield the bytes of a blob. Raises BlobGone if there is no such blob, and StoreError."""
         ...
 
     async def delete(self, blob_id: str) -> None:
-        """Remove it; nothing happens where it isn't."""
+        """Remove a blob; does nothing if there is none."""
         ...
 
     def older_than(self, at: datetime) -> AsyncIterator[str]:
-        """Ids of the blobs that were committed before a time: for sweeping."""
+        """Yield the ids of blobs that were committed before a time."""
         ...
 
     async def room(self) -> int:
-        """Bytes that it takes of disks which can be full; 0 where it is a service that grows. Raises StoreError."""
+        """Return the bytes used on a disk that can become full; 0 for a service that grows. Raises StoreError."""
         ...
 
     async def close(self) -> None: ...
 
 
 class BlobStoreFactory(Protocol):
-    """What `register_blob_stores` gives for a URL scheme."""
+    """The factory that `register_blob_stores` returns for a URL scheme."""
 
     def __call__(self, url: str, *, clock: Any) -> Blobs: ...

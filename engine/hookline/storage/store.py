@@ -1,4 +1,4 @@
-"""The store: `commit` is the only write."""
+"""The store: all queries, and `commit`, which is the only write."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,63 +17,64 @@ from hookline.storage.changes import Change, CommitResult
 
 
 class BatchQueries(Protocol):
-    """What is known of batches that their leaders have not taken."""
+    """Batches that their leaders have not taken yet."""
 
     async def batches(self, execution_id: str) -> Mapping[str, bool]:
-        """The batches that an execution leads, by the paths of their steps: whether they are open still."""
+        """Return the batches that an execution leads, by the paths of their steps; the value is true while the batch is
+        open."""
         ...
 
     async def gathered(self, execution_id: str, path: str) -> Sequence[BatchItem]:
-        """What executions have added to a batch, in the order in which they joined; the leader's comes first."""
+        """Return the items of a batch in the order in which they joined; the leader's comes first."""
         ...
 
 
 class CallbackQueries(Protocol):
-    """What is known of steps that wait for callbacks."""
+    """Steps that wait for callbacks, and their callbacks."""
 
     async def callbacks(self, execution_id: str) -> Mapping[str, bytes]:
-        """What has come for the steps of an execution that wait, by their paths, as `pack_callback` packed it."""
+        """Return the packed callbacks of an execution's waiting steps, by the paths of the steps."""
         ...
 
     async def executions_with_callbacks(self, ended_before: datetime, limit: int) -> Sequence[str]:
-        """Ids of executions that ended before a time and have callbacks still, oldest first."""
+        """Return the ids of executions that ended before a time and still have callbacks, oldest first."""
         ...
 
     async def waits(self, execution_id: str) -> Sequence[str]:
-        """The paths of the steps of an execution that wait for callbacks."""
+        """Return the paths of an execution's steps that wait for callbacks."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class StoredCredential:
-    """A credential as it is at rest."""
+    """A stored credential."""
 
     name: str
     type: str
     ciphertext: bytes
     updated_at: datetime
     tokens: bytes | None = None
-    """Its access tokens, encrypted; None where it has none."""
+    """Its access tokens, encrypted; None if it has none."""
 
 
 class CredentialQueries(Protocol):
-    """What is kept of credentials."""
+    """The stored credentials."""
 
     async def credentials(self) -> Sequence[StoredCredential]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class DeadLetters:
-    """Dead letters of one flow with one cause."""
+    """The dead letters of one flow with the same cause."""
 
     flow_id: str
     cause: str
-    """As `cause_of` gives it."""
+    """The result of `cause_of`."""
     error: ErrorInfo
-    """That of the newest."""
+    """The error of the newest one."""
     count: int
     first_at: datetime
-    """When the first of them failed."""
+    """The time at which the first of them failed."""
     last_at: datetime
     newest: str
     """The execution that was accepted last."""
@@ -81,59 +82,59 @@ class DeadLetters:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterPage:
-    """One page of groups; that with the newest execution first."""
+    """A page of groups of dead letters; the group with the newest execution comes first."""
 
     items: tuple[DeadLetters, ...]
     next: str | None
-    """What to pass as `cursor` for the next page; None at the end."""
+    """The `cursor` of the next page; None on the last page."""
 
 
 class DeadLetterQueries(Protocol):
-    """What is known of dead letters."""
+    """The dead letters."""
 
     async def dead_letters(
         self, *, flow_id: str | None = None, cause: str | None = None, cursor: str | None = None, limit: int = 50
     ) -> DeadLetterPage:
-        """Grouped by cause; costs as much as there are dead letters, whatever else is in the history.
+        """Return dead letters grouped by cause. The cost depends only on the number of dead letters.
 
-        Raises ValueError for a cursor that isn't one.
+        Raises ValueError for an invalid cursor.
         """
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionSummary:
-    """An execution as lists show it, with how its message came in."""
+    """An entry in a list of executions."""
 
     execution: Execution
     payload: bytes
-    """As `pack` gives it; the body of a large message is left out."""
+    """The result of `pack`; the body of a large message is left out."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExecutionPage:
-    """One page of a list, newest first."""
+    """A page of executions, newest first."""
 
     items: tuple[ExecutionSummary, ...]
     next: str | None
-    """What to pass as `cursor` for the next page; None at the end."""
+    """The `cursor` of the next page; None on the last page."""
 
 
 class ExecutionQueries(Protocol):
-    """What is known of executions."""
+    """Executions, their messages and their journals."""
 
     async def execution(self, execution_id: str) -> Execution | None: ...
 
     async def envelope(self, execution_id: str) -> Envelope | None:
-        """The accepted message, as it was put."""
+        """Return the accepted message."""
         ...
 
     async def accepted_as(self, flow_id: str, dedupe_key: str, now: datetime) -> str | None:
-        """The execution that used a dedupe key whose window is still open; None where the key is free."""
+        """Return the execution that used a dedupe key whose window is still open; None if the key is free."""
         ...
 
     async def journal(self, execution_id: str, after: int = 0, limit: int | None = None) -> Sequence[StepRecord]:
-        """The entries with a `seq` above `after`, in order."""
+        """Return the entries with a `seq` above `after`, in order."""
         ...
 
     async def data_keys(self, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
@@ -143,49 +144,49 @@ class ExecutionQueries(Protocol):
     async def executions(
         self, chosen: ExecutionFilter = ALL_EXECUTIONS, *, cursor: str | None = None, limit: int = 50
     ) -> ExecutionPage:
-        """A page of executions, newest first. A page costs the same however long the history is.
+        """Return a page of executions, newest first. The cost doesn't depend on the length of the history.
 
-        Raises ValueError for a cursor that isn't one, and for a cause without its flow.
+        Raises ValueError for an invalid cursor, and for a cause without its flow.
         """
         ...
 
 
 class FileQueries(Protocol):
-    """What is known of executions' files."""
+    """References of executions to files."""
 
     async def referenced(self, blob_ids: Collection[str]) -> Collection[str]:
-        """Those of these blobs that an execution refers to."""
+        """Return the given blobs to which an execution refers."""
         ...
 
     async def executions_with_files(self, ended_before: datetime, limit: int) -> Sequence[str]:
-        """Ids of executions that ended before a time and refer to files still, oldest first."""
+        """Return the ids of executions that ended before a time and still refer to files, oldest first."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class FlowVersion:
-    """A version of a flow that is kept."""
+    """A stored version of a flow."""
 
     version: str
     created_at: datetime
-    """When it was first published."""
+    """The time of its first publication."""
     served_at: datetime
-    """When it last began to serve: of two versions, the one that began later."""
+    """The time since which it serves, or served last; the version with the latest one serves."""
 
 
 @dataclass(frozen=True, slots=True)
 class StateOverride:
-    """What an operator has decided a flow's state to be."""
+    """An operator's override of a flow's state."""
 
     state: FlowState
     file_state: FlowState
-    """What its file said then."""
+    """The state in the flow's file at that time."""
     at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class StateEntry:
-    """What a flow keeps under a key."""
+    """A stored value of a flow."""
 
     key: str
     updated_at: datetime
@@ -195,7 +196,7 @@ class StateEntry:
 
 @dataclass(frozen=True, slots=True)
 class StatePage:
-    """One page of what a flow keeps."""
+    """A page of a flow's stored values."""
 
     items: Sequence[StateEntry]
     next: str | None
@@ -203,118 +204,119 @@ class StatePage:
 
 
 class FlowQueries(Protocol):
-    """What is kept of flows."""
+    """The stored values and versions of flows."""
 
     async def flow_document(self, flow_id: str, version: str) -> bytes | None:
-        """The document of a published version."""
+        """Return the document of a published version."""
         ...
 
     async def flow_versions(self, flow_id: str) -> Sequence[FlowVersion]:
-        """The versions of a flow that are kept; the one that began to serve last comes first."""
+        """Return the stored versions of a flow; the one that serves comes first."""
         ...
 
     async def executions_by_version(self, flow_id: str) -> Mapping[tuple[str | None, State], int]:
-        """For each version, None where none is bound yet, and each state that is not final: how many executions of a
-        flow are in it."""
+        """Return the numbers of a flow's executions that have not ended, by version and state; the version is None if
+        none is bound yet."""
         ...
 
     async def state_overrides(self) -> Mapping[str, StateOverride]:
-        """What operators have decided, by flow."""
+        """Return the overrides of operators, by flow."""
         ...
 
     async def state(self, flow_id: str, key: str) -> bytes | None:
-        """JSON of what a flow keeps under a key."""
+        """Return the JSON of a flow's value under a key."""
         ...
 
     async def kept(self, flow_id: str, *, cursor: str | None = None, limit: int = 50) -> StatePage:
-        """What a flow keeps, in the order of its keys. Raises ValueError for a cursor that isn't one."""
+        """Return a page of a flow's values, in the order of their keys. Raises ValueError for an invalid cursor."""
         ...
 
     async def cursor(self, flow_id: str) -> bytes | None:
-        """JSON of how far a flow's trigger has got."""
+        """Return the JSON of the cursor of a flow's trigger."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class DiskUsage:
-    """Bytes that a database takes on disk."""
+    """The disk usage of a database, in bytes."""
 
     total: int
     free: int | None
-    """Of these, what new data will fill before the files grow; None where the database doesn't say."""
+    """The part of `total` that new data fills before the files grow; None if the database doesn't tell."""
     executions: int
-    """How many executions there are, about."""
+    """The approximate number of executions."""
 
 
 class HistoryQueries(Protocol):
-    """What is known of executions that have ended."""
+    """The history of ended executions."""
 
     async def flows_with_history(self) -> Collection[str]:
-        """Ids of the flows of which any execution is kept, whether it has ended or not."""
+        """Return the ids of all flows that have executions."""
         ...
 
     async def purgeable(
         self, flow_id: str | None, ended_before: datetime, limit: int, *, after: str = "", up_to: str | None = None
     ) -> Sequence[str]:
-        """Ids of executions that ended before a time, and may go; oldest first, above `after`, and up to one."""
+        """Return the ids of executions that ended before a time and may be removed, oldest first, above `after` and up
+        to `up_to`."""
         ...
 
     async def first_too_many(self, flow_id: str, count: int) -> str | None:
-        """The newest of a flow's executions that have ended before the newest `count`; None where there are no more."""
+        """Return the newest ended execution of a flow after the newest `count`; None if there are no more."""
         ...
 
     async def room(self) -> DiskUsage:
-        """How much room everything takes."""
+        """Return the disk usage of the database."""
         ...
 
     async def spent_versions(self, flow_id: str, keep: int) -> Sequence[str]:
-        """Versions of a flow beyond those `keep` that served last, which no execution can refer to that is kept."""
+        """Return versions of a flow, except the `keep` that served last, to which no stored execution can refer."""
         ...
 
 
 class ItemQueries(Protocol):
-    """What is known of items that are done."""
+    """The finished items of foreach blocks."""
 
     async def progress(self, execution_id: str) -> Sequence[Progress]:
-        """Of each foreach of an execution that has not come to its end, by path."""
+        """Return the progress of each unfinished foreach of an execution, by path."""
         ...
 
     async def item_results(
         self, execution_id: str, path: str, after: int = -1, limit: int = 1000
     ) -> Sequence[tuple[int, bytes]]:
-        """What items gave, as JSON, with their places, which are above `after`, in order."""
+        """Return the indexes above `after` and the JSON results of items, in order."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class RejectedPage:
-    """One page of rejected requests, newest first."""
+    """A page of rejected requests, newest first."""
 
     items: tuple[RejectedRequest, ...]
     next: str | None
-    """What to pass as `cursor` for the next page; None at the end."""
+    """The `cursor` of the next page; None on the last page."""
 
 
 class RejectedQueries(Protocol):
-    """What is known of requests that were rejected."""
+    """The rejected requests."""
 
     async def rejected(self, *, flow_id: str | None = None, cursor: str | None = None, limit: int = 50) -> RejectedPage:
-        """Rejected requests, newest first; of all flows where none is named.
+        """Return a page of rejected requests, newest first; of all flows if none is named.
 
-        Raises ValueError for a cursor that isn't one.
+        Raises ValueError for an invalid cursor.
         """
         ...
 
 
 class SubscriptionQueries(Protocol):
-    """What is kept of subscriptions."""
+    """The stored subscriptions."""
 
     async def subscription(self, flow_id: str) -> bytes | None:
-        """What is kept of a flow's subscription, encrypted."""
+        """Return the encrypted subscription of a flow."""
         ...
 
     async def subscriptions(self) -> Mapping[str, bytes]:
-        """What is kept, by flow, encrypted."""
+        """Return the encrypted subscriptions, by flow."""
         ...
 
 
@@ -328,30 +330,30 @@ class Due:
 
 
 class WorkQueries(Protocol):
-    """What is known of executions that have not ended."""
+    """Executions that have not ended."""
 
     async def due(self, after: datetime | None, until: datetime, limit: int) -> Sequence[Due]:
-        """Waiting executions with `after < ready_at <= until`, in the order of `ready_at`."""
+        """Return waiting executions with `after < ready_at <= until`, in the order of `ready_at`."""
         ...
 
     async def next_due(self, after: datetime) -> datetime | None:
-        """The earliest `ready_at` of a waiting execution that lies after a time."""
+        """Return the earliest `ready_at` of a waiting execution after a time."""
         ...
 
     async def flows_with_work(self) -> Collection[str]:
-        """Ids of the flows that have executions which have not ended."""
+        """Return the ids of flows with executions that have not ended."""
         ...
 
     async def backlog(self) -> Mapping[str, tuple[int, datetime]]:
-        """For each flow with queued executions: how many, and when the oldest was accepted."""
+        """Return, for each flow with queued executions, their number and the time at which the oldest was accepted."""
         ...
 
     async def queue_depth(self, flow_id: str, order_key: str, limit: int) -> int:
-        """The number of executions of a flow that have an order key and hold or await its turn; at most `limit`."""
+        """Return the number of a flow's executions with an order key that have not left its queue; at most `limit`."""
         ...
 
     async def counts(self) -> Mapping[tuple[str, State], int]:
-        """For each flow and state that is not final: how many executions are in it."""
+        """Return the numbers of executions that have not ended, by flow and state."""
         ...
 
 
@@ -370,14 +372,13 @@ class Store(
     SubscriptionQueries,
     Protocol,
 ):
-    """Durable state. Every method raises StoreError where the backend can't be used now."""
+    """The durable state. Every method raises StoreError if the backend can't be used now."""
 
     async def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
-        """Make a batch durable, whole or not at all; gives one result for each change, in order.
+        """Commit changes, all or none; return the result of each, in order.
 
-        Accept gives Accepted or Duplicate, CallBack, TimeOut, Join and AddState what they say, all others None. Raises
-        IllegalStateChange, or ExecutionNotFound, and then nothing of this batch is written; batches of other callers
-        that share the transaction are.
+        The declaration of a change names the types of its result. Raises IllegalStateChange or ExecutionNotFound, and
+        then none of these changes is written; changes of other callers that share the transaction are.
         """
         ...
 
@@ -387,7 +388,8 @@ class Store(
 
 
 async def readable_envelope(store: Store, execution_id: str) -> Envelope | None:
-    """The message of an execution; None too where it is spoilt: that must not keep the execution from ending.
+    """Return the message of an execution; None if there is none, or if it can't be decoded, so that the execution can
+    still end.
 
     Raises StoreError.
     """
