@@ -1,1 +1,1 @@
-"""The flows of a folder as they serve now, with their versions and states."""
+"""The catalog: the flows of a folder, their versions and their states."""

@@ -1,4 +1,4 @@
-"""The flows of a folder, as they serve now."""
+"""The catalog: the flows of a folder, and the version of each that is active."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
@@ -28,31 +28,31 @@ class CatalogEntry:
     id: str
     file: Path
     flow: CompiledFlow | None
-    """The version that serves: the last good one where the file is broken now; None where there never was one."""
+    """The active version: the last valid one if the file is broken now; None if there never was one."""
     problems: tuple[Problem, ...] = ()
-    """What is wrong with the file as it is now, warnings included."""
+    """The problems of the current file, warnings included."""
 
     @property
     def errors(self) -> tuple[Problem, ...]:
-        """Those of the problems that keep the file from being taken."""
+        """The problems that keep the file from being used."""
         return tuple(problem for problem in self.problems if problem.severity == "error")
 
     @property
     def state(self) -> CatalogState:
-        """What the version that serves says of itself; `broken` where none does."""
+        """The state in the document of the active version; `broken` if there is none."""
         return "broken" if self.flow is None else self.flow.document.state
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogChanges:
-    """What a refresh changed."""
+    """The changes made by a refresh."""
 
     added: tuple[CatalogEntry, ...] = ()
     changed: tuple[CatalogEntry, ...] = ()
-    """Flows that serve another version now, broken ones that were repaired among them."""
+    """Flows whose active version is another one, including repaired ones."""
     removed: tuple[CatalogEntry, ...] = ()
     broken: tuple[CatalogEntry, ...] = ()
-    """Flows whose files have errors that they didn't have before, new ones included."""
+    """Flows whose files have new errors, including new files."""
 
     def __bool__(self) -> bool:
         return bool(self.added or self.changed or self.removed or self.broken)
@@ -64,11 +64,11 @@ class _File:
 
     stamp: FileStamp
     claim: str
-    """The id that it wants to have: the one it says, or else its name."""
+    """The id in the file, or else the file's name."""
     flow: CompiledFlow | None
     problems: tuple[Problem, ...]
     serving: CompiledFlow | None = None
-    """The last good version of this file."""
+    """The last valid version of this file."""
     document: Document | None = None
     collisions: tuple[Problem, ...] = ()
 
@@ -78,10 +78,10 @@ class _File:
 
 
 class Catalog:
-    """Reads a folder's flows, and keeps the last good version of each while its file is broken.
+    """Reads a folder's flows, and keeps the last valid version of each while its file is broken.
 
-    `environment` holds the variables that may override vars. `refresh` is called by one thread at a time; everything
-    else may be read meanwhile by others, and sees the flows of one refresh.
+    `environment` holds the variables that may override vars. Only one thread at a time may call `refresh`. Other
+    threads may use everything else meanwhile; they see the flows of one refresh.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Catalog:
         environment: Mapping[str, str] = _NOTHING,
         kept: int = 256,
     ) -> None:
-        """`kept`: how many older versions stay compiled."""
+        """`kept`: the number of older versions that stay compiled."""
         self.directory = directory
         self.entries: Mapping[str, CatalogEntry] = MappingProxyType({})
         """By flow id."""
@@ -104,9 +104,9 @@ class Catalog:
         self._lock = Lock()
 
     def refresh(self) -> CatalogChanges:
-        """Take the files as they are now; only those that changed are read.
+        """Read the files that have changed.
 
-        Raises OSError where the folder is there and can't be read.
+        Raises OSError if the folder exists but can't be read.
         """
         stamps = scan(self.directory)
         files: dict[Path, _File] = {}
@@ -132,7 +132,7 @@ class Catalog:
         return FlowNotFound(f"there is no flow {flow_id!r}" + (f" ({near})" if near else ""))
 
     def version(self, flow_id: str, version: str) -> CompiledFlow | None:
-        """A version of a flow, where it is current or among those that are kept compiled."""
+        """A version of a flow, if it is current or still compiled; otherwise None."""
         current = _flow(self.entries, flow_id)
         if current is not None and current.version == version:
             return current
@@ -143,9 +143,9 @@ class Catalog:
             return flow
 
     def compile_published(self, document: bytes) -> CompiledFlow:
-        """Compile, and keep compiled, a version that was published earlier.
+        """Compile a version that was published earlier, and keep it compiled.
 
-        Raises FlowInvalid where it can't run with the plugins that are installed now.
+        Raises FlowInvalid if it can't run with the plugins that are installed now.
         """
         flow = compile_flow(document, self._registry, environment=self._environment)
         self._keep([flow])
@@ -176,7 +176,7 @@ class Catalog:
         if claim == path.stem:
             return _File(stamp, claim, examined.flow, examined.problems, serving, document)
         problem = Problem(
-            f"flow {claim!r} is in a file named {path.name!r}",
+            f"flow {claim!r} is in the file {path.name!r}",
             "/id",
             "file_name",
             f"rename the file to {claim}.json, or the flow to {path.stem!r}",
@@ -185,7 +185,7 @@ class Catalog:
         return _File(stamp, claim, None, problems, serving, document)
 
     def _adopt(self, files: Mapping[Path, _File]) -> None:
-        """Let good files serve, those whose id another file has too excepted."""
+        """Activate the valid files, except those whose id another file also has."""
         claims: dict[str, list[Path]] = {}
         for path, file in files.items():
             claims.setdefault(file.claim, []).append(path)
@@ -204,10 +204,10 @@ def _claim(document: Document) -> str | None:
 
 def _collisions(path: Path, file: _File, others: list[str]) -> list[Problem]:
     problem = Problem(
-        f"{path.name} and {', '.join(others)} both have the id {file.claim!r}; none of them is taken",
+        f"{path.name} and {', '.join(others)} have the same id {file.claim!r}, so none of them is used",
         "/id",
         "duplicate_flow",
-        "give each flow an id of its own, or remove one of the files",
+        "give each flow its own id, or remove one of the files",
         file=str(path),
     )
     return [problem] if file.document is None else file.document.place([problem])
@@ -221,7 +221,7 @@ def _entries(files: Mapping[Path, _File]) -> dict[str, CatalogEntry]:
         if known is None:
             entries[file.id] = CatalogEntry(file.id, path, file.serving, problems)
         else:
-            # Several files for one id: together they are one entry, whose file is the one that serves.
+            # Several files with one id are one entry. Its file is the one with the active version.
             serves = path if known.flow is None and file.serving is not None else known.file
             entries[file.id] = replace(
                 known, file=serves, flow=known.flow or file.serving, problems=(*known.problems, *problems)
@@ -250,10 +250,10 @@ def _changes(before: Mapping[str, CatalogEntry], after: Mapping[str, CatalogEntr
 
 
 def unreadable_file(path: Path, error: OSError) -> Problem:
-    """What is wrong with a file that the system doesn't let us read."""
+    """The problem of a file that the system doesn't let Hookline read."""
     return Problem(
-        f"it can't be read: {error.strerror}",
+        f"the file can't be read: {error.strerror}",
         code="unreadable",
-        remedy="let Hookline read it, or take it out of the folder",
+        remedy="give Hookline permission to read it, or remove it from the folder",
         file=str(path),
     )

@@ -1,4 +1,4 @@
-"""Which files of a folder are flows, and when they last changed."""
+"""The flow files of a folder: listing them and watching them for changes."""
 
 import os
 from collections.abc import AsyncGenerator, Mapping
@@ -12,7 +12,7 @@ SCHEMA_FILE: Final = "flow.schema.json"
 
 
 class FileStamp(NamedTuple):
-    """What changes when a file is written or replaced."""
+    """The properties of a file that change when it is written or replaced."""
 
     modified: int
     """Nanoseconds."""
@@ -24,15 +24,15 @@ _UNKNOWN: Final = FileStamp(0, 0, 0)
 
 
 def scan(directory: Path) -> dict[Path, FileStamp]:
-    """The flow files directly in a folder, in the order of their names; none where there is no such folder.
+    """The flow files directly in a folder, in the order of their names; none if the folder doesn't exist.
 
-    Case files (`<id>.test.json`), the JSON Schema and hidden files are no flows. Links are followed.
+    Case files (`<id>.test.json`), the JSON Schema and hidden files are not flows. Links are followed.
     """
     return {directory / name: stamp for name, stamp in sorted(stamps(directory).items())}
 
 
 def stamps(directory: Path) -> dict[str, FileStamp]:
-    """The same by name and in no order: what is cheap enough to be asked every few seconds."""
+    """The flow files by name and unsorted: cheap enough to call every few seconds."""
     found: dict[str, FileStamp] = {}
     try:
         entries = os.scandir(directory)
@@ -45,10 +45,10 @@ def stamps(directory: Path) -> dict[str, FileStamp]:
                 try:
                     status = entry.stat()
                 except FileNotFoundError:
-                    # Removed in between, or a link to nothing: it is no flow now.
+                    # The file was removed in between, or is a broken link.
                     continue
                 except OSError:
-                    # A link to itself, or into a folder that is closed to us: reading it says which.
+                    # A link to itself or into a folder without permission. Reading the file reports which.
                     found[name] = _UNKNOWN
                     continue
                 found[name] = FileStamp(status.st_mtime_ns, status.st_size, status.st_ino)
@@ -56,16 +56,16 @@ def stamps(directory: Path) -> dict[str, FileStamp]:
 
 
 async def watch(directory: Path, *, stop: Any = None, every: float = 5.0) -> AsyncGenerator[None, None]:
-    """Yields at once, and then each time the flow files of a folder have changed.
+    """Yield at once, and then each time the flow files of a folder have changed.
 
-    The folder may appear later, go, and come again; while it can't be read, nothing has changed. What the system
-    doesn't report (network file systems don't) is found by looking every so many seconds. `stop`: an event that ends
-    it.
+    The folder may be created later, or removed and created again. While it can't be read, nothing counts as changed.
+    Changes that the system doesn't report, as on network file systems, are found by a scan after `every` seconds.
+    `stop`: an event that ends it.
     """
-    seen = _look(directory, {})
+    seen = _scanned(directory, {})
     yield
     while True:
-        # A folder that doesn't exist is waited for in the nearest one that does.
+        # If the folder doesn't exist, its nearest existing parent is watched.
         target = _target(directory)
         changes = awatch(
             target[0],
@@ -78,7 +78,7 @@ async def watch(directory: Path, *, stop: Any = None, every: float = 5.0) -> Asy
         try:
             async with aclosing(changes):
                 async for _ in changes:
-                    now = _look(directory, seen)
+                    now = _scanned(directory, seen)
                     if now != seen:
                         seen = now
                         yield
@@ -87,24 +87,24 @@ async def watch(directory: Path, *, stop: Any = None, every: float = 5.0) -> Asy
                 else:
                     return
         except FileNotFoundError:
-            # It went between the look and the watch; look again.
+            # The folder was removed between the scan and the watch; scan again.
             continue
-        now = _look(directory, seen)
+        now = _scanned(directory, seen)
         if now != seen:
             seen = now
             yield
 
 
-def _look(directory: Path, seen: Mapping[str, FileStamp]) -> Mapping[str, FileStamp]:
+def _scanned(directory: Path, seen: Mapping[str, FileStamp]) -> Mapping[str, FileStamp]:
     try:
         return stamps(directory)
     except OSError:
-        # It is there and can't be read now: flows go on as they are known until it can.
+        # The folder exists but can't be read: the known flows stay until it can.
         return seen
 
 
 def _target(directory: Path) -> tuple[Path, int]:
-    """The folder to watch, and its identity: one that is removed and made anew is another."""
+    """The folder to watch and its inode, which changes if the folder is removed and created again."""
     for folder in (directory.absolute(), *directory.absolute().parents):
         try:
             status = folder.stat()

@@ -1,4 +1,4 @@
-"""Whether each flow is active, paused or stopped: what its file says, unless an operator has decided otherwise."""
+"""The state of each flow (active, paused or stopped): that in its file, unless an operator has overridden it."""
 
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -11,13 +11,15 @@ from hookline.storage.store import StateOverride, Store
 
 
 def state_in_file(flow: CompiledFlow) -> FlowState:
-    """What a flow's own document says."""
+    """The state in a flow's own document."""
     return flow.document.state
 
 
 class FlowStates:
-    """Knows what operators have decided. A decision holds until another, or until the file says something else than
-    when it was made."""
+    """The states of flows, with the overrides by operators.
+
+    An override holds until the next one, or until the state in the file changes.
+    """
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self.store = store
@@ -25,12 +27,12 @@ class FlowStates:
         self._overrides: Mapping[str, StateOverride] = MappingProxyType({})
 
     def of(self, flow: CompiledFlow) -> FlowState:
-        """The state that a flow is in."""
+        """The state of a flow."""
         override = self.override(flow)
         return state_in_file(flow) if override is None else override.state
 
     def override(self, flow: CompiledFlow) -> StateOverride | None:
-        """What an operator has decided about a flow, where that holds."""
+        """The operator's override for a flow, if it still holds."""
         override = self._overrides.get(flow.id)
         return override if override is not None and override.file_state == state_in_file(flow) else None
 
@@ -39,7 +41,7 @@ class FlowStates:
         self._overrides = dict(await self.store.state_overrides())
 
     async def load(self, flows: Iterable[CompiledFlow]) -> None:
-        """Take what was decided, and drop what doesn't hold any more for these flows. Raises StoreError."""
+        """Load the overrides, and delete those that no longer hold for these flows. Raises StoreError."""
         await self.read()
         now = self._clock.now()
         over = [flow for flow in flows if flow.id in self._overrides and self.override(flow) is None]
@@ -48,7 +50,7 @@ class FlowStates:
             self._overrides = {key: each for key, each in self._overrides.items() if key not in {f.id for f in over}}
 
     async def decide(self, flow: CompiledFlow, state: FlowState | None) -> None:
-        """Let a flow be in a state, with None in the one that its file says. Raises StoreError."""
+        """Override the state of a flow; None removes the override. Raises StoreError."""
         said, now = state_in_file(flow), self._clock.now()
         decided = None if state in (None, said) else state
         await self.store.commit([OverrideState(flow.id, decided, said, now)])

@@ -1,1 +1,1 @@
-"""The flow language: reading, compiling and checking flows."""
+"""The flow language: reading, compiling, checking, formatting and explaining flows."""

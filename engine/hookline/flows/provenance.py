@@ -1,7 +1,7 @@
-"""Where a value of an execution comes from: the expression that made it, what that read, and so on to what came in.
+"""The provenance of a value: the expression that made it, the values that it read, and so on, back to the message.
 
-Read from the flow's version and what the execution has recorded; nothing is run. It ends where a value came from
-outside: the message, or what a step gave that isn't computed from the message by expressions.
+It is found in the flow's version and the execution's journal; nothing is run. It ends at values from outside: the
+message, and results of steps that expressions don't compute.
 """
 
 import re
@@ -28,39 +28,39 @@ from hookline.sdk.mappers import Expression
 Keys: TypeAlias = tuple[str | int, ...]
 
 MAX_VALUES: Final = 500
-"""Values that an explanation names; what lies behind more is left out."""
+"""The most values in an explanation. The origins of further values are left out."""
 
 _MAP: Final = "map"
 _PART: Final = re.compile(r"""\.?([^.\[\]'"]+)|\[(\d+)\]|\[(?:'([^']*)'|"([^"]*)")\]""")
 _PATH: Final = re.compile(
     r"""\$(?:\.[^.\[\]*?:,()\s]+|\[\d+\]|\['[^']*'\]|\["[^"]*"\])*|\{\{\s*[\w.]+(?:\[\d+\])*\s*\}\}"""
 )
-"""An expression that only follows a path."""
+"""Expressions that only follow a path."""
 _MISSING: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A value, and where it comes from."""
+    """A value and its origin."""
 
     field: str
-    """What it is: `trigger.body.id`, `steps.invoice.body.amount`, or `body.amount` of what the execution ended with."""
+    """Its name: `trigger.body.id`, `steps.invoice.body.amount`, or `body.amount` of the execution's last message."""
     value: Any = None
     known: bool = True
-    """False where it isn't there, or was not recorded."""
+    """False if it doesn't exist or was not recorded."""
     step: str | None = None
     """The path of the step that gave it."""
     use: str | None = None
     expressions: tuple[tuple[str, str], ...] = ()
-    """What made it: JSON pointers in the flow, and what is written there."""
+    """The expressions that made it: their JSON pointers in the flow, and their texts."""
     note: str = ""
-    """Where it comes from, in place of an expression."""
+    """A description of the origin, if there is no expression."""
     reads: tuple["Origin", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class _Position:
-    """Before a step of a list, or at its end."""
+    """A position in a list of steps: before one of them, or at the end."""
 
     steps: Sequence[Node]
     index: int
@@ -77,10 +77,10 @@ class Provenance:
 
     flow: CompiledFlow
     trigger: Mapping[str, Any]
-    """The message and how it came, as expressions see it."""
+    """The first message, as `message_scope.trigger_view` gives it."""
     vars: Mapping[str, Any]
     records: Mapping[str, StepRecord]
-    """The last entry of each path."""
+    """The last journal entry of each path."""
     _left: int = MAX_VALUES
     _order: StepOrder = field(init=False)
     _document: Any = field(init=False)
@@ -90,7 +90,7 @@ class Provenance:
         self._document = decode(self.flow.source, exact=self.flow.exact)
 
     def explain(self, text: str) -> Origin:
-        """The origin of a field: `steps.<id>.body.…`, `trigger.…`, or `body.…` of what it ended with.
+        """The origin of a field: `steps.<id>.body.…`, `trigger.…`, or `body.…` of the last message.
 
         A step in a foreach is named by its path: `lines[3]/post.body.id`. Raises NotExplained.
         """
@@ -101,7 +101,7 @@ class Provenance:
             end = _Position(self.flow.steps, len(self.flow.steps))
             root = keys[0]
             if root not in {"body", "headers", "attachments", "steps", "trigger", "vars"}:
-                raise NotExplained(f"{text}: a field begins with steps.<id>, trigger, vars, body or headers")
+                raise NotExplained(f"{text}: a field must begin with steps.<id>, trigger, vars, body or headers")
             found = self._read(end, keys)
         if not found.known:
             raise NotExplained(f"{text}: {found.note or 'the execution has no such value'}")
@@ -118,23 +118,23 @@ class Provenance:
         return None, _keys(text)
 
     def _step(self, path: str, keys: Keys) -> Origin:
-        """What a step gave."""
+        """The origin of a part of a step's result."""
         place = self._place(path)
         node = place.steps[place.index]
         record = self.records.get(path)
         label = f"steps.{node.id}{_text(keys)}"
         if record is None and not node.lists:
-            return Origin(label, known=False, step=path, note=f"step {path!r} didn't run, or isn't recorded")
+            return Origin(label, known=False, step=path, note=f"step {path!r} didn't run, or was not recorded")
         if keys and not self._replaces(place):
-            # It passed the message on: what it gave is what reached it.
+            # The step passed the message on, so its result is the message before it.
             return replace(self._message(place, keys), field=label)
         return self._given(place, keys)
 
     def _read(self, place: _Position, keys: Keys) -> Origin:
-        """What an expression reads at a place."""
+        """The origin of a path that an expression reads at a position."""
         self._left -= 1
         if self._left < 0:
-            return Origin(_text(keys)[1:], known=False, note="there is more than is shown")
+            return Origin(_text(keys)[1:], known=False, note="further origins are left out")
         root, rest = keys[0], keys[1:]
         if root in ("body", "headers", "attachments"):
             return self._message(place, keys)
@@ -148,11 +148,11 @@ class Provenance:
                 return Origin(_text(keys)[1:], known=False, note=f"the flow has no step {rest[0]!r}")
             return self._step(_dynamic(static[0], place.prefix), rest[1:])
         if root == "execution":
-            return Origin(_text(keys)[1:], known=True, note="of the execution itself")
+            return Origin(_text(keys)[1:], known=True, note="a property of the execution")
         return self._named(place, keys)
 
     def _named(self, place: _Position, keys: Keys) -> Origin:
-        """The item of a foreach, its index, or an error."""
+        """The origin of the item of a foreach, its index, or an error."""
         inner: _Position | None = place
         while inner is not None:
             block, outer = inner.block, inner.outer
@@ -160,19 +160,19 @@ class Provenance:
                 if keys[0] == block.as_name:
                     return self._item(block, outer, inner.item or 0, keys)
                 if keys[0] == "index":
-                    return Origin("index", inner.item, note=f"the place of the item in {block.id!r}")
+                    return Origin("index", inner.item, note=f"the index of the item in {block.id!r}")
             inner = outer
-        return Origin(_text(keys)[1:], known=True, note="the error that is handled here")
+        return Origin(_text(keys)[1:], known=True, note="the error that is handled at this step")
 
     def _item(self, block: ForeachNode, outer: _Position, item: int, keys: Keys) -> Origin:
         made = self._made(block.items, (item, *keys[1:]), outer, _MISSING)
         return replace(made, field=_text(keys)[1:], note=f"item {item} of {outer.prefix}{block.id}")
 
     def _from_trigger(self, keys: Keys) -> Origin:
-        return _leaf(f"trigger{_text(keys)}", _dig(self.trigger, keys), "the message that came")
+        return _leaf(f"trigger{_text(keys)}", _dig(self.trigger, keys), "the first message")
 
     def _message(self, place: _Position, keys: Keys) -> Origin:
-        """Part of the message that reaches a place."""
+        """The origin of a part of the message at a position."""
         for index in range(place.index, -1, -1):
             here = replace(place, index=index)
             if index < len(place.steps):
@@ -180,13 +180,15 @@ class Provenance:
                 if edited is not None and edited.use == REPLAY:
                     value = _dig(decode(edited.output or b"{}", exact=self.flow.exact), keys)
                     if value is not _MISSING:
-                        return _leaf(_text(keys)[1:], value, "given for the replay, in place of what reached the step")
+                        return _leaf(
+                            _text(keys)[1:], value, "given for the replay, in place of the message before the step"
+                        )
             if index and self._replaces(before := replace(here, index=index - 1)):
                 return self._given(before, keys)
         return self._outside(place, keys)
 
     def _outside(self, place: _Position, keys: Keys) -> Origin:
-        """Part of the message with which a list of steps begins."""
+        """The origin of a part of the message with which a list of steps begins."""
         block, outer = place.block, place.outer
         if block is None or outer is None:
             return self._from_trigger(keys)
@@ -197,7 +199,7 @@ class Provenance:
         return self._message(outer, keys)
 
     def _replaces(self, place: _Position) -> bool:
-        """Whether a step's result took the message's place."""
+        """Return whether a step's result replaced the message."""
         node = place.steps[place.index]
         record = self.records.get(place.prefix + node.id)
         if isinstance(node, SwitchNode):
@@ -207,7 +209,7 @@ class Provenance:
         return record.output is not None and record.signal in (None, "stream")
 
     def _given(self, place: _Position, keys: Keys) -> Origin:
-        """Part of what a step gave."""
+        """The origin of a part of a step's own result."""
         node = place.steps[place.index]
         path = place.prefix + node.id
         record = self.records.get(path)
@@ -236,10 +238,10 @@ class Provenance:
                     inner = _Position(node.steps, len(node.steps), f"{path}[{item}]/", node, 0, place, item)
                     return self._message(inner, ("body", *keys[2:]))
         use = record.use if record is not None else None
-        return _leaf(label, value, f"given by {use or node.id}", step=path, use=use)
+        return _leaf(label, value, f"the result of {use or node.id}", step=path, use=use)
 
     def _end(self, node: TryNode, place: _Position, keys: Keys) -> Origin:
-        """What `try`, or `catch`, left."""
+        """The origin of a part of the message after `try`, or after `catch` if it ran."""
         path = place.prefix + node.id
         record = self.records.get(path)
         view = decode(record.output) if record is not None and record.output is not None else {}
@@ -248,7 +250,7 @@ class Provenance:
         return self._message(_Position(steps, len(steps), f"{path}/", node, part, place), keys)
 
     def _item_of(self, path: str, result: int) -> int | None:
-        """The item that gave a result: those that were filtered or failed gave none. None where no entries are kept."""
+        """The index of the item that gave a result, without filtered and failed items; None if no entries are kept."""
         left_out: set[int] = set()
         seen: set[int] = set()
         for found, record in self.records.items():
@@ -262,7 +264,7 @@ class Provenance:
         return given[result] if result < len(given) else None
 
     def _made(self, template: Template, keys: Keys, place: _Position, value: Any) -> Origin:
-        """A value that a template of the flow gives."""
+        """The origin of a value that a template of the flow gives."""
         pointer, rest = template.pointer, keys
         raw = value_at(self._document, pointer)
         parts = tuple(template.parts())
@@ -272,7 +274,7 @@ class Provenance:
         here = [(at, one) for at, one in parts if at == pointer or at.startswith(f"{pointer}/")]
         if not here:
             constant = raw["literal"] if isinstance(raw, dict) and raw.keys() == {"literal"} else raw
-            return Origin("", constant, expressions=((pointer, ""),), note="written in the flow")
+            return Origin("", constant, expressions=((pointer, ""),), note="a constant in the flow")
         reads = tuple(self._read(place, keys_) for keys_ in _read_by(here, rest))
         known = value is not _MISSING
         shown = tuple((at, one.source) for at, one in here)
@@ -283,7 +285,7 @@ class Provenance:
         return chosen
 
     def _place(self, path: str) -> _Position:
-        """The place of a step."""
+        """The position of a step."""
         names = path.split("/")
         place = _Position(self.flow.steps, 0)
         for level, name in enumerate(names):
@@ -303,7 +305,7 @@ class Provenance:
 
 
 def _read_by(parts: Sequence[tuple[str, Expression]], rest: Keys) -> Iterator[Keys]:
-    """The paths that expressions read; one that only follows a path is asked for no more than is wanted of it."""
+    """Yield the paths that expressions read. `rest` is added to the path of an expression that only follows one."""
     for _, expression in parts:
         plain = len(expression.references) == 1 and _PATH.fullmatch(expression.source) is not None
         for reference in expression.references:
@@ -313,12 +315,12 @@ def _read_by(parts: Sequence[tuple[str, Expression]], rest: Keys) -> Iterator[Ke
 
 def _leaf(label: str, value: Any, note: str, step: str | None = None, use: str | None = None) -> Origin:
     if value is _MISSING:
-        return Origin(label, known=False, step=step, use=use, note=f"{note}; there is no such value in it")
+        return Origin(label, known=False, step=step, use=use, note=f"{note}, which has no such value")
     return Origin(label, value, step=step, use=use, note=note)
 
 
 def _dynamic(static: str, prefix: str) -> str:
-    """The path of a step as it is seen from inside items."""
+    """The path of a step with the numbers of the items around the reader."""
     around = prefix.rstrip("/").split("/") if prefix else []
     names = static.split("/")
     for level, name in enumerate(names[:-1]):
@@ -340,7 +342,7 @@ def _keys(text: str) -> Keys:
         names = (one for one in (plain, single, double) if one is not None)
         keys.append(int(index) if index is not None else next(names))
     if not keys or at < len(text):
-        raise NotExplained(f"{text!r} is no field: write steps.<id>.body.lines[0].sku")
+        raise NotExplained(f"{text!r} is not a field: write, for example, steps.<id>.body.lines[0].sku")
     return tuple(keys)
 
 

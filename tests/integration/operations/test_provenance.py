@@ -155,10 +155,10 @@ async def test_an_edited_input_of_a_replay_is_where_it_ends(harness: Harness) ->
     [
         ("steps.b.body", "no step 'b'"),
         ("body.nothing", "no such value"),
-        ("result", "a field begins with"),
-        ("steps..", "is no field"),
+        ("result", "a field must begin with"),
+        ("steps..", "is not a field"),
         ("x/y.body", "no step 'x/y'; the steps are a"),
-        ("steps.a.body[", "is no field"),
+        ("steps.a.body[", "is not a field"),
     ],
 )
 async def test_what_isnt_there_has_no_origin(harness: Harness, field: str, says: str) -> None:

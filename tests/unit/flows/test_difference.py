@@ -40,7 +40,7 @@ def test_a_step_that_was_added_removed_moved_or_renamed_is_said_to_be_that() -> 
     assert shown(old, flow(act("b"), act("c"), act("d"))) == ["- steps.a: log, was first"]
     assert shown(old, flow(act("b"), act("c"), act("a"), act("d"))) == ["> steps.a: was first, is after c"]
     renamed = {**act("b"), "id": "other"}
-    assert shown(old, flow(act("a"), renamed, act("c"), act("d"))) == ["= steps.b: is steps.other now"]
+    assert shown(old, flow(act("a"), renamed, act("c"), act("d"))) == ["= steps.b: is now steps.other"]
 
 
 def test_a_step_that_goes_into_a_block_has_moved_and_those_that_stay_have_not() -> None:

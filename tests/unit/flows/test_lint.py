@@ -96,7 +96,7 @@ def test_an_action_that_is_unavailable_says_why_and_what_to_do(check: Check) -> 
     [
         ({"id": "A-b", "use": "stop"}, "/steps/0/id", "invalid_value", "lower-case letters, digits and underscores"),
         ({"use": "stop", "timeot": "3s"}, "/steps/0/timeot", "unknown_key", "did you mean 'timeout'?"),
-        ({"use": "stop", "timeout": "0s"}, "/steps/0/timeout", "invalid_value", "some time"),
+        ({"use": "stop", "timeout": "0s"}, "/steps/0/timeout", "invalid_value", "a longer time"),
         ({"use": "stop", "timeout": 5}, "/steps/0/timeout", "invalid_value", "a number and a unit"),
         ({"use": "stop", "retry": {"wat": "1s"}}, "/steps/0/retry/wat", "unknown_key", "did you mean 'wait'?"),
         ({"use": "stop", "on_error": "contine"}, "/steps/0/on_error", "invalid_value", "did you mean 'continue'?"),

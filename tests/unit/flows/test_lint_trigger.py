@@ -124,7 +124,7 @@ def test_a_missing_credential_is_named_with_the_command_that_makes_it(check: Che
 
 def test_a_credential_of_another_type_is_a_problem(check: Check) -> None:
     problem = one(check(order(), credentials={"hook": "signed", "acme-prod": "basic"}), "credential_type")
-    assert "is of type basic, and acme or signed is wanted" in problem.message
+    assert "is of type basic, but type acme or signed is needed" in problem.message
     assert not check(order(), credentials={"hook": "signed", "acme-prod": "signed"})
 
 

@@ -249,7 +249,7 @@ def test_a_value_has_nothing_that_its_kind_has_not(lint: Lint, path: str, named:
 
 def test_a_default_for_what_can_not_be_there_is_warned(lint: Lint) -> None:
     step = given({"jsonpath": "$.body.totl", "default": 0})
-    assert "default always holds" in one(lint(ORDER, step), "no_such_key", "warning").message
+    assert "default is always used" in one(lint(ORDER, step), "no_such_key", "warning").message
     assert one(lint(ORDER, given("{{ body.totl | default(0) }}")), "no_such_key", "warning")
 
 

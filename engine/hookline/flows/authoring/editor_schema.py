@@ -1,4 +1,4 @@
-"""JSON Schema of flow documents, with the components that are installed: for editors' completion and checks."""
+"""The JSON Schema of flows with the installed components, for completion and checks in editors."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -18,14 +18,14 @@ from hookline.sdk.triggers import ConnectorTrigger, RequestTrigger, Trigger, Web
 _EXPRESSION: Final = {"$ref": "#/$defs/Expression"}
 _STEP: Final = {"$ref": "#/$defs/Step"}
 _STEPS: Final = frozenset(step.__name__ for step in STEPS)
-#: Keys under which a schema holds values and not schemas.
+#: Keys of a schema whose values are not schemas.
 _VALUES: Final = frozenset({"default", "const", "enum", "examples", "required"})
-#: Keys that say what a value may be; a schema without any takes everything.
+#: Keys that restrict a value. A schema without any accepts everything.
 _LIMITS: Final = ("type", "anyOf", "oneOf", "allOf", "enum", "const", "$ref")
 
 
 def flow_schema(registry: Registry) -> str:
-    """The schema, as JSON text that is the same for the same components."""
+    """The schema as JSON text. It is the same for the same components."""
     return json.dumps(_document(registry), indent=1, ensure_ascii=False) + "\n"
 
 
@@ -55,7 +55,7 @@ def _document(registry: Registry) -> dict[str, Any]:
 
 
 def _plain(schema: Any) -> Any:
-    """Without the titles that pydantic makes up, and the defaults that it writes in another form than flows do."""
+    """A schema without generated titles, and without defaults that pydantic writes in another form than flows do."""
     if isinstance(schema, list):
         return [_plain(item) for item in schema]
     if not isinstance(schema, dict):
@@ -78,14 +78,14 @@ def _expression(mappers: Iterable[str]) -> dict[str, Any]:
     def named(name: str) -> dict[str, Any]:
         return {
             "type": "object",
-            "properties": {name: {"type": "string"}, "default": {"description": "What holds where it is missing."}},
+            "properties": {name: {"type": "string"}, "default": {"description": "The value if the result is missing."}},
             "required": [name],
             "additionalProperties": False,
         }
 
     literal = {
         "type": "object",
-        "properties": {"literal": {"description": "This, as it stands."}},
+        "properties": {"literal": {"description": "This value, unchanged."}},
         "required": ["literal"],
         "additionalProperties": False,
     }
@@ -106,14 +106,14 @@ def _step(definitions: Mapping[str, Any]) -> dict[str, Any]:
         chosen = {"if": {"required": [key]}, "then": {"$ref": f"#/$defs/{block.__name__}"}, "else": chosen}
     return {
         "type": "object",
-        # Named here as well, so that editors offer them before one is chosen.
+        # The keys are also listed here, so that editors offer them before one is chosen.
         "properties": {key: {"description": definitions[kind.__name__]["description"]} for key, kind in kinds.items()},
         **chosen,
     }
 
 
 def _offer(definition: dict[str, Any], names: Iterable[tuple[str, str]]) -> None:
-    """Let `use` be one of these names, each with what it is."""
+    """Restrict `use` to these names, each with its description."""
     use = definition["properties"]["use"]
     use.pop("type", None)
     use["oneOf"] = [{"const": name, "description": text} if text else {"const": name} for name, text in names]
@@ -139,7 +139,7 @@ def _action(action: Action, definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 def _block(use: str, block: StepType, definitions: dict[str, Any]) -> dict[str, Any]:
-    """Of a block whose steps say `use`: its settings aren't expressions, but where they say so."""
+    """The schema of a step that uses a block. Its settings are only expressions if they are declared so."""
     properties: dict[str, Any] = dict.fromkeys(block.rejects, False)
     if block.settings is None:
         return {"properties": properties}
@@ -152,7 +152,7 @@ def _block(use: str, block: StepType, definitions: dict[str, Any]) -> dict[str, 
 
 
 def _refer_to_verify(settings: dict[str, Any], name: str, definitions: dict[str, Any]) -> None:
-    """Settings of a request name their scheme as all others do."""
+    """Replace the schema of `verify` by a reference to the shared one."""
     if definitions.pop(f"{name}.Verify", None) is not None:
         described = settings["properties"]["verify"].get("description", "")
         settings["properties"]["verify"] = {"$ref": "#/$defs/Verify", "description": described}
@@ -163,12 +163,12 @@ def _trigger(trigger: Trigger, definitions: dict[str, Any]) -> dict[str, Any]:
     if isinstance(trigger, RequestTrigger):
         _refer_to_verify(settings, trigger.name, definitions)
     elif isinstance(trigger, WebhookTrigger):
-        # Its own may read vars.
+        # Its own settings may read vars.
         own, properties = trigger.own_names(), settings.get("properties", {})
         opened = _open({"properties": {key: each for key, each in properties.items() if key in own}})
         settings = settings | {"properties": properties | opened["properties"]}
     else:
-        # They may read vars.
+        # The settings may read vars.
         settings = _open(settings)
         for name in [each for each in definitions if each.startswith(f"{trigger.name}.")]:
             definitions[name] = _open(definitions[name])
@@ -182,14 +182,14 @@ def _trigger(trigger: Trigger, definitions: dict[str, Any]) -> dict[str, Any]:
 def _verify(schemes: Mapping[str, Scheme[Any, Any]]) -> dict[str, Any]:
     scheme = {
         "oneOf": [
-            {"const": "none", "description": "Nothing is verified: whoever knows the URL can send."},
+            {"const": "none", "description": "Requests are not verified: anyone who knows the URL can send."},
             *({"const": name, "description": each.title} for name, each in schemes.items()),
         ]
     }
     short = ["none", *(name for name, each in schemes.items() if not _needs_credential(each))]
     cases = [_where("scheme", "none", {"properties": {"scheme": True}, "additionalProperties": False})]
     cases += [_where("scheme", name, _scheme(each)) for name, each in schemes.items()]
-    # One form or the other, and not `anyOf`: so a problem is reported within the form that was chosen.
+    # `if` instead of `anyOf`, so that a problem is reported within the chosen form.
     return {
         "if": {"type": "string"},
         "then": {"enum": short},
@@ -222,16 +222,16 @@ def _scheme(scheme: Scheme[Any, Any]) -> dict[str, Any]:
 
 
 def _settings(model: type[BaseModel], name: str, definitions: dict[str, Any]) -> dict[str, Any]:
-    """A model's schema; what it refers to goes among the document's definitions, under the component's name."""
+    """A model's schema. Its definitions are added to the document's, under the component's name."""
     schema: dict[str, Any] = _plain(model.model_json_schema(by_alias=True, ref_template=f"#/$defs/{name}.{{model}}"))
     definitions |= {f"{name}.{key}": value for key, value in schema.pop("$defs", {}).items()}
-    # The step's own description says what it is; that of a generated model says nothing.
+    # The description of the step is used instead of that of the generated model.
     schema.pop("description", None)
     return schema
 
 
 def _inline(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema with its definitions put in their places; those of schemes' settings don't refer to themselves."""
+    """A schema with its references replaced by the definitions, which must not be recursive."""
     definitions = schema.pop("$defs", {})
 
     def put(value: Any) -> Any:
@@ -249,7 +249,7 @@ def _inline(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _open(schema: Any) -> Any:
-    """A schema of settings, in which each value may be an expression instead."""
+    """A schema of settings in which each value may also be an expression."""
     if not isinstance(schema, dict):
         return schema
     opened = dict(schema)
@@ -264,7 +264,7 @@ def _open(schema: Any) -> Any:
         if key in schema:
             opened[key] = [_open(each) for each in schema[key]]
     if schema.get("type") == "string" and "enum" not in schema and "const" not in schema:
-        # Numbers become text where text is asked for.
+        # Numbers are converted if text is needed.
         opened["type"] = ["string", "number"]
     return opened
 

@@ -1,7 +1,7 @@
-"""How two documents of a flow differ: by what they mean, and not by their lines.
+"""The differences between two documents of a flow, by meaning instead of by line.
 
-Steps are told by their ids, wherever they stand. What makes no other version (`$schema`, `title`, layout, the order of
-keys) is no difference.
+Steps are identified by their ids, wherever they are. Whatever doesn't change the version (`$schema`, `title`, layout,
+the order of keys) is not a difference.
 """
 
 from bisect import bisect_left
@@ -21,9 +21,9 @@ DifferenceKind: TypeAlias = Literal[
     "step_added", "step_removed", "step_moved", "step_renamed", "setting", "mapping", "trigger", "vars", "flow"
 ]
 _MARKS: Final[Mapping[str, str]] = {"step_added": "+", "step_removed": "-", "step_moved": ">", "step_renamed": "="}
-#: Where steps stand that are in no block.
+#: The keys of the steps that are in no block.
 _ROOTS: Final = ("steps", "on_error")
-#: The keys of a block under which steps stand.
+#: The keys of a block that contain steps.
 _LISTS: Final[Mapping[str, tuple[str, ...]]] = {
     "switch": ("switch",),
     "foreach": ("steps",),
@@ -34,17 +34,16 @@ _SHOWN: Final = 300
 
 
 class Difference(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One thing that is different."""
+    """One difference."""
 
     kind: DifferenceKind
     at: str
-    """Where: `steps.book.with.table`, `trigger.with.dedupe_key`, `vars.ledger`."""
+    """Its place, such as `steps.book.with.table`, `trigger.with.dedupe_key` or `vars.ledger`."""
     old: Any = UNSET
-    """What it was, unset where there was nothing: a value, the document of a step that is gone, or the place of one
-    that has moved."""
+    """The old value: a value, the JSON of a removed step, or the place of a moved step. Unset if there was none."""
     new: Any = UNSET
     place: str | None = None
-    """Where a step stands that is added, or stood that is gone: `after book`, `first in each`."""
+    """The place of an added or removed step, such as `after book` or `first in each`."""
 
     def __str__(self) -> str:
         match self.kind:
@@ -55,17 +54,17 @@ class Difference(msgspec.Struct, frozen=True, omit_defaults=True):
             case "step_moved":
                 what = f"was {self.old}, is {self.new}"
             case "step_renamed":
-                what = f"is steps.{self.new} now"
+                what = f"is now steps.{self.new}"
             case _:
                 what = f"{_shown(self.old)} → {_shown(self.new)}"
         return f"{_MARKS.get(self.kind, '~')} {self.at}: {what}"
 
 
 def flow_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Difference]:
-    """What is different in the later of two documents; empty where both are the same version."""
+    """The differences of the newer document; none if both are the same version."""
     found = [*_around_steps(old, new), *_Comparison(old, new).differences()]
     if not found and version_of(old) != version_of(new):
-        # Documents that are no flow: two steps with one id, say.
+        # The documents are not valid flows, for example because two steps have the same id.
         found.append(Difference("flow", "", dict(old), dict(new)))
     return found
 
@@ -85,7 +84,7 @@ def _around_steps(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Di
 
 
 def _values(kind: DifferenceKind, at: str, old: Any, new: Any) -> Iterator[Difference]:
-    """What is different between two values, as deep as both are of one form."""
+    """Yield the differences between two values, as deep as both have the same form."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in dict.fromkeys((*old, *new)):
             name = f".{key}" if key.replace("-", "_").isidentifier() else f"[{encode(key).decode()}]"
@@ -100,7 +99,7 @@ def _values(kind: DifferenceKind, at: str, old: Any, new: Any) -> Iterator[Diffe
 def _same(old: Any, new: Any) -> bool:
     if old is UNSET or new is UNSET:
         return old is new
-    # As versions are told: 1, 1.0 and true are three values.
+    # Like versions: 1, 1.0 and true are three values.
     return canonical(old) == canonical(new)
 
 
@@ -108,17 +107,17 @@ class _Step(msgspec.Struct, frozen=True):
     id: str
     raw: Mapping[str, Any]
     parent: str
-    """The id of the block around it; of steps in no block the key of the document."""
+    """The id of the block around it; for steps in no block, the key of the document."""
     slot: str
-    """Which of the block's lists it stands in, as the end of a pointer."""
+    """The list of the block that it is in, as the end of a pointer."""
     before: str | None
-    """The step before it in that list."""
+    """The id of the step before it in that list."""
 
     @property
     def place(self) -> str:
         inside = "" if self.parent == "steps" else f" in {self.parent}"
         head, _, rest = self.slot.partition("/")
-        # Which list of a block's it is, where it has several: a branch, a case, `catch`.
+        # The list, if the block has several: a branch, a case, `catch`.
         which = {"": "", "steps": "", "parallel": rest, "switch": f"case {rest.partition('/')[0]}"}.get(head, head)
         where = f"{inside} ({which})" if which else inside
         return f"first{where}" if self.before is None else f"after {self.before}{where}"
@@ -147,9 +146,9 @@ def _kind(raw: Mapping[str, Any]) -> str | None:
 
 
 def _alone(raw: Mapping[str, Any]) -> dict[str, Any]:
-    """A step's document without its id, and without the steps in it."""
+    """A step's JSON without its id and without the steps in it."""
     lists = _LISTS.get(_kind(raw) or "", ())
-    # An empty list has no steps that would say that it is there.
+    # An empty list is kept: it has no steps by which it would be compared.
     return {
         key: value for key, value in raw.items() if key != "id" and not (key in lists and value) and key != "switch"
     }
@@ -165,7 +164,7 @@ def _settings_of_case(case: Any) -> Any:
 
 
 class _Comparison:
-    """Of the steps of two documents."""
+    """The comparison of the steps of two documents."""
 
     def __init__(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
         self._old = _steps_of(old)
@@ -199,7 +198,7 @@ class _Comparison:
             yield from self._within(before, after)
 
     def _renames(self) -> Iterator[tuple[str, str]]:
-        """Steps that are gone, and others that are there in their place with the same content."""
+        """Yield the ids of removed steps, each with that of an added step with the same content."""
         added: dict[bytes, list[str]] = {}
         for step_id, step in self._new.items():
             if step_id not in self._old:
@@ -209,7 +208,7 @@ class _Comparison:
                 yield step_id, same.pop(0)
 
     def _list_of(self, step: _Step) -> tuple[str, str]:
-        """The list that a step of the old document stands in, by the names that it has in the new one."""
+        """The list that contains a step of the old document, by its name in the new one."""
         parent = self._pairs.get(step.parent, step.parent)
         head, _, rest = step.slot.partition("/")
         if head == "switch" and step.parent in self._cases:
@@ -218,7 +217,7 @@ class _Comparison:
         return parent, step.slot
 
     def _moved(self) -> frozenset[str]:
-        """Steps that stand in another list, or among those that stayed in theirs not where they stood."""
+        """The steps that are in another list than before, or in another order within their list."""
         moved: set[str] = set()
         stayed: dict[tuple[str, str], list[str]] = {}
         for step_id, other in self._pairs.items():
@@ -234,10 +233,10 @@ class _Comparison:
         return frozenset(moved)
 
     def _within(self, before: _Step, after: _Step) -> Iterator[Difference]:
-        """What is different in a step itself."""
+        """Yield the differences within a step."""
         at, old, new = f"steps.{after.id}", _alone(before.raw), _alone(after.raw)
         if ("id" in before.raw) != ("id" in after.raw):
-            # What it was called by itself is what it is called now.
+            # The derived id is now written in the flow, or the other way round.
             yield Difference("setting", f"{at}.id", before.raw.get("id", UNSET), after.raw.get("id", UNSET))
         maps = old.get("use") == new.get("use") == "map"
         for key in dict.fromkeys((*old, *new)):
@@ -266,14 +265,13 @@ def _content(raw: Mapping[str, Any]) -> bytes:
 
 
 def _branches(raw: Mapping[str, Any]) -> Any:
-    """The branches of a step, without their steps."""
+    """The branches of a parallel without their steps."""
     given = raw.get("parallel")
     return {name: [] for name in given} if isinstance(given, dict) else given
 
 
 def _paired(old: Sequence[Any], new: Sequence[Any]) -> dict[int, int]:
-    """From the number of each case of a switch to that of the same case later: with the same condition, or else in the
-    same order."""
+    """The number of each old case of a switch and that of the new case with the same condition; the rest in order."""
     pairs: dict[int, int] = {}
     left = dict(enumerate(new))
     for number, case in enumerate(old):
@@ -287,7 +285,7 @@ def _paired(old: Sequence[Any], new: Sequence[Any]) -> dict[int, int]:
 
 
 def _longest_rising(numbers: Sequence[int]) -> frozenset[int]:
-    """The indexes of a longest rising part of different numbers."""
+    """The indexes of a longest increasing subsequence of different numbers."""
     ends: list[int] = []
     by_length: list[int] = []
     before: list[int | None] = []

@@ -1,7 +1,7 @@
-"""The canonical form of a flow's file: in which order its keys stand, and how they are laid out.
+"""The canonical form of a flow's file: the order of its keys, and the layout.
 
-Only the order of keys that the flow language gives their meaning is set; what the author names (`with`, `vars`,
-`schema`) stays as it was written, since a `map` gives its keys in that order.
+Only the keys of the flow language are sorted. Keys that the author chooses (in `with`, `vars` and `schema`) keep their
+order, because the objects that a `map` gives have it.
 """
 
 import os
@@ -18,7 +18,7 @@ from hookline.kernel.json import encode
 from hookline.model.flow import BLOCKS, ActionStep, CaseDocument, FlowDocument, RetryDocument, TriggerDocument
 
 WIDTH: Final = 120
-"""Columns that a line may have; one long text may have more."""
+"""The columns of a line. Only a line with a single long text may be longer."""
 _INDENT: Final = 2
 
 
@@ -29,23 +29,23 @@ def _keys(model: type[BaseModel]) -> tuple[str, ...]:
 _FIRST: Final = ("$schema", "id", "title", "state", "trigger")
 _LAST: Final = ("steps", "on_error")
 _FLOW: Final = (*_FIRST, *(key for key in _keys(FlowDocument) if key not in (*_FIRST, *_LAST)))
-#: The keys under which steps stand, of all blocks: they go last, so that a block's settings stand before its steps.
+#: The keys of all blocks that contain steps. They come last, so that a block's settings are before its steps.
 _STEPS: Final = ("switch", "parallel", "try", "catch", "finally", "steps")
 
 
 def format_flow(document: Mapping[str, Any]) -> str:
-    """The text of a flow's file in canonical form; reading it gives the same value, but for the order of its keys."""
+    """The text of a flow's file in canonical form. Only the order of keys and the layout change."""
     members = [_member(key, value, 0) for key, value in ordered(document).items()]
     return "{\n" + ",\n".join(" " * _INDENT + member for member in members) + "\n}\n"
 
 
 def format_value(value: Any, indent: int) -> str:
-    """A JSON value laid out likewise, its keys in the order that they have; `indent` spaces stand before it."""
+    """The text of a JSON value in the same layout, indented by `indent` spaces. The order of keys is kept."""
     return _text(value, indent, indent, 1)
 
 
 def ordered(document: Mapping[str, Any]) -> dict[str, Any]:
-    """The document with its keys, and those of its steps, in canonical order; unknown ones behind the known."""
+    """The document with its keys, and those of its steps, in canonical order; unknown keys come after known ones."""
     flow = _sorted(document, _FLOW, _LAST)
     flow["trigger"] = _object(flow.get("trigger"), _keys(TriggerDocument))
     for key in _LAST:
@@ -66,7 +66,7 @@ def _object(value: Any, keys: Iterable[str]) -> Any:
 
 
 def _step(step: dict[str, Any], _: str) -> dict[str, Any]:
-    """A step whose inner steps are in canonical order already."""
+    """A step with its keys in canonical order. Its inner steps already are."""
     kind = next((kind for kind in BLOCKS if kind in step), None)
     if kind is None:
         step = _sorted(step, ("id", "use", "when", *_keys(ActionStep)))
@@ -83,7 +83,7 @@ def _step(step: dict[str, Any], _: str) -> dict[str, Any]:
 
 
 def _member(key: str, value: Any, indent: int) -> str:
-    """A member of the document itself: its steps stand one below the other, however short they are."""
+    """A member of the document itself. Lists of steps always have one step per line, even if they are short."""
     name = f"{_inline(key)}: "
     inner = indent + _INDENT
     if key in _LAST and isinstance(value, list) and value:
@@ -92,7 +92,7 @@ def _member(key: str, value: Any, indent: int) -> str:
 
 
 def _inline(value: Any) -> str:
-    """A value in one line."""
+    """A value on one line."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_inline(key)}: {_inline(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
@@ -101,7 +101,7 @@ def _inline(value: Any) -> str:
 
 
 def _text(value: Any, indent: int, used: int, after: int) -> str:
-    """A value on a line that is indented so far, `used` columns of it taken, and with `after` columns behind it."""
+    """A value on an indented line of which `used` columns are taken, with `after` more columns after the value."""
     line = _inline(value)
     if not value or not isinstance(value, dict | list) or used + len(line) + after <= WIDTH:
         return line
@@ -109,9 +109,9 @@ def _text(value: Any, indent: int, used: int, after: int) -> str:
 
 
 def _expanded(value: Any, indent: int, used: int) -> str:
-    """An object or a list over several lines.
+    """An object or a list on several lines.
 
-    Where only the last member of an object needs them, it opens on the object's own line: `{"id": "a", "with": {`.
+    If only the last member of an object needs several lines, it begins on the first: `{"id": "a", "with": {`.
     """
     inner = indent + _INDENT
     if isinstance(value, dict):
@@ -133,14 +133,15 @@ def _expanded(value: Any, indent: int, used: int) -> str:
 
 
 def write_flow(file: Path, document: Mapping[str, Any], current: Mapping[str, Any] | None) -> None:
-    """Write a document to a flow's file, in canonical form, in the place of `current`: whole, or not at all.
+    """Replace a flow's file atomically by a document in canonical form.
 
-    What makes no version (the title) stays as `current` has it. Raises OSError.
+    The keys that don't change the version, such as the title, keep the values of the `current` document. Raises
+    OSError.
     """
     if current is not None:
         silent = {key: value for key, value in current.items() if key in SILENT}
         document = {**{key: value for key, value in document.items() if key not in SILENT}, **silent}
-    # A link stays one.
+    # A symbolic link stays a link.
     target = file.resolve()
     mode = target.stat().st_mode if target.exists() else None
     with NamedTemporaryFile("w", encoding="utf-8", dir=target.parent, prefix=".", suffix=".tmp", delete=False) as new:

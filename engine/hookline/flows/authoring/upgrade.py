@@ -1,4 +1,4 @@
-"""Rewriting a flow whose steps have settings of older versions: `hookline fmt --upgrade`."""
+"""Upgrading settings of older versions in a flow: `hookline fmt --upgrade`."""
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
@@ -11,7 +11,7 @@ from hookline.sdk.setting_versions import Upgrade
 
 
 def upgrade_flow(document: Mapping[str, Any], registry: Registry) -> tuple[dict[str, Any], list[Problem]]:
-    """The flow with the newest settings, as far as its expressions can be carried over, and a problem for each rest."""
+    """The flow with the newest settings, and a problem for each step that can't be upgraded automatically."""
     mappers = document.get("mappers")
     named = [name for name in mappers if isinstance(name, str)] if isinstance(mappers, list) else []
     expressions = Expressions(registry.mappers, named)
@@ -45,60 +45,60 @@ def _used(components: Mapping[str, Any], step: Mapping[str, Any]) -> Any:
 
 
 def _upgraded(step: Mapping[str, Any], upgrade: Upgrade, expressions: Expressions) -> dict[str, Any]:
-    """Raises StepError where an upgrade function does more with an expression than to put it elsewhere."""
+    """Upgrade a step or trigger. Raises StepError if an upgrade function does more with an expression than move it."""
     given = step.get("with", {})
     if not isinstance(given, dict):
-        raise StepError("its settings are no object")
+        raise StepError("the settings are not an object")
     template, _ = expressions.template(given)
-    carried = {name: _carried(value, (template.fields or {}).get(name), expressions) for name, value in given.items()}
-    settings = {name: _put_down(value, expressions) for name, value in upgrade.apply(carried).items()}
+    wrapped = {name: _wrapped(value, (template.fields or {}).get(name), expressions) for name, value in given.items()}
+    settings = {name: _unwrapped(value, expressions) for name, value in upgrade.apply(wrapped).items()}
     made = {**step, "use": f"{upgrade.name}@{upgrade.newest}"}
     return {**made, "with": settings} if settings or "with" in step else made
 
 
-def _carried(value: Any, template: Template | None, expressions: Expressions) -> Any:
-    """The value with each of its expressions as something that can't be looked into."""
+def _wrapped(value: Any, template: Template | None, expressions: Expressions) -> Any:
+    """The value with each of its expressions wrapped, so that it can be moved but not read."""
     if template is None:
         template, _ = expressions.template(value)
     if template.constant and template.value == value:
         return value
     if template.fields is not None and isinstance(value, dict):
-        return {key: _carried(item, template.fields[key], expressions) for key, item in value.items()}
+        return {key: _wrapped(item, template.fields[key], expressions) for key, item in value.items()}
     if template.items is not None and isinstance(value, list):
-        return [_carried(item, inner, expressions) for item, inner in zip(value, template.items, strict=True)]
-    return _Carried(value)
+        return [_wrapped(item, inner, expressions) for item, inner in zip(value, template.items, strict=True)]
+    return _OpaqueExpression(value)
 
 
-def _put_down(value: Any, expressions: Expressions) -> Any:
+def _unwrapped(value: Any, expressions: Expressions) -> Any:
     kind = type(value)
-    if kind is _Carried:
+    if kind is _OpaqueExpression:
         return object.__getattribute__(value, "_value")
     if kind is dict:
-        return {key: _put_down(item, expressions) for key, item in value.items()}
+        return {key: _unwrapped(item, expressions) for key, item in value.items()}
     if kind is list or kind is tuple:
-        return [_put_down(item, expressions) for item in value]
+        return [_unwrapped(item, expressions) for item in value]
     template, problems = expressions.template(value)
-    # A migration may have made a text that would be taken for an expression.
+    # An upgrade function may have made a text that looks like an expression.
     return value if template.constant and not problems else {"literal": value}
 
 
 def _rejecting(*names: str) -> Iterator[tuple[str, Callable[..., NoReturn]]]:
     def reject(*_: Any) -> NoReturn:
-        raise ValueError("what it makes of an expression depends on what that gives")
+        raise ValueError("the new setting depends on the value of an expression")
 
     for name in names:
         yield f"__{name}__", reject
 
 
-class _Carried:
-    """An expression on its way through migrations: it can be put elsewhere, and whoever looks at it is stopped."""
+class _OpaqueExpression:
+    """An expression during an upgrade: upgrade functions can move it, but any other use raises ValueError."""
 
     __slots__ = ("_value",)
 
     def __init__(self, value: Any) -> None:
         object.__setattr__(self, "_value", value)
 
-    def __deepcopy__(self, _: Any) -> "_Carried":
+    def __deepcopy__(self, _: Any) -> "_OpaqueExpression":
         return self
 
     locals().update(
@@ -111,7 +111,7 @@ class _Carried:
     )
 
     def _type(self) -> NoReturn:
-        raise ValueError("what it makes of an expression depends on its type")
+        raise ValueError("the new setting depends on the type of an expression")
 
-    # `isinstance` asks for it.
+    # `isinstance` reads it.
     __class__: Any = property(_type)

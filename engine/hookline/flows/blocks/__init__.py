@@ -1,4 +1,4 @@
-"""The blocks of the flow language while a flow is compiled: one file for each, and the table that finds them."""
+"""The kinds of steps, one file for each, and the tables from which the compiler chooses."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -17,14 +17,14 @@ from hookline.flows.blocks.webhook_wait import USE as WEBHOOK
 from hookline.flows.blocks.webhook_wait import WAIT
 
 BLOCKS: Final[dict[str, StepType]] = {"switch": SWITCH, "foreach": FOREACH, "parallel": PARALLEL, "try": TRY}
-"""Each block by the key that tells its steps from others, as in `model.flow.BLOCKS`."""
+"""The blocks by the key that only their steps have, as in `model.flow.BLOCKS`."""
 
 USES: Final[dict[str, StepType]] = {WEBHOOK: WAIT, FLOW: CALL, GATHER: BATCH}
-"""Blocks whose steps say `use`, as an action's do."""
+"""Blocks whose steps have `use`, like those of actions."""
 
 
-def block_of(step: Mapping[str, Any]) -> StepType:
-    """The block that a step's JSON is: an action, where neither a key nor what it uses says otherwise."""
+def step_type_of(step: Mapping[str, Any]) -> StepType:
+    """The kind of a step, from its JSON: an action unless a key or the value of `use` says otherwise."""
     for key, block in BLOCKS.items():
         if key in step:
             return block

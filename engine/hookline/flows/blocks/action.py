@@ -17,14 +17,14 @@ from hookline.sdk.setting_versions import older_settings, plain_name
 
 
 def retry_policy(document: RetryDocument | None) -> RetryPolicy:
-    """What a step says of it."""
+    """The retry policy of a step."""
     if document is None:
         return RetryPolicy()
     return RetryPolicy(document.attempts, document.wait, document.factor, document.cap, document.jitter, document.on)
 
 
 NO_RETRY: Final = RetryPolicy(attempts=1)
-"""No second attempt."""
+"""A single attempt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +33,15 @@ class ActionNode(Node):
 
     action: Action
     settings: Template
-    """Gives the action's settings, as an object."""
+    """The template of the action's settings, an object."""
     credential: str | None
     retry: RetryPolicy
     timeout: timedelta | None
     on_error: Literal["fail", "continue"]
     rate: str | None = None
-    """How often it runs at most, over all executions: `5/s`."""
+    """The rate limit over all executions, such as `5/s`."""
     once: bool = False
-    """It is run at most once: where its outcome isn't known, it fails."""
+    """It runs at most once: if its outcome isn't known, it fails."""
 
 
 def _compile(step: RawStep, compiling: CompileContext) -> tuple[ActionNode | None, VisibleNames]:
@@ -60,7 +60,7 @@ def _node(step: RawStep, compiling: CompileContext) -> ActionNode | None:
         compiling.problems.append(unknown_component("action", use, registry.actions, registry, f"{pointer}/use"))
         return None
     if action.unavailable is not None:
-        compiling.problem(f"action {use!r} can't be used here", f"{pointer}/use", "unavailable", action.unavailable)
+        compiling.problem(f"action {use!r} is not available", f"{pointer}/use", "unavailable", action.unavailable)
     if isinstance(given, dict):
         problems = settings_problems(action, settings, compiling.vars, f"{pointer}/with")
         compiling.problems += problems
@@ -70,9 +70,9 @@ def _node(step: RawStep, compiling: CompileContext) -> ActionNode | None:
     if document is None:
         return None
     if document.timeout is not None and document.timeout <= timedelta():
-        message, remedy = "a timeout of nothing lets no attempt finish", "leave it out, or give it some time"
+        message, remedy = "with this timeout no attempt can finish", "remove it, or write a longer time, such as 30s"
         compiling.problem(message, f"{pointer}/timeout", "invalid_value", remedy)
-    _runs(document, action, raw, pointer, compiling)
+    _delivery_problems(document, action, raw, pointer, compiling)
     return ActionNode(
         id=step.id,
         pointer=pointer,
@@ -89,9 +89,9 @@ def _node(step: RawStep, compiling: CompileContext) -> ActionNode | None:
 
 
 def _version(action: Action, settings: Template, pointer: str, compiling: CompileContext, *, wrong: bool) -> None:
-    """Warning on settings of an older version: said to be so, or such that they can be nothing else."""
+    """Note settings of an older version: `use` names it, or the settings are valid only for it."""
     if action.upgrade is not None:
-        remedy = f"`hookline fmt --upgrade` writes those of version {action.upgrade.newest}"
+        remedy = f"`hookline fmt --upgrade` rewrites them for version {action.upgrade.newest}"
         compiling.problem(older_settings(action.upgrade), f"{pointer}/use", "older_version", remedy, "note")
     elif wrong and action.version is not None:
         for number in range(action.version - 1, 0, -1):
@@ -99,23 +99,23 @@ def _version(action: Action, settings: Template, pointer: str, compiling: Compil
             older = compiling.registry.actions.get(name)
             if older is None or settings_problems(older, settings, compiling.vars, f"{pointer}/with"):
                 continue
-            message = f"these are settings of version {number} of {plain_name(action.name)!r}"
-            remedy = f'write "use": "{name}", and then `hookline fmt --upgrade`'
+            message = f"these are settings for version {number} of {plain_name(action.name)!r}"
+            remedy = f'write "use": "{name}", then run `hookline fmt --upgrade`'
             compiling.problem(message, f"{pointer}/use", "older_version", remedy, "note")
             return
 
 
-def _runs(
+def _delivery_problems(
     document: ActionStep, action: Action, raw: Mapping[str, Any], pointer: str, compiling: CompileContext
 ) -> None:
-    """What is wrong with how often it runs."""
+    """Report problems of `retry`, `rate` and `delivery`."""
     once = document.delivery == "at_most_once"
     if once and document.retry is not None:
-        message = "what runs at most once is never tried again"
+        message = "a step with at_most_once is never retried"
         compiling.problem(message, f"{pointer}/retry", "retry_at_most_once", 'remove "retry", or "delivery"')
     for key in ("rate", "delivery"):
         if key in raw and action.pure:
-            message = f"action {action.name!r} has no effects: {key!r} changes nothing"
+            message = f"action {action.name!r} has no effects, so {key!r} changes nothing"
             compiling.problem(message, f"{pointer}/{key}", "without_effect", "remove it", "warning")
 
 
@@ -128,7 +128,7 @@ def _credential(name: Any, action: Action, pointer: str, compiling: CompileConte
         compiling.problem(message, f"{pointer}/credential", "credential_unwanted", "remove it")
     elif name is None and action.needs_credential:
         message = f"action {action.name!r} needs a credential of type {' or '.join(types)}"
-        remedy = f'add "credential": "…", and make it with `hookline credentials set … --type {types[0]}`'
+        remedy = f'add "credential": "…", and create it with `hookline credentials set … --type {types[0]}`'
         compiling.problem(message, pointer, "missing_key", remedy)
 
 

@@ -1,4 +1,4 @@
-"""The step that gathers messages: an aggregator, over executions."""
+"""The `batch` step, which gathers messages of several executions."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,29 +18,29 @@ from hookline.model.flow import ActionStep
 USE: Final = "batch"
 _NOT_HERE: Final = ("credential", "retry", "timeout", "rate", "delivery")
 _REMEDY: Final = "put it at the top, or in a switch, a `try` or a `catch`"
-#: Where none can stand, by the key above its list of steps: why, and what to do.
+#: The reason and the remedy for each key under which a batch is not allowed.
 _PLACES: Final = {
-    "steps": ("in a foreach, where an execution would come to it once for each item", _REMEDY),
-    "parallel": ("in a branch of a parallel, where the others would wait for it", _REMEDY),
-    "finally": ("in a `finally`, which has to come to its end", _REMEDY),
+    "steps": ("in a foreach, because one execution would join the batch once for each item", _REMEDY),
+    "parallel": ("in a branch of a parallel, because the other branches would wait for it", _REMEDY),
+    "finally": ("in a `finally`, which must finish", _REMEDY),
     "on_error": (
-        "in `on_error`, which has to come to its end",
-        'let "on_error" name a flow, and gather failures there',
+        "in `on_error`, which must finish",
+        'let "on_error" name a flow, and use the batch in that flow',
     ),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class BatchNode(Node):
-    """A step that gathers messages."""
+    """A step that gathers messages in a batch."""
 
     size: int
-    """How many are a full batch."""
+    """The number of messages in a full batch."""
     within: timedelta | None
     key: Template | None
-    """None where all are gathered together."""
+    """None if all messages are in one batch."""
     body: Template | None
-    """None where each adds its body."""
+    """None if each message adds its body."""
     on_error: Literal["fail", "continue"]
 
 
@@ -50,12 +50,12 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[BatchNode | None
     given = raw.get("with", {})
     for name in _NOT_HERE:
         if name in raw:
-            remedy = 'write "within" into "with"' if name == "timeout" else "remove it"
-            compiling.problem(f"a step that gathers takes no {name!r}", f"{pointer}/{name}", "unknown_key", remedy)
+            remedy = 'use "within" in "with"' if name == "timeout" else "remove it"
+            compiling.problem(f"a batch step doesn't accept {name!r}", f"{pointer}/{name}", "unknown_key", remedy)
     for place in _around(pointer):
         if place in _PLACES:
             why, remedy = _PLACES[place]
-            compiling.problem(f"a step that gathers can't stand {why}", pointer, "batch_place", remedy)
+            compiling.problem(f"a batch step is not allowed {why}", pointer, "batch_place", remedy)
             break
     if not isinstance(given, dict):
         return None, behind
@@ -72,7 +72,7 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[BatchNode | None
         for name in ("key", "body")
     )
     if key is not None and key.constant:
-        message = "all messages have this key, and are gathered together as they would be without"
+        message = "all messages have this key, so it changes nothing"
         remedy = "write an expression, such as $.body.customer, or remove it"
         compiling.problem(message, f"{at}/key", "constant_key", remedy, "warning")
     if document is None or settings is None:
@@ -92,31 +92,31 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[BatchNode | None
 
 def _bounds(settings: BatchSettings, pointer: str, compiling: CompileContext) -> None:
     if settings.size is None and settings.within is None:
-        message = "nothing says when a batch is closed"
+        message = "no setting says when a batch is complete"
         compiling.problem(message, pointer, "missing_key", 'add "size", or "within", or both')
     elif settings.within is None:
-        message = "the last messages wait until enough others come, and be it for ever"
+        message = "the last messages may wait forever, because the batch is only complete when it is full"
         compiling.problem(message, pointer, "batch_for_ever", 'add "within", such as "10s"', "warning")
     elif settings.within <= timedelta():
-        message = "nobody can join a batch that is closed at once"
-        compiling.problem(message, f"{pointer}/within", "invalid_value", "give it some time, such as 10s")
+        message = "no other message can join a batch that is complete at once"
+        compiling.problem(message, f"{pointer}/within", "invalid_value", "write a longer time, such as 10s")
 
 
 def _around(pointer: str) -> Iterator[str]:
-    """The keys under which the lists of steps around a step stand: those of blocks, and `on_error`."""
+    """Yield the keys of the lists of steps around a step, from the outside: those of blocks, and `on_error`."""
     root, _, *rest = parts_of(pointer)
     if root == "on_error":
         yield root
     while rest:
         key = rest[0]
         yield key
-        # `/switch/2/steps/0`, `/parallel/name/0`, and for others the key and the place in the list.
+        # `/switch/2/steps/0`, `/parallel/name/0`; for other blocks the key and the index in the list.
         rest = rest[{"switch": 4, "parallel": 3}.get(key, 2) :]
 
 
 BATCH: Final = StepType(
     _compile,
-    summary="Gather messages by count and by time, holding nothing: the first execution goes on with the list of them.",
+    summary="Gather messages by count and time without occupying a slot. The first execution goes on with all of them.",
     settings=BatchSettings,
     rejects=_NOT_HERE,
 )

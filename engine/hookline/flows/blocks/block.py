@@ -1,4 +1,4 @@
-"""What a block of the flow language is while a flow is compiled, and what it compiles its parts with."""
+"""The compiled step, the interface of a kind of step, and the context in which steps are compiled."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A compiled step. Each kind of step adds what it runs with."""
+    """A compiled step. Each kind of step adds its own fields."""
 
     id: str
     pointer: str
@@ -35,44 +35,44 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class RawStep:
-    """A step before it is compiled. Nothing of its JSON is taken for granted but that it is an object."""
+    """A step before it is compiled. Its JSON is an object; nothing else is certain."""
 
     raw: Mapping[str, Any]
     document: StepDocument | None
-    """The same, typed; None where the form of the flow's document isn't right."""
+    """The same, typed; None if the form of the flow's document is wrong."""
     id: str
     pointer: str
     place: VisibleNames
     when: Condition | None
 
     def typed(self, model: type[_T]) -> _T | None:
-        """The document, where it is one of this kind."""
+        """The document if it has this type, otherwise None."""
         return self.document if isinstance(self.document, model) else None
 
 
 @dataclass(frozen=True, slots=True)
 class StepType:
-    """A kind of step, as compiling a flow sees it."""
+    """A kind of step: an action or a block."""
 
     compile: Callable[["RawStep", "CompileContext"], tuple[Node | None, VisibleNames]]
-    """The node, None where an error keeps it from being made, and the place behind the step. Checks its structure."""
+    """Compile a step: the node, None if there are errors, and the names that are visible after the step."""
     lists: Callable[[Mapping[str, Any]], Iterable[tuple[str, Any]]] = lambda _: ()
-    """The lists of steps inside a step, each with its pointer from there, in the order of the text.
+    """Yield the lists of steps inside a step's JSON, each with its pointer relative to the step, in text order.
 
-    It is given the step's JSON, and checks no more of that than it needs.
+    The JSON needn't be valid.
     """
     item: Callable[[Mapping[str, Any]], str] | None = None
-    """What the steps inside call the item that they run for, if they do."""
+    """The name of the item in the steps inside, if they run once for each item."""
     settings: type[BaseModel] | None = None
-    """Of a block whose steps say `use`: what stands in their `with`."""
+    """The model of the settings, for blocks whose steps have `use`."""
     summary: str = ""
     rejects: tuple[str, ...] = ()
-    """Of such a block: what its steps don't take of the keys of actions."""
+    """The keys of action steps that steps of such a block don't accept."""
 
 
 @dataclass(slots=True)
 class CompileContext:
-    """A flow on its way: what its blocks compile their parts with, and what was found so far."""
+    """The context in which the steps of one flow are compiled, and the results so far."""
 
     registry: Registry
     expressions: Expressions
@@ -80,16 +80,16 @@ class CompileContext:
     names: DeclaredNames
     ids: Mapping[str, str]
     """From each step's pointer to its id."""
-    choose: Callable[[Mapping[str, Any]], StepType]
-    """The block that a step's JSON is."""
+    step_type_of: Callable[[Mapping[str, Any]], StepType]
+    """Return the kind of a step, from its JSON."""
     problems: list[Problem] = field(default_factory=list)
     credentials: list[CredentialUse] = field(default_factory=list)
     flows: list[FlowUse] = field(default_factory=list)
-    """Every place that names another flow."""
+    """The places that name another flow."""
     nodes: dict[str, Node] = field(default_factory=dict)
-    """Every step that was compiled, by id."""
+    """The compiled steps by id."""
     reads_path: bool = False
-    """An expression reads what follows the flow's id in the URL."""
+    """An expression reads `trigger.path`."""
 
     def problem(
         self,
@@ -99,29 +99,29 @@ class CompileContext:
         remedy: str,
         severity: Literal["error", "warning", "note"] = "error",
     ) -> None:
-        """Note that something is wrong."""
+        """Add a problem."""
         self.problems.append(Problem(message, pointer, code, remedy, severity))
 
     def template(self, value: Any, pointer: str, place: VisibleNames) -> Template:
-        """A JSON value in which strings may be expressions."""
+        """Compile a JSON value in which strings may be expressions."""
         template, problems = self.expressions.template(value, pointer)
         self.problems += problems
         self.problems += self.references(template, place)
         return template
 
     def condition(self, value: Any, pointer: str, place: VisibleNames) -> Condition:
-        """An expression that gives true or false."""
+        """Compile an expression that must give true or false."""
         condition, problems = self.expressions.condition(value, pointer)
         self.problems += problems
         self.problems += self.references(condition, place)
         return condition
 
     def references(self, compiled: Template | Condition, place: VisibleNames) -> Iterator[Problem]:
-        """What is wrong with the names that an expression reads."""
+        """Yield the problems of the names that an expression reads."""
         reads, seen = frozenset(compiled.references), set[Problem]()
         for pointer, expression in compiled.parts():
             for reference in expression.references:
-                # An expression doesn't know of a default that stands beside it; what it is compiled into does.
+                # An expression doesn't know the default beside it, but the compiled template does.
                 self.reads_path = self.reads_path or reference.path[:2] == ("trigger", "path")
                 if reference not in reads:
                     reference = Reference(reference.path, optional=True)
@@ -133,9 +133,9 @@ class CompileContext:
     def steps(
         self, raw: Any, documents: tuple[StepDocument, ...] | None, pointer: str, place: VisibleNames
     ) -> tuple[tuple[Node, ...], VisibleNames]:
-        """The nodes of a list of steps, and the place behind them.
+        """Compile a list of steps: the nodes, and the names that are visible after them.
 
-        `raw` is its JSON, whatever that is; `documents` the same, typed, where the flow's document has the right form.
+        `raw` may be any JSON. `documents` is the same, typed, if the form of the flow's document is right.
         """
         nodes: list[Node] = []
         for index, step in enumerate(raw if isinstance(raw, list) else ()):
@@ -144,7 +144,7 @@ class CompileContext:
             at = f"{pointer}/{index}"
             when = None if step.get("when", True) is True else self.condition(step["when"], f"{at}/when", place)
             document = documents[index] if documents is not None else None
-            node, place = self.choose(step).compile(RawStep(step, document, self.ids[at], at, place, when), self)
+            node, place = self.step_type_of(step).compile(RawStep(step, document, self.ids[at], at, place, when), self)
             if node is not None:
                 nodes.append(node)
                 self.nodes[node.id] = node

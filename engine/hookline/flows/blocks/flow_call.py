@@ -1,4 +1,4 @@
-"""The step that calls another flow."""
+"""The `flow` step, which calls another flow."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -26,22 +26,24 @@ HeadersExpression = Annotated[
         }
     ),
 ]
-"""Headers by name, each a text or an expression, or an expression that gives them."""
+"""Headers by name, each a text or an expression; or one expression that gives all headers."""
 
 
 class CallSettings(BaseModel):
-    """What a step says that calls another flow."""
+    """The settings of a step that calls another flow."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    id: str = Field(pattern=FLOW_ID, description="The flow's id, written out: no message chooses it.")
+    id: str = Field(
+        pattern=FLOW_ID, description="The flow's id. It can't be an expression, so no message can choose it."
+    )
     wait: StrictBool = Field(
         default=True,
-        description="Whether the step waits for the flow's end, and gives its last body; otherwise it goes on at once.",
+        description="Whether the step waits for the flow's end and gives its last body. Otherwise it goes on at once.",
     )
-    body: Any = Field(default=None, description="The body that the flow gets; the current one by default.")
+    body: Any = Field(default=None, description="The body for the flow; by default the current one.")
     headers: HeadersExpression = Field(
-        default=None, description="The headers that the flow gets; the current ones by default."
+        default=None, description="The headers for the flow; by default the current ones."
     )
 
 
@@ -57,11 +59,11 @@ class CallNode(Node):
     flow_id: str
     wait: bool
     body: Template | None
-    """None where the flow gets the current body."""
+    """None if the flow gets the current body."""
     headers: Template | None
     retry: RetryPolicy
     timeout: timedelta | None
-    """How long the step waits for the flow's end."""
+    """The time that the step waits for the flow's end."""
     on_error: Literal["fail", "continue"]
 
 
@@ -72,7 +74,7 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[CallNode | None,
     for name in _NOT_HERE:
         if name in raw:
             compiling.problem(
-                f"a step that calls a flow takes no {name!r}", f"{pointer}/{name}", "unknown_key", "remove it"
+                f"a step that calls a flow doesn't accept {name!r}", f"{pointer}/{name}", "unknown_key", "remove it"
             )
     if not isinstance(given, dict):
         return None, behind
@@ -86,8 +88,8 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[CallNode | None,
         for name in ("body", "headers")
     )
     if headers is not None and headers.gives not in (None, dict):
-        remedy = 'write an object of texts: {"x-from": "$.body.id"}'
-        compiling.problem("headers are an object", f"{pointer}/with/headers", "wrong_type", remedy)
+        remedy = 'write an object whose values are texts: {"x-from": "$.body.id"}'
+        compiling.problem("headers must be an object", f"{pointer}/with/headers", "wrong_type", remedy)
     if settings is None:
         return None, behind
     compiling.flows.append(FlowUse(settings.id, f"{pointer}/with/id"))
@@ -96,7 +98,7 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[CallNode | None,
     if document is None:
         return None, behind
     if document.timeout is not None and document.timeout <= timedelta():
-        message, remedy = "a timeout of nothing lets no flow end", "leave it out, or give it some time"
+        message, remedy = "with this timeout no flow can end in time", "remove it, or write a longer time, such as 30s"
         compiling.problem(message, f"{pointer}/timeout", "invalid_value", remedy)
     node = CallNode(
         id=step.id,
@@ -106,7 +108,7 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[CallNode | None,
         wait=settings.wait,
         body=body,
         headers=headers,
-        # The flow's own steps are tried again already.
+        # The called flow retries its own steps.
         retry=NO_RETRY if document.retry is None else retry_policy(document.retry),
         timeout=document.timeout,
         on_error=document.on_error,
@@ -117,13 +119,13 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[CallNode | None,
 def _waits_for_nothing(raw: Any, pointer: str, compiling: CompileContext) -> None:
     for name in _OF_WAITING:
         if name in raw:
-            message = f"a step that doesn't wait for the flow takes no {name!r}"
+            message = f"a step that doesn't wait for the flow doesn't accept {name!r}"
             compiling.problem(message, f"{pointer}/{name}", "unknown_key", 'remove it, or let it wait: "wait": true')
 
 
 CALL: Final = StepType(
     _compile,
-    summary="Call another flow, and wait for its end, holding nothing; its last body becomes the message.",
+    summary="Call another flow, and wait for its end without occupying a slot. Its last body becomes the message.",
     settings=CallSettings,
     rejects=_NOT_HERE,
 )

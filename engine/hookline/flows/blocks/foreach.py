@@ -1,4 +1,4 @@
-"""The splitter and aggregator."""
+"""The `foreach` block: a splitter and aggregator."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ from hookline.flows.elements.visible_names import RESERVED, VisibleNames
 from hookline.model.flow import ForeachStep
 
 USE: Final = "foreach"
-"""What the block is called in the journal."""
+"""The block's name in the journal."""
 
 
 @dataclass(frozen=True, slots=True)
 class ForeachNode(Node):
-    """A step that runs others for each item."""
+    """A step that runs other steps for each item of a list."""
 
     items: Template
     steps: tuple[Node, ...]
@@ -35,11 +35,11 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[ForeachNode | No
     items = compiling.template(step.raw["foreach"], f"{pointer}/foreach", step.place)
     if items.gives not in (None, list, type(None)):
         remedy = "write an expression that gives a list, such as $.body.lines"
-        compiling.problem("this gives no list to go through", f"{pointer}/foreach", "wrong_type", remedy)
+        compiling.problem("this doesn't give a list", f"{pointer}/foreach", "wrong_type", remedy)
     name = _item(step.raw)
     if name in RESERVED:
-        message = f"an item can't be called {name!r}, which is a name of its own"
-        compiling.problem(message, f"{pointer}/as", "reserved_name", "choose another")
+        message = f"an item can't have the name {name!r}, which has another meaning in expressions"
+        compiling.problem(message, f"{pointer}/as", "reserved_name", "choose another name")
     documents = document.steps if document is not None else None
     inner = step.place.within(name, "index")
     steps, _ = compiling.steps(step.raw.get("steps"), documents, f"{pointer}/steps", inner)

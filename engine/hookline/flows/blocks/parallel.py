@@ -1,4 +1,4 @@
-"""Branches side by side."""
+"""The `parallel` block, whose branches run side by side."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from hookline.flows.blocks import block_of
+from hookline.flows.blocks import step_type_of
 from hookline.flows.blocks.block import Node
 from hookline.kernel.pointer import parts_of
 
@@ -75,7 +75,7 @@ def walk_documents(steps: Any, pointer: str) -> Iterator[tuple[str, Mapping[str,
         if isinstance(step, dict):
             at = f"{pointer}/{index}"
             yield at, step
-            for below, inner in block_of(step).lists(step):
+            for below, inner in step_type_of(step).lists(step):
                 yield from walk_documents(inner, at + below)
 
 
@@ -93,7 +93,7 @@ def map_documents(steps: Any, pointer: str, change: Callable[[dict[str, Any], st
 
 def _with_inner(step: dict[str, Any], pointer: str, change: Callable[[dict[str, Any], str], Any]) -> dict[str, Any]:
     made = step
-    for below, inner in block_of(step).lists(step):
+    for below, inner in step_type_of(step).lists(step):
         made = _replaced(made, parts_of(below), map_documents(inner, pointer + below, change))
     return made
 

@@ -1,4 +1,4 @@
-"""The content-based router."""
+"""The `switch` block: a content-based router."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class SwitchNode(Node):
-    """A step that chooses."""
+    """A step that runs the first case that applies, or all of them."""
 
     cases: tuple[Case, ...]
     match: Literal["first", "all"]
@@ -63,10 +63,10 @@ def _cases(raw: Mapping[str, Any]) -> Iterator[tuple[int, Mapping[str, Any]]]:
 def _check(case: Mapping[str, Any], pointer: str, otherwise: bool, compiling: CompileContext) -> None:
     if ("when" in case) == ("otherwise" in case):
         has = "both" if "when" in case else "neither"
-        message = f"a case has one of 'when' and 'otherwise'; this one has {has}"
+        message = f"a case must have either 'when' or 'otherwise'; this one has {has}"
         compiling.problem(message, pointer, "invalid_case", 'write "when": an expression, or "otherwise": true')
     if "otherwise" in case and otherwise:
-        message = "there is an 'otherwise' already"
+        message = "another case already has 'otherwise'"
         compiling.problem(message, f"{pointer}/otherwise", "invalid_case", "join the two cases")
 
 

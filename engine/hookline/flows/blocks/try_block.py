@@ -1,4 +1,4 @@
-"""Steps whose failure is handled: `try`."""
+"""The `try` block, which handles failures of its steps."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ _KEYS: Final = ("try", "catch", "finally")
 
 @dataclass(frozen=True, slots=True)
 class TryNode(Node):
-    """A step whose failure is handled."""
+    """A step that handles failures of the steps inside."""
 
     steps: tuple[Node, ...]
     handler: tuple[Node, ...] | None
-    """None where a failure isn't taken."""
+    """The steps of `catch`; None if failures aren't handled."""
     last: tuple[Node, ...]
-    """What runs at the end in any case."""
+    """The steps of `finally`, which always run at the end."""
 
     @property
     def lists(self) -> tuple[tuple[Node, ...], ...]:
@@ -50,7 +50,7 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[TryNode | None, 
 
 
 def _new(behind: VisibleNames, before: VisibleNames) -> set[str]:
-    """The steps that may have run on the way."""
+    """The ids of the steps that may have run in between."""
     return set((behind.steps | behind.maybe) - (before.steps | before.maybe))
 
 

@@ -1,4 +1,4 @@
-"""The webhook in the middle of a flow: a step that waits for a call."""
+"""The `webhook` step in the middle of a flow, which waits for a callback."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,17 +23,17 @@ _NOT_HERE: Final = ("credential", "retry", "timeout", "rate", "delivery")
 
 @dataclass(frozen=True, slots=True)
 class WaitNode(Node):
-    """A step that waits for a call."""
+    """A step that waits for a callback."""
 
     settings: WaitSettings
     scheme: Scheme[Any, Any] | None
-    """None where the call is not verified besides."""
+    """None if callbacks are only verified by the resume URL."""
     scheme_settings: BaseModel | None
     credential: str | None
     key: Template | None
-    """Gives this execution's key; None where calls are not correlated."""
+    """The key of the execution; None if callbacks aren't correlated."""
     key_of_call: MessageKey | None
-    """Gives the key that a call is for."""
+    """The key of the execution for which a callback is."""
     on_error: Literal["fail", "continue"]
 
 
@@ -43,8 +43,10 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[WaitNode | None,
     given = raw.get("with", {})
     for name in _NOT_HERE:
         if name in raw:
-            remedy = 'write "timeout" into "with"' if name == "timeout" else "remove it"
-            compiling.problem(f"a step that waits takes no {name!r}", f"{pointer}/{name}", "unknown_key", remedy)
+            remedy = 'put "timeout" into "with"' if name == "timeout" else "remove it"
+            compiling.problem(
+                f"a step that waits for a callback doesn't accept {name!r}", f"{pointer}/{name}", "unknown_key", remedy
+            )
     if not isinstance(given, dict):
         return None, behind
     at = f"{pointer}/with"
@@ -59,8 +61,8 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[WaitNode | None,
     else:
         verification = compile_verify("none", compiling.registry, f"{at}/verify", [])
     if correlate is not None and "verify" not in given:
-        message = "whoever knows the key could call this step: how the caller is verified has to be said"
-        compiling.problem(message, at, "missing_key", 'add "verify": …, and be it "none"')
+        message = "anyone who knows the key could call this step, so it must say how the caller is verified"
+        compiling.problem(message, at, "missing_key", 'add "verify"; write "none" if the caller can\'t be verified')
     if verification.credential is not None:
         compiling.credentials.append(verification.credential)
     if settings is not None and verification.scheme is not None:
@@ -90,13 +92,15 @@ def _keys(
         return None, None
     key = compiling.template(correlate["key"], f"{pointer}/key", place)
     if key.constant:
-        message = "every execution would wait for the same key: a call goes to the one that has waited longest"
+        message = "all executions wait for the same key; a callback goes to the one that has waited longest"
         remedy = "write an expression, such as $.body.order_id"
         compiling.problem(message, f"{pointer}/key", "constant_key", remedy, "warning")
     ours, theirs = correlate["key"], correlate["from"]
     if isinstance(ours, list) and isinstance(theirs, list) and len(ours) != len(theirs):
-        message = f"`from` has {len(theirs)} parts, and `key` has {len(ours)}: no call would fit"
-        compiling.problem(message, f"{pointer}/key", "invalid_value", "give both as many, in the same order")
+        message = f"`from` has {len(theirs)} parts but `key` has {len(ours)}, so no callback would match"
+        compiling.problem(
+            message, f"{pointer}/key", "invalid_value", "write the same number of parts, in the same order"
+        )
     arrival = VisibleNames(roots=ON_ARRIVAL)
     key_of_call, problems = compile_key(
         "correlate.from",
@@ -105,7 +109,7 @@ def _keys(
         compiling.expressions,
         lambda template: list(compiling.references(template, arrival)),
         masked=masked,
-        if_constant=("each call would be for the same execution", "error"),
+        if_constant=("every callback would be for the same execution", "error"),
     )
     compiling.problems += problems
     return key, key_of_call
@@ -114,6 +118,6 @@ def _keys(
 WAIT: Final = StepType(
     _compile,
     settings=WaitSettings,
-    summary="Wait for a call from outside, holding nothing; what it brings becomes the message.",
+    summary="Wait for a callback without occupying a slot. The request becomes the message.",
     rejects=_NOT_HERE,
 )

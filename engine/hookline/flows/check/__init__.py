@@ -1,1 +1,1 @@
-"""The rules by which `hookline check` finds errors and warnings."""
+"""The checker: `hookline check` compiles a flow, analyses its types, and applies one rule for each kind of problem."""

@@ -22,7 +22,7 @@ from hookline.kernel.suggest import did_you_mean
 
 
 def analysis_problems(flow: CompiledFlow, samples: Samples = NO_SAMPLES) -> list[Problem]:
-    """What is wrong with a flow that compiles. An error is certain: such a step fails whenever it gets there."""
+    """The problems of a flow that compiles. An error is certain: the step would fail whenever it runs."""
     walked = analyse_flow(flow, samples)
     return [
         *reference_problems(walked),
@@ -48,12 +48,12 @@ def check_flow(
     public_url: bool = True,
     samples: Samples = NO_SAMPLES,
 ) -> list[Problem]:
-    """Everything that is wrong with a flow, warnings included, in the order of the text.
+    """All problems of a flow, warnings included, in the order of the text.
 
-    `credentials`: the type of each credential there is, by its name; None where that isn't known, and then names of
-    credentials aren't checked. `flows`: the ids of all flows there are, likewise. `environment` holds the variables
-    that may override vars. `public_url`: whether the server has one. `samples`: what the flow's cases show of bodies
-    and results, where nothing declares them.
+    `credentials`: the type of each existing credential by name; if None, the names of credentials aren't checked.
+    `flows`: the ids of all existing flows, likewise. `environment` holds the variables that may override vars.
+    `public_url`: the server has a public URL. `samples`: the shapes of bodies and results that the flow's cases show;
+    they are used where no type is declared.
     """
     try:
         document = read(source, file) if isinstance(source, bytes) else source
@@ -63,7 +63,7 @@ def check_flow(
     problems = list(examined.problems)
     if examined.flow is not None:
         known = {(problem.pointer, problem.code) for problem in problems}
-        # What is known without types has been said.
+        # The compiler has reported some of these already.
         problems += [
             problem
             for problem in analysis_problems(examined.flow, samples)
@@ -80,7 +80,7 @@ def check_flow(
 
 
 def _flow_problem(use: FlowUse, flows: Collection[str]) -> Problem:
-    listed = f"there are {', '.join(sorted(flows))}" if flows else "there is no flow besides"
+    listed = f"the flows are {', '.join(sorted(flows))}" if flows else "there are no other flows"
     near = did_you_mean(use.id, flows, listed)
     return Problem(f"there is no flow {use.id!r}", use.pointer, "unknown_flow", near)
 
@@ -95,14 +95,14 @@ def _credential_problem(use: CredentialUse, credentials: Mapping[str, str]) -> P
             f"there is no credential {use.name!r}",
             use.pointer,
             "credential_missing",
-            f"{near} Otherwise make it: `{make}`" if near else f"make it: `{make}`",
+            f"{near} Otherwise create it: `{make}`" if near else f"create it: `{make}`",
         )
     found = credentials[use.name]
     if found not in use.types:
         return Problem(
-            f"credential {use.name!r} is of type {found}, and {wanted} is wanted here",
+            f"credential {use.name!r} is of type {found}, but type {wanted} is needed",
             use.pointer,
             "credential_type",
-            f"name one of type {wanted}, or make it: `hookline credentials set … --type {use.types[0]}`",
+            f"name one of type {wanted}, or create it: `hookline credentials set … --type {use.types[0]}`",
         )
     return None

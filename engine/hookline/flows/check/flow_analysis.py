@@ -1,4 +1,7 @@
-"""Going through a flow's steps with what is known of its message, as an execution would go through them."""
+"""Type analysis: follow a flow's steps as an execution would, with shapes in place of values.
+
+It doesn't use the walkers of `step_tree`: each kind of step decides which of its lists run, and in which scope.
+"""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -59,33 +62,33 @@ Compiled: TypeAlias = Template | Condition
 
 @dataclass(frozen=True, slots=True)
 class StepAnalysis:
-    """A step that is reached, and what is known there."""
+    """A step that is reached, with the scopes before and after it."""
 
     node: Node
     scope: TypeScope
     behind: TypeScope | None
-    """What is known after it; None where no step comes after it."""
+    """The scope after it; None if no step runs after it."""
 
 
 @dataclass(slots=True)
 class FlowAnalysis:
-    """What was met on the way."""
+    """The result of the analysis of one flow."""
 
     start: TypeScope
     expressions: list[tuple[Compiled, TypeScope]] = field(default_factory=list)
-    """Each expression with what is known where it stands, in the order in which they run."""
+    """Each expression with its scope, in the order in which they run."""
     visits: list[StepAnalysis] = field(default_factory=list)
     unreachable: list[tuple[Node, Node]] = field(default_factory=list)
-    """The first step of each list that never runs, and the one that keeps it from that."""
+    """The first step of each list that never runs, and the step before it, which prevents that."""
 
 
 def analyse_flow(flow: CompiledFlow, samples: Samples = NO_SAMPLES) -> FlowAnalysis:
-    """Go through a whole flow."""
+    """Analyse a flow."""
     return _Analyser(flow, samples).whole()
 
 
 def _first(flow: CompiledFlow, samples: Samples) -> Shape:
-    """What is known of the body that starts the flow."""
+    """The shape of the body that starts the flow."""
     if flow.document.body_schema is not None:
         return from_schema(flow.document.body_schema)
     return FIRING if flow.trigger.schedule is not None else samples.body
@@ -102,7 +105,7 @@ def _start(flow: CompiledFlow, samples: Samples) -> TypeScope:
     if flow.wait_places:
         hooks = {place.id: Field(closed(url=TEXT), place.item_of is None) for place in flow.wait_places}
         execution["hooks"] = Field(Record(hooks, closed=True))
-    # The environment of the server may hold others than that of whoever checks.
+    # The environment of the server may set other values than the one in which the check runs.
     vars = Record({name: Field(_opened(of_value(value))) for name, value in flow.vars.items()}, closed=True)
     return TypeScope(message, trigger_shape(message), vars, Record(execution, closed=True))
 
@@ -135,7 +138,7 @@ class _Analyser:
         return self._out
 
     def _steps(self, nodes: Sequence[Node], scope: TypeScope) -> TypeScope | None:
-        """What is known behind a list of steps; None where nothing ever comes there."""
+        """The scope after a list of steps; None if the end is never reached."""
         here: TypeScope | None = scope
         for number, node in enumerate(nodes):
             if here is None:
@@ -158,7 +161,7 @@ class _Analyser:
 
     @contextmanager
     def _filters(self) -> Iterator[list[MessageShape]]:
-        """Inside, the messages that filters keep from passing are gathered."""
+        """Collect the messages that filters stop inside the context."""
         outer, self._filtered = self._filtered, []
         try:
             yield self._filtered
@@ -186,7 +189,7 @@ class _Analyser:
     def _settled(
         self, node: ActionNode | CallNode | WaitNode | BatchNode, scope: TypeScope, outcome: ResultShape
     ) -> TypeScope:
-        """What is known behind a step that may fail."""
+        """The scope after a step that may fail."""
         if node.on_error == "fail":
             return scope.with_message(outcome.message).after(node.id, outcome.view)
         view = outcome.view
@@ -275,7 +278,7 @@ class _Analyser:
             end = self._steps(node.steps, inner)
         result = end.message.body if end is not None else UNKNOWN
         counts = closed(count=NUMBER, failed=NUMBER)
-        # Many results become a stream.
+        # A large number of results becomes a stream.
         lists = OneOf((ListOf(result), StreamOf(result)))
         streams = [isinstance(one, StreamOf) for one in _listed(expected(items))]
         if node.collect == "count" or (node.collect is None and all(streams)):
@@ -340,7 +343,7 @@ _BLOCKS: Final[Mapping[type[Node], Callable[[_Analyser, Any, TypeScope], TypeSco
 
 
 def _view(body: Shape, **besides: Shape) -> Record:
-    """A step's result; attachments stand beside the body where there are any."""
+    """The shape of a step's result. It has attachments beside the body if there are any."""
     fields = {"body": Field(body), **{name: Field(shape) for name, shape in besides.items()}}
     return Record({**fields, "attachments": Field(UNKNOWN, required=False)}, closed=True)
 
@@ -350,13 +353,13 @@ def _with_body(view: Shape, body: Shape) -> Shape:
 
 
 def _listed(items: Shape) -> tuple[Shape, ...]:
-    """The lists that it may be: null is an empty one."""
+    """The alternatives that are lists; null is an empty list."""
     given = tuple(one for one in options(items) if isinstance(one, ListOf | StreamOf))
     return given or (UNKNOWN,)
 
 
 def _known(scope: TypeScope, ends: Iterable[TypeScope]) -> TypeScope:
-    """The place behind a block of whose steps some have run."""
+    """The scope after a block in which some of the steps have run."""
     found: dict[str, list[Shape]] = {}
     for end in ends:
         for name in end.steps.keys() - scope.steps.keys():
@@ -366,7 +369,7 @@ def _known(scope: TypeScope, ends: Iterable[TypeScope]) -> TypeScope:
 
 
 def _maybe(node: Node, scope: TypeScope, behind: TypeScope | None) -> TypeScope | None:
-    """The place behind a step that its `when` may leave out."""
+    """The scope after a step that its `when` may skip."""
     if behind is None:
         return scope
     known = scope.knowing(behind.steps, frozenset(behind.steps.keys() - scope.steps.keys()))

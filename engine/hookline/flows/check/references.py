@@ -1,4 +1,4 @@
-"""What is wrong with the paths that a flow's expressions read."""
+"""Rule: expressions read paths that exist."""
 
 from collections.abc import Iterator
 
@@ -10,11 +10,11 @@ from hookline.kernel.errors import Problem
 from hookline.sdk.mappers import Reference
 
 _SHOWN = 8
-"""How many keys a remedy lists."""
+"""The most keys that a remedy lists."""
 
 
 def reference_problems(walked: FlowAnalysis) -> Iterator[Problem]:
-    """Each path that can't be there, and those that may well not be."""
+    """Yield errors for paths that can't exist, and warnings for paths that may not exist."""
     seen: set[Problem] = set()
     for compiled, scope in walked.expressions:
         for problem in _of(compiled, scope):
@@ -27,7 +27,7 @@ def _of(compiled: Compiled, scope: TypeScope) -> Iterator[Problem]:
     required = frozenset(compiled.references)
     for pointer, expression in compiled.parts():
         for reference in expression.references:
-            # An expression doesn't know of a default that stands beside it.
+            # An expression doesn't know the default beside it.
             optional = reference.optional or reference not in required
             problem = _problem(Reference(reference.path, optional), pointer, scope)
             if problem is not None:
@@ -39,7 +39,7 @@ def _problem(reference: Reference, pointer: str, scope: TypeScope) -> Problem | 
     if path[:1] == ("steps",) and (len(path) < 2 or path[1] not in scope.steps):
         return None
     if len(path) > 1 and path[0] == "vars":
-        # Whether there is such a var is known before.
+        # The compiler has checked that the var exists.
         return None
     found = scope.find(path)
     if isinstance(found, PathMissing):
@@ -53,7 +53,7 @@ def _problem(reference: Reference, pointer: str, scope: TypeScope) -> Problem | 
             f"step {path[1]!r} may not have run",
             pointer,
             "step_may_not_run",
-            f'say what holds without it: {{{{ steps.{path[1]} | default(none) }}}}, or "default" by "jsonpath"',
+            f'give a default: {{{{ steps.{path[1]} | default(none) }}}}, or "default" beside "jsonpath"',
             "warning",
         )
     return _left_out(path, found, pointer)
@@ -64,7 +64,7 @@ def _nothing_there(path: tuple[str | int, ...], lost: PathMissing, pointer: str,
     remedy = _remedy(path, lost)
     return Problem(
         f"{path_text(path)}: {_name(path, lost.at, container)} has no {_key(path[lost.at])}"
-        + (": the default always holds" if optional else ""),
+        + (", so the default is always used" if optional else ""),
         pointer,
         "no_such_key",
         remedy,
@@ -74,10 +74,10 @@ def _nothing_there(path: tuple[str | int, ...], lost: PathMissing, pointer: str,
 
 def _probably_not(path: tuple[str | int, ...], lost: PathMissing, pointer: str) -> Problem:
     key = _key(path[lost.at])
-    otherwise = "name it in the schema, or in a case's sample, if there may be one"
+    otherwise = "add it to the schema, or to the sample of a case, if it may exist"
     near = f"did you mean {lost.near!r}? Otherwise {otherwise}" if lost.near is not None else otherwise
     return Problem(
-        f"{path_text(path)}: nothing says that {_name(path, lost.at, lost.container)} has {key}",
+        f"{path_text(path)}: nothing declares that {_name(path, lost.at, lost.container)} has {key}",
         pointer,
         "doubtful_key",
         near,
@@ -92,7 +92,7 @@ def _left_out(path: tuple[str | int, ...], found: PathFound, pointer: str) -> Pr
         f"{path_text(path[: found.left_out + 1])} may be missing: its type doesn't require it",
         pointer,
         "may_be_missing",
-        "say what holds without it, by `default`, or let the schema require it",
+        "give a `default`, or make it required in the schema",
         "warning",
     )
 
@@ -102,14 +102,14 @@ def _remedy(path: tuple[str | int, ...], lost: PathMissing) -> str:
     if lost.near is not None:
         return f"did you mean {lost.near!r}?"
     if container == NO_HEADERS:
-        return "a result empties the headers: those that came first are in trigger.headers"
+        return "a step's result has no headers; the headers of the request are in trigger.headers"
     if isinstance(container, Record) and path[lost.at] == "error" and path[0] == "steps":
-        return 'where the step may fail and the flow go on, say so: "on_error": "continue"'
+        return 'the result only has an error if the step says "on_error": "continue"'
     if isinstance(container, Record):
         keys = list(container.fields)
         more = ", …" if len(keys) > _SHOWN else ""
-        return f"it has {', '.join(keys[:_SHOWN])}{more}" if keys else "it has no keys at all"
-    return "read what stands there, or something else"
+        return f"it has {', '.join(keys[:_SHOWN])}{more}" if keys else "it has no keys"
+    return "read the value itself, or another path"
 
 
 def _name(path: tuple[str | int, ...], at: int, container: Shape) -> str:
@@ -121,7 +121,7 @@ def _key(key: str | int) -> str:
 
 
 def path_text(path: tuple[str | int, ...]) -> str:
-    """A path as expressions write it."""
+    """A path as it is written in expressions."""
     text = ""
     for key in path:
         text += f"[{key}]" if isinstance(key, int) else f".{key}" if text else str(key)

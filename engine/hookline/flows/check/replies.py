@@ -1,4 +1,8 @@
-"""Whether a flow's answers and the caller who waits for one find each other."""
+"""Rule: a caller who waits for a reply gets one, and steps reply only if a caller waits.
+
+It doesn't use the walkers of `step_tree`, because it follows the ways through a flow, and blocks combine the results of
+their lists in different ways.
+"""
 
 from collections.abc import Iterator, Sequence
 
@@ -18,17 +22,17 @@ from hookline.sdk.action import EndsExecution, PassesIf
 
 
 def reply_problems(flow: CompiledFlow, walked: FlowAnalysis) -> Iterator[Problem]:
-    """A warning for each answer that nobody waits for, and for a caller who may wait for none."""
-    answers = [visit.node for visit in walked.visits if isinstance(visit.node, ActionNode) and replies(visit.node)]
+    """Yield a warning for each reply that no caller waits for, and for a caller who may get none."""
+    replying = [visit.node for visit in walked.visits if isinstance(visit.node, ActionNode) and replies(visit.node)]
     respond = None if flow.trigger.webhook is None else flow.trigger.webhook.respond
-    gathers = next((visit.node for visit in walked.visits if isinstance(visit.node, BatchNode)), None)
-    if respond == "finished" and gathers is not None:
+    batch = next((visit.node for visit in walked.visits if isinstance(visit.node, BatchNode)), None)
+    if respond == "finished" and batch is not None:
         yield Problem(
-            f"the sender waits for the last body, and gets none where it joins the batch of another at step "
-            f"{gathers.id!r}",
+            f"the caller waits for the last body, but gets none if the execution joins the batch of another at step "
+            f"{batch.id!r}",
             "/trigger/with/respond",
             "reply_missing",
-            'let a step reply before it: "respond": "reply"; or leave `respond` out',
+            'reply in a step before it, with "respond": "reply"; or remove `respond`',
             "warning",
         )
     waits = respond == "reply"
@@ -36,36 +40,36 @@ def reply_problems(flow: CompiledFlow, walked: FlowAnalysis) -> Iterator[Problem
         remedy = (
             'add "respond": "reply" to the trigger, or remove the step'
             if flow.trigger.webhook is not None
-            else "remove the step: no request starts this flow"
+            else "remove the step: this flow is not started by requests"
         )
-        for node in answers:
-            message = f"nobody waits for the answer of step {node.id!r}"
+        for node in replying:
+            message = f"no caller waits for the reply of step {node.id!r}"
             yield Problem(message, node.pointer, "reply_unheard", remedy, "warning")
-    elif not answers:
-        message = "the sender waits for an answer, and no step gives one"
-        remedy = 'add a step that says "use": "reply", or answer when it has "finished"'
+    elif not replying:
+        message = "the caller waits for a reply, but no step replies"
+        remedy = 'add a step with "use": "reply", or write "respond": "finished"'
         yield Problem(message, "/trigger/with/respond", "reply_missing", remedy, "warning")
     else:
         silent = _Ways().silent(flow.steps)
         if silent is not None:
             yield Problem(
-                f"the sender waits for an answer, and gets none where {silent}",
+                f"the caller waits for a reply, but gets none if {silent}",
                 "/trigger/with/respond",
                 "reply_missing",
-                "let a step reply there, too, or before",
+                "add a step that replies in that case, or before",
                 "warning",
             )
 
 
 class _Ways:
-    """The ways through a flow's steps."""
+    """The ways through a flow's steps on which no step replies."""
 
     def __init__(self) -> None:
         self._found: dict[str, str | None] = {}
-        """What was found of steps, by id: each is asked about for each block around it."""
+        """The results of `_silent_step` by id: it is called for each block around a step."""
 
     def silent(self, steps: Sequence[Node]) -> str | None:
-        """How a list of steps may come to its end without an answer, failures aside; None where it can't."""
+        """Say how a list of steps may end without a reply or a failure; None if it can't."""
         why: str | None = None
         for node in steps:
             left = self._leaves(node, filters=True)
@@ -78,7 +82,7 @@ class _Ways:
         return why or (f"step {steps[-1].id!r} is the last" if steps else "nothing is left to run")
 
     def _leaves(self, node: Node, *, filters: bool) -> str | None:
-        """How a step may end the execution before the next; `filters`: one that lets nothing pass does."""
+        """Say how a step may end the execution early; None if it can't. `filters`: a filter ends the execution, too."""
         inner: list[tuple[Sequence[Node], bool]] = []
         match node:
             case ActionNode():
@@ -86,7 +90,7 @@ class _Ways:
                 if any(isinstance(mark, EndsExecution) for mark in marks) and not _fails(node):
                     return f"step {node.id!r} ends the execution"
                 if filters and any(isinstance(mark, PassesIf) for mark in marks):
-                    return f"step {node.id!r} lets nothing pass"
+                    return f"step {node.id!r} filters the message out"
             case BatchNode():
                 return f"it joins the batch of another at step {node.id!r}"
             case SwitchNode():
@@ -109,12 +113,12 @@ class _Ways:
         return None
 
     def _silent_step(self, node: Node) -> str | None:
-        """How a step may pass without an answer: the empty text where it always does, None where it never does."""
+        """Say how a step may succeed without a reply; the empty text if it always does, None if it never does."""
         if node.id not in self._found:
             self._found[node.id] = self._inside(node)
         found = self._found[node.id]
         if found is None and node.when is not None:
-            return f"step {node.id!r} is left out"
+            return f"step {node.id!r} is skipped"
         return found
 
     def _inside(self, node: Node) -> str | None:
@@ -122,7 +126,7 @@ class _Ways:
             case ActionNode():
                 if replies(node):
                     return None
-                # Whoever waits is told of a failure.
+                # The caller gets an error response after a failure.
                 return None if _fails(node) else ""
             case SwitchNode():
                 whys = [
@@ -133,7 +137,7 @@ class _Ways:
                 if len(whys) == len(node.cases):
                     return ""
                 if not any(case.when is None for case in node.cases):
-                    whys.append(f"no case of {node.id!r} holds")
+                    whys.append(f"no case of {node.id!r} applies")
                 return whys[0] if whys else None
             case TryNode():
                 if node.last and self.silent(node.last) is None:
@@ -152,6 +156,6 @@ class _Ways:
 
 
 def _fails(node: ActionNode) -> bool:
-    """Whether it ends the execution as failed."""
+    """Return whether the action ends the execution as failed."""
     ends = any(isinstance(mark, EndsExecution) for mark in metadata(node.action.returns))
     return ends and result_classes(node.action.returns) == [type(None)] and node.on_error == "fail"

@@ -1,4 +1,4 @@
-"""Secrets where others see them: in a log, in an address, or in the flow's own text."""
+"""Rule: secrets are not in logs, URLs or the flow's own text."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -16,7 +16,7 @@ from hookline.secrets.masking import is_secret_name, names_a_key
 
 
 def secret_exposure_problems(walked: FlowAnalysis) -> Iterator[Problem]:
-    """A warning for each."""
+    """Yield a warning for each exposed secret."""
     seen: set[Problem] = set()
     for visit in walked.visits:
         if isinstance(visit.node, ActionNode):
@@ -29,22 +29,22 @@ def secret_exposure_problems(walked: FlowAnalysis) -> Iterator[Problem]:
 def _of(node: ActionNode) -> Iterator[Problem]:
     fields = node.settings.fields or {}
     for name in sorted(node.action.exposed & fields.keys()):
-        yield from _read(node, fields[name])
+        yield from _in_expressions(node, fields[name])
         if fields[name].constant:
-            yield from _written(fields[name])
+            yield from _in_url(fields[name])
     for info in node.action.settings.model_fields.values():
         field = fields.get(info.alias or "")
         if field is not None and field.constant and isinstance(field.value, str) and _takes_secret(info):
             yield Problem(
-                f"{info.alias!r} is a secret, and stands in the flow's text",
+                f"{info.alias!r} is a secret, but is written in the flow",
                 field.pointer,
                 "secret_in_flow",
-                "keep it as a credential, or as a var that the environment sets",
+                "use a credential, or a var that an environment variable sets",
                 "warning",
             )
 
 
-def _read(node: ActionNode, field: Template) -> Iterator[Problem]:
+def _in_expressions(node: ActionNode, field: Template) -> Iterator[Problem]:
     for pointer, expression in field.parts():
         for reference in expression.references:
             if _secret(reference.path):
@@ -52,7 +52,7 @@ def _read(node: ActionNode, field: Template) -> Iterator[Problem]:
                     f"{path_text(reference.path)} looks like a secret, which {node.action.name!r} shows to others",
                     pointer,
                     "secret_shown",
-                    "leave it out; what a request needs of it belongs into a credential or a header",
+                    "remove it; put secrets of requests into a credential or a header",
                     "warning",
                 )
 
@@ -65,8 +65,8 @@ def _secret(path: tuple[str | int, ...]) -> bool:
     return path[0] == "vars" and any(isinstance(key, str) and names_a_key(key) for key in path[1:])
 
 
-def _written(field: Template) -> Iterator[Problem]:
-    """Secrets in an address that is written out."""
+def _in_url(field: Template) -> Iterator[Problem]:
+    """Yield a warning for a secret in a URL."""
     value = field.value
     if not isinstance(value, str) or "://" not in value:
         return
@@ -77,10 +77,10 @@ def _written(field: Template) -> Iterator[Problem]:
         return
     if found:
         yield Problem(
-            "this address holds a secret, which stands in the flow's text and in logs",
+            "this URL contains a secret, which is visible in the flow and in logs",
             field.pointer,
             "secret_shown",
-            'keep it as a credential: "credential": "…"',
+            'use a credential: "credential": "…"',
             "warning",
         )
 

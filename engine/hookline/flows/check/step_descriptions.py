@@ -1,4 +1,4 @@
-"""What is known at each step of a flow, in words."""
+"""The types of the names in scope at each step of a flow, as text: `hookline check --explain`."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,18 +12,18 @@ from hookline.flows.types.type_scope import TypeScope
 
 @dataclass(frozen=True, slots=True)
 class StepDescription:
-    """A step, and what its expressions may read."""
+    """A step and the values that its expressions may read."""
 
     step: str
     pointer: str
     scope: Mapping[str, str]
-    """From each path to what stands there: `body`, `steps.order.body`, `item`."""
+    """The type at each path, such as `body`, `steps.order.body` or `item`."""
     body: str | None
-    """The body behind the step; None where no step comes after it."""
+    """The type of the body after the step; None if no step runs after it."""
 
 
 def describe_steps(flow: CompiledFlow, samples: Samples = NO_SAMPLES) -> list[StepDescription]:
-    """Each step that is reached, in the order of the text."""
+    """The steps that are reached, in the order of the text."""
     return [
         StepDescription(
             visit.node.id,
@@ -36,7 +36,7 @@ def describe_steps(flow: CompiledFlow, samples: Samples = NO_SAMPLES) -> list[St
 
 
 def _paths(scope: TypeScope) -> Iterator[tuple[str, str]]:
-    """What is in scope, its larger parts each on their own."""
+    """Yield the names in scope and their types; each key of `trigger`, `steps` and `vars` is a path of its own."""
     for name, shape in scope.roots().items():
         if name in ("trigger", "steps", "vars") and isinstance(shape, Record):
             for key, field in shape.fields.items():

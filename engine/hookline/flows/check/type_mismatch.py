@@ -1,4 +1,4 @@
-"""Whether what expressions give is of a type that can be right where it stands."""
+"""Rule: expressions give values of a type that is valid where they are used."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
@@ -33,7 +33,7 @@ _VALUES: Final[Mapping[str, tuple[Any, ...]]] = {
 
 
 def type_mismatch_problems(walked: FlowAnalysis, vars: Mapping[str, Any]) -> Iterator[Problem]:
-    """Each expression no value of which can be right."""
+    """Yield an error for each expression whose values are never valid."""
     for compiled, scope in walked.expressions:
         if isinstance(compiled, Condition):
             yield from _condition(compiled.template, scope)
@@ -46,9 +46,9 @@ def type_mismatch_problems(walked: FlowAnalysis, vars: Mapping[str, Any]) -> Ite
 
 
 def _condition(template: Template, scope: TypeScope) -> Iterator[Problem]:
-    if (shape := _told(template, scope)) is not None and BOOLEAN not in options(shape):
+    if (shape := _known_shape(template, scope)) is not None and BOOLEAN not in options(shape):
         yield Problem(
-            f"it gives {in_words(shape)}; a condition gives true or false",
+            f"this gives {in_words(shape)}, but a condition must give true or false",
             template.pointer,
             "expression.condition",
             "write true or false, or an expression that compares, such as {{ body.total > 100 }}",
@@ -56,10 +56,10 @@ def _condition(template: Template, scope: TypeScope) -> Iterator[Problem]:
 
 
 def _list(template: Template, scope: TypeScope) -> Iterator[Problem]:
-    shape = _told(template, scope)
+    shape = _known_shape(template, scope)
     if shape is not None and not any(one == NULL or isinstance(one, ListOf | StreamOf) for one in options(shape)):
         yield Problem(
-            f"this gives {in_words(shape)}, which is no list to go through",
+            f"this gives {in_words(shape)}, but foreach needs a list",
             template.pointer,
             "wrong_type",
             "write an expression that gives a list, such as $.body.lines",
@@ -67,26 +67,28 @@ def _list(template: Template, scope: TypeScope) -> Iterator[Problem]:
 
 
 def _settings(node: ActionNode, scope: TypeScope, vars: Mapping[str, Any]) -> Iterator[Problem]:
-    for place in _inside(node.settings):
-        shape = _told(place, scope)
+    for place in _expressions(node.settings):
+        shape = _known_shape(place, scope)
         values = _values(shape) if shape is not None else ()
         if shape is not None and values:
             found = remedy_if_none_fits(node.action, node.settings, vars, f"{node.pointer}/with", place.pointer, values)
             if found is not None:
-                yield Problem(f"this gives {in_words(shape)}, which doesn't fit", place.pointer, "wrong_type", found)
+                yield Problem(
+                    f"this gives {in_words(shape)}, which is not valid here", place.pointer, "wrong_type", found
+                )
 
 
-def _inside(template: Template) -> Iterator[Template]:
-    """The expressions in an object's settings, as deep as objects go."""
+def _expressions(template: Template) -> Iterator[Template]:
+    """Yield the expressions in settings, also those in nested objects."""
     for field in (template.fields or {}).values():
         if field.fields is not None:
-            yield from _inside(field)
+            yield from _expressions(field)
         elif not field.constant:
             yield field
 
 
-def _told(template: Template, scope: TypeScope) -> Shape | None:
-    """The shape of a template whose own words don't say it, where it is known."""
+def _known_shape(template: Template, scope: TypeScope) -> Shape | None:
+    """The shape of a template's values, if only the analysis knows it; None otherwise."""
     if template.constant or template.gives is not None:
         return None
     shape = shape_of(template, scope)
@@ -94,7 +96,7 @@ def _told(template: Template, scope: TypeScope) -> Shape | None:
 
 
 def _values(shape: Shape) -> tuple[Any, ...]:
-    """Values of each kind that it may have; none where a value's inside would have to be known."""
+    """Sample values of each alternative of a shape; none if an alternative isn't supported."""
     found: list[Any] = []
     for one in options(shape):
         match one:

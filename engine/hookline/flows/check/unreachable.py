@@ -1,4 +1,4 @@
-"""Steps that never run."""
+"""Rule: every step can run."""
 
 from collections.abc import Iterator
 
@@ -10,20 +10,20 @@ from hookline.kernel.errors import Problem
 
 
 def unreachable_problems(walked: FlowAnalysis) -> Iterator[Problem]:
-    """A warning for the first of the steps that nothing ever reaches."""
+    """Yield a warning for each step or case that never runs; of steps in a row, only for the first."""
     for node, before in walked.unreachable:
         ends = f"{before.action.name!r} " if isinstance(before, ActionNode) else ""
         yield _warning(
-            f"step {node.id!r} never runs: nothing passes {ends}step {before.id!r}",
+            f"step {node.id!r} never runs, because the execution always ends at {ends}step {before.id!r}",
             node.pointer,
             "move it up, or remove it",
         )
     for visit in walked.visits:
         if visit.node.when is not None and _always(visit.node, False):
             yield _warning(
-                f"step {visit.node.id!r} never runs: its `when` is false",
+                f"step {visit.node.id!r} never runs, because its `when` is false",
                 f"{visit.node.pointer}/when",
-                "write the condition, or remove the step",
+                "correct the condition, or remove the step",
             )
         if isinstance(visit.node, SwitchNode):
             yield from _cases(visit.node)
@@ -39,14 +39,16 @@ def _cases(node: SwitchNode) -> Iterator[Problem]:
         pointer = f"{node.pointer}/switch/{number}"
         if sure is not None and node.match == "first":
             yield _warning(
-                f"this case never runs: case {sure} always holds", pointer, "move it up, or write that one's condition"
+                f"this case never runs, because case {sure} always applies",
+                pointer,
+                "move it up, or correct the condition of that case",
             )
         elif case.when is not None and case.when.constant:
             if case.when.template.value is True:
                 sure = number
             else:
-                message = "this case never runs: its `when` is false"
-                yield _warning(message, f"{pointer}/when", "write the condition, or remove the case")
+                message = "this case never runs, because its `when` is false"
+                yield _warning(message, f"{pointer}/when", "correct the condition, or remove the case")
 
 
 def _warning(message: str, pointer: str, remedy: str) -> Problem:

@@ -1,4 +1,4 @@
-"""Steps that are tried again although doing them twice isn't as doing them once."""
+"""Rule: steps are only retried if running them twice has the same effect as running them once."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -10,18 +10,18 @@ from hookline.kernel.errors import Problem
 
 
 def unsafe_retry_problems(walked: FlowAnalysis) -> Iterator[Problem]:
-    """A warning for each."""
+    """Yield a warning for each step that is retried but not safe to repeat."""
     for visit in walked.visits:
         node = visit.node
         if not isinstance(node, ActionNode) or node.once or node.retry.attempts < 2:
             continue
         if _unsafe(node):
             yield Problem(
-                f"step {node.id!r} is tried up to {node.retry.attempts} times, and {node.action.name!r} with these "
+                f"step {node.id!r} is tried up to {node.retry.attempts} times, but {node.action.name!r} with these "
                 "settings may take effect each time",
                 node.pointer,
                 "unsafe_retry",
-                'write "delivery": "at_most_once", or "retry": {"attempts": 1}, or make it safe to repeat',
+                'write "delivery": "at_most_once" or "retry": {"attempts": 1}, or make the step safe to repeat',
                 "warning",
             )
 
@@ -29,12 +29,12 @@ def unsafe_retry_problems(walked: FlowAnalysis) -> Iterator[Problem]:
 def _unsafe(node: ActionNode) -> bool:
     try:
         return node.action.repeats(_constants(node.settings)) is False
-    except Exception:  # noqa: BLE001 - it is a plugin's, and what it trips over says nothing of the flow
+    except Exception:  # noqa: BLE001 - a plugin's defect says nothing about the flow
         return False
 
 
 def _constants(settings: Template) -> dict[str, Any]:
-    """The settings that are the same for every message, as deep as objects go."""
+    """The settings that are the same for every message, also those in nested objects."""
     return {name: _constant(field) for name, field in (settings.fields or {}).items() if _known(field)}
 
 

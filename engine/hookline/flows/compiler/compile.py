@@ -9,7 +9,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from hookline.discovery.registry import Registry
-from hookline.flows.blocks import block_of
+from hookline.flows.blocks import step_type_of
 from hookline.flows.blocks.batch import BatchNode
 from hookline.flows.blocks.block import CompileContext, Node
 from hookline.flows.blocks.webhook_wait import WaitNode
@@ -156,7 +156,9 @@ class _Compiler:
             self._vars = to_decimal(self._vars)
         self.problems += repeated
         names = DeclaredNames(found.pointers, self._vars.keys(), found.items)
-        self._compiling = CompileContext(registry, expressions, self._vars, names, found.of, block_of, self.problems)
+        self._compiling = CompileContext(
+            registry, expressions, self._vars, names, found.of, step_type_of, self.problems
+        )
 
     @property
     def credentials(self) -> list[CredentialUse]:
@@ -241,7 +243,7 @@ class _Compiler:
                 )
 
     def _exact(self) -> bool:
-        """Whether the trigger says `"numbers": "exact"`."""
+        """Return whether the trigger says `"numbers": "exact"`."""
         trigger = self._raw.get("trigger")
         settings = trigger.get("with") if isinstance(trigger, dict) else None
         return isinstance(settings, dict) and settings.get("numbers") == "exact"

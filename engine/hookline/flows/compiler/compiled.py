@@ -81,7 +81,7 @@ class CompiledTrigger:
 
     @property
     def one_at_a_time(self) -> bool:
-        """Whether the flow's executions run one at a time, because its schedule doesn't let them overlap."""
+        """The flow's executions run one at a time, because its schedule doesn't let them overlap."""
         return isinstance(self.settings, ScheduleSettings) and not self.settings.overlap
 
 
@@ -114,7 +114,7 @@ class CompiledFlow:
     redaction_rules: RedactionRules | None = None
     """The values that no view may show."""
     exact: bool = field(init=False)
-    """Whether its executions read fractions as Decimals."""
+    """Its executions read fractions as Decimals."""
 
     def __post_init__(self) -> None:
         settings = self.trigger.webhook or self.trigger.settings

@@ -5,7 +5,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from hookline.flows.blocks import BLOCKS, block_of
+from hookline.flows.blocks import BLOCKS, step_type_of
 from hookline.flows.blocks.step_tree import walk_documents
 from hookline.kernel.errors import Problem
 from hookline.model.flow import STEP_ID
@@ -34,7 +34,7 @@ def assign_step_ids(flow: Mapping[str, Any]) -> tuple[StepIds, list[Problem]]:
     found, problems = StepIds(), list[Problem]()
     walked = [*walk_documents(flow.get("steps"), "/steps"), *walk_documents(flow.get("on_error"), "/on_error")]
     for pointer, step in walked:
-        name_item = block_of(step).item
+        name_item = step_type_of(step).item
         if name_item is not None:
             found.items.add(name_item(step))
         given = step.get("id")

@@ -65,7 +65,7 @@ def _from_top(step: WalkedStep) -> list[WalkedStep]:
 
 
 def failure_is_handled(step: WalkedStep) -> bool:
-    """Whether the flow goes on after the step fails, because of the step's own `on_error` or of a block around it."""
+    """Return whether the flow goes on after the step fails, because of its own `on_error` or a block around it."""
     if isinstance(step.node, ActionNode) and step.node.on_error == "continue":
         return True
     inner = step

@@ -97,7 +97,7 @@ def _source(
         except StepError as error:
             problems.append(Problem(error.message, _SETTINGS, "invalid_value", "write settings of the newest version"))
     if isinstance(trigger, PollTrigger) and trigger.upgrade is not None:
-        remedy = f"`hookline fmt --upgrade` writes those of version {trigger.upgrade.newest}"
+        remedy = f"`hookline fmt --upgrade` rewrites them for version {trigger.upgrade.newest}"
         problems.append(Problem(older_settings(trigger.upgrade), "/trigger/use", "older_version", remedy, "note"))
     dedupe_key = None
     if consumer is not None:

@@ -108,7 +108,7 @@ def _place(model: type[BaseModel], value: Any, loc: Sequence[str | int], pointer
 
 
 def _is_echo(details: ErrorDetails) -> bool:
-    """Whether pydantic reports a list as too short only because its items are invalid, which it reports as well."""
+    """Return whether pydantic reports a list as too short only because of invalid items, which it reports as well."""
     context = details.get("ctx", {})
     return (
         details["type"] == "too_short"

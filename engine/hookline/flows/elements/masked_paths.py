@@ -63,7 +63,7 @@ def _from_trigger(*path: str) -> Iterator[tuple[str, ...]]:
 
 
 def _holds(outer: Sequence[str | int], inner: Sequence[str | int]) -> bool:
-    """Whether the value at one path contains the value at the other, or is the same value."""
+    """Return whether the value at one path contains the value at the other, or is the same value."""
     return len(outer) <= len(inner) and all(
         "*" in (here, there) or str(here) == str(there) for here, there in zip(outer, inner, strict=False)
     )

@@ -40,7 +40,7 @@ def result_shape(node: ActionNode, scope: TypeScope) -> ResultShape:
 
 
 def replies(node: ActionNode) -> bool:
-    """Whether the action replies to the caller."""
+    """Return whether the action replies to the caller."""
     return result_classes(node.action.returns) == [CallerReply]
 
 
