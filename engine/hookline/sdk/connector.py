@@ -56,7 +56,7 @@ class VerifyContext(TokenUser, Generic[C]):
     """The access tokens of the credential. `access_token` uses it."""
 
 
-CredentialCheck: TypeAlias = Callable[[VerifyContext[Any]], Awaitable[str | None]]
+CheckCredential: TypeAlias = Callable[[VerifyContext[Any]], Awaitable[str | None]]
 """An async function that checks a credential. It returns the account of the credential, or None if it isn't known.
 It raises StepError if the credential can't be used."""
 
@@ -64,7 +64,7 @@ It raises StepError if the credential can't be used."""
 F = TypeVar("F", bound=Callable[..., Awaitable[Any] | AsyncIterator[Any]])
 G = TypeVar("G", bound=Callable[..., AsyncIterator[BrokerMessage]])
 P = TypeVar("P", bound=Callable[..., Awaitable[PollResult]])
-V = TypeVar("V", bound=CredentialCheck)
+V = TypeVar("V", bound=CheckCredential)
 L = TypeVar("L", bound=ListOptions)
 N = TypeVar("N", bound="Action | PollTrigger")
 
@@ -130,7 +130,7 @@ class Connector:
         self.polls: dict[str, PollTrigger] = {}
         self.webhooks: dict[str, WebhookTrigger] = {}
         self.consumers: dict[str, ConsumeTrigger] = {}
-        self.verifier: CredentialCheck | None = None
+        self.verifier: CheckCredential | None = None
         self.options_functions = OptionsFunctions()
         self.pinned: dict[str, Action | PollTrigger] = {}
         """The actions and triggers by name with version, such as `acme.create_order@1`, for all versions."""

@@ -5,10 +5,11 @@ import asyncio
 import pytest
 
 from hookline.discovery.loader import load_plugins
-from hookline.kernel.errors import StepError
+from hookline.kernel.errors import StepError, StoreError
 from hookline.plugin_host import host as plugin_calls
-from hookline.plugin_host.host import PluginExit, PluginHost
+from hookline.plugin_host.host import PluginDefect, PluginExit, PluginHost, PluginTimeout
 from hookline.sdk.connector import Connector
+from hookline.secrets.masking import HiddenValues
 from hookline.telemetry.metrics import Metrics
 from hookline.testing.harness import ListLog, plugin_of
 
@@ -99,3 +100,51 @@ async def test_a_result_and_an_error_come_through_unchanged(calls: PluginHost) -
     assert await calls.call("action", "acme.act", gives()) == 7
     with pytest.raises(ValueError, match="no"):
         await calls.call("action", "acme.act", raises())
+
+
+async def test_an_unexpected_exception_is_a_defect_that_is_counted_and_names_the_plugin_with_secrets_masked(
+    calls: PluginHost, log: ListLog
+) -> None:
+    with (
+        pytest.raises(PluginDefect) as caught,
+        calls.contain("action", "acme.act", hidden=HiddenValues(["s3cret-value"]), log=lambda: log),
+    ):
+        raise ValueError("no s3cret-value")
+    assert caught.value.message.startswith("acme.act of 'Plugin' (hookline.testing.harness) has a defect: ValueError")
+    assert "s3cret-value" not in caught.value.message
+    ((_, event, fields),) = log.lines
+    assert (event, fields["plugin"]) == ("connector defect", "'Plugin' (hookline.testing.harness)")
+
+
+async def test_a_cancellation_that_a_plugin_raises_itself_is_a_defect(calls: PluginHost) -> None:
+    with pytest.raises(PluginDefect, match="CancelledError"), calls.contain("action", "acme.act"):
+        raise asyncio.CancelledError
+
+
+async def test_the_message_of_a_step_error_is_masked_and_other_errors_of_the_interface_pass(calls: PluginHost) -> None:
+    original = StepError("no s3cret-value", code="acme.no", retryable=True)
+    with (
+        pytest.raises(StepError) as caught,
+        calls.contain("action", "acme.act", hidden=HiddenValues(["s3cret-value"])),
+    ):
+        raise original
+    assert "s3cret-value" not in caught.value.message
+    assert (caught.value.error_code, caught.value.retryable, caught.value.__cause__) == ("acme.no", True, None)
+    with pytest.raises(StoreError), calls.contain("action", "acme.act"):
+        raise StoreError("away")
+
+
+async def test_a_call_that_exceeds_its_time_limit_raises_a_time_out(calls: PluginHost) -> None:
+    async def hangs() -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(PluginTimeout, match=r"acme.act took longer than 0.01 s"), calls.contain("action", "acme.act"):
+        await calls.call("action", "acme.act", hangs(), timeout=0.01)
+
+
+async def test_a_time_out_of_the_plugins_own_is_a_defect(calls: PluginHost) -> None:
+    async def gives_up() -> None:
+        raise TimeoutError
+
+    with pytest.raises(PluginDefect, match="TimeoutError"), calls.contain("action", "acme.act"):
+        await calls.call("action", "acme.act", gives_up(), timeout=5)
