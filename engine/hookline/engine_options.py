@@ -1,4 +1,4 @@
-"""What an engine is told when it is made."""
+"""The options that an engine is given."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,31 +23,32 @@ class EngineOptions:
     """Keys that encrypt credentials; the first one encrypts, all decrypt."""
     role: Role = "all"
     watch: bool = True
-    """Take changes of the flows' files up while running."""
+    """Reload changed flow files while running."""
     triggers: bool = True
-    """Let schedules and polls start flows, and subscribe with providers."""
+    """Run sources: schedules, polls, brokers and subscriptions."""
     public_url: str = "http://127.0.0.1:8080"
     public_url_set: bool = False
-    """Somebody has said that it is so, and not only that the server listens there."""
+    """The public URL was configured, and is not only the address on which the server listens."""
     egress_allow: tuple[str, ...] = ()
-    """Networks or hosts that outgoing requests may reach although they are inside addresses."""
+    """Networks or hosts with internal addresses that outgoing requests may reach."""
     files_root: Path | None = None
     """The folder under which actions may read and write files."""
     file_retention: timedelta = timedelta(days=30)
-    """For how long files are kept once the executions that refer to them have ended."""
+    """The time for which files are kept after the end of the executions that refer to them."""
     retention: timedelta = timedelta(days=30)
-    """For how long executions are kept once they have ended, unless their flow says otherwise."""
+    """The time for which executions are kept after their end, unless their flow has its own retention."""
     disk_budget: int | None = None
-    """Bytes that database and files may take; None: as many as there are."""
+    """The most bytes that the database and files may take; None means no limit."""
     max_request_time: timedelta = timedelta(minutes=30)
-    """What a request may take; files that nothing refers to are swept from twice that age on, and an hour at least."""
+    """The longest time of a request; files without references are removed after twice that time, and after at least an
+    hour."""
     max_backlog: int = 1_000_000
-    """Queued executions of one flow, above which it answers 429."""
+    """The most queued executions of one flow; above that, it answers 429."""
     max_backlog_total: int = 5_000_000
-    """Queued executions of all flows, above which each answers 429."""
+    """The most queued executions of all flows; above that, each flow answers 429."""
     step_timeout: timedelta = timedelta(hours=1)
-    """The longest time for a step whose flow says nothing of it."""
+    """The timeout of a step whose flow sets none."""
     grace: float = 20.0
-    """Seconds that running executions have to finish when the engine stops."""
+    """The seconds that running executions have to finish when the engine stops."""
     environment: Mapping[str, str] = field(default_factory=dict)
-    """Where `HOOKLINE_VARS_<FLOW>__<NAME>` is looked up."""
+    """The environment in which `HOOKLINE_VARS_<FLOW>__<NAME>` is looked up."""

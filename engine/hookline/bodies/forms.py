@@ -1,4 +1,4 @@
-"""Lists of properties: urlencoded forms, and queries."""
+"""Properties of urlencoded forms and queries."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -16,11 +16,11 @@ from hookline.kernel.json import MAX_DEPTH
 _NAME: Final = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])+)")
 _PART: Final = re.compile(r"\[([^\[\]]*)\]")
 MAX_PARTS: Final = 100_000
-"""Brackets in all names together: each can make an object, which costs more than the bytes that ask for it."""
+"""The most brackets in all names: each can create an object, which costs more than its bytes."""
 
 
 class _Values:
-    """What came under one whole name."""
+    """All values of one whole name."""
 
     __slots__ = ("values",)
 
@@ -50,11 +50,11 @@ _Node: TypeAlias = _Values | _Object | _List
 
 
 def collect_nested(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """The object that names in brackets describe; a name whose brackets don't match stands for itself.
+    """Build the object that names with brackets describe; a name whose brackets don't match is a plain name.
 
-    `a[b]` is a key, `a[]` one more item of a list, and `a[0]`, `a[1]` are the items of a list where all numbers from 0
-    on are there. `a[][b]` goes on with the last item until it has a `b`, as Rails has it. A whole name that repeats is
-    a list. Raises Malformed where a name is used in two ways, and for what is nested too deep.
+    `a[b]` is a key, `a[]` appends to a list, and `a[0]`, `a[1]` are the items of a list if all numbers from 0 on are
+    there. `a[][b]` continues the last item until it has a `b`, as in Rails. A repeated whole name is a list. Raises
+    Malformed if a name is used in two ways, and for deep nesting.
     """
     root = _Object()
     parts = 0
@@ -99,14 +99,14 @@ def _child_of(node: _Node, path: list[str], depth: int, name: str) -> _Node:
 
 
 def _empty(path: list[str], depth: int) -> _Node:
-    """What the rest of a path begins with."""
+    """An empty value of the kind with which the rest of a path begins."""
     if depth == len(path):
         return _Values()
     return _List() if path[depth] == "" else _Object()
 
 
 def _has_room(item: _Node, path: list[str], depth: int) -> bool:
-    """Whether an item of a list lacks what the rest of a path names: then the path goes on with it."""
+    """Return true if an item of a list lacks the rest of a path, which then continues with this item."""
     for part in islice(path, depth, None):
         # One more item of an inner list always has room.
         if isinstance(item, _List):
@@ -141,21 +141,21 @@ MAX_PROPERTIES: Final = 10_000
 
 
 class Naming(msgspec.Struct, frozen=True):
-    """What the names of properties say, besides naming them."""
+    """The meaning of property names."""
 
     nested: bool = False
-    """Brackets in them stand for objects and lists."""
+    """Brackets in names stand for objects and lists."""
     json: frozenset[str] = frozenset()
-    """Those whose values are JSON texts."""
+    """The names whose values are JSON texts."""
     exact: bool = False
-    """Fractions in those are Decimals."""
+    """Fractions in these values are Decimals."""
 
 
 PLAIN: Final = Naming()
 
 
 def collect(pairs: Sequence[tuple[str, Any]], naming: Naming = PLAIN) -> dict[str, Any]:
-    """An object of properties; one that comes more than once is a list. Raises Malformed, and TooLarge as JSON does."""
+    """Build an object of properties; a repeated property is a list. Raises Malformed, and TooLarge like JSON."""
     if naming.json:
         exact, room = naming.exact, Room()
         pairs = [
@@ -189,7 +189,7 @@ def _collect_plain(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def read_properties(data: bytes, charset: str | None, what: str = "the body", naming: Naming = PLAIN) -> dict[str, Any]:
-    """The properties of an urlencoded text. Raises Malformed and TooLarge."""
+    """Read the properties of an urlencoded text. Raises Malformed and TooLarge."""
     if data.count(b"&") >= MAX_PROPERTIES:
         raise Malformed(f"{what} has more than {MAX_PROPERTIES} properties")
     text = decode_text(data, charset, what)
@@ -205,12 +205,13 @@ def read_properties(data: bytes, charset: str | None, what: str = "the body", na
 
 
 def read_form(data: bytes, charset: str | None, naming: Naming = PLAIN) -> Received:
-    """An urlencoded body."""
+    """Decode an urlencoded body."""
     return Received(read_properties(data, charset, naming=naming), raw=data)
 
 
 def lenient_query(query: bytes) -> dict[str, Any]:
-    """The query of a request whose body is elsewhere. What can't be read is replaced; what is too much is left out."""
+    """Decode the query of a request that has another body. Invalid bytes are replaced, and too many properties are left
+    out."""
     text = query.decode("utf-8", "replace")
     pieces = text.split("&", MAX_PROPERTIES)[:MAX_PROPERTIES]
     return collect(parse_qsl("&".join(pieces), keep_blank_values=True, errors="replace"))

@@ -1,4 +1,4 @@
-"""JSON bodies: integers are exact, nesting is bounded, and what JSON doesn't allow isn't there."""
+"""JSON bodies: exact integers, limited nesting, and strict syntax."""
 
 import codecs
 import re
@@ -17,21 +17,21 @@ _WIDE_BOMS: Final = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 MAX_VALUES: Final = 1_000_000
-"""Values in one body, and keys, of which an object holds as many again."""
+"""The most values and keys in one body."""
 MAX_ZEROS: Final = 10_000_000
-"""What the exponents of exact fractions in one body add up to."""
+"""The largest sum of the exponents of exact fractions in one body."""
 _LONE: Final = re.compile(
     rb"\\(?:[^u]|u(?![dD][89abAB])(?![dD][c-fC-F])|u[dD][89abAB]..\\u[dD][c-fC-F])|(\\u[dD][89a-fA-F]..)", re.DOTALL
 )
-"""Escapes in JSON's strings; the group is half of a surrogate pair that stands alone."""
+"""Escapes in JSON strings; the group matches a lone half of a surrogate pair."""
 _CUT_OFF: Final = re.compile(rb"(?:\\(?:u(?:[dD](?:[c-fC-F].?)?)?)?)?", re.DOTALL)
-"""What the end of a text may be, behind the first half of a pair, where the second is missing."""
+"""The end of a text after the first half of a surrogate pair, if the second half is missing."""
 _REMEDY: Final = "send characters as UTF-8, or escaped whole"
 _EXPONENT: Final = re.compile(rb"[0-9][eE][+-]?([0-9]+)")
 
 
 class Room:
-    """How many values there is room for in a body whose parts are JSON."""
+    """The number of values that may still follow in a body whose parts are JSON."""
 
     __slots__ = ("_left", "_zeros")
 
@@ -40,12 +40,12 @@ class Room:
         self._zeros = MAX_ZEROS
 
     def take(self, text: bytes, what: str) -> int:
-        """Take the room for a JSON text before its values are made; gives how many brackets it opens at most.
+        """Take the room for a JSON text before its values are created; return the most brackets that it may open.
 
-        Raises TooLarge where there isn't so much.
+        Raises TooLarge if there isn't enough room.
 
-        Millions of empty lists would hold the loop, and memory, for seconds. Commas, colons and brackets within
-        texts count as well, of which no text has so many.
+        Millions of empty lists would block the loop and take memory for seconds. Commas, colons and brackets within
+        strings are counted too, but no string has so many.
         """
         # Each value is the whole, or the first in a list or object, or comes after a comma; each key has a colon.
         brackets = text.count(b"[") + text.count(b"{")
@@ -55,9 +55,9 @@ class Room:
         return brackets
 
     def take_zeros(self, text: bytes, what: str) -> None:
-        """Take the room for what exponents stand for. Raises TooLarge where there isn't so much.
+        """Take the room for exponents. Raises TooLarge if there isn't enough room.
 
-        `1e1000` takes six bytes, and a schema's `multipleOf` as long as for a thousand digits.
+        `1e1000` takes six bytes, but a schema's `multipleOf` takes as long as for a thousand digits.
         """
         for exponent in _EXPONENT.finditer(text):
             # One that has more digits is rejected when it is read.
@@ -74,10 +74,10 @@ def read_json(
     exact: bool = False,
     room: Room | None = None,
 ) -> Received:
-    """The value of a JSON text; one of nothing but space is null. Raises Malformed, and TooLarge above `MAX_VALUES`.
+    """Decode a JSON text; a text of white space is null. Raises Malformed, and TooLarge above `MAX_VALUES`.
 
-    A byte order mark says the charset, then `charset`, that of the Content-Type; otherwise it is UTF-8. `exact`:
-    fractions are Decimals. `room`: what the parts of one body have together.
+    The charset is that of a byte order mark, or else `charset`, that of the Content-Type, or else UTF-8. `exact`:
+    fractions are Decimals. `room`: shared by the parts of one body.
     """
     text = _utf8(data, charset, what)
     if not text.lstrip(b" \t\r\n"):
@@ -117,10 +117,10 @@ def _utf8(data: bytes, charset: str | None, what: str) -> bytes:
 
 
 def _no_text(text: bytes, error: str) -> str | None:
-    """What in a JSON text stands for no character, and where, if that is why it can't be read.
+    """Describe the part of a JSON text that stands for no character, and its place, if that is why it can't be decoded.
 
-    The decoder says so of half of a surrogate pair only where much comes behind it, and else that the text was cut off;
-    and of what isn't UTF-8 it gives the place within its string.
+    The decoder reports a lone half of a surrogate pair only if much text follows, and otherwise that the text is cut
+    off. For invalid UTF-8 it gives the position within the string.
     """
     if "codec" in error:
         try:
@@ -140,7 +140,8 @@ def _no_text(text: bytes, error: str) -> str | None:
 
 
 def deeper_than(value: Any, limit: int) -> bool:
-    """Whether lists and objects are nested deeper than a limit. Goes level by level: it can't run out of stack."""
+    """Return true if lists and objects are nested deeper than a limit. It goes level by level, so it can't run out of
+    stack."""
     level = [value] if type(value) in (dict, list) else []
     depth = 0
     while level:

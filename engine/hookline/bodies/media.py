@@ -1,4 +1,4 @@
-"""What a Content-Type says, and which reader it asks for."""
+"""Media types, and the body mode that each asks for."""
 
 from functools import lru_cache
 from typing import Final, Literal
@@ -23,19 +23,19 @@ _NAMED: Final[dict[str, Kind]] = {
 
 
 class Media(msgspec.Struct, frozen=True):
-    """A media type, taken apart."""
+    """A parsed media type."""
 
     type: str
-    """Lower-case, without parameters."""
+    """The type in lower case, without parameters."""
     kind: Kind
     charset: str | None = None
     boundary: bytes | None = None
     said: bool = True
-    """False where the request names no type."""
+    """False if the request names no type."""
 
 
 QUERY: Final = Media("application/x-www-form-urlencoded", "query")
-"""The body is the URL's query."""
+"""The body mode in which the URL's query is the body."""
 
 
 def _kind(media_type: str) -> Kind:
@@ -54,7 +54,7 @@ _SAID_BY_FLOW: Final[dict[BodyMode, Kind]] = {"json": "json", "text": "text", "r
 
 @lru_cache(256)
 def read_media(content_type: str | None, mode: BodyMode = "auto") -> Media:
-    """The media type of a Content-Type header; a body that says nothing is a file. Never fails."""
+    """Parse a Content-Type header; a body without one is a file. Never fails."""
     name, options = parse_options_header(content_type)
     media_type = name.decode("latin-1").strip() or OCTET_STREAM
     charset = options.get(b"charset")
@@ -68,7 +68,7 @@ def read_media(content_type: str | None, mode: BodyMode = "auto") -> Media:
 
 
 def check_media(webhook: RequestSettings, media: Media, headers: dict[str, str]) -> None:
-    """Raise UnsupportedMedia for a declared type that a flow doesn't take."""
+    """Raise UnsupportedMedia for a declared type that a flow doesn't accept."""
     if media is QUERY:
         return
     if webhook.media_types is not None and not takes(webhook.media_types, media.type):

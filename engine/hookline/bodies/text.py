@@ -1,4 +1,4 @@
-"""Text, in the charset that it says."""
+"""Decoding of text by its charset."""
 
 import codecs
 import encodings
@@ -24,7 +24,7 @@ _NOT_IN_NAMES: Final = re.compile(r"[^a-z0-9]+")
 
 @lru_cache(256)
 def known_charset(name: str) -> str | None:
-    """Python's name for a charset, such as `utf-8` or `cp1252`; None for what isn't known, or is no charset."""
+    """Return Python's name for a charset, such as `utf-8` or `cp1252`; None for an unknown name."""
     key = _NOT_IN_NAMES.sub("_", name[:60].lower()).strip("_")
     module = aliases.get(key, key)
     if module not in _MODULES:
@@ -39,7 +39,7 @@ def known_charset(name: str) -> str | None:
 
 
 def decode_text(data: bytes, charset: str | None, what: str = "the body") -> str:
-    """Text from bytes, UTF-8 by default, its byte order mark dropped. Raises Malformed."""
+    """Decode bytes, as UTF-8 by default, without the byte order mark. Raises Malformed."""
     codec = "utf-8" if charset is None else known_charset(charset)
     if codec is None:
         raise Malformed(f"{what} says that its charset is {str(charset)[:40]!r}, which is not known here; send UTF-8")
@@ -57,12 +57,12 @@ def decode_text(data: bytes, charset: str | None, what: str = "the body") -> str
 
 
 class Received(msgspec.Struct, frozen=True):
-    """What a request's body became."""
+    """A decoded request body."""
 
     body: Any = None
     """A JSON value."""
     json: bytes | None = None
-    """The body as JSON text, where it came as such."""
+    """The body as JSON text, if it was received as JSON."""
     raw: bytes | None = None
-    """The bytes on the wire, where they are neither `json` nor an attachment."""
+    """The received bytes, if they are neither `json` nor an attachment."""
     attachments: tuple[Attachment, ...] = ()

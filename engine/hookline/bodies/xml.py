@@ -1,4 +1,4 @@
-"""XML bodies by xmltodict: attributes are `@name`, text is `#text`. No DTD, so no entities; nesting is bounded."""
+"""XML bodies, read by xmltodict: attributes are `@name`, text is `#text`. DTDs are rejected and nesting is limited."""
 
 import re
 import time
@@ -15,24 +15,24 @@ from hookline.kernel.json import MAX_DEPTH
 #: The document's own declaration, where its bytes are those of ASCII: then they are no UTF-16.
 _DECLARED: Final = re.compile(rb"""\s*<\?xml\s[^>]{0,100}?\bencoding\s*=\s*["']([A-Za-z0-9._:-]{1,60})["']""")
 MAX_VALUES: Final = 500_000
-"""Elements and attributes in one body. xmltodict takes two to four microseconds for each."""
+"""The most elements and attributes in one body. xmltodict takes two to four microseconds for each."""
 _INLINE: Final = 20_000
-"""So many are read without a pause: more than there can be in a body that is read in the event loop."""
+"""The number that is read without a pause: more than a body that is read in the event loop can have."""
 _BETWEEN_PAUSES: Final = 1000
 _PAUSE: Final = 0.00005
-"""Seconds. Else the event loop would get the interpreter's lock back only every 5 ms, and it gives it away at each read
-and write of a socket."""
+"""Seconds of a pause. Without pauses, the event loop would get the interpreter's lock back only every 5 ms, and it
+gives the lock away at each read and write of a socket."""
 #: What expat reads at once, holding that lock: a tag, and the text behind it.
 _LONG_TAG: Final = re.compile(rb"<[^<]{500000,}")
 _MAX_ATTRIBUTES: Final = 100_000
-"""In one tag."""
+"""The most bytes in one tag."""
 _READ_BY_EXPAT: Final = ("utf-8", "ascii", "iso8859-1")
 
 
 class _GuardedParser:
-    """An expat parser that rejects a DOCTYPE, deep nesting and too many values as soon as it meets them.
+    """An expat parser that rejects a DOCTYPE, deep nesting and too many values at once.
 
-    xmltodict sets its handlers as attributes; those of elements are wrapped on their way to expat.
+    xmltodict sets its handlers as attributes; the handlers of elements are wrapped.
     """
 
     __slots__ = ("Parse", "_depth", "_parser", "_rest", "_values")
@@ -90,15 +90,15 @@ def _too_many() -> TooLarge:
 
 
 class _GuardedExpat:
-    """Stands for the module that xmltodict makes its parsers with."""
+    """A replacement for the module with which xmltodict creates parsers."""
 
     ParserCreate = _GuardedParser
 
 
 def read_xml(data: bytes, charset: str | None, force_list: tuple[str, ...]) -> Received:
-    """The value of an XML text; one of nothing but space is null. Raises Malformed, and TooLarge above `MAX_VALUES`.
+    """Decode an XML text; a text of white space is null. Raises Malformed, and TooLarge above `MAX_VALUES`.
 
-    `charset`: that of the Content-Type, which counts more than the document's own declaration.
+    `charset`: that of the Content-Type, which overrides the document's own declaration.
     """
     if not data.lstrip(b" \t\r\n"):
         return Received(None, raw=data)
@@ -121,7 +121,7 @@ def read_xml(data: bytes, charset: str | None, force_list: tuple[str, ...]) -> R
 
 
 def _without_layout(_: object, name: str, value: Any) -> tuple[str, Any]:
-    """An element without the space around text that stands beside elements; other text is kept whole."""
+    """Strip white space around text that stands beside elements; other text is kept."""
     if type(value) is dict and "#text" in value and any(key[0] not in "@#" for key in value):
         text = value["#text"].strip(" \t\r\n")
         if text:
@@ -132,9 +132,9 @@ def _without_layout(_: object, name: str, value: Any) -> tuple[str, Any]:
 
 
 def _readable(data: bytes, charset: str | None) -> tuple[bytes, str | None]:
-    """The text, and the encoding that counts whatever the document declares.
+    """Return the text, and the encoding that overrides the document's declaration.
 
-    expat knows few encodings itself, and none of several bytes but Unicode's: others are decoded here.
+    expat knows few encodings, and no multi-byte ones except Unicode's: others are decoded here.
     """
     if charset is not None:
         return decode_text(data, charset).encode(), "utf-8"

@@ -1,4 +1,4 @@
-"""Messages that are gathered: the settings of the step that does it, and what each message adds."""
+"""Batches: the settings of a batch step, and the items of a batch."""
 
 from typing import Any, Final
 
@@ -10,15 +10,15 @@ from hookline.model.durations import Duration
 from hookline.model.message import Attachment
 
 MOST: Final = 10_000
-"""Messages in one batch."""
+"""The most messages in one batch."""
 MAX_BATCH_BYTES: Final = 10_000_000
-"""Bytes of JSON in one batch: bodies, and what is known of attachments."""
+"""The most bytes of JSON in one batch: bodies, and the records of attachments."""
 JOINED: Final = "joined"
-"""The signal of the entry of a step at which an execution joined another's batch, and ended."""
+"""The signal of the entry of a batch step at which the execution joined another's batch and ended."""
 
 
 class BatchSettings(BaseModel):
-    """What a step says that gathers messages."""
+    """The settings of a batch step."""
 
     model_config = ConfigDict(
         extra="forbid", frozen=True, json_schema_extra={"anyOf": [{"required": ["size"]}, {"required": ["within"]}]}
@@ -45,24 +45,24 @@ class BatchSettings(BaseModel):
 
 
 class BatchItem(msgspec.Struct, frozen=True):
-    """What one execution has added to a batch."""
+    """The item that one execution has added to a batch."""
 
     execution_id: str
     body: bytes
-    """JSON, or encrypted where the flow redacts anything."""
+    """JSON; encrypted if the flow redacts anything."""
     attachments: tuple[Attachment, ...] = ()
 
     @property
     def size(self) -> int:
-        """Bytes that count."""
+        """The bytes that it takes of the batch."""
         return size_of(self.body, self.attachments)
 
 
 def size_of(body: bytes, attachments: tuple[Attachment, ...]) -> int:
-    """How many bytes of a batch a message takes."""
+    """Return the bytes that an item takes of a batch."""
     return len(body) + 1 + (len(encode(attachments)) if attachments else 0)
 
 
 def joined_output(leader_id: str, place: int) -> bytes:
-    """JSON of what the step gave where an execution joined another's batch."""
+    """Return the JSON output of a batch step at which the execution joined another's batch."""
     return encode({"body": {"batch": leader_id, "place": place}})

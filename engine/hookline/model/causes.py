@@ -1,4 +1,4 @@
-"""What failures have in common: the causes by which dead letters are grouped."""
+"""The causes by which dead letters are grouped."""
 
 import hashlib
 import re
@@ -7,7 +7,7 @@ from typing import Final
 from hookline.model.execution import ErrorInfo
 
 _SHOWN: Final = 500
-"""Characters of a message that count."""
+"""The number of characters of a message that are compared."""
 
 #: What differs from one failure to the next although the cause is one, and what stands for it. The order counts.
 _VARYING: Final = (
@@ -20,7 +20,7 @@ _PLACE: Final = re.compile(r"\[\d+\]")
 
 
 def normalised(message: str) -> str:
-    """A message without what differs between failures of one cause: numbers, ids, hex, and what stands in quotes."""
+    """Replace the parts of a message that differ between failures of one cause: numbers, ids, hex and quoted texts."""
     text = message[:_SHOWN]
     for pattern, mark in _VARYING:
         text = pattern.sub(mark, text)
@@ -28,11 +28,11 @@ def normalised(message: str) -> str:
 
 
 def step_of(error: ErrorInfo) -> str | None:
-    """The step that failed, whichever item of a foreach it was: `lines[*]/post`."""
+    """Return the path of the failed step without the indexes of items: `lines[*]/post`."""
     return None if error.step is None else _PLACE.sub("[*]", error.step)
 
 
 def cause_of(error: ErrorInfo) -> str:
-    """The same for failures of one flow whose code, step and normalised message are equal."""
+    """Return the cause of a failure: equal for failures of one flow with equal code, step and normalised message."""
     told = "\n".join((error.code, step_of(error) or "", normalised(error.message)))
     return hashlib.sha256(told.encode("utf-8", "replace")).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""Durations as flows write them: `30s`, `1.5m`, `2h`, `7d`."""
+"""Durations as they are written in flows: `30s`, `1.5m`, `2h`, `7d`."""
 
 import re
 from datetime import timedelta
@@ -15,7 +15,7 @@ _PATTERN = re.compile(PATTERN)
 
 
 def parse_duration(text: object) -> timedelta:
-    """The duration that a text names. Raises ValueError, with what is right."""
+    """Read a duration. Raises ValueError, which names the right form."""
     if isinstance(text, timedelta):
         return text
     match = _PATTERN.match(text) if isinstance(text, str) else None
@@ -31,7 +31,7 @@ def parse_duration(text: object) -> timedelta:
 
 
 def format_duration(duration: timedelta) -> str:
-    """The text that `parse_duration` reads, in the largest unit of which it is a whole number; at most 1 ms exact."""
+    """Write a duration as `parse_duration` reads it, in the largest unit that gives a whole number; exact to 1 ms."""
     milliseconds = round(duration / timedelta(milliseconds=1))
     for unit, size in reversed(_UNITS.items()):
         count, rest = divmod(milliseconds, size)
@@ -55,11 +55,11 @@ def _at_least_a_second(interval: timedelta) -> timedelta:
 
 
 Interval = Annotated[Duration, AfterValidator(_at_least_a_second)]
-"""How often something is done."""
+"""The time between two repetitions."""
 
 
 class FlowJsonSchema(GenerateJsonSchema):
-    """JSON Schema in which durations that are defaults read as flows write them, and not as ISO 8601."""
+    """JSON Schema in which the defaults of durations are written as in flows, and not as in ISO 8601."""
 
     def encode_default(self, dft: Any) -> Any:
         return format_duration(dft) if isinstance(dft, timedelta) else super().encode_default(dft)

@@ -1,4 +1,4 @@
-"""An execution, its steps' records, and the state changes that are legal."""
+"""Executions, the entries of their journals, and the legal changes of their states."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -10,7 +10,7 @@ from hookline.kernel.errors import IllegalStateChange
 
 
 class State(StrEnum):
-    """Where an execution is."""
+    """The state of an execution."""
 
     QUEUED = "queued"
     RUNNING = "running"
@@ -21,7 +21,7 @@ class State(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How an execution ended."""
+    """The outcome of an ended execution."""
 
     COMPLETED = "completed"
     FILTERED = "filtered"
@@ -79,7 +79,7 @@ def check_transition(execution_id: str, old: State, new: State) -> None:
 
 
 class ErrorInfo(msgspec.Struct, frozen=True):
-    """An error as it is recorded and shown."""
+    """A recorded error."""
 
     code: str
     message: str
@@ -89,20 +89,20 @@ class ErrorInfo(msgspec.Struct, frozen=True):
 
 
 class StepState(StrEnum):
-    """Where one attempt at a step is."""
+    """The state of one attempt at a step."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     WAITING = "waiting"
-    """It failed and is tried again at `due_at`, or waits for a callback until then."""
+    """It failed and will be retried at `due_at`, or it waits for a callback until then."""
     STARTED = "started"
     """It is about to run, and must not run twice."""
     SKIPPED = "skipped"
-    """Its `when` was false."""
+    """The step's `when` was false."""
 
 
 class StepRecord(msgspec.Struct, frozen=True):
-    """One entry of the journal: what became of one attempt at a step. The journal is only added to."""
+    """An entry of the journal: one attempt at a step, and its result. The journal is append-only."""
 
     seq: int
     """Its place in the execution's journal, from 1."""
@@ -115,14 +115,14 @@ class StepRecord(msgspec.Struct, frozen=True):
     started_at: datetime
     finished_at: datetime
     input: bytes | None = None
-    """JSON: the step's settings after mapping, secrets masked."""
+    """JSON of the step's settings after mapping, with secrets masked."""
     output: bytes | None = None
     """JSON of a `Result`."""
     error: ErrorInfo | None = None
     due_at: datetime | None = None
     signal: str | None = None
-    """What it gave instead of a result: `pass`, `filtered` or `stopped`; `rate` where it waits for its turn, `joined`
-    where the execution joined another's batch."""
+    """The signal in place of a result: `pass`, `filtered`, `stopped`, `rate` while it waits for its rate limit, or
+    `joined` if the execution joined another's batch."""
     encrypted: bytes | None = None
     """The output before something in it was masked, encrypted with the execution's data key."""
 
@@ -145,24 +145,24 @@ class Execution(msgspec.Struct, frozen=True):
     """The last entry that its journal had when an operator last retried it."""
     error: ErrorInfo | None = None
     reason: str | None = None
-    """Why it is waiting: `retry`, `sleep`, `callback`, `flow`, `batch`, `rate`, or `blocked: …` with the cause; `order`
-    where another of its order key goes first."""
+    """The reason for waiting: `retry`, `sleep`, `callback`, `flow`, `batch`, `rate`, `blocked: …` with the cause, or
+    `order` if another execution with its order key goes first."""
     ready_at: datetime | None = None
-    """When it is to be run next; none while it runs, is blocked or has ended."""
+    """The time of its next run; None while it runs, is blocked or has ended."""
     vars: bytes | None = None
-    """JSON of its vars, where they aren't those of the flow's document."""
+    """JSON of its vars if they differ from those of the flow's document."""
     files_removed_at: datetime | None = None
-    """When its files were given up, since it had ended long before."""
+    """The time at which its files were removed by retention."""
     deadline_at: datetime | None = None
-    """When its time is up, where its flow has a timeout."""
+    """The time at which the flow's timeout ends it."""
     cancel_asked_at: datetime | None = None
-    """When somebody asked that it ends as cancelled."""
+    """The time of the request to cancel it."""
     replay_of: str | None = None
-    """The execution that it does again."""
+    """The execution that it replays."""
     error_cause: str | None = None
-    """Of one that failed: what others that failed for the same reason have too."""
+    """The cause of its failure, as `cause_of` gives it."""
     discarded_at: datetime | None = None
-    """When somebody said that it needs no more care, although it has failed."""
+    """The time at which its dead letter was discarded."""
 
 
 class ExecutionFilter(msgspec.Struct, frozen=True, kw_only=True):

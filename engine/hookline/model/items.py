@@ -1,4 +1,4 @@
-"""How far a foreach has got whose items are not kept one by one."""
+"""The progress of a foreach whose items are checkpointed together, and streams of items."""
 
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -11,34 +11,35 @@ from hookline.kernel.errors import ExpressionFailed
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How far a foreach has got, as it is stored."""
+    """The stored progress of a foreach."""
 
     path: str
-    """Of the block."""
+    """The path of the block."""
     total: int
-    """How many items there are."""
+    """The number of items."""
     done: tuple[tuple[int, int], ...]
-    """The items that are done: from, and up to, in order. There is a gap for each item that isn't, and no more."""
+    """Ranges of finished items, in order: the first, and the one after the last. Between two ranges is at least one
+    unfinished item."""
     failed: int
-    """How many of them failed, where the block goes on then."""
+    """The number of failed items, if the block goes on after a failure."""
     at: datetime
-    """When the last of them had committed what it did: `execution.now` of what follows."""
+    """The commit time of the last finished item: `execution.now` of the next steps."""
 
     @property
     def finished(self) -> int:
-        """How many items are done."""
+        """The number of finished items."""
         return sum(end - start for start, end in self.done)
 
 
 class Done:
-    """Which items are done. It takes room for those only that are not, among those that are."""
+    """The set of finished items, as ranges; its size depends only on the gaps."""
 
     def __init__(self, ranges: tuple[tuple[int, int], ...] = ()) -> None:
         self._starts = [start for start, _ in ranges]
         self._ends = [end for _, end in ranges]
 
     def add(self, index: int) -> None:
-        """An item is done, which was not."""
+        """Add an item that was not finished."""
         starts, ends = self._starts, self._ends
         place = bisect_right(starts, index)
         follows = place > 0 and ends[place - 1] == index
@@ -59,7 +60,7 @@ class Done:
         return place > 0 and index < self._ends[place - 1]
 
     def left(self, total: int) -> Iterator[range]:
-        """The items that are not done now, in order."""
+        """Yield the unfinished items, in order."""
         start = 0
         for begin, end in self.ranges():
             if begin > start:
@@ -69,21 +70,21 @@ class Done:
             yield range(start, total)
 
     def ranges(self) -> tuple[tuple[int, int], ...]:
-        """From, and up to, in order."""
+        """The ranges, in order: the first item, and the one after the last."""
         return tuple(zip(self._starts, self._ends, strict=True))
 
 
 STREAM: Final = "stream"
-"""The signal of a journal's entry whose output's body stands for a stream. No message can bring one along."""
+"""The signal of an entry whose output's body stands for a stream. No message can contain one."""
 
 _READABLE: Final = frozenset({"count", "stream"})
 
 
 class Stream(dict[str, Any]):
-    """Stands for items that are kept as lines of JSON in a blob: `{"stream": <the blob's id>, "count": n}`.
+    """A stream: stands for items that are stored as lines of JSON in a blob: `{"stream": <the blob's id>, "count": n}`.
 
-    Expressions may read its `count`, and a foreach takes it as a list. Whatever else is asked of it is an error that
-    says so: it must not be taken for an object of two keys.
+    Expressions may read its `count`, and a foreach takes it as a list. Any other use is an error, so that it isn't
+    taken for an object with two keys.
     """
 
     __slots__ = ()
@@ -93,19 +94,19 @@ class Stream(dict[str, Any]):
 
     @property
     def blob_id(self) -> str:
-        """The blob that its items are in."""
+        """The id of the blob that holds the items."""
         found: str = super().__getitem__("stream")
         return found
 
     @property
     def count(self) -> int:
-        """How many items it has."""
+        """The number of items."""
         found: int = super().__getitem__("count")
         return found
 
     @property
     def shown(self) -> dict[str, Any]:
-        """The plain object."""
+        """Return the plain object."""
         return {"stream": self.blob_id, "count": self.count}
 
     def __getitem__(self, key: str) -> Any:
@@ -158,11 +159,11 @@ REMEDY: Final = (
     "only foreach goes through it, and `count` is all that expressions read of it: "
     'write {"foreach": …} with steps for one item'
 )
-"""What is done instead of using a stream as a value."""
+"""The remedy for the use of a stream as a value."""
 
 
 def stream_in(value: Any) -> Stream | None:
-    """A stream anywhere in a value that an expression gave."""
+    """Find a stream anywhere in the value of an expression."""
     values = [value]
     while values:
         found = values.pop()

@@ -1,4 +1,4 @@
-"""What travels: messages, their attachments, and the envelope in which one is accepted."""
+"""Messages, their attachments, and the envelopes in which they are accepted."""
 
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ class Attachment(msgspec.Struct, frozen=True):
 
     id: str
     name: str
-    """The form field's name, or `body` where the request was the file."""
+    """The name of the form field, or `body` if the request was the file."""
     filename: str | None
     type: str
     """The declared media type."""
@@ -22,7 +22,7 @@ class Attachment(msgspec.Struct, frozen=True):
 
 
 class Message(msgspec.Struct, frozen=True):
-    """What a step takes and gives. Header names are lower-case."""
+    """The data that travels through a flow. Header names are lower-case."""
 
     body: Any = None
     """A JSON value."""
@@ -30,7 +30,7 @@ class Message(msgspec.Struct, frozen=True):
     attachments: tuple[Attachment, ...] = ()
 
     def attachments_like(self, wanted: Any) -> list[Attachment]:
-        """Those of its attachments that a step means: by name, or as an expression gave one (`$.attachments[0]`)."""
+        """Return the attachments that a step selects: by name, or as an expression gives one (`$.attachments[0]`)."""
         if isinstance(wanted, str):
             return [attachment for attachment in self.attachments if attachment.name == wanted]
         given = wanted.get("id") if isinstance(wanted, dict) else None
@@ -38,51 +38,51 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Result(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What a finished step gave: `steps.<id>` in expressions, `output` in the API.
+    """The result of a finished step: `steps.<id>` in expressions, `output` in the API.
 
-    It is kept as a JSON object with these keys, those that hold nothing left out, and beside them what the action
-    gave besides a body: the `status` of an HTTP response, say.
+    It is stored as a JSON object with these keys, without those that are empty, and with the other values that the
+    action returned, such as the `status` of an HTTP response.
     """
 
     body: Any = None
     headers: dict[str, str] = {}
     attachments: tuple[Attachment, ...] = ()
     error: dict[str, Any] | None = None
-    """Set where the step failed and the flow went on: `code, message, step, retryable`."""
+    """Set if the step failed and the flow went on: `code, message, step, retryable`."""
 
 
 class Parent(msgspec.Struct, frozen=True):
-    """The execution that started another, and the step by which it did."""
+    """The execution that started this one, and the step that did it."""
 
     execution_id: str
     flow_id: str
     path: str
     step_id: str
     depth: int
-    """How many executions stand above: 1 where the parent has none itself."""
+    """The number of executions above: 1 if the parent has none itself."""
     waits_at: str | None = None
-    """The path under which the step waits for the end; None where it doesn't."""
+    """The path of the step that waits for the end; None if it doesn't wait."""
 
 
 class Arrival(msgspec.Struct, frozen=True):
-    """How the first message came in."""
+    """The arrival of the message."""
 
     use: str
     """The trigger's name."""
     method: str | None = None
     path: str = ""
-    """What follows the flow's id in the URL."""
+    """The part of the URL after the flow's id."""
     query: dict[str, Any] = {}
     received_at: datetime | None = None
     verified_by: str | None = None
     client: str | None = None
-    """The address of the sender, behind the proxies that the server trusts."""
+    """The address of the sender, in front of the proxies that the server trusts."""
     scheme_id: str | None = None
-    """The id that the provider itself gave the message."""
+    """The provider's own id of the message."""
     parent: Parent | None = None
-    """The execution that gave the message, where it came from none outside."""
+    """The execution that sent the message, if it came from another flow."""
     replay_of: str | None = None
-    """The execution that this one does again."""
+    """The execution that this one replays."""
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -96,15 +96,15 @@ class Envelope(msgspec.Struct, frozen=True):
     dedupe_key: str | None = None
     dedupe_until: datetime | None = None
     order_key: str | None = None
-    """Executions of the flow with an equal key run one at a time, in the order in which they were accepted."""
+    """Executions of the flow with the same key run one at a time, in the order in which they were accepted."""
     order_holds: bool = False
-    """A failure doesn't make way for the next."""
+    """A failed execution holds the key until it is retried or releases it."""
     body_json: bytes | None = None
-    """The body as JSON text where that is at hand (as received), so that it is not encoded again."""
+    """The body as JSON text if that is at hand (as received), so that it isn't encoded again."""
     raw: bytes | None = None
-    """The body's bytes as received, where they are neither `body_json` nor an attachment's."""
+    """The body's bytes as received, if they are neither `body_json` nor those of an attachment."""
     raw_headers: tuple[tuple[str, str], ...] = ()
-    """The headers as received, secrets masked."""
+    """The headers as received, with secrets masked."""
     exact: bool = False
     """Fractions in its body are Decimals."""
     hidden: tuple[str, ...] = ()
@@ -132,7 +132,7 @@ _decode_exact = reader(Any, exact=True).decode
 
 
 def pack(envelope: Envelope) -> bytes:
-    """The part of an envelope that a store keeps as one opaque value (the rest is columns)."""
+    """Encode the part of an envelope that a store keeps as one opaque value."""
     message = envelope.message
     return _pack.encode(
         _Payload(
@@ -160,7 +160,7 @@ def unpack(
     order_holds: bool = False,
     data_key: bytes | None = None,
 ) -> Envelope:
-    """The envelope that `pack` packed."""
+    """Decode an envelope that `pack` encoded."""
     kept = _unpack.decode(payload)
     return Envelope(
         execution_id=execution_id,
@@ -182,9 +182,9 @@ def unpack(
 
 
 def with_numbers(envelope: Envelope, *, exact: bool) -> Envelope:
-    """The message for a flow whose numbers are exact or aren't, which may have changed since it was accepted.
+    """Convert the numbers of a message for its flow, whose `numbers` may have changed since the message was accepted.
 
-    Where they are, its fractions have the digits of the text as it came, if that is kept.
+    For exact numbers, fractions get the digits of the received text if that is stored.
     """
     if envelope.exact is exact:
         return envelope
@@ -201,19 +201,19 @@ def with_numbers(envelope: Envelope, *, exact: bool) -> Envelope:
 
 
 def arrival_view(payload: bytes) -> JsonObject:
-    """How the message of a packed payload came in, for the API."""
+    """Return the arrival of a packed message, for the API."""
     view: JsonObject = msgspec.to_builtins(_unpack.decode(payload).arrival)
     return view
 
 
 class CallerReply(msgspec.Struct, frozen=True, omit_defaults=True):
-    """An answer: what an action returns to give one, and what the journal keeps of it."""
+    """A reply to the caller: an action returns it, and the journal records it."""
 
     status: int = 200
     headers: dict[str, str] = {}
     body: Any = None
-    """A JSON value; a text goes out as it is."""
+    """A JSON value; a text is sent as it is."""
     attachment: Attachment | None = None
-    """Instead of a body: a file of the message."""
+    """A file of the message, in place of a body."""
     delivered: bool = False
-    """Whether a caller was waiting for it."""
+    """True if a caller was waiting for it."""

@@ -1,4 +1,4 @@
-"""What is kept of a request that was rejected, so that a sender's wrong setting is found."""
+"""Stored records of rejected requests, which show a sender's wrong settings."""
 
 from datetime import datetime
 from typing import Final
@@ -6,29 +6,29 @@ from typing import Final
 import msgspec
 
 TEXT_KEPT: Final = 500
-"""Characters of a path or a detail."""
+"""The most characters of a stored path or detail."""
 BODY_KEPT: Final = 4096
-"""Bytes of a body."""
+"""The most bytes of a stored body."""
 
 
 class RejectedRequest(msgspec.Struct, frozen=True):
-    """A request that started nothing, and why."""
+    """A rejected request, and the reason."""
 
     id: str
-    """Sorts by time."""
+    """Its id; ids sort by time."""
     flow_id: str
-    """`-` where no flow answers at its path."""
+    """`-` if no flow answers at its path."""
     at: datetime
     code: str
-    """The error's code, as the sender was told it."""
+    """The error's code, as the sender received it."""
     status: int
     detail: str
     method: str
     path: str
-    """What followed `/hook/`, without the query."""
+    """The path after `/hook/`, without the query."""
     size: int
-    """Bytes of the body: those that came, or those that were announced where none was read."""
+    """The size of the body: the received bytes, or if none were read, the announced ones."""
     client: str | None = None
-    """The address that sent it."""
+    """The sender's address."""
     body: bytes | None = None
-    """The beginning of the body, secrets masked, where the flow asks for it."""
+    """The beginning of the body with secrets masked, if the flow asks for it."""

@@ -1,4 +1,4 @@
-"""What comes for a step that waits: a call to its URL, or the end of a flow that it started."""
+"""Callbacks of waiting steps: a call to the step's URL, or the end of a flow that the step started."""
 
 from datetime import datetime
 from typing import Any, Final, TypeAlias
@@ -24,7 +24,7 @@ class Call(msgspec.Struct, frozen=True, tag="call", omit_defaults=True):
     client: str | None = None
 
     def message(self, *, exact: bool) -> Message:
-        """The request as a message, for a flow whose numbers are exact or aren't."""
+        """Return the request as a message, for a flow with or without exact numbers."""
         return Message(decode(bytes(self.body), exact=exact), self.headers, self.attachments)
 
 
@@ -34,7 +34,7 @@ class FlowEnded(msgspec.Struct, frozen=True, tag="flow_ended", omit_defaults=Tru
     execution_id: str
     outcome: Outcome
     body: msgspec.Raw = msgspec.Raw(b"null")
-    """JSON: its last body; null where it failed."""
+    """JSON of its last body; null if it failed."""
     attachments: tuple[Attachment, ...] = ()
     error: ErrorInfo | None = None
 
@@ -57,16 +57,16 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 def pack_callback(callback: Callback) -> bytes:
-    """A callback as a store keeps it."""
+    """Encode a callback for the store."""
     return _encoder.encode(callback)
 
 
 def unpack_callback(payload: bytes) -> Callback:
-    """What `pack_callback` packed."""
+    """Decode a callback that `pack_callback` encoded."""
     callback: Callback = _decoder.decode(payload)
     return callback
 
 
 def raw_json(value: Any) -> msgspec.Raw:
-    """A JSON value as it stands in a callback."""
+    """A JSON value in a callback."""
     return msgspec.Raw(encode(value))

@@ -1,1 +1,1 @@
-"""Keeping secrets secret: the vault that encrypts, masking, redaction and unguessable tokens."""
+"""Secrets: the vault that encrypts them, masking, redaction and resume tokens."""

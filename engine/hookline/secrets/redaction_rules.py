@@ -1,4 +1,4 @@
-"""The paths that a flow redacts, and the values of messages and results that they name."""
+"""Redaction rules: the paths that a flow redacts, applied to messages and results."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,24 +6,24 @@ from typing import Any, Final, NamedTuple
 
 from hookline.secrets.masking import PathPart, Wildcard, mask_path
 
-#: What a message has that can be redacted.
+#: The parts of a message that can be redacted.
 MESSAGE: Final = ("body", "headers", "query", "path")
 
 
 class RedactionRule(NamedTuple):
     source: str
     places: tuple[tuple[PathPart, ...], ...]
-    """Ways from the scope of expressions, in which `trigger` stands for the message."""
+    """Paths in the scope of expressions; those of the message are relative to `trigger`."""
 
 
 @dataclass(frozen=True, slots=True)
 class RedactionRules:
-    """The paths that a flow redacts."""
+    """All redaction rules of a flow."""
 
     rules: tuple[RedactionRule, ...]
 
     def in_message(self, message: Mapping[str, Any], found: list[Any]) -> Any:
-        """A message, which is an object of `MESSAGE`, without what is redacted of it; that is added to `found`."""
+        """Mask the redacted values of a message, an object with the keys of `MESSAGE`, and add them to `found`."""
         shown: Any = message
         for place in self._places():
             if place[0] != "steps":
@@ -31,7 +31,7 @@ class RedactionRules:
         return shown
 
     def in_result(self, step_id: str, result: Any, found: list[Any]) -> Any:
-        """A step's result without what is redacted of it; that is added to `found`."""
+        """Mask the redacted values of a step's result, and add them to `found`."""
         for place in self._places():
             if place[0] is Wildcard.DEEP:
                 result = mask_path(result, place, found)
@@ -40,7 +40,7 @@ class RedactionRules:
         return result
 
     def concerns(self, step_id: str) -> bool:
-        """Whether anything in a step's result may be redacted by its place."""
+        """Return true if a rule names a part of the step's result."""
         return any(
             place[0] is Wildcard.DEEP or (place[0] == "steps" and place[1] in (step_id, Wildcard.EACH))
             for place in self._places()
@@ -48,11 +48,11 @@ class RedactionRules:
 
     @property
     def of_steps(self) -> bool:
-        """Whether anything is redacted of what steps give."""
+        """True if a rule names a part of the results of steps."""
         return any(place[0] in ("steps", Wildcard.DEEP) for place in self._places())
 
     def in_item(self, item: Any, found: list[Any]) -> None:
-        """Add to `found` what is redacted of an item of a stream, whichever step gave it."""
+        """Add the redacted values of a stream's item to `found`, for any step."""
         for place in self._places():
             if place[0] is Wildcard.DEEP:
                 mask_path(item, place, found)
@@ -60,9 +60,9 @@ class RedactionRules:
                 mask_path({"body": [item]}, place[2:], found)
 
     def in_same_places(self, value: Any) -> Any:
-        """A step's input or result without what stands at the places where the message's body has it redacted.
+        """Mask a step's input or result at the paths that are redacted in the message's body.
 
-        So true, false and null are hidden where a mapping leaves them in their place: they can't be known again.
+        This hides true, false and null if a mapping leaves them in their places; they are too common to be recognized.
         """
         for place in self._places():
             if place[0] == "body":
@@ -74,7 +74,8 @@ class RedactionRules:
             yield from rule.places
 
     def read_by(self, paths: Iterable[Sequence[Any]]) -> tuple[str, bool] | None:
-        """The first rule that covers something of an expression's paths; and whether they read nothing else."""
+        """Return the first rule that covers a value that an expression reads, and true if the expression reads only
+        such values."""
         for read in paths:
             path = read[1:] if tuple(read[:1]) == ("trigger",) else read
             for rule in self.rules:
@@ -90,7 +91,7 @@ class RedactionRules:
 
 
 def _holds(outer: Sequence[PathPart], inner: Sequence[PathPart]) -> bool:
-    """Whether what is under one path holds what is under the other: the same place is held, too."""
+    """Return true if `inner` is `outer`, or lies below it."""
     return len(outer) <= len(inner) and all(
         here == there or here is Wildcard.EACH for here, there in zip(outer, inner, strict=False)
     )

@@ -1,4 +1,4 @@
-"""Tokens in the URLs of steps that wait: each names an execution and a step, and nobody else can make one."""
+"""Resume tokens: signed tokens in the URLs of waiting steps, each for one execution and step."""
 
 import hashlib
 import hmac
@@ -13,22 +13,22 @@ _MAX: Final = 2000
 
 
 class ResumeTokens:
-    """Makes tokens with a key derived from the first of the secret keys, and reads those made with any."""
+    """Makes tokens with a key derived from the first secret key, and reads the tokens of all secret keys."""
 
     def __init__(self, secret_keys: Sequence[bytes]) -> None:
         self._keys = [hmac.digest(key, b"hookline resume token", hashlib.sha256) for key in secret_keys]
 
     def make(self, execution_id: str, path: str) -> str:
-        """The token of a step of an execution. It is the same whenever it is made."""
+        """Return the token of a step of an execution: always the same one."""
         about = uuid.UUID(execution_id).bytes + path.encode()
         return _text(_mac(self._keys[0], about) + about)
 
     def url(self, public_url: str, execution_id: str, path: str) -> str:
-        """Where a step of an execution is called."""
+        """Return the resume URL of a step of an execution."""
         return f"{public_url.rstrip('/')}/resume/{self.make(execution_id, path)}"
 
     def read(self, token: str) -> tuple[str, str] | None:
-        """The execution and the step's path; None where it isn't a token that was made here."""
+        """Return the execution and the step's path; None if the token wasn't made with one of the keys."""
         if len(token) > _MAX or not token.isascii():
             return None
         try:

@@ -1,4 +1,4 @@
-"""A generated secret in a file that nobody else can read."""
+"""A file with a generated secret, readable only by its owner."""
 
 import os
 import secrets
@@ -10,10 +10,10 @@ from hookline.kernel.errors import CredentialError
 
 
 def load_or_create(path: Path, generate: Callable[[], str]) -> str:
-    """The text of a file, which is made with mode 0600 and a generated text where there is none.
+    """Return the text of a file, which is created with mode 0600 and a generated text if it doesn't exist.
 
-    Two processes that start at once agree on one text. Raises CredentialError for a file that others can read, or
-    that can't be read or made.
+    Two processes that start at the same time agree on one text. Raises CredentialError for a file that others can read,
+    or that can't be read or created.
     """
     try:
         if not path.exists():
