@@ -64,7 +64,7 @@ async def serving(
     hook = HookOverMemory(webhook_flow(methods=("POST", "GET")), options=options)
     pages = create_app(hook, options)
     app = PrefixRouter(
-        HookApplication(hook.endpoints.mounted(), drain_bytes=2_000_000, drain_seconds=drain_seconds), pages
+        HookApplication(hook.endpoints.by_prefix(), drain_bytes=2_000_000, drain_seconds=drain_seconds), pages
     )  # type: ignore[arg-type]  # Quart's own types
     shutdown = asyncio.Event()
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()

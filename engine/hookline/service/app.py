@@ -78,7 +78,7 @@ class Endpoints(NamedTuple):
     receiver: RequestReceiver
     rejections: RejectionHandler
 
-    def mounted(self) -> Mapping[str, Endpoint]:
+    def by_prefix(self) -> Mapping[str, Endpoint]:
         """The endpoints by the prefix of their paths."""
         return {HOOK: self.hook, RESUME: self.resume, OAUTH: self.callback}
 
@@ -102,7 +102,7 @@ def create_endpoints(engine: HookDependencies, options: HookOptions) -> Endpoint
         callbacks=callbacks,
         clock=engine.clock,
         ids=engine.ids,
-        responder=ReplyWaiter(engine.replies, engine.store, engine.blobs, engine.redaction),
+        reply_waiter=ReplyWaiter(engine.replies, engine.store, engine.blobs, engine.redaction),
         rejections=rejections,
     )
     resume = Resume(waiting=engine.callbacks, callbacks=callbacks, receiver=receiver, rejections=rejections)
@@ -119,7 +119,7 @@ def create_app(engine: HookDependencies, options: HookOptions, *, blueprints: It
     app = create_pages(blueprints)
     # Quart documents this way of wrapping an application; its types are those of one framework, and ours of none.
     rest: Any = app.asgi_app
-    app.asgi_app = PrefixRouter(HookApplication(create_endpoints(engine, options).mounted()), rest)  # type: ignore[method-assign,assignment]  # as said above
+    app.asgi_app = PrefixRouter(HookApplication(create_endpoints(engine, options).by_prefix()), rest)  # type: ignore[method-assign,assignment]  # as said above
     return app
 
 

@@ -68,7 +68,7 @@ class NoNetwork(HttpClient):
 
 
 def _nothing() -> CannotSign:
-    return CannotSign("nothing is fetched to sign a message")
+    return CannotSign("schemes can't send requests when they sign a message")
 
 
 def hook_url(public_url: str, flow_id: str, message: UnsignedMessage) -> str:
@@ -127,13 +127,13 @@ def sign_without_secrets(
     if scheme is None or settings is None:
         return SignedMessage("none", [], message.body)
     if scheme.secret_headers(settings):
-        raise CannotSign(f"what scheme {scheme.name!r} sends shows the secret itself; {_REMEDY}")
+        raise CannotSign(f"what scheme {scheme.name!r} sends contains the secret itself; {_REMEDY}")
     signed = sign(scheme, credential, settings, message, url, at)
     shown = [value.encode("utf-8", "surrogateescape") for _, value in signed.headers]
     if signed.body != message.body:
         shown.append(signed.body)
     if any(secret in text for secret in _secrets(credential) for text in shown):
-        raise CannotSign(f"what scheme {scheme.name!r} sends would show the secret itself; {_REMEDY}")
+        raise CannotSign(f"what scheme {scheme.name!r} sends would contain the secret itself; {_REMEDY}")
     return signed
 
 

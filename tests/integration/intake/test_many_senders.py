@@ -88,7 +88,7 @@ async def test_a_sender_over_the_rate_is_kept_waiting(harness: Harness) -> None:
 async def test_no_more_than_so_many_answers_are_held_back() -> None:
     hook = HookOverMemory(webhook_flow())
     hook.intake.failure = TooMany(retry_after=1)
-    mount = HookApplication(hook.endpoints.mounted(), hold_seconds=60)
+    mount = HookApplication(hook.endpoints.by_prefix(), hold_seconds=60)
     statuses: list[int] = []
 
     async def send(event: Any) -> None:

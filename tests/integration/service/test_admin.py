@@ -14,8 +14,10 @@ from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
 from hookline.kernel.errors import StoreError
+from hookline.model.execution import ExecutionFilter
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.service.admin import blueprints
+from hookline.service.admin.executions import FILTERS
 from hookline.service.app import create_pages
 
 TOKEN = "a-token-of-the-tests"
@@ -455,3 +457,7 @@ async def test_the_api_signs_for_a_flow_and_tells_no_secret(engine: Engine, flow
         assert (status, rejected["code"]) == (404, code)
     assert (await asked("github", body="not base64!"))[0] == 400
     assert (await asked("github", {}, body="e30="))[0] == 401
+
+
+def test_each_field_of_the_filter_is_a_query_parameter_of_the_list() -> None:
+    assert list(FILTERS) == list(ExecutionFilter.__struct_fields__)

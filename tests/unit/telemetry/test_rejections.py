@@ -205,7 +205,7 @@ async def test_the_beginning_is_kept_of_what_a_header_alone_or_the_rate_of_its_s
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for_long_nor_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rejecting, "HEAR_SECONDS", 0.01)
+    monkeypatch.setattr(rejecting, "PREFIX_SECONDS", 0.01)
     asked = 0
 
     async def silent() -> AsyncIterator[bytes]:

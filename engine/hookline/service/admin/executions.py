@@ -65,7 +65,7 @@ def with_cause_divided(given: ExecutionFilter) -> ExecutionFilter:
         return given
     flow_id, cause = cause_parts(given.cause)
     if given.flow_id not in (None, flow_id):
-        raise Malformed(f"The cause is one of flow {flow_id!r}, and not of {given.flow_id!r}.")
+        raise Malformed(f"The cause belongs to flow {flow_id!r}, not to {given.flow_id!r}.")
     return msgspec.structs.replace(given, flow_id=flow_id, cause=cause)
 
 
@@ -87,7 +87,7 @@ def _time(text: str | None, name: str) -> datetime | None:
     except ValueError:
         at = None
     if at is None or at.tzinfo is None:
-        raise Malformed(f"{name} is a time such as 2026-01-31T08:00:00Z, and not {text!r}.")
+        raise Malformed(f"{name} is a time such as 2026-01-31T08:00:00Z, not {text!r}.")
     return at
 
 
@@ -135,7 +135,7 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
         """Explain where a value comes from: the expression that computed it, the values that this read, and so on."""
         field = query("field").get("field")
         if field is None:
-            raise Malformed("field says of which value: steps.<id>.body.<key>, or body.<key> of what it ended with.")
+            raise Malformed("Name the value with field: steps.<id>.body.<key>, or body.<key> for the result.")
         return json_response(await explain(engine.store, engine.catalog, execution_id, field))
 
 

@@ -97,5 +97,5 @@ def add_flow_values(api: Blueprint, engine: Engine) -> None:
 def _key() -> str:
     key = query("key").get("key")
     if key is None:
-        raise Malformed("Say which: ?key=<key>.")
+        raise Malformed("Name the key: ?key=<key>.")
     return key

@@ -145,7 +145,7 @@ def add_flows(api: Blueprint, engine: Engine) -> None:
         message = decode_body(await request.get_data(as_text=False), UnsignedMessage)
         entry = engine.catalog.entries.get(flow_id)
         if entry is None or entry.flow is None:
-            raise FlowNotFound(f"there is no flow {flow_id!r} that serves")
+            raise FlowNotFound(f"no flow {flow_id!r} is serving")
         if entry.flow.trigger.subscribes is not None:
             credential, _ = await engine.subscriptions.verifying(entry.flow)
         else:

@@ -118,7 +118,7 @@ def message_edit(given: "EditRequest | BulkRequest") -> Edit:
     body = None if given.body is msgspec.UNSET else bytes(given.body)
     merge = given.merge
     if merge is not None and not isinstance(merge, dict):
-        raise Malformed("merge is an object: what it names is replaced, and null removes a key.")
+        raise Malformed("merge is an object: its members replace those of the body, and null removes a member.")
     return Edit(body, given.headers, given.edits, merge)
 
 
@@ -127,7 +127,7 @@ def _version(text: str | None) -> ReplayVersion:
         return "current"
     if text == "same":
         return "same"
-    raise Malformed(f"version is current or same, and not {text!r}.")
+    raise Malformed(f"version is current or same, not {text!r}.")
 
 
 class BulkRequest(ExecutionFilter, frozen=True, forbid_unknown_fields=True, kw_only=True):

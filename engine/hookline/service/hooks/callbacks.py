@@ -41,19 +41,19 @@ class CallbackHandler:
         self._clock = clock
         self._ids = ids
 
-    async def named(
+    async def handle_by_token(
         self, request: HookRequest, headers: Headers, step: WaitingStep, context: RequestContext
     ) -> HookResponse:
         """Handle a callback to the URL of one step of one execution."""
-        return await self._answer(request, headers, step.flow, step.node, step, context)
+        return await self._handle(request, headers, step.flow, step.node, step, context)
 
-    async def correlated(
+    async def handle_by_key(
         self, request: HookRequest, headers: Headers, flow: CompiledFlow, node: WaitNode, context: RequestContext
     ) -> HookResponse:
         """Handle a callback that finds its execution by a key."""
-        return await self._answer(request, headers, flow, node, None, context)
+        return await self._handle(request, headers, flow, node, None, context)
 
-    async def _answer(
+    async def _handle(
         self,
         request: HookRequest,
         headers: Headers,
@@ -92,7 +92,7 @@ class CallbackHandler:
         if isinstance(outcome, CallbackRepeated):
             if outcome.identical:
                 return responses.callback_response(flow, node, outcome)
-            raise CalledAlready(f"step {node.id!r} has been called before, with something else")
+            raise CalledAlready(f"step {node.id!r} has received another callback before")
         if isinstance(outcome, NotWaiting):
             raise WaitOver(f"step {node.id!r} no longer waits for a callback")
         raise TooMany(

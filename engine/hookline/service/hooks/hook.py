@@ -45,7 +45,7 @@ class Hook:
         callbacks: CallbackHandler,
         clock: Clock,
         ids: Ids,
-        responder: ReplyWaiter,
+        reply_waiter: ReplyWaiter,
         rejections: RejectionHandler,
     ) -> None:
         self._intake = intake
@@ -53,7 +53,7 @@ class Hook:
         self._callbacks = callbacks
         self._clock = clock
         self._ids = ids
-        self._responder = responder
+        self._reply_waiter = reply_waiter
         self._rejections = rejections
 
     async def handle(self, request: HookRequest) -> HookResponse:
@@ -67,7 +67,7 @@ class Hook:
         # Nearly no flow has waiting steps, and then nothing more is looked up.
         step = flow.waits.get(path) if flow.waits else None
         if step is not None and step.key_of_call is not None:
-            return await self._callbacks.correlated(request, headers, flow, step, context)
+            return await self._callbacks.handle_by_key(request, headers, flow, step, context)
         webhook = flow.trigger.webhook
         if webhook is None:
             raise FlowUnknown
@@ -110,7 +110,7 @@ class Hook:
         commit = partial(self._commit, flow, envelope, uploads)
         if webhook.respond == "accepted":
             return responses.accepted_response(flow, webhook, await commit())
-        return await self._responder.answer(envelope.execution_id, webhook, commit)
+        return await self._reply_waiter.response(envelope.execution_id, webhook, commit)
 
     def _envelopes(
         self, flow: CompiledFlow, webhook: WebhookSettings, incoming: ReceivedRequest, path: str
@@ -208,5 +208,5 @@ def _acceptable(flow: CompiledFlow, webhook: WebhookSettings, envelopes: list[En
     if len(envelopes) < 2:
         return envelopes
     if webhook.respond != "accepted":
-        raise UnsupportedMedia("the flow answers each message by itself; send them one by one")
+        raise UnsupportedMedia("the flow replies to each message; send them one by one")
     return [with_order_key(flow, envelope) for envelope in envelopes]

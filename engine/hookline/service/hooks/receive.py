@@ -99,8 +99,8 @@ class RequestTarget(msgspec.Struct, frozen=True):
 
     def not_taken(self) -> MethodNotAllowed:
         """The error for a request with another method."""
-        incoming = ", ".join(self.settings.methods)
-        return MethodNotAllowed(f"{self.name!r} takes {incoming}", headers=[("allow", allow(self.settings))])
+        methods = ", ".join(self.settings.methods)
+        return MethodNotAllowed(f"{self.name!r} takes {methods}", headers=[("allow", allow(self.settings))])
 
 
 class ReceivedRequest(msgspec.Struct, frozen=True):
@@ -167,7 +167,7 @@ class RequestReceiver:
         joined = headers.joined
         source = request.body
         if settings.keep_rejected_bodies and target.flow.redaction_rules is None:
-            source = self._noting(source, target, context, unasked="expect" not in joined)
+            source = self._record_prefix(source, target, context, unasked="expect" not in joined)
         # If the settings don't allow GET, only a handshake comes by GET.
         by_query = request.method == "GET"
         media = QUERY if by_query else target.media(joined.get("content-type"))
@@ -178,12 +178,12 @@ class RequestReceiver:
         sender = self._sender(request, headers, target, context)
         codings = content_codings(joined.get("content-encoding"))
         check_media(settings, media, joined)
-        context.wire = wire = BodyStream(source, limit, self._clock, options.read_timeout, options.max_request_time)
+        context.stream = stream = BodyStream(source, limit, self._clock, options.read_timeout, options.max_request_time)
         try:
             check_address(settings, sender)
             verification = await self._open(target, request, headers, received_at)
         except NotVerified:
-            await _hear_out(wire, target.verifier)
+            await _read_to_end(stream, target.verifier)
             raise
         verified: Verified | None = None
         if verification is not None:
@@ -197,13 +197,13 @@ class RequestReceiver:
         reader = BodyReader(media, codings, limits, settings, query, disposition, target.flow.exact, self._offloader)
         staged: StagedBody | None = None
         if verification is not None and verified is None:
-            staged = await stage_body(wire, verification.feed, uploads)
+            staged = await stage_body(stream, verification.feed, uploads)
             verified = await verification.finish()
         if verified is not None and verified.response is not None:
             return verified.response
         if request.method not in settings.methods:
             raise target.not_taken()
-        received = await (reader.read(wire, uploads) if staged is None else reader.read_staged(staged, uploads))
+        received = await (reader.read(stream, uploads) if staged is None else reader.read_staged(staged, uploads))
         messages: tuple[ReadMessage, ...] | None = None
         if target.trigger is not None and target.trigger.read is not None:
             received = masks.in_body(received)
@@ -221,7 +221,7 @@ class RequestReceiver:
         elif target.schema is not None and (problems := target.schema.problems(received.body)):
             raise SchemaViolation(problems=problems)
         # Files that came first must not be swept before the commit that refers to them.
-        wire.check_time()
+        stream.check_time()
         scheme = target.verifier.scheme
         return ReceivedRequest(
             request.method,
@@ -235,14 +235,14 @@ class RequestReceiver:
             messages,
         )
 
-    def _noting(
+    def _record_prefix(
         self, source: AsyncIterator[bytes], target: RequestTarget, context: RequestContext, *, unasked: bool
     ) -> AsyncIterator[bytes]:
         """Keep the beginning of a body, to be recorded if the request is rejected."""
         # If a scheme can't say what is secret, nothing may be recorded; verification reports the scheme's error.
         with suppress(Exception):
             context.masks = masks_of(target.verifier)
-            source = context.beginning = BodyPrefix(source, unasked=unasked)
+            source = context.prefix = BodyPrefix(source, unasked=unasked)
         return source
 
     def _sender(
@@ -277,12 +277,12 @@ def _parameters(query: bytes) -> set[str]:
     return {unquote_plus(pair.partition("=")[0]) for pair in query.decode("latin-1").split("&")}
 
 
-async def _hear_out(wire: BodyStream, verifier: Verifier) -> None:
+async def _read_to_end(stream: BodyStream, verifier: Verifier) -> None:
     """Read a body to its end although the request is rejected already.
 
     Otherwise the time of the response would tell whether the headers or the body were the reason.
     """
     if verifier.scheme is not None and verifier.scheme.reads_body:
         with suppress(TooLarge):
-            async for _ in wire:
+            async for _ in stream:
                 pass

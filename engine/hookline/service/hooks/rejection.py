@@ -22,7 +22,7 @@ from hookline.telemetry.rejections import RejectionRecord
 
 UNKNOWN_FLOW: Final = "-"
 """The flow id under which requests to unknown flows are counted and recorded."""
-HEAR_SECONDS: Final = 2.0
+PREFIX_SECONDS: Final = 2.0
 """Seconds in which the beginning of a rejected request's body is read."""
 _PROBLEMS: Final = 5
 _NO_MASKS: Final = Masks()
@@ -31,7 +31,7 @@ _NO_MASKS: Final = Masks()
 class RequestContext:
     """The facts about a request that its response needs, whether it is accepted or rejected."""
 
-    __slots__ = ("bare", "beginning", "challenge", "client", "flow_id", "masks", "origin", "path", "webhook", "wire")
+    __slots__ = ("bare", "challenge", "client", "flow_id", "masks", "origin", "path", "prefix", "stream", "webhook")
 
     def __init__(self) -> None:
         self.flow_id = UNKNOWN_FLOW
@@ -46,8 +46,8 @@ class RequestContext:
         self.client: str | None = None
         self.challenge: str | None = None
         """The value of `WWW-Authenticate` for a sender that couldn't be verified."""
-        self.wire: BodyStream | None = None
-        self.beginning: BodyPrefix | None = None
+        self.stream: BodyStream | None = None
+        self.prefix: BodyPrefix | None = None
 
 
 class RejectionHandler:
@@ -61,7 +61,7 @@ class RejectionHandler:
         """Count and record a rejection, and return the response."""
         flow_id = error.flow_id or context.flow_id
         self._metrics.rejected(flow_id, error.counted_as)
-        came = context.wire.received if context.wire is not None else 0
+        came = context.stream.received if context.stream is not None else 0
         self._record.add(
             flow_id,
             code=error.code,
@@ -71,7 +71,7 @@ class RejectionHandler:
             path=request.path if context.path is None else context.path,
             size=came or announced_size(request.headers),
             client=context.client or request.client,
-            body=context.beginning.masked(context.masks) if context.beginning is not None else None,
+            body=context.prefix.masked(context.masks) if context.prefix is not None else None,
         )
         if context.challenge is not None and isinstance(error, NotVerified):
             error.headers = (*error.headers, ("www-authenticate", context.challenge))
@@ -89,7 +89,7 @@ class BodyPrefix:
         """`unasked`: the sender sends the body even if nobody reads it; false if it expects `100 Continue` first."""
         self._source = source
         self._unasked = unasked
-        self.noted = b""
+        self.bytes = b""
         self.whole = True
         """True while everything that has come is kept."""
         self._asked = False
@@ -97,35 +97,35 @@ class BodyPrefix:
     def __aiter__(self) -> "BodyPrefix":
         return self
 
-    async def hear(self) -> None:
+    async def read(self) -> None:
         """Read the beginning of a body whose request was rejected before anybody read it."""
         if self._asked or not self._unasked:
             return
         # A sender that has gone has sent everything that it will send.
         with suppress(TimeoutError, SenderGone):
-            async with asyncio.timeout(HEAR_SECONDS):
+            async with asyncio.timeout(PREFIX_SECONDS):
                 async for _ in self:
-                    if len(self.noted) >= BODY_KEPT:
+                    if len(self.bytes) >= BODY_KEPT:
                         return
 
     async def __anext__(self) -> bytes:
         self._asked = True
         chunk = await anext(self._source)
-        room = BODY_KEPT - len(self.noted)
-        self.noted += chunk[:room]
+        room = BODY_KEPT - len(self.bytes)
+        self.bytes += chunk[:room]
         self.whole = self.whole and len(chunk) <= room
         return chunk
 
     def masked(self, masks: Masks) -> bytes | None:
         """The bytes to record. If fields are secret, the bytes are the whole body with these fields masked, or None if
         it is cut off."""
-        if not masks.fields or not self.noted:
-            return self.noted or None
+        if not masks.fields or not self.bytes:
+            return self.bytes or None
         if not self.whole:
             return None
         try:
             # Numbers keep their digits, whatever the flow does with them.
-            body: Any = decode(self.noted, exact=True)
+            body: Any = decode(self.bytes, exact=True)
         except (ValueError, RecursionError):
             return None
         return encode(masks.in_body(Received(body)).body) if isinstance(body, dict | list) else None
@@ -162,18 +162,18 @@ async def respond(request: HookRequest, rejections: RejectionHandler, handle: Ha
     Raises SenderGone, and nothing else: an unexpected error gives a 503.
     """
     context = RequestContext()
-    reply = await _admit(request, context, rejections, handle)
+    reply = await _respond(request, context, rejections, handle)
     return reply if context.webhook is None else cors.allowing(reply, context.webhook, context.origin)
 
 
-async def _admit(
+async def _respond(
     request: HookRequest, context: RequestContext, rejections: RejectionHandler, handle: Handle
 ) -> HookResponse:
     try:
         return await handle(request, read_headers(request), context)
     except RequestRejected as error:
-        if context.beginning is not None:
-            await context.beginning.hear()
+        if context.prefix is not None:
+            await context.prefix.read()
         reply = rejections.reject(request, context, error)
         return responses.without_body(reply) if context.bare else reply
     except SenderGone:

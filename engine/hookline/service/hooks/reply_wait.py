@@ -45,7 +45,7 @@ class ReplyWaiter:
         self._store = store
         self._blobs = blobs
 
-    async def answer(
+    async def response(
         self, execution_id: str, webhook: WebhookSettings, commit: Callable[[], Awaitable[Accepted | Duplicate]]
     ) -> HookResponse:
         """Accept a message and return the reply of its flow. A duplicate gets the reply of the first message, or waits
@@ -64,9 +64,11 @@ class ReplyWaiter:
                 stored = await self._stored(outcome.execution_id, webhook)
             except (StoreError, RedactedUnreadable) as error:
                 _log.warning(
-                    "the answer of a duplicate can't be read", execution_id=outcome.execution_id, error=error.message
+                    "the reply for a duplicate can't be read", execution_id=outcome.execution_id, error=error.message
                 )
-                return _come_again("the message came before, and its answer can't be read now", outcome.execution_id)
+                return _come_again(
+                    "the message was accepted before, and its reply can't be read now", outcome.execution_id
+                )
             if stored is not None:
                 return self._reply(stored, outcome.execution_id)
             return await self._heard(heard, outcome.execution_id, timeout)

@@ -82,4 +82,4 @@ class Resume:
                 raise WaitOver
             self._receiver.check_sender(request, headers, target_of(step.flow, step.node), context)
             return page(step.flow, step.node)
-        return await self._callbacks.named(request, headers, step, context)
+        return await self._callbacks.handle_by_token(request, headers, step, context)

@@ -124,7 +124,7 @@ def _path(target: bytes, hosts: list[bytes]) -> bytes:
         if path.startswith(b"?"):
             path = b"/" + path
     if ORIGIN_FORM.fullmatch(path) is None:
-        raise Malformed("what is asked for is not a path without a fragment")
+        raise Malformed("the request target is not a path, or has a fragment")
     return path
 
 
@@ -215,7 +215,7 @@ class ChunkedBody:
             self._held = data[at:]
             return data[:at], None
         if end - at > _MAX_TRAILER or FIELDS.fullmatch(data, at, end + 4) is None:
-            raise Malformed("the trailers are too long, or no headers")
+            raise Malformed("the trailers are too long, or malformed")
         return data[:at] + b"\r\n", data[end + 4 :]
 
 

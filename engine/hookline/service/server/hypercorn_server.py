@@ -177,13 +177,13 @@ def _fault(request: h2.events.RequestReceived) -> RequestRejected | None:
     if headers.get(b":method") not in METHODS:
         return MethodUnknown()
     if ORIGIN_FORM.fullmatch(headers.get(b":path", b"")) is None:
-        return Malformed("what is asked for is not a path without a fragment")
+        return Malformed("the request target is not a path, or has a fragment")
     lengths = [value for name, value in request.headers if name == b"content-length"]
     if len(lengths) > 1 or (lengths and LENGTH.fullmatch(lengths[0]) is None):
         return Malformed("Content-Length is not one number; send it once, in digits")
     if request.stream_ended is not None and lengths and lengths[0].strip(b"0"):
         # h2 only counts the bytes of a body if there is one.
-        return Malformed("Content-Length is given, and no body")
+        return Malformed("Content-Length is given, but there is no body")
     return None
 
 

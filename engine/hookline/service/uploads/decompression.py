@@ -194,9 +194,9 @@ class _Inflation:
             stage.size += len(piece)
             # The data between two codings is bounded too: it may be large while both ends are small.
             if stage.size > self._limit:
-                raise TooLarge(f"the body is larger than {self._limit} bytes once inflated")
+                raise TooLarge(f"the body is larger than {self._limit} bytes after decompression")
             if stage.size > ANY_RATIO and stage.size > self._wire * self._max_ratio:
-                raise TooLarge(f"the body is more than {self._max_ratio} times as large once inflated")
+                raise TooLarge(f"the body is more than {self._max_ratio} times as large after decompression")
             yield piece
 
     def end(self) -> None:

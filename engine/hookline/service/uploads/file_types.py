@@ -99,13 +99,13 @@ class FileTypes:
         found = detect_type(head)
         if media_type != OCTET_STREAM:
             if not is_plausible(media_type, found, head):
-                raise UnsupportedMedia(f"{what} says that it is {media_type[:100]}, and is {found or 'something else'}")
+                raise UnsupportedMedia(f"{what} is declared as {media_type[:100]}, but is {found or 'something else'}")
             return media_type
         if takes(self.taken, OCTET_STREAM):
             return media_type
         if found is None or not takes(self.taken, found):
             raise UnsupportedMedia(
-                f"the flow takes {', '.join(self.taken)}; {what} says no type, and is {found or 'none that is known'}"
+                f"the flow takes {', '.join(self.taken)}; {what} declares no type, and is {found or 'of no known type'}"
             )
         return found
 

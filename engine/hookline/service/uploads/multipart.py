@@ -37,7 +37,7 @@ class _Events:
         try:
             self._parser = MultipartParser(boundary, callbacks)  # type: ignore[arg-type]  # keys are made above
         except FormParserError as error:
-            raise Malformed(f"the multipart boundary is not right: {error}") from None
+            raise Malformed(f"the multipart boundary is wrong: {error}") from None
         self._parser.logger = _silent
 
     def _span(self, name: str) -> Callable[[bytes, int, int], None]:

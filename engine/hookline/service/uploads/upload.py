@@ -30,7 +30,7 @@ class ByteBudget:
         """
         if size > self._left:
             if before + size > self._most:
-                raise TooLarge(f"what the request brings is larger than {self._most} bytes together")
+                raise TooLarge(f"the request's bodies and files are larger than {self._most} bytes together")
             raise CannotTake("too much is being received at once", retry_after=_RETRY_AFTER)
         self._left -= size
 

@@ -249,7 +249,7 @@ def _wait_view(record: StepRecord, url: str | None) -> WaitView:
 
 def _sequence(cursor: str) -> int:
     if not (cursor.isascii() and cursor.isdigit() and len(cursor) < 12):
-        raise ValueError("this cursor is of another list")
+        raise ValueError("this cursor belongs to another list")
     return int(cursor)
 
 
@@ -284,5 +284,5 @@ def cause_parts(cause: str) -> tuple[str, str]:
     """The flow and the hash in the name of a group of dead letters. Raises Malformed."""
     flow_id, colon, own = cause.rpartition(":")
     if not colon or not flow_id:
-        raise Malformed(f"{cause!r} is no cause: those of `dead-letters` read <flow>:<hash>.")
+        raise Malformed(f"{cause!r} is not a cause; `dead-letters` lists causes in the form <flow>:<hash>.")
     return flow_id, own
