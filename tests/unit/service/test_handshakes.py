@@ -134,7 +134,7 @@ async def test_a_handshake_method_that_the_flow_takes_too_may_start_it() -> None
     ],
 )
 def test_an_answer_that_http_cannot_carry_is_rejected(wrong: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="an answer's"):
+    with pytest.raises(ValueError, match="a response"):
         WebhookResponse(**wrong)
 
 
