@@ -85,9 +85,9 @@ def test_what_a_plugin_does_wrong_is_named_and_stays_its_own(server: ServerProce
         ("bad.raises", {"what": "exit"}, "SystemExit"),
         ("bad.raises", {"what": "interrupt"}, "KeyboardInterrupt"),
         ("bad.raises", {"what": "base"}, "Base: no"),
-        ("bad.breaks_its_promise", {}, "its result is a list, and not an object"),
+        ("bad.breaks_its_promise", {}, "its result is a list, not an object"),
         ("bad.gives_no_json", {}, "result.it is of type object, which has no JSON form"),
-        ("bad.closes", {"what": "http"}, "ctx.http is the engine's"),
+        ("bad.closes", {"what": "http"}, "ctx.http is shared by all plugins"),
         ("bad.closes", {"what": "blobs"}, "ctx.blobs is the engine's"),
         ("bad.closes", {"what": "resources"}, "ctx.resources is the engine's"),
     ):
