@@ -88,8 +88,8 @@ def test_what_a_plugin_does_wrong_is_named_and_stays_its_own(server: ServerProce
         ("bad.breaks_its_promise", {}, "its result is a list, not an object"),
         ("bad.gives_no_json", {}, "result.it is of type object, which has no JSON form"),
         ("bad.closes", {"what": "http"}, "ctx.http is shared by all plugins"),
-        ("bad.closes", {"what": "blobs"}, "ctx.blobs is the engine's"),
-        ("bad.closes", {"what": "resources"}, "ctx.resources is the engine's"),
+        ("bad.closes", {"what": "blobs"}, "ctx.blobs is shared by all plugins"),
+        ("bad.closes", {"what": "resources"}, "ctx.resources is shared by all plugins"),
     ):
         error = run(server, use, settings)["error"]
         assert error["code"] == "connector.defect", error
