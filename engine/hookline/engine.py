@@ -305,15 +305,6 @@ class Engine:
             self.replies.close()
             await self._close()
 
-    async def update_gauges(self) -> None:
-        """Update the metrics that are read from the store. Raises StoreError."""
-        now = self.clock.now()
-        backlog = {
-            flow_id: (count, max(0.0, (now - oldest).total_seconds()))
-            for flow_id, (count, oldest) in (await self.store.backlog()).items()
-        }
-        self.metrics.show_backlog(backlog, dict(await self.store.counts()))
-
     async def _run_background(self) -> None:
         try:
             async with asyncio.TaskGroup() as group:

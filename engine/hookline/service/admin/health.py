@@ -136,10 +136,20 @@ def health_blueprint(engine: Engine, token: str) -> Blueprint:
     async def metrics() -> Response:
         """Return the metrics for Prometheus."""
         try:
-            await engine.update_gauges()
+            await _update_gauges(engine)
         except StoreError as error:
             # The counters are useful even then.
             engine.log.warning("queue depths can't be read", error=error.message)
         return Response(engine.metrics.exposition(), content_type=CONTENT_TYPE)
 
     return watch
+
+
+async def _update_gauges(engine: Engine) -> None:
+    """Update the metrics that are read from the store. Raises StoreError."""
+    now = engine.clock.now()
+    backlog = {
+        flow_id: (count, max(0.0, (now - oldest).total_seconds()))
+        for flow_id, (count, oldest) in (await engine.store.backlog()).items()
+    }
+    engine.metrics.show_backlog(backlog, dict(await engine.store.counts()))
