@@ -8,7 +8,7 @@ from hookline.api_storage import BackendFactory
 
 @hookimpl
 def register_backends() -> Mapping[str, BackendFactory]:
-    # Here and not above: discovery imports every plugin, also for commands that open no database.
+    # Imported here, because discovery imports every plugin, also for commands that open no database.
     from hookline_sqlstore.backend import postgresql, sqlite
 
     return {"sqlite": sqlite, "postgresql": postgresql}

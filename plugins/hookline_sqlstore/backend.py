@@ -12,7 +12,7 @@ from hookline_sqlstore.databases.database import Committed, Database
 from hookline_sqlstore.databases.sqlite import SqliteDatabase
 from hookline_sqlstore.queue.queue import SqlQueue
 from hookline_sqlstore.store import SqlStore
-from hookline_sqlstore.writing.operations import Batch
+from hookline_sqlstore.writing.operations import Commit
 
 
 class SqlBackend:
@@ -24,8 +24,8 @@ class SqlBackend:
         self._queue = SqlQueue(self._database, self.store, clock)
         self.queue: Queue = self._queue
 
-    def _committed(self, batch: Batch) -> None:
-        self._queue.committed(batch)
+    def _committed(self, commit: Commit) -> None:
+        self._queue.committed(commit)
 
     async def open(self) -> None:
         await self._database.open()
@@ -36,13 +36,14 @@ class SqlBackend:
 
 
 def sqlite(url: str, *, clock: Clock) -> Backend:
-    """`sqlite:///file`: a file of the current directory, or with a fourth slash, of the root."""
+    """Make the backend of `sqlite:///file`: a path relative to the current directory, or with a fourth slash, an
+    absolute one."""
     parsed = _parse(url)
     return SqlBackend(lambda committed: SqliteDatabase(parsed, clock=clock, committed=committed), clock)
 
 
 def postgresql(url: str, *, clock: Clock) -> Backend:
-    """`postgresql://user:password@host/database`, and `?schema=name` where it shares the database with others."""
+    """Make the backend of `postgresql://user:password@host/database`, with `?schema=name` in a shared database."""
     from hookline_sqlstore.databases.postgres import PostgresDatabase
 
     parsed = _parse(url)

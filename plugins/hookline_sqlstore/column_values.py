@@ -1,5 +1,6 @@
-"""Times as the tables hold them: microseconds since 1970, exact; and as ids begin."""
+"""Values of columns: times in microseconds since 1970, the beginnings of ids, and hashes of keys."""
 
+import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Final, overload
 
@@ -12,7 +13,7 @@ def micros(at: datetime) -> int: ...
 @overload
 def micros(at: datetime | None) -> int | None: ...
 def micros(at: datetime | None) -> int | None:
-    """The column's value of an aware time."""
+    """Convert an aware time to microseconds since 1970."""
     return None if at is None else (at - _EPOCH) // _MICROSECOND
 
 
@@ -21,11 +22,17 @@ def moment(value: int) -> datetime: ...
 @overload
 def moment(value: int | None) -> datetime | None: ...
 def moment(value: int | None) -> datetime | None:
-    """The time, in UTC, of a column's value."""
+    """Convert microseconds since 1970 to a time in UTC."""
     return None if value is None else _EPOCH + timedelta(microseconds=value)
 
 
 def first_id(at: datetime) -> str:
-    """What sorts before each id that was made at a time or later: ids are UUIDs of version 7."""
+    """Return a text that sorts before all ids made at this time or later; ids are UUIDs of version 7."""
     text = f"{micros(at) // 1000:012x}"
     return f"{text[:8]}-{text[8:]}"
+
+
+def key_hash(dedupe_key: str) -> bytes:
+    """Return the SHA-256 of a key. The key itself may be too long for an index, or have characters that a database
+    rejects."""
+    return hashlib.sha256(dedupe_key.encode()).digest()

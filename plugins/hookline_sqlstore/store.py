@@ -1,4 +1,4 @@
-"""The store: commits and questions, on either database."""
+"""The store: commits and queries, for both databases."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -27,60 +27,61 @@ from hookline.api_storage import (
 )
 from hookline_sqlstore.column_values import micros
 from hookline_sqlstore.databases.database import Database
-from hookline_sqlstore.reading import history, reads
-from hookline_sqlstore.writing import batches
-from hookline_sqlstore.writing import operations as changes
+from hookline_sqlstore.reading import credentials, executions, flows, history, journal, waits, work
+from hookline_sqlstore.writing import batches, operations
 
 
 class SqlStore:
-    """Durable state in a SQL database."""
+    """The durable state in a SQL database."""
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
 
-    async def commit(self, changes_: Sequence[Change]) -> Sequence[CommitResult]:
-        # The places in line that it gets here are right, since nothing is awaited before it is in the writer's queue.
-        batch = changes.batch(changes_, self._database.lines)
-        if batch.operations:
-            await self._database.write(batch)
-        return batch.results
+    async def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        # Places in order are assigned here: nothing is awaited until the commit is in the writer's queue.
+        commit = operations.prepare_commit(changes, self._database.lines)
+        if commit.operations:
+            await self._database.write(commit)
+        return commit.results
 
     async def execution(self, execution_id: str) -> Execution | None:
-        return await self._database.read(lambda connection: reads.execution(connection, execution_id))
+        return await self._database.read(lambda connection: executions.execution(connection, execution_id))
 
     async def envelope(self, execution_id: str) -> Envelope | None:
-        return await self._database.read(lambda connection: reads.envelope(connection, execution_id))
+        return await self._database.read(lambda connection: executions.envelope(connection, execution_id))
 
     async def data_keys(self, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
-        return await self._database.read(lambda connection: reads.data_keys(connection, after, limit))
+        return await self._database.read(lambda connection: executions.data_keys(connection, after, limit))
 
     async def accepted_as(self, flow_id: str, dedupe_key: str, now: datetime) -> str | None:
-        return await self._database.read(lambda connection: reads.accepted_as(connection, flow_id, dedupe_key, now))
+        return await self._database.read(
+            lambda connection: executions.accepted_as(connection, flow_id, dedupe_key, now)
+        )
 
     async def journal(self, execution_id: str, after: int = 0, limit: int | None = None) -> Sequence[StepRecord]:
-        return await self._database.read(lambda connection: reads.journal_of(connection, execution_id, after, limit))
+        return await self._database.read(lambda connection: journal.journal_of(connection, execution_id, after, limit))
 
     async def progress(self, execution_id: str) -> Sequence[Progress]:
-        return await self._database.read(lambda connection: reads.progress_of(connection, execution_id))
+        return await self._database.read(lambda connection: journal.progress_of(connection, execution_id))
 
     async def item_results(
         self, execution_id: str, path: str, after: int = -1, limit: int = 1000
     ) -> Sequence[tuple[int, bytes]]:
         return await self._database.read(
-            lambda connection: reads.item_results_of(connection, execution_id, path, after, limit)
+            lambda connection: journal.item_results_of(connection, execution_id, path, after, limit)
         )
 
     async def callbacks(self, execution_id: str) -> Mapping[str, bytes]:
-        return await self._database.read(lambda connection: reads.callbacks_of(connection, execution_id))
+        return await self._database.read(lambda connection: waits.callbacks_of(connection, execution_id))
 
     async def executions_with_callbacks(self, ended_before: datetime, limit: int) -> Sequence[str]:
         return await self._database.read(
-            lambda connection: reads.executions_with_callbacks(connection, ended_before, limit)
+            lambda connection: waits.executions_with_callbacks(connection, ended_before, limit)
         )
 
     async def waits(self, execution_id: str) -> Sequence[str]:
-        return await self._database.read(lambda connection: reads.waits_of(connection, execution_id))
+        return await self._database.read(lambda connection: waits.waits_of(connection, execution_id))
 
     async def batches(self, execution_id: str) -> Mapping[str, bool]:
         return await self._database.read(lambda connection: batches.batches_of(connection, execution_id))
@@ -89,62 +90,62 @@ class SqlStore:
         return await self._database.read(lambda connection: batches.gathered_of(connection, execution_id, path))
 
     async def state(self, flow_id: str, key: str) -> bytes | None:
-        return await self._database.read(lambda connection: reads.state_of(connection, flow_id, key))
+        return await self._database.read(lambda connection: flows.state_of(connection, flow_id, key))
 
     async def kept(self, flow_id: str, *, cursor: str | None = None, limit: int = 50) -> StatePage:
-        return await self._database.read(lambda connection: reads.kept(connection, flow_id, cursor, limit))
+        return await self._database.read(lambda connection: flows.kept(connection, flow_id, cursor, limit))
 
     async def cursor(self, flow_id: str) -> bytes | None:
-        return await self._database.read(lambda connection: reads.cursor_of(connection, flow_id))
+        return await self._database.read(lambda connection: flows.cursor_of(connection, flow_id))
 
     async def executions(
         self, chosen: ExecutionFilter = ALL_EXECUTIONS, *, cursor: str | None = None, limit: int = 50
     ) -> ExecutionPage:
-        return await self._database.read(lambda connection: reads.page(connection, chosen, cursor, limit))
+        return await self._database.read(lambda connection: executions.page(connection, chosen, cursor, limit))
 
     async def dead_letters(
         self, *, flow_id: str | None = None, cause: str | None = None, cursor: str | None = None, limit: int = 50
     ) -> DeadLetterPage:
         return await self._database.read(
-            lambda connection: reads.dead_letters(connection, flow_id, cause, cursor, limit)
+            lambda connection: executions.dead_letters(connection, flow_id, cause, cursor, limit)
         )
 
     async def due(self, after: datetime | None, until: datetime, limit: int) -> Sequence[Due]:
-        return await self._database.read(lambda connection: reads.due(connection, after, until, limit))
+        return await self._database.read(lambda connection: work.due(connection, after, until, limit))
 
     async def next_due(self, after: datetime) -> datetime | None:
-        return await self._database.read(lambda connection: reads.next_due(connection, after))
+        return await self._database.read(lambda connection: work.next_due(connection, after))
 
     async def flow_document(self, flow_id: str, version: str) -> bytes | None:
-        return await self._database.read(lambda connection: reads.flow_document(connection, flow_id, version))
+        return await self._database.read(lambda connection: flows.flow_document(connection, flow_id, version))
 
     async def flow_versions(self, flow_id: str) -> Sequence[FlowVersion]:
-        return await self._database.read(lambda connection: reads.flow_versions_of(connection, flow_id))
+        return await self._database.read(lambda connection: flows.flow_versions_of(connection, flow_id))
 
     async def executions_by_version(self, flow_id: str) -> Mapping[tuple[str | None, State], int]:
-        return await self._database.read(lambda connection: reads.executions_by_version(connection, flow_id))
+        return await self._database.read(lambda connection: flows.executions_by_version(connection, flow_id))
 
     async def state_overrides(self) -> Mapping[str, StateOverride]:
-        return await self._database.read(reads.state_overrides)
+        return await self._database.read(flows.state_overrides)
 
     async def flows_with_work(self) -> Collection[str]:
-        return await self._database.read(reads.flows_with_work)
+        return await self._database.read(work.flows_with_work)
 
     async def backlog(self) -> Mapping[str, tuple[int, datetime]]:
-        return await self._database.read(reads.backlog)
+        return await self._database.read(work.backlog)
 
     async def queue_depth(self, flow_id: str, order_key: str, limit: int) -> int:
-        return await self._database.read(lambda connection: reads.queue_depth(connection, flow_id, order_key, limit))
+        return await self._database.read(lambda connection: work.queue_depth(connection, flow_id, order_key, limit))
 
     async def counts(self) -> Mapping[tuple[str, State], int]:
-        return await self._database.read(reads.counts)
+        return await self._database.read(work.counts)
 
     async def referenced(self, blob_ids: Collection[str]) -> Collection[str]:
-        return await self._database.read(lambda connection: reads.referenced(connection, blob_ids))
+        return await self._database.read(lambda connection: history.referenced(connection, blob_ids))
 
     async def executions_with_files(self, ended_before: datetime, limit: int) -> Sequence[str]:
         return await self._database.read(
-            lambda connection: reads.executions_with_files(connection, ended_before, limit)
+            lambda connection: history.executions_with_files(connection, ended_before, limit)
         )
 
     async def flows_with_history(self) -> Collection[str]:
@@ -167,17 +168,17 @@ class SqlStore:
         return await self._database.read(lambda connection: history.spent_versions(connection, flow_id, keep))
 
     async def rejected(self, *, flow_id: str | None = None, cursor: str | None = None, limit: int = 50) -> RejectedPage:
-        return await self._database.read(lambda connection: reads.rejected_page(connection, flow_id, cursor, limit))
+        return await self._database.read(lambda connection: flows.rejected_page(connection, flow_id, cursor, limit))
 
     async def credentials(self) -> Sequence[StoredCredential]:
-        return await self._database.read(reads.stored_credentials)
+        return await self._database.read(credentials.stored_credentials)
 
     async def subscription(self, flow_id: str) -> bytes | None:
-        return await self._database.read(lambda connection: reads.subscription(connection, flow_id))
+        return await self._database.read(lambda connection: credentials.subscription(connection, flow_id))
 
     async def subscriptions(self) -> Mapping[str, bytes]:
-        return await self._database.read(reads.all_subscriptions)
+        return await self._database.read(credentials.all_subscriptions)
 
     async def ping(self) -> None:
-        await self._database.write(changes.ping(micros(self._clock.now())))
-        await self._database.read(lambda connection: reads.execution(connection, ""))
+        await self._database.write(operations.ping(micros(self._clock.now())))
+        await self._database.read(lambda connection: executions.execution(connection, ""))

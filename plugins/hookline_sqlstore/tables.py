@@ -1,4 +1,4 @@
-"""The tables. Migrations make them; a test holds that both say the same.
+"""The tables. Migrations create them; a test checks that both agree.
 
 Times are microseconds since 1970 in UTC. Ids compare by byte, so that their order is the order of time on every server.
 """
@@ -24,14 +24,14 @@ metadata: Final = MetaData()
 #: Text that compares by byte. SQLite's text does by itself.
 Name: Final = Text().with_variant(Text(collation="C"), "postgresql")
 
-#: `payload` stands last and is small (`changes.INLINE`): SQLite writes a row again whole at each change of state.
+#: `payload` is the last column and small (`INLINE`): SQLite writes the whole row again at each change of state.
 executions: Final = Table(
     "executions",
     metadata,
     Column("id", Name, nullable=False),
     Column("flow_id", Name, nullable=False),
     Column("flow_version", Text),
-    #: JSON, where the server's settings replaced some when the execution started.
+    #: JSON of its vars, if server settings replaced some of them when the execution started.
     Column("vars", LargeBinary),
     Column("state", Name, nullable=False),
     Column("outcome", Text),
@@ -46,37 +46,37 @@ executions: Final = Table(
     Column("error_step", Text),
     Column("error_retryable", Boolean(create_constraint=False)),
     Column("reason", Text),
-    #: When it may be taken: as the visibility time of other queues. None while it runs, is blocked, waits for its turn
-    #: or has ended.
+    #: The time from which it may be delivered, like the visibility time of other queues. None while it runs, is
+    #: blocked, waits for its turn or has ended.
     Column("ready_at", BigInteger),
     Column("dedupe_key", LargeBinary),
-    #: SHA-256 of the key while its window is open; keys of any length and content fit an index so.
+    #: SHA-256 of the key while its window is open, so that keys of any length and content fit an index.
     Column("dedupe_hash", LargeBinary),
     Column("dedupe_until", BigInteger),
     Column("order_key", LargeBinary),
-    #: Its place in the line of its key, in which the first one may run. None where it is in none.
+    #: Its place in the queue of its order key, of which the first one may run. None if it is in none.
     Column("order_seq", BigInteger),
     Column("order_holds", Boolean(create_constraint=False), nullable=False),
     Column("files_removed_at", BigInteger),
-    #: When its time is up.
+    #: The time at which its timeout ends it.
     Column("deadline_at", BigInteger),
-    #: When somebody asked that it ends as cancelled.
+    #: The time of the request to cancel it.
     Column("cancel_asked_at", BigInteger),
-    #: The execution that it does again.
+    #: The execution that it replays.
     Column("replay_of", Name),
-    #: Of one that failed: what it has in common with others that failed for the same reason.
+    #: The cause of its failure.
     Column("error_cause", Name),
-    #: When somebody said that a failed one needs no more care.
+    #: The time at which its dead letter was discarded.
     Column("discarded_at", BigInteger),
-    #: The key under which its redacted values are encrypted, itself encrypted; gone once they are erased.
+    #: Its encrypted data key; NULL once its redacted values are erased.
     Column("seal_key", LargeBinary),
-    #: None where it is large: then `payloads` has it.
+    #: NULL if it is large: then it is in `payloads`.
     Column("payload", LargeBinary),
     PrimaryKeyConstraint("id", name="pk_executions"),
 )
 
 
-#: Says of an execution that it is a dead letter.
+#: The condition of a dead letter.
 DEAD: Final = "error_cause IS NOT NULL AND discarded_at IS NULL"
 
 
@@ -94,20 +94,20 @@ def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Inde
 _partial("ix_executions_dedupe", "flow_id", "dedupe_hash", where="dedupe_hash IS NOT NULL", unique=True)
 _partial("ix_executions_order", "flow_id", "order_key", "order_seq", where="order_seq IS NOT NULL")
 _partial("ix_executions_ready", "flow_id", "ready_at", "id", where="ready_at IS NOT NULL")
-# Of a flow that begins nothing new; a queued execution is never in it.
+# For a flow that starts no new executions; a queued execution is never in it.
 _partial("ix_executions_begun", "flow_id", "ready_at", "id", where="ready_at IS NOT NULL AND flow_version IS NOT NULL")
 _partial("ix_executions_timers", "ready_at", "id", where="state = 'waiting' AND ready_at IS NOT NULL")
-# What has not ended; by state, so that the few that run are found among the many that wait.
+# Executions that have not ended; by state, so that the few that run are found among the many that wait.
 _partial("ix_executions_open", "flow_id", "state", "id", where="finished_at IS NULL")
-# A state has few outcomes, so that its executions are found in order in as many parts of the index.
+# A state has few outcomes, so its executions are found in order in as many parts of the index.
 _partial("ix_executions_ended", "state", "outcome", "id", where="finished_at IS NOT NULL")
 _partial("ix_executions_flow_ended", "flow_id", "state", "outcome", "id", where="finished_at IS NOT NULL")
-# What went wrong, which is little of what ends.
+# Failures, which are few of all ended executions.
 _partial("ix_executions_error", "error_code", "id", where="error_code IS NOT NULL")
 _partial("ix_executions_flow_error", "flow_id", "error_code", "id", where="error_code IS NOT NULL")
-# Dead letters, with all that their groups are made of.
+# Dead letters, with all columns of their groups.
 _partial("ix_executions_dead", "flow_id", "error_cause", "id", "finished_at", where=DEAD)
-# Purged ones, of which the dedupe keys are still taken.
+# Purged executions whose dedupe keys are still taken.
 _partial("ix_executions_spent", "dedupe_until", where="state = 'purged'")
 _partial("ix_executions_sealed", "id", where="seal_key IS NOT NULL")
 _partial("ix_executions_replay", "replay_of", "id", where="replay_of IS NOT NULL")
@@ -139,20 +139,20 @@ journal: Final = Table(
     Column("error", LargeBinary),
     Column("input", LargeBinary),
     Column("output", LargeBinary),
-    #: The output before anything in it was masked, encrypted.
+    #: The output before it was masked, encrypted.
     Column("sealed", LargeBinary),
     PrimaryKeyConstraint("execution_id", "seq", name="pk_journal"),
     sqlite_with_rowid=False,
 )
 
-#: How far foreach blocks have got whose items are not kept one by one, and that have not come to their end.
+#: The progress of unfinished foreach blocks whose items are checkpointed together.
 progress: Final = Table(
     "progress",
     metadata,
     Column("execution_id", Name, nullable=False),
     Column("path", Name, nullable=False),
     Column("total", BigInteger, nullable=False),
-    #: JSON: the ranges of the items that are done.
+    #: JSON of the ranges of finished items.
     Column("done", LargeBinary, nullable=False),
     Column("failed", BigInteger, nullable=False),
     Column("at", BigInteger, nullable=False),
@@ -160,7 +160,7 @@ progress: Final = Table(
     sqlite_with_rowid=False,
 )
 
-#: What the items of these gave, where it is collected.
+#: The results of the items of these blocks, if they are collected.
 item_results: Final = Table(
     "item_results",
     metadata,
@@ -178,13 +178,13 @@ flow_versions: Final = Table(
     Column("flow_id", Name, nullable=False),
     Column("version", Name, nullable=False),
     Column("created_at", BigInteger, nullable=False),
-    #: When it last began to serve.
+    #: The time since which it serves, or served last.
     Column("served_at", BigInteger, nullable=False),
     Column("document", LargeBinary, nullable=False),
     PrimaryKeyConstraint("flow_id", "version", name="pk_flow_versions"),
 )
 
-#: What operators have decided about flows, whatever their files say.
+#: Operators' overrides of the states in flow files.
 flow_overrides: Final = Table(
     "flow_overrides",
     metadata,
@@ -216,7 +216,7 @@ blob_refs: Final = Table(
 )
 Index("ix_blob_refs_execution", blob_refs.c.execution_id)
 
-#: Steps that wait for what comes from outside, of executions that have not ended.
+#: Steps that wait for callbacks, of executions that have not ended.
 waits: Final = Table(
     "waits",
     metadata,
@@ -224,7 +224,7 @@ waits: Final = Table(
     Column("path", Name, nullable=False),
     Column("flow_id", Name, nullable=False),
     Column("step_id", Name, nullable=False),
-    #: SHA-256 of the key by which a call finds it; none where only its own URL does.
+    #: SHA-256 of the key by which a callback finds it; NULL if only its resume URL does.
     Column("key_hash", LargeBinary),
     Column("opened_at", BigInteger, nullable=False),
     PrimaryKeyConstraint("execution_id", "path", name="pk_waits"),
@@ -239,23 +239,23 @@ Index(
     postgresql_where=text("key_hash IS NOT NULL"),
 )
 
-#: What came for steps that wait, at most one for each; and what came before anybody waited.
+#: Callbacks of waiting steps, at most one for each, and early callbacks.
 callbacks: Final = Table(
     "callbacks",
     metadata,
     Column("id", Name, nullable=False),
-    #: None while it waits for an execution that asks for its key.
+    #: NULL while no execution waits with its key.
     Column("execution_id", Name),
     Column("path", Name),
     Column("flow_id", Name, nullable=False),
     Column("step_id", Name, nullable=False),
     Column("key_hash", LargeBinary),
-    #: Of what it says, so that a repeated one is known.
+    #: The digest of its content, by which a repetition is recognized.
     Column("digest", LargeBinary),
     Column("at", BigInteger, nullable=False),
-    #: Until when it is kept for somebody who asks for its key.
+    #: The time until which an early callback is kept.
     Column("until", BigInteger),
-    #: None where nothing came in time: then nothing may come any more.
+    #: NULL if none came in time: then none is accepted any more.
     Column("payload", LargeBinary),
     PrimaryKeyConstraint("id", name="pk_callbacks"),
 )
@@ -275,19 +275,19 @@ Index(
     postgresql_where=text("until IS NOT NULL"),
 )
 
-#: What steps have gathered, or gather, that the execution which leads has not taken.
+#: Batches that their leaders have not taken yet.
 batches: Final = Table(
     "batches",
     metadata,
-    #: That which leads.
+    #: The leader.
     Column("execution_id", Name, nullable=False),
     Column("path", Name, nullable=False),
     Column("flow_id", Name, nullable=False),
     Column("flow_version", Name, nullable=False),
-    #: SHA-256 of the key while others may join.
+    #: SHA-256 of the key while the batch is open.
     Column("key_hash", LargeBinary),
     Column("members", Integer, nullable=False),
-    #: Bytes of all that was added.
+    #: The bytes of all items.
     Column("size", BigInteger, nullable=False),
     Column("due_at", BigInteger),
     PrimaryKeyConstraint("execution_id", "path", name="pk_batches"),
@@ -304,7 +304,7 @@ Index(
     postgresql_where=text("key_hash IS NOT NULL"),
 )
 
-#: What each execution has added, that which leads included.
+#: The items of batches, including those of the leaders.
 batch_members: Final = Table(
     "batch_members",
     metadata,
@@ -312,14 +312,14 @@ batch_members: Final = Table(
     Column("path", Name, nullable=False),
     Column("place", Integer, nullable=False),
     Column("member_id", Name, nullable=False),
-    #: JSON; none where there are none.
+    #: JSON; NULL if there are none.
     Column("attachments", LargeBinary),
     #: JSON, or encrypted.
     Column("body", LargeBinary, nullable=False),
     PrimaryKeyConstraint("execution_id", "path", "place", name="pk_batch_members"),
 )
 
-#: What flows keep from one execution to the next.
+#: Stored values of flows.
 state: Final = Table(
     "state",
     metadata,
@@ -330,7 +330,7 @@ state: Final = Table(
     PrimaryKeyConstraint("flow_id", "key", name="pk_state"),
 )
 
-#: How far the triggers that look for themselves have got.
+#: Cursors of sources.
 cursors: Final = Table(
     "cursors",
     metadata,
@@ -340,7 +340,7 @@ cursors: Final = Table(
     PrimaryKeyConstraint("flow_id", name="pk_cursors"),
 )
 
-#: What flows are subscribed to at providers, whether the flows are there or not any more.
+#: Subscriptions with providers, also of flows that no longer exist.
 subscriptions: Final = Table(
     "subscriptions",
     metadata,
@@ -351,7 +351,7 @@ subscriptions: Final = Table(
     PrimaryKeyConstraint("flow_id", name="pk_subscriptions"),
 )
 
-#: Of each flow the newest `REFUSED_KEPT` requests that were rejected.
+#: The newest `MAX_REJECTED_KEPT` rejected requests of each flow.
 rejected: Final = Table(
     "rejected",
     metadata,
@@ -370,7 +370,7 @@ rejected: Final = Table(
 )
 Index("ix_rejected_flow", rejected.c.flow_id, rejected.c.id)
 
-#: One row, written by a health check: a full disk shows in nothing less than a write.
+#: One row, written by a health check: only a write shows that the disk is full.
 pings: Final = Table(
     "pings",
     metadata,

@@ -1,45 +1,45 @@
-"""What both databases give: grouped writes, and reads beside them."""
+"""The interface of both databases: grouped writes and concurrent reads."""
 
 from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from hookline_sqlstore.writing.operations import Batch
-from hookline_sqlstore.writing.order_places import Lines
+from hookline_sqlstore.writing.operations import Commit
+from hookline_sqlstore.writing.order_places import OrderPlaces
 
 T = TypeVar("T")
 
 GROUP: Final = 256
-"""Batches that share a transaction at most: a bound on how long the first of them waits for the last."""
+"""The most commits in one transaction: this limits the time that the first of them waits for the last."""
 PATIENCE: Final = 0.02
-"""Seconds that batches which are patient wait at most for one that isn't."""
+"""The most seconds that patient commits wait for one that isn't."""
 PATIENT: Final = 16
-"""So many of them don't wait any longer: what they free is needed for others."""
+"""The number of patient commits that don't wait any longer, since others need what they release."""
 
 
 class Database(Protocol):
-    """A database that one process has."""
+    """A database that one process uses."""
 
-    lines: Lines
+    lines: OrderPlaces
 
     async def open(self) -> None:
-        """Take it for this process and bring it up to date. Raises StoreError."""
+        """Lock it for this process and run the migrations. Raises StoreError."""
         ...
 
-    async def write(self, batch: Batch) -> None:
-        """Return when it is durable. Raises StoreError, IllegalStateChange, ExecutionNotFound."""
+    async def write(self, commit: Commit) -> None:
+        """Return when the commit is durable. Raises StoreError, IllegalStateChange, ExecutionNotFound."""
         ...
 
     async def read(self, question: Callable[[Connection], T]) -> T:
-        """What a question finds. Raises StoreError."""
+        """Run a query. Raises StoreError."""
         ...
 
     async def close(self) -> None:
-        """Finish what is being written, and give the database free."""
+        """Finish the current writes, and unlock the database."""
         ...
 
 
-Committed = Callable[[Batch], None]
-"""Called on the event loop for each batch that is durable, before its caller goes on, and also where that was
-cancelled meanwhile."""
+Committed = Callable[[Commit], None]
+"""Called on the event loop for each durable commit, before its caller continues, and also if the caller was cancelled.
+"""

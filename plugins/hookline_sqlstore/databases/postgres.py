@@ -1,4 +1,4 @@
-"""PostgreSQL through asyncpg: a connection that writes and holds the one server's lock, and a pool that reads."""
+"""PostgreSQL through asyncpg: one connection that writes and holds the server's lock, and a pool that reads."""
 
 import asyncio
 import contextlib
@@ -16,11 +16,11 @@ from hookline.api import StoreError
 from hookline.api_storage import Clock
 from hookline_sqlstore.databases import schema
 from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Committed
-from hookline_sqlstore.reading import reads
+from hookline_sqlstore.reading import work
 from hookline_sqlstore.writing.apply import Failure, apply
-from hookline_sqlstore.writing.operations import Batch
-from hookline_sqlstore.writing.order_places import Lines
-from hookline_sqlstore.writing.statements import PostgresDialect
+from hookline_sqlstore.writing.operations import Commit
+from hookline_sqlstore.writing.order_places import OrderPlaces
+from hookline_sqlstore.writing.statement import PostgresDialect
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ _HOLDER: Final = text(
 
 
 class PostgresDatabase:
-    """A schema of a database; `public`, unless the URL says `?schema=name`."""
+    """A schema of a database: `public`, unless the URL has `?schema=name`."""
 
     def __init__(self, url: URL, *, clock: Clock, committed: Committed) -> None:
         schema_name = url.query.get("schema")
@@ -49,10 +49,10 @@ class PostgresDatabase:
         self._name = f"the database {self._url.render_as_string(hide_password=True)}"
         self._clock = clock
         self._committed = committed
-        self.lines = Lines(clock)
+        self.lines = OrderPlaces(clock)
         self._engine: AsyncEngine | None = None
         self._connection: AsyncConnection | None = None
-        self._waiting: deque[tuple[Batch, asyncio.Future[None]]] = deque()
+        self._waiting: deque[tuple[Commit, asyncio.Future[None]]] = deque()
         self._arrived = asyncio.Event()
         self._closing = False
         self._writer: asyncio.Task[None] | None = None
@@ -89,11 +89,11 @@ class PostgresDatabase:
             with connection.begin():
                 connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {quoted}")
         schema.upgrade(connection)
-        reads.recover(connection, self._clock.now())
-        self.lines.start(reads.last_in_line(connection))
+        work.recover(connection, self._clock.now())
+        self.lines.start(work.last_in_line(connection))
 
     async def _connect(self, engine: AsyncEngine) -> AsyncConnection:
-        """The connection that writes. It holds the lock as long as it lives."""
+        """Return the connection that writes; it holds the lock as long as it lives."""
         connection = await engine.connect()
         try:
             await self._lock(connection)
@@ -120,16 +120,16 @@ class PostgresDatabase:
             "use another schema (?schema=name)"
         )
 
-    async def write(self, batch: Batch) -> None:
+    async def write(self, commit: Commit) -> None:
         if self._writer is None or self._closing:
             raise StoreError(f"{self._name} is closed")
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((batch, done))
+        self._waiting.append((commit, done))
         self._arrived.set()
         await done
 
     async def _write(self) -> None:
-        """What arrives while a commit is under way shares the next one."""
+        """Write commits; those that arrive during a transaction share the next one."""
         while True:
             if not self._waiting:
                 if self._closing:
@@ -139,9 +139,9 @@ class PostgresDatabase:
                 continue
             await self._patience()
             group = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
-            for (batch, done), failure in zip(group, await self._apply([batch for batch, _ in group]), strict=True):
+            for (commit, done), failure in zip(group, await self._apply([commit for commit, _ in group]), strict=True):
                 if failure is None:
-                    self._committed(batch)
+                    self._committed(commit)
                 if done.done():
                     continue  # the caller was cancelled
                 if failure is None:
@@ -150,32 +150,32 @@ class PostgresDatabase:
                     done.set_exception(failure)
 
     async def _patience(self) -> None:
-        """Return as soon as anything waits that isn't patient."""
+        """Return as soon as a commit waits that isn't patient."""
         until = asyncio.get_running_loop().time() + PATIENCE
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(until):
                 while (
                     not self._closing
                     and len(self._waiting) < PATIENT
-                    and all(batch.patient for batch, _ in self._waiting)
+                    and all(commit.patient for commit, _ in self._waiting)
                 ):
                     self._arrived.clear()
                     await self._arrived.wait()
 
-    async def _apply(self, batches: list[Batch]) -> list[Failure | None]:
+    async def _apply(self, commits: list[Commit]) -> list[Failure | None]:
         try:
             connection = self._connection
             if connection is None:
                 assert self._engine is not None  # noqa: S101 - it is while the writer runs
                 connection = await self._connect(self._engine)
-            return await connection.run_sync(apply, PostgresDialect(), batches)
+            return await connection.run_sync(apply, PostgresDialect(), commits)
         except Exception as error:  # noqa: BLE001 - the callers wait: whatever it is, it is theirs to hear
             await self._disconnect()
             failure = error if isinstance(error, StoreError) else self._failure("written", error)
-            return [failure] * len(batches)
+            return [failure] * len(commits)
 
     async def _disconnect(self) -> None:
-        """Give up a connection that can't be trusted; the next commit makes another, and takes the lock again."""
+        """Drop a connection that can't be trusted; the next commit opens another one and takes the lock again."""
         connection, self._connection = self._connection, None
         if connection is not None:
             with contextlib.suppress(SQLAlchemyError, OSError):

@@ -1,4 +1,4 @@
-"""A lock file: one process for one SQLite database."""
+"""A lock file: one process for each SQLite database."""
 
 import contextlib
 import fcntl
@@ -9,14 +9,14 @@ from hookline.api import StoreError
 
 
 class ProcessLock:
-    """Held while the process lives, and free when it has died, however it died."""
+    """A lock that is held while the process lives, and released when it dies in any way."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: int | None = None
 
     def acquire(self) -> None:
-        """Raise StoreError where another process has it."""
+        """Take the lock. Raises StoreError if another process holds it."""
         file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -35,7 +35,7 @@ class ProcessLock:
         self._file = file
 
     def release(self) -> None:
-        """Give it free. The file stays: removing it would let two processes lock two files of one name."""
+        """Release the lock. The file stays: if it were removed, two processes could lock two files of the same name."""
         if self._file is not None:
             file, self._file = self._file, None
             with contextlib.suppress(OSError):  # a file system that is gone has let go of the lock too

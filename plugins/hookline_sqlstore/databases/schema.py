@@ -1,4 +1,4 @@
-"""Brings a database's tables up to date."""
+"""The migration of a database's tables."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ from hookline.api import StoreError
 
 
 def upgrade(connection: Connection) -> None:
-    """Run the migrations that the database doesn't have yet, each once.
+    """Run the migrations that the database doesn't have yet.
 
-    Raises StoreError where a newer version of this plugin has made the tables.
+    Raises StoreError if a newer version of this plugin has created the tables.
     """
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent.parent / "migrations").replace("%", "%%"))

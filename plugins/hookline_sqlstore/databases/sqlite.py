@@ -1,4 +1,4 @@
-"""SQLite: one thread that writes, a few that read, and a lock file that keeps other processes out."""
+"""SQLite: one thread that writes, a few that read, and a lock file against other processes."""
 
 import asyncio
 import contextlib
@@ -19,26 +19,26 @@ from hookline.api_storage import Clock
 from hookline_sqlstore.databases import schema
 from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Committed
 from hookline_sqlstore.databases.process_lock import ProcessLock
-from hookline_sqlstore.reading import reads
+from hookline_sqlstore.reading import work
 from hookline_sqlstore.writing.apply import Failure, apply
-from hookline_sqlstore.writing.operations import Batch
-from hookline_sqlstore.writing.order_places import Lines
-from hookline_sqlstore.writing.statements import SqliteDialect
+from hookline_sqlstore.writing.operations import Commit
+from hookline_sqlstore.writing.order_places import OrderPlaces
+from hookline_sqlstore.writing.statement import SqliteDialect
 
 T = TypeVar("T")
 
 READERS: Final = 3
 _BUSY_TIMEOUT: Final = 5000
-"""Milliseconds to wait for a lock that somebody else's SQLite shell holds."""
+"""Milliseconds to wait for a lock that another program holds, such as a SQLite shell."""
 
-_Waiting = tuple[Batch, "asyncio.Future[None]"]
+_Waiting = tuple[Commit, "asyncio.Future[None]"]
 
 
 class SqliteDatabase:
-    """A file, in WAL mode; each commit is on the disk when it returns (`synchronous=FULL`)."""
+    """A SQLite file in WAL mode; each commit is on the disk when it returns (`synchronous=FULL`)."""
 
     def __init__(self, url: URL, *, clock: Clock, committed: Committed) -> None:
-        """Raise StoreError where the URL names no file."""
+        """Raise StoreError if the URL names no file."""
         if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
             raise StoreError(
                 f"{url}: a file has to be named, as in sqlite:///hookline.db (here) or sqlite:////srv/x.db"
@@ -48,7 +48,7 @@ class SqliteDatabase:
         self.path = Path(url.database).absolute()
         self._clock = clock
         self._committed = committed
-        self.lines = Lines(clock)
+        self.lines = OrderPlaces(clock)
         self._lock = ProcessLock(self.path.with_name(self.path.name + ".lock"))
         self._requests: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._writer: Thread | None = None
@@ -69,7 +69,7 @@ class SqliteDatabase:
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock.acquire()
-            # Messages are in it; SQLite gives its other files the same mode.
+            # It holds messages; SQLite gives its other files the same mode.
             self.path.touch(mode=0o600)
         except OSError as error:
             raise StoreError(f"{self.path} can't be opened: {error.strerror}") from error
@@ -77,8 +77,8 @@ class SqliteDatabase:
             writer = self._engine(size=1, query_only=False)
             with failing(f"{self.path} can't be opened"), writer.connect() as connection:
                 schema.upgrade(connection)
-                reads.recover(connection, self._clock.now())
-                self.lines.start(reads.last_in_line(connection))
+                work.recover(connection, self._clock.now())
+                self.lines.start(work.last_in_line(connection))
             self._read_engine = self._engine(size=READERS, query_only=True)
             self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="hookline-sqlite-reader")
             wal = self.path.with_name(self.path.name + "-wal")
@@ -115,15 +115,15 @@ class SqliteDatabase:
 
         return engine
 
-    async def write(self, batch: Batch) -> None:
+    async def write(self, commit: Commit) -> None:
         if self._writer is None:
             raise StoreError(f"{self.path} is closed")
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._requests.put((batch, done))
+        self._requests.put((commit, done))
         await done
 
     def _write(self, loop: asyncio.AbstractEventLoop, engine: Engine) -> None:
-        """The writer thread: what arrives while a commit is under way shares the next one."""
+        """Run the writer thread; commits that arrive during a transaction share the next one."""
         dialect = SqliteDialect()
         ended = False
         with engine.connect() as connection:
@@ -132,17 +132,17 @@ class SqliteDatabase:
                 if not group:
                     continue
                 try:
-                    failures = apply(connection, dialect, [batch for batch, _ in group])
-                    # Afterwards: what is told to be stored was in its place when it had been.
+                    failures = apply(connection, dialect, [commit for commit, _ in group])
+                    # After the commit, so that the reported state is the stored one.
                     self._check_places()
                 except Exception as error:  # noqa: BLE001 - the callers wait: whatever it is, it is theirs to hear
                     failure = self._failure(error)
                     failures = [failure] * len(group)
-                # Once for a group: each call wakes the loop through its socket.
+                # Once for the whole group, since each call wakes the loop through its socket.
                 loop.call_soon_threadsafe(self._tell, group, failures)
 
     def _next_group(self) -> tuple[list[_Waiting], bool]:
-        """What is written next, as soon as there is anything that isn't patient; and whether it is the last."""
+        """Wait until a commit is there that isn't patient; return the group, and true if it is the last one."""
         group: list[_Waiting] = []
         patient, until = True, 0.0
         request = self._requests.get()
@@ -169,9 +169,9 @@ class SqliteDatabase:
         return failure
 
     def _check_places(self) -> None:
-        """Raise StoreError where a file was deleted or replaced: what is written to the old one is lost with it.
+        """Raise StoreError if a file was deleted or replaced, since writes to the old one are lost with it.
 
-        SQLite itself goes on, with files that nobody can open any more.
+        SQLite itself continues, with files that nobody can open any more.
         """
         for path, place in self._places.items():
             try:
@@ -184,9 +184,9 @@ class SqliteDatabase:
                 raise StoreError(f"another file has taken the place of {path}; restart the server")
 
     def _tell(self, group: list[_Waiting], failures: list[Failure | None]) -> None:
-        for (batch, done), failure in zip(group, failures, strict=True):
+        for (commit, done), failure in zip(group, failures, strict=True):
             if failure is None:
-                self._committed(batch)
+                self._committed(commit)
             if done.done():
                 continue  # the caller was cancelled
             if failure is None:
@@ -210,7 +210,7 @@ class SqliteDatabase:
             writer, self._writer = self._writer, None
             self._requests.put(None)
             await asyncio.to_thread(writer.join)
-            # What the thread has told the loop last is told before this goes on.
+            # The loop handles the thread's last calls before this continues.
             await asyncio.sleep(0)
         await asyncio.to_thread(self._release)
 
@@ -225,7 +225,7 @@ class SqliteDatabase:
 
 @contextlib.contextmanager
 def failing(what: str) -> Iterator[None]:
-    """Give a database's errors as StoreError."""
+    """Raise a database's errors as StoreError."""
     try:
         yield
     except SQLAlchemyError as error:

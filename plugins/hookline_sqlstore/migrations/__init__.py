@@ -1,1 +1,1 @@
-"""What brings a database's tables up to date, one file a step."""
+"""The migrations of the tables, one file for each."""

@@ -1,10 +1,11 @@
-"""A flow's feed: what is read ahead for its consumer, and what the consumer has.
+"""The feed of a flow: the deliveries that are read ahead for its consumer, and those that the consumer has.
 
-The table is the queue; a feed is a window on it. Where the window is at the table's end, an accepted message is handed
-on from memory; where it is behind, or full, messages stay in the table and are read in pages. So memory doesn't grow
-with the backlog, and the order is the table's.
+The table is the queue, and a feed is a window on it. If the window is at the end of the table, an accepted message is
+passed on from memory; if it is behind, or full, messages stay in the table and are read in pages. So the memory doesn't
+grow with the backlog, and the order is that of the table.
 
-Several nodes will need leases here: `in_flight` is what this process has taken, and it alone serves the database.
+Several nodes will need leases here: `in_flight` holds the deliveries of this process, which is the only one that serves
+the database.
 """
 
 import asyncio
@@ -15,11 +16,11 @@ from typing import Final
 from hookline.api_storage import Envelope
 
 READ_AHEAD: Final = 64
-"""Deliveries that a feed holds for its consumer."""
+"""The most deliveries that a feed holds for its consumer."""
 
 
 class InlineBudget:
-    """Bytes of payloads that the feeds of a queue may hold together; beyond it, deliveries come without theirs."""
+    """The bytes of payloads that all feeds of a queue may hold; beyond that, deliveries come without their payloads."""
 
     def __init__(self, size: int) -> None:
         self.left = size
@@ -35,7 +36,7 @@ class InlineBudget:
 
 
 class Offer:
-    """An execution that is read ahead; with its message where there was room for it."""
+    """An execution that is read ahead, with its message if there was room for it."""
 
     __slots__ = ("envelope", "execution_id", "fresh", "size")
 
@@ -47,28 +48,28 @@ class Offer:
 
 
 class Feed:
-    """What is known of one flow's executions that wait to be run. Belongs to the event loop; nothing here awaits."""
+    """The executions of one flow that are ready or in flight. It belongs to the event loop; nothing here awaits."""
 
     def __init__(self, flow_id: str, budget: InlineBudget) -> None:
         self.flow_id = flow_id
         self.behind = True
-        """The table may have executions that are ready and not in flight."""
+        """The table may hold executions that are ready and not in flight."""
         self.reading = False
         self.returned: list[str] = []
-        """Executions to deliver again, whose time has come."""
+        """Executions that are due for another delivery."""
         self.begun_only = False
-        """Only what has started before is handed out."""
+        """Only executions that have started before are delivered."""
         self.signal = asyncio.Event()
-        """Something has changed that the consumer may wait for."""
+        """Set when something changes that the consumer may wait for."""
         self._budget = budget
         self._buffer: deque[Offer] = deque()
         self._in_flight: set[str] = set()
         self._missed: set[str] = set()
-        """In flight, and ready again all the same: to be looked for once they are not."""
+        """Executions in flight that have become ready again: to be read when they leave flight."""
 
     @property
     def idle(self) -> bool:
-        """Nothing would be lost by forgetting this feed."""
+        """True if nothing is lost when this feed is forgotten."""
         return not (self._in_flight or self.returned)
 
     @property
@@ -77,11 +78,11 @@ class Feed:
 
     @property
     def holding(self) -> int:
-        """How many ids a page of the table may show that are in flight."""
+        """The number of ids in a page of the table that may be in flight."""
         return len(self._in_flight)
 
     def take(self) -> Offer | None:
-        """The next to deliver."""
+        """Return the next delivery."""
         if not self._buffer:
             return None
         offer = self._buffer.popleft()
@@ -89,7 +90,7 @@ class Feed:
         return offer
 
     def accepted(self, envelope: Envelope, size: int, inline: int) -> None:
-        """A message is in the table now: hand it on, if all that came before it has been."""
+        """Pass an accepted message on, if all earlier ones have been passed on."""
         if envelope.execution_id in self._in_flight:
             return  # a page has had it first
         if self.behind or self.reading or not self.room:
@@ -100,7 +101,7 @@ class Feed:
         self.signal.set()
 
     def page(self, offers: Iterable[Offer]) -> None:
-        """Put in what was read."""
+        """Add executions that were read from the table."""
         for offer in offers:
             if offer.envelope is not None and not self._budget.take(offer.size):
                 offer.envelope, offer.size = None, 0
@@ -113,7 +114,7 @@ class Feed:
         self._buffer.append(offer)
 
     def new(self, ids: Iterable[str]) -> list[str]:
-        """Those that are not in flight; the others are remembered, since they may stay ready."""
+        """Return the ids that are not in flight; remember the others, since they may stay ready."""
         new = []
         for execution_id in ids:
             if execution_id in self._in_flight:
@@ -123,7 +124,7 @@ class Feed:
         return new
 
     def wake(self, execution_id: str) -> None:
-        """An execution has become ready."""
+        """Note that an execution has become ready."""
         if execution_id in self._in_flight:
             self._missed.add(execution_id)
         else:
@@ -135,14 +136,14 @@ class Feed:
         self.signal.set()
 
     def done(self, execution_id: str) -> None:
-        """It is not in flight any more."""
+        """Note that an execution isn't in flight any more."""
         self._in_flight.discard(execution_id)
         if execution_id in self._missed:
             self._missed.discard(execution_id)
             self.look()
 
     def again(self, execution_id: str) -> None:
-        """Deliver it again now."""
+        """Deliver an execution again now."""
         if execution_id in self._in_flight:
             self._in_flight.discard(execution_id)
             self._missed.discard(execution_id)
@@ -150,7 +151,7 @@ class Feed:
             self.signal.set()
 
     def drop(self) -> None:
-        """Nobody consumes it now: what was read ahead is in the table, and can be read again."""
+        """Drop the deliveries that were read ahead, since the flow has no consumer; the table still has them."""
         while (offer := self.take()) is not None:
             self._in_flight.discard(offer.execution_id)
             if not offer.fresh:

@@ -1,4 +1,4 @@
-"""The queue: the executions table, handed out to the flows."""
+"""The queue: delivers executions from their table to the flows."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -8,15 +8,15 @@ from hookline.api import StoreError
 from hookline.api_storage import Accept, Accepted, Clock, Delivery, Duplicate, Envelope, State, Store
 from hookline_sqlstore.databases.database import Database
 from hookline_sqlstore.queue.feed import READ_AHEAD, Feed, InlineBudget, Offer
-from hookline_sqlstore.reading import reads
-from hookline_sqlstore.writing.operations import INLINE, Batch
+from hookline_sqlstore.reading import executions, work
+from hookline_sqlstore.writing.operations import INLINE, Commit
 
 READ_AHEAD_BYTES: Final = 8 * 1024 * 1024
-"""Payload bytes that all feeds hold together."""
+"""The payload bytes that all feeds may hold together."""
 
 
 class SqlDelivery:
-    """An execution in the hands of the consumer."""
+    """An execution that was delivered to the consumer."""
 
     __slots__ = ("_queue", "envelope", "execution_id", "flow_id", "fresh")
 
@@ -35,7 +35,7 @@ class SqlDelivery:
 
 
 class SqlQueue:
-    """Carries what the store has accepted to the flows. Accepting is a commit like any other."""
+    """Delivers the accepted executions of the store to the flows. Accepting is a commit like any other."""
 
     def __init__(self, database: Database, store: Store, clock: Clock) -> None:
         self._database = database
@@ -49,12 +49,12 @@ class SqlQueue:
 
     @property
     def read_ahead(self) -> int:
-        """Deliveries that all feeds hold."""
+        """The number of deliveries that all feeds hold."""
         return sum(READ_AHEAD - feed.room for feed in self._feeds.values())
 
     @property
     def read_ahead_bytes(self) -> int:
-        """Bytes of payloads that they hold."""
+        """The bytes of payloads that all feeds hold."""
         return READ_AHEAD_BYTES - self._budget.left
 
     async def put(self, envelope: Envelope, *, patient: bool = False) -> Accepted | Duplicate:
@@ -64,18 +64,18 @@ class SqlQueue:
         assert isinstance(result, Accepted | Duplicate)  # noqa: S101 - an Accept gives no other
         return result
 
-    def committed(self, batch: Batch) -> None:
-        """Take the accepted messages of a batch that is durable."""
-        for place, envelope, size in batch.accepts:
+    def committed(self, commit: Commit) -> None:
+        """Pass on the accepted messages of a durable commit."""
+        for place, envelope, size in commit.accepts:
             feed = self._feeds.get(envelope.flow_id)
-            # Without a feed nobody consumes the flow: the message stays in the table until somebody does.
-            if feed is None or feed.begun_only or not isinstance(batch.results[place], Accepted):
+            # Without a feed, the flow has no consumer: the message stays in the table until it has one.
+            if feed is None or feed.begun_only or not isinstance(commit.results[place], Accepted):
                 continue
             if envelope.order_key is None:
                 feed.accepted(envelope, size, INLINE)
             else:
                 feed.look()  # only the table knows whether it is its turn
-        for flow_id in batch.unblocked:
+        for flow_id in commit.unblocked:
             feed = self._feeds.get(flow_id)
             if feed is not None:
                 feed.look()
@@ -86,9 +86,9 @@ class SqlQueue:
             feed.wake(execution_id)
 
     async def deliveries(self, flow_id: str, *, begun_only: bool = False) -> AsyncGenerator[Delivery, None]:
-        """A flow has one consumer; a second one takes over, and the first one's iteration ends.
+        """Deliver to the one consumer of a flow; a second one takes over, and the iteration of the first ends.
 
-        Raises StoreError where the table can't be read; what was read ahead then goes to the next consumer.
+        Raises StoreError if the table can't be read; the deliveries that were read ahead then go to the next consumer.
         """
         me = self._consumers[flow_id] = object()
         feed = self._feeds.get(flow_id)
@@ -116,13 +116,13 @@ class SqlQueue:
                 self._forget(feed)
 
     async def _read(self, feed: Feed) -> None:
-        """Read a page of the table. Whatever happens meanwhile makes the feed be behind again."""
+        """Read a page of the table. Any change meanwhile marks the feed as behind again."""
         now, room, again = self._clock.now(), feed.room, feed.returned[: feed.room]
         limit, begun_only = room + feed.holding, feed.begun_only
         feed.behind, feed.reading = False, True
         try:
             ids = await self._database.read(
-                lambda connection: reads.ready(connection, feed.flow_id, now, limit, begun_only=begun_only)
+                lambda connection: work.ready(connection, feed.flow_id, now, limit, begun_only=begun_only)
             )
             returned = frozenset(feed.returned)
             new = [execution_id for execution_id in feed.new(ids) if execution_id not in returned]
@@ -131,7 +131,7 @@ class SqlQueue:
                 del new[room - len(again) :]
             rows = (
                 await self._database.read(
-                    lambda connection: reads.to_run(connection, again, new, now, begun_only=begun_only)
+                    lambda connection: work.to_run(connection, again, new, now, begun_only=begun_only)
                 )
                 if again or new
                 else []
@@ -148,7 +148,7 @@ class SqlQueue:
             Offer(
                 row.id,
                 fresh=row.state == State.QUEUED,
-                envelope=(envelope := reads.readable(row)),
+                envelope=(envelope := executions.readable(row)),
                 size=0 if envelope is None else len(row.payload),
             )
             for row in rows
@@ -161,7 +161,8 @@ class SqlQueue:
             self._forget(feed)
 
     def deliver_again(self, flow_id: str, execution_id: str, after: float) -> None:
-        """Seconds later; until then it is in flight. None of this is written: after a crash it is delivered at once."""
+        """Deliver it again after some seconds; until then it is in flight. This isn't stored: after a crash it is
+        delivered at once."""
         feed = self._feeds.get(flow_id)
         if feed is None or self._closed:
             return
@@ -183,7 +184,7 @@ class SqlQueue:
             self._feeds.pop(feed.flow_id, None)
 
     async def close(self) -> None:
-        """End the iterations; what was read ahead stays in the table."""
+        """End the iterations; the deliveries that were read ahead stay in the table."""
         self._closed = True
         for feed in self._feeds.values():
             feed.signal.set()

@@ -1,18 +1,24 @@
-"""What is read of executions that have ended: which of them may go, and how much room everything takes."""
+"""The history: ended executions that may be removed, references to files, and the disk usage."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, func, select, text
 
-from hookline.api_storage import DiskUsage
+from hookline.api_storage import (
+    DiskUsage,
+)
 from hookline_sqlstore.column_values import first_id, micros
-from hookline_sqlstore.tables import executions, flow_versions
+from hookline_sqlstore.tables import (
+    blob_refs,
+    executions,
+    flow_versions,
+)
 from hookline_sqlstore.writing.statements import PURGED
 
-#: From one flow to the next by the index, however many executions each has.
+#: Goes from one flow to the next by the index, so that the number of executions doesn't matter.
 _FLOWS: Final = text(
     "WITH RECURSIVE found(flow_id) AS ("
     "SELECT min(flow_id) FROM executions"
@@ -29,7 +35,7 @@ def flows(connection: Connection) -> frozenset[str]:
 def purgeable(
     connection: Connection, flow_id: str | None, ended_before: datetime, limit: int, after: str, up_to: str | None
 ) -> Sequence[str]:
-    # What ended before a time was accepted before it, and ids sort by that: what is younger isn't read.
+    # An execution that ended before a time was accepted before it, and ids sort by that: younger ones aren't read.
     chosen = [
         executions.c.id > after,
         executions.c.id < first_id(ended_before),
@@ -70,11 +76,11 @@ def _room_of_file(connection: Connection) -> DiskUsage:
     size = pragma("page_size")
     file = connection.exec_driver_sql("PRAGMA database_list").one()[2]
     log = Path(f"{file}-wal")
-    # Each execution has one row, and rows are numbered as they come.
+    # Each execution has one row, and rows are numbered in the order of insertion.
     first, last = connection.exec_driver_sql(
         "SELECT (SELECT min(rowid) FROM executions), (SELECT max(rowid) FROM executions)"
     ).one()
-    # What is in the log is in the file by and by, and the log is written over.
+    # The log is copied to the file from time to time, and then written over.
     logged = log.stat().st_size if log.exists() else 0
     return DiskUsage(
         total=pragma("page_count") * size + logged,
@@ -113,10 +119,33 @@ def spent_versions(connection: Connection, flow_id: str, keep: int) -> Sequence[
     oldest: int | None = connection.scalar(
         select(executions.c.created_at).where(executions.c.flow_id == flow_id).order_by(executions.c.id).limit(1)
     )
-    # An execution runs on the version that serves as it starts. So one that was replaced before the oldest of those
-    # that are kept was accepted has run none of them.
+    # An execution runs on the version that serves when it starts. So a version that was replaced before the oldest
+    # stored execution was accepted has run none of them.
     return tuple(
         one.version
         for next_, one in zip(served[keep - 1 :], served[keep:], strict=False)
         if one.version not in bound and (oldest is None or next_.served_at < oldest)
     )
+
+
+def referenced(connection: Connection, blob_ids: Collection[str]) -> frozenset[str]:
+    asked = sorted(blob_ids)
+    return frozenset(
+        blob_id
+        for start in range(0, len(asked), 500)
+        for blob_id in connection.scalars(
+            select(blob_refs.c.blob_id).where(blob_refs.c.blob_id.in_(asked[start : start + 500])).distinct()
+        )
+    )
+
+
+def executions_with_files(connection: Connection, ended_before: datetime, limit: int) -> Sequence[str]:
+    # An execution that ended before a time was accepted before it, and ids sort by that: younger ones aren't read.
+    return connection.scalars(
+        select(blob_refs.c.execution_id)
+        .join(executions, executions.c.id == blob_refs.c.execution_id)
+        .where(blob_refs.c.execution_id < first_id(ended_before), executions.c.finished_at < micros(ended_before))
+        .group_by(blob_refs.c.execution_id)
+        .order_by(blob_refs.c.execution_id)
+        .limit(limit)
+    ).all()

@@ -1,7 +1,7 @@
-"""Lists of executions, page by page, and the groups of dead letters.
+"""Pages of executions, and groups of dead letters.
 
-An index in the order of ids leads to each kind of list. The other conditions are checked row by row; they are written
-so that no database uses an index for them.
+Each kind of list follows an index in the order of ids. The other conditions are checked row by row; they are written so
+that no database uses an index for them.
 """
 
 import uuid
@@ -18,9 +18,9 @@ from hookline_sqlstore.tables import DEAD, executions
 _OPEN: Final = executions.c.finished_at.is_(None)
 _ENDED: Final = executions.c.finished_at.is_not(None)
 _DEAD: Final = text(DEAD)
-#: Rows that stand for no execution any more have neither error nor cause, and a state of their own.
+#: Purged rows have neither error nor cause, and a state of their own.
 _THERE: Final = executions.c.state != "purged"
-#: How many flows are asked for in one statement: SQLite joins at most 500 parts.
+#: The most flows in one statement: SQLite joins at most 500 parts.
 _TOGETHER: Final = 200
 
 
@@ -31,16 +31,16 @@ def ids(
     limit: int,
     open_flows: Callable[[Connection], Iterable[str]],
 ) -> list[str]:
-    """Ids, newest first. `open_flows` gives those that have what has not ended.
+    """Return a page of ids, newest first. `open_flows` returns the flows with executions that have not ended.
 
-    Raises ValueError for a cursor that isn't one.
+    Raises ValueError for an invalid cursor.
     """
     if cursor is not None:
         id_of(cursor)
     alone = chosen.outcome is chosen.error_code is chosen.cause is chosen.replay_of is None
     if not (alone and chosen.flow_id is None and chosen.state is not None and chosen.state not in FINAL):
         return list(connection.scalars(listing([chosen], cursor, limit)))
-    # The primary key would lead through all that has ended to find what hasn't: so it is asked for flow by flow.
+    # The primary key would lead through all ended executions to find the others, so this goes flow by flow.
     flows = sorted(open_flows(connection))
     found: list[str] = []
     for start in range(0, len(flows), _TOGETHER):
@@ -50,7 +50,7 @@ def ids(
 
 
 def listing(filters: Sequence[ExecutionFilter], cursor: str | None, limit: int) -> Select[tuple[str]]:
-    """The statement that gives the ids of several lists as one."""
+    """The statement that merges the ids of several lists."""
     selected = [_page(list(part), one, cursor, limit) for one in filters for part in _parts(one)]
     if len(selected) == 1:
         return selected[0]
@@ -72,7 +72,7 @@ def _page(
 
 
 def _parts(chosen: ExecutionFilter) -> Iterator[Iterator[ColumnElement[bool]]]:
-    """The conditions of each part of the list: of one, unless a state or an outcome stands for several."""
+    """Yield the conditions of each part of the list: one part, unless the filter has no state, or means several."""
     if chosen.cause is not None:
         if chosen.flow_id is None:
             raise ValueError("a cause is one of a flow: say which flow")
@@ -98,7 +98,7 @@ def _there(chosen: ExecutionFilter) -> Iterator[ColumnElement[bool]]:
 
 
 def _conditions(chosen: ExecutionFilter, *led: str) -> Iterator[ColumnElement[bool]]:
-    """The conditions of a filter; `led` names what an index finds."""
+    """Yield the conditions of a filter; `led` names the columns that an index finds."""
     given: dict[str, tuple[ColumnElement[Any], str | None]] = {
         "flow_id": (executions.c.flow_id, chosen.flow_id),
         "cause": (executions.c.error_cause, chosen.cause),
@@ -119,7 +119,7 @@ def _conditions(chosen: ExecutionFilter, *led: str) -> Iterator[ColumnElement[bo
 
 
 def id_of(cursor: str) -> str:
-    """A cursor that is an id. Raises ValueError where it isn't one."""
+    """Return the id in a cursor. Raises ValueError for an invalid cursor."""
     try:
         valid = str(uuid.UUID(cursor)) == cursor
     except ValueError:
@@ -137,7 +137,7 @@ def dead_letters(
     limit: int,
     error: Callable[[Any], ErrorInfo | None],
 ) -> DeadLetterPage:
-    """One page of groups. `error` gives that of a row. Raises ValueError for a cursor that isn't one."""
+    """Return a page of groups. `error` reads the error of a row. Raises ValueError for an invalid cursor."""
     newest = func.max(executions.c.id)
     groups = (
         select(

@@ -1,8 +1,8 @@
-"""Applies batches of changes: the one place where the tables are written, whatever the database.
+"""The application of commits: the one place where the tables are written, for both databases.
 
-What several callers commit shares a transaction. Operations of one kind go into one statement, as far as those about
-one execution keep their order. A statement that changes fewer rows than it was given says that a change was illegal:
-then the group is done again batch by batch, each behind a savepoint, so that only the batch at fault fails.
+Commits of several callers share a transaction. Operations of one kind are grouped into one statement, as far as the
+operations of one execution keep their order. If a statement changes fewer rows than it was given, a change was illegal:
+then the group is repeated commit by commit, each in a savepoint, so that only the faulty commit fails.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,27 +15,27 @@ from hookline.api import StoreError
 from hookline.api_storage import Accepted, Duplicate, ExecutionNotFound, IllegalStateChange, fault
 from hookline_sqlstore.tables import executions
 from hookline_sqlstore.writing import statements
-from hookline_sqlstore.writing.operations import Batch, Operation
-from hookline_sqlstore.writing.statements import Dialect, Row, Statement
+from hookline_sqlstore.writing.operations import Commit, Operation
+from hookline_sqlstore.writing.statement import Dialect, Row, Statement
 
 Failure: TypeAlias = StoreError | IllegalStateChange | ExecutionNotFound
-_Stage: TypeAlias = tuple[Statement, list[tuple[Batch, Operation]]]
+_Stage: TypeAlias = tuple[Statement, list[tuple[Commit, Operation]]]
 
 
 class _Short(Exception):
     """A statement changed fewer rows than it was given."""
 
 
-def apply(connection: Connection, dialect: Dialect, batches: Sequence[Batch]) -> list[Failure | None]:
-    """Commit batches, in one transaction; give what went wrong with each, None where it is durable.
+def apply(connection: Connection, dialect: Dialect, commits: Sequence[Commit]) -> list[Failure | None]:
+    """Apply commits in one transaction; return the failure of each, or None if it is durable.
 
-    The results of its changes are in each batch that is. Raises `sqlalchemy.exc.DBAPIError` where the transaction as a
-    whole failed: then nothing is known to be durable.
+    A durable commit holds the results of its changes. Raises `sqlalchemy.exc.DBAPIError` if the whole transaction
+    failed: then nothing is known to be durable.
     """
-    points = {operation.statement.name for batch in batches for operation in batch.operations}
+    points = {operation.statement.name for commit in commits for operation in commit.operations}
     try:
         with connection.begin():
-            for statement, operations in stages(batches):
+            for statement, operations in stages(commits):
                 _run(connection, dialect, statement, operations)
             fault(*(f"{point}.before_commit" for point in points))
     except _Short:
@@ -45,26 +45,26 @@ def apply(connection: Connection, dialect: Dialect, batches: Sequence[Batch]) ->
             raise
     else:
         fault(*(f"{point}.after_commit" for point in points))
-        return [None] * len(batches)
+        return [None] * len(commits)
 
     with connection.begin():
-        failures = [_alone(connection, dialect, batch) for batch in batches]
+        failures = [_alone(connection, dialect, commit) for commit in commits]
         fault(*(f"{point}.before_commit" for point in points))
     fault(*(f"{point}.after_commit" for point in points))
     return failures
 
 
-def stages(batches: Iterable[Batch]) -> list[_Stage]:
-    """Group operations by statement; what is about one thing, and whatever follows what is about everything, keeps
-    its order."""
+def stages(commits: Iterable[Commit]) -> list[_Stage]:
+    """Group operations by statement. Operations with the same key keep their order, and so does everything around an
+    operation without a key."""
     stages: list[_Stage] = []
     newest: dict[Statement, int] = {}
     last: dict[str, int] = {}
     floor = 0
-    for batch in batches:
-        for operation in batch.operations:
+    for commit in commits:
+        for operation in commit.operations:
             statement, key, _, _ = operation
-            # What is about everything follows all that there is, and nothing that comes later is put beside it.
+            # An operation about everything follows all others, and later ones follow it.
             earliest = max(floor, last.get(key, -1) + 1) if key else len(stages)
             place = newest.get(statement, -1)
             if place < earliest and not (statement.repeated and place >= floor and place == last.get(key)):
@@ -72,23 +72,23 @@ def stages(batches: Iterable[Batch]) -> list[_Stage]:
                 stages.append((statement, []))
             if not key:
                 floor = len(stages)
-            stages[place][1].append((batch, operation))
+            stages[place][1].append((commit, operation))
             last[key] = place
     return stages
 
 
 def _run(
-    connection: Connection, dialect: Dialect, statement: Statement, operations: list[tuple[Batch, Operation]]
+    connection: Connection, dialect: Dialect, statement: Statement, operations: list[tuple[Commit, Operation]]
 ) -> None:
     if statement is statements.ACCEPT:
         _accept(connection, dialect, operations)
         return
     if statement.procedure is not None:
-        for batch, operation in operations:
-            batch.results[operation.change] = statement.procedure(connection, operation.row)
+        for commit, operation in operations:
+            commit.results[operation.change] = statement.procedure(connection, operation.row)
         return
     if statement is statements.ADVANCE:
-        # Told with the first of them: they share the transaction.
+        # Reported with the first commit, since all share the transaction.
         found = dialect.read(connection, statement, [operation.row for _, operation in operations])
         operations[0][0].unblocked.extend({flow_id for (flow_id,) in found})
         return
@@ -97,27 +97,27 @@ def _run(
         raise _Short
 
 
-def _accept(connection: Connection, dialect: Dialect, operations: list[tuple[Batch, Operation]]) -> None:
-    """Insert messages. One that isn't inserted has a key that is taken; where that key's window is over, it is released
-    and the message inserted after all."""
+def _accept(connection: Connection, dialect: Dialect, operations: list[tuple[Commit, Operation]]) -> None:
+    """Insert messages. If one isn't inserted, its dedupe key is taken; if the window of that key is over, the key is
+    released and the message is inserted after all."""
     pending = operations
     while pending:
         rows = [operation.row for _, operation in pending]
         missing = len(rows) - dialect.write(connection, statements.ACCEPT, rows)
         clashes = _clashes(connection, dialect, rows) if missing else {}
         if missing != len(clashes):
-            raise _Short  # an id was accepted before: only one by one is it plain which
-        again: list[tuple[Batch, Operation]] = []
+            raise _Short  # an id was accepted before; applying one by one shows which
+        again: list[tuple[Commit, Operation]] = []
         expired: set[str] = set()
-        for batch, operation in pending:
+        for commit, operation in pending:
             clash = clashes.get(operation.row[0])
             if clash is None:
-                batch.results[operation.change] = Accepted(operation.row[0])
+                commit.results[operation.change] = Accepted(operation.row[0])
             elif _over(clash, operation.row):
-                again.append((batch, operation))
+                again.append((commit, operation))
                 expired.add(clash[1])
             else:
-                batch.results[operation.change] = Duplicate(clash[1])
+                commit.results[operation.change] = Duplicate(clash[1])
         if expired:
             dialect.write(
                 connection, statements.EXPIRE_DEDUPE_KEY, [(execution_id,) for execution_id in sorted(expired)]
@@ -131,37 +131,37 @@ def _clashes(connection: Connection, dialect: Dialect, rows: Sequence[Row]) -> d
 
 
 def _over(clash: Any, row: Row) -> bool:
-    """Whether the window of a key that is taken is over when a message with the same key is accepted."""
+    """Return true if the window of a taken key is over when a message with the same key is accepted."""
     until, accepted_at = clash[2], row[2]
     return until is not None and until <= accepted_at
 
 
-def _alone(connection: Connection, dialect: Dialect, batch: Batch) -> Failure | None:
-    """Apply one batch behind a savepoint, each change by itself."""
+def _alone(connection: Connection, dialect: Dialect, commit: Commit) -> Failure | None:
+    """Apply one commit in a savepoint, one change at a time."""
     try:
         with connection.begin_nested():
-            for operation in batch.operations:
+            for operation in commit.operations:
                 try:
-                    _run(connection, dialect, operation.statement, [(batch, operation)])
+                    _run(connection, dialect, operation.statement, [(commit, operation)])
                 except _Short:
-                    _diagnose(connection, batch, operation)
+                    _diagnose(connection, commit, operation)
     except (IllegalStateChange, ExecutionNotFound) as error:
         return error
     except DBAPIError as error:
-        # Where the whole transaction is undone, what earlier batches did is too, and committing wouldn't say so.
+        # If the whole transaction is undone, so are the earlier commits, and committing wouldn't report it.
         if error.connection_invalidated or not dialect.in_transaction(connection):
             raise
         return StoreError(f"the database rejected a change: {error.orig}")
     return None
 
 
-def _diagnose(connection: Connection, batch: Batch, operation: Operation) -> None:
-    """Say why a change didn't take place. Returns where a message was accepted before: that is a result."""
+def _diagnose(connection: Connection, commit: Commit, operation: Operation) -> None:
+    """Raise the reason why a change was illegal. A message that was accepted before isn't illegal, but a duplicate."""
     state = _state(connection, operation.row[0])
     if state is None:
         raise ExecutionNotFound(f"there is no execution {operation.key}")
     if operation.statement is statements.ACCEPT:
-        batch.results[operation.change] = Duplicate(operation.row[0])
+        commit.results[operation.change] = Duplicate(operation.row[0])
         return
     if operation.statement is statements.RECORD and state == "running":
         raise IllegalStateChange(f"the journal of execution {operation.key} has an entry {operation.row[1]} already")
@@ -174,7 +174,7 @@ _WANTED: Final = {
     statements.RESUME: "only one that waits, and wasn't moved to another version meanwhile, can be resumed",
     statements.REBIND: "only one that waits, and hasn't gone on meanwhile, can be moved to another version",
     statements.RECORD: "only the journal of a running one is added to",
-    statements.CHECKPOINT_ITEMS: "only one that runs gets on",
+    statements.CHECKPOINT_ITEMS: "only a running one makes progress",
     statements.PARK: "only one that is queued or running can be parked",
     statements.CANCEL: "it has ended",
     statements.REOPEN: "only a failed one can be reopened",

@@ -1,4 +1,4 @@
-"""Batches: an execution that comes to a step which gathers leads one, or joins that which is open."""
+"""Batches: at a batch step, an execution joins the open batch or leads a new one."""
 
 from typing import Any, Final, NamedTuple
 
@@ -37,7 +37,7 @@ _TRIES: Final = 20
 
 
 class JoinRow(NamedTuple):
-    """An execution that comes; the entry of its step is there already, as of one that leads."""
+    """An execution at a batch step; the entry of a leader was written before."""
 
     seq: int
     path: str
@@ -51,7 +51,7 @@ class JoinRow(NamedTuple):
 
 
 def join(connection: Connection, row: JoinRow) -> BatchLed | BatchJoined:
-    """Put an execution into the batch that is open for it, or begin one; its entry says which."""
+    """Add an execution to the open batch, or begin one, and correct its entry."""
     for _ in range(_TRIES):
         # An execution that comes at the same time, from another process too, waits here, and then sees the result.
         found = connection.execute(_OPEN, _sought(row)).one_or_none()
@@ -70,7 +70,7 @@ def join(connection: Connection, row: JoinRow) -> BatchLed | BatchJoined:
 
 
 def gathered_of(connection: Connection, execution_id: str, path: str) -> list[BatchItem]:
-    """What was added to a batch, in order."""
+    """Return the items of a batch, in order."""
     rows = connection.execute(
         select(batch_members.c.member_id, batch_members.c.body, batch_members.c.attachments)
         .where(batch_members.c.execution_id == execution_id, batch_members.c.path == path)
@@ -83,7 +83,7 @@ def gathered_of(connection: Connection, execution_id: str, path: str) -> list[Ba
 
 
 def batches_of(connection: Connection, execution_id: str) -> dict[str, bool]:
-    """By the paths of their steps, whether the batches that an execution leads are open."""
+    """Return the batches that an execution leads by the paths of their steps; true if open."""
     rows = connection.execute(select(batches.c.path, batches.c.key_hash).where(batches.c.execution_id == execution_id))
     return {row.path: row.key_hash is not None for row in rows}
 

@@ -1,4 +1,4 @@
-"""What takes more than one statement: a callback finds the step that waits for it, or waits for that step."""
+"""Callbacks: each finds its waiting step, or waits for that step. These changes take more than one statement."""
 
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from hookline_sqlstore.tables import blob_refs, callbacks, executions, waits
 
 
 class CallbackRow(NamedTuple):
-    """A callback, as `changes` gives it. With a path it is for one step, otherwise for whichever asks for its key."""
+    """A callback: for one step if it has a path, otherwise for a step that waits with its key."""
 
     id: str
     execution_id: str | None
@@ -33,7 +33,7 @@ class CallbackRow(NamedTuple):
 
 
 class EndRow(NamedTuple):
-    """A callback that tells of an execution's end."""
+    """A callback that reports the end of an execution."""
 
     ended_id: str
     callback: CallbackRow
@@ -51,7 +51,7 @@ class ClaimRow(NamedTuple):
 
 
 class TimeoutRow(NamedTuple):
-    """A step that has waited long enough."""
+    """A step whose time to wait is over."""
 
     id: str
     execution_id: str
@@ -62,7 +62,7 @@ class TimeoutRow(NamedTuple):
 
 
 def call_back(connection: Connection, row: CallbackRow) -> CallbackOutcome:
-    """Keep a callback for its step and make the execution ready; what came before it decides otherwise."""
+    """Store a callback for its step and make the execution ready, unless another callback came first."""
     if row.execution_id is not None and row.path is not None:
         return _to_step(connection, row, row.execution_id, row.path)
     asked = _asking(connection, row)
@@ -72,7 +72,7 @@ def call_back(connection: Connection, row: CallbackRow) -> CallbackOutcome:
 
 
 def claim(connection: Connection, row: ClaimRow) -> None:
-    """Give a step that begins to wait what came for its key before."""
+    """Give an early callback with its key to a step that begins to wait."""
     early = _with_key(row) & callbacks.c.execution_id.is_(None) & (callbacks.c.until > row.at)
     callback_id = connection.scalar(select(callbacks.c.id).where(early))
     if callback_id is None:
@@ -84,7 +84,7 @@ def claim(connection: Connection, row: ClaimRow) -> None:
 
 
 def tell_cancelled(connection: Connection, row: EndRow) -> CallbackOutcome | None:
-    """Keep a callback that tells of an execution's end, where it has ended as cancelled without ever running."""
+    """Store the callback that reports the end of an execution, if it was cancelled before it ever ran."""
     never_ran = select(executions.c.id).where(
         executions.c.id == row.ended_id, executions.c.state == "cancelled", executions.c.started_at.is_(None)
     )
@@ -92,7 +92,7 @@ def tell_cancelled(connection: Connection, row: EndRow) -> CallbackOutcome | Non
 
 
 def time_out(connection: Connection, row: TimeoutRow) -> WaitTimedOut | CallbackStored:
-    """Let nothing come any more; unless something has come."""
+    """Accept no more callbacks, unless one has come."""
     known = select(callbacks.c.payload.is_(None)).where(
         callbacks.c.execution_id == row.execution_id, callbacks.c.path == row.path
     )
@@ -120,7 +120,7 @@ def _to_step(connection: Connection, row: CallbackRow, execution_id: str, path: 
 
 
 def _asking(connection: Connection, row: CallbackRow) -> tuple[str, str] | None:
-    """The step that has asked longest for the callback's key, and got nothing yet."""
+    """Find the step that has waited longest with the callback's key."""
     answered = exists().where(callbacks.c.execution_id == waits.c.execution_id, callbacks.c.path == waits.c.path)
     found = connection.execute(
         select(waits.c.execution_id, waits.c.path)
@@ -137,7 +137,7 @@ def _asking(connection: Connection, row: CallbackRow) -> tuple[str, str] | None:
 
 
 def _repeated_by_key(connection: Connection, row: CallbackRow) -> CallbackRepeated | None:
-    """Whether the key was called before: identically, or for an execution that has not ended."""
+    """Return the earlier callback with the key, if it is identical or its execution has not ended."""
     before = connection.execute(
         select(callbacks.c.execution_id, callbacks.c.digest, executions.c.finished_at)
         .outerjoin(executions, executions.c.id == callbacks.c.execution_id)
@@ -154,7 +154,7 @@ def _repeated_by_key(connection: Connection, row: CallbackRow) -> CallbackRepeat
 
 
 def _early(connection: Connection, row: CallbackRow) -> CallbackOutcome:
-    """Keep what nobody asks for yet."""
+    """Store a callback for whose key no step waits yet."""
     mine = and_(callbacks.c.flow_id == row.flow_id, callbacks.c.step_id == row.step_id)
     over = connection.scalars(
         select(callbacks.c.id).where(mine, callbacks.c.execution_id.is_(None), callbacks.c.until <= row.at)

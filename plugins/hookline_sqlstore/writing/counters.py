@@ -1,4 +1,4 @@
-"""Counting in what a flow keeps: the new value is decided where it is written, and is the result of the step."""
+"""Counters in stored values: the database computes the new value, which is the result of the step."""
 
 from decimal import Context, Decimal, localcontext
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from hookline_sqlstore.tables import journal, state
 
 
 class CountRow(NamedTuple):
-    """A step that counts; its entry is there already, without the new value."""
+    """A step that counts; its entry was written before, without the new value."""
 
     execution_id: str
     seq: int
@@ -20,11 +20,11 @@ class CountRow(NamedTuple):
     by: bytes
     at: int
     beside: bytes | None
-    """The entry's output so far."""
+    """The entry's output before the new value is added."""
 
 
 def count(connection: Connection, row: CountRow) -> StateAdded | NotANumber:
-    """Let a value grow, and say so in the step's entry; one that is no number stays, and the entry goes."""
+    """Increase a value and add it to the step's entry; if it isn't a number, keep it and remove the entry."""
     place = and_(state.c.flow_id == row.flow_id, state.c.key == row.key)
     entry = and_(journal.c.execution_id == row.execution_id, journal.c.seq == row.seq)
     known: bytes | None = connection.scalar(select(state.c.value).where(place).with_for_update())
@@ -41,7 +41,7 @@ def count(connection: Connection, row: CountRow) -> StateAdded | NotANumber:
 
 
 def total(known: bytes | None, by: bytes) -> bytes | None:
-    """JSON of the sum, digit for digit; None where there is none within the bounds."""
+    """Return the JSON of the exact sum; None if it is out of bounds."""
     if known is not None and len(known) > 4 * MAX_DIGITS:
         return None
     numbers = [0 if known is None else decode_json(known, exact=True), decode_json(by, exact=True)]

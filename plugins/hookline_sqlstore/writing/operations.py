@@ -1,6 +1,6 @@
 """Changes as rows of statements.
 
-Done by the caller, so that what can't be stored fails there, before anything is.
+The caller makes them, so that values that can't be stored fail there, before anything is written.
 """
 
 from collections.abc import Iterator, Sequence
@@ -61,20 +61,19 @@ from hookline.api_storage import (
     cause_of,
     pack,
 )
-from hookline_sqlstore.column_values import micros
-from hookline_sqlstore.keys import key_hash
+from hookline_sqlstore.column_values import key_hash, micros
 from hookline_sqlstore.writing import statements
 from hookline_sqlstore.writing.batches import JoinRow
 from hookline_sqlstore.writing.callbacks import CallbackRow, ClaimRow, EndRow, TimeoutRow
 from hookline_sqlstore.writing.counters import CountRow
-from hookline_sqlstore.writing.order_places import Lines
-from hookline_sqlstore.writing.statements import Row, Statement
+from hookline_sqlstore.writing.order_places import OrderPlaces
+from hookline_sqlstore.writing.statement import Row, Statement
 
 INLINE: Final = 16 * 1024
-"""Bytes of a payload that stands in its execution's row, and travels in a delivery.
+"""The most bytes of a payload that is stored in its execution's row and read ahead with a delivery.
 
-Larger ones are kept apart: a row is written again whole at each change of its state, and what is read ahead has to stay
-small.
+Larger payloads are stored apart: the whole row is written again at each change of its state, and deliveries that are
+read ahead must stay small.
 """
 
 
@@ -83,28 +82,28 @@ class Operation(NamedTuple):
 
     statement: Statement
     key: str
-    """What it is about: operations about one thing keep their order. Empty: about everything."""
+    """The thing that it is about: operations with the same key keep their order. Empty: it is about everything."""
     row: Row
     change: int
-    """Which change of the batch it is part of."""
+    """The index of its change in the commit."""
 
 
 @dataclass(eq=False, slots=True)
-class Batch:
-    """What one caller commits, and what came of it."""
+class Commit:
+    """The changes that one caller commits, and their results."""
 
     operations: list[Operation]
     results: list[CommitResult]
     accepts: list[tuple[int, Envelope, int]] = field(default_factory=list)
-    """Change, message, and bytes of its payload."""
+    """The index of each `Accept`, its message, and the size of its payload."""
     unblocked: list[str] = field(default_factory=list)
-    """Ids of flows of which executions have become ready."""
+    """Ids of flows whose executions have become ready."""
     patient: bool = False
-    """It may wait a moment for another, and share its commit."""
+    """It may wait a moment to share a transaction."""
 
 
 class _Kept(msgspec.Struct):
-    """The part of a result that says which blobs it holds."""
+    """The part of a result that names its blobs."""
 
     attachments: tuple[Attachment, ...] = ()
 
@@ -114,7 +113,7 @@ class _KeptStream(msgspec.Struct):
 
 
 class _KeptItems(msgspec.Struct):
-    """The part of a result that says in which blob its items are."""
+    """The part of a result that names the blob of its items."""
 
     body: _KeptStream
     attachments: tuple[Attachment, ...] = ()
@@ -126,12 +125,12 @@ _error = msgspec.json.Encoder()
 _ranges = msgspec.json.Encoder()
 
 
-def batch(changes: Sequence[Change], lines: Lines) -> Batch:
-    """The operations of a batch, to be written before those of any batch that is made later.
+def prepare_commit(changes: Sequence[Change], lines: OrderPlaces) -> Commit:
+    """Make the operations of a commit, which must be written before those of any commit that is prepared later.
 
-    Raises ValueError or TypeError for what can't be stored.
+    Raises ValueError or TypeError for values that can't be stored.
     """
-    made = Batch([], [None] * len(changes))
+    made = Commit([], [None] * len(changes))
     begun: list[tuple[int, str]] = []
     for place, change in enumerate(changes):
         if isinstance(change, Accept | End) and change.patient:
@@ -148,17 +147,17 @@ def batch(changes: Sequence[Change], lines: Lines) -> Batch:
             if isinstance(change, Unblock):
                 made.unblocked.append(change.flow_id)
             made.operations.extend(_operations(change, place, lines))
-    # The changes that made them ready know nothing of lines.
+    # The changes that made them ready don't check their order keys.
     made.operations.extend(Operation(statements.HOLD, id_, (id_,), place) for place, id_ in begun)
     return made
 
 
-def ping(at: int) -> Batch:
-    """A batch that writes, and changes nothing that anybody reads."""
-    return Batch([Operation(statements.PING, "ping", (1, at), 0)], [None])
+def ping(at: int) -> Commit:
+    """Make a commit that writes, but changes no data."""
+    return Commit([Operation(statements.PING, "ping", (1, at), 0)], [None])
 
 
-def _accept_row(envelope: Envelope, lines: Lines) -> Row:
+def _accept_row(envelope: Envelope, lines: OrderPlaces) -> Row:
     key, order_key = envelope.dedupe_key, envelope.order_key
     return (
         envelope.execution_id,
@@ -190,7 +189,7 @@ def _accept(envelope: Envelope, row: Row, place: int) -> Iterator[Operation]:
         yield Operation(statements.REPLAYS, key, (key, envelope.arrival.replay_of), place)
 
 
-def _operations(change: Change, place: int, lines: Lines) -> Iterator[Operation]:
+def _operations(change: Change, place: int, lines: OrderPlaces) -> Iterator[Operation]:
     match change:
         case Start(key, version, at, own, deadline):
             yield Operation(statements.START, key, (key, version, own, micros(at), micros(deadline)), place)
@@ -413,5 +412,5 @@ def _blobs(execution_id: str, step: StepRecord) -> list[str]:
 
 
 def _storable(text: str | None) -> str | None:
-    """Text of an error, without what a database rejects: PostgreSQL's has no NUL, and none has lone surrogates."""
+    """Replace characters that a database rejects: PostgreSQL has no NUL, and no database has lone surrogates."""
     return None if text is None else text.replace("\0", "\ufffd").encode(errors="replace").decode()

@@ -1,130 +1,15 @@
-"""The statements that write: one text for both databases, each over a relation `v` of rows.
-
-`v` is what differs. PostgreSQL unnests one array for each column. SQLite gets a VALUES list of a power of two of rows,
-filled up with rows of nulls, which no statement takes for a row. So one statement, prepared once, writes any number of
-rows, in one step of the database: a step of SQLite gives the interpreter's lock away, and getting it back from a busy
-event loop takes up to 5 ms, which `executemany` would pay for each row.
+"""The statements of all changes.
 
 Joins are written as CROSS JOIN because SQLite keeps the order of one: from the few rows to the many.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Final, Protocol
-
-from sqlalchemy import Connection
+from typing import Final
 
 from hookline.api_storage import BLOCKED, MAX_REJECTED_KEPT, ORDER, TRANSITIONS, State
 from hookline_sqlstore.writing.batches import join
 from hookline_sqlstore.writing.callbacks import call_back, claim, tell_cancelled, time_out
 from hookline_sqlstore.writing.counters import count
-
-Row = tuple[Any, ...]
-
-LARGEST: Final = 256
-"""Rows in one statement on SQLite."""
-
-
-@dataclass(frozen=True, eq=False)
-class Statement:
-    """What is done with the rows of `v`; compare by identity."""
-
-    name: str
-    """The kind of change. Where the name of a fault point begins with it, running the statement passes the point."""
-    columns: tuple[tuple[str, str], ...] = ()
-    """Names and PostgreSQL types of the columns of `v`; the first is never null."""
-    text: str = ""
-    """SQL, in which `{v}` stands where a table may stand."""
-    procedure: Callable[[Connection, Any], Any] | None = None
-    """Instead of a text: takes each row by itself, and gives the result of its change, or None."""
-    counted: bool = True
-    """Each row has to change one row; otherwise the change was illegal."""
-    repeated: bool = False
-    """Rows of one execution may stand side by side in one statement."""
-    _by_size: dict[int, str] = field(default_factory=dict, init=False, repr=False)
-
-    def for_sqlite(self, size: int) -> str:
-        """The text that takes so many rows."""
-        text = self._by_size.get(size)
-        if text is None:
-            names = ", ".join(f"column{place} AS {name}" for place, (name, _) in enumerate(self.columns, 1))
-            row = "(" + ", ".join("?" * len(self.columns)) + ")"
-            values = ", ".join([row] * size)
-            relation = f"(SELECT {names} FROM (VALUES {values})) AS v"  # noqa: S608 - our own names and marks
-            text = self._by_size[size] = self.text.replace("{v}", relation)
-        return text
-
-    @cached_property
-    def for_postgres(self) -> str:
-        """The text that takes an array for each column."""
-        arrays = ", ".join(f"${place}::{type}[]" for place, (_, type) in enumerate(self.columns, 1))
-        names = ", ".join(name for name, _ in self.columns)
-        return self.text.replace("{v}", f"unnest({arrays}) AS v({names})")
-
-
-class Dialect(Protocol):
-    """How a statement is sent to one kind of database."""
-
-    def write(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> int:
-        """Run it over rows; give the number of rows that it changed."""
-        ...
-
-    def read(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> list[Any]:
-        """Run it over rows; give what it selects."""
-        ...
-
-    def in_transaction(self, connection: Connection) -> bool:
-        """Whether the transaction that was begun is still there after an error."""
-        ...
-
-
-class SqliteDialect:
-    """Statements with VALUES lists."""
-
-    def write(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> int:
-        # Core would spend more on compiling and binding a list of this length than SQLite on running it.
-        return sum(
-            connection.exec_driver_sql(*filled(statement, rows[start : start + LARGEST])).rowcount
-            for start in range(0, len(rows), LARGEST)
-        )
-
-    def read(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> list[Any]:
-        return [
-            found
-            for start in range(0, len(rows), LARGEST)
-            for found in connection.exec_driver_sql(*filled(statement, rows[start : start + LARGEST]))
-        ]
-
-    def in_transaction(self, connection: Connection) -> bool:
-        # A full disk, a failing one or a lack of memory may end it; the driver's `commit` then does nothing, silently.
-        driver = connection.connection.driver_connection
-        return driver is not None and bool(driver.in_transaction)
-
-
-def filled(statement: Statement, rows: Sequence[Row]) -> tuple[str, Row]:
-    """The text and the values for so many rows, up to the next power of two filled with nulls."""
-    size = 1 << (len(rows) - 1).bit_length()
-    values = [value for row in rows for value in row]
-    values.extend([None] * ((size - len(rows)) * len(statement.columns)))
-    return statement.for_sqlite(size), tuple(values)
-
-
-class PostgresDialect:
-    """Statements with arrays."""
-
-    def write(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> int:
-        return connection.exec_driver_sql(statement.for_postgres, _arrays(rows)).rowcount
-
-    def read(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> list[Any]:
-        return list(connection.exec_driver_sql(statement.for_postgres, _arrays(rows)))
-
-    def in_transaction(self, connection: Connection) -> bool:
-        return True  # an error undoes what came after the savepoint, and no more
-
-
-def _arrays(rows: Sequence[Row]) -> Row:
-    return tuple(list(column) for column in zip(*rows, strict=True))
+from hookline_sqlstore.writing.statement import Statement
 
 
 def _from(target: State) -> str:
@@ -159,7 +44,7 @@ ACCEPT: Final = Statement(
     " FROM {v} WHERE v.id IS NOT NULL ON CONFLICT DO NOTHING",
 )
 
-#: For messages that were not accepted: who has their key, and until when.
+#: For messages that were not accepted: the execution that has their key, and the end of its window.
 CLASHES: Final = Statement(
     "accept",
     (("id", "text"), ("flow_id", "text"), ("dedupe_hash", "bytea")),
@@ -168,21 +53,21 @@ CLASHES: Final = Statement(
     " AND executions.dedupe_hash IS NOT NULL AND executions.id <> v.id",
 )
 
-#: A statement of its own, so that messages which come from outside don't pay for it.
+#: A statement of its own, so that other messages don't pay for it.
 REPLAYS: Final = Statement(
     "replay",
     (("id", "text"), ("replay_of", "text")),
     "UPDATE executions SET replay_of = v.replay_of FROM {v} WHERE executions.id = v.id",
 )
 
-#: The window of their keys is over.
+#: Releases dedupe keys whose windows are over.
 EXPIRE_DEDUPE_KEY: Final = Statement(
     "accept",
     (("id", "text"),),
     "UPDATE executions SET dedupe_hash = NULL FROM {v} WHERE executions.id = v.id",
 )
 
-# These two join the execution, so that a duplicate, which has none, leaves nothing behind.
+# These two join the execution, so that a duplicate, which has none, writes nothing.
 KEEP_PAYLOAD: Final = Statement(
     "keep",
     (("execution_id", "text"), ("payload", "bytea")),
@@ -199,7 +84,7 @@ REFER: Final = Statement(
     repeated=True,
 )
 
-#: From waiting too where it was parked before its first step: only a start binds the version of the flow.
+#: Also from waiting, if it was parked before its first step: only a start binds the version of the flow.
 START: Final = Statement(
     "start",
     (("id", "text"), ("flow_version", "text"), ("vars", "bytea"), ("at", "bigint"), ("deadline_at", "bigint")),
@@ -209,7 +94,7 @@ START: Final = Statement(
     " AND executions.state IN ('queued', 'waiting') AND executions.flow_version IS NULL",
 )
 
-#: From running too: what ran when the process died is resumed, and is still running.
+#: Also from running: an execution that ran when the process died is resumed.
 RESUME: Final = Statement(
     "resume",
     (("id", "text"), ("flow_version", "text")),
@@ -218,7 +103,7 @@ RESUME: Final = Statement(
     " AND (v.flow_version IS NULL OR executions.flow_version = v.flow_version)",
 )
 
-#: Ready at once, unless another goes first: what it waits for may be something else now.
+#: Ready at once, unless another goes first, since the new version may wait for something else.
 REBIND: Final = Statement(
     "rebind",
     (("id", "text"), ("flow_version", "text"), ("at", "bigint"), ("last_seq", "bigint"), ("vars", "bytea")),
@@ -308,8 +193,8 @@ DROP_RESULTS: Final = Statement(
     repeated=True,
 )
 
-#: Where what one of its steps waits for has come meanwhile, a batch that it leads was closed, or it is to be cancelled
-#: and doesn't know, it is ready at once.
+#: It is ready at once if a callback of one of its steps has come meanwhile, if a batch that it leads was closed, or if
+#: it is to be cancelled and doesn't know.
 PARK: Final = Statement(
     "park",
     (("id", "text"), ("at", "bigint"), ("ready_at", "bigint"), ("reason", "text"), ("cancelling", "bigint")),
@@ -321,7 +206,7 @@ PARK: Final = Statement(
     " THEN v.at ELSE v.ready_at END FROM {v} WHERE executions.id = v.id AND executions.state IN ('queued', 'running')",
 )
 
-#: One that never ran ends here; all others end themselves, since blocks may have something to do then.
+#: An execution that never ran ends here; all others end themselves, since their blocks may have to run steps.
 CANCEL: Final = Statement(
     "cancel",
     (("id", "text"), ("at", "bigint")),
@@ -356,7 +241,7 @@ BEGIN_WAIT: Final = Statement(
     repeated=True,
 )
 
-#: It waits anew: that nothing came in time before is past.
+#: Removes the timeout of an earlier wait.
 FORGET_TIMEOUT: Final = Statement(
     "begin_wait",
     (("execution_id", "text"), ("path", "text")),
@@ -391,7 +276,7 @@ FORGET_CALLBACKS: Final = Statement(
     counted=False,
 )
 
-#: What came early refers to its files by its own id.
+#: An early callback refers to its files by its own id.
 DROP_EARLY_REFERENCES: Final = Statement(
     "forget",
     (("at", "bigint"),),
@@ -414,7 +299,7 @@ TIME_OUT: Final = Statement("callback", procedure=time_out)
 
 # --- Steps that gather -----------------------------------------------------------------------------------------------
 
-#: The entry of the step was made by the statement before.
+#: The entry of the step was written by the statement before.
 JOIN: Final = Statement("join", procedure=join)
 
 CLOSE_BATCH: Final = Statement(
@@ -468,7 +353,7 @@ DROP_STATE: Final = Statement(
     counted=False,
 )
 
-#: The entry of the step that counts was made by the statement before.
+#: The entry of the step was written by the statement before.
 ADD_STATE: Final = Statement("state", procedure=count)
 
 SET_CURSOR: Final = Statement(
@@ -547,7 +432,6 @@ REOPEN: Final = Statement(
     " FROM {v} WHERE executions.id = v.id AND executions.state = 'failed'",
 )
 
-#: Whatever it is that failed, it is done with.
 DISMISS_DEAD_LETTER: Final = Statement(
     "dismiss_dead_letter",
     (("id", "text"), ("at", "bigint")),
@@ -576,7 +460,7 @@ HOLD: Final = Statement(
     counted=False,
 )
 
-#: The first in the line of an execution that has left it may run, before what was accepted later.
+#: Makes the next execution of an order key ready. It goes before those that were accepted later.
 ADVANCE: Final = Statement(
     "advance",
     (("id", "text"),),
@@ -588,7 +472,7 @@ ADVANCE: Final = Statement(
     counted=False,
 )
 
-#: A failed execution gives the key back that it holds.
+#: Releases the order key of a failed execution.
 RELEASE_ORDER_KEY: Final = Statement(
     "release_order_key",
     (("id", "text"),),
@@ -665,7 +549,7 @@ DROP_REFERENCES: Final = Statement(
 PURGED: Final = "purged"
 """The state of a row that stands for a dedupe key, and for no execution any more."""
 
-#: What is purged of an execution, table by table; the execution itself comes last.
+#: The purge of an execution, table by table; the execution itself comes last.
 _GONE: Final = (
     "SELECT executions.id FROM {v} CROSS JOIN executions WHERE executions.id = v.id"
     " AND executions.finished_at IS NOT NULL AND executions.order_seq IS NULL"
@@ -761,7 +645,7 @@ REJECT: Final = Statement(
     repeated=True,
 )
 
-#: The newest of each flow stay: what is as old as the first that is too many, or older, goes.
+#: Removes all but the newest of each flow.
 TRIM_REJECTED: Final = Statement(
     "reject",
     (("flow_id", "text"),),

@@ -18,9 +18,9 @@ from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.databases.schema import upgrade
 from hookline_sqlstore.writing.apply import apply
 from hookline_sqlstore.writing.batches import gathered_of
-from hookline_sqlstore.writing.operations import batch
-from hookline_sqlstore.writing.order_places import Lines
-from hookline_sqlstore.writing.statements import PostgresDialect
+from hookline_sqlstore.writing.operations import prepare_commit
+from hookline_sqlstore.writing.order_places import OrderPlaces
+from hookline_sqlstore.writing.statement import PostgresDialect
 
 COUNT = 150
 SIZE = 2
@@ -31,7 +31,7 @@ async def _write(engine: AsyncEngine, changes: list[list[Change]], clock: Manual
     found: list[BatchLed | BatchJoined] = []
     async with engine.connect() as connection:
         for each in changes:
-            made = batch(each, Lines(clock))
+            made = prepare_commit(each, OrderPlaces(clock))
             assert await connection.run_sync(apply, PostgresDialect(), [made]) == [None]
             result = made.results[-1]
             assert isinstance(result, BatchLed | BatchJoined)

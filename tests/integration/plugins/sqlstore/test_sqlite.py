@@ -25,7 +25,7 @@ from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.backend import sqlite
 from hookline_sqlstore.queue.feed import READ_AHEAD
 from hookline_sqlstore.queue.queue import SqlQueue
-from hookline_sqlstore.reading import reads
+from hookline_sqlstore.reading import work
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ async def backend(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Backend]:
 _HOLD = """
 import asyncio, sys
 from hookline.testing.clock import ManualClock
-from hookline_sqlstore.reading import reads
+from hookline_sqlstore.reading import work
 from hookline_sqlstore.backend import sqlite
 
 async def hold():
@@ -283,8 +283,8 @@ async def test_what_was_parked_while_a_page_was_read_is_not_delivered_early(
     await backend.store.commit([Start(ids[2], "v1", now)])
     engine = create_engine(f"sqlite:///{tmp_path}/x.db")
     with engine.connect() as connection:
-        found = [row.id for row in reads.to_run(connection, [], page, now)]
-        again = [row.id for row in reads.to_run(connection, [ids[2]], [ids[3]], now)]
+        found = [row.id for row in work.to_run(connection, [], page, now)]
+        again = [row.id for row in work.to_run(connection, [ids[2]], [ids[3]], now)]
     engine.dispose()
     assert found == [ids[3]]
     assert again == [ids[2], ids[3]]

@@ -12,19 +12,19 @@ from hookline.storage.changes import Accept, Change, End, Park, RecordSteps, Res
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.column_values import micros, moment
-from hookline_sqlstore.writing import statements
+from hookline_sqlstore.writing import statement, statements
 from hookline_sqlstore.writing.apply import stages
-from hookline_sqlstore.writing.operations import Batch
-from hookline_sqlstore.writing.operations import batch as made_batch
-from hookline_sqlstore.writing.order_places import Lines
+from hookline_sqlstore.writing.operations import Commit
+from hookline_sqlstore.writing.operations import prepare_commit as made_batch
+from hookline_sqlstore.writing.order_places import OrderPlaces
 
 NOW = ManualClock().now()
 ENVELOPES = Envelopes(ManualClock())
 
 
-def batch(changes: list[Change], *, lines: bool = True) -> Batch:
+def batch(changes: list[Change], *, lines: bool = True) -> Commit:
     """A batch of a database in which some executions run in order, or none."""
-    made = Lines(ManualClock())
+    made = OrderPlaces(ManualClock())
     made.start(1 if lines else None)
     return made_batch(changes, made)
 
@@ -84,7 +84,7 @@ def test_where_nothing_runs_in_order_what_ends_looks_for_no_successor() -> None:
 
 def test_places_in_line_grow_although_the_clock_is_set_back() -> None:
     clock = ManualClock()
-    lines = Lines(clock)
+    lines = OrderPlaces(clock)
     lines.start(micros(clock.now()) + 1_000_000)
     places = [lines.next() for _ in range(3)]
     clock.advance(3600)
@@ -115,7 +115,7 @@ def test_a_time_of_another_zone_is_the_same_moment() -> None:
 def test_a_statement_takes_any_number_of_rows(rows: int) -> None:
     columns = len(statements.START.columns)
     given = [("x", "v1", b"{}", number, None) for number in range(rows)]
-    text, values = statements.filled(statements.START, given)
+    text, values = statement.filled(statements.START, given)
     assert text.count("?") == len(values) == columns * (1 << (rows - 1).bit_length())
     assert values[: rows * columns] == tuple(value for row in given for value in row)
     assert set(values[rows * columns :]) <= {None}

@@ -53,6 +53,7 @@ from hookline.testing.clock import START, ManualClock
 from hookline.testing.envelopes import Envelopes, attachment
 from hookline_sqlstore.backend import sqlite
 from hookline_sqlstore.writing import statements
+from hookline_sqlstore.writing.statement import Statement
 
 #: What walks through more than it gives does so in an index of what has not ended, or in a small table.
 ALLOWED = (
@@ -255,7 +256,7 @@ ASKED: dict[str, Ask] = {
 }
 
 
-WRITTEN = {name: made for name, made in vars(statements).items() if isinstance(made, statements.Statement)}
+WRITTEN = {name: made for name, made in vars(statements).items() if isinstance(made, Statement)}
 
 
 @pytest.mark.parametrize("asked", ASKED)

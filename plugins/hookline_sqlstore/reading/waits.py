@@ -1,0 +1,42 @@
+"""Waiting steps and their callbacks."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection, and_, bindparam, select
+
+from hookline_sqlstore.column_values import first_id, micros
+from hookline_sqlstore.tables import (
+    callbacks,
+    executions,
+    waits,
+)
+
+_CALLBACKS: Final = (
+    select(callbacks.c.path, callbacks.c.payload)
+    .join(waits, and_(waits.c.execution_id == callbacks.c.execution_id, waits.c.path == callbacks.c.path))
+    .where(callbacks.c.execution_id == bindparam("execution_id"), callbacks.c.payload.is_not(None))
+)
+
+
+def callbacks_of(connection: Connection, execution_id: str) -> dict[str, bytes]:
+    rows = connection.execute(_CALLBACKS, {"execution_id": execution_id})
+    return {row.path: row.payload for row in rows}
+
+
+def waits_of(connection: Connection, execution_id: str) -> tuple[str, ...]:
+    return tuple(
+        connection.scalars(select(waits.c.path).where(waits.c.execution_id == execution_id).order_by(waits.c.path))
+    )
+
+
+def executions_with_callbacks(connection: Connection, ended_before: datetime, limit: int) -> Sequence[str]:
+    return connection.scalars(
+        select(callbacks.c.execution_id)
+        .join(executions, executions.c.id == callbacks.c.execution_id)
+        .where(callbacks.c.execution_id < first_id(ended_before), executions.c.finished_at < micros(ended_before))
+        .group_by(callbacks.c.execution_id)
+        .order_by(callbacks.c.execution_id)
+        .limit(limit)
+    ).all()

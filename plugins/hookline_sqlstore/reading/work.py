@@ -1,0 +1,180 @@
+"""Executions that have not ended: due, ready or waiting for their turn."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, and_, bindparam, func, select, text
+
+from hookline.api_storage import (
+    FINAL,
+    ORDER,
+    Due,
+    State,
+)
+from hookline_sqlstore.column_values import micros, moment
+from hookline_sqlstore.tables import (
+    executions,
+)
+
+_OPEN: Final = executions.c.finished_at.is_(None)
+
+
+def due(connection: Connection, after: datetime | None, until: datetime, limit: int) -> tuple[Due, ...]:
+    timers = select(executions.c.id, executions.c.flow_id, executions.c.ready_at).where(_TIMER)
+    in_time = [executions.c.ready_at <= micros(until)]
+    if after is not None:
+        in_time.append(executions.c.ready_at > micros(after))
+    order = (executions.c.ready_at, executions.c.id)
+    rows = connection.execute(timers.where(*in_time).order_by(*order).limit(limit))
+    return tuple(Due(row.id, row.flow_id, moment(row.ready_at)) for row in rows)
+
+
+_TIMER: Final = and_(text("executions.state = 'waiting'"), executions.c.ready_at.is_not(None))
+
+
+def next_due(connection: Connection, after: datetime) -> datetime | None:
+    earliest = select(func.min(executions.c.ready_at)).where(_TIMER, executions.c.ready_at > micros(after))
+    found: int | None = connection.scalar(earliest)
+    return moment(found)
+
+
+#: Goes from one flow to the next by the index, so that the number of executions doesn't matter.
+_FLOWS_WITH_WORK: Final = text(
+    "WITH RECURSIVE found(flow_id) AS ("
+    "SELECT min(flow_id) FROM executions WHERE finished_at IS NULL"
+    " UNION ALL SELECT (SELECT min(flow_id) FROM executions WHERE finished_at IS NULL AND flow_id > found.flow_id)"
+    " FROM found WHERE found.flow_id IS NOT NULL"
+    ") SELECT flow_id FROM found WHERE flow_id IS NOT NULL"
+)
+
+
+def flows_with_work(connection: Connection) -> frozenset[str]:
+    return frozenset(connection.scalars(_FLOWS_WITH_WORK))
+
+
+def backlog(connection: Connection) -> dict[str, tuple[int, datetime]]:
+    rows = connection.execute(
+        select(executions.c.flow_id, func.count(), func.min(executions.c.created_at))
+        .where(_OPEN, executions.c.state == State.QUEUED.value)
+        .group_by(executions.c.flow_id)
+    )
+    return {flow_id: (count, moment(oldest)) for flow_id, count, oldest in rows}
+
+
+def counts(connection: Connection) -> dict[tuple[str, State], int]:
+    rows = connection.execute(
+        select(executions.c.flow_id, executions.c.state, func.count())
+        .where(_OPEN)
+        .group_by(executions.c.flow_id, executions.c.state)
+    )
+    return {(flow_id, State(state)): count for flow_id, state, count in rows}
+
+
+_READY: Final = (
+    select(executions.c.id)
+    .where(
+        executions.c.flow_id == bindparam("flow_id"),
+        executions.c.ready_at.is_not(None),
+        executions.c.ready_at <= bindparam("now"),
+    )
+    .order_by(executions.c.ready_at, executions.c.id)
+    .limit(bindparam("limit"))
+)
+
+
+_BEGUN: Final = text("executions.flow_version IS NOT NULL")
+
+
+_WAITING_TO_RUN: Final = select(
+    executions.c.id,
+    executions.c.flow_id,
+    executions.c.flow_version,
+    executions.c.state,
+    executions.c.created_at,
+    executions.c.ready_at,
+    executions.c.dedupe_key,
+    executions.c.dedupe_until,
+    executions.c.order_key,
+    executions.c.order_holds,
+    executions.c.reason,
+    executions.c.seal_key,
+    executions.c.payload,
+).where(executions.c.id.in_(bindparam("ids", expanding=True)))
+
+
+def ready(
+    connection: Connection, flow_id: str, now: datetime, limit: int, *, begun_only: bool = False
+) -> Sequence[str]:
+    """Return the ids of a flow's ready executions, oldest first; with `begun_only`, only those that have started."""
+    asked = _READY.where(_BEGUN) if begun_only else _READY
+    return connection.scalars(asked, {"flow_id": flow_id, "now": micros(now), "limit": limit}).all()
+
+
+def to_run(
+    connection: Connection,
+    again: Collection[str],
+    ready_ids: Collection[str],
+    now: datetime,
+    *,
+    begun_only: bool = False,
+) -> list[Any]:
+    """Return the rows of executions to deliver: `again` unless they have ended, then those of `ready_ids` that are
+    still ready.
+
+    An execution that `ready` found may have run and been parked before the caller asks for its row.
+    """
+    asked = [*again, *ready_ids]
+    found = {row.id: row for row in connection.execute(_WAITING_TO_RUN, {"ids": asked})}
+    known = frozenset(again)
+    limit = micros(now)
+    return [
+        row
+        for row in (found[execution_id] for execution_id in asked if execution_id in found)
+        if row.state not in FINAL
+        and not (begun_only and row.flow_version is None)
+        and (
+            (row.id in known and row.reason != ORDER)  # reopened meanwhile, it may have to wait for its turn
+            or (row.ready_at is not None and row.ready_at <= limit)
+        )
+    ]
+
+
+_RECOVER: Final = text(
+    "UPDATE executions SET ready_at = CASE WHEN created_at < :now THEN created_at ELSE :now END"
+    " WHERE finished_at IS NULL AND state = 'running'"
+)
+
+
+def recover(connection: Connection, now: datetime) -> None:
+    """Make executions ready that ran when the process died. They go before those that were accepted later."""
+    with connection.begin():
+        connection.execute(_RECOVER, {"now": micros(now)})
+
+
+_QUEUE_DEPTH: Final = select(func.count()).select_from(
+    select(executions.c.id)
+    .where(
+        executions.c.flow_id == bindparam("flow_id"),
+        executions.c.order_key == bindparam("order_key"),
+        executions.c.order_seq.is_not(None),
+    )
+    .limit(bindparam("limit"))
+    .subquery("found")
+)
+
+
+_LAST_IN_LINE: Final = text("SELECT max(order_seq) FROM executions WHERE order_seq IS NOT NULL")
+
+
+def queue_depth(connection: Connection, flow_id: str, order_key: str, limit: int) -> int:
+    """Count the executions of an order key that have not left its queue, up to `limit`."""
+    asked = {"flow_id": flow_id, "order_key": order_key.encode(), "limit": limit}
+    return connection.scalar(_QUEUE_DEPTH, asked) or 0
+
+
+def last_in_line(connection: Connection) -> int | None:
+    """Return the greatest place in the queues of all order keys; None if they are empty."""
+    with connection.begin():
+        found: int | None = connection.scalar(_LAST_IN_LINE)
+    return found

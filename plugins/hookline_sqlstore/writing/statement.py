@@ -1,0 +1,120 @@
+"""Statements that write: one text for both databases, each over a relation `v` of rows.
+
+Only `v` differs. PostgreSQL unnests one array for each column. SQLite gets a VALUES list whose number of rows is a
+power of two, filled up with rows of nulls, which every statement ignores. So one prepared statement writes any number
+of rows in one step of the database. A step of SQLite releases the interpreter's lock, and getting it back from a busy
+event loop takes up to 5 ms, which `executemany` would pay for each row.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Final, Protocol
+
+from sqlalchemy import Connection
+
+Row = tuple[Any, ...]
+
+LARGEST: Final = 256
+"""The most rows in one statement on SQLite."""
+
+
+@dataclass(frozen=True, eq=False)
+class Statement:
+    """A statement over the rows of `v`. Statements are compared by identity."""
+
+    name: str
+    """The kind of change: running the statement passes the fault point with this name, if there is one."""
+    columns: tuple[tuple[str, str], ...] = ()
+    """Names and PostgreSQL types of the columns of `v`; the first is never null."""
+    text: str = ""
+    """SQL with `{v}` in the place of a table."""
+    procedure: Callable[[Connection, Any], Any] | None = None
+    """In place of a text: a function that writes one row and returns the result of its change."""
+    counted: bool = True
+    """Each row of `v` must change one row; otherwise its change was illegal."""
+    repeated: bool = False
+    """One statement may hold several rows of the same execution."""
+    _by_size: dict[int, str] = field(default_factory=dict, init=False, repr=False)
+
+    def for_sqlite(self, size: int) -> str:
+        """Return the text for this number of rows."""
+        text = self._by_size.get(size)
+        if text is None:
+            names = ", ".join(f"column{place} AS {name}" for place, (name, _) in enumerate(self.columns, 1))
+            row = "(" + ", ".join("?" * len(self.columns)) + ")"
+            values = ", ".join([row] * size)
+            relation = f"(SELECT {names} FROM (VALUES {values})) AS v"  # noqa: S608 - our own names and marks
+            text = self._by_size[size] = self.text.replace("{v}", relation)
+        return text
+
+    @cached_property
+    def for_postgres(self) -> str:
+        """The text that takes an array for each column."""
+        arrays = ", ".join(f"${place}::{type}[]" for place, (_, type) in enumerate(self.columns, 1))
+        names = ", ".join(name for name, _ in self.columns)
+        return self.text.replace("{v}", f"unnest({arrays}) AS v({names})")
+
+
+class Dialect(Protocol):
+    """The execution of statements on one kind of database."""
+
+    def write(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> int:
+        """Run a statement over rows; return the number of changed rows."""
+        ...
+
+    def read(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> list[Any]:
+        """Run a statement over rows; return the selected rows."""
+        ...
+
+    def in_transaction(self, connection: Connection) -> bool:
+        """Return true if the transaction still exists after an error."""
+        ...
+
+
+class SqliteDialect:
+    """Statements with VALUES lists."""
+
+    def write(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> int:
+        # Core would spend more on compiling and binding a list of this length than SQLite on running it.
+        return sum(
+            connection.exec_driver_sql(*filled(statement, rows[start : start + LARGEST])).rowcount
+            for start in range(0, len(rows), LARGEST)
+        )
+
+    def read(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> list[Any]:
+        return [
+            found
+            for start in range(0, len(rows), LARGEST)
+            for found in connection.exec_driver_sql(*filled(statement, rows[start : start + LARGEST]))
+        ]
+
+    def in_transaction(self, connection: Connection) -> bool:
+        # A full disk, a failing one or a lack of memory may end it; the driver's `commit` then does nothing, silently.
+        driver = connection.connection.driver_connection
+        return driver is not None and bool(driver.in_transaction)
+
+
+def filled(statement: Statement, rows: Sequence[Row]) -> tuple[str, Row]:
+    """Return the text and the values for rows, filled up with nulls to the next power of two."""
+    size = 1 << (len(rows) - 1).bit_length()
+    values = [value for row in rows for value in row]
+    values.extend([None] * ((size - len(rows)) * len(statement.columns)))
+    return statement.for_sqlite(size), tuple(values)
+
+
+class PostgresDialect:
+    """Statements with arrays."""
+
+    def write(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> int:
+        return connection.exec_driver_sql(statement.for_postgres, _arrays(rows)).rowcount
+
+    def read(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> list[Any]:
+        return list(connection.exec_driver_sql(statement.for_postgres, _arrays(rows)))
+
+    def in_transaction(self, connection: Connection) -> bool:
+        return True  # an error undoes what came after the savepoint, and no more
+
+
+def _arrays(rows: Sequence[Row]) -> Row:
+    return tuple(list(column) for column in zip(*rows, strict=True))
