@@ -1,0 +1,28 @@
+"""A request and an execution pass through few files of the engine."""
+
+import re
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from tests.acceptance.walks import trace
+
+PAGE = Path(__file__).parents[2] / "docs" / "architecture.md"
+MOST = 30
+
+
+def stops(walk: str) -> set[str]:
+    """The files that docs/architecture.md names in a walk."""
+    part = PAGE.read_text(encoding="utf-8").split(f"### {walk}\n")[1].split("\n##")[0]
+    return set(re.findall(r"^\| \d+ \| `(.+?)` \|", part, re.M))
+
+
+@pytest.mark.parametrize("server", ["hypercorn", "uvicorn"])
+def test_a_message_is_accepted_and_run_in_few_files(tmp_path: Path, server: Literal["hypercorn", "uvicorn"]) -> None:
+    walks = trace(tmp_path, server)
+    assert len(walks.accepting) <= MOST, list(walks.accepting)
+    assert len(walks.running) <= MOST, list(walks.running)
+    # The queue is a protocol, which a backend implements, and a connection is kept for the next request.
+    assert stops("From a request to the 202") - walks.accepting.keys() <= {"storage/queue.py"}
+    assert stops("From a delivery to the end") - walks.running.keys() <= {"outbound/egress.py"}
