@@ -15,6 +15,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 OWN = {
     "hookline",
     "tests",
+    "docs",
     *(path.name for path in (ROOT / "plugins").iterdir() if path.is_dir()),
     *(path.stem for path in (ROOT / "tests" / "benchmarks").glob("*.py")),
 }
