@@ -6,8 +6,7 @@ from typing import Final, Literal
 import msgspec
 from python_multipart.multipart import parse_options_header
 
-from hookline.kernel.errors import UnsupportedMedia
-from hookline.model.webhook import BodyMode, RequestSettings, takes
+from hookline.model.webhook import BodyMode
 
 Kind = Literal["json", "xml", "properties", "multipart", "text", "file", "query"]
 
@@ -65,22 +64,3 @@ def read_media(content_type: str | None, mode: BodyMode = "auto") -> Media:
         boundary=options.get(b"boundary"),
         said=bool(name),
     )
-
-
-def check_media(webhook: RequestSettings, media: Media, headers: dict[str, str]) -> None:
-    """Raise UnsupportedMedia for a declared type that a flow doesn't accept."""
-    if media is QUERY:
-        return
-    if webhook.media_types is not None and not takes(webhook.media_types, media.type):
-        # Who sends nothing needn't say of what type it is.
-        if media.said or headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
-            raise _type_not_taken(webhook.media_types, media)
-        return
-    # A file that says no type is judged by its bytes once they come.
-    files = webhook.file_types
-    if files is not None and media.kind == "file" and media.type != OCTET_STREAM and not takes(files, media.type):
-        raise _type_not_taken(files, media)
-
-
-def _type_not_taken(taken: tuple[str, ...], media: Media) -> UnsupportedMedia:
-    return UnsupportedMedia(f"the flow takes {', '.join(taken)}, not {media.type[:100]}")

@@ -12,13 +12,13 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
-from hookline.bodies.media import QUERY, Media, check_media, read_media
+from hookline.bodies.media import OCTET_STREAM, QUERY, Media, read_media
 from hookline.bodies.text import Received
 from hookline.flows.compiler.body_schema import BodySchema
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.kernel.errors import MethodNotAllowed, NotVerified, SchemaViolation, TooLarge
+from hookline.kernel.errors import MethodNotAllowed, NotVerified, SchemaViolation, TooLarge, UnsupportedMedia
 from hookline.kernel.time import Clock
-from hookline.model.webhook import RequestSettings
+from hookline.model.webhook import RequestSettings, takes
 from hookline.plugin_host.offload import Offloader
 from hookline.sdk.http import HttpClient
 from hookline.sdk.schemes import SignedRequest, Verified, WebhookResponse
@@ -177,7 +177,7 @@ class RequestReceiver:
             raise TooLarge(f"the body is larger than {limit} bytes")
         sender = self._sender(request, headers, target, context)
         codings = content_codings(joined.get("content-encoding"))
-        check_media(settings, media, joined)
+        _check_media(settings, media, joined)
         context.stream = stream = BodyStream(source, limit, self._clock, options.read_timeout, options.max_request_time)
         try:
             check_address(settings, sender)
@@ -270,6 +270,25 @@ class RequestReceiver:
         if target.verifier is target.flow.trigger and target.flow.trigger.subscribes is not None:
             credentials = await subscription_credential(target.flow, self._subscriptions)
         return Verification(target.flow.id, scheme, target.verifier, signed, credentials)
+
+
+def _check_media(webhook: RequestSettings, media: Media, headers: dict[str, str]) -> None:
+    """Raise UnsupportedMedia for a declared type that a flow doesn't accept."""
+    if media is QUERY:
+        return
+    if webhook.media_types is not None and not takes(webhook.media_types, media.type):
+        # An empty body needs no type.
+        if media.said or headers.get("content-length", "0") != "0" or "transfer-encoding" in headers:
+            raise _type_not_taken(webhook.media_types, media)
+        return
+    # A file without a declared type is checked by its bytes once they come.
+    files = webhook.file_types
+    if files is not None and media.kind == "file" and media.type != OCTET_STREAM and not takes(files, media.type):
+        raise _type_not_taken(files, media)
+
+
+def _type_not_taken(taken: tuple[str, ...], media: Media) -> UnsupportedMedia:
+    return UnsupportedMedia(f"the flow takes {', '.join(taken)}, not {media.type[:100]}")
 
 
 def _parameters(query: bytes) -> set[str]:
