@@ -1,4 +1,4 @@
-"""The actions for commits: statuses, releases and workflow runs."""
+"""The actions for commits: statuses, releases and GitHub Actions."""
 
 from typing import Annotated, Any, Literal
 

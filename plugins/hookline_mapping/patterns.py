@@ -17,7 +17,7 @@ _MAX_POWER = 4
 _QUANTIFIER = re.compile(r"(?:[*+?]|\{\d*,?\d*\})[?+]?")
 _GROUP = re.compile(r"\((?:\?(?:P<\w+>|[aiLmsu\-]*:|[aiLmsu\-]+(?=\))|<?[=!]|>))?")
 _CLASS = re.compile(r"\[\^?\]?(?:[^\]\\]|\\.)*\]", re.DOTALL)
-_REFUSED = re.compile(r"\\[1-9]|\(\?P=|\(\?\(|\(\?#|\(\?[a-zA-Z]*x")
+_REJECTED = re.compile(r"\\[1-9]|\(\?P=|\(\?\(|\(\?#|\(\?[a-zA-Z]*x")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ def bounded(source: str) -> Pattern:
         compiled = re.compile(source)
     except (re.error, OverflowError, RecursionError) as error:
         raise ExpressionSyntax(f"the pattern {source!r} can't be read: {error}") from error
-    if rejected := _REFUSED.search(_CLASS.sub("c", source)):
+    if rejected := _REJECTED.search(_CLASS.sub("c", source)):
         raise ExpressionSyntax(f"the pattern {source!r} has {rejected[0]!r}, whose time can't be bounded")
     repeats, choices = _measure(source)
     power = repeats + (0 if source.startswith(("^", r"\A")) and "|" not in source else 1)

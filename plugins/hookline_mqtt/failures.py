@@ -16,8 +16,8 @@ _TOPIC: Final = frozenset({0x8F, 0x90})
 _PASSING: Final = frozenset({0x80, 0x83, 0x88, 0x89, 0x96, 0x97, 0x9F})
 
 
-def refused_connection(where: str, reason: Any) -> StepError:
-    """The broker lets nobody in."""
+def connection_rejected(where: str, reason: Any) -> StepError:
+    """Return the error for a connection that the broker rejected."""
     code, text = reason.value, f"{where} lets nobody in: {reason}"
     if code in _AUTH:
         return AuthExpired(text, code="mqtt.auth")

@@ -16,7 +16,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from hookline.api import StepError, Unavailable
 from hookline_mqtt.connector import MqttLogin
-from hookline_mqtt.failures import FAILED, lost_connection, no_connection, refused_connection, rejected
+from hookline_mqtt.failures import FAILED, connection_rejected, lost_connection, no_connection, rejected
 
 CONNECT: Final = 10.0
 """Seconds in which a broker has to answer who connects."""
@@ -203,7 +203,7 @@ class Session:
         if self._connected.done():
             return
         if reason.value:
-            self._connected.set_exception(refused_connection(self.where, reason))
+            self._connected.set_exception(connection_rejected(self.where, reason))
         else:
             self._connected.set_result(bool(flags.session_present))
 

@@ -1,4 +1,4 @@
-"""Time that leaps: whoever sleeps wakes as soon as nobody has anything else to do."""
+"""Simulated time: it leaps to the next sleeper as soon as nothing else can run."""
 
 import asyncio
 import heapq

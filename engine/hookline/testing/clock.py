@@ -10,7 +10,7 @@ START: Final = datetime(2026, 1, 31, 8, 0, tzinfo=UTC)
 
 
 class ManualClock:
-    """Stands still until it is advanced; whoever sleeps on it wakes when their time comes."""
+    """A clock that stands still until it is advanced; its sleepers wake when their time comes."""
 
     def __init__(self, start: datetime = START) -> None:
         self._now = start

@@ -24,7 +24,7 @@ from hookline_mapping.jsonata.functions import (
 )
 from hookline_mapping.jsonpath.comparison import is_number
 
-REFUSED: Final = {
+REJECTED: Final = {
     "random": "expressions give the same value each time",
     "shuffle": "expressions give the same value each time",
     "eval": "it would run a text that may come from a message",
@@ -228,8 +228,8 @@ def compile_source(source: str, *, exact: bool) -> Compiled:
 
 
 def _check_name(name: str) -> None:
-    if name in REFUSED:
-        raise ExpressionSyntax(f"${name} can't be used: {REFUSED[name]}")
+    if name in REJECTED:
+        raise ExpressionSyntax(f"${name} can't be used: {REJECTED[name]}")
     if name.startswith("__"):
         raise ExpressionSyntax(f"${name}: names of variables don't begin with two underscores")
 

@@ -129,7 +129,7 @@ class Incoming:
         if connection.dialect.is_async:
             return await_only(self._take())
         try:
-            return asyncio.run_coroutine_threadsafe(self._take_aside(), self._loop).result()
+            return asyncio.run_coroutine_threadsafe(self._take_in_thread(), self._loop).result()
         except CancelledError:
             raise _Over from None
 
@@ -141,8 +141,8 @@ class Incoming:
                 break
         return page
 
-    async def _take_aside(self) -> list[Any]:
-        """The same, for a thread, which isn't cancelled with the step that it works for."""
+    async def _take_in_thread(self) -> list[Any]:
+        """Take a page for a thread, which isn't cancelled together with its step."""
         if self._over:
             raise _Over
         self._taking = asyncio.current_task()

@@ -92,7 +92,7 @@ class BatchesContract(StoreFixtures):
         assert (entry.state, entry.signal, entry.due_at) == (StepState.SUCCEEDED, JOINED, None)
         assert decode(entry.output or b"") == {"body": {"batch": leader, "place": 2}}
 
-    async def test_whoever_is_of_another_key_version_or_step_is_gathered_by_itself(
+    async def test_an_execution_of_another_key_version_or_step_has_a_batch_of_its_own(
         self, store: Store, envelopes: Envelopes
     ) -> None:
         await self._leading(store, envelopes)

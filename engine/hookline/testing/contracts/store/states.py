@@ -288,7 +288,7 @@ class EndsContract(StoreFixtures):
     async def test_that_nothing_came_in_time_stays_so_however_often_it_is_asked(
         self, store: Store, envelopes: Envelopes
     ) -> None:
-        """Whoever asked may have died before it could note the answer."""
+        """The process may have died before it noted the answer."""
         late, _ = await self._calling(store, envelopes)
         assert await store.commit([_over(envelopes, late)]) == [WaitTimedOut()]
         assert await store.commit([_over(envelopes, late)]) == [WaitTimedOut()]
