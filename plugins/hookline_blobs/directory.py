@@ -112,7 +112,7 @@ class DirectoryBlobs:
                 for blob_id in await asyncio.to_thread(_older, shard, limit):
                     yield blob_id
 
-    async def room(self) -> int:
+    async def disk_usage(self) -> int:
         with failing("listed"):
             shards = await asyncio.to_thread(_shards, self._root)
             return sum([await asyncio.to_thread(_size, folder) for folder in (self._incoming, *shards)])

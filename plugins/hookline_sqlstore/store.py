@@ -86,14 +86,14 @@ class SqlStore:
     async def batches(self, execution_id: str) -> Mapping[str, bool]:
         return await self._database.read(lambda connection: batches.batches_of(connection, execution_id))
 
-    async def gathered(self, execution_id: str, path: str) -> Sequence[BatchItem]:
-        return await self._database.read(lambda connection: batches.gathered_of(connection, execution_id, path))
+    async def batch_items(self, execution_id: str, path: str) -> Sequence[BatchItem]:
+        return await self._database.read(lambda connection: batches.items_of(connection, execution_id, path))
 
     async def state(self, flow_id: str, key: str) -> bytes | None:
         return await self._database.read(lambda connection: flows.state_of(connection, flow_id, key))
 
-    async def kept(self, flow_id: str, *, cursor: str | None = None, limit: int = 50) -> StatePage:
-        return await self._database.read(lambda connection: flows.kept(connection, flow_id, cursor, limit))
+    async def state_entries(self, flow_id: str, *, cursor: str | None = None, limit: int = 50) -> StatePage:
+        return await self._database.read(lambda connection: flows.state_entries(connection, flow_id, cursor, limit))
 
     async def cursor(self, flow_id: str) -> bytes | None:
         return await self._database.read(lambda connection: flows.cursor_of(connection, flow_id))
@@ -161,8 +161,8 @@ class SqlStore:
     async def first_too_many(self, flow_id: str, count: int) -> str | None:
         return await self._database.read(lambda connection: history.first_too_many(connection, flow_id, count))
 
-    async def room(self) -> DiskUsage:
-        return await self._database.read(history.room)
+    async def disk_usage(self) -> DiskUsage:
+        return await self._database.read(history.disk_usage)
 
     async def spent_versions(self, flow_id: str, keep: int) -> Sequence[str]:
         return await self._database.read(lambda connection: history.spent_versions(connection, flow_id, keep))

@@ -62,7 +62,7 @@ class DiskBudget:
         """Purge until the data fits into the budget; if it can't, set `full`. Raises StoreError and OSError."""
         purged = 0
         while (over := await self._over()) > 0:
-            room = await self._store.room()
+            room = await self._store.disk_usage()
             share = min(1.0, 1.1 * over / max(1, room.total + self._files))
             wanted = max(1, math.ceil(room.executions * share))
             gone = await self._purger.oldest(wanted if room.free is None else min(wanted, _AT_ONCE))
@@ -97,9 +97,9 @@ class DiskBudget:
     async def _over(self) -> int:
         """The number of bytes above the budget."""
         if self._clock.monotonic() >= self._files_until:
-            self._files = await self._blobs.room()
+            self._files = await self._blobs.disk_usage()
             self._files_until = self._clock.monotonic() + _FILES_EVERY
-        room = await self._store.room()
+        room = await self._store.disk_usage()
         if room.free is None:
             return int(room.total - max(self._budget - self._files, self._reached))
         return room.total - room.free + self._files - self._budget

@@ -9,7 +9,7 @@ from hookline.kernel.json import encode
 from hookline.model.durations import Duration
 from hookline.model.message import Attachment
 
-MOST: Final = 10_000
+MAX_BATCH_SIZE: Final = 10_000
 """The most messages in one batch."""
 MAX_BATCH_BYTES: Final = 10_000_000
 """The most bytes of JSON in one batch: bodies, and the records of attachments."""
@@ -27,9 +27,9 @@ class BatchSettings(BaseModel):
     size: StrictInt | None = Field(
         default=None,
         ge=2,
-        le=MOST,
-        description=f"How many messages make a batch full, so that the flow goes on at once; {MOST:,} where that isn't "
-        "said.",
+        le=MAX_BATCH_SIZE,
+        description="The number of messages of a full batch, with which the flow goes on at once; "
+        f"{MAX_BATCH_SIZE:,} by default.",
     )
     within: Duration | None = Field(
         default=None,
@@ -41,7 +41,7 @@ class BatchSettings(BaseModel):
         description="An expression, such as `$.body.customer`, or several that are one key together: messages with "
         "equal keys are gathered together. One without its key fails with code `batch_key_missing`.",
     )
-    body: Any = Field(default=None, description="What each message adds to the list; its body by default.")
+    body: Any = Field(default=None, description="The item that each message adds to the list; its body by default.")
 
 
 class BatchItem(msgspec.Struct, frozen=True):

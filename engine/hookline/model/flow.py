@@ -1,4 +1,4 @@
-"""A flow's document: what its JSON file may say.
+"""The document of a flow: the models of its JSON file.
 
 A step is an action, or one of `BLOCKS`.
 """
@@ -14,19 +14,19 @@ from hookline.model.webhook import Rate
 FLOW_ID = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 STEP_ID = r"^[a-z][a-z0-9_]*$"
 ERROR_CODE = r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*(\.\*)?$"
-"""The code of an error, or with `*` as its last part all that begin like it."""
+"""The code of an error; `*` as its last part matches all codes that begin in the same way."""
 
 EXPRESSION_SCHEMA: Final = {"x-hookline": "expression"}
-"""Stands in these models' JSON Schema for that of an expression, which depends on the mappers that are installed."""
+"""The placeholder in these models' JSON Schema for an expression, which depends on the installed mappers."""
 
 Condition: TypeAlias = Annotated[Any, WithJsonSchema({"anyOf": [{"type": "boolean"}, EXPRESSION_SCHEMA]})]
-"""True, false, or an expression that gives one of them."""
+"""True, false, or an expression that results in one of them."""
 ListExpression: TypeAlias = Annotated[Any, WithJsonSchema({"anyOf": [{"type": ["array", "null"]}, EXPRESSION_SCHEMA]})]
-"""A list, null, or an expression that gives one of them."""
+"""A list, null, or an expression that results in one of them."""
 
 
 FlowState: TypeAlias = Literal["active", "paused", "stopped"]
-"""Whether a flow takes messages and runs them."""
+"""The state of a flow: it accepts and runs messages, only accepts them, or neither."""
 
 
 class _Document(BaseModel):
@@ -48,13 +48,11 @@ class TriggerDocument(_Document):
 
 
 class RetryDocument(_Document):
-    """How often, and after how long, a step that failed is tried again."""
+    """The retries of a failed step."""
 
-    attempts: int = Field(
-        default=3, ge=1, le=1000, description="How often it is tried in all, the first time included."
-    )
+    attempts: int = Field(default=3, ge=1, le=1000, description="The number of attempts, including the first one.")
     wait: Duration = Field(default=timedelta(seconds=1), description="The wait before the second attempt.")
-    factor: float = Field(default=2.0, ge=1, description="By how much the wait grows each time.")
+    factor: float = Field(default=2.0, ge=1, description="The factor by which the wait grows each time.")
     cap: Duration = Field(default=timedelta(minutes=5), description="The longest wait.")
     jitter: float = Field(
         default=0,
@@ -116,7 +114,7 @@ class ActionStep(_Step):
     )
     on_error: Literal["fail", "continue"] = Field(
         default="fail",
-        description="What happens when the attempts are used up. `fail` fails the step, so that a `catch` around it "
+        description="The effect of the last failed attempt. `fail` fails the step, so that a `catch` around it "
         "takes over, or the execution fails; `continue` goes on with the message as it was, and sets "
         "`steps.<id>.error`.",
     )
@@ -135,13 +133,13 @@ class CaseDocument(_Document):
         default=None, description="The case holds where this is true.", json_schema_extra=_without_default
     )
     otherwise: Literal[True] | None = Field(
-        default=None, description="Stands in place of `when`: the case holds where no other did."
+        default=None, description="In place of `when`: the case holds if no other did."
     )
-    steps: tuple["StepDocument", ...] = Field(description="What runs in this case.")
+    steps: tuple["StepDocument", ...] = Field(description="The steps of this case.")
 
 
 class SwitchStep(_Step):
-    """Run the first case that holds, or each that holds. Where none does, the message passes by."""
+    """Run the first case that holds, or all that hold. If none does, the message continues unchanged."""
 
     switch: tuple[CaseDocument, ...] = Field(
         min_length=1, description="The cases, in the order in which they are tried."
@@ -160,7 +158,7 @@ class ForeachStep(_Step):
     steps: tuple["StepDocument", ...] = Field(
         min_length=1, description="What runs for each item; the item is the body, and `index` its number from 0."
     )
-    concurrency: int = Field(default=1, ge=1, le=1000, description="How many items run side by side.")
+    concurrency: int = Field(default=1, ge=1, le=1000, description="The number of items that run side by side.")
     as_: str = Field(
         default="item",
         alias="as",
@@ -172,7 +170,7 @@ class ForeachStep(_Step):
     )
     collect: Literal["results", "count"] | None = Field(
         default=None,
-        description="What the body becomes: `results`, the items' results in order, or `count`, which is "
+        description="The new body: `results`, the items' results in order, or `count`, which is "
         '`{"count": …, "failed": …}`. The results of a list are collected by default, those of a stream counted.',
     )
 
@@ -191,9 +189,9 @@ class ParallelStep(_Step):
 
 
 class TryStep(_Step):
-    """Run steps, and others where they fail."""
+    """Run steps, and other steps if they fail."""
 
-    try_: tuple["StepDocument", ...] = Field(alias="try", min_length=1, description="What runs, and may fail.")
+    try_: tuple["StepDocument", ...] = Field(alias="try", min_length=1, description="The steps that may fail.")
     catch: tuple["StepDocument", ...] | None = Field(
         default=None,
         description="What runs where a step of `try` has failed, with the message that reached the block and `error` "
@@ -212,10 +210,10 @@ BLOCKS: Final[dict[str, type[_Step]]] = {
     "parallel": ParallelStep,
     "try": TryStep,
 }
-"""The kinds of steps besides actions, each by the key that tells it from the others."""
+"""The blocks, by the key that distinguishes each of them."""
 
 STEPS: Final[tuple[type[_Step], ...]] = (ActionStep, *BLOCKS.values())
-"""Every kind of step."""
+"""An action or a block."""
 
 
 def _kind(step: Any) -> str:
@@ -239,27 +237,31 @@ StepDocument = Annotated[
 
 
 class RetentionDocument(_Document):
-    """How long executions are kept once they have ended: whichever is reached first."""
+    """The retention of ended executions: whichever limit is reached first."""
 
     age: Duration | None = Field(
-        default=None, description="How long, such as `7d`; the server's `retention` by default."
+        default=None, description="The time for which they are kept, such as `7d`; the server's `retention` by default."
     )
-    count: int | None = Field(default=None, ge=0, description="How many, the newest; all by default.")
+    count: int | None = Field(
+        default=None, ge=0, description="The number of newest executions that are kept; all by default."
+    )
 
 
 class FlowDocument(_Document):
     """One trigger and a list of steps."""
 
-    schema_url: str | None = Field(default=None, alias="$schema", description="For editors: where the JSON Schema is.")
+    schema_url: str | None = Field(
+        default=None, alias="$schema", description="The place of the JSON Schema, for editors."
+    )
     id: str = Field(
         pattern=FLOW_ID, max_length=100, description="Names the flow: its file is `<id>.json`, its URL `/hook/<id>`."
     )
-    title: str = Field(default="", description="What it does, in a line.")
+    title: str = Field(default="", description="Its purpose, in one line.")
     state: FlowState = Field(
         default="active",
         description="A paused flow accepts and keeps messages, a stopped one answers 404; what has begun goes on.",
     )
-    trigger: TriggerDocument = Field(description="What starts an execution, and makes its first message.")
+    trigger: TriggerDocument = Field(description="The event that starts an execution and makes its first message.")
     mappers: tuple[str, ...] = Field(
         default=(),
         description="Expression languages that it uses besides JSONPath and Jinja, by name.",
@@ -269,7 +271,7 @@ class FlowDocument(_Document):
         description="Constants, `$.vars.<name>` in expressions. The variable `HOOKLINE_VARS_<FLOW>__<NAME>` of the "
         "server's environment gives one another value.",
     )
-    steps: tuple[StepDocument, ...] = Field(description="What runs, from top to bottom.")
+    steps: tuple[StepDocument, ...] = Field(description="The steps, from top to bottom.")
     concurrency: int = Field(
         default=64, ge=1, le=10000, description="How many executions run side by side; those that wait don't count."
     )

@@ -1,4 +1,4 @@
-"""The settings of a webhook: which requests it takes, and how it knows their sender."""
+"""The settings of a webhook: the requests that it accepts, and the verification of their sender."""
 
 from collections.abc import Mapping
 from datetime import timedelta
@@ -11,15 +11,15 @@ from hookline.model.durations import Duration
 
 Method = Literal["GET", "POST", "PUT", "PATCH"]
 CallMethod = Literal["POST", "PUT", "PATCH"]
-"""Without GET, since what only follows links must not resume a flow."""
+"""The methods that resume a flow. GET doesn't, since programs that follow links must not resume it."""
 BodyMode = Literal["auto", "json", "text", "raw"]
 Numbers = Literal["binary", "exact"]
 MediaRange = Annotated[str, StringConstraints(pattern=r"^[^/\s;,]+/[^/\s;,]+$")]
-"""`image/png`, `image/*` or `*/*`."""
+"""A pattern of media types: `image/png`, `image/*` or `*/*`."""
 
 
 def takes(media_types: tuple[str, ...], media_type: str) -> bool:
-    """Whether one of `application/json`, `text/*` or `*/*` covers a type."""
+    """Return true if one of the patterns covers a type: `application/json`, `text/*` or `*/*`."""
     main = media_type.partition("/")[0]
     return any(wanted.lower() in (media_type, f"{main}/*", "*/*") for wanted in media_types)
 
@@ -29,7 +29,7 @@ HeaderValue = Annotated[str, Field(pattern=r"^[\t\x20-\x7e\x80-\xff]*$")]
 
 
 class Verify(BaseModel):
-    """How the sender is verified. What a scheme takes besides stands beside `scheme` and `credential`."""
+    """The verification of the sender. The scheme's own settings stand beside `scheme` and `credential`."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
@@ -38,12 +38,12 @@ class Verify(BaseModel):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the scheme's own settings model is given."""
+        """Return the scheme's own settings."""
         return dict(self.model_extra or {})
 
 
 RATE = r"^[1-9][0-9]*/(s|m|h)$"
-"""How often in a time: `10/s`."""
+"""A rate limit, such as `10/s`."""
 
 Rate = Annotated[str, Field(pattern=RATE)]
 
@@ -74,17 +74,19 @@ def _short(value: Any) -> Any:
 
 
 class AcceptedAnswer(BaseModel):
-    """What a sender is told once its message is stored."""
+    """The response to the sender after its message is stored."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     status: int = Field(default=200, ge=200, le=299, description="The status, for new messages and duplicates alike.")
-    body: Any = Field(default=None, description="A text goes out as it is, null as nothing, all else as JSON.")
-    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict, description="Headers beside it.")
+    body: Any = Field(
+        default=None, description="A text is sent as it is, null as an empty body, anything else as JSON."
+    )
+    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict, description="Additional headers.")
 
 
 class Cors(BaseModel):
-    """Which pages of others may send from a browser."""
+    """The cross-origin pages that may send from a browser."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -92,23 +94,23 @@ class Cors(BaseModel):
         min_length=1, description="Origins, such as `https://shop.example.com`; `*` is all of them."
     )
     headers: tuple[HeaderName, ...] = Field(
-        default=("Content-Type",), description="Headers that pages may send besides those that they always may."
+        default=("Content-Type",), description="Headers that pages may send besides those that browsers always allow."
     )
-    max_age: Duration = Field(default=timedelta(hours=1), description="How long a browser remembers this.")
+    max_age: Duration = Field(default=timedelta(hours=1), description="The time for which a browser remembers this.")
 
 
 class RequestSettings(BaseModel):
-    """Which requests are taken, and how they are read."""
+    """The requests that are accepted, and how they are decoded."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     verify: Annotated[Verify, BeforeValidator(_short, json_schema_input_type=Verify | str)] = Field(
         description='How the sender is verified; "none" has to be said.'
     )
-    methods: tuple[Method, ...] = Field(default=("POST",), min_length=1, description="The methods it takes.")
+    methods: tuple[Method, ...] = Field(default=("POST",), min_length=1, description="The accepted methods.")
     media_types: tuple[MediaRange, ...] | None = Field(
         default=None,
-        description="The media types that it takes, such as `application/json` or `text/*`; all by default.",
+        description="The accepted media types, such as `application/json` or `text/*`; all by default.",
     )
     file_types: tuple[MediaRange, ...] | None = Field(
         default=None,
@@ -132,22 +134,27 @@ class RequestSettings(BaseModel):
         default=(), description="XML elements that are lists also where there is one of them."
     )
     accepted: AcceptedAnswer | None = Field(
-        default=None, description="What the sender is told instead of 202 and the execution's id."
+        default=None, description="The response in place of 202 and the execution's id."
     )
-    cors: Cors | None = Field(default=None, description="Lets pages of other origins send from a browser.")
+    cors: Cors | None = Field(default=None, description="Allow pages of other origins to send from a browser.")
     allow_from: tuple[Network, ...] | None = Field(
         default=None,
-        description="The networks from which it takes requests, such as `192.0.2.0/24`; all others get 401.",
+        description="The networks whose requests are accepted, such as `192.0.2.0/24`; all others get 401.",
     )
     client_rate: Rate | None = Field(
-        default=None, description="How many requests it takes from one address, such as `5/s`; more get 429."
+        default=None, description="The rate limit for requests from one address, such as `5/s`; more get 429."
     )
     keep_rejected_bodies: bool = Field(
         default=False,
-        description="Keep the beginning of each rejected request's body, secrets masked, to find a sender's error.",
+        description="Keep the beginning of each rejected request's body, with secrets masked, to find a "
+        "sender's error.",
     )
-    max_body: int | None = Field(default=None, gt=0, description="Bytes in a body; the server's bound by default.")
-    max_file: int | None = Field(default=None, gt=0, description="Bytes in a file; the server's bound by default.")
+    max_body: int | None = Field(
+        default=None, gt=0, description="The most bytes of a body; the server's limit by default."
+    )
+    max_file: int | None = Field(
+        default=None, gt=0, description="The most bytes of a file; the server's limit by default."
+    )
     max_ratio: int = Field(
         default=200,
         gt=0,
@@ -156,14 +163,14 @@ class RequestSettings(BaseModel):
 
 
 class WebhookSettings(RequestSettings):
-    """What a webhook takes."""
+    """The settings of a webhook."""
 
     dedupe_key: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
         default=None,
         description="An expression, or several that are one key together: a message whose key was seen within the "
         "window starts nothing. `$.trigger.scheme_id` is the id that the provider gave it.",
     )
-    dedupe_window: Duration = Field(default=timedelta(days=7), description="How long keys are remembered.")
+    dedupe_window: Duration = Field(default=timedelta(days=7), description="The time for which keys are remembered.")
     numbers: Numbers = Field(
         default="binary",
         description="What fractions in JSON are, in messages and in the flow: `binary` has some 16 digits, as in most "
@@ -181,11 +188,11 @@ class WebhookSettings(RequestSettings):
 
 
 SUBSCRIBED: Final = tuple(name for name in WebhookSettings.model_fields if name not in ("verify", "cors"))
-"""What a webhook can be told whose provider the engine has subscribed with, and so knows how it signs."""
+"""The webhook settings of a trigger with a subscription, whose scheme is known."""
 
 
 class SubscribedSettings(BaseModel):
-    """What every trigger that subscribes goes by: its own settings, and then those of its webhook."""
+    """The settings of a trigger with a subscription: its own, and those of its webhook."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -197,14 +204,14 @@ class SubscribedSettings(BaseModel):
 
 
 def subscribed_settings(name: str, own: Mapping[str, Any]) -> type[SubscribedSettings]:
-    """The settings of one such trigger. `own`: the annotation and the `FieldInfo` of each that is its own."""
+    """Make the settings model of such a trigger. `own`: the annotation and `FieldInfo` of each of its own settings."""
     fields = WebhookSettings.model_fields
     webhook: dict[str, Any] = {each: (fields[each].annotation, fields[each]) for each in SUBSCRIBED}
     return create_model(name, __base__=SubscribedSettings, **own, **webhook)
 
 
 class Correlate(BaseModel):
-    """By what a call finds the execution that waits for it, where it doesn't come to that one's own URL."""
+    """The key by which a callback finds its waiting execution, if it doesn't use the resume URL."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -215,7 +222,7 @@ class Correlate(BaseModel):
 
 
 class WaitSettings(RequestSettings):
-    """What a webhook takes that stands in the middle of a flow."""
+    """The settings of a waiting webhook step."""
 
     verify: Annotated[Verify, BeforeValidator(_short, json_schema_input_type=Verify | str)] = Field(
         default=Verify(scheme="none"),
@@ -225,14 +232,15 @@ class WaitSettings(RequestSettings):
     methods: tuple[CallMethod, ...] = Field(
         default=("POST",),
         min_length=1,
-        description="The methods it takes; a GET shows a page that asks, and runs nothing.",
+        description="The accepted methods; a GET shows a page that asks for confirmation, and runs nothing.",
     )
     timeout: Duration | None = Field(
-        default=None, description="How long the step waits; then it fails with code `wait_timed_out`."
+        default=None, description="The longest time that the step waits; then it fails with code `wait_timed_out`."
     )
     correlate: Correlate | None = Field(
-        default=None, description="Lets calls to `/hook/<flow id>/<step id>` find the execution by a key."
+        default=None, description="Let calls to `/hook/<flow id>/<step id>` find the execution by a key."
     )
     early: Duration = Field(
-        default=timedelta(hours=1), description="How long a correlated call is kept that comes before its step waits."
+        default=timedelta(hours=1),
+        description="The time for which an early callback with a key is kept until its step waits.",
     )

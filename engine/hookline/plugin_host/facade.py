@@ -82,9 +82,9 @@ class BlobsFacade:
         """See `Blobs`."""
         return self._blobs.older_than(at)
 
-    async def room(self) -> int:
+    async def disk_usage(self) -> int:
         """See `Blobs`."""
-        return await self._blobs.room()
+        return await self._blobs.disk_usage()
 
     async def close(self) -> NoReturn:
         """Raises CloseNotAllowed."""

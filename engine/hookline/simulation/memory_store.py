@@ -164,7 +164,7 @@ class MemoryStore:
         """The batches that it leads, and whether they are open."""
         return {path: batch.key is not None for (id_, path), batch in self._batches.items() if id_ == execution_id}
 
-    async def gathered(self, execution_id: str, path: str) -> Sequence[BatchItem]:
+    async def batch_items(self, execution_id: str, path: str) -> Sequence[BatchItem]:
         """Return the items of a batch."""
         batch = self._batches.get((execution_id, path))
         return () if batch is None else batch.members

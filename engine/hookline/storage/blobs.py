@@ -52,7 +52,7 @@ class Blobs(Protocol):
         """Yield the ids of blobs that were committed before a time."""
         ...
 
-    async def room(self) -> int:
+    async def disk_usage(self) -> int:
         """Return the bytes used on a disk that can become full; 0 for a service that grows. Raises StoreError."""
         ...
 

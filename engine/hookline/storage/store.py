@@ -24,7 +24,7 @@ class BatchQueries(Protocol):
         open."""
         ...
 
-    async def gathered(self, execution_id: str, path: str) -> Sequence[BatchItem]:
+    async def batch_items(self, execution_id: str, path: str) -> Sequence[BatchItem]:
         """Return the items of a batch in the order in which they joined; the leader's comes first."""
         ...
 
@@ -227,7 +227,7 @@ class FlowQueries(Protocol):
         """Return the JSON of a flow's value under a key."""
         ...
 
-    async def kept(self, flow_id: str, *, cursor: str | None = None, limit: int = 50) -> StatePage:
+    async def state_entries(self, flow_id: str, *, cursor: str | None = None, limit: int = 50) -> StatePage:
         """Return a page of a flow's values, in the order of their keys. Raises ValueError for an invalid cursor."""
         ...
 
@@ -265,7 +265,7 @@ class HistoryQueries(Protocol):
         """Return the newest ended execution of a flow after the newest `count`; None if there are no more."""
         ...
 
-    async def room(self) -> DiskUsage:
+    async def disk_usage(self) -> DiskUsage:
         """Return the disk usage of the database."""
         ...
 

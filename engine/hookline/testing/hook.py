@@ -151,7 +151,7 @@ class MemoryBlobs:
         for blob_id in list(self.kept):
             yield blob_id
 
-    async def room(self) -> int:
+    async def disk_usage(self) -> int:
         """Memory is no disk."""
         return 0
 

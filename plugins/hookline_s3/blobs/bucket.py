@@ -76,7 +76,7 @@ class BucketBlobs:
                     if committed_before(blob_id, at):
                         yield blob_id
 
-    async def room(self) -> int:
+    async def disk_usage(self) -> int:
         """A bucket is never full."""
         return 0
 

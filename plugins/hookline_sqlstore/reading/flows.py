@@ -34,7 +34,7 @@ def state_of(connection: Connection, flow_id: str, key: str) -> bytes | None:
     return value
 
 
-def kept(connection: Connection, flow_id: str, cursor: str | None, limit: int) -> StatePage:
+def state_entries(connection: Connection, flow_id: str, cursor: str | None, limit: int) -> StatePage:
     """Return a page, in the order of the keys. Raises ValueError for an invalid cursor."""
     asked = select(state_).where(state_.c.flow_id == flow_id).order_by(state_.c.key).limit(limit + 1)
     if cursor is not None:

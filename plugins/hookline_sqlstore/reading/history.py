@@ -64,7 +64,7 @@ def first_too_many(connection: Connection, flow_id: str, count: int) -> str | No
     return found
 
 
-def room(connection: Connection) -> DiskUsage:
+def disk_usage(connection: Connection) -> DiskUsage:
     return _room_of_file(connection) if connection.dialect.name == "sqlite" else _room_of_schema(connection)
 
 

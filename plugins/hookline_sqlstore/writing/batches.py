@@ -69,7 +69,7 @@ def join(connection: Connection, row: JoinRow) -> BatchLed | BatchJoined:
     raise clash
 
 
-def gathered_of(connection: Connection, execution_id: str, path: str) -> list[BatchItem]:
+def items_of(connection: Connection, execution_id: str, path: str) -> list[BatchItem]:
     """Return the items of a batch, in order."""
     rows = connection.execute(
         select(batch_members.c.member_id, batch_members.c.body, batch_members.c.attachments)

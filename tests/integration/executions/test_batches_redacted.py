@@ -70,7 +70,7 @@ async def test_what_a_redacting_flow_hands_to_one_that_gathers_stays_redacted(tm
         for card in CARDS:
             await harness.until(engine, await harness.send(engine, "outer", {"card": card}))
         async with asyncio.timeout(20):
-            while len(await engine.store.gathered(leader, "lines")) < 3:  # noqa: ASYNC110 - it is several tasks away
+            while len(await engine.store.batch_items(leader, "lines")) < 3:  # noqa: ASYNC110 - it is several tasks away
                 await asyncio.sleep(0.002)
         harness.clock.advance(10)
         await harness.until(engine, leader)

@@ -129,7 +129,7 @@ async def test_what_is_out_of_bounds_is_rejected(harness: Harness, given: dict[s
         execution = await harness.until(engine, await harness.send(engine, "f", "x" * 262_143))
         assert execution.error is not None
         assert execution.error.code == code
-        assert (await engine.store.kept("f")).items == ()
+        assert (await engine.store.state_entries("f")).items == ()
 
 
 class Keeper:

@@ -106,7 +106,7 @@ async def test_the_oldest_go_first_where_the_budget_is_exceeded(harness: Harness
     harness.flow("f", [act("see", None)])
     async with harness.engine() as engine:
         ids = [await ended(harness, engine, body=["x" * 1000 + str(n)] * 100) for n in range(20)]
-        room = await engine.store.room()
+        room = await engine.store.disk_usage()
     assert room.free is not None
     async with harness.engine(disk_budget=(room.total - room.free) * 2 // 3) as engine:
         assert engine.disk_budget is not None
@@ -143,7 +143,7 @@ async def test_messages_get_503_where_nothing_can_go_until_there_is_room_again(
         async def smaller() -> DiskUsage:
             return DiskUsage(100, 0, 1)
 
-        monkeypatch.setattr(engine.store, "room", smaller)
+        monkeypatch.setattr(engine.store, "disk_usage", smaller)
         await engine.disk_budget.check()
         assert (await client.get("/readyz")).status_code == 200
         await harness.send(engine, "f", None)
@@ -160,7 +160,7 @@ async def test_a_database_that_does_not_say_what_is_free_is_purged_again_only_wh
 
     engine = harness.engine(disk_budget=1000)
     # From the beginning: the engine looks by itself, too.
-    monkeypatch.setattr(engine.store, "room", room)
+    monkeypatch.setattr(engine.store, "disk_usage", room)
     async with engine:
         assert engine.disk_budget is not None
         for _ in range(10):

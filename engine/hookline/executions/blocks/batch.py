@@ -64,7 +64,7 @@ async def batch_entries(services: Services, execution_id: str) -> tuple[Change, 
     began = {record.path: record for record in past}
     entries = []
     for place, path in enumerate(led, past[-1].seq + 1):
-        found = await services.store.gathered(execution_id, path)
+        found = await services.store.batch_items(execution_id, path)
         # The numbers keep all digits, whatever the flow says about numbers.
         reply = await batch_reply(services, [_masked(one) for one in found], exact=True)
         output = {"body": reply.body, "attachments": reply.attachments, **reply.extra}
@@ -221,7 +221,7 @@ async def _lead(run: ExecutionContext, node: BatchNode, frame: Frame, path: str,
 
 async def _opened(run: ExecutionContext, path: str) -> Reply:
     """The batch's messages. Values that are redacted in one of them are redacted here as well. Raises Blocked."""
-    gathered = await run.services.store.gathered(run.id, path)
+    gathered = await run.services.store.batch_items(run.id, path)
     redaction, plain = run.services.redaction, []
     for one in gathered:
         body = one.body

@@ -12,7 +12,7 @@ from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.visible_names import VisibleNames
 from hookline.kernel.pointer import parts_of
-from hookline.model.batch import MOST, BatchSettings
+from hookline.model.batch import MAX_BATCH_SIZE, BatchSettings
 from hookline.model.flow import ActionStep
 
 USE: Final = "batch"
@@ -81,7 +81,7 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[BatchNode | None
         id=step.id,
         pointer=pointer,
         when=step.when,
-        size=settings.size or MOST,
+        size=settings.size or MAX_BATCH_SIZE,
         within=settings.within,
         key=key,
         body=body,

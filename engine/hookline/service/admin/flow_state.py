@@ -33,7 +33,7 @@ class KeptView(msgspec.Struct, frozen=True):
 
 async def kept_view(store: Store, flow_id: str, cursor: str | None, limit: int) -> PageView[KeptView]:
     """A page of a flow's values. Raises ValueError for a cursor that isn't one."""
-    page = await store.kept(flow_id, cursor=cursor, limit=limit)
+    page = await store.state_entries(flow_id, cursor=cursor, limit=limit)
     shown = [KeptView(one.key, msgspec.Raw(one.value), rfc3339(one.updated_at)) for one in page.items]
     return PageView(shown, page.next)
 

@@ -56,14 +56,14 @@ async def storage_view(
     full: str | None,
 ) -> StorageView:
     """The used storage now. Raises StoreError."""
-    room = await store.room()
+    room = await store.disk_usage()
     flows = []
     for flow_id in sorted(await store.flows_with_history()):
         retention = retention_of(flow_id)
         at = await _next(store, flow_id, retention, now)
         shown = None if at is None else rfc3339(at)
         flows.append(FlowRetentionView(flow_id, int(retention.age.total_seconds()), retention.count, shown))
-    return StorageView(room.total, room.free, await blobs.room(), room.executions, budget, full, flows)
+    return StorageView(room.total, room.free, await blobs.disk_usage(), room.executions, budget, full, flows)
 
 
 async def _next(store: Store, flow_id: str, retention: Retention, now: datetime) -> datetime | None:

@@ -1,4 +1,4 @@
-"""The contract of blob stores. A plugin's tests subclass `BlobsContract` and define the fixtures that it names."""
+"""The contract of blob stores. The tests of a plugin subclass `BlobsContract` and define the fixtures that it names."""
 
 import hashlib
 from datetime import timedelta
@@ -13,7 +13,7 @@ _NOT_OURS = ["", "x", "../../etc/passwd", "/etc/passwd", "..", "a/b", "0" * 31, 
 
 
 async def put(blobs: Blobs, *chunks: bytes) -> Blob:
-    """Keep bytes."""
+    """Store bytes as a blob."""
     writer = await blobs.create()
     for chunk in chunks:
         await writer.write(chunk)
@@ -21,12 +21,12 @@ async def put(blobs: Blobs, *chunks: bytes) -> Blob:
 
 
 async def read(blobs: Blobs, blob_id: str, chunk_size: int = 65536) -> bytes:
-    """All bytes of a blob."""
+    """Read all bytes of a blob."""
     return b"".join([chunk async for chunk in blobs.open(blob_id, chunk_size)])
 
 
 class BlobsContract:
-    """Fixtures to give: `clock`, a ManualClock, and `blobs`, empty, and on that clock."""
+    """Fixtures to define: `clock`, a ManualClock, and `blobs`, empty, and on that clock."""
 
     async def test_it_says_that_files_can_be_kept_and_keeps_none_to_find_out(
         self, blobs: Blobs, clock: ManualClock
@@ -111,14 +111,14 @@ class BlobsContract:
         await blobs.delete(blob_id)
 
     async def test_room_is_taken_only_where_it_can_run_out(self, blobs: Blobs) -> None:
-        before = await blobs.room()
+        before = await blobs.disk_usage()
         writer = await blobs.create()
         await writer.write(b"x" * 100_000)
         blob = await writer.commit()
-        taken = await blobs.room() - before
+        taken = await blobs.disk_usage() - before
         assert taken == 0 or taken >= 100_000
         await blobs.delete(blob.id)
-        assert await blobs.room() == before
+        assert await blobs.disk_usage() == before
 
     async def test_older_than_gives_what_was_committed_before(self, blobs: Blobs, clock: ManualClock) -> None:
         old = {(await put(blobs, b"old")).id for _ in range(20)}

@@ -1,4 +1,4 @@
-"""The contract of queues for executions in order. A backend's tests subclass `OrderContract`."""
+"""The contract of queues for ordered executions. The tests of a backend subclass `OrderContract`."""
 
 import asyncio
 import random
@@ -23,7 +23,7 @@ class OrderContract:
 
     @pytest.fixture
     def envelopes(self, clock: ManualClock) -> Envelopes:
-        """Where messages come from."""
+        """The factory of messages."""
         return Envelopes(clock)
 
     async def _put(self, backend: Backend, envelopes: Envelopes, *keys: str, holds: bool = False) -> list[Envelope]:

@@ -1,4 +1,4 @@
-"""The contract of queues. A backend's tests subclass `QueueContract` and define the fixtures that it names."""
+"""The contract of queues. The tests of a backend subclass `QueueContract` and define the fixtures that it names."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,7 +29,7 @@ class Consumer:
         self._next: asyncio.Task[Delivery] | None = None
 
     async def next(self) -> Delivery:
-        """The next delivery; fails where none comes."""
+        """Return the next delivery; fail if none comes."""
         if self._next is None:
             self._next = asyncio.ensure_future(anext(self._deliveries))
         done, _ = await asyncio.wait({self._next}, timeout=_PATIENCE)
@@ -38,11 +38,11 @@ class Consumer:
         return task.result()
 
     async def take(self, count: int) -> list[Delivery]:
-        """The next so many."""
+        """Return the next deliveries."""
         return [await self.next() for _ in range(count)]
 
     async def nothing(self, backend: Backend) -> None:
-        """Fail where a delivery is there. A few questions to the store give the queue its turns meanwhile."""
+        """Fail if a delivery comes. A few queries of the store let the queue run meanwhile."""
         if self._next is None:
             self._next = asyncio.ensure_future(anext(self._deliveries))
         for _ in range(5):
@@ -50,7 +50,7 @@ class Consumer:
         assert not self._next.done(), f"there is a delivery: {self._next.result().execution_id}"
 
     async def close(self) -> None:
-        """Stop taking."""
+        """Stop consuming."""
         if self._next is not None:
             self._next.cancel()
             await asyncio.wait({self._next})
@@ -69,14 +69,14 @@ async def consuming(backend: Backend, flow_id: str = "orders", *, begun_only: bo
 
 
 class QueueContract:
-    """Fixtures to give: `clock`, a ManualClock; `backend`, open, empty, and on that clock; and `reopen`.
+    """Fixtures to define: `clock`, a ManualClock; `backend`, open, empty, and on that clock; and `reopen`.
 
-    `reopen()` ends the backend, as a crash would as far as what is durable goes, and gives a new one over it.
+    `reopen()` ends the backend like a crash and returns a new one over the same data.
     """
 
     @pytest.fixture
     def envelopes(self, clock: ManualClock) -> Envelopes:
-        """Where messages come from."""
+        """The factory of messages."""
         return Envelopes(clock)
 
     async def test_of_a_flow_that_begins_nothing_only_what_has_begun_is_delivered(

@@ -17,7 +17,7 @@ from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.databases.schema import upgrade
 from hookline_sqlstore.writing.apply import apply
-from hookline_sqlstore.writing.batches import gathered_of
+from hookline_sqlstore.writing.batches import items_of
 from hookline_sqlstore.writing.operations import prepare_commit
 from hookline_sqlstore.writing.order_places import OrderPlaces
 from hookline_sqlstore.writing.statement import PostgresDialect
@@ -71,7 +71,7 @@ async def test_whoever_comes_at_once_by_two_connections_is_in_one_batch() -> Non
         assert sum(isinstance(one, BatchLed) for one in results) == COUNT // SIZE
         assert set(leaders.values()) == {SIZE - 1}
         async with engine.connect() as connection:
-            kept = [await connection.run_sync(gathered_of, leader, "lines") for leader in leaders]
+            kept = [await connection.run_sync(items_of, leader, "lines") for leader in leaders]
         members = [one.execution_id for gathered in kept for one in gathered]
         assert sorted(members) == sorted(each[0].envelope.execution_id for each in comes if isinstance(each[0], Accept))
     finally:

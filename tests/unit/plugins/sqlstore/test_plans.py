@@ -247,10 +247,10 @@ ASKED: dict[str, Ask] = {
         "orders", envelopes.clock.now(), 10, up_to=CURSOR
     ),
     "first_too_many": lambda backend, _: backend.store.first_too_many("orders", 10),
-    "room": lambda backend, _: backend.store.room(),
+    "room": lambda backend, _: backend.store.disk_usage(),
     "spent_versions": lambda backend, _: backend.store.spent_versions("orders", 0),
     "state": lambda backend, _: backend.store.state("orders", "k"),
-    "kept": lambda backend, _: backend.store.kept("orders", cursor="k"),
+    "kept": lambda backend, _: backend.store.state_entries("orders", cursor="k"),
     "credentials": lambda backend, _: backend.store.credentials(),
     "ping": lambda backend, _: backend.store.ping(),
 }

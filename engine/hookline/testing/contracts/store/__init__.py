@@ -1,4 +1,4 @@
-"""The contract of stores. A backend's tests subclass `StoreContract` and define the fixtures that it names."""
+"""The contract of stores. The tests of a backend subclass `StoreContract` and define the fixtures that it names."""
 
 from hookline.testing.contracts.store.accepting import AcceptingContract, CommitsContract
 from hookline.testing.contracts.store.batches import BatchesContract
@@ -37,4 +37,4 @@ class StoreContract(
     DataKeysContract,
     SubscriptionsContract,
 ):
-    """Fixtures to give: `clock`, a ManualClock, and `backend`, open, empty, and on that clock."""
+    """Fixtures to define: `clock`, a ManualClock, and `backend`, open, empty, and on that clock."""

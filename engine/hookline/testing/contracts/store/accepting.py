@@ -1,4 +1,4 @@
-"""Messages are accepted once, and kept as they were put."""
+"""Messages are accepted once, and returned unchanged."""
 
 import asyncio
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ from hookline.testing.envelopes import Envelopes, attachment
 
 
 class AcceptingContract(StoreFixtures):
-    """Messages are accepted once, and kept as they were put."""
+    """Messages are accepted once, and returned unchanged."""
 
     async def test_an_accepted_message_is_kept_as_it_was_put(self, store: Store, envelopes: Envelopes) -> None:
         envelope = envelopes.make(
@@ -129,7 +129,7 @@ class AcceptingContract(StoreFixtures):
 
 
 class CommitsContract(StoreFixtures):
-    """Batches are committed whole, in order, and apart from one another."""
+    """Commits are atomic, ordered and isolated from one another."""
 
     async def test_a_batch_is_durable_whole_or_not_at_all(self, store: Store, envelopes: Envelopes) -> None:
         running, new = envelopes.make(), envelopes.make(key="k")

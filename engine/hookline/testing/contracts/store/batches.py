@@ -1,4 +1,4 @@
-"""Batches: each message is in exactly one batch, which one row decides, and its leader misses none."""
+"""Batches: each message is in exactly one batch, and the leader gets all of them."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -32,7 +32,7 @@ _WITHIN = timedelta(seconds=10)
 
 
 class BatchesContract(StoreFixtures):
-    """Batches: each message is in exactly one batch, which one row decides, and its leader misses none."""
+    """Batches: each message is in exactly one batch, and the leader gets all of them."""
 
     async def _come(
         self,
@@ -47,7 +47,7 @@ class BatchesContract(StoreFixtures):
         attachments: tuple[Attachment, ...] = (),
         due_at: datetime | None = None,
     ) -> tuple[str, CommitResult]:
-        """An execution that starts and comes to the step at once."""
+        """Start an execution that arrives at the batch step at once."""
         envelope = envelopes.make()
         id_, now = envelope.execution_id, envelopes.clock.now()
         await self._run(store, envelope)
@@ -57,7 +57,7 @@ class BatchesContract(StoreFixtures):
         return id_, result
 
     async def _members_of(self, store: Store, leader_id: str, path: str = "lines") -> list[str]:
-        return [one.execution_id for one in await store.gathered(leader_id, path)]
+        return [one.execution_id for one in await store.batch_items(leader_id, path)]
 
     async def _leading(self, store: Store, envelopes: Envelopes, due_at: datetime | None = None) -> str:
         id_, result = await self._come(store, envelopes, due_at=due_at)
@@ -78,7 +78,7 @@ class BatchesContract(StoreFixtures):
         third, joined = await self._come(store, envelopes)
         assert joined == BatchJoined(leader, 3)
         assert await self._members_of(store, leader) == [leader, second, third]
-        assert [one.body for one in await store.gathered(leader, "lines")] == [b"1", b'{"n":2}', b"1"]
+        assert [one.body for one in await store.batch_items(leader, "lines")] == [b"1", b'{"n":2}', b"1"]
         assert dict(await store.batches(leader)) == {"lines": True}
         assert dict(await store.batches(second)) == {}
 
@@ -168,7 +168,7 @@ class BatchesContract(StoreFixtures):
         await store.commit([End(one, State.SUCCEEDED, Outcome.FILTERED, now) for one in members])
         await store.commit([Purge(tuple(members), now)])
         assert set(await store.referenced(["a", "b"])) == {"a", "b"}
-        gathered = await store.gathered(leader, "lines")
+        gathered = await store.batch_items(leader, "lines")
         assert [one.attachments for one in gathered] == [files[:1], files, files]
 
     async def test_the_leader_takes_what_was_gathered_with_its_entry(

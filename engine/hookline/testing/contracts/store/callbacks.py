@@ -1,4 +1,4 @@
-"""Callbacks: one row decides which one counts, and none is kept longer than it can be used."""
+"""Callbacks: exactly one counts for each step, and none is kept longer than it can be used."""
 
 from datetime import timedelta
 
@@ -31,7 +31,7 @@ _EARLY = timedelta(hours=1)
 
 
 class CallbacksContract(StoreFixtures):
-    """Callbacks: one row decides which one counts, and none is kept longer than it can be used."""
+    """Callbacks: exactly one counts for each step, and none is kept longer than it can be used."""
 
     def _call(
         self,
@@ -55,7 +55,7 @@ class CallbacksContract(StoreFixtures):
         return outcome
 
     async def _waiting(self, store: Store, envelopes: Envelopes, key: str | None = None) -> str:
-        """An execution that waits at `paid`."""
+        """Start an execution that waits at `paid`."""
         envelope = envelopes.make()
         id_, now = envelope.execution_id, envelopes.clock.now()
         await self._run(store, envelope)

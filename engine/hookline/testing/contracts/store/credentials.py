@@ -1,4 +1,4 @@
-"""Credentials are kept."""
+"""Credentials and subscriptions are stored."""
 
 from hookline.storage.changes import DropCredential, PutCredential, PutTokens, ReencryptSubscription, SetSubscription
 from hookline.storage.store import Store
@@ -8,7 +8,7 @@ from hookline.testing.envelopes import Envelopes
 
 
 class CredentialsContract(StoreFixtures):
-    """Credentials are kept."""
+    """Credentials are stored."""
 
     async def test_credentials_are_made_replaced_and_removed(
         self, store: Store, envelopes: Envelopes, clock: ManualClock
@@ -48,7 +48,7 @@ class CredentialsContract(StoreFixtures):
 
 
 class SubscriptionsContract(StoreFixtures):
-    """Subscriptions with providers are kept."""
+    """Subscriptions with providers are stored."""
 
     async def test_a_subscription_is_kept_until_it_is_removed(self, store: Store, envelopes: Envelopes) -> None:
         now = envelopes.clock.now()

@@ -1,4 +1,4 @@
-"""Files are referred to as long as they are kept."""
+"""Executions refer to their files until retention removes the references."""
 
 from hookline.model.execution import Outcome, State
 from hookline.storage.changes import End, ForgetFiles, Reopen
@@ -9,7 +9,7 @@ from hookline.testing.envelopes import Envelopes, attachment
 
 
 class FilesContract(StoreFixtures):
-    """Files are referred to as long as they are kept."""
+    """Executions refer to their files until retention removes the references."""
 
     async def test_executions_that_ended_before_a_time_give_up_their_files(
         self, store: Store, envelopes: Envelopes, clock: ManualClock

@@ -1,4 +1,4 @@
-"""The fixtures of all parts of the store's contract."""
+"""The fixtures of the contract of stores."""
 
 from typing import Final
 
@@ -17,11 +17,11 @@ OUTCOMES: Final = {
     State.FAILED: Outcome.FAILED,
     State.CANCELLED: Outcome.CANCELLED,
 }
-"""How an execution ends, by the state that it ends in."""
+"""The outcomes of executions by their final states."""
 
 
 class StoreFixtures:
-    """Fixtures to give: `clock`, a ManualClock, and `backend`, open, empty, and on that clock."""
+    """Fixtures to define: `clock`, a ManualClock, and `backend`, open, empty, and on that clock."""
 
     @pytest.fixture
     def store(self, backend: Backend) -> Store:
@@ -30,7 +30,7 @@ class StoreFixtures:
 
     @pytest.fixture
     def envelopes(self, clock: ManualClock) -> Envelopes:
-        """Where messages come from."""
+        """The factory of messages."""
         return Envelopes(clock)
 
     async def _accept(self, store: Store, *envelopes: Envelope) -> None:
@@ -40,7 +40,7 @@ class StoreFixtures:
         await store.commit([Accept(envelope), Start(envelope.execution_id, "v1", envelope.accepted_at)])
 
     async def _bring(self, store: Store, envelopes: Envelopes, state: State) -> str:
-        """An execution that is in a state."""
+        """Make an execution in a state."""
         envelope = envelopes.make()
         id_, now = envelope.execution_id, envelope.accepted_at
         changes: list[Change] = [Accept(envelope)]

@@ -1,4 +1,4 @@
-"""Flows keep state from one execution to the next."""
+"""Stored values, versions and states of flows."""
 
 import asyncio
 import dataclasses
@@ -29,7 +29,7 @@ from hookline.testing.envelopes import Envelopes
 
 
 class FlowValuesContract(StoreFixtures):
-    """Flows keep state from one execution to the next."""
+    """The values of flows are stored from one execution to the next."""
 
     async def test_a_value_is_kept_under_its_key_until_it_is_removed(self, store: Store, envelopes: Envelopes) -> None:
         now = envelopes.clock.now()
@@ -55,13 +55,13 @@ class FlowValuesContract(StoreFixtures):
         await store.commit([SetState("zeta", "c", b"1", now)])
         found, cursor = [], None
         for _ in keys:
-            page = await store.kept("orders", cursor=cursor, limit=1)
+            page = await store.state_entries("orders", cursor=cursor, limit=1)
             found += [(one.key, one.updated_at, one.value) for one in page.items]
             cursor = page.next
         assert cursor is None
         assert found == [(key, now, b"1") for key in sorted(keys, key=str.encode)]
         with pytest.raises(ValueError, match="no key"):
-            await store.kept("orders", cursor="a\0")
+            await store.state_entries("orders", cursor="a\0")
 
     async def test_a_count_is_the_result_of_the_step_that_counts(self, store: Store, envelopes: Envelopes) -> None:
         id_ = await self._bring(store, envelopes, State.RUNNING)
@@ -121,7 +121,7 @@ def _add(execution_id: str, envelopes: Envelopes, seq: int, by: bytes, at: datet
 
 
 class FlowsContract(StoreFixtures):
-    """Versions and states of flows are kept."""
+    """Versions and states of flows are stored."""
 
     async def test_a_published_version_stays_as_it_was(self, store: Store, envelopes: Envelopes) -> None:
         now = envelopes.clock.now()

@@ -1,4 +1,4 @@
-"""The journals of executions are kept."""
+"""The journals of executions are stored."""
 
 from datetime import timedelta
 
@@ -28,7 +28,7 @@ from hookline.testing.envelopes import Envelopes, attachment
 
 
 class JournalContract(StoreFixtures):
-    """The journals of executions are kept."""
+    """The journals of executions are stored."""
 
     async def test_a_journal_is_read_as_it_was_written(self, store: Store, envelopes: Envelopes) -> None:
         envelope = envelopes.make()
@@ -72,7 +72,7 @@ class JournalContract(StoreFixtures):
 
 
 class ReplaysContract(StoreFixtures):
-    """Executions that do others again."""
+    """Replays of executions."""
 
     async def test_an_execution_says_of_which_it_is_a_replay(self, store: Store, envelopes: Envelopes) -> None:
         first, other = envelopes.make(), envelopes.make()
@@ -135,7 +135,7 @@ def _begun(envelopes: Envelopes, envelope: Envelope) -> list[Change]:
 
 
 class ItemsContract(StoreFixtures):
-    """How far a foreach has got whose items are not kept one by one."""
+    """The progress of a foreach whose items are checkpointed together."""
 
     async def test_progress_takes_the_place_of_what_was_before(self, store: Store, envelopes: Envelopes) -> None:
         envelope, other = envelopes.make(), envelopes.make()

@@ -115,7 +115,7 @@ class ListsContract(StoreFixtures):
 
 
 class WorkContract(StoreFixtures):
-    """Work that is due is found and counted."""
+    """Due and unfinished executions are found and counted."""
 
     async def test_due_gives_what_waits_for_a_time_in_its_order(self, store: Store, envelopes: Envelopes) -> None:
         now = envelopes.clock.now()

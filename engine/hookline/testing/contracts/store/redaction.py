@@ -1,4 +1,4 @@
-"""The data key of an execution is kept as long as the execution may run again."""
+"""The data key of an execution is stored as long as the execution may run again."""
 
 from datetime import datetime
 
@@ -25,7 +25,7 @@ from hookline.testing.envelopes import Envelopes
 
 
 class DataKeysContract(StoreFixtures):
-    """The data key of an execution is kept as long as the execution may run again."""
+    """The data key of an execution is stored as long as the execution may run again."""
 
     async def test_what_is_encrypted_comes_back_as_it_was(self, store: Store, envelopes: Envelopes) -> None:
         redacted = _redacted(envelopes)

@@ -1,4 +1,4 @@
-"""Requests that were rejected are kept for a time."""
+"""The newest rejected requests of each flow are stored."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from hookline.testing.envelopes import Envelopes
 
 
 class RejectedContract(StoreFixtures):
-    """Requests that were rejected are kept for a time."""
+    """The newest rejected requests of each flow are stored."""
 
     def _rejected(self, envelopes: Envelopes, flow_id: str = "orders", **fields: Any) -> RejectedRequest:
         told: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Executions that have ended can be purged, and nothing of them stays but the keys that are still taken."""
+"""Ended executions can be purged; only dedupe keys with an open window stay."""
 
 from datetime import datetime, timedelta
 
@@ -29,7 +29,7 @@ from hookline.testing.envelopes import Envelopes, attachment
 
 
 class PurgingContract(StoreFixtures):
-    """Executions that have ended can be purged, and nothing of them stays but the keys that are still taken."""
+    """Ended executions can be purged; only dedupe keys with an open window stay."""
 
     async def test_nothing_is_left_of_an_execution_that_is_purged(
         self, store: Store, envelopes: Envelopes, clock: ManualClock
@@ -163,10 +163,10 @@ class PurgingContract(StoreFixtures):
         assert list(await store.spent_versions("orders", 1)) == ["v2", "v1"]
 
     async def test_room_is_taken_by_what_is_stored(self, store: Store, envelopes: Envelopes) -> None:
-        before = await store.room()
+        before = await store.disk_usage()
         for _ in range(10):
             await store.commit([Accept(envelopes.make(body=[envelopes.ids.new() for _ in range(5000)]))])
-        after = await store.room()
+        after = await store.disk_usage()
         assert after.total - before.total > 200_000  # a database may compress them
 
     async def _ended(
