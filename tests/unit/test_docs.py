@@ -7,6 +7,8 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 
@@ -106,6 +108,23 @@ def test_links_lead_to_headings(page: Path) -> None:
 def test_tests_that_a_page_names_are_there(page: Path) -> None:
     named = re.findall(r"\btests/[\w/]+\.py\b", page.read_text(encoding="utf-8"))
     assert [path for path in named if not (ROOT / path).is_file()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_modules_that_a_page_names_are_there(page: Path) -> None:
+    named = re.findall(r"`(hookline(?:_\w+)?(?:\.\w+)+)`", page.read_text(encoding="utf-8"))
+    assert [name for name in named if not name.endswith(".toml") and not is_importable(name)] == []
+
+
+def is_importable(name: str) -> bool:
+    """Return True for a module, and for a name that a module defines."""
+    module, _, attribute = name.rpartition(".")
+    try:
+        if find_spec(name) is not None:
+            return True
+    except ModuleNotFoundError:
+        pass
+    return find_spec(module) is not None and hasattr(import_module(module), attribute)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
