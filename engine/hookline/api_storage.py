@@ -1,4 +1,4 @@
-"""What the plugins that store things may import: the ports, the changes, and the data that they carry."""
+"""The public API for storage plugins: the interfaces, the changes, and their data."""
 
 from hookline.kernel.errors import BlobGone, ExecutionNotFound, IllegalStateChange, StoreError
 from hookline.kernel.faults import fault

@@ -10,8 +10,9 @@ from hookline.credentials.access_tokens import AccessTokens, CredentialTokens
 from hookline.credentials.store import Credentials
 from hookline.discovery.registry import PartKind, Registry
 from hookline.flows.elements.expressions import Expressions
-from hookline.kernel.errors import CannotOffer, CredentialError, NoOptions, Problem, StepError, StoreError
+from hookline.kernel.errors import CredentialError, NoOptions, OptionsNotReady, Problem, StepError, StoreError
 from hookline.kernel.logs import Log
+from hookline.kernel.pointer import pointer_to
 from hookline.kernel.suggest import did_you_mean
 from hookline.plugin_host.host import PluginDefect, PluginHost, PluginTimeout
 from hookline.plugin_host.results import NotJson, to_json
@@ -61,12 +62,12 @@ async def fetch_options(
 ) -> OptionsPage:
     """Fetch the options of a setting from the service.
 
-    Raises NoOptions if the setting has none, CannotOffer if other settings must be chosen first or are invalid,
+    Raises NoOptions if the setting has none, OptionsNotReady if other settings must be chosen first or are invalid,
     CredentialError, and StepError if the service can't be reached or the connector has a defect.
     """
     component, choices = _choices(host.registry, request)
     if component.unavailable is not None:
-        raise CannotOffer(f"{component.name}: {component.unavailable}")
+        raise OptionsNotReady(f"{component.name}: {component.unavailable}")
     arguments = _arguments(choices, request, host.registry)
     hidden = HiddenValues()
     if choices.takes_context:
@@ -106,7 +107,7 @@ def _choices(registry: Registry, request: OptionsRequest) -> tuple[Action | Conn
 
 
 def _arguments(choices: OptionsFunction, request: OptionsRequest, registry: Registry) -> dict[str, Any]:
-    """Return the function's arguments from the settings chosen before. Raises CannotOffer with every problem."""
+    """Return the function's arguments from the settings chosen before. Raises OptionsNotReady with every problem."""
     expressions = Expressions(registry.mappers, ())
     given: dict[str, Any] = {SEARCH: request.search} if choices.searches else {}
     unknown: set[str] = set()
@@ -130,9 +131,9 @@ def _arguments(choices: OptionsFunction, request: OptionsRequest, registry: Regi
                 message = "it is an expression, whose value isn't known before the flow runs"
             else:
                 message = "it must be chosen first"
-            problems.append(Problem(message, "".join(f"/{part}" for part in ("with", *one["loc"])), one["type"]))
+            problems.append(Problem(message, pointer_to(("with", *one["loc"])), one["type"]))
         said = "; ".join(f"{problem.pointer.removeprefix('/with/')}: {problem.message}" for problem in problems)
-        raise CannotOffer(
+        raise OptionsNotReady(
             f"the options of {request.setting!r} depend on other settings: {said}", problems=problems
         ) from None
     return {parameter: getattr(model, name) for name, parameter in choices.parameters.items()}

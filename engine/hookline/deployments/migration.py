@@ -9,7 +9,7 @@ from hookline.deployments.compatibility import Compatibility, CompatibilityCheck
 from hookline.deployments.version_history import VersionHistory
 from hookline.executions.context import vars_to_store
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.kernel.errors import DoesNotFit, ExecutionNotFound, FlowInvalid, FlowNotFound, IllegalStateChange
+from hookline.kernel.errors import ExecutionNotFound, FlowInvalid, FlowNotFound, IllegalStateChange, JournalIncompatible
 from hookline.kernel.time import Clock
 from hookline.model.execution import Execution, ExecutionFilter, State
 from hookline.model.message import Envelope
@@ -48,8 +48,8 @@ class Migration:
     async def migrate(self, execution_id: str, to: str) -> None:
         """Bind a waiting execution to another version of its flow: `current`, or the first digits of the version.
 
-        Raises DoesNotFit, with the step and the reason, if its journal is incompatible; IllegalStateChange if it
-        doesn't wait; ExecutionNotFound; FlowNotFound; FlowInvalid if the version can't run; and StoreError.
+        Raises JournalIncompatible, with the step and the reason, if its journal is incompatible; IllegalStateChange if
+        it doesn't wait; ExecutionNotFound; FlowNotFound; FlowInvalid if the version can't run; and StoreError.
         """
         execution = await self._store.execution(execution_id)
         envelope = await self._store.envelope(execution_id)
@@ -67,7 +67,7 @@ class Migration:
         past = await self._store.journal(execution_id)
         compatibility = await self._checker.check(flow, execution, envelope, past)
         if not compatibility.ok:
-            raise DoesNotFit(f"execution {execution_id}: {compatibility.reason}")
+            raise JournalIncompatible(f"execution {execution_id}: {compatibility.reason}")
         last = past[-1].seq if past else 0
         await self._store.commit([Rebind(execution_id, flow.version, self._clock.now(), last, vars_to_store(flow))])
         await self._queue.wake(execution.flow_id, execution_id)

@@ -19,7 +19,7 @@ from hookline.flows.blocks.try_block import TryNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.compiler.step_order import StepOrder
 from hookline.flows.elements.expressions import Template
-from hookline.kernel.errors import NotExplained
+from hookline.kernel.errors import ProvenanceUnknown
 from hookline.kernel.json import decode
 from hookline.kernel.pointer import escape, value_at
 from hookline.model.execution import REPLAY, StepRecord, StepState
@@ -92,7 +92,7 @@ class Provenance:
     def explain(self, text: str) -> Origin:
         """The origin of a field: `steps.<id>.body.…`, `trigger.…`, or `body.…` of the last message.
 
-        A step in a foreach is named by its path: `lines[3]/post.body.id`. Raises NotExplained.
+        A step in a foreach is named by its path: `lines[3]/post.body.id`. Raises ProvenanceUnknown.
         """
         path, keys = self._asked(text)
         if path is not None:
@@ -101,10 +101,10 @@ class Provenance:
             end = _Position(self.flow.steps, len(self.flow.steps))
             root = keys[0]
             if root not in {"body", "headers", "attachments", "steps", "trigger", "vars"}:
-                raise NotExplained(f"{text}: a field must begin with steps.<id>, trigger, vars, body or headers")
+                raise ProvenanceUnknown(f"{text}: a field must begin with steps.<id>, trigger, vars, body or headers")
             found = self._read(end, keys)
         if not found.known:
-            raise NotExplained(f"{text}: {found.note or 'the execution has no such value'}")
+            raise ProvenanceUnknown(f"{text}: {found.note or 'the execution has no such value'}")
         return replace(found, field=text)
 
     def _asked(self, text: str) -> tuple[str | None, Keys]:
@@ -114,7 +114,7 @@ class Provenance:
             path = f"{parts[0]}/{last}"
             if dot and self._order.find(path) is not None:
                 return path, _keys(rest)
-            raise NotExplained(f"there is no step {path!r}; the steps are {', '.join(self._order.paths())}")
+            raise ProvenanceUnknown(f"there is no step {path!r}; the steps are {', '.join(self._order.paths())}")
         return None, _keys(text)
 
     def _step(self, path: str, keys: Keys) -> Origin:
@@ -342,7 +342,7 @@ def _keys(text: str) -> Keys:
         names = (one for one in (plain, single, double) if one is not None)
         keys.append(int(index) if index is not None else next(names))
     if not keys or at < len(text):
-        raise NotExplained(f"{text!r} is not a field: write, for example, steps.<id>.body.lines[0].sku")
+        raise ProvenanceUnknown(f"{text!r} is not a field: write, for example, steps.<id>.body.lines[0].sku")
     return tuple(keys)
 
 

@@ -13,11 +13,11 @@ from hookline.flows.blocks.webhook_wait import USE, WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import (
-    CannotTake,
     ExecutionNotFound,
     FlowInvalid,
     FlowNotFound,
     IllegalStateChange,
+    ServiceUnavailable,
     TokenUnknown,
     WaitOver,
 )
@@ -59,14 +59,14 @@ class Callbacks:
     async def find(self, token: str) -> WaitingStep:
         """Return the waiting step of a resume URL's token.
 
-        Raises TokenUnknown, CannotTake if the version of its execution can't be loaded now, WaitOver if it can't be
-        loaded and the execution has ended, and StoreError.
+        Raises TokenUnknown, ServiceUnavailable if the version of its execution can't be loaded now, WaitOver if it
+        can't be loaded and the execution has ended, and StoreError.
         """
         found = self._tokens.read(token)
         if found is None:
             raise TokenUnknown
         if not self._is_open():
-            raise CannotTake("the server is starting or stopping", retry_after=5)
+            raise ServiceUnavailable("the server is starting or stopping", retry_after=5)
         execution_id, path = found
         execution = await self._store.execution(execution_id)
         if execution is None:
@@ -97,7 +97,7 @@ class Callbacks:
         except (FlowNotFound, FlowInvalid) as error:
             if execution.state in FINAL:
                 raise WaitOver from error
-            raise CannotTake(
+            raise ServiceUnavailable(
                 f"flow {execution.flow_id!r} can't run now; the server's log says why",
                 retry_after=60,
                 flow_id=execution.flow_id,

@@ -11,7 +11,14 @@ from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.envelopes import manual_envelope, with_order_key
 from hookline.intake.limits import QueueDepth, RateLimit, Throughput
 from hookline.kernel.cancellation import shielded
-from hookline.kernel.errors import CannotTake, FlowInvalid, FlowNotFound, FlowUnknown, StoreError, TooMany
+from hookline.kernel.errors import (
+    FlowInvalid,
+    FlowNotFound,
+    FlowUnknown,
+    ServiceUnavailable,
+    StoreError,
+    TooManyRequests,
+)
 from hookline.kernel.json import is_large
 from hookline.kernel.time import Clock
 from hookline.model.flow import FlowState
@@ -78,18 +85,19 @@ class Intake:
     def flow(self, flow_id: str) -> CompiledFlow:
         """Return the version of a flow that accepts messages now.
 
-        Raises FlowUnknown if there is none or the flow is stopped, and CannotTake if it can't accept messages now.
+        Raises FlowUnknown if there is none or the flow is stopped, and ServiceUnavailable if it can't accept messages
+        now.
         """
         if not self.open:
-            raise CannotTake("the server is starting or stopping", retry_after=5)
+            raise ServiceUnavailable("the server is starting or stopping", retry_after=5)
         if self.full is not None:
-            raise CannotTake("there is no space for more messages now", retry_after=60, flow_id=flow_id)
+            raise ServiceUnavailable("there is no space for more messages now", retry_after=60, flow_id=flow_id)
         try:
             flow = self._current(flow_id)
         except FlowNotFound as error:
             raise FlowUnknown(f"no flow {flow_id!r} takes messages here") from error
         except FlowInvalid as error:
-            raise CannotTake(
+            raise ServiceUnavailable(
                 f"flow {flow_id!r} can't run now; the server's log says why", retry_after=60, flow_id=flow_id
             ) from error
         if self.is_stopped(flow):
@@ -113,11 +121,11 @@ class Intake:
     async def accept(self, flow: CompiledFlow, envelope: Envelope) -> Accepted | Duplicate:
         """Make a message durable.
 
-        Raises SchemaViolation if the flow has an `order_by` and the message gives no value, TooMany above the flow's
-        rate limit or a limit of the backlog, and CannotTake.
+        Raises SchemaViolation if the flow has an `order_by` and the message gives no value, TooManyRequests above the
+        flow's rate limit or a limit of the backlog, and ServiceUnavailable.
         """
         if not self.open:
-            raise CannotTake("the server is stopping", retry_after=5)
+            raise ServiceUnavailable("the server is stopping", retry_after=5)
         envelope = with_order_key(flow, envelope)
         if flow.redaction_rules is not None:
             large = len(envelope.body_json or envelope.raw or b"") > _LARGE or is_large(envelope.message.body)
@@ -137,7 +145,7 @@ class Intake:
         except StoreError as error:
             # The sender only learns that it may try again; the reason is for the operator.
             _log.error("a message can't be stored", flow_id=flow.id, error=error.message)
-            raise CannotTake("the message can't be stored now", retry_after=RETRY_AFTER) from error
+            raise ServiceUnavailable("the message can't be stored now", retry_after=RETRY_AFTER) from error
 
     async def start(
         self, flow: CompiledFlow, message: Message, *, execution_id: str, by: str, dedupe_key: str | None = None
@@ -298,7 +306,7 @@ class Intake:
     def _limit(self, flow: CompiledFlow) -> int:
         return flow.document.max_queued or self._max_backlog
 
-    async def _order_key_is_full(self, flow: CompiledFlow, order_key: str | None) -> TooMany | None:
+    async def _order_key_is_full(self, flow: CompiledFlow, order_key: str | None) -> TooManyRequests | None:
         """Reject an order key that has as many executions queued as the flow has room left.
 
         So a blocked order key takes at most half of the flow's room, and each further one half of the rest. Raises
@@ -310,22 +318,22 @@ class Intake:
         room = self._limit(flow) - queued
         if not 0 < room <= queued or not await self._depths.reaches(flow.id, order_key, room):
             return None
-        return TooMany(
+        return TooManyRequests(
             f"flow {flow.id!r} has as many messages of this order key queued as it has room left",
             retry_after=RETRY_AFTER,
         )
 
-    def _rejection(self, flow: CompiledFlow, rate: RateLimit | None) -> TooMany | None:
+    def _rejection(self, flow: CompiledFlow, rate: RateLimit | None) -> TooManyRequests | None:
         now = self._clock.monotonic()
         if rate is not None and (wait := rate.wait(now)) > 0:
-            return TooMany(f"flow {flow.id!r} accepts {flow.document.rate}", retry_after=wait)
+            return TooManyRequests(f"flow {flow.id!r} accepts {flow.document.rate}", retry_after=wait)
         limit = self._limit(flow)
         if (queued := self.backlog(flow.id)) >= limit:
             wait = self._throughput_of(flow.id, now).wait(queued, limit, now)
-            return TooMany(f"flow {flow.id!r} has {limit} messages queued", retry_after=wait)
+            return TooManyRequests(f"flow {flow.id!r} has {limit} messages queued", retry_after=wait)
         if self._total >= self._max_backlog_total:
             wait = self._throughput.wait(self._total, self._max_backlog_total, now)
-            return TooMany(f"the server has {self._max_backlog_total} messages queued", retry_after=wait)
+            return TooManyRequests(f"the server has {self._max_backlog_total} messages queued", retry_after=wait)
         return None
 
     async def _duplicate(self, envelope: Envelope) -> Duplicate | None:

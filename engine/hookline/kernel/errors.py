@@ -1,53 +1,54 @@
 """Every error of Hookline, as a tree. A code is part of the contract: it is never renamed or reused.
 
 HooklineError
-├── ConfigError             a setting of the server or a command is wrong
-├── PluginError             a plugin can't be used
-│   ├── PluginFailed        it failed to import or to register
-│   ├── DuplicateName       two plugins give one name
-│   └── UnknownHook         it implements a hook that doesn't exist
-├── FlowInvalid             a flow's document is wrong; holds every problem
-├── FlowNotFound            there is no such flow, or no such version of it
+├── ConfigError              a server setting or a command is wrong
+├── PluginError              a plugin can't be used
+│   ├── PluginFailed         it failed to import or to register
+│   ├── DuplicateName        two plugins register the same name
+│   └── UnknownHook          it implements a hook that doesn't exist
+├── FlowInvalid              a flow's document is invalid; holds all problems
+├── FlowNotFound             there is no such flow, or no such version of it
 ├── ExecutionNotFound
-├── NothingKept             a flow keeps nothing under a key
-├── UnpublishedChanges      a flow's file says what never served
-├── IllegalStateChange      an execution can't go from here to there
-│   └── DoesNotFit          its journal doesn't fit a version of its flow
-├── NotReplayable           an execution can't be done again like this
-├── NotExplained            where a value of an execution comes from isn't known
+├── StateKeyNotFound         a flow has no value under a key
+├── UnpublishedChanges       a flow's file differs from every published version
+├── IllegalStateChange       the execution's state doesn't allow a change
+│   └── JournalIncompatible  its journal doesn't fit a version of its flow
+├── RedactedUnreadable       redacted values can't be decrypted
+├── NotReplayable            an execution can't be replayed
+├── ProvenanceUnknown        the origin of a value is unknown
 ├── ExpressionError
-│   ├── ExpressionSyntax    it can't be compiled
-│   ├── MissingValue        it names what isn't there
-│   ├── ExpressionFailed    it was evaluated, and failed
-│   └── ExpressionLimit     it went over a bound
-├── CredentialError         a credential is missing, of another type, or can't be decrypted
-│   └── AuthorizationUnknown  no authorization of a credential waits for a redirect
-├── NoOptions               nobody knows the choices for a setting
-├── CannotOffer             the choices for a setting can't be asked for yet
-├── CannotSign              a message can't be signed as its provider would
-├── StepError               an action failed; says whether trying again can help
-│   ├── RateLimited         the other side wants fewer requests
-│   ├── AuthExpired         the other side doesn't take the credential, or not any more
-│   └── Unavailable         the other side can't be reached, or does nothing now
-├── RequestRejected          a request got no execution; holds the HTTP status
-│   ├── Malformed           400
-│   ├── NotVerified         401
-│   ├── FlowUnknown         404
-│   ├── TokenUnknown        404
-│   ├── MethodNotAllowed    405
+│   ├── ExpressionSyntax     it can't be compiled
+│   ├── MissingValue         it names a value that doesn't exist
+│   ├── ExpressionFailed     its evaluation failed
+│   └── ExpressionLimit      it exceeded a limit
+├── CredentialError          a credential is missing, has another type, or can't be decrypted
+│   └── AuthorizationUnknown no authorization waits for this redirect
+├── NoOptions                a setting has no options
+├── OptionsNotReady          the options of a setting depend on other settings
+├── CannotSign               a message can't be signed as its provider would
+├── StepError                an action failed; says if a retry can help
+│   ├── RateLimited          the service wants fewer requests
+│   ├── AuthExpired          the service rejects the credential
+│   └── Unavailable          the service can't be reached, or doesn't work now
+├── RequestRejected          a request started no execution; holds the HTTP status
+│   ├── Malformed            400
+│   ├── NotVerified          401
+│   ├── FlowUnknown          404
+│   ├── TokenUnknown         404
+│   ├── MethodNotAllowed     405
 │   │   └── MethodUnknown
-│   ├── RequestTimeout      408
-│   ├── CalledAlready       409
-│   ├── WaitOver            410
-│   ├── TooLarge            413
-│   ├── UnsupportedMedia    415
-│   ├── SchemaViolation     422
-│   ├── TooMany             429
-│   ├── HeadTooLarge        431
-│   └── CannotTake          503
-│       └── CannotVerify    the sender may be right, and we can't tell now
-└── StoreError              the backend can't be read or written now
-    └── BlobGone            a file isn't kept, or not any more
+│   ├── RequestTimeout       408
+│   ├── AlreadyCalled        409
+│   ├── WaitOver             410
+│   ├── TooLarge             413
+│   ├── UnsupportedMedia     415
+│   ├── SchemaViolation      422
+│   ├── TooManyRequests      429
+│   ├── HeadTooLarge         431
+│   └── ServiceUnavailable   503
+│       └── CannotVerify     the sender can't be verified now
+└── StoreError               the backend can't be read or written now
+    └── BlobGone             a file isn't stored any more
 
 An error's docstring is its default message.
 """
@@ -59,7 +60,7 @@ from typing import ClassVar, Literal
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong in a document, its place and its remedy."""
+    """A problem in a document, with its place and its remedy."""
 
     message: str
     pointer: str = ""
@@ -67,7 +68,7 @@ class Problem:
     code: str = "invalid"
     remedy: str = ""
     severity: Literal["error", "warning", "note"] = "error"
-    """A note is no problem, however strict one is."""
+    """A note is never counted as a problem."""
     file: str | None = None
     line: int | None = None
     """Counted from 1."""
@@ -150,13 +151,13 @@ class IllegalStateChange(HooklineError):
     code = "execution.state"
 
 
-class DoesNotFit(IllegalStateChange):
+class JournalIncompatible(IllegalStateChange):
     """What the execution has done doesn't fit that version of its flow."""
 
     code = "execution.does_not_fit"
 
 
-class NothingKept(HooklineError):
+class StateKeyNotFound(HooklineError):
     """The flow keeps nothing under this key."""
 
     code = "state.nothing"
@@ -180,7 +181,7 @@ class NotReplayable(HooklineError):
     code = "execution.not_replayable"
 
 
-class NotExplained(HooklineError):
+class ProvenanceUnknown(HooklineError):
     """It isn't known where that value comes from."""
 
     code = "execution.not_explained"
@@ -222,7 +223,7 @@ class CredentialError(HooklineError):
     code = "credential"
 
     def __init__(self, message: str | None = None, *, problems: Sequence[Problem] = ()) -> None:
-        """`problems`: what is wrong with its values, each at its pointer; never a value itself."""
+        """`problems`: the problems of its values, each with its pointer; they never contain a value."""
         super().__init__(message)
         self.problems = tuple(problems)
 
@@ -239,7 +240,7 @@ class NoOptions(HooklineError):
     code = "options.none"
 
 
-class CannotOffer(HooklineError):
+class OptionsNotReady(HooklineError):
     """The choices for this setting can't be asked for yet."""
 
     code = "options.impossible"
@@ -260,7 +261,7 @@ class StepError(HooklineError):
 
     code = "step.failed"
     helps: ClassVar[bool] = False
-    """Whether trying again can help, where an instance doesn't say it."""
+    """True if a retry can help, unless the instance says otherwise."""
 
     def __init__(
         self,
@@ -271,9 +272,9 @@ class StepError(HooklineError):
         retry_after: float | None = None,
         outcome_unknown: bool = False,
     ) -> None:
-        """`retry_after`: seconds the other side asks us to wait before trying again.
+        """`retry_after`: the seconds that the service asks to wait before a retry.
 
-        `outcome_unknown`: what was asked for may have been done all the same, as after an answer that never came.
+        `outcome_unknown`: the request may have taken effect all the same, as after a response that never came.
         """
         super().__init__(message)
         # An instance's code hides the class's: an action names its own failures, `http.404` for one.
@@ -320,16 +321,16 @@ class RequestRejected(HooklineError):
         flow_id: str | None = None,
         reason: str = "",
     ) -> None:
-        """`counted_as`: the code for us, where it is another than what the sender is told."""
+        """`counted_as`: the code in metrics and records, if it differs from the code in the response."""
         super().__init__(message)
         self.problems = tuple(problems)
         self.retry_after = retry_after
         self.headers = tuple(headers)
         self.counted_as = counted_as or self.code
         self.flow_id = flow_id
-        """The flow that was asked for, where there is one although nothing answers for it."""
+        """The requested flow, if it exists although it doesn't accept requests."""
         self.reason = reason
-        """What an operator may know besides, and the sender may not."""
+        """Details for operators that the sender must not see."""
 
 
 class Malformed(RequestRejected):
@@ -382,7 +383,7 @@ class RequestTimeout(RequestRejected):
     status = 408
 
 
-class CalledAlready(RequestRejected):
+class AlreadyCalled(RequestRejected):
     """Another call came first."""
 
     code = "request.called_already"
@@ -417,7 +418,7 @@ class SchemaViolation(RequestRejected):
     status = 422
 
 
-class TooMany(RequestRejected):
+class TooManyRequests(RequestRejected):
     """There are too many requests."""
 
     code = "request.too_many"
@@ -431,14 +432,14 @@ class HeadTooLarge(RequestRejected):
     status = 431
 
 
-class CannotTake(RequestRejected):
+class ServiceUnavailable(RequestRejected):
     """The request can't be taken now."""
 
     code = "request.unavailable"
     status = 503
 
 
-class CannotVerify(CannotTake):
+class CannotVerify(ServiceUnavailable):
     """The sender can't be verified now."""
 
     code = "request.cannot_verify"

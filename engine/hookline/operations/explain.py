@@ -12,7 +12,7 @@ from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.read import lines
 from hookline.flows.elements.message_scope import trigger_view
 from hookline.flows.provenance import Origin, Provenance
-from hookline.kernel.errors import ExecutionNotFound, NotExplained
+from hookline.kernel.errors import ExecutionNotFound, ProvenanceUnknown
 from hookline.model.message import with_numbers
 from hookline.storage.store import Store, readable_envelope
 
@@ -51,16 +51,17 @@ class Maker(msgspec.Struct, frozen=True):
 async def explain(store: Store, catalog: Catalog, execution_id: str, field: str) -> Explained:
     """Explain the origin of a field of an execution.
 
-    Raises ExecutionNotFound, NotExplained, FlowNotFound and FlowInvalid if its version isn't available, and StoreError.
+    Raises ExecutionNotFound, ProvenanceUnknown, FlowNotFound and FlowInvalid if its version isn't available, and
+    StoreError.
     """
     execution = await store.execution(execution_id)
     if execution is None:
         raise ExecutionNotFound(f"there is no execution {execution_id!r}")
     if execution.flow_version is None:
-        raise NotExplained(f"execution {execution_id} hasn't run yet")
+        raise ProvenanceUnknown(f"execution {execution_id} hasn't run yet")
     envelope = await readable_envelope(store, execution_id)
     if envelope is None:
-        raise NotExplained(f"the message of execution {execution_id} is no longer stored")
+        raise ProvenanceUnknown(f"the message of execution {execution_id} is no longer stored")
     flow = await VersionResolver(catalog, store).version(execution.flow_id, execution.flow_version)
     envelope = with_numbers(envelope, exact=flow.exact)
     journal = await store.journal(execution_id)

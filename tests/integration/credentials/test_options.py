@@ -31,7 +31,7 @@ from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
-from hookline.kernel.errors import CannotOffer, CredentialError, HooklineError, NoOptions, PluginError
+from hookline.kernel.errors import CredentialError, HooklineError, NoOptions, OptionsNotReady, PluginError
 from hookline.outbound.client import PooledClient
 from hookline.plugin_host.host import PluginHost
 from hookline.plugin_host.resources import EngineResources
@@ -187,15 +187,15 @@ async def test_a_value_is_any_json_and_labelled_by_itself(client: PooledClient) 
         (("acme.post", "team", {}), NoOptions, "offers no options for 'team'"),
         (("http.request", "url", {}), NoOptions, "it offers none for any setting"),
         (("webhook", "verify", {}), NoOptions, "it offers none for any setting"),
-        (("acme.post", "channel", {"credential": "prod"}), CannotOffer, "team: it must be chosen first"),
+        (("acme.post", "channel", {"credential": "prod"}), OptionsNotReady, "team: it must be chosen first"),
         (
             ("acme.post", "channel", {"credential": "prod", "chosen": {"team": "$.body.team"}}),
-            CannotOffer,
+            OptionsNotReady,
             "team: it is an expression",
         ),
         (
             ("acme.post", "channel", {"credential": "prod", "chosen": {"team": "blue"}}),
-            CannotOffer,
+            OptionsNotReady,
             "team: Input should be a valid integer",
         ),
         (("acme.post", "channel", {"chosen": {"team": 1}}), CredentialError, "needs a credential of type acme"),

@@ -9,7 +9,7 @@ import pytest
 from tests.integration.engine_harness import Harness, act, each, fails
 
 from hookline.engine import Engine
-from hookline.kernel.errors import DoesNotFit, FlowNotFound, IllegalStateChange
+from hookline.kernel.errors import FlowNotFound, IllegalStateChange, JournalIncompatible
 from hookline.model.execution import Execution, State
 
 Step = Mapping[str, Any]
@@ -100,7 +100,7 @@ async def test_what_does_not_fit_stays_and_says_which_step_and_why(harness: Harn
     async with harness.engine() as engine:
         execution_id = await waiting(harness, engine)
         old = await bound(engine, execution_id)
-        with pytest.raises(DoesNotFit, match=why) as rejected:
+        with pytest.raises(JournalIncompatible, match=why) as rejected:
             await move(harness, engine, execution_id, steps)
         assert f"step '{at}'" in rejected.value.message
         assert current(engine) in rejected.value.message
@@ -269,7 +269,7 @@ async def test_a_foreach_with_many_items_fits_only_as_many(harness: Harness) -> 
     harness.flow("f", [calls, HOLD])
     async with harness.engine() as engine:
         execution_id = await waiting(harness, engine, many)
-        with pytest.raises(DoesNotFit, match="would go through 1000 items, and went through 1200"):
+        with pytest.raises(JournalIncompatible, match="would go through 1000 items, and went through 1200"):
             await move(harness, engine, execution_id, [{**calls, "foreach": "{{ body[:1000] }}"}, HOLD])
         await move(harness, engine, execution_id, [{**calls, "concurrency": 2}, HOLD, act("b")])
         await harness.until(engine, execution_id, State.WAITING)

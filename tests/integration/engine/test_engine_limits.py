@@ -7,7 +7,7 @@ import pytest
 from tests.integration.engine_harness import Hang, Harness, act
 
 from hookline.executions.dispatcher import TOTAL
-from hookline.kernel.errors import TooMany
+from hookline.kernel.errors import TooManyRequests
 from hookline.model.execution import State
 from hookline.storage.changes import Accepted, Duplicate
 
@@ -22,7 +22,7 @@ async def test_a_duplicate_starts_nothing_and_is_known_over_the_rate_too(harness
         for _ in range(5):
             assert await harness.put(engine, "f", 1, "k") == Duplicate(first.execution_id)
         assert isinstance(await harness.put(engine, "f", 2, "k2"), Accepted)
-        with pytest.raises(TooMany) as rejected:
+        with pytest.raises(TooManyRequests) as rejected:
             await harness.put(engine, "f", 3, "k3")
         assert rejected.value.retry_after is not None
         assert 0 < rejected.value.retry_after <= 1800
@@ -36,10 +36,10 @@ async def test_a_backlog_over_its_limit_is_rejected_and_counted_over_a_restart(h
     async with harness.engine(max_backlog=2) as engine:
         await harness.send(engine, "f", 1)
         await harness.send(engine, "f", 2)
-        with pytest.raises(TooMany):
+        with pytest.raises(TooManyRequests):
             await harness.send(engine, "f", 3)
     async with harness.engine(max_backlog=2) as engine:
-        with pytest.raises(TooMany):
+        with pytest.raises(TooManyRequests):
             await harness.send(engine, "f", 3)
 
 
@@ -48,12 +48,12 @@ async def test_a_flow_has_a_backlog_limit_of_its_own_and_the_server_one_for_all(
     harness.flow("large", [act("one")], state="paused")
     async with harness.engine(max_backlog_total=3) as engine:
         await harness.send(engine, "small", 1)
-        with pytest.raises(TooMany, match="'small' has 1 messages"):
+        with pytest.raises(TooManyRequests, match="'small' has 1 messages"):
             await harness.send(engine, "small", 2)
         for number in range(2):
             await harness.send(engine, "large", number)
         for _ in range(2):
-            with pytest.raises(TooMany, match="the server has 3 messages"):
+            with pytest.raises(TooManyRequests, match="the server has 3 messages"):
                 await harness.send(engine, "large", 3)
 
 
@@ -72,7 +72,7 @@ async def test_who_is_rejected_for_a_backlog_is_told_how_long_it_takes_to_drain(
             while True:
                 try:
                     await harness.send(engine, "f", 1)
-                except TooMany as error:
+                except TooManyRequests as error:
                     return error.retry_after
 
         assert await rejected() == 30

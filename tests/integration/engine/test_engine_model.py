@@ -25,7 +25,7 @@ from tests.integration.random_flows import FlowMaker
 
 from hookline.api import Connector, Context, StepError, hookimpl
 from hookline.engine import Engine
-from hookline.kernel.errors import CannotTake, IllegalStateChange, StoreError
+from hookline.kernel.errors import IllegalStateChange, ServiceUnavailable, StoreError
 from hookline.kernel.ids import idempotency_key
 from hookline.kernel.json import decode
 from hookline.model.durations import parse_duration
@@ -365,7 +365,7 @@ class World:
             try:
                 await engine.start()
                 await self._drive(engine, dice, self.killed)
-            except (StoreError, CannotTake):
+            except (StoreError, ServiceUnavailable):
                 if not self.killed.dead.is_set():
                     raise
             finally:

@@ -7,7 +7,7 @@ import pytest
 from tests.integration.engine_harness import Hang, Harness, act, each
 from tests.integration.store_trouble import Trouble, holds
 
-from hookline.kernel.errors import CannotTake
+from hookline.kernel.errors import ServiceUnavailable
 from hookline.model.execution import State
 from hookline.storage.changes import End, RecordSteps
 
@@ -30,7 +30,7 @@ async def test_a_stop_drains_what_runs_and_takes_nothing_more(harness: Harness) 
     stopping = asyncio.create_task(engine.stop())
     await asyncio.sleep(0)
     assert not engine.ready
-    with pytest.raises(CannotTake):
+    with pytest.raises(ServiceUnavailable):
         engine.intake.flow("f")
     go.set()
     await stopping

@@ -9,7 +9,7 @@ import structlog
 from tests.integration.engine_harness import Harness, act, each, fails
 from tests.integration.store_trouble import Trouble, holds
 
-from hookline.kernel.errors import CannotTake, StoreError
+from hookline.kernel.errors import ServiceUnavailable, StoreError
 from hookline.model.execution import State
 from hookline.storage.changes import Change, End, Publish, RecordSteps
 
@@ -24,7 +24,7 @@ async def test_why_a_message_cant_be_stored_is_in_the_log_and_not_in_the_answer(
             raise StoreError("the disk is full")
 
         monkeypatch.setattr(engine.intake._queue, "put", put)
-        with structlog.testing.capture_logs() as logs, pytest.raises(CannotTake) as raised:
+        with structlog.testing.capture_logs() as logs, pytest.raises(ServiceUnavailable) as raised:
             await harness.send(engine, "f", 1)
     assert "disk" not in raised.value.message
     assert {

@@ -7,7 +7,7 @@ import pytest
 from tests.integration.engine_harness import Harness, fails
 
 from hookline.engine import Engine
-from hookline.kernel.errors import SchemaViolation, TooMany
+from hookline.kernel.errors import SchemaViolation, TooManyRequests
 from hookline.model.execution import State
 
 KEY = "$.body.customer"
@@ -134,7 +134,7 @@ async def test_a_key_that_is_held_leaves_room_for_others(harness: Harness) -> No
             for sent in range(100):
                 try:
                     await send(harness, engine, sent, customer=customer)
-                except TooMany as error:
+                except TooManyRequests as error:
                     rejected.append((error.message.partition(" has ")[2], error.retry_after))
                     return sent
                 harness.clock.advance(1)
@@ -163,7 +163,7 @@ async def test_many_at_once_of_a_key_leave_room_too(harness: Harness) -> None:
     async with harness.engine() as engine:
         sent = await asyncio.gather(*(send(harness, engine, number) for number in range(100)), return_exceptions=True)
         accepted = [one for one in sent if isinstance(one, list)]
-        assert all(isinstance(one, list | TooMany) for one in sent)
+        assert all(isinstance(one, list | TooManyRequests) for one in sent)
         assert 15 <= len(accepted) <= 20
         await send(harness, engine, 1, customer="other")
 

@@ -12,7 +12,7 @@ import pytest
 from tests.integration.engine_harness import Harness
 
 from hookline.engine import Engine
-from hookline.kernel.errors import TooMany
+from hookline.kernel.errors import TooManyRequests
 from hookline.model.execution import ExecutionFilter, State
 from hookline.service.app import create_app
 from hookline.service.hooks.hook import HookOptions
@@ -87,7 +87,7 @@ async def test_a_sender_over_the_rate_is_kept_waiting(harness: Harness) -> None:
 
 async def test_no_more_than_so_many_answers_are_held_back() -> None:
     hook = HookOverMemory(webhook_flow())
-    hook.intake.failure = TooMany(retry_after=1)
+    hook.intake.failure = TooManyRequests(retry_after=1)
     mount = HookApplication(hook.endpoints.by_prefix(), hold_seconds=60)
     statuses: list[int] = []
 

@@ -12,7 +12,7 @@ from tests.integration.engine_harness import SLEEPERS, Harness, act, fails
 
 from hookline.cli.main import main
 from hookline.engine import Engine
-from hookline.kernel.errors import CannotTake
+from hookline.kernel.errors import ServiceUnavailable
 from hookline.model.execution import ExecutionFilter, State
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
@@ -132,7 +132,7 @@ async def test_messages_get_503_where_nothing_can_go_until_there_is_room_again(
         client = create_pages(blueprints(engine, AUTH["Authorization"][7:])).test_client()
         assert (await client.get("/readyz")).status_code == 200
         await engine.disk_budget.check()
-        with pytest.raises(CannotTake, match="no space") as rejection:
+        with pytest.raises(ServiceUnavailable, match="no space") as rejection:
             await harness.send(engine, "f", None)
         assert rejection.value.retry_after == 60
         ready = await client.get("/readyz", headers=AUTH)

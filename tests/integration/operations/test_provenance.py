@@ -6,7 +6,7 @@ import pytest
 from tests.integration.engine_harness import Harness, act
 
 from hookline.engine import Engine
-from hookline.kernel.errors import ExecutionNotFound, NotExplained
+from hookline.kernel.errors import ExecutionNotFound, ProvenanceUnknown
 from hookline.operations.explain import Explained, explain
 from hookline.operations.replay import Edit
 
@@ -164,7 +164,7 @@ async def test_an_edited_input_of_a_replay_is_where_it_ends(harness: Harness) ->
 async def test_what_isnt_there_has_no_origin(harness: Harness, field: str, says: str) -> None:
     async with harness.engine() as engine:
         id_ = await ran(harness, engine, [act("a")], {"x": 1})
-        with pytest.raises(NotExplained, match=says):
+        with pytest.raises(ProvenanceUnknown, match=says):
             await ask(engine, id_, field)
         with pytest.raises(ExecutionNotFound):
             await ask(engine, engine.ids.new(), "body")

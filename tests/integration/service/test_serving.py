@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.integration.served_hook import JSON, SERVERS, Served, post, serving, status
 
-from hookline.kernel.errors import ConfigError, TooMany
+from hookline.kernel.errors import ConfigError, TooManyRequests
 from hookline.service.hooks.hook import HookOptions
 from hookline.service.server.serving import Server, listen
 from hookline.testing.hook import webhook_flow
@@ -230,7 +230,7 @@ async def test_pipelined_requests_are_each_answered(served: Served) -> None:
 
 
 async def test_a_busy_flow_answers_429_and_the_connection_goes_on(served: Served) -> None:
-    served.hook.intake.failure = TooMany(retry_after=1)
+    served.hook.intake.failure = TooManyRequests(retry_after=1)
     request = post(JSON, "Content-Length: 2", body=b"{}")
     answer = await served.exchange(request, post(JSON, "Content-Length: 2", body=b"{}", close=True))
     assert answer.count(b"HTTP/1.1 429") == 2

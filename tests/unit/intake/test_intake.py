@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.intake.intake import Intake
-from hookline.kernel.errors import CannotTake, StoreError, TooMany
+from hookline.kernel.errors import ServiceUnavailable, StoreError, TooManyRequests
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.storage.changes import Accepted, Duplicate
 from hookline.telemetry.metrics import Metrics
@@ -133,13 +133,13 @@ async def test_messages_that_come_at_once_are_counted_before_they_are_stored() -
     for execution_id in queue.under_way:
         queue.end(execution_id, "stored")
     results = await asyncio.gather(*sent, return_exceptions=True)
-    assert [type(result) for result in results] == [Accepted] * 3 + [TooMany] * 7
+    assert [type(result) for result in results] == [Accepted] * 3 + [TooManyRequests] * 7
 
 
 async def test_a_defect_of_the_queue_neither_counts_nor_uses_the_rate_up() -> None:
     queue = Slow()
     door = intake(queue, max_backlog=1)
-    for error, outcome in ((CannotTake, "store fails"), (KeyError, "defect")):
+    for error, outcome in ((ServiceUnavailable, "store fails"), (KeyError, "defect")):
         task = sending(door, "a")
         await steps()
         queue.end("a", outcome)  # type: ignore[arg-type] # one of the outcomes
@@ -149,7 +149,7 @@ async def test_a_defect_of_the_queue_neither_counts_nor_uses_the_rate_up() -> No
     await steps()
     queue.end("a", "stored")
     assert await last == Accepted("a")
-    with pytest.raises(TooMany):
+    with pytest.raises(TooManyRequests):
         await door.accept(FLOW, envelope("b"))
 
 
@@ -160,10 +160,10 @@ async def test_a_message_of_a_flow_that_is_over_its_rate_may_wait_for_somebody_e
     limited = dataclasses.replace(FLOW, document=document)
     first = asyncio.ensure_future(door.accept(limited, envelope("a")))
     await steps()
-    with pytest.raises(TooMany):
+    with pytest.raises(TooManyRequests):
         await door.accept(limited, envelope("b"))
     clock.advance(0.5)
-    with pytest.raises(TooMany):
+    with pytest.raises(TooManyRequests):
         await door.accept(limited, envelope("b"))
     clock.advance(0.5)
     second = asyncio.ensure_future(door.accept(limited, envelope("c")))

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.service.hook_trial import LastByte, document, signed
 
 from hookline.flows.compiler.body_schema import compile_schema
-from hookline.kernel.errors import CannotTake, Problem, StoreError, TooMany
+from hookline.kernel.errors import Problem, ServiceUnavailable, StoreError, TooManyRequests
 from hookline.service.hooks.hook import HookOptions
 from hookline.service.types import HookRequest
 from hookline.testing.hook import HookOverMemory, webhook_flow
@@ -93,7 +93,7 @@ async def test_checks_come_in_the_order_of_the_contract(expected: str, change: d
     schema, problems = compile_schema({"properties": {"id": {"type": "string"}}})
     assert not problems
     hook = signed(LastByte(), max_body=4000, media_types=("application/json",), schema=schema)
-    hook.intake.failure = TooMany(retry_after=2.1)
+    hook.intake.failure = TooManyRequests(retry_after=2.1)
     reply = await hook.send(**({"body": b'{"id": "1"}'} | change))
     assert document(reply)["code"] == expected
     assert not hook.intake.accepted
@@ -113,11 +113,11 @@ async def test_a_body_that_breaks_the_schema_gets_every_problem() -> None:
 @pytest.mark.rule(4)
 async def test_429_and_503_say_when_to_come_again() -> None:
     hook = HookOverMemory(webhook_flow())
-    hook.intake.failure = TooMany("over the flow's rate", retry_after=2.1)
+    hook.intake.failure = TooManyRequests("over the flow's rate", retry_after=2.1)
     reply = await hook.send(b"{}")
     assert document(reply)["status"] == 429
     assert dict(reply.headers)[b"retry-after"] == b"3"
-    for failure in (CannotTake(retry_after=30), StoreError("disk full"), RuntimeError("defect")):
+    for failure in (ServiceUnavailable(retry_after=30), StoreError("disk full"), RuntimeError("defect")):
         hook.intake.failure = failure
         reply = await hook.send(b"{}")
         assert document(reply)["code"] == "request.unavailable"

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from hookline.flows.compiler.body_schema import compile_schema
-from hookline.kernel.errors import CannotTake, TooMany
+from hookline.kernel.errors import ServiceUnavailable, TooManyRequests
 from hookline.service.types import HookRequest, SenderGone
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
@@ -16,17 +16,17 @@ async def test_files_of_a_rejected_request_are_deleted() -> None:
     hook = HookOverMemory(webhook_flow(schema=schema, max_file=10))
     assert (await hook.send(b"data", "image/png")).status == 422
     assert (await hook.send([b"data", b"x" * 10], "image/png", declare=False)).status == 413
-    hook.intake.failure = TooMany()
+    hook.intake.failure = TooManyRequests()
     assert not hook.memory_blobs.kept
     assert hook.memory_blobs.open_writers == 0
 
 
 async def test_files_stay_where_it_is_unknown_whether_the_message_was_stored() -> None:
     hook = HookOverMemory(webhook_flow())
-    hook.intake.failure = CannotTake()
+    hook.intake.failure = ServiceUnavailable()
     await hook.send(b"data", "image/png")
     assert len(hook.memory_blobs.kept) == 1
-    hook.intake.failure = TooMany()
+    hook.intake.failure = TooManyRequests()
     await hook.send(b"data", "image/png")
     assert len(hook.memory_blobs.kept) == 1
 

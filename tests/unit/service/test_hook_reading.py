@@ -10,7 +10,7 @@ from tests.unit.service.hook_trial import Key, LastByte, document
 
 from hookline.bodies.media import read_media
 from hookline.flows.compiler.body_schema import BodySchema
-from hookline.kernel.errors import Malformed, Problem, TooMany
+from hookline.kernel.errors import Malformed, Problem, TooManyRequests
 from hookline.model.message import Attachment
 from hookline.model.webhook import BodyMode
 from hookline.sdk.schemes import WebhookResponse
@@ -149,7 +149,7 @@ async def test_files_of_accepted_messages_stay_where_others_are_rejected() -> No
         nonlocal calls
         calls += 1
         if calls == 2:
-            raise TooMany("full", retry_after=1)
+            raise TooManyRequests("full", retry_after=1)
         return await accept(flow, envelope)
 
     made.intake.accept = second_fails  # type: ignore[method-assign]  # the second message finds it full

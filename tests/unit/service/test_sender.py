@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from hookline.kernel.errors import TooMany
+from hookline.kernel.errors import TooManyRequests
 from hookline.model.webhook import WebhookSettings
 from hookline.service.hooks.hook import HookOptions
 from hookline.service.hooks.sender import ForwardedHeader, Senders
@@ -123,7 +123,7 @@ def test_a_client_has_its_own_rate() -> None:
     one, other = ip_address("192.0.2.1"), ip_address("192.0.2.2")
     for _ in range(2):
         clients.check_rate("orders", settings, one, 100.0)
-    with pytest.raises(TooMany) as rejected:
+    with pytest.raises(TooManyRequests) as rejected:
         clients.check_rate("orders", settings, one, 100.0)
     assert rejected.value.retry_after == pytest.approx(0.5)
     clients.check_rate("orders", settings, other, 100.0)
@@ -134,7 +134,7 @@ def test_a_client_has_its_own_rate() -> None:
 def test_a_site_with_many_ipv6_addresses_is_one_client() -> None:
     clients, settings = Senders(), webhook(client_rate="1/m")
     clients.check_rate("orders", settings, ip_address("2001:db8::1"), 0.0)
-    with pytest.raises(TooMany):
+    with pytest.raises(TooManyRequests):
         clients.check_rate("orders", settings, ip_address("2001:db8::ffff:2"), 0.0)
     clients.check_rate("orders", settings, ip_address("2001:db8:0:1::1"), 0.0)
 
@@ -144,7 +144,7 @@ def test_so_many_clients_are_remembered_and_no_more() -> None:
     for number in range(100):
         clients.check_rate("orders", settings, ip_address(number), 0.0)
     for number in (97, 98, 99):
-        with pytest.raises(TooMany):
+        with pytest.raises(TooManyRequests):
             clients.check_rate("orders", settings, ip_address(number), 0.0)
     clients.check_rate("orders", settings, ip_address(96), 0.0)
 

@@ -13,7 +13,7 @@ from hookline.api import NoSettings, NotVerified, RequestVerifier, Scheme, Signe
 from hookline.flows.compiler.body_schema import compile_schema
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.intake import Intake
-from hookline.kernel.errors import FlowInvalid, FlowNotFound, StoreError, TooMany
+from hookline.kernel.errors import FlowInvalid, FlowNotFound, StoreError, TooManyRequests
 from hookline.kernel.ids import Ids
 from hookline.model.rejection import BODY_KEPT, TEXT_KEPT
 from hookline.service.hooks import rejection as rejecting
@@ -121,7 +121,7 @@ async def test_what_is_accepted_or_a_duplicate_is_not_recorded() -> None:
 
 async def test_what_the_store_or_the_bounds_reject_is_recorded() -> None:
     hook = HookOverMemory(webhook_flow())
-    for failure, status in ((TooMany(), 429), (StoreError(), 503), (KeyError(), 503)):
+    for failure, status in ((TooManyRequests(), 429), (StoreError(), 503), (KeyError(), 503)):
         hook.intake.failure = failure
         assert (await hook.send(b"{}")).status == status
     assert [one["status"] for one in hook.rejections] == [429, 503, 503]

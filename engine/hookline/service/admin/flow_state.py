@@ -7,7 +7,7 @@ import msgspec
 from quart import Blueprint, Response, request
 
 from hookline.engine import Engine
-from hookline.kernel.errors import Malformed, NothingKept, StepError
+from hookline.kernel.errors import Malformed, StateKeyNotFound, StepError
 from hookline.kernel.json import decode
 from hookline.kernel.time import rfc3339
 from hookline.sdk.context import check_key, packed
@@ -39,10 +39,10 @@ async def kept_view(store: Store, flow_id: str, cursor: str | None, limit: int) 
 
 
 async def kept_value(store: Store, flow_id: str, key: str) -> KeptView:
-    """The value of a key. Raises NothingKept."""
+    """The value of a key. Raises StateKeyNotFound."""
     value = await store.state(flow_id, key) if key.isprintable() else None
     if value is None:
-        raise NothingKept(f"flow {flow_id!r} keeps nothing under {key!r}")
+        raise StateKeyNotFound(f"flow {flow_id!r} keeps nothing under {key!r}")
     return KeptView(key, msgspec.Raw(value), None)
 
 

@@ -10,7 +10,7 @@ from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.elements.message_scope import arrival_scope
 from hookline.intake.callbacks import Callbacks, WaitingStep
-from hookline.kernel.errors import CalledAlready, TooMany, WaitOver
+from hookline.kernel.errors import AlreadyCalled, TooManyRequests, WaitOver
 from hookline.kernel.ids import Ids
 from hookline.kernel.json import canonical, encode
 from hookline.kernel.time import Clock
@@ -92,10 +92,10 @@ class CallbackHandler:
         if isinstance(outcome, CallbackRepeated):
             if outcome.identical:
                 return responses.callback_response(flow, node, outcome)
-            raise CalledAlready(f"step {node.id!r} has received another callback before")
+            raise AlreadyCalled(f"step {node.id!r} has received another callback before")
         if isinstance(outcome, NotWaiting):
             raise WaitOver(f"step {node.id!r} no longer waits for a callback")
-        raise TooMany(
+        raise TooManyRequests(
             f"step {node.id!r} keeps no more calls that came before anything waits for them",
             retry_after=_EARLY_RETRY_AFTER,
         )

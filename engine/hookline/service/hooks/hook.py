@@ -14,7 +14,7 @@ from hookline.bodies.forms import lenient_query
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.envelopes import request_envelope, with_order_key
 from hookline.intake.intake import Intake
-from hookline.kernel.errors import FlowUnknown, SchemaViolation, TooMany, UnsupportedMedia
+from hookline.kernel.errors import FlowUnknown, SchemaViolation, TooManyRequests, UnsupportedMedia
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock
 from hookline.model.message import Arrival, Envelope, Message
@@ -193,7 +193,7 @@ class Hook:
         uploads.release()
         try:
             outcome = await self._intake.accept(flow, envelope)
-        except (TooMany, SchemaViolation):
+        except (TooManyRequests, SchemaViolation):
             await uploads.discard()
             raise
         # After any other failure, the message may have been stored. Its blobs are kept; the sweeper removes those that

@@ -150,7 +150,7 @@ class RequestReceiver:
     def check_sender(
         self, request: HookRequest, headers: Headers, target: RequestTarget, context: RequestContext
     ) -> None:
-        """Check the sender of a request without a body. Raises TooMany and NotVerified."""
+        """Check the sender of a request without a body. Raises TooManyRequests and NotVerified."""
         check_address(target.settings, self._sender(request, headers, target, context))
 
     async def receive(
@@ -248,7 +248,7 @@ class RequestReceiver:
     def _sender(
         self, request: HookRequest, headers: Headers, target: RequestTarget, context: RequestContext
     ) -> Address | None:
-        """The address of the sender. Raises TooMany above its rate limit."""
+        """The address of the sender. Raises TooManyRequests above its rate limit."""
         scheme = target.verifier.scheme
         context.challenge = None if scheme is None else scheme.challenge
         sender = self._clients.address(request.client, headers.joined)

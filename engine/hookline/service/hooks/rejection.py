@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 import structlog
 
 from hookline.bodies.text import Received
-from hookline.kernel.errors import CannotTake, NotVerified, RequestRejected, StoreError
+from hookline.kernel.errors import NotVerified, RequestRejected, ServiceUnavailable, StoreError
 from hookline.kernel.json import decode, encode
 from hookline.model.rejection import BODY_KEPT
 from hookline.model.webhook import RequestSettings
@@ -181,7 +181,7 @@ async def _respond(
         raise
     except StoreError as error:
         _log.warning("hook.store_unavailable", flow=context.flow_id, error=error.message)
-        return rejections.reject(request, context, CannotTake(retry_after=RETRY_AFTER))
+        return rejections.reject(request, context, ServiceUnavailable(retry_after=RETRY_AFTER))
     except Exception as error:  # noqa: BLE001 - a sender takes a 503 as "try again", and a 500 may be final
         _log.error("hook.defect", flow=context.flow_id, exc_info=error)
-        return rejections.reject(request, context, CannotTake(retry_after=RETRY_AFTER))
+        return rejections.reject(request, context, ServiceUnavailable(retry_after=RETRY_AFTER))

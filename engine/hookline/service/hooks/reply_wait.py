@@ -8,7 +8,7 @@ from urllib.parse import quote
 import structlog
 
 from hookline.executions.replies import Ended, Heard, History, Replies, Stopped, stored_reply
-from hookline.kernel.errors import CannotTake, HooklineError, RedactedUnreadable, StoreError
+from hookline.kernel.errors import HooklineError, RedactedUnreadable, ServiceUnavailable, StoreError
 from hookline.model.execution import FINAL, State
 from hookline.model.message import Attachment, CallerReply
 from hookline.model.webhook import WebhookSettings
@@ -140,7 +140,9 @@ def _title(kind: type[HooklineError]) -> str:
 
 
 def _come_again(detail: str, execution_id: str) -> HookResponse:
-    return _problem(CannotTake.status, CannotTake.code, _title(CannotTake), detail, execution_id, (_LATER,))
+    return _problem(
+        ServiceUnavailable.status, ServiceUnavailable.code, _title(ServiceUnavailable), detail, execution_id, (_LATER,)
+    )
 
 
 def _problem(

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import Final, Literal, TypeAlias
 
 from hookline.intake.limits import RateLimit
-from hookline.kernel.errors import NotVerified, TooMany
+from hookline.kernel.errors import NotVerified, TooManyRequests
 from hookline.model.webhook import RequestSettings
 
 Address: TypeAlias = IPv4Address | IPv6Address
@@ -62,8 +62,8 @@ class Senders:
         return client
 
     def check_rate(self, name: str, webhook: RequestSettings, client: Address | None, now: float) -> None:
-        """Count a request to the target of this name. Raises TooMany above the client's rate limit. `now` is monotonic
-        time."""
+        """Count a request to the target of this name. Raises TooManyRequests above the client's rate limit. `now` is
+        monotonic time."""
         if webhook.client_rate is None:
             return
         key = (name, webhook.client_rate, _client(client))
@@ -77,7 +77,7 @@ class Senders:
             self._rates.move_to_end(key)
         wait = rate.wait(now)
         if wait > 0:
-            raise TooMany(f"{name!r} takes {webhook.client_rate} from one address", retry_after=wait)
+            raise TooManyRequests(f"{name!r} takes {webhook.client_rate} from one address", retry_after=wait)
         rate.use(now)
 
 

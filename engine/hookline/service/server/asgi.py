@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Final, Protocol, TypeAlias
 
-from hookline.kernel.errors import CannotTake
+from hookline.kernel.errors import ServiceUnavailable
 from hookline.service.problems import rejection_response
 from hookline.service.types import HookRequest, HookResponse, SenderGone
 
@@ -41,7 +41,7 @@ _MOST_HELD: Final = 250
 """The number of responses that are held back at once: their connections count towards the limit for all."""
 _TOO_MANY: Final = 429
 _TOO_SLOW: Final = 408
-_STOPPING: Final = rejection_response(CannotTake("the server is stopping", retry_after=5))
+_STOPPING: Final = rejection_response(ServiceUnavailable("the server is stopping", retry_after=5))
 
 
 class _Body:

@@ -4,7 +4,7 @@ import asyncio
 from http import HTTPStatus
 from typing import Final
 
-from hookline.kernel.errors import CannotTake, RequestRejected
+from hookline.kernel.errors import RequestRejected, ServiceUnavailable
 from hookline.service.problems import rejection_response
 
 
@@ -30,7 +30,7 @@ class Overflow:
     """Turns connections away. The caller reads and drops what they send."""
 
     def __init__(self) -> None:
-        self._answer = raw_response(CannotTake("there are too many connections", retry_after=_RETRY_AFTER))
+        self._answer = raw_response(ServiceUnavailable("there are too many connections", retry_after=_RETRY_AFTER))
         self._lingering: dict[asyncio.WriteTransport, tuple[asyncio.TimerHandle, object]] = {}
 
     def turn_away(self, transport: asyncio.WriteTransport, owner: object = None) -> None:

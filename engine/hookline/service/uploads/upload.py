@@ -5,7 +5,7 @@ from typing import Final
 
 import structlog
 
-from hookline.kernel.errors import CannotTake, StoreError, TooLarge
+from hookline.kernel.errors import ServiceUnavailable, StoreError, TooLarge
 from hookline.storage.blobs import Blob, Blobs, BlobWriter
 
 _log: Final = structlog.get_logger("hookline.service")
@@ -26,12 +26,13 @@ class ByteBudget:
     def take(self, size: int, before: int) -> None:
         """Take bytes for one more chunk of a request that has taken some before.
 
-        Raises CannotTake if other requests have taken them, and TooLarge if the limit is too small for the request.
+        Raises ServiceUnavailable if other requests have taken them, and TooLarge if the limit is too small for the
+        request.
         """
         if size > self._left:
             if before + size > self._most:
                 raise TooLarge(f"the request's bodies and files are larger than {self._most} bytes together")
-            raise CannotTake("too much is being received at once", retry_after=_RETRY_AFTER)
+            raise ServiceUnavailable("too much is being received at once", retry_after=_RETRY_AFTER)
         self._left -= size
 
     def give(self, size: int) -> None:
@@ -55,7 +56,7 @@ class Uploads:
         self._committed: list[str] = []
 
     async def create(self) -> BlobWriter:
-        """Create an empty blob. Writing to it raises CannotTake and TooLarge above the limit."""
+        """Create an empty blob. Writing to it raises ServiceUnavailable and TooLarge above the limit."""
         writer = _Counted(await self.blobs.create(), self.take)
         self._writers.append(writer)
         return writer
@@ -74,12 +75,12 @@ class Uploads:
         self._give(min(blob.size, self._taken))
 
     def take(self, size: int) -> None:
-        """Take bytes of the limit for files. Raises CannotTake and TooLarge."""
+        """Take bytes of the limit for files. Raises ServiceUnavailable and TooLarge."""
         self._room.take(size, self._taken)
         self._taken += size
 
     def hold(self, size: int) -> None:
-        """Take bytes of the limit for bodies, up to this size of the body. Raises CannotTake and TooLarge."""
+        """Take bytes of the limit for bodies, up to this size of the body. Raises ServiceUnavailable and TooLarge."""
         if size > SMALL:
             more = size - self._held
             self._held_room.take(more, self._held)
