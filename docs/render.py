@@ -1,4 +1,4 @@
-"""The generated parts of the reference pages: cog calls these functions, and `tox -e docs` checks what they gave."""
+"""The generated parts of the reference pages. cog calls these functions, and `tox -e docs` checks the pages."""
 
 import ast
 import inspect
@@ -31,7 +31,7 @@ from hookline.service.views.components import ComponentView, component_views, se
 
 
 def settings() -> str:
-    """Each setting with its variable, its type, its default and what it is for."""
+    """Each setting with its variable, its default and its meaning."""
     lines = ["| setting | variable | default | meaning |", "| --- | --- | --- | --- |"]
     for name, field in Settings.model_fields.items():
         default = field.default
@@ -83,7 +83,7 @@ def _options(command: click.Command, context: click.Context) -> str:
 
 
 def hooks() -> str:
-    """Each hook with its literal signature, what it is for, and which plugins use it."""
+    """Each hook with its literal signature and its purpose."""
     tree = ast.parse(inspect.getsource(hookspecs))
     parts = []
     for node in tree.body:
@@ -95,7 +95,7 @@ def hooks() -> str:
 
 
 def components(*kinds: str, titled: bool = False) -> str:
-    """All components of some kinds that are no connector's, with their inputs; `titled`: each kind under its title."""
+    """The components of some kinds that no connector has, with their settings; `titled`: each kind under its title."""
     views = [view for view in component_views(load_plugins()) if view.kind in kinds and view.connector is None]
     if not titled:
         return "\n\n".join(_component(view, "##") for view in views)
@@ -119,7 +119,7 @@ def _component(view: ComponentView, mark: str) -> str:
 
 
 def language() -> str:
-    """The keys of a flow and of each kind of step, with what they mean."""
+    """The keys of a flow and of each kind of step, with their meaning."""
     parts = [_keys("A flow", FlowDocument), _keys("`trigger`", TriggerDocument)]
     parts.append(_keys("A step that runs an action: `use`", ActionStep))
     parts += [_keys("`retry`", RetryDocument), _keys("`retention`", RetentionDocument)]
@@ -132,7 +132,7 @@ def _keys(title: str, model: type[BaseModel]) -> str:
     lines = [f"## {title}", "", _first_line(model), ""]
     lines += ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
     for one in setting_views(model):
-        # Null says the same as leaving it out.
+        # Null means the same as a missing key.
         default = "required" if one.required else "" if one.default is None else f"`{encode(one.default).decode()}`"
         kind = one.type.removesuffix(" or null").replace(
             "list of object", "list of cases" if one.name == "switch" else "list of steps"
@@ -142,7 +142,7 @@ def _keys(title: str, model: type[BaseModel]) -> str:
 
 
 def error_codes() -> str:
-    """Each code of the tree of errors, with its status where HTTP has one."""
+    """Each code of the tree of errors."""
     lines = ["| code | error | meaning |", "| --- | --- | --- |"]
     lines += [
         f"| `{kind.code}` | `{kind.__name__}` | {_cell(_first_line(kind))} |"
@@ -153,13 +153,13 @@ def error_codes() -> str:
 
 
 def quality() -> str:
-    """What each level of the quality scale asks for."""
+    """The rules of each level of the quality scale."""
     rows = [f"| {rule.level} | `{rule.code}` | {_cell(rule.text)} |" for rule in SCALE]
-    return "\n".join(["| level | rule | what it asks for |", "| --- | --- | --- |", *rows])
+    return "\n".join(["| level | rule | requirement |", "| --- | --- | --- |", *rows])
 
 
 def problem_codes() -> str:
-    """Each code of a problem document that a hook answers with."""
+    """Each code of a problem document in the response of a hook."""
     lines = ["| status | code | meaning |", "| --- | --- | --- |"]
     kinds = sorted(_tree(RequestRejected), key=lambda kind: (kind.status, kind.code))
     lines += [f"| {kind.status} | `{kind.code}` | {_cell(_first_line(kind))} |" for kind in kinds]

@@ -33,7 +33,7 @@ cog.outl(render_connectors.page("{name}"))
 
 
 def index() -> str:
-    """All connectors, each with what it is, its level, and its actions and triggers."""
+    """A table of all connectors, with their actions, triggers and quality level."""
     registry = load_plugins()
     lines = ["| connector | actions | triggers | quality |", "| --- | --- | --- | --- |"]
     for connector in _by_title(registry):
@@ -47,7 +47,7 @@ def index() -> str:
 
 
 def actions() -> str:
-    """Each action with what it does; its connector's page says more."""
+    """A table of all actions, with links to the pages of their connectors."""
     views = [view for view in component_views(load_plugins()) if view.kind in ("action", "block")]
     rows = []
     for view in views:
@@ -55,11 +55,11 @@ def actions() -> str:
             f"#{_anchor(view.name)}" if view.kind == "block" else f"connectors/{view.connector}.md#{_anchor(view.name)}"
         )
         rows.append(f"| [`{view.name}`]({where}) | {_cell(view.title)} |")
-    return "\n".join(["| action | what it does |", "| --- | --- |", *rows])
+    return "\n".join(["| action | description |", "| --- | --- |", *rows])
 
 
 def triggers() -> str:
-    """Each trigger with what it does; a connector's page says more of its own."""
+    """A table of all triggers, with links to the pages of their connectors."""
     rows = []
     registry = load_plugins()
     for view in component_views(registry):
@@ -67,18 +67,18 @@ def triggers() -> str:
             where = "" if view.connector is None else f"connectors/{view.connector}.md"
             summary = registry.triggers[view.name].summary
             rows.append(f"| [`{view.name}`]({where}#{_anchor(view.name)}) | {_cell(summary)} |")
-    return "\n".join(["| trigger | when it starts an execution |", "| --- | --- |", *rows])
+    return "\n".join(["| trigger | description |", "| --- | --- |", *rows])
 
 
 def page(name: str) -> str:
-    """What there is to know of a connector."""
+    """The page of one connector."""
     registry = load_plugins()
     connector = registry.connectors[name]
     views = [view for view in component_views(registry) if view.connector == name]
     parts = [f"# {connector.title}", connector.description]
     if connector.extra is not None:
         origin = registry.origin("connector", name)
-        parts.append(f"It takes an extra: `pip install '{origin.distribution}[{connector.extra}]'`.")
+        parts.append(f"It needs an extra: `pip install '{origin.distribution}[{connector.extra}]'`.")
     parts.append(f"Quality: {level_of(connector) or 'below bronze'}.")
     parts += _credential(connector, registry)
     for title, kind in (("Actions", "action"), ("Triggers", "trigger")):
@@ -107,11 +107,11 @@ def _credential(connector: Connector, registry: Registry) -> Iterable[str]:
         yield "\n".join(f"    {command}" for command in commands)
     if connector.accepts:
         taken = ", ".join(f"`{name}`" for name in connector.accepts)
-        yield f"Credentials of other types that it takes: {taken}."
+        yield f"It also accepts credentials of these types: {taken}."
 
 
 def _values(model: type[BaseModel]) -> str:
-    """What a command has to give for a credential: secrets from standard input or from files, never on the line."""
+    """The values of a credential on the command line; secrets come from standard input or files."""
     given: list[str] = []
     views = setting_views(model)
     for one in [one for one in views if one.required] or _fewest(model, views):
@@ -125,7 +125,7 @@ def _values(model: type[BaseModel]) -> str:
 
 
 def _fewest(model: type[BaseModel], views: Sequence[SettingView]) -> Sequence[SettingView]:
-    """The fewest values that go together where none is required: the first secret, and what it can't do without."""
+    """The smallest valid set of values if none is required: the first secret, and the values that it needs."""
     secret = next((one for one in views if "secret" in one.type), None)
     if secret is None:
         return ()
@@ -152,10 +152,10 @@ def _component(view: ComponentView) -> Iterable[str]:
     if view.output:
         facts.append(f"- Output: {_escaped(view.output)}")
     if view.kind == "action":
-        texts = {"yes": "yes", "no": "no: its effect is there twice", "depends": "depends on its settings"}
-        facts.append(f"- May be done twice: {texts.get(view.idempotent or '', 'not known')}.")
+        texts = {"yes": "yes", "no": "no, running it twice has its effect twice", "depends": "depends on its settings"}
+        facts.append(f"- Idempotent: {texts.get(view.idempotent or '', 'not known')}.")
         if view.version and view.version > 1:
-            facts.append(f"- Version of its settings: {view.version}; older ones as `{view.name}@1`.")
+            facts.append(f"- Version of its settings: {view.version}; use `{view.name}@1` for version 1.")
     if view.credential_types:
         facts.append(f"- Credential: {' or '.join(f'`{name}`' for name in view.credential_types)}.")
     yield "\n".join(facts)
