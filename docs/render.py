@@ -28,6 +28,7 @@ from hookline.model.flow import (
 )
 from hookline.sdk import hookspecs
 from hookline.service.views.components import ComponentView, component_views, setting_views
+from hookline.storage.changes import DECLARATIONS
 
 
 def settings() -> str:
@@ -41,6 +42,18 @@ def settings() -> str:
             f" One of {', '.join(f'`{one}`' for one in choices)}." if choices else ""
         )
         lines.append(f"| `{name}` | `{PREFIX}{name.upper()}` | {shown} | {_cell(meaning)} |")
+    return "\n".join(lines)
+
+
+
+def changes() -> str:
+    """Each stored change with its effect, its results and its fault point."""
+    lines = ["| change | effect | result | fault point |", "| --- | --- | --- | --- |"]
+    for change, declared in DECLARATIONS.items():
+        effect = inspect.cleandoc(change.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+        results = ", ".join(f"`{result.__name__}`" for result in declared.results)
+        point = f"`{declared.fault_point}`" if declared.fault_point else ""
+        lines.append(f"| `{change.__name__}` | {effect} | {results} | {point} |")
     return "\n".join(lines)
 
 

@@ -88,7 +88,7 @@ class Accept:
 @change("execution", fault_point="start")
 @dataclass(frozen=True, slots=True)
 class Start:
-    """queued, or parked before its first step, → running; the version of the flow is bound."""
+    """Start an execution (queued, or parked before its first step → running), and bind the version of its flow."""
 
     execution_id: str
     flow_version: str
@@ -101,7 +101,7 @@ class Start:
 @change("execution", fault_point="resume")
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """waiting → running. Nothing happens to a running one, such as one that ran when the process died."""
+    """Resume an execution (waiting → running). Nothing happens to one that ran when the process died."""
 
     execution_id: str
     at: datetime
@@ -112,7 +112,7 @@ class Resume:
 @change("execution", fault_point="park")
 @dataclass(frozen=True, slots=True)
 class Park:
-    """queued or running → waiting; ready again at `ready_at`, or if that is None, when it is unblocked.
+    """Park an execution (queued or running → waiting) until `ready_at`, or if that is None, until it is unblocked.
 
     It is ready at once if its callback has come meanwhile, or if it is to be cancelled.
     """
@@ -140,7 +140,7 @@ class Unblock:
 @change("execution", fault_point="end")
 @dataclass(frozen=True, slots=True)
 class End:
-    """→ succeeded, failed or cancelled, from the states that `TRANSITIONS` allows.
+    """End an execution as succeeded, failed or cancelled, from the states that `TRANSITIONS` allows.
 
     The next execution with its order key becomes ready, unless this one failed and holds the key (`order_holds`). Its
     data key is erased, unless it failed.
@@ -171,7 +171,7 @@ class Cancel:
 @change("execution", fault_point="reopen")
 @dataclass(frozen=True, slots=True)
 class Reopen:
-    """failed → waiting, ready at once; its attempt counts up. Succeeded steps of its journal stay so.
+    """Reopen an execution (failed → waiting), ready at once, and count its attempt. Succeeded steps stay so.
 
     If it had released its order key, it goes behind the executions that have the key now.
     """
