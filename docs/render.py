@@ -45,7 +45,6 @@ def settings() -> str:
     return "\n".join(lines)
 
 
-
 def changes() -> str:
     """Each stored change with its effect, its results and its fault point."""
     lines = ["| change | effect | result | fault point |", "| --- | --- | --- | --- |"]
