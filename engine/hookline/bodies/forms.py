@@ -61,7 +61,7 @@ def collect_nested(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
     for name, value in pairs:
         match = _NAME.fullmatch(name)
         path = [name] if match is None else [match[1], *_PART.findall(match[2])]
-        # The object that holds everything is a level too.
+        # The outermost object is a level too.
         if len(path) > MAX_DEPTH:
             raise Malformed(f"the property {name[:40]!r}… is nested deeper than {MAX_DEPTH} levels")
         parts += len(path) - 1
@@ -69,7 +69,7 @@ def collect_nested(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
             raise Malformed(f"the names of the properties have more than {MAX_PARTS:,} pairs of brackets")
         _place(root, path, name).values.append(value)
     collected = _finish(root)
-    # Names that are all numbers make a list of anything but the body itself.
+    # Names that are all numbers make a list, except for the body itself.
     return collected if isinstance(collected, dict) else {str(index): item for index, item in enumerate(collected)}
 
 
@@ -108,7 +108,7 @@ def _empty(path: list[str], depth: int) -> _Node:
 def _has_room(item: _Node, path: list[str], depth: int) -> bool:
     """Return true if an item of a list lacks the rest of a path, which then continues with this item."""
     for part in islice(path, depth, None):
-        # One more item of an inner list always has room.
+        # An inner list always has room for one more item.
         if isinstance(item, _List):
             return part == ""
         if not isinstance(item, _Object) or part == "":
@@ -120,7 +120,7 @@ def _has_room(item: _Node, path: list[str], depth: int) -> bool:
 
 
 def _finish(node: _Node) -> Any:
-    # Depth is bounded where names are read.
+    # The depth was limited when the names were read.
     match node:
         case _Values():
             return node.values[0] if len(node.values) == 1 else node.values
@@ -162,7 +162,7 @@ def collect(pairs: Sequence[tuple[str, Any]], naming: Naming = PLAIN) -> dict[st
             (name, _from_json(name, value, exact, room) if name in naming.json else value) for name, value in pairs
         ]
     body = collect_nested(pairs) if naming.nested else _collect_plain(pairs)
-    # JSON in fields comes on top of what the names nest.
+    # The depth of JSON in fields is added to that of the names.
     if deeper_than(body, MAX_DEPTH):
         raise Malformed(f"the body is nested deeper than {MAX_DEPTH} levels")
     return body
@@ -196,7 +196,7 @@ def read_properties(data: bytes, charset: str | None, what: str = "the body", na
     encoding = "utf-8" if charset is None else known_charset(charset) or "utf-8"
     try:
         pairs = parse_qsl(text, keep_blank_values=True, encoding=encoding, errors="strict")
-        # Some charsets let lone surrogates through, which JSON can't say.
+        # Some charsets allow lone surrogates, which JSON can't represent.
         if encoding != "utf-8":
             "".join(part for pair in pairs for part in pair).encode()
     except (UnicodeError, ValueError) as error:

@@ -9,7 +9,7 @@ from hookline.kernel.errors import Malformed, TooLarge
 from hookline.kernel.json import MAX_DEPTH, decode
 
 _BOM: Final = codecs.BOM_UTF8
-#: UTF-32 comes first: its little-endian mark begins with that of UTF-16.
+#: UTF-32 first, since its little-endian mark begins with that of UTF-16.
 _WIDE_BOMS: Final = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
@@ -47,7 +47,7 @@ class Room:
         Millions of empty lists would block the loop and take memory for seconds. Commas, colons and brackets within
         strings are counted too, but no string has so many.
         """
-        # Each value is the whole, or the first in a list or object, or comes after a comma; each key has a colon.
+        # Each value is the whole text, or the first in a list or object, or follows a comma; each key has a colon.
         brackets = text.count(b"[") + text.count(b"{")
         self._left -= brackets + text.count(b",") + text.count(b":") + 1
         if self._left < 0:
@@ -60,7 +60,7 @@ class Room:
         `1e1000` takes six bytes, but a schema's `multipleOf` takes as long as for a thousand digits.
         """
         for exponent in _EXPONENT.finditer(text):
-            # One that has more digits is rejected when it is read.
+            # An exponent with more digits is rejected when it is decoded.
             self._zeros -= int(exponent[1][-4:])
             if self._zeros < 0:
                 raise TooLarge(f"{what} has too many numbers with large exponents; write them out, or send it in parts")
@@ -92,7 +92,7 @@ def read_json(
         raise _too_deep(what) from None
     except ValueError as error:
         raise Malformed(f"{what} is not JSON: {_no_text(text, str(error)) or error}") from None
-    # Only a text with that many opening brackets can be that deep: counting them is all that most bodies cost.
+    # Only a text with that many opening brackets can be that deep, so most bodies only need the count.
     if brackets > MAX_DEPTH and deeper_than(value, MAX_DEPTH):
         raise _too_deep(what)
     return Received(value, json=text, raw=None if text is data else data)
@@ -106,12 +106,12 @@ def _utf8(data: bytes, charset: str | None, what: str) -> bytes:
         return decode_text(data, named, what).encode()
     if charset is None:
         return data
-    # JSON defines no charset parameter: one that isn't known says nothing.
+    # JSON defines no charset parameter, so an unknown one is ignored.
     codec = known_charset(charset)
     if codec in (None, "utf-8", "ascii"):
         return data
     if codec in ("utf-16", "utf-32"):
-        # A JSON text begins with a character of ASCII, so that a leading zero byte says that the high end comes first.
+        # A JSON text begins with an ASCII character, so a leading zero byte means big-endian.
         codec += "-be" if data.startswith(b"\0") else "-le"
     return decode_text(data, codec, what).encode()
 

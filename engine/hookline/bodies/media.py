@@ -47,7 +47,7 @@ def _kind(media_type: str) -> Kind:
     return "text" if media_type.startswith("text/") else "file"
 
 
-#: How a body is read where its flow says so, whatever its type.
+#: The body modes that a flow can demand for any media type.
 _SAID_BY_FLOW: Final[dict[BodyMode, Kind]] = {"json": "json", "text": "text", "raw": "file"}
 
 

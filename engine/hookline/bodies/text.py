@@ -13,11 +13,11 @@ import msgspec
 from hookline.kernel.errors import Malformed
 from hookline.model.message import Attachment
 
-#: Python's text codecs that are no charsets: they escape, or take time out of proportion, or make lone surrogates.
+#: Python's text codecs that are no charsets: they escape, take too much time, or produce lone surrogates.
 _NO_CHARSETS: Final = frozenset(
     {"idna", "punycode", "unicode_escape", "raw_unicode_escape", "utf_7", "undefined", "charmap"}
 )
-#: Names are looked up here first: Python remembers each name that it was ever asked for, known or not.
+#: Looked up first, because Python caches each name that it was ever asked for, known or not.
 _MODULES: Final = frozenset(module.name for module in pkgutil.iter_modules(encodings.__path__)) - _NO_CHARSETS
 _NOT_IN_NAMES: Final = re.compile(r"[^a-z0-9]+")
 
@@ -31,7 +31,7 @@ def known_charset(name: str) -> str | None:
         return None
     try:
         codec = codecs.lookup(module)
-        # A codec from bytes to bytes, or from text to text, is rejected here.
+        # Rejects codecs from bytes to bytes, and from text to text.
         "a".encode(codec.name)
     except (LookupError, ValueError):
         return None
@@ -44,11 +44,11 @@ def decode_text(data: bytes, charset: str | None, what: str = "the body") -> str
     if codec is None:
         raise Malformed(f"{what} says that its charset is {str(charset)[:40]!r}, which is not known here; send UTF-8")
     if codec in ("utf-16", "utf-32") and not data.startswith((b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")):
-        # Without a mark Python would go by the machine that it runs on; senders mean this one.
+        # Without a mark, Python would use the byte order of its machine; senders mean this one.
         codec += "-le"
     try:
         text = data.decode(codec)
-        # Some codecs let lone surrogates through, which JSON can't say.
+        # Some codecs allow lone surrogates, which JSON can't represent.
         if codec != "utf-8":
             text.encode()
     except (UnicodeError, LookupError) as error:

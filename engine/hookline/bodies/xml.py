@@ -12,7 +12,7 @@ from hookline.bodies.text import Received, decode_text, known_charset
 from hookline.kernel.errors import Malformed, TooLarge
 from hookline.kernel.json import MAX_DEPTH
 
-#: The document's own declaration, where its bytes are those of ASCII: then they are no UTF-16.
+#: The document's own declaration, if its bytes are ASCII, and not UTF-16.
 _DECLARED: Final = re.compile(rb"""\s*<\?xml\s[^>]{0,100}?\bencoding\s*=\s*["']([A-Za-z0-9._:-]{1,60})["']""")
 MAX_VALUES: Final = 500_000
 """The most elements and attributes in one body. xmltodict takes two to four microseconds for each."""
@@ -22,7 +22,7 @@ _BETWEEN_PAUSES: Final = 1000
 _PAUSE: Final = 0.00005
 """Seconds of a pause. Without pauses, the event loop would get the interpreter's lock back only every 5 ms, and it
 gives the lock away at each read and write of a socket."""
-#: What expat reads at once, holding that lock: a tag, and the text behind it.
+#: The bytes that expat reads at once while it holds that lock: a tag and the text after it.
 _LONG_TAG: Final = re.compile(rb"<[^<]{500000,}")
 _MAX_ATTRIBUTES: Final = 100_000
 """The most bytes in one tag."""
@@ -59,7 +59,7 @@ class _GuardedParser:
             self._depth += 1
             if self._depth > MAX_DEPTH:
                 raise Malformed(f"the body is nested deeper than {MAX_DEPTH} levels")
-            # Each attribute is a name and a value.
+            # Each attribute has a name and a value.
             self._values += 1 + len(attributes) // 2
             if self._values > self._rest:
                 self._pause()
@@ -102,7 +102,7 @@ def read_xml(data: bytes, charset: str | None, force_list: tuple[str, ...]) -> R
     """
     if not data.lstrip(b" \t\r\n"):
         return Received(None, raw=data)
-    # Whatever is rejected here isn't XML that anybody writes by the tag; texts and CDATA hold brackets, or no signs.
+    # Ordinary XML has fewer attributes in a tag. Text and CDATA contain brackets, or no equals signs.
     if any(tag[0].count(b"=") > _MAX_ATTRIBUTES for tag in _LONG_TAG.finditer(data)):
         raise _too_many()
     text, encoding = _readable(data, charset)
@@ -145,7 +145,7 @@ def _readable(data: bytes, charset: str | None) -> tuple[bytes, str | None]:
     codec = known_charset(name)
     if codec in _READ_BY_EXPAT:
         return data, None
-    # Senders that write to a string of UTF-16 declare it, and then send UTF-8: else the declaration couldn't be read.
+    # Programs that write to a UTF-16 string declare UTF-16, and then send UTF-8.
     if codec is not None and codec.startswith(("utf-16", "utf-32")):
         return data, "utf-8"
     return decode_text(data, name).encode(), "utf-8"

@@ -19,7 +19,7 @@ async def shielded(work: Coroutine[Any, Any, T]) -> T:
     except asyncio.CancelledError:
         if not task.done():
             await asyncio.wait((task,))
-        # What it raised is nobody's any more, and is no defect.
+        # Nobody waits for its exception any more, and it isn't a defect.
         if not task.cancelled():
             task.exception()
         raise

@@ -277,7 +277,7 @@ class StepError(HooklineError):
         `outcome_unknown`: the request may have taken effect all the same, as after a response that never came.
         """
         super().__init__(message)
-        # An instance's code hides the class's: an action names its own failures, `http.404` for one.
+        # An instance's code replaces the class's: actions name their own failures, such as `http.404`.
         self.error_code = code or type(self).code
         self.retryable = self.helps if retryable is None else retryable
         self.retry_after = retry_after

@@ -31,7 +31,7 @@ class Ids:
             millisecond = int(self._clock.now().timestamp() * 1000)
             if millisecond > self._millisecond:
                 self._millisecond = millisecond
-                # The top bit stays clear, so that a busy millisecond has room to count up.
+                # The top bit stays 0, so that the counter has room within a busy millisecond.
                 self._counter = self._random_bits(_COUNTER_BITS - 1)
             else:
                 self._counter += 1

@@ -73,7 +73,7 @@ else:
     def _unless_plain(value: Any, judge: Any) -> Any:
         return value if is_plain_json(value, decimals=True) else judge(value)
 
-    # As pydantic's own, with Decimals besides.
+    # Like pydantic's JsonValue, with Decimals.
     _Judged = TypeAliasType(
         "_Judged",
         Annotated[
@@ -154,12 +154,12 @@ def within_bounds(number: Decimal) -> bool:
 
 def exact_fraction(text: str) -> Decimal:
     """Return the fraction of a JSON text, digit for digit. Raises ValueError if it is out of bounds."""
-    # A short text without an exponent can't be.
+    # A short text without an exponent is always within the bounds.
     if len(text) > 30 or "e" in text or "E" in text:
         if len(text) > MAX_DIGITS + 20:
             raise ValueError(f"the number {text[:20]}… has more than {MAX_DIGITS:,} digits")
         exponent = text.replace("E", "e").partition("e")[2]
-        # What stands behind the `e` can be a number of any size, which Decimal doesn't take.
+        # The exponent can be a number of any size, and Decimal rejects large ones.
         if len(exponent) > 10 or not within_bounds(number := Decimal(text)):
             raise ValueError(f"the number {text[:40]} has more than {MAX_DIGITS:,} digits, or as many zeros")
         return number
@@ -172,10 +172,10 @@ def fraction(text: str) -> float | Decimal:
     Raises ValueError if it is out of bounds.
     """
     number = float(text)
-    # As many digits survive in any binary64 whose exponent isn't extreme.
+    # Binary64 keeps this many digits unless the exponent is extreme.
     if len(text) <= 16 and "e" not in text and "E" not in text:
         return number
-    # What `encode` wrote of one is this, but for large exponents.
+    # `encode` writes this form, except for large exponents.
     if repr(number) == text:
         return number
     exact = exact_fraction(text)
@@ -217,7 +217,7 @@ def reader(type: Any, *, exact: bool) -> msgspec.json.Decoder[Any]:
 
     Without exact numbers, a number that binary64 can't represent is still decoded as a Decimal.
     """
-    # What we wrote is within the bounds.
+    # Values that Hookline wrote are within the bounds.
     return msgspec.json.Decoder(type, float_hook=Decimal if exact else fraction)
 
 
@@ -241,7 +241,7 @@ def by_value(value: Any) -> Any:
 
 def _decimal(number: float) -> Decimal:
     made = Decimal(repr(number))
-    # One without a point or an exponent would be written as an integer.
+    # Without a point or an exponent, it would be written as an integer.
     return made if made.as_tuple().exponent else Decimal(f"{made}.0")
 
 

@@ -9,7 +9,7 @@ from hookline.model.execution import ErrorInfo
 _SHOWN: Final = 500
 """The number of characters of a message that are compared."""
 
-#: What differs from one failure to the next although the cause is one, and what stands for it. The order counts.
+#: Parts of messages that differ between failures of one cause, and their replacements, in order.
 _VARYING: Final = (
     (re.compile(r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b"), "<uuid>"),
     (re.compile(r"""(?<!\w)(?:"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*')(?!\w)"""), "<text>"),

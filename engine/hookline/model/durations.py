@@ -22,7 +22,7 @@ def parse_duration(text: object) -> timedelta:
     if match is None or not isinstance(text, str):
         raise ValueError("a duration is a number and a unit: 500ms, 30s, 5m, 2h, 7d or 1w")
     unit = match[2]
-    # Decimal, since a float of many milliseconds is off by a microsecond.
+    # Decimal, because a float of many milliseconds can be wrong by a microsecond.
     microseconds = Decimal(text[: -len(unit)]) * _UNITS[unit] * 1000
     try:
         return timedelta(microseconds=round(microseconds))

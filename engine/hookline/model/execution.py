@@ -44,31 +44,30 @@ TRANSITIONS: Final[dict[State, frozenset[State]]] = {
 
 FINAL: Final = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 
-#: The reason of an execution that is behind another with the same order key.
+#: The reason of an execution that waits for its turn in its order key.
 ORDER: Final = "order"
 
-#: The reasons of one that waits for the next attempt at a step, for a time, and for a callback.
+#: The reasons of an execution that waits for the next attempt at a step, for a time, and for a callback.
 RETRY: Final = "retry"
 SLEEP: Final = "sleep"
 CALLBACK: Final = "callback"
 
-#: The reason of one that waits for the end of a flow that it called.
+#: The reason of an execution that waits for the end of a flow that it called.
 FLOW: Final = "flow"
 
-#: The reason of one that waits for others to join its batch.
+#: The reason of an execution that waits for others to join its batch.
 BATCH: Final = "batch"
 
-#: The reason of one that waits for its turn at a step that has a rate; also the signal of that step's entry.
+#: The reason of an execution that waits for the rate limit of a step; also the signal of that step's entry.
 RATE: Final = "rate"
 
-#: The reason of one that does another again from a step on, until it is taken; also the `use` of an entry that says
-#: what reaches that step.
+#: The reason of a replay from a step on, until it runs; also the `use` of the entry with the message of that step.
 REPLAY: Final = "replay"
 
-#: The code of a step that may have run or not, and isn't run again.
+#: The code of a step that may have run, and must not run again.
 OUTCOME_UNKNOWN: Final = "outcome_unknown"
 
-#: What the reason of an execution begins with that waits for a cause outside it; the cause follows.
+#: The beginning of the reason of a blocked execution; the cause follows.
 BLOCKED: Final = "blocked: "
 
 

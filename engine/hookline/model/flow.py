@@ -223,7 +223,8 @@ def _kind(step: Any) -> str:
     return ActionStep.__name__
 
 
-# Each tag is its model's name: pydantic puts them into the paths of errors, where a key's name would pass for the key.
+# Each tag is its model's name, since pydantic puts tags into the paths of errors, where a key's name would look like
+# the key.
 StepDocument = Annotated[
     Union[  # noqa: UP007 - a forward reference can't be joined by |
         Annotated[ActionStep, Tag("ActionStep")],

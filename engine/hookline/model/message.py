@@ -193,7 +193,7 @@ def with_numbers(envelope: Envelope, *, exact: bool) -> Envelope:
         try:
             body = decode(envelope.body_json or b"", exact=True)
         except ValueError:
-            # It didn't come as JSON, or has longer numbers than are exact anywhere.
+            # It wasn't received as JSON, or has numbers with too many digits.
             body = to_decimal(message.body)
     else:
         body = to_binary64(message.body)

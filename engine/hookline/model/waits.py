@@ -39,7 +39,7 @@ class FlowEnded(msgspec.Struct, frozen=True, tag="flow_ended", omit_defaults=Tru
     error: ErrorInfo | None = None
 
 
-# The stored form keeps the names that it had first.
+# The stored form keeps its first names.
 class EncryptedCallback(
     msgspec.Struct, frozen=True, tag="sealed", rename={"encrypted": "sealed", "data_key": "seal_key"}
 ):

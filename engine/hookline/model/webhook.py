@@ -62,7 +62,7 @@ def _network(value: Any) -> Any:
     mapped = network.network_address.ipv4_mapped if isinstance(network, IPv6Network) else None
     if mapped is None or network.prefixlen < _MAPPED:
         return network
-    # Addresses are compared as what they map to.
+    # IPv4 addresses in IPv6 form are compared as IPv4.
     return IPv4Network((mapped, network.prefixlen - _MAPPED))
 
 

@@ -38,7 +38,7 @@ class ResumeTokens:
         mac, about = data[:_MAC], data[_MAC:]
         if len(about) <= _ID or not any(hmac.compare_digest(mac, _mac(key, about)) for key in self._keys):
             return None
-        # Base64 has several texts for some bytes: only ours is the token.
+        # Base64 has several texts for some bytes; only one of them is the token.
         if _text(data) != token:
             return None
         return str(uuid.UUID(bytes=about[:_ID])), about[_ID:].decode()

@@ -23,7 +23,7 @@ def load_or_create(path: Path, generate: Callable[[], str]) -> str:
             if mode & (stat.S_IRWXG | stat.S_IRWXO):
                 raise CredentialError(
                     f"{path}: others can read this secret (mode {stat.S_IMODE(mode):04o}); `chmod 600 {path}`, "
-                    "and make a new one if somebody may have read it"
+                    "and make a new one if others may have read it"
                 )
             return file.read()
     except (OSError, UnicodeDecodeError) as error:
@@ -40,7 +40,7 @@ def _create(path: Path, text: str) -> None:
             file.flush()
             os.fsync(file.fileno())
         try:
-            # A link, unlike a rename, never replaces: whoever came first made the secret.
+            # A link, unlike a rename, never replaces a file: the first process creates the secret.
             path.hardlink_to(draft)
         except FileExistsError:
             return

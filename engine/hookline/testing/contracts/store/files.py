@@ -31,7 +31,7 @@ class FilesContract(StoreFixtures):
         forgotten = tuple(envelope.execution_id for envelope in (*old, new)[:3])
         await store.commit([ForgetFiles(forgotten, clock.now())])
         assert list(await store.executions_with_files(before, 10)) == []
-        # The third is running still: it keeps what it has, whoever says that it should not.
+        # The third is still running, so it keeps its files although the change names it.
         assert set(await store.referenced(["old0", "old1", "old2", "new", "both"])) == {"old2", "new", "both"}
         removed = [await store.execution(execution_id) for execution_id in forgotten]
         assert [one.files_removed_at for one in removed if one] == [clock.now(), clock.now(), None]
