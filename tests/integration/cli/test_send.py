@@ -135,7 +135,7 @@ def test_the_media_type_is_the_files_or_the_one_that_is_given(server: ServerProc
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["nothing", "event.json"], 1, "there is no flow 'nothing'"),
+        (["nothing", "event.json"], 1, "no flow 'nothing' is serving"),
         (["push", "missing.json"], 2, "can't be read"),
         (["push", "event.json", "-H", "wrong"], 2, "NAME:VALUE"),
         (["push", "event.json", "--url", "localhost"], 2, "--url is an address"),

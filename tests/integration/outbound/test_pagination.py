@@ -84,7 +84,7 @@ async def test_another_port_of_the_same_host_is_another_origin(client: PooledCli
         return web.json_response([1], headers={"Link": f"<{elsewhere}>; rel=next"})
 
     server = await serve({"/orders": orders})
-    with pytest.raises(StepError, match="credentials don't go elsewhere"):
+    with pytest.raises(StepError, match="credentials are not sent to another origin"):
         await every(linked_items(client, str(server.make_url("/orders")), headers={"X-Key": "k"}))
     assert other.asked == []
 

@@ -138,10 +138,10 @@ async def test_a_failure_of_the_token_request_is_none_of_what_the_token_is_for()
 @pytest.mark.parametrize(
     ("oauth2", "key", "said"),
     [
-        ({"token_url": lambda key: "acme.example"}, {}, "token_url is no URL"),
-        ({"token_url": lambda key: "ftp://acme.example"}, {}, "token_url is no URL"),
-        ({"token_url": lambda key: None}, {}, "token_url is no URL"),
-        ({"token_url": lambda key: "https://[x"}, {}, "token_url is no URL"),
+        ({"token_url": lambda key: "acme.example"}, {}, "token_url must be a URL"),
+        ({"token_url": lambda key: "ftp://acme.example"}, {}, "token_url must be a URL"),
+        ({"token_url": lambda key: None}, {}, "token_url must be a URL"),
+        ({"token_url": lambda key: "https://[x"}, {}, "token_url must be a URL"),
         ({}, {"client_id": ""}, "the credential has no client_id"),
     ],
 )

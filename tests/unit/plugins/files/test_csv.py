@@ -159,7 +159,7 @@ async def test_the_file_is_one_of_the_messages_own() -> None:
     for settings in wrong:
         with pytest.raises(StepError, match="has 'one', 'two'"):
             await use("csv.parse", settings, Chunks(b"a\n1"), (one, two))
-    with pytest.raises(StepError, match="the message has none"):
+    with pytest.raises(StepError, match="exactly one attachment; it has none"):
         await use("csv.parse", {}, Chunks(b"a\n1"))
 
 
@@ -169,7 +169,7 @@ async def test_a_body_that_is_a_text_is_parsed_where_nothing_else_is_there() -> 
     fields: dict[str, Any] = dict.fromkeys(Context.__dataclass_fields__)
     arguments = action.arguments(action.settings.model_validate({}))
     assert await action.run(Context(**{**fields, "message": csv_request}), **arguments) == [{"a": "1"}]
-    with pytest.raises(StepError, match="the message has none"):
+    with pytest.raises(StepError, match="exactly one attachment; it has none"):
         await action.run(Context(**{**fields, "message": Message({"a": 1})}), **arguments)
 
 
