@@ -137,8 +137,9 @@ async def operator_callback(
     found = [record for record in waiting if record.path == step] or [record for record in waiting if record.id == step]
     if len(found) != 1:
         listed = ", ".join(record.path for record in waiting[:20]) or "none"
-        several = f"{len(found)} steps {step!r} of" if found else f"no step {step!r} of"
-        raise IllegalStateChange(f"{several} execution {execution_id} wait for a callback; waiting steps: {listed}")
+        which = f"{len(found)} steps {step!r}" if found else f"no step {step!r}"
+        waits = "wait" if found else "waits"
+        raise IllegalStateChange(f"{which} of execution {execution_id} {waits} for a callback; waiting steps: {listed}")
     packed = pack_callback(Call(msgspec.Raw(body), received_at=at, verified_by=OPERATOR))
     envelope = await readable_envelope(store, execution_id)
     if envelope is not None and envelope.data_key is not None:

@@ -114,7 +114,13 @@ def rotate_credentials(master: bool, as_json: bool, settings: Settings) -> None:
     Put a new key in front of the old one, restart the server, rotate, and then remove the old key.
     """
     rotated = call(settings, "POST", "credentials", "rotate")["rotated"]
-    emit({"rotated": rotated}, as_json=as_json, text=lambda: f"{rotated} credentials are encrypted with the first key")
+    emit(
+        {"rotated": rotated},
+        as_json=as_json,
+        text=lambda: (
+            f"{rotated} credentials were encrypted with an older key; all are encrypted with the first key now"
+        ),
+    )
 
 
 def _tokens(tokens: Mapping[str, Any] | None) -> str:
