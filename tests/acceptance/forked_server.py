@@ -94,6 +94,8 @@ def _serve(
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    # Python reads this only when it starts.
+    sys.path[:0] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     log = os.open("server.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for stream in (sys.stdout, sys.stderr):
