@@ -152,7 +152,7 @@ class IllegalStateChange(HooklineError):
 
 
 class JournalIncompatible(IllegalStateChange):
-    """What the execution has done doesn't fit that version of its flow."""
+    """The journal of the execution doesn't fit that version of its flow."""
 
     code = "execution.does_not_fit"
 

@@ -34,7 +34,7 @@ class _Document(BaseModel):
 
 
 class TriggerDocument(_Document):
-    """What starts the flow."""
+    """The trigger of the flow."""
 
     use: str = Field(description="The trigger's name: `webhook`, `schedule`, `manual`, or one of a plugin's.")
     with_: dict[str, Any] = Field(

@@ -42,7 +42,7 @@ class Purpose:
     error: type[HooklineError]
     """The error that is raised if it can't be decrypted."""
     remedy: str = ""
-    """What else than providing the key an operator can do, as the end of a sentence."""
+    """Another remedy than to provide the key, as the end of a sentence."""
     altered: str = "was altered where it is stored"
 
 

@@ -136,7 +136,7 @@ class ConnectorContract:
             assert left == set(), f"{name} left tasks behind"
 
     async def _runs(self, harness: Harness) -> Mapping[str, _Run]:
-        """Whatever can be run of it, under its name."""
+        """Everything of the connector that can be run, by its name."""
         runs: dict[str, _Run] = {}
         known = await self._known(harness) if self.connector.webhooks else {}
         for name, settings in self.calls.items():

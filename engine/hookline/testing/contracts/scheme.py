@@ -48,7 +48,7 @@ class SchemeContract:
     signs_body: ClassVar[bool] = True
     """False: it says who sends, and nothing of what is sent; or its signature is within the body."""
     tolerance: ClassVar[timedelta | None] = None
-    """How far the time of sending may be from that of receipt; None where none is sent."""
+    """The largest difference between the times of sending and of receipt; None if none is sent."""
     optional: ClassVar[frozenset[str]] = frozenset()
     """Headers that it signs with, and does without: an id, for one."""
     url: ClassVar[str] = "https://hooks.example/hook/orders"
