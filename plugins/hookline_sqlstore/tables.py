@@ -69,7 +69,7 @@ executions: Final = Table(
     #: The time at which its dead letter was discarded.
     Column("discarded_at", BigInteger),
     #: Its encrypted data key; NULL once its redacted values are erased.
-    Column("seal_key", LargeBinary),
+    Column("data_key", LargeBinary),
     #: NULL if it is large: then it is in `payloads`.
     Column("payload", LargeBinary),
     PrimaryKeyConstraint("id", name="pk_executions"),
@@ -109,7 +109,7 @@ _partial("ix_executions_flow_error", "flow_id", "error_code", "id", where="error
 _partial("ix_executions_dead", "flow_id", "error_cause", "id", "finished_at", where=DEAD)
 # Purged executions whose dedupe keys are still taken.
 _partial("ix_executions_spent", "dedupe_until", where="state = 'purged'")
-_partial("ix_executions_sealed", "id", where="seal_key IS NOT NULL")
+_partial("ix_executions_encrypted", "id", where="data_key IS NOT NULL")
 _partial("ix_executions_replay", "replay_of", "id", where="replay_of IS NOT NULL")
 Index("ix_executions_flow", executions.c.flow_id, executions.c.id)
 
@@ -140,7 +140,7 @@ journal: Final = Table(
     Column("input", LargeBinary),
     Column("output", LargeBinary),
     #: The output before it was masked, encrypted.
-    Column("sealed", LargeBinary),
+    Column("encrypted", LargeBinary),
     PrimaryKeyConstraint("execution_id", "seq", name="pk_journal"),
     sqlite_with_rowid=False,
 )

@@ -39,10 +39,7 @@ class FlowEnded(msgspec.Struct, frozen=True, tag="flow_ended", omit_defaults=Tru
     error: ErrorInfo | None = None
 
 
-# The stored form keeps its first names.
-class EncryptedCallback(
-    msgspec.Struct, frozen=True, tag="sealed", rename={"encrypted": "sealed", "data_key": "seal_key"}
-):
+class EncryptedCallback(msgspec.Struct, frozen=True, tag="encrypted"):
     """A call, or the end of a flow, that may hold redacted values."""
 
     encrypted: bytes

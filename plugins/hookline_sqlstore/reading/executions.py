@@ -36,7 +36,7 @@ _ABOUT: Final = tuple(
     column
     for column in executions.c
     if column.key
-    not in {"dedupe_key", "dedupe_hash", "dedupe_until", "order_key", "order_seq", "order_holds", "payload", "seal_key"}
+    not in {"dedupe_key", "dedupe_hash", "dedupe_until", "order_key", "order_seq", "order_holds", "payload", "data_key"}
 )
 
 
@@ -52,7 +52,7 @@ _ENVELOPE: Final = (
         executions.c.dedupe_until,
         executions.c.order_key,
         executions.c.order_holds,
-        executions.c.seal_key,
+        executions.c.data_key,
         func.coalesce(executions.c.payload, payloads.c.payload).label("payload"),
     )
     .select_from(executions.outerjoin(payloads, payloads.c.execution_id == executions.c.id))
@@ -102,7 +102,7 @@ def envelope_of(row: Any) -> Envelope:
         dedupe_until=moment(row.dedupe_until),
         order_key=None if row.order_key is None else row.order_key.decode(),
         order_holds=bool(row.order_holds),
-        data_key=row.seal_key,
+        data_key=row.data_key,
     )
 
 
@@ -130,15 +130,15 @@ def envelope(connection: Connection, execution_id: str) -> Envelope | None:
 
 
 _DATA_KEYS: Final = (
-    select(executions.c.id, executions.c.seal_key)
-    .where(executions.c.seal_key.is_not(None), executions.c.id > bindparam("after"))
+    select(executions.c.id, executions.c.data_key)
+    .where(executions.c.data_key.is_not(None), executions.c.id > bindparam("after"))
     .order_by(executions.c.id)
     .limit(bindparam("limit"))
 )
 
 
 def data_keys(connection: Connection, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
-    return [(row.id, row.seal_key) for row in connection.execute(_DATA_KEYS, {"after": after, "limit": limit})]
+    return [(row.id, row.data_key) for row in connection.execute(_DATA_KEYS, {"after": after, "limit": limit})]
 
 
 _ACCEPTED_AS: Final = select(executions.c.id, executions.c.dedupe_until).where(

@@ -43,7 +43,7 @@ def journal_of(connection: Connection, execution_id: str, after: int, limit: int
             finished_at=moment(row.finished_at),
             input=row.input,
             output=row.output,
-            encrypted=row.sealed,
+            encrypted=row.encrypted,
             error=None if row.error is None else _error.decode(row.error),
             due_at=moment(row.due_at),
             signal=row.signal,

@@ -98,7 +98,7 @@ _WAITING_TO_RUN: Final = select(
     executions.c.order_key,
     executions.c.order_holds,
     executions.c.reason,
-    executions.c.seal_key,
+    executions.c.data_key,
     executions.c.payload,
 ).where(executions.c.id.in_(bindparam("ids", expanding=True)))
 

@@ -34,13 +34,13 @@ ACCEPT: Final = Statement(
         ("order_key", "bytea"),
         ("order_seq", "bigint"),
         ("order_holds", "boolean"),
-        ("seal_key", "bytea"),
+        ("data_key", "bytea"),
         ("payload", "bytea"),
     ),
     "INSERT INTO executions (id, flow_id, state, created_at, attempt, ready_at, dedupe_key, dedupe_hash, dedupe_until,"
-    " order_key, order_seq, order_holds, seal_key, payload)"
+    " order_key, order_seq, order_holds, data_key, payload)"
     " SELECT v.id, v.flow_id, 'queued', v.at, 1, v.at, v.dedupe_key, v.dedupe_hash, v.dedupe_until,"
-    " v.order_key, v.order_seq, v.order_holds, v.seal_key, v.payload"
+    " v.order_key, v.order_seq, v.order_holds, v.data_key, v.payload"
     " FROM {v} WHERE v.id IS NOT NULL ON CONFLICT DO NOTHING",
 )
 
@@ -131,12 +131,12 @@ RECORD: Final = Statement(
         ("error", "bytea"),
         ("input", "bytea"),
         ("output", "bytea"),
-        ("sealed", "bytea"),
+        ("encrypted", "bytea"),
     ),
     'INSERT INTO journal (execution_id, seq, step_id, path, "use", state, attempt, started_at, finished_at, due_at,'
-    " signal, error, input, output, sealed)"
+    " signal, error, input, output, encrypted)"
     " SELECT v.execution_id, v.seq, v.step_id, v.path, v.used, v.state, v.attempt, v.started_at, v.finished_at,"
-    " v.due_at, v.signal, v.error, v.input, v.output, v.sealed"
+    " v.due_at, v.signal, v.error, v.input, v.output, v.encrypted"
     " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id AND executions.state = 'running'"
     " ON CONFLICT DO NOTHING",
     repeated=True,
@@ -214,7 +214,7 @@ CANCEL: Final = Statement(
     " state = CASE WHEN executions.state = 'queued' THEN 'cancelled' ELSE executions.state END,"
     " outcome = CASE WHEN executions.state = 'queued' THEN 'cancelled' END,"
     " finished_at = CASE WHEN executions.state = 'queued' THEN v.at END,"
-    " seal_key = CASE WHEN executions.state <> 'queued' THEN executions.seal_key END,"
+    " data_key = CASE WHEN executions.state <> 'queued' THEN executions.data_key END,"
     " order_seq = CASE WHEN executions.state <> 'queued' THEN executions.order_seq END,"
     " reason = CASE WHEN executions.state <> 'queued' THEN executions.reason END,"
     " ready_at = CASE WHEN executions.state = 'waiting' THEN v.at"
@@ -415,7 +415,7 @@ END: Final = Statement(
     " error_cause = v.error_cause,"
     " error_code = v.error_code, error_message = v.error_message, error_step = v.error_step,"
     " error_retryable = v.error_retryable,"
-    " seal_key = CASE WHEN v.state = 'failed' THEN executions.seal_key END,"
+    " data_key = CASE WHEN v.state = 'failed' THEN executions.data_key END,"
     " order_seq = CASE WHEN v.state = 'failed' AND executions.order_holds THEN executions.order_seq END"
     " FROM {v} WHERE executions.id = v.id AND ({ends})".replace("{ends}", _ENDS),
 )
@@ -435,15 +435,15 @@ REOPEN: Final = Statement(
 DISMISS_DEAD_LETTER: Final = Statement(
     "dismiss_dead_letter",
     (("id", "text"), ("at", "bigint")),
-    "UPDATE executions SET discarded_at = v.at, seal_key = NULL FROM {v}"
+    "UPDATE executions SET discarded_at = v.at, data_key = NULL FROM {v}"
     " WHERE executions.id = v.id AND executions.state = 'failed' AND executions.discarded_at IS NULL",
 )
 
 SET_DATA_KEY: Final = Statement(
     "data_key",
     (("id", "text"), ("key", "bytea"), ("was", "bytea")),
-    "UPDATE executions SET seal_key = v.key FROM {v} WHERE executions.id = v.id"
-    " AND (executions.seal_key = v.was OR (executions.seal_key IS NULL AND v.was IS NULL))",
+    "UPDATE executions SET data_key = v.key FROM {v} WHERE executions.id = v.id"
+    " AND (executions.data_key = v.was OR (executions.data_key IS NULL AND v.was IS NULL))",
     counted=False,
 )
 
@@ -579,7 +579,7 @@ KEEP_KEYS: Final = Statement(
     (("id", "text"), ("at", "bigint")),
     "UPDATE executions SET state = '{purged}', payload = NULL, vars = NULL, outcome = NULL, order_key = NULL,"
     " error_code = NULL, error_message = NULL, error_step = NULL, error_retryable = NULL, error_cause = NULL,"
-    " discarded_at = NULL, replay_of = NULL, seal_key = NULL FROM {v} WHERE executions.id = v.id"
+    " discarded_at = NULL, replay_of = NULL, data_key = NULL FROM {v} WHERE executions.id = v.id"
     " AND executions.finished_at IS NOT NULL AND executions.order_seq IS NULL AND executions.dedupe_hash IS NOT NULL"
     " AND (executions.dedupe_until IS NULL OR executions.dedupe_until > v.at)".replace("{purged}", PURGED),
     counted=False,

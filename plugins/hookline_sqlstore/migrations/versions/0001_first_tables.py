@@ -48,7 +48,7 @@ def upgrade() -> None:
         sa.Column("replay_of", _name),
         sa.Column("error_cause", _name),
         sa.Column("discarded_at", sa.BigInteger),
-        sa.Column("seal_key", sa.LargeBinary),
+        sa.Column("data_key", sa.LargeBinary),
         sa.Column("payload", sa.LargeBinary),
         sa.PrimaryKeyConstraint("id", name="pk_executions"),
     )
@@ -67,7 +67,7 @@ def upgrade() -> None:
     dead = "error_cause IS NOT NULL AND discarded_at IS NULL"
     _partial("ix_executions_dead", "flow_id", "error_cause", "id", "finished_at", where=dead)
     _partial("ix_executions_spent", "dedupe_until", where="state = 'purged'")
-    _partial("ix_executions_sealed", "id", where="seal_key IS NOT NULL")
+    _partial("ix_executions_encrypted", "id", where="data_key IS NOT NULL")
     _partial("ix_executions_replay", "replay_of", "id", where="replay_of IS NOT NULL")
     op.create_index("ix_executions_flow", "executions", ["flow_id", "id"])
 
@@ -93,7 +93,7 @@ def upgrade() -> None:
         sa.Column("error", sa.LargeBinary),
         sa.Column("input", sa.LargeBinary),
         sa.Column("output", sa.LargeBinary),
-        sa.Column("sealed", sa.LargeBinary),
+        sa.Column("encrypted", sa.LargeBinary),
         sa.PrimaryKeyConstraint("execution_id", "seq", name="pk_journal"),
         sqlite_with_rowid=False,
     )
