@@ -24,8 +24,9 @@ class ProcessLock:
             holder = os.pread(file, 32, 0).decode(errors="replace").strip() or "unknown"
             os.close(file)
             raise StoreError(
-                f"process {holder} has the database (lock file {self.path}), and a SQLite database has one process: "
-                "use the API of the server that runs there, stop it, or use PostgreSQL"
+                f"process {holder} has the database open (lock file {self.path}), and only one process may use a "
+                "SQLite database: if it is a command, try again when it has ended; if it is a server, use its API or "
+                "stop it; or use PostgreSQL"
             ) from None
         except BaseException:
             os.close(file)

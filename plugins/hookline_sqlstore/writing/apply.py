@@ -166,20 +166,20 @@ def _diagnose(connection: Connection, commit: Commit, operation: Operation) -> N
     if operation.statement is statements.RECORD and state == "running":
         raise IllegalStateChange(f"the journal of execution {operation.key} has an entry {operation.row[1]} already")
     wanted = _WANTED.get(operation.statement) or f"it can't become {operation.row[1]}"
-    raise IllegalStateChange(f"execution {operation.key} is {state}; {wanted}")
+    raise IllegalStateChange(f"the state of execution {operation.key} is {state}: {wanted}")
 
 
 _WANTED: Final = {
-    statements.START: "only one that never ran can start",
-    statements.RESUME: "only one that waits, and wasn't moved to another version meanwhile, can be resumed",
-    statements.REBIND: "only one that waits, and hasn't gone on meanwhile, can be moved to another version",
-    statements.RECORD: "only the journal of a running one is added to",
-    statements.CHECKPOINT_ITEMS: "only a running one makes progress",
-    statements.PARK: "only one that is queued or running can be parked",
-    statements.CANCEL: "it has ended",
-    statements.REOPEN: "only a failed one can be reopened",
-    statements.DISMISS_DEAD_LETTER: "only a failed one that was not discarded before can be",
-    statements.RELEASE_ORDER_KEY: "only a failed one holds its key until it is released",
+    statements.START: "only an execution that never ran can start",
+    statements.RESUME: "only a waiting execution that wasn't moved to another version meanwhile can be resumed",
+    statements.REBIND: "only a waiting execution that wasn't resumed meanwhile can be moved to another version",
+    statements.RECORD: "only a running execution writes to its journal",
+    statements.CHECKPOINT_ITEMS: "only a running execution makes progress",
+    statements.PARK: "only a queued or running execution can be parked",
+    statements.CANCEL: "it can't be cancelled any more",
+    statements.REOPEN: "only a failed execution can be retried",
+    statements.DISMISS_DEAD_LETTER: "only a failed execution that wasn't discarded before can be discarded",
+    statements.RELEASE_ORDER_KEY: "only a failed execution holds its key until it is released",
 }
 
 _STATE: Final = select(executions.c.state).where(

@@ -221,4 +221,4 @@ async def test_storage_is_shown_with_what_goes_when(harness: Harness, monkeypatc
     assert json.loads(result.output)["executions"] == 1
     text = (await asyncio.to_thread(run, main, ["storage"], catch_exceptions=False)).output
     assert "budget 5.0 GB" in text
-    assert "30 days" in text, "there is no probe there: the flow is broken, and the default holds"
+    assert "30d" in text, "there is no probe there: the flow is broken, and the default holds"

@@ -61,7 +61,7 @@ async def test_null_removes_a_value(client: Client, engine: Engine) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "data", "status", "detail"),
     [
-        ("PUT", f"{AT}/value?key=k", b"{", 400, "The value is no JSON"),
+        ("PUT", f"{AT}/value?key=k", b"{", 400, "The value is not JSON"),
         ("PUT", f"{AT}/value?key=k", b'"' + b"x" * 262_143 + b'"', 400, "at most 262,144"),
         ("PUT", f"{AT}/value?key={'k' * 201}", b"1", 400, "1 to 200 characters"),
         ("PUT", f"{AT}/value?key=a%00b", b"1", 400, "printable"),
@@ -104,6 +104,6 @@ class TestCommands:
         assert "keeps nothing under 'c'" in await self.hookline("get", "f", "c", code=1)
 
     async def test_what_can_not_be_kept_is_an_error(self) -> None:
-        assert "no JSON" in await self.hookline("set", "f", "k", "word", code=1)
+        assert "is not JSON" in await self.hookline("set", "f", "k", "word", code=1)
         assert "no flow 'other'" in await self.hookline("set", "other", "k", "1", code=1)
         assert "cursor" in await self.hookline("list", "f", "--cursor", "a\0", code=1)

@@ -7,6 +7,7 @@ import click
 from hookline.cli.client import call
 from hookline.cli.command import Command, emit, table
 from hookline.config import Settings
+from hookline.model.durations import format_duration
 
 
 @click.command(cls=Command, settings=("flows", "db", "blobs", "retention", "disk_budget"))
@@ -25,7 +26,7 @@ def storage(as_json: bool, settings: Settings) -> None:
         if found["full"] is not None:
             lines.append(f"no messages are accepted: {found['full']}")
         rows = [
-            (one["flow_id"], str(timedelta(seconds=one["age"])), _count(one["count"]), one["next_at"] or "")
+            (one["flow_id"], format_duration(timedelta(seconds=one["age"])), _count(one["count"]), one["next_at"] or "")
             for one in found["flows"]
         ]
         return "\n".join([*lines, table(("flow", "kept for", "at most", "next removal"), rows)])

@@ -51,7 +51,7 @@ def state_change(flow_id: str, key: str, value: bytes, at: datetime) -> SetState
     try:
         made = packed(check_key(key), decode(value, exact=True))
     except (ValueError, RecursionError) as error:
-        raise Malformed(f"The value is no JSON: {error}.") from None
+        raise Malformed(f"The value is not JSON: {error}.") from None
     except StepError as error:
         raise Malformed(f"{error.message[:1].upper()}{error.message[1:]}.") from None
     return SetState(flow_id, key, made, at)

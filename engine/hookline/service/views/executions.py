@@ -284,5 +284,5 @@ def cause_parts(cause: str) -> tuple[str, str]:
     """The flow and the hash in the name of a group of dead letters. Raises Malformed."""
     flow_id, colon, own = cause.rpartition(":")
     if not colon or not flow_id:
-        raise Malformed(f"{cause!r} is not a cause; `dead-letters` lists causes in the form <flow>:<hash>.")
+        raise Malformed(f"{cause!r} is not a cause; `dead-letters list` shows causes, in the form <flow>:<hash>.")
     return flow_id, own
