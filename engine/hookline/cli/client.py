@@ -224,13 +224,14 @@ class _InProcess:
             "extensions": {},
         }
         requests = [{"type": "http.request", "body": body or b"", "more_body": False}]
-        status, content = 500, bytearray()
+        status, content, responded = 500, bytearray(), asyncio.Event()
 
         async def receive() -> Mapping[str, Any]:
-            if not requests:
-                # The client stays until it has the response.
-                await asyncio.Event().wait()
-            return requests.pop()
+            if requests:
+                return requests.pop()
+            # The client stays until it has the response; then an application may wait for it to leave.
+            await responded.wait()
+            return {"type": "http.disconnect"}
 
         async def send(message: Mapping[str, Any]) -> None:
             nonlocal status
@@ -238,6 +239,8 @@ class _InProcess:
                 status = message["status"]
             elif message["type"] == "http.response.body":
                 content.extend(message.get("body", b""))
+                if not message.get("more_body", False):
+                    responded.set()
 
         await self._app(scope, receive, send)
         return status, bytes(content)
