@@ -48,7 +48,7 @@ class AmqpLogin(BaseModel):
 
     @property
     def shown(self) -> str:
-        """Where it is, without secrets."""
+        """The broker's address, without secrets."""
         if self.url is None:
             return f"{self.host}:{self.port or (5671 if self.tls else 5672)}"
         parts = urlsplit(self.url.get_secret_value())

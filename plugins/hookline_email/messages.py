@@ -49,7 +49,7 @@ class _Place:
     pending: tuple[int, ...] = ()
     """Ids of the mails that the last look gave: what is to be done with them is done once they are accepted."""
     again: tuple[int, str | None] | None = None
-    """Where the server gave all mails new ids: up to which id they may have been given already, and the time from
+    """After the server gave all mails new ids: the highest id that may have been given already, and the time from
     which on they may not have been."""
 
     @classmethod

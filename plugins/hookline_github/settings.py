@@ -25,7 +25,7 @@ Labels = Annotated[list[str], Field(description="Names of labels.")]
 
 
 def repository_path(repository: str) -> str:
-    """Where a repository is, in the API."""
+    """Return the API's path of a repository."""
     owner, _, name = repository.partition("/")
     return f"/repos/{segment(owner)}/{segment(name)}"
 

@@ -32,7 +32,7 @@ def missing_value(shown: str, where: str, container: Any, key: Any) -> MissingVa
 
 
 def first_missing(keys: Iterable[str | int], scope: Any) -> tuple[list[str | int], Any, str | int] | None:
-    """Where a path ends: the keys that exist, the value there, and the key that it lacks; None where all exist."""
+    """Return the keys of a path that exist, the value there, and the key that it lacks; None if all exist."""
     value, there = scope, list[str | int]()
     for key in keys:
         found = _step(value, key)

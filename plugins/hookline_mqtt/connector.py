@@ -33,7 +33,7 @@ class MqttLogin(BaseModel):
 
     @property
     def shown(self) -> str:
-        """Where it is, without secrets."""
+        """The broker's address, without secrets."""
         return f"{self.host}:{self.port_there}"
 
     @property

@@ -26,7 +26,7 @@ ORDINARY = {"events", "storage"}
 RIDDLES = ("whoever", "mend", "mended", "mends", "nobody has cared")
 
 #: Beginnings of a docstring whose subject isn't the thing.
-_BEGINNING = re.compile(r"(?:What|Whether)\b")
+_BEGINNING = re.compile(r"(?:What|Whether|Where|Whoever)\b")
 
 
 class Entry(NamedTuple):
@@ -78,7 +78,7 @@ def is_command(words: list[str]) -> bool:
 
 
 def is_public(name: str) -> bool:
-    """Whether a name of the column is one of the code."""
+    """Return true if the code has a public name of the column."""
     if name.startswith("hookline "):
         return is_command(name.split()[1:])
     if name.startswith("/"):
@@ -218,7 +218,7 @@ def test_no_text_and_no_name_has_a_word_that_the_glossary_rules_out() -> None:
     assert list(ruled_out()) == []
 
 
-def test_no_docstring_begins_with_what_or_whether() -> None:
+def test_no_docstring_begins_with_what_whether_or_where() -> None:
     assert list(beginnings()) == []
 
 

@@ -69,7 +69,7 @@ class SimulationRecord:
         return execution_id in self._prefixes
 
     def place(self, execution_id: str, path: str = "") -> str:
-        """Where a step of an execution stands."""
+        """Return the path of an execution's step, behind the path of the step that called its flow."""
         return self._prefixes[execution_id] + path
 
     def note(self, execution_id: str, records: Sequence[StepRecord]) -> None:

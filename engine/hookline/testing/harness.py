@@ -44,9 +44,9 @@ from hookline.testing.fake_http import FakeHttp
 from hookline.testing.fake_tokens import TOKEN, FakeTokens
 
 SUBSCRIPTION_URL: Final = "https://hooks.example.com/hook/flow"
-"""Where subscriptions are for."""
+"""The URL that the harness subscribes."""
 SUBSCRIPTION_SECRET: Final = "0123456789abcdef" * 4
-"""With what the provider is to sign; empty where it makes the secret."""
+"""The secret with which the provider signs; empty if the provider creates it."""
 
 
 class MemoryState:

@@ -166,5 +166,5 @@ class CaseItem(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Where it stands."""
+        """Return the case's file and its name, for pytest's reports."""
         return self.path, None, f"{self._flow.id}: {self.name}"

@@ -135,7 +135,7 @@ class ApiKeyCredential(BaseModel):
 
 
 class ApiKeySettings(BaseModel):
-    """Where the key is."""
+    """The header or query parameter that has the key."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
