@@ -116,25 +116,35 @@ def test_a_failing_plugin_is_recorded_with_its_error_and_stops_nothing_else(
 
 
 #: The thread is abandoned, so the loop has to end: it would slow down every test after this one.
-_BUSY = "import time\nend = time.monotonic() + 2\nwhile time.monotonic() < end:\n    pass\n"
+_BUSY = "import time\nend = time.monotonic() + 4\nwhile time.monotonic() < end:\n    pass\n"
 
 
 @pytest.mark.parametrize(
     ("source", "text"),
     [
-        (_BUSY, "it took longer than 0.2 s; it was at"),
-        ("import time\ntime.sleep(2)\n", "line 3: time.sleep(2)"),
-        (f"@hookimpl\ndef register_connectors():\n{indent(_BUSY, '    ')}", "it took longer than 0.2 s"),
+        (_BUSY, "it took longer than 1.5 s; it was at"),
+        ("import time\ntime.sleep(4)\n", "line 3: time.sleep(4)"),
+        (f"@hookimpl\ndef register_connectors():\n{indent(_BUSY, '    ')}", "it took longer than 1.5 s"),
+    ],
+)
+def test_a_plugin_that_hangs_is_left_out(install: Install, source: str, text: str) -> None:
+    # A name of its own: what hangs keeps its module's lock for a while.
+    name = f"broken-{abs(hash(source))}"
+    # The healthy plugin gets the same limit: on a busy machine it may need a second beside the loop.
+    registry = load_plugins([install("broken", source, name), install("zeta", BETA)], timeout=1.5)
+    assert text in errors(registry)["broken"]
+    assert list(registry.actions) == ["beta.create_order"]
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
         ("raise KeyboardInterrupt\n", "it raised KeyboardInterrupt, which is reserved for Ctrl+C"),
         ("class Base(BaseException): ...\nraise Base('no')\n", "Base: no"),
     ],
 )
-def test_a_plugin_that_hangs_or_raises_what_is_no_exception_is_left_out(
-    install: Install, source: str, text: str
-) -> None:
-    # A name of its own: what hangs keeps its module's lock for a while.
-    name = f"broken-{abs(hash(source))}"
-    registry = load_plugins([install("broken", source, name), install("zeta", BETA)], timeout=0.2)
+def test_a_plugin_that_raises_what_is_no_exception_is_left_out(install: Install, source: str, text: str) -> None:
+    registry = load_plugins([install("broken", source), install("zeta", BETA)])
     assert text in errors(registry)["broken"]
     assert list(registry.actions) == ["beta.create_order"]
 
