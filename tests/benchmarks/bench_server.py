@@ -24,6 +24,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -145,36 +146,66 @@ def run_flow(url: str, folder: Path, seconds: int, connections: int) -> tuple[fl
         time.sleep(0.05)
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """The figures of one run: messages a second, and the server's processor time for each, in microseconds.
+
+    Processor time hardly changes when something else runs on the machine; the rate does.
+    """
+
+    rate: float
+    processor: float
+
+
 def compare(given: argparse.Namespace) -> None:
     """Measure both checkouts in turn, and print the ratios of this one's figures to the other's."""
-    names = ("accept durably", "webhook → map → http.request")
-    ratios: dict[str, list[float]] = {name: [] for name in names}
+    ratios: dict[str, list[tuple[float, float]]] = {}
     for number in range(given.rounds):
         # Whichever comes second finds a warmer machine.
         order = (None, given.against) if number % 2 else (given.against, None)
-        rates = {checkout: _measure(given, checkout) for checkout in order}
-        for name, new, old in zip(names, rates[None], rates[given.against], strict=True):
-            ratios[name].append(new / old)
-            print(f"round {number + 1}  {name:34}{new:>10,.0f}{old:>10,.0f}{new / old:>8.2f}", flush=True)
+        costs = {checkout: _measure(given, checkout) for checkout in order}
+        for name, new in costs[None].items():
+            old = costs[given.against][name]
+            ratios.setdefault(name, []).append((new.rate / old.rate, new.processor / old.processor))
+            print(
+                f"round {number + 1}  {name:30}{new.rate:>8,.0f}/s{old.rate:>8,.0f}/s{new.rate / old.rate:>7.2f}"
+                f"{new.processor:>9,.0f} µs{old.processor:>7,.0f} µs{new.processor / old.processor:>7.2f}",
+                flush=True,
+            )
     print()
     for name, found in ratios.items():
-        low, middle, high = min(found), statistics.median(found), max(found)
-        print(f"{name:34} new/old: median {middle:.2f}, from {low:.2f} to {high:.2f}")
+        for what, figures in zip(("rate", "processor time"), zip(*found, strict=True), strict=True):
+            low, middle, high = min(figures), statistics.median(figures), max(figures)
+            print(f"{name:30} {what:15} new/old: median {middle:.2f}, from {low:.2f} to {high:.2f}")
 
 
-def _measure(given: argparse.Namespace, checkout: Path | None) -> tuple[float, float]:
-    """Messages accepted a second, and executions finished a second."""
-    with tempfile.TemporaryDirectory(prefix="hookline-bench-") as name, served("sink", "uvicorn", Path(name)) as sink:
-        folder = Path(name)
-        write_flows(folder, f"{sink[0]}/")
-        with served("accept", given.server, folder, checkout=checkout) as (url, _):
-            accepted = load(f"{url}/hook/bench", folder, given.seconds, given.connections)[0]
-    with tempfile.TemporaryDirectory(prefix="hookline-bench-") as name, served("sink", "uvicorn", Path(name)) as sink:
-        folder = Path(name)
-        write_flows(folder, f"{sink[0]}/")
-        with served("all", given.server, folder, checkout=checkout) as (url, _):
-            urlopen(Request(f"{url}/hook/bench", BODY.encode(), {"Content-Type": "application/json"})).close()
-            return accepted, run_flow(url, folder, given.seconds, given.connections)[-1]
+def _measure(given: argparse.Namespace, checkout: Path | None) -> dict[str, Cost]:
+    """The costs of accepting a message, and of running its execution too."""
+    costs = {}
+    for name, what in (("accept durably", "accept"), ("webhook → map → http.request", "all")):
+        with (
+            tempfile.TemporaryDirectory(prefix="hookline-bench-") as path,
+            served("sink", "uvicorn", Path(path)) as sink,
+        ):
+            folder = Path(path)
+            write_flows(folder, f"{sink[0]}/")
+            with served(what, given.server, folder, checkout=checkout) as (url, process):
+                urlopen(Request(f"{url}/hook/bench", BODY.encode(), {"Content-Type": "application/json"})).close()
+                before = _processor_time(process)
+                if what == "accept":
+                    rate = load(f"{url}/hook/bench", folder, given.seconds, given.connections)[0]
+                    count = rate * given.seconds
+                else:
+                    done = executed(folder)
+                    rate = run_flow(url, folder, given.seconds, given.connections)[-1]
+                    count = executed(folder) - done
+                costs[name] = Cost(rate, (_processor_time(process) - before) / count * 1e6)
+    return costs
+
+
+def _processor_time(process: psutil.Process) -> float:
+    times = process.cpu_times()
+    return times.user + times.system
 
 
 def main() -> None:
