@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Iterator
 from decimal import Decimal
+from typing import Any
 
 import pytest
 import structlog
@@ -110,3 +111,67 @@ def test_secrets_are_masked_wherever_they_stand(format: str) -> None:
     assert "hunter2" not in stream.getvalue()
     assert "https://host/a:b" in stream.getvalue()
     assert "*/*" in stream.getvalue()
+
+
+#: What a sender could put into a text to forge a line, or to command a terminal.
+HOSTILE = "a\nb\rc\x1b[2Kd\x9b2Ke\x85f\u2028g\u2029h\x7fi\u202ej\x00k\u2066l\ud800m"
+
+
+class Sneaky:
+    def __repr__(self) -> str:
+        return HOSTILE
+
+
+def is_one_plain_line(written: str) -> bool:
+    line = written.removesuffix("\n")
+    return len(line.splitlines()) == 1 and all(letter.isprintable() for letter in line)
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"event": HOSTILE},
+        {"event": "x", "path": HOSTILE},
+        {"event": "x", "body": {HOSTILE: [HOSTILE]}},
+        {"event": "x", HOSTILE: 1},
+        {"event": "x", "logger": HOSTILE},
+        {"event": "x", "error": ValueError(HOSTILE)},
+        {"event": "x", "sneaky": Sneaky()},
+    ],
+    ids=["event", "field", "nested", "name", "logger", "error", "object"],
+)
+def test_a_text_from_outside_stays_one_line_without_control_characters(format: str, fields: dict[str, Any]) -> None:
+    stream = written(format)
+    structlog.get_logger("hookline").info(**fields)
+    assert is_one_plain_line(stream.getvalue()), stream.getvalue()
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_a_library_cannot_forge_a_line_either(format: str) -> None:
+    stream = written(format)
+    logging.getLogger("library" + HOSTILE).warning("no such host: %s", HOSTILE)
+    assert is_one_plain_line(stream.getvalue()), stream.getvalue()
+
+
+@pytest.mark.parametrize("library", [False, True])
+def test_the_lines_of_a_traceback_cannot_be_taken_for_others(library: bool) -> None:
+    stream = written("console")
+    try:
+        raise ValueError(f"{HOSTILE}\n2026-01-31T08:00:00Z [error    ] forged")
+    except ValueError:
+        (logging.getLogger("library") if library else structlog.get_logger("hookline")).exception("failed")
+    first, *trace = stream.getvalue().splitlines()
+    assert "failed" in first
+    assert any("forged" in line for line in trace)
+    assert all(line.startswith("    ") and line.isprintable() for line in trace), trace
+
+
+def test_json_keeps_every_character() -> None:
+    stream = written("json")
+    structlog.get_logger("hookline").info("x", path=HOSTILE + "é😀")
+    assert json.loads(stream.getvalue())["path"] == HOSTILE + "é😀"
+
+
+def test_escaping_keeps_what_can_be_read() -> None:
+    assert logs.escape_control("é😀 \\n\n\x1b\u2028") == "é😀 \\n\\n\\u001b\\u2028"
