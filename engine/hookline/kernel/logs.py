@@ -33,9 +33,12 @@ def _escaped(found: re.Match[str]) -> str:
     return _SHORT.get(found[0]) or f"\\u{ord(found[0]):04x}"
 
 
-def _escape_line(_logger: Any, _method: str, line: str) -> str:
-    """Escape what JSON leaves as it is: a processor of structlog that follows the renderer."""
-    return escape_control(line)
+_to_json: Final = structlog.processors.JSONRenderer(ensure_ascii=False)
+
+
+def _render_json(logger: Any, method: str, event: EventDict) -> str:
+    """Render an event as JSON, with those characters escaped too that JSON allows in a text."""
+    return escape_control(str(_to_json(logger, method, event)))
 
 
 def _escape_fields(_logger: Any, _method: str, event: EventDict) -> EventDict:
@@ -76,7 +79,7 @@ def set_up(level: str, format: Literal["json", "console"], mask: Processor, stre
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     ending: list[Processor] = (
-        [_TRACEBACKS, mask, structlog.processors.JSONRenderer(ensure_ascii=False), _escape_line]
+        [_TRACEBACKS, mask, _render_json]
         if format == "json"
         else [
             mask,
