@@ -1,6 +1,6 @@
 """The dry run of a flow along the journal of an execution: it shows where the execution would continue."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -56,7 +56,7 @@ class DryRun:
         self._under_way = {progress.path: progress.total for progress in under_way}
         self._pure = pure
         self._latest = {record.path: record for record in past}
-        self._many = self._many_items()
+        self._many = unrecorded_items(self._latest)
         self._binding = {path: record for path, record in self._latest.items() if self._binds(record, reopened_after)}
         self._met: set[str] = set()
         self.conflicts: dict[str, str] = {}
@@ -93,8 +93,8 @@ class DryRun:
         self._met.add(path)
         if before is not None:
             kept = False
-        elif record is not None and record.state is StepState.SUCCEEDED and record.input is not None:
-            before = msgspec.json.decode(record.input, type=_Items).items
+        elif record is not None and record.state is StepState.SUCCEEDED:
+            before = items_of(record)
         if kept or (before == total and many):
             return True
         self.conflicts[path] = f"it would go through {total} items, and went through {before}"
@@ -127,20 +127,33 @@ class DryRun:
     def _recomputed(self, record: StepRecord) -> bool:
         return self._pure(record.use) and record.signal != STREAM
 
-    def _many_items(self) -> frozenset[str]:
-        """The foreach blocks that went through items whose entries weren't kept."""
-        through = {
-            record.path
-            for record in self._latest.values()
-            if record.use == FOREACH and record.state is StepState.SUCCEEDED
-        }
-        kept = {
-            path[:end]
-            for path, record in self._latest.items()
-            if record.state is not StepState.FAILED
-            for end in (place for place, character in enumerate(path) if character == "[")
-        }
-        return frozenset(through - kept)
+
+def unrecorded_items(latest: Mapping[str, StepRecord]) -> frozenset[str]:
+    """The paths of the finished foreach blocks of which the journal doesn't keep the entries of all items.
+
+    `latest`: the last entry of each step, by path.
+    """
+    entered: dict[str, set[str]] = {}
+    finished: set[str] = set()
+    for path, record in latest.items():
+        for start in (place for place, character in enumerate(path) if character == "["):
+            entered.setdefault(path[:start], set()).add(path[start : path.index("]", start)])
+            if record.state is not StepState.FAILED:
+                # Of an item among many only the entry of the failed step is kept.
+                finished.add(path[:start])
+    return frozenset(
+        path
+        for path, record in latest.items()
+        if record.use == FOREACH
+        and record.state is StepState.SUCCEEDED
+        and path not in finished
+        and len(entered.get(path, ())) < items_of(record)
+    )
+
+
+def items_of(record: StepRecord) -> int:
+    """The number of items that a finished foreach went through."""
+    return 0 if record.input is None else msgspec.json.decode(record.input, type=_Items).items
 
 
 def use_of(node: Node) -> str:

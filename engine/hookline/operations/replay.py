@@ -1,7 +1,7 @@
 """Replays: new executions with the message of an earlier one, from the beginning or from one of its steps."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -10,6 +10,7 @@ from jsonpath_ng.exceptions import JSONPathError
 from jsonpath_ng.ext.parser import parse
 
 from hookline.executions.context import edited_entry, edited_path, vars_to_store
+from hookline.executions.dry_run import unrecorded_items
 from hookline.executions.runner import Versions
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import USE as GATHER
@@ -176,6 +177,7 @@ class Replays:
         order = StepOrder(flow.steps)
         last = {record.path: record for record in journal}
         at = _path(order, old, last, step)
+        _check_items_recorded(at, unrecorded_items(last) | {one.path for one in await self._store.progress(old.id)})
         kept: list[StepRecord] = []
         for record in sorted(last.values(), key=lambda one: one.seq):
             if _stays(order, record, at, edited=bool(edit)):
@@ -191,24 +193,52 @@ class Replays:
 
 
 def _path(order: StepOrder, old: Execution, last: Mapping[str, StepRecord], step: str) -> str:
-    """The path of the requested step, which the execution must have reached."""
+    """The path of the requested step, which the execution must have reached. A path that names an item means that
+    item."""
     static = [without_items(step)] if order.find(step) is not None else order.paths_of(step)
     if not static:
         raise NotReplayable(f"the flow's version has no step {step!r}; its steps are {', '.join(order.paths())}")
     failed_at = None if old.error is None else old.error.step
     paths = [*last, failed_at] if failed_at is not None else [*last]
-    found = sorted({one for path in paths for one in _beginnings(path, static)})
-    if step in found:
+    reached = sorted({one for path in paths for one in _beginnings(path, static)})
+    if step in reached:
         return step
+    found = [path for path in reached if _names_no_other_item(step, path)]
+    if not found and reached:
+        raise NotReplayable(
+            f"execution {old.id} didn't reach step {step!r}: it reached {_listed(reached)}. Give the path of a step "
+            "that this item reached, or of the block around the items"
+        )
     if not found:
         raise NotReplayable(
             f"execution {old.id} didn't reach step {step!r}, or kept nothing of it, as of the items of a foreach that "
             "has many: choose a step before it"
         )
     if len(found) > 1:
-        shown = ", ".join(found[:20]) + (", …" if len(found) > 20 else "")
-        raise NotReplayable(f"step {step!r} ran several times: give the path of one of {shown}")
+        raise NotReplayable(f"step {step!r} ran several times: give the path of one of {_listed(found)}")
     return found[0]
+
+
+def _listed(paths: Sequence[str]) -> str:
+    return ", ".join(paths[:20]) + (", …" if len(paths) > 20 else "")
+
+
+def _check_items_recorded(at: str, unrecorded: Set[str]) -> None:
+    """Raise NotReplayable for a step in an item whose other items aren't recorded, because they would run again."""
+    for end in (place for place, character in enumerate(at) if character == "["):
+        if at[:end] in unrecorded:
+            raise NotReplayable(
+                f"the foreach {at[:end]!r} had so many items that the steps of finished items aren't recorded, so they "
+                f"would run again: choose {at[:end]!r} or a step before it"
+            )
+
+
+def _names_no_other_item(step: str, path: str) -> bool:
+    """Return whether each item that a requested step names is the one in a path that was reached."""
+    if "[" not in step:
+        return True
+    parts = zip(step.split("/"), path.split("/"), strict=False)
+    return not step.endswith("]") and all("[" not in one or one == other for one, other in parts)
 
 
 def _beginnings(path: str, static: Sequence[str]) -> Iterator[str]:

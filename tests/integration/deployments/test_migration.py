@@ -276,3 +276,15 @@ async def test_a_foreach_with_many_items_fits_only_as_many(harness: Harness) -> 
         await engine.operations.resume(execution_id, "hold", b"1")
         await harness.until(engine, execution_id)
     assert len(harness.probe.calls) == len(many) + 1
+
+
+@pytest.mark.parametrize("items", [[], [1, 2]])
+async def test_a_foreach_of_no_items_or_of_failed_ones_fits(harness: Harness, items: list[int]) -> None:
+    """It has no entries of finished items, as a foreach with many items has none, but it isn't one of those."""
+    harness.probe.does["a"] = fails(9, retryable=False)
+    calls = {"id": "e", "foreach": "$.body", "on_error": "continue", "steps": [act("a", "$.item")]}
+    harness.flow("f", [calls, HOLD])
+    async with harness.engine() as engine:
+        execution_id = await waiting(harness, engine, items)
+        await move(harness, engine, execution_id, [calls, HOLD, act("b")])
+        assert await bound(engine, execution_id) == current(engine)

@@ -208,7 +208,9 @@ async def test_a_failed_execution_is_replayed_from_the_step_that_failed(harness:
         ("i1", "ran several times: give the path of one of each\\[0\\]/i1, each\\[1\\]/i1"),
         ("nothing", "has no step 'nothing'; its steps are a, each, each/i1, never, b"),
         ("never", "didn't reach step 'never'"),
-        ("each[7]/i1", "ran several times"),
+        ("each[7]/i1", "didn't reach step 'each\\[7\\]/i1': it reached each\\[0\\]/i1, each\\[1\\]/i1"),
+        ("each[1]", "didn't reach step 'each\\[1\\]': it reached each"),
+        ("a[0]", "didn't reach step 'a\\[0\\]': it reached a"),
     ],
 )
 async def test_a_step_that_cant_be_replayed_from_says_why(
@@ -220,6 +222,82 @@ async def test_a_step_that_cant_be_replayed_from_says_why(
     await engine.serving.refresh()
     with pytest.raises(NotReplayable, match=says):
         await engine.operations.replay(first, step=step)
+
+
+@pytest.fixture
+def reached_by_one_item(harness: Harness) -> list[dict[str, Any]]:
+    """Steps of which the last inside each block is reached by the item 10 alone."""
+
+    async def only_10(value: Any) -> Any:
+        if value != 10:
+            raise ValueError("no")
+        return value
+
+    harness.probe.does["first"] = only_10
+    inner = {"id": "inner", "foreach": "{{ [body, body] }}", "steps": [act("in_inner")]}
+    return [
+        {
+            "id": "lines",
+            "foreach": [10, 20],
+            "on_error": "continue",
+            "steps": [
+                {"id": "kind", "switch": [{"when": "{{ body == 10 }}", "steps": [act("tenth")]}]},
+                {"id": "safe", "try": [act("first"), act("tried")], "finally": [act("closed")]},
+                {"id": "both", "parallel": {"left": [act("in_left")], "right": [act("in_right")]}},
+                {"id": "back", "use": "map", "with": {"body": "$.item"}},
+                inner,
+                act("post"),
+            ],
+        }
+    ]
+
+
+@pytest.mark.rule(46)
+@pytest.mark.parametrize(
+    "step", ["kind/tenth", "safe/tried", "both", "both/in_left", "both/in_right", "inner", "inner[0]/in_inner", "post"]
+)
+async def test_a_step_that_the_named_item_didnt_reach_isnt_replayed_for_another_item(
+    harness: Harness, engine: Engine, reached_by_one_item: list[dict[str, Any]], step: str
+) -> None:
+    first = await ran(harness, engine, "f", reached_by_one_item, 1)
+    journal = await harness.journal(engine, first)
+    assert f"lines[0]/{step}" in journal
+    with pytest.raises(NotReplayable, match=r"didn't reach step 'lines\[1\]/.*': it reached lines\[0\]/"):
+        await engine.operations.replay(first, step=f"lines[1]/{step}", edit=Edit(body=b'"edited"'))
+    assert (await engine.store.executions(ExecutionFilter(replay_of=first))).items == ()
+
+
+@pytest.mark.rule(46)
+async def test_a_path_that_names_some_items_means_the_step_in_those(harness: Harness, engine: Engine) -> None:
+    inner = {"id": "inner", "foreach": "{{ range(body) | list }}", "steps": [act("post", "edited {{ body }}")]}
+    first = await ran(harness, engine, "f", [{"id": "lines", "foreach": [1, 2], "steps": [inner]}], 1)
+    again = await engine.operations.replay(first, step="lines/inner[1]/post", edit=Edit(body=b'"x"'))
+    await harness.until(engine, again)
+    assert called(harness) == [("post", "edited x")]
+    edited = [record.path for record in await engine.store.journal(again) if record.use == "replay"]
+    assert edited == ["lines[1]/inner[1]/post#input"]
+    with pytest.raises(NotReplayable, match="ran several times"):
+        await engine.operations.replay(first, step="lines/inner[0]/post")
+
+
+@pytest.mark.rule(46)
+@pytest.mark.parametrize("on_error", ["continue", "fail"])
+async def test_an_item_among_so_many_that_they_arent_recorded_isnt_replayed_alone(
+    harness: Harness, engine: Engine, on_error: str
+) -> None:
+    """The journal keeps the failed items alone, and a replay from one would run all the others again."""
+
+    async def not_5(value: Any) -> Any:
+        if value == 5:
+            raise ValueError("no")
+        return value
+
+    harness.probe.does["post"] = not_5
+    lines = {"id": "lines", "foreach": "{{ range(1001) | list }}", "on_error": on_error, "steps": [act("post")]}
+    first = await ran(harness, engine, "f", [lines], 1)
+    assert "lines[5]/post" in await harness.journal(engine, first)
+    with pytest.raises(NotReplayable, match=r"'lines' had so many items that .* choose 'lines' or a step before it"):
+        await engine.operations.replay(first, step="lines[5]/post")
 
 
 async def test_what_isnt_there_is_not_replayed(harness: Harness, engine: Engine) -> None:
