@@ -6,6 +6,7 @@ from typing import Final
 
 from hookline.kernel.errors import StoreError
 from hookline.kernel.logs import Log
+from hookline.kernel.ongoing import OngoingProblem
 from hookline.kernel.time import Clock
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
@@ -23,7 +24,9 @@ class Timers:
         self._store = store
         self._queue = queue
         self._clock = clock
-        self._log = log
+        self._unreadable = OngoingProblem(
+            log, clock, "timers can't read the store; trying again", "timers can read the store again"
+        )
         self._earlier = asyncio.Event()
         self._sleeping_until: datetime | None = None
 
@@ -44,8 +47,9 @@ class Timers:
                 await self._wake(after, until)
                 after = until
                 next_due = await self._store.next_due(until)
+                self._unreadable.absent()
             except StoreError as error:
-                self._log.error("timers can't read the store; trying again", error=error.message)
+                self._unreadable.noticed(error=error.message)
                 next_due = until + timedelta(seconds=1)
             if next_due is not None:
                 self._sleeping_until = min(next_due, self._sleeping_until)

@@ -20,6 +20,7 @@ from hookline.kernel.errors import (
     TooManyRequests,
 )
 from hookline.kernel.json import is_large
+from hookline.kernel.ongoing import OngoingProblem
 from hookline.kernel.time import Clock
 from hookline.model.flow import FlowState
 from hookline.model.message import Envelope, Message
@@ -73,6 +74,7 @@ class Intake:
         self._throughput = Throughput(clock.monotonic())
         self._depths = QueueDepth(store, clock)
         self._rates: dict[str, tuple[str, RateLimit]] = {}
+        self._unstorable = OngoingProblem(_log, clock, "messages can't be stored", "messages can be stored again")
         self.full: str | None = None
         """The reason why nothing more can be stored, if so."""
         self.open = False
@@ -141,11 +143,13 @@ class Intake:
                 return duplicate
             # Counted before the next message is checked. Storing goes on even if the sender hangs up.
             self._reserve(envelope, rate)
-            return await shielded(self._put(envelope, rate))
+            stored = await shielded(self._put(envelope, rate))
         except StoreError as error:
             # The sender only learns that it may try again; the reason is for the operator.
-            _log.error("a message can't be stored", flow_id=flow.id, error=error.message)
+            self._unstorable.noticed(flow_id=flow.id, error=error.message)
             raise ServiceUnavailable("the message can't be stored now", retry_after=RETRY_AFTER) from error
+        self._unstorable.absent()
+        return stored
 
     async def start(
         self, flow: CompiledFlow, message: Message, *, execution_id: str, by: str, dedupe_key: str | None = None

@@ -443,6 +443,8 @@ class CannotVerify(ServiceUnavailable):
     """The sender can't be verified now."""
 
     code = "request.cannot_verify"
+    defect: BaseException | None = None
+    """The error of a scheme that has a defect."""
 
 
 class StoreError(HooklineError):

@@ -5,10 +5,11 @@ import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
+from itertools import islice
 from typing import Any, NoReturn, TypeVar
 
 from hookline.kernel.json import JsonValue, is_plain_json
-from hookline.kernel.logs import Log
+from hookline.kernel.logs import LONGEST_TEXT, MOST_VALUES, Log
 from hookline.sdk.context import Resource, Resources
 from hookline.sdk.http import HttpClient, Response, StreamedResponse
 from hookline.secrets.masking import HiddenValues
@@ -158,9 +159,11 @@ class StepLog:
         self._log.error(self._shown(event), **self._with(fields))
 
     def _shown(self, text: str) -> str:
+        whole, text = text, text[: 2 * LONGEST_TEXT]
         for hidden in self._hidden:
             text = hidden.mask_excerpts(text)
-        return text
+        # At the end, a part of a secret may be left that isn't recognized.
+        return text if len(whole) <= 2 * LONGEST_TEXT else text[:-LONGEST_TEXT]
 
     def _with(self, fields: dict[str, Any]) -> dict[str, Any]:
         if self._hidden:
@@ -172,8 +175,20 @@ class StepLog:
         return {**fields, "execution_id": self._execution_id, "flow_id": self._flow_id, "step": self._step}
 
     def _masked(self, value: Any) -> Any:
+        value = self._bounded(value)
         for hidden in self._hidden:
             value = hidden.mask(value)
+        return value
+
+    def _bounded(self, value: Any) -> Any:
+        """Leave out what the log doesn't show of long texts and lists, before the rest is masked."""
+        match value:
+            case str() if len(value) > 2 * LONGEST_TEXT:
+                return self._shown(value)
+            case list():
+                return [self._bounded(item) for item in value[:MOST_VALUES]]
+            case dict():
+                return {key: self._bounded(item) for key, item in islice(value.items(), MOST_VALUES)}
         return value
 
 

@@ -84,7 +84,7 @@ class Endpoints(NamedTuple):
 
 
 def create_endpoints(engine: HookDependencies, options: HookOptions) -> Endpoints:
-    rejections = RejectionHandler(engine.metrics, engine.rejections)
+    rejections = RejectionHandler(engine.metrics, engine.rejections, engine.clock)
     receiver = RequestReceiver(
         credentials=engine.credentials,
         subscriptions=engine.subscriptions,

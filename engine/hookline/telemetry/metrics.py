@@ -1,12 +1,14 @@
 """The metrics of an engine, for `/metrics`. Each engine has a registry of its own, so one process can have two."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import CounterMetricFamily
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from hookline.kernel import logs
 from hookline.model.execution import State
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
@@ -19,6 +21,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.registry.register(_DroppedLines())
         accepted = Counter("hookline_accepted", "Messages accepted.", ["flow"], registry=self.registry)
         duplicates = Counter("hookline_duplicates", "Messages that are duplicates.", ["flow"], registry=self.registry)
         rejected = Counter(
@@ -136,3 +139,14 @@ class Metrics:
         """Return the text that Prometheus scrapes."""
         text: bytes = generate_latest(self.registry)  # type: ignore[no-untyped-call]  # the library has no types there
         return text
+
+
+class _DroppedLines:
+    """Counts the lines of the log that were dropped, for a registry."""
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        yield CounterMetricFamily(
+            "hookline_log_lines_dropped",
+            "Lines of the log that were dropped, because it couldn't be written.",
+            value=logs.dropped_lines(),
+        )

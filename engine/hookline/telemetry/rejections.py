@@ -12,6 +12,7 @@ from typing import Final
 from hookline.kernel.errors import StoreError
 from hookline.kernel.ids import Ids
 from hookline.kernel.logs import Log
+from hookline.kernel.ongoing import OngoingProblem
 from hookline.kernel.time import Clock
 from hookline.model.rejection import BODY_KEPT, TEXT_KEPT, RejectedRequest
 from hookline.storage.changes import Reject
@@ -35,6 +36,9 @@ class RejectionRecord:
         self._clock = clock
         self._ids = ids
         self._log = log
+        self._unwritable = OngoingProblem(
+            log, clock, "rejected requests can't be recorded; trying again", "rejected requests are recorded again"
+        )
         self._held: dict[str, deque[RejectedRequest]] = {}
         self._some = asyncio.Event()
 
@@ -85,8 +89,10 @@ class RejectionRecord:
                 await self.flush()
             except StoreError as error:
                 # A store that fails is reported elsewhere. This record can wait.
-                self._log.warning("rejected requests can't be recorded; trying again", error=error.message)
+                self._unwritable.noticed(error=error.message)
                 self._some.set()
+            else:
+                self._unwritable.absent()
             await self._clock.sleep(pause)
 
     async def close(self) -> None:

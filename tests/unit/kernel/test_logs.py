@@ -175,3 +175,79 @@ def test_json_keeps_every_character() -> None:
 
 def test_escaping_keeps_what_can_be_read() -> None:
     assert logs.escape_control("é😀 \\n\n\x1b\u2028") == "é😀 \\n\\n\\u001b\\u2028"
+
+
+class Unwritable:
+    """A stream of which nothing is known, except that it fails."""
+
+    def isatty(self) -> bool:
+        return False
+
+    def write(self, text: str) -> int:
+        raise OSError(28, "No space left on device")
+
+
+class Defective:
+    def __repr__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.rule(37)
+@pytest.mark.parametrize("format", ["json", "console"])
+@pytest.mark.parametrize("stream", [Unwritable(), None], ids=["unwritable", "none"])
+def test_a_log_that_cannot_be_written_raises_nothing(format: str, stream: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", None)
+    logs.set_up("info", format, mask_log_fields, stream)  # type: ignore[arg-type] - parametrised
+    assert structlog.get_logger("hookline").error("x") is None
+    logging.getLogger("library").error("x")
+
+
+@pytest.mark.rule(37)
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_an_event_that_cannot_be_rendered_raises_nothing_and_is_reported(format: str) -> None:
+    stream = written(format)
+    structlog.get_logger("hookline").error("x", value=Defective())
+    logging.getLogger("library").error("%d", "x")
+    assert stream.getvalue().count("an event can't be logged") == 2
+
+
+@pytest.mark.rule(37)
+@pytest.mark.parametrize("format", ["json", "console"])
+@pytest.mark.parametrize("library", [False, True])
+def test_texts_are_cut_before_they_are_masked(format: str, library: bool) -> None:
+    seen: list[int] = []
+
+    def mask(logger: Any, method: str, event: Any) -> Any:
+        seen.append(max(len(str(value)) for value in event.values()))
+        return mask_log_fields(logger, method, event)
+
+    stream = io.StringIO()
+    logs.set_up("info", format, mask, stream)  # type: ignore[arg-type] - parametrised
+    long = "x" * 1_000_000
+    try:
+        raise ValueError(long)
+    except ValueError:
+        if library:
+            logging.getLogger("library").exception("%s", long)
+        else:
+            fields = {
+                "text": long,
+                "many": [long] * 10_000,
+                "deep": {"a": [long]},
+                "bytes": long.encode(),
+                "n": 1 << 99999,
+            }
+            structlog.get_logger("hookline").exception(long, **fields)
+    assert max(seen) < 100_000
+    assert len(stream.getvalue()) < 150_000
+    assert "ValueError" in stream.getvalue()
+
+
+def test_the_level_can_be_changed() -> None:
+    stream = written("json", "warning")
+    log = structlog.get_logger("hookline")
+    log.info("quiet")
+    logs.set_level("info")
+    log.info("loud")
+    assert "loud" in stream.getvalue()
+    assert "quiet" not in stream.getvalue()

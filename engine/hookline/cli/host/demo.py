@@ -55,6 +55,7 @@ def demo(ctx: click.Context, once: bool, port: int | None, folder: Path, as_json
     from hookline.kernel import logs
 
     logs.set_up("warning", "console", mask_log_fields)
+    logs.take_over_output()
     _prepare(folder)
     sock = _socket(port)
     address = f"http://127.0.0.1:{sock.getsockname()[1]}"

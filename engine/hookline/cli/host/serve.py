@@ -44,6 +44,7 @@ def serve(ctx: click.Context, as_json: bool, settings: Settings) -> None:
         _report(server, as_json)
 
     logs.set_up(settings.log_level, settings.log_format, mask_log_fields)
+    logs.take_over_output()
     # First of all, so that a port in use is reported before anything is started.
     sock = listen(settings.host, settings.port)
     if not run(settings, sock, ready):

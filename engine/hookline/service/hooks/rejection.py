@@ -8,8 +8,10 @@ from typing import Any, Final, TypeAlias
 import structlog
 
 from hookline.bodies.text import Received
-from hookline.kernel.errors import NotVerified, RequestRejected, ServiceUnavailable, StoreError
+from hookline.kernel.errors import CannotVerify, NotVerified, RequestRejected, ServiceUnavailable, StoreError
 from hookline.kernel.json import decode, encode
+from hookline.kernel.ongoing import OngoingProblem
+from hookline.kernel.time import Clock
 from hookline.model.rejection import BODY_KEPT
 from hookline.model.webhook import RequestSettings
 from hookline.service.hooks import cors, responses
@@ -24,7 +26,9 @@ UNKNOWN_FLOW: Final = "-"
 """The flow id under which requests to unknown flows are counted and recorded."""
 PREFIX_SECONDS: Final = 2.0
 """Seconds in which the beginning of a rejected request's body is read."""
+RETRY_AFTER: Final = 5.0
 _PROBLEMS: Final = 5
+_log: Final = structlog.get_logger("hookline.service")
 _NO_MASKS: Final = Masks()
 
 
@@ -53,14 +57,21 @@ class RequestContext:
 class RejectionHandler:
     """Counts, records and answers the rejected requests of one server."""
 
-    def __init__(self, metrics: Metrics, record: RejectionRecord) -> None:
+    def __init__(self, metrics: Metrics, record: RejectionRecord, clock: Clock) -> None:
         self._metrics = metrics
         self._record = record
+        self._unverified = OngoingProblem(
+            _log, clock, "the senders of a flow can't be verified", "the senders of a flow can be verified again"
+        )
+        self._store = OngoingProblem(_log, clock, "requests can't use the store", "requests can use the store again")
+        self._defect = OngoingProblem(_log, clock, "a defect rejects requests", "requests are handled without defects")
 
     def reject(self, request: HookRequest, context: RequestContext, error: RequestRejected) -> HookResponse:
         """Count and record a rejection, and return the response."""
         flow_id = error.flow_id or context.flow_id
         self._metrics.rejected(flow_id, error.counted_as)
+        if isinstance(error, CannotVerify):
+            self._unverified.noticed(flow_id, flow=flow_id, reason=error.reason or error.message, exc_info=error.defect)
         came = context.stream.received if context.stream is not None else 0
         self._record.add(
             flow_id,
@@ -76,6 +87,19 @@ class RejectionHandler:
         if context.challenge is not None and isinstance(error, NotVerified):
             error.headers = (*error.headers, ("www-authenticate", context.challenge))
         return rejection_response(error)
+
+    def failed(self, request: HookRequest, context: RequestContext, error: Exception) -> HookResponse:
+        """Log an error that isn't the sender's, and return a response that asks the sender to try again."""
+        if isinstance(error, StoreError):
+            self._store.noticed(flow=context.flow_id, error=error.message)
+        else:
+            self._defect.noticed(type(error).__name__, flow=context.flow_id, exc_info=error)
+        return self.reject(request, context, ServiceUnavailable(retry_after=RETRY_AFTER))
+
+    def handled(self, context: RequestContext) -> None:
+        """Note that a request was handled without an error."""
+        self._unverified.absent(context.flow_id, flow=context.flow_id)
+        self._store.absent()
 
     def gone(self, context: RequestContext) -> None:
         """Count a sender that closed the connection before the response."""
@@ -152,9 +176,6 @@ def announced_size(headers: Sequence[tuple[bytes, bytes]]) -> int:
 
 Handle: TypeAlias = Callable[[HookRequest, Headers, RequestContext], Awaitable[HookResponse]]
 
-RETRY_AFTER: Final = 5.0
-_log: Final = structlog.get_logger("hookline.service")
-
 
 async def respond(request: HookRequest, rejections: RejectionHandler, handle: Handle) -> HookResponse:
     """Return the response of `handle`, or the response to its error.
@@ -170,7 +191,7 @@ async def _respond(
     request: HookRequest, context: RequestContext, rejections: RejectionHandler, handle: Handle
 ) -> HookResponse:
     try:
-        return await handle(request, read_headers(request), context)
+        reply = await handle(request, read_headers(request), context)
     except RequestRejected as error:
         if context.prefix is not None:
             await context.prefix.read()
@@ -179,9 +200,8 @@ async def _respond(
     except SenderGone:
         rejections.gone(context)
         raise
-    except StoreError as error:
-        _log.warning("hook.store_unavailable", flow=context.flow_id, error=error.message)
-        return rejections.reject(request, context, ServiceUnavailable(retry_after=RETRY_AFTER))
     except Exception as error:  # noqa: BLE001 - a sender takes a 503 as "try again", and a 500 may be final
-        _log.error("hook.defect", flow=context.flow_id, exc_info=error)
-        return rejections.reject(request, context, ServiceUnavailable(retry_after=RETRY_AFTER))
+        return rejections.failed(request, context, error)
+    else:
+        rejections.handled(context)
+        return reply

@@ -127,20 +127,19 @@ class Verification:
 
     def _rejection(self, error: BaseException) -> RequestRejected:
         """Return the rejection for an error of a scheme: NotVerified or CannotVerify."""
-        where = {"flow": self._flow_id, "scheme": self._scheme.name}
         if isinstance(error, NotVerified) and self._unsettled:
             error = CannotVerify(f"the provider's secret isn't known yet: {error.message}", retry_after=_SOON)
         if isinstance(error, NotVerified):
-            _log.debug("hook.not_verified", reason=error.message, **where)
+            _log.debug("hook.not_verified", reason=error.message, flow=self._flow_id, scheme=self._scheme.name)
             return _because(NotVerified(), error.message)
         if isinstance(error, CannotVerify | CredentialError):
-            _log.warning("hook.cannot_verify", reason=error.message, **where)
             retry_after = getattr(error, "retry_after", None) or _RETRY_AFTER
             return _because(CannotVerify(retry_after=retry_after), error.message)
         plugin = type(self._scheme).__module__.partition(".")[0]
-        _log.error("hook.scheme_defect", plugin=plugin, exc_info=error, **where)
-        defect = f"the scheme has a defect: {type(error).__name__}"
-        return _because(CannotVerify(retry_after=_RETRY_AFTER), defect)
+        rejected = CannotVerify(retry_after=_RETRY_AFTER)
+        rejected.defect = error
+        reason = f"the scheme {self._scheme.name} of {plugin} has a defect: {type(error).__name__}"
+        return _because(rejected, reason)
 
 
 def _because(rejected: RequestRejected, reason: str) -> RequestRejected:
