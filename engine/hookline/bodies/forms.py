@@ -154,12 +154,18 @@ class Naming(msgspec.Struct, frozen=True):
 PLAIN: Final = Naming()
 
 
-def collect(pairs: Sequence[tuple[str, Any]], naming: Naming = PLAIN) -> dict[str, Any]:
-    """Build an object of properties; a repeated property is a list. Raises Malformed, and TooLarge like JSON."""
+def collect(pairs: Sequence[tuple[str, Any]], naming: Naming = PLAIN, room: Room | None = None) -> dict[str, Any]:
+    """Build an object of properties; a repeated property is a list. Raises Malformed, and TooLarge like JSON.
+
+    `room`: that of the whole body, if parts of it were read before.
+    """
+    room = room or Room()
+    # Each pair of brackets can create an object.
+    room.count(len(pairs) + (sum(name.count("[") for name, _ in pairs) if naming.nested else 0))
     if naming.json:
-        exact, room = naming.exact, Room()
         pairs = [
-            (name, _from_json(name, value, exact, room) if name in naming.json else value) for name, value in pairs
+            (name, _from_json(name, value, naming.exact, room) if name in naming.json else value)
+            for name, value in pairs
         ]
     body = collect_nested(pairs) if naming.nested else _collect_plain(pairs)
     # The depth of JSON in fields is added to that of the names.
@@ -188,7 +194,9 @@ def _collect_plain(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def read_properties(data: bytes, charset: str | None, what: str = "the body", naming: Naming = PLAIN) -> dict[str, Any]:
+def read_properties(
+    data: bytes, charset: str | None, what: str = "the body", naming: Naming = PLAIN, room: Room | None = None
+) -> dict[str, Any]:
     """Read the properties of an urlencoded text. Raises Malformed and TooLarge."""
     if data.count(b"&") >= MAX_PROPERTIES:
         raise Malformed(f"{what} has more than {MAX_PROPERTIES} properties")
@@ -201,12 +209,12 @@ def read_properties(data: bytes, charset: str | None, what: str = "the body", na
             "".join(part for pair in pairs for part in pair).encode()
     except (UnicodeError, ValueError) as error:
         raise Malformed(f"{what} is not urlencoded: {error}") from None
-    return collect(pairs, naming)
+    return collect(pairs, naming, room)
 
 
-def read_form(data: bytes, charset: str | None, naming: Naming = PLAIN) -> Received:
+def read_form(data: bytes, charset: str | None, naming: Naming = PLAIN, room: Room | None = None) -> Received:
     """Decode an urlencoded body."""
-    return Received(read_properties(data, charset, naming=naming), raw=data)
+    return Received(read_properties(data, charset, naming=naming, room=room), raw=data)
 
 
 def lenient_query(query: bytes) -> dict[str, Any]:

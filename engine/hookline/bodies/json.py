@@ -2,6 +2,7 @@
 
 import codecs
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 from hookline.bodies.text import Received, decode_text, known_charset
@@ -33,11 +34,18 @@ _EXPONENT: Final = re.compile(rb"[0-9][eE][+-]?([0-9]+)")
 class Room:
     """The number of values that may still follow in a body whose parts are JSON."""
 
-    __slots__ = ("_left", "_zeros")
+    __slots__ = ("_left", "_make_room", "_zeros")
 
-    def __init__(self) -> None:
+    def __init__(self, make_room: Callable[[int], None] | None = None) -> None:
+        """`make_room`: called with the number of values that come next; raises an error if they have no room."""
         self._left = MAX_VALUES
         self._zeros = MAX_ZEROS
+        self._make_room = make_room
+
+    def count(self, values: int) -> None:
+        """Count values of another form than JSON, which has limits of its own."""
+        if self._make_room is not None:
+            self._make_room(values)
 
     def take(self, text: bytes, what: str) -> int:
         """Take the room for a JSON text before its values are created; return the most brackets that it may open.
@@ -49,9 +57,11 @@ class Room:
         """
         # Each value is the whole text, or the first in a list or object, or follows a comma; each key has a colon.
         brackets = text.count(b"[") + text.count(b"{")
-        self._left -= brackets + text.count(b",") + text.count(b":") + 1
+        values = brackets + text.count(b",") + text.count(b":") + 1
+        self._left -= values
         if self._left < 0:
             raise TooLarge(f"{what} has more than {MAX_VALUES:,} values and keys; send it as a file, or in parts")
+        self.count(values)
         return brackets
 
     def take_zeros(self, text: bytes, what: str) -> None:

@@ -8,6 +8,7 @@ from xml.parsers import expat
 
 import xmltodict
 
+from hookline.bodies.json import Room
 from hookline.bodies.text import Received, decode_text, known_charset
 from hookline.kernel.errors import Malformed, TooLarge
 from hookline.kernel.json import MAX_DEPTH
@@ -35,16 +36,19 @@ class _GuardedParser:
     xmltodict sets its handlers as attributes; the handlers of elements are wrapped.
     """
 
-    __slots__ = ("Parse", "_depth", "_parser", "_rest", "_values")
+    __slots__ = ("Parse", "_counted", "_depth", "_parser", "_rest", "_room", "_values")
 
     _OWN: Final = frozenset(__slots__)
 
-    def __init__(self, encoding: str | None, namespace_separator: str | None) -> None:
+    def __init__(self, room: Room, encoding: str | None, namespace_separator: str | None) -> None:
         self._parser = expat.ParserCreate(encoding, namespace_separator)
         self._parser.StartDoctypeDeclHandler = _reject_doctype
         self.Parse = self._parser.Parse
+        self._room = room
         self._depth = 0
         self._values = 0
+        self._counted = 0
+        """How many of them `room` has counted."""
         self._rest = min(_INLINE, MAX_VALUES)
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -67,9 +71,15 @@ class _GuardedParser:
 
         return start
 
+    def count(self) -> None:
+        """Count the values since the last time."""
+        self._room.count(self._values - self._counted)
+        self._counted = self._values
+
     def _pause(self) -> None:
         if self._values > MAX_VALUES:
             raise _too_many()
+        self.count()
         time.sleep(_PAUSE)
         self._rest = min(self._values + _BETWEEN_PAUSES, MAX_VALUES)
 
@@ -90,15 +100,22 @@ def _too_many() -> TooLarge:
 
 
 class _GuardedExpat:
-    """A replacement for the module with which xmltodict creates parsers."""
+    """A replacement for the module with which xmltodict creates its parser."""
 
-    ParserCreate = _GuardedParser
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self.parser: _GuardedParser | None = None
+
+    def ParserCreate(self, encoding: str | None, namespace_separator: str | None) -> _GuardedParser:  # noqa: N802 - expat's
+        self.parser = _GuardedParser(self._room, encoding, namespace_separator)
+        return self.parser
 
 
-def read_xml(data: bytes, charset: str | None, force_list: tuple[str, ...]) -> Received:
+def read_xml(data: bytes, charset: str | None, force_list: tuple[str, ...], room: Room | None = None) -> Received:
     """Decode an XML text; a text of white space is null. Raises Malformed, and TooLarge above `MAX_VALUES`.
 
-    `charset`: that of the Content-Type, which overrides the document's own declaration.
+    `charset`: that of the Content-Type, which overrides the document's own declaration. `room` counts the elements and
+    attributes.
     """
     if not data.lstrip(b" \t\r\n"):
         return Received(None, raw=data)
@@ -106,17 +123,20 @@ def read_xml(data: bytes, charset: str | None, force_list: tuple[str, ...]) -> R
     if any(tag[0].count(b"=") > _MAX_ATTRIBUTES for tag in _LONG_TAG.finditer(data)):
         raise _too_many()
     text, encoding = _readable(data, charset)
+    guarded = _GuardedExpat(room or Room())
     try:
         value = xmltodict.parse(
             text,
             encoding=encoding,
-            expat=_GuardedExpat,
+            expat=guarded,
             force_list=force_list,
             strip_whitespace=False,
             postprocessor=_without_layout,
         )
     except (expat.ExpatError, ValueError, LookupError) as error:
         raise Malformed(f"the body is not XML: {error}") from None
+    if guarded.parser is not None:
+        guarded.parser.count()
     return Received(value, raw=data)
 
 

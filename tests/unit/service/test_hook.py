@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 import json
+import sys
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -278,6 +279,66 @@ async def test_bodies_of_all_requests_together_take_so_much_memory_and_no_more(k
     assert (await first).status == 202
     for _ in range(3):
         assert (await hook.send(whole(300_000), kind)).status == 202
+
+
+_FORM = "application/x-www-form-urlencoded"
+_PART = b"--b\r\nContent-Disposition: form-data; name=json\r\nContent-Type: application/json\r\n\r\n"
+
+
+@pytest.mark.rule(43)
+@pytest.mark.parametrize(
+    ("kind", "many"),
+    [
+        ("application/json", b"[" + b"1," * 10_000 + b"1]"),
+        ("application/json", b'{"a":[' + b"{}," * 7_000 + b"1]}"),
+        ("application/xml", b"<r>" + b"<a/>" * 10_000 + b"</r>"),
+        ("application/xml", b"<r " + b" ".join(b'a%d=""' % number for number in range(10_000)) + b"/>"),
+        (_FORM, b"&".join(b"a[%d]=1" % number for number in range(5_000))),
+        (_FORM, b"json=[" + b"1," * 10_000 + b"1]"),
+        ("multipart/form-data; boundary=b", _PART + b"[" + b"1," * 10_000 + b"1]\r\n--b--"),
+    ],
+    ids=["list", "objects", "elements", "attributes", "form", "JSON in a form", "JSON in a part"],
+)
+async def test_the_values_that_bodies_become_take_memory_until_they_are_stored(kind: str, many: bytes) -> None:
+    options = HookOptions("https://hooks.example", max_body_total=1_000_000)
+    hook = HookOverMemory(webhook_flow(nested=True, json_fields=("json",)), options=options)
+    stored = asyncio.Event()
+    accept = hook.intake.accept
+
+    async def slowly(*arguments: Any) -> Any:
+        await stored.wait()
+        return await accept(*arguments)
+
+    hook.intake.accept = slowly  # type: ignore[method-assign]  # the store is slow
+    first = asyncio.create_task(hook.send(many, kind))
+    await asyncio.sleep(0)
+    rejected = await hook.send(many, kind)
+    assert (document(rejected)["code"], document(rejected)["status"]) == ("request.unavailable", 503)
+    small = asyncio.create_task(hook.send(b"[1, 2, 3]"))
+    stored.set()
+    assert (await first).status == 202
+    assert (await small).status == 202, "small bodies always have room"
+    for _ in range(3):
+        assert (await hook.send(many, kind)).status == 202
+
+
+@pytest.mark.rule(43)
+async def test_a_body_whose_values_never_have_room_is_too_large() -> None:
+    hook = HookOverMemory(webhook_flow(), options=HookOptions("https://hooks.example", max_body_total=500_000))
+    assert (await hook.send(b"[" + b"1," * 10_000 + b"1]")).status == 413
+    assert (await hook.send(b"[" + b"1," * 7_000 + b"1]")).status == 202
+
+
+@pytest.mark.rule(43)
+@pytest.mark.parametrize("respond", ["finished", "reply"])
+async def test_a_message_whose_sender_waits_for_a_reply_is_not_kept_in_memory(respond: str) -> None:
+    hook = HookOverMemory(webhook_flow(respond=respond))
+    waiting = asyncio.create_task(hook.send(b'["a message"]'))
+    while not hook.intake.accepted:
+        await asyncio.sleep(0)
+    message = hook.intake.accepted.pop().message
+    assert sys.getrefcount(message) == 2, "others than this name and the argument refer to it"
+    waiting.cancel()
 
 
 async def test_what_a_body_inflates_to_takes_memory_too() -> None:

@@ -82,10 +82,12 @@ class CallbackHandler:
         except BaseException:  # if the request is cancelled or rejected, its files are removed
             await uploads.discard()
             raise
-        uploads.release()
         # If this fails, the callback may have been stored. Its blobs are kept; the sweeper removes those that nothing
         # refers to.
-        outcome = await self._waiting.deliver(callback)
+        try:
+            outcome = await self._waiting.deliver(callback)
+        finally:
+            uploads.release()
         if isinstance(outcome, CallbackStored):
             return responses.callback_response(flow, node, outcome)
         await uploads.discard()

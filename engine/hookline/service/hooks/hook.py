@@ -96,21 +96,37 @@ class Hook:
         flow = target.flow
         uploads = self._receiver.uploads()
         try:
-            incoming = await self._receiver.receive(request, headers, target, context, uploads)
-            if isinstance(incoming, WebhookResponse):
-                await uploads.discard()
-                return responses.scheme_response(incoming)
-            envelopes = _acceptable(flow, webhook, self._envelopes(flow, webhook, incoming, path))
+            envelopes = await self._receive(request, headers, target, webhook, path, context, uploads)
         except BaseException:  # if the request is cancelled or rejected, its files are removed
             await uploads.discard()
             raise
+        if isinstance(envelopes, WebhookResponse):
+            await uploads.discard()
+            return responses.scheme_response(envelopes)
         if len(envelopes) != 1:
             return responses.several_accepted_response(flow, webhook, await self._accept_each(flow, envelopes, uploads))
-        (envelope,) = envelopes
-        commit = partial(self._commit, flow, envelope, uploads)
+        execution_id = envelopes[0].execution_id
+        commit = partial(self._commit, flow, envelopes, uploads)
         if webhook.respond == "accepted":
             return responses.accepted_response(flow, webhook, await commit())
-        return await self._reply_waiter.response(envelope.execution_id, webhook, commit)
+        return await self._reply_waiter.response(execution_id, webhook, commit)
+
+    async def _receive(
+        self,
+        request: HookRequest,
+        headers: Headers,
+        target: RequestTarget,
+        webhook: WebhookSettings,
+        path: str,
+        context: RequestContext,
+        uploads: Uploads,
+    ) -> list[Envelope] | WebhookResponse:
+        """Return the envelopes of a request's messages, or the response of its scheme to a handshake."""
+        incoming = await self._receiver.receive(request, headers, target, context, uploads)
+        if isinstance(incoming, WebhookResponse):
+            return incoming
+        flow = target.flow
+        return _acceptable(flow, webhook, self._envelopes(flow, webhook, incoming, path))
 
     def _envelopes(
         self, flow: CompiledFlow, webhook: WebhookSettings, incoming: ReceivedRequest, path: str
@@ -170,10 +186,12 @@ class Hook:
         """
         if not envelopes:
             await uploads.discard()
-        uploads.release()
-        outcomes = await asyncio.gather(
-            *(self._intake.accept(flow, envelope) for envelope in envelopes), return_exceptions=True
-        )
+        try:
+            outcomes = await asyncio.gather(
+                *(self._intake.accept(flow, envelope) for envelope in envelopes), return_exceptions=True
+            )
+        finally:
+            uploads.release()
         accepted: list[Accepted | Duplicate] = []
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
@@ -189,13 +207,17 @@ class Hook:
                 return responses.scheme_response(answer)
         return cors.options(webhook, headers.joined)
 
-    async def _commit(self, flow: CompiledFlow, envelope: Envelope, uploads: Uploads) -> Accepted | Duplicate:
-        uploads.release()
+    async def _commit(self, flow: CompiledFlow, envelopes: list[Envelope], uploads: Uploads) -> Accepted | Duplicate:
+        """Store the one message, and remove it from the list: a sender may wait long for the reply, and nothing may
+        keep the message in memory meanwhile."""
+        envelope = envelopes.pop()
         try:
             outcome = await self._intake.accept(flow, envelope)
         except (TooManyRequests, SchemaViolation):
             await uploads.discard()
             raise
+        finally:
+            uploads.release()
         # After any other failure, the message may have been stored. Its blobs are kept; the sweeper removes those that
         # nothing refers to.
         if isinstance(outcome, Duplicate):

@@ -112,7 +112,7 @@ class MultipartReader:
         self._naming = naming
         self._fields: list[tuple[str, Any]] = []
         self._fields_size = 0
-        self._room = Room()
+        self._room = Room(uploads.hold_values)
         self._charset: str | None = None
         self._attachments: list[Attachment] = []
         self._parts = 0
@@ -132,7 +132,7 @@ class MultipartReader:
                 await self._take(name, data)
         if not self._ended:
             raise Malformed("the multipart body ends before its last boundary")
-        body = collect(self._fields, self._naming)
+        body = collect(self._fields, self._naming, self._room)
         return Received(body, attachments=tuple(self._attachments))
 
     async def _take(self, event: str, data: bytes) -> None:

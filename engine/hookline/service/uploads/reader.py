@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from hookline.bodies.forms import PLAIN, Naming, read_form, read_properties
-from hookline.bodies.json import read_json
+from hookline.bodies.json import Room, read_json
 from hookline.bodies.media import Kind, Media
 from hookline.bodies.text import Received, decode_text
 from hookline.bodies.xml import read_xml
@@ -71,10 +71,10 @@ class BodyReader(msgspec.Struct, frozen=True):
             received = await reader.read(self._plain(noted), media.boundary)
             return msgspec.structs.replace(received, raw=noted.raw)
         if not self.codings:
-            return await self._inline(await _joined(chunks, uploads))
+            return await self._inline(await _joined(chunks, uploads), uploads)
         wire: list[bytes] = []
         data = await _joined(self._plain(_noting(chunks, wire)), uploads)
-        received = await self._inline(data)
+        received = await self._inline(data, uploads)
         return msgspec.structs.replace(received, raw=b"".join(wire))
 
     async def read_staged(self, staged: StagedBody, uploads: Uploads) -> Received:
@@ -104,21 +104,22 @@ class BodyReader(msgspec.Struct, frozen=True):
             return chunks
         return decompress(chunks, self.codings, self.limits.wire(self.media.kind), self.webhook.max_ratio)
 
-    async def _inline(self, data: bytes) -> Received:
+    async def _inline(self, data: bytes, uploads: Uploads) -> Received:
         charset = self.media.charset
+        room = Room(uploads.hold_values)
         match self.media.kind:
             case "json":
-                return await self._run(len(data), lambda: read_json(data, charset, exact=self.exact))
+                return await self._run(len(data), lambda: read_json(data, charset, exact=self.exact, room=room))
             case "xml":
-                return await self._run(len(data), lambda: read_xml(data, charset, self.webhook.force_list))
+                return await self._run(len(data), lambda: read_xml(data, charset, self.webhook.force_list, room))
             case "properties":
-                return await self._run(len(data), lambda: read_form(data, charset, self._naming()))
+                return await self._run(len(data), lambda: read_form(data, charset, self._naming(), room))
             case "query":
                 if data:
                     raise Malformed("a GET request has no body here: its query is the body")
                 query = self.query
                 return await self._run(
-                    len(query), lambda: Received(read_properties(query, None, "the query", self._naming()))
+                    len(query), lambda: Received(read_properties(query, None, "the query", self._naming(), room))
                 )
             case _:
                 return Received(decode_text(data, charset), raw=data)

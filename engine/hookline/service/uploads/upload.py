@@ -1,5 +1,6 @@
 """The blobs and the bytes of one request, which are discarded together unless it is accepted."""
 
+import threading
 from collections.abc import Callable
 from typing import Final
 
@@ -11,17 +12,23 @@ from hookline.storage.blobs import Blob, Blobs, BlobWriter
 _log: Final = structlog.get_logger("hookline.service")
 _RETRY_AFTER: Final = 60.0
 SMALL: Final = 64 * 1024
-"""Bytes of a body that aren't counted: for one connection they are not much."""
+"""Bytes of a body, and of its values, that aren't counted: for one connection they are not much."""
+VALUE: Final = 60
+"""Bytes of memory that count for each value that a body becomes."""
 
 
 class ByteBudget:
-    """A limit on the bytes that all requests in progress may hold together, in memory or in the blob store."""
+    """A limit on the bytes that all requests in progress may hold together, in memory or in the blob store.
 
-    __slots__ = ("_left", "_most")
+    Large bodies are read in threads, which count too.
+    """
+
+    __slots__ = ("_left", "_lock", "_most")
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._left = most
+        self._lock = threading.Lock()
 
     def take(self, size: int, before: int) -> None:
         """Take bytes for one more chunk of a request that has taken some before.
@@ -29,21 +36,24 @@ class ByteBudget:
         Raises ServiceUnavailable if other requests have taken them, and TooLarge if the limit is too small for the
         request.
         """
-        if size > self._left:
-            if before + size > self._most:
-                raise TooLarge(f"the request's bodies and files are larger than {self._most} bytes together")
-            raise ServiceUnavailable("too much is being received at once", retry_after=_RETRY_AFTER)
-        self._left -= size
+        with self._lock:
+            if size <= self._left:
+                self._left -= size
+                return
+        if before + size > self._most:
+            raise TooLarge(f"the request's bodies and files are larger than {self._most} bytes together")
+        raise ServiceUnavailable("too much is being received at once", retry_after=_RETRY_AFTER)
 
     def give(self, size: int) -> None:
         """Give bytes back."""
-        self._left += size
+        with self._lock:
+            self._left += size
 
 
 class Uploads:
     """Creates blobs, and tracks those that no message refers to yet."""
 
-    __slots__ = ("_committed", "_held", "_held_room", "_room", "_taken", "_writers", "blobs")
+    __slots__ = ("_committed", "_held", "_held_room", "_room", "_taken", "_values", "_values_held", "_writers", "blobs")
 
     def __init__(self, blobs: Blobs, room: ByteBudget, held_room: ByteBudget) -> None:
         """`room` is the limit for files, and `held_room` that for bodies in memory."""
@@ -52,6 +62,8 @@ class Uploads:
         self._taken = 0
         self._held_room = held_room
         self._held = 0
+        self._values = 0
+        self._values_held = 0
         self._writers: list[BlobWriter] = []
         self._committed: list[str] = []
 
@@ -86,13 +98,21 @@ class Uploads:
             self._held_room.take(more, self._held)
             self._held += more
 
+    def hold_values(self, count: int) -> None:
+        """Take bytes of the limit for bodies, for values that are made next. Raises ServiceUnavailable and TooLarge."""
+        self._values += count * VALUE
+        if self._values > SMALL:
+            more = self._values - self._values_held
+            self._held_room.take(more, self._held + self._values_held)
+            self._values_held = self._values
+
     def release(self) -> None:
-        """Give back the bytes of a request that has been received: its blobs are kept."""
+        """Give back the bytes of a request whose message is stored: its blobs are kept."""
         if self._taken:
             self._give(self._taken)
-        if self._held:
-            self._held_room.give(self._held)
-            self._held = 0
+        if held := self._held + self._values_held:
+            self._held_room.give(held)
+            self._held = self._values = self._values_held = 0
 
     def _give(self, size: int) -> None:
         self._taken -= size
