@@ -93,8 +93,8 @@ class Settings(BaseSettings):
     max_body_total: ByteSize | None = Field(
         default=None,
         gt=0,
-        description="The total size of the bodies that all present requests may hold in memory, such as `1GB`; more "
-        "get 503. Fifty times `max_body` by default.",
+        description="The total size of the bodies that all present requests may hold in memory, such as `1GB`, with "
+        "60 bytes for each value in them; more get 503. Fifty times `max_body` by default.",
     )
     max_request_time: Duration = Field(
         default=timedelta(minutes=30),
@@ -136,11 +136,13 @@ class Settings(BaseSettings):
     max_connections: int = Field(
         default=1000,
         ge=1,
-        description="The largest number of open connections; another one gets 503 and is closed.",
+        description="The largest number of open connections; another one gets 503 and is closed. One address may have "
+        "half of them, except a trusted proxy. All connections of HTTP/2 together have as many streams.",
     )
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(),
-        description="Networks (CIDR) of the proxies in front of the server. Only their `forwarded_header` is trusted.",
+        description="Networks (CIDR) of the proxies in front of the server. Only their `forwarded_header` is trusted, "
+        "and only they may have more than half of `max_connections`.",
     )
     forwarded_header: Literal["x-forwarded-for", "forwarded"] = Field(
         default="x-forwarded-for", description="The header in which trusted proxies name the address of the client."

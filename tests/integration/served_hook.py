@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
+from hookline.service.addresses import Networks
 from hookline.service.app import create_app
 from hookline.service.hooks.hook import HookOptions
 from hookline.service.server.asgi import HookApplication, PrefixRouter
@@ -60,6 +61,7 @@ async def serving(
     drain_seconds: float = 0.3,
     graceful_timeout: float = 1.0,
     max_connections: int = 1000,
+    trusted_proxies: Networks = (),
 ) -> AsyncIterator[Served]:
     hook = HookOverMemory(webhook_flow(methods=("POST", "GET")), options=options)
     pages = create_app(hook, options)
@@ -79,6 +81,7 @@ async def serving(
                 graceful_timeout=graceful_timeout,
                 head_timeout=head_timeout,
                 max_connections=max_connections,
+                trusted_proxies=trusted_proxies,
             )
         )
         try:

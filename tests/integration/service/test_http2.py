@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 from collections.abc import AsyncIterator
+from ipaddress import ip_network
 
 import h2.config
 import h2.connection
@@ -15,6 +16,7 @@ from tests.integration.served_hook import Served, serving
 
 from hookline.service.hooks.hook import HookOptions
 
+LOCAL = (ip_network("127.0.0.0/8"),)
 Headers = list[tuple[str, str]]
 
 REQUEST: Headers = [
@@ -114,6 +116,56 @@ async def test_requests_on_one_connection_are_each_answered(served: Served) -> N
         await one.wait(*streams)
         assert one.statuses == dict.fromkeys(streams, 202)
     assert len(served.hook.intake.accepted) == 5
+
+
+@pytest.mark.rule(43)
+async def test_all_connections_together_have_a_bounded_number_of_streams() -> None:
+    options = HookOptions("https://hooks.example", read_timeout=5)
+    async with (
+        serving("hypercorn", options=options, max_connections=10, trusted_proxies=LOCAL, drain_seconds=0.05) as served,
+        sender(served) as one,
+        sender(served) as other,
+    ):
+        unfinished = [one.ask(headers(), end=False) for _ in range(6)]
+        await one.wait(one.ask(headers()))  # they came in this order
+        more = [other.ask(headers(), end=False) for _ in range(6)]
+        await other.wait(*more[4:])
+        assert [other.statuses[stream] for stream in more[4:]] == [503, 503]
+        assert b"too many requests" in other.bodies[more[4]]
+        # A stream that has its response leaves its place to another.
+        one.h2.send_data(unfinished[0], b"", end_stream=True)
+        await one.wait(unfinished[0])
+        later = other.ask(headers())
+        await other.wait(later)
+        assert (one.statuses[unfinished[0]], other.statuses[later]) == (202, 202)
+        # And so do those of a connection that has gone.
+        one.writer.close()
+        async with asyncio.timeout(10):
+            while True:
+                again = [other.ask(headers(), end=False) for _ in range(5)]
+                for stream in again:
+                    other.h2.send_data(stream, b"", end_stream=True)
+                await other.wait(*again)
+                if [other.statuses[stream] for stream in again] == [202] * 5:
+                    break
+
+
+@pytest.mark.rule(42, 43)
+async def test_one_address_has_at_most_half_of_the_streams() -> None:
+    options = HookOptions("https://hooks.example", read_timeout=5)
+    async with (
+        serving("hypercorn", options=options, max_connections=8, drain_seconds=0.05) as served,
+        sender(served) as one,
+        sender(served) as other,
+    ):
+        for _ in range(3):
+            one.ask(headers(), end=False)
+        await one.wait(one.ask(headers()))  # they came in this order
+        taken, late = other.ask(headers(), end=False), other.ask(headers())
+        await other.wait(late)
+        assert other.statuses[late] == 503
+        assert taken not in other.statuses
+        assert b"your address" in other.bodies[late]
 
 
 async def test_the_preface_may_come_in_pieces(served: Served) -> None:

@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 from collections.abc import AsyncIterator
+from ipaddress import ip_network
 
 import pytest
 from hypercorn.asyncio.tcp_server import TCPServer
@@ -17,6 +18,8 @@ from hookline.kernel.errors import ConfigError, TooManyRequests
 from hookline.service.hooks.hook import HookOptions
 from hookline.service.server.serving import Server, listen
 from hookline.testing.hook import webhook_flow
+
+LOCAL = (ip_network("127.0.0.0/8"),)
 
 
 @pytest.fixture(params=SERVERS)
@@ -362,7 +365,7 @@ def test_whatever_comes_over_a_socket_is_never_answered_with_500(server: Server)
 @pytest.mark.rule(42)
 @pytest.mark.parametrize("server", SERVERS)
 async def test_a_connection_above_the_bound_gets_503_and_another_may_come_once_one_has_gone(server: Server) -> None:
-    async with serving(server, max_connections=3, head_timeout=20.0) as served:
+    async with serving(server, max_connections=3, trusted_proxies=LOCAL, head_timeout=20.0) as served:
         held = [await served.connect() for _ in range(3)]
         for reader, writer in held:
             writer.write(post(JSON, "Content-Length: 2", body=b"{}"))
@@ -394,6 +397,51 @@ async def test_a_flood_of_connections_is_cut_without_holding_any(server: Server)
         first.close()
         assert {status(answer) for answer in answers if answer} <= {503}
         assert sum(not answer for answer in answers) >= 1
+
+
+async def send_from(served: Served, address: str) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Open a connection from a local address, and send a whole request on it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", served.port, local_addr=(address, 0))
+    writer.write(post(JSON, "Content-Length: 2", body=b"{}"))
+    return reader, writer
+
+
+@pytest.mark.rule(42)
+@pytest.mark.parametrize("server", SERVERS)
+async def test_one_address_has_at_most_half_of_the_connections(server: Server) -> None:
+    async with serving(server, max_connections=6, head_timeout=20.0) as served:
+        held = [await send_from(served, "127.0.0.2") for _ in range(3)]
+        for reader, _ in held:
+            assert status(await reader.readuntil(b"\r\n\r\n")) == 202
+        reader, rejected = await send_from(served, "127.0.0.2")
+        answer = await reader.read()
+        assert status(answer) == 503
+        assert "your address" in json.loads(answer.partition(b"\r\n\r\n")[2])["detail"]
+        rejected.close()
+        for address in ("127.0.0.3", "127.0.0.4"):
+            reader, writer = await send_from(served, address)
+            assert status(await reader.readuntil(b"\r\n\r\n")) == 202
+            held.append((reader, writer))
+        # A place that has become free may be taken again.
+        held.pop(0)[1].close()
+        async with asyncio.timeout(10):
+            while True:
+                reader, writer = await send_from(served, "127.0.0.2")
+                held.append((reader, writer))
+                if status(await reader.readuntil(b"\r\n\r\n")) == 202:
+                    break
+        for _, writer in held:
+            writer.close()
+
+
+@pytest.mark.rule(42)
+@pytest.mark.parametrize("server", SERVERS)
+async def test_a_trusted_proxy_may_have_all_connections(server: Server) -> None:
+    async with serving(server, max_connections=4, trusted_proxies=LOCAL, head_timeout=20.0) as served:
+        held = [await send_from(served, "127.0.0.2") for _ in range(4)]
+        for reader, writer in held:
+            assert status(await reader.readuntil(b"\r\n\r\n")) == 202
+            writer.close()
 
 
 async def test_a_connection_that_is_reset_while_it_closes_is_no_error_of_the_server(

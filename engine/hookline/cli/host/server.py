@@ -103,6 +103,7 @@ async def run_server(
                     server=settings.server,
                     graceful_timeout=_REQUESTS_GRACE,
                     max_connections=settings.max_connections,
+                    trusted_proxies=settings.trusted_proxies,
                 )
             finally:
                 for task in (*watchers, beside):

@@ -2,17 +2,14 @@
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from collections.abc import Mapping
 from typing import Final, Literal, TypeAlias
 
 from hookline.intake.limits import RateLimit
 from hookline.kernel.errors import NotVerified, TooManyRequests
 from hookline.model.webhook import RequestSettings
+from hookline.service.addresses import Address, Networks, client_of, is_within, parse_address
 
-Address: TypeAlias = IPv4Address | IPv6Address
-Networks: TypeAlias = Sequence[IPv4Network | IPv6Network]
 ForwardedHeader: TypeAlias = Literal["x-forwarded-for", "forwarded"]
 
 CLIENTS: Final = 10_000
@@ -23,8 +20,6 @@ _LONGEST: Final = 8192
 _PAIR: Final = re.compile(r"""([!#$%&'*+.^_`|~\w-]++)=("(?:[^"\\]|\\.)*+"|[^\s",;=\\]++)""", re.ASCII)
 """Addresses may stand without quotes, although their colons and brackets are not allowed in a token."""
 _ELEMENT: Final = re.compile(rf"[ \t]*+(?:{_PAIR.pattern}[ \t]*+(?:;[ \t]*+|\Z))++", re.ASCII)
-_SITE: Final = 64
-"""The leading bits of an IPv6 address that identify a client: a single host has the remaining bits to itself."""
 
 
 class Senders:
@@ -48,16 +43,16 @@ class Senders:
 
         The header is read from the right as long as trusted proxies have written it: each proxy names its own client.
         """
-        client = _parsed(peer) if peer is not None else None
-        if client is None or not _within(client, self._trusted):
+        client = parse_address(peer) if peer is not None else None
+        if client is None or not is_within(client, self._trusted):
             return client
         given = headers.get(self._header)
         if given is None:
             return client
         hops = _forwarded(given) if self._header == "forwarded" else given.rsplit(",", _HOPS)
         for hop in reversed(hops[-_HOPS:]):
-            client = _parsed(_without_port(hop.strip()))
-            if client is None or not _within(client, self._trusted):
+            client = parse_address(_without_port(hop.strip()))
+            if client is None or not is_within(client, self._trusted):
                 return client
         return client
 
@@ -66,7 +61,7 @@ class Senders:
         monotonic time."""
         if webhook.client_rate is None:
             return
-        key = (name, webhook.client_rate, _client(client))
+        key = (name, webhook.client_rate, client_of(client))
         rate = self._rates.get(key)
         if rate is None:
             if len(self._rates) >= self._remembered:
@@ -83,30 +78,10 @@ class Senders:
 
 def check_address(webhook: RequestSettings, client: Address | None) -> None:
     """Raise NotVerified, as after a wrong signature, if the flow doesn't allow the address."""
-    if webhook.allow_from is not None and (client is None or not _within(client, webhook.allow_from)):
+    if webhook.allow_from is not None and (client is None or not is_within(client, webhook.allow_from)):
         error = NotVerified(counted_as="request.address")
         error.reason = f"allow_from doesn't hold {client or 'an address that is not known'}"
         raise error
-
-
-def _client(address: Address | None) -> str:
-    if isinstance(address, IPv6Address):
-        return f"{int(address) >> (128 - _SITE):x}::"
-    return str(address)
-
-
-def _within(address: Address, networks: Networks) -> bool:
-    return any(address in network for network in networks if network.version == address.version)
-
-
-@lru_cache(4096)
-def _parsed(text: str) -> Address | None:
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return None
-    # A server that listens on IPv4 and IPv6 sees IPv4 addresses in this form.
-    return getattr(address, "ipv4_mapped", None) or address
 
 
 def _without_port(hop: str) -> str:

@@ -28,11 +28,12 @@ from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.typing import AppWrapper, ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, LifespanState, Scope
 
-from hookline.kernel.errors import Malformed, MethodUnknown, RequestRejected
+from hookline.kernel.errors import Malformed, MethodUnknown, RequestRejected, ServiceUnavailable
 from hookline.service.problems import rejection_response
 from hookline.service.server.asgi import Application
 from hookline.service.server.framing import LENGTH, METHODS, ORIGIN_FORM, Framing
 from hookline.service.server.overflow import Overflow, raw_response
+from hookline.service.server.places import Place, Places
 
 
 class Http1(H11Protocol):
@@ -99,13 +100,63 @@ class _Asked:
         await self._app(scope, receive_asked, send, sync_spawn, call_soon)
 
 
+class _Placed:
+    """An application that leaves a stream's place when it has ended."""
+
+    def __init__(self, app: AppWrapper, streams: "_Streams", place: Place) -> None:
+        self._app = app
+        self._streams = streams
+        self._place = place
+
+    async def __call__(
+        self,
+        scope: Scope,
+        receive: ASGIReceiveCallable,
+        send: ASGISendCallable,
+        sync_spawn: Callable[..., Any],
+        call_soon: Callable[..., Any],
+    ) -> None:
+        try:
+            await self._app(scope, receive, send, sync_spawn, call_soon)
+        finally:
+            self._streams.leave(self._place)
+
+
+class _Streams:
+    """The places of the streams of one connection."""
+
+    def __init__(self, places: Places, peer: str | None) -> None:
+        """`places`: those of all connections."""
+        self._places = places
+        self._peer = peer
+        self._taken: set[Place] = set()
+
+    def enter(self) -> Place:
+        """Take a place. Raises ServiceUnavailable."""
+        place = self._places.enter(self._peer)
+        self._taken.add(place)
+        return place
+
+    def leave(self, place: Place) -> None:
+        """Give it back."""
+        place.leave()
+        self._taken.discard(place)
+
+    def close(self) -> None:
+        """Give all places back: an application that was cancelled before it began gives none back."""
+        while self._taken:
+            self._taken.pop().leave()
+
+
 class Http2(H2Protocol):
     """One connection of HTTP/2."""
 
+    places: _Streams
+
     @classmethod
-    def after(cls, first: H11Protocol) -> "Http2":
+    def after(cls, first: H11Protocol, places: _Streams) -> "Http2":
         """Replace the protocol of a connection that was taken for HTTP/1 and has read nothing yet."""
-        return cls(
+        made = cls(
             first.app,
             first.config,
             first.context,
@@ -116,6 +167,21 @@ class Http2(H2Protocol):
             first.server,
             first.send,
         )
+        made.places = places
+        return made
+
+    async def _create_stream(self, request: h2.events.RequestReceived) -> None:
+        try:
+            place = self.places.enter()
+        except ServiceUnavailable as error:
+            self._reject(request, error)
+            return
+        # A stream that was reset still takes its place, until the application has noticed.
+        app, self.app = self.app, _Placed(self.app, self.places, place)
+        try:
+            await super()._create_stream(request)
+        finally:
+            self.app = app
 
     async def handle(self, event: Event) -> None:
         """Handle an event of the connection."""
@@ -194,17 +260,23 @@ _READ: Final = 2**16
 
 
 async def serve(
-    app: Application, config: Config, sock: socket.socket, shutdown: asyncio.Event, max_connections: int
+    app: Application,
+    config: Config,
+    sock: socket.socket,
+    shutdown: asyncio.Event,
+    places: Places,
+    streams: Places,
 ) -> None:
     """Serve on a listening socket until `shutdown` is set, and close the socket.
 
+    `places` are those of all connections, and `streams` those of the streams over all connections of HTTP/2.
     Running requests then have the configuration's `graceful_timeout` to end; idle connections are closed at once. If
     this is cancelled, the connections are aborted.
     """
     wrapped = ASGIWrapper(app)  # type: ignore[arg-type]  # our scopes are plain mappings
     with contextlib.closing(sock):
         async with _lifespan(wrapped, config) as state:
-            connections = _Connections(wrapped, config, state, max_connections)
+            connections = _Connections(wrapped, config, state, places, streams)
             try:
                 await connections.accept(sock, shutdown)
             finally:
@@ -219,6 +291,7 @@ class _Connection(TCPServer):
     """
 
     framing: Framing
+    streams: _Streams
     answered: asyncio.Event
     """Set while no request is in progress, and after the end of the connection."""
     _ended = False
@@ -268,7 +341,7 @@ class _Connection(TCPServer):
             passed = self.framing.feed(data)
             data = self.framing.rest
             if self.framing.http2 and isinstance(self.protocol.protocol, H11Protocol):
-                self.protocol.protocol = Http2.after(self.protocol.protocol)
+                self.protocol.protocol = Http2.after(self.protocol.protocol, self.streams)
                 await self.protocol.initiate()
             if passed:
                 await self.protocol.handle(RawData(passed))
@@ -305,13 +378,14 @@ class _Connection(TCPServer):
 class _Connections:
     """The connections of one server, each a task."""
 
-    def __init__(self, app: AppWrapper, config: Config, state: LifespanState, most: int) -> None:
+    def __init__(self, app: AppWrapper, config: Config, state: LifespanState, places: Places, streams: Places) -> None:
         self._app = app
         self._config = config
         self._state = state
         self._context = WorkerContext(None)
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
-        self._most = most
+        self._places = places
+        self._streams = streams
         self._overflow = Overflow()
 
     async def accept(self, sock: socket.socket, shutdown: asyncio.Event) -> None:
@@ -345,21 +419,35 @@ class _Connections:
             # It was accepted at the moment of the stop.
             writer.transport.abort()
             return
-        if len(self._open) >= self._most:
-            self._overflow.turn_away(writer.transport, writer)
+        peer = _peer(writer)
+        try:
+            place = self._places.enter(peer)
+        except ServiceUnavailable as error:
+            self._overflow.turn_away(writer.transport, error, writer)
             return
         task = asyncio.create_task(self._speak(reader, writer))
         self._open[task] = writer
         task.add_done_callback(self._open.pop)
+        task.add_done_callback(lambda _: place.leave())
 
     async def _speak(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
+        streams = _Streams(self._streams, _peer(writer))
         try:
-            await _Connection(self._app, loop, self._config, self._context, self._state, reader, writer)
+            connection = _Connection(self._app, loop, self._config, self._context, self._state, reader, writer)
+            connection.streams = streams
+            await connection
         except Exception:  # noqa: BLE001 - a defect of one connection is logged, and the others go on
             await self._config.log.exception("a connection ended with an error")
         finally:
+            streams.close()
             writer.close()
+
+
+def _peer(writer: asyncio.StreamWriter) -> str | None:
+    """The address of the other side, if it has one."""
+    name = writer.get_extra_info("peername")
+    return name[0] if isinstance(name, tuple) else None
 
 
 @contextlib.asynccontextmanager

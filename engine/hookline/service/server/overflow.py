@@ -1,10 +1,10 @@
-"""Connections above the limit: each gets a 503 and is closed."""
+"""Connections that have no place: each gets a 503 and is closed."""
 
 import asyncio
 from http import HTTPStatus
 from typing import Final
 
-from hookline.kernel.errors import RequestRejected, ServiceUnavailable
+from hookline.kernel.errors import RequestRejected
 from hookline.service.problems import rejection_response
 
 
@@ -17,7 +17,6 @@ def raw_response(error: RequestRejected) -> bytes:
 
 
 MAX_CONNECTIONS: Final = 1000
-_RETRY_AFTER: Final = 5.0
 _LINGER: Final = 1.0
 """Seconds until such a connection is closed: if it were closed at once, the reset of further data could overtake the
 response."""
@@ -30,16 +29,15 @@ class Overflow:
     """Turns connections away. The caller reads and drops what they send."""
 
     def __init__(self) -> None:
-        self._answer = raw_response(ServiceUnavailable("there are too many connections", retry_after=_RETRY_AFTER))
         self._lingering: dict[asyncio.WriteTransport, tuple[asyncio.TimerHandle, object]] = {}
 
-    def turn_away(self, transport: asyncio.WriteTransport, owner: object = None) -> None:
-        """Send a 503 and close. `owner` is kept meanwhile: a StreamWriter closes its transport when nothing refers to
-        it."""
+    def turn_away(self, transport: asyncio.WriteTransport, error: RequestRejected, owner: object = None) -> None:
+        """Send the error and close. `owner` is kept meanwhile: a StreamWriter closes its transport when nothing refers
+        to it."""
         if len(self._lingering) >= _LINGERING:
             transport.abort()
             return
-        transport.write(self._answer)
+        transport.write(raw_response(error))
         if transport.can_write_eof():
             transport.write_eof()
         timer = asyncio.get_running_loop().call_later(_LINGER, self._cut, transport)

@@ -5,11 +5,14 @@ import contextlib
 import logging
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final, Literal, TypeAlias
 
 from hookline.kernel.errors import ConfigError
+from hookline.service.addresses import Networks
 from hookline.service.server.asgi import Application
 from hookline.service.server.overflow import MAX_CONNECTIONS, Overflow
+from hookline.service.server.places import Places
 
 Server: TypeAlias = Literal["hypercorn", "uvicorn"]
 Bound: TypeAlias = Callable[[str, int], None]
@@ -21,6 +24,8 @@ of the hook, which sends a response, and longer than the time in which a flow ma
 MAX_HEAD: Final = 64 * 1024
 BACKLOG: Final = 1024
 _MARGIN: Final = 5.0
+_CHUNKS: Final = 4
+"""The chunks of one body that wait for the application: of 64 KB, or of 16 KB with HTTP/2."""
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -56,20 +61,23 @@ async def serve(
     graceful_timeout: float = 10.0,
     head_timeout: float = HEAD_TIMEOUT,
     max_connections: int = MAX_CONNECTIONS,
+    trusted_proxies: Networks = (),
 ) -> None:
     """Serve until `shutdown` is set, and then until running requests have ended, or `graceful_timeout` seconds.
 
     `sock` is a result of `listen`, for a caller that needs to know the port first; it is closed here. `bound` is called
     with the address and the port once connections are queued. `head_timeout`: seconds for a request's head, on a new
-    connection and between requests. `max_connections`: further connections get a 503 and are closed. Nothing is
-    printed; the caller handles signals.
+    connection and between requests. `max_connections`: further connections get a 503 and are closed, and so do those
+    of an address that has half of them, unless it is one of `trusted_proxies`. All connections of HTTP/2 together have
+    as many streams. Nothing is printed; the caller handles signals.
     """
     listening = sock if sock is not None else listen(host, port)
     with contextlib.closing(listening):
         if bound is not None:
             bound(*listening.getsockname()[:2])
+        places = partial(Places, most=max_connections, trusted=trusted_proxies)
         run = _hypercorn if server == "hypercorn" else _uvicorn
-        serving = asyncio.ensure_future(run(app, listening, shutdown, graceful_timeout, head_timeout, max_connections))
+        serving = asyncio.ensure_future(run(app, listening, shutdown, graceful_timeout, head_timeout, places))
         stopping = asyncio.ensure_future(shutdown.wait())
         try:
             await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -89,7 +97,7 @@ async def _hypercorn(
     shutdown: asyncio.Event,
     graceful_timeout: float,
     head_timeout: float,
-    max_connections: int,
+    places: Callable[[str], Places],
 ) -> None:
     from hypercorn.config import Config
 
@@ -105,7 +113,10 @@ async def _hypercorn(
     config.read_timeout = SILENCE_TIMEOUT
     config.h11_max_incomplete_size = MAX_HEAD
     config.graceful_timeout = graceful_timeout
-    await hypercorn_server.serve(app, config, sock.dup(), shutdown, max_connections)
+    config.max_app_queue_size = _CHUNKS
+    await hypercorn_server.serve(
+        app, config, sock.dup(), shutdown, places("connections"), places("requests on connections of HTTP/2")
+    )
 
 
 async def _uvicorn(
@@ -114,7 +125,7 @@ async def _uvicorn(
     shutdown: asyncio.Event,
     graceful_timeout: float,
     head_timeout: float,
-    max_connections: int,
+    places: Callable[[str], Places],
 ) -> None:
     try:
         import uvicorn
@@ -127,7 +138,7 @@ async def _uvicorn(
         max_head = MAX_HEAD
 
     Protocol.head_timeout = head_timeout
-    Protocol.max_connections = max_connections
+    Protocol.places = places("connections")
     overflow = Protocol.overflow = Overflow()
 
     class QuietServer(uvicorn.Server):

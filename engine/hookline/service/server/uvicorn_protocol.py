@@ -9,9 +9,10 @@ from typing import ClassVar, Final
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from hookline.kernel.errors import RequestRejected
+from hookline.kernel.errors import RequestRejected, ServiceUnavailable
 from hookline.service.server.framing import Framing
 from hookline.service.server.overflow import Overflow, raw_response
+from hookline.service.server.places import Place, Places
 
 _LINGER: Final = 1.0
 """Seconds until a rejected connection is closed: if it were closed at once, the reset of further data could overtake
@@ -27,10 +28,13 @@ class FramedProtocol(HttpToolsProtocol):
     max_head: ClassVar[int]
     """Bytes."""
 
-    max_connections: ClassVar[int]
+    places: ClassVar[Places]
+    """Those of all connections."""
+
     overflow: ClassVar[Overflow]
 
     _framing: Framing
+    _place: Place
     _turned_away = False
     _rejected = False
     _waiting = b""
@@ -40,9 +44,12 @@ class FramedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """Handle a new connection: its first request is due."""
-        if len(self.connections) >= self.max_connections:
+        peer = transport.get_extra_info("peername")
+        try:
+            self._place = self.places.enter(peer[0] if isinstance(peer, tuple) else None)
+        except ServiceUnavailable as error:
             self._turned_away = True
-            self.overflow.turn_away(transport)
+            self.overflow.turn_away(transport, error)
             return
         self._framing = Framing(self.max_head)
         super().connection_made(transport)
@@ -52,6 +59,7 @@ class FramedProtocol(HttpToolsProtocol):
         """Handle the end of the connection."""
         if self._turned_away:
             return
+        self._place.leave()
         self._stop_timer()
         super().connection_lost(exc)
 
