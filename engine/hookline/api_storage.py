@@ -2,6 +2,7 @@
 
 from hookline.kernel.errors import BlobGone, ExecutionNotFound, IllegalStateChange, StoreError
 from hookline.kernel.faults import fault
+from hookline.kernel.threads import Threads
 from hookline.kernel.time import Clock
 from hookline.model.batch import JOINED, MAX_BATCH_BYTES, BatchItem, joined_output
 from hookline.model.causes import cause_of
@@ -203,6 +204,7 @@ __all__ = [
     "StoreError",
     "StoredCredential",
     "TakeBatch",
+    "Threads",
     "TimeOutWait",
     "TooManyEarlyCallbacks",
     "Unblock",

@@ -8,23 +8,28 @@ import asyncio
 import os
 import re
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Lock
-from typing import Final
+from typing import Final, ParamSpec, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from hookline.api import StoreError
-from hookline.api_storage import BlobGone, Blobs, Clock
+from hookline.api_storage import BlobGone, Blobs, Clock, Threads
 
 from .writer import FileWriter, sync
 
 _ID: Final = re.compile(r"[0-9a-f]{32}")
 _SHARD: Final = re.compile(r"[0-9a-f]{2}")
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_THREADS: Final = 8
 READ: Final = 64 * 1024
 """Bytes read in one go at least: a change of threads costs more than reading them."""
 
@@ -40,9 +45,10 @@ class DirectoryBlobs:
         #: Directories that are durable; at most 65,536 of four letters.
         self._made: set[str] = set()
         self._making = Lock()
+        self._threads = Threads(_THREADS, "hookline blobs")
 
     async def ping(self) -> None:
-        await asyncio.to_thread(self._prove)
+        await self._in_thread(self._prove)
 
     def _prove(self) -> None:
         try:
@@ -61,6 +67,7 @@ class DirectoryBlobs:
             place=lambda: self._make_place(blob_id),
             clock=self._clock,
             on_end=self._writing.discard,
+            in_thread=self._in_thread,
         )
 
     def _path(self, blob_id: str) -> Path:
@@ -86,13 +93,13 @@ class DirectoryBlobs:
             raise missing
         with failing("read"):
             try:
-                file = await asyncio.to_thread(self._path(blob_id).open, "rb", buffering=0)
+                file = await self._in_thread(self._path(blob_id).open, "rb", buffering=0)
             except FileNotFoundError:
                 raise missing from None
             # A whole number of chunks in one go.
             size = max(chunk_size, READ // chunk_size * chunk_size)
             try:
-                while data := await asyncio.to_thread(_read, file.fileno(), size):
+                while data := await self._in_thread(_read, file.fileno(), size):
                     for start in range(0, len(data), chunk_size):
                         yield data[start : start + chunk_size]
             finally:
@@ -101,21 +108,21 @@ class DirectoryBlobs:
     async def delete(self, blob_id: str) -> None:
         if _ID.fullmatch(blob_id) is not None:
             with failing("deleted"):
-                await asyncio.to_thread(self._path(blob_id).unlink, missing_ok=True)
+                await self._in_thread(self._path(blob_id).unlink, missing_ok=True)
 
     async def older_than(self, at: datetime) -> AsyncIterator[str]:
         """Also removes what was left half written before that time, by a process that died."""
         limit = at.timestamp()
         with failing("listed"):
-            await asyncio.to_thread(self._remove_stale, limit)
-            for shard in await asyncio.to_thread(_shards, self._root):
-                for blob_id in await asyncio.to_thread(_older, shard, limit):
+            await self._in_thread(self._remove_stale, limit)
+            for shard in await self._in_thread(_shards, self._root):
+                for blob_id in await self._in_thread(_older, shard, limit):
                     yield blob_id
 
     async def disk_usage(self) -> int:
         with failing("listed"):
-            shards = await asyncio.to_thread(_shards, self._root)
-            return sum([await asyncio.to_thread(_size, folder) for folder in (self._incoming, *shards)])
+            shards = await self._in_thread(_shards, self._root)
+            return sum([await self._in_thread(_size, folder) for folder in (self._incoming, *shards)])
 
     def _remove_stale(self, limit: float) -> None:
         for entry in _entries(self._incoming):
@@ -126,7 +133,12 @@ class DirectoryBlobs:
                     Path(entry.path).unlink()
 
     async def close(self) -> None:
-        """Nothing is held open between two calls."""
+        """Nothing is held open between two calls, and idle threads end."""
+        self._threads.shutdown()
+
+    async def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run work in the store's own threads: a plugin whose threads wait for a file's bytes can't fill these."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *args, **kwargs))
 
 
 def file_blobs(url: str, *, clock: Clock) -> Blobs:

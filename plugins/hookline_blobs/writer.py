@@ -1,9 +1,8 @@
 """One blob in the making."""
 
-import asyncio
 import hashlib
 import os
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
@@ -27,14 +26,19 @@ class FileWriter:
         place: Callable[[], Path],
         clock: Clock,
         on_end: Callable[[str], None],
+        in_thread: Callable[..., Awaitable[None]],
     ) -> None:
-        """`place` gives the path of the blob, in a directory that is durable; `on_end` is told the id at the end."""
+        """`place` gives the path of the blob, in a directory that is durable; `on_end` is told the id at the end.
+
+        `in_thread` runs work in one of the store's threads.
+        """
         self.size = 0
         self._id = blob_id
         self._temporary = temporary
         self._place = place
         self._clock = clock
         self._on_end = on_end
+        self._run = in_thread
         self._ended = False
         self._hash = hashlib.sha256()
         self._chunks: list[bytes] = []
@@ -64,7 +68,7 @@ class FileWriter:
         self._over = True
         self._take()
         if not self._ended:
-            await asyncio.to_thread(self._discard)
+            await self._run(self._discard)
 
     def _take(self) -> list[bytes]:
         chunks, self._chunks, self._gathered = self._chunks, [], 0
@@ -72,7 +76,7 @@ class FileWriter:
 
     async def _in_thread(self, work: Callable[[list[bytes]], None], chunks: list[bytes]) -> None:
         try:
-            await asyncio.to_thread(work, chunks)
+            await self._run(work, chunks)
         except OSError as error:
             await self.abort()
             raise StoreError(f"blob {self._id} can't be written: {error.strerror}") from error

@@ -20,6 +20,7 @@ from hookline.discovery.registry import PartKind, Registry
 from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import CredentialError, StepError, StoreError
 from hookline.kernel.logs import Log
+from hookline.plugin_host.threads import threads_of
 from hookline.secrets.masking import HiddenValues
 from hookline.telemetry.metrics import Metrics
 
@@ -142,17 +143,18 @@ class PluginHost:
 
         Raises PluginTimeout, and whatever the function raises: use it within `contain`. `where` is for the log.
         """
-        if (kind, name) in self._foreign:
-            work = self._in_task(kind, name, work, where)
-        if timeout is None:
-            return await work
-        try:
-            async with asyncio.timeout(timeout) as deadline:
+        with threads_of(self.registry.origin(kind, name).name):
+            if (kind, name) in self._foreign:
+                work = self._in_task(kind, name, work, where)
+            if timeout is None:
                 return await work
-        except TimeoutError as error:
-            if not deadline.expired():
-                raise
-            raise PluginTimeout(name, timeout) from error
+            try:
+                async with asyncio.timeout(timeout) as deadline:
+                    return await work
+            except TimeoutError as error:
+                if not deadline.expired():
+                    raise
+                raise PluginTimeout(name, timeout) from error
 
     async def _in_task(self, kind: PartKind, name: str, work: Awaitable[T], where: Mapping[str, str]) -> T:
         task = asyncio.ensure_future(_without_exit(work, f"{kind} {name}"))

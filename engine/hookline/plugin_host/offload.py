@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from contextvars import copy_context
 from typing import Any, Final, TypeVar
 
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import ExpressionError
 from hookline.kernel.json import is_large
+from hookline.kernel.threads import Threads
 from hookline.sdk.mappers import Reference, Scope
 
 T = TypeVar("T")
@@ -34,11 +36,12 @@ class Offloader:
     """Runs work in a thread, so that other messages are processed meanwhile.
 
     It runs one piece of work at a time: because of the interpreter lock, running several in parallel would take just as
-    long and use more memory.
+    long and use more memory. The thread is its own, so that no other work delays it, and a stop doesn't wait for it.
     """
 
     def __init__(self) -> None:
         self._turn: Final = asyncio.Semaphore(1)
+        self._threads: Final = Threads(1, "hookline offload")
 
     async def run(self, work: Callable[[], T], *, large: bool) -> T:
         """Run the work and return its result; work that isn't large runs at once.
@@ -49,4 +52,7 @@ class Offloader:
             return work()
         async with self._turn:
             # A thread can't be cancelled, so the next work waits until it has ended.
-            return await shielded(asyncio.to_thread(work))
+            return await shielded(self._in_thread(work))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, copy_context().run, work)

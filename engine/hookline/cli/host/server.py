@@ -17,6 +17,7 @@ from hookline.config import Settings
 from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
 from hookline.flows.compiler.compiled import public_url_problems
+from hookline.plugin_host.threads import DefaultThreads
 from hookline.service.admin import blueprints
 from hookline.service.app import create_app
 from hookline.service.server import serving
@@ -47,6 +48,7 @@ def run(settings: Settings, sock: socket.socket, ready: Callable[[RunningServer]
     runner = asyncio.Runner(loop_factory=serving.loop_factory())
     with contextlib.closing(sock):
         try:
+            runner.get_loop().set_default_executor(DefaultThreads())
             return runner.run(run_server(settings, sock, ready))
         except asyncio.CancelledError:
             # Only the second signal cancels; its sender needs no traceback.
