@@ -40,12 +40,12 @@ the other way round. A file of any length can be read as a stream.
 
 CSV_ERRORS: Final[Mapping[str, str]] = {
     "csv.encoding": "A file isn't in the encoding that is given.",
-    "csv.header": "A column has no name, or two have the same; give the names as `columns`.",
+    "csv.header": "A column has no name, one of over 500 characters or that of another; give the names as `columns`.",
     "csv.input": "Both `file` and `text` are given.",
     "csv.ragged": "A row has more or fewer values than there are columns.",
     "csv.settings": "Settings don't go together, as two marks that are one character.",
     "csv.syntax": "It is no CSV: a quote isn't closed, for one.",
-    "csv.too_large": "There are more rows or bytes than is allowed.",
+    "csv.too_large": "There are more rows, columns, values or bytes than is allowed.",
     "csv.value": "A row that is to be written holds a list or an object.",
     "file.attachment": "What names an attachment names none of the message's, or several.",
 }

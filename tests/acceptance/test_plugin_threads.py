@@ -63,7 +63,7 @@ def test_a_plugin_that_fills_its_threads_stops_neither_bodies_nor_files_nor_the_
         status, answer = server.post("large", ["x" * 100] * 10_000)
         assert status == 202, answer
         assert server.ended(answer["execution_id"])["state"] == "succeeded"
-        status, headers, _ = server.request("POST", "/hook/large", b"\0" * 1_000_000, {"content-type": "image/png"})
+        status, _, _ = server.request("POST", "/hook/large", b"\0" * 1_000_000, {"content-type": "image/png"})
         assert status == 202
         assert server.request("GET", "/readyz")[0] == 200
         assert server.stop() == 0

@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import islice
 from threading import Event
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 _CHUNK: Final = 256 * 1024
 _ROWS: Final = 100_000
 _BYTES: Final = 50_000_000
+MAX_CELLS: Final = 1_000_000
+"""The most values, rows x columns, of a table in memory, and of the rows of a stream that are filled."""
+_COLUMNS: Final = 100_000
+_NAME: Final = 500
+_NAMES: Final = 32_000_000
+"""The most characters of a table's names, which each row has anew once it is JSON."""
+#: Names in an error.
+_SHOWN: Final = 10
 #: Rows of a stream that are read in one go.
 _AT_ONCE: Final = 1000
 
@@ -75,7 +84,10 @@ async def parse(
 ) -> list[JsonValue] | AsyncIterator[JsonValue]:
     """Read the rows of a CSV file.
 
-    Values are texts. Rows that are empty are left out; one with more values than there are columns is an error.
+    Values are texts. Rows that are empty are left out; one with more values than there are columns is an error. A list
+    has at most 1,000,000 values (rows x columns, with those that are filled), and 32,000,000 characters in the names of
+    all its rows. Read a larger table as a stream, in which only filled rows are bounded. A row has at most 100,000
+    columns, and a name 500 characters.
     """
     if batch is not None and not stream:
         raise StepError('`batch` is for a stream: `"stream": true`', code="csv.settings")
@@ -115,7 +127,7 @@ async def parse(
         lines = io.TextIOWrapper(
             io.BufferedReader(raw, _CHUNK), "utf-8-sig" if encoding == "utf-8" else encoding, newline=""
         )
-    rows = _Rows(header, columns, ragged == "fill", max_rows).read(lines, options)
+    rows = _Rows(header, columns, fill=ragged == "fill", most=max_rows, stream=stream).read(lines, options)
     if stream:
         return _streamed(rows, stopped) if batch is None else _batched(rows, batch, stopped)
     try:
@@ -148,15 +160,18 @@ async def _batched(rows: Iterator[JsonValue], size: int, stopped: Event) -> Asyn
 class _Rows:
     """Makes objects or lists of the rows, and says in which one something is wrong."""
 
-    def __init__(self, header: bool, columns: list[str] | None, fill: bool, most: int | None) -> None:
+    def __init__(self, header: bool, columns: list[str] | None, *, fill: bool, most: int | None, stream: bool) -> None:
         self._header = header
         self._columns = columns
         self._fill = fill
         self._most = most
+        self._stream = stream
         self._made = 0
+        self._cells = 0
+        self._name_size = 0
 
     def read(self, lines: Iterable[str], options: dict[str, Any]) -> Iterator[JsonValue]:
-        reader = csv.reader(lines, **options)
+        reader = csv.reader(self._narrow(lines, options["delimiter"]), **options)
         if self._columns is not None:
             self._check_names(self._columns)
         headed = not self._header
@@ -185,7 +200,7 @@ class _Rows:
             raise StepError(f"there are more than {self._most} rows, which `max_rows` allows", code="csv.too_large")
         columns = self._columns
         if columns is None:
-            self._made += 1
+            self._take(len(row))
             return [*row]
         if len(row) > len(columns) or (len(row) < len(columns) and not self._fill):
             raise StepError(
@@ -193,26 +208,70 @@ class _Rows:
                 + ('; `"ragged": "fill"` takes it' if len(row) < len(columns) else "; is it the right `delimiter`?"),
                 code="csv.ragged",
             )
+        self._take(len(columns), filled=len(row) < len(columns))
         values: list[JsonValue] = [*row, *([None] * (len(columns) - len(row)))]
-        self._made += 1
         return dict(zip(columns, values, strict=True))
+
+    def _take(self, cells: int, *, filled: bool = False) -> None:
+        """Count a row before it is made."""
+        self._made += 1
+        if self._stream and not filled:
+            return
+        self._cells += cells
+        if self._cells > MAX_CELLS:
+            raise StepError(
+                f"the rows that are filled have more than {MAX_CELLS:,} values; give fewer `columns`"
+                if self._stream
+                else f'the table has more than {MAX_CELLS:,} values; read a stream: `"stream": true`',
+                code="csv.too_large",
+            )
+        if self._made * self._name_size > _NAMES and not self._stream:
+            raise StepError(
+                f"the names of the columns have {self._name_size:,} characters, which {self._made:,} rows would "
+                "repeat; give shorter `columns`",
+                code="csv.too_large",
+            )
+
+    def _narrow(self, lines: Iterable[str], delimiter: str) -> Iterator[str]:
+        """The lines. One with too many columns is an error before it is taken apart."""
+        for line in lines:
+            if line.count(delimiter) >= _COLUMNS:
+                raise StepError(
+                    f"row {self._made + 1} has more than {_COLUMNS:,} columns; is the `delimiter` right?",
+                    code="csv.too_large",
+                )
+            yield line
 
     def _check_names(self, names: list[str]) -> None:
         empty = [str(number) for number, name in enumerate(names, start=1) if not name]
         if empty:
             raise StepError(
-                f"column {', '.join(empty)} has no name; give the names as `columns`, or the right `delimiter`",
+                f"column {_some(empty)} has no name; give the names as `columns`, or the right `delimiter`",
                 code="csv.header",
             )
-        twice = sorted({name for name in names if names.count(name) > 1})
+        twice = sorted(name for name, count in Counter(names).items() if count > 1)
         if twice:
             raise StepError(
-                f"several columns are named {', '.join(map(repr, twice))}; give the names as `columns`",
+                f"several columns are named {_some(map(repr, twice))}; give the names as `columns`",
                 code="csv.header",
             )
+        longest = max(names, key=len, default="")
+        if len(longest) > _NAME:
+            raise StepError(
+                f"the column {longest[:40]!r}… has a name of {len(longest):,} characters, and {_NAME} are allowed; "
+                "give the names as `columns`, or the right `delimiter`",
+                code="csv.header",
+            )
+        self._name_size = sum(map(len, names))
 
     def _place(self, line: int) -> str:
         return f"row {self._made + 1} (line {line})"
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first names of what may be thousands."""
+    shown = [name[:40] for name in islice(names, _SHOWN + 1)]
+    return ", ".join(shown[:_SHOWN]) + (", …" if len(shown) > _SHOWN else "")
 
 
 class _Pulled(io.RawIOBase):

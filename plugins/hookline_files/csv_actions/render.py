@@ -1,16 +1,23 @@
 """The action `csv.render`."""
 
+import asyncio
 import csv
 import io
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from functools import partial
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import Field
 
 from hookline.api import JsonValue, StepError, encode_json
 from hookline_files.connectors import csv as csv_connector
-from hookline_files.csv_actions.parse import Character
+from hookline_files.csv_actions.parse import MAX_CELLS, Character
+
+Row: TypeAlias = dict[str, JsonValue] | list[JsonValue]
+
+_MANY: Final = 300
+"""The number of rows, columns or values above which they are written in a thread."""
 
 
 @csv_connector.action(pure=True)
@@ -30,15 +37,28 @@ async def render(
     """Write rows as the text of a CSV file (RFC 4180).
 
     Null is an empty value; true, false and numbers are written as in JSON; lists and objects within a row are errors.
-    Of an object, keys that are no columns are left out, and columns that it hasn't are empty.
+    Of an object, keys that are no columns are left out, and columns that it hasn't are empty. A table has at most
+    1,000,000 values, rows x columns.
     """
+    write = partial(_written, rows, columns, header=header, delimiter=delimiter, line_end=line_end)
+    many = len(rows) > _MANY or len(columns or ()) > _MANY or sum(map(len, rows)) > _MANY
+    return await asyncio.to_thread(write) if many else write()
+
+
+def _written(rows: Sequence[Row], columns: list[str] | None, *, header: bool, delimiter: str, line_end: str) -> str:
     names = columns if columns is not None else _keys(rows)
+    cells = sum(len(names) if isinstance(row, dict) else len(row) for row in rows)
+    if cells > MAX_CELLS:
+        raise StepError(
+            f"{len(rows):,} rows of up to {len(names):,} columns have more than {MAX_CELLS:,} values; name fewer "
+            "`columns`, or write the rows in parts",
+            code="csv.too_large",
+        )
     out = io.StringIO(newline="")
     writer = csv.writer(out, delimiter=delimiter, lineterminator=line_end)
     if header and names:
         writer.writerow(names)
-    every: Sequence[dict[str, JsonValue] | list[JsonValue]] = rows
-    for number, row in enumerate(every, start=1):
+    for number, row in enumerate(rows, start=1):
         if isinstance(row, dict):
             values: list[JsonValue] = [row.get(name) for name in names]
         elif columns is not None and len(row) != len(columns):
@@ -51,7 +71,7 @@ async def render(
     return out.getvalue()
 
 
-def _keys(rows: list[Any]) -> list[str]:
+def _keys(rows: Sequence[Row]) -> list[str]:
     found: dict[str, None] = {}
     for row in rows:
         if isinstance(row, dict):

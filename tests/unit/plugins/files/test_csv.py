@@ -129,6 +129,13 @@ async def test_other_quotes_escapes_and_spaces() -> None:
         ("csv.too_large", "a\n1\n2\n3", {"max_rows": 2}, "more than 2 rows"),
         ("csv.too_large", "a\n1\n2\n3", {"max_bytes": 5}, "`max_bytes` allows 5"),
         ("csv.too_large", b"a\n1\n2\n3", {"max_bytes": 5}, "has 7 bytes"),
+        ("csv.too_large", ",".join(map(str, range(2000))) + "\n1" * 2000, {"ragged": "fill"}, "1,000,000 values"),
+        ("csv.too_large", ("1," * 999 + "1\n") * 1001, {"header": False}, '`"stream": true`'),
+        ("csv.too_large", ",".join("x" * 400 + str(n) for n in range(9)) + "\n,,,,,,,," * 9000, {}, "3,609 characters"),
+        ("csv.too_large", "a,b\n" + "," * 100_000, {}, "row 1 has more than 100,000 columns"),
+        ("csv.header", ",".join(["a"] * 20_000), {}, "'a'"),
+        ("csv.header", "," * 50_000, {}, "column 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, … has no name"),
+        ("csv.header", "x" * 501, {}, "501 characters"),
         ("csv.settings", "a", {"delimiter": '"'}, "must differ"),
         ("csv.input", "a", {"file": "list"}, "either"),
     ],
@@ -137,6 +144,22 @@ async def test_what_is_wrong_is_named_with_its_row(
     code: str, content: bytes | str, settings: dict[str, Any], said: str
 ) -> None:
     assert said in await failure(code, content, **settings)
+
+
+async def test_a_stream_may_be_of_any_length_but_is_not_filled_without_end() -> None:
+    rows = await parse(("1," * 999 + "1\n") * 1001, stream=True, header=False)
+    assert sum([1 async for _ in rows]) == 1001
+    filled = await parse(",".join(map(str, range(2000))) + "\n1" * 2000, stream=True, ragged="fill")
+    with pytest.raises(StepError, match="filled have more than 1,000,000 values"):
+        [row async for row in filled]
+
+
+async def test_a_table_of_many_keys_is_refused_before_it_is_written() -> None:
+    rows = [{f"key{number}": 1} for number in range(1001)]
+    with pytest.raises(StepError, match="1,001 rows of up to 1,001 columns have more than 1,000,000 values") as caught:
+        await use("csv.render", {"rows": rows})
+    assert caught.value.error_code == "csv.too_large"
+    assert (await use("csv.render", {"rows": rows[:1000]})).count(",") == 1001 * 999
 
 
 async def test_short_rows_can_be_filled() -> None:
