@@ -1,16 +1,18 @@
 """Properties of urlencoded forms and queries."""
 
 import re
+from binascii import a2b_qp
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Any, Final, TypeAlias
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_to_bytes
 
 import msgspec
 
 from hookline.bodies.json import Room, deeper_than, read_json
 from hookline.bodies.text import Received, decode_text, known_charset
-from hookline.kernel.errors import Malformed
+from hookline.kernel.errors import Malformed, TooLarge
 from hookline.kernel.json import MAX_DEPTH
 
 _NAME: Final = re.compile(r"([^\[\]]+)((?:\[[^\[\]]*\])+)")
@@ -138,6 +140,9 @@ def _conflict(name: str) -> Malformed:
 
 
 MAX_PROPERTIES: Final = 10_000
+_MAX_ESCAPES: Final = 100_000
+_SLICE: Final = 64 * 1024
+"""Bytes that are decoded at once, since other threads wait meanwhile."""
 
 
 class Naming(msgspec.Struct, frozen=True):
@@ -200,16 +205,54 @@ def read_properties(
     """Read the properties of an urlencoded text. Raises Malformed and TooLarge."""
     if data.count(b"&") >= MAX_PROPERTIES:
         raise Malformed(f"{what} has more than {MAX_PROPERTIES} properties")
-    text = decode_text(data, charset, what)
-    encoding = "utf-8" if charset is None else known_charset(charset) or "utf-8"
+    codec = "utf-8" if charset is None else known_charset(charset)
     try:
-        pairs = parse_qsl(text, keep_blank_values=True, encoding=encoding, errors="strict")
-        # Some charsets allow lone surrogates, which JSON can't represent.
-        if encoding != "utf-8":
-            "".join(part for pair in pairs for part in pair).encode()
+        pairs = _utf8_pairs(data) if codec == "utf-8" else _other_pairs(decode_text(data, charset, what), codec, what)
     except (UnicodeError, ValueError) as error:
         raise Malformed(f"{what} is not urlencoded: {error}") from None
     return collect(pairs, naming, room)
+
+
+def _utf8_pairs(data: bytes) -> list[tuple[str, str]]:
+    pairs = []
+    for pair in data.removeprefix(BOM_UTF8).split(b"&"):
+        if pair:
+            name, _, value = pair.partition(b"=")
+            pairs.append((_unquoted(name).decode(), _unquoted(value).decode()))
+    return pairs
+
+
+def _unquoted(data: bytes) -> bytes:
+    """Decode the escapes of an urlencoded text."""
+    if b"+" in data:
+        data = data.replace(b"+", b" ")
+    escapes = data.count(b"%")
+    if not escapes:
+        return data
+    if b"\n" not in data and b"\r" not in data:
+        # The same escapes as in quoted-printable, with another sign, which C decodes.
+        decoded = a2b_qp(data.replace(b"=", b"=3D").replace(b"%", b"="))
+        # Each escape that isn't one would leave a longer text.
+        if len(decoded) == len(data) - 2 * escapes:
+            return decoded
+    pieces, start = [], 0
+    while start < len(data):
+        # An escape is not cut apart.
+        end = start + _SLICE
+        end -= 1 if data[end - 1 : end] == b"%" else 2 if data[end - 2 : end - 1] == b"%" else 0
+        pieces.append(unquote_to_bytes(data[start:end]))
+        start = end
+    return b"".join(pieces)
+
+
+def _other_pairs(text: str, codec: str | None, what: str) -> list[tuple[str, str]]:
+    """The pairs of a form in another charset, in which the escapes stand for bytes of this charset."""
+    if text.count("%") > _MAX_ESCAPES:
+        raise TooLarge(f"{what} has more than {_MAX_ESCAPES:,} escapes in {codec}; send UTF-8")
+    pairs = parse_qsl(text, keep_blank_values=True, encoding=codec or "utf-8", errors="strict")
+    # Some charsets allow lone surrogates, which JSON can't represent.
+    "".join(part for pair in pairs for part in pair).encode()
+    return pairs
 
 
 def read_form(data: bytes, charset: str | None, naming: Naming = PLAIN, room: Room | None = None) -> Received:

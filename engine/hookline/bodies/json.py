@@ -19,9 +19,23 @@ _WIDE_BOMS: Final = (
 )
 MAX_VALUES: Final = 1_000_000
 """The most values and keys in one body."""
+MAX_DIGITS: Final = 1_000_000
+"""The most digits of long integers in one body: writing one takes as long as the square of its length."""
+_LONG: Final = 150
+"""The digits of the shortest long integer."""
+_TOO_LONG: Final = 4350
+"""More digits than Python reads as an integer: they stand in a string."""
 MAX_ZEROS: Final = 10_000_000
 """The largest sum of the exponents of exact fractions in one body."""
-_LONE: Final = re.compile(
+MAX_EXPONENTS: Final = 1_000_000
+"""The largest sum of the exponents above 99 of other fractions: reading one near the ends of binary64 takes 8 µs."""
+_FEW_EXPONENTS: Final = 1000
+"""Exponents of three digits that are not looked at one by one."""
+#: A text in which each digit is a 0, and only what numbers are made of is kept.
+_SHAPE: Final = bytes(
+    48 if 48 <= byte <= 57 else 101 if byte in b"eE" else 43 if byte in b"+-" else 32 for byte in range(256)
+)
+_LONE_HALF: Final = re.compile(
     rb"\\(?:[^u]|u(?![dD][89abAB])(?![dD][c-fC-F])|u[dD][89abAB]..\\u[dD][c-fC-F])|(\\u[dD][89a-fA-F]..)", re.DOTALL
 )
 """Escapes in JSON strings; the group matches a lone half of a surrogate pair."""
@@ -29,16 +43,23 @@ _CUT_OFF: Final = re.compile(rb"(?:\\(?:u(?:[dD](?:[c-fC-F].?)?)?)?)?", re.DOTAL
 """The end of a text after the first half of a surrogate pair, if the second half is missing."""
 _REMEDY: Final = "send characters as UTF-8, or escaped whole"
 _EXPONENT: Final = re.compile(rb"[0-9][eE][+-]?([0-9]+)")
+_LARGE_EXPONENT: Final = re.compile(rb"[0-9][eE][+-]?([0-9]{3,}+)(?=[,\]} \t\r\n]|\Z)")
+"""The end of a number with a large exponent; hexadecimal digits in a string don't end like one."""
+_SLICE: Final = 1_000_000
+"""Bytes that are searched at once, since a search holds the interpreter's lock."""
 
 
 class Room:
     """The number of values that may still follow in a body whose parts are JSON."""
 
-    __slots__ = ("_left", "_make_room", "_zeros")
+    __slots__ = ("_digits", "_exponents", "_few", "_left", "_make_room", "_zeros")
 
     def __init__(self, make_room: Callable[[int], None] | None = None) -> None:
         """`make_room`: called with the number of values that come next; raises an error if they have no room."""
         self._left = MAX_VALUES
+        self._digits = MAX_DIGITS
+        self._few = _FEW_EXPONENTS
+        self._exponents = MAX_EXPONENTS
         self._zeros = MAX_ZEROS
         self._make_room = make_room
 
@@ -64,16 +85,41 @@ class Room:
         self.count(values)
         return brackets
 
-    def take_zeros(self, text: bytes, what: str) -> None:
-        """Take the room for exponents. Raises TooLarge if there isn't enough room.
+    def take_numbers(self, text: bytes, what: str, *, exact: bool) -> None:
+        """Take the room for long numbers and for exponents. Raises TooLarge if there isn't enough room."""
+        shape = text.translate(_SHAPE)
+        runs, strings = shape.count(b"0" * _LONG), shape.count(b"0" * _TOO_LONG)
+        self._digits -= runs * _LONG - strings * _TOO_LONG
+        if self._digits < 0:
+            raise TooLarge(
+                f"{what} has more than {MAX_DIGITS:,} digits in integers of {_LONG} digits and more; send them as texts"
+            )
+        if exact:
+            self._take_zeros(text, what)
+            return
+        self._few -= shape.count(b"0e000") + shape.count(b"0e+000")
+        if self._few < 0:
+            self._take_exponents(text, what)
 
-        `1e1000` takes six bytes, but a schema's `multipleOf` takes as long as for a thousand digits.
-        """
+    def _take_zeros(self, text: bytes, what: str) -> None:
+        # `1e1000` takes six bytes, but a schema's `multipleOf` takes as long as for a thousand digits.
         for exponent in _EXPONENT.finditer(text):
             # An exponent with more digits is rejected when it is decoded.
             self._zeros -= int(exponent[1][-4:])
             if self._zeros < 0:
-                raise TooLarge(f"{what} has too many numbers with large exponents; write them out, or send it in parts")
+                raise _exponents(what)
+
+    def _take_exponents(self, text: bytes, what: str) -> None:
+        for start in range(0, len(text), _SLICE):
+            # A number at the border may count twice.
+            for exponent in _LARGE_EXPONENT.finditer(text, max(0, start - _LONG), start + _SLICE):
+                self._exponents -= int(exponent[1][-4:])
+                if self._exponents < 0:
+                    raise _exponents(what)
+
+
+def _exponents(what: str) -> TooLarge:
+    return TooLarge(f"{what} has too many numbers with large exponents; write them out, or send it in parts")
 
 
 def read_json(
@@ -94,8 +140,7 @@ def read_json(
         return Received(None, json=b"null", raw=data or None)
     room = room or Room()
     brackets = room.take(text, what)
-    if exact:
-        room.take_zeros(text, what)
+    room.take_numbers(text, what, exact=exact)
     try:
         value = decode(text, exact=exact)
     except RecursionError:
@@ -141,7 +186,7 @@ def _no_text(text: bytes, error: str) -> str | None:
                 return f"half of a surrogate pair stands alone at byte {at}; {_REMEDY}"
             return f"it is not UTF-8 at byte {at}; {_REMEDY}"
     if "surrogate" in error or "truncated" in error:
-        for escape in _LONE.finditer(text):
+        for escape in _LONE_HALF.finditer(text):
             half = escape[1]
             if half is not None and _CUT_OFF.fullmatch(text, escape.end()) is None:
                 shown = half.decode("ascii", "replace")

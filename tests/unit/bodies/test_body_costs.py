@@ -3,12 +3,17 @@
 import asyncio
 import threading
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hookline.bodies import json as json_bodies
 from hookline.bodies import xml
+from hookline.bodies.forms import read_properties
 from hookline.bodies.text import Received
+from hookline.kernel.errors import TooLarge
 from hookline.service.uploads import reader
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
@@ -105,3 +110,54 @@ async def test_large_bodies_are_read_one_after_the_other_also_where_a_sender_goe
     await asyncio.wait((first,))
     assert first.cancelled()
     assert at_once == [1] * 4
+
+
+@pytest.mark.rule(16)
+@pytest.mark.parametrize("number", [b"8.5e-324", b"1e308", b"1.7E+0308", b"123.4567e-0290"])
+async def test_too_many_numbers_with_large_exponents_are_413_before_they_are_read(number: bytes) -> None:
+    assert await status(b"[" + b",".join([number] * 1000) + b"]", "application/json") == 202
+    assert await status(b"[" + b",\n".join([number] * 4000) + b"]", "application/json") == 413
+    numbers = {"numbers": "exact"}
+    assert await status(b"[" + b",".join([b"1e300"] * 40_000) + b"]", "application/json", **numbers) == 413
+
+
+async def test_small_exponents_and_hexadecimal_texts_are_not_counted() -> None:
+    for value in (b"1.5e-12", b'"3e123"', b'"0e100-1e200"', b"1e00000000000000000012"):
+        assert await status(b"[" + b", ".join([value] * 20_000) + b"]", "application/json") == 202
+
+
+@pytest.mark.rule(16)
+async def test_too_many_long_integers_are_413_before_they_are_read() -> None:
+    assert await status(b"[" + b",".join([b"7" * 4290] * 200) + b"]", "application/json") == 202
+    assert await status(b"[" + b",".join([b"7" * 4290] * 250) + b"]", "application/json") == 413
+    parts = b"".join(part("a", b"[" + b",".join([b"7" * 617] * 900) + b"]") for _ in range(2))
+    assert await status(parts + b"--b--\r\n", "multipart/form-data; boundary=b") == 413
+    assert await status(b'"' + b"7" * 3_000_000 + b'"', "application/json") == 202, "digits in a text are no integer"
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        [b"%41", b"%e2%82%ac", b"%", b"%4", b"%zz", b"%%41", b"=", b"+", b"a", "ü".encode(), b"\r\n", b"%0a"]
+    ),
+    max_size=12,
+).map(b"".join)
+
+
+@given(PIECES, PIECES, PIECES)
+def test_a_form_is_read_as_the_standard_library_reads_it(one: bytes, two: bytes, three: bytes) -> None:
+    data = one + b"&" + two + b"&&" + three
+    expected: dict[str, Any] = parse_qs(data.decode(), keep_blank_values=True)
+    read = read_properties(data, None)
+    assert {name: value if isinstance(value, list) else [value] for name, value in read.items()} == expected
+
+
+@pytest.mark.parametrize("before", range(4))
+def test_escapes_are_not_cut_apart_in_a_long_value(before: int) -> None:
+    value = b"x" * before + b"%41%zz" * 50_000
+    assert read_properties(b"a=" + value, None) == {"a": "x" * before + "A%zz" * 50_000}
+
+
+def test_a_form_in_another_charset_has_a_bounded_number_of_escapes() -> None:
+    assert read_properties(b"a=" + b"%e9" * 100_000, "latin-1") == {"a": "é" * 100_000}
+    with pytest.raises(TooLarge, match="send UTF-8"):
+        read_properties(b"a=" + b"%e9" * 100_001, "latin-1")
