@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -20,16 +20,13 @@ from hookline.kernel.errors import Malformed, RequestRejected, StoreError, TooLa
 from hookline.kernel.json import encode
 from hookline.model.message import Attachment, Envelope, Message
 from hookline.model.sources import ConsumeSettings
-from hookline.plugin_host.offload import Offloader
+from hookline.plugin_host.offload import Offloader, is_heavy
 from hookline.plugin_host.results import NotJson, to_json
 from hookline.sdk.triggers import BrokerMessage, ConsumeTrigger, Payload
 from hookline.sources.source import SourceServices
 from hookline.storage.blobs import Blobs
 
 _Mode: TypeAlias = Literal["auto", "json", "text", "raw"]
-
-_LARGE: Final = 64 * 1024
-"""Bytes above which a body is read in a thread."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,7 +117,7 @@ class PayloadReader(msgspec.Struct, frozen=True):
         size = len(payload.data)
         if size > self.max_body:
             raise TooLarge(f"the body is larger than {self.max_body} bytes")
-        received = await self.offloader.run(inline, large=size > _LARGE)
+        received = await self.offloader.run(inline, large=is_heavy(payload.data))
         return received if received is not None else await self._file(payload, OCTET_STREAM)
 
     def _inline(self, media: Media, data: bytes) -> Callable[[], Received | None] | None:

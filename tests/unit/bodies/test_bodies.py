@@ -353,6 +353,31 @@ async def test_the_bytes_of_a_form_are_kept_where_it_brings_no_file(size: int) -
     assert (hook.intake.accepted[0].message.body, hook.intake.accepted[0].raw) == ({"a": "1"}, None)
 
 
+@pytest.mark.rule(9)
+@pytest.mark.parametrize("size", [1, 7, 100_000])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (b"This is a message in several parts.\r\n--bc\r\n", b"--b--\r\nand an epilogue\r\n--b\r\n"),
+        (b"\r\n\r\n", b"--b--"),
+        (b"x" * 1000 + b"\r\n", b"--b-- \t\r\n"),
+    ],
+)
+async def test_text_around_the_parts_and_blanks_after_a_boundary_are_taken(
+    before: bytes, after: bytes, size: int
+) -> None:
+    field = b'Content-Disposition: form-data; name="a"\r\n\r\n'
+    body = before + b"--b \t\r\n" + field + b"1\r\n--b\t \r\n" + field + b"2\r\n" + after
+    hook = HookOverMemory(webhook_flow())
+    assert (await hook.send([body[at : at + size] for at in range(0, len(body), size)], FORM)).status == 202
+    assert hook.intake.accepted[0].message.body == {"a": ["1", "2"]}
+
+
+@pytest.mark.parametrize("body", [b"--b--\r\n", b"\r\n--b--"])
+async def test_a_form_without_parts_has_no_properties(body: bytes) -> None:
+    assert (await received(body, FORM)).message.body == {}
+
+
 FILE = ('Content-Disposition: form-data; name="f"; filename="f"', b"x" * 100)
 
 
@@ -366,6 +391,12 @@ FILE = ('Content-Disposition: form-data; name="f"; filename="f"', b"x" * 100)
         (400, form(FILE, ('Content-Disposition: attachment; name="x"', b"")), FORM),
         (400, form(FILE, ("Content-Disposition: form-data", b"")), FORM),
         (400, form(FILE, ("X: y", b"")), FORM),
+        (
+            400,
+            form(('Content-Disposition: form-data; name="a"\r\nContent-Disposition: form-data; name="b"', b"")),
+            FORM,
+        ),
+        (400, b"x" + form(FILE), FORM),
         (400, form(FILE, ('Content-Disposition: form-data; name="a"', b"\xff")), FORM),
         (400, form(FILE, ('Content-Disposition: form-data; name="a"\r\nContent-Transfer-Encoding: base64', b"")), FORM),
         (400, form(FILE, ("X: " + "y" * 20_000, b"")), FORM),

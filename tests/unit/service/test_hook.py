@@ -364,3 +364,35 @@ def test_problems_name_their_remedy_and_are_bounded() -> None:
     assert f"of {len(many)} problems" in value["detail"]
     assert all(describe_code(code) for code in error_kinds())
     assert describe_code("nope") is None
+
+
+@pytest.mark.rule(9)
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        (b"content-type", b"application/octet-stream"),
+        (b"content-encoding", b"identity"),
+        (b"content-length", b"2"),
+        (b"content-disposition", b"attachment"),
+        (b"host", b"example.com"),
+        (b"origin", b"https://example.com"),
+    ],
+)
+async def test_a_header_that_may_come_once_is_400_where_it_comes_twice(name: bytes, value: bytes) -> None:
+    hook = HookOverMemory(webhook_flow())
+    once = [(name, value)] if name not in (b"content-type", b"content-length") else []
+    assert (await hook.send(b"{}", headers=once)).status == 202
+    reply = await hook.send(b"{}", headers=[*once, (name, value)])
+    assert reply.status == 400
+    assert f"several {name.decode().title()} headers" in reply.body.decode()
+
+
+@pytest.mark.rule(16)
+async def test_too_many_header_lines_are_431() -> None:
+    hook = HookOverMemory(webhook_flow())
+    headers = [(b"x-a", b"%d" % number) for number in range(198)]
+    assert (await hook.send(b"{}", headers=headers)).status == 202
+    assert hook.intake.accepted[0].message.headers["x-a"] == ", ".join(map(str, range(198)))
+    reply = await hook.send(b"{}", headers=[*headers, (b"x-b", b"")])
+    assert reply.status == 431
+    assert "more than 200 header lines" in reply.body.decode()

@@ -12,15 +12,12 @@ from hookline.flows.compiler.body_schema import BodySchema
 from hookline.kernel.errors import Problem, SchemaViolation
 from hookline.model.message import Attachment
 from hookline.model.webhook import RequestSettings
-from hookline.plugin_host.offload import Offloader
+from hookline.plugin_host.offload import Offloader, is_heavy
 from hookline.sdk.triggers import IncomingMessage, NewFile, ParsedRequest, RequestTrigger
 from hookline.service.hooks.masking import Headers
 from hookline.service.uploads.file_types import FileTypes
 from hookline.service.uploads.files import IncomingFile, clean_filename
 from hookline.service.uploads.upload import Uploads
-
-_LARGE = 64 * 1024
-"""Bytes above which a body is read in a thread, so that other requests are not blocked."""
 
 
 class ReadMessage(msgspec.Struct, frozen=True):
@@ -52,7 +49,7 @@ async def read_messages(
     request = ParsedRequest(
         method, headers.received, headers.joined.get("content-type"), media.type, received.body, received.attachments
     )
-    large = len(received.json or received.raw or b"") > _LARGE
+    large = is_heavy(received.json or received.raw or b"")
     made = await offloader.run(partial(trigger.read, request, settings), large=large)
     if schema is not None and (problems := _schema_problems(schema, made)):
         raise SchemaViolation(problems=problems)

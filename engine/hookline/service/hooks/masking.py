@@ -1,12 +1,14 @@
 """The headers of a request, and masking what a scheme declares secret before anything of it is stored."""
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Final
 from urllib.parse import unquote_plus
 
 import msgspec
 
 from hookline.bodies.text import Received
-from hookline.kernel.errors import UnsupportedMedia
+from hookline.kernel.errors import HeadTooLarge, Malformed, UnsupportedMedia
 from hookline.kernel.pointer import parts_of
 from hookline.secrets.masking import MASK, Wildcard, mask_path
 from hookline.service.types import HookRequest
@@ -80,12 +82,40 @@ class Headers(msgspec.Struct, frozen=True):
         return _join(mask_headers(self.received, secret))
 
 
+MAX_HEADERS: Final = 200
+"""The most header lines of a request."""
+SINGLETONS: Final = frozenset(
+    {
+        "content-disposition",
+        "content-encoding",
+        "content-length",
+        "content-type",
+        "host",
+        "origin",
+    }
+)
+"""Headers that decide how a request is read, so that a second one would make it mean two things."""
+
+
 def read_headers(request: HookRequest) -> Headers:
-    return _join(tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers]))
+    """Return the headers of a request. Raises HeadTooLarge, and Malformed for a singleton that is repeated."""
+    if len(request.headers) > MAX_HEADERS:
+        raise HeadTooLarge(f"the request has more than {MAX_HEADERS} header lines; send fewer")
+    received = tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers])
+    headers = _join(received)
+    if len(headers.joined) < len(received):
+        counts = Counter(name for name, _ in received)
+        for name in sorted(SINGLETONS):
+            if counts[name] > 1:
+                raise Malformed(f"there are several {name.title()} headers; send one")
+    return headers
 
 
 def _join(received: tuple[tuple[str, str], ...]) -> Headers:
-    joined: dict[str, str] = {}
-    for name, value in received:
-        joined[name] = f"{joined[name]}, {value}" if name in joined else value
+    joined = dict(received)
+    if len(joined) < len(received):
+        values: dict[str, list[str]] = {}
+        for name, value in received:
+            values.setdefault(name, []).append(value)
+        joined = {name: ", ".join(several) for name, several in values.items()}
     return Headers(received, joined)

@@ -1,7 +1,9 @@
 """multipart/form-data, streamed: files go to the blob store as they arrive, and fields become the body."""
 
 import logging
+import re
 from collections.abc import AsyncIterable, Callable
+from functools import partial
 from typing import Any, Final
 
 from python_multipart.exceptions import FormParserError
@@ -13,11 +15,14 @@ from hookline.bodies.media import OCTET_STREAM, Media, read_media
 from hookline.bodies.text import Received, decode_text
 from hookline.kernel.errors import Malformed, TooLarge
 from hookline.model.message import Attachment
+from hookline.plugin_host.offload import OFF_THE_LOOP, Offloader
 from hookline.service.uploads.file_types import FileTypes
 from hookline.service.uploads.files import IncomingFile, clean_filename, read_disposition
 from hookline.service.uploads.upload import Uploads
 
 MAX_PARTS: Final = 1000
+_PADDING: Final = 256
+"""The most bytes of the first boundary's line beside the boundary."""
 
 # The parser warns of every malformed body; errors of senders don't belong in the log.
 _silent = logging.getLogger("hookline.service.multipart.parser")
@@ -39,6 +44,12 @@ class _Events:
         except FormParserError as error:
             raise Malformed(f"the multipart boundary is wrong: {error}") from None
         self._parser.logger = _silent
+        self._opening = re.compile(rb"(\r\n)?--" + re.escape(boundary) + rb"(--|[ \t]*\r\n)")
+        self._delimiter = b"--" + boundary
+        self._kept = len(boundary) + _PADDING
+        self._before: bytes | None = b"\r\n"
+        """The end of the preamble so far; None once the first boundary has come."""
+        self._has_preamble = False
 
     def _span(self, name: str) -> Callable[[bytes, int, int], None]:
         return lambda data, start, end: self.queue.append((name, data[start:end]))
@@ -49,11 +60,29 @@ class _Events:
     def feed(self, chunk: bytes) -> list[tuple[str, bytes]]:
         """Return the events of a chunk. Raises Malformed."""
         self.queue = []
+        if self._before is not None:
+            chunk = self._after_preamble(self._before + chunk)
         try:
             self._parser.write(chunk)
         except FormParserError as error:
             raise Malformed(f"the body is not multipart: {error}") from None
         return self.queue
+
+    def _after_preamble(self, data: bytes) -> bytes:
+        """Drop what stands before the first boundary, and the blanks after it (RFC 2046, 5.1.1)."""
+        opening = self._opening.search(data)
+        start = len(data) - self._kept if opening is None else opening.start()
+        self._has_preamble = self._has_preamble or bool(data[: max(0, start)].strip(b"\r\n"))
+        if opening is None:
+            self._before = data[-self._kept :]
+            return b""
+        # Parts before it would be lost.
+        if opening[1] is None:
+            raise Malformed("the first boundary of the multipart body doesn't begin a line")
+        if opening[2] == b"--" and self._has_preamble:
+            raise Malformed("the multipart body has text, and no part that begins with its boundary")
+        self._before = None
+        return self._delimiter + opening[2].lstrip(b" \t") + data[opening.end() :]
 
 
 class _Part:
@@ -101,11 +130,19 @@ class MultipartReader:
     """Reads one body."""
 
     def __init__(
-        self, uploads: Uploads, max_body: int, max_file: int, *, types: FileTypes | None = None, naming: Naming = PLAIN
+        self,
+        uploads: Uploads,
+        max_body: int,
+        max_file: int,
+        offloader: Offloader,
+        *,
+        types: FileTypes | None = None,
+        naming: Naming = PLAIN,
     ) -> None:
         """`max_body`: bytes in all fields together; `max_file`: bytes in each file; `types`: the accepted types of
-        files."""
+        files. The offloader reads large fields in a thread."""
         self._uploads = uploads
+        self._offloader = offloader
         self._max_body = max_body
         self._max_file = max_file
         self._types = types
@@ -132,7 +169,8 @@ class MultipartReader:
                 await self._take(name, data)
         if not self._ended:
             raise Malformed("the multipart body ends before its last boundary")
-        body = collect(self._fields, self._naming, self._room)
+        large = self._fields_size > OFF_THE_LOOP
+        body = await self._offloader.run(partial(collect, self._fields, self._naming, self._room), large=large)
         return Received(body, attachments=tuple(self._attachments))
 
     async def _take(self, event: str, data: bytes) -> None:
@@ -149,7 +187,10 @@ class MultipartReader:
             case "header_value":
                 self._header[1] += data
             case "header_end":
-                self._part.headers[self._header[0].lower()] = self._header[1]
+                name = self._header[0].lower()
+                if name in self._part.headers:
+                    raise Malformed(f"a part of the multipart body has several {name[:40].decode()} headers; send one")
+                self._part.headers[name] = self._header[1]
                 self._header = [b"", b""]
             case "headers_finished":
                 self._part.begin()
@@ -182,7 +223,8 @@ class MultipartReader:
     async def _end(self) -> None:
         part = self._part
         if not part.is_file:
-            value = part.value(self._charset, self._room, exact=self._naming.exact)
+            read = partial(part.value, self._charset, self._room, exact=self._naming.exact)
+            value = await self._offloader.run(read, large=part.size > OFF_THE_LOOP)
             # RFC 7578, 4.6: a form may name the charset of the fields that name none.
             if part.name == "_charset_" and isinstance(value, str):
                 self._charset = value

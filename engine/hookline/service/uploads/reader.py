@@ -1,7 +1,7 @@
 """From bytes to the body of a message: the media type decides how they are read, and the limits how many."""
 
 from collections.abc import AsyncIterable, AsyncIterator, Callable
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -12,16 +12,13 @@ from hookline.bodies.text import Received, decode_text
 from hookline.bodies.xml import read_xml
 from hookline.kernel.errors import Malformed
 from hookline.model.webhook import RequestSettings
-from hookline.plugin_host.offload import Offloader
+from hookline.plugin_host.offload import Offloader, is_heavy
 from hookline.service.uploads.body_stream import StagedBody
 from hookline.service.uploads.decompression import decompress
 from hookline.service.uploads.file_types import FileTypes
 from hookline.service.uploads.files import IncomingFile, check_stored_type, file_message, store_file
 from hookline.service.uploads.multipart import MultipartReader
 from hookline.service.uploads.upload import Uploads
-
-_OFF_THE_LOOP: Final = 64 * 1024
-"""Bytes above which a body is read in a thread, so that other requests are not blocked."""
 
 T = TypeVar("T")
 
@@ -65,7 +62,12 @@ class BodyReader(msgspec.Struct, frozen=True):
             return file_message(blob, file.media_type, self.disposition) if blob else Received()
         if kind == "multipart":
             reader = MultipartReader(
-                uploads, self.limits.body, self.limits.file, types=self._types(), naming=self._naming()
+                uploads,
+                self.limits.body,
+                self.limits.file,
+                self.offloader,
+                types=self._types(),
+                naming=self._naming(),
             )
             noted = _Form(chunks, reader, self.limits.body)
             received = await reader.read(self._plain(noted), media.boundary)
@@ -109,23 +111,23 @@ class BodyReader(msgspec.Struct, frozen=True):
         room = Room(uploads.hold_values)
         match self.media.kind:
             case "json":
-                return await self._run(len(data), lambda: read_json(data, charset, exact=self.exact, room=room))
+                return await self._run(data, lambda: read_json(data, charset, exact=self.exact, room=room))
             case "xml":
-                return await self._run(len(data), lambda: read_xml(data, charset, self.webhook.force_list, room))
+                return await self._run(data, lambda: read_xml(data, charset, self.webhook.force_list, room))
             case "properties":
-                return await self._run(len(data), lambda: read_form(data, charset, self._naming(), room))
+                return await self._run(data, lambda: read_form(data, charset, self._naming(), room))
             case "query":
                 if data:
                     raise Malformed("a GET request has no body here: its query is the body")
                 query = self.query
                 return await self._run(
-                    len(query), lambda: Received(read_properties(query, None, "the query", self._naming(), room))
+                    query, lambda: Received(read_properties(query, None, "the query", self._naming(), room))
                 )
             case _:
-                return Received(decode_text(data, charset), raw=data)
+                return await self._run(data, lambda: Received(decode_text(data, charset), raw=data))
 
-    async def _run(self, size: int, read: Callable[[], T]) -> T:
-        return await self.offloader.run(read, large=True) if size > _OFF_THE_LOOP else read()
+    async def _run(self, data: bytes, read: Callable[[], T]) -> T:
+        return await self.offloader.run(read, large=is_heavy(data))
 
 
 async def _joined(chunks: AsyncIterable[bytes], uploads: Uploads) -> bytes:
