@@ -18,9 +18,9 @@ import pluggy
 from pydantic import BaseModel
 
 from hookline.discovery.registry import PartKind, PluginStatus, Registry
+from hookline.discovery.time_limit import TimeLimitExceeded, call_with_time_limit
 from hookline.kernel.errors import DuplicateName, PluginError, PluginFailed, UnknownHook
 from hookline.kernel.suggest import did_you_mean
-from hookline.kernel.time_limit import TimeLimitExceeded, call_with_time_limit
 from hookline.sdk import hookspecs
 from hookline.sdk.action import Action
 from hookline.sdk.connector import Connector

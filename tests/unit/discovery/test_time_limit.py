@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from hookline.kernel.time_limit import KeyboardInterruptRaised, TimeLimitExceeded, call_with_time_limit
+from hookline.discovery.time_limit import KeyboardInterruptRaised, TimeLimitExceeded, call_with_time_limit
 from hookline.testing.eventually import assert_eventually
 
 
