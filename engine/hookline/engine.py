@@ -56,6 +56,7 @@ from hookline.storage.store import Store
 from hookline.telemetry.events import Events
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.rejections import RejectionRecord
+from hookline.telemetry.store_problem import StoreProblem
 
 #: Seconds in which renewals of tokens must end, unless the grace period is shorter.
 _TOKENS_GRACE: Final = 10.0
@@ -115,6 +116,7 @@ class Engine:
         self.states = FlowStates(self.store, self.clock)
         self.version_history = VersionHistory(self.store, self.catalog)
         self.events = Events(self.clock)
+        self.store_problem = StoreProblem(self.store, self.clock, self.log)
         self.intake = Intake(
             store=self.store,
             queue=self.queue,
@@ -126,9 +128,10 @@ class Engine:
             state_of=self.states.of,
             events=self.events,
             redaction=self.redaction,
+            store_problem=self.store_problem,
         )
         self.replies = Replies()
-        self._timers = Timers(self.store, self.queue, self.clock, self.log)
+        self._timers = Timers(self.store, self.queue, self.clock, self.store_problem)
         services = Services(
             store=self.store,
             blobs=BlobsFacade(self.blobs),
@@ -143,6 +146,7 @@ class Engine:
             clock=self.clock,
             metrics=self.metrics,
             log=self.log,
+            store_problem=self.store_problem,
             files_root=options.files_root,
             plugin_host=self.plugin_host,
             new_id=self.ids.new,
@@ -151,7 +155,7 @@ class Engine:
             step_timeout=options.step_timeout,
             tokens=self.tokens,
         )
-        self.rejections = RejectionRecord(self.store, self.clock, self.ids, self.log)
+        self.rejections = RejectionRecord(self.store, self.clock, self.ids, self.log, self.store_problem)
         self.subscriptions = SubscriptionStore(self.store, self.vault, self.clock, elsewhere=options.role == "webhook")
         self.sources = SourceSupervisor(
             SourceServices(
@@ -175,7 +179,7 @@ class Engine:
         self._runner = Runner(
             services, self.version_resolver, self.queue, self._timers, self.intake.left_queue, self.resume_url
         )
-        self._dispatcher = Dispatcher(self.queue, self._runner, self.log, self.clock)
+        self._dispatcher = Dispatcher(self.queue, self._runner, self.log, self.store_problem)
         self.serving = Serving(
             store=self.store,
             queue=self.queue,
@@ -188,6 +192,7 @@ class Engine:
             options=options,
             clock=self.clock,
             log=self.log,
+            store_problem=self.store_problem,
         )
         self.operations = Operations(
             store=self.store,
@@ -316,6 +321,7 @@ class Engine:
                     group.create_task(self.sources.run())
                 group.create_task(self.serving.follow_credentials())
                 group.create_task(self.rejections.run())
+                group.create_task(self.store_problem.run())
                 if self.options.watch:
                     group.create_task(self.serving.follow_files())
         except asyncio.CancelledError:

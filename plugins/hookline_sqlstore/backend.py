@@ -8,7 +8,7 @@ from sqlalchemy.exc import ArgumentError
 
 from hookline.api import StoreError
 from hookline.api_storage import Backend, Clock, Queue, Store
-from hookline_sqlstore.databases.database import Committed, Database
+from hookline_sqlstore.databases.database import Database, Listener
 from hookline_sqlstore.databases.sqlite import SqliteDatabase
 from hookline_sqlstore.queue.queue import SqlQueue
 from hookline_sqlstore.store import SqlStore
@@ -18,14 +18,17 @@ from hookline_sqlstore.writing.operations import Commit
 class SqlBackend:
     """A store and a queue on the same tables, so that they can't disagree."""
 
-    def __init__(self, make: Callable[[Committed], Database], clock: Clock) -> None:
-        self._database = make(self._committed)
+    def __init__(self, make: Callable[[Listener], Database], clock: Clock) -> None:
+        self._database = make(self)
         self.store: Store = SqlStore(self._database, clock)
         self._queue = SqlQueue(self._database, self.store, clock)
         self.queue: Queue = self._queue
 
-    def _committed(self, commit: Commit) -> None:
+    def committed(self, commit: Commit) -> None:
         self._queue.committed(commit)
+
+    def recovered(self) -> None:
+        self._queue.look()
 
     async def open(self) -> None:
         await self._database.open()
@@ -39,7 +42,7 @@ def sqlite(url: str, *, clock: Clock) -> Backend:
     """Make the backend of `sqlite:///file`: a path relative to the current directory, or with a fourth slash, an
     absolute one."""
     parsed = _parse(url)
-    return SqlBackend(lambda committed: SqliteDatabase(parsed, clock=clock, committed=committed), clock)
+    return SqlBackend(lambda listener: SqliteDatabase(parsed, clock=clock, listener=listener), clock)
 
 
 def postgresql(url: str, *, clock: Clock) -> Backend:
@@ -47,7 +50,7 @@ def postgresql(url: str, *, clock: Clock) -> Backend:
     from hookline_sqlstore.databases.postgres import PostgresDatabase
 
     parsed = _parse(url)
-    return SqlBackend(lambda committed: PostgresDatabase(parsed, clock=clock, committed=committed), clock)
+    return SqlBackend(lambda listener: PostgresDatabase(parsed, clock=clock, listener=listener), clock)
 
 
 def _parse(url: str) -> URL:

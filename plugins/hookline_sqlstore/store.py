@@ -52,7 +52,7 @@ class SqlStore:
         return await self._database.read(lambda connection: executions.envelope(connection, execution_id))
 
     async def data_keys(self, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
-        return await self._database.read(lambda connection: executions.data_keys(connection, after, limit))
+        return await self._database.read(lambda connection: executions.data_keys(connection, after, limit), long=True)
 
     async def accepted_as(self, flow_id: str, dedupe_key: str, now: datetime) -> str | None:
         return await self._database.read(
@@ -77,7 +77,7 @@ class SqlStore:
 
     async def executions_with_callbacks(self, ended_before: datetime, limit: int) -> Sequence[str]:
         return await self._database.read(
-            lambda connection: waits.executions_with_callbacks(connection, ended_before, limit)
+            lambda connection: waits.executions_with_callbacks(connection, ended_before, limit), long=True
         )
 
     async def waits(self, execution_id: str) -> Sequence[str]:
@@ -123,49 +123,53 @@ class SqlStore:
         return await self._database.read(lambda connection: flows.flow_versions_of(connection, flow_id))
 
     async def executions_by_version(self, flow_id: str) -> Mapping[tuple[str | None, State], int]:
-        return await self._database.read(lambda connection: flows.executions_by_version(connection, flow_id))
+        return await self._database.read(lambda connection: flows.executions_by_version(connection, flow_id), long=True)
 
     async def state_overrides(self) -> Mapping[str, StateOverride]:
         return await self._database.read(flows.state_overrides)
 
     async def flows_with_work(self) -> Collection[str]:
-        return await self._database.read(work.flows_with_work)
+        return await self._database.read(work.flows_with_work, long=True)
 
     async def backlog(self) -> Mapping[str, tuple[int, datetime]]:
-        return await self._database.read(work.backlog)
+        return await self._database.read(work.backlog, long=True)
 
     async def queue_depth(self, flow_id: str, order_key: str, limit: int) -> int:
         return await self._database.read(lambda connection: work.queue_depth(connection, flow_id, order_key, limit))
 
     async def counts(self) -> Mapping[tuple[str, State], int]:
-        return await self._database.read(work.counts)
+        return await self._database.read(work.counts, long=True)
 
     async def referenced(self, blob_ids: Collection[str]) -> Collection[str]:
-        return await self._database.read(lambda connection: history.referenced(connection, blob_ids))
+        return await self._database.read(lambda connection: history.referenced(connection, blob_ids), long=True)
 
     async def executions_with_files(self, ended_before: datetime, limit: int) -> Sequence[str]:
         return await self._database.read(
-            lambda connection: history.executions_with_files(connection, ended_before, limit)
+            lambda connection: history.executions_with_files(connection, ended_before, limit), long=True
         )
 
     async def flows_with_history(self) -> Collection[str]:
-        return await self._database.read(history.flows)
+        return await self._database.read(history.flows, long=True)
 
     async def purgeable(
         self, flow_id: str | None, ended_before: datetime, limit: int, *, after: str = "", up_to: str | None = None
     ) -> Sequence[str]:
         return await self._database.read(
-            lambda connection: history.purgeable(connection, flow_id, ended_before, limit, after, up_to)
+            lambda connection: history.purgeable(connection, flow_id, ended_before, limit, after, up_to), long=True
         )
 
     async def first_too_many(self, flow_id: str, count: int) -> str | None:
-        return await self._database.read(lambda connection: history.first_too_many(connection, flow_id, count))
+        return await self._database.read(
+            lambda connection: history.first_too_many(connection, flow_id, count), long=True
+        )
 
     async def disk_usage(self) -> DiskUsage:
-        return await self._database.read(history.disk_usage)
+        return await self._database.read(history.disk_usage, long=True)
 
     async def spent_versions(self, flow_id: str, keep: int) -> Sequence[str]:
-        return await self._database.read(lambda connection: history.spent_versions(connection, flow_id, keep))
+        return await self._database.read(
+            lambda connection: history.spent_versions(connection, flow_id, keep), long=True
+        )
 
     async def rejected(self, *, flow_id: str | None = None, cursor: str | None = None, limit: int = 50) -> RejectedPage:
         return await self._database.read(lambda connection: flows.rejected_page(connection, flow_id, cursor, limit))

@@ -19,6 +19,7 @@ from hookline.sources.supervisor import SourceSupervisor
 from hookline.storage.changes import Change, Publish, Unblock
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
+from hookline.telemetry.store_problem import StoreProblem
 
 #: The concurrency of a flow that no longer exists but has executions left.
 _LEFT_BEHIND: Final = 16
@@ -41,6 +42,7 @@ class Serving:
         options: EngineOptions,
         clock: Clock,
         log: Any,
+        store_problem: StoreProblem,
     ) -> None:
         self._store = store
         self._queue = queue
@@ -53,6 +55,7 @@ class Serving:
         self._options = options
         self._clock = clock
         self._log = log
+        self._store_problem = store_problem
         self._unblock = asyncio.Event()
         self._opening = asyncio.Lock()
         self._started = False
@@ -155,7 +158,7 @@ class Serving:
             try:
                 await self._unblock_all()
             except StoreError as error:
-                self._log.error("blocked executions can't be woken; trying again", error=error.message)
+                self._store_problem.report(error)
                 await self._clock.sleep(STORE_RETRY)
                 self._unblock.set()
 

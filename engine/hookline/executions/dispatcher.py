@@ -9,9 +9,8 @@ from typing import Final
 from hookline.executions.runner import Runner
 from hookline.kernel.errors import StoreError
 from hookline.kernel.logs import Log
-from hookline.kernel.ongoing import OngoingProblem
-from hookline.kernel.time import Clock
 from hookline.storage.queue import Delivery, Queue
+from hookline.telemetry.store_problem import StoreProblem
 
 TOTAL: Final = 2048
 """The number of executions that run at the same time, over all flows."""
@@ -93,13 +92,11 @@ class _Lane:
 class Dispatcher:
     """Keep a lane for each flow, and run the deliveries of all lanes."""
 
-    def __init__(self, queue: Queue, runner: Runner, log: Log, clock: Clock) -> None:
+    def __init__(self, queue: Queue, runner: Runner, log: Log, store_problem: StoreProblem) -> None:
         self._queue = queue
         self._runner = runner
         self._log = log
-        self._unreadable = OngoingProblem(
-            log, clock, "the queue failed; trying again", "executions are delivered again"
-        )
+        self._store_problem = store_problem
         self._lanes: dict[str, _Lane] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._slots = FairSlots()
@@ -169,7 +166,6 @@ class Dispatcher:
             try:
                 async with aclosing(self._queue.deliveries(flow_id, begun_only=lane.begun_only)) as deliveries:
                     async for delivery in deliveries:
-                        self._unreadable.absent()
                         try:
                             await lane.deliveries.put(delivery)
                         except asyncio.CancelledError:
@@ -177,7 +173,7 @@ class Dispatcher:
                             raise
                 return
             except StoreError as error:
-                self._unreadable.noticed(flow_id=flow_id, error=error.message)
+                self._store_problem.report(error, flow_id=flow_id)
                 await asyncio.sleep(_AGAIN)
             except Exception:  # noqa: BLE001 - whatever it is, it is reported, and the next read may do better
                 # A flow without a reader would look like a flow without work.

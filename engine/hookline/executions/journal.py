@@ -474,9 +474,7 @@ class Journal:
             try:
                 results = await self._store.commit(changes)
             except StoreError as error:
-                self._services.log.error(
-                    "the store failed; trying again", execution_id=self._execution_id, error=error.message
-                )
+                self._services.store_problem.report(error, execution_id=self._execution_id)
             else:
                 break
             try:

@@ -40,7 +40,6 @@ from hookline.kernel.errors import (
     RedactedUnreadable,
     StoreError,
 )
-from hookline.kernel.ongoing import OngoingProblem
 from hookline.model.execution import (
     BLOCKED,
     FINAL,
@@ -151,9 +150,6 @@ class Runner:
         self._on_start = on_start
         self._hook_urls = hook_urls
         self._causes_gone = 0
-        self._store_trouble = OngoingProblem(
-            services.log, services.clock, "the store failed; trying again", "executions can use the store again"
-        )
         self._running: dict[str, ExecutionContext | None] = {}
         """The delivered executions; None until the journal is read."""
         self._cancelled: set[str] = set()
@@ -187,7 +183,7 @@ class Runner:
             await self._run(delivery)
         except StoreError as error:
             await delivery.retry(STORE_RETRY)
-            self._store_trouble.noticed(execution_id=delivery.execution_id, error=error.message)
+            self._services.store_problem.report(error, execution_id=delivery.execution_id)
         except (IllegalStateChange, ExecutionNotFound) as error:
             # The execution was ended by someone else, or a failed commit had taken place. The stored state counts:
             # another delivery continues from there, and an ended execution gets none.
@@ -202,8 +198,6 @@ class Runner:
             await self._give_up(delivery, info if run is None else run.shown(info))
             log = StepLog(self._services.log, delivery.execution_id, delivery.flow_id, "", redactor)
             log.error("defect of the engine", exc_info=True)
-        else:
-            self._store_trouble.absent()
 
     async def _run(self, delivery: Delivery) -> None:
         store, now, causes_gone = self._services.store, self._services.clock.now(), self._causes_gone

@@ -28,6 +28,7 @@ from hookline.storage.changes import Accept
 from hookline.storage.store import Store
 from hookline.telemetry.events import Events
 from hookline.telemetry.metrics import Metrics
+from hookline.telemetry.store_problem import StoreProblem
 
 
 class Secrets(Protocol):
@@ -91,6 +92,7 @@ class Services:
     clock: Clock
     metrics: Metrics
     log: Log
+    store_problem: StoreProblem
     files_root: Path | None
     plugin_host: PluginHost
     new_id: Callable[[], str]

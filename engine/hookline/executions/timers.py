@@ -5,11 +5,10 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from hookline.kernel.errors import StoreError
-from hookline.kernel.logs import Log
-from hookline.kernel.ongoing import OngoingProblem
 from hookline.kernel.time import Clock
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
+from hookline.telemetry.store_problem import StoreProblem
 
 _PAGE: Final = 500
 #: The longest sleep, because the system's clock may be changed, and other processes may write to the store.
@@ -20,13 +19,11 @@ _TICK: Final = timedelta(microseconds=1)
 class Timers:
     """Sleep until the earliest time, and hand due executions to the queue."""
 
-    def __init__(self, store: Store, queue: Queue, clock: Clock, log: Log) -> None:
+    def __init__(self, store: Store, queue: Queue, clock: Clock, store_problem: StoreProblem) -> None:
         self._store = store
         self._queue = queue
         self._clock = clock
-        self._unreadable = OngoingProblem(
-            log, clock, "timers can't read the store; trying again", "timers can read the store again"
-        )
+        self._store_problem = store_problem
         self._earlier = asyncio.Event()
         self._sleeping_until: datetime | None = None
 
@@ -47,9 +44,8 @@ class Timers:
                 await self._wake(after, until)
                 after = until
                 next_due = await self._store.next_due(until)
-                self._unreadable.absent()
             except StoreError as error:
-                self._unreadable.noticed(error=error.message)
+                self._store_problem.report(error)
                 next_due = until + timedelta(seconds=1)
             if next_due is not None:
                 self._sleeping_until = min(next_due, self._sleeping_until)

@@ -4,8 +4,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-import structlog
-
 from hookline.catalog.flow_states import state_in_file
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.envelopes import manual_envelope, with_order_key
@@ -20,7 +18,6 @@ from hookline.kernel.errors import (
     TooManyRequests,
 )
 from hookline.kernel.json import is_large
-from hookline.kernel.ongoing import OngoingProblem
 from hookline.kernel.time import Clock
 from hookline.model.flow import FlowState
 from hookline.model.message import Envelope, Message
@@ -31,12 +28,12 @@ from hookline.storage.queue import Queue
 from hookline.storage.store import Store
 from hookline.telemetry.events import Events
 from hookline.telemetry.metrics import Metrics
+from hookline.telemetry.store_problem import StoreProblem
 
 #: Bytes of a body from which on redaction runs in a thread.
 _LARGE: Final = 64 * 1024
 #: Seconds after which a sender may try again, if nothing better is known.
 RETRY_AFTER: Final = 30.0
-_log: Final = structlog.get_logger("hookline.runtime")
 
 
 class Intake:
@@ -55,11 +52,13 @@ class Intake:
         state_of: Callable[[CompiledFlow], FlowState] = state_in_file,
         events: Events | None = None,
         redaction: Redaction | None = None,
+        store_problem: StoreProblem | None = None,
     ) -> None:
         """`current` returns a flow's current version, or raises FlowNotFound or FlowInvalid."""
         self._state_of = state_of
         self._events = events
         self._redaction = redaction
+        self._store_problem = store_problem
         self._offloader = Offloader()
         self._store = store
         self._queue = queue
@@ -74,7 +73,6 @@ class Intake:
         self._throughput = Throughput(clock.monotonic())
         self._depths = QueueDepth(store, clock)
         self._rates: dict[str, tuple[str, RateLimit]] = {}
-        self._unstorable = OngoingProblem(_log, clock, "messages can't be stored", "messages can be stored again")
         self.full: str | None = None
         """The reason why nothing more can be stored, if so."""
         self.open = False
@@ -143,13 +141,12 @@ class Intake:
                 return duplicate
             # Counted before the next message is checked. Storing goes on even if the sender hangs up.
             self._reserve(envelope, rate)
-            stored = await shielded(self._put(envelope, rate))
+            return await shielded(self._put(envelope, rate))
         except StoreError as error:
             # The sender only learns that it may try again; the reason is for the operator.
-            self._unstorable.noticed(flow_id=flow.id, error=error.message)
+            if self._store_problem is not None:
+                self._store_problem.report(error, flow_id=flow.id)
             raise ServiceUnavailable("the message can't be stored now", retry_after=RETRY_AFTER) from error
-        self._unstorable.absent()
-        return stored
 
     async def start(
         self, flow: CompiledFlow, message: Message, *, execution_id: str, by: str, dedupe_key: str | None = None

@@ -32,6 +32,7 @@ from hookline.sources.subscription_store import SubscriptionStore
 from hookline.storage.blobs import Blobs
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.rejections import RejectionRecord
+from hookline.telemetry.store_problem import StoreProblem
 
 _log: Final = structlog.get_logger("hookline.service")
 
@@ -60,6 +61,8 @@ class HookDependencies(Protocol):
     @property
     def rejections(self) -> RejectionRecord: ...
     @property
+    def store_problem(self) -> StoreProblem: ...
+    @property
     def replies(self) -> Replies: ...
     @property
     def store(self) -> History: ...
@@ -84,7 +87,7 @@ class Endpoints(NamedTuple):
 
 
 def create_endpoints(engine: HookDependencies, options: HookOptions) -> Endpoints:
-    rejections = RejectionHandler(engine.metrics, engine.rejections, engine.clock)
+    rejections = RejectionHandler(engine.metrics, engine.rejections, engine.clock, engine.store_problem)
     receiver = RequestReceiver(
         credentials=engine.credentials,
         subscriptions=engine.subscriptions,

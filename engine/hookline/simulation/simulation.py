@@ -36,6 +36,7 @@ from hookline.storage.blobs import Blobs
 from hookline.storage.changes import Accept, AddState, BeginWait, Cancel, Change, End, JoinBatch, RecordSteps, SetState
 from hookline.storage.store import Store
 from hookline.telemetry.metrics import Metrics
+from hookline.telemetry.store_problem import StoreProblem
 
 _HOOKS: Final = "https://hookline.test/resume"
 #: What a flow logs while it is tried out is of no interest, and would stand among what a command prints.
@@ -107,6 +108,7 @@ class Simulation:
             clock=clock,
             metrics=metrics,
             log=_LOG,
+            store_problem=StoreProblem(cast(Store, self._store), clock, _LOG),
             files_root=None,
             plugin_host=PluginHost(registry, metrics, _LOG),
             new_id=self._ids.new,

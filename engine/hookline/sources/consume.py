@@ -249,8 +249,7 @@ class ConsumeSource:
 
     async def _wait_for_store(self, error: StoreError) -> None:
         # The commit may have taken place. Repeating it does no harm.
-        log = self._services.engine.log
-        log.error("a trigger's messages can't be stored; trying again", flow_id=self._flow.id, error=error.message)
+        self._services.engine.store_problem.report(error, flow_id=self._flow.id)
         await self._clock.sleep(STORE_RETRY)
 
     async def _store_last(self, received: Sequence[ReceivedMessage]) -> None:

@@ -109,9 +109,7 @@ class SourceServices:
                 return await self.intake.store_from_source(flow, valid, change)
             except StoreError as error:
                 # The commit may have taken place. The same commit again does no harm; another one might.
-                self.engine.log.error(
-                    "a trigger's messages can't be stored; trying again", flow_id=flow.id, error=error.message
-                )
+                self.engine.store_problem.report(error, flow_id=flow.id)
                 await self.engine.clock.sleep(STORE_RETRY)
 
     def _checked(self, flow: CompiledFlow, envelope: Envelope) -> Envelope | None:

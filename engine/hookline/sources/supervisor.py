@@ -113,7 +113,7 @@ class SourceSupervisor:
                 await source.run()
                 return
             except StoreError as error:
-                log.error("a trigger can't use the store; trying again", flow_id=flow_id, error=error.message)
+                self._services.engine.store_problem.report(error, flow_id=flow_id)
                 await clock.sleep(STORE_RETRY)
             except Exception:
                 # A defect of one source must not stop the others.

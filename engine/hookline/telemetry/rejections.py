@@ -12,11 +12,11 @@ from typing import Final
 from hookline.kernel.errors import StoreError
 from hookline.kernel.ids import Ids
 from hookline.kernel.logs import Log
-from hookline.kernel.ongoing import OngoingProblem
 from hookline.kernel.time import Clock
 from hookline.model.rejection import BODY_KEPT, TEXT_KEPT, RejectedRequest
 from hookline.storage.changes import Reject
 from hookline.storage.store import Store
+from hookline.telemetry.store_problem import StoreProblem
 
 EVERY: Final = 1.0
 """The shortest time between two commits, in seconds."""
@@ -31,14 +31,12 @@ FLOWS: Final = 100
 class RejectionRecord:
     """Records rejected requests in the store."""
 
-    def __init__(self, store: Store, clock: Clock, ids: Ids, log: Log) -> None:
+    def __init__(self, store: Store, clock: Clock, ids: Ids, log: Log, store_problem: StoreProblem) -> None:
         self._store = store
         self._clock = clock
         self._ids = ids
         self._log = log
-        self._unwritable = OngoingProblem(
-            log, clock, "rejected requests can't be recorded; trying again", "rejected requests are recorded again"
-        )
+        self._store_problem = store_problem
         self._held: dict[str, deque[RejectedRequest]] = {}
         self._some = asyncio.Event()
 
@@ -88,11 +86,8 @@ class RejectionRecord:
             try:
                 await self.flush()
             except StoreError as error:
-                # A store that fails is reported elsewhere. This record can wait.
-                self._unwritable.noticed(error=error.message)
+                self._store_problem.report(error)
                 self._some.set()
-            else:
-                self._unwritable.absent()
             await self._clock.sleep(pause)
 
     async def close(self) -> None:

@@ -4,8 +4,9 @@ import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
+import structlog
 from pydantic import BaseModel
 
 from hookline.credentials.oauth_authorization import Authorization, Authorizations
@@ -40,8 +41,10 @@ from hookline.storage.changes import (
     Duplicate,
     StoreCallback,
 )
+from hookline.storage.store import Store
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.rejections import RejectionRecord
+from hookline.telemetry.store_problem import StoreProblem
 
 
 class StillClock:
@@ -319,6 +322,7 @@ class HookOverMemory:
         self.replies = Replies()
         self.rejections = ListedRejections()
         self.store = NoHistory()
+        self.store_problem = StoreProblem(cast(Store, self.store), self.clock, structlog.get_logger("hookline.testing"))
         self.redaction = Redaction(Vault([bytes(32)]))
         self.callbacks = MemoryCallbacks()
         self.authorizations = NoAuthorizations()

@@ -18,6 +18,18 @@ PATIENT: Final = 16
 """The number of patient commits that don't wait any longer, since others need what they release."""
 
 
+class Listener(Protocol):
+    """Told of what becomes durable. Its methods are called on the event loop."""
+
+    def committed(self, commit: Commit) -> None:
+        """A commit is durable; called before its caller continues, and also if the caller has given up."""
+        ...
+
+    def recovered(self) -> None:
+        """The database works again after commits have failed, of which some may have become durable."""
+        ...
+
+
 class Database(Protocol):
     """A database that one process uses."""
 
@@ -28,18 +40,16 @@ class Database(Protocol):
         ...
 
     async def write(self, commit: Commit) -> None:
-        """Return when the commit is durable. Raises StoreError, IllegalStateChange, ExecutionNotFound."""
+        """Return when the commit is durable. Raises StoreError, IllegalStateChange, ExecutionNotFound.
+
+        After a StoreError it may become durable all the same; nothing is read before that is known.
+        """
         ...
 
-    async def read(self, question: Callable[[Connection], T]) -> T:
-        """Run a query. Raises StoreError."""
+    async def read(self, question: Callable[[Connection], T], *, long: bool = False) -> T:
+        """Run a query; a `long` one reads many rows, and no request waits for it. Raises StoreError."""
         ...
 
     async def close(self) -> None:
         """Finish the current writes, and unlock the database."""
         ...
-
-
-Committed = Callable[[Commit], None]
-"""Called on the event loop for each durable commit, before its caller continues, and also if the caller was cancelled.
-"""

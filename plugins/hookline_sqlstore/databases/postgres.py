@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
-import hashlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, text
+import structlog
+from sqlalchemy import Connection, NullPool
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -15,9 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from hookline.api import StoreError
 from hookline.api_storage import Clock
 from hookline_sqlstore.databases import schema
-from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Committed
+from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Listener
+from hookline_sqlstore.databases.pending import LIMIT, LONG_LIMIT, Pending, PendingCommits, retrieve, within
+from hookline_sqlstore.databases.schema_lock import PATIENCE_FOR_DEAD, SchemaLock, Session, end_session
+from hookline_sqlstore.databases.session import prepare_sessions
 from hookline_sqlstore.reading import work
-from hookline_sqlstore.writing.apply import Failure, apply
+from hookline_sqlstore.writing.apply import apply
 from hookline_sqlstore.writing.operations import Commit
 from hookline_sqlstore.writing.order_places import OrderPlaces
 from hookline_sqlstore.writing.statement import PostgresDialect
@@ -25,22 +28,23 @@ from hookline_sqlstore.writing.statement import PostgresDialect
 T = TypeVar("T")
 
 READERS: Final = 4
-_CONNECT_TIMEOUT: Final = 10.0
+_CONNECT_TIMEOUT: Final = 5.0
 """Seconds."""
+_BEAT: Final = 2.0
+"""Seconds between signs of life of an idle session that writes. They show other servers that this one lives, and this
+one that its session does."""
+_AGAIN: Final = 1.0
+"""Seconds between attempts to connect."""
+_SLOW: Final = 10.0
+"""Seconds after which the log says that opening the database takes long."""
 
-_HOLDER: Final = text(
-    "SELECT activity.pid, activity.client_addr FROM pg_locks AS locks"
-    " JOIN pg_stat_activity AS activity ON activity.pid = locks.pid"
-    " WHERE locks.locktype = 'advisory' AND locks.granted AND locks.objsubid = 1"
-    " AND locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-    " AND ((locks.classid::bigint << 32) | locks.objid::bigint) = :key"
-)
+_log: Final = structlog.get_logger("hookline.store")
 
 
 class PostgresDatabase:
     """A schema of a database: `public`, unless the URL has `?schema=name`."""
 
-    def __init__(self, url: URL, *, clock: Clock, committed: Committed) -> None:
+    def __init__(self, url: URL, *, clock: Clock, listener: Listener) -> None:
         schema_name = url.query.get("schema")
         if unknown := set(url.query) - {"schema"} or (schema_name is not None and not isinstance(schema_name, str)):
             raise StoreError(f"{url!r}: of settings in the URL there is `schema`, once; not {unknown}")
@@ -48,33 +52,29 @@ class PostgresDatabase:
         self._url = url.set(drivername="postgresql+asyncpg", query={})
         self._name = f"the database {self._url.render_as_string(hide_password=True)}"
         self._clock = clock
-        self._committed = committed
         self.lines = OrderPlaces(clock)
-        self._engine: AsyncEngine | None = None
+        self._lock = SchemaLock(self._name, self._schema)
+        self._writing: AsyncEngine | None = None
+        self._reading: AsyncEngine | None = None
         self._connection: AsyncConnection | None = None
-        self._waiting: deque[tuple[Commit, asyncio.Future[None]]] = deque()
+        self._pending = PendingCommits(self._name, listener)
+        self._waiting: deque[Pending] = deque()
         self._arrived = asyncio.Event()
         self._closing = False
         self._writer: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        settings = {"application_name": "hookline"}
-        if self._schema is not None:
-            settings["search_path"] = '"' + self._schema.replace('"', '""') + '"'
         try:
-            self._engine = create_async_engine(
-                self._url,
-                pool_size=READERS + 1,
-                max_overflow=0,
-                pool_pre_ping=True,
-                connect_args={"timeout": _CONNECT_TIMEOUT, "server_settings": settings},
-            )
+            self._writing = self._engine(poolclass=NullPool)
+            self._reading = self._engine(pool_size=READERS, max_overflow=0, pool_pre_ping=True)
         except ModuleNotFoundError as error:
             # SQLAlchemy imports the driver only here.
             raise StoreError(f"PostgreSQL needs {error.name}: pip install 'hookline[postgres]'") from error
+        prepare_sessions(self._writing.sync_engine)
+        prepare_sessions(self._reading.sync_engine, longest_query=LONG_LIMIT + LIMIT)
         try:
-            connection = await self._connect(self._engine)
-            await connection.run_sync(self._prepare)
+            connection = await self._connect(wait=PATIENCE_FOR_DEAD)
+            await self._told_if_slow(connection.run_sync(self._prepare))
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             await self._release()
             raise self._failure("opened", error) from error
@@ -82,6 +82,14 @@ class PostgresDatabase:
             await self._release()
             raise
         self._writer = asyncio.get_running_loop().create_task(self._write(), name="hookline-postgres-writer")
+
+    def _engine(self, **options: Any) -> AsyncEngine:
+        settings = {"application_name": "hookline"}
+        if self._schema is not None:
+            settings["search_path"] = '"' + self._schema.replace('"', '""') + '"'
+        return create_async_engine(
+            self._url, connect_args={"timeout": _CONNECT_TIMEOUT, "server_settings": settings}, **options
+        )
 
     def _prepare(self, connection: Connection) -> None:
         if self._schema is not None:
@@ -92,41 +100,42 @@ class PostgresDatabase:
         work.recover(connection, self._clock.now())
         self.lines.start(work.last_in_line(connection))
 
-    async def _connect(self, engine: AsyncEngine) -> AsyncConnection:
-        """Return the connection that writes; it holds the lock as long as it lives."""
-        connection = await engine.connect()
+    async def _told_if_slow(self, work: Coroutine[Any, Any, None]) -> None:
+        timer = asyncio.get_running_loop().call_later(
+            _SLOW, _log.warning, "opening the database takes long: is a table locked, or are there many executions?"
+        )
         try:
-            await self._lock(connection)
-        except BaseException:
-            await connection.invalidate()
-            await connection.close()
-            raise
+            await work
+        finally:
+            timer.cancel()
+
+    async def _connect(self, *, wait: float = 0.0) -> AsyncConnection:
+        """Return the connection that writes; it holds the lock as long as it lives, so no earlier transaction does."""
+        async with self._connected() as connection, asyncio.timeout(wait + PATIENCE_FOR_DEAD + LIMIT):
+            await self._lock.take(connection, wait=wait)
         self._connection = connection
+        self._pending.works()
         return connection
 
-    async def _lock(self, connection: AsyncConnection) -> None:
-        where = self._schema or await connection.scalar(text("SELECT current_schema()")) or ""
-        # The lock is the database's, the tables are the schema's.
-        key = int.from_bytes(hashlib.sha256(f"hookline {where}".encode()).digest()[:8], signed=True)
-        if not await connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
-            holder = (await connection.execute(_HOLDER, {"key": key})).one_or_none()
-            raise self._taken(holder, where)
-        await connection.commit()
-
-    def _taken(self, holder: Any, where: str) -> StoreError:
-        whose = "another process" if holder is None else f"session {holder.pid} (from {holder.client_addr})"
-        return StoreError(
-            f"{whose} has {self._name}, schema {where}, and one server serves it: use that server's API, stop it, or "
-            "use another schema (?schema=name)"
-        )
+    @contextlib.asynccontextmanager
+    async def _connected(self) -> AsyncIterator[AsyncConnection]:
+        """A new connection, which is closed after an error."""
+        assert self._writing is not None  # noqa: S101 - it is while the writer runs
+        async with asyncio.timeout(_CONNECT_TIMEOUT):
+            connection = await self._writing.connect()
+        try:
+            yield connection
+        except BaseException:
+            await _drop(connection)
+            raise
 
     async def write(self, commit: Commit) -> None:
         if self._writer is None or self._closing:
             raise StoreError(f"{self._name} is closed")
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((commit, done))
+        pending = self._pending.add(commit)
+        self._waiting.append(pending)
         self._arrived.set()
-        await done
+        await self._pending.result(pending)
 
     async def _write(self) -> None:
         """Write commits; those that arrive during a transaction share the next one."""
@@ -134,20 +143,21 @@ class PostgresDatabase:
             if not self._waiting:
                 if self._closing:
                     return
-                self._arrived.clear()
-                await self._arrived.wait()
+                await self._idle()
                 continue
             await self._patience()
-            group = [self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))]
-            for (commit, done), failure in zip(group, await self._apply([commit for commit, _ in group]), strict=True):
-                if failure is None:
-                    self._committed(commit)
-                if done.done():
-                    continue  # the caller was cancelled
-                if failure is None:
-                    done.set_result(None)
-                else:
-                    done.set_exception(failure)
+            group = self._pending.begin([self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))])
+            if group:
+                await self._commit(group)
+
+    async def _idle(self) -> None:
+        """Return when a commit has arrived; meanwhile, keep the connection alive, or make it again."""
+        self._arrived.clear()
+        try:
+            async with asyncio.timeout(_AGAIN if self._connection is None else _BEAT):
+                await self._arrived.wait()
+        except TimeoutError:
+            await self._attempt(_beat)
 
     async def _patience(self) -> None:
         """Return as soon as a commit waits that isn't patient."""
@@ -157,53 +167,125 @@ class PostgresDatabase:
                 while (
                     not self._closing
                     and len(self._waiting) < PATIENT
-                    and all(commit.patient for commit, _ in self._waiting)
+                    and all(pending.commit.patient for pending in self._waiting)
                 ):
                     self._arrived.clear()
                     await self._arrived.wait()
 
-    async def _apply(self, commits: list[Commit]) -> list[Failure | None]:
+    async def _commit(self, group: list[Pending]) -> None:
+        commits = [pending.commit for pending in group]
+        found = await self._attempt(lambda connection: connection.run_sync(apply, PostgresDialect(), commits))
+        if isinstance(found, StoreError):
+            self._pending.fail(group, found)
+        else:
+            self._pending.end(group, found)
+            self._pending.works()
+
+    async def _attempt(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T | StoreError:
+        """Return the result of work on the connection that writes, or the reason why it failed.
+
+        What was begun on a connection that fails is in doubt until the next one has the lock.
+        """
+        connection = self._connection
         try:
-            connection = self._connection
             if connection is None:
-                assert self._engine is not None  # noqa: S101 - it is while the writer runs
-                connection = await self._connect(self._engine)
-            return await connection.run_sync(apply, PostgresDialect(), commits)
+                connection = await self._connect()
         except Exception as error:  # noqa: BLE001 - the callers wait: whatever it is, it is theirs to hear
-            await self._disconnect()
             failure = error if isinstance(error, StoreError) else self._failure("written", error)
-            return [failure] * len(commits)
+            self._pending.remain_in_doubt(failure)
+            return failure
+        try:
+            return await self._watched(asyncio.ensure_future(work(connection)))
+        except Exception as error:  # noqa: BLE001 - as above
+            self._pending.begin_doubt()
+            await self._disconnect()
+            return error if isinstance(error, StoreError) else self._failure("written", error)
+
+    async def _watched(self, work: "asyncio.Future[T]") -> T:
+        """Return the result of work on the session that writes; if it takes too long, end the session."""
+        limit = LONG_LIMIT
+        work.add_done_callback(retrieve)
+        while not (await asyncio.wait((work,), timeout=limit))[0]:
+            # As long as the server doesn't confirm that the session has ended, it may still commit.
+            if self._lock.session is not None and await self._end(self._lock.session):
+                self._abort()
+            limit = LIMIT
+        return work.result()
+
+    async def _end(self, session: Session) -> bool:
+        """End a session from another one; return false if that isn't possible now."""
+        try:
+            async with asyncio.timeout(LIMIT), self._connected() as connection:
+                await end_session(connection, session)
+                await _drop(connection)
+        except (SQLAlchemyError, OSError, TimeoutError):
+            return False
+        return True
+
+    def _abort(self) -> None:
+        """Close the connection that writes without waiting for anything, so that what waits for it fails."""
+        connection = self._connection
+        if connection is not None:
+            raw = connection.sync_connection
+            if raw is not None and not raw.closed:
+                driver: Any = raw.connection.driver_connection
+                driver.terminate()
 
     async def _disconnect(self) -> None:
-        """Drop a connection that can't be trusted; the next commit opens another one and takes the lock again."""
+        """Drop a connection that can't be trusted; the next attempt opens another one and takes the lock again."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            with contextlib.suppress(SQLAlchemyError, OSError):
-                await connection.invalidate()
-                await connection.close()
+            await _drop(connection)
 
-    async def read(self, question: Callable[[Connection], T]) -> T:
-        if self._engine is None:
+    async def read(self, question: Callable[[Connection], T], *, long: bool = False) -> T:
+        if self._reading is None:
             raise StoreError(f"{self._name} is closed")
+        return await within(
+            LONG_LIMIT if long else LIMIT, self._name, asyncio.ensure_future(self._read(self._reading, question))
+        )
+
+    async def _read(self, engine: AsyncEngine, question: Callable[[Connection], T]) -> T:
+        await self._pending.settled()
         try:
-            async with self._engine.connect() as connection:
+            async with engine.connect() as connection:
                 return await connection.run_sync(question)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             raise self._failure("read", error) from error
 
     def _failure(self, what: str, error: BaseException) -> StoreError:
-        return StoreError(f"{self._name} can't be {what}: {error.orig if isinstance(error, DBAPIError) else error}")
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        return StoreError(f"{self._name} can't be {what}: {cause or type(cause).__name__}")
 
     async def close(self) -> None:
         self._closing = True
         self._arrived.set()
         if self._writer is not None:
-            await self._writer
+            _, hanging = await asyncio.wait((self._writer,), timeout=LIMIT)
+            if hanging:
+                self._abort()
+                self._writer.cancel()
+                await asyncio.wait((self._writer,), timeout=LIMIT)
             self._writer = None
         await self._release()
 
     async def _release(self) -> None:
         await self._disconnect()
-        if self._engine is not None:
-            await self._engine.dispose()
-            self._engine = None
+        for engine in (self._writing, self._reading):
+            if engine is not None:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(LIMIT):
+                        await engine.dispose()
+        self._writing = self._reading = None
+
+
+async def _beat(connection: AsyncConnection) -> None:
+    """Send a query that opens no transaction."""
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    await driver.execute("SELECT 1")
+
+
+async def _drop(connection: AsyncConnection) -> None:
+    with contextlib.suppress(SQLAlchemyError, OSError, TimeoutError):
+        async with asyncio.timeout(LIMIT):
+            await connection.invalidate()
+            await connection.close()

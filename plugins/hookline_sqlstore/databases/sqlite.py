@@ -17,7 +17,8 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from hookline.api import StoreError
 from hookline.api_storage import Clock
 from hookline_sqlstore.databases import schema
-from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Committed
+from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Listener
+from hookline_sqlstore.databases.pending import LIMIT, LONG_LIMIT, Pending, PendingCommits, within
 from hookline_sqlstore.databases.process_lock import ProcessLock
 from hookline_sqlstore.reading import work
 from hookline_sqlstore.writing.apply import Failure, apply
@@ -28,16 +29,15 @@ from hookline_sqlstore.writing.statement import SqliteDialect
 T = TypeVar("T")
 
 READERS: Final = 3
-_BUSY_TIMEOUT: Final = 5000
-"""Milliseconds to wait for a lock that another program holds, such as a SQLite shell."""
-
-_Waiting = tuple[Commit, "asyncio.Future[None]"]
+_BUSY_TIMEOUT: Final = 4000
+"""Milliseconds to wait for a lock that another program holds, such as a SQLite shell. It is shorter than the limit of a
+commit, whose caller then learns the reason."""
 
 
 class SqliteDatabase:
     """A SQLite file in WAL mode; each commit is on the disk when it returns (`synchronous=FULL`)."""
 
-    def __init__(self, url: URL, *, clock: Clock, committed: Committed) -> None:
+    def __init__(self, url: URL, *, clock: Clock, listener: Listener) -> None:
         """Raise StoreError if the URL names no file."""
         if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
             raise StoreError(
@@ -47,10 +47,10 @@ class SqliteDatabase:
             raise StoreError(f"{url}: the URL of a SQLite database takes no settings ({', '.join(url.query)})")
         self.path = Path(url.database).absolute()
         self._clock = clock
-        self._committed = committed
         self.lines = OrderPlaces(clock)
         self._lock = ProcessLock(self.path.with_name(self.path.name + ".lock"))
-        self._requests: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._pending = PendingCommits(str(self.path), listener)
+        self._requests: SimpleQueue[Pending | None] = SimpleQueue()
         self._writer: Thread | None = None
         self._places: dict[Path, tuple[int, int]] = {}
         self._engines: list[Engine] = []
@@ -118,9 +118,9 @@ class SqliteDatabase:
     async def write(self, commit: Commit) -> None:
         if self._writer is None:
             raise StoreError(f"{self.path} is closed")
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._requests.put((commit, done))
-        await done
+        pending = self._pending.add(commit)
+        self._requests.put(pending)
+        await self._pending.result(pending)
 
     def _write(self, loop: asyncio.AbstractEventLoop, engine: Engine) -> None:
         """Run the writer thread; commits that arrive during a transaction share the next one."""
@@ -129,26 +129,36 @@ class SqliteDatabase:
         with engine.connect() as connection:
             while not ended:
                 group, ended = self._next_group()
+                group = self._pending.begin(group)
                 if not group:
                     continue
                 try:
-                    failures = apply(connection, dialect, [commit for commit, _ in group])
+                    failures = apply(connection, dialect, [pending.commit for pending in group])
                     # After the commit, so that the reported state is the stored one.
                     self._check_places()
                 except Exception as error:  # noqa: BLE001 - the callers wait: whatever it is, it is theirs to hear
-                    failure = self._failure(error)
-                    failures = [failure] * len(group)
-                # Once for the whole group, since each call wakes the loop through its socket.
-                loop.call_soon_threadsafe(self._tell, group, failures)
+                    # Once for the whole group, since each call wakes the loop through its socket.
+                    loop.call_soon_threadsafe(self._tell_failure, group, self._failure(error))
+                else:
+                    loop.call_soon_threadsafe(self._tell, group, failures)
 
-    def _next_group(self) -> tuple[list[_Waiting], bool]:
+    def _tell(self, group: list[Pending], failures: list[Failure | None]) -> None:
+        self._pending.end(group, failures)
+        self._pending.works()
+
+    def _tell_failure(self, group: list[Pending], failure: StoreError) -> None:
+        self._pending.fail(group, failure)
+        # The transaction was rolled back, so its outcome is known.
+        self._pending.end_doubt()
+
+    def _next_group(self) -> tuple[list[Pending], bool]:
         """Wait until a commit is there that isn't patient; return the group, and true if it is the last one."""
-        group: list[_Waiting] = []
+        group: list[Pending] = []
         patient, until = True, 0.0
         request = self._requests.get()
         while request is not None:
             group.append(request)
-            patient = patient and request[0].patient
+            patient = patient and request.commit.patient
             if len(group) == GROUP:
                 return group, False
             try:
@@ -183,18 +193,7 @@ class SqliteDatabase:
             if now != place:
                 raise StoreError(f"another file has taken the place of {path}; restart the server")
 
-    def _tell(self, group: list[_Waiting], failures: list[Failure | None]) -> None:
-        for (commit, done), failure in zip(group, failures, strict=True):
-            if failure is None:
-                self._committed(commit)
-            if done.done():
-                continue  # the caller was cancelled
-            if failure is None:
-                done.set_result(None)
-            else:
-                done.set_exception(failure)
-
-    async def read(self, question: Callable[[Connection], T]) -> T:
+    async def read(self, question: Callable[[Connection], T], *, long: bool = False) -> T:
         engine, readers = self._read_engine, self._readers
         if engine is None or readers is None:
             raise StoreError(f"{self.path} is closed")
@@ -203,13 +202,18 @@ class SqliteDatabase:
             with failing(f"{self.path} can't be read"), engine.connect() as connection:
                 return question(connection)
 
-        return await asyncio.get_running_loop().run_in_executor(readers, ask)
+        limit = LONG_LIMIT if long else LIMIT
+        if self._pending.in_doubt:
+            await within(limit, str(self.path), asyncio.ensure_future(self._pending.settled()))
+        return await within(limit, str(self.path), asyncio.get_running_loop().run_in_executor(readers, ask))
 
     async def close(self) -> None:
         if self._writer is not None:
             writer, self._writer = self._writer, None
             self._requests.put(None)
-            await asyncio.to_thread(writer.join)
+            await asyncio.to_thread(writer.join, LIMIT)
+            if writer.is_alive():
+                return  # the disk hangs; the lock ends with the process
             # The loop handles the thread's last calls before this continues.
             await asyncio.sleep(0)
         await asyncio.to_thread(self._release)

@@ -80,6 +80,11 @@ class SqlQueue:
             if feed is not None:
                 feed.look()
 
+    def look(self) -> None:
+        """Read the table again for every flow, since commits may have taken place that nobody was told of."""
+        for feed in self._feeds.values():
+            feed.look()
+
     async def wake(self, flow_id: str, execution_id: str) -> None:
         feed = self._feeds.get(flow_id)
         if feed is not None:

@@ -28,7 +28,7 @@ async def test_why_a_message_cant_be_stored_is_in_the_log_and_not_in_the_answer(
             await harness.send(engine, "f", 1)
     assert "disk" not in raised.value.message
     assert {
-        "event": "messages can't be stored",
+        "event": "the store can't be used",
         "log_level": "error",
         "flow_id": "f",
         "error": "the disk is full",

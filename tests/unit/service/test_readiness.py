@@ -8,6 +8,7 @@ import structlog
 
 from hookline.kernel.errors import StoreError
 from hookline.service.admin.health import FILES_EVERY, Readiness, Trouble
+from hookline.telemetry.store_problem import StoreProblem
 from hookline.testing.hook import StillClock
 
 BAD: Any = StoreError("the bucket is away")
@@ -32,7 +33,10 @@ class Pinged:
 class Trial:
     def __init__(self) -> None:
         self.store, self.blobs, self.clock = Pinged(), Pinged(), StillClock()
-        parts: Any = (self.store, self.blobs, self.clock, structlog.get_logger())
+        log: Any = structlog.get_logger()
+        store: Any = self.store
+        problem = StoreProblem(store, self.clock, log)
+        parts: Any = (self.store, self.blobs, self.clock, log, problem)
         self.readiness = Readiness(*parts)
 
     async def trouble(self) -> Trouble | None:

@@ -21,6 +21,7 @@ from hookline.service.types import HookRequest
 from hookline.storage.changes import Change, Reject
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.rejections import FLOWS, PER_FLOW, RejectionRecord
+from hookline.telemetry.store_problem import StoreProblem
 from hookline.testing.clock import ManualClock
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
@@ -284,7 +285,7 @@ class Kept:
 def recorder(store: Kept, clock: ManualClock) -> RejectionRecord:
     log: Any = structlog.get_logger()
     kept: Any = store
-    return RejectionRecord(kept, clock, Ids(clock), log)
+    return RejectionRecord(kept, clock, Ids(clock), log, StoreProblem(kept, clock, log))
 
 
 def reject(record: RejectionRecord, flow_id: str, place: int = 0) -> None:

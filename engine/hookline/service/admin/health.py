@@ -18,6 +18,7 @@ from hookline.service.admin.requests import json_response
 from hookline.storage.blobs import Blobs
 from hookline.storage.store import Store
 from hookline.telemetry.metrics import CONTENT_TYPE
+from hookline.telemetry.store_problem import StoreProblem
 
 
 def has_admin_token(token: str) -> bool:
@@ -32,6 +33,8 @@ FILES_EVERY: Final = 30.0
 """Seconds for which the state of the blob store is cached: each request to a bucket costs money."""
 _FILES_TIMEOUT: Final = 5.0
 """Seconds. Probes give up early, and a blob store tries again for longer."""
+_GAUGES_TIMEOUT: Final = 5.0
+"""Seconds for the gauges that are read from the store."""
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -47,7 +50,13 @@ class Readiness:
     """Determines whether messages can be stored, and logs each trouble once. One for each server."""
 
     def __init__(
-        self, store: Store, blobs: Blobs, clock: Clock, log: Log, full: Callable[[], str | None] = lambda: None
+        self,
+        store: Store,
+        blobs: Blobs,
+        clock: Clock,
+        log: Log,
+        store_problem: StoreProblem,
+        full: Callable[[], str | None] = lambda: None,
     ) -> None:
         """`full` returns the reason why nothing more may be stored, or None."""
         self._full = full
@@ -55,13 +64,16 @@ class Readiness:
         self._blobs = blobs
         self._clock = clock
         self._log = log
+        self._store_problem = store_problem
         self._known: Trouble | None = None
         self._files: Trouble | None = None
         self._files_until = float("-inf")
 
     async def trouble(self) -> Trouble | None:
         """The current trouble, or None."""
-        found = await self._of_store() or await self._of_files() or self._of_budget()
+        if (of_store := await self._of_store()) is not None:
+            return of_store
+        found = await self._of_files() or self._of_budget()
         if found is not None and found != self._known:
             self._log.error(found.status, error=found.reason)
         self._known = found
@@ -71,6 +83,7 @@ class Readiness:
         try:
             await self._store.ping()
         except StoreError as error:
+            self._store_problem.report(error)
             return Trouble("the store can't be used", error.message)
         return None
 
@@ -105,7 +118,9 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
 def health_blueprint(engine: Engine, token: str) -> Blueprint:
     """Create the routes of an engine; with the admin token they tell more."""
     watch = Blueprint("watch", __name__)
-    readiness = Readiness(engine.store, engine.blobs, engine.clock, engine.log, lambda: engine.intake.full)
+    readiness = Readiness(
+        engine.store, engine.blobs, engine.clock, engine.log, engine.store_problem, lambda: engine.intake.full
+    )
 
     @watch.get("/healthz")
     @operation(Status, open=True)
@@ -135,11 +150,14 @@ def health_blueprint(engine: Engine, token: str) -> Blueprint:
     @operation(str, open=True, media_type="text/plain")
     async def metrics() -> Response:
         """Return the metrics for Prometheus."""
+        # The counters are useful even if the store doesn't answer.
         try:
-            await _update_gauges(engine)
+            async with asyncio.timeout(_GAUGES_TIMEOUT):
+                await _update_gauges(engine)
         except StoreError as error:
-            # The counters are useful even then.
-            engine.log.warning("queue depths can't be read", error=error.message)
+            engine.store_problem.report(error)
+        except TimeoutError:
+            engine.store_problem.report(StoreError(f"queue depths can't be read within {_GAUGES_TIMEOUT:g} s"))
         return Response(engine.metrics.exposition(), content_type=CONTENT_TYPE)
 
     return watch

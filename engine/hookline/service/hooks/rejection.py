@@ -21,6 +21,7 @@ from hookline.service.types import HookRequest, HookResponse, SenderGone
 from hookline.service.uploads.body_stream import BodyStream
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.rejections import RejectionRecord
+from hookline.telemetry.store_problem import StoreProblem
 
 UNKNOWN_FLOW: Final = "-"
 """The flow id under which requests to unknown flows are counted and recorded."""
@@ -57,14 +58,14 @@ class RequestContext:
 class RejectionHandler:
     """Counts, records and answers the rejected requests of one server."""
 
-    def __init__(self, metrics: Metrics, record: RejectionRecord, clock: Clock) -> None:
+    def __init__(self, metrics: Metrics, record: RejectionRecord, clock: Clock, store_problem: StoreProblem) -> None:
         self._metrics = metrics
         self._record = record
         self._unverified = OngoingProblem(
             _log, clock, "the senders of a flow can't be verified", "the senders of a flow can be verified again"
         )
-        self._store = OngoingProblem(_log, clock, "requests can't use the store", "requests can use the store again")
         self._defect = OngoingProblem(_log, clock, "a defect rejects requests", "requests are handled without defects")
+        self._store_problem = store_problem
 
     def reject(self, request: HookRequest, context: RequestContext, error: RequestRejected) -> HookResponse:
         """Count and record a rejection, and return the response."""
@@ -91,7 +92,7 @@ class RejectionHandler:
     def failed(self, request: HookRequest, context: RequestContext, error: Exception) -> HookResponse:
         """Log an error that isn't the sender's, and return a response that asks the sender to try again."""
         if isinstance(error, StoreError):
-            self._store.noticed(flow=context.flow_id, error=error.message)
+            self._store_problem.report(error, flow_id=context.flow_id)
         else:
             self._defect.noticed(type(error).__name__, flow=context.flow_id, exc_info=error)
         return self.reject(request, context, ServiceUnavailable(retry_after=RETRY_AFTER))
@@ -99,7 +100,6 @@ class RejectionHandler:
     def handled(self, context: RequestContext) -> None:
         """Note that a request was handled without an error."""
         self._unverified.absent(context.flow_id, flow=context.flow_id)
-        self._store.absent()
 
     def gone(self, context: RequestContext) -> None:
         """Count a sender that closed the connection before the response."""

@@ -1,0 +1,62 @@
+"""The problem of a store that can't be used: it is logged once when it begins, and once when it ends.
+
+Every part of the engine that uses the store reports its failures here, and tries again by itself. While there is a
+problem, the store is asked again and again, so that its end is known even if nothing else uses the store.
+"""
+
+import asyncio
+from typing import Final
+
+from hookline.kernel.backoff import STORE_RETRY
+from hookline.kernel.errors import StoreError
+from hookline.kernel.logs import Log
+from hookline.kernel.time import Clock
+from hookline.storage.store import Store
+
+EVERY: Final = 1.0
+"""Seconds between two questions to a store that has a problem."""
+QUIET: Final = STORE_RETRY + 1
+"""Seconds without another failure after which a problem has ended, if the store works: those who failed try again
+meanwhile."""
+
+
+class StoreProblem:
+    """The problem of an engine's store, if it has one."""
+
+    def __init__(self, store: Store, clock: Clock, log: Log) -> None:
+        self._store = store
+        self._clock = clock
+        self._log = log
+        self._begun: float | None = None
+        self._worked: float | None = None
+        """The time since which the store works again; None while it doesn't."""
+        self._reported = asyncio.Event()
+
+    def report(self, error: StoreError, **about: object) -> None:
+        """Note that the store failed. `about`: what failed with it, for the log."""
+        self._worked = None
+        self._reported.set()
+        if self._begun is None:
+            self._begun = self._clock.monotonic()
+            self._log.error("the store can't be used", error=error.message, **about)
+
+    async def run(self) -> None:
+        """Look for the ends of problems, until cancelled."""
+        while True:
+            await self._reported.wait()
+            try:
+                await self._store.ping()
+            except StoreError:
+                self._worked = None
+            else:
+                self._note_works()
+            await self._clock.sleep(EVERY)
+
+    def _note_works(self) -> None:
+        now = self._clock.monotonic()
+        if self._worked is None:
+            self._worked = now
+        elif self._begun is not None and now - self._worked >= QUIET:
+            self._log.warning("the store can be used again", seconds=round(self._worked - self._begun, 1))
+            self._begun = self._worked = None
+            self._reported.clear()

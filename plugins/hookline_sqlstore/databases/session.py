@@ -1,0 +1,60 @@
+"""Sessions of PostgreSQL that end by themselves, on both sides, when the other side is gone."""
+
+import socket
+from typing import Any, Final
+
+from sqlalchemy import Engine, event
+
+SILENCE: Final = 15
+"""Seconds after which a side that hears nothing from the other one ends a session."""
+_IDLE, _INTERVAL, _COUNT = 5, 3, 3
+
+#: The settings of the server's side. The last ones need PostgreSQL 12 and 14; a server without them ignores them.
+_SETTINGS: Final = {
+    "tcp_keepalives_idle": str(_IDLE),
+    "tcp_keepalives_interval": str(_INTERVAL),
+    "tcp_keepalives_count": str(_COUNT),
+    "idle_in_transaction_session_timeout": "60s",
+    "tcp_user_timeout": f"{SILENCE}s",
+    "client_connection_check_interval": f"{_IDLE}s",
+}
+
+_OPTIONS: Final = (
+    ("TCP_KEEPIDLE", _IDLE),
+    ("TCP_KEEPALIVE", _IDLE),  # the name of the same on macOS
+    ("TCP_KEEPINTVL", _INTERVAL),
+    ("TCP_KEEPCNT", _COUNT),
+    ("TCP_USER_TIMEOUT", 1000 * SILENCE),
+)
+
+
+def prepare_sessions(engine: Engine, *, longest_query: float | None = None) -> None:
+    """Give each new session of an engine its settings. The server ends a query after so many seconds."""
+    settings = dict(_SETTINGS)
+    if longest_query is not None:
+        settings["statement_timeout"] = f"{round(1000 * longest_query)}ms"
+    wanted = ", ".join(f"('{name}', '{value}')" for name, value in settings.items())
+    statement = (
+        "SELECT set_config(wanted.name, wanted.value, false)"  # noqa: S608 - the settings are those above
+        f" FROM (VALUES {wanted}) AS wanted(name, value) JOIN pg_settings USING (name)"
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        prepare_socket(socket_of(connection.driver_connection))
+        connection.run_async(lambda driver: driver.execute(statement))
+
+
+def socket_of(driver_connection: Any) -> Any:
+    """The socket of a connection of asyncpg, which has no public name for it."""
+    return driver_connection._transport.get_extra_info("socket")
+
+
+def prepare_socket(sock: Any) -> None:
+    """Let the system end a connection whose other side is gone."""
+    if sock is None or sock.family == getattr(socket, "AF_UNIX", None):
+        return
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _OPTIONS:
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

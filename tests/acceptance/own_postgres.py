@@ -1,0 +1,127 @@
+"""A PostgreSQL of a test's own, which may be frozen, cut off and killed."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]  # it has no types
+import psutil
+
+from tests.ports import free_port
+from tests.services import need_program
+
+_BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+
+
+class OwnPostgres:
+    """A server over `folder`. `host` is the address at which it listens."""
+
+    def __init__(self, folder: Path, host: str = "127.0.0.1", prefix: tuple[str, ...] = ()) -> None:
+        """`prefix`: the beginning of its command line, such as `ip netns exec NAME`."""
+        self.host, self.port = host, free_port()
+        self._folder = folder
+        self._prefix = prefix
+        # PostgreSQL refuses to run as root.
+        self._user = ("runuser", "-u", "postgres", "--") if os.geteuid() == 0 else ()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://hookline@{self.host}:{self.port}/postgres"
+
+    def start(self) -> None:
+        binaries = [shutil.which("initdb"), *(str(path / "initdb") for path in _BINARIES)]
+        initdb = next((path for path in binaries if path and Path(path).exists()), None) or need_program(
+            "PostgreSQL", "initdb"
+        )
+        self._folder.mkdir(parents=True)
+        for parent in (self._folder, *self._folder.parents):
+            if str(parent).startswith("/tmp/"):
+                parent.chmod(parent.stat().st_mode | 0o011)
+        if self._user:
+            shutil.chown(self._folder, "postgres")
+        data = self._folder / "data"
+        subprocess.run(
+            [*self._user, initdb, "-D", str(data), "-U", "hookline", "-A", "trust", "--no-sync", "--no-instructions"],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd="/",
+        )
+        (data / "pg_hba.conf").write_text("host all all 0.0.0.0/0 trust\nlocal all all trust\n")
+        self._process = subprocess.Popen(
+            [
+                *self._prefix,
+                *self._user,
+                str(Path(initdb).with_name("postgres")),
+                *("-D", str(data), "-p", str(self.port), "-k", str(self._folder), "-h", self.host),
+                *("-c", "fsync=off", "-c", "shared_buffers=16MB"),
+            ],
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self.run("SELECT 1", wait=30)
+
+    def run(self, statement: str, wait: float = 0.0) -> Any:
+        """Run a statement and return its first value; repeat for `wait` seconds while the server isn't there."""
+        return asyncio.run(self._run(statement, wait))
+
+    async def _run(self, statement: str, wait: float) -> Any:
+        end = asyncio.get_running_loop().time() + wait
+        while True:
+            try:
+                async with self.session() as session:
+                    return await session.fetchval(statement)
+            except (OSError, TimeoutError, asyncpg.PostgresError):
+                if asyncio.get_running_loop().time() > end:
+                    raise
+            await asyncio.sleep(0.05)
+
+    @contextlib.asynccontextmanager
+    async def session(self) -> Any:
+        session = await asyncpg.connect(self.url, timeout=5)
+        try:
+            yield session
+        finally:
+            await session.close(timeout=5)
+
+    @contextlib.contextmanager
+    def locked(self, table: str) -> Iterator[None]:
+        """Another session holds an exclusive lock on a table."""
+        with asyncio.Runner() as runner:
+            session = runner.run(asyncpg.connect(self.url, timeout=5))
+            runner.run(session.execute(f"BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
+            yield
+            runner.run(session.close())
+
+    def processes(self) -> list[psutil.Process]:
+        assert self._process is not None
+        first = psutil.Process(self._process.pid)
+        return [first, *first.children(recursive=True)]
+
+    def _signal(self, number: int) -> None:
+        for process in self.processes():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+    @contextlib.contextmanager
+    def frozen(self) -> Iterator[None]:
+        """All its processes are stopped, so that it takes connections and answers nothing."""
+        self._signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        if self._process is not None:
+            self._signal(signal.SIGCONT)
+            self._signal(signal.SIGQUIT)
+            self._process.wait(timeout=30)
+            self._process = None

@@ -1,0 +1,80 @@
+"""A PostgreSQL to which the connection is lost without either side being told, and a server whose host is gone."""
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.own_network import OwnNetwork, network
+from tests.acceptance.own_postgres import OwnPostgres
+from tests.acceptance.server_process import ServerProcess, eventually
+from tests.acceptance.sink import Sink
+from tests.acceptance.test_hanging_store import LIMIT, SLACK, Requests, assert_each_once, assert_logged_once, sending
+
+__all__ = ["network"]
+
+pytestmark = [pytest.mark.long, pytest.mark.promise(1), pytest.mark.rule(38)]
+
+
+@pytest.fixture
+def postgres(network: OwnNetwork, tmp_path: Path) -> Iterator[OwnPostgres]:
+    server = OwnPostgres(tmp_path / "postgres", network.there, network.prefix)
+    network.speak_from(network.here[0])
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def server(postgres: OwnPostgres, sink: Sink, make_server: Callable[..., ServerProcess]) -> ServerProcess:
+    server = make_server(environment={"HOOKLINE_DB": postgres.url})
+    server.flow(sending(sink))
+    server.start()
+    return server
+
+
+@pytest.mark.parametrize("seconds", [8, 40])
+def test_a_postgresql_that_is_cut_off_for_some_time_loses_nothing(
+    network: OwnNetwork, server: ServerProcess, sink: Sink, seconds: float
+) -> None:
+    sink.delay = 1.0
+    accepted: list[object] = list(range(10))
+    assert {server.post("f", n)[0] for n in accepted} == {202}
+    network.cut(network.here[0])
+    begun = time.monotonic()
+    n = 100
+    while time.monotonic() < begun + seconds:
+        requests = Requests(server)
+        for n in range(n, n + 20):  # noqa: B020 - it goes on where it was
+            requests.post(n)
+        requests.get("/readyz")
+        requests.wait()
+        assert {status for _, status, _ in requests.answers} == {503}, requests.answers
+        assert max(seconds for _, _, seconds in requests.answers) < LIMIT + SLACK, requests.answers
+    network.mend(network.here[0])
+    sink.delay = 0.0
+    eventually("the server is ready again", lambda: server.get("/readyz")[0] == 200, 60)
+    assert server.post("f", "after")[0] == 202
+    assert_each_once(server, sink, [*accepted, "after"])
+    assert_logged_once(server)
+
+
+@pytest.mark.rule(2)
+def test_a_server_replaces_one_whose_host_is_gone(
+    network: OwnNetwork, server: ServerProcess, sink: Sink, tmp_path: Path, postgres: OwnPostgres
+) -> None:
+    sink.delay = 1.0
+    accepted: list[object] = list(range(10))
+    assert {server.post("f", n)[0] for n in accepted} == {202}
+    network.cut(network.here[0])
+    server.kill()
+    network.speak_from(network.here[1])
+    begun = time.monotonic()
+    sink.delay = 0.0
+    server.start(40)
+    assert time.monotonic() - begun < 30
+    assert "another session has the database; waiting" in server.log()
+    eventually("everything has ended", server.drained, 30)
+    assert {received.body for received in sink.received} == set(accepted)
+    network.mend(network.here[0])
