@@ -202,6 +202,7 @@ class Engine:
             runner=self._runner,
             serving=self.serving,
             versions=self.version_history,
+            resolver=self.version_resolver,
             migration=self.migration,
             replays=Replays(
                 store=self.store,

@@ -94,7 +94,6 @@ async def messages(
     since: Annotated[
         date | None, Field(description="The day on which, or after which, a mail was received; all days by default.")
     ] = None,
-    existing: Annotated[bool, Field(description="True: mails that exist at the first poll are new.")] = False,
     after: Annotated[
         Literal["leave", "mark_seen", "delete"] | MoveTo,
         Field(
@@ -127,7 +126,7 @@ async def messages(
     async with session(ctx.resources, ctx.credential) as box:
         opened = await box.open(folder, readonly=place is None or not place.pending)
         if place is None:
-            place = await _first(box, opened, account, existing, max_size)
+            place = await _first(box, opened, account, ctx.baseline, max_size)
         elif (place.account, place.uidvalidity) != (account, opened.uidvalidity):
             # The ids mean other mails now. Those that were given are told by their time, and by what is in them.
             ctx.log.warning("a mailbox has new ids; mails are told by their time", folder=folder)
@@ -145,9 +144,9 @@ async def messages(
         return await _look(ctx, box, opened, place, folder, unseen, since, after, max_messages, max_size)
 
 
-async def _first(box: "Session", opened: "Folder", account: str, existing: bool, max_size: int) -> _Place:
-    if existing or not opened.count:
-        return _Place(account, opened.uidvalidity, 0 if existing else opened.uidnext - 1)
+async def _first(box: "Session", opened: "Folder", account: str, baseline: bool, max_size: int) -> _Place:
+    if not baseline or not opened.count:
+        return _Place(account, opened.uidvalidity, opened.uidnext - 1 if baseline else 0)
     place = _Place(account, opened.uidvalidity, opened.uidnext - 1)
     uid = await box.newest()
     if uid is None:

@@ -90,14 +90,19 @@ class VersionHistory:
             raise FlowNotFound(f"version {version} of flow {flow_id!r} is not stored")
         return document
 
-    async def roll_back(self, flow_id: str, name: str | None, *, force: bool = False) -> tuple[str, Path]:
-        """Write a version to the flow's file, by default the version before the current one; return the version and the
-        file.
+    async def target(self, flow_id: str, name: str | None) -> str:
+        """The version that a rollback means, by default the version before the current one.
+
+        Raises FlowNotFound and StoreError.
+        """
+        return await self._before(flow_id) if name is None else await self.resolve(flow_id, name)
+
+    async def roll_back(self, flow_id: str, version: str, *, force: bool = False) -> Path:
+        """Write a version to the flow's file, and return the file.
 
         The file keeps its title. Raises UnpublishedChanges if the content of the file was never published, unless
         `force` is set; FlowNotFound, OSError and StoreError.
         """
-        version = await self._before(flow_id) if name is None else await self.resolve(flow_id, name)
         document: dict[str, Any] = read(await self.document(flow_id, version)).value
         entry = self._catalog.entries.get(flow_id)
         file = self._file(flow_id, entry)
@@ -108,7 +113,7 @@ class VersionHistory:
                 why = "has changes that were never published" if current is not None else "can't be read as a flow"
                 raise UnpublishedChanges(f"{file} {why}: save them elsewhere, or give them up with --force")
         write_flow(file, document, current)
-        return version, file
+        return file
 
     async def _before(self, flow_id: str) -> str:
         """The version that was current before the current one."""

@@ -228,19 +228,17 @@ class Intake:
         count = min(count, self._limit(flow) - self.backlog(flow.id), self._max_backlog_total - self._total)
         return max(0, count)
 
-    async def store_from_source(
-        self, flow: CompiledFlow, envelopes: Sequence[Envelope], progress: Change | None = None
-    ) -> int:
-        """Store messages of a flow's source together with its progress; return the number of new messages.
+    async def store_from_source(self, flow: CompiledFlow, envelopes: Sequence[Envelope], *changes: Change) -> int:
+        """Store messages of a flow's source together with changes of its progress; return the number of new messages.
 
         The envelopes have their order keys, and no two have the same execution id. Nothing is rejected for rates or
         backlogs: the caller asks `seconds_until_room` or `room` first. Raises StoreError; then the call may be
         repeated, and messages that were stored after all are duplicates.
         """
-        return await shielded(self._store_from_source(flow, envelopes, progress))
+        return await shielded(self._store_from_source(flow, envelopes, changes))
 
     async def _store_from_source(
-        self, flow: CompiledFlow, envelopes: Sequence[Envelope], progress: Change | None
+        self, flow: CompiledFlow, envelopes: Sequence[Envelope], changes: Sequence[Change]
     ) -> int:
         rate = self._rate(flow)
         envelopes = [self._redacted(flow, envelope) for envelope in envelopes]
@@ -248,7 +246,7 @@ class Intake:
             self._reserve(envelope, rate)
         results: Sequence[object] = [None] * len(envelopes)
         try:
-            results = await self._store.commit([*map(Accept, envelopes), *([] if progress is None else [progress])])
+            results = await self._store.commit([*map(Accept, envelopes), *changes])
         finally:
             for envelope, result in zip(envelopes, results, strict=False):
                 self._settle(envelope, rate, result)

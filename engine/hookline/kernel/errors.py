@@ -11,6 +11,7 @@ HooklineError
 ├── ExecutionNotFound
 ├── StateKeyNotFound         a flow has no value under a key
 ├── UnpublishedChanges       a flow's file differs from every published version
+├── PollStartsAnew           it isn't said what the poll is to do with the existing items
 ├── IllegalStateChange       the execution's state doesn't allow a change
 │   └── JournalIncompatible  its journal doesn't fit a version of its flow
 ├── RedactedUnreadable       redacted values can't be decrypted
@@ -173,6 +174,12 @@ class RedactedUnreadable(HooklineError):
     """Redacted values can't be decrypted."""
 
     code = "redacted.unreadable"
+
+
+class PollStartsAnew(HooklineError):
+    """The flow's poll starts anew, and it isn't said what it is to do with the items that exist."""
+
+    code = "flow.poll_starts_anew"
 
 
 class NotReplayable(HooklineError):

@@ -35,6 +35,11 @@ class PollSettings(BaseModel):
     dedupe_window: Duration = Field(
         default=timedelta(days=7), description="For how long an item that comes with the same id again starts nothing."
     )
+    existing: bool = Field(
+        default=False,
+        description="True: the items that exist when the poll begins start executions, too. Otherwise only those that "
+        "come later do.",
+    )
     numbers: Numbers = Field(
         default="binary",
         description="The form of fractions in messages and in the flow: `binary` has about 16 digits, `exact` keeps "

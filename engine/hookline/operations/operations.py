@@ -1,21 +1,26 @@
 """The operations of operators on executions and flows."""
 
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
+from hookline.catalog.version_resolver import VersionResolver
 from hookline.deployments.migration import Migration
 from hookline.deployments.serving import Serving
 from hookline.deployments.version_history import VersionHistory
 from hookline.executions.completion import parent_callback
 from hookline.executions.runner import Runner
+from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.callbacks import Callbacks, check_delivered, operator_callback
 from hookline.intake.intake import Intake
-from hookline.kernel.errors import ExecutionNotFound
+from hookline.kernel.errors import ExecutionNotFound, FlowInvalid, FlowNotFound, PollStartsAnew
 from hookline.kernel.time import Clock
 from hookline.model.execution import Execution, ExecutionFilter, Outcome, State
 from hookline.operations.bulk import BulkResult, Operation, run_on_page
 from hookline.operations.replay import Edit, Replays, ReplayVersion
 from hookline.secrets.redaction import Redaction, check_not_erased
+from hookline.sources.poll_start import PollRestart, answer_restart, poll_restart
 from hookline.storage.changes import Cancel, Change, DismissDeadLetter, End, ReleaseOrderKey, Reopen
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store, readable_envelope
@@ -38,6 +43,7 @@ class Operations:
         runner: Runner,
         serving: Serving,
         versions: VersionHistory,
+        resolver: VersionResolver,
         migration: Migration,
         replays: Replays,
         redaction: Redaction,
@@ -52,6 +58,7 @@ class Operations:
         self._runner = runner
         self._serving = serving
         self._versions = versions
+        self._resolver = resolver
         self._migration = migration
         self._redaction = redaction
         self._events = events
@@ -161,14 +168,39 @@ class Operations:
 
         return await run_on_page(self._store, chosen, one, cursor=cursor, limit=limit)
 
-    async def roll_back(self, flow_id: str, version: str | None, *, force: bool = False) -> tuple[str, Path]:
-        """Write an earlier version of a flow to its file and serve it.
+    async def roll_back(
+        self, flow_id: str, name: str | None, *, existing: bool | None = None, force: bool = False
+    ) -> tuple[str, Path]:
+        """Write an earlier version of a flow to its file and serve it; return the version and the file.
 
-        `VersionHistory.roll_back` has the details and the errors.
+        `existing`: see `restart_poll`. `VersionHistory` has the details and the other errors. Raises PollStartsAnew.
         """
-        done = await self._versions.roll_back(flow_id, version, force=force)
+        version = await self._versions.target(flow_id, name)
+        with suppress(FlowInvalid):  # A version that can't run here polls nothing.
+            restart = await self.restart_poll(await self._resolver.version(flow_id, version), existing)
+            if restart is not None and not restart.answered:
+                raise PollStartsAnew(
+                    f"the poll of version {version} starts anew, because the flow polls something else: say if the "
+                    "items that exist start executions (existing: true) or count as seen (existing: false)"
+                )
+        file = await self._versions.roll_back(flow_id, version, force=force)
         await self._serving.refresh()
-        return done
+        return version, file
+
+    async def restart_poll(self, flow: CompiledFlow, existing: bool | None = None) -> PollRestart | None:
+        """Return how the poll of a version would start anew once it serves; None if it wouldn't.
+
+        `existing`: the answer if the items that exist are to start executions, which is kept for that start. Raises
+        StoreError.
+        """
+        serving: CompiledFlow | None = None
+        with suppress(FlowNotFound, FlowInvalid):
+            serving = self._resolver.current(flow.id)
+        restart = await poll_restart(self._store, flow, serving)
+        if restart is not None and existing is not None:
+            await answer_restart(self._store, flow.id, restart, self._clock.now(), existing=existing)
+            restart = replace(restart, existing=existing, answered=True)
+        return restart
 
     async def _found(self, execution_id: str) -> Execution:
         execution = await self._store.execution(execution_id)

@@ -2,7 +2,8 @@
 
 The function is given a `PollContext`, the cursor (how far it got last time, None at first) and the settings. It
 returns a `PollResult`: the new items, and the cursor for the next poll. The engine commits both together, so that no
-item is lost or duplicated, even if the process dies.
+item is lost or duplicated, even if the process dies. The items that exist when a poll begins count as seen, unless the
+flow says `"existing": true`; the engine sees to that.
 """
 
 import hashlib
@@ -51,6 +52,8 @@ class PollContext(TokenUser, Generic[C]):
     """The folder in which files may be read; None if the server allows no files."""
     exact: bool = False
     """True if the flow has exact numbers: fractions in bodies should be Decimals."""
+    baseline: bool = False
+    """True while the poll finds out what exists already: the engine drops the items, so only the cursor matters."""
     tokens: Tokens | None = None
     """The access tokens of the credential. `access_token` uses it."""
 
@@ -118,23 +121,22 @@ T = TypeVar("T")
 _HASH = 16
 
 
-def changed_items(listed: Iterable[PollItem], cursor: Any, *, existing: bool = True, limit: int = 1000) -> PollResult:
+def changed_items(listed: Iterable[PollItem], cursor: Any, *, baseline: bool = False, limit: int = 1000) -> PollResult:
     """Return the items that are new or changed since the last poll, for services of which each poll lists all items.
 
     The cursor has a hash of each item's body, so it grows with the list. A changed item gets another id. An item that
     disappears and comes back is new. At most `limit` items are returned at once, and the others at the next poll.
-    `existing`: True if the items of the first poll count as new.
+    `baseline`: the context's; then all items count as seen, in one call.
     """
     known: Mapping[str, str] = {} if cursor is None else cursor["seen"]
     # The count distinguishes an item that changes back to an earlier body from that earlier item.
     count: int = 0 if cursor is None else cursor["count"]
-    first = cursor is None and not existing
     seen: dict[str, str] = {}
     found: list[PollItem] = []
     more = False
     for item in listed:
         mark = hashlib.sha256(canonical(item.body)).hexdigest()[:_HASH]
-        if known.get(item.id) == mark or first:
+        if known.get(item.id) == mark or baseline:
             seen[item.id] = mark
         elif len(found) < limit:
             seen[item.id] = mark

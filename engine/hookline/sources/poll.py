@@ -1,7 +1,6 @@
 """The source of a flow with a poll: it calls the trigger's function again and again, and stores the new items."""
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -12,6 +11,7 @@ from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.envelopes import poll_envelope
 from hookline.kernel.backoff import Backoff
 from hookline.kernel.errors import CredentialError, HooklineError, StepError, StoreError
+from hookline.kernel.ids import derived_id
 from hookline.kernel.json import canonical, decode
 from hookline.model.message import Envelope, Message
 from hookline.model.sources import CURSOR_BYTES, ITEMS, PollSettings
@@ -20,8 +20,8 @@ from hookline.plugin_host.facade import TriggerLog
 from hookline.plugin_host.host import PluginDefect, PluginTimeout
 from hookline.plugin_host.results import NotJson, to_json
 from hookline.sdk.poll import PollContext, PollItem, PollResult, PollTrigger
-from hookline.sdk.signature import setting_name
 from hookline.secrets.masking import HiddenValues
+from hookline.sources.poll_start import begin_poll, poll_identity
 from hookline.sources.source import (
     SourceProgress,
     SourceServices,
@@ -30,12 +30,12 @@ from hookline.sources.source import (
     credential_of,
     sleep_until,
 )
+from hookline.storage.changes import TakeDedupeKeys
 
 #: The wait after the first failure; it doubles with each further one.
 _FIRST_WAIT: Final = timedelta(seconds=30)
 _LONGEST_WAIT: Final = timedelta(hours=1)
 """The longest wait, unless the interval between polls is longer."""
-_NO_CURSOR: Final = msgspec.Raw(b"null")
 
 
 class _Failed(Exception):
@@ -60,12 +60,7 @@ class PollSource:
         self._services = services
         self._clock = services.engine.clock
         self._again = asyncio.Event()
-        watched = {
-            setting_name(parameter): value
-            for parameter, value in trigger.arguments(settings).items()
-            if parameter in trigger.resets_cursor
-        }
-        self._identity = hashlib.sha256(canonical(to_json(watched))).hexdigest()[:16]
+        self._identity = poll_identity(trigger, settings)
 
     def try_again(self) -> None:
         """See `Source`."""
@@ -75,26 +70,61 @@ class PollSource:
     async def run(self) -> None:
         """See `Source`."""
         known = await self._services.progress(self._flow)
-        cursor = known.cursor if known is not None and known.identity == self._identity else _NO_CURSOR
+        if known is None or known.identity != self._identity:
+            known = await self._begin()
+        cursor, baseline = known.cursor, known.baseline
         while True:
             began = self._clock.now()
             try:
-                polled = await self._poll(cursor, began)
+                polled = await self._poll(cursor, began, baseline=baseline)
                 envelopes, following = self._read(polled, began)
             except _Failed as failure:
                 await self._back_off(failure, began)
                 continue
             self._succeeded(began)
-            if envelopes or following != cursor:
-                progress = SourceProgress(self._trigger.name, self._identity, began, cursor=following)
-                new = await self._services.store(self._flow, envelopes, progress)
-                self._services.engine.log.info("a poll found items", flow_id=self._flow.id, items=new)
             moved = bool(polled.items) or following != cursor
-            cursor = following
             # A poll that says that there is more, but returns nothing new, must not be called in an endless loop.
-            if not (polled.more and moved):
+            more = polled.more and moved
+            if baseline:
+                baseline = more
+                await self._pass_over(envelopes, self._progress(began, following, baseline=baseline))
+            elif moved:
+                new = await self._services.store(self._flow, envelopes, self._progress(began, following))
+                self._services.engine.log.info("a poll found items", flow_id=self._flow.id, items=new)
+            cursor = following
+            if not more:
                 self.status.next_at = began + self._settings.every
                 await sleep_until(self._clock, self.status.next_at)
+
+    async def _begin(self) -> SourceProgress:
+        """Begin the poll: for the first time, or anew because what it polls has changed."""
+        now, existing = self._clock.now(), self._settings.existing
+        store, log = self._services.engine.store, self._services.engine.log
+        progress, restart = await begin_poll(store, self._flow, self._identity, existing=existing, at=now)
+        if restart is not None:
+            log.warning(
+                "a poll starts anew, because the flow polls something else",
+                flow_id=self._flow.id,
+                trigger=self._trigger.name,
+                settings=list(restart.changed),
+                existing_items="start executions" if restart.existing else "count as seen",
+            )
+        return progress
+
+    def _progress(self, at: datetime, cursor: msgspec.Raw, *, baseline: bool = False) -> SourceProgress:
+        return SourceProgress(self._trigger.name, self._identity, at, cursor=cursor, baseline=baseline)
+
+    async def _pass_over(self, envelopes: Sequence[Envelope], progress: SourceProgress) -> None:
+        """Let items count as seen: they start nothing, also if the poll returns them again."""
+        found = (one.dedupe_key for one in envelopes if one.dedupe_key is not None)
+        # No execution has such an id.
+        keys = tuple((derived_id(progress.at, self._flow.id, "seen", key), key) for key in found)
+        until = progress.at + self._settings.dedupe_window
+        taken = (TakeDedupeKeys(self._flow.id, keys, progress.at, until),) if keys else ()
+        await self._services.store(self._flow, (), progress, *taken)
+        self._services.engine.log.info(
+            "a poll passed over items that exist already", flow_id=self._flow.id, items=len(keys)
+        )
 
     def _succeeded(self, at: datetime) -> None:
         self._services.engine.metrics.polled(self._flow.id, "ok")
@@ -120,7 +150,7 @@ class PollSource:
         await sleep_until(self._clock, status.next_at, self._again)
         self._again.clear()
 
-    async def _poll(self, cursor: msgspec.Raw, now: datetime) -> PollResult:
+    async def _poll(self, cursor: msgspec.Raw, now: datetime, *, baseline: bool) -> PollResult:
         """Call the plugin's function. Raises _Failed for every error."""
         trigger, limit = self._trigger, self._settings.timeout.total_seconds()
         if trigger.unavailable is not None or trigger.run is None:
@@ -128,7 +158,7 @@ class PollSource:
         arguments, hidden = trigger.arguments(self._settings), HiddenValues()
         if "ctx" in trigger.leading:
             credential = self._credential()
-            arguments["ctx"], hidden = self._context(credential, now), credential.hidden
+            arguments["ctx"], hidden = self._context(credential, now, baseline=baseline), credential.hidden
         if "cursor" in trigger.leading:
             # Decoded for each call, so that the function may change its copy.
             arguments["cursor"] = decode(bytes(cursor), exact=self._flow.exact)
@@ -149,7 +179,7 @@ class PollSource:
         except HooklineError as error:
             raise _Failed(error.message) from error
 
-    def _context(self, credential: TriggerCredential, now: datetime) -> PollContext[Any]:
+    def _context(self, credential: TriggerCredential, now: datetime, *, baseline: bool) -> PollContext[Any]:
         engine = self._services.engine
         return PollContext(
             credential=credential.value,
@@ -163,6 +193,7 @@ class PollSource:
             now=now,
             exact=self._flow.exact,
             tokens=credential.tokens,
+            baseline=baseline,
         )
 
     def _read(self, polled: Any, now: datetime) -> tuple[Sequence[Envelope], msgspec.Raw]:

@@ -23,7 +23,7 @@ from hookline.sdk.setting_versions import plain_name
 from hookline.sdk.triggers import ConnectorTrigger
 from hookline.secrets.masking import HiddenValues
 from hookline.sources.subscription_store import SubscriptionStore
-from hookline.storage.changes import SetCursor
+from hookline.storage.changes import Change, SetCursor
 from hookline.telemetry.rejections import RejectionRecord
 
 #: The longest sleep: the system's clock may be set meanwhile.
@@ -43,6 +43,8 @@ class SourceProgress(msgspec.Struct, frozen=True, omit_defaults=True):
     """The time of a schedule's last run."""
     cursor: msgspec.Raw = msgspec.Raw(b"null")
     """A poll's cursor."""
+    baseline: bool = False
+    """True while a poll goes through the items that existed when it began, which start nothing."""
 
 
 @dataclass(slots=True)
@@ -92,21 +94,24 @@ class SourceServices:
         stored = await self.engine.store.cursor(flow.id)
         if stored is None:
             return None
-        progress = _decode_progress(stored)
+        progress = decode_progress(stored)
         return progress if plain_name(progress.trigger) == plain_name(flow.trigger.use) else None
 
-    async def store(self, flow: CompiledFlow, envelopes: Sequence[Envelope], progress: SourceProgress) -> int:
+    async def store(
+        self, flow: CompiledFlow, envelopes: Sequence[Envelope], progress: SourceProgress, *changes: Change
+    ) -> int:
         """Store messages together with the source's progress, as soon as there is room; return the number of new ones.
 
-        A message that the flow's schema or its `order_by` rejects is recorded as rejected.
+        A message that the flow's schema or its `order_by` rejects is recorded as rejected. `changes` are committed with
+        the progress.
         """
         valid = [envelope for each in envelopes if (envelope := self._checked(flow, each)) is not None]
         while valid and (wait := self.intake.seconds_until_room(flow, len(valid))) > 0:
             await self.engine.clock.sleep(min(wait, _LONGEST_SLEEP.total_seconds()))
-        change = SetCursor(flow.id, encode(progress), self.engine.clock.now())
+        changes = (SetCursor(flow.id, encode(progress), self.engine.clock.now()), *changes)
         while True:
             try:
-                return await self.intake.store_from_source(flow, valid, change)
+                return await self.intake.store_from_source(flow, valid, *changes)
             except StoreError as error:
                 # The commit may have taken place. The same commit again does no harm; another one might.
                 self.engine.store_problem.report(error, flow_id=flow.id)
@@ -139,7 +144,12 @@ class SourceServices:
         return detail
 
 
-_decode_progress: Final = msgspec.json.Decoder(SourceProgress).decode
+_PROGRESS: Final = msgspec.json.Decoder(SourceProgress)
+
+
+def decode_progress(stored: bytes) -> SourceProgress:
+    """Decode the progress that the store has."""
+    return _PROGRESS.decode(stored)
 
 
 @dataclass(frozen=True, slots=True)

@@ -550,6 +550,21 @@ class SetCursor:
     at: datetime
 
 
+@change("flow", fault_point="cursor")
+@dataclass(frozen=True, slots=True)
+class TakeDedupeKeys:
+    """Take dedupe keys without a message: until the window is over, a message with one of them is a duplicate.
+
+    A key whose window is still open stays with the execution that has it.
+    """
+
+    flow_id: str
+    keys: tuple[tuple[str, str], ...]
+    """For each key an id that no execution has, and the key."""
+    at: datetime
+    until: datetime
+
+
 @change("flow", fault_point="subscription")
 @dataclass(frozen=True, slots=True)
 class SetSubscription:
@@ -692,6 +707,7 @@ Change: TypeAlias = (
     | SetState
     | AddState
     | SetCursor
+    | TakeDedupeKeys
     | SetSubscription
     | ReencryptSubscription
     | PutCredential

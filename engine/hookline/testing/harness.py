@@ -202,11 +202,12 @@ class Harness:
         cursor: Any = None,
         credential: Mapping[str, Any] | BaseModel | None = None,
         access_token: str | None = TOKEN,
+        baseline: bool = False,
         **settings: Any,
     ) -> PollResult:
         """Run a poll once; gives its items, and the cursor to give it the next time. Raises as an action does.
 
-        `access_token`: as for an action.
+        `access_token`: as for an action. `baseline`: only find out what exists, as when a flow begins to poll.
         """
         trigger = self.registry.triggers.get(name)
         run, leading = getattr(trigger, "run", None), getattr(trigger, "leading", ())
@@ -226,6 +227,7 @@ class Harness:
                 flow_id="flow",
                 now=self.clock.now(),
                 tokens=self._tokens(poll.credential, value, access_token),
+                baseline=baseline,
             )
         if "cursor" in leading:
             arguments["cursor"] = to_json(cursor)

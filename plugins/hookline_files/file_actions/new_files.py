@@ -29,7 +29,6 @@ async def new(
         str, ResetsCursor(), Field(min_length=1, description="The names that count, such as `*.csv`.")
     ] = "*",
     recursive: Annotated[bool, ResetsCursor(), Field(description="Whether folders within it count, too.")] = False,
-    existing: Annotated[bool, Field(description="True: files that exist at the first poll are new.")] = False,
     settled: Annotated[
         Duration, Field(description="How long a file has to be unchanged: what is still being written doesn't count.")
     ] = timedelta(seconds=5),
@@ -41,14 +40,16 @@ async def new(
     """
     place = inside(ctx, folder) if folder else root_of(ctx)
     try:
-        found = await asyncio.to_thread(_listed, place, folder, pattern, recursive, ctx.now - settled)
+        # A file that is being written when the poll begins exists; it changes once more, and is new then.
+        until = None if ctx.baseline else ctx.now - settled
+        found = await asyncio.to_thread(_listed, place, folder, pattern, recursive, until)
     except OSError as error:
         raise rejected(folder or ".", error) from error
-    return changed_items(found, cursor, existing=existing)
+    return changed_items(found, cursor, baseline=ctx.baseline)
 
 
-def _listed(place: Path, folder: str, pattern: str, recursive: bool, until: datetime) -> list[PollItem]:
-    """The files, those that changed longest ago first."""
+def _listed(place: Path, folder: str, pattern: str, recursive: bool, until: datetime | None) -> list[PollItem]:
+    """The files that have not changed after a time, if one is given; those that changed longest ago first."""
     found: list[tuple[datetime, str, int]] = []
     for path, status in files_in(place, folder, pattern, recursive):
         if len(found) == FILES:
@@ -58,7 +59,7 @@ def _listed(place: Path, folder: str, pattern: str, recursive: bool, until: date
                 code="file.too_many",
             )
         modified = datetime.fromtimestamp(status.st_mtime, UTC)
-        if modified <= until:
+        if until is None or modified <= until:
             found.append((modified, path, status.st_size))
     return [
         PollItem(

@@ -70,7 +70,7 @@ async def answers(bucket: S3Store) -> None:
             return
 
 
-async def new_objects(bucket: S3Store, prefix: str, pattern: str, cursor: Any, *, existing: bool) -> PollResult:
+async def new_objects(bucket: S3Store, prefix: str, pattern: str, cursor: Any, *, baseline: bool) -> PollResult:
     """Objects that are new, or other ones than at the last look. Raises StepError (`s3.too_many`)."""
     found: list[PollItem] = []
     async for one in objects(bucket, prefix, pattern):
@@ -82,12 +82,12 @@ async def new_objects(bucket: S3Store, prefix: str, pattern: str, cursor: Any, *
             )
         found.append(PollItem(str(one["key"]), one))
     found.sort(key=lambda item: (str(item.body["modified_at"]), item.id))
-    return changed_items(found, cursor, existing=existing)
+    return changed_items(found, cursor, baseline=baseline)
 
 
-async def later_objects(bucket: S3Store, prefix: str, pattern: str, cursor: Any, *, existing: bool) -> PollResult:
+async def later_objects(bucket: S3Store, prefix: str, pattern: str, cursor: Any, *, baseline: bool) -> PollResult:
     """Objects whose keys come after all those before. Raises StepError."""
-    if cursor is None and not existing:
+    if cursor is None and baseline:
         last: str | None = None
         async for one in objects(bucket, prefix, pattern):
             last = str(one["key"])

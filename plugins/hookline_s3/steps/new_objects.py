@@ -23,7 +23,6 @@ async def new(
         ),
     ] = "*",
     bucket: Annotated[str | None, ResetsCursor(), Field(description="The bucket; or the credential's.")] = None,
-    existing: Annotated[bool, Field(description="True: objects that exist at the first poll are new.")] = False,
     ordered: Annotated[
         bool,
         ResetsCursor(),
@@ -42,4 +41,4 @@ async def new(
     from hookline_s3.steps import buckets, listing
 
     look = listing.later_objects if ordered else listing.new_objects
-    return await look(buckets.bucket_of(ctx, bucket), prefix, pattern, cursor, existing=existing)
+    return await look(buckets.bucket_of(ctx, bucket), prefix, pattern, cursor, baseline=ctx.baseline)

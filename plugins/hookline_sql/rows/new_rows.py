@@ -34,7 +34,6 @@ async def new_rows(
             "the credential's."
         ),
     ] = None,
-    existing: Annotated[bool, Field(description="True: rows that exist at the first poll are new.")] = False,
     overlap: Annotated[
         Annotated[int, Field(ge=0)] | Duration | None,
         Field(
@@ -61,7 +60,7 @@ async def new_rows(
         target, grows = _target(database, connection, table, column)
         seen = Seen.read(cursor, grows, overlap)
         with read_only(connection):
-            if cursor is None and not existing:
+            if cursor is None and ctx.baseline:
                 _know(connection, target, grows, seen)
                 return PollResult((), seen.cursor())
             return _new(connection, target, grows, seen, max_rows)

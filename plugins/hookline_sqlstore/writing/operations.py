@@ -56,6 +56,7 @@ from hookline.api_storage import (
     StepRecord,
     StoreCallback,
     TakeBatch,
+    TakeDedupeKeys,
     TimeOutWait,
     Unblock,
     cause_of,
@@ -261,6 +262,11 @@ def _operations(change: Change, place: int, lines: OrderPlaces) -> Iterator[Oper
             yield Operation(statements.ADD_STATE, key, counted, place)
         case SetCursor(flow_id, value, at):
             yield Operation(statements.SET_CURSOR, f"cursor {flow_id}", (flow_id, micros(at), value), place)
+        case TakeDedupeKeys(flow_id, keys, at, until):
+            for statement in (statements.RELEASE_KEYS, statements.TAKE_KEYS):
+                for id_, dedupe_key in keys:
+                    taken = (id_, flow_id, micros(at), dedupe_key.encode(), key_hash(dedupe_key), micros(until))
+                    yield Operation(statement, id_, taken, place)
         case SetSubscription(flow_id, value, at):
             about = f"subscription {flow_id}"
             if value is None:

@@ -604,6 +604,35 @@ PURGES: Final = (
     PURGE,
 )
 
+_KEYS: Final = (
+    ("id", "text"),
+    ("flow_id", "text"),
+    ("at", "bigint"),
+    ("dedupe_key", "bytea"),
+    ("dedupe_hash", "bytea"),
+    ("dedupe_until", "bigint"),
+)
+
+#: Releases those of these keys whose windows are over.
+RELEASE_KEYS: Final = Statement(
+    "cursor",
+    _KEYS,
+    "UPDATE executions SET dedupe_hash = NULL WHERE id IN (SELECT expired.id FROM {v} CROSS JOIN executions AS expired"
+    " WHERE expired.flow_id = v.flow_id AND expired.dedupe_hash = v.dedupe_hash AND expired.dedupe_hash IS NOT NULL"
+    " AND expired.dedupe_until IS NOT NULL AND expired.dedupe_until <= v.at)",
+    counted=False,
+)
+
+#: Takes keys without a message. Such a row is like that of a purged execution.
+TAKE_KEYS: Final = Statement(
+    "cursor",
+    _KEYS,
+    "INSERT INTO executions (id, flow_id, state, created_at, finished_at, attempt, dedupe_key, dedupe_hash,"
+    " dedupe_until, order_holds) SELECT v.id, v.flow_id, '{purged}', v.at, v.at, 1, v.dedupe_key, v.dedupe_hash,"
+    " v.dedupe_until, false FROM {v} WHERE v.id IS NOT NULL ON CONFLICT DO NOTHING".replace("{purged}", PURGED),
+    counted=False,
+)
+
 FORGET_KEYS: Final = Statement(
     "purge",
     (("at", "bigint"),),

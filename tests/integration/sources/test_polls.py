@@ -8,15 +8,20 @@ from decimal import Decimal
 from typing import Annotated, Any
 
 import pytest
+import structlog
 from pydantic import BaseModel, SecretStr
 from tests.integration.engine_harness import Hang, Harness, act
 
-from hookline.api import Connector, PollContext, PollItem, PollResult, ResetsCursor, StepError, hookimpl
+from hookline.api import Connector, PollContext, PollItem, PollResult, PollTrigger, ResetsCursor, StepError, hookimpl
+from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
+from hookline.flows.compiler.compile import compile_flow
 from hookline.kernel.errors import StoreError
 from hookline.model.execution import ExecutionFilter
 from hookline.storage.changes import Change, CommitResult, SetCursor
 from hookline.testing.clock import START, ManualClock
+
+REGISTRY = load_plugins()
 
 
 class ShopKey(BaseModel):
@@ -89,7 +94,11 @@ def shop(harness: Harness) -> Shop:
 
 
 def polled_flow(harness: Harness, flow_id: str = "f", trigger: Any = None, **settings: Any) -> None:
-    harness.flow(flow_id, [act("one")], trigger=trigger or {"use": "shop.orders"}, **settings)
+    """A flow that also takes what exists when its poll begins, unless the trigger says otherwise."""
+    given = trigger or {"use": "shop.orders"}
+    harness.flow(
+        flow_id, [act("one")], trigger={**given, "with": {"existing": True, **given.get("with", {})}}, **settings
+    )
 
 
 async def pass_time(harness: Harness, seconds: float) -> None:
@@ -250,6 +259,119 @@ async def test_another_place_to_look_at_begins_anew_and_another_setting_does_not
         async with harness.engine() as engine:
             await harness.looked(engine, "f")
     assert shop.asked == [(None, "in", 1), (1, "in", 2), (2, "in", 2), (None, "other", 1)]
+
+
+class Ledger:
+    """Numbers that a poll returns from the cursor on, two at a time, including the one at the cursor."""
+
+    def __init__(self, *numbers: int) -> None:
+        self.numbers = list(numbers)
+        self.baselines: list[bool] = []
+        self.fails_after: int | None = None
+
+    async def __call__(self, ctx: PollContext[Any], cursor: Any) -> PollResult:
+        self.baselines.append(ctx.baseline)
+        if len(self.baselines) == self.fails_after:
+            raise StepError("away")
+        left = [number for number in self.numbers if cursor is None or number >= cursor]
+        return PollResult(
+            [PollItem(str(number), number) for number in left[:2]], max(left[:2], default=cursor), len(left) > 2
+        )
+
+
+@pytest.mark.rule(45)
+async def test_what_exists_when_a_poll_begins_starts_nothing_even_if_it_is_returned_again(
+    harness: Harness, shop: Shop
+) -> None:
+    shop.does = ledger = Ledger(1, 2, 3, 4)
+    polled_flow(harness, trigger={"use": "shop.orders", "with": {"existing": False}})
+    async with harness.engine() as engine:
+        await harness.looked(engine, "f")
+        assert ledger.baselines == [True, True, True]
+        ledger.numbers.append(5)
+        await pass_time(harness, 60)
+        assert await harness.bodies(engine, "f", 1) == [5]
+        await harness.looked(engine, "f")
+        await harness.until_calls(1)
+    assert harness.probe.calls[0][3] == 5
+    assert ledger.baselines == [True, True, True, False]
+
+
+@pytest.mark.rule(45)
+async def test_a_poll_that_keeps_no_cursor_starts_nothing_for_what_existed(harness: Harness, shop: Shop) -> None:
+    numbers = [1, 2]
+
+    async def all_of_them(_ctx: Any, _cursor: Any) -> PollResult:
+        return PollResult([PollItem(str(number), number) for number in numbers])
+
+    shop.does = all_of_them
+    polled_flow(harness, trigger={"use": "shop.orders", "with": {"existing": False}})
+    async with harness.engine() as engine:
+        await harness.looked(engine, "f")
+        numbers.append(3)
+        await pass_time(harness, 60)
+        assert await harness.bodies(engine, "f", 1) == [3]
+
+
+@pytest.mark.rule(45)
+async def test_passing_over_what_exists_goes_on_after_a_failure_and_a_restart(harness: Harness, shop: Shop) -> None:
+    shop.does = ledger = Ledger(1, 2, 3, 4, 5)
+    ledger.fails_after = 2
+    polled_flow(harness, trigger={"use": "shop.orders", "with": {"existing": False}})
+    async with harness.engine() as engine:
+        assert (await harness.looked(engine, "f")).failures == 1
+    async with harness.engine() as engine:
+        await harness.looked(engine, "f")
+        assert await harness.bodies(engine, "f") == []
+        ledger.numbers.append(6)
+        await pass_time(harness, 60)
+        assert await harness.bodies(engine, "f", 1) == [6]
+    assert shop.asked[2][0] == 2
+    assert ledger.baselines[-1] is False
+
+
+@pytest.mark.rule(45)
+@pytest.mark.parametrize(
+    "name", sorted(name for name, one in REGISTRY.triggers.items() if isinstance(one, PollTrigger))
+)
+def test_each_poll_of_each_plugin_has_the_setting_from_the_engine(name: str) -> None:
+    trigger: Any = REGISTRY.triggers[name]
+    assert trigger.settings.model_fields["existing"].default is False
+    assert "existing" not in trigger.parameters
+
+
+@pytest.mark.rule(45)
+@pytest.mark.parametrize(
+    ("setting", "answer", "takes"),
+    [(False, None, False), (True, None, True), (False, True, True), (True, False, False)],
+)
+async def test_a_poll_that_starts_anew_says_so_and_follows_the_answer_or_else_the_trigger(
+    harness: Harness, shop: Shop, setting: bool, answer: bool | None, takes: bool
+) -> None:
+    shop.does = Ledger(1)
+    polled_flow(harness, trigger={"use": "shop.orders", "with": {"existing": False}})
+    file = harness.folder / "flows" / "f.json"
+    async with harness.engine() as engine:
+        await harness.looked(engine, "f")
+        polled_flow(harness, trigger={"use": "shop.orders", "with": {"n": 2, "existing": setting}})
+        assert await engine.operations.restart_poll(compile_flow(file.read_bytes(), engine.registry), answer) is None
+        shop.does = Ledger(1, 7)
+        polled_flow(harness, trigger={"use": "shop.orders", "with": {"folder": "other", "existing": setting}})
+        flow = compile_flow(file.read_bytes(), engine.registry)
+        restart = await engine.operations.restart_poll(flow, answer)
+        assert restart is not None
+        assert (restart.changed, restart.existing, restart.answered) == (("folder",), takes, answer is not None)
+        with structlog.testing.capture_logs() as log:
+            await engine.serving.refresh()
+            while len(shop.asked) < 2:  # noqa: ASYNC110 - it is several tasks away
+                await asyncio.sleep(0.002)
+            await harness.looked(engine, "f")
+        # The key of 1 says that it was seen before.
+        assert await harness.bodies(engine, "f") == ([7] if takes else [])
+        (line,) = [one for one in log if one["event"].startswith("a poll starts anew")]
+        assert line["settings"] == ["folder"]
+        assert line["existing_items"] == ("start executions" if takes else "count as seen")
+        assert await engine.operations.restart_poll(flow) is None
 
 
 async def test_settings_may_come_from_vars(harness: Harness, shop: Shop) -> None:

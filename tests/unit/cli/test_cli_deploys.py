@@ -132,6 +132,69 @@ def test_what_never_served_is_given_up_only_by_force(file: Path, text: str) -> N
     assert json.loads(file.read_text(encoding="utf-8"))["steps"] == FLOW["steps"]
 
 
+POLL = {"use": "file.new", "with": {"folder": "in"}}
+
+
+@pytest.fixture
+def polled(file: Path, tmp_path: Path) -> Path:
+    """A flow whose poll has begun on one folder after another."""
+
+    async def serve() -> None:
+        url = "sqlite:///.hookline/hookline.db"
+        options = EngineOptions(url, "file:blobs", Path("flows"), KEYS, files_root=tmp_path, watch=False)
+        async with Engine(load_plugins(), options) as engine:
+            for folder in ("in", "out"):
+                (tmp_path / folder).mkdir()
+                trigger = {**POLL, "with": {"folder": folder}}
+                file.write_text(format_flow({**FLOW, "trigger": trigger}), encoding="utf-8")
+                before = await engine.store.cursor("greet")
+                await engine.serving.refresh()
+                while await engine.store.cursor("greet") == before:  # noqa: ASYNC110 - it is several tasks away
+                    await asyncio.sleep(0.01)
+
+    Path(".hookline").mkdir(exist_ok=True)
+    asyncio.run(serve())
+    return file
+
+
+def answered(file: Path) -> Any:
+    """What the plan says about the poll of the file."""
+    return given("flows", "plan", "greet", "--file", str(file))["poll"]
+
+
+@pytest.mark.rule(45)
+def test_a_plan_says_that_a_poll_starts_anew_and_keeps_the_answer(
+    polled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other.json"
+    other.write_text(format_flow({**FLOW, "trigger": POLL}), encoding="utf-8")
+    assert answered(polled) is None
+    known = {"trigger": "file.new", "changed": ["folder"]}
+    assert answered(other) == {**known, "existing": False, "answered": False}
+    shown = hookline("flows", "plan", "greet", "--file", "other.json")
+    assert "the poll file.new starts anew, because of folder; the items that exist then count as seen (say" in shown
+    monkeypatch.setattr("hookline.cli.operate.flows._can_ask", lambda: True)
+    result = CliRunner().invoke(main, ["flows", "plan", "greet", "--file", "other.json"], input="y\n")
+    assert "Shall the items that exist start executions?" in result.output
+    assert answered(other) == {**known, "existing": True, "answered": True}
+    hookline("flows", "plan", "greet", "--file", "other.json", "--no-existing")
+    assert answered(other) == {**known, "existing": False, "answered": True}
+
+
+@pytest.mark.rule(45)
+def test_a_rollback_after_which_a_poll_starts_anew_asks_what_to_do_with_existing_items(
+    polled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = polled.read_text(encoding="utf-8")
+    assert "--existing" in hookline("flows", "rollback", "greet", code=2)
+    assert polled.read_text(encoding="utf-8") == before
+    monkeypatch.setattr("hookline.cli.operate.flows._can_ask", lambda: True)
+    result = CliRunner().invoke(main, ["flows", "rollback", "greet"], input="y\n")
+    assert (result.exit_code, "starts anew. Shall the items" in result.output) == (0, True)
+    assert json.loads(polled.read_text(encoding="utf-8"))["trigger"] == POLL
+    assert answered(polled)["existing"] is True
+
+
 def test_a_rollback_keeps_the_files_mode_and_a_link(file: Path, tmp_path: Path) -> None:
     published(FLOW, OTHER)
     real = file.rename(tmp_path / "real.json")

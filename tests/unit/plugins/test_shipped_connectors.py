@@ -113,7 +113,7 @@ class TestFile(ConnectorContract):
         "file.copy": {"path": "orders.json", "to": "copies/orders.json"},
         "file.move": {"path": "orders/1.json", "to": "done/1.json"},
         "file.delete": {"path": "done/1.json"},
-        "file.new": {"folder": "", "existing": True},
+        "file.new": {"folder": ""},
     }
     level = "gold"
 

@@ -15,14 +15,14 @@ def listed(state: dict[str, int]) -> list[PollItem]:
     return [PollItem(name, value) for name, value in state.items()]
 
 
-def looked(states: list[dict[str, int]], **options: Any) -> list[list[tuple[str, int]]]:
+def looked(states: list[dict[str, int]], *, baseline: bool = False, **options: Any) -> list[list[tuple[str, int]]]:
     """What each look gave, until it said that there is no more."""
     given, cursor = [], None
     ids: set[str] = set()
     for state in states:
         found: list[tuple[str, int]] = []
         while True:
-            polled = changed_items(listed(state), cursor, **options)
+            polled = changed_items(listed(state), cursor, baseline=baseline and cursor is None, **options)
             cursor = polled.cursor
             assert not ids & {item.id for item in polled.items}, "an id that comes again would be a duplicate"
             ids |= {item.id for item in polled.items}
@@ -46,8 +46,8 @@ def test_one_that_changes_back_comes_again() -> None:
 
 
 @pytest.mark.rule(45)
-def test_what_was_there_at_the_first_look_is_not_new_where_that_is_asked_for() -> None:
-    assert looked([{"a": 1}, {"a": 1, "b": 1}, {"a": 2}], existing=False) == [[], [("b", 1)], [("a", 2)]]
+def test_what_is_there_when_a_poll_begins_is_seen_at_once_however_much_it_is() -> None:
+    assert looked([{"a": 1}, {"a": 1, "b": 1}, {"a": 2}], baseline=True, limit=1) == [[], [("b", 1)], [("a", 2)]]
 
 
 def test_a_look_that_finds_nothing_leaves_the_cursor_as_it_was() -> None:

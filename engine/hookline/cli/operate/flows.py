@@ -1,15 +1,16 @@
 """`hookline flows list|show|pause|resume|stop|reset|versions|rollback|plan`."""
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import click
 
-from hookline.cli.client import call
+from hookline.cli.client import ApiError, call
 from hookline.cli.command import CommandGroup, emit, emit_page, paged, problem_line, table
 from hookline.config import Settings
-from hookline.kernel.errors import ConfigError, Problem
+from hookline.kernel.errors import ConfigError, PollStartsAnew, Problem
 from hookline.kernel.json import encode
 
 _SETTINGS: Final = ("flows", "db")
@@ -89,16 +90,35 @@ def list_versions(flow_id: str, as_json: bool, settings: Settings) -> None:
     emit(found, as_json=as_json, text=text)
 
 
+_existing: Final = click.option(
+    "--existing/--no-existing",
+    default=None,
+    help="If the poll of the flow starts anew: whether the items that exist start executions, or count as seen.",
+)
+
+
 @flows.command("rollback", settings=_SETTINGS)
 @click.argument("flow_id", metavar="FLOW")
 @click.argument("version", required=False)
 @click.option("--force", is_flag=True, help="Overwrite changes of the flow's file that never served.")
-def roll_back_flow(flow_id: str, version: str | None, force: bool, as_json: bool, settings: Settings) -> None:
+@_existing
+def roll_back_flow(
+    flow_id: str, version: str | None, force: bool, existing: bool | None, as_json: bool, settings: Settings
+) -> None:
     """Write VERSION of FLOW to its file; by default the version that served before.
 
     A running server serves it at once. VERSION is its first digits, as `hookline flows versions FLOW` lists them.
     """
-    done = call(settings, "POST", "flows", flow_id, "rollback", body={"version": version, "force": force})
+    body = {"version": version, "force": force, "existing": existing}
+    try:
+        done = call(settings, "POST", "flows", flow_id, "rollback", body=body)
+    except ApiError as error:
+        if error.error_code != PollStartsAnew.code:
+            raise
+        if as_json or not _can_ask():
+            raise ConfigError(f"the poll of flow {flow_id!r} starts anew in that version: {_OPTIONS}") from None
+        body["existing"] = click.confirm(f"The poll of flow {flow_id!r} starts anew. {_QUESTION}", err=True)
+        done = call(settings, "POST", "flows", flow_id, "rollback", body=body)
     emit(done, as_json=as_json, text=lambda: f"{done['file']} has version {done['version']} again")
 
 
@@ -110,11 +130,19 @@ def roll_back_flow(flow_id: str, version: str | None, force: bool, as_json: bool
     type=click.Path(path_type=Path, dir_okay=False, exists=True),
     help="The file with the flow; by default the one in the flows directory.",
 )
+@_existing
 @paged
 def plan_deploy(
-    flow_id: str, file: Path | None, cursor: str | None, limit: int, as_json: bool, settings: Settings
+    flow_id: str,
+    file: Path | None,
+    existing: bool | None,
+    cursor: str | None,
+    limit: int,
+    as_json: bool,
+    settings: Settings,
 ) -> None:
-    """Show where each waiting execution of FLOW would continue in the flow's file as it is now. Nothing is changed.
+    """Show where each waiting execution of FLOW would continue in the flow's file as it is now, and if its poll would
+    start anew. Nothing is changed; the answer about existing items is kept until the poll starts.
 
     A deployment doesn't move waiting executions: they stay on their versions until `hookline executions move`.
     """
@@ -125,14 +153,35 @@ def plan_deploy(
         document = path.read_bytes()
     except OSError as error:
         raise ConfigError(f"{path} can't be read: {error.strerror}") from None
-    body = {"document": msgspec.Raw(_value(document, path))}
+    body = {"document": msgspec.Raw(_value(document, path)), "existing": existing}
     page = call(settings, "POST", "flows", flow_id, "plan", body=body, cursor=cursor, limit=limit)
+    poll = page["poll"]
+    if poll is not None and not poll["answered"] and not as_json and _can_ask():
+        body["existing"] = click.confirm(f"{_restart(poll)}. {_QUESTION}", default=poll["existing"], err=True)
+        page = call(settings, "POST", "flows", flow_id, "plan", body=body, cursor=cursor, limit=limit)
+    elif poll is not None and not as_json:
+        seen = "start executions" if poll["existing"] else "count as seen"
+        ask = "" if poll["answered"] else f" ({_OPTIONS})"
+        click.echo(f"{_restart(poll)}; the items that exist then {seen}{ask}")
     emit_page(
         page,
         as_json=as_json,
         columns=("execution", "version", "waits", f"in {page['version']}"),
         row=lambda one: (one["execution_id"], one["flow_version"], one["reason"] or "", _landing(one)),
     )
+
+
+_QUESTION: Final = "Shall the items that exist start executions? If not, they count as seen."
+_OPTIONS: Final = "say --existing if the items that exist are to start executions, or --no-existing if not"
+
+
+def _restart(poll: Mapping[str, Any]) -> str:
+    why = f"because of {', '.join(poll['changed'])}" if poll["changed"] else "because the trigger is another one"
+    return f"the poll {poll['trigger']} starts anew, {why}"
+
+
+def _can_ask() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _value(document: bytes, path: Path) -> bytes:

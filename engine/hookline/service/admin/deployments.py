@@ -18,6 +18,7 @@ from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import PAGE, decode_body, json_response, page_limit, page_or_malformed, query
 from hookline.service.views.executions import ExecutionView, execution_view
 from hookline.service.views.pages import PageView, Time
+from hookline.sources.poll_start import PollRestart
 
 
 class VersionView(msgspec.Struct, frozen=True):
@@ -59,11 +60,25 @@ class LandingView(msgspec.Struct, frozen=True):
     """The paths of the steps at which it would continue or go on waiting; none if it would end."""
 
 
+class RestartView(msgspec.Struct, frozen=True):
+    """A poll that starts anew once the version serves, because the flow polls something else."""
+
+    trigger: str
+    changed: tuple[str, ...]
+    """The settings because of which it starts anew; none if the trigger is another one."""
+    existing: bool
+    """True if the items that exist then start executions; otherwise they count as seen."""
+    answered: bool
+    """True if an operator has said so; otherwise the trigger's settings do."""
+
+
 class PlanView(msgspec.Struct, frozen=True):
     """The places at which the waiting executions of a flow would continue."""
 
     version: str
     """The version to which they would be moved."""
+    poll: RestartView | None
+    """How the flow's poll would start anew; null if it wouldn't, or there is none."""
     items: list[LandingView]
     next: str | None
 
@@ -90,9 +105,14 @@ def versions_view(kept: Sequence[VersionInfo]) -> PageView[VersionView]:
     return PageView(shown, None)
 
 
-def plan_view(version: str, landings: Sequence[PlannedMigration], following: str | None) -> PlanView:
+def plan_view(
+    version: str, restart: PollRestart | None, landings: Sequence[PlannedMigration], following: str | None
+) -> PlanView:
     """One page of a plan; `following` is the cursor of the next."""
-    return PlanView(version, [_landing(one) for one in landings], following)
+    poll = None
+    if restart is not None:
+        poll = RestartView(restart.trigger, restart.changed, restart.existing, restart.answered)
+    return PlanView(version, poll, [_landing(one) for one in landings], following)
 
 
 def _landing(landing: PlannedMigration) -> LandingView:
@@ -124,6 +144,8 @@ class RollBackRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Its first digits; by default the version that served before."""
     force: bool = False
     """Overwrite changes in the file that have never served."""
+    existing: bool | None = None
+    """If the flow's poll starts anew: true if the items that exist start executions, false if they count as seen."""
 
 
 class PlanRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -131,6 +153,9 @@ class PlanRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     document: msgspec.Raw = msgspec.field(default_factory=lambda: msgspec.Raw(b"null"))
     """The document of a flow; null for the version that serves."""
+    existing: bool | None = None
+    """If the flow's poll would start anew: true if the items that exist are then to start executions, false if they are
+    to count as seen. The answer is kept until then; null leaves it to an earlier one, or to the trigger's settings."""
 
 
 class MoveRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -216,7 +241,9 @@ def _versions(api: Blueprint, engine: Engine) -> None:
         """Write an earlier version of a flow to its file, and serve it."""
         given = decode_body(await request.get_data(as_text=False), RollBackRequest)
         try:
-            version, file = await engine.operations.roll_back(flow_id, given.version, force=given.force)
+            version, file = await engine.operations.roll_back(
+                flow_id, given.version, existing=given.existing, force=given.force
+            )
         except OSError as error:
             raise StoreError(f"the flow's file can't be written: {error}") from error
         return json_response(RolledBack(flow_id, version, str(file)))
@@ -224,7 +251,10 @@ def _versions(api: Blueprint, engine: Engine) -> None:
     @api.post("/flows/<flow_id>/plan")
     @operation(PlanView, request=PlanRequest, query=PAGE)
     async def plan_deploy(flow_id: str) -> Response:
-        """Show where the waiting executions of a flow would continue in another version. Nothing is changed."""
+        """Show where the waiting executions of a flow would continue in another version, and if its poll starts anew.
+
+        Nothing is changed; an answer about the existing items of the poll is kept.
+        """
         given, page = decode_body(await request.get_data(as_text=False), PlanRequest), query("cursor", "limit")
         if bytes(given.document) == b"null":
             flow = engine.version_resolver.current(flow_id)
@@ -236,4 +266,5 @@ def _versions(api: Blueprint, engine: Engine) -> None:
         landings, following = await page_or_malformed(
             engine.migration.plan(flow, page.get("cursor"), page_limit(page.get("limit")))
         )
-        return json_response(plan_view(flow.version, landings, following))
+        restart = await engine.operations.restart_poll(flow, given.existing)
+        return json_response(plan_view(flow.version, restart, landings, following))

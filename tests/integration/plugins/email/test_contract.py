@@ -18,7 +18,7 @@ class TestEmail(ConnectorContract):
     connector = email
     calls: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "email.send": {"to": "ada@example.com", "from": "shop@example.com", "subject": "Hello", "text": "text"},
-        "email.messages": {"existing": True},
+        "email.messages": {},
     }
     credential: ClassVar[Mapping[str, Any] | None] = None
     level = "gold"

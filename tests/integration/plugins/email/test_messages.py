@@ -55,7 +55,7 @@ class Box:
             "email.messages",
             cursor=self.cursor,
             credential=account(self.server),
-            **{"folder": self.folder, "existing": True, **settings},
+            **{"folder": self.folder, **settings},
         )
         self.cursor, self.more = polled.cursor, polled.more
         return polled
@@ -121,7 +121,7 @@ async def test_a_mail_comes_with_all_that_is_in_it(box: Box) -> None:
 
 async def test_only_what_is_new_comes_and_nothing_twice(box: Box) -> None:
     box.add("old")
-    assert await box.subjects(existing=False) == []
+    assert await box.subjects(baseline=True) == []
     box.add("a", "b")
     assert await box.subjects() == ["a", "b"]
     assert await box.subjects() == []
@@ -130,9 +130,9 @@ async def test_only_what_is_new_comes_and_nothing_twice(box: Box) -> None:
 
 
 async def test_an_empty_folder_has_nothing_that_existed(box: Box) -> None:
-    assert await box.subjects(existing=False) == []
+    assert await box.subjects(baseline=True) == []
     box.add("a")
-    assert await box.subjects(existing=False) == ["a"]
+    assert await box.subjects() == ["a"]
 
 
 async def test_a_large_folder_comes_in_parts(box: Box) -> None:
@@ -237,11 +237,11 @@ async def test_new_ids_of_a_folder_give_no_mail_twice_and_lose_none(box: Box) ->
 
 async def test_new_ids_before_anything_came_give_no_old_mails(box: Box) -> None:
     box.add("old")
-    assert await box.subjects(existing=False) == []
+    assert await box.subjects(baseline=True) == []
     box.server.give_new_ids(box.folder)
-    assert await box.subjects(existing=False) == []
+    assert await box.subjects() == []
     box.add("new")
-    assert await box.subjects(existing=False) == ["new"]
+    assert await box.subjects() == ["new"]
 
 
 async def test_what_was_to_be_deleted_is_left_where_ids_mean_other_mails(box: Box) -> None:
@@ -349,7 +349,7 @@ async def test_a_connection_is_encrypted_before_the_password_is_sent(
     server = started((certificate.file, certificate.key))
     server.add(mail("a"))
     trusted = account(server, imap_security="starttls", ca_certificate=certificate.authority)
-    polled = await actions.run_poll("email.messages", credential=trusted, existing=True)
+    polled = await actions.run_poll("email.messages", credential=trusted)
     assert [item.body["subject"] for item in polled.items] == ["a"]
     error = await error_of(actions.run_poll("email.messages", credential=account(server, imap_security="starttls")))
     assert isinstance(error, Unavailable)

@@ -62,7 +62,6 @@ class Bucket:
         return caught.value
 
     async def look(self, cursor: Any = None, **settings: Any) -> PollResult:
-        settings = {"existing": True, **settings}
         return await self.harness.run_poll("s3.new", cursor=cursor, credential=self.credential, **settings)
 
     async def keys(self, **settings: Any) -> list[str]:
@@ -313,7 +312,7 @@ async def test_new_and_changed_objects_come_once(bucket: Bucket) -> None:
     bucket.put("in/c.csv", b"2")
     second = await bucket.look(first.cursor, **settings)
     assert sorted(item.body["key"] for item in second.items) == ["in/a.csv", "in/c.csv"]
-    begun = await bucket.look(existing=False, **settings)
+    begun = await bucket.look(baseline=True, **settings)
     assert not begun.items
     bucket.put("in/d.csv")
     assert [item.body["key"] for item in (await bucket.look(begun.cursor, **settings)).items] == ["in/d.csv"]
@@ -335,7 +334,7 @@ async def test_more_objects_than_are_kept_track_of_are_rejected_unless_keys_grow
         found += [item.body["key"] for item in polled.items]
         cursor, more = polled.cursor, polled.more
     assert (found, cursor) == (["a", "b", "c"], {"after": "c"})
-    begun = await bucket.look(existing=False, ordered=True)
+    begun = await bucket.look(baseline=True, ordered=True)
     bucket.put("d")
     for at in (cursor, begun.cursor):
         assert [item.body["key"] for item in (await bucket.look(at, ordered=True)).items] == ["d"]

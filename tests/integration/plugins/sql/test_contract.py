@@ -26,7 +26,7 @@ class TestSql(ConnectorContract):
         "sql.execute": {"sql": "UPDATE t SET n = :n", "params": {"n": 4}},
         "sql.transaction": {"statements": ["UPDATE t SET n = :n", "DELETE FROM t"], "params": {"n": 5}},
         "sql.query": {"sql": "SELECT * FROM t"},
-        "sql.rows": {"table": "t", "column": "id", "existing": True},
+        "sql.rows": {"table": "t", "column": "id"},
     }
 
     @pytest.fixture(autouse=True)

@@ -14,8 +14,8 @@ from hookline_sql.rows import new_rows, seen_rows
 TRIGGER = connector.polls["sql.rows"]
 
 
-async def look(room: Room, cursor: Any = None, **settings: Any) -> PollResult:
-    given = TRIGGER.settings.model_validate({"url": room.url, "existing": True, **settings})
+async def look(room: Room, cursor: Any = None, *, baseline: bool = False, **settings: Any) -> PollResult:
+    given = TRIGGER.settings.model_validate({"url": room.url, **settings})
     ctx: Any = PollContext(
         None,
         None,  # type: ignore[arg-type]
@@ -24,6 +24,7 @@ async def look(room: Room, cursor: Any = None, **settings: Any) -> PollResult:
         room.resources,
         "f",
         datetime(2026, 1, 31, tzinfo=UTC),
+        baseline=baseline,
     )
     assert TRIGGER.run is not None
     return await TRIGGER.run(ctx=ctx, cursor=cursor, **TRIGGER.arguments(given))
@@ -76,15 +77,15 @@ async def test_a_row_comes_again_with_another_id_when_the_time_of_its_change_gro
 
 @pytest.mark.rule(45)
 async def test_rows_that_were_there_before_are_not_new_unless_the_flow_says_so(orders: Room) -> None:
-    empty = await look(orders, table="orders", column="id", existing=False)
+    empty = await look(orders, table="orders", column="id", baseline=True)
     assert not empty.items
     await add(orders, 1, 2)
-    found, _ = await all_of(orders, empty.cursor, table="orders", column="id", existing=False)
+    found, _ = await all_of(orders, empty.cursor, table="orders", column="id")
     assert [row["id"] for row in found] == [1, 2]
-    begun = await look(orders, table="orders", column="id", existing=False)
+    begun = await look(orders, table="orders", column="id", baseline=True)
     assert not begun.items
     await add(orders, 3)
-    found, _ = await all_of(orders, begun.cursor, table="orders", column="id", existing=False)
+    found, _ = await all_of(orders, begun.cursor, table="orders", column="id")
     assert [row["id"] for row in found] == [3]
 
 
@@ -161,9 +162,9 @@ async def test_times_overlap_by_a_duration(orders: Room) -> None:
 
 async def test_rows_that_were_there_at_the_first_look_are_known_as_far_as_the_overlap_goes(orders: Room) -> None:
     await add(orders, 1, 3)
-    first = await look(orders, table="orders", column="id", existing=False)
+    first = await look(orders, table="orders", column="id", baseline=True)
     await add(orders, 2)
-    found, _ = await all_of(orders, first.cursor, table="orders", column="id", existing=False)
+    found, _ = await all_of(orders, first.cursor, table="orders", column="id")
     assert [row["id"] for row in found] == [2]
 
 
@@ -175,9 +176,9 @@ async def test_no_more_rows_are_known_than_a_cursor_holds(orders: Room, monkeypa
     assert [row["id"] for row in found] == [1, 2, 3, 4, 5]
     assert [value for value, _ in cursor["seen"]] == [3, 4, 5]
     assert await all_of(orders, cursor, table="orders", column="id") == ([], cursor)
-    begun = await look(orders, table="orders", column="id", existing=False)
+    begun = await look(orders, table="orders", column="id", baseline=True)
     await add(orders, 6)
-    found, _ = await all_of(orders, begun.cursor, table="orders", column="id", existing=False)
+    found, _ = await all_of(orders, begun.cursor, table="orders", column="id")
     assert [row["id"] for row in found] == [6]
 
 

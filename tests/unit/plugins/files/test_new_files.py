@@ -23,9 +23,9 @@ def put(path: Path, text: str = "x", *, age: float = 60) -> Path:
     return path
 
 
-async def look(root: Path | None, cursor: Any = None, **settings: Any) -> PollResult:
-    given = TRIGGER.settings.model_validate({"existing": True, **settings})
-    ctx: Any = PollContext(None, None, None, None, None, "f", NOW, files_root=root)  # type: ignore[arg-type]
+async def look(root: Path | None, cursor: Any = None, *, baseline: bool = False, **settings: Any) -> PollResult:
+    given = TRIGGER.settings.model_validate(settings)
+    ctx: Any = PollContext(None, None, None, None, None, "f", NOW, files_root=root, baseline=baseline)  # type: ignore[arg-type]
     assert TRIGGER.run is not None
     return await TRIGGER.run(ctx=ctx, cursor=cursor, **TRIGGER.arguments(given))
 
@@ -63,10 +63,11 @@ async def test_a_file_comes_again_once_it_has_changed(tmp_path: Path) -> None:
 @pytest.mark.rule(45)
 async def test_files_that_were_there_before_are_not_new_unless_the_flow_says_so(tmp_path: Path) -> None:
     put(tmp_path / "old")
-    first = await look(tmp_path, existing=False)
+    put(tmp_path / "just written", age=1)
+    first = await look(tmp_path, baseline=True)
     put(tmp_path / "young")
     assert paths(first) == []
-    assert paths(await look(tmp_path, first.cursor, existing=False)) == ["young"]
+    assert paths(await look(tmp_path, first.cursor, settled="0s")) == ["young"]
 
 
 async def test_a_file_that_is_still_being_written_does_not_count(tmp_path: Path) -> None:

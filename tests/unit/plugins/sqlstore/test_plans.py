@@ -46,6 +46,7 @@ from hookline.storage.changes import (
     SetState,
     Start,
     StoreCallback,
+    TakeDedupeKeys,
     TimeOutWait,
     Unblock,
 )
@@ -153,6 +154,7 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
         PutTokens("a", now, b""),
         DropCredential("a"),
         Purge((id_, in_order), now),
+        TakeDedupeKeys("orders", ((envelopes.ids.new(), "k"),), now, now),
         ForgetDedupeKeys(now),
         ForgetVersions("orders", ("v1",)),
     ):

@@ -21,6 +21,7 @@ from hookline.storage.changes import (
     Reopen,
     Start,
     StoreCallback,
+    TakeDedupeKeys,
 )
 from hookline.storage.store import Store
 from hookline.testing.clock import ManualClock
@@ -116,6 +117,32 @@ class PurgingContract(StoreFixtures):
         await store.commit([ForgetDedupeKeys(clock.now())])
         for envelope in again:
             assert await store.execution(envelope.execution_id) is not None
+
+    async def test_a_key_that_is_taken_without_a_message_makes_duplicates_until_its_window_is_over(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        accepted = envelopes.make(key="accepted", window=timedelta(days=1))
+        over = envelopes.make(key="over", window=timedelta(0))
+        await store.commit([Accept(accepted), Accept(over)])
+        ids = [envelopes.ids.new() for _ in range(4)]
+        keys = tuple(zip(ids, ("a", "b", "accepted", "over"), strict=True))
+        take = TakeDedupeKeys("orders", keys, clock.now(), clock.now() + timedelta(days=7))
+        await store.commit([take])
+        await store.commit([take])
+        assert [one.execution.id for one in (await store.executions()).items] == [
+            over.execution_id,
+            accepted.execution_id,
+        ]
+        assert await store.execution(ids[0]) is None
+        owners = (("a", ids[0]), ("b", ids[1]), ("accepted", accepted.execution_id), ("over", ids[3]))
+        for key, owner in owners:
+            assert await store.commit([Accept(envelopes.make(key=key))]) == [Duplicate(owner)]
+        assert await store.accepted_as("invoices", "a", clock.now()) is None
+        assert list(await store.purgeable("orders", clock.now(), 10)) == []
+        clock.advance(timedelta(days=7).total_seconds())
+        await store.commit([ForgetDedupeKeys(clock.now())])
+        again = envelopes.make(key="a")
+        assert await store.commit([Accept(again)]) == [Accepted(again.execution_id)]
 
     async def test_the_oldest_that_ended_before_a_time_go_first(
         self, store: Store, envelopes: Envelopes, clock: ManualClock
