@@ -27,7 +27,7 @@ from hookline.api_storage import (
 )
 from hookline_sqlstore.column_values import micros
 from hookline_sqlstore.databases.database import Database
-from hookline_sqlstore.reading import credentials, executions, flows, history, journal, waits, work
+from hookline_sqlstore.reading import credentials, executions, flows, history, journal, lists, waits, work
 from hookline_sqlstore.writing import batches, operations
 
 
@@ -102,6 +102,9 @@ class SqlStore:
         self, chosen: ExecutionFilter = ALL_EXECUTIONS, *, cursor: str | None = None, limit: int = 50
     ) -> ExecutionPage:
         return await self._database.read(lambda connection: executions.page(connection, chosen, cursor, limit))
+
+    async def matching_ids(self, part: str, limit: int) -> Sequence[str]:
+        return await self._database.read(lambda connection: lists.matching(connection, part, limit))
 
     async def dead_letters(
         self, *, flow_id: str | None = None, cause: str | None = None, cursor: str | None = None, limit: int = 50

@@ -1,7 +1,7 @@
 """The catalog: the flows of a folder, and the version of each that is active."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
@@ -126,9 +126,9 @@ class Catalog:
         )
         return _changes(before, after)
 
-    def missing(self, flow_id: str) -> FlowNotFound:
-        """Return the error for a flow that isn't in the folder."""
-        near = did_you_mean(flow_id, self.entries)
+    def missing(self, flow_id: str, others: Collection[str] = ()) -> FlowNotFound:
+        """Return the error for a flow that isn't in the folder; `others` are flows that it may mean beside those."""
+        near = did_you_mean(flow_id, {*self.entries, *others})
         return FlowNotFound(f"there is no flow {flow_id!r}" + (f" ({near})" if near else ""))
 
     def version(self, flow_id: str, version: str) -> CompiledFlow | None:

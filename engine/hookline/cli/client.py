@@ -6,7 +6,8 @@ In process, the API uses an engine that is connected to the database, and runs n
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 from urllib.parse import quote, unquote, urlencode
 
 import click
@@ -34,6 +35,16 @@ class NoServer(HooklineError):
     """The command takes a running server."""
 
     code = "server.missing"
+
+
+class NoDatabase(ConfigError):
+    """There is no database where the settings say."""
+
+    code = "database.missing"
+
+
+Missing = Literal["rejected", "empty", "created"]
+"""A SQLite database that doesn't exist is rejected with NoDatabase, read as an empty one, or created."""
 
 
 class ApiError(HooklineError):
@@ -84,12 +95,12 @@ class Client:
 
 @contextlib.asynccontextmanager
 async def connect(
-    settings: Settings, *, creates: bool = False, server_only: str | None = None
+    settings: Settings, *, missing: Missing = "rejected", server_only: str | None = None
 ) -> AsyncIterator[Client]:
     """Connect to the running server of the settings' database, or else open the database in this process.
 
-    `creates`: a SQLite database that doesn't exist is created; without it, the client sees an empty one.
-    `server_only`: the message of NoServer if no server runs. Raises ConfigError and StoreError.
+    `missing`: what becomes of a SQLite database that doesn't exist. `server_only`: the message of NoServer if no server
+    runs. Raises ConfigError and StoreError.
     """
     from hookline.cli.server_file import find
 
@@ -103,7 +114,10 @@ async def connect(
         return
     if server_only is not None:
         raise NoServer(server_only)
-    async with _in_process(settings, creates=creates) as transport:
+    file = settings.sqlite_file
+    if missing == "rejected" and file is not None and not file.exists():
+        raise NoDatabase(_nowhere(file))
+    async with _in_process(settings, missing) as transport:
         yield Client(transport)
 
 
@@ -112,17 +126,22 @@ def call(
     method: str,
     *path: str,
     body: Any = None,
-    creates: bool = False,
+    missing: Missing = "rejected",
     server_only: str | None = None,
     **query: object,
 ) -> Any:
     """Send one request: see `connect` and `Client`."""
 
     async def run() -> Any:
-        async with connect(settings, creates=creates, server_only=server_only) as client:
+        async with connect(settings, missing=missing, server_only=server_only) as client:
             return await client.request(method, *path, body=body, **query)
 
     return asyncio.run(run())
+
+
+def created_for(settings: Settings, flow_id: str) -> Missing:
+    """Return that a database is created for a flow, if the flow is in the flows directory."""
+    return "created" if (settings.flows / f"{flow_id}.json").is_file() else "rejected"
 
 
 def _given(query: Mapping[str, object]) -> dict[str, str]:
@@ -153,15 +172,19 @@ class _Http:
         import aiohttp
         from yarl import URL
 
+        from hookline.outbound.connection_errors import reason_of
+
         url = URL(self._url + path, encoded=True)
         try:
             async with self._session.request(method, url, params=query, data=body) as response:
                 return response.status, await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise StoreError(f"the server at {self._url} doesn't answer: {error}") from error
+            raise StoreError(f"the server at {self._url} doesn't answer: {reason_of(error)}") from error
 
     async def events(self, query: Mapping[str, str]) -> AsyncIterator[Mapping[str, Any]]:
         import aiohttp
+
+        from hookline.outbound.connection_errors import reason_of
 
         last: str | None = None
         failures = 0
@@ -180,7 +203,7 @@ class _Http:
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 failures += 1
                 if last is None or failures > _ATTEMPTS:
-                    raise StoreError(f"the server at {url} doesn't answer: {error}") from error
+                    raise StoreError(f"the server at {self._url} doesn't answer: {reason_of(error)}") from error
             await asyncio.sleep(_RECONNECT)
 
 
@@ -250,7 +273,7 @@ class _InProcess:
 
 
 @contextlib.asynccontextmanager
-async def _in_process(settings: Settings, *, creates: bool) -> AsyncIterator[_InProcess]:
+async def _in_process(settings: Settings, missing: Missing) -> AsyncIterator[_InProcess]:
     import secrets
 
     from quart import Quart
@@ -258,7 +281,7 @@ async def _in_process(settings: Settings, *, creates: bool) -> AsyncIterator[_In
     from hookline.service.admin import blueprints
 
     with contextlib.ExitStack() as stack:
-        engine = _engine(settings, stack, creates=creates)
+        engine = _engine(settings, stack, missing)
         token = secrets.token_urlsafe()
         app = Quart("hookline", static_folder=None)
         # A defect ends the command with its traceback.
@@ -275,8 +298,8 @@ async def _in_process(settings: Settings, *, creates: bool) -> AsyncIterator[_In
             await engine.stop()
 
 
-def _engine(settings: Settings, stack: contextlib.ExitStack, *, creates: bool) -> "Engine":
-    """An engine over the settings' database; over an empty one if that doesn't exist and isn't to be created."""
+def _engine(settings: Settings, stack: contextlib.ExitStack, missing: Missing) -> "Engine":
+    """An engine over the settings' database, or over an empty one in its place."""
     import tempfile
     from dataclasses import replace
 
@@ -287,7 +310,7 @@ def _engine(settings: Settings, stack: contextlib.ExitStack, *, creates: bool) -
 
     url = local_url(settings.host, settings.port)
     file = settings.sqlite_file
-    if file is None or creates or file.exists():
+    if file is None or missing == "created" or file.exists():
         options = engine_options(settings, url)
     else:
         click.echo(f"hookline: there is no database {file} yet", err=True)
@@ -295,6 +318,18 @@ def _engine(settings: Settings, stack: contextlib.ExitStack, *, creates: bool) -
         options = engine_options(settings, url, secret_keys=read_keys(generate_key()))
         options = replace(options, db=f"sqlite:///{folder}/empty.db", blobs=f"file://{folder}/blobs")
     return Engine(load_plugins(), replace(options, watch=False, triggers=False), log=_no_log())
+
+
+def _nowhere(file: Path) -> str:
+    """The message about a database that doesn't exist, with others that are near."""
+    patterns = ("*/hookline.db", "*/.hookline/hookline.db")
+    others = sorted({str(found) for pattern in patterns for found in Path().glob(pattern)})
+    known = "".join(f"\n  --db sqlite:///{other}" for other in others[:5])
+    return (
+        f"there is no database {file} (in {Path.cwd()}), and nothing was created; run this in the directory of the "
+        "server, or name its database with --db or HOOKLINE_DB, or its settings with `hookline --config FILE`"
+        + (f"; there are these:{known}" if known else "")
+    )
 
 
 def _no_log() -> "Log":

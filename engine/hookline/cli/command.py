@@ -1,37 +1,30 @@
 """The parts that all commands share: `--json`, options for server settings, pages of lists, and errors.
 
-Exit codes: 0 for success, 1 for a failure, 2 for wrong usage, wrong settings included.
+Exit codes: 0 for success, 1 for a failure and for the name of something that doesn't exist, 2 for wrong usage, wrong
+settings included.
 """
 
+import re
 import sys
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Final, TypeVar
+from typing import IO, Any, TypeVar
 
 import click
 
+from hookline.cli.table import table
 from hookline.config import Settings, load
 from hookline.kernel.errors import CannotSign, ConfigError, HooklineError, Problem
 from hookline.kernel.json import encode
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-#: Colours of values by their column.
-_STYLES: Final[Mapping[str, Mapping[str, str]]] = {
-    "state": {
-        "active": "green",
-        "paused": "yellow",
-        "stopped": "yellow",
-        "broken": "red",
-        "queued": "blue",
-        "running": "cyan",
-        "waiting": "yellow",
-        "succeeded": "green",
-        "failed": "red",
-        "cancelled": "magenta",
-    },
-}
+
+class NotFound(HooklineError):
+    """There is nothing of that name."""
+
+    code = "not_found"
 
 
 class Failed(click.ClickException):
@@ -87,9 +80,21 @@ class Command(click.Command):
 
 
 class CommandGroup(click.Group):
-    """Commands under one name."""
+    """Commands under one name. Its help has the whole first sentence of each."""
 
     command_class = Command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        lines = [(name, _sentence(command.help or "")) for name, command in found if command is not None]
+        with formatter.section("Commands"):
+            formatter.write_dl(lines)
+
+
+def _sentence(text: str) -> str:
+    """The first sentence of a help text."""
+    paragraph = " ".join(text.partition("\n\n")[0].split())
+    return re.split(r"(?<=[.!?])\s", paragraph, maxsplit=1)[0]
 
 
 def failure(error: HooklineError, *, as_json: bool) -> Failed:
@@ -133,31 +138,18 @@ def paged(function: _F) -> _F:
 
 
 def emit_page(
-    page: Mapping[str, Any], *, as_json: bool, columns: Sequence[str], row: Callable[[Any], Sequence[str]]
+    page: Mapping[str, Any],
+    *,
+    as_json: bool,
+    columns: Sequence[str],
+    row: Callable[[Any], Sequence[str]],
+    texts: Collection[str] = (),
+    ids: Collection[str] = (),
 ) -> None:
     """Print a page of a list: as JSON, or else as a table with the command-line option that shows the next page."""
 
     def text() -> str:
-        shown = table(columns, [row(item) for item in page["items"]])
+        shown = table(columns, [row(item) for item in page["items"]], texts=texts, ids=ids)
         return shown if page["next"] is None else f"{shown}\nmore: --cursor {page['next']}"
 
     emit(page, as_json=as_json, text=text)
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return rows as aligned text; the values of some columns are coloured in a terminal."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    grid = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        grid.add_column(column, overflow="fold")
-    for row in rows:
-        cells = zip(columns, row, strict=True)
-        grid.add_row(*(Text(cell, style=_STYLES.get(column, {}).get(cell, "")) for column, cell in cells))
-    # Piped output is for other programs, so its lines aren't wrapped.
-    console = Console(width=None if sys.stdout.isatty() else 10_000)
-    with console.capture() as capture:
-        console.print(grid)
-    return "\n".join(line.rstrip() for line in capture.get().splitlines())

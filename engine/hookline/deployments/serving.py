@@ -21,6 +21,8 @@ from hookline.storage.queue import Queue
 from hookline.storage.store import Store
 from hookline.telemetry.store_problem import StoreProblem
 
+BROKEN: Final = "flow is broken"
+"""The log event of a problem in the file of a flow."""
 #: The concurrency of a flow that no longer exists but has executions left.
 _LEFT_BEHIND: Final = 16
 
@@ -166,7 +168,7 @@ class Serving:
         for entry in changes.broken:
             serving = entry.flow.version if entry.flow is not None else None
             for problem in entry.errors:
-                self._log.error("flow is broken", flow_id=entry.id, problem=str(problem), still_serving=serving)
+                self._log.error(BROKEN, flow_id=entry.id, problem=str(problem), still_serving=serving)
 
     def _flows(self) -> list[CompiledFlow]:
         return [entry.flow for entry in self._catalog.entries.values() if entry.flow is not None]

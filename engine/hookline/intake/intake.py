@@ -18,6 +18,7 @@ from hookline.kernel.errors import (
     TooManyRequests,
 )
 from hookline.kernel.json import is_large
+from hookline.kernel.suggest import counted
 from hookline.kernel.time import Clock
 from hookline.model.flow import FlowState
 from hookline.model.message import Envelope, Message
@@ -329,10 +330,12 @@ class Intake:
         limit = self._limit(flow)
         if (queued := self.backlog(flow.id)) >= limit:
             wait = self._throughput_of(flow.id, now).wait(queued, limit, now)
-            return TooManyRequests(f"flow {flow.id!r} has {limit} messages queued", retry_after=wait)
+            return TooManyRequests(f"flow {flow.id!r} has {counted(limit, 'message')} queued", retry_after=wait)
         if self._total >= self._max_backlog_total:
             wait = self._throughput.wait(self._total, self._max_backlog_total, now)
-            return TooManyRequests(f"the server has {self._max_backlog_total} messages queued", retry_after=wait)
+            return TooManyRequests(
+                f"the server has {counted(self._max_backlog_total, 'message')} queued", retry_after=wait
+            )
         return None
 
     async def _duplicate(self, envelope: Envelope) -> Duplicate | None:

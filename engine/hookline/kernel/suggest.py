@@ -1,4 +1,4 @@
-"""Suggestions of the name that was probably meant."""
+"""Parts of messages: the name that was probably meant, and counts of things."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -15,3 +15,8 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
     """Return `did you mean 'filter'?`, or `otherwise` if no name is similar to the word."""
     name = nearest_name(word, known)
     return f"did you mean {name!r}?" if name is not None else otherwise
+
+
+def counted(number: int, name: str) -> str:
+    """Return a number with the name of what is counted, as `1 execution` or `1,200 executions`."""
+    return f"{number:,} {name}" if number == 1 else f"{number:,} {name}s"

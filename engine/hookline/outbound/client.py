@@ -1,7 +1,6 @@
 """The HTTP client of an engine, on aiohttp, with a pool, time limits and the guard of addresses."""
 
 import asyncio
-import os
 import socket
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -17,6 +16,7 @@ from hookline.kernel.errors import StepError, StoreError, Unavailable
 from hookline.kernel.json import JsonValue
 from hookline.kernel.time import Clock
 from hookline.model.message import Attachment
+from hookline.outbound.connection_errors import system_reason
 from hookline.outbound.egress import Egress, rejected
 from hookline.outbound.request import Outgoing, origin, outgoing
 from hookline.sdk.http import RateLimits, RequestOptions, Response, StreamedResponse, status_error
@@ -350,17 +350,12 @@ def _broken(error: Exception, sent: Outgoing) -> StepError:
     if isinstance(error, aiohttp.ClientSSLError):
         return Unavailable(f"no trusted connection to {where}: {error.os_error}", code="http.tls", retryable=True)
     if isinstance(error, aiohttp.ClientConnectorError):
-        return Unavailable(f"can't connect to {where}: {_reason(error.os_error)}", code="http.connect", retryable=True)
+        return Unavailable(
+            f"can't connect to {where}: {system_reason(error.os_error)}", code="http.connect", retryable=True
+        )
     return Unavailable(
-        f"{where} closed the connection: {type(error).__name__}",
+        f"{where} closed the connection",
         code="http.disconnected",
         retryable=True,
         outcome_unknown=True,
     )
-
-
-def _reason(error: OSError) -> str:
-    # asyncio replaces the system's message with its own, but keeps the number.
-    if error.errno is not None and error.errno > 0:
-        return os.strerror(error.errno)
-    return error.strerror or str(error) or type(error).__name__

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from hookline.kernel.json import reader
+from hookline.kernel.suggest import counted
 from hookline.model.execution import StepRecord, StepState
 from hookline.simulation.cases import Case, ExpectedCall
 from hookline.simulation.result import SimulatedCall, SimulationResult
@@ -72,7 +73,8 @@ def json_differences(expected: Any, actual: Any, place: str = "") -> list[str]:
         if not isinstance(actual, list):
             return [f"{place or 'value'} should be a list, and is {_short(actual)}"]
         if len(expected) != len(actual):
-            return [f"{place or 'value'} should have {len(expected)} items, and has {len(actual)}: {_short(actual)}"]
+            items = counted(len(expected), "item")
+            return [f"{place or 'value'} should have {items}, and has {len(actual)}: {_short(actual)}"]
         return [
             text
             for index, (left, right) in enumerate(zip(expected, actual, strict=True))

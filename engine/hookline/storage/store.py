@@ -150,6 +150,13 @@ class ExecutionQueries(Protocol):
         """
         ...
 
+    async def matching_ids(self, part: str, limit: int) -> Sequence[str]:
+        """Return ids that begin with a part of an id, or end with it, newest first.
+
+        Only the newest 100,000 are searched for the end, so that the cost doesn't depend on the length of the history.
+        """
+        ...
+
 
 class FileQueries(Protocol):
     """References of executions to files."""

@@ -20,6 +20,9 @@ _ENDED: Final = executions.c.finished_at.is_not(None)
 _DEAD: Final = text(DEAD)
 #: Purged rows have neither error nor cause, and a state of their own.
 _THERE: Final = executions.c.state != "purged"
+#: The newest ids that are searched for their ends.
+_SEARCHED: Final = 100_000
+_LENGTH: Final = 36
 #: The most flows in one statement: SQLite joins at most 500 parts.
 _TOGETHER: Final = 200
 
@@ -46,6 +49,17 @@ def ids(
     for start in range(0, len(flows), _TOGETHER):
         parts = [replace(chosen, flow_id=flow_id) for flow_id in flows[start : start + _TOGETHER]]
         found += connection.scalars(listing(parts, cursor, limit))
+    return sorted(found, reverse=True)[:limit]
+
+
+def matching(connection: Connection, part: str, limit: int) -> list[str]:
+    """Return ids that begin with a part of an id, or, of the newest ones, end with it; newest first."""
+    own = executions.c.id
+    # No id has a g, which sorts after all of its characters.
+    begins = select(own).where(own >= part, own < f"{part}g").order_by(own.desc()).limit(limit)
+    newest = select(own).order_by(own.desc()).limit(_SEARCHED).subquery("newest")
+    ends = select(newest.c.id).where(func.substr(newest.c.id, _LENGTH + 1 - len(part)) == part).limit(limit)
+    found = {*connection.scalars(begins), *connection.scalars(ends)}
     return sorted(found, reverse=True)[:limit]
 
 

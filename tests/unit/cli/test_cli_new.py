@@ -44,7 +44,6 @@ def test_a_flow_is_right_and_its_case_passes(tmp_path: Path, monkeypatch: pytest
         ["plugin", "csv"],
         ["plugin", "twilio"],
         ["flow", "A b"],
-        ["flow", "a", "--use", "no.such"],
     ],
 )
 def test_a_name_that_can_not_be_one_is_wrong_usage(

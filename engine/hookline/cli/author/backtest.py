@@ -11,6 +11,7 @@ from hookline.cli.command import Command, emit
 from hookline.config import Settings
 from hookline.kernel.errors import ConfigError
 from hookline.kernel.json import encode
+from hookline.kernel.suggest import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,17 +36,17 @@ def backtest(flow: str, last: int, since: str | None, as_json: bool, settings: S
 
 def told(result: "Backtest") -> str:
     """A backtest as text."""
-    lines = [f"{result.executions} executions of {result.flow_id}: {result.same} as before"]
+    lines = [f"{counted(result.executions, 'execution')} of {result.flow_id}: {result.same} as before"]
     if result.unknown:
         lines.append(f"{result.unknown} make a call that isn't recorded, so the rest is unknown")
     for kind in result.kinds:
-        lines.append(f"{kind.kind}{f' of {kind.step}' if kind.step else ''}: {kind.count} executions")
+        lines.append(f"{kind.kind}{f' of {kind.step}' if kind.step else ''}: {counted(kind.count, 'execution')}")
         for example in kind.examples:
             change = f"{_short(example.before)} → {_short(example.after)}"
             lines.append(f"        {example.execution_id}  {example.place}: {change}")
     for one in result.left_out:
         what = f"{one.step} is not compared" if one.step else "not tried"
-        lines.append(f"{what}, because {one.why}: {one.count} executions")
+        lines.append(f"{what}, because {one.why}: {counted(one.count, 'execution')}")
         lines += [f"        {execution_id}" for execution_id in one.examples]
     return "\n".join(lines)
 

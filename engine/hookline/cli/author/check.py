@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 
-from hookline.cli.command import Command, emit, problem_line
+from hookline.cli.command import Command, NotFound, emit, problem_line
 from hookline.config import Settings
 from hookline.flows.check.step_descriptions import StepDescription
 from hookline.flows.types.samples import NO_SAMPLES, Samples, read_samples
-from hookline.kernel.errors import ConfigError, FlowInvalid, HooklineError, Problem
+from hookline.kernel.errors import ConfigError, FlowInvalid, FlowNotFound, HooklineError, Problem
 from hookline.kernel.json import decode
-from hookline.kernel.suggest import did_you_mean
+from hookline.kernel.suggest import counted, did_you_mean
 
 
 @click.command(cls=Command, settings=("flows", "db"))
@@ -162,10 +162,8 @@ def _summary(files: int, problems: Sequence[Problem]) -> str:
     errors = sum(problem.severity == "error" for problem in problems)
     warnings = sum(problem.severity == "warning" for problem in problems)
     notes = len(problems) - errors - warnings
-    what = f"{files} flow{'' if files == 1 else 's'}"
-    return f"{what}: {errors} error{'' if errors == 1 else 's'}, {warnings} warning{'' if warnings == 1 else 's'}" + (
-        f", {notes} note{'' if notes == 1 else 's'}" if notes else ""
-    )
+    found = f"{counted(files, 'flow')}: {counted(errors, 'error')}, {counted(warnings, 'warning')}"
+    return f"{found}, {counted(notes, 'note')}" if notes else found
 
 
 def samples_beside(file: Path) -> Samples:
@@ -180,7 +178,7 @@ def samples_beside(file: Path) -> Samples:
 def explained(wanted: str, settings: Settings) -> Sequence[StepDescription]:
     """Return the steps of a flow, named by its file or id, or the one step named after a colon.
 
-    Raises ConfigError if there is no such flow or step, and FlowInvalid if the flow has errors.
+    Raises FlowNotFound, NotFound if it has no such step, and FlowInvalid if the flow has errors.
     """
     from hookline.discovery.loader import load_plugins
     from hookline.flows.check.step_descriptions import describe_steps
@@ -191,7 +189,7 @@ def explained(wanted: str, settings: Settings) -> Sequence[StepDescription]:
     file = Path(name) if Path(name).is_file() else settings.flows / f"{name}.json"
     if not file.is_file():
         near = did_you_mean(name, [path.stem for path in settings.flows.glob("*.json")])
-        raise ConfigError(f"there is no flow {name!r} in {settings.flows}/{f'; {near}' if near else ''}")
+        raise FlowNotFound(f"there is no flow {name!r} in {settings.flows}/{f'; {near}' if near else ''}")
     flow = compile_flow(read(file.read_bytes(), str(file)), load_plugins(), environment=os.environ)
     steps = describe_steps(flow, samples_beside(file))
     if not step:
@@ -199,9 +197,7 @@ def explained(wanted: str, settings: Settings) -> Sequence[StepDescription]:
     found = [one for one in steps if one.step == step]
     if not found:
         ids = [one.step for one in steps]
-        raise ConfigError(
-            f"flow {flow.id!r} has no step {step!r}; {did_you_mean(step, ids, 'it has ' + ', '.join(ids))}"
-        )
+        raise NotFound(f"flow {flow.id!r} has no step {step!r}; {did_you_mean(step, ids, 'it has ' + ', '.join(ids))}")
     return found
 
 

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hookline.cli.client import call
-from hookline.cli.command import Command, emit, table
+from hookline.cli.command import Command, NotFound, emit
+from hookline.cli.table import table
 from hookline.config import Settings
-from hookline.kernel.errors import HooklineError
 from hookline.kernel.json import encode
 
 if TYPE_CHECKING:
     from hookline.service.views.components import ComponentView
 
 
-class UnknownComponent(HooklineError):
+class UnknownComponent(NotFound):
     """There is no such component."""
 
     code = "component.not_found"
@@ -53,7 +53,11 @@ def components(name: str | None, as_json: bool) -> None:
     views = component_views(registry)
     if name is None:
         rows = [(view.name, view.kind, _quality(view), view.unavailable or view.title) for view in views]
-        emit(views, as_json=as_json, text=lambda: table(("name", "kind", "quality", "description"), rows))
+        emit(
+            views,
+            as_json=as_json,
+            text=lambda: table(("name", "kind", "quality", "description"), rows, texts=("description",)),
+        )
         return
     found = [view for view in views if view.name == name]
     if not found:
@@ -90,14 +94,14 @@ def options(
             raise click.UsageError(f"{pair!r} isn't written as setting=value")
         given[key] = value
     body = {"credential": credential, "with": given, "search": search}
-    found = call(settings, "POST", "components", name, "options", setting, body=body)
+    found = call(settings, "POST", "components", name, "options", setting, body=body, missing="empty")
 
     def text() -> str:
         rows = [
             (one["value"] if isinstance(one["value"], str) else encode(one["value"]).decode(), one["label"])
             for one in found["items"]
         ]
-        lines = [table(("value", "label"), rows) if rows else "there are no options"]
+        lines = [table(("value", "label"), rows, texts=("label",)) if rows else "there are no options"]
         return "\n".join([*lines, "there are more: use --search"] if found["more"] else lines)
 
     emit(found, as_json=as_json, text=text)
@@ -144,7 +148,10 @@ def _described(view: "ComponentView") -> str:
             (one.name, one.type, "required" if one.required else encode(one.default).decode(), one.description)
             for one in view.settings
         ]
-        lines += ["", table(("setting", "type", "default", "description"), rows)]
+        lines += [
+            "",
+            table(("setting", "type", "default", "description"), rows, texts=("type", "default", "description")),
+        ]
     lines += [_options_hint(view, one.name) for one in view.settings if one.options is not None]
     return "\n".join(lines)
 

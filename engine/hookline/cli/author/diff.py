@@ -11,6 +11,7 @@ from hookline.cli.client import ApiError, connect
 from hookline.cli.command import Command, emit
 from hookline.config import Settings
 from hookline.kernel.errors import ConfigError, FlowInvalid, FlowNotFound, Problem
+from hookline.kernel.suggest import counted
 
 
 @click.command(cls=Command, settings=("flows", "db"))
@@ -50,10 +51,10 @@ def diff(ctx: click.Context, old: str | None, new: str | None, as_json: bool, se
         for one in compared:
             count = len(one["differences"])
             if count or len(compared) == 1:
-                how = f"{count} difference{'' if count == 1 else 's'}" if count else "no difference"
+                how = counted(count, "difference") if count else "no difference"
                 lines.append(f"{one['old']} → {one['new']}: {how}")
                 lines += [f"  {each}" for each in one["differences"]]
-        return "\n".join(lines) if lines else f"{len(compared)} flows: no difference"
+        return "\n".join(lines) if lines else f"{counted(len(compared), 'flow')}: no difference"
 
     emit({"compared": compared}, as_json=as_json, text=text)
     if different:

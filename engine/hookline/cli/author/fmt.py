@@ -9,6 +9,7 @@ import click
 from hookline.cli.command import Command, emit, problem_line
 from hookline.config import Settings
 from hookline.kernel.errors import ConfigError, FlowInvalid, Problem
+from hookline.kernel.suggest import counted
 
 if TYPE_CHECKING:
     from hookline.discovery.registry import Registry
@@ -54,7 +55,7 @@ def fmt(
     def text() -> str:
         did = "would change" if check_only else "changed"
         lines = [*(problem_line(problem) for problem in problems), *changed]
-        return "\n".join([*lines, f"{len(files)} flow{'' if len(files) == 1 else 's'}: {len(changed)} {did}"])
+        return "\n".join([*lines, f"{counted(len(files), 'flow')}: {len(changed)} {did}"])
 
     emit(value, as_json=as_json, text=text)
     if problems or (check_only and changed):

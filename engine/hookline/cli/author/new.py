@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from hookline.cli.command import CommandGroup, emit
+from hookline.cli.command import CommandGroup, NotFound, emit
 from hookline.config import Settings
 from hookline.kernel.errors import ConfigError
 
@@ -103,7 +103,7 @@ def _check_free(name: str) -> None:
 
 
 def _action(name: str) -> "tuple[Action, bool]":
-    """Return an action, and whether it runs in simulations without a stub. Raises ConfigError."""
+    """Return an action, and whether it runs in simulations without a stub. Raises NotFound."""
     from hookline.discovery.loader import load_plugins
     from hookline.kernel.suggest import did_you_mean
     from hookline.simulation.stubs import touches_nothing_outside
@@ -112,7 +112,7 @@ def _action(name: str) -> "tuple[Action, bool]":
     action = registry.actions.get(name)
     if action is None:
         remedy = did_you_mean(name, registry.actions, "see `hookline components`")
-        raise ConfigError(f"there is no action {name!r} ({remedy})")
+        raise NotFound(f"there is no action {name!r} ({remedy})")
     return action, touches_nothing_outside(action, registry)
 
 

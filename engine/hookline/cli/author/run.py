@@ -11,14 +11,18 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import click
 
+from hookline.catalog.flow_folder import scan
 from hookline.cli.command import Command, emit
 from hookline.cli.inputs import body_of, headers_of
 from hookline.config import Settings
 from hookline.kernel.errors import FlowInvalid, FlowNotFound, HooklineError
 from hookline.kernel.json import decode
+from hookline.kernel.suggest import did_you_mean
 from hookline.secrets.masking import mask_log_fields
 
 if TYPE_CHECKING:
+    from structlog.typing import EventDict
+
     from hookline.engine import Engine
     from hookline.model.message import Attachment
     from hookline.storage.backend import Backend, BackendFactory
@@ -75,9 +79,7 @@ async def _run(
     from hookline.intake.envelopes import manual_envelope
     from hookline.model.message import Message
 
-    path = Path(flow) if flow.endswith(".json") else settings.flows / f"{flow}.json"
-    if not path.is_file():
-        raise FlowNotFound(f"there is no flow {path}")
+    path = _file_of(settings, flow)
     async with _scratch_engine(settings, path.parent, _credential_store(settings)) as engine:
         entry = next((entry for entry in engine.catalog.entries.values() if entry.file == path), None)
         if entry is None or entry.flow is None:
@@ -95,6 +97,15 @@ async def _run(
         return await _ended(engine, envelope.execution_id)
 
 
+def _file_of(settings: Settings, flow: str) -> Path:
+    """Return the file of a flow. Raises FlowNotFound."""
+    path = Path(flow) if flow.endswith(".json") else settings.flows / f"{flow}.json"
+    if not path.is_file():
+        near = did_you_mean(path.stem, [one.stem for one in scan(path.parent)])
+        raise FlowNotFound(f"there is no flow {path}" + (f" ({near})" if near else ""))
+    return path
+
+
 @contextlib.asynccontextmanager
 async def _scratch_engine(
     settings: Settings, flows: Path, credentials: "_CredentialStore | None"
@@ -103,9 +114,12 @@ async def _scratch_engine(
     from hookline.cli.engine_setup import engine_options, local_url
     from hookline.discovery.loader import load_plugins
     from hookline.engine import Engine
+    from hookline.secrets.vault import generate_key, read_keys
     from hookline.storage.store import Store
 
-    options = engine_options(settings, local_url(settings.host, settings.port))
+    # Without credentials there is nothing to decrypt, so no key file is made.
+    keys = read_keys(generate_key()) if credentials is None else None
+    options = engine_options(settings, local_url(settings.host, settings.port), secret_keys=keys)
     with tempfile.TemporaryDirectory(prefix="hookline-run-") as folder:
         engine = Engine(
             load_plugins(),
@@ -118,9 +132,24 @@ async def _scratch_engine(
                 triggers=False,
             ),
             credential_store=cast("Store | None", credentials),
+            log=_log(),
         )
         async with engine:
             yield engine
+
+
+def _log() -> Any:
+    """The log, without the problems of flows: those of this flow are printed, and the others don't matter here."""
+    import structlog
+
+    from hookline.deployments.serving import BROKEN
+
+    def drop(_logger: object, _method: str, event: "EventDict") -> "EventDict":
+        if event["event"] == BROKEN:
+            raise structlog.DropEvent
+        return event
+
+    return structlog.wrap_logger(None, processors=[drop, *structlog.get_config()["processors"]])
 
 
 async def _attached(engine: "Engine", path: Path) -> "Attachment":

@@ -140,7 +140,9 @@ def _sign(
         return SignedMessage(_NONE, [], message.body)
     if secrets:
         return _sign_here(settings, flow_id, scheme, secrets, message, base)
-    signed = msgspec.convert(call(settings, "POST", "flows", flow_id, "sign", body=message), SignedMessage)
+    signed = msgspec.convert(
+        call(settings, "POST", "flows", flow_id, "sign", body=message, missing="empty"), SignedMessage
+    )
     if scheme is not None and signed.scheme != scheme:
         raise CannotSign(
             f"flow {flow_id!r} verifies with the scheme {signed.scheme!r}, so it has no credential for {scheme!r}; "
@@ -192,6 +194,8 @@ async def _send(method: str, url: str, headers: Mapping[str, str], body: bytes) 
     import aiohttp
     from yarl import URL
 
+    from hookline.outbound.connection_errors import reason_of
+
     timeout = aiohttp.ClientTimeout(total=_PATIENCE)
     try:
         async with (
@@ -207,7 +211,7 @@ async def _send(method: str, url: str, headers: Mapping[str, str], body: bytes) 
         ):
             content = await response.read()
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise StoreError(f"no server answers at {url}: {error}; `hookline serve` starts one") from error
+        raise StoreError(f"no server answers at {url}: {reason_of(error)}; `hookline serve` starts one") from error
     return {
         "url": url,
         "status": response.status,

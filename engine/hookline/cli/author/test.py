@@ -13,7 +13,8 @@ import click
 
 from hookline.cli.command import Command, emit
 from hookline.config import Settings
-from hookline.kernel.errors import ConfigError
+from hookline.kernel.errors import ConfigError, FlowNotFound
+from hookline.kernel.suggest import counted
 from hookline.simulation.case_run import CaseResult
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def test(
         if shown is not None:
             short = fail_under is not None and share < fail_under
             lines.append(f"{share} % reached" + (f", and it should be {fail_under} %" if short else ""))
-        return "\n".join([*lines, f"{passed} of {len(results)} cases passed"])
+        return "\n".join([*lines, f"{passed} of {counted(len(results), 'case')} passed"])
 
     cases = [
         {
@@ -201,9 +202,10 @@ def _write_case(
 async def _recorded(settings: Settings, execution_id: str) -> tuple[Mapping[str, Any], Any]:
     """The execution, and the document of the version that it ran on."""
     from hookline.cli.client import connect
+    from hookline.cli.operate.execution_ids import full_id
 
     async with connect(settings) as client:
-        recording = await client.get("executions", execution_id, "recording")
+        recording = await client.get("executions", await full_id(client, execution_id), "recording")
         if recording["flow_version"] is None:
             raise ConfigError(f"execution {execution_id!r} ended before it ran, so there is nothing to test")
         kept = await client.get("flows", recording["flow_id"], "versions", recording["flow_version"])
@@ -225,7 +227,7 @@ def _case_file(settings: Settings, registry: "Registry", flow_id: str, given: Pa
         catalog.refresh()
         entry = catalog.entries.get(flow_id)
         if entry is None:
-            raise ConfigError(f"there is no flow {flow_id!r} in {settings.flows}; name the directory with --flows")
+            raise FlowNotFound(f"there is no flow {flow_id!r} in {settings.flows}; name the directory with --flows")
         flow = Path(entry.file)
     return flow.with_name(flow.stem + ENDING)
 

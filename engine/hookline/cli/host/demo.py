@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import socket
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from hookline.cli.command import Command
+from hookline.cli.table import shortened
 from hookline.config import load
 from hookline.kernel.errors import ConfigError, HooklineError
 from hookline.secrets.masking import mask_log_fields
@@ -73,7 +75,7 @@ def demo(ctx: click.Context, once: bool, port: int | None, folder: Path, as_json
 
     async def ready(server: "RunningServer") -> None:
         show = (lambda _text: None) if as_json else click.echo
-        report.update(await _Demo(server, ledger, show).run())
+        report.update(await _Demo(server, settings.db, ledger, show).run())
         if as_json:
             from hookline.kernel.json import encode
 
@@ -142,9 +144,10 @@ def _certificate() -> tuple[str, str]:
 class _Demo:
     """The scenario, over real HTTP. Raises DemoFailed if something isn't as expected."""
 
-    def __init__(self, server: "RunningServer", ledger: Path, show: Callable[[str], object]) -> None:
+    def __init__(self, server: "RunningServer", db: str, ledger: Path, show: Callable[[str], object]) -> None:
         self._server = server
         self._ledger = ledger
+        self._db = shlex.quote(db)
         self._show = show
 
     async def run(self) -> dict[str, Any]:
@@ -195,7 +198,23 @@ class _Demo:
         for name, url in urls.items():
             self._show(f"   {name:12}{url}")
         self._show(f"   {'admin token':12}{server.token_file or 'HOOKLINE_ADMIN_TOKEN'}")
-        return {"first": first, "execution": execution, "rows": after, "second": second, "urls": urls}
+        self._show("\n6. Commands to look at it with, in this directory")
+        (short,) = shortened([first["execution_id"]])
+        commands = [
+            f"hookline executions list --db {self._db}",
+            f"hookline executions show {short} --db {self._db}",
+            f"hookline flows show {FLOW} --db {self._db} --flows {shlex.quote(str(server.engine.options.flows))}",
+        ]
+        for command in commands:
+            self._show(f"   {command}")
+        return {
+            "first": first,
+            "execution": execution,
+            "rows": after,
+            "second": second,
+            "urls": urls,
+            "commands": commands,
+        }
 
     async def _send(self, session: Any, hook: str, body: bytes) -> dict[str, Any]:
         headers = {**dict(self._signature(hook, body)), "Content-Type": "application/json"}

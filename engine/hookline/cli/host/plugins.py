@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hookline.cli.command import Command, CommandGroup, emit, failure, table
-from hookline.kernel.errors import ConfigError, HooklineError
+from hookline.cli.command import Command, CommandGroup, NotFound, emit, failure
+from hookline.cli.table import table
+from hookline.kernel.errors import HooklineError
 
 if TYPE_CHECKING:
     from hookline.discovery.doctor import Examination
@@ -62,7 +63,7 @@ def _list(ctx: click.Context, as_json: bool) -> None:
             )
             for view in views
         ]
-        return table(("plugin", "from", "state", "connectors"), rows)
+        return table(("plugin", "from", "state", "connectors"), rows, texts=("state", "connectors"))
 
     emit(views, as_json=as_json, text=text)
     if any(view.error for view in views):
@@ -103,7 +104,7 @@ def _list_unimported(as_json: bool) -> None:
             )
             for one in found
         ]
-        return table(("plugin", "from", "gives"), rows)
+        return table(("plugin", "from", "gives"), rows, texts=("gives",))
 
     emit(found, as_json=as_json, text=text)
 
@@ -133,7 +134,7 @@ def doctor(ctx: click.Context, name: str | None, as_json: bool) -> None:
 
     found = examine(name)
     if name is not None and not found:
-        raise ConfigError(_unknown(name))
+        raise NotFound(_unknown(name))
     emit(found, as_json=as_json, text=lambda: "\n".join(_diagnosis(one) for one in found))
     if not all(one.ok for one in found):
         ctx.exit(1)
@@ -175,7 +176,7 @@ def describe_plugin(ctx: click.Context, name: str, write: bool, check: bool, as_
     registry = load_plugins()
     chosen: list[PluginStatus] = [one for one in registry.plugins if name in (one.name, one.distribution)]
     if not chosen:
-        raise ConfigError(_unknown(name))
+        raise NotFound(_unknown(name))
     described: dict[str, PluginDescription] = {}
     stale: list[str] = []
     failed = {plugin.name: plugin.error for plugin in chosen if plugin.error is not None}

@@ -11,9 +11,11 @@ import click
 
 from hookline.cli.client import Client, connect
 from hookline.cli.inputs import body_of
+from hookline.cli.operate.execution_ids import full_id
 from hookline.config import Settings
 from hookline.kernel.errors import ConfigError, HooklineError
 from hookline.kernel.json import decode
+from hookline.kernel.suggest import counted
 from hookline.kernel.time import rfc3339
 from hookline.model.durations import parse_duration
 from hookline.model.execution import Outcome, State
@@ -103,7 +105,7 @@ def run(
     except (HooklineError, KeyboardInterrupt) as error:
         if not ids:
             at = f"; continue with --cursor {result['next']}" if result["next"] else ""
-            click.echo(f"hookline: stopped after {len(result['done'])} executions{at}", err=True)
+            click.echo(f"hookline: stopped after {counted(len(result['done']), 'execution')}{at}", err=True)
         if isinstance(error, KeyboardInterrupt):
             raise click.Abort from None
         raise
@@ -116,14 +118,15 @@ async def _named(
     async with connect(settings) as client:
         for execution_id in ids:
             try:
-                new_id = await _one(client, operation, execution_id, more)
+                named = await full_id(client, execution_id)
+                new_id = await _one(client, operation, named, more)
             except HooklineError as error:
                 if len(ids) == 1:
                     raise
                 code = getattr(error, "error_code", error.code)
                 result["rejected"].append({"id": execution_id, "code": code, "message": error.message})
             else:
-                result["done"].append({"id": execution_id, "new_id": new_id})
+                result["done"].append({"id": named, "new_id": new_id})
 
 
 async def _one(client: Client, operation: str, execution_id: str, more: Mapping[str, Any]) -> str | None:

@@ -9,8 +9,10 @@ from typing import Any, Final
 import click
 
 from hookline.cli.client import call
-from hookline.cli.command import CommandGroup, emit, table
+from hookline.cli.command import CommandGroup, emit
+from hookline.cli.table import table
 from hookline.config import Settings
+from hookline.kernel.suggest import counted
 
 _SETTINGS: Final = ("db",)
 
@@ -32,7 +34,7 @@ def set_credential(name: str, type_: str, values: tuple[str, ...], as_json: bool
     history and visible to other users of the machine; values in files and on standard input aren't.
     """
     body = {"type": type_, "values": read_values(values)}
-    made = call(settings, "PUT", "credentials", name, body=body, creates=True)
+    made = call(settings, "PUT", "credentials", name, body=body, missing="created")
     missing = (made["tokens"] or {}).get("problem")
     said = f"credential {name} of type {type_} is set" + (f"\n{missing}" if missing else "")
     emit({"name": name, "type": type_}, as_json=as_json, text=lambda: said)
@@ -45,7 +47,7 @@ def list_credentials(as_json: bool, settings: Settings) -> None:
 
     def text() -> str:
         rows = [(one["name"], one["type"], one["updated_at"], _tokens(one["tokens"]), _problem(one)) for one in found]
-        return table(("name", "type", "changed", "tokens", "problem"), rows)
+        return table(("name", "type", "changed", "tokens", "problem"), rows, texts=("tokens", "problem"))
 
     emit(found, as_json=as_json, text=text)
 
@@ -117,9 +119,7 @@ def rotate_credentials(master: bool, as_json: bool, settings: Settings) -> None:
     emit(
         {"rotated": rotated},
         as_json=as_json,
-        text=lambda: (
-            f"{rotated} credentials were encrypted with an older key; all are encrypted with the first key now"
-        ),
+        text=lambda: f"{counted(rotated, 'credential')} had an older key; all are encrypted with the first key now",
     )
 
 

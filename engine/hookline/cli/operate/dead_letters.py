@@ -9,7 +9,9 @@ import click
 from hookline.cli.client import call, connect
 from hookline.cli.command import CommandGroup, emit, emit_page, paged
 from hookline.cli.operate import bulk
+from hookline.cli.table import table
 from hookline.config import Settings
+from hookline.kernel.suggest import counted
 
 _SETTINGS: Final = ("db",)
 _SETTINGS_AND_FLOWS: Final = ("db", "flows")
@@ -30,15 +32,16 @@ def list_dead_letters(flow_id: str | None, cursor: str | None, limit: int, as_js
     emit_page(
         page,
         as_json=as_json,
-        columns=("cause", "count", "step", "error", "first failed", "last failed"),
+        columns=("cause", "count", "last failed", "first failed", "step", "error"),
         row=lambda one: (
             one["cause"],
             str(one["count"]),
+            one["last_at"],
+            one["first_at"],
             one["error"]["step"] or "",
             f"{one['error']['code']}: {one['error']['message']}",
-            one["first_at"],
-            one["last_at"],
         ),
+        texts=("first failed", "step", "error"),
     )
 
 
@@ -49,12 +52,18 @@ def show_dead_letters(cause: str, as_json: bool, settings: Settings) -> None:
     group, page = asyncio.run(_show(settings, cause))
 
     def text() -> str:
+        count, step = counted(group["count"], "execution"), group["error"]["step"] or "no step"
         lines = [
-            f"{group['count']} executions of {group['flow_id']} failed at {group['error']['step'] or 'no step'}:",
+            f"{count} of {group['flow_id']} failed at {step}:",
             f"{group['error']['code']}: {group['example']}",
             f"first {group['first_at']}, last {group['last_at']}",
             "",
-            *(f"{one['id']}  {one['created_at']}  {one['error']['message']}" for one in page["items"]),
+            table(
+                ("id", "accepted", "error"),
+                [(one["id"], one["created_at"], one["error"]["message"]) for one in page["items"]],
+                texts=("error",),
+                ids=("id",),
+            ),
         ]
         return "\n".join([*lines, f"more: hookline executions list --cause {cause}"] if page["next"] else lines)
 

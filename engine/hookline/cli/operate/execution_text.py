@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hookline.kernel.json import encode
+from hookline.kernel.suggest import counted
 from hookline.model.execution import State
 
 
@@ -62,7 +63,7 @@ def event_line(event: Mapping[str, Any]) -> str:
     """An event of the server as a line."""
     kind, data = event["event"], event["data"]
     if kind == "missed":
-        return f"… {data['count']} events or more were missed"
+        return f"… {counted(data['count'], 'event')} or more were missed"
     where = f"{data['at']}  {data['flow_id']}  {data['execution_id']}  {kind}"
     step = data.get("step")
     if step is not None:

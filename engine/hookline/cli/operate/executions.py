@@ -7,10 +7,11 @@ from typing import Any, Final
 
 import click
 
-from hookline.cli.client import call, connect
+from hookline.cli.client import connect
 from hookline.cli.command import CommandGroup, emit, emit_page, paged
 from hookline.cli.inputs import body_of
 from hookline.cli.operate import bulk
+from hookline.cli.operate.execution_ids import full_id
 from hookline.cli.operate.execution_text import cause_of, describe, event_line, origin_lines
 from hookline.config import Settings
 from hookline.kernel.errors import ConfigError, HooklineError
@@ -34,8 +35,8 @@ def executions() -> None:
 @paged
 def list_executions(cursor: str | None, limit: int, as_json: bool, settings: Settings, **given: Any) -> None:
     """List executions, newest first."""
-    query: dict[str, Any] = {**bulk.filter_from(given), **given}
-    page = call(settings, "GET", "executions", **query, cursor=cursor, limit=limit)
+    query: dict[str, Any] = {**bulk.filter_from(given), "cursor": cursor, "limit": limit}
+    page = asyncio.run(_list(settings, given["replay_of"], query))
     emit_page(
         page,
         as_json=as_json,
@@ -48,14 +49,37 @@ def list_executions(cursor: str | None, limit: int, as_json: bool, settings: Set
             one["created_at"],
             cause_of(one),
         ),
+        texts=("cause",),
+        ids=("id",),
     )
+
+
+async def _list(settings: Settings, replay_of: str | None, query: Mapping[str, Any]) -> Mapping[str, Any]:
+    async with connect(settings) as client:
+        original = None if replay_of is None else await full_id(client, replay_of)
+        page: Mapping[str, Any] = await client.get("executions", **query, replay_of=original)
+        return page
+
+
+def _of_one(settings: Settings, execution_id: str, method: str, *path: str, **more: Any) -> tuple[str, Any]:
+    """Send a request about an execution, which may be named by a shortened id; return the full one and the result."""
+
+    async def run() -> tuple[str, Any]:
+        async with connect(settings) as client:
+            named = await full_id(client, execution_id)
+            return named, await client.request(method, "executions", named, *path, **more)
+
+    return asyncio.run(run())
 
 
 @executions.command("show", settings=_SETTINGS)
 @click.argument("execution_id", metavar="ID")
 def show_execution(execution_id: str, as_json: bool, settings: Settings) -> None:
-    """Show an execution with its steps: their input, output, error and time."""
-    found = call(settings, "GET", "executions", execution_id)
+    """Show an execution with its steps: their input, output, error and time.
+
+    ID is the id of the execution, or its last or first characters, as `hookline executions list` shows them.
+    """
+    _, found = _of_one(settings, execution_id, "GET")
     emit(found, as_json=as_json, text=lambda: describe(found))
 
 
@@ -157,8 +181,8 @@ def resume_execution(execution_id: str, step: str, input_: Path | None, as_json:
     STEP is its path, as `hookline executions show ID` prints it, or its id if only one step of that id waits.
     """
     body = {"step": step, "body": body_of(input_, exact=True)}
-    call(settings, "POST", "executions", execution_id, "resume", body=body)
-    emit({"id": execution_id, "step": step}, as_json=as_json, text=lambda: f"execution {execution_id} continues")
+    named, _ = _of_one(settings, execution_id, "POST", "resume", body=body)
+    emit({"id": named, "step": step}, as_json=as_json, text=lambda: f"execution {named} continues")
 
 
 @executions.command("move", settings=_SETTINGS_AND_FLOWS)
@@ -191,14 +215,15 @@ async def _move(settings: Settings, execution_ids: Sequence[str], to: str) -> li
     async with connect(settings) as client:
         for execution_id in execution_ids:
             try:
-                moved = await client.post("executions", execution_id, "move", body={"to": to})
+                named = await full_id(client, execution_id)
+                moved = await client.post("executions", named, "move", body={"to": to})
             except ConfigError:
                 raise
             except HooklineError as error:
                 code = getattr(error, "error_code", error.code)
                 done.append({"id": execution_id, "moved": False, "code": code, "problem": error.message})
             else:
-                done.append({"id": execution_id, "moved": True, "version": moved["flow_version"]})
+                done.append({"id": named, "moved": True, "version": moved["flow_version"]})
     return done
 
 
@@ -206,8 +231,8 @@ async def _move(settings: Settings, execution_ids: Sequence[str], to: str) -> li
 @click.argument("execution_id", metavar="ID")
 def release_execution(execution_id: str, as_json: bool, settings: Settings) -> None:
     """Release the order key of a failed execution, so that the next execution with that key runs."""
-    call(settings, "POST", "executions", execution_id, "release")
-    emit({"id": execution_id}, as_json=as_json, text=lambda: f"execution {execution_id} has released its order key")
+    named, _ = _of_one(settings, execution_id, "POST", "release")
+    emit({"id": named}, as_json=as_json, text=lambda: f"execution {named} has released its order key")
 
 
 @executions.command("tail", settings=_SETTINGS)
@@ -242,5 +267,5 @@ def explain(execution_id: str, field: str, as_json: bool, settings: Settings) ->
     FIELD is steps.<id>.body.<key>, or body.<key> of the execution's result. A step in a foreach is named by its path:
     lines[3]/post.body.id
     """
-    found = call(settings, "GET", "executions", execution_id, "provenance", field=field)
+    _, found = _of_one(settings, execution_id, "GET", "provenance", field=field)
     emit(found, as_json=as_json, text=lambda: "\n".join(origin_lines(found)))

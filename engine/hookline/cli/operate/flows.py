@@ -7,8 +7,9 @@ from typing import Any, Final
 
 import click
 
-from hookline.cli.client import ApiError, call
-from hookline.cli.command import CommandGroup, emit, emit_page, paged, problem_line, table
+from hookline.cli.client import ApiError, call, created_for
+from hookline.cli.command import CommandGroup, emit, emit_page, paged, problem_line
+from hookline.cli.table import table
 from hookline.config import Settings
 from hookline.kernel.errors import ConfigError, PollStartsAnew, Problem
 from hookline.kernel.json import encode
@@ -24,7 +25,7 @@ def flows() -> None:
 @flows.command("list", settings=_SETTINGS)
 def list_flows(as_json: bool, settings: Settings) -> None:
     """List the flows with their state, version and trigger."""
-    found = call(settings, "GET", "flows")
+    found = call(settings, "GET", "flows", missing="empty" if settings.flows.is_dir() else "rejected")
 
     def text() -> str:
         rows = [(one["id"], _state(one), one["version"] or "", one["trigger"] or "") for one in found["items"]]
@@ -37,7 +38,7 @@ def list_flows(as_json: bool, settings: Settings) -> None:
 @click.argument("flow_id", metavar="FLOW")
 def show_flow(flow_id: str, as_json: bool, settings: Settings) -> None:
     """Show a flow: its state, who decided it, the version that serves, and the problems of its file."""
-    found = call(settings, "GET", "flows", flow_id)
+    found = call(settings, "GET", "flows", flow_id, missing="empty" if settings.flows.is_dir() else "rejected")
     emit(found, as_json=as_json, text=lambda: _described(found))
 
 
@@ -85,7 +86,7 @@ def list_versions(flow_id: str, as_json: bool, settings: Settings) -> None:
             )
             for one in found["items"]
         ]
-        return table(("version", "published", "served from", "executions"), rows)
+        return table(("version", "published", "served from", "executions"), rows, texts=("executions",))
 
     emit(found, as_json=as_json, text=text)
 
@@ -168,6 +169,8 @@ def plan_deploy(
         as_json=as_json,
         columns=("execution", "version", "waits", f"in {page['version']}"),
         row=lambda one: (one["execution_id"], one["flow_version"], one["reason"] or "", _landing(one)),
+        texts=("waits", f"in {page['version']}"),
+        ids=("execution",),
     )
 
 
@@ -198,7 +201,7 @@ def _landing(one: Mapping[str, Any]) -> str:
 
 
 def _decide(decision: str, flow_id: str, as_json: bool, settings: Settings) -> None:
-    found = call(settings, "POST", "flows", flow_id, decision, creates=True)
+    found = call(settings, "POST", "flows", flow_id, decision, missing=created_for(settings, flow_id))
     emit(found, as_json=as_json, text=lambda: f"flow {flow_id} is {_state(found)}")
 
 
@@ -234,7 +237,8 @@ def source_status(source: Mapping[str, Any]) -> str:
     last = f"; last at {source['last_at']}" if source["last_at"] else ""
     if source["error"] is not None:
         again = f"; next try at {source['next_at']}" if source["next_at"] else ""
-        return f"failed {source['failures']} times in a row: {source['error']}{again}{last}"
+        often = "failed" if source["failures"] == 1 else f"failed {source['failures']:,} times in a row"
+        return f"{often}: {source['error']}{again}{last}"
     if source["listening"] is not None:
         return ("listening" if source["listening"] else "connecting") + last
     return (f"next at {source['next_at']}" if source["next_at"] else "nothing is scheduled") + last

@@ -21,11 +21,11 @@ def rejected(flow_id: str | None, cursor: str | None, limit: int, as_json: bool,
     path = ("rejected",) if flow_id is None else ("flows", flow_id, "rejected")
     page = call(settings, "GET", *path, cursor=cursor, limit=limit)
     columns = ("time", "flow", "status", "request", "bytes", "from", "reason")
-    emit_page(page, as_json=as_json, columns=columns, row=_row)
+    emit_page(page, as_json=as_json, columns=columns, row=_row, texts=("request", "reason"))
 
 
 def _row(one: Mapping[str, Any]) -> Sequence[str]:
-    cells = (
+    return (
         one["at"],
         one["flow_id"],
         str(one["status"]),
@@ -34,14 +34,3 @@ def _row(one: Mapping[str, Any]) -> Sequence[str]:
         one["client"] or "",
         f"{one['code']}: {one['detail']}" + (f" body: {one['body']}" if one["body"] else ""),
     )
-    return [_printable(cell) for cell in cells]
-
-
-def _printable(text: str) -> str:
-    """A text without control characters: the sender wrote some of it, and a terminal would obey them."""
-    return "".join(one if one.isprintable() else _escaped(ord(one)) for one in text)
-
-
-def _escaped(code: int) -> str:
-    """A character as Python writes it: each form has a fixed number of digits, so following digits stay apart."""
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 import click
 
-from hookline.cli.client import call
+from hookline.cli.client import call, created_for
 from hookline.cli.command import CommandGroup, emit, emit_page, paged
 from hookline.config import Settings
 from hookline.kernel.json import encode
@@ -30,6 +30,7 @@ def list_kept(flow_id: str, cursor: str | None, limit: int, as_json: bool, setti
         as_json=as_json,
         columns=("key", "changed", "value"),
         row=lambda one: (one["key"], one["updated_at"], _short(encode(one["value"]).decode())),
+        texts=("value",),
     )
 
 
@@ -50,7 +51,7 @@ def set_kept(flow_id: str, key: str, value: str, as_json: bool, settings: Settin
     """Store VALUE under KEY for FLOW. VALUE is JSON, so a text is in double quotes; null removes the key."""
     import msgspec
 
-    _value(settings, "PUT", flow_id, key, body=msgspec.Raw(value.encode()), creates=True)
+    _value(settings, "PUT", flow_id, key, body=msgspec.Raw(value.encode()), missing=created_for(settings, flow_id))
     emit({"flow_id": flow_id, "key": key}, as_json=as_json, text=lambda: f"{flow_id} keeps {value} under {key}")
 
 

@@ -5,7 +5,8 @@ from datetime import timedelta
 import click
 
 from hookline.cli.client import call
-from hookline.cli.command import Command, emit, table
+from hookline.cli.command import Command, emit
+from hookline.cli.table import table
 from hookline.config import Settings
 from hookline.model.durations import format_duration
 

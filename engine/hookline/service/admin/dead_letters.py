@@ -8,7 +8,7 @@ from hookline.kernel.errors import ExecutionNotFound
 from hookline.kernel.time import rfc3339
 from hookline.model.causes import normalised, step_of
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import PAGE, json_response, page_limit, page_or_malformed, query
+from hookline.service.admin.requests import PAGE, json_response, page_limit, page_or_malformed, query, require_flow
 from hookline.service.views.executions import ErrorView, cause_parts, cause_view
 from hookline.service.views.pages import PageView, Time
 from hookline.storage.store import DeadLetters
@@ -54,6 +54,7 @@ def add_dead_letters(api: Blueprint, engine: Engine) -> None:
         """List the failed executions that need attention, grouped by cause; the group with the newest execution comes
         first."""
         given = query("flow_id", "cursor", "limit")
+        await require_flow(engine, given.get("flow_id"))
         page = await page_or_malformed(
             engine.store.dead_letters(
                 flow_id=given.get("flow_id"), cursor=given.get("cursor"), limit=page_limit(given.get("limit"))

@@ -15,7 +15,15 @@ from hookline.kernel.time import rfc3339
 from hookline.model.flow import FlowState
 from hookline.service.admin.flows import FlowView, flow_view
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import PAGE, decode_body, json_response, page_limit, page_or_malformed, query
+from hookline.service.admin.requests import (
+    PAGE,
+    decode_body,
+    json_response,
+    page_limit,
+    page_or_malformed,
+    query,
+    require_flow,
+)
 from hookline.service.views.executions import ExecutionView, execution_view
 from hookline.service.views.pages import PageView, Time
 from hookline.sources.poll_start import PollRestart
@@ -225,12 +233,14 @@ def _versions(api: Blueprint, engine: Engine) -> None:
     @operation(PageView[VersionView])
     async def list_versions(flow_id: str) -> Response:
         """List the stored versions of a flow; the one that began to serve last comes first."""
+        await require_flow(engine, flow_id)
         return json_response(versions_view(await engine.version_history.list(flow_id)))
 
     @api.get("/flows/<flow_id>/versions/<version>")
     @operation(DocumentView)
     async def get_version(flow_id: str, version: str) -> Response:
         """Get the document of a version, by its first digits, or `current`."""
+        await require_flow(engine, flow_id)
         named = await engine.version_history.resolve(flow_id, version)
         document = await engine.version_history.document(flow_id, named)
         return json_response(DocumentView(flow_id, named, msgspec.Raw(document)))
@@ -240,6 +250,7 @@ def _versions(api: Blueprint, engine: Engine) -> None:
     async def roll_back_flow(flow_id: str) -> Response:
         """Write an earlier version of a flow to its file, and serve it."""
         given = decode_body(await request.get_data(as_text=False), RollBackRequest)
+        await require_flow(engine, flow_id)
         try:
             version, file = await engine.operations.roll_back(
                 flow_id, given.version, existing=given.existing, force=given.force
@@ -256,6 +267,7 @@ def _versions(api: Blueprint, engine: Engine) -> None:
         Nothing is changed; an answer about the existing items of the poll is kept.
         """
         given, page = decode_body(await request.get_data(as_text=False), PlanRequest), query("cursor", "limit")
+        await require_flow(engine, flow_id)
         if bytes(given.document) == b"null":
             flow = engine.version_resolver.current(flow_id)
         else:

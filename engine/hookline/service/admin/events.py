@@ -8,7 +8,7 @@ from quart import Blueprint, Response, request
 from hookline.engine import Engine
 from hookline.kernel.json import encode
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import query
+from hookline.service.admin.requests import query, require_flow
 from hookline.telemetry.events import Event
 
 HEARTBEAT: Final = 15.0
@@ -28,6 +28,7 @@ def add_events(api: Blueprint, engine: Engine) -> None:
         reconnected too late or reads too slowly. A comment is sent every 15 seconds.
         """
         given = query("flow_id")
+        await require_flow(engine, given.get("flow_id"))
         after = request.headers.get("Last-Event-ID")
 
         async def told() -> AsyncIterator[bytes]:

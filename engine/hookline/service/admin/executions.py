@@ -1,5 +1,6 @@
 """The admin API's routes about executions: lists, journals, the provenance of values, and recordings."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
@@ -10,11 +11,12 @@ from quart import Blueprint, Response
 from hookline.engine import Engine
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, Malformed
 from hookline.kernel.json import encode
+from hookline.kernel.time import rfc3339
 from hookline.model.execution import FINAL, Execution, ExecutionFilter, Outcome, State
 from hookline.model.message import Attachment, Envelope, arrival_view, pack
 from hookline.operations.explain import Explained, explain
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import PAGE, json_response, page_limit, page_or_malformed, query
+from hookline.service.admin.requests import PAGE, json_response, page_limit, page_or_malformed, query, require_flow
 from hookline.service.views.executions import (
     ExecutionView,
     StepView,
@@ -26,7 +28,7 @@ from hookline.service.views.executions import (
     steps_view,
     summary_view,
 )
-from hookline.service.views.pages import PageView
+from hookline.service.views.pages import PageView, Time
 from hookline.storage.blobs import Blobs
 from hookline.storage.store import Store
 
@@ -91,6 +93,27 @@ def _time(text: str | None, name: str) -> datetime | None:
     return at
 
 
+class MatchView(msgspec.Struct, frozen=True):
+    """An execution that a part of its id names."""
+
+    id: str
+    flow_id: str
+    state: str
+    created_at: Time
+
+
+class MatchesView(msgspec.Struct, frozen=True):
+    """The executions that a part of an id names, newest first."""
+
+    items: list[MatchView]
+    more: bool
+
+
+#: The most executions that a part of an id lists.
+_MATCHES: Final = 10
+_PART_OF_ID: Final = re.compile(r"[0-9a-f-]{1,36}\Z")
+
+
 def add_executions(api: Blueprint, engine: Engine) -> None:
 
     @api.get("/executions")
@@ -101,12 +124,23 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
     async def list_executions() -> Response:
         """List executions, newest first."""
         given = query(*FILTERS, "cursor", "limit")
+        chosen = filter_from(given)
+        await require_flow(engine, chosen.flow_id)
         page = await page_or_malformed(
-            engine.store.executions(
-                filter_from(given), cursor=given.get("cursor"), limit=page_limit(given.get("limit"))
-            )
+            engine.store.executions(chosen, cursor=given.get("cursor"), limit=page_limit(given.get("limit")))
         )
         return json_response(page_view(page))
+
+    @api.get("/executions/matching/<part>")
+    @operation(MatchesView)
+    async def list_matching(part: str) -> Response:
+        """List the executions whose ids begin with a part of an id, or end with it: the newest 10."""
+        if not _PART_OF_ID.match(part):
+            raise Malformed("A part of an id has digits, the letters a to f, and dashes.")
+        found = await engine.store.matching_ids(part, _MATCHES + 1)
+        known = [one for id_ in found[:_MATCHES] if (one := await engine.store.execution(id_)) is not None]
+        shown = [MatchView(one.id, one.flow_id, one.state.value, rfc3339(one.created_at)) for one in known]
+        return json_response(MatchesView(shown, len(found) > _MATCHES))
 
     @api.get("/executions/<execution_id>")
     @operation(ExecutionView)
@@ -166,6 +200,7 @@ def add_recordings(api: Blueprint, engine: Engine) -> None:
     async def recordings(flow_id: str) -> Response:
         """List the executions of a flow that have ended, newest first, with their messages and journals."""
         given = query("since", "cursor", "limit")
+        await require_flow(engine, flow_id)
         page = recorded(engine.store, flow_id, given.get("since"), given.get("cursor"), page_limit(given.get("limit")))
         return json_response(await page_or_malformed(page))
 

@@ -12,7 +12,7 @@ from hookline.kernel.json import decode
 from hookline.kernel.time import rfc3339
 from hookline.sdk.context import check_key, packed
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import PAGE, json_response, page_limit, page_or_malformed, query
+from hookline.service.admin.requests import PAGE, json_response, page_limit, page_or_malformed, query, require_flow
 from hookline.service.views.pages import PageView, Time
 from hookline.storage.changes import SetState
 from hookline.storage.store import Store
@@ -64,6 +64,7 @@ def add_flow_values(api: Blueprint, engine: Engine) -> None:
     async def list_kept(flow_id: str) -> Response:
         """List the values that a flow keeps, in the order of their keys."""
         given = query("cursor", "limit")
+        await require_flow(engine, flow_id)
         shown = kept_view(engine.store, flow_id, given.get("cursor"), page_limit(given.get("limit")))
         return json_response(await page_or_malformed(shown))
 
@@ -72,6 +73,7 @@ def add_flow_values(api: Blueprint, engine: Engine) -> None:
     async def get_kept(flow_id: str) -> Response:
         """Get the value of a key."""
         key = _key()
+        await require_flow(engine, flow_id)
         return json_response(await kept_value(engine.store, flow_id, key))
 
     @api.put("/flows/<flow_id>/state/value")
@@ -89,6 +91,7 @@ def add_flow_values(api: Blueprint, engine: Engine) -> None:
     async def drop_kept(flow_id: str) -> Response:
         """Delete the value of a key."""
         key = _key()
+        await require_flow(engine, flow_id)
         await kept_value(engine.store, flow_id, key)
         await engine.store.commit([SetState(flow_id, key, None, engine.clock.now())])
         return Response(status=204)

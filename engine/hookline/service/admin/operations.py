@@ -13,7 +13,7 @@ from hookline.operations.bulk import BulkResult
 from hookline.operations.replay import Edit, ReplayVersion
 from hookline.service.admin.executions import with_cause_divided
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import decode_body, json_response, page_or_malformed, query
+from hookline.service.admin.requests import decode_body, json_response, page_or_malformed, query, require_flow
 from hookline.service.views.executions import ExecutionView, execution_view
 
 
@@ -185,6 +185,7 @@ def add_bulk(api: Blueprint, engine: Engine) -> None:
         if not 1 <= given.limit <= 200:
             raise Malformed("limit is a number from 1 to 200.")
         chosen = with_cause_divided(msgspec.convert(given, ExecutionFilter, from_attributes=True))
+        await require_flow(engine, chosen.flow_id)
         page = engine.operations.bulk(
             given.do,
             chosen,

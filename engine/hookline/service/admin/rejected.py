@@ -6,7 +6,8 @@ from quart import Blueprint, Response
 from hookline.engine import Engine
 from hookline.kernel.time import rfc3339
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import PAGE, json_response, page_limit, page_or_malformed, query
+from hookline.service.admin.requests import PAGE, json_response, page_limit, page_or_malformed, query, require_flow
+from hookline.service.hooks.rejection import UNKNOWN_FLOW
 from hookline.service.views.pages import PageView, Time
 from hookline.storage.store import RejectedPage
 
@@ -61,6 +62,7 @@ def add_rejected(api: Blueprint, engine: Engine) -> None:
     async def list_rejected_by_flow(flow_id: str) -> Response:
         """List the requests that a flow rejected, newest first; `-` stands for unknown flows."""
         given = query("cursor", "limit")
+        await require_flow(engine, None if flow_id == UNKNOWN_FLOW else flow_id)
         found = engine.store.rejected(flow_id=flow_id, cursor=given.get("cursor"), limit=page_limit(given.get("limit")))
         return json_response(rejected_view(await page_or_malformed(found)))
 

@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from quart import Response, request
 
+from hookline.engine import Engine
 from hookline.kernel.errors import (
     AuthorizationUnknown,
     CannotSign,
@@ -78,6 +79,15 @@ def decode_body(data: str | bytes, kind: type[_T]) -> _T:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(f"The body is wrong: {error}.") from None
+
+
+async def require_flow(engine: Engine, flow_id: str | None) -> None:
+    """Raise FlowNotFound for a flow that is neither in the folder nor in the store; None is no flow."""
+    if flow_id is None or flow_id in engine.catalog.entries:
+        return
+    before = await engine.store.flows_with_history()
+    if flow_id not in before and not await engine.store.flow_versions(flow_id):
+        raise engine.catalog.missing(flow_id, before)
 
 
 class CredentialMissing(CredentialError):

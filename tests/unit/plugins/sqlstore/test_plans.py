@@ -334,6 +334,21 @@ async def test_each_filter_has_an_index_that_leads_to_it(
     assert all(LED[name] in step for step in searches), searches
 
 
+async def test_a_part_of_an_id_is_looked_up_by_the_key_and_among_the_newest(
+    backend: Backend, said: Said, tmp_path: Path
+) -> None:
+    said.clear()
+    await backend.store.matching_ids("0a1b", 10)
+    (begins, _), (ends, parameters) = said
+    connection = sqlite3.connect(tmp_path / "x.db")
+    (found,) = [step for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {begins}", said[0][1]).fetchall()]
+    connection.close()
+    assert "COVERING INDEX sqlite_autoindex_executions_1 (id>? AND id<?" in found
+    inner = ends.partition("FROM (")[2].partition(") AS newest")[0]
+    assert "LIMIT" in inner
+    assert 100_000 in parameters
+
+
 @pytest.mark.parametrize("statement", sorted(WRITTEN))
 @pytest.mark.parametrize("size", [1, 2, 32, 256])
 @pytest.mark.usefixtures("backend")

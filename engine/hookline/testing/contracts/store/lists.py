@@ -163,3 +163,17 @@ class WorkContract(StoreFixtures):
             ("orders", State.RUNNING): 1,
             ("refunds", State.WAITING): 1,
         }
+
+    async def test_ids_are_found_by_their_beginning_and_their_end(self, store: Store, envelopes: Envelopes) -> None:
+        made = [envelopes.make(body=number) for number in range(4)]
+        for envelope in made:
+            await self._accept(store, envelope)
+        ids = [envelope.execution_id for envelope in reversed(made)]
+        for one in ids:
+            for part in (one, one[-12:], one[-1:]):
+                found = await store.matching_ids(part, 10)
+                assert one in found
+                assert all(each.endswith(part) or each.startswith(part) for each in found)
+        assert list(await store.matching_ids(ids[0][:2], 10)) == ids
+        assert list(await store.matching_ids(ids[0][:2], 3)) == ids[:3]
+        assert await store.matching_ids(f"{ids[0]}0", 10) == []
