@@ -11,6 +11,12 @@ from sqlalchemy import Connection
 from hookline.api import StoreError
 
 
+def is_empty(connection: Connection) -> bool:
+    """True if the database has no tables of this plugin."""
+    with connection.begin():
+        return MigrationContext.configure(connection).get_current_revision() is None
+
+
 def upgrade(connection: Connection) -> None:
     """Run the migrations that the database doesn't have yet.
 

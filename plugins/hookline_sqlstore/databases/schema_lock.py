@@ -1,7 +1,7 @@
 """The lock by which one server has a schema of PostgreSQL.
 
-The session that writes holds it. PostgreSQL frees it when that session has ended in any way, with its transaction. So
-whoever gets the lock knows that nothing of the previous holder can still become durable.
+The session that writes holds it. PostgreSQL frees it when that session has ended in any way, with its transaction.
+If a process gets the lock, nothing of the previous holder can still become durable.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""SQLite: one thread that writes, a few that read, and a lock file against other processes."""
+"""SQLite: one thread that writes, a few that read, and a lock against other processes."""
 
 import asyncio
 import contextlib
@@ -18,6 +18,7 @@ from hookline.api import StoreError
 from hookline.api_storage import Clock
 from hookline_sqlstore.databases import schema
 from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Listener
+from hookline_sqlstore.databases.known_file import KnownFile
 from hookline_sqlstore.databases.pending import LIMIT, LONG_LIMIT, Pending, PendingCommits, within
 from hookline_sqlstore.databases.process_lock import ProcessLock
 from hookline_sqlstore.reading import work
@@ -45,10 +46,12 @@ class SqliteDatabase:
             )
         if url.query:
             raise StoreError(f"{url}: the URL of a SQLite database takes no settings ({', '.join(url.query)})")
-        self.path = Path(url.database).absolute()
+        # SQLite keeps its log beside the file itself, also if a link names it.
+        self.path = Path(url.database).resolve()
         self._clock = clock
         self.lines = OrderPlaces(clock)
-        self._lock = ProcessLock(self.path.with_name(self.path.name + ".lock"))
+        self._lock = ProcessLock(self.path)
+        self._known = KnownFile(self.path)
         self._pending = PendingCommits(str(self.path), listener)
         self._requests: SimpleQueue[Pending | None] = SimpleQueue()
         self._writer: Thread | None = None
@@ -68,24 +71,37 @@ class SqliteDatabase:
     def _open(self) -> None:
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._known.check_before_open()
             self._lock.acquire()
-            # It holds messages; SQLite gives its other files the same mode.
-            self.path.touch(mode=0o600)
         except OSError as error:
             raise StoreError(f"{self.path} can't be opened: {error.strerror}") from error
         try:
             writer = self._engine(size=1, query_only=False)
             with failing(f"{self.path} can't be opened"), writer.connect() as connection:
-                schema.upgrade(connection)
+                self._upgrade(connection)
                 work.recover(connection, self._clock.now())
                 self.lines.start(work.last_in_line(connection))
             self._read_engine = self._engine(size=READERS, query_only=True)
             self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="hookline-sqlite-reader")
             wal = self.path.with_name(self.path.name + "-wal")
             self._places = {path: _place(path) for path in (self.path, wal)}
+        except OSError as error:
+            self._release()
+            raise StoreError(f"{error.filename or self.path} can't be written: {error.strerror}") from error
         except BaseException:
             self._release()
             raise
+
+    def _upgrade(self, connection: Connection) -> None:
+        with connection.begin():
+            # A field of the header that SQLite leaves to applications.
+            stored_id = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
+        id_ = self._known.check(stored_id, empty=schema.is_empty(connection))
+        schema.upgrade(connection)
+        if id_ != stored_id:
+            with connection.begin():
+                connection.exec_driver_sql(f"PRAGMA user_version={id_}")
+        self._known.write(id_)
 
     def _engine(self, *, size: int, query_only: bool) -> Engine:
         # isolation_level None: the driver begins no transactions of its own; ours take the write lock at once, so that
@@ -242,4 +258,5 @@ def _place(path: Path) -> tuple[int, int]:
 
 
 def _cause(error: BaseException) -> str:
-    return str(error.orig) if isinstance(error, DBAPIError) else str(error)
+    cause = str(error.orig) if isinstance(error, DBAPIError) else str(error)
+    return f"{cause}: another program, such as a SQLite shell, has a lock on it" if "is locked" in cause else cause

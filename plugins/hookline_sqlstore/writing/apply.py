@@ -33,8 +33,10 @@ def apply(connection: Connection, dialect: Dialect, commits: Sequence[Commit]) -
     failed: then nothing is known to be durable.
     """
     points = {operation.statement.name for commit in commits for operation in commit.operations}
+    # A database that is locked is not asked twice.
+    transaction = connection.begin()
     try:
-        with connection.begin():
+        with transaction:
             for statement, operations in stages(commits):
                 _run(connection, dialect, statement, operations)
             fault(*(f"{point}.before_commit" for point in points))

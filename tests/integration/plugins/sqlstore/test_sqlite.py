@@ -7,7 +7,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -312,3 +312,140 @@ async def test_nobody_else_can_read_the_messages(tmp_path: Path) -> None:
         assert {stat.S_IMODE(path.stat().st_mode) for path in tmp_path.glob("private.db*")} == {0o600}
     finally:
         await backend.close()
+
+
+async def _hold(url: str) -> asyncio.subprocess.Process:
+    holder = await asyncio.create_subprocess_exec(sys.executable, "-c", _HOLD, url, stdout=subprocess.PIPE)
+    assert holder.stdout is not None
+    assert await holder.stdout.readline() == b"open\n"
+    return holder
+
+
+@pytest.mark.rule(2)
+async def test_no_other_name_of_the_file_gets_around_the_lock(tmp_path: Path, clock: ManualClock) -> None:
+    (tmp_path / "folder").mkdir()
+    database = tmp_path / "folder" / "x.db"
+    holder = await _hold(f"sqlite:///{database}")
+    (tmp_path / "symlink.db").symlink_to(database)
+    (tmp_path / "hard.db").hardlink_to(database)
+    (tmp_path / "linked").symlink_to(tmp_path / "folder")
+    for file in database.parent.iterdir():
+        if file.suffix == ".lock":
+            file.unlink()
+    for name in ("symlink.db", "hard.db", "linked/x.db", "folder/../folder/./x.db"):
+        with pytest.raises(StoreError, match=rf"process {holder.pid} "):
+            await sqlite(f"sqlite:///{tmp_path}/{name}", clock=clock).open()
+    holder.kill()
+    await holder.wait()
+
+
+@pytest.mark.rule(2)
+async def test_a_rejected_backend_leaves_the_locks_of_sqlite_alone(
+    backend: Backend, tmp_path: Path, clock: ManualClock
+) -> None:
+    with pytest.raises(StoreError, match="process"):
+        await sqlite(f"sqlite:///{tmp_path}/x.db", clock=clock).open()
+    # A shell that believed to be alone would remove the log when it closes.
+    program = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM executions'); c.close()"
+    shell = await asyncio.create_subprocess_exec(sys.executable, "-c", program, str(tmp_path / "x.db"))
+    assert await shell.wait() == 0
+    assert (tmp_path / "x.db-wal").exists()
+    await backend.store.ping()
+
+
+async def test_a_database_can_be_opened_by_a_symlink(tmp_path: Path, clock: ManualClock, envelopes: Envelopes) -> None:
+    (tmp_path / "link.db").symlink_to(tmp_path / "real.db")
+    envelope = envelopes.make()
+    for name in ("link.db", "real.db"):
+        backend = sqlite(f"sqlite:///{tmp_path}/{name}", clock=clock)
+        await backend.open()
+        await backend.queue.put(envelope)
+        await backend.close()
+    assert await _count(tmp_path / "real.db") == 1
+
+
+async def _count(path: Path) -> int:
+    connection = sqlite3.connect(path)
+    (count,) = connection.execute("SELECT count(*) FROM executions").fetchone()
+    connection.close()
+    return int(count)
+
+
+async def _used(path: Path, clock: ManualClock, envelopes: Envelopes) -> None:
+    backend = sqlite(f"sqlite:///{path}", clock=clock)
+    await backend.open()
+    await backend.queue.put(envelopes.make())
+    await backend.close()
+
+
+def _truncate(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def _delete(path: Path) -> None:
+    path.unlink()
+
+
+def _drop_tables(path: Path) -> None:
+    path.unlink()
+    sqlite3.connect(path).execute("CREATE TABLE x (y)").connection.close()
+
+
+@pytest.mark.rule(2)
+@pytest.mark.parametrize("lose", [_truncate, _delete, _drop_tables])
+async def test_a_database_that_was_lost_is_not_begun_anew_without_being_told(
+    tmp_path: Path, clock: ManualClock, envelopes: Envelopes, lose: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "x.db"
+    await _used(path, clock, envelopes)
+    lose(path)
+    with pytest.raises(StoreError, match=r"x\.db .*created before.*delete .*x\.db\.created"):
+        await _used(path, clock, envelopes)
+    (tmp_path / "x.db.created").unlink()
+    await _used(path, clock, envelopes)
+    assert await _count(path) == 1
+
+
+@pytest.mark.rule(2)
+async def test_a_log_whose_database_is_gone_is_kept(tmp_path: Path, clock: ManualClock, envelopes: Envelopes) -> None:
+    path = tmp_path / "x.db"
+    holder = await _hold(f"sqlite:///{path}")
+    holder.kill()
+    await holder.wait()
+    path.rename(tmp_path / "aside.db")
+    (tmp_path / "x.db.created").unlink()
+    with pytest.raises(StoreError, match=r"x\.db-wal has data"):
+        await _used(path, clock, envelopes)
+    assert (tmp_path / "x.db-wal").stat().st_size
+    (tmp_path / "aside.db").rename(path)
+    await _used(path, clock, envelopes)
+
+
+@pytest.mark.rule(2)
+async def test_another_database_in_the_place_of_the_known_one_is_told(
+    tmp_path: Path, clock: ManualClock, envelopes: Envelopes
+) -> None:
+    await _used(tmp_path / "x.db", clock, envelopes)
+    await _used(tmp_path / "y.db", clock, envelopes)
+    (tmp_path / "y.db").replace(tmp_path / "x.db")
+    with pytest.raises(StoreError, match="not the database that was here before"):
+        await _used(tmp_path / "x.db", clock, envelopes)
+
+
+@pytest.mark.rule(38)
+async def test_a_lock_of_another_program_fails_in_time_and_nothing_is_lost(
+    backend: Backend, envelopes: Envelopes, tmp_path: Path
+) -> None:
+    shell = sqlite3.connect(tmp_path / "x.db", isolation_level=None)
+    shell.execute("BEGIN IMMEDIATE")
+    begun = asyncio.get_running_loop().time()
+    failed = await asyncio.gather(*(backend.queue.put(envelopes.make()) for _ in range(20)), return_exceptions=True)
+    assert asyncio.get_running_loop().time() - begun < 6.5
+    assert {type(failure) for failure in failed} == {StoreError}
+    assert "database is locked" in str(failed[0])
+    assert (await backend.store.executions()).items == ()
+    shell.execute("ROLLBACK")
+    shell.close()
+    envelope = envelopes.make()
+    assert await backend.queue.put(envelope) == Accepted(envelope.execution_id)
+    assert await _count(tmp_path / "x.db") == 1
