@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 
 from hookline.kernel.errors import ConfigError, Problem
+from hookline.kernel.safe_validation import error_text
 from hookline.kernel.suggest import did_you_mean
 from hookline.model.durations import Duration
 from hookline.model.webhook import Network
@@ -266,8 +267,9 @@ def load(options: Mapping[str, Any] | None = None, file: Path | None = None) -> 
     except ValidationError as error:
         for detail in error.errors(include_url=False, include_input=False):
             name = str(detail["loc"][0]) if detail["loc"] else ""
-            message = detail["msg"].removeprefix("Value error, ")
-            problems.append(Problem(f"{_named(name, places.get(name, ''))}: {message}", file=places.get(name)))
+            problems.append(
+                Problem(f"{_named(name, places.get(name, ''))}: {error_text(detail)}", file=places.get(name))
+            )
         raise _invalid(problems) from None
     if problems:
         raise _invalid(problems)

@@ -150,3 +150,21 @@ def test_sizes_may_have_units() -> None:
 
 def test_each_setting_is_described() -> None:
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("PORT", "eighty", "it must be a whole number"),
+        ("PORT", "70000", "it must be at most 65535"),
+        ("ROLE", "boss", "it must be one of"),
+    ],
+)
+def test_a_wrong_setting_says_what_it_must_be(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, text: str
+) -> None:
+    monkeypatch.setenv(f"HOOKLINE_{name}", value)
+    with pytest.raises(ConfigError) as rejected:
+        load()
+    (problem,) = rejected.value.problems
+    assert problem.message.startswith(f"HOOKLINE_{name}: {text}")

@@ -13,6 +13,7 @@ from hookline.flows.elements.expressions import Expressions
 from hookline.kernel.errors import CredentialError, NoOptions, OptionsNotReady, Problem, StepError, StoreError
 from hookline.kernel.logs import Log
 from hookline.kernel.pointer import pointer_to
+from hookline.kernel.safe_validation import error_text
 from hookline.kernel.suggest import did_you_mean
 from hookline.plugin_host.host import PluginDefect, PluginHost, PluginTimeout
 from hookline.plugin_host.results import NotJson, to_json
@@ -123,10 +124,10 @@ def _arguments(choices: OptionsFunction, request: OptionsRequest, registry: Regi
         model = choices.settings.model_validate(given)
     except ValidationError as error:
         problems = []
-        for one in error.errors(include_url=False, include_input=False, include_context=False):
+        for one in error.errors(include_url=False, include_input=False):
             name = str(one["loc"][0])
             if one["type"] != "missing":
-                message = one["msg"]
+                message = error_text(one)
             elif name in unknown:
                 message = "it is an expression, whose value isn't known before the flow runs"
             else:

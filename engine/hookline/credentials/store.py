@@ -14,7 +14,7 @@ from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import CredentialError, Problem, StepError
 from hookline.kernel.json import decode, encode
 from hookline.kernel.pointer import pointer_to
-from hookline.kernel.safe_validation import validate_safely
+from hookline.kernel.safe_validation import error_text, validate_safely
 from hookline.kernel.suggest import did_you_mean
 from hookline.kernel.time import Clock, rfc3339
 from hookline.model.tokens import TokenSet
@@ -318,14 +318,14 @@ def validated(types: Mapping[str, type[BaseModel]], name: str, type: str, plain:
 
 def _problems(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
     problems = []
-    for one in error.errors(include_input=False, include_context=False, include_url=False):
+    for one in error.errors(include_input=False, include_url=False):
         pointer = pointer_to(one["loc"])
         if one["type"] == "extra_forbidden":
             names = [found.alias or name for name, found in model.model_fields.items()]
             remedy = did_you_mean(str(one["loc"][-1]), names, f"it takes {', '.join(names)}" if names else "")
             problems.append(Problem("it has no such value", pointer, "unknown", remedy))
         else:
-            problems.append(Problem(one["msg"].removeprefix("Value error, "), pointer, one["type"]))
+            problems.append(Problem(error_text(one), pointer, one["type"]))
     return problems
 
 

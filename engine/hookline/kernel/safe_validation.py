@@ -1,9 +1,13 @@
-"""Validation with models of plugins, whose own validators may raise any exception."""
+"""Validation with models of plugins, whose own validators may raise any exception, and the texts of its errors.
 
+Pydantic's own texts speak of inputs and of Python's types; ours have the words of JSON.
+"""
+
+from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -28,3 +32,111 @@ def validate_safely(model: type[M], value: Any, context: Any = None) -> M:
 def is_plugin_defect(error: ValidationError) -> bool:
     """Return True if the error reports a defect of a plugin and not a problem of the value."""
     return any(one["type"] == PLUGIN_DEFECT for one in error.errors(include_url=False, include_input=False))
+
+
+_VALUE_OF: Final = {
+    "text": ("string_type", "bytes_type", "json_type", "string_unicode", "string_sub_type"),
+    "true or false": ("bool_type", "bool_parsing"),
+    "a whole number": ("int_type", "int_parsing", "int_from_float"),
+    "a number": (
+        *("float_type", "float_parsing", "decimal_type", "decimal_parsing", "fraction_type", "fraction_parsing"),
+        *("complex_type", "complex_str_parsing"),
+    ),
+    "a finite number": ("finite_number",),
+    "a whole number with fewer digits": ("int_parsing_size",),
+    "a list": (
+        *("list_type", "tuple_type", "set_type", "frozen_set_type", "deque_type", "iterable_type", "iteration_error"),
+        *("arguments_type", "named_tuple_type"),
+    ),
+    "an object": (
+        *("dict_type", "frozen_dict_type", "ordered_dict_type", "counter_type", "mapping_type", "model_type"),
+        *("model_attributes_type", "dataclass_type", "dataclass_exact_type"),
+    ),
+    "null": ("none_required",),
+    "a date, as in 2026-01-31": (
+        *("date_type", "date_parsing", "date_from_datetime_parsing", "date_from_datetime_inexact"),
+    ),
+    "a date in the past": ("date_past",),
+    "a date in the future": ("date_future",),
+    "a time of day, as in 08:00:00": ("time_type", "time_parsing"),
+    "a time, as in 2026-01-31T08:00:00Z": (
+        *("datetime_type", "datetime_parsing", "datetime_object_invalid", "datetime_from_date_parsing"),
+    ),
+    "a time in the past": ("datetime_past",),
+    "a time in the future": ("datetime_future",),
+    "a time without a time zone": ("timezone_naive",),
+    "a time with a time zone, as in 2026-01-31T08:00:00Z": ("timezone_aware", "timezone_offset"),
+    "a duration, as in 90s, 5m, 24h or 7d": ("time_delta_type", "time_delta_parsing"),
+    "a URL, as in https://example.com/path": ("url_type", "url_parsing", "url_syntax_violation"),
+    "a UUID, as in 019c1310-e400-7516-819f-5a9bbb75811d": ("uuid_type", "uuid_parsing"),
+    "JSON": ("json_invalid",),
+    "another value: this one contains itself": ("recursion_loop",),
+    "nested less deeply": ("recursion_depth_exceeded",),
+    "text in ASCII": ("string_not_ascii",),
+    "text in another encoding": ("bytes_invalid_encoding",),
+    "a list of single values": ("set_item_not_hashable",),
+    "an object whose keys are text": ("invalid_key",),
+    "left out": (
+        *("extra_forbidden", "unexpected_keyword_argument", "unexpected_positional_argument"),
+        *("multiple_argument_values",),
+    ),
+    "left as it is": ("frozen_field", "frozen_instance"),
+    "a value that this setting can take": (
+        *("is_instance_of", "is_subclass_of", "callable_type", "needs_python_object", "no_such_attribute"),
+        *("get_attribute_error", "missing_sentinel_error", "ellipsis_error", "default_factory_not_called"),
+    ),
+}
+_KINDS: Final = {kind: f"it must be {value}" for value, kinds in _VALUE_OF.items() for kind in kinds}
+
+_LIMITS: Final[Mapping[str, str]] = {
+    "greater_than": "it must be greater than {gt}",
+    "greater_than_equal": "it must be at least {ge}",
+    "less_than": "it must be less than {lt}",
+    "less_than_equal": "it must be at most {le}",
+    "multiple_of": "it must be a multiple of {multiple_of}",
+    "too_short": "it must have at least {min_length} items",
+    "too_long": "it must have at most {max_length} items",
+    "string_too_short": "it must have at least {min_length} characters",
+    "string_too_long": "it must have at most {max_length} characters",
+    "string_pattern_mismatch": "it must match the pattern {pattern}",
+    "bytes_too_short": "it must have at least {min_length} bytes",
+    "bytes_too_long": "it must have at most {max_length} bytes",
+    "url_too_long": "it must have at most {max_length} characters",
+    "url_scheme": "its scheme must be {expected_schemes}",
+    "uuid_version": "it must be a UUID of version {expected_version}",
+    "decimal_max_digits": "it must have at most {max_digits} digits",
+    "decimal_max_places": "it must have at most {decimal_places} digits after the point",
+    "decimal_whole_digits": "it must have at most {whole_digits} digits before the point",
+    "literal_error": "it must be one of {expected}",
+    "enum": "it must be one of {expected}",
+    "union_tag_invalid": "its {discriminator} must be one of {expected_tags}",
+    "union_tag_not_found": "its {discriminator} is missing",
+}
+_ABSENT: Final = frozenset(
+    {"missing", "missing_argument", "missing_keyword_only_argument", "missing_positional_only_argument"}
+)
+
+
+def error_text(details: ErrorDetails) -> str:
+    """Return what must be true of the value; it never contains the value itself."""
+    kind, context = details["type"], details.get("ctx", {})
+    if kind in _ABSENT:
+        return "it is missing"
+    if kind in ("value_error", "assertion_error"):
+        # The text of a validator.
+        return details["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    if kind in _LIMITS:
+        return _singular(_LIMITS[kind].format_map(_Context(context)))
+    # Other types are those of a validator's own errors.
+    return _KINDS.get(kind, details["msg"])
+
+
+class _Context(dict[str, Any]):
+    def __missing__(self, key: str) -> str:
+        return "…"
+
+
+def _singular(text: str) -> str:
+    """Return the text with its last word in the singular if it counts one thing."""
+    words = text.split(" ")
+    return text.removesuffix("s") if len(words) > 1 and words[-2] == "1" and text.endswith("s") else text

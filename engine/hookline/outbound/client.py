@@ -18,7 +18,7 @@ from hookline.kernel.time import Clock
 from hookline.model.message import Attachment
 from hookline.outbound.connection_errors import system_reason
 from hookline.outbound.egress import Egress, rejected
-from hookline.outbound.request import Outgoing, origin, outgoing
+from hookline.outbound.request import Outgoing, address, origin, outgoing
 from hookline.sdk.http import RateLimits, RequestOptions, Response, StreamedResponse, status_error
 from hookline.secrets.masking import HiddenValues
 from hookline.storage.blobs import Blobs
@@ -166,7 +166,7 @@ class PooledClient:
             # The body of a redirect is not needed. Unless it is complete already, this also closes the connection.
             response.release()
             if left == 0:
-                raise StepError(f"{origin(sent.url)} redirects more than {redirects} times", code="http.redirect")
+                raise StepError(f"{address(sent)} redirects more than {redirects} times", code="http.redirect")
             left -= 1
             sent = sent.redirected(response.status, location)
 
@@ -233,7 +233,7 @@ class PooledClient:
             async with asyncio.timeout(5.0):
                 excerpt = _excerpt(await _beginning(response), response, sent)
         status = response.status
-        text = f"{sent.method} {origin(sent.url)} answered {status} {response.reason or ''}".rstrip()
+        text = f"{sent.method} {address(sent)} answered {status} {response.reason or ''}".rstrip()
         message = f"{text}: {excerpt}" if excerpt else text
         return status_error(status, message, _headers(response), self._clock.now(), limits)
 
@@ -271,7 +271,7 @@ class _Streamed:
                 if size > self._limit:
                     self._response.close()
                     raise StepError(
-                        f"the response of {origin(self._sent.url)} is larger than {self._limit} bytes",
+                        f"the response of {address(self._sent)} is larger than {self._limit} bytes",
                         code="http.too_large",
                     )
         except (aiohttp.ClientError, OSError) as error:
@@ -335,7 +335,7 @@ def _excerpt(data: bytes, response: aiohttp.ClientResponse, sent: Outgoing) -> s
 
 def _timed_out(sent: Outgoing, seconds: float) -> StepError:
     return Unavailable(
-        f"{sent.method} {origin(sent.url)} took longer than {seconds:g} s",
+        f"{sent.method} {address(sent)} took longer than {seconds:g} s",
         code="http.timeout",
         retryable=True,
         outcome_unknown=True,
@@ -354,7 +354,7 @@ def _broken(error: Exception, sent: Outgoing) -> StepError:
             f"can't connect to {where}: {system_reason(error.os_error)}", code="http.connect", retryable=True
         )
     return Unavailable(
-        f"{where} closed the connection",
+        f"{address(sent)} closed the connection",
         code="http.disconnected",
         retryable=True,
         outcome_unknown=True,

@@ -13,6 +13,7 @@ from yarl import URL
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import encode
 from hookline.model.message import Attachment
+from hookline.secrets.masking import MASK, HiddenValues
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FORBIDDEN: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -80,8 +81,24 @@ class Outgoing:
 
 
 def origin(url: URL) -> str:
-    """Return the part of a URL that a message may show: paths and queries often have secrets."""
+    """Return the scheme, host and port of a URL."""
     return str(url.origin())
+
+
+_PATH: Final = 200
+"""The number of characters of a path that a message shows."""
+_SEGMENT_LIKE_A_TOKEN: Final = re.compile(r"(?=[^/]*\d)(?=[^/]*[A-Za-z])[^/]{20,}")
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def address(sent: "Outgoing") -> str:
+    """Return the part of a request's URL that a message may show: without its query, and without tokens in its path.
+
+    Some services put a token into the path, as in the URL of an incoming webhook.
+    """
+    path = HiddenValues(sent.secrets).mask_text(sent.url.path)
+    shown = _SEGMENT_LIKE_A_TOKEN.sub(lambda found: found[0] if _UUID.fullmatch(found[0]) else MASK, path)
+    return origin(sent.url) + (shown if len(shown) <= _PATH else f"{shown[:_PATH]}…")
 
 
 def outgoing(

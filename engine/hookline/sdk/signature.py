@@ -23,6 +23,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError, core_schema
 
 from hookline.kernel.errors import PluginError, StepError
+from hookline.kernel.safe_validation import error_text
 from hookline.model.items import Stream
 from hookline.model.message import Attachment, Message
 
@@ -145,8 +146,8 @@ class _Items:
                     taken = self._one.validate_python(item)
                 except ValidationError as error:
                     said = "; ".join(
-                        f"{'.'.join(str(part) for part in (number, *one['loc']))}: {one['msg']}"
-                        for one in error.errors(include_url=False, include_input=False, include_context=False)
+                        f"{'.'.join(str(part) for part in (number, *one['loc']))}: {error_text(one)}"
+                        for one in error.errors(include_url=False, include_input=False)
                     )
                     raise StepError(f"an item of the stream is invalid: {said}", code="step.settings") from None
                 yield taken

@@ -23,9 +23,11 @@ from hookline.api import (
 )
 from hookline_mapping.budget import MAX_TEXT
 from hookline_mapping.jinja.filters.values import FILTERS, TESTS, given
+from hookline_mapping.jinja.operands import type_error_text, wrong_operand
 from hookline_mapping.jinja.references import references
 from hookline_mapping.jinja.rewrite import INTERNAL, Rewrite, path_of
-from hookline_mapping.jinja.sandbox import BudgetedContext, MissingName, Sandbox
+from hookline_mapping.jinja.sandbox import BudgetedContext, MissingName, Sandbox, WrongOperand
+from hookline_mapping.jinja.syntax_hints import syntax_hint
 from hookline_mapping.jsonpath.plain_path import PlainPath
 from hookline_mapping.missing import missing_value
 from hookline_mapping.values import to_json
@@ -93,7 +95,8 @@ def _compile(source: str, environment: Sandbox) -> Expression:
         return Value(source, environment, run, found, _gives(lone))
     except TemplateSyntaxError as error:
         line = f" on line {error.lineno}" if error.lineno > 1 else ""
-        raise ExpressionSyntax(f"this isn't Jinja{line}: {error.message}") from error
+        hint = syntax_hint(error.message or "", source)
+        raise ExpressionSyntax(f"this isn't Jinja{line}: {error.message}{hint}") from error
     except RecursionError as error:
         raise ExpressionSyntax("it is nested too deeply") from error
 
@@ -165,12 +168,20 @@ class _Compiled(Expression):
             return self._result(context)
         except MissingName as error:
             raise missing_value(error.name, "", scope, error.name) from None
+        except WrongOperand as error:
+            raise ExpressionFailed(self._operand(scope) or error.message) from error
         except ExpressionError:
             raise
+        except TypeError as error:
+            said = self._operand(scope) or type_error_text(error)
+            raise ExpressionFailed(f"{self.source}: {said}") from error
         except Exception as error:
             # Whatever a value does to an operator or a filter is the expression's failure.
             # What Python says may quote a value of any length.
             raise ExpressionFailed(f"{self.source}: {type(error).__name__}: {str(error)[:200]}") from error
+
+    def _operand(self, scope: Scope) -> str | None:
+        return wrong_operand(self.source, self._environment, scope)
 
     def _result(self, context: BudgetedContext) -> Any:
         raise NotImplementedError

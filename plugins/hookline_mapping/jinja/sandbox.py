@@ -36,6 +36,10 @@ class MissingName(MissingValue):
         super().__init__(f"{name}: there is no {name!r} in scope")
 
 
+class WrongOperand(ExpressionFailed):
+    """An operator was given a value of a type that it doesn't take."""
+
+
 class Missing(Undefined):
     """A missing value. Its keys are missing too; any other use raises an error that names it."""
 
@@ -217,14 +221,17 @@ class Sandbox(ImmutableSandboxedEnvironment):
         return super().call_unop(context, operator, arg)
 
 
+_NOT_REPEATED: Final = "; texts and lists can't be repeated"
+
+
 def _check_number(operator: str, value: Any) -> None:
     if isinstance(value, int):
         if value.bit_length() > _MAX_BITS:
             raise ExpressionFailed(f"`{operator}` takes numbers of at most {_MAX_BITS} bits")
     elif not isinstance(value, float | Decimal):
-        hint = "; to join texts, write a ~ b" if operator == "+" else "; texts and lists can't be repeated"
+        hint = "; `| float` makes a number of text, a ~ b joins texts" if operator == "+" else _NOT_REPEATED
         shown = hint if operator in "+*" and isinstance(value, str | list) else ""
-        raise ExpressionFailed(f"`{operator}` takes numbers, not {_kind(value)}{shown}")
+        raise WrongOperand(f"`{operator}` takes numbers, not {_kind(value)}{shown}")
 
 
 def _kind(value: Any) -> str:

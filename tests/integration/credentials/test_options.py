@@ -196,7 +196,7 @@ async def test_a_value_is_any_json_and_labelled_by_itself(client: PooledClient) 
         (
             ("acme.post", "channel", {"credential": "prod", "chosen": {"team": "blue"}}),
             OptionsNotReady,
-            "team: Input should be a valid integer",
+            "team: it must be a whole number",
         ),
         (("acme.post", "channel", {"chosen": {"team": 1}}), CredentialError, "needs a credential of type acme"),
         (("acme.post", "channel", {"chosen": {"team": 1}, "credential": "x"}), CredentialError, "no credential 'x'"),

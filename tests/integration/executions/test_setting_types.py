@@ -183,13 +183,13 @@ async def test_items_may_go_through_an_action_into_another_stream(harness: Harne
 @pytest.mark.parametrize(
     ("steps", "body", "said"),
     [
-        ([load()], {"a": 1}, "items: Input should be a valid list"),
-        ([load()], None, "items: Input should be a valid list"),
-        ([load()], [{"n": 1}, {"n": "x"}], "items.1.n: Input should be a valid integer"),
+        ([load()], {"a": 1}, "items: it must be a list"),
+        ([load()], None, "items: it must be a list"),
+        ([load()], [{"n": 1}, {"n": "x"}], "items.1.n: it must be a whole number"),
         (
             [{"id": "rows", "use": "acme.rows", "with": {"count": 9, "bad": 4}}, load()],
             None,
-            "an item of the stream is invalid: 4.n: Input should be a valid integer",
+            "an item of the stream is invalid: 4.n: it must be a whole number",
         ),
         (
             [{"id": "rows", "use": "acme.rows", "with": {"count": 9}}, load([], label="$.body")],

@@ -80,11 +80,33 @@ async def test_an_errors_body_is_quoted_briefly_and_without_secrets(client: Pool
         assert len(error.message) < 700
 
 
-async def test_messages_show_the_origin_alone(client: PooledClient, serve: Serve) -> None:
+@pytest.mark.parametrize(
+    ("path", "shown"),
+    [
+        ("/v2/orders/17?token=s3cret#s3cret", "/v2/orders/17 answered 404"),
+        ("/services/T024BE7LD/B0AX3/XXq9f8Yz27kLm41PqRs0WvTu", "/services/T024BE7LD/B0AX3/*** answered"),
+        ("/bot110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw/send", "/***/send answered"),
+        ("/orders/019c1310-e400-7516-819f-5a9bbb75811d", "/orders/019c1310-e400-7516-819f-5a9bbb75811d answered"),
+        (f"/{'a/' * 400}", f"/{'a/' * 99}a… answered"),
+    ],
+)
+async def test_messages_show_the_path_without_tokens_and_no_query(
+    client: PooledClient, serve: Serve, path: str, shown: str
+) -> None:
     server = await serve({})
-    error = await error_of(client.request("GET", str(server.make_url("/services/T0/s3cret?k=s3cret"))))
+    url = f"http://jo:my-password@127.0.0.1:{server.port}{path}"
+    error = await error_of(client.request("GET", url))
     assert error.error_code == "http.404"
+    assert f"GET http://127.0.0.1:{server.port}{shown}" in error.message
     assert "s3cret" not in error.message
+    assert "my-password" not in error.message
+
+
+async def test_a_secret_of_the_request_is_not_shown_in_its_path(client: PooledClient, serve: Serve) -> None:
+    server = await serve({})
+    url = str(server.make_url("/keys/my-password"))
+    error = await error_of(client.request("GET", url, headers={"X-Key": "my-password"}))
+    assert "/keys/*** answered 404" in error.message
 
 
 async def test_a_refused_connection_can_be_retried(client: PooledClient) -> None:

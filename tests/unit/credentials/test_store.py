@@ -102,6 +102,7 @@ async def test_every_problem_is_reported_at_once_without_the_values() -> None:
         await make(rows).put("x", "acme", values)
     assert {problem.pointer for problem in caught.value.problems} == {"/token", "/prot", "/port"}
     assert "did you mean 'port'?" in str(caught.value)
+    assert "it must be a whole number" in str(caught.value)
     text = "".join(traceback.format_exception(caught.value))
     assert not [value for value in values.values() if value in text]
     assert rows.rows == {}

@@ -63,7 +63,7 @@ SEEDS: tuple[Seed, ...] = (
     ("shopify-order", "/steps/2/foreach", "$.steps.order.bdy", "no_such_key", "", "body"),
     ("shopify-order", "/steps/3/with/message", "{{ headers.topic }}", "no_such_key", "", "trigger.headers"),
     ("iot-bulk", "/steps/0/steps/1/with/row/at", "$.reading.att", "doubtful_key", "", "'at'"),
-    ("iot-bulk", "/steps/0/steps/0/with/keep", "$.reading.device", "wrong_type", "", "boolean"),
+    ("iot-bulk", "/steps/0/steps/0/with/keep", "$.reading.device", "wrong_type", "", "true or false"),
     ("iot-bulk", "/steps/1/with/body/written", "$.body.length", "no_such_key", "", "another path"),
     ("iot-bulk", "/steps/0/steps/2/when", "$.reading.device", "expression.condition", "", "compares"),
     ("order-approval", "/steps/1/with/json", "$.body.aproved", "no_such_key", "", "approved"),

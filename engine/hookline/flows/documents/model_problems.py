@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 
 from hookline.kernel.errors import Problem
 from hookline.kernel.pointer import escape, value_at
+from hookline.kernel.safe_validation import error_text
 from hookline.kernel.suggest import did_you_mean, nearest_name
 from hookline.model.flow import BLOCKS, ERROR_CODE, FLOW_ID, STEP_ID, STEPS, FlowDocument
 
@@ -144,10 +145,7 @@ def _problem(model: type[BaseModel], details: ErrorDetails, pointer: str) -> Pro
         return Problem(f"{shown} is not an object", pointer, "invalid_value", "write an object: {…}")
     if kind in ("list_type", "tuple_type"):
         return Problem(f"{shown} is not a list", pointer, "invalid_value", "write a list: […]")
-    text = details["msg"].removesuffix(" after validation, not 0")
-    for word, ours in (("Input", "it"), ("Tuple", "the list"), ("List", "the list"), ("Dictionary", "the object")):
-        text = text.replace(f"{word} should", f"{ours} should")
-    return Problem(f"{shown} is not valid", pointer, "invalid_value", text[:1].lower() + text[1:])
+    return Problem(f"{shown} is not valid", pointer, "invalid_value", error_text(details))
 
 
 def _joined(problems: Sequence[Problem]) -> Problem:

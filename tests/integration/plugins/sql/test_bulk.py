@@ -57,7 +57,7 @@ async def test_a_stream_takes_effect_once(books: Room) -> None:
     [
         ({"reference": "x", "pieces": "many"}, "sql.value", "row 1203: column 'pieces'"),
         ({"reference": "x", "peices": 1}, "sql.column", "row 1203: table 'invoices' has no column 'peices'"),
-        ([{"reference": "x"}], "step.settings", "1203: Input should be a valid dictionary"),
+        ([{"reference": "x"}], "step.settings", "1203: it must be an object"),
         ({"reference": "7"}, "sql.integrity", ""),
     ],
 )

@@ -285,7 +285,6 @@ def test_filters_and_methods(source: str, expected: Any) -> None:
         ("{{ [range] }}", "isn't a JSON value"),
         ("{{ 1 / 0 }}", "zero"),
         ("{{ 'a' + 1 }}", "a ~ b"),
-        ("{{ body.id < 1 }}", "TypeError"),
         ("{{ body.nothing | sum }}", "NoneType"),
         ("{{ body.count[:1] }}", "can't be sliced"),
         ("{{ body.items.upper() }}", "a list has no method 'upper'"),
@@ -388,3 +387,68 @@ def test_a_name_is_the_key_or_it_is_missing(body: dict[str, Any], key: str) -> N
         else:
             with pytest.raises(MissingValue):
                 evaluate(source, {"body": body})
+
+
+ORDER = {
+    "total_price": "398.00",
+    "name": "Ada",
+    "note": None,
+    "count": 3,
+    "lines": [{"price": "1.50"}, {"price": 2}],
+    "unit price": "2",
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("{{ body.total_price > 100 }}", 'body.total_price is text "398.00"; write body.total_price | float > 100'),
+        ("{{ 100 <= body.total_price }}", 'body.total_price is text "398.00"; write 100 <= body.total_price | float'),
+        ("{{ body.total_price > body.count }}", "write body.total_price | float > body.count"),
+        ("{{ 1 < body.count < body.total_price }}", "write body.count < body.total_price | float"),
+        ("{{ 'x' if body.count and body.total_price >= 1 else 'y' }}", "write body.total_price | float >= 1"),
+        ("{{ body['unit price'] > 1 }}", "body['unit price'] is text \"2\"; write body['unit price'] | float > 1"),
+        ("{{ body.lines[0].price * 2 }}", 'body.lines[0].price is text "1.50"; write body.lines[0].price | float * 2'),
+        ("{{ body.total_price + 1 }}", "write body.total_price | float + 1, or body.total_price ~ 1 to join texts"),
+        ("{{ body.total_price - 1 }}", "write body.total_price | float - 1"),
+        ("{{ body.name > 1 }}", 'body.name is text "Ada"; `>` takes numbers here, and this text isn\'t one'),
+        ("{{ body.note > 1 }}", "body.note is null; write body.note | default(0, true) if null is to count as 0"),
+        ("{{ body.lines > 1 }}", "body.lines is a list; `>` takes numbers; body.lines | length counts what is in it"),
+        ("total: {{ body.total_price > 100 }}", "write body.total_price | float > 100"),
+        ("{% for line in body.lines %}{{ line.price > 1 }}{% endfor %}", "text and a number can't be compared by `>`"),
+        ("{{ body.lines | sum(attribute='price') }}", "`+` takes numbers, not text; `| float` makes a number of text"),
+    ],
+)
+def test_an_operand_of_the_wrong_type_is_named_with_what_to_write(source: str, message: str) -> None:
+    with pytest.raises(ExpressionFailed) as caught:
+        Jinja().compile(source).evaluate({"body": ORDER})
+    assert message in caught.value.message
+    assert "instances of" not in caught.value.message
+    assert "NoneType" not in caught.value.message
+
+
+@pytest.mark.parametrize("source", ["{{ body.total_price | float > 100 }}", "{{ body.note | default(0, true) > 1 }}"])
+def test_what_an_error_says_to_write_works(source: str) -> None:
+    Jinja().compile(source).evaluate({"body": ORDER})
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"),
+    [
+        ("{{ body.total = 3 }}", "`==` compares"),
+        ("{% if body.total = 3 %}x{% endif %}", "`==` compares"),
+        ("{{ body.a === 3 }}", "there is no `===`"),
+        ("{{ body.a && body.b }}", "write `and`"),
+        ("{{ body.a || 1 }}", "write `or`"),
+        ("{{ !body.a }}", "write `not`"),
+        ("{{ body.a ? 1 : 2 }}", "write `a if condition else b`"),
+        ("{{ body?.a }}", "default("),
+        ("{{ body.a ?? 1 }}", "default("),
+        ("{{ body.a <> 1 }}", "write `!=`"),
+        ("{{ $.body.a }}", "write body.total, not $.body.total"),
+    ],
+)
+def test_an_operator_of_another_language_gets_a_hint(source: str, hint: str) -> None:
+    with pytest.raises(ExpressionSyntax, match=r"this isn't Jinja") as caught:
+        Jinja().compile(source)
+    assert hint in caught.value.message

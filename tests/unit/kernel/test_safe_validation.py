@@ -1,0 +1,66 @@
+"""Errors of models are told in the words of JSON."""
+
+import re
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic_core import _pydantic_core
+
+from hookline.kernel.safe_validation import error_text
+
+#: Each type of error that pydantic has, with an example.
+ERRORS = {one["type"]: one for one in _pydantic_core.list_all_errors()}
+#: The words of pydantic and of Python.
+THEIRS = re.compile(
+    r"\b(input|instance|dict\w*|string|boolean|integer|tuple|frozenset|mapping|timedelta|datetime|valid|parse|should"
+    r"|None|argument|permitted|required|validation|pydantic|python|object of|hashable|sentinel)\b",
+    re.IGNORECASE,
+)
+
+
+@pytest.mark.parametrize("kind", sorted(ERRORS))
+def test_each_type_of_error_has_a_text_of_ours(kind: str) -> None:
+    example = ERRORS[kind]
+    details: Any = {
+        "type": kind,
+        "loc": (),
+        "msg": "Value error, so it is" if kind == "value_error" else example["example_message_python"],
+        "ctx": example.get("example_context") or {},
+    }
+    if kind == "assertion_error":
+        details["msg"] = "Assertion failed, so it is"
+    text = error_text(details)
+    assert text
+    assert THEIRS.search(text) is None
+    assert "{" not in text
+
+
+class Given(BaseModel):
+    count: int = Field(ge=1)
+    names: list[str] = Field(default=[], min_length=1)
+    own: str = "x"
+
+    @field_validator("own")
+    @classmethod
+    def _own(cls, value: str) -> str:
+        if value == "wrong":
+            raise ValueError("say it better")
+        return value
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({}, "it is missing"),
+        ({"count": "many"}, "it must be a whole number"),
+        ({"count": 0}, "it must be at least 1"),
+        ({"count": 1, "names": []}, "it must have at least 1 item"),
+        ({"count": 1, "names": [1]}, "it must be text"),
+        ({"count": 1, "own": "wrong"}, "say it better"),
+    ],
+)
+def test_a_text_says_what_must_be_true_of_the_value(given: dict[str, Any], text: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        Given.model_validate(given)
+    assert [error_text(one) for one in caught.value.errors()] == [text]
