@@ -164,6 +164,13 @@ class Settings(BaseSettings):
         le=3600,
         description="Seconds within which running executions must finish when the server stops.",
     )
+    drain_delay: float = Field(
+        default=2.0,
+        ge=0,
+        le=300,
+        description="Seconds for which a server that stops still accepts messages, while `/readyz` is 503: longer than "
+        "the check of a load balancer takes to fail.",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The lowest level of log messages."
     )

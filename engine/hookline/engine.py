@@ -234,6 +234,8 @@ class Engine:
                 self.log,
                 options.disk_budget,
             )
+        self.draining = False
+        """Set it to take part in no load balancing any more: the server is about to stop, but accepts messages."""
         self._background: asyncio.Task[None] | None = None
         self.failed = asyncio.Event()
         """Set after a part of the engine died. The engine and its process must then be stopped."""
@@ -248,8 +250,8 @@ class Engine:
 
     @property
     def ready(self) -> bool:
-        """True while the engine accepts messages."""
-        return self.intake.open and not self.failed.is_set()
+        """True while the engine accepts messages, and will for a while."""
+        return self.intake.open and not self.draining and not self.failed.is_set()
 
     async def connect(self) -> None:
         """Open the backend and load what operations need. No flow is run or published; `stop` closes the backend.

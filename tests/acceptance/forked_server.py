@@ -3,6 +3,7 @@
 import contextlib
 import multiprocessing
 import os
+import resource
 import signal
 import sys
 from collections.abc import Mapping
@@ -20,6 +21,9 @@ from tests.acceptance.server_process import ServerProcess
 
 EVERY_KILL = bool(os.environ.get("HOOKLINE_TEST_EVERY_KILL"))
 """Kill at each moment, which takes some minutes, and not at a part of them."""
+
+OPEN_FILES = "HOOKLINE_TEST_OPEN_FILES"
+"""The variable with the most files that a server may open."""
 
 #: What a server imports late, besides plugins.
 _LATE = ("hookline.cli.host.serve", "hookline.cli.host.server", "hookline.service.server.hypercorn_server", "uvloop")
@@ -100,6 +104,8 @@ def _serve(
     log = os.open("server.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(log, stream.fileno())
+    if files := environment.get(OPEN_FILES):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (int(files), int(files)))
     # The module of faults read its variables when it was imported, which was in the process that this one came from.
     for name, variable, made in (("armed", VARIABLE, Fault), ("trace", TRACE_VARIABLE, Trace)):
         if environment.get(variable):

@@ -50,6 +50,7 @@ class ServerProcess:
             "HOOKLINE_ADMIN_TOKEN": TOKEN,
             "HOOKLINE_EGRESS_ALLOW": "127.0.0.0/8",
             "NO_COLOR": "1",
+            "HOOKLINE_DRAIN_DELAY": "0",
             **self._environment,
         }
 

@@ -69,7 +69,7 @@ def test_a_server_whose_log_nobody_reads_works_and_stops(
     make_server: Callable[..., ServerProcess], tmp_path: Path, case: str, number: int
 ) -> None:
     reader = Reader(tmp_path / "server.log")
-    server = make_server("--log-level", "debug", environment={"HOOKLINE_DRAIN_DELAY": "0"})
+    server = make_server("--log-level", "debug")
     server.flow(FAILS)
     server.flow(LOGS)
     server.start()
@@ -98,7 +98,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_server_whose_log_has_no_room_works_and_writes_it_once_there_is(small_disk: Path, tmp_path: Path) -> None:
     (small_disk / "server.log").touch()
     (tmp_path / "server.log").symlink_to(small_disk / "server.log")
-    server = ForkedServer(tmp_path, "--log-level", "debug", environment={"HOOKLINE_DRAIN_DELAY": "0"})
+    server = ForkedServer(tmp_path, "--log-level", "debug")
     server.flow(FAILS)
     server.flow(LOGS)
     server.start()
@@ -123,7 +123,7 @@ def test_a_disk_that_is_full_of_log_and_database_answers_503_until_there_is_room
     (small_disk / "server.log").touch()
     (tmp_path / "server.log").symlink_to(small_disk / "server.log")
     (tmp_path / ".hookline").symlink_to(small_disk)
-    server = ForkedServer(tmp_path, environment={"HOOKLINE_DRAIN_DELAY": "0"})
+    server = ForkedServer(tmp_path)
     server.flow(FAILS)
     server.start()
     try:

@@ -13,7 +13,7 @@ from tests.acceptance.sink import Sink
 
 @pytest.mark.promise(8)
 @pytest.mark.rule(41)
-def test_a_restart_while_a_caller_waits_answers_it_503_and_the_flow_goes_on(
+def test_a_restart_while_a_caller_waits_answers_it_504_with_the_id_and_the_flow_goes_on(
     make_server: Callable[..., ServerProcess], sink: Sink
 ) -> None:
     server = make_server("--grace", "0")
@@ -44,7 +44,7 @@ def test_a_restart_while_a_caller_waits_answers_it_503_and_the_flow_goes_on(
     assert server.stop() == 0
     caller.join()
     status, problem = answers[0]
-    assert (status, problem["code"]) == (503, "request.unavailable")
+    assert (status, problem["code"]) == (504, "reply.timeout")
     # It is stored, so that it wasn't rejected.
     assert json.loads(server.run("rejected", "--json").stdout)["items"] == []
 

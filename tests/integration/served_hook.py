@@ -9,6 +9,7 @@ from hookline.service.app import create_app
 from hookline.service.hooks.hook import HookOptions
 from hookline.service.server.asgi import HookApplication, PrefixRouter
 from hookline.service.server.serving import Server, serve
+from hookline.service.server.stopping import Stopping
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 SERVERS: tuple[Server, ...] = ("hypercorn", "uvicorn")
@@ -18,7 +19,8 @@ OPTIONS = HookOptions("https://hooks.example", max_body=100_000, max_file=50_000
 class Served:
     """A server that runs, and the hook behind it."""
 
-    def __init__(self, hook: HookOverMemory, port: int, task: asyncio.Task[None]) -> None:
+    def __init__(self, hook: HookOverMemory, port: int, task: asyncio.Task[None], stopping: Stopping) -> None:
+        self.stopping = stopping
         self.hook = hook
         self.port = port
         self.task = task
@@ -62,6 +64,7 @@ async def serving(
     graceful_timeout: float = 1.0,
     max_connections: int = 1000,
     trusted_proxies: Networks = (),
+    drain_delay: float = 0.0,
 ) -> AsyncIterator[Served]:
     hook = HookOverMemory(webhook_flow(methods=("POST", "GET")), options=options)
     pages = create_app(hook, options)
@@ -69,12 +72,14 @@ async def serving(
         HookApplication(hook.endpoints.by_prefix(), drain_bytes=2_000_000, drain_seconds=drain_seconds), pages
     )  # type: ignore[arg-type]  # Quart's own types
     shutdown = asyncio.Event()
+    stopping = Stopping(shutdown, drain_delay)
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(
             serve(
                 app,
                 shutdown=shutdown,
+                stopping=stopping,
                 port=0,
                 server=server,
                 bound=lambda _, number: port.set_result(number),
@@ -85,7 +90,7 @@ async def serving(
             )
         )
         try:
-            yield Served(hook, await port, running)
+            yield Served(hook, await port, running, stopping)
         finally:
             shutdown.set()
 

@@ -8,8 +8,9 @@ import re
 import sys
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any, Final, TypeVar
 
 import click
 
@@ -18,6 +19,8 @@ from hookline.config import Settings, load
 from hookline.kernel.errors import CannotSign, ConfigError, HooklineError, Problem
 from hookline.kernel.json import encode
 
+RELOAD: Final = "hookline.reload"
+"""The key in a context's `meta` of the function that loads the command's settings again."""
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -73,7 +76,8 @@ class Command(click.Command):
             if self._needs_settings:
                 options = {name: ctx.params.pop(name) for name in self._settings}
                 config = ctx.find_root().params.get("config")
-                ctx.params["settings"] = load(options, Path(config) if config else None)
+                ctx.meta[RELOAD] = partial(load, options, Path(config) if config else None)
+                ctx.params["settings"] = ctx.meta[RELOAD]()
             return super().invoke(ctx)
         except HooklineError as error:
             raise failure(error, as_json=ctx.params["as_json"]) from error

@@ -53,6 +53,7 @@ from hookline.model.execution import (
 )
 from hookline.model.items import Stream
 from hookline.model.message import CallerReply, Envelope, with_numbers
+from hookline.plugin_host.exhaustion import is_own_failure
 from hookline.plugin_host.facade import StepLog
 from hookline.secrets.redaction import Redactor
 from hookline.storage.changes import Change, End, Park, Publish, Resume, SetDataKey, Start
@@ -192,6 +193,14 @@ class Runner:
                 "the execution changed under its run", execution_id=delivery.execution_id, error=error.message
             )
         except Exception as error:
+            if is_own_failure(error):
+                await delivery.retry(STORE_RETRY)
+                self._services.own_failures.noticed(
+                    execution_id=delivery.execution_id,
+                    flow_id=delivery.flow_id,
+                    error=f"{type(error).__name__}: {error}",
+                )
+                return
             run = self._running[delivery.execution_id]
             redactor = None if run is None else run.redactor
             info = ErrorInfo("engine.defect", f"the engine has a defect: {type(error).__name__}: {error}")

@@ -14,6 +14,7 @@ from hookline.executions.replies import Replies
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.logs import Log
+from hookline.kernel.ongoing import OngoingProblem
 from hookline.kernel.time import Clock
 from hookline.model.items import Stream
 from hookline.model.message import Envelope, Message
@@ -103,6 +104,8 @@ class Services:
     """Is told about each stored change."""
     redaction: Redaction | None = None
     """Encrypts redacted values; None in simulations, which store nothing."""
+    own_failures: OngoingProblem = field(init=False)
+    """Failures of the engine in the middle of a step."""
     rates: StepRates = field(default_factory=StepRates)
     """The rate limits of steps."""
     tokens: AccessTokens | None = None
@@ -111,3 +114,9 @@ class Services:
     """None outside simulations."""
     step_timeout: timedelta | None = None
     """The time limit of a step whose flow sets none."""
+
+    def __post_init__(self) -> None:
+        problem = OngoingProblem(
+            self.log, self.clock, "a step can't be done now; trying again", "steps can be done again"
+        )
+        object.__setattr__(self, "own_failures", problem)

@@ -29,7 +29,10 @@ FLOW = {
 
 
 def environment(**more: str) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("HOOKLINE_")} | more
+    return {name: value for name, value in os.environ.items() if not name.startswith("HOOKLINE_")} | {
+        "HOOKLINE_DRAIN_DELAY": "0",
+        **more,
+    }
 
 
 def hookline(folder: Path, *arguments: str, **more: str) -> Result:

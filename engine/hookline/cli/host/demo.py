@@ -66,6 +66,8 @@ def demo(ctx: click.Context, once: bool, port: int | None, folder: Path, as_json
             "db": f"sqlite:///{folder / 'hookline.db'}",
             "flows": str(folder / "flows"),
             "public_url": address,
+            # No load balancer is in front of it.
+            "drain_delay": 0,
         }
     )
     ledger = folder.absolute() / "accounting.db"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from hookline.cli.command import Command, emit
+from hookline.cli.command import RELOAD, Command, emit
 from hookline.config import Settings
 from hookline.secrets.masking import mask_log_fields
 
@@ -26,13 +26,14 @@ if TYPE_CHECKING:
         "server",
         "public_url",
         "grace",
+        "drain_delay",
         "log_level",
         "log_format",
     ),
 )
 @click.pass_context
 def serve(ctx: click.Context, as_json: bool, settings: Settings) -> None:
-    """Accept webhooks and run flows, until SIGTERM or SIGINT; a second signal stops at once.
+    """Accept webhooks and run flows, until SIGTERM or SIGINT; a second signal stops at once. SIGHUP reloads.
 
     Prints the address when the server is ready. Other commands find the server by `server.json` beside the database.
     """
@@ -47,7 +48,7 @@ def serve(ctx: click.Context, as_json: bool, settings: Settings) -> None:
     logs.take_over_output()
     # First of all, so that a port in use is reported before anything is started.
     sock = listen(settings.host, settings.port)
-    if not run(settings, sock, ready):
+    if not run(settings, sock, ready, ctx.meta[RELOAD]):
         ctx.exit(1)
 
 

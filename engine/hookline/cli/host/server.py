@@ -12,20 +12,25 @@ from typing import Any, Final
 
 from hookline.cli.engine_setup import engine_options, hook_options, local_url
 from hookline.cli.host import gc_tuning
+from hookline.cli.host.open_files import reserve_files
+from hookline.cli.host.reloading import Reloading
 from hookline.cli.server_file import admin_token, announced
 from hookline.config import Settings
 from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
 from hookline.flows.compiler.compiled import public_url_problems
+from hookline.kernel.ongoing import OngoingProblem
 from hookline.plugin_host.threads import DefaultThreads
 from hookline.service.admin import blueprints
 from hookline.service.app import create_app
 from hookline.service.server import serving
+from hookline.service.server.stopping import Stopping
 
-#: Seconds until running requests are interrupted; executions have the setting `grace`.
-_REQUESTS_GRACE: Final = 10.0
-#: Seconds of these that callers wait for a flow's reply; then they get 503.
-_REPLIES_GRACE: Final = 3.0
+#: The part of the grace period in which callers may get the replies of their flows, and bodies may arrive; the rest is
+#: for the executions that have begun meanwhile.
+_CALLERS_PART: Final = 0.75
+#: Seconds in which the answers to those that waited in vain are sent.
+_LAST_ANSWERS: Final = 1.0
 #: Seconds for the tasks that plugins have left running, after everything else has ended.
 _TASKS_GRACE: Final = 2.0
 
@@ -43,13 +48,20 @@ class RunningServer:
     """Set it to stop the server."""
 
 
-def run(settings: Settings, sock: socket.socket, ready: Callable[[RunningServer], Awaitable[None]]) -> bool:
+def run(
+    settings: Settings,
+    sock: socket.socket,
+    ready: Callable[[RunningServer], Awaitable[None]],
+    reload: Callable[[], Settings] | None = None,
+) -> bool:
     """Run `run_server` in its own event loop, and close the socket. Also return False after a second signal."""
+    # It asks a server to reload, and must not end one that starts or stops.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     runner = asyncio.Runner(loop_factory=serving.loop_factory())
     with contextlib.closing(sock):
         try:
             runner.get_loop().set_default_executor(DefaultThreads())
-            return runner.run(run_server(settings, sock, ready))
+            return runner.run(run_server(settings, sock, ready, reload))
         except asyncio.CancelledError:
             # Only the second signal cancels; its sender needs no traceback.
             return False
@@ -69,12 +81,15 @@ def _close(runner: asyncio.Runner) -> None:
 
 
 async def run_server(
-    settings: Settings, sock: socket.socket, ready: Callable[[RunningServer], Awaitable[None]]
+    settings: Settings,
+    sock: socket.socket,
+    ready: Callable[[RunningServer], Awaitable[None]],
+    reload: Callable[[], Settings] | None = None,
 ) -> bool:
     """Serve on a listening socket until a signal: the first one drains, a second one stops at once.
 
-    `ready` is awaited while the server runs; its errors are raised after the server has stopped. Returns False if the
-    server stopped because a part of the engine failed.
+    `ready` is awaited while the server runs; its errors are raised after the server has stopped. `reload` loads the
+    settings again, on SIGHUP. Returns False if the server stopped because a part of the engine failed.
     """
     gc_tuning.pause()
     host, port = sock.getsockname()[:2]
@@ -84,36 +99,62 @@ async def run_server(
     engine = Engine(registry, engine_options(settings, url))
     for plugin in registry.failed:
         engine.log.error("a plugin can't be used", plugin=str(plugin), error=plugin.error)
-    # Quart's types are those of one framework; the servers take any application.
-    app: Any = create_app(engine, hook_options(settings, url), blueprints=blueprints(engine, token))
     shutdown = asyncio.Event()
-    async with engine:
-        _stop_on_signals(engine, shutdown)
+    server = RunningServer(engine, url, token, token_file, shutdown)
+    await engine.start()
+    left: float | None = None
+    try:
+        _handle_signals(engine, shutdown, Reloading(engine, settings, reload))
+        _report_accepting(engine)
         _report_flows(engine, settings)
         gc_tuning.settle()
         with announced(settings, url, token_file):
-            watchers = (
-                asyncio.create_task(_stop_on_failure(engine, shutdown)),
-                asyncio.create_task(_end_replies(engine, shutdown)),
-            )
-            beside = asyncio.create_task(_beside(ready, RunningServer(engine, url, token, token_file, shutdown)))
-            try:
-                await serving.serve(
-                    app,
-                    shutdown=shutdown,
-                    sock=sock,
-                    server=settings.server,
-                    graceful_timeout=_REQUESTS_GRACE,
-                    max_connections=settings.max_connections,
-                    trusted_proxies=settings.trusted_proxies,
-                )
-            finally:
-                for task in (*watchers, beside):
-                    task.cancel()
-                await asyncio.wait((*watchers, beside))
-            if not beside.cancelled():
-                beside.result()
+            left = await _serve(server, settings, sock, ready)
+    except asyncio.CancelledError:
+        # A second signal has no time for a grace period.
+        left = 0
+        raise
+    finally:
+        await engine.stop(left)
     return not engine.failed.is_set()
+
+
+async def _serve(
+    server: RunningServer,
+    settings: Settings,
+    sock: socket.socket,
+    ready: Callable[[RunningServer], Awaitable[None]],
+) -> float:
+    """Serve until the server has stopped; return the seconds that are left of the grace period."""
+    engine = server.engine
+    # Quart's types are those of one framework; the servers take any application.
+    app: Any = create_app(engine, hook_options(settings, server.url), blueprints=blueprints(engine, server.token))
+    stopping = Stopping(server.shutdown, settings.drain_delay)
+    callers_grace = settings.grace * _CALLERS_PART
+    watchers = (
+        asyncio.create_task(_stop_on_failure(engine, server.shutdown)),
+        asyncio.create_task(_drain(engine, server.shutdown)),
+        asyncio.create_task(_end_replies(engine, stopping, callers_grace)),
+    )
+    beside = asyncio.create_task(_beside(ready, server))
+    try:
+        await serving.serve(
+            app,
+            shutdown=server.shutdown,
+            sock=sock,
+            server=settings.server,
+            stopping=stopping,
+            graceful_timeout=callers_grace + _LAST_ANSWERS,
+            max_connections=reserve_files(settings.max_connections, engine.log),
+            trusted_proxies=settings.trusted_proxies,
+        )
+    finally:
+        for task in (*watchers, beside):
+            task.cancel()
+        await asyncio.wait((*watchers, beside))
+    if not beside.cancelled():
+        beside.result()
+    return max(0.0, settings.grace - stopping.seconds_since_closing())
 
 
 async def _beside(ready: Callable[[RunningServer], Awaitable[None]], server: RunningServer) -> None:
@@ -124,30 +165,52 @@ async def _beside(ready: Callable[[RunningServer], Awaitable[None]], server: Run
         raise
 
 
-def _stop_on_signals(engine: Engine, shutdown: asyncio.Event) -> None:
+def _handle_signals(engine: Engine, shutdown: asyncio.Event, reloading: "Reloading") -> None:
     loop = asyncio.get_running_loop()
     main = asyncio.current_task()
 
     def stop(name: str) -> None:
         if shutdown.is_set():
-            engine.log.warning("stopping at once", signal=name)
             if main is not None:
                 main.cancel()
+            engine.log.warning("stopping at once", signal=name)
             return
-        engine.log.info("stopping", signal=name, grace=engine.options.grace)
-        # First the server is not ready: open connections bring no new messages.
-        engine.intake.open = False
         shutdown.set()
+        engine.log.info("stopping", signal=name, grace=engine.options.grace)
 
     for one in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(one, stop, one.name)
+    loop.add_signal_handler(signal.SIGHUP, reloading.begin)
 
 
-async def _end_replies(engine: Engine, shutdown: asyncio.Event) -> None:
+def _report_accepting(engine: Engine) -> None:
+    """Log once that connections can't be accepted: the event loop would report each try."""
+    problem = OngoingProblem(
+        engine.log, engine.clock, "connections can't be accepted; trying again", "connections are accepted again"
+    )
+
+    def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if isinstance(error, OSError) and "accept" in context.get("message", ""):
+            problem.noticed(error=str(error))
+        else:
+            loop.default_exception_handler(context)
+
+    asyncio.get_running_loop().set_exception_handler(report)
+
+
+async def _drain(engine: Engine, shutdown: asyncio.Event) -> None:
+    """Be ready for no new connections once the server begins to stop."""
     await shutdown.wait()
+    engine.draining = True
+
+
+async def _end_replies(engine: Engine, stopping: Stopping, grace: float) -> None:
+    """Answer the callers that still wait for a reply when most of the grace period is over."""
+    await stopping.closing.wait()
     # Streams of events have no end of their own.
     engine.events.close()
-    await asyncio.sleep(_REPLIES_GRACE)
+    await asyncio.sleep(grace)
     engine.replies.close()
 
 

@@ -24,6 +24,7 @@ from hookline.kernel.safe_validation import error_text, is_plugin_defect
 from hookline.model.items import REMEDY, Stream, stream_in
 from hookline.model.message import Attachment, CallerReply, Message
 from hookline.outbound.exact_numbers import ExactClient
+from hookline.plugin_host.exhaustion import is_own_failure
 from hookline.plugin_host.facade import StepLog
 from hookline.plugin_host.host import PluginDefect, PluginTimeout
 from hookline.plugin_host.results import normalize_result
@@ -105,6 +106,10 @@ class BrokenPromise(TypeError):
     """The result of an action contradicts its return annotation."""
 
 
+class OwnFailure(Exception):
+    """The engine can't do its part of a step now; the step hasn't failed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """A prepared call of an action."""
@@ -150,7 +155,8 @@ async def call_action(
 ) -> Signal | Sleep | Increment | Reply | CallerReply:
     """Call the action and return its result as JSON values. Raises StepError and Blocked.
 
-    `writing` may interrupt an action that gives its items one by one. Raises Interrupted then.
+    `writing` may interrupt an action that gives its items one by one. Raises Interrupted then. Raises OwnFailure if the
+    engine itself failed, unless the action runs at most once and may have taken effect.
     """
     services, action = run.services, node.action
     host, foreign = services.plugin_host, services.plugin_host.is_foreign("action", action.name)
@@ -160,7 +166,7 @@ async def call_action(
         with host.contain(
             "action",
             action.name,
-            passing=(StoreError, Blocked, Interrupted),
+            passing=(StoreError, Blocked, Interrupted, OwnFailure),
             hidden=call.hidden,
             log=lambda: StepLog(services.log, run.id, run.flow.id, path, run.redactor, call.hidden),
         ):
@@ -170,7 +176,7 @@ async def call_action(
             returned = await host.call(
                 "action",
                 action.name,
-                _run(run, action, call.arguments, writing),
+                _run_owning_failures(run, node, call.arguments, writing),
                 timeout=None if limit is None else limit.total_seconds(),
                 execution_id=run.id,
                 flow_id=run.flow.id,
@@ -198,7 +204,12 @@ async def call_action(
     except StoreError as error:
         # The action uses the blob store and the state of the flow.
         result_label = error.code
+        if services.simulation is None and not node.once:
+            raise OwnFailure(error.message) from error
         raise StepError(f"{action.name}: {error.message}", code=error.code, retryable=True) from error
+    except OwnFailure:
+        result_label = "engine"
+        raise
     except (Blocked, Interrupted, asyncio.CancelledError):
         result_label = "interrupted"
         raise
@@ -250,6 +261,21 @@ def _judged(
 def _long(body: Any) -> bool:
     """Return whether the value is one long text."""
     return isinstance(body, str) and len(body) > _LONG_TEXT
+
+
+async def _run_owning_failures(
+    run: ExecutionContext, node: ActionNode, arguments: dict[str, Any], writing: Interruption | None
+) -> Any:
+    """Run an action. Raises OwnFailure for an error that isn't its fault."""
+    try:
+        return await _run(run, node.action, arguments, writing)
+    except (Blocked, Interrupted, BrokenPromise):
+        raise
+    except Exception as error:
+        known = isinstance(error, StepError) and not error.outcome_unknown
+        if run.services.simulation is None and (known or not node.once) and is_own_failure(error):
+            raise OwnFailure(f"{type(error).__name__}: {error}") from error
+        raise
 
 
 async def _run(run: ExecutionContext, action: Action, arguments: dict[str, Any], writing: Interruption | None) -> Any:

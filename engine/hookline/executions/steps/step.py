@@ -12,9 +12,9 @@ from pydantic import BaseModel, SecretBytes, SecretStr
 
 from hookline.executions.context import Ending, ExecutionContext, Frame, Interrupted, StepFailed
 from hookline.executions.rate_limits import LONGEST_SLEEP
-from hookline.executions.steps.call import Given, call_action, evaluate_settings, prepare_call, sources
+from hookline.executions.steps.call import Given, OwnFailure, call_action, evaluate_settings, prepare_call, sources
 from hookline.flows.blocks.action import ActionNode
-from hookline.kernel.backoff import next_wait
+from hookline.kernel.backoff import STORE_RETRY, next_wait
 from hookline.kernel.errors import CredentialError, StepError
 from hookline.kernel.json import encode, reader
 from hookline.model.execution import OUTCOME_UNKNOWN, RATE, RETRY, SLEEP, ErrorInfo, StepRecord, StepState
@@ -147,6 +147,12 @@ async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame) -> E
             if node.once:
                 _note_interrupted(run, node, path, attempt, started_at, given, begun=begun)
             raise
+        except OwnFailure as failure:
+            # It counts as no attempt, and leaves no entry of a failure.
+            run.services.own_failures.noticed(execution_id=run.id, flow_id=run.flow.id, step=path, error=str(failure))
+            if node.once:
+                _note_interrupted(run, node, path, attempt, started_at, given, begun=False)
+            await run.services.clock.sleep(STORE_RETRY)
         except StepError as failure:
             error = _not_known(node, failure.message) if node.once and failure.outcome_unknown else failure
             wait = None if pure else next_wait(node.retry, attempt, error, f"{run.id}\n{path}")
@@ -171,6 +177,7 @@ async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame) -> E
             await run.services.clock.sleep(wait.total_seconds())
             attempt += 1
         else:
+            run.services.own_failures.absent()
             if isinstance(result, Sleep):
                 until = _until(result, started_at)
                 left = until - run.services.clock.now()

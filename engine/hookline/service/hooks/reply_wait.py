@@ -98,8 +98,8 @@ class ReplyWaiter:
 
     def _reply(self, answer: CallerReply | Ended | Stopped, execution_id: str) -> HookResponse:
         if isinstance(answer, Stopped):
-            detail = "the server is stopping; the message is stored, and its flow goes on"
-            return _come_again(detail, execution_id)
+            detail = f"the server is stopping; execution {execution_id} is stored, and goes on"
+            return _problem(504, NoReplyYet.code, _title(NoReplyYet), detail, execution_id)
         if isinstance(answer, CallerReply):
             return self._given(answer, execution_id)
         if answer.error is None:

@@ -27,6 +27,7 @@ from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.typing import AppWrapper, ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, LifespanState, Scope
+from hyperframe.frame import GoAwayFrame
 
 from hookline.kernel.errors import Malformed, MethodUnknown, RequestRejected, ServiceUnavailable
 from hookline.service.problems import rejection_response
@@ -34,6 +35,7 @@ from hookline.service.server.asgi import Application
 from hookline.service.server.framing import LENGTH, METHODS, ORIGIN_FORM, Framing
 from hookline.service.server.overflow import Overflow, raw_response
 from hookline.service.server.places import Place, Places
+from hookline.service.server.stopping import FIRST_REQUEST, Stopping
 
 
 class Http1(H11Protocol):
@@ -209,6 +211,8 @@ class Http2(H2Protocol):
         match event:
             case h2.events.RequestReceived():
                 error = _fault(event)
+                if error is None and self.context.terminated.is_set():
+                    error = ServiceUnavailable("the server is stopping", retry_after=5)
                 if error is not None:
                     self._reject(event, error)
                 return error is not None
@@ -253,6 +257,8 @@ def _fault(request: h2.events.RequestReceived) -> RequestRejected | None:
     return None
 
 
+#: "Open no further streams", without naming the last one: each that is on its way gets its response (RFC 9113, 6.8).
+_GO_AWAY: Final = GoAwayFrame(0, last_stream_id=2**31 - 1).serialize()
 _LAST_WORDS: Final = 1.0
 """Seconds in which a cancelled request may still send a response, and a rejected sender may still write."""
 _READ: Final = 2**16
@@ -260,14 +266,9 @@ _READ: Final = 2**16
 
 
 async def serve(
-    app: Application,
-    config: Config,
-    sock: socket.socket,
-    shutdown: asyncio.Event,
-    places: Places,
-    streams: Places,
+    app: Application, config: Config, sock: socket.socket, stopping: Stopping, places: Places, streams: Places
 ) -> None:
-    """Serve on a listening socket until `shutdown` is set, and close the socket.
+    """Serve on a listening socket through the phases of a stop, and close the socket.
 
     `places` are those of all connections, and `streams` those of the streams over all connections of HTTP/2.
     Running requests then have the configuration's `graceful_timeout` to end; idle connections are closed at once. If
@@ -276,9 +277,9 @@ async def serve(
     wrapped = ASGIWrapper(app)  # type: ignore[arg-type]  # our scopes are plain mappings
     with contextlib.closing(sock):
         async with _lifespan(wrapped, config) as state:
-            connections = _Connections(wrapped, config, state, places, streams)
+            connections = _Connections(wrapped, config, state, stopping, places, streams)
             try:
-                await connections.accept(sock, shutdown)
+                await connections.accept(sock)
             finally:
                 await connections.cut()
 
@@ -295,6 +296,18 @@ class _Connection(TCPServer):
     answered: asyncio.Event
     """Set while no request is in progress, and after the end of the connection."""
     _ended = False
+    _spoke = False
+    """True once a request has come."""
+
+    def __init__(self, stopping: Stopping, *args: Any) -> None:
+        super().__init__(*args)
+        self.stopping = stopping
+
+    def go_away(self) -> None:
+        """Tell the other side to use another connection for its next requests, if it speaks HTTP/2."""
+        spoken = getattr(self, "protocol", None)  # set once the connection's task has begun
+        if spoken is not None and isinstance(spoken.protocol, Http2) and not self.writer.is_closing():
+            self.writer.write(_GO_AWAY)
 
     async def run(self) -> None:
         self.framing = Framing(self.config.h11_max_incomplete_size, http2=True)
@@ -307,6 +320,7 @@ class _Connection(TCPServer):
         if isinstance(event, RawData) and (self._ended or self.writer.is_closing()):
             return
         if isinstance(event, Updated) and not event.idle:
+            self._spoke = True
             self.answered.clear()
         else:
             self._ended = self._ended or isinstance(event, Closed)
@@ -343,6 +357,8 @@ class _Connection(TCPServer):
             if self.framing.http2 and isinstance(self.protocol.protocol, H11Protocol):
                 self.protocol.protocol = Http2.after(self.protocol.protocol, self.streams)
                 await self.protocol.initiate()
+                if self.stopping.begun.is_set():
+                    self.go_away()
             if passed:
                 await self.protocol.handle(RawData(passed))
 
@@ -371,28 +387,47 @@ class _Connection(TCPServer):
 
     async def _idle_timeout(self) -> None:
         # The response to the request in progress then comes after the end.
-        if not self.reader.at_eof():
-            await super()._idle_timeout()
+        if self.reader.at_eof():
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.config.keep_alive_timeout):
+                await self.context.terminated.wait()
+                if not self._spoke:
+                    await asyncio.sleep(FIRST_REQUEST)
+        await asyncio.shield(self._initiate_server_close())
 
 
 class _Connections:
     """The connections of one server, each a task."""
 
-    def __init__(self, app: AppWrapper, config: Config, state: LifespanState, places: Places, streams: Places) -> None:
+    def __init__(
+        self,
+        app: AppWrapper,
+        config: Config,
+        state: LifespanState,
+        stopping: Stopping,
+        places: Places,
+        streams: Places,
+    ) -> None:
         self._app = app
         self._config = config
         self._state = state
         self._context = WorkerContext(None)
-        self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._stopping = stopping
+        self._open: dict[asyncio.Task[None], _Connection] = {}
         self._places = places
         self._streams = streams
         self._overflow = Overflow()
 
-    async def accept(self, sock: socket.socket, shutdown: asyncio.Event) -> None:
-        """Accept connections until `shutdown` is set, and then wait for their requests to end, as long as they may."""
+    async def accept(self, sock: socket.socket) -> None:
+        """Accept connections until the stop closes the socket, and then wait for their requests to end, as long as
+        they may."""
         server = await asyncio.start_server(self._connected, sock=sock, backlog=self._config.backlog)
         try:
-            await shutdown.wait()
+            await self._stopping.begun.wait()
+            for connection in tuple(self._open.values()):
+                connection.go_away()
+            await self._stopping.closing.wait()
         finally:
             server.close()
             # Idle connections close on this, and the others after the current response.
@@ -405,8 +440,8 @@ class _Connections:
     async def cut(self) -> None:
         """Abort the remaining connections, whether or not the other side reads."""
         self._overflow.close()
-        for task, writer in self._open.items():
-            writer.transport.abort()
+        for task, connection in self._open.items():
+            connection.writer.transport.abort()
             task.cancel()
         await self._wait(None)
 
@@ -415,33 +450,31 @@ class _Connections:
             await asyncio.wait(tuple(self._open), timeout=seconds)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._context.terminated.is_set():
-            # It was accepted at the moment of the stop.
-            writer.transport.abort()
-            return
+        self._stopping.arrived()
         peer = _peer(writer)
         try:
             place = self._places.enter(peer)
         except ServiceUnavailable as error:
             self._overflow.turn_away(writer.transport, error, writer)
             return
-        task = asyncio.create_task(self._speak(reader, writer))
-        self._open[task] = writer
+        loop = asyncio.get_running_loop()
+        connection = _Connection(
+            self._stopping, self._app, loop, self._config, self._context, self._state, reader, writer
+        )
+        task = asyncio.create_task(self._speak(connection))
+        self._open[task] = connection
         task.add_done_callback(self._open.pop)
         task.add_done_callback(lambda _: place.leave())
 
-    async def _speak(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        loop = asyncio.get_running_loop()
-        streams = _Streams(self._streams, _peer(writer))
+    async def _speak(self, connection: _Connection) -> None:
+        streams = connection.streams = _Streams(self._streams, _peer(connection.writer))
         try:
-            connection = _Connection(self._app, loop, self._config, self._context, self._state, reader, writer)
-            connection.streams = streams
             await connection
         except Exception:  # noqa: BLE001 - a defect of one connection is logged, and the others go on
             await self._config.log.exception("a connection ended with an error")
         finally:
             streams.close()
-            writer.close()
+            connection.writer.close()
 
 
 def _peer(writer: asyncio.StreamWriter) -> str | None:

@@ -20,7 +20,7 @@ MAX_CONNECTIONS: Final = 1000
 _LINGER: Final = 1.0
 """Seconds until such a connection is closed: if it were closed at once, the reset of further data could overtake the
 response."""
-_LINGERING: Final = 100
+LINGERING: Final = 100
 """The number of such connections that may stay open; further ones are aborted, which senders also take as "try again".
 """
 
@@ -34,7 +34,7 @@ class Overflow:
     def turn_away(self, transport: asyncio.WriteTransport, error: RequestRejected, owner: object = None) -> None:
         """Send the error and close. `owner` is kept meanwhile: a StreamWriter closes its transport when nothing refers
         to it."""
-        if len(self._lingering) >= _LINGERING:
+        if len(self._lingering) >= LINGERING:
             transport.abort()
             return
         transport.write(raw_response(error))

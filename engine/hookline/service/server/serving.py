@@ -5,6 +5,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal, TypeAlias
 
@@ -13,6 +14,7 @@ from hookline.service.addresses import Networks
 from hookline.service.server.asgi import Application
 from hookline.service.server.overflow import MAX_CONNECTIONS, Overflow
 from hookline.service.server.places import Places
+from hookline.service.server.stopping import Stopping, StoppingApplication
 
 Server: TypeAlias = Literal["hypercorn", "uvicorn"]
 Bound: TypeAlias = Callable[[str, int], None]
@@ -58,6 +60,7 @@ async def serve(
     server: Server = "hypercorn",
     sock: socket.socket | None = None,
     bound: Bound | None = None,
+    stopping: Stopping | None = None,
     graceful_timeout: float = 10.0,
     head_timeout: float = HEAD_TIMEOUT,
     max_connections: int = MAX_CONNECTIONS,
@@ -66,39 +69,44 @@ async def serve(
     """Serve until `shutdown` is set, and then until running requests have ended, or `graceful_timeout` seconds.
 
     `sock` is a result of `listen`, for a caller that needs to know the port first; it is closed here. `bound` is called
-    with the address and the port once connections are queued. `head_timeout`: seconds for a request's head, on a new
-    connection and between requests. `max_connections`: further connections get a 503 and are closed, and so do those
-    of an address that has half of them, unless it is one of `trusted_proxies`. All connections of HTTP/2 together have
-    as many streams. Nothing is printed; the caller handles signals.
+    with the address and the port once connections are queued. `stopping`: the phases of the stop, for a caller that
+    follows them. `head_timeout`: seconds for a request's head, on a new connection and between requests.
+    `max_connections`: further connections get a 503 and are closed, and so do those of an address that has half of
+    them, unless it is one of `trusted_proxies`. All connections of HTTP/2 together have as many streams. Nothing is
+    printed; the caller handles signals.
     """
     listening = sock if sock is not None else listen(host, port)
+    stopping = stopping or Stopping(shutdown)
     with contextlib.closing(listening):
         if bound is not None:
             bound(*listening.getsockname()[:2])
         places = partial(Places, most=max_connections, trusted=trusted_proxies)
         run = _hypercorn if server == "hypercorn" else _uvicorn
-        serving = asyncio.ensure_future(run(app, listening, shutdown, graceful_timeout, head_timeout, places))
-        stopping = asyncio.ensure_future(shutdown.wait())
+        limits = _Limits(graceful_timeout, head_timeout, places)
+        phases = asyncio.ensure_future(stopping.run(listening))
+        serving = asyncio.ensure_future(run(StoppingApplication(app, stopping), listening, stopping, limits))
+        closing = asyncio.ensure_future(stopping.closing.wait())
+        tasks = (phases, serving, closing)
         try:
-            await asyncio.wait((serving, stopping), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((serving, closing), return_when=asyncio.FIRST_COMPLETED)
             # Both servers keep the deadline themselves, except uvicorn while it waits for its sockets to close.
             await asyncio.wait((serving,), timeout=graceful_timeout + _MARGIN)
         finally:
-            for task in (serving, stopping):
+            for task in tasks:
                 task.cancel()
-            await asyncio.wait((serving, stopping))
+            await asyncio.wait(tasks)
         if not serving.cancelled():
             serving.result()
 
 
-async def _hypercorn(
-    app: Application,
-    sock: socket.socket,
-    shutdown: asyncio.Event,
-    graceful_timeout: float,
-    head_timeout: float,
-    places: Callable[[str], Places],
-) -> None:
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    graceful_timeout: float
+    head_timeout: float
+    places: Callable[[str], Places]
+
+
+async def _hypercorn(app: Application, sock: socket.socket, stopping: Stopping, limits: _Limits) -> None:
     from hypercorn.config import Config
 
     from hookline.service.server import hypercorn_server
@@ -108,25 +116,18 @@ async def _hypercorn(
     config.errorlog = logging.getLogger("hypercorn.error")
     config.include_server_header = False
     config.backlog = BACKLOG
-    config.keep_alive_timeout = head_timeout
+    config.keep_alive_timeout = limits.head_timeout
     config.keep_alive_max_requests = 1_000_000
     config.read_timeout = SILENCE_TIMEOUT
     config.h11_max_incomplete_size = MAX_HEAD
-    config.graceful_timeout = graceful_timeout
+    config.graceful_timeout = limits.graceful_timeout
     config.max_app_queue_size = _CHUNKS
     await hypercorn_server.serve(
-        app, config, sock.dup(), shutdown, places("connections"), places("requests on connections of HTTP/2")
+        app, config, sock, stopping, limits.places("connections"), limits.places("requests on connections of HTTP/2")
     )
 
 
-async def _uvicorn(
-    app: Application,
-    sock: socket.socket,
-    shutdown: asyncio.Event,
-    graceful_timeout: float,
-    head_timeout: float,
-    places: Callable[[str], Places],
-) -> None:
+async def _uvicorn(app: Application, sock: socket.socket, stopping: Stopping, limits: _Limits) -> None:
     try:
         import uvicorn
 
@@ -137,8 +138,9 @@ async def _uvicorn(
     class Protocol(FramedProtocol):
         max_head = MAX_HEAD
 
-    Protocol.head_timeout = head_timeout
-    Protocol.places = places("connections")
+    Protocol.head_timeout = limits.head_timeout
+    Protocol.places = limits.places("connections")
+    Protocol.stopping = stopping
     overflow = Protocol.overflow = Overflow()
 
     class QuietServer(uvicorn.Server):
@@ -156,19 +158,19 @@ async def _uvicorn(
         # The hook decides which proxies are trusted; uvicorn would trust 127.0.0.1.
         proxy_headers=False,
         backlog=BACKLOG,
-        timeout_keep_alive=max(1, int(head_timeout)),
-        timeout_graceful_shutdown=max(1, int(graceful_timeout)),
+        timeout_keep_alive=max(1, int(limits.head_timeout)),
+        timeout_graceful_shutdown=max(1, int(limits.graceful_timeout)),
     )
     running = QuietServer(config)
 
     async def stop() -> None:
-        await shutdown.wait()
+        await stopping.closing.wait()
         running.should_exit = True
 
     async with asyncio.TaskGroup() as tasks:
         stopper = tasks.create_task(stop())
         try:
-            await running.serve(sockets=[sock.dup()])
+            await running.serve(sockets=[sock])
         finally:
             overflow.close()
         stopper.cancel()

@@ -13,6 +13,7 @@ from hookline.kernel.errors import RequestRejected, ServiceUnavailable
 from hookline.service.server.framing import Framing
 from hookline.service.server.overflow import Overflow, raw_response
 from hookline.service.server.places import Place, Places
+from hookline.service.server.stopping import FIRST_REQUEST, Stopping
 
 _LINGER: Final = 1.0
 """Seconds until a rejected connection is closed: if it were closed at once, the reset of further data could overtake
@@ -32,11 +33,14 @@ class FramedProtocol(HttpToolsProtocol):
     """Those of all connections."""
 
     overflow: ClassVar[Overflow]
+    stopping: ClassVar[Stopping]
 
     _framing: Framing
     _place: Place
     _turned_away = False
     _rejected = False
+    _spoke = False
+    """True once a request has come."""
     _waiting = b""
     """The bytes of the next request while one is in progress."""
 
@@ -44,6 +48,7 @@ class FramedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """Handle a new connection: its first request is due."""
+        self.stopping.arrived()
         peer = transport.get_extra_info("peername")
         try:
             self._place = self.places.enter(peer[0] if isinstance(peer, tuple) else None)
@@ -81,6 +86,7 @@ class FramedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Handle a complete head."""
         self._stop_timer()
+        self._spoke = True
         super().on_headers_complete()
 
     def on_response_complete(self) -> None:
@@ -88,6 +94,13 @@ class FramedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self._waiting:
             self.loop.call_soon(self._go_on)
+
+    def shutdown(self) -> None:
+        """Close an idle connection, and the others after their response; the first request of a new one may come."""
+        if self._spoke:
+            super().shutdown()
+        else:
+            self.loop.call_later(FIRST_REQUEST, super().shutdown)
 
     def _read(self, data: bytes) -> None:
         while data:

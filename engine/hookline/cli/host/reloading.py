@@ -1,0 +1,61 @@
+"""Reloading on SIGHUP: the settings that can change while a server runs, and the flows."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from hookline.config import Settings
+from hookline.engine import Engine
+from hookline.kernel import logs
+from hookline.kernel.errors import HooklineError
+
+RELOADABLE: Final = frozenset({"log_level"})
+"""The settings that take effect without a restart."""
+
+
+class Reloading:
+    """Loads the settings and the flows of one server again."""
+
+    def __init__(self, engine: Engine, settings: Settings, load: Callable[[], Settings] | None) -> None:
+        """`load` loads the settings as the server's start did; None if it has no settings of its own."""
+        self._engine = engine
+        self._settings = settings
+        self._load = load
+        self._task: asyncio.Task[None] | None = None
+        self._again = False
+
+    def begin(self) -> None:
+        """Reload soon. A call while that goes on causes another reload after it."""
+        if self._task is not None and not self._task.done():
+            self._again = True
+            return
+        self._task = asyncio.ensure_future(self._reload())
+
+    async def _reload(self) -> None:
+        while True:
+            self._again = False
+            try:
+                self._reload_settings()
+                await self._engine.serving.refresh()
+            except (HooklineError, OSError) as error:
+                problems = [str(problem) for problem in getattr(error, "problems", ())]
+                self._engine.log.error(
+                    "reloading failed; what was loaded before stays", error=str(error), problems=problems
+                )
+            except Exception:
+                self._engine.log.error("defect while reloading", exc_info=True)
+            if not self._again:
+                return
+
+    def _reload_settings(self) -> None:
+        if self._load is None:
+            return
+        new = self._load()
+        changed = [name for name in type(new).model_fields if getattr(new, name) != getattr(self._settings, name)]
+        if "log_level" in changed:
+            logs.set_level(new.log_level)
+        restart = sorted(set(changed) - RELOADABLE)
+        self._settings = self._settings.model_copy(update={name: getattr(new, name) for name in RELOADABLE})
+        self._engine.log.warning(
+            "reloaded", changed=sorted(set(changed) & RELOADABLE), **({"need_restart": restart} if restart else {})
+        )

@@ -1,0 +1,130 @@
+"""The stop of a server, in phases: no sender waits in vain or is reset, and a load balancer has time to notice.
+
+From the beginning of the stop, each answer ends its connection. After a delay, new requests are rejected. Once none
+have come for a moment, the listening socket closes, and requests in progress end.
+"""
+
+import asyncio
+import ctypes
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from typing import Final
+
+from hookline.kernel.errors import ServiceUnavailable
+from hookline.service.problems import rejection_response
+from hookline.service.server.asgi import Application, Event, Receive, Scope, Send
+
+QUIET: Final = 0.2
+"""Seconds without a new connection or request, after which the listening socket closes."""
+LONGEST: Final = 5.0
+"""Seconds for which new requests are rejected at most, before the listening socket closes in any case."""
+FIRST_REQUEST: Final = 1.0
+"""Seconds in which a connection that was just made may send its request when the socket closes."""
+_PAUSE: Final = 0.01
+_HANDSHAKES: Final = 0.05
+"""Seconds in which connections that are being made become complete."""
+_ANSWER: Final = rejection_response(ServiceUnavailable("the server is stopping", retry_after=5))
+
+
+class Stopping:
+    """The phases of one server's stop."""
+
+    def __init__(self, shutdown: asyncio.Event, delay: float = 0.0) -> None:
+        """`shutdown` begins the stop; `delay`: seconds until new requests are rejected."""
+        self.begun = shutdown
+        """Set once each answer ends its connection."""
+        self.closing = asyncio.Event()
+        """Set once nothing new is accepted."""
+        self.rejecting = False
+        self._delay = delay
+        self._last_arrival = 0.0
+        self._closing_at: float | None = None
+        self._time: Callable[[], float] = asyncio.get_running_loop().time
+
+    def arrived(self) -> None:
+        """Note that a new connection or a new request has come."""
+        self._last_arrival = self._time()
+
+    async def run(self, listening: socket.socket) -> None:
+        """Wait for the beginning of the stop, and go through its phases."""
+        await self.begun.wait()
+        await asyncio.sleep(self._delay)
+        self.rejecting = True
+        latest = self._time() + LONGEST
+        while True:
+            # After a pause of the whole process, what has come meanwhile is seen first.
+            await asyncio.sleep(_PAUSE)
+            left = min(self._last_arrival + QUIET, latest) - self._time()
+            if left <= 0:
+                break
+            await asyncio.sleep(left)
+        if _begins_no_handshakes(listening):
+            await asyncio.sleep(_HANDSHAKES)
+        self._closing_at = self._time()
+        self.closing.set()
+
+    def seconds_since_closing(self) -> float:
+        """The seconds for which nothing new has been accepted."""
+        return 0.0 if self._closing_at is None else self._time() - self._closing_at
+
+
+class StoppingApplication:
+    """An application whose answers end their connections once the server stops, and which then rejects requests."""
+
+    def __init__(self, app: Application, stopping: Stopping) -> None:
+        self._app = app
+        self._stopping = stopping
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request, or the lifespan."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        self._stopping.arrived()
+        # The connections of HTTP/2 are told by GOAWAY.
+        answer = self._closing(send) if scope["http_version"].startswith("1") else send
+        if not self._stopping.rejecting:
+            await self._app(scope, receive, answer)
+            return
+        length = (b"content-length", b"%d" % len(_ANSWER.body))
+        await answer({"type": "http.response.start", "status": _ANSWER.status, "headers": [*_ANSWER.headers, length]})
+        await answer({"type": "http.response.body", "body": _ANSWER.body})
+
+    def _closing(self, send: Send) -> Send:
+        async def send_closing(event: Event) -> None:
+            if event["type"] == "http.response.start" and self._stopping.begun.is_set():
+                others = [header for header in event["headers"] if header[0].lower() != b"connection"]
+                event = {**event, "headers": [*others, (b"connection", b"close")]}
+            await send(event)
+
+        return send_closing
+
+
+_SO_ATTACH_FILTER: Final = 26
+#: A packet filter: packets that begin a connection (the flag SYN in byte 13 of TCP's header) are dropped.
+_NO_SYN: Final = (
+    (0x30, 0, 0, 13),
+    (0x45, 0, 1, 0x02),
+    (0x06, 0, 0, 0),
+    (0x06, 0, 0, 0xFFFFFFFF),
+)
+
+
+def _begins_no_handshakes(listening: socket.socket) -> bool:
+    """Let the system begin no new connections on a socket that is about to close; return False if it can't.
+
+    A connection that is complete when the socket closes, and that nobody has accepted, would be reset. With the filter,
+    its sender tries again after a second, and is refused.
+    """
+    if sys.platform != "linux":
+        return False
+    code = b"".join(struct.pack("HBBI", *instruction) for instruction in _NO_SYN)
+    buffer = ctypes.create_string_buffer(code, len(code))
+    program = struct.pack("HP", len(_NO_SYN), ctypes.addressof(buffer))
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)
+    except OSError:
+        return False
+    return True

@@ -1,0 +1,149 @@
+"""Real servers that stop or reload under load: no sender is reset, none waits in vain."""
+
+import asyncio
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from tests.acceptance.server_process import ServerProcess, eventually
+
+FLOW = {"id": "f", "trigger": {"use": "webhook", "with": {"verify": "none"}}, "steps": []}
+REQUEST = b"POST /hook/f HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+LONGEST = 3.0
+"""Seconds after which a sender has waited in vain."""
+
+
+async def one_connection(port: int, pause: float) -> str:
+    """Send requests on a connection until the server ends it, and say how that went."""
+    try:
+        async with asyncio.timeout(LONGEST):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except TimeoutError:
+        return "hangs"
+    except ConnectionRefusedError:
+        return "refused"
+    except OSError as error:
+        return repr(error)
+    try:
+        while True:
+            await asyncio.sleep(pause)
+            writer.write(REQUEST)
+            async with asyncio.timeout(LONGEST):
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                await reader.readexactly(int(head.split(b"content-length: ")[1].split(b"\r\n")[0]))
+            if b"connection: close" in head:
+                return head.split(b" ")[1].decode()
+    except TimeoutError:
+        return "hangs"
+    except (OSError, EOFError) as error:
+        return repr(error)
+    finally:
+        writer.transport.abort()
+
+
+async def load(server: ServerProcess, senders: int, rejected: int) -> Counter[str]:
+    """Open connections one after another, with many senders, while the server stops, until so many are rejected."""
+    seen: Counter[str] = Counter()
+
+    async def send(number: int) -> None:
+        while not seen["refused"] and seen["503"] < rejected:
+            seen[await one_connection(server.port, pause=0.05 * (number % 3))] += 1
+
+    async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+        for number in range(senders):
+            tasks.create_task(send(number))
+        await asyncio.sleep(0.3)
+        os.kill(server.pid, signal.SIGTERM)
+    return seen
+
+
+def check_stop(server: ServerProcess, senders: int, rejected: int) -> Counter[str]:
+    began = time.monotonic()
+    seen = asyncio.run(load(server, senders, rejected))
+    assert server.died() == 0
+    assert time.monotonic() - began < 20
+    assert set(seen) <= {"202", "503", "refused"}, seen
+    assert seen["202"] > 0
+    assert seen["503"] > 0
+    return seen
+
+
+@pytest.mark.promise(8)
+@pytest.mark.rule(41)
+@pytest.mark.parametrize("kind", ["hypercorn", "uvicorn"])
+def test_a_stop_under_load_resets_no_connection_and_keeps_none_waiting(
+    make_server: Callable[..., ServerProcess], kind: Literal["hypercorn", "uvicorn"]
+) -> None:
+    server = make_server("--server", kind, "--drain-delay", "0.5")
+    server.flow(FLOW)
+    server.start()
+    check_stop(server, senders=10, rejected=50)
+
+
+@pytest.mark.long
+@pytest.mark.promise(8)
+@pytest.mark.rule(41)
+@pytest.mark.parametrize("kind", ["hypercorn", "uvicorn"])
+def test_a_stop_under_heavy_load_resets_none_of_a_thousand_connections(
+    make_server: Callable[..., ServerProcess], kind: Literal["hypercorn", "uvicorn"]
+) -> None:
+    server = make_server("--server", kind, "--drain-delay", "2")
+    server.flow(FLOW)
+    server.start()
+    seen = check_stop(server, senders=60, rejected=1_000_000)
+    assert sum(seen.values()) > 1000
+
+
+@pytest.mark.rule(41)
+def test_a_server_that_drains_is_not_ready_and_accepts(make_server: Callable[..., ServerProcess]) -> None:
+    server = make_server("--drain-delay", "60")
+    server.flow(FLOW)
+    server.start()
+    os.kill(server.pid, signal.SIGTERM)
+    eventually("the server isn't ready", lambda: server.get("/readyz")[0] == 503)
+    status, _, headers = server.request("POST", "/hook/f", b"{}", {"Content-Type": "application/json"})
+    assert (status, {name.lower(): value for name, value in headers.items()}["connection"]) == (202, "close")
+    # A second signal has no patience.
+    os.kill(server.pid, signal.SIGINT)
+    assert server.died(10) == 1
+
+
+@pytest.mark.rule(41)
+def test_sighup_reloads_and_never_ends_a_server(make_server: Callable[..., ServerProcess], tmp_path: Path) -> None:
+    server = make_server()
+    server.flow(FLOW)
+    server.launch()
+    eventually("the server has begun to start", lambda: (tmp_path / ".hookline").exists())
+    eventually("the server is ready", lambda: reachable(server))
+
+    def reloaded(what: str) -> None:
+        lines = server.log().count(what)
+        os.kill(server.pid, signal.SIGHUP)
+        eventually(what, lambda: server.log().count(what) > lines)
+
+    (tmp_path / "hookline.toml").write_text('log_level = "debug"\ngrace = 3.0\n')
+    server.flow({**FLOW, "id": "new"})
+    reloaded("reloaded")
+    assert "log_level" in server.log()
+    assert "['grace']" in server.log()
+    assert server.post("new", {})[0] == 202
+    (tmp_path / "hookline.toml").write_text('log_level = "loud"\n')
+    reloaded("reloading failed")
+    for _ in range(20):
+        os.kill(server.pid, signal.SIGHUP)
+    assert server.post("f", {})[0] == 202
+    os.kill(server.pid, signal.SIGHUP)
+    assert server.stop() == 0
+
+
+def reachable(server: ServerProcess) -> bool:
+    try:
+        return server.get("/readyz")[0] == 200
+    except OSError:
+        return False

@@ -1,0 +1,141 @@
+"""The phases of a server's stop, over raw sockets: who comes in time is served, and nobody is reset."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import h2.config
+import h2.connection
+import h2.events
+import pytest
+from tests.integration.served_hook import JSON, SERVERS, Served, post, serving, status
+
+REQUEST = post(JSON, "Content-Length: 2", body=b"{}")
+
+
+@pytest.fixture(params=SERVERS)
+async def served(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
+    async with serving(request.param, drain_delay=0.5, head_timeout=20) as running:
+        yield running
+
+
+async def head_and_end(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """A response's head in lower case, and everything after it until the connection ends."""
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    async with asyncio.timeout(10):
+        return head, await reader.read()
+
+
+@pytest.mark.rule(41)
+async def test_a_server_that_stops_accepts_messages_and_ends_each_connection_with_its_answer(served: Served) -> None:
+    reader, writer = await served.connect()
+    writer.write(REQUEST)
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    assert b"connection: close" not in head
+    length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
+    await reader.readexactly(length)
+    served.stopping.begun.set()
+    writer.write(REQUEST)
+    later_reader, later = await served.connect()
+    later.write(REQUEST)
+    for one in (reader, later_reader):
+        head, _ = await head_and_end(one)
+        assert status(head) == 202
+        assert head.count(b"connection: close") == 1
+    for one in (writer, later):
+        one.close()
+        with contextlib.suppress(ConnectionError):
+            await one.wait_closed()
+    assert len(served.hook.intake.accepted) == 3
+
+
+@pytest.mark.rule(41)
+async def test_after_the_delay_requests_are_rejected_until_none_come_any_more(served: Served) -> None:
+    loop = asyncio.get_running_loop()
+    served.stopping.begun.set()
+    began = loop.time()
+    seen: list[int] = []
+    refused_at: float | None = None
+    while refused_at is None:
+        try:
+            reader, writer = await served.connect()
+        except ConnectionRefusedError:
+            refused_at = loop.time()
+            break
+        writer.write(REQUEST)
+        head, body = await head_and_end(reader)
+        writer.close()
+        seen.append(status(head))
+        if status(head) == 503:
+            assert b"retry-after: 5" in head
+            assert b"connection: close" in head
+            assert b"request.unavailable" in body
+            if seen.count(503) == 20:
+                # Now nothing new comes.
+                await served.stopping.closing.wait()
+    assert set(seen) == {202, 503}
+    assert seen.count(503) == 20, "the socket closed although requests came"
+    assert seen == sorted(seen)
+    assert len(served.hook.intake.accepted) == seen.count(202)
+    assert refused_at - began < 6
+    await asyncio.wait_for(asyncio.shield(served.task), 10)
+
+
+@pytest.mark.rule(41)
+async def test_who_connects_at_the_last_moment_may_send_a_request(served: Served) -> None:
+    served.stopping.begun.set()
+    held = [await served.connect() for _ in range(20)]
+    await served.stopping.closing.wait()
+    for _, writer in held:
+        writer.write(REQUEST)
+    for reader, writer in held:
+        head, _ = await head_and_end(reader)
+        assert status(head) == 503
+        writer.close()
+
+
+@pytest.mark.rule(41)
+async def test_http2_is_told_to_go_away_and_its_streams_get_their_responses() -> None:
+    async with serving("hypercorn", drain_delay=0.5, head_timeout=20) as served:
+        reader, writer = await served.connect()
+        connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
+        connection.initiate_connection()
+
+        def send_request() -> int:
+            stream: int = connection.get_next_available_stream_id()
+            names = {":method": "POST", ":path": "/hook/orders", ":scheme": "http", ":authority": "x"}
+            connection.send_headers(stream, [*names.items(), ("content-type", "application/json")])
+            connection.send_data(stream, b"{}", end_stream=True)
+            return stream
+
+        seen: list[object] = []
+
+        async def until(kind: type[object], stream: int | None = None) -> object:
+            while True:
+                for event in seen:
+                    if isinstance(event, kind) and stream in (None, getattr(event, "stream_id", None)):
+                        return event
+                async with asyncio.timeout(10):
+                    data = await reader.read(65536)
+                assert data, "the connection ended"
+                # The state machine of h2 would end with GOAWAY.
+                if b"\x00\x00\x08\x07" in data:
+                    at = data.index(b"\x00\x00\x08\x07")
+                    seen.append(h2.events.ConnectionTerminated())
+                    data = data[:at] + data[at + 17 :]
+                seen.extend(connection.receive_data(data))
+
+        first = send_request()
+        writer.write(connection.data_to_send())
+        await until(h2.events.StreamEnded, first)
+        served.stopping.begun.set()
+        await until(h2.events.ConnectionTerminated)
+        # It was on its way when the server said so.
+        second = send_request()
+        writer.write(connection.data_to_send())
+        response = await until(h2.events.ResponseReceived, second)
+        assert isinstance(response, h2.events.ResponseReceived)
+        assert dict(response.headers)[":status"] == "202"
+        await until(h2.events.StreamEnded, second)
+        writer.close()
+    assert len(served.hook.intake.accepted) == 2
