@@ -116,7 +116,7 @@ def _begins_no_handshakes(listening: socket.socket) -> bool:
     """Let the system begin no new connections on a socket that is about to close; return False if it can't.
 
     A connection that is complete when the socket closes, and that nobody has accepted, would be reset. With the filter,
-    its sender tries again after a second, and is refused.
+    its sender tries again after a second, and learns that nobody listens.
     """
     if sys.platform != "linux":
         return False
