@@ -12,6 +12,7 @@ from hookline.catalog.catalog import Catalog
 from hookline.catalog.flow_states import FlowStates
 from hookline.catalog.version_resolver import VersionResolver
 from hookline.credentials.access_tokens import AccessTokens
+from hookline.credentials.lost_key import check_new_key
 from hookline.credentials.oauth_authorization import CALLBACK, Authorizations
 from hookline.credentials.store import Credentials
 from hookline.deployments.compatibility import CompatibilityChecker
@@ -286,6 +287,9 @@ class Engine:
         self.intake.open = self.options.role != "worker"
 
     async def _load(self) -> None:
+        if self.options.keep_new_key is not None:
+            await check_new_key(self.store)
+            self.options.keep_new_key()
         await self.credentials.load()
         await self.subscriptions.load()
         await self.serving.load()

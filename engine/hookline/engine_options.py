@@ -1,6 +1,6 @@
 """The options that an engine is given."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +21,8 @@ class EngineOptions:
     """The folder with the flows' files."""
     secret_keys: tuple[bytes, ...] = ()
     """Keys that encrypt credentials; the first one encrypts, all decrypt."""
+    keep_new_key: Callable[[], None] | None = None
+    """Stores the key, if it was made for this engine. It isn't called if the store has data that needs another key."""
     role: Role = "all"
     watch: bool = True
     """Reload changed flow files while running."""

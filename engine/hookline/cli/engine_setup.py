@@ -1,22 +1,36 @@
 """The options of an engine and of its hooks, made from the settings."""
 
 import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 from hookline.config import Settings
 from hookline.engine_options import EngineOptions
 from hookline.kernel.errors import ConfigError
-from hookline.secrets.vault import load_or_create_key, read_keys
+from hookline.secrets.vault import generate_key, keep_key, load_or_create_key, read_keys
 from hookline.service.hooks.hook import HookOptions
 
 
-def keys_of(settings: Settings) -> tuple[bytes, ...]:
-    """Return the keys of the settings, or else of a file beside the database, which is created if it doesn't exist.
+def key_file(settings: Settings) -> Path:
+    """The file of the key if the settings have none."""
+    return settings.data_dir / "secret.key"
 
-    Raises CredentialError if they can't be used.
+
+def keys_of(settings: Settings) -> tuple[tuple[bytes, ...], Callable[[], None] | None]:
+    """Return the keys of the settings, or else of a file beside the database.
+
+    If it doesn't exist, return a new key, and the function that creates the file with it. Raises CredentialError if the
+    keys can't be used.
     """
     if settings.secret_key is not None:
-        return read_keys(settings.secret_key.get_secret_value())
-    return load_or_create_key(settings.data_dir / "secret.key")
+        return read_keys(settings.secret_key.get_secret_value()), None
+    file = key_file(settings)
+    if file.exists():
+        return load_or_create_key(file), None
+    text = generate_key()
+
+    return read_keys(text), partial(keep_key, file, text)
 
 
 def local_url(host: str, port: int) -> str:
@@ -34,11 +48,13 @@ def engine_options(settings: Settings, url: str, *, secret_keys: tuple[bytes, ..
         raise ConfigError("a queue apart from the database can't be used yet; leave `queue` out")
     if settings.workers > 1:
         raise ConfigError("one process serves a database for now; set workers = 1")
+    keys, keep_new_key = keys_of(settings) if secret_keys is None else (secret_keys, None)
     return EngineOptions(
         db=settings.db,
         blobs=settings.blobs_url,
         flows=settings.flows,
-        secret_keys=keys_of(settings) if secret_keys is None else secret_keys,
+        secret_keys=keys,
+        keep_new_key=keep_new_key,
         role=settings.role,
         public_url=settings.public_url or url,
         public_url_set=settings.public_url is not None,

@@ -192,5 +192,11 @@ def load_or_create_key(path: Path) -> tuple[bytes, ...]:
     return read_keys(secret_file.load_or_create(path, generate_key), str(path))
 
 
+def keep_key(path: Path, text: str) -> None:
+    """Create the file of a new key. Raises CredentialError if it can't be created, or has another key."""
+    if secret_file.load_or_create(path, lambda: text).strip() != text:
+        raise CredentialError(f"{path}: another process has just made this key; start again")
+
+
 def _key_id(key: bytes) -> bytes:
     return hashlib.sha256(b"hookline key id\0" + key).digest()[:_ID_SIZE]

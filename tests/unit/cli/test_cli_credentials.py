@@ -73,6 +73,26 @@ def test_the_key_is_a_file_of_mode_0600_beside_the_database(directory: Path) -> 
 
 
 @pytest.mark.rule(34)
+def test_a_lost_key_is_not_replaced_without_being_told(directory: Path) -> None:
+    hookline("set", "gh", "--type", "github", f"secret={SECRET}")
+    key = directory / ".hookline" / "secret.key"
+    key.rename(directory / "aside")
+    lost = hookline("list")
+    assert lost.exit_code == 1
+    assert "1 credential (gh)" in lost.stderr
+    assert "hookline credentials new-key" in lost.stderr
+    assert not key.exists(), "with a new key there, the next start would say nothing"
+    (directory / "aside").rename(key)
+    assert listed()[0]["problem"] is None
+    assert hookline("new-key").exit_code == 2
+    key.unlink()
+    assert hookline("new-key").exit_code == 0
+    assert "is encrypted with the key" in listed()[0]["problem"]
+    hookline("set", "gh", "--type", "github", f"secret={SECRET}")
+    assert listed()[0]["problem"] is None
+
+
+@pytest.mark.rule(34)
 def test_the_setting_may_hold_several_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = ("A" * 42 + "A", "B" * 42 + "A")
     monkeypatch.setenv("HOOKLINE_SECRET_KEY", first)

@@ -127,6 +127,7 @@ async def _scratch_engine(
                 options,
                 db=f"sqlite:///{folder}/run.db",
                 blobs=f"file://{folder}/blobs",
+                keep_new_key=None,
                 flows=flows,
                 watch=False,
                 triggers=False,

@@ -1,4 +1,4 @@
-"""`hookline credentials set|list|verify|authorize|rm|rotate`."""
+"""`hookline credentials set|list|verify|authorize|rm|rotate|new-key`."""
 
 import asyncio
 import sys
@@ -12,6 +12,7 @@ from hookline.cli.client import call
 from hookline.cli.command import CommandGroup, emit
 from hookline.cli.table import table
 from hookline.config import Settings
+from hookline.kernel.errors import ConfigError
 from hookline.kernel.suggest import counted
 
 _SETTINGS: Final = ("db",)
@@ -121,6 +122,24 @@ def rotate_credentials(master: bool, as_json: bool, settings: Settings) -> None:
         as_json=as_json,
         text=lambda: f"{counted(rotated, 'credential')} had an older key; all are encrypted with the first key now",
     )
+
+
+@credentials.command("new-key", settings=_SETTINGS)
+def new_key(as_json: bool, settings: Settings) -> None:
+    """Make a new key after `secret.key` was lost for good.
+
+    What the lost key has encrypted stays unreadable: credentials have to be set again.
+    """
+    from hookline.cli.engine_setup import key_file
+    from hookline.secrets.vault import load_or_create_key
+
+    if settings.secret_key is not None:
+        raise ConfigError("the key is the setting secret_key (HOOKLINE_SECRET_KEY), so no file is needed")
+    file = key_file(settings)
+    if file.exists():
+        raise ConfigError(f"there is a key in {file}; `hookline credentials rotate --master` changes keys")
+    load_or_create_key(file)
+    emit({"file": str(file)}, as_json=as_json, text=lambda: f"{file} has a new key; start the server")
 
 
 def _tokens(tokens: Mapping[str, Any] | None) -> str:
