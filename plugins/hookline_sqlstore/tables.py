@@ -76,8 +76,10 @@ executions: Final = Table(
 )
 
 
-#: The condition of a dead letter.
+#: The condition of a dead letter with a cause, as far as an index can have it.
 DEAD: Final = "error_cause IS NOT NULL AND discarded_at IS NULL"
+#: The condition of a failure that nobody has decided on; nothing of it is removed.
+UNDECIDED: Final = "(executions.state = 'failed' AND executions.discarded_at IS NULL)"
 
 
 def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:

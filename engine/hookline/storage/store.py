@@ -37,7 +37,8 @@ class CallbackQueries(Protocol):
         ...
 
     async def executions_with_callbacks(self, ended_before: datetime, limit: int) -> Sequence[str]:
-        """Return the ids of executions that ended before a time and still have callbacks, oldest first."""
+        """Return the ids of executions that ended before a time and still have callbacks, oldest first; no dead
+        letters."""
         ...
 
     async def waits(self, execution_id: str) -> Sequence[str]:
@@ -166,7 +167,8 @@ class FileQueries(Protocol):
         ...
 
     async def executions_with_files(self, ended_before: datetime, limit: int) -> Sequence[str]:
-        """Return the ids of executions that ended before a time and still refer to files, oldest first."""
+        """Return the ids of executions that ended before a time and still refer to files, oldest first; no dead
+        letters."""
         ...
 
 
@@ -265,11 +267,12 @@ class HistoryQueries(Protocol):
         self, flow_id: str | None, ended_before: datetime, limit: int, *, after: str = "", up_to: str | None = None
     ) -> Sequence[str]:
         """Return the ids of executions that ended before a time and may be removed, oldest first, above `after` and up
-        to `up_to`."""
+        to `up_to`. Dead letters, and failures that hold their order keys, may not."""
         ...
 
     async def first_too_many(self, flow_id: str, count: int) -> str | None:
-        """Return the newest ended execution of a flow after the newest `count`; None if there are no more."""
+        """Return the newest ended execution of a flow after the newest `count`; None if there are no more. Dead letters
+        don't count."""
         ...
 
     async def disk_usage(self) -> DiskUsage:

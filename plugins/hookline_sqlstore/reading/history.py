@@ -12,6 +12,7 @@ from hookline.api_storage import (
 )
 from hookline_sqlstore.column_values import first_id, micros
 from hookline_sqlstore.tables import (
+    UNDECIDED,
     blob_refs,
     executions,
     flow_versions,
@@ -42,6 +43,7 @@ def purgeable(
         executions.c.finished_at < micros(ended_before),
         func.coalesce(executions.c.state, "") != PURGED,
         func.coalesce(executions.c.order_seq, 0) == 0,
+        text(f"NOT {UNDECIDED}"),
     ]
     if flow_id is not None:
         chosen.append(executions.c.flow_id == flow_id)
@@ -57,6 +59,7 @@ def first_too_many(connection: Connection, flow_id: str, count: int) -> str | No
             executions.c.flow_id == flow_id,
             func.coalesce(executions.c.finished_at, 0) != 0,
             func.coalesce(executions.c.state, "") != PURGED,
+            text(f"NOT {UNDECIDED}"),
         )
         .order_by(executions.c.id.desc())
     )
@@ -109,13 +112,14 @@ def spent_versions(connection: Connection, flow_id: str, keep: int) -> Sequence[
     ).all()
     if len(served) <= keep:
         return ()
-    bound = frozenset(
-        connection.scalars(
-            select(executions.c.flow_version)
-            .where(executions.c.finished_at.is_(None), executions.c.flow_id == flow_id)
-            .distinct()
+    # A dead letter may run again, on its own version.
+    bound = {
+        version
+        for needed in (executions.c.finished_at.is_(None), text(f"finished_at IS NOT NULL AND {UNDECIDED}"))
+        for version in connection.scalars(
+            select(executions.c.flow_version).where(needed, executions.c.flow_id == flow_id).distinct()
         )
-    )
+    }
     oldest: int | None = connection.scalar(
         select(executions.c.created_at).where(executions.c.flow_id == flow_id).order_by(executions.c.id).limit(1)
     )
@@ -144,7 +148,11 @@ def executions_with_files(connection: Connection, ended_before: datetime, limit:
     return connection.scalars(
         select(blob_refs.c.execution_id)
         .join(executions, executions.c.id == blob_refs.c.execution_id)
-        .where(blob_refs.c.execution_id < first_id(ended_before), executions.c.finished_at < micros(ended_before))
+        .where(
+            blob_refs.c.execution_id < first_id(ended_before),
+            executions.c.finished_at < micros(ended_before),
+            text(f"NOT {UNDECIDED}"),
+        )
         .group_by(blob_refs.c.execution_id)
         .order_by(blob_refs.c.execution_id)
         .limit(limit)

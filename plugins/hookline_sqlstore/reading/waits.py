@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, and_, bindparam, select
+from sqlalchemy import Connection, and_, bindparam, select, text
 
 from hookline_sqlstore.column_values import first_id, micros
 from hookline_sqlstore.tables import (
+    UNDECIDED,
     callbacks,
     executions,
     waits,
@@ -35,7 +36,11 @@ def executions_with_callbacks(connection: Connection, ended_before: datetime, li
     return connection.scalars(
         select(callbacks.c.execution_id)
         .join(executions, executions.c.id == callbacks.c.execution_id)
-        .where(callbacks.c.execution_id < first_id(ended_before), executions.c.finished_at < micros(ended_before))
+        .where(
+            callbacks.c.execution_id < first_id(ended_before),
+            executions.c.finished_at < micros(ended_before),
+            text(f"NOT {UNDECIDED}"),
+        )
         .group_by(callbacks.c.execution_id)
         .order_by(callbacks.c.execution_id)
         .limit(limit)

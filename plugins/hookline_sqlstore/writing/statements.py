@@ -6,6 +6,7 @@ Joins are written as CROSS JOIN because SQLite keeps the order of one: from the 
 from typing import Final
 
 from hookline.api_storage import BLOCKED, MAX_REJECTED_KEPT, ORDER, TRANSITIONS, State
+from hookline_sqlstore.tables import UNDECIDED
 from hookline_sqlstore.writing.batches import join
 from hookline_sqlstore.writing.callbacks import call_back, claim, tell_cancelled, time_out
 from hookline_sqlstore.writing.counters import count
@@ -272,7 +273,7 @@ FORGET_CALLBACKS: Final = Statement(
     "forget",
     (("execution_id", "text"),),
     "DELETE FROM callbacks WHERE execution_id IN (SELECT executions.id FROM {v} CROSS JOIN executions"
-    " WHERE executions.id = v.execution_id AND executions.finished_at IS NOT NULL)",
+    f" WHERE executions.id = v.execution_id AND executions.finished_at IS NOT NULL AND NOT {UNDECIDED})",
     counted=False,
 )
 
@@ -533,14 +534,14 @@ FORGET_FILES: Final = Statement(
     "forget",
     (("id", "text"), ("at", "bigint")),
     "UPDATE executions SET files_removed_at = v.at FROM {v}"
-    " WHERE executions.id = v.id AND executions.finished_at IS NOT NULL",
+    f" WHERE executions.id = v.id AND executions.finished_at IS NOT NULL AND NOT {UNDECIDED}",
     counted=False,
 )
 DROP_REFERENCES: Final = Statement(
     "forget",
     (("id", "text"),),
     "DELETE FROM blob_refs WHERE execution_id IN (SELECT executions.id FROM {v} CROSS JOIN executions"
-    " WHERE executions.id = v.id AND executions.finished_at IS NOT NULL)",
+    f" WHERE executions.id = v.id AND executions.finished_at IS NOT NULL AND NOT {UNDECIDED})",
     counted=False,
 )
 
@@ -552,7 +553,7 @@ PURGED: Final = "purged"
 #: The purge of an execution, table by table; the execution itself comes last.
 _GONE: Final = (
     "SELECT executions.id FROM {v} CROSS JOIN executions WHERE executions.id = v.id"
-    " AND executions.finished_at IS NOT NULL AND executions.order_seq IS NULL"
+    f" AND executions.finished_at IS NOT NULL AND executions.order_seq IS NULL AND NOT {UNDECIDED}"
 )
 
 
@@ -581,6 +582,7 @@ KEEP_KEYS: Final = Statement(
     " error_code = NULL, error_message = NULL, error_step = NULL, error_retryable = NULL, error_cause = NULL,"
     " discarded_at = NULL, replay_of = NULL, data_key = NULL FROM {v} WHERE executions.id = v.id"
     " AND executions.finished_at IS NOT NULL AND executions.order_seq IS NULL AND executions.dedupe_hash IS NOT NULL"
+    f" AND NOT {UNDECIDED}"
     " AND (executions.dedupe_until IS NULL OR executions.dedupe_until > v.at)".replace("{purged}", PURGED),
     counted=False,
 )
@@ -648,7 +650,10 @@ FORGET_VERSIONS: Final = Statement(
     "DELETE FROM flow_versions WHERE (flow_id, version) IN"
     " (SELECT v.flow_id, v.version FROM {v} WHERE v.flow_id IS NOT NULL)"
     " AND NOT EXISTS (SELECT 1 FROM executions WHERE executions.flow_id = flow_versions.flow_id"
-    " AND executions.finished_at IS NULL AND executions.flow_version = flow_versions.version)",
+    " AND executions.finished_at IS NULL AND executions.flow_version = flow_versions.version)"
+    " AND NOT EXISTS (SELECT 1 FROM executions WHERE executions.flow_id = flow_versions.flow_id"
+    f" AND executions.finished_at IS NOT NULL AND {UNDECIDED}"
+    " AND executions.flow_version = flow_versions.version)",
     counted=False,
 )
 

@@ -122,6 +122,9 @@ async def test_what_opens_a_file_that_was_removed_fails_at_once_and_says_why(har
         await harness.until(engine, execution_id, State.FAILED)
         harness.clock.advance(RETENTION.total_seconds() + 1)
         await sweeper(engine).sweep()
+        assert await kept(engine, blob_id), "nobody has decided on the dead letter"
+        await engine.operations.discard(execution_id)
+        await sweeper(engine).sweep()
         del harness.probe.does["act"]
         await engine.operations.retry(execution_id)
         execution = await harness.until(engine, execution_id)

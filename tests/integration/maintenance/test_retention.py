@@ -73,20 +73,33 @@ async def test_a_flow_says_how_long_and_how_many_of_its_executions_are_kept(harn
         assert len(await kept(engine)) == 1
 
 
+@pytest.mark.promise(7)
 @pytest.mark.rule(36)
-async def test_what_waits_is_kept_however_old_it_is_and_dead_letters_go_as_others_do(harness: Harness) -> None:
+async def test_what_waits_and_dead_letters_are_kept_however_old_they_are_until_somebody_decides(
+    harness: Harness,
+) -> None:
     harness.flow("f", [act("one", "$.body", retry={"attempts": 2, "wait": "60d"}), act("two")])
-    harness.flow("dead", [act("bad", retry={"attempts": 1})])
-    harness.probe.does |= {"one": fails(1), "bad": fails(1)}
+    harness.flow("dead", [act("bad", retry={"attempts": 1})], retention={"age": "1h", "count": 1})
+    harness.flow("done", [act("good")])
+    harness.probe.does |= {"one": fails(1), "bad": fails(3)}
     async with harness.engine(retention=timedelta(days=1)) as engine:
         waiting = await harness.send(engine, "f", None)
         await harness.until(engine, waiting, State.WAITING)
-        await ended(harness, engine, "dead")
-        assert len((await engine.store.dead_letters()).items) == 1
+        dead = [await ended(harness, engine, "dead") for _ in range(3)]
+        await ended(harness, engine, "done")
         await pass_by(harness, 2 * DAY)
-        await becomes(lambda: kept(engine, "dead"), [])
-        assert (await engine.store.dead_letters()).items == ()
+        await becomes(lambda: kept(engine, "done"), [])
+        assert await kept(engine, "dead") == sorted(dead)
+        assert [one.count for one in (await engine.store.dead_letters()).items] == [3]
         assert await kept(engine) == [waiting]
+
+        await engine.operations.discard(dead[0])
+        await engine.operations.retry(dead[1])
+        await harness.until(engine, dead[1])
+        await pass_by(harness, 3600)
+        await becomes(lambda: kept(engine, "dead"), [dead[1], dead[2]])
+        await pass_by(harness, 3600)
+        await becomes(lambda: kept(engine, "dead"), [dead[2]])
 
 
 @pytest.mark.rule(9)

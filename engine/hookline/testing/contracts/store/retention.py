@@ -10,9 +10,12 @@ from hookline.storage.changes import (
     Accept,
     Accepted,
     BeginWait,
+    DismissDeadLetter,
     Duplicate,
     End,
+    ForgetCallbacks,
     ForgetDedupeKeys,
+    ForgetFiles,
     ForgetVersions,
     Publish,
     Purge,
@@ -46,6 +49,7 @@ class PurgingContract(StoreFixtures):
             [RecordSteps(id_, (envelopes.record(1),)), BeginWait(id_, "wait", "orders", "wait", None, now), called]
         )
         await store.commit([End(id_, State.FAILED, Outcome.FAILED, now, ErrorInfo("x", "x"))])
+        await store.commit([DismissDeadLetter(id_, now)])
         clock.advance(1)
         assert list(await store.purgeable(None, clock.now(), 10)) == [id_]
         await store.commit([Purge((id_,), clock.now())])
@@ -72,8 +76,56 @@ class PurgingContract(StoreFixtures):
         for id_ in ids:
             assert await store.execution(id_) is not None
             assert await store.envelope(id_) is not None
+        await store.commit([DismissDeadLetter(holder.execution_id, clock.now())])
+        assert list(await store.purgeable(None, clock.now(), 10)) == []
         await store.commit([ReleaseOrderKey(holder.execution_id, clock.now())])
         assert list(await store.purgeable(None, clock.now(), 10)) == [holder.execution_id]
+
+    async def test_nothing_of_a_dead_letter_is_removed_until_somebody_has_decided_on_it(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        now = clock.now()
+        await store.commit([Publish("orders", "v1", b"{}", now)])
+        await store.commit([Publish("orders", "v2", b"{}", now)])
+        envelope = envelopes.make(attachments=(attachment("file"),), key="k", window=timedelta(0))
+        id_ = envelope.execution_id
+        called = StoreCallback(envelopes.ids.new(), id_, "wait", "orders", "wait", None, b"x", now, None, b"{}")
+        await store.commit(
+            [Accept(envelope), Start(id_, "v1", now), BeginWait(id_, "wait", "orders", "wait", None, now)]
+        )
+        await store.commit([called, RecordSteps(id_, (envelopes.record(1),))])
+        await store.commit([End(id_, State.FAILED, Outcome.FAILED, now, ErrorInfo("x", "x"))])
+        young = await self._ended(store, envelopes)
+        clock.advance(1)
+        later = clock.now()
+
+        assert list(await store.purgeable("orders", later, 10)) == [young]
+        assert await store.first_too_many("orders", 1) is None
+        assert list(await store.executions_with_files(later, 10)) == []
+        assert list(await store.executions_with_callbacks(later, 10)) == []
+        assert list(await store.spent_versions("orders", 0)) == ["v2"]
+        await store.commit(
+            [
+                Purge((id_,), later),
+                ForgetFiles((id_,), later),
+                ForgetCallbacks((id_,)),
+                ForgetVersions("orders", ("v1",)),
+            ]
+        )
+        assert await store.envelope(id_) is not None
+        assert set(await store.referenced(["file"])) == {"file"}
+        assert len(await store.journal(id_)) == 1
+        assert list(await store.callbacks(id_)) == ["wait"]
+        assert await store.flow_document("orders", "v1") == b"{}"
+        (dead,) = (await store.dead_letters()).items
+        assert (dead.newest, dead.count) == (id_, 1)
+
+        await store.commit([DismissDeadLetter(id_, later)])
+        assert list(await store.purgeable("orders", later, 10)) == [id_, young]
+        assert await store.first_too_many("orders", 1) == id_
+        assert list(await store.executions_with_files(later, 10)) == [id_]
+        await store.commit([Purge((id_,), later)])
+        assert await store.envelope(id_) is None
 
     async def test_a_key_outlives_its_execution_until_its_window_is_over(
         self, store: Store, envelopes: Envelopes, clock: ManualClock
@@ -83,6 +135,7 @@ class PurgingContract(StoreFixtures):
         id_ = envelope.execution_id
         await self._run(store, envelope)
         await store.commit([End(id_, State.FAILED, Outcome.FAILED, clock.now(), ErrorInfo("x", "x"))])
+        await store.commit([DismissDeadLetter(id_, clock.now())])
         clock.advance(1)
         await store.commit([Purge((id_,), clock.now())])
         assert await store.execution(id_) is None
