@@ -125,8 +125,8 @@ class Settings(BaseSettings):
     disk_budget: ByteSize = Field(
         default=ByteSize(5_000_000_000),
         ge=1_000_000,
-        description="The largest size of database and files on disk, such as `5GB`. Above it, the executions that "
-        "ended first are removed; if that isn't enough, messages get 503.",
+        description="The largest size of executions and their files on disk, such as `5GB`. Above it, the executions "
+        "that ended first are removed; if that isn't enough, messages get 503.",
     )
     max_backlog: int = Field(
         default=1_000_000, ge=1, description="The largest number of queued messages of one flow; more get 429."

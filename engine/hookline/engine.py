@@ -219,7 +219,7 @@ class Engine:
             clock=self.clock,
             new_id=self.ids.new,
         )
-        purger = Purger(self.store, self.clock, self.log, self.retention_of)
+        purger = Purger(self.store, self.blobs, self.clock, self.log, self.retention_of)
         self._sweeper = Sweeper(
             self.store, self.blobs, self.clock, self.log, options.file_retention, options.max_request_time, purger
         )
@@ -229,7 +229,6 @@ class Engine:
                 self.store,
                 self.blobs,
                 purger,
-                self._sweeper.sweep,
                 self.intake.set_full,
                 self.clock,
                 self.log,

@@ -40,7 +40,7 @@ class EngineOptions:
     retention: timedelta = timedelta(days=30)
     """The time for which executions are kept after their end, unless their flow has its own retention."""
     disk_budget: int | None = None
-    """The most bytes that the database and files may take; None means no limit."""
+    """The most bytes that executions and their files may take; None means no limit."""
     max_request_time: timedelta = timedelta(minutes=30)
     """The longest time of a request; files without references are removed after twice that time, and after at least an
     hour."""

@@ -8,7 +8,7 @@ import asyncio
 import os
 import re
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
@@ -123,6 +123,18 @@ class DirectoryBlobs:
         with failing("listed"):
             shards = await self._in_thread(_shards, self._root)
             return sum([await self._in_thread(_size, folder) for folder in (self._incoming, *shards)])
+
+    async def sizes(self, blob_ids: Collection[str]) -> Mapping[str, int]:
+        with failing("measured"):
+            return await self._in_thread(self._sizes, blob_ids)
+
+    def _sizes(self, blob_ids: Collection[str]) -> dict[str, int]:
+        sizes = {}
+        for blob_id in blob_ids:
+            if _ID.fullmatch(blob_id):
+                with suppress(FileNotFoundError):
+                    sizes[blob_id] = self._path(blob_id).lstat().st_blocks * 512
+        return sizes
 
     def _remove_stale(self, limit: float) -> None:
         for entry in _entries(self._incoming):

@@ -16,9 +16,11 @@ from hookline.api_storage import (
     Execution,
     ExecutionFilter,
     ExecutionPage,
+    FileUsePage,
     FlowVersion,
     Progress,
     RejectedPage,
+    RowUsagePage,
     State,
     StateOverride,
     StatePage,
@@ -27,7 +29,7 @@ from hookline.api_storage import (
 )
 from hookline_sqlstore.column_values import micros
 from hookline_sqlstore.databases.database import Database
-from hookline_sqlstore.reading import credentials, executions, flows, history, journal, lists, waits, work
+from hookline_sqlstore.reading import credentials, executions, flows, history, journal, lists, usage, waits, work
 from hookline_sqlstore.writing import batches, operations
 
 
@@ -167,7 +169,24 @@ class SqlStore:
         )
 
     async def disk_usage(self) -> DiskUsage:
-        return await self._database.read(history.disk_usage, long=True)
+        return await self._database.read(usage.disk_usage, long=True)
+
+    async def execution_count(self) -> int:
+        return await self._database.read(usage.execution_count, long=True)
+
+    async def row_usage(self, after: str, limit: int) -> RowUsagePage:
+        return await self._database.read(lambda connection: usage.row_usage(connection, after, limit), long=True)
+
+    async def file_usage(self, after: str, limit: int) -> FileUsePage:
+        return await self._database.read(lambda connection: usage.file_usage(connection, after, limit), long=True)
+
+    async def freed_by_purging(self, execution_ids: Sequence[str]) -> Mapping[str, int]:
+        return await self._database.read(
+            lambda connection: usage.freed_by_purging(connection, execution_ids), long=True
+        )
+
+    async def files_of(self, execution_ids: Sequence[str]) -> Mapping[str, Collection[str]]:
+        return await self._database.read(lambda connection: usage.files_of(connection, execution_ids), long=True)
 
     async def spent_versions(self, flow_id: str, keep: int) -> Sequence[str]:
         return await self._database.read(

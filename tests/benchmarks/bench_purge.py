@@ -24,6 +24,7 @@ from hookline.maintenance.retention import Purger, Retention
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.storage.backend import Backend
 from hookline.storage.changes import Accept
+from hookline.testing.hook import MemoryBlobs
 from hookline_sqlstore.backend import sqlite
 
 _OLD = (
@@ -88,7 +89,11 @@ async def measure(folder: Path, count: int, rate: int, seconds: float) -> None:
         alone = await accepting(backend, rate, done)
         done = asyncio.Event()
         purger = Purger(
-            backend.store, SystemClock(), structlog.get_logger("bench"), lambda _: Retention(timedelta(days=1))
+            backend.store,
+            MemoryBlobs(),
+            SystemClock(),
+            structlog.get_logger("bench"),
+            lambda _: Retention(timedelta(days=1)),
         )
         began = time.monotonic()
         beside = asyncio.create_task(accepting(backend, rate, done))

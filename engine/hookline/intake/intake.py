@@ -1,6 +1,6 @@
 """Accepting messages: finding the flow, applying its limits, and making the message durable."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -76,12 +76,17 @@ class Intake:
         self._rates: dict[str, tuple[str, RateLimit]] = {}
         self.full: str | None = None
         """The reason why nothing more can be stored, if so."""
+        self.full_flows: Mapping[str, str] = {}
+        """The reasons why nothing more of single flows can be stored."""
         self.open = False
         """True while messages are accepted: after the engine has started, and until it stops."""
 
-    def set_full(self, reason: str | None) -> None:
-        """Accept nothing more for a reason, or accept messages again."""
-        self.full = reason
+    def set_full(self, reason: str | None, flows: Mapping[str, str]) -> None:
+        """Accept nothing more for a reason, or nothing of single flows for theirs, or accept messages again."""
+        self.full, self.full_flows = reason, flows
+
+    def _is_full(self, flow_id: str) -> bool:
+        return self.full is not None or flow_id in self.full_flows
 
     def flow(self, flow_id: str) -> CompiledFlow:
         """Return the version of a flow that accepts messages now.
@@ -91,7 +96,7 @@ class Intake:
         """
         if not self.open:
             raise ServiceUnavailable("the server is starting or stopping", retry_after=5)
-        if self.full is not None:
+        if self._is_full(flow_id):
             raise ServiceUnavailable("there is no space for more messages now", retry_after=60, flow_id=flow_id)
         try:
             flow = self._current(flow_id)
@@ -206,7 +211,7 @@ class Intake:
 
         More messages than the flow's limit are stored when nothing else is queued.
         """
-        if self.full is not None:
+        if self._is_full(flow.id):
             return RETRY_AFTER
         now = self._clock.monotonic()
         rate = self._rate(flow)
@@ -221,7 +226,7 @@ class Intake:
 
     def room(self, flow: CompiledFlow, count: int) -> int:
         """The number of messages, of `count`, that a source may store now; the others stay at its broker."""
-        if self.full is not None:
+        if self._is_full(flow.id):
             return 0
         rate = self._rate(flow)
         if rate is not None:

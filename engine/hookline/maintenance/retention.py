@@ -1,6 +1,6 @@
 """Retention: purge ended executions, expired dedupe keys and old versions of flows."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
@@ -8,6 +8,7 @@ from typing import Final
 from hookline.catalog.catalog import Catalog
 from hookline.kernel.logs import Log
 from hookline.kernel.time import Clock
+from hookline.storage.blobs import Blobs
 from hookline.storage.changes import ForgetDedupeKeys, ForgetVersions, Purge
 from hookline.storage.store import Store
 
@@ -34,12 +35,26 @@ def retention_in(catalog: Catalog, default: timedelta, flow_id: str) -> Retentio
     return Retention(default) if said is None else Retention(said.age or default, said.count)
 
 
+@dataclass(frozen=True, slots=True)
+class Freed:
+    """The result of a purge that makes room."""
+
+    executions: int
+    size: int
+    """Bytes, by estimate."""
+    all: bool
+    """Nothing purgeable is left."""
+
+
 class Purger:
     """Purge in small commits, each followed by a pause of the same length, so that messages are accepted in between."""
 
-    def __init__(self, store: Store, clock: Clock, log: Log, retention_of: Callable[[str], Retention]) -> None:
+    def __init__(
+        self, store: Store, blobs: Blobs, clock: Clock, log: Log, retention_of: Callable[[str], Retention]
+    ) -> None:
         """`retention_of` returns the retention of a flow by its id, also of a flow that no longer exists."""
         self._store = store
+        self._blobs = blobs
         self._clock = clock
         self._log = log
         self._retention_of = retention_of
@@ -63,20 +78,44 @@ class Purger:
             self._log.info("ended executions were purged", executions=gone)
         return gone
 
-    async def oldest(self, count: int) -> int:
-        """Purge this many of the oldest ended executions of all flows; return the number that was purged."""
-        return await self._from(None, timedelta(0), count=count)
+    async def free(self, flow_id: str, wanted: float) -> Freed:
+        """Purge the oldest ended executions of a flow, with their files, until so many bytes are free.
 
-    async def _from(
-        self, flow_id: str | None, age: timedelta, *, up_to: str | None = None, count: int | None = None
-    ) -> int:
-        gone, after = 0, ""
-        while count is None or gone < count:
-            limit = _PAGE if count is None else min(_PAGE, count - gone)
-            before = self._clock.now() - age
-            page = await self._store.purgeable(flow_id, before, limit, after=after, up_to=up_to)
+        Their files are removed at once, however young they are, because the commits that refer to them have been made.
+        """
+        gone, size, after = 0, 0, ""
+        while size < wanted:
+            page = await self._store.purgeable(flow_id, self._clock.now(), _PAGE, after=after)
             if not page:
-                break
+                return Freed(gone, size, all=True)
+            rows = await self._store.freed_by_purging(page)
+            files = await self._store.files_of(page)
+            sizes = await self._blobs.sizes({blob_id for ids in files.values() for blob_id in ids})
+            chosen, expected = [], 0
+            for id_ in page:
+                if size + expected >= wanted:
+                    break
+                chosen.append(id_)
+                expected += rows.get(id_, 0) + sum(sizes.get(blob_id, 0) for blob_id in files.get(id_, ()))
+            after = chosen[-1]
+            await self._in_steps(chosen)
+            size += sum(rows.get(id_, 0) for id_ in chosen)
+            size += await self._remove_files({blob_id for id_ in chosen for blob_id in files.get(id_, ())}, sizes)
+            gone += len(chosen)
+        return Freed(gone, size, all=False)
+
+    async def _remove_files(self, blob_ids: Collection[str], sizes: Mapping[str, int]) -> int:
+        """Remove the files that no execution uses any more; return their bytes."""
+        if not blob_ids:
+            return 0
+        unused = set(blob_ids).difference(await self._store.referenced(blob_ids))
+        for blob_id in unused:
+            await self._blobs.delete(blob_id)
+        return sum(sizes.get(blob_id, 0) for blob_id in unused)
+
+    async def _from(self, flow_id: str, age: timedelta, *, up_to: str | None = None) -> int:
+        gone, after = 0, ""
+        while page := await self._store.purgeable(flow_id, self._clock.now() - age, _PAGE, after=after, up_to=up_to):
             after = page[-1]
             await self._in_steps(page)
             gone += len(page)

@@ -2,7 +2,7 @@
 
 import socket
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from itertools import islice
@@ -86,6 +86,10 @@ class BlobsFacade:
     async def disk_usage(self) -> int:
         """See `Blobs`."""
         return await self._blobs.disk_usage()
+
+    async def sizes(self, blob_ids: Collection[str]) -> Mapping[str, int]:
+        """See `Blobs`."""
+        return await self._blobs.sizes(blob_ids)
 
     async def close(self) -> NoReturn:
         """Raises CloseNotAllowed."""

@@ -1,6 +1,6 @@
 """The blob store: keeps the bytes of files."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -54,6 +54,13 @@ class Blobs(Protocol):
 
     async def disk_usage(self) -> int:
         """Return the bytes used on a disk that can become full; 0 for a service that grows. Raises StoreError."""
+        ...
+
+    async def sizes(self, blob_ids: Collection[str]) -> Mapping[str, int]:
+        """Return the bytes that each of these blobs uses on a disk that can become full.
+
+        Blobs of a service that grows, and ids of no blob, are left out. Raises StoreError.
+        """
         ...
 
     async def close(self) -> None: ...

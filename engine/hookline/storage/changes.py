@@ -379,8 +379,10 @@ class EndWait:
 @change("execution")
 @dataclass(frozen=True, slots=True)
 class ForgetCallbacks:
-    """Remove the callbacks of ended executions. An execution that has not ended, was reopened, or is a dead letter keeps
-    its own."""
+    """Remove the callbacks of ended executions.
+
+    An execution that has not ended, was reopened, or is a dead letter keeps its own.
+    """
 
     execution_ids: tuple[str, ...]
 
@@ -641,8 +643,10 @@ class Reject:
 @change("execution")
 @dataclass(frozen=True, slots=True)
 class ForgetFiles:
-    """Remove the references of ended executions to their files. An execution that has not ended, was reopened, or is a
-    dead letter keeps them."""
+    """Remove the references of ended executions to their files.
+
+    An execution that has not ended, was reopened, or is a dead letter keeps them.
+    """
 
     execution_ids: tuple[str, ...]
     at: datetime
@@ -653,8 +657,8 @@ class ForgetFiles:
 class Purge:
     """Remove executions with their journals, messages and references to files.
 
-    An execution that has not ended, was reopened, is a dead letter, or holds its order key stays. If the window of its dedupe key is
-    still open, only the key is kept, and no query finds the execution.
+    An execution that has not ended, was reopened, is a dead letter, or holds its order key stays. If the window of its
+    dedupe key is still open, only the key is kept, and no query finds the execution.
     """
 
     execution_ids: tuple[str, ...]
@@ -672,7 +676,7 @@ class ForgetDedupeKeys:
 @change("flow", fault_point="purge")
 @dataclass(frozen=True, slots=True)
 class ForgetVersions:
-    """Remove versions of a flow. A version stays if a dead letter, or an execution that has not ended, is bound to it."""
+    """Remove versions of a flow. One to which a dead letter, or an execution that has not ended, is bound stays."""
 
     flow_id: str
     versions: tuple[str, ...]

@@ -252,8 +252,80 @@ class DiskUsage:
     total: int
     free: int | None
     """The part of `total` that new data fills before the files grow; None if the database doesn't tell."""
-    executions: int
-    """The approximate number of executions."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowUsage:
+    """The bytes of a flow's rows, by estimate, with their share of the indexes."""
+
+    flow_id: str
+    used: int
+    """Of all its executions, and of the dedupe keys of those that were purged."""
+    purgeable: int
+    """The part of `used` that purging frees."""
+    dead_letters: int
+    """The part of `used` that open dead letters take."""
+
+
+@dataclass(frozen=True, slots=True)
+class RowUsagePage:
+    """The rows of some executions."""
+
+    items: Sequence[RowUsage]
+    """At most one for each flow."""
+    next: str | None
+    """The `after` of the next page; None on the last page."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileUse:
+    """A file to which executions of a flow refer."""
+
+    blob_id: str
+    flow_id: str
+    purgeable: bool
+    """All these executions may be purged."""
+    dead_letter: bool
+    """One of them is an open dead letter."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileUsePage:
+    """Some files, with all flows that use them."""
+
+    items: Sequence[FileUse]
+    """In the order of the blobs' ids."""
+    next: str | None
+    """The `after` of the next page; None on the last page."""
+
+
+class UsageQueries(Protocol):
+    """The room that executions take, in pages, so that no query reads the whole history at once."""
+
+    async def disk_usage(self) -> DiskUsage:
+        """Return the disk usage of the database."""
+        ...
+
+    async def execution_count(self) -> int:
+        """Return the number of executions."""
+        ...
+
+    async def row_usage(self, after: str, limit: int) -> RowUsagePage:
+        """Return the room that the rows of `limit` executions take, from the one after the id `after`, by flow."""
+        ...
+
+    async def file_usage(self, after: str, limit: int) -> FileUsePage:
+        """Return `limit` files from the one after the id `after`, each with the flows whose executions refer to it."""
+        ...
+
+    async def freed_by_purging(self, execution_ids: Sequence[str]) -> Mapping[str, int]:
+        """Return the bytes that purging each of these executions frees in the database, by estimate; executions that
+        can't be purged are left out."""
+        ...
+
+    async def files_of(self, execution_ids: Sequence[str]) -> Mapping[str, Collection[str]]:
+        """Return the blobs to which executions refer, by execution; executions without files are left out."""
+        ...
 
 
 class HistoryQueries(Protocol):
@@ -273,10 +345,6 @@ class HistoryQueries(Protocol):
     async def first_too_many(self, flow_id: str, count: int) -> str | None:
         """Return the newest ended execution of a flow after the newest `count`; None if there are no more. Dead letters
         don't count."""
-        ...
-
-    async def disk_usage(self) -> DiskUsage:
-        """Return the disk usage of the database."""
         ...
 
     async def spent_versions(self, flow_id: str, keep: int) -> Sequence[str]:
@@ -377,6 +445,7 @@ class Store(
     FlowQueries,
     FileQueries,
     HistoryQueries,
+    UsageQueries,
     RejectedQueries,
     CredentialQueries,
     SubscriptionQueries,

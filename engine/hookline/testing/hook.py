@@ -1,7 +1,7 @@
 """A hook over memory: to try requests, bodies and schemes without a store, a server or time."""
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -157,6 +157,10 @@ class MemoryBlobs:
     async def disk_usage(self) -> int:
         """Memory is no disk."""
         return 0
+
+    async def sizes(self, blob_ids: Collection[str]) -> Mapping[str, int]:
+        """Memory is no disk."""
+        return {}
 
     async def close(self) -> None:
         """Nothing is held."""

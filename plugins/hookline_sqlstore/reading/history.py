@@ -1,15 +1,11 @@
-"""The history: ended executions that may be removed, references to files, and the disk usage."""
+"""The history: ended executions that may be removed, and references to files."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import Final
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import ColumnElement, Connection, TextClause, func, select, text
 
-from hookline.api_storage import (
-    DiskUsage,
-)
 from hookline_sqlstore.column_values import first_id, micros
 from hookline_sqlstore.tables import (
     UNDECIDED,
@@ -37,7 +33,7 @@ def purgeable(
     connection: Connection, flow_id: str | None, ended_before: datetime, limit: int, after: str, up_to: str | None
 ) -> Sequence[str]:
     # An execution that ended before a time was accepted before it, and ids sort by that: younger ones aren't read.
-    chosen = [
+    chosen: list[ColumnElement[bool] | TextClause] = [
         executions.c.id > after,
         executions.c.id < first_id(ended_before),
         executions.c.finished_at < micros(ended_before),
@@ -65,42 +61,6 @@ def first_too_many(connection: Connection, flow_id: str, count: int) -> str | No
     )
     found: str | None = connection.scalar(newest.limit(1).offset(count))
     return found
-
-
-def disk_usage(connection: Connection) -> DiskUsage:
-    return _room_of_file(connection) if connection.dialect.name == "sqlite" else _room_of_schema(connection)
-
-
-def _room_of_file(connection: Connection) -> DiskUsage:
-    def pragma(name: str) -> int:
-        value: int = connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
-        return value
-
-    size = pragma("page_size")
-    file = connection.exec_driver_sql("PRAGMA database_list").one()[2]
-    log = Path(f"{file}-wal")
-    # Each execution has one row, and rows are numbered in the order of insertion.
-    first, last = connection.exec_driver_sql(
-        "SELECT (SELECT min(rowid) FROM executions), (SELECT max(rowid) FROM executions)"
-    ).one()
-    # The log is copied to the file from time to time, and then written over.
-    logged = log.stat().st_size if log.exists() else 0
-    return DiskUsage(
-        total=pragma("page_count") * size + logged,
-        free=pragma("freelist_count") * size + logged,
-        executions=0 if last is None else last - first + 1,
-    )
-
-
-def _room_of_schema(connection: Connection) -> DiskUsage:
-    row = connection.execute(
-        text(
-            "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint AS total,"
-            " coalesce(max(reltuples) FILTER (WHERE relname = 'executions'), 0)::bigint AS executions"
-            " FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
-        )
-    ).one()
-    return DiskUsage(total=row.total, free=None, executions=max(0, row.executions))
 
 
 def spent_versions(connection: Connection, flow_id: str, keep: int) -> Sequence[str]:

@@ -273,7 +273,9 @@ FORGET_CALLBACKS: Final = Statement(
     "forget",
     (("execution_id", "text"),),
     "DELETE FROM callbacks WHERE execution_id IN (SELECT executions.id FROM {v} CROSS JOIN executions"
-    f" WHERE executions.id = v.execution_id AND executions.finished_at IS NOT NULL AND NOT {UNDECIDED})",
+    " WHERE executions.id = v.execution_id AND executions.finished_at IS NOT NULL AND NOT {undecided})".replace(
+        "{undecided}", UNDECIDED
+    ),
     counted=False,
 )
 
@@ -534,14 +536,18 @@ FORGET_FILES: Final = Statement(
     "forget",
     (("id", "text"), ("at", "bigint")),
     "UPDATE executions SET files_removed_at = v.at FROM {v}"
-    f" WHERE executions.id = v.id AND executions.finished_at IS NOT NULL AND NOT {UNDECIDED}",
+    " WHERE executions.id = v.id AND executions.finished_at IS NOT NULL AND NOT {undecided}".replace(
+        "{undecided}", UNDECIDED
+    ),
     counted=False,
 )
 DROP_REFERENCES: Final = Statement(
     "forget",
     (("id", "text"),),
     "DELETE FROM blob_refs WHERE execution_id IN (SELECT executions.id FROM {v} CROSS JOIN executions"
-    f" WHERE executions.id = v.id AND executions.finished_at IS NOT NULL AND NOT {UNDECIDED})",
+    " WHERE executions.id = v.id AND executions.finished_at IS NOT NULL AND NOT {undecided})".replace(
+        "{undecided}", UNDECIDED
+    ),
     counted=False,
 )
 
@@ -553,7 +559,9 @@ PURGED: Final = "purged"
 #: The purge of an execution, table by table; the execution itself comes last.
 _GONE: Final = (
     "SELECT executions.id FROM {v} CROSS JOIN executions WHERE executions.id = v.id"
-    f" AND executions.finished_at IS NOT NULL AND executions.order_seq IS NULL AND NOT {UNDECIDED}"
+    " AND executions.finished_at IS NOT NULL AND executions.order_seq IS NULL AND NOT {undecided}".replace(
+        "{undecided}", UNDECIDED
+    )
 )
 
 
@@ -582,8 +590,9 @@ KEEP_KEYS: Final = Statement(
     " error_code = NULL, error_message = NULL, error_step = NULL, error_retryable = NULL, error_cause = NULL,"
     " discarded_at = NULL, replay_of = NULL, data_key = NULL FROM {v} WHERE executions.id = v.id"
     " AND executions.finished_at IS NOT NULL AND executions.order_seq IS NULL AND executions.dedupe_hash IS NOT NULL"
-    f" AND NOT {UNDECIDED}"
-    " AND (executions.dedupe_until IS NULL OR executions.dedupe_until > v.at)".replace("{purged}", PURGED),
+    " AND NOT {undecided} AND (executions.dedupe_until IS NULL OR executions.dedupe_until > v.at)".replace(
+        "{purged}", PURGED
+    ).replace("{undecided}", UNDECIDED),
     counted=False,
 )
 PURGE: Final = Statement(
@@ -652,8 +661,8 @@ FORGET_VERSIONS: Final = Statement(
     " AND NOT EXISTS (SELECT 1 FROM executions WHERE executions.flow_id = flow_versions.flow_id"
     " AND executions.finished_at IS NULL AND executions.flow_version = flow_versions.version)"
     " AND NOT EXISTS (SELECT 1 FROM executions WHERE executions.flow_id = flow_versions.flow_id"
-    f" AND executions.finished_at IS NOT NULL AND {UNDECIDED}"
-    " AND executions.flow_version = flow_versions.version)",
+    " AND executions.finished_at IS NOT NULL AND {undecided}"
+    " AND executions.flow_version = flow_versions.version)".replace("{undecided}", UNDECIDED),
     counted=False,
 )
 

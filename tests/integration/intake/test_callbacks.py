@@ -231,7 +231,7 @@ async def test_calls_are_given_up_once_nothing_can_ask_for_them(harness: Harness
     early = {"shop": "a", "id": 3}
     async with serving(harness) as site:
         engine = site.engine
-        purger = Purger(engine.store, engine.clock, engine.log, engine.retention_of)
+        purger = Purger(engine.store, engine.blobs, engine.clock, engine.log, engine.retention_of)
         hour = timedelta(hours=1)
         sweeper = Sweeper(engine.store, engine.blobs, engine.clock, engine.log, timedelta(days=30), hour, purger)
         execution_id, url = await asked(harness, site)

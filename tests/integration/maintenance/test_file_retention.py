@@ -30,7 +30,7 @@ LONG = timedelta(days=10_000)
 
 def sweeper(engine: Engine) -> Sweeper:
     longest = engine.options.max_request_time
-    purger = Purger(engine.store, engine.clock, engine.log, engine.retention_of)
+    purger = Purger(engine.store, engine.blobs, engine.clock, engine.log, engine.retention_of)
     return Sweeper(engine.store, engine.blobs, engine.clock, engine.log, RETENTION, longest, purger)
 
 

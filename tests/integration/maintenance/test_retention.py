@@ -12,12 +12,10 @@ from tests.integration.engine_harness import SLEEPERS, Harness, act, fails
 
 from hookline.cli.main import main
 from hookline.engine import Engine
-from hookline.kernel.errors import ServiceUnavailable
 from hookline.model.execution import ExecutionFilter, State
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
 from hookline.storage.changes import Duplicate
-from hookline.storage.store import DiskUsage
 
 AUTH = {"Authorization": "Bearer a-token-of-the-tests"}
 DAY = 86_400.0
@@ -113,81 +111,6 @@ async def test_a_message_that_comes_again_starts_nothing_although_its_execution_
         assert len(harness.probe.calls) == 1
 
 
-@pytest.mark.promise(9)
-@pytest.mark.rule(39)
-async def test_the_oldest_go_first_where_the_budget_is_exceeded(harness: Harness) -> None:
-    harness.flow("f", [act("see", None)])
-    async with harness.engine() as engine:
-        ids = [await ended(harness, engine, body=["x" * 1000 + str(n)] * 100) for n in range(20)]
-        room = await engine.store.disk_usage()
-    assert room.free is not None
-    async with harness.engine(disk_budget=(room.total - room.free) * 2 // 3) as engine:
-        assert engine.disk_budget is not None
-        await engine.disk_budget.check()
-        left = await kept(engine)
-        assert 5 < len(left) < 17
-        assert left == sorted(ids)[-len(left) :]
-        assert engine.intake.full is None
-        assert await ended(harness, engine)
-
-
-@pytest.mark.promise(9)
-@pytest.mark.rule(39)
-async def test_messages_get_503_where_nothing_can_go_until_there_is_room_again(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    harness.flow("f", [act("one", None, retry={"attempts": 2, "wait": "1h"})])
-    harness.probe.does["one"] = fails(1)
-    async with harness.engine(disk_budget=1000) as engine:
-        assert engine.disk_budget is not None
-        waiting = await harness.send(engine, "f", None)
-        await harness.until(engine, waiting, State.WAITING)
-        client = create_pages(blueprints(engine, AUTH["Authorization"][7:])).test_client()
-        assert (await client.get("/readyz")).status_code == 200
-        await engine.disk_budget.check()
-        with pytest.raises(ServiceUnavailable, match="no space") as rejection:
-            await harness.send(engine, "f", None)
-        assert rejection.value.retry_after == 60
-        ready = await client.get("/readyz", headers=AUTH)
-        assert (ready.status_code, (await ready.get_json())["status"]) == (503, "the disk budget is used up")
-        assert "1,000" in (await ready.get_json())["reason"]
-        assert await kept(engine) == [waiting]
-
-        async def smaller() -> DiskUsage:
-            return DiskUsage(100, 0, 1)
-
-        monkeypatch.setattr(engine.store, "disk_usage", smaller)
-        await engine.disk_budget.check()
-        assert (await client.get("/readyz")).status_code == 200
-        await harness.send(engine, "f", None)
-
-
-async def test_a_database_that_does_not_say_what_is_free_is_purged_again_only_when_it_has_grown(
-    harness: Harness, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    harness.flow("f", [act("see")])
-    total = 0
-
-    async def room() -> DiskUsage:
-        return DiskUsage(total, None, 10)
-
-    engine = harness.engine(disk_budget=1000)
-    # From the beginning: the engine looks by itself, too.
-    monkeypatch.setattr(engine.store, "disk_usage", room)
-    async with engine:
-        assert engine.disk_budget is not None
-        for _ in range(10):
-            await ended(harness, engine)
-        total = 2000
-        await engine.disk_budget.check()
-        assert len(await kept(engine)) == 4
-        await engine.disk_budget.check()
-        assert len(await kept(engine)) == 4
-        total = 2100
-        await engine.disk_budget.check()
-        assert len(await kept(engine)) == 3
-
-
 async def test_versions_go_that_nothing_refers_to_but_for_the_last(harness: Harness) -> None:
     async with harness.engine(retention=timedelta(days=1)) as engine:
         for number in range(25):
@@ -227,6 +150,8 @@ async def test_storage_is_shown_with_what_goes_when(harness: Harness, monkeypatc
         )
         assert (shown["budget"], shown["full"], shown["executions"]) == (10**9, None, 1)
         assert shown["database"] > 4096
+        assert 500 < flow["used"] == flow["purgeable"] == shown["used"] < 5000
+        assert (flow["dead_letters"], flow["full"]) == (0, None)
     monkeypatch.chdir(harness.folder)
     monkeypatch.setenv("HOOKLINE_DB", f"sqlite:///{harness.folder}/hookline.db")
     run = CliRunner().invoke

@@ -13,7 +13,7 @@ from hookline.model.durations import format_duration
 
 @click.command(cls=Command, settings=("flows", "db", "blobs", "retention", "disk_budget"))
 def storage(as_json: bool, settings: Settings) -> None:
-    """Show the disk space of the database and the files, and when the oldest executions of each flow are removed."""
+    """Show the disk space of the database and the files, by flow, and when the oldest executions are removed."""
     found = call(settings, "GET", "storage")
 
     def text() -> str:
@@ -22,15 +22,24 @@ def storage(as_json: bool, settings: Settings) -> None:
             f"database {_size(found['database'])}{reusable}",
             f"files {_size(found['files'])}",
             f"budget {'none' if found['budget'] is None else _size(found['budget'])}",
-            f"executions about {found['executions']:,}",
+            f"used of it {_size(found['used'])}",
+            f"executions {found['executions']:,}",
         ]
         if found["full"] is not None:
             lines.append(f"no messages are accepted: {found['full']}")
+        lines += [f"{one['flow_id']} accepts no messages: {one['full']}" for one in found["flows"] if one["full"]]
         rows = [
-            (one["flow_id"], format_duration(timedelta(seconds=one["age"])), _count(one["count"]), one["next_at"] or "")
+            (
+                one["flow_id"],
+                _size(one["used"]),
+                _size(one["dead_letters"]) if one["dead_letters"] else "",
+                format_duration(timedelta(seconds=one["age"])),
+                _count(one["count"]),
+                one["next_at"] or "",
+            )
             for one in found["flows"]
         ]
-        return "\n".join([*lines, table(("flow", "kept for", "at most", "next removal"), rows)])
+        return "\n".join([*lines, table(("flow", "size", "dead letters", "kept for", "at most", "next removal"), rows)])
 
     emit(found, as_json=as_json, text=text)
 

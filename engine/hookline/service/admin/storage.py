@@ -1,6 +1,5 @@
 """The admin API's route about used storage and retention."""
 
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 import msgspec
@@ -9,17 +8,25 @@ from quart import Blueprint, Response
 from hookline.engine import Engine
 from hookline.kernel.time import rfc3339
 from hookline.maintenance.retention import Retention
+from hookline.maintenance.usage import FlowUsage, measure_usage
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import json_response
 from hookline.service.views.pages import Time
-from hookline.storage.blobs import Blobs
 from hookline.storage.store import Store
 
 
-class FlowRetentionView(msgspec.Struct, frozen=True):
-    """The retention of a flow's executions."""
+class FlowStorageView(msgspec.Struct, frozen=True):
+    """The storage that a flow uses, and the retention of its executions."""
 
     flow_id: str
+    used: int
+    """Bytes of its rows and files, by estimate."""
+    purgeable: int
+    """Bytes of them that the disk budget can free."""
+    dead_letters: int
+    """Bytes of them that open dead letters use; they are never purged."""
+    full: str | None
+    """The reason why the flow accepts no messages, if that is so."""
     age: int
     """Seconds for which they are kept after they have ended."""
     count: int | None
@@ -38,32 +45,49 @@ class StorageView(msgspec.Struct, frozen=True):
     """Bytes of them that new data fills before the database grows; null if the database doesn't tell."""
     files: int
     executions: int
-    """The approximate number of stored executions."""
+    """The number of stored executions."""
+    used: int
+    """Bytes that the disk budget counts: the rows and files of all flows, by estimate."""
     budget: int | None
     """The disk budget; null if there is none."""
     full: str | None
-    """The reason why no messages are accepted, if that is so."""
-    flows: list[FlowRetentionView]
+    """The reason why no flow accepts messages, if that is so."""
+    flows: list[FlowStorageView]
 
 
-async def storage_view(
-    store: Store,
-    blobs: Blobs,
-    retention_of: Callable[[str], Retention],
-    now: datetime,
-    *,
-    budget: int | None,
-    full: str | None,
-) -> StorageView:
+async def storage_view(engine: Engine) -> StorageView:
     """The used storage now. Raises StoreError."""
+    store, now, budget = engine.store, engine.clock.now(), engine.disk_budget
     room = await store.disk_usage()
+    # A large history isn't measured at each request.
+    usage = (None if budget is None else budget.usage) or await measure_usage(store, engine.blobs)
     flows = []
-    for flow_id in sorted(await store.flows_with_history()):
-        retention = retention_of(flow_id)
+    for flow_id in sorted(usage.flows.keys() | await store.flows_with_history()):
+        retention = engine.retention_of(flow_id)
         at = await _next(store, flow_id, retention, now)
-        shown = None if at is None else rfc3339(at)
-        flows.append(FlowRetentionView(flow_id, int(retention.age.total_seconds()), retention.count, shown))
-    return StorageView(room.total, room.free, await blobs.disk_usage(), room.executions, budget, full, flows)
+        flow = usage.flows.get(flow_id) or FlowUsage()
+        flows.append(
+            FlowStorageView(
+                flow_id=flow_id,
+                used=flow.used,
+                purgeable=flow.purgeable,
+                dead_letters=flow.dead_letters,
+                full=engine.intake.full_flows.get(flow_id),
+                age=int(retention.age.total_seconds()),
+                count=retention.count,
+                next_at=None if at is None else rfc3339(at),
+            )
+        )
+    return StorageView(
+        database=room.total,
+        reusable=room.free,
+        files=await engine.blobs.disk_usage(),
+        executions=await store.execution_count(),
+        used=usage.total,
+        budget=engine.options.disk_budget,
+        full=engine.intake.full,
+        flows=flows,
+    )
 
 
 async def _next(store: Store, flow_id: str, retention: Retention, now: datetime) -> datetime | None:
@@ -81,14 +105,5 @@ def add_storage(api: Blueprint, engine: Engine) -> None:
     @api.get("/storage")
     @operation(StorageView)
     async def get_storage() -> Response:
-        """Get the used storage, and the time at which the oldest execution of each flow is purged."""
-        return json_response(
-            await storage_view(
-                engine.store,
-                engine.blobs,
-                engine.retention_of,
-                engine.clock.now(),
-                budget=engine.options.disk_budget,
-                full=engine.intake.full,
-            )
-        )
+        """Get the used storage by flow, and the time at which the oldest execution of each flow is purged."""
+        return json_response(await storage_view(engine))

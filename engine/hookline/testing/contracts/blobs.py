@@ -117,8 +117,11 @@ class BlobsContract:
         blob = await writer.commit()
         taken = await blobs.disk_usage() - before
         assert taken == 0 or taken >= 100_000
+        sizes = await blobs.sizes([blob.id, "0" * 32, *_NOT_OURS])
+        assert sizes == ({} if taken == 0 else {blob.id: taken})
         await blobs.delete(blob.id)
         assert await blobs.disk_usage() == before
+        assert await blobs.sizes([blob.id]) == {}
 
     async def test_older_than_gives_what_was_committed_before(self, blobs: Blobs, clock: ManualClock) -> None:
         old = {(await put(blobs, b"old")).id for _ in range(20)}

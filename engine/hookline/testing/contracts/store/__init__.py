@@ -11,7 +11,7 @@ from hookline.testing.contracts.store.journal import ItemsContract, JournalContr
 from hookline.testing.contracts.store.lists import ListsContract, WorkContract
 from hookline.testing.contracts.store.redaction import DataKeysContract
 from hookline.testing.contracts.store.rejected import RejectedContract
-from hookline.testing.contracts.store.retention import PurgingContract
+from hookline.testing.contracts.store.retention import PurgingContract, UsageContract
 from hookline.testing.contracts.store.states import EndsContract, StatesContract
 
 
@@ -33,6 +33,7 @@ class StoreContract(
     FlowsContract,
     FlowValuesContract,
     PurgingContract,
+    UsageContract,
     CredentialsContract,
     DataKeysContract,
     SubscriptionsContract,

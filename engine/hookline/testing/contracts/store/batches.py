@@ -194,7 +194,7 @@ class BatchesContract(StoreFixtures):
     ) -> None:
         leader = await self._leading(store, envelopes)
         await self._come(store, envelopes)
-        await store.commit([End(leader, State.FAILED, Outcome.FAILED, clock.now())])
+        await store.commit([End(leader, State.CANCELLED, Outcome.CANCELLED, clock.now())])
         await store.commit([Purge((leader,), clock.now())])
         assert (dict(await store.batches(leader)), await self._members_of(store, leader)) == ({}, [])
 

@@ -9,6 +9,7 @@ from hookline.storage.changes import (
     CallbackOutcome,
     CallbackRepeated,
     CallbackStored,
+    DismissDeadLetter,
     End,
     EndWait,
     ForgetCallbacks,
@@ -175,6 +176,7 @@ class CallbacksContract(StoreFixtures):
         await store.commit([self._call(envelopes, id_) for id_ in ids])
         for id_ in ids[:3]:
             await store.commit([Resume(id_, clock.now()), End(id_, State.FAILED, Outcome.FAILED, clock.now())])
+            await store.commit([DismissDeadLetter(id_, clock.now())])
         clock.advance(10)
         assert list(await store.executions_with_callbacks(clock.now(), 2)) == ids[:2]
         assert list(await store.executions_with_callbacks(clock.now(), 10)) == ids[:3], "the fourth waits still"

@@ -18,7 +18,7 @@ class FilesContract(StoreFixtures):
         for envelope in old:
             await self._run(store, envelope)
         await store.commit(
-            [End(old[place].execution_id, State.FAILED, Outcome.FAILED, clock.now()) for place in range(2)]
+            [End(old[place].execution_id, State.CANCELLED, Outcome.CANCELLED, clock.now()) for place in range(2)]
         )
         clock.advance(10)
         new = envelopes.make(attachments=(attachment("new"), attachment("both")))

@@ -65,7 +65,8 @@ class DataKeysContract(StoreFixtures):
         assert await _key(store, running.execution_id) == b"\0key", "it has yet to end"
 
     async def test_it_goes_with_what_is_purged(self, store: Store, clock: ManualClock, envelopes: Envelopes) -> None:
-        id_ = await _ended(store, envelopes, State.FAILED, key="k")
+        id_ = await _ended(store, envelopes, State.SUCCEEDED, key="k")
+        await store.commit([SetDataKey(id_, b"1")])
         clock.advance(1)
         await store.commit([Purge((id_,), clock.now())])
         assert await store.data_keys("", 10) == []
