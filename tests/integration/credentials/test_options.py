@@ -317,7 +317,9 @@ async def test_the_admin_api_asks(tmp_path: Path, serve: Serve) -> None:
         assert (await ask("acme.post/options/team"))[0] == 404
         assert (await ask("acme.post/options/channel", credential="nobody"))[0] == 422
         assert (await ask("acme.post/options/channel", wiht={}))[0] == 400
-        document = await (await client.get("/api/v1/openapi.json")).get_json()
+        document = await (
+            await client.get("/api/v1/openapi.json", headers={"Authorization": "Bearer token"})
+        ).get_json()
         assert "/api/v1/components/{component}/options/{setting}" in document["paths"]
 
 

@@ -3,9 +3,11 @@
 import asyncio
 import dataclasses
 import json
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 from quart.typing import TestClientProtocol as Client
@@ -16,7 +18,7 @@ from hookline.engine_options import EngineOptions
 from hookline.kernel.errors import StoreError
 from hookline.model.execution import ExecutionFilter
 from hookline.model.message import Arrival, Envelope, Message
-from hookline.service.admin import blueprints
+from hookline.service.admin import blueprints, openapi
 from hookline.service.admin.executions import FILTERS
 from hookline.service.app import create_pages
 
@@ -363,65 +365,134 @@ async def test_metrics_count_what_was_accepted_and_how_it_ended(engine: Engine, 
     assert 'hookline_executions_ended_total{flow="greet",state="succeeded"} 1.0' in text
 
 
-async def test_openapi_describes_every_route_and_every_reference_in_it_resolves(client: Client) -> None:
-    response = await client.get("/api/v1/openapi.json")
-    document = await response.get_json(force=True)
-    described = {(path, method) for path, item in document["paths"].items() for method in item}
-    assert {
-        ("/api/v1/flows", "get"),
-        ("/api/v1/flows/{flow_id}/start", "post"),
-        ("/api/v1/flows/{flow_id}/sign", "post"),
-        ("/api/v1/flows/{flow_id}/rejected", "get"),
-        ("/api/v1/rejected", "get"),
-        ("/api/v1/storage", "get"),
-        ("/api/v1/components", "get"),
-        ("/api/v1/components/{component}/options/{setting}", "post"),
-        ("/api/v1/executions", "get"),
-        ("/api/v1/executions/matching/{part}", "get"),
-        ("/api/v1/executions/{execution_id}", "get"),
-        ("/api/v1/executions/{execution_id}/steps", "get"),
-        ("/api/v1/executions/{execution_id}/retry", "post"),
-        ("/api/v1/executions/{execution_id}/release", "post"),
-        ("/api/v1/executions/{execution_id}/resume", "post"),
-        ("/api/v1/executions/{execution_id}/cancel", "post"),
-        ("/api/v1/executions/{execution_id}/discard", "post"),
-        ("/api/v1/executions/{execution_id}/replay", "post"),
-        ("/api/v1/executions/{execution_id}/provenance", "get"),
-        ("/api/v1/executions/many", "post"),
-        ("/api/v1/dead-letters", "get"),
-        ("/api/v1/dead-letters/{cause}", "get"),
-        ("/api/v1/events", "get"),
-        ("/api/v1/credentials", "get"),
-        ("/api/v1/flows/{flow_id}", "get"),
-        ("/api/v1/flows/{flow_id}/pause", "post"),
-        ("/api/v1/flows/{flow_id}/stop", "post"),
-        ("/api/v1/flows/{flow_id}/resume", "post"),
-        ("/api/v1/flows/{flow_id}/reset", "post"),
-        ("/api/v1/flows/{flow_id}/versions", "get"),
-        ("/api/v1/flows/{flow_id}/versions/{version}", "get"),
-        ("/api/v1/flows/{flow_id}/rollback", "post"),
-        ("/api/v1/flows/{flow_id}/plan", "post"),
-        ("/api/v1/flows/{flow_id}/recordings", "get"),
-        ("/api/v1/executions/{execution_id}/recording", "get"),
-        ("/api/v1/flows/{flow_id}/state", "get"),
-        ("/api/v1/flows/{flow_id}/state/value", "get"),
-        ("/api/v1/flows/{flow_id}/state/value", "put"),
-        ("/api/v1/flows/{flow_id}/state/value", "delete"),
-        ("/api/v1/executions/{execution_id}/move", "post"),
-        ("/api/v1/credentials/rotate", "post"),
-        ("/api/v1/credentials/{name}/verify", "post"),
-        ("/api/v1/credentials/{name}/authorize", "post"),
-        ("/api/v1/credentials/{name}/authorize/{id}", "get"),
-        ("/api/v1/credentials/{name}/authorize/{id}", "post"),
-        ("/api/v1/credentials/{name}", "get"),
-        ("/api/v1/credentials/{name}", "put"),
-        ("/api/v1/credentials/{name}", "delete"),
-        ("/healthz", "get"),
-        ("/readyz", "get"),
-        ("/metrics", "get"),
-    } == described
+async def description(client: Client) -> dict[str, Any]:
+    response = await client.get("/api/v1/openapi.json", headers=AUTH)
+    assert response.status_code == 200
+    document: dict[str, Any] = await response.get_json()
+    return document
+
+
+def operations(document: Mapping[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    """The operations by method and path, whose arguments have no names."""
+    return {
+        (method.upper(), re.sub(r"{[^}]*}", "<>", path)): operation
+        for path, item in document["paths"].items()
+        for method, operation in item.items()
+    }
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "admin-api.md"
+
+
+def documented() -> dict[tuple[str, str], set[str]]:
+    """The requests in the table of the reference, with the parameters of their queries.
+
+    A cell is `GET /a/<b>?c=&d=`, several of them, several methods of one path, or `…/e` for another end of the path.
+    """
+    found: dict[tuple[str, str], set[str]] = {}
+    for cell in re.findall(r"^\| (`.*?) \| ", PAGE.read_text(encoding="utf-8"), re.MULTILINE):
+        methods: list[str] = []
+        path = ""
+        for text in re.findall(r"`([^`]+)`", cell):
+            named, _, rest = text.rpartition(" ")
+            if rest in ("GET", "PUT", "POST", "DELETE"):
+                methods.append(rest)  # the path comes with the last of them
+                continue
+            if named:
+                methods = [*methods, named] if not path else [named]
+            path = path.rpartition("/")[0] + rest[1:] if rest.startswith("…") else rest
+            for method in methods:
+                plain, _, query = path.partition("?")
+                names = {pair.partition("=")[0] for pair in query.split("&") if pair}
+                found[method, re.sub(r"<[^>]*>", "<>", plain)] = names
+    return found
+
+
+async def test_the_routes_are_those_of_openapi_and_of_the_reference(engine: Engine, client: Client) -> None:
+    app = create_pages(blueprints(engine, TOKEN))
+    routes = {
+        (method, re.sub(r"<[^>]*>", "<>", rule.rule))
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+    pages = {("GET", "/problems/<>")}
+    described = operations(await description(client))
+    assert described.keys() == routes - pages
+    assert documented().keys() == routes - pages
+    parameters = {
+        route: {one["name"] for one in it["parameters"] if one["in"] == "query"} for route, it in described.items()
+    }
+    assert documented() == parameters
+
+
+async def test_every_reference_in_openapi_resolves(client: Client) -> None:
+    document = await description(client)
     known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
     assert references(document) - known == set()
+
+
+async def test_the_problems_of_flows_and_those_of_requests_are_described_apart(client: Client) -> None:
+    document = await description(client)
+    schemas = document["components"]["schemas"]
+    (of_flows,) = references(schemas["FlowView"]["properties"]["problems"])
+    assert "pointer" in schemas[of_flows.rpartition("/")[2]]["properties"]
+    answer = operations(document)["GET", "/api/v1/flows"]["responses"]["default"]
+    (of_requests,) = references(answer)
+    described = schemas[of_requests.rpartition("/")[2]]
+    rejected = await (await client.get("/api/v1/executions?limit=0", headers=AUTH)).get_json(force=True)
+    assert set(described["required"]) <= set(rejected) <= set(described["properties"])
+
+
+async def test_each_parameter_is_described_as_it_is_read(client: Client) -> None:
+    """A value that a parameter's schema allows is accepted, and one that it does not allow is rejected."""
+    seen: set[str] = set()
+    for (method, path), operation in operations(await description(client)).items():
+        if method != "GET":
+            continue
+        own = [one for one in operation["parameters"] if one["in"] == "query"]
+        required = {one["name"]: "x" for one in own if one["required"]}
+        url = path.replace("<>", "greet")
+
+        async def rejected(query: Mapping[str, str], url: str = url) -> bool:
+            if url.endswith("/events"):
+                return False
+            return (await client.get(f"{url}?{urlencode(query)}", headers=AUTH)).status_code == 400
+
+        for one in own:
+            schema = one["schema"]
+            seen.add(schema.get("format", "enum" if "enum" in schema else schema["type"]))
+            if "enum" in schema:
+                good, bad = schema["enum"], ["nonsense"]
+            elif schema["type"] == "integer":
+                good, bad = [schema["minimum"], schema["maximum"]], [schema["minimum"] - 1, schema["maximum"] + 1, "x"]
+                assert schema["minimum"] <= schema["default"] <= schema["maximum"]
+            elif schema.get("format") == "date-time":
+                good, bad = ["2026-01-31T08:00:00Z"], ["2026-01-31T08:00:00", "yesterday"]
+            else:
+                continue
+            for value in good:
+                assert not await rejected({**required, one["name"]: value}), (path, one["name"], value)
+            for value in bad:
+                assert await rejected({**required, one["name"]: value}), (path, one["name"], value)
+        if required and not url.endswith("/events"):
+            assert await rejected({}), path
+    assert seen == {"string", "integer", "enum", "date-time"}
+
+
+async def test_a_parameter_that_is_given_twice_or_unknown_is_rejected(client: Client) -> None:
+    for query, told in (("limit=1&limit=2", "give it once"), ("limits=1", "no parameter 'limits'")):
+        response = await client.get(f"/api/v1/executions?{query}", headers=AUTH)
+        assert response.status_code == 400
+        assert told in (await response.get_json(force=True))["detail"]
+
+
+async def test_openapi_needs_the_token_and_is_made_once(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert (await client.get("/api/v1/openapi.json")).status_code == 401
+    made: list[Any] = []
+    document = openapi.document
+    monkeypatch.setattr(openapi, "document", lambda app: made.append(app) or document(app))
+    assert await description(client) == await description(client)
+    assert len(made) == 1
 
 
 def references(value: Any) -> set[str]:
@@ -461,4 +532,4 @@ async def test_the_api_signs_for_a_flow_and_tells_no_secret(engine: Engine, flow
 
 
 def test_each_field_of_the_filter_is_a_query_parameter_of_the_list() -> None:
-    assert list(FILTERS) == list(ExecutionFilter.__struct_fields__)
+    assert [one.name for one in FILTERS] == list(ExecutionFilter.__struct_fields__)

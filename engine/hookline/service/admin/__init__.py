@@ -1,10 +1,12 @@
 """The admin API (`/api/v1/`), and the routes for monitoring: `/healthz`, `/readyz` and `/metrics`.
 
-Everything under `/api/v1/` except its description requires the bearer token. Health, readiness and metrics don't: they
-contain only counts and the names of flows, and are for probes without a token.
+Everything under `/api/v1/` requires the bearer token. Health, readiness and metrics don't: they contain only counts and
+the names of flows, and are for probes without a token.
 """
 
-from quart import Blueprint, Response
+from typing import Any
+
+from quart import Blueprint, Response, current_app
 
 from hookline.engine import Engine
 from hookline.kernel.errors import HooklineError, NotVerified
@@ -17,6 +19,7 @@ from hookline.service.admin.executions import add_executions, add_recordings
 from hookline.service.admin.flow_state import add_flow_values
 from hookline.service.admin.flows import add_flows
 from hookline.service.admin.health import has_admin_token, health_blueprint
+from hookline.service.admin.openapi import Description, operation
 from hookline.service.admin.operations import add_bulk, add_operations
 from hookline.service.admin.rejected import add_rejected
 from hookline.service.admin.requests import problem_response
@@ -57,4 +60,12 @@ def _api(engine: Engine, token: str) -> Blueprint:
         add_credentials,
     ):
         add(api, engine)
+    description = Description()
+
+    @api.get("/openapi.json")
+    @operation(dict[str, Any])
+    async def get_description() -> Response:
+        """Get this description."""
+        return Response(description.json(current_app), content_type="application/json")
+
     return api

@@ -12,7 +12,7 @@ from hookline.engine import Engine
 from hookline.kernel.time import rfc3339
 from hookline.maintenance.key_rotation import rotate_keys
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import CredentialMissing, decode_body, json_response
+from hookline.service.admin.requests import CredentialMissing, body_of, decode_body, json_response
 from hookline.service.views.pages import PageView, Time
 
 
@@ -172,7 +172,7 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
         return json_response(check_view(await checking))
 
     @api.post("/credentials/<name>/authorize")
-    @operation(AuthorizationView, request=AuthorizeRequest)
+    @operation(AuthorizationView, request=AuthorizeRequest, body_required=False)
     async def authorize_credential(name: str) -> Response:
         """Start to authorize a credential; gives the URL to open in a browser.
 
@@ -181,8 +181,7 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
         to this API.
         """
         found(name)
-        data = await request.get_data(as_text=False)
-        given = decode_body(data, AuthorizeRequest) if data.strip() else AuthorizeRequest()
+        given = await body_of(AuthorizeRequest)
         return json_response(authorization_view(engine.authorizations.begin(name, given.redirect_uri)))
 
     @api.get("/credentials/<name>/authorize/<id>")

@@ -1,5 +1,7 @@
 """The admin API's routes about dead letters."""
 
+from typing import Final
+
 import msgspec
 from quart import Blueprint, Response
 
@@ -8,7 +10,7 @@ from hookline.kernel.errors import ExecutionNotFound
 from hookline.kernel.time import rfc3339
 from hookline.model.causes import normalised, step_of
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import PAGE, json_response, page_limit, page_or_malformed, query, require_flow
+from hookline.service.admin.requests import PAGE, Parameter, json_response, page_or_malformed, read_query, require_flow
 from hookline.service.views.executions import ErrorView, cause_parts, cause_view
 from hookline.service.views.pages import PageView, Time
 from hookline.storage.store import DeadLetters
@@ -46,19 +48,20 @@ def dead_letters_view(group: DeadLetters) -> DeadLettersView:
     )
 
 
+_LIST: Final = (Parameter("flow_id", "Only those of this flow."), *PAGE)
+
+
 def add_dead_letters(api: Blueprint, engine: Engine) -> None:
 
     @api.get("/dead-letters")
-    @operation(PageView[DeadLettersView], query={"flow_id": "Only those of this flow.", **PAGE})
+    @operation(PageView[DeadLettersView], query=_LIST)
     async def list_dead_letters() -> Response:
         """List the failed executions that need attention, grouped by cause; the group with the newest execution comes
         first."""
-        given = query("flow_id", "cursor", "limit")
-        await require_flow(engine, given.get("flow_id"))
+        given = read_query(_LIST)
+        await require_flow(engine, given["flow_id"])
         page = await page_or_malformed(
-            engine.store.dead_letters(
-                flow_id=given.get("flow_id"), cursor=given.get("cursor"), limit=page_limit(given.get("limit"))
-            )
+            engine.store.dead_letters(flow_id=given["flow_id"], cursor=given["cursor"], limit=given["limit"])
         )
         return json_response(PageView([dead_letters_view(one) for one in page.items], page.next))
 

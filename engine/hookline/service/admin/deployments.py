@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 
 from hookline.deployments.migration import PlannedMigration
 from hookline.deployments.version_history import CURRENT, VersionInfo
@@ -15,15 +15,7 @@ from hookline.kernel.time import rfc3339
 from hookline.model.flow import FlowState
 from hookline.service.admin.flows import FlowView, flow_view
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import (
-    PAGE,
-    decode_body,
-    json_response,
-    page_limit,
-    page_or_malformed,
-    query,
-    require_flow,
-)
+from hookline.service.admin.requests import PAGE, body_of, json_response, page_or_malformed, read_query, require_flow
 from hookline.service.views.executions import ExecutionView, execution_view
 from hookline.service.views.pages import PageView, Time
 from hookline.sources.poll_start import PollRestart
@@ -178,10 +170,10 @@ def add_deployments(api: Blueprint, engine: Engine) -> None:
     _versions(api, engine)
 
     @api.post("/executions/<execution_id>/move")
-    @operation(ExecutionView, request=MoveRequest)
+    @operation(ExecutionView, request=MoveRequest, body_required=False)
     async def move_execution(execution_id: str) -> Response:
         """Move a waiting execution to another version of its flow, if its journal fits that version."""
-        given = decode_body(await request.get_data(as_text=False), MoveRequest)
+        given = await body_of(MoveRequest)
         await engine.migration.migrate(execution_id, given.to)
         return json_response(await execution_view(engine.store, execution_id, engine.resume_url))
 
@@ -246,10 +238,10 @@ def _versions(api: Blueprint, engine: Engine) -> None:
         return json_response(DocumentView(flow_id, named, msgspec.Raw(document)))
 
     @api.post("/flows/<flow_id>/rollback")
-    @operation(RolledBack, request=RollBackRequest)
+    @operation(RolledBack, request=RollBackRequest, body_required=False)
     async def roll_back_flow(flow_id: str) -> Response:
         """Write an earlier version of a flow to its file, and serve it."""
-        given = decode_body(await request.get_data(as_text=False), RollBackRequest)
+        given = await body_of(RollBackRequest)
         await require_flow(engine, flow_id)
         try:
             version, file = await engine.operations.roll_back(
@@ -260,13 +252,13 @@ def _versions(api: Blueprint, engine: Engine) -> None:
         return json_response(RolledBack(flow_id, version, str(file)))
 
     @api.post("/flows/<flow_id>/plan")
-    @operation(PlanView, request=PlanRequest, query=PAGE)
+    @operation(PlanView, request=PlanRequest, body_required=False, query=PAGE)
     async def plan_deploy(flow_id: str) -> Response:
         """Show where the waiting executions of a flow would continue in another version, and if its poll starts anew.
 
         Nothing is changed; an answer about the existing items of the poll is kept.
         """
-        given, page = decode_body(await request.get_data(as_text=False), PlanRequest), query("cursor", "limit")
+        given, page = await body_of(PlanRequest), read_query(PAGE)
         await require_flow(engine, flow_id)
         if bytes(given.document) == b"null":
             flow = engine.version_resolver.current(flow_id)
@@ -275,8 +267,6 @@ def _versions(api: Blueprint, engine: Engine) -> None:
             if flow.id != flow_id:
                 problem = Problem(f"this is flow {flow.id!r}, and not {flow_id!r}", "/id", "other_flow", "name its id")
                 raise FlowInvalid([problem])
-        landings, following = await page_or_malformed(
-            engine.migration.plan(flow, page.get("cursor"), page_limit(page.get("limit")))
-        )
+        landings, following = await page_or_malformed(engine.migration.plan(flow, page["cursor"], page["limit"]))
         restart = await engine.operations.restart_poll(flow, given.existing)
         return json_response(plan_view(flow.version, restart, landings, following))

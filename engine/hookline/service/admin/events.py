@@ -8,17 +8,20 @@ from quart import Blueprint, Response, request
 from hookline.engine import Engine
 from hookline.kernel.json import encode
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import query, require_flow
+from hookline.service.admin.requests import Parameter, read_query, require_flow
 from hookline.telemetry.events import Event
 
 HEARTBEAT: Final = 15.0
 """Seconds without an event after which the stream sends a comment, to show that the connection is alive."""
 
 
+_EVENTS: Final = (Parameter("flow_id", "Only those of this flow."),)
+
+
 def add_events(api: Blueprint, engine: Engine) -> None:
 
     @api.get("/events")
-    @operation(str, media_type="text/event-stream", query={"flow_id": "Only those of this flow."})
+    @operation(str, media_type="text/event-stream", query=_EVENTS)
     async def stream_events() -> Response:
         """Stream events as server-sent events, until the client closes the connection or the server stops.
 
@@ -27,12 +30,12 @@ def add_events(api: Blueprint, engine: Engine) -> None:
         in between, as far as they are kept. `missed` gives the number of events that were lost because a client
         reconnected too late or reads too slowly. A comment is sent every 15 seconds.
         """
-        given = query("flow_id")
-        await require_flow(engine, given.get("flow_id"))
+        given = read_query(_EVENTS)
+        await require_flow(engine, given["flow_id"])
         after = request.headers.get("Last-Event-ID")
 
         async def told() -> AsyncIterator[bytes]:
-            with engine.events.listen(given.get("flow_id"), after) as listener:
+            with engine.events.listen(given["flow_id"], after) as listener:
                 yield b": hookline\n\n"
                 while True:
                     events = listener.take()

@@ -1,7 +1,6 @@
 """The admin API's routes about executions: lists, journals, the provenance of values, and recordings."""
 
 import re
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
@@ -16,7 +15,17 @@ from hookline.model.execution import FINAL, Execution, ExecutionFilter, Outcome,
 from hookline.model.message import Attachment, Envelope, arrival_view, pack
 from hookline.operations.explain import Explained, explain
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import PAGE, json_response, page_limit, page_or_malformed, query, require_flow
+from hookline.service.admin.requests import (
+    PAGE,
+    Parameter,
+    Query,
+    choice,
+    json_response,
+    page_or_malformed,
+    read_query,
+    require_flow,
+    time,
+)
 from hookline.service.views.executions import (
     ExecutionView,
     StepView,
@@ -32,33 +41,24 @@ from hookline.service.views.pages import PageView, Time
 from hookline.storage.blobs import Blobs
 from hookline.storage.store import Store
 
-FILTERS: Final = {
-    "flow_id": "Only executions of this flow.",
-    "state": "Only executions in this state, such as `failed`.",
-    "outcome": "Only executions that ended in this way, such as `timed_out`.",
-    "error_code": "Only executions that failed with this code, such as `http.503`.",
-    "cause": "Only dead letters of this cause: see `dead-letters`.",
-    "since": "Only executions whose message was accepted at this time (RFC 3339) or later.",
-    "until": "Only executions whose message was accepted before this time (RFC 3339).",
-    "replay_of": "Only replays of this execution.",
-}
-"""The query parameters of the fields of an `ExecutionFilter`, with their descriptions."""
-
-
-def filter_from(query: Mapping[str, str]) -> ExecutionFilter:
-    """The filter in the query parameters of a request. Raises Malformed."""
-    return with_cause_divided(
-        ExecutionFilter(
-            flow_id=query.get("flow_id"),
-            state=_member(State, query.get("state"), "state"),
-            outcome=_member(Outcome, query.get("outcome"), "outcome"),
-            error_code=query.get("error_code"),
-            cause=query.get("cause"),
-            since=_time(query.get("since"), "since"),
-            until=_time(query.get("until"), "until"),
-            replay_of=query.get("replay_of"),
-        )
-    )
+FILTERS: Final[Query] = (
+    Parameter("flow_id", "Only executions of this flow."),
+    choice("state", "Only executions in this state.", State),
+    choice("outcome", "Only executions that ended in this way.", Outcome),
+    Parameter("error_code", "Only executions that failed with this code, such as `http.503`."),
+    Parameter("cause", "Only dead letters of this cause: see `dead-letters`."),
+    time("since", "Only executions whose message was accepted at this time or later."),
+    time("until", "Only executions whose message was accepted before this time."),
+    Parameter("replay_of", "Only replays of this execution."),
+)
+"""The query parameters of the fields of an `ExecutionFilter`."""
+_LIST: Final = (*FILTERS, *PAGE)
+_FIELD: Final = (
+    Parameter(
+        "field", "The value, such as `steps.invoice.body.amount`, or `body.amount` of the result.", required=True
+    ),
+)
+_RECORDINGS: Final = (time("since", "Only executions whose message was accepted at this time or later."), *PAGE)
 
 
 def with_cause_divided(given: ExecutionFilter) -> ExecutionFilter:
@@ -69,28 +69,6 @@ def with_cause_divided(given: ExecutionFilter) -> ExecutionFilter:
     if given.flow_id not in (None, flow_id):
         raise Malformed(f"The cause belongs to flow {flow_id!r}, not to {given.flow_id!r}.")
     return msgspec.structs.replace(given, flow_id=flow_id, cause=cause)
-
-
-def _member(kind: Any, text: str | None, name: str) -> Any:
-    if text is None:
-        return None
-    try:
-        return kind(text)
-    except ValueError:
-        known = ", ".join(one.value for one in kind)
-        raise Malformed(f"There is no {name} {text!r}; there are {known}.") from None
-
-
-def _time(text: str | None, name: str) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        at = datetime.fromisoformat(text)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
-        raise Malformed(f"{name} is a time such as 2026-01-31T08:00:00Z, not {text!r}.")
-    return at
 
 
 class MatchView(msgspec.Struct, frozen=True):
@@ -119,16 +97,14 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
     @api.get("/executions")
     @operation(
         PageView[SummaryView],
-        query={**FILTERS, **PAGE},
+        query=_LIST,
     )
     async def list_executions() -> Response:
         """List executions, newest first."""
-        given = query(*FILTERS, "cursor", "limit")
-        chosen = filter_from(given)
+        given = read_query(_LIST)
+        chosen = with_cause_divided(ExecutionFilter(**{one.name: given[one.name] for one in FILTERS}))
         await require_flow(engine, chosen.flow_id)
-        page = await page_or_malformed(
-            engine.store.executions(chosen, cursor=given.get("cursor"), limit=page_limit(given.get("limit")))
-        )
+        page = await page_or_malformed(engine.store.executions(chosen, cursor=given["cursor"], limit=given["limit"]))
         return json_response(page_view(page))
 
     @api.get("/executions/matching/<part>")
@@ -155,21 +131,17 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
     @operation(PageView[StepView], query=PAGE)
     async def list_steps(execution_id: str) -> Response:
         """List the attempts at the steps of an execution, in order."""
-        given = query("cursor", "limit")
+        given = read_query(PAGE)
         if await engine.store.execution(execution_id) is None:
             raise ExecutionNotFound(f"there is no execution {execution_id!r}")
-        limit = page_limit(given.get("limit"))
-        return json_response(
-            await page_or_malformed(steps_view(engine.store, execution_id, given.get("cursor"), limit))
-        )
+        shown = steps_view(engine.store, execution_id, given["cursor"], given["limit"])
+        return json_response(await page_or_malformed(shown))
 
     @api.get("/executions/<execution_id>/provenance")
-    @operation(Explained, query={"field": "`steps.invoice.body.amount`, say, or `body.amount` of what it ended with."})
+    @operation(Explained, query=_FIELD)
     async def explain_field(execution_id: str) -> Response:
         """Explain where a value comes from: the expression that computed it, the values that this read, and so on."""
-        field = query("field").get("field")
-        if field is None:
-            raise Malformed("Name the value with field: steps.<id>.body.<key>, or body.<key> for the result.")
+        field = read_query(_FIELD)["field"]
         return json_response(await explain(engine.store, engine.catalog, execution_id, field))
 
 
@@ -196,12 +168,12 @@ class WholeRecordingView(RecordingView, frozen=True):
 def add_recordings(api: Blueprint, engine: Engine) -> None:
 
     @api.get("/flows/<flow_id>/recordings")
-    @operation(PageView[RecordingView], query={"since": "Only what was accepted then or later: RFC 3339.", **PAGE})
+    @operation(PageView[RecordingView], query=_RECORDINGS)
     async def recordings(flow_id: str) -> Response:
         """List the executions of a flow that have ended, newest first, with their messages and journals."""
-        given = query("since", "cursor", "limit")
+        given = read_query(_RECORDINGS)
         await require_flow(engine, flow_id)
-        page = recorded(engine.store, flow_id, given.get("since"), given.get("cursor"), page_limit(given.get("limit")))
+        page = recorded(engine.store, flow_id, given["since"], given["cursor"], given["limit"])
         return json_response(await page_or_malformed(page))
 
     @api.get("/executions/<execution_id>/recording")
@@ -212,16 +184,10 @@ def add_recordings(api: Blueprint, engine: Engine) -> None:
 
 
 async def recorded(
-    store: Store, flow_id: str, since: str | None, cursor: str | None, limit: int
+    store: Store, flow_id: str, since: datetime | None, cursor: str | None, limit: int
 ) -> PageView[RecordingView]:
-    """A page of recordings. Raises ValueError for a cursor that isn't one, Malformed, and StoreError."""
-    try:
-        at = None if since is None else datetime.fromisoformat(since)
-    except ValueError:
-        at = None
-    if since is not None and (at is None or at.tzinfo is None):
-        raise Malformed("since is a time with its offset, as in 2026-01-31T08:00:00Z.")
-    page = await store.executions(ExecutionFilter(flow_id=flow_id, since=at), cursor=cursor, limit=limit)
+    """A page of recordings. Raises ValueError for a cursor that isn't one, and StoreError."""
+    page = await store.executions(ExecutionFilter(flow_id=flow_id, since=since), cursor=cursor, limit=limit)
     found: list[RecordingView] = []
     for summary in page.items:
         execution = summary.execution

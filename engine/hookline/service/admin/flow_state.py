@@ -12,13 +12,13 @@ from hookline.kernel.json import decode
 from hookline.kernel.time import rfc3339
 from hookline.sdk.context import check_key, packed
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import PAGE, json_response, page_limit, page_or_malformed, query, require_flow
+from hookline.service.admin.requests import PAGE, Parameter, json_response, page_or_malformed, read_query, require_flow
 from hookline.service.views.pages import PageView, Time
 from hookline.storage.changes import SetState
 from hookline.storage.store import Store
 
 #: Not in the path: a key may contain slashes, several in a row and at its ends.
-_KEY: Final = {"key": "The key."}
+_KEY: Final = (Parameter("key", "The key.", required=True),)
 
 
 class KeptView(msgspec.Struct, frozen=True):
@@ -63,26 +63,26 @@ def add_flow_values(api: Blueprint, engine: Engine) -> None:
     @operation(PageView[KeptView], query=PAGE)
     async def list_kept(flow_id: str) -> Response:
         """List the values that a flow keeps, in the order of their keys."""
-        given = query("cursor", "limit")
+        given = read_query(PAGE)
         await require_flow(engine, flow_id)
-        shown = kept_view(engine.store, flow_id, given.get("cursor"), page_limit(given.get("limit")))
+        shown = kept_view(engine.store, flow_id, given["cursor"], given["limit"])
         return json_response(await page_or_malformed(shown))
 
     @api.get("/flows/<flow_id>/state/value")
     @operation(KeptView, query=_KEY)
     async def get_kept(flow_id: str) -> Response:
         """Get the value of a key."""
-        key = _key()
+        key = read_query(_KEY)["key"]
         await require_flow(engine, flow_id)
         return json_response(await kept_value(engine.store, flow_id, key))
 
     @api.put("/flows/<flow_id>/state/value")
-    @operation(status=204, query=_KEY)
+    @operation(status=204, query=_KEY, request=msgspec.Raw)
     async def set_kept(flow_id: str) -> Response:
         """Set the value of a key: the body, which is any JSON value; null deletes it."""
         if flow_id not in engine.catalog.entries:
             raise engine.catalog.missing(flow_id)
-        key, given = _key(), bytes(await request.body)
+        key, given = read_query(_KEY)["key"], bytes(await request.body)
         await engine.store.commit([state_change(flow_id, key, given, engine.clock.now())])
         return Response(status=204)
 
@@ -90,15 +90,8 @@ def add_flow_values(api: Blueprint, engine: Engine) -> None:
     @operation(status=204, query=_KEY)
     async def drop_kept(flow_id: str) -> Response:
         """Delete the value of a key."""
-        key = _key()
+        key = read_query(_KEY)["key"]
         await require_flow(engine, flow_id)
         await kept_value(engine.store, flow_id, key)
         await engine.store.commit([SetState(flow_id, key, None, engine.clock.now())])
         return Response(status=204)
-
-
-def _key() -> str:
-    key = query("key").get("key")
-    if key is None:
-        raise Malformed("Name the key: ?key=<key>.")
-    return key

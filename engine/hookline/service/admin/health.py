@@ -1,4 +1,4 @@
-"""Monitoring without a token: `/healthz`, `/readyz`, `/metrics`, and the API's description."""
+"""Monitoring without a token: `/healthz`, `/readyz` and `/metrics`."""
 
 import asyncio
 import hmac
@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
-from quart import Blueprint, Response, current_app, request
+from quart import Blueprint, Response, request
 
 from hookline.engine import Engine
 from hookline.kernel.errors import StoreError
 from hookline.kernel.logs import Log
 from hookline.kernel.time import Clock
-from hookline.service.admin import openapi
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import json_response
 from hookline.storage.blobs import Blobs
@@ -141,10 +140,6 @@ def health_blueprint(engine: Engine, token: str) -> Blueprint:
         if trouble is not None:
             return json_response(Status(trouble.status, trouble.reason if has_admin_token(token) else None), 503)
         return json_response(Status("ready"))
-
-    @watch.get("/api/v1/openapi.json")
-    async def description() -> Response:
-        return json_response(openapi.document(current_app))
 
     @watch.get("/metrics")
     @operation(str, open=True, media_type="text/plain")

@@ -13,7 +13,9 @@ import msgspec
 from quart import Quart
 
 from hookline import __version__
+from hookline.kernel.json import encode
 from hookline.service import problems
+from hookline.service.admin.requests import Parameter, Query
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _ATTRIBUTE: Final = "hookline_operation"
@@ -27,10 +29,12 @@ class Operation:
     response: Any
     """The type of the response; None if it has no body."""
     status: int = 200
-    query: Mapping[str, str] | None = None
-    """The query parameters with their descriptions; all are optional."""
+    query: Query = ()
+    """The query parameters, which the route reads by `read_query`."""
     request: Any = None
     """The type of the body."""
+    body_required: bool = True
+    """False if the body may be left out."""
     open: bool = False
     """True if it needs no token."""
     media_type: str = "application/json"
@@ -46,6 +50,18 @@ def operation(response: Any = None, **details: Any) -> Callable[[_F], _F]:
     return mark
 
 
+class Description:
+    """The OpenAPI document of an application, as JSON. The routes don't change, so it is made once."""
+
+    def __init__(self) -> None:
+        self._json: bytes | None = None
+
+    def json(self, app: Quart) -> bytes:
+        if self._json is None:
+            self._json = encode(document(app))
+        return self._json
+
+
 def document(app: Quart) -> dict[str, Any]:
     """The OpenAPI 3.1 document of the routes that have a description."""
     marked = [
@@ -55,6 +71,8 @@ def document(app: Quart) -> dict[str, Any]:
     ]
     types = [kind for _, _, it in marked for kind in (it.response, it.request) if kind is not None]
     schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
+    if _PROBLEM_NAME in components:
+        raise TypeError(f"a record of the API has the name {_PROBLEM_NAME}, which is that of its errors")
     known = dict(zip(map(str, types), schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
     for rule, view, it in marked:
@@ -66,7 +84,7 @@ def document(app: Quart) -> dict[str, Any]:
         "info": {"title": "Hookline", "version": __version__, "summary": "The admin API of a Hookline server."},
         "paths": dict(sorted(paths.items())),
         "components": {
-            "schemas": components | {"Problem": _PROBLEM},
+            "schemas": components | {_PROBLEM_NAME: _PROBLEM},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{"token": []}],
@@ -84,16 +102,13 @@ def _operation(view: Callable[..., Any], arguments: list[str], it: Operation, kn
         "parameters": [
             {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in arguments
         ]
-        + [
-            {"name": name, "in": "query", "description": meaning, "schema": {"type": "string"}}
-            for name, meaning in (it.query or {}).items()
-        ],
+        + [_parameter(one) for one in it.query],
         "responses": {
             str(it.status): success,
             "default": {
                 "description": "A problem document (RFC 9457).",
                 "content": {
-                    problems.MEDIA_TYPE.decode(): {"schema": {"$ref": _REF.format(name="Problem")}},
+                    problems.MEDIA_TYPE.decode(): {"schema": {"$ref": _REF.format(name=_PROBLEM_NAME)}},
                 },
             },
         },
@@ -101,12 +116,26 @@ def _operation(view: Callable[..., Any], arguments: list[str], it: Operation, kn
     if description.strip():
         made["description"] = description.strip()
     if it.request is not None:
-        made["requestBody"] = {"required": True, "content": {"application/json": {"schema": known[str(it.request)]}}}
+        made["requestBody"] = {
+            "required": it.body_required,
+            "content": {"application/json": {"schema": known[str(it.request)]}},
+        }
     if it.open:
         made["security"] = []
     return made
 
 
+def _parameter(it: Parameter) -> dict[str, Any]:
+    return {
+        "name": it.name,
+        "in": "query",
+        "description": it.meaning,
+        "required": it.required,
+        "schema": dict(it.schema),
+    }
+
+
+_PROBLEM_NAME: Final = "ProblemDocument"
 _PROBLEM: Final[Mapping[str, Any]] = {
     "type": "object",
     "required": ["type", "title", "status", "detail", "code"],

@@ -1,7 +1,8 @@
 """The admin API's routes for operations on executions: retry, resume, release, cancel, discard and replay, also in
 bulk."""
 
-from typing import Any, Literal
+from enum import StrEnum
+from typing import Any, Final, Literal
 
 import msgspec
 from quart import Blueprint, Response, request
@@ -10,10 +11,19 @@ from hookline.engine import Engine
 from hookline.kernel.errors import Malformed
 from hookline.model.execution import ExecutionFilter
 from hookline.operations.bulk import BulkResult
-from hookline.operations.replay import Edit, ReplayVersion
+from hookline.operations.replay import Edit
 from hookline.service.admin.executions import with_cause_divided
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import decode_body, json_response, page_or_malformed, query, require_flow
+from hookline.service.admin.requests import (
+    Parameter,
+    body_of,
+    choice,
+    decode_body,
+    json_response,
+    page_or_malformed,
+    read_query,
+    require_flow,
+)
 from hookline.service.views.executions import ExecutionView, execution_view
 
 
@@ -45,6 +55,17 @@ class Replayed(msgspec.Struct, frozen=True):
     execution_id: str
     flow_id: str
     replay_of: str
+
+
+class _Version(StrEnum):
+    CURRENT = "current"
+    SAME = "same"
+
+
+_REPLAY: Final = (
+    Parameter("from", "The path or the id of the step from which on it is done again; what ran before isn't."),
+    choice("version", "`same` is the version on which it ran.", _Version, _Version.CURRENT),
+)
 
 
 def add_operations(api: Blueprint, engine: Engine) -> None:
@@ -90,27 +111,19 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
         Replayed,
         request=EditRequest,
         status=202,
-        query={
-            "from": "The path or the id of the step from which on it is done again; what ran before isn't.",
-            "version": "`current`, which is the default, or `same`: the version on which it ran.",
-        },
+        body_required=False,
+        query=_REPLAY,
     )
     async def replay_execution(execution_id: str) -> Response:
         """Replay an execution as a new one: with its message, or from one of its steps on."""
-        given = query("from", "version")
+        given = read_query(_REPLAY)
         edit = message_edit(await body_of(EditRequest))
         new_id = await engine.operations.replay(
-            execution_id, step=given.get("from"), version=_version(given.get("version")), edit=edit
+            execution_id, step=given["from"], version=given["version"].value, edit=edit
         )
         made = await engine.store.execution(new_id)
         flow_id = "" if made is None else made.flow_id
         return json_response(Replayed(new_id, flow_id, execution_id), 202)
-
-
-async def body_of(kind: Any) -> Any:
-    """Decode the body of a request, which may be empty. Raises Malformed."""
-    data = await request.get_data(as_text=False)
-    return decode_body(data or b"{}", kind)
 
 
 def message_edit(given: "EditRequest | BulkRequest") -> Edit:
@@ -120,14 +133,6 @@ def message_edit(given: "EditRequest | BulkRequest") -> Edit:
     if merge is not None and not isinstance(merge, dict):
         raise Malformed("merge is an object: its members replace those of the body, and null removes a member.")
     return Edit(body, given.headers, given.edits, merge)
-
-
-def _version(text: str | None) -> ReplayVersion:
-    if text in (None, "current"):
-        return "current"
-    if text == "same":
-        return "same"
-    raise Malformed(f"version is current or same, not {text!r}.")
 
 
 class BulkRequest(ExecutionFilter, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -6,7 +6,7 @@ from quart import Blueprint, Response
 from hookline.engine import Engine
 from hookline.kernel.time import rfc3339
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import PAGE, json_response, page_limit, page_or_malformed, query, require_flow
+from hookline.service.admin.requests import PAGE, json_response, page_or_malformed, read_query, require_flow
 from hookline.service.hooks.rejection import UNKNOWN_FLOW
 from hookline.service.views.pages import PageView, Time
 from hookline.storage.store import RejectedPage
@@ -61,15 +61,15 @@ def add_rejected(api: Blueprint, engine: Engine) -> None:
     @operation(PageView[RejectedView], query=PAGE)
     async def list_rejected_by_flow(flow_id: str) -> Response:
         """List the requests that a flow rejected, newest first; `-` stands for unknown flows."""
-        given = query("cursor", "limit")
+        given = read_query(PAGE)
         await require_flow(engine, None if flow_id == UNKNOWN_FLOW else flow_id)
-        found = engine.store.rejected(flow_id=flow_id, cursor=given.get("cursor"), limit=page_limit(given.get("limit")))
+        found = engine.store.rejected(flow_id=flow_id, cursor=given["cursor"], limit=given["limit"])
         return json_response(rejected_view(await page_or_malformed(found)))
 
     @api.get("/rejected")
     @operation(PageView[RejectedView], query=PAGE)
     async def list_rejected() -> Response:
         """List the rejected requests of all flows, newest first."""
-        given = query("cursor", "limit")
-        found = engine.store.rejected(cursor=given.get("cursor"), limit=page_limit(given.get("limit")))
+        given = read_query(PAGE)
+        found = engine.store.rejected(cursor=given["cursor"], limit=given["limit"])
         return json_response(rejected_view(await page_or_malformed(found)))

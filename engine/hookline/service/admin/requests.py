@@ -1,7 +1,9 @@
 """Reading the requests of the admin API, and writing its responses."""
 
-from collections.abc import Awaitable, Mapping, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 from quart import Response, request
@@ -34,13 +36,70 @@ from hookline.kernel.json import encode
 from hookline.service.problems import MEDIA_TYPE, problem_body
 
 MAX_LIMIT: Final = 200
-PAGE: Final = {
-    "cursor": "Where the page starts: the `next` of the page before.",
-    "limit": f"How many items, from 1 to {MAX_LIMIT}; 50 by default.",
-}
-"""The query parameters of a list."""
+_LIMIT: Final = 50
 
 _T = TypeVar("_T")
+
+
+class Parameter(msgspec.Struct, frozen=True):
+    """A parameter of the query: what reads it also describes it in the API's description."""
+
+    name: str
+    meaning: str
+    schema: Mapping[str, Any] = msgspec.field(default_factory=lambda: {"type": "string"})
+    """JSON Schema; its `default` is the value of a parameter that is left out."""
+    read: Callable[[str], Any] = str
+    """Return the value of a text. Raises ValueError, which says what the parameter is."""
+    required: bool = False
+
+
+Query: TypeAlias = tuple[Parameter, ...]
+
+
+def choice(name: str, meaning: str, of: type[StrEnum], default: StrEnum | None = None) -> Parameter:
+    """A parameter that is one of a few words."""
+    known = [one.value for one in of]
+
+    def read(text: str) -> StrEnum:
+        if text not in known:
+            raise ValueError(f"one of {', '.join(known)}")
+        return of(text)
+
+    schema = {"type": "string", "enum": known}
+    return Parameter(name, meaning, schema if default is None else schema | {"default": default}, read)
+
+
+def time(name: str, meaning: str) -> Parameter:
+    """A parameter that is a time with its offset."""
+    return Parameter(name, meaning, {"type": "string", "format": "date-time"}, _read_time)
+
+
+def _read_time(text: str) -> datetime:
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise ValueError("a time such as 2026-01-31T08:00:00Z")
+    return at
+
+
+def _read_limit(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_LIMIT):
+        raise ValueError(f"a number from 1 to {MAX_LIMIT}")
+    return int(text)
+
+
+PAGE: Final[Query] = (
+    Parameter("cursor", "Where the page starts: the `next` of the page before."),
+    Parameter(
+        "limit",
+        "How many items.",
+        {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": _LIMIT},
+        _read_limit,
+    ),
+)
+"""The query parameters of a list."""
 
 
 def json_response(value: Any, status: int = 200) -> Response:
@@ -48,21 +107,30 @@ def json_response(value: Any, status: int = 200) -> Response:
     return Response(encode(value), status, content_type="application/json")
 
 
-def query(*names: str) -> dict[str, str]:
-    """The query parameters of a request. Unknown ones are rejected, since a misspelt filter would match too much."""
-    unknown = sorted(set(request.args) - set(names))
+def read_query(parameters: Query) -> dict[str, Any]:
+    """The values of a request's query parameters by name; one that is left out is its default, or None.
+
+    Raises Malformed. Unknown parameters are rejected, since a misspelt filter would match too much.
+    """
+    given: dict[str, list[str]] = request.args.to_dict(flat=False)
+    unknown = sorted(given.keys() - {one.name for one in parameters})
     if unknown:
-        raise Malformed(f"There is no parameter {unknown[0]!r}; there are {', '.join(names)}.")
-    return {name: value for name in names if (value := request.args.get(name)) is not None}
+        known = f"there are {', '.join(one.name for one in parameters)}" if parameters else "this request has none"
+        raise Malformed(f"There is no parameter {unknown[0]!r}; {known}.")
+    return {one.name: _value(one, given.get(one.name, [])) for one in parameters}
 
 
-def page_limit(text: str | None) -> int:
-    """The number of items in a page. Raises Malformed."""
-    if text is None:
-        return 50
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_LIMIT):
-        raise Malformed(f"limit is a number from 1 to {MAX_LIMIT}.")
-    return int(text)
+def _value(parameter: Parameter, given: list[str]) -> Any:
+    if len(given) > 1:
+        raise Malformed(f"{parameter.name} is given {len(given)} times; give it once.")
+    if not given:
+        if parameter.required:
+            raise Malformed(f"Give ?{parameter.name}=…: {parameter.meaning}")
+        return parameter.schema.get("default")
+    try:
+        return parameter.read(given[0])
+    except ValueError as error:
+        raise Malformed(f"{parameter.name} is {error}, not {given[0][:100]!r}.") from None
 
 
 async def page_or_malformed(page: Awaitable[_T]) -> _T:
@@ -88,6 +156,12 @@ async def require_flow(engine: Engine, flow_id: str | None) -> None:
     before = await engine.store.flows_with_history()
     if flow_id not in before and not await engine.store.flow_versions(flow_id):
         raise engine.catalog.missing(flow_id, before)
+
+
+async def body_of(kind: type[_T]) -> _T:
+    """Decode the body of a request, which may be left out. Raises Malformed."""
+    data = await request.get_data(as_text=False)
+    return decode_body(data if data.strip() else b"{}", kind)
 
 
 class CredentialMissing(CredentialError):
