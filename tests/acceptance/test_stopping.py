@@ -120,6 +120,7 @@ def test_sighup_reloads_and_never_ends_a_server(make_server: Callable[..., Serve
     server.flow(FLOW)
     server.launch()
     eventually("the server has begun to start", lambda: (tmp_path / ".hookline").exists())
+    os.kill(server.pid, signal.SIGHUP)
     eventually("the server is ready", lambda: reachable(server))
 
     def reloaded(what: str) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from hookline.cli.command import Command
+from hookline.cli.host.reloading import ignore_hangups
 from hookline.cli.table import shortened
 from hookline.config import load
 from hookline.kernel.errors import ConfigError, HooklineError
@@ -53,6 +54,7 @@ def demo(ctx: click.Context, once: bool, port: int | None, folder: Path, as_json
     server keeps running. The event is signed as PayPal signs it, with a certificate that the demo creates and pins in
     the credential.
     """
+    ignore_hangups()
     from hookline.cli.host.server import run
     from hookline.kernel import logs
 

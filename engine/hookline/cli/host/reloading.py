@@ -1,22 +1,30 @@
 """Reloading on SIGHUP: the settings that can change while a server runs, and the flows."""
 
 import asyncio
+import signal
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hookline.config import Settings
-from hookline.engine import Engine
 from hookline.kernel import logs
 from hookline.kernel.errors import HooklineError
+
+if TYPE_CHECKING:
+    from hookline.engine import Engine
 
 RELOADABLE: Final = frozenset({"log_level"})
 """The settings that take effect without a restart."""
 
 
+def ignore_hangups() -> None:
+    """Let SIGHUP do nothing while a server starts or ends: it asks a running server to reload, and must end none."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+
 class Reloading:
     """Loads the settings and the flows of one server again."""
 
-    def __init__(self, engine: Engine, settings: Settings, load: Callable[[], Settings] | None) -> None:
+    def __init__(self, engine: "Engine", settings: Settings, load: Callable[[], Settings] | None) -> None:
         """`load` loads the settings as the server's start did; None if it has no settings of its own."""
         self._engine = engine
         self._settings = settings

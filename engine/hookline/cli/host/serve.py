@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hookline.cli.command import RELOAD, Command, emit
+from hookline.cli.host.reloading import ignore_hangups
 from hookline.config import Settings
 from hookline.secrets.masking import mask_log_fields
 
@@ -37,6 +38,7 @@ def serve(ctx: click.Context, as_json: bool, settings: Settings) -> None:
 
     Prints the address when the server is ready. Other commands find the server by `server.json` beside the database.
     """
+    ignore_hangups()
     from hookline.cli.host.server import run
     from hookline.kernel import logs
     from hookline.service.server.serving import listen

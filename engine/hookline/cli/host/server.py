@@ -13,7 +13,7 @@ from typing import Any, Final
 from hookline.cli.engine_setup import engine_options, hook_options, local_url
 from hookline.cli.host import gc_tuning
 from hookline.cli.host.open_files import reserve_files
-from hookline.cli.host.reloading import Reloading
+from hookline.cli.host.reloading import Reloading, ignore_hangups
 from hookline.cli.server_file import admin_token, announced
 from hookline.config import Settings
 from hookline.discovery.loader import load_plugins
@@ -55,8 +55,6 @@ def run(
     reload: Callable[[], Settings] | None = None,
 ) -> bool:
     """Run `run_server` in its own event loop, and close the socket. Also return False after a second signal."""
-    # It asks a server to reload, and must not end one that starts or stops.
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     runner = asyncio.Runner(loop_factory=serving.loop_factory())
     with contextlib.closing(sock):
         try:
@@ -67,6 +65,8 @@ def run(
             return False
         finally:
             _close(runner)
+            # The event loop has taken its handler with it.
+            ignore_hangups()
 
 
 def _close(runner: asyncio.Runner) -> None:
