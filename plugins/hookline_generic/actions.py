@@ -39,7 +39,13 @@ generic = Connector(
 _RESERVED = frozenset({"event", "level", "timestamp", "logger", "message", "execution_id", "step_id", "attempt"})
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _TEXT = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
-_FRAMING = frozenset({"content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "trailer", "te"})
+_SERVERS = frozenset(
+    {
+        *("content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "trailer", "te"),
+        *("proxy-connection", "date", "x-content-type-options"),
+    }
+)
+_SERVERS_PREFIX = "hookline-"
 _CODE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
 
 
@@ -126,7 +132,7 @@ async def reply(
     """
     given = dict(headers or {})
     if wrong := [name for name, value in given.items() if not _header(name, value)]:
-        raise StepError(f"{wrong[0]!r} is not a header that an answer can have", code="reply.header")
+        raise StepError(f"{wrong[0]!r} is no header, or one that only the server sets", code="reply.header")
     if attachment is None:
         return CallerReply(status, given, body)
     if body is not None:
@@ -136,8 +142,11 @@ async def reply(
 
 
 def _header(name: str, value: str) -> bool:
-    """Return true if a reply may have this header; the server itself sets those that frame the body."""
-    return bool(_TOKEN.fullmatch(name)) and bool(_TEXT.fullmatch(value)) and name.lower() not in _FRAMING
+    """Return true if a reply may have this header; the server itself sets those that frame the body, or say of what
+    the response is."""
+    if not _TOKEN.fullmatch(name) or not _TEXT.fullmatch(value):
+        return False
+    return name.lower() not in _SERVERS and not name.lower().startswith(_SERVERS_PREFIX)
 
 
 def _readable(code: str) -> str:

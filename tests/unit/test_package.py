@@ -8,6 +8,8 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -79,3 +81,24 @@ def test_every_plugin_is_shipped_and_registered_and_nothing_else_is() -> None:
     assert {Path(package).name for package in wheel} == folders | {"hookline"}
     assert set(PROJECT["project"]["entry-points"]["hookline"].values()) == folders
     assert set(PROJECT["tool"]["importlinter"]["root_packages"]) == folders | {"hookline"}
+
+
+#: The first versions without a vulnerability that a sender could use. Older ones must not be installable.
+SAFE = {
+    "aiohttp": "3.13.3",
+    "brotli": "1.2",
+    "cryptography": "44.0.1",
+    "h11": "0.16",
+    "h2": "4.3",
+    "jinja2": "3.1.6",
+    "pyjwt": "2.10.1",
+    "python-multipart": "0.0.18",
+    "xmltodict": "0.15.1",
+}
+
+
+@pytest.mark.parametrize("name", SAFE)
+def test_no_version_with_a_known_vulnerability_satisfies_the_requirements(name: str) -> None:
+    (needed,) = [one for line in PROJECT["project"]["dependencies"] if (one := Requirement(line)).name == name]
+    (lowest,) = [one.version for one in needed.specifier if one.operator == ">="]
+    assert Version(lowest) >= Version(SAFE[name])

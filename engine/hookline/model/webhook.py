@@ -5,7 +5,16 @@ from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    WithJsonSchema,
+    create_model,
+)
 
 from hookline.model.durations import Duration
 
@@ -26,6 +35,27 @@ def takes(media_types: tuple[str, ...], media_type: str) -> bool:
 
 HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 HeaderValue = Annotated[str, Field(pattern=r"^[\t\x20-\x7e\x80-\xff]*$")]
+
+
+_SERVERS_HEADERS: Final = frozenset(
+    {
+        *("content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "trailer", "te"),
+        *("proxy-connection", "date", "x-content-type-options"),
+    }
+)
+_SERVERS_PREFIX: Final = "hookline-"
+
+
+def is_servers_header(name: str) -> bool:
+    """Return true for a header of responses that only the server sets: it frames the body, or says of what the response
+    is."""
+    return name.lower() in _SERVERS_HEADERS or name.lower().startswith(_SERVERS_PREFIX)
+
+
+def _not_servers(name: str) -> str:
+    if is_servers_header(name):
+        raise ValueError(f"the server itself sets {name}; leave it out")
+    return name
 
 
 class Verify(BaseModel):
@@ -82,7 +112,9 @@ class AcceptedAnswer(BaseModel):
     body: Any = Field(
         default=None, description="A text is sent as it is, null as an empty body, anything else as JSON."
     )
-    headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict, description="Additional headers.")
+    headers: dict[Annotated[HeaderName, AfterValidator(_not_servers)], HeaderValue] = Field(
+        default_factory=dict, description="Additional headers."
+    )
 
 
 class Cors(BaseModel):

@@ -1,10 +1,11 @@
 """The resources that plugins keep open between steps, such as connections. Each engine has its own."""
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Iterable
-from pathlib import Path
-from typing import Any, TypeVar, cast
+from ipaddress import ip_address
+from typing import Any, Final, TypeVar, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from hookline.kernel.errors import StepError
@@ -14,7 +15,7 @@ from hookline.sdk.context import Resource
 R = TypeVar("R", bound=Resource)
 
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
-_LOCAL = frozenset({"", "localhost", "127.0.0.1", "::1", "0.0.0.0"})  # noqa: S104 - compared, not bound
+_LOCAL = frozenset({"", "localhost", "localhost.localdomain", "0.0.0.0", "::"})  # noqa: S104 - compared, not bound
 
 
 class EngineResources:
@@ -39,7 +40,8 @@ class EngineResources:
     def owns_database(self, url: str) -> bool:
         """See `Resources`."""
         # Not cached: the identity of a path changes when its file is created.
-        return database_identity(url) in map(database_identity, self._own)
+        identities = database_identities(url)
+        return any(identities & database_identities(own, _BESIDE) for own in self._own)
 
     async def connect(self, host: str, port: int, *, timeout: float = 30.0) -> socket.socket:
         """See `Resources`."""
@@ -55,33 +57,33 @@ class EngineResources:
             raise ExceptionGroup("resources of plugins failed to close", failures)
 
 
-def database_identity(url: str) -> tuple[object, ...]:
-    """Return a value that is equal for all URLs of the same database.
+_BESIDE: Final = ("", "-wal", "-shm", "-journal", ".lock")
+"""The ends of the names of SQLite's files: one that is empty could be opened as a database, and be written to."""
 
-    Files are compared by device and inode if they exist, so that links are recognised. Servers are compared by host,
-    port and database; the driver and the user don't matter.
+
+def database_identities(url: str, ends: Iterable[str] = ("",)) -> set[tuple[object, ...]]:
+    """Return values of which two URLs of the same database have one in common.
+
+    Files are compared by device and inode if they exist, so that links are recognised. A driver and SQLite decode the
+    name of a file in several steps, and `x/..` stands for nothing even if there is no x; so each reading counts.
+    Servers are compared by host, port and database; the driver and the user don't matter. `ends`: those of the names of
+    files.
     """
+    paths = _sqlite_paths(url)
+    if paths is None:
+        return {_server_identity(url)}
+    return {_file_identity(read(path + end)) for path in paths for end in ends for read in (_textual, os.path.realpath)}
+
+
+def _server_identity(url: str) -> tuple[object, ...]:
     parts = urlsplit(url)
     kind = parts.scheme.partition("+")[0].lower()
     if kind == "postgres":
         kind = "postgresql"
-    if kind == "sqlite":
-        # `sqlite:///relative` and `sqlite:////absolute`: the first slash of the path only ends the host.
-        text = unquote(parts.path[1:])
-        if text.startswith("file:"):
-            text = unquote(urlsplit(text).path) or unquote(text[5:].partition("?")[0])
-        if text in ("", ":memory:"):
-            return (kind, url)
-        path = Path(text)
-        try:
-            found = path.stat()
-        except OSError:
-            return (kind, str(path.resolve()))
-        return (kind, found.st_dev, found.st_ino)
     query = parse_qs(parts.query)
     # The query may have the host, or the directory of a socket.
     host = (query.get("host") or [parts.hostname or ""])[0].lower()
-    if host in _LOCAL or host.startswith("/"):
+    if host.startswith("/") or _is_local(host.rstrip(".")):
         host = "localhost"
     try:
         port = parts.port
@@ -90,3 +92,47 @@ def database_identity(url: str) -> tuple[object, ...]:
     port = int((query.get("port") or ["0"])[0]) if port is None and query.get("port", ["x"])[0].isdigit() else port
     database = (query.get("database") or query.get("dbname") or [unquote(parts.path.lstrip("/"))])[0]
     return (kind, host, port or _PORTS.get(kind), database or unquote(parts.username or ""))
+
+
+def _is_local(host: str) -> bool:
+    if host in _LOCAL:
+        return True
+    try:
+        # This reads `127.1` and `0x7f000001` too, as the C library does.
+        address = ip_address(socket.inet_aton(host))
+    except OSError:
+        try:
+            address = ip_address(host)
+        except ValueError:
+            return False
+    inner = getattr(address, "ipv4_mapped", None)
+    return address.is_loopback or (inner is not None and bool(inner.is_loopback))
+
+
+def _sqlite_paths(url: str) -> set[str] | None:
+    """The paths of the file that a URL may name; None if it is of another database."""
+    scheme, _, rest = url.partition("://")
+    if scheme.partition("+")[0].lower() != "sqlite":
+        return None
+    # The first slash only ends the host: `sqlite:///relative` and `sqlite:////absolute`.
+    path = rest.partition("?")[0].partition("/")[2]
+    paths = {path, unquote(path)}
+    for given in tuple(paths):
+        if given.startswith("file:"):
+            inner = given[5:].partition("#")[0].partition("?")[0]
+            if inner.startswith("//"):
+                inner = "/" + inner[2:].partition("/")[2]
+            paths |= {inner, unquote(inner)}
+    return paths - {"", ":memory:"}
+
+
+def _textual(path: str) -> str:
+    return os.path.realpath(os.path.normpath(path))
+
+
+def _file_identity(path: str) -> tuple[object, ...]:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - a text with a zero byte is an error of it too
+    except (OSError, ValueError):
+        return ("sqlite", path)
+    return ("sqlite", found.st_dev, found.st_ino)

@@ -26,6 +26,7 @@ _HTTPS: Final = r"^https://[^\s/?#@]+([/?][^\s#]*)?$"
 _KEPT_FOR: Final = timedelta(hours=1)
 _LOOKED_AGAIN_AFTER: Final = timedelta(minutes=1)
 #: How long a token of a test request is good: it is sent at once.
+_LAST_SECOND: Final = 253_402_300_800
 _LIFETIME: Final = timedelta(minutes=5)
 
 
@@ -285,6 +286,9 @@ class _JwtCheck:
         times = {name: claims[name] for name in ("exp", "nbf", "iat") if name in claims}
         if any(isinstance(value, bool) or not isinstance(value, int | float) for value in times.values()):
             raise NotVerified("a time of the token isn't a number")
+        # Not infinity either, which `1e999` becomes, nor NaN: every comparison with that is false.
+        if any(not -_LAST_SECOND < value < _LAST_SECOND for value in times.values()):
+            raise NotVerified("a time of the token is no date before the year 10000")
         begun = all(times[name] <= now + leeway for name in ("nbf", "iat") if name in times)
         if not begun:
             raise NotVerified("the token isn't valid yet, by its nbf or iat")

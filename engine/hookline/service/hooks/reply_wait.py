@@ -13,7 +13,7 @@ from hookline.model.execution import FINAL, State
 from hookline.model.message import Attachment, CallerReply
 from hookline.model.webhook import WebhookSettings
 from hookline.secrets.redaction import Redaction
-from hookline.service.hooks.responses import BODYLESS, EXECUTION_ID, add_default, encode_body
+from hookline.service.hooks.responses import BODYLESS, EXECUTION_ID, add_default, encode_body, guarded
 from hookline.service.problems import MEDIA_TYPE, problem_body
 from hookline.service.types import HookResponse
 from hookline.storage.blobs import Blobs
@@ -110,18 +110,18 @@ class ReplyWaiter:
 
     def _given(self, answer: CallerReply, execution_id: str) -> HookResponse:
         headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in answer.headers.items()]
-        headers.append((EXECUTION_ID, execution_id.encode()))
+        own = (EXECUTION_ID, execution_id.encode())
         file = answer.attachment
         if answer.status in BODYLESS or (file is None and answer.body is None):
-            return HookResponse(answer.status, tuple(headers))
+            return HookResponse(answer.status, (*guarded(headers), own))
         if file is not None:
             add_default(headers, b"content-type", _safe(file.type))
             if file.filename:
                 add_default(headers, b"content-disposition", _disposition(file))
-            return HookResponse(answer.status, tuple(headers), file=file, chunks=self._blobs.open(file.id))
+            return HookResponse(answer.status, (*guarded(headers), own), file=file, chunks=self._blobs.open(file.id))
         kind, body = encode_body(answer.body)
         add_default(headers, b"content-type", kind)
-        return HookResponse(answer.status, tuple(headers), body)
+        return HookResponse(answer.status, (*guarded(headers), own), body)
 
 
 def _safe(text: str) -> bytes:

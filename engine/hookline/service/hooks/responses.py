@@ -6,7 +6,7 @@ from typing import Any, Final
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.json import encode
-from hookline.model.webhook import AcceptedAnswer, RequestSettings, WebhookSettings
+from hookline.model.webhook import AcceptedAnswer, RequestSettings, WebhookSettings, is_servers_header
 from hookline.sdk.schemes import Scheme, WebhookResponse
 from hookline.service.types import HookResponse
 from hookline.storage.changes import Accepted, CallbackRepeated, CallbackStored, Duplicate
@@ -81,9 +81,24 @@ def scheme_response(answer: WebhookResponse) -> HookResponse:
     headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers]
     if answer.media_type is not None:
         headers.append((b"content-type", answer.media_type.encode("latin-1")))
-    # The sender chose much of such a response: no browser may treat it as another type than the declared one.
-    headers = [one for one in headers if one[0] != b"x-content-type-options"]
-    return HookResponse(answer.status, (*headers, (b"x-content-type-options", b"nosniff")), answer.body)
+    return HookResponse(answer.status, guarded(headers), answer.body)
+
+
+_ACTIVE: Final = (b"html", b"xml", b"svg")
+"""Parts of the types of documents that may have scripts."""
+
+
+def guarded(headers: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
+    """The headers of a response whose content comes from a flow or a scheme, and so partly from a sender.
+
+    No browser may take it for another type than the declared one, nor run scripts in it as those of this server, unless
+    the flow has a policy of its own. Headers that only the server sets are left out.
+    """
+    kept = [one for one in headers if not is_servers_header(one[0].decode("latin-1"))]
+    kept.append((b"x-content-type-options", b"nosniff"))
+    if any(name == b"content-type" and any(part in value.lower() for part in _ACTIVE) for name, value in headers):
+        add_default(kept, b"content-security-policy", b"sandbox")
+    return tuple(kept)
 
 
 def without_body(reply: HookResponse) -> HookResponse:
@@ -93,12 +108,11 @@ def without_body(reply: HookResponse) -> HookResponse:
 
 def _own(answer: AcceptedAnswer, execution_id: str | None) -> HookResponse:
     headers = [(name.lower().encode(), value.encode("latin-1")) for name, value in answer.headers.items()]
-    headers += _execution(execution_id)
-    if answer.body is None or answer.status in BODYLESS:
-        return HookResponse(answer.status, tuple(headers))
-    kind, body = encode_body(answer.body)
-    add_default(headers, b"content-type", kind)
-    return HookResponse(answer.status, tuple(headers), body)
+    body = b""
+    if answer.body is not None and answer.status not in BODYLESS:
+        kind, body = encode_body(answer.body)
+        add_default(headers, b"content-type", kind)
+    return HookResponse(answer.status, (*guarded(headers), *_execution(execution_id)), body)
 
 
 def encode_body(body: Any) -> tuple[bytes, bytes]:
