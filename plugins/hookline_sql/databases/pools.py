@@ -4,10 +4,11 @@ import asyncio
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from threading import Lock
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
+from weakref import WeakSet
 
 from sqlalchemy import Connection, Engine, Table, create_engine, event
 from sqlalchemy.engine import URL
@@ -26,6 +27,8 @@ OPEN: Final = 32
 CONNECTIONS: Final = 8
 """To one database."""
 _THREADS: Final = 16
+_GOODBYE: Final = 1.0
+"""Seconds in which a server may answer that a connection is closed."""
 _LOCK_WAIT: Final = 10.0
 """Seconds that SQLite waits for another writer."""
 
@@ -92,6 +95,9 @@ class Database:
         self.writing: AbstractContextManager[object] = Lock() if url.get_backend_name() == "sqlite" else nullcontext()
         self._threads = threads
         self._engine = _engine(url)
+        self._sessions: WeakSet[Any] = WeakSet()
+        if isinstance(self._engine, AsyncEngine):
+            event.listen(self._engine.sync_engine, "connect", self._connected)
 
     async def run(self, work: "Callable[[Database, Connection], R]") -> R:
         engine = self._engine
@@ -101,23 +107,63 @@ class Database:
         # Counted until the thread is done, which a step that is cancelled doesn't wait for.
         self.users += 1
         loop = asyncio.get_running_loop()
-        job = self._threads.submit(_in_thread, engine, lambda connection: work(self, connection))
-        job.add_done_callback(lambda _: loop.call_soon_threadsafe(self._done))
-        return await asyncio.wrap_future(job)
+        job = _Job(engine, lambda connection: work(self, connection))
+        future = self._threads.submit(job)
+        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._done))
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            job.interrupt()
+            raise
+
+    def _connected(self, connection: Any, _record: object) -> None:
+        # Only drivers that wait for a last answer of the server have this.
+        if hasattr(connection.driver_connection, "terminate"):
+            self._sessions.add(connection.driver_connection)
 
     def _done(self) -> None:
         self.users -= 1
 
     async def close(self) -> None:
         if isinstance(self._engine, AsyncEngine):
-            await self._engine.dispose()
+            closing = asyncio.ensure_future(self._engine.dispose())
+            if not (await asyncio.wait((closing,), timeout=_GOODBYE))[0]:
+                for session in self._sessions:
+                    session.terminate()
+            await closing
         else:
             self._engine.dispose()
 
 
-def _in_thread(engine: Engine, work: Callable[[Connection], R]) -> R:
-    with engine.connect() as connection:
-        return work(connection)
+class _Job(Generic[R]):
+    """Work with a connection, in a thread."""
+
+    def __init__(self, engine: Engine, work: Callable[[Connection], R]) -> None:
+        self._engine = engine
+        self._work = work
+        self._lock = Lock()
+        self._running: sqlite3.Connection | None = None
+        self._interrupted = False
+
+    def __call__(self) -> R:
+        with self._engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            with self._lock:
+                if self._interrupted:
+                    raise CancelledError
+                self._running = driver if isinstance(driver, sqlite3.Connection) else None
+            try:
+                return self._work(connection)
+            finally:
+                with self._lock:
+                    self._running = None
+
+    def interrupt(self) -> None:
+        """End the statement that SQLite executes; nobody waits for it any more. Other drivers can't be interrupted."""
+        with self._lock:
+            self._interrupted = True
+            if self._running is not None:
+                self._running.interrupt()
 
 
 def _engine(url: URL) -> Engine | AsyncEngine:

@@ -5,6 +5,7 @@ import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Final, TypeVar
+from weakref import WeakSet
 
 import structlog
 from sqlalchemy import Connection, NullPool
@@ -18,7 +19,7 @@ from hookline_sqlstore.databases import schema
 from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Listener
 from hookline_sqlstore.databases.pending import LIMIT, LONG_LIMIT, Pending, PendingCommits, retrieve, within
 from hookline_sqlstore.databases.schema_lock import PATIENCE_FOR_DEAD, SchemaLock, Session, end_session
-from hookline_sqlstore.databases.session import prepare_sessions
+from hookline_sqlstore.databases.session import dispose, prepare_sessions
 from hookline_sqlstore.reading import work
 from hookline_sqlstore.writing.apply import apply
 from hookline_sqlstore.writing.operations import Commit
@@ -56,6 +57,7 @@ class PostgresDatabase:
         self._lock = SchemaLock(self._name, self._schema)
         self._writing: AsyncEngine | None = None
         self._reading: AsyncEngine | None = None
+        self._readers: WeakSet[Any] = WeakSet()
         self._connection: AsyncConnection | None = None
         self._pending = PendingCommits(self._name, listener)
         self._waiting: deque[Pending] = deque()
@@ -71,7 +73,7 @@ class PostgresDatabase:
             # SQLAlchemy imports the driver only here.
             raise StoreError(f"PostgreSQL needs {error.name}: pip install 'hookline[postgres]'") from error
         prepare_sessions(self._writing.sync_engine)
-        prepare_sessions(self._reading.sync_engine, longest_query=LONG_LIMIT + LIMIT)
+        self._readers = prepare_sessions(self._reading.sync_engine, longest_query=LONG_LIMIT + LIMIT)
         try:
             connection = await self._connect(wait=PATIENCE_FOR_DEAD)
             await self._told_if_slow(connection.run_sync(self._prepare))
@@ -270,11 +272,8 @@ class PostgresDatabase:
 
     async def _release(self) -> None:
         await self._disconnect()
-        for engine in (self._writing, self._reading):
-            if engine is not None:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(LIMIT):
-                        await engine.dispose()
+        if self._reading is not None:
+            await dispose(self._reading, self._readers)
         self._writing = self._reading = None
 
 

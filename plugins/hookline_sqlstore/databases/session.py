@@ -1,12 +1,17 @@
 """Sessions of PostgreSQL that end by themselves, on both sides, when the other side is gone."""
 
+import asyncio
 import socket
 from typing import Any, Final
+from weakref import WeakSet
 
 from sqlalchemy import Engine, event
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 SILENCE: Final = 15
 """Seconds after which a side that hears nothing from the other one ends a session."""
+_GOODBYE: Final = 1.0
+"""Seconds in which the server may answer that a session is closed."""
 _IDLE, _INTERVAL, _COUNT = 5, 3, 3
 
 #: The settings of the server's side. The last ones need PostgreSQL 12 and 14; a server without them ignores them.
@@ -28,8 +33,12 @@ _OPTIONS: Final = (
 )
 
 
-def prepare_sessions(engine: Engine, *, longest_query: float | None = None) -> None:
-    """Give each new session of an engine its settings. The server ends a query after so many seconds."""
+def prepare_sessions(engine: Engine, *, longest_query: float | None = None) -> WeakSet[Any]:
+    """Give each new session of an engine its settings, and return the set of the sessions.
+
+    The server ends a query after `longest_query` seconds.
+    """
+    sessions: WeakSet[Any] = WeakSet()
     settings = dict(_SETTINGS)
     if longest_query is not None:
         settings["statement_timeout"] = f"{round(1000 * longest_query)}ms"
@@ -42,7 +51,19 @@ def prepare_sessions(engine: Engine, *, longest_query: float | None = None) -> N
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
         prepare_socket(socket_of(connection.driver_connection))
+        sessions.add(connection.driver_connection)
         connection.run_async(lambda driver: driver.execute(statement))
+
+    return sessions
+
+
+async def dispose(engine: AsyncEngine, sessions: WeakSet[Any]) -> None:
+    """Close all sessions of an engine, also if the server doesn't answer."""
+    closing = asyncio.ensure_future(engine.dispose())
+    if not (await asyncio.wait((closing,), timeout=_GOODBYE))[0]:
+        for session in sessions:
+            session.terminate()
+    await closing
 
 
 def socket_of(driver_connection: Any) -> Any:

@@ -1,8 +1,23 @@
 """A way to a server that a test can cut."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager, suppress
+
+import pytest
+
+_LIMIT = 0.5
+SLACK = 3.0
+"""Seconds in which an action ends after its time limit."""
+
+
+async def ends_in_time(action: Awaitable[object]) -> None:
+    """Give an action that hangs a time limit, as the limit of a step does, and see that it ends."""
+    begun = asyncio.get_running_loop().time()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(_LIMIT):
+            await action
+    assert asyncio.get_running_loop().time() - begun < _LIMIT + SLACK
 
 
 class Proxy:
@@ -12,6 +27,9 @@ class Proxy:
         self.port = 0
         self.rejects = False
         """Whether it lets nobody through."""
+        self.speaks = asyncio.Event()
+        """Cleared, it takes bytes and connections, and passes nothing on."""
+        self.speaks.set()
         self.connections = 0
         self._to = port
         self._writers: set[asyncio.StreamWriter] = set()
@@ -31,19 +49,19 @@ class Proxy:
         pair = {writer, their_writer}
         self._writers |= pair
         try:
-            await asyncio.gather(_copy(reader, their_writer), _copy(their_reader, writer))
+            await asyncio.gather(self._copy(reader, their_writer), self._copy(their_reader, writer))
         finally:
             self._writers -= pair
             for each in pair:
                 each.transport.abort()
 
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(ConnectionError):
-        while data := await reader.read(65536):
-            writer.write(data)
-            await writer.drain()
-    writer.transport.abort()
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                await self.speaks.wait()
+                writer.write(data)
+                await writer.drain()
+        writer.transport.abort()
 
 
 @asynccontextmanager
@@ -56,5 +74,6 @@ async def proxy_to(port: int) -> AsyncIterator[Proxy]:
         yield made
     finally:
         server.close()
+        made.speaks.set()
         made.cut()
         await asyncio.sleep(0)

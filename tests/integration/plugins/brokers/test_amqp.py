@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from tests.integration.plugins.brokers.proxy import proxy_to
+from tests.integration.plugins.brokers.proxy import SLACK, ends_in_time, proxy_to
 from tests.integration.plugins.brokers.rabbit import HOST, LOGIN, URL, Rabbit, rabbit_here
 from tests.services import need_server
 
@@ -146,6 +146,29 @@ async def test_a_lost_connection_is_made_again(harness: Harness, rabbit: Rabbit)
         await send(2)
         assert await rabbit.count(queue) == 2
         await harness.resources.close()
+
+
+@pytest.mark.rule(21)
+@pytest.mark.parametrize("used", [False, True])
+async def test_a_broker_that_hangs_holds_no_step_longer_than_its_limit(
+    harness: Harness, rabbit: Rabbit, used: bool
+) -> None:
+    queue = await rabbit.queue()
+    async with proxy_to(5672) as proxy:
+
+        async def send(n: int) -> None:
+            login = {"host": HOST, "port": proxy.port}
+            await harness.run_action("amqp.publish", credential=login, with_={"routing_key": queue, "json": n})
+
+        if used:
+            await send(1)
+        proxy.speaks.clear()
+        await ends_in_time(send(2))
+        proxy.speaks.set()
+        await send(3)
+        proxy.speaks.clear()
+        async with asyncio.timeout(SLACK):
+            await harness.resources.close()
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 from tests.integration.plugins.brokers.mosquitto import Mosquitto
-from tests.integration.plugins.brokers.proxy import proxy_to
+from tests.integration.plugins.brokers.proxy import SLACK, ends_in_time, proxy_to
 from tests.services import need_server
 
 import hookline_mqtt.session
@@ -270,6 +270,29 @@ async def test_a_lost_connection_ends_the_trigger_and_publishing_goes_on(harness
         proxy.rejects = False
         await publish(2)
         await harness.resources.close()
+
+
+@pytest.mark.rule(21)
+@pytest.mark.parametrize("used", [False, True])
+async def test_a_broker_that_hangs_holds_no_step_longer_than_its_limit(
+    harness: Harness, broker: Broker, used: bool
+) -> None:
+    async with proxy_to(1883) as proxy:
+
+        async def publish(n: int) -> None:
+            through: dict[str, Any] = {**broker.login, "port": proxy.port}
+            with_ = {"topic": f"{broker.topic}/a", "json": n, "qos": 1}
+            await harness.run_action("mqtt.publish", credential=through, with_=with_)
+
+        if used:
+            await publish(1)
+        proxy.speaks.clear()
+        await ends_in_time(publish(2))
+        proxy.speaks.set()
+        await publish(3)
+        proxy.speaks.clear()
+        async with asyncio.timeout(SLACK):
+            await harness.resources.close()
 
 
 @pytest.mark.parametrize(
