@@ -13,6 +13,7 @@ from hookline.api import (
     Connector,
     Context,
     Duration,
+    Either,
     EndsExecution,
     Exposed,
     JsonValue,
@@ -97,7 +98,7 @@ async def log(
 
 @generic.action(idempotent=True)
 async def sleep(
-    for_: Annotated[Duration | None, Field(description="How long, such as `10m`.")] = None,
+    for_: Annotated[Duration | None, Either("until"), Field(description="How long, such as `10m`.")] = None,
     until: Annotated[AwareDatetime | None, Field(description="Until when: RFC 3339, with its time zone.")] = None,
 ) -> Sleep:
     """Wait; the message passes on. An execution that sleeps is a row in the database, and outlives restarts."""

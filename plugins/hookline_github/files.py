@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from hookline.api import Attachment, Context, Reply, StepError
+from hookline.api import Attachment, Context, Either, Reply, StepError
 from hookline_github.client import GitHub, as_object, path_of
 from hookline_github.connector import GitHubApi, github
 from hookline_github.settings import Repository, given, repository_path
@@ -71,7 +71,7 @@ async def put_file(
     repository: Repository,
     path: Path,
     message: Annotated[str, Field(min_length=1, description="The commit's message.")],
-    text: Annotated[str | None, Field(description="The new content.")] = None,
+    text: Annotated[str | None, Either("attachment"), Field(description="The new content.")] = None,
     attachment: Annotated[
         str | None, Field(description="In its place: the name of the message's attachment that is the content.")
     ] = None,

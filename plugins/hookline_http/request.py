@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from hookline.api import Connector, Context, Duration, Exposed, JsonValue, Reply, StepError, message_attachment
+from hookline.api import Connector, Context, Duration, Either, Exposed, JsonValue, Reply, StepError, message_attachment
 from hookline_http.about import DESCRIPTION, ERRORS, EXAMPLE
 from hookline_http.authorization import authorization
 from hookline_http.oauth2_client import OAUTH2, OAUTH2_TYPE, OAuth2Client, gives_token
@@ -55,7 +55,11 @@ async def request(
         Exposed(),
         Field(description="Added to the URL's query; a list repeats its key, null leaves it out."),
     ] = None,
-    json: Annotated[Any, Field(description="The body as a JSON value; null is a body as well.")] = _NOT_GIVEN,
+    json: Annotated[
+        Any,
+        Either("form", "body", "file", required=False),
+        Field(description="The body as a JSON value; null is a body as well."),
+    ] = _NOT_GIVEN,
     form: Annotated[dict[str, JsonValue] | None, Field(description="The body as form fields.")] = None,
     body: Annotated[str | None, Field(description="The body as text.")] = None,
     file: Annotated[

@@ -111,6 +111,19 @@ class Exposed:
     """
 
 
+class Either:
+    """Marks a setting beside which others must not be given.
+
+    As in `row: Annotated[dict[str, Any] | None, Either("rows")] = None`. Null counts as not given if it is the default.
+    `hookline check` reports it; the function must still reject it, because expressions may give null or a value.
+    """
+
+    def __init__(self, *others: str, required: bool = True) -> None:
+        """`others`: the names of the other settings. `required`: one of them must be given."""
+        self.others = others
+        self.required = required
+
+
 class Signal:
     """A result that controls the flow. Signals are compared by identity."""
 
@@ -163,6 +176,8 @@ class Action:
     """The parameters that are marked `FromVars`."""
     exposed: frozenset[str] = frozenset()
     """The parameters that are marked `Exposed`."""
+    either: Mapping[str, Either] = field(default_factory=dict)
+    """The settings that are marked `Either`, with their marks."""
     needs_credential: bool = False
     """True if a step must name a credential: `ctx` is a `Context[Model]`, not a `Context[Model | None]`."""
     idempotent: Idempotent = None

@@ -20,7 +20,7 @@ from hookline.kernel.logs import Log
 from hookline.model.durations import Interval, parse_duration
 from hookline.model.sources import ConsumeSettings, PollSettings
 from hookline.model.webhook import RATE, SUBSCRIBED, subscribed_settings
-from hookline.sdk.action import Action, ClientRate, Exposed, FromVars, Idempotent
+from hookline.sdk.action import Action, ClientRate, Either, Exposed, FromVars, Idempotent
 from hookline.sdk.oauth2 import OAuth2, Tokens, TokenUser, check_oauth2
 from hookline.sdk.options import ListOptions, Options, OptionsFunction, OptionsFunctions
 from hookline.sdk.poll import PollResult, PollTrigger, ResetsCursor
@@ -425,6 +425,7 @@ class Connector:
             marks: dict[str, Any] = {
                 "from_vars": signature.marked(FromVars),
                 "exposed": signature.marked(Exposed),
+                "either": _either(signature),
                 "items": frozenset(map(setting_name, signature.items)),
                 # A function gets the newest settings.
                 "idempotent": None if callable(newest.idempotent) else newest.idempotent,
@@ -467,6 +468,7 @@ class Connector:
             parameters=read.parameters,
             from_vars=read.marked(FromVars),
             exposed=read.marked(Exposed),
+            either=_either(read),
             needs_credential=read.needs_credential(),
             idempotent=True if pure else idempotent,
             connector=self.name,
@@ -474,6 +476,10 @@ class Connector:
             options=self._options_of(read, full),
             items=frozenset(map(setting_name, read.items)),
         )
+
+
+def _either(signature: Signature) -> dict[str, Either]:
+    return {setting_name(parameter): mark for parameter, mark in signature.marks(Either).items()}
 
 
 def _poll_settings(name: str, every: str, timeout: str) -> type[PollSettings]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from hookline.api import Context, JsonValue, StepError, message_attachment
+from hookline.api import Context, Either, JsonValue, StepError, message_attachment
 from hookline_files.connectors import csv as csv_connector
 from hookline_files.encodings import Encoding
 
@@ -41,6 +41,7 @@ async def parse(
     ctx: Context[None],
     file: Annotated[
         str | dict[str, JsonValue] | None,
+        Either("text", required=False),
         Field(
             description="One of the message's attachments, or its name; by default the only one, or where there is "
             "none the message's body, if that is a text."

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hookline.api import Context, JsonValue, StepError, encode_json, message_attachment
+from hookline.api import Context, Either, JsonValue, StepError, encode_json, message_attachment
 from hookline_files.connectors import file as file_connector
 from hookline_files.encodings import Encoding
 from hookline_files.file_actions.root import inside, rejected, sync_folder
@@ -29,7 +29,7 @@ def _idempotent(settings: Mapping[str, Any]) -> bool | None:
 async def write(
     ctx: Context[None],
     path: Annotated[str, Field(description="Where to, under the server's HOOKLINE_FILES; folders are made.")],
-    content: Any = _NOT_GIVEN,
+    content: Annotated[Any, Either("file")] = _NOT_GIVEN,
     file: Annotated[
         str | dict[str, JsonValue] | None,
         Field(description="Instead of `content`: one of the message's attachments, or its name."),

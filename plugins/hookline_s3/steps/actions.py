@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hookline.api import Attachment, Context, Duration, JsonValue, Reply, StepError, VerifyContext
+from hookline.api import Attachment, Context, Duration, Either, JsonValue, Reply, StepError, VerifyContext
 from hookline_s3.connector import Bucket, Key, Replace, S3Credential, connector
 from hookline_s3.encodings import Encoding
 
@@ -57,7 +57,7 @@ async def read(
 async def write(
     ctx: Context[S3Credential],
     key: Key,
-    content: Any = _NOT_GIVEN,
+    content: Annotated[Any, Either("file")] = _NOT_GIVEN,
     file: Annotated[
         str | dict[str, JsonValue] | None,
         Field(description="Instead of `content`: one of the message's attachments, or its name."),

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, cast
 from pydantic import Field
 from sqlalchemy import Connection, Table
 
-from hookline.api import Context, FromVars, JsonValue, StepError
+from hookline.api import Context, Either, FromVars, JsonValue, StepError
 from hookline_sql.actions import Once, Url, connector, effect, idempotent
 from hookline_sql.databases.address import SqlCredential, address
 from hookline_sql.databases.pools import Database, Databases
@@ -18,7 +18,7 @@ from hookline_sql.tables import converted, table_for
 
 Given = dict[str, JsonValue]
 TableName = Annotated[str, FromVars(), Field(min_length=1, description="The table, or `schema.table`.")]
-OneRow = Annotated[Given | None, Field(description="One row, by column.")]
+OneRow = Annotated[Given | None, Either("rows"), Field(description="One row, by column.")]
 ManyRows = Annotated[
     AsyncIterator[Given] | None,
     Field(description="Several rows, as a list or a stream of any length; all of them are put there, or none."),

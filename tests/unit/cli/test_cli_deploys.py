@@ -147,10 +147,12 @@ def polled(file: Path, tmp_path: Path) -> Path:
                 (tmp_path / folder).mkdir()
                 trigger = {**POLL, "with": {"folder": folder}}
                 file.write_text(format_flow({**FLOW, "trigger": trigger}), encoding="utf-8")
-                before = await engine.store.cursor("greet")
+                before = json.loads(await engine.store.cursor("greet") or b"{}").get("identity")
                 await engine.serving.refresh()
-                while await engine.store.cursor("greet") == before:  # noqa: ASYNC110 - it is several tasks away
+                identity = before
+                while identity == before:
                     await asyncio.sleep(0.01)
+                    identity = json.loads(await engine.store.cursor("greet") or b"{}").get("identity")
 
     Path(".hookline").mkdir(exist_ok=True)
     asyncio.run(serve())

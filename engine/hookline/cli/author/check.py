@@ -81,6 +81,7 @@ def check(
             flows=among,
             environment=os.environ,
             public_url=settings.public_url is not None,
+            files=settings.files is not None,
             samples=samples_beside(file),
         )
         problems += [_warned(problem) if fresh else problem for problem in found]

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import Final
 
 from hookline.discovery.registry import Registry
+from hookline.flows.check.document_texts import text_problems
 from hookline.flows.check.flow_analysis import analyse_flow
 from hookline.flows.check.references import reference_problems
 from hookline.flows.check.replies import reply_problems
@@ -13,7 +14,7 @@ from hookline.flows.check.type_mismatch import type_mismatch_problems
 from hookline.flows.check.unreachable import unreachable_problems
 from hookline.flows.check.unsafe_retry import unsafe_retry_problems
 from hookline.flows.compiler.compile import compile_document
-from hookline.flows.compiler.compiled import CompiledFlow, public_url_problems
+from hookline.flows.compiler.compiled import CompiledFlow, files_problems, public_url_problems
 from hookline.flows.documents.read import Document, read
 from hookline.flows.elements.external_names import CredentialUse, FlowUse
 from hookline.flows.types.samples import NO_SAMPLES, Samples
@@ -46,14 +47,15 @@ def check_flow(
     file: str | None = None,
     environment: Mapping[str, str] = _NOTHING,
     public_url: bool = True,
+    files: bool = True,
     samples: Samples = NO_SAMPLES,
 ) -> list[Problem]:
     """All problems of a flow, warnings included, in the order of the text.
 
     `credentials`: the type of each existing credential by name; if None, the names of credentials aren't checked.
     `flows`: the ids of all existing flows, likewise. `environment` holds the variables that may override vars.
-    `public_url`: the server has a public URL. `samples`: the shapes of bodies and results that the flow's cases show;
-    they are used where no type is declared.
+    `public_url`: the server has a public URL. `files`: it has a folder for files. `samples`: the shapes of bodies and
+    results that the flow's cases show; they are used where no type is declared.
     """
     try:
         document = read(source, file) if isinstance(source, bytes) else source
@@ -62,13 +64,21 @@ def check_flow(
     examined = compile_document(document, registry, environment=environment)
     problems = list(examined.problems)
     if examined.flow is not None:
-        known = {(problem.pointer, problem.code) for problem in problems}
+        found_before = {(problem.pointer, problem.code) for problem in problems}
         # The compiler has reported some of these already.
         problems += [
             problem
             for problem in analysis_problems(examined.flow, samples)
-            if (problem.pointer, problem.code) not in known
+            if (problem.pointer, problem.code) not in found_before
         ]
+    known = {problem.pointer for problem in problems if problem.code in ("secret_shown", "secret_in_flow")}
+    problems += [
+        problem
+        for problem in text_problems(document.value, registry.mappers)
+        if problem.code != "secret_in_flow" or problem.pointer not in known
+    ]
+    if not files and examined.flow is not None:
+        problems += files_problems(examined.flow)
     if credentials is not None:
         found = [_credential_problem(use, credentials) for use in examined.credentials]
         problems += [problem for problem in found if problem is not None]

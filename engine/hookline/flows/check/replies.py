@@ -5,20 +5,30 @@ their lists in different ways.
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
 
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import BatchNode
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.parallel import ParallelNode
+from hookline.flows.blocks.step_tree import WalkedStep, walk_steps
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.try_block import TryNode
+from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.check.flow_analysis import FlowAnalysis
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.types.action_result import replies, result_classes
 from hookline.flows.types.annotation import metadata
 from hookline.kernel.errors import Problem
-from hookline.sdk.action import EndsExecution, PassesIf
+from hookline.model.durations import Duration
+from hookline.sdk.action import EndsExecution, PassesIf, Sleep
+
+_DURATION: Final[TypeAdapter[timedelta]] = TypeAdapter(Duration)
 
 
 def reply_problems(flow: CompiledFlow, walked: FlowAnalysis) -> Iterator[Problem]:
@@ -50,6 +60,7 @@ def reply_problems(flow: CompiledFlow, walked: FlowAnalysis) -> Iterator[Problem
         remedy = 'add a step with "use": "reply", or write "respond": "finished"'
         yield Problem(message, "/trigger/with/respond", "reply_missing", remedy, "warning")
     else:
+        yield from _late(flow, replying)
         silent = _Ways().silent(flow.steps)
         if silent is not None:
             yield Problem(
@@ -59,6 +70,52 @@ def reply_problems(flow: CompiledFlow, walked: FlowAnalysis) -> Iterator[Problem
                 "add a step that replies in that case, or before",
                 "warning",
             )
+
+
+def _late(flow: CompiledFlow, replying: Sequence[ActionNode]) -> Iterator[Problem]:
+    """Yield a warning for each reply before which the flow may wait longer than the caller does."""
+    assert flow.trigger.webhook is not None  # noqa: S101 - nobody else waits for a reply
+    patience = flow.trigger.webhook.respond_timeout
+    for step in walk_steps(flow.steps):
+        if step.node not in replying:
+            continue
+        waited, longest = timedelta(), ""
+        for earlier in _before(step, flow.steps):
+            wait = _wait(earlier)
+            if wait is not None and wait > timedelta():
+                waited, longest = min(waited, timedelta.max - wait) + wait, longest or earlier.id
+        if waited > patience:
+            yield Problem(
+                f"step {step.node.id!r} may reply too late: the flow waits at step {longest!r}, and after "
+                f"{patience.total_seconds():g} s the caller gets 504",
+                step.node.pointer,
+                "reply_late",
+                "reply before the wait, or give the caller another way to learn the result; `respond_timeout` is how "
+                "long the caller waits",
+                "warning",
+            )
+
+
+def _before(step: WalkedStep, steps: Sequence[Node]) -> Iterator[Node]:
+    """Yield the steps that may run before a step on the way to it."""
+    here: WalkedStep | None = step
+    while here is not None:
+        beside = steps if here.block is None else here.block.node.lists[here.list_number]
+        for earlier in walk_steps(beside[: here.index]):
+            yield earlier.node
+        here = here.block
+
+
+def _wait(node: Node) -> timedelta | None:
+    """The longest time that a step waits by itself; None if it doesn't wait, or it isn't known how long."""
+    if isinstance(node, WaitNode):
+        return node.settings.timeout or timedelta.max
+    if isinstance(node, ActionNode) and Sleep in result_classes(node.action.returns):
+        length = (node.settings.fields or {}).get("for")
+        if length is not None and length.constant:
+            with suppress(ValidationError):
+                return _DURATION.validate_python(length.value)
+    return None
 
 
 class _Ways:

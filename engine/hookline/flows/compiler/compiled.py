@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
+from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.step_tree import WalkedStep, walk_steps
@@ -151,4 +152,26 @@ def public_url_problems(flow: CompiledFlow) -> list[Problem]:
         )
         for pointer, scheme in places
         if scheme is not None and scheme.signs_url
+    ]
+
+
+#: The connector whose actions and triggers read and write files in the server's folder.
+_FILES: Final = "file."
+
+
+def files_problems(flow: CompiledFlow) -> list[Problem]:
+    """A warning for each part of a flow that needs the server's folder for files, for a server without that setting."""
+    places = [("/trigger/use", flow.trigger.use)]
+    nodes = [step.node for steps in (flow.steps, flow.on_error_steps) for step in walk_steps(steps)]
+    places += [(f"{node.pointer}/use", node.action.name) for node in nodes if isinstance(node, ActionNode)]
+    return [
+        Problem(
+            f"{use!r} fails here: this server has no folder for files",
+            pointer,
+            "files_missing",
+            "set HOOKLINE_FILES, or files in hookline.toml, to the folder",
+            "warning",
+        )
+        for pointer, use in places
+        if use.startswith(_FILES)
     ]

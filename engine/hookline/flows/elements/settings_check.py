@@ -26,13 +26,16 @@ def settings_problems(action: Action, template: Template, fixed_vars: Mapping[st
     value = _known(template, fixed_vars, pointer, unknown)
     problems = _fit(action.settings, value, pointer, {place for place, gives in unknown.items() if gives is None})
     typed = {place for place, gives in unknown.items() if gives is not None}
+    # An expression at a key that doesn't exist is wrong whatever it gives.
+    misplaced = {problem.pointer for problem in problems if problem.code == "unknown_key"}
     chosen = _chosen_by_messages(action, template)
     return [
         *chosen,
-        *(problem for problem in problems if problem.pointer not in typed),
+        *_not_together(action, template, pointer),
+        *(problem for problem in problems if problem.pointer not in typed or problem.pointer in misplaced),
         *(
             problem
-            for place in sorted(typed - {problem.pointer for problem in chosen})
+            for place in sorted(typed - misplaced - {problem.pointer for problem in chosen})
             if (problem := _type_problem(action.settings, value, pointer, place, unknown[place])) is not None
         ),
     ]
@@ -55,6 +58,34 @@ def remedy_if_none_fits(
             return None
         remedy = found.remedy
     return remedy
+
+
+def _not_together(action: Action, template: Template, pointer: str) -> list[Problem]:
+    """Problems of settings of which only one may be given."""
+    fields, found = template.fields or {}, list[Problem]()
+    for name, mark in action.either.items():
+        names = (name, *mark.others)
+        given = [each for each in names if each in fields and not _left_out(action, each, fields[each])]
+        listed = f"{', '.join(f'`{each}`' for each in names[:-1])} or `{names[-1]}`"
+        if not given and mark.required and template.fields is not None:
+            found.append(Problem(f"one of {listed} is missing", pointer, "missing_key", f"give either {listed}"))
+        elif len(given) > 1:
+            # An expression may give null, which counts as not given.
+            sure = all(fields[each].constant or fields[each].gives not in (None, type(None)) for each in given)
+            both = " and ".join(f"`{each}`" for each in given)
+            remedy = f"give one of them: {listed}"
+            message = f"{both} are given, of which only one may be"
+            found.append(
+                Problem(message, fields[given[1]].pointer, "settings_conflict", remedy, "error" if sure else "warning")
+            )
+    return found
+
+
+def _left_out(action: Action, name: str, field: Template) -> bool:
+    """Return whether a setting is null by default and null here."""
+    if not field.constant or field.value is not None:
+        return False
+    return any(info.alias == name and info.default is None for info in action.settings.model_fields.values())
 
 
 def _chosen_by_messages(action: Action, template: Template) -> list[Problem]:
