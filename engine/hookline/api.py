@@ -48,9 +48,9 @@ from hookline.sdk.action import (
     Sleep,
 )
 from hookline.sdk.connector import Connector, VerifyContext
-from hookline.sdk.context import MAX_KEY, FlowState, Resource, Resources, check_key
+from hookline.sdk.context import MAX_KEY, FlowState, Resource, Resources, ServiceCredential, check_key
 from hookline.sdk.hookspecs import hookimpl
-from hookline.sdk.http import HttpClient, RateLimits, Response, StreamedResponse
+from hookline.sdk.http import HttpClient, JsonBody, RateLimits, Response, StreamedResponse, read_as
 from hookline.sdk.mappers import Expression, Mapper, Reference, Scope, TemplateFilter
 from hookline.sdk.oauth2 import OAuth2, Tokens
 from hookline.sdk.options import Option, Options, OptionsContext
@@ -109,6 +109,7 @@ __all__ = [
     "IncomingMessage",
     "Increment",
     "Interval",
+    "JsonBody",
     "JsonObject",
     "JsonValue",
     "Log",
@@ -148,6 +149,7 @@ __all__ = [
     "ScheduleTrigger",
     "Scheme",
     "Scope",
+    "ServiceCredential",
     "Signal",
     "SignedRequest",
     "Sleep",
@@ -180,5 +182,6 @@ __all__ = [
     "message_attachment",
     "numbered_items",
     "pointer_to",
+    "read_as",
     "within_bounds",
 ]

@@ -24,8 +24,6 @@ ERRORS: Final[Mapping[str, str]] = {
     "github.events": "The trigger names no repository and no organization, or both.",
     "github.name": "A name, or a part of a path, is empty or leads elsewhere.",
     "github.not_a_file": "There is a folder, a link or a submodule where `get_file` looks for a file.",
-    "pages.<reason>": "A list went wrong: a page was no list, led back to an earlier one or elsewhere, or there were "
-    "too many.",
 }
 
 EXAMPLE: Final[Mapping[str, Any]] = {

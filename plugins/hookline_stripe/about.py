@@ -24,7 +24,6 @@ ERRORS: Final[Mapping[str, str]] = {
     "stripe.body": "`request` has `fields` and `json`.",
     "stripe.id": "An id, or a part of a path, is empty or leads elsewhere.",
     "stripe.refund": "`create_refund` names no payment intent and no charge, or both.",
-    "pages.<reason>": "A list went wrong: a page was no list, led back to an earlier one, or there were too many.",
 }
 
 EXAMPLE: Final[Mapping[str, Any]] = {

@@ -8,14 +8,16 @@ import shlex
 import tomllib
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from itertools import count
 from pathlib import Path
+from types import ModuleType
 
 import click
 import pytest
 from pydantic import ValidationError
 
+import hookline.api
 from hookline.cli.main import main
 from hookline.config import Settings
 from hookline.discovery.loader import load_plugins
@@ -227,3 +229,27 @@ def test_each_news_fragment_has_a_type_and_says_something() -> None:
     wrong = [path.name for path in fragments if not re.fullmatch(rf"[+\w-]+\.({'|'.join(types)})\.md", path.name)]
     assert wrong == []
     assert [path.name for path in fragments if len(path.read_text(encoding="utf-8").split()) < 3] == []
+
+
+@pytest.fixture(scope="module")
+def rendered_api() -> ModuleType:
+    """The module that renders the page of `hookline.api`."""
+    spec = spec_from_file_location("render_api", ROOT / "docs" / "render_api.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", hookline.api.__all__)
+def test_each_name_of_the_api_has_a_docstring(name: str, rendered_api: ModuleType) -> None:
+    text = rendered_api.docstring_of(name)
+    assert text.split("\n")[0].rstrip().endswith((".", ":", ",")) or "\n" in text, f"{name}: {text!r}"
+
+
+def test_the_page_of_the_api_has_each_name_once(rendered_api: ModuleType) -> None:
+    page = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^### `(\w+)`$", page, re.MULTILINE)) == sorted(hookline.api.__all__)
+    assert rendered_api.api() in page, "it is stale: tox run -e docs -- -r"
+    assert " at 0x" not in page

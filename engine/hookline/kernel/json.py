@@ -46,6 +46,7 @@ So every operation on one (making it an integer, adding two, writing it out) end
 
 if TYPE_CHECKING:
     JsonValue: TypeAlias = "list[JsonValue] | dict[str, JsonValue] | str | bool | int | float | Decimal | None"
+    """A value of JSON. With exact numbers, fractions are Decimals."""
 else:
 
     def _kind(value: Any) -> str:
@@ -95,6 +96,7 @@ else:
     JsonValue = TypeAliasType("JsonValue", Annotated[_Judged, _AnyInJson])
 
 JsonObject: TypeAlias = Mapping[str, JsonValue]
+"""An object of JSON."""
 
 
 def is_plain_json(value: Any, *, decimals: bool, depth: int = 2 * MAX_DEPTH) -> bool:
@@ -182,7 +184,14 @@ def fraction(text: str) -> float | Decimal:
     return number if isfinite(number) and Decimal(repr(number)) == exact else exact
 
 
-_encoder = msgspec.json.Encoder(decimal_format="number")
+def _plain(value: Any) -> Any:
+    """Return a mapping as a dict: a hook of msgspec for types that it doesn't know."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"a value of type {type(value).__name__} can't be written as JSON")
+
+
+_encoder = msgspec.json.Encoder(decimal_format="number", enc_hook=_plain)
 _canonical = msgspec.json.Encoder(order="sorted", decimal_format="number")
 _decoder = msgspec.json.Decoder()
 _exact_decoder = msgspec.json.Decoder(float_hook=exact_fraction)

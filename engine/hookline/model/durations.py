@@ -46,6 +46,7 @@ Duration = Annotated[
     PlainSerializer(format_duration, return_type=str, when_used="json"),
     WithJsonSchema({"type": "string", "pattern": PATTERN}),
 ]
+"""A span of time, which flows write as `30s`, `5m`, `2h` or `1d`."""
 
 
 def _at_least_a_second(interval: timedelta) -> timedelta:

@@ -22,6 +22,7 @@ Method = Literal["GET", "POST", "PUT", "PATCH"]
 CallMethod = Literal["POST", "PUT", "PATCH"]
 """The methods that resume a flow. GET doesn't, since programs that follow links must not resume it."""
 BodyMode = Literal["auto", "json", "text", "raw"]
+"""The reading of a body: by its media type, or as JSON, as text, or as a file."""
 Numbers = Literal["binary", "exact"]
 MediaRange = Annotated[str, StringConstraints(pattern=r"^[^/\s;,]+/[^/\s;,]+$")]
 """A pattern of media types: `image/png`, `image/*` or `*/*`."""

@@ -13,13 +13,12 @@ from aiohttp.abc import AbstractStreamWriter
 
 from hookline import __version__
 from hookline.kernel.errors import StepError, StoreError, Unavailable
-from hookline.kernel.json import JsonValue
 from hookline.kernel.time import Clock
 from hookline.model.message import Attachment
 from hookline.outbound.connection_errors import system_reason
 from hookline.outbound.egress import Egress, rejected
 from hookline.outbound.request import Outgoing, address, origin, outgoing
-from hookline.sdk.http import RateLimits, RequestOptions, Response, StreamedResponse, status_error
+from hookline.sdk.http import RateLimits, RequestOptions, Requests, Response, StreamedResponse, status_error
 from hookline.secrets.masking import HiddenValues
 from hookline.storage.blobs import Blobs
 
@@ -58,7 +57,7 @@ class _Target:
 _target: ContextVar[_Target] = ContextVar("hookline_http_target")
 
 
-class PooledClient:
+class PooledClient(Requests):
     """An `HttpClient` with one pool of connections, which is created at the first request.
 
     `timeout` and `connect_timeout` are in seconds. `max_bytes` limits responses that are read into memory, and
@@ -117,14 +116,6 @@ class PooledClient:
             if not deadline.expired():
                 raise
             raise _timed_out(sent, plan.seconds) from None
-
-    async def get_json(self, url: str, **options: Any) -> Any:
-        """See `HttpClient`."""
-        return (await self.request("GET", url, **options)).json()
-
-    async def post_json(self, url: str, json: JsonValue, **options: Any) -> Any:
-        """See `HttpClient`."""
-        return (await self.request("POST", url, json=json, **options)).json()
 
     async def close(self) -> None:
         """Close the pool. Running requests fail, and later ones are rejected."""

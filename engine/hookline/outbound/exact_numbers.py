@@ -5,11 +5,10 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from hookline.kernel.json import JsonValue
-from hookline.sdk.http import HttpClient, Response, StreamedResponse
+from hookline.sdk.http import HttpClient, Requests, Response, StreamedResponse
 
 
-class ExactClient:
+class ExactClient(Requests):
     """An `HttpClient` that wraps another one. Requests are exact with any client."""
 
     __slots__ = ("_client",)
@@ -26,14 +25,6 @@ class ExactClient:
         """See `HttpClient`."""
         async with self._client.stream(method, url, **options) as response:
             yield _ExactStream(response)
-
-    async def get_json(self, url: str, **options: Any) -> Any:
-        """See `HttpClient`."""
-        return (await self.request("GET", url, **options)).json()
-
-    async def post_json(self, url: str, json: JsonValue, **options: Any) -> Any:
-        """See `HttpClient`."""
-        return (await self.request("POST", url, json=json, **options)).json()
 
 
 class _ExactStream:

@@ -8,10 +8,10 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, NoReturn, TypeVar
 
-from hookline.kernel.json import JsonValue, is_plain_json
+from hookline.kernel.json import is_plain_json
 from hookline.kernel.logs import LONGEST_TEXT, MOST_VALUES, Log
 from hookline.sdk.context import Resource, Resources
-from hookline.sdk.http import HttpClient, Response, StreamedResponse
+from hookline.sdk.http import HttpClient, Requests, Response, StreamedResponse
 from hookline.secrets.masking import HiddenValues
 from hookline.secrets.redaction import Redactor
 from hookline.storage.blobs import Blobs, BlobWriter
@@ -26,7 +26,7 @@ class CloseNotAllowed(RuntimeError):
         super().__init__(f"{what} is shared by all plugins; the engine closes it when it stops")
 
 
-class HttpClientFacade:
+class HttpClientFacade(Requests):
     """An `HttpClient` that can't be closed."""
 
     __slots__ = ("_client",)
@@ -41,14 +41,6 @@ class HttpClientFacade:
     def stream(self, method: str, url: str, **options: Any) -> AbstractAsyncContextManager[StreamedResponse]:
         """See `HttpClient`."""
         return self._client.stream(method, url, **options)
-
-    async def get_json(self, url: str, **options: Any) -> Any:
-        """See `HttpClient`."""
-        return await self._client.get_json(url, **options)
-
-    async def post_json(self, url: str, json: JsonValue, **options: Any) -> Any:
-        """See `HttpClient`."""
-        return await self._client.post_json(url, json, **options)
 
     async def close(self) -> NoReturn:
         """Raises CloseNotAllowed."""

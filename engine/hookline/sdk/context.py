@@ -1,11 +1,16 @@
-"""The parts of a context that aren't a client: the state of the flow, and the plugin's resources."""
+"""The parts of a context: the state of the flow, the plugin's resources, and the service of a credential."""
 
 import socket
-from collections.abc import Callable
-from typing import Final, Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final, Protocol, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel
 
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import JsonValue, encode
+from hookline.sdk.http import HttpClient, Requests, Response, StreamedResponse
 
 MAX_KEY: Final = 200
 """The longest key, in characters."""
@@ -92,3 +97,86 @@ class Resources(Protocol):
         together. Raises StepError: `engine.egress` (an inside address), and, retryable, `engine.connect`.
         """
         ...
+
+
+_PORTS: Final = {"http": 80, "https": 443}
+
+
+class ServiceCredential(BaseModel):
+    """A credential with the URL of its service, and the headers of each request to it.
+
+    A subclass has the fields of the credential, and may override `headers`. `ctx.service` uses both.
+    """
+
+    base_url: str
+
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers that authenticate a request."""
+        return {}
+
+
+class Service(Requests):
+    """An `HttpClient` for one service: it adds the headers of the credential, and sends to no other origin.
+
+    URLs begin with the `base_url` of the credential, or are paths in it: `ctx.service.get_json("/orders")`.
+    """
+
+    __slots__ = ("_credential", "_http")
+
+    def __init__(self, http: HttpClient, credential: object) -> None:
+        """Raises TypeError if the credential is no `ServiceCredential`, which is a defect of the plugin."""
+        if not isinstance(credential, ServiceCredential):
+            raise TypeError("ctx.service takes a credential whose type is a ServiceCredential")
+        self._http = http
+        self._credential = credential
+
+    def url(self, url: str) -> str:
+        """Return the whole URL of a path. Raises StepError (`http.url`) for a URL of another origin."""
+        base = self._credential.base_url
+        if "://" not in url.partition("?")[0]:
+            return f"{base.rstrip('/')}/{url.lstrip('/')}"
+        if _origin(url) != _origin(base):
+            raise StepError(
+                f"ctx.service sends its credential only to {'://'.join(map(str, _origin(base)[:2]))}; use ctx.http for "
+                "other services",
+                code="http.url",
+            )
+        return url
+
+    async def request(self, method: str, url: str, **options: Any) -> Response:
+        """See `HttpClient`."""
+        return await self._http.request(method, self.url(url), **self._with_headers(options))
+
+    def stream(self, method: str, url: str, **options: Any) -> AbstractAsyncContextManager[StreamedResponse]:
+        """See `HttpClient`."""
+        return self._http.stream(method, self.url(url), **self._with_headers(options))
+
+    def _with_headers(self, options: dict[str, Any]) -> dict[str, Any]:
+        given = dict(options.get("headers") or {})
+        names = {name.lower() for name in given}
+        own = {name: value for name, value in self._credential.headers().items() if name.lower() not in names}
+        return {**options, "headers": {**own, **given}}
+
+
+class ServiceUser:
+    """The client of contexts for the service of their credential."""
+
+    __slots__ = ()
+    credential: Any
+    http: HttpClient
+
+    @property
+    def service(self) -> HttpClient:
+        """The service of the credential: requests begin at its `base_url` and have its headers.
+
+        The type of the credential is a subclass of `ServiceCredential`.
+        """
+        return Service(self.http, self.credential)
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme, parts.hostname, parts.port or _PORTS.get(parts.scheme)
+    except ValueError:
+        raise StepError("the URL can't be used", code="http.url") from None

@@ -14,6 +14,7 @@ from hookline.storage.blobs import BlobStoreFactory
 
 hookspec = pluggy.HookspecMarker("hookline")
 hookimpl = pluggy.HookimplMarker("hookline")
+"""The decorator of a plugin's implementation of a hook."""
 
 
 @hookspec

@@ -1,15 +1,23 @@
 """The HTTP client of actions, triggers and schemes (`ctx.http`)."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Final, Protocol, TypedDict, Unpack
+from functools import lru_cache
+from typing import Any, Final, Protocol, TypeAlias, TypedDict, TypeVar, Unpack
+
+from pydantic import TypeAdapter, ValidationError
 
 from hookline.kernel.errors import AuthExpired, RateLimited, StepError, Unavailable
 from hookline.kernel.json import JsonValue, decode
 from hookline.model.message import Attachment
+
+T = TypeVar("T")
+
+JsonBody: TypeAlias = JsonValue | Mapping[str, object] | Sequence[object]
+"""A value that is sent as JSON, such as a `dict[str, str]`. It may have only values that JSON has."""
 
 MAX_WAIT: Final = 86400.0
 """The longest wait that a service can ask for, in seconds."""
@@ -126,6 +134,25 @@ def status_error(
     return kind(message, code=f"http.{status}", retryable=retryable, retry_after=retry_after)
 
 
+def read_as(kind: type[T], value: object) -> T:
+    """Return a value from outside as a model, a dataclass, or a list of them, as `read_as(list[Order], body)`.
+
+    Raises StepError (`http.body`), which names the first place that doesn't fit.
+    """
+    try:
+        adapter: TypeAdapter[T] = _adapter(kind)
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in first["loc"]) or "it"
+        wrong = "is missing" if first["type"] == "missing" else first["msg"].replace("Input should", "should")
+        name = getattr(kind, "__name__", str(kind))
+        raise StepError(f"the response is no {name}: {place} {wrong}", code="http.body") from None
+
+
+_adapter: Final[Callable[[Any], TypeAdapter[Any]]] = lru_cache(maxsize=1000)(TypeAdapter)
+
+
 @dataclass(frozen=True, slots=True)
 class Response:
     """A response. The names of its headers are in lower case."""
@@ -142,6 +169,10 @@ class Response:
             return decode(self.content, exact=self.exact)
         except (ValueError, RecursionError) as error:
             raise StepError(f"the response is not JSON: {error}", code="http.body") from error
+
+    def json_as(self, kind: type[T]) -> T:
+        """Return the content as a model, a dataclass, or a list of them. Raises StepError (`http.body`)."""
+        return read_as(kind, self.json())
 
     @property
     def text(self) -> str:
@@ -175,7 +206,7 @@ class RequestOptions(TypedDict, total=False):
     headers: Mapping[str, str] | None
     params: Mapping[str, Any] | None
     """Parameters that are added to the query. In `params` and `form` a list repeats its key, and None is left out."""
-    json: JsonValue
+    json: JsonBody
     """A JSON body. None is the body `null`."""
     form: Mapping[str, Any] | None
     """A body as a form."""
@@ -224,6 +255,51 @@ class HttpClient(Protocol):
         """Send a GET request and return the JSON of the response."""
         ...
 
-    async def post_json(self, url: str, json: JsonValue, **options: Any) -> Any:
+    async def post_json(self, url: str, json: JsonBody, **options: Any) -> Any:
         """Send a POST request with a JSON body and return the JSON of the response."""
         ...
+
+    async def get_as(self, kind: type[T], url: str, **options: Any) -> T:
+        """Send a GET request and return the response as a model, or a list of models: `get_as(list[Order], url)`.
+
+        Raises StepError (`http.body`) if the response doesn't fit, besides the errors of `request`.
+        """
+        ...
+
+    async def post_as(self, kind: type[T], url: str, json: JsonBody, **options: Any) -> T:
+        """Send a POST request with a JSON body and return the response as a model: see `get_as`."""
+        ...
+
+    async def request_as(self, kind: type[T], method: str, url: str, **options: Any) -> T:
+        """Send a request and return the response as a model: see `get_as`."""
+        ...
+
+
+class Requests:
+    """The methods of an `HttpClient` that follow from its `request`."""
+
+    __slots__ = ()
+
+    async def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """See `HttpClient`."""
+        raise NotImplementedError
+
+    async def get_json(self, url: str, **options: Any) -> Any:
+        """See `HttpClient`."""
+        return (await self.request("GET", url, **options)).json()
+
+    async def post_json(self, url: str, json: JsonBody, **options: Any) -> Any:
+        """See `HttpClient`."""
+        return (await self.request("POST", url, json=json, **options)).json()
+
+    async def get_as(self, kind: type[T], url: str, **options: Any) -> T:
+        """See `HttpClient`."""
+        return (await self.request("GET", url, **options)).json_as(kind)
+
+    async def post_as(self, kind: type[T], url: str, json: JsonBody, **options: Any) -> T:
+        """See `HttpClient`."""
+        return (await self.request("POST", url, json=json, **options)).json_as(kind)
+
+    async def request_as(self, kind: type[T], method: str, url: str, **options: Any) -> T:
+        """See `HttpClient`."""
+        return (await self.request(method, url, **options)).json_as(kind)

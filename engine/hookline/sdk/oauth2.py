@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, SecretStr
 
 from hookline.kernel.errors import AuthExpired, PluginError, StepError
+from hookline.sdk.context import ServiceUser
 
 T = TypeVar("T")
 
@@ -149,8 +150,8 @@ class Tokens(Protocol):
         ...
 
 
-class TokenUser:
-    """The methods for access tokens that contexts have."""
+class TokenUser(ServiceUser):
+    """The methods for access tokens, and for the service of the credential, that contexts have."""
 
     __slots__ = ()
     tokens: Tokens | None

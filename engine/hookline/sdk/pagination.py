@@ -1,7 +1,7 @@
 """Pagination: iterating over the items of lists that services return in pages, in the three usual ways.
 
-    async for order in linked_items(ctx.http, f"{ctx.credential.base_url}/orders", headers=headers):
-        yield order
+    async for order in linked_items(ctx.service, "/orders"):
+        yield read_as(Order, order)
 
 Each function is an async generator, so an action may return it for lists of any length. Pages are read one at a time.
 The iteration always ends: the number of pages is limited, and a page that leads back to an earlier one is an error. An
@@ -20,6 +20,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import encode
+from hookline.sdk.context import Service
 from hookline.sdk.http import HttpClient, RequestOptions, Response
 
 #: The parts of a Link header: a target, a quoted text, a separator, or a word.
@@ -77,6 +78,7 @@ async def linked_items(
     the first URL, because the request's headers are sent to it. Raises StepError: `pages.origin` for a link to another
     origin, `pages.repeated` for a link to an earlier page, `pages.too_many`, `pages.items`, and `request`'s errors.
     """
+    url = _whole(http, url)
     seen = _Seen(url)
     for _ in range(max_pages):
         seen.add(url)
@@ -111,6 +113,7 @@ async def cursor_items(
     `cursor` is the path to the cursor. The list ends if it is missing, null, false or empty. Raises StepError:
     `pages.repeated` for an earlier cursor, `pages.too_many`, `pages.items`, and the errors of `request`.
     """
+    url = _whole(http, url)
     seen, params = _Seen(url), dict(options.get("params") or {})
     if parameter in params:
         seen.add(str(params[parameter]))
@@ -151,6 +154,7 @@ async def numbered_items(
     need not reach. Raises StepError: `pages.repeated` if a page is equal to the one before, because the service may not
     know the parameter, `pages.too_many`, `pages.items`, and the errors of `request`.
     """
+    url = _whole(http, url)
     params, number, before = dict(options.get("params") or {}), first, b""
     for _ in range(max_pages):
         options["params"] = {**params, parameter: number}
@@ -171,6 +175,10 @@ async def numbered_items(
             return
         before, number = digest, number + (1 if counts == "pages" else len(found))
     raise _too_many(url, max_pages)
+
+
+def _whole(http: HttpClient, url: str) -> str:
+    return http.url(url) if isinstance(http, Service) else url
 
 
 class _Seen:

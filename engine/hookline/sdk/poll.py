@@ -7,11 +7,11 @@ flow says `"existing": true`; the engine sees to that.
 """
 
 import hashlib
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from pydantic import BaseModel
 
@@ -150,30 +150,81 @@ def changed_items(listed: Iterable[PollItem], cursor: Any, *, baseline: bool = F
     return PollResult(found, {"seen": seen, "count": count + bool(found)}, more)
 
 
+@overload
 def items_above(
     listed: Iterable[T], cursor: Any, mark: Callable[[T], Any], item: Callable[[T], PollItem], *, limit: int = 1000
-) -> PollResult:
+) -> PollResult: ...
+@overload
+def items_above(
+    listed: AsyncIterable[T], cursor: Any, mark: Callable[[T], Any], item: Callable[[T], PollItem], *, limit: int = 1000
+) -> Awaitable[PollResult]: ...
+
+
+def items_above(
+    listed: Iterable[T] | AsyncIterable[T],
+    cursor: Any,
+    mark: Callable[[T], Any],
+    item: Callable[[T], PollItem],
+    *,
+    limit: int = 1000,
+) -> PollResult | Awaitable[PollResult]:
     """Return the items whose mark is above those of earlier polls. A mark is an increasing id or a time of change.
 
     `listed`: everything with a mark that isn't below `cursor["mark"]`, in the order of the marks. Items with the same
     mark are distinguished by their ids, so none is lost that gets the mark of the last item later. `mark` returns a
-    JSON value; `item` returns the item.
+    JSON value; `item` returns the item. An async iterable, such as `linked_items`, is read as far as the limit, and the
+    result is awaited: `await items_above(linked_items(…), …)`.
     """
-    last = None if cursor is None else cursor["mark"]
-    at_last: set[str] = set() if cursor is None else set(cursor["ids"])
-    found: list[PollItem] = []
-    more = False
+    above = _Above(cursor, mark, item, limit)
+    if isinstance(listed, AsyncIterable):
+        return _above_async(listed, above)
     for each in listed:
-        value, made = mark(each), item(each)
-        if value == last and made.id in at_last:
-            continue
-        if len(found) == limit:
-            more = True
+        if not above.take(each):
             break
-        if value != last:
-            last, at_last = value, set()
-        at_last.add(made.id)
-        found.append(made)
-    if not found:
-        return PollResult((), cursor)
-    return PollResult(found, {"mark": last, "ids": sorted(at_last)}, more)
+    return above.result()
+
+
+async def _above_async(listed: AsyncIterable[T], above: "_Above[T]") -> PollResult:
+    try:
+        async for each in listed:
+            if not above.take(each):
+                break
+    finally:
+        close = getattr(listed, "aclose", None)
+        if close is not None:
+            await close()
+    return above.result()
+
+
+class _Above(Generic[T]):
+    """The items above a mark, as they are read."""
+
+    def __init__(self, cursor: Any, mark: Callable[[T], Any], item: Callable[[T], PollItem], limit: int) -> None:
+        self._cursor = cursor
+        self._mark = mark
+        self._item = item
+        self._limit = limit
+        self._last = None if cursor is None else cursor["mark"]
+        self._at_last: set[str] = set() if cursor is None else set(cursor["ids"])
+        self._found: list[PollItem] = []
+        self._more = False
+
+    def take(self, each: T) -> bool:
+        """Take the next item in the order of the marks; return False if no more are wanted."""
+        value, made = self._mark(each), self._item(each)
+        if value == self._last and made.id in self._at_last:
+            return True
+        if len(self._found) == self._limit:
+            self._more = True
+            return False
+        if value != self._last:
+            self._last, self._at_last = value, set()
+        self._at_last.add(made.id)
+        self._found.append(made)
+        return True
+
+    def result(self) -> PollResult:
+        """Return the items, and the cursor of the next poll."""
+        if not self._found:
+            return PollResult((), self._cursor)
+        return PollResult(self._found, {"mark": self._last, "ids": sorted(self._at_last)}, self._more)

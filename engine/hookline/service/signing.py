@@ -15,7 +15,7 @@ from pydantic import BaseModel, SecretBytes, SecretStr
 
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import CannotSign, CredentialError, NotVerified
-from hookline.sdk.http import HttpClient
+from hookline.sdk.http import Requests
 from hookline.sdk.schemes import Scheme, SignedRequest
 
 _REMEDY: Final = "give the credential's values to `hookline send` itself: --secret key=value"
@@ -47,7 +47,7 @@ class SignedMessage(msgspec.Struct, frozen=True):
     """Base64 in JSON; with the values that the provider itself adds."""
 
 
-class NoNetwork(HttpClient):
+class NoNetwork(Requests):
     """The HTTP client of schemes that sign: it sends no requests."""
 
     async def request(self, *_: Any, **__: Any) -> NoReturn:
@@ -55,14 +55,6 @@ class NoNetwork(HttpClient):
         raise _nothing()
 
     def stream(self, *_: Any, **__: Any) -> NoReturn:
-        """Raise CannotSign."""
-        raise _nothing()
-
-    async def get_json(self, *_: Any, **__: Any) -> NoReturn:
-        """Raise CannotSign."""
-        raise _nothing()
-
-    async def post_json(self, *_: Any, **__: Any) -> NoReturn:
         """Raise CannotSign."""
         raise _nothing()
 

@@ -13,7 +13,7 @@ from hookline.kernel.errors import StepError
 from hookline.kernel.json import JsonValue, decode, encode
 from hookline.kernel.time import SystemClock
 from hookline.outbound.request import outgoing
-from hookline.sdk.http import HttpClient, Response, StreamedResponse, status_error
+from hookline.sdk.http import HttpClient, Requests, Response, StreamedResponse, status_error
 from hookline.secrets.masking import HiddenValues
 
 #: Headers of responses that are of the moment, or a secret.
@@ -52,7 +52,7 @@ class CassetteEntry(msgspec.Struct, frozen=True):
     response: FakeResponse
 
 
-class FakeHttp:
+class FakeHttp(Requests):
     """An `HttpClient` that answers as it was told; a request of which nobody told fails, naming the nearest one.
 
     Of several answers to one request each is given once, in order, and the last again and again.
@@ -108,14 +108,6 @@ class FakeHttp:
     async def stream(self, method: str, url: str, **options: Any) -> AsyncIterator[StreamedResponse]:
         """See `HttpClient`."""
         yield _Whole(await self.request(method, url, **options))
-
-    async def get_json(self, url: str, **options: Any) -> Any:
-        """See `HttpClient`."""
-        return (await self.request("GET", url, **options)).json()
-
-    async def post_json(self, url: str, json: JsonValue, **options: Any) -> Any:
-        """See `HttpClient`."""
-        return (await self.request("POST", url, json=json, **options)).json()
 
     async def _answer(self, asked: FakeRequest, method: str, url: str, options: Mapping[str, Any]) -> FakeResponse:
         # An answer that was told without a body is one to whatever is sent.

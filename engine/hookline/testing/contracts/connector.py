@@ -28,7 +28,7 @@ _FAILURES = (
 _LONG = 5.0
 _Run: TypeAlias = Callable[[], Awaitable[Any]]
 #: How codes begin that aren't a connector's own: those of `ctx.http`, and of the engine.
-_ENGINES = ("http.", "step.", "engine.", "connector.", "oauth2.")
+_ENGINES = ("http.", "pages.", "step.", "engine.", "connector.", "oauth2.")
 
 
 class ConnectorContract:
