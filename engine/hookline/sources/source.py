@@ -60,6 +60,8 @@ class SourceStatus:
     """The number of failures in a row."""
     listening: bool | None = None
     """True while it is connected to its broker; None if it has no broker."""
+    subscribed: bool | None = None
+    """True while its provider has the subscription; None if it needs none."""
 
 
 class Source(Protocol):

@@ -97,6 +97,7 @@ class SubscriptionSource:
             self._blocked(error.message)
             return None
         request, now = self._request, self._clock.now()
+        self.status.subscribed = state.current is not None
         if state.current is not None:
             self.status.last_at = state.current.at
         if state.attempt is not None and (request is None or state.attempt.request.identity != request.identity):

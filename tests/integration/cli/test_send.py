@@ -135,11 +135,13 @@ def test_the_media_type_is_the_files_or_the_one_that_is_given(server: ServerProc
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["nothing", "event.json"], 1, "no flow 'nothing' is serving"),
+        (["nothing", "event.json"], 1, "there is no flow 'nothing'"),
+        (["opeN", "event.json"], 1, "did you mean 'open'?"),
+        (["open", "event.json", "--public"], 2, "--public takes the setting public_url"),
         (["push", "missing.json"], 2, "can't be read"),
         (["push", "event.json", "-H", "wrong"], 2, "NAME:VALUE"),
         (["push", "event.json", "--url", "localhost"], 2, "--url is an address"),
-        (["push", "event.json", "--sign", "githb", "--secret", "secret=12345"], 2, "did you mean 'github'?"),
+        (["push", "event.json", "--sign", "githb", "--secret", "secret=12345"], 1, "did you mean 'github'?"),
         (["push", "event.json", "-H", "X-GitHub-Delivery: 1", "-H", "x-github-delivery: 2"], 2, "send it once"),
         (["push", "event.json", "--secret", "sekret=12345"], 1, "did you mean 'secret'?"),
         (["push", "event.json", "--url", "http://127.0.0.1:1", "--sign", "none"], 1, "no server answers"),
@@ -176,6 +178,28 @@ def listening() -> Iterator[tuple[str, list[tuple[str, dict[str, str], bytes]]]]
         finally:
             other.shutdown()
             thread.join()
+
+
+def test_the_server_of_this_machine_gets_the_message_unless_the_public_url_is_asked_for(
+    server: ServerProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with listening() as (public, seen):
+        monkeypatch.setenv("HOOKLINE_PUBLIC_URL", public)
+        local = hookline(server, "send", "open", "event.json")
+        assert (local.exit_code, seen) == (0, [])
+        assert local.stderr == f"hookline: POST {server.url}/hook/open\n"
+        assert sent(server, "open", "event.json")["url"] == f"{server.url}/hook/open"
+        asked = hookline(server, "send", "open", "event.json", "--public")
+        assert (asked.exit_code, [path for path, *_ in seen]) == (0, ["/hook/open"])
+        assert asked.stderr == f"hookline: POST {public}/hook/open\n"
+
+
+def test_a_server_that_does_not_answer_is_told_in_plain_words(server: ServerProcess) -> None:
+    done = hookline(server, "send", "push", "event.json", "--url", "http://127.0.0.1:1", "--sign", "none")
+    (_, said) = done.stderr.splitlines()
+    assert said == (
+        "hookline: no server answers at http://127.0.0.1:1/hook/push: Connection refused; `hookline serve` starts one"
+    )
 
 
 def test_without_a_server_the_databases_credential_signs_for_another(tmp_path: Path) -> None:

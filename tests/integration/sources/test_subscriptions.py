@@ -187,7 +187,7 @@ async def test_a_flow_subscribes_takes_what_is_signed_and_its_secret_is_stored_e
         assert shop.there == {"s1": {"url": URL, "place": "here", "topic": "refunds", "secret": shop.secrets()[0]}}
         (secret,) = shop.secrets()
         assert len(secret) == 64
-        assert (status.error, status.last_at) == (None, START)
+        assert (status.error, status.last_at, status.subscribed) == (None, START, True)
         assert (await send(running, secret)).status == 202
         assert (await send(running, secret)).status == 200, "the scheme's own id tells duplicates"
         assert (await send(running, "f" * 64, delivery="d2")).status == 401

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import click
 
 from hookline.cli.client import call
-from hookline.cli.command import Command, emit
+from hookline.cli.command import Command, NotFound, emit
 from hookline.cli.inputs import flow_of, header_pairs
 from hookline.cli.operate.credentials import read_values
 from hookline.config import Settings
@@ -47,6 +47,7 @@ _PATIENCE: Final = 600
 @click.option("--method", default="POST", show_default=True, help="The request's method.")
 @click.option("--query", default="", metavar="TEXT", help="The URL's query.")
 @click.option("--url", metavar="URL", help="Another server, such as https://hooks.example.com.")
+@click.option("--public", "to_public", is_flag=True, help="Send to the public_url, as the provider does.")
 @click.pass_context
 def send(
     ctx: click.Context,
@@ -59,21 +60,25 @@ def send(
     method: str,
     query: str,
     url: str | None,
+    to_public: bool,
     as_json: bool,
     settings: Settings,
 ) -> None:
     """Send FILE (- is standard input) to FLOW (its id, or id/path), signed as the flow's provider would sign it.
 
+    It is sent to the server of this machine, and the address is printed first; --url and --public name another one.
     The message is signed with the flow's own credential, and nothing that shows the secret is returned. For schemes
     that send the secret itself (basic, api-key, …), and for the credentials of other servers, give --secret. Values
     that a provider writes into the body, such as a time, are added. Exit code 1 if the status is 400 or above, and 2 if
     the message can't be signed.
     """
+    import msgspec
+
     from hookline.service.signing import UnsignedMessage, hook_url
 
     given = header_pairs(headers)
     body = _read(file)
-    base, public = _addresses(settings, url)
+    base, public = _addresses(settings, url, to_public=to_public)
     flow_id, _, path = flow.partition("/")
     rest = (f"/{quote(path)}" if path else "") + (f"?{query}" if query else "")
     method = method.upper()
@@ -85,7 +90,10 @@ def send(
     signed = _sign(settings, flow_id, scheme, read_values(secrets), message, base)
     # A later header replaces an earlier one of the same name, so the signed ones come last.
     sent = {name.lower(): _on_the_wire(value) for name, value in [*given, *signed.headers]}
-    answer = asyncio.run(_send(method, hook_url(base, flow_id, message), sent, b"" if method == "GET" else signed.body))
+    address = hook_url(base, flow_id, msgspec.structs.replace(message, base_url=None))
+    if not as_json:
+        click.echo(f"hookline: {method} {address}", err=True)
+    answer = asyncio.run(_send(method, address, sent, b"" if method == "GET" else signed.body))
     answer = {"scheme": signed.scheme, **answer}
     emit(answer, as_json=as_json, text=lambda: _text(answer))
     if answer["status"] >= 400:
@@ -99,11 +107,15 @@ def _read(path: Path) -> bytes:
         raise ConfigError(f"the file {path} can't be read: {error.strerror}") from error
 
 
-def _addresses(settings: Settings, url: str | None) -> tuple[str, str | None]:
+def _addresses(settings: Settings, url: str | None, *, to_public: bool) -> tuple[str, str | None]:
     """Return the URL to send to, and the public URL, which some providers sign; None if the server knows it."""
     from hookline.cli.engine_setup import local_url
     from hookline.cli.server_file import find
 
+    if to_public:
+        if url is not None or settings.public_url is None:
+            raise click.UsageError("--public takes the setting public_url, and no --url")
+        return settings.public_url, settings.public_url
     if url is not None:
         if not url.startswith(("http://", "https://")):
             raise click.UsageError(f"--url is an address such as https://hooks.example.com, and not {url!r}")
@@ -180,7 +192,7 @@ def _sign_here(
     scheme = registry.schemes.get(name)
     if scheme is None:
         near = did_you_mean(name, registry.schemes)
-        raise CannotSign(f"there is no scheme {name!r}" + (f" ({near})" if near else ""))
+        raise NotFound(f"there is no scheme {name!r}" + (f" ({near})" if near else ""))
     chosen = trigger.scheme_settings if trigger is not None and own == name else None
     credential = validated(registry.credential_types, "--secret", name, secrets)
     try:

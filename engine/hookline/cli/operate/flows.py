@@ -241,4 +241,7 @@ def source_status(source: Mapping[str, Any]) -> str:
         return f"{often}: {source['error']}{again}{last}"
     if source["listening"] is not None:
         return ("listening" if source["listening"] else "connecting") + last
+    if source["subscribed"] is not None:
+        renewed = f"; renews at {source['next_at']}" if source["next_at"] else ""
+        return ("subscribed" if source["subscribed"] else "not subscribed yet") + renewed + last
     return (f"next at {source['next_at']}" if source["next_at"] else "nothing is scheduled") + last

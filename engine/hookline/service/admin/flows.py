@@ -31,6 +31,8 @@ class SourceView(msgspec.Struct, frozen=True):
     """The number of failures in a row."""
     listening: bool | None
     """True if it is connected to its broker; null if it has none."""
+    subscribed: bool | None
+    """True if its provider has the subscription; null if it needs none."""
 
 
 class OverrideView(msgspec.Struct, frozen=True):
@@ -82,7 +84,12 @@ def flow_view(entry: CatalogEntry, public_url: str, source: SourceStatus | None,
 
 def _source_view(source: SourceStatus) -> SourceView:
     return SourceView(
-        time_view(source.last_at), time_view(source.next_at), source.error, source.failures, source.listening
+        time_view(source.last_at),
+        time_view(source.next_at),
+        source.error,
+        source.failures,
+        source.listening,
+        source.subscribed,
     )
 
 
@@ -144,8 +151,10 @@ def add_flows(api: Blueprint, engine: Engine) -> None:
         """
         message = decode_body(await request.get_data(as_text=False), UnsignedMessage)
         entry = engine.catalog.entries.get(flow_id)
-        if entry is None or entry.flow is None:
-            raise FlowNotFound(f"no flow {flow_id!r} is serving")
+        if entry is None:
+            raise engine.catalog.missing(flow_id)
+        if entry.flow is None:
+            raise FlowNotFound(f"no version of flow {flow_id!r} can serve; `hookline check` says why")
         if entry.flow.trigger.subscribes is not None:
             credential, _ = await engine.subscriptions.verifying(entry.flow)
         else:
