@@ -71,7 +71,7 @@ def test_no_name_leaves_a_trace_of_another(plugins: Path, name: str) -> None:
         assert "acme" in name or "acme" not in text.lower()
     source = (folder / f"hookline_{name}" / "__init__.py").read_text()
     assert f'connector = Connector(\n    "{name}",\n' in source
-    assert "class Key(BaseModel):" in source
+    assert "class Key(ServiceCredential):" in source
 
 
 def test_a_plugin_is_made_in_a_terminal(tmp_path: Path) -> None:
