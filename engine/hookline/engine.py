@@ -30,7 +30,7 @@ from hookline.intake.callbacks import Callbacks
 from hookline.intake.intake import Intake
 from hookline.kernel.errors import ConfigError
 from hookline.kernel.ids import Ids
-from hookline.kernel.time import Clock, SystemClock
+from hookline.kernel.time import Clock, SystemClock, follow_jumps
 from hookline.maintenance.disk_budget import DiskBudget
 from hookline.maintenance.retention import Purger, Retention, retention_in
 from hookline.maintenance.sweeper import Sweeper
@@ -132,7 +132,7 @@ class Engine:
             store_problem=self.store_problem,
         )
         self.replies = Replies()
-        self._timers = Timers(self.store, self.queue, self.clock, self.store_problem)
+        self._timers = Timers(self.store, self.queue, self.clock, self.store_problem, self.log)
         services = Services(
             store=self.store,
             blobs=BlobsFacade(self.blobs),
@@ -325,6 +325,8 @@ class Engine:
                     if self.disk_budget is not None:
                         group.create_task(self.disk_budget.run())
                     group.create_task(self.sources.run())
+                else:
+                    group.create_task(follow_jumps(self.clock))
                 group.create_task(self.serving.follow_credentials())
                 group.create_task(self.rejections.run())
                 group.create_task(self.store_problem.run())

@@ -24,7 +24,7 @@ from hookline.secrets.masking import HiddenValues, secret_values
 
 #: The time after a failed renewal in which tokens that are still valid are used without another try. After a renewal
 #: that failed for good, nothing is tried in this time.
-_PAUSE: Final = timedelta(seconds=5)
+_PAUSE: Final = 5.0
 #: If a new token is rejected within this time as well, the tokens are not the reason.
 _REJECTED_AGAIN: Final = timedelta(seconds=60)
 #: Errors without a request to the service.
@@ -62,7 +62,8 @@ class _Pause:
 
     value: BaseModel
     """The credential's value."""
-    until: datetime
+    until: float
+    """By the monotonic clock."""
     error: StepError
     strict: bool
     """True if the service named the time, or the error is permanent."""
@@ -111,7 +112,7 @@ class AccessTokens:
             # A token that was just renewed is used however soon it expires.
             if usable and tokens is not None and (tokens.holds_for_a_while(now) or renewed or not tokens.renewable):
                 return tokens.access_token
-            failure: _Failure | None = self._paused(found, now) if usable else self._told_to_wait(found, now)
+            failure: _Failure | None = self._paused(found) if usable else self._told_to_wait(found)
             if failure is None:
                 failure = await self._renewed(found)
             renewed = failure is None
@@ -182,23 +183,24 @@ class AccessTokens:
         spent = self._spent.get(name)
         return spent is not None and spent.token == tokens.access_token
 
-    def _pause(self, found: OAuth2Credential, now: datetime) -> _Pause | None:
+    def _pause(self, found: OAuth2Credential) -> _Pause | None:
         pause = self._pauses.get(found.name)
-        return pause if pause is not None and pause.value is found.value and now < pause.until else None
+        over = pause is None or pause.value is not found.value or self._clock.monotonic() >= pause.until
+        return None if over else pause
 
-    def _paused(self, found: OAuth2Credential, now: datetime) -> StepError | None:
+    def _paused(self, found: OAuth2Credential) -> StepError | None:
         """Return the error of a renewal that failed a moment ago."""
-        pause = self._pause(found, now)
+        pause = self._pause(found)
         return None if pause is None else pause.error
 
-    def _told_to_wait(self, found: OAuth2Credential, now: datetime) -> StepError | None:
+    def _told_to_wait(self, found: OAuth2Credential) -> StepError | None:
         """Return the error of the last renewal, if the service must not be asked again so soon."""
-        pause = self._pause(found, now)
+        pause = self._pause(found)
         if pause is None or not pause.strict:
             return None
         error = copy.copy(pause.error)
         if error.retryable:
-            error.retry_after = (pause.until - now).total_seconds()
+            error.retry_after = pause.until - self._clock.monotonic()
         return error
 
     async def _renewed(self, found: OAuth2Credential) -> _Failure | None:
@@ -234,9 +236,9 @@ class AccessTokens:
             await self._save(name)
         except (StepError, StoreError, CredentialError) as error:
             if isinstance(error, StepError) and error.error_code not in _LOCAL_ERRORS:
-                wait = _PAUSE if error.retry_after is None else timedelta(seconds=error.retry_after)
+                wait = _PAUSE if error.retry_after is None else error.retry_after
                 strict = error.retry_after is not None or not error.retryable
-                self._pauses[name] = _Pause(found.value, self._clock.now() + wait, error, strict)
+                self._pauses[name] = _Pause(found.value, self._clock.monotonic() + wait, error, strict)
             self._log.warning("requesting an access token failed", credential=name, error=error.message)
             return error
         self._pauses.pop(name, None)

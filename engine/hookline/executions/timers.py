@@ -5,25 +5,30 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from hookline.kernel.errors import StoreError
-from hookline.kernel.time import Clock
+from hookline.kernel.logs import Log
+from hookline.kernel.time import Clock, JumpingClock
+from hookline.storage.changes import MoveWaits
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
 from hookline.telemetry.store_problem import StoreProblem
 
 _PAGE: Final = 500
-#: The longest sleep, because the system's clock may be changed, and other processes may write to the store.
+#: The longest time between two queries, because other processes may write to the store.
 _LONGEST: Final = timedelta(seconds=60)
+#: Seconds after which the system's clock is looked at again: it may have been set.
+_LOOK: Final = 1.0
 _TICK: Final = timedelta(microseconds=1)
 
 
 class Timers:
     """Sleep until the earliest time, and hand due executions to the queue."""
 
-    def __init__(self, store: Store, queue: Queue, clock: Clock, store_problem: StoreProblem) -> None:
+    def __init__(self, store: Store, queue: Queue, clock: Clock, store_problem: StoreProblem, log: Log) -> None:
         self._store = store
         self._queue = queue
         self._clock = clock
         self._store_problem = store_problem
+        self._log = log
         self._earlier = asyncio.Event()
         self._sleeping_until: datetime | None = None
 
@@ -37,6 +42,13 @@ class Timers:
         after: datetime | None = None
         while True:
             self._earlier.clear()
+            try:
+                if await self._follow_clock():
+                    after = None
+            except StoreError as error:
+                self._store_problem.report(error)
+                await self._clock.sleep(_LOOK)
+                continue
             until = self._clock.now()
             # From here on, a newly parked execution interrupts the sleep below, also during the query.
             self._sleeping_until = until + _LONGEST
@@ -77,6 +89,19 @@ class Timers:
 
     async def _sleep_until(self, until: datetime) -> None:
         # Counted from the time when the task runs, which may be later than its creation.
-        seconds = (until - self._clock.now()).total_seconds()
-        if seconds > 0:
-            await self._clock.sleep(seconds)
+        while (seconds := (until - self._clock.now()).total_seconds()) > 0 and not self._jump():
+            await self._clock.sleep(min(seconds, _LOOK))
+
+    def _jump(self) -> timedelta:
+        return self._clock.jump() if isinstance(self._clock, JumpingClock) else timedelta(0)
+
+    async def _follow_clock(self) -> bool:
+        """If the system's clock was set, let everything that waits for a duration wait as long as before, and then let
+        the engine's time jump, too. Raises StoreError."""
+        jump = self._jump()
+        if not jump or not isinstance(self._clock, JumpingClock):
+            return False
+        await self._store.commit((MoveWaits(jump),))
+        self._clock.adopt(jump)
+        self._log.warning("the system's clock was set; waits go on as long as before", seconds=jump.total_seconds())
+        return True

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime
-from typing import Protocol
+from datetime import UTC, datetime, timedelta
+from typing import Final, Protocol, runtime_checkable
 
 
 class Clock(Protocol):
@@ -22,17 +22,60 @@ class Clock(Protocol):
         ...
 
 
+@runtime_checkable
+class JumpingClock(Clock, Protocol):
+    """A clock that follows one outside, which may be set. `now` goes on steadily until a jump is adopted."""
+
+    def jump(self) -> timedelta:
+        """Return by how much the outside clock was set since the last adoption; 0 if it wasn't."""
+        ...
+
+    def adopt(self, jump: timedelta) -> None:
+        """Let `now` jump, too."""
+        ...
+
+
 def rfc3339(at: datetime) -> str:
     """Format a time as in the API, messages and expressions: `2026-01-31T08:00:00.123456Z`."""
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
+async def follow_jumps(clock: Clock) -> None:
+    """Adopt the jumps of a clock forever, for a process in which nothing waits."""
+    while isinstance(clock, JumpingClock):
+        await clock.sleep(1.0)
+        clock.adopt(clock.jump())
+
+
+_TOLERANCE: Final = 0.5
+"""Seconds by which the system's time may differ from the steady time without having jumped."""
+#: Goes on while a machine sleeps, so that sleeping is no jump.
+_STEADY: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
 class SystemClock:
-    """The operating system's time."""
+    """The operating system's time, without its jumps."""
+
+    def __init__(self) -> None:
+        self._offset = time.time() - time.clock_gettime(_STEADY)
 
     def now(self) -> datetime:
         """Return the current time, aware, in UTC."""
-        return datetime.now(UTC)
+        steady = time.clock_gettime(_STEADY)
+        now = time.time()
+        if abs(now - steady - self._offset) > _TOLERANCE:
+            return datetime.fromtimestamp(steady + self._offset, UTC)
+        self._offset = now - steady
+        return datetime.fromtimestamp(now, UTC)
+
+    def jump(self) -> timedelta:
+        """See `JumpingClock`."""
+        jump = time.time() - time.clock_gettime(_STEADY) - self._offset
+        return timedelta(seconds=jump) if abs(jump) > _TOLERANCE else timedelta(0)
+
+    def adopt(self, jump: timedelta) -> None:
+        """See `JumpingClock`."""
+        self._offset += jump.total_seconds()
 
     def monotonic(self) -> float:
         """Return seconds on a clock that never goes back."""

@@ -60,6 +60,8 @@ BATCH: Final = "batch"
 
 #: The reason of an execution that waits for the rate limit of a step; also the signal of that step's entry.
 RATE: Final = "rate"
+UNTIL: Final = "until"
+"""The signal of a step that sleeps until a time that its flow names: it doesn't move when a clock is set."""
 
 #: The reason of a replay from a step on, until it runs; also the `use` of the entry with the message of that step.
 REPLAY: Final = "replay"

@@ -17,7 +17,7 @@ from hookline.plugin_host.host import PluginDefect
 from hookline.sdk.triggers import BrokerMessage, ConsumeContext, ConsumeTrigger, Payload
 from hookline.secrets.masking import HiddenValues
 from hookline.sources.broker_messages import DecodedMessage, MessageBuffer, MessageDecoder, ReceivedMessage
-from hookline.sources.source import SourceServices, SourceStatus, credential_of, sleep_until
+from hookline.sources.source import SourceServices, SourceStatus, credential_of, sleep_for
 
 _BACKOFF: Final = Backoff(timedelta(seconds=1), timedelta(minutes=1))
 _LONGEST_ASKED: Final = timedelta(hours=1)
@@ -163,7 +163,7 @@ class ConsumeSource:
             failures=self._failures,
             wait=wait.total_seconds(),
         )
-        await sleep_until(self._clock, status.next_at, self._again)
+        await sleep_for(self._clock, wait, self._again)
 
     async def _receive(self, context: ConsumeContext[Any], buffer: MessageBuffer) -> _Failed:
         """Run the plugin's function, and buffer the messages that it yields; return the reason for its end."""

@@ -28,7 +28,7 @@ from hookline.sources.source import (
     SourceStatus,
     TriggerCredential,
     credential_of,
-    sleep_until,
+    sleep_for,
 )
 from hookline.storage.changes import TakeDedupeKeys
 
@@ -94,7 +94,7 @@ class PollSource:
             cursor = following
             if not more:
                 self.status.next_at = began + self._settings.every
-                await sleep_until(self._clock, self.status.next_at)
+                await sleep_for(self._clock, self.status.next_at - self._clock.now())
 
     async def _begin(self) -> SourceProgress:
         """Begin the poll: for the first time, or anew because what it polls has changed."""
@@ -147,7 +147,7 @@ class PollSource:
             failures=status.failures,
             wait=wait.total_seconds(),
         )
-        await sleep_until(self._clock, status.next_at, self._again)
+        await sleep_for(self._clock, wait, self._again)
         self._again.clear()
 
     async def _poll(self, cursor: msgspec.Raw, now: datetime, *, baseline: bool) -> PollResult:

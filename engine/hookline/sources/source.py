@@ -1,7 +1,7 @@
 """The parts that all sources share: their status and progress, their credential, and the storing of their messages."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
@@ -28,6 +28,8 @@ from hookline.telemetry.rejections import RejectionRecord
 
 #: The longest sleep: the system's clock may be set meanwhile.
 _LONGEST_SLEEP: Final = timedelta(seconds=60)
+_LOOK: Final = 1.0
+"""Seconds after which a clock that may have been set is looked at again."""
 
 
 class SourceProgress(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -178,9 +180,18 @@ def credential_of(services: Services, trigger: ConnectorTrigger, name: str | Non
     return TriggerCredential(value, type_, tokens, hidden_of(value, tokens))
 
 
+async def sleep_for(clock: Clock, wait: timedelta, waker: asyncio.Event | None = None) -> None:
+    """Sleep for so long, however the clock is set meanwhile, or until `waker` is set."""
+    await _first(clock.sleep(max(0.0, wait.total_seconds())), waker)
+
+
 async def sleep_until(clock: Clock, at: datetime, waker: asyncio.Event | None = None) -> None:
     """Sleep until a time of the clock, which may be set meanwhile, or until `waker` is set."""
-    tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(_sleep(clock, at))]
+    await _first(_sleep(clock, at), waker)
+
+
+async def _first(sleep: Coroutine[Any, Any, None], waker: asyncio.Event | None) -> None:
+    tasks: list[asyncio.Future[Any]] = [asyncio.ensure_future(sleep)]
     if waker is not None:
         tasks.append(asyncio.ensure_future(waker.wait()))
     try:
@@ -193,4 +204,4 @@ async def sleep_until(clock: Clock, at: datetime, waker: asyncio.Event | None = 
 
 async def _sleep(clock: Clock, at: datetime) -> None:
     while (left := (at - clock.now()).total_seconds()) > 0:
-        await clock.sleep(min(left, _LONGEST_SLEEP.total_seconds()))
+        await clock.sleep(min(left, _LOOK))

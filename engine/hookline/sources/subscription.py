@@ -22,7 +22,7 @@ from hookline.model.sources import (
     SubscriptionRequest,
     SubscriptionState,
 )
-from hookline.sources.source import SourceServices, SourceStatus, sleep_until
+from hookline.sources.source import SourceServices, SourceStatus, sleep_for, sleep_until
 from hookline.sources.subscription_calls import CallFailed, CheckedSubscription, SubscriptionCalls
 
 _BACKOFF: Final = Backoff(timedelta(seconds=30), timedelta(hours=1))
@@ -81,13 +81,22 @@ class SubscriptionSource:
                 return
             if task.due > self._clock.now():
                 self._show(task.due)
-                await sleep_until(self._clock, task.due, self._again)
+                await self._wait(task)
                 if self._again.is_set():
                     self._again.clear()
                     for backoff in self._backoffs.values():
                         backoff.due = self._clock.now()
                 continue
             await self._do(task)
+
+    async def _wait(self, task: _Task) -> None:
+        """Wait until a task is due: one that has failed, for as long as that was decided, however the clock is set."""
+        backoff = self._backoffs.get(task.name)
+        if backoff is None or backoff.due != task.due:
+            await sleep_until(self._clock, task.due, self._again)
+            return
+        await sleep_for(self._clock, task.due - self._clock.now(), self._again)
+        backoff.due = min(backoff.due, self._clock.now())
 
     def _tasks(self) -> list[_Task] | None:
         """Return the tasks for now or later; None if nothing can be done before the server is restarted."""

@@ -7,7 +7,7 @@ the declarations with these two, with `hookline.api_storage`, with the fault poi
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias, TypeVar
 
 from hookline.model.batch import BatchItem
@@ -123,6 +123,17 @@ class Park:
     reason: str
     cancelling: bool = False
     """It is already being cancelled and waits in its last steps, so the request to cancel doesn't make it ready."""
+
+
+@change("execution")
+@dataclass(frozen=True, slots=True)
+class MoveWaits:
+    """Move the times for which executions wait, because the clock was set: when they are due, and their timeouts.
+
+    A step with the signal `UNTIL` waits for a time that its flow names, which doesn't move.
+    """
+
+    by: timedelta
 
 
 @change("flow", fault_point="unblock")
@@ -687,6 +698,7 @@ Change: TypeAlias = (
     | Start
     | Resume
     | Park
+    | MoveWaits
     | Unblock
     | End
     | Cancel

@@ -15,6 +15,7 @@ class ManualClock:
     def __init__(self, start: datetime = START) -> None:
         self._now = start
         self._monotonic = 0.0
+        self._jump = timedelta(0)
         self._order = count()
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._changed = asyncio.Event()
@@ -48,6 +49,19 @@ class ManualClock:
             _, _, woken = heapq.heappop(self._sleepers)
             if not woken.done():
                 woken.set_result(None)
+
+    def set_back(self, seconds: float) -> None:
+        """Set the outside clock back, or ahead if `seconds` is below 0; `now` follows once the jump is adopted."""
+        self._jump -= timedelta(seconds=seconds)
+
+    def jump(self) -> timedelta:
+        """Return by how much the outside clock was set since the last adoption."""
+        return self._jump
+
+    def adopt(self, jump: timedelta) -> None:
+        """Let `now` jump, too."""
+        self._now += jump
+        self._jump -= jump
 
     @property
     def sleepers(self) -> int:

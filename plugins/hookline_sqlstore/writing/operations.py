@@ -5,6 +5,7 @@ The caller makes them, so that values that can't be stored fail there, before an
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final, NamedTuple, assert_never
 
 import msgspec
@@ -33,6 +34,7 @@ from hookline.api_storage import (
     ForgetFiles,
     ForgetVersions,
     JoinBatch,
+    MoveWaits,
     OverrideState,
     Park,
     Publish,
@@ -337,6 +339,10 @@ def _operations(change: Change, place: int, lines: OrderPlaces) -> Iterator[Oper
                     yield Operation(statement, key, (key, micros(at)), place)
         case ForgetDedupeKeys(at):
             yield Operation(statements.FORGET_KEYS, "", (micros(at),), place)
+        case MoveWaits(by):
+            moved = (by // timedelta(microseconds=1),)
+            for statement in statements.MOVES:
+                yield Operation(statement, "", moved, place)
         case ForgetVersions(flow_id, versions):
             for version in versions:
                 yield Operation(statements.FORGET_VERSIONS, f"version {flow_id} {version}", (flow_id, version), place)

@@ -5,7 +5,7 @@ Joins are written as CROSS JOIN because SQLite keeps the order of one: from the 
 
 from typing import Final
 
-from hookline.api_storage import BLOCKED, MAX_REJECTED_KEPT, ORDER, TRANSITIONS, State
+from hookline.api_storage import BLOCKED, MAX_REJECTED_KEPT, ORDER, TRANSITIONS, UNTIL, State
 from hookline_sqlstore.tables import UNDECIDED
 from hookline_sqlstore.writing.batches import join
 from hookline_sqlstore.writing.callbacks import call_back, claim, tell_cancelled, time_out
@@ -474,6 +474,50 @@ ADVANCE: Final = Statement(
     " AND ready_at IS NULL AND reason = '{order}' RETURNING flow_id".replace("{order}", ORDER),
     counted=False,
 )
+
+# --- When the clock was set ------------------------------------------------------------------------------------------
+
+_MOVED: Final = (("moved", "bigint"),)
+
+#: An execution that waits for its turn will be ready from the time at which it was accepted, which must not lie ahead.
+MOVE_READY: Final = Statement(
+    "move",
+    _MOVED,
+    "UPDATE executions SET deadline_at = executions.deadline_at + v.moved,"
+    " created_at = CASE WHEN executions.reason = '{order}' AND executions.ready_at IS NULL"
+    " THEN executions.created_at + v.moved ELSE executions.created_at END,"
+    " ready_at = CASE WHEN executions.state = 'waiting' AND EXISTS (SELECT 1 FROM journal"
+    " WHERE journal.execution_id = executions.id AND journal.signal = '{until}' AND journal.state = 'waiting'"
+    " AND journal.due_at = executions.ready_at) THEN executions.ready_at ELSE executions.ready_at + v.moved END"
+    " FROM {v} WHERE executions.finished_at IS NULL AND v.moved IS NOT NULL".replace("{until}", UNTIL).replace(
+        "{order}", ORDER
+    ),
+    counted=False,
+)
+MOVE_ENTRIES: Final = Statement(
+    "move",
+    _MOVED,
+    "UPDATE journal SET due_at = journal.due_at + v.moved FROM {v} WHERE journal.execution_id IN"
+    " (SELECT id FROM executions WHERE finished_at IS NULL AND state = 'waiting')"
+    " AND journal.state = 'waiting' AND journal.due_at IS NOT NULL AND coalesce(journal.signal, '') <> '{until}'"
+    " AND v.moved IS NOT NULL".replace("{until}", UNTIL),
+    counted=False,
+)
+MOVE_BATCHES: Final = Statement(
+    "move",
+    _MOVED,
+    "UPDATE batches SET due_at = batches.due_at + v.moved FROM {v} WHERE v.moved IS NOT NULL",
+    counted=False,
+)
+MOVE_EARLY: Final = Statement(
+    "move",
+    _MOVED,
+    "UPDATE callbacks SET until = callbacks.until + v.moved FROM {v}"
+    " WHERE callbacks.until IS NOT NULL AND v.moved IS NOT NULL",
+    counted=False,
+)
+MOVES: Final = (MOVE_READY, MOVE_ENTRIES, MOVE_BATCHES, MOVE_EARLY)
+"""`MOVE_READY` compares with the entries, so that it comes before them."""
 
 #: Releases the order key of a failed execution.
 RELEASE_ORDER_KEY: Final = Statement(

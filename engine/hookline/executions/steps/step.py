@@ -17,7 +17,7 @@ from hookline.flows.blocks.action import ActionNode
 from hookline.kernel.backoff import STORE_RETRY, next_wait
 from hookline.kernel.errors import CredentialError, StepError
 from hookline.kernel.json import encode, reader
-from hookline.model.execution import OUTCOME_UNKNOWN, RATE, RETRY, SLEEP, ErrorInfo, StepRecord, StepState
+from hookline.model.execution import OUTCOME_UNKNOWN, RATE, RETRY, SLEEP, UNTIL, ErrorInfo, StepRecord, StepState
 from hookline.model.items import STREAM, Stream
 from hookline.model.message import Attachment, CallerReply, Message
 from hookline.model.webhook import RATE as RATE_PATTERN
@@ -26,14 +26,19 @@ from hookline.sdk.action import FILTERED, PASS, STOPPED, Action, Increment, Repl
 from hookline.sdk.context import check_key
 from hookline.storage.changes import SetState
 
+_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 async def wait_for_turn(run: ExecutionContext, node: ActionNode, path: str, attempt: int, *, had_one: bool) -> bool:
     """Wait for the step's turn; return False if the wait is stored as a row. `had_one`: an earlier turn has come."""
     lines = list(_lines(run, node))
     if not lines:
         return True
+    # On a line that goes on steadily, so that turns don't move away when the clock is set back.
+    steady = _BEGINNING + timedelta(seconds=run.services.clock.monotonic())
+    turn = max(run.services.rates.turn(where, name, rate, steady, had_one=had_one) for where, name, rate in lines)
     now = run.services.clock.now()
-    at = max(run.services.rates.turn(where, name, rate, now, had_one=had_one) for where, name, rate in lines)
+    at = now + (turn - steady)
     if at - now > LONGEST_SLEEP:
         note(run, node, path, attempt, now, None, due_at=at, signal=RATE)
         run.wait_until(at, RATE)
@@ -182,7 +187,8 @@ async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame) -> E
                 until = _until(result, started_at)
                 left = until - run.services.clock.now()
                 if left > LONGEST_SLEEP:
-                    note(run, node, path, attempt, started_at, given, due_at=until)
+                    fixed = None if result.until is None else UNTIL
+                    note(run, node, path, attempt, started_at, given, due_at=until, signal=fixed)
                     run.journal.keep(*call.state.changes())
                     run.wait_until(until, SLEEP)
                     return Ending.WAITING

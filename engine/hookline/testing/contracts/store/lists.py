@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from hookline.model.execution import ErrorInfo, ExecutionFilter, Outcome, State
+from hookline.model.execution import UNTIL, ErrorInfo, ExecutionFilter, Outcome, State, StepState
 from hookline.model.message import arrival_view
-from hookline.storage.changes import Accept, End, Park, Start
+from hookline.storage.changes import Accept, End, MoveWaits, Park, RecordSteps, Start
 from hookline.storage.store import Store
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.store.fixtures import StoreFixtures
@@ -134,6 +134,34 @@ class WorkContract(StoreFixtures):
         assert await store.next_due(now) == now + timedelta(minutes=1)
         assert await store.next_due(now + timedelta(minutes=3)) == now + timedelta(minutes=4)
         assert await store.next_due(now + timedelta(minutes=4)) is None
+
+    @pytest.mark.parametrize("minutes", [60, -60])
+    async def test_waits_move_with_the_clock_and_named_times_do_not(
+        self, store: Store, envelopes: Envelopes, minutes: int
+    ) -> None:
+        now, by = envelopes.clock.now(), timedelta(minutes=minutes)
+        retry, fixed, queued, ended = (envelopes.make(f"flow-{number}") for number in range(4))
+        due = now + timedelta(minutes=90)
+        for envelope, signal in ((retry, None), (fixed, UNTIL)):
+            id_ = envelope.execution_id
+            entry = envelopes.record(1, state=StepState.WAITING, due_at=due, signal=signal, output=None)
+            await store.commit([Accept(envelope), Start(id_, "v1", now, deadline=now + timedelta(days=1))])
+            await store.commit([RecordSteps(id_, (entry,)), Park(id_, now, due, "retry")])
+        await store.commit([Accept(queued)])
+        await self._run(store, ended)
+        await store.commit([End(ended.execution_id, State.SUCCEEDED, Outcome.COMPLETED, now)])
+        before = await store.execution(ended.execution_id)
+
+        await store.commit([MoveWaits(by)])
+        moved = {one.flow_id: one.ready_at for one in await store.due(None, now + timedelta(days=1), 10)}
+        assert moved == {"flow-0": due + by, "flow-1": due}
+        for envelope, expected in ((retry, due + by), (fixed, due)):
+            (entry,) = await store.journal(envelope.execution_id)
+            assert entry.due_at == expected
+            execution = await store.execution(envelope.execution_id)
+            assert execution is not None
+            assert execution.deadline_at == now + timedelta(days=1) + by
+        assert await store.execution(ended.execution_id) == before
 
     async def test_queued_and_running_executions_are_not_due(self, store: Store, envelopes: Envelopes) -> None:
         await self._accept(store, envelopes.make())

@@ -1,0 +1,54 @@
+"""The engine's time follows the operating system's, and jumps only where it is told to."""
+
+import time
+from datetime import timedelta
+
+import pytest
+
+from hookline.kernel.time import SystemClock
+
+
+class _Times:
+    """The clocks of an operating system, by hand."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.steady, self.system = 1_000.0, 1_800_000_000.0
+        monkeypatch.setattr(time, "clock_gettime", lambda _: self.steady)
+        monkeypatch.setattr(time, "time", lambda: self.system)
+
+    def go_on(self, seconds: float) -> None:
+        self.steady += seconds
+        self.system += seconds
+
+
+@pytest.mark.rule(44)
+@pytest.mark.parametrize("set_by", [3600.0, -3600.0, 4.0, -4.0])
+def test_time_goes_on_steadily_when_the_system_s_clock_is_set_until_the_jump_is_adopted(
+    set_by: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    times = _Times(monkeypatch)
+    clock = SystemClock()
+    began = clock.now()
+    times.go_on(10)
+    assert clock.jump() == timedelta(0)
+    times.system += set_by
+    times.go_on(1)
+    assert abs((clock.now() - began).total_seconds() - 11) < 0.001
+    jump = clock.jump()
+    assert abs(jump.total_seconds() - set_by) < 0.001
+    clock.adopt(jump)
+    assert clock.jump() == timedelta(0)
+    assert abs((clock.now() - began).total_seconds() - 11 - set_by) < 0.001
+
+
+@pytest.mark.rule(44)
+def test_small_corrections_are_followed_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = _Times(monkeypatch)
+    clock = SystemClock()
+    began = clock.now()
+    for _ in range(10):
+        times.go_on(60)
+        times.system += 0.1
+        clock.now()
+    assert clock.jump() == timedelta(0)
+    assert abs((clock.now() - began).total_seconds() - 601) < 0.001
