@@ -123,3 +123,28 @@ def test_without_a_server_the_command_line_calls_as_well(harness: Harness, monke
     assert executions("resume", execution_id, "approve").exit_code == 1
     assert asyncio.run(end()) is State.SUCCEEDED
     assert harness.probe.calls[-1][3] == {"by": "cli"}
+
+
+async def test_each_part_of_a_callback_can_be_read_after_an_operators_call(harness: Harness) -> None:
+    parts = ("headers", "attachments", "query", "method", "received_at", "verified_by")
+    read = {part: f"$.steps.approve.{part}" for part in parts}
+    handled = {**APPROVE, "id": "again", "on_error": "continue", "with": {"timeout": "1h"}}
+    harness.flow("asked", [APPROVE, act("last", read), handled, act("late", "$.steps.again.error.code")])
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "asked", {})
+        await harness.until(engine, execution_id, State.WAITING)
+        await engine.operations.resume(execution_id, "approve", b'{"ok": true}')
+        await harness.until_calls(1)
+        at = rfc3339(harness.clock.now())
+        assert harness.probe.calls[0][3] == {
+            "headers": {},
+            "attachments": [],
+            "query": {},
+            "method": "POST",
+            "received_at": at,
+            "verified_by": "operator",
+        }
+    # They are read from the journal, too.
+    async with harness.engine() as engine:
+        assert (await harness.advance_until(engine, execution_id, seconds=600)).state is State.SUCCEEDED
+    assert harness.probe.calls[-1][3] == "wait_timed_out"

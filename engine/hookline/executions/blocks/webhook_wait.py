@@ -50,7 +50,8 @@ async def run_wait(run: ExecutionContext, node: WaitNode, frame: Frame, _: RunSt
     if not isinstance(call, Call):
         run.wait_until(past.due_at, CALLBACK)
         return Ending.WAITING
-    view = take(frame, _result(run, call))
+    # Expressions may read these parts whoever has called: an operator's call has neither headers nor files.
+    view = {"headers": {}, "attachments": [], **take(frame, _result(run, call))}
     run.journal.beside(EndWait(run.id, path))
     frame.now = _note(run, node, path, past, StepState.SUCCEEDED, output=view)
     frame.steps[node.id] = view

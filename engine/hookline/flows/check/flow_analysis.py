@@ -232,7 +232,7 @@ class _Analyser:
             received_at=MAYBE_TEXT,
             verified_by=MAYBE_TEXT,
         )
-        view = replace(view, fields={**view.fields, "headers": Field(HEADERS, required=False)})
+        view = replace(view, fields={**view.fields, "attachments": replace(view.fields["attachments"], required=True)})
         return self._settled(node, scope, ResultShape(MessageShape(body), view))
 
     def batch(self, node: BatchNode, scope: TypeScope) -> TypeScope:
