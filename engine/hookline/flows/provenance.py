@@ -37,6 +37,10 @@ _PATH: Final = re.compile(
 )
 """Expressions that only follow a path."""
 _MISSING: Final = object()
+_UNRECORDED: Final = object()
+#: The keys of `execution` and of `error`, which every execution and every error has.
+_PROPERTIES: Final = frozenset({"id", "attempt", "started_at", "now", "hooks"})
+_OF_ERRORS: Final = frozenset({"code", "message", "step", "retryable"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +152,8 @@ class Provenance:
                 return Origin(_text(keys)[1:], known=False, note=f"the flow has no step {rest[0]!r}")
             return self._step(_dynamic(static[0], place.prefix), rest[1:])
         if root == "execution":
-            return Origin(_text(keys)[1:], known=True, note="a property of the execution")
+            known = not rest or rest[0] in _PROPERTIES
+            return Origin(_text(keys)[1:], known=known, note="a property of the execution")
         return self._named(place, keys)
 
     def _named(self, place: _Position, keys: Keys) -> Origin:
@@ -159,13 +164,14 @@ class Provenance:
             if isinstance(block, ForeachNode) and outer is not None:
                 if keys[0] == block.as_name:
                     return self._item(block, outer, inner.item or 0, keys)
-                if keys[0] == "index":
+                if keys == ("index",):
                     return Origin("index", inner.item, note=f"the index of the item in {block.id!r}")
             inner = outer
-        return Origin(_text(keys)[1:], known=True, note="the error that is handled at this step")
+        known = keys[0] == "error" and (len(keys) == 1 or (len(keys) == 2 and keys[1] in _OF_ERRORS))
+        return Origin(_text(keys)[1:], known=known, note="the error that is handled at this step" if known else "")
 
     def _item(self, block: ForeachNode, outer: _Position, item: int, keys: Keys) -> Origin:
-        made = self._made(block.items, (item, *keys[1:]), outer, _MISSING)
+        made = self._made(block.items, (item, *keys[1:]), outer, _UNRECORDED)
         return replace(made, field=_text(keys)[1:], note=f"item {item} of {outer.prefix}{block.id}")
 
     def _from_trigger(self, keys: Keys) -> Origin:
@@ -213,7 +219,7 @@ class Provenance:
         node = place.steps[place.index]
         path = place.prefix + node.id
         record = self.records.get(path)
-        value = _MISSING
+        value = _UNRECORDED
         if record is not None and record.output is not None:
             value = _dig(decode(record.output, exact=self.flow.exact), keys)
         label = f"steps.{node.id}{_text(keys)}"
@@ -223,7 +229,11 @@ class Provenance:
                 if body is not None:
                     return replace(self._made(body, keys[1:], place, value), field=label, step=path, use=_MAP)
             case SwitchNode() if record is not None:
-                (number, *_) = self._cases(record)
+                chosen = self._cases(record)
+                if not chosen or node.match == "all":
+                    # The message passed the block.
+                    return replace(self._message(place, keys or ("body",)), field=label)
+                number = chosen[0]
                 steps = node.cases[number].steps
                 return self._message(_Position(steps, len(steps), f"{path}/", node, number, place), keys)
             case TryNode():
@@ -264,21 +274,30 @@ class Provenance:
         return given[result] if result < len(given) else None
 
     def _made(self, template: Template, keys: Keys, place: _Position, value: Any) -> Origin:
-        """The origin of a value that a template of the flow gives."""
-        pointer, rest = template.pointer, keys
-        raw = value_at(self._document, pointer)
-        parts = tuple(template.parts())
-        while rest and not any(at == pointer for at, _ in parts) and _has(raw, rest[0]):
-            pointer = f"{pointer}/{escape(rest[0])}"
-            raw, rest = raw[rest[0]], rest[1:]
-        here = [(at, one) for at, one in parts if at == pointer or at.startswith(f"{pointer}/")]
-        if not here:
-            constant = raw["literal"] if isinstance(raw, dict) and raw.keys() == {"literal"} else raw
-            return Origin("", constant, expressions=((pointer, ""),), note="a constant in the flow")
+        """The origin of a part of a value that a template of the flow gives.
+
+        `value`: the part as it was recorded, `_MISSING` if the recorded value has no such part, or `_UNRECORDED`.
+        """
+        inner, rest = template, keys
+        while rest and (parts := _parts(inner)) is not None:
+            if rest[0] not in parts:
+                return Origin("", known=False, note="the flow gives no such value there")
+            inner, rest = parts[rest[0]], rest[1:]
+        if inner.constant:
+            found = _dig(inner.value, rest)
+            if found is _MISSING:
+                return Origin("", known=False, note="a constant in the flow, which has no such value")
+            pointer = inner.pointer
+            if rest and _has(value_at(self._document, pointer), rest[0]):
+                pointer += "".join(f"/{escape(key)}" for key in rest)
+            return Origin("", found, expressions=((pointer, ""),), note="a constant in the flow")
+        here = tuple(inner.parts())
         reads = tuple(self._read(place, keys_) for keys_ in _read_by(here, rest))
-        known = value is not _MISSING
+        recorded = value is not _MISSING and value is not _UNRECORDED
+        known = recorded or (value is _UNRECORDED and any(read.known for read in reads))
         shown = tuple((at, one.source) for at, one in here)
-        return Origin("", value if known else None, known or bool(reads), expressions=shown, reads=reads)
+        note = "" if known else "these expressions give no such value"
+        return Origin("", value if recorded else None, known, expressions=shown, note=note, reads=reads)
 
     def _cases(self, record: StepRecord) -> list[int]:
         chosen: list[int] = decode(record.input or b"{}").get("cases", [])
@@ -316,6 +335,8 @@ def _read_by(parts: Sequence[tuple[str, Expression]], rest: Keys) -> Iterator[Ke
 def _leaf(label: str, value: Any, note: str, step: str | None = None, use: str | None = None) -> Origin:
     if value is _MISSING:
         return Origin(label, known=False, step=step, use=use, note=f"{note}, which has no such value")
+    if value is _UNRECORDED:
+        return Origin(label, known=False, step=step, use=use, note=f"{note}, which was not recorded")
     return Origin(label, value, step=step, use=use, note=note)
 
 
@@ -348,6 +369,13 @@ def _keys(text: str) -> Keys:
 
 def _text(keys: Keys) -> str:
     return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)
+
+
+def _parts(template: Template) -> Mapping[str | int, Template] | None:
+    """The templates of the parts of an object or a list in the flow; None for a constant or an expression."""
+    if template.fields is not None:
+        return dict(template.fields.items())
+    return None if template.items is None else dict(enumerate(template.items))
 
 
 def _has(value: Any, key: str | int) -> bool:

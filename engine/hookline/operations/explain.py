@@ -23,7 +23,7 @@ class Explained(msgspec.Struct, frozen=True):
     field: str
     """The path of the value: `trigger.body.id`, `steps.invoice.body.amount`, or `body.amount` for the final message."""
     value: Any
-    """Null if the value doesn't exist or was not recorded; `known` is false if it was not recorded."""
+    """Null if the value doesn't exist or was not recorded; then `known` is false."""
     known: bool
     step: str | None
     """The path of the step that gave the value."""

@@ -168,3 +168,63 @@ async def test_what_isnt_there_has_no_origin(harness: Harness, field: str, says:
             await ask(engine, id_, field)
         with pytest.raises(ExecutionNotFound):
             await ask(engine, engine.ids.new(), "body")
+
+
+WRONG_STEPS = [
+    mapped("one", {"n": "$.body.n", "list": ["x", "$.body.m"], "constant": {"deep": True}, "whole": "$.body"}),
+    {
+        "id": "lines",
+        "foreach": "$.trigger.body.lines",
+        "steps": [mapped("post", {"sku": "$.body.sku", "at": "$.index"})],
+    },
+    {"id": "kind", "switch": [{"when": False, "steps": [mapped("never", 1)]}]},
+    mapped("last", {"id": "$.execution.id", "total": "{{ steps.one.body.n }}"}),
+]
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        "steps.one.body.nope",
+        "steps.one.body.n.nope",
+        "steps.one.body.list[7]",
+        "steps.one.body.constant.nope",
+        "steps.one.body.constant.deep.nope",
+        "steps.one.body.whole.nope",
+        "lines[0]/post.body.nope",
+        "lines[7]/post.body.sku",
+        "steps.lines.body[0].nope",
+        "steps.lines.body[7].sku",
+        "steps.last.body.id.nope",
+        "body.nope",
+        "headers.nope",
+        "trigger.body.nope",
+        "vars.nope",
+    ],
+)
+async def test_a_value_that_doesnt_exist_is_not_explained_by_the_expression_of_another(
+    harness: Harness, field: str
+) -> None:
+    async with harness.engine() as engine:
+        body = {"n": 2, "m": 3, "lines": [{"sku": "a"}, {"sku": "b"}]}
+        execution_id = await ran(harness, engine, WRONG_STEPS, body)
+        with pytest.raises(ProvenanceUnknown) as caught:
+            await ask(engine, execution_id, field)
+        assert field in caught.value.message
+
+
+async def test_a_missing_value_that_an_expression_reads_is_not_known(harness: Harness) -> None:
+    steps = [mapped("one", {"n": "{{ body.nope | default(3) }}", "m": "$.body.m"})]
+    async with harness.engine() as engine:
+        origin = await ask(engine, await ran(harness, engine, steps, {"m": 1}), "steps.one.body.n")
+        assert (origin.known, origin.value) == (True, 3)
+        (read,) = origin.reads
+        assert (read.field, read.known, read.made_by) == ("trigger.body.nope", False, [])
+
+
+async def test_a_switch_of_which_no_case_was_chosen_passes_the_message_on(harness: Harness) -> None:
+    async with harness.engine() as engine:
+        execution_id = await ran(harness, engine, WRONG_STEPS, {"n": 2, "m": 3, "lines": [{"sku": "a"}]})
+        origin = await ask(engine, execution_id, "steps.kind.body[0].sku")
+        assert leaves(origin) == [("trigger.body.lines[0].sku", "a")]
+        assert (await ask(engine, execution_id, "steps.kind")).known
