@@ -1,0 +1,194 @@
+"""No single request delays the requests to other flows, whatever it has in it.
+
+The processor time of other work on the machine is in each measurement. So a delay counts beyond what an idle server
+shows in the same run, and the best of three attempts counts.
+"""
+
+import contextlib
+import gc
+import http.client
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.acceptance.hostile import Hostile, flows, requests
+from tests.acceptance.server_process import ServerProcess
+from tests.acceptance.sink import Sink
+
+LIMIT: Final = 0.100
+"""Seconds by which a request may delay others."""
+MB: Final = 1_000_000
+LIMIT_ABOVE: Final = 0.250
+"""The same for a request above 1 MB."""
+ATTEMPTS: Final = 3
+_HOPELESS: Final = 2.0
+"""Seconds after which no further attempt is made: no other work on the machine takes so long."""
+_IDLE: Final = 1.0
+_AFTER: Final = 0.05
+_PAUSE: Final = 0.002
+
+
+class Probe:
+    """Sends small requests to another flow, one after the other, and keeps the slowest response."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self._netloc = urlsplit(server.url).netloc
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self.slowest = 0.0
+        self.statuses: set[int] = set()
+
+    def __enter__(self) -> "Probe":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        time.sleep(_AFTER)
+        self._over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        connection = http.client.HTTPConnection(self._netloc, timeout=120)
+        with contextlib.closing(connection):
+            while not self._over.is_set():
+                began = time.perf_counter()
+                connection.request("POST", "/hook/probe", b"1", {"Content-Type": "application/json"})
+                response = connection.getresponse()
+                response.read()
+                self.statuses.add(response.status)
+                self.slowest = max(self.slowest, time.perf_counter() - began)
+                time.sleep(_PAUSE)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The delay that a request caused."""
+
+    request: Hostile
+    size: int
+    """Bytes of the request, or of the response that it made a flow fetch."""
+    status: int
+    delay: float
+    """Seconds; infinite if a request to another flow was rejected."""
+
+    @property
+    def limit(self) -> float:
+        return LIMIT if self.size <= MB else LIMIT_ABOVE
+
+    def __str__(self) -> str:
+        mark = "  " if self.delay <= self.limit else "! "
+        what = f"{self.request.flow:22} {self.request.family:44}"
+        return f"{mark}{what} {self.size / 1000:8,.0f} KB {self.delay * 1000:7,.0f} ms   {self.status}"
+
+
+class Stalls:
+    """Measures the delays that requests to one server cause."""
+
+    def __init__(self, server: ServerProcess, sink: Sink) -> None:
+        self._server = server
+        self._sink = sink
+        self.idle = min(self._idle() for _ in range(ATTEMPTS))
+
+    def _idle(self) -> float:
+        with Probe(self._server) as probe:
+            time.sleep(_IDLE)
+        return probe.slowest
+
+    def measure(self, request: Hostile) -> Measured:
+        """Send a request until an attempt is within the limit, at most three times; the least delay counts."""
+        body = request.make()
+        size = len(body)
+        if request.answer is not None:
+            self._sink.answer = request.answer()
+            size = len(self._sink.answer)
+        size += sum(len(name) + len(value) + 4 for name, value in request.headers)
+        path = f"/hook/{request.flow}"
+        if query := request.query():
+            path += f"?{query}"
+            size += len(query)
+        best: Measured | None = None
+        for _ in range(ATTEMPTS):
+            with Probe(self._server) as probe:
+                status = self._send(request, path, body)
+            delay = probe.slowest - self.idle if probe.statuses == {202} else math.inf
+            if best is None or delay < best.delay:
+                best = Measured(request, size, status, delay)
+            if best.delay <= best.limit or best.delay > _HOPELESS:
+                break
+        assert best is not None
+        return best
+
+    def _send(self, request: Hostile, path: str, body: bytes) -> int:
+        connection = http.client.HTTPConnection(urlsplit(self._server.url).netloc, timeout=60)
+        try:
+            connection.putrequest("POST", path)
+            if "Content-Type" not in dict(request.headers):
+                connection.putheader("Content-Type", request.content_type)
+            connection.putheader("Content-Length", str(len(body)))
+            for name, value in request.headers:
+                connection.putheader(name, value)
+            connection.endheaders()
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                connection.sock.sendall(body)  # it may be rejected before all of it was sent
+            return connection.getresponse().status
+        except (http.client.HTTPException, OSError):
+            return 0  # it was cut off
+        finally:
+            connection.close()
+
+
+def check(
+    make_server: Callable[..., ServerProcess], sink: Sink, name: str, chosen: Iterable[Hostile]
+) -> list[Measured]:
+    """Measure requests to a server of its own, print the table, and return what was too slow."""
+    server = make_server("--server", name)
+    chosen = list(chosen)
+    wanted = {"probe", *(one.flow for one in chosen)}
+    for flow in flows(sink.url):
+        if flow["id"] in wanted:
+            server.flow(flow)
+    server.start(60)
+    gc.collect()
+    gc.disable()  # a collection in this process would count as a delay
+    try:
+        stalls = Stalls(server, sink)
+        print(f"\n{name}: idle {stalls.idle * 1000:.0f} ms", flush=True)
+        found: list[Measured] = []
+        for request in chosen:
+            found.append(stalls.measure(request))
+            print(found[-1], flush=True)
+    finally:
+        gc.enable()
+    families, kinds = {one.request.family for one in found}, {one.request.flow for one in found}
+    print(f"{len(found)} requests of {len(families)} families to {len(kinds)} flows")
+    return [one for one in found if one.delay > one.limit]
+
+
+SERVERS: Final = ("hypercorn", "uvicorn")
+
+
+@pytest.mark.rule(16)
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_hostile_request_delays_no_other_flow(
+    make_server: Callable[..., ServerProcess], sink: Sink, name: str
+) -> None:
+    slow = check(make_server, sink, name, (one for one in requests() if one.quick))
+    assert not slow, "\n".join(map(str, slow))
+
+
+@pytest.mark.long
+@pytest.mark.rule(16)
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("name", SERVERS)
+def test_no_hostile_request_delays_another_flow(
+    make_server: Callable[..., ServerProcess], sink: Sink, name: str
+) -> None:
+    slow = check(make_server, sink, name, requests())
+    assert not slow, "\n".join(map(str, slow))
