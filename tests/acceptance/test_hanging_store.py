@@ -1,6 +1,7 @@
 """A database that doesn't answer: requests get their answers all the same, and nothing is lost or done twice."""
 
 import re
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -142,3 +143,29 @@ def test_a_locked_table_makes_503_and_what_was_running_ends_once(
     _ready_again(server)
     assert_each_once(server, sink, accepted)
     assert_logged_once(server)
+
+
+def test_a_sqlite_file_that_another_program_locks_makes_503_until_it_is_free(
+    sink: Sink, make_server: Callable[..., ServerProcess]
+) -> None:
+    server = make_server()
+    server.flow(sending(sink))
+    server.start()
+    sink.delay = 1.0
+    accepted: list[object] = list(range(10))
+    assert {server.post("f", n)[0] for n in accepted} == {202}
+    shell = sqlite3.connect(server.folder / ".hookline" / "hookline.db", isolation_level=None)
+    shell.execute("BEGIN IMMEDIATE")
+    requests = Requests(server)
+    for n in range(100, 110):
+        requests.post(n)
+    requests.get("/readyz")
+    requests.wait()
+    shell.close()
+    assert {status for _, status, _ in requests.answers} == {503}, requests.answers
+    assert max(seconds for _, _, seconds in requests.answers) < LIMIT + SLACK, requests.answers
+    sink.delay = 0.0
+    _ready_again(server)
+    assert_each_once(server, sink, accepted)
+    assert_logged_once(server)
+    assert "database is locked" in server.log()

@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
-import structlog
 from sqlalchemy import Connection, NullPool
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -39,7 +39,7 @@ _AGAIN: Final = 1.0
 _SLOW: Final = 10.0
 """Seconds after which the log says that opening the database takes long."""
 
-_log: Final = structlog.get_logger("hookline.store")
+_log: Final = logging.getLogger("hookline.store")
 
 
 class PostgresDatabase:
@@ -59,6 +59,8 @@ class PostgresDatabase:
         self._reading: AsyncEngine | None = None
         self._readers: WeakSet[Any] = WeakSet()
         self._connection: AsyncConnection | None = None
+        self._driver: Any = None
+        """The connection of asyncpg below it."""
         self._pending = PendingCommits(self._name, listener)
         self._waiting: deque[Pending] = deque()
         self._arrived = asyncio.Event()
@@ -115,6 +117,7 @@ class PostgresDatabase:
         """Return the connection that writes; it holds the lock as long as it lives, so no earlier transaction does."""
         async with self._connected() as connection, asyncio.timeout(wait + PATIENCE_FOR_DEAD + LIMIT):
             await self._lock.take(connection, wait=wait)
+            self._driver = (await connection.get_raw_connection()).driver_connection
         self._connection = connection
         self._pending.works()
         return connection
@@ -159,7 +162,7 @@ class PostgresDatabase:
             async with asyncio.timeout(_AGAIN if self._connection is None else _BEAT):
                 await self._arrived.wait()
         except TimeoutError:
-            await self._attempt(_beat)
+            await self._attempt(self._beat)
 
     async def _patience(self) -> None:
         """Return as soon as a commit waits that isn't patient."""
@@ -203,6 +206,10 @@ class PostgresDatabase:
             await self._disconnect()
             return error if isinstance(error, StoreError) else self._failure("written", error)
 
+    async def _beat(self, _connection: AsyncConnection) -> None:
+        """Send a query that opens no transaction."""
+        await self._driver.execute("SELECT 1")
+
     async def _watched(self, work: "asyncio.Future[T]") -> T:
         """Return the result of work on the session that writes; if it takes too long, end the session."""
         limit = LONG_LIMIT
@@ -226,16 +233,13 @@ class PostgresDatabase:
 
     def _abort(self) -> None:
         """Close the connection that writes without waiting for anything, so that what waits for it fails."""
-        connection = self._connection
-        if connection is not None:
-            raw = connection.sync_connection
-            if raw is not None and not raw.closed:
-                driver: Any = raw.connection.driver_connection
-                driver.terminate()
+        if self._driver is not None:
+            self._driver.terminate()
 
     async def _disconnect(self) -> None:
         """Drop a connection that can't be trusted; the next attempt opens another one and takes the lock again."""
         connection, self._connection = self._connection, None
+        self._driver = None
         if connection is not None:
             await _drop(connection)
 
@@ -275,12 +279,6 @@ class PostgresDatabase:
         if self._reading is not None:
             await dispose(self._reading, self._readers)
         self._writing = self._reading = None
-
-
-async def _beat(connection: AsyncConnection) -> None:
-    """Send a query that opens no transaction."""
-    driver: Any = (await connection.get_raw_connection()).driver_connection
-    await driver.execute("SELECT 1")
 
 
 async def _drop(connection: AsyncConnection) -> None:

@@ -6,11 +6,11 @@ If a process gets the lock, nothing of the previous holder can still become dura
 
 import asyncio
 import hashlib
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-import structlog
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -19,6 +19,8 @@ from hookline.api import StoreError
 PATIENCE_FOR_DEAD: Final = 30.0
 """Seconds for which a server that starts waits for the session of one that seems to be dead."""
 _POLL: Final = 0.25
+_SILENT: Final = 3.0
+"""Seconds without a sign of life until the wait is logged; a server that runs gives one every 2 seconds."""
 
 _HOLDER: Final = text(
     "SELECT activity.pid, activity.client_addr, activity.backend_start, activity.state_change"
@@ -30,7 +32,7 @@ _HOLDER: Final = text(
 _ME: Final = text("SELECT pid, backend_start FROM pg_stat_activity WHERE pid = pg_backend_pid()")
 _END: Final = text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = :pid AND backend_start = :begun")
 
-_log: Final = structlog.get_logger("hookline.store")
+_log: Final = logging.getLogger("hookline.store")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,30 +61,36 @@ class SchemaLock:
         # The lock is the database's, the tables are the schema's.
         key = int.from_bytes(hashlib.sha256(f"hookline {where}".encode()).digest()[:8], signed=True)
         loop = asyncio.get_running_loop()
-        until, first = loop.time() + wait, None
+        until, first, told = loop.time() + wait, None, False
         while not await connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": key}):
             holder = (await connection.execute(_HOLDER, {"key": key})).one_or_none()
             await connection.commit()
             if holder is not None and self._is_mine(holder):
                 await end_session(connection, Session(holder.pid, holder.backend_start))
                 until = max(until, loop.time() + PATIENCE_FOR_DEAD)
-            elif holder is not None and first is None:
-                first = holder
-                if wait:
-                    _log.warning(
-                        "another session has the database; waiting until it ends or shows that it is in use",
-                        database=self._name,
-                        schema=where,
-                        session=holder.pid,
-                        client=str(holder.client_addr),
-                        at_most=wait,
-                    )
+            elif holder is not None:
+                first = first or holder
+                if wait and not told and loop.time() >= until - wait + _SILENT:
+                    told = True
+                    self._tell_waiting(holder, where, wait)
             if loop.time() >= until or (holder is not None and first is not None and _lives(first, holder)):
                 raise self._taken(holder, where)
             await asyncio.sleep(_POLL)
         me = (await connection.execute(_ME)).one()
         self.session = Session(me.pid, me.backend_start)
         await connection.commit()
+
+    def _tell_waiting(self, holder: Any, where: str, wait: float) -> None:
+        # The command line prints it to stderr, and the server to its log.
+        _log.warning(
+            "another session has the database, and gives no sign of life; waiting for %g s at most until it has ended: "
+            "%s, schema %s, session %s from %s",
+            wait,
+            self._name,
+            where,
+            holder.pid,
+            holder.client_addr,
+        )
 
     def _is_mine(self, holder: Any) -> bool:
         return self.session == Session(holder.pid, holder.backend_start)

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import socket
 import sys
 import uuid
 from collections.abc import AsyncIterator
@@ -16,6 +17,8 @@ from hookline.storage.changes import Accepted
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.backend import postgresql
+from hookline_sqlstore.databases import pending, postgres
+from hookline_sqlstore.databases.session import socket_of
 
 POSTGRES = os.environ.get("HOOKLINE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
 
@@ -93,6 +96,63 @@ async def test_a_connection_that_breaks_is_made_again(server: Any, schema: str, 
     assert await backend.queue.put(again) == Accepted(again.execution_id)
     assert await backend.store.execution(again.execution_id) is not None
     await backend.close()
+
+
+@pytest.mark.rule(38)
+async def test_a_transaction_without_end_is_ended_and_nothing_is_read_before(
+    server: Any, schema: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pending, "LIMIT", 0.3)
+    monkeypatch.setattr(postgres, "LONG_LIMIT", 1.5)
+    envelopes = Envelopes(clock)
+    backend = postgresql(_url(schema), clock=clock)
+    await backend.open()
+    transaction = server.transaction()
+    await transaction.start()
+    await server.execute(f'LOCK TABLE "{schema}".executions IN EXCLUSIVE MODE')
+    lost, withdrawn = envelopes.make(), envelopes.make()
+    with pytest.raises(StoreError, match="hasn't answered"):
+        await backend.queue.put(lost)
+    with pytest.raises(StoreError, match="hasn't answered"):
+        await backend.queue.put(withdrawn)
+    # The lock lets others read, but the first message may still be stored.
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(backend.store.execution(lost.execution_id), 0.5)
+    assert await backend.store.execution(lost.execution_id) is None, "its session has been ended"
+    await transaction.rollback()
+    assert await backend.store.execution(lost.execution_id) is None
+    again = envelopes.make()
+    assert await backend.queue.put(again) == Accepted(again.execution_id)
+    assert [item.execution.id for item in (await backend.store.executions()).items] == [again.execution_id]
+    await backend.close()
+
+
+@pytest.mark.rule(2)
+async def test_the_sessions_end_on_both_sides_when_the_other_one_is_gone(
+    server: Any, schema: str, clock: ManualClock
+) -> None:
+    backend = postgresql(_url(schema), clock=clock)
+    await backend.open()
+    database = backend._database  # type: ignore[attr-defined]  # what it has set can't be seen from outside
+    connection = await database._connection.get_raw_connection()
+    shown = {name: await connection.driver_connection.fetchval(f"SHOW {name}") for name in _SHOWN}
+    assert shown == _SHOWN
+    sock = socket_of(connection.driver_connection)
+    assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+    if hasattr(socket, "TCP_USER_TIMEOUT"):
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 15_000
+    await backend.close()
+
+
+_SHOWN = {
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "3",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "15000",
+    "client_connection_check_interval": "5s",
+    "idle_in_transaction_session_timeout": "1min",
+    "statement_timeout": "0",
+}
 
 
 async def test_a_server_that_isnt_there_is_a_store_error_without_the_password(clock: ManualClock) -> None:
