@@ -169,3 +169,23 @@ def test_a_sqlite_file_that_another_program_locks_makes_503_until_it_is_free(
     assert_each_once(server, sink, accepted)
     assert_logged_once(server)
     assert "database is locked" in server.log()
+
+
+@pytest.mark.long
+def test_a_server_stops_in_time_while_postgresql_is_frozen(
+    postgres: OwnPostgres, server: ServerProcess, sink: Sink
+) -> None:
+    sink.delay = 1.0
+    accepted: list[object] = list(range(10))
+    assert {server.post("f", n)[0] for n in accepted} == {202}
+    eventually("they run", lambda: len(sink.received) == 10)
+    with postgres.frozen():
+        begun = time.monotonic()
+        server.stop()
+        took = time.monotonic() - begun
+    assert took < 45, "the grace period, and a few limits of the store"
+    sink.delay = 0.0
+    server.start()
+    eventually("everything has ended", server.drained, 30)
+    assert {received.body for received in sink.received} == set(accepted)
+    assert len(sink.keys) == 10
