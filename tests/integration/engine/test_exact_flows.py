@@ -170,7 +170,7 @@ def test_any_json_goes_out_with_the_very_digits_that_came_stopped_in_between_or_
         beside.harness.probe.does["wait"] = _away(1_000_000)
         waiting: dict[str, bytes] = {}
 
-        @settings(max_examples=8, deadline=None, database=None)
+        @settings(max_examples=8, database=None)
         @given(st.lists(json_values, min_size=1, max_size=4))
         def goes_through(values: list[Any]) -> None:
             sent = [encode(value) for value in values]

@@ -190,7 +190,7 @@ def lost(random: Random, flow_id: str, steps: list[Any], schema: Any) -> dict[st
 
 
 @pytest.mark.long  # it looks for flows of which enough is known, and runs them on an engine
-@settings(max_examples=2, deadline=None)
+@settings(max_examples=2)
 @given(st.integers(0, 2**32))
 def test_what_is_known_before_a_flow_runs_holds_when_it_runs(seed: int) -> None:
     random = Random(seed)

@@ -348,7 +348,7 @@ def test_whatever_comes_over_a_socket_is_never_answered_with_500(server: Server)
             stack.enter_async_context(serving(server, options=quick, head_timeout=0.2, drain_seconds=0.05))
         )
 
-        @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=100, suppress_health_check=list(HealthCheck))
         @given(heads)
         def answered(data: bytes) -> None:
             answer = runner.run(running.exchange(data, end=True))

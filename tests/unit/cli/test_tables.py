@@ -93,7 +93,7 @@ def test_what_a_sender_wrote_can_not_control_the_terminal() -> None:
     assert "\x1b" not in table(("error",), [("\x1b[31m",)])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(text=st.text(max_size=80), width=st.integers(3, 30))
 def test_folding_breaks_lines_at_the_width_and_loses_no_character(text: str, width: int) -> None:
     text = printable(text)

@@ -24,8 +24,10 @@ def test_a_keyboards_interrupt_that_it_raises_is_not_one() -> None:
 
 async def test_what_takes_too_long_is_named_with_its_line_and_abandoned() -> None:
     running, end = threading.Event(), threading.Event()
+    threads = []
 
     def busy() -> None:
+        threads.append(threading.current_thread())
         running.set()
         while not end.is_set():
             pass
@@ -36,7 +38,8 @@ async def test_what_takes_too_long_is_named_with_its_line_and_abandoned() -> Non
     ):
         call_with_time_limit(busy, 0.1)
     assert running.is_set()
-    (thread,) = [one for one in threading.enumerate() if one.name == "hookline time limit"]
+    (thread,) = threads
+    assert thread.name == "hookline time limit"
     assert thread.daemon, "the process doesn't wait for it"
     end.set()
     await assert_eventually(lambda: not thread.is_alive())

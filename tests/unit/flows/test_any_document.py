@@ -87,7 +87,7 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=st.sampled_from(list(places(WHOLE))), new=json_values)
 def test_a_changed_document_compiles_or_has_problems(registry: Registry, path: tuple[str | int, ...], new: Any) -> None:
     document = read(json.dumps(changed(WHOLE, path, new), indent=1).encode(), "orders.json")
@@ -101,7 +101,7 @@ def test_a_changed_document_compiles_or_has_problems(registry: Registry, path: t
         assert problem.file == "orders.json"
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(path=st.sampled_from([path for path in places(WHOLE) if path]))
 def test_without_any_one_of_its_values_it_compiles_or_has_problems(
     registry: Registry, path: tuple[str | int, ...]

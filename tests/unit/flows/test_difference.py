@@ -136,7 +136,7 @@ def changed(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
     return old, new
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(changed())
 def test_two_documents_differ_where_their_versions_do(pair: tuple[dict[str, Any], dict[str, Any]]) -> None:
     old, new = pair

@@ -50,7 +50,7 @@ def value_of(text: str) -> Any:
     return read(text.encode()).value
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(documents)
 def test_it_is_the_same_version_and_its_own_canonical_form(document: dict[str, Any]) -> None:
     document = value_of(json.dumps(document))
@@ -60,7 +60,7 @@ def test_it_is_the_same_version_and_its_own_canonical_form(document: dict[str, A
     assert format_flow(value_of(text)) == text
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(documents, st.randoms())
 def test_the_order_of_the_keys_of_the_language_makes_no_difference(document: dict[str, Any], random: Any) -> None:
     known = {key: value for key, value in document.items() if key != "other"}

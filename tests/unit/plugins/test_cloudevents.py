@@ -295,7 +295,7 @@ _JSON = st.recursive(
 _NAMES = st.sampled_from([*EVENT, "dataschema", "data_base64", "x", "X", ""])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.dictionaries(_NAMES, _JSON | st.sampled_from(list(EVENT.values())), max_size=8) | _JSON)
 async def test_whatever_comes_is_taken_or_rejected(event: Any) -> None:
     made = hook()

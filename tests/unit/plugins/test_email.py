@@ -111,7 +111,7 @@ _LINES = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(_LINES | st.binary(max_size=20), max_size=12))
 def test_no_mail_fails_the_reader(lines: list[bytes]) -> None:
     read = read_mail(b"\r\n".join(lines))

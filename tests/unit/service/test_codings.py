@@ -105,7 +105,7 @@ async def test_files_in_forms_are_unpacked_too() -> None:
     order=st.lists(st.sampled_from(PACKS), min_size=1, max_size=MAX_CODINGS),
     size=st.integers(1, 5000),
 )
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 async def test_what_was_packed_comes_out_whatever_the_chunks(
     data: bytes, repeat: int, order: list[tuple[str, Pack]], size: int
 ) -> None:

@@ -62,7 +62,7 @@ def test_each_scheme_is_among_the_cases() -> None:
 
 
 @pytest.mark.parametrize("name", CASES)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary(max_size=300), cuts=st.lists(st.integers(0, 300), max_size=3))
 async def test_what_a_scheme_signs_it_verifies_however_it_arrives(name: str, body: bytes, cuts: list[int]) -> None:
     body = complete(name, body)
@@ -72,7 +72,7 @@ async def test_what_a_scheme_signs_it_verifies_however_it_arrives(name: str, bod
 
 
 @pytest.mark.parametrize("name", CASES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     headers=st.lists(
         st.tuples(

@@ -131,7 +131,7 @@ async def _compare(rounds: list[list[list[Change]]]) -> None:
 
 
 @pytest.mark.rule(1)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.lists(st.lists(_changes, max_size=4), max_size=6), max_size=4))
 def test_commits_do_what_a_dict_does(rounds: list[list[list[Change]]]) -> None:
     asyncio.run(_compare(rounds))

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -56,7 +56,6 @@ def test_what_we_sign_for_github_gidgethub_verifies(body: bytes) -> None:
         sansio.validate_event(body + b"x", signature=signature, secret=SECRET)
 
 
-@settings(deadline=None)  # the first of them imports the library
 @given(body=st.binary(max_size=200))
 async def test_what_we_sign_for_meta_pywa_verifies(body: bytes) -> None:
     utils = pytest.importorskip("pywa.utils")

@@ -129,7 +129,7 @@ async def test_trap_1_a_body_that_holds_no_signature_is_rejected(headers: dict[s
         await mailgun(headers, body)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     kind=st.sampled_from([{}, FORM, MULTIPART, {"content-type": "multipart/form-data; boundary=b"}]),
     pieces=st.lists(

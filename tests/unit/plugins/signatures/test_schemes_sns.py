@@ -263,7 +263,7 @@ async def test_trap_1_a_body_that_is_no_message_is_rejected(raw: bytes) -> None:
         await sns()({}, raw)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     other=st.dictionaries(
         st.sampled_from(sorted(confirmation())),
