@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 from hookline.cli.main import main
 from tests.acceptance.server_process import ServerProcess, eventually
+from tests.integration.cli.terminal import in_terminal
 
 TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial"
 #: In the order in which they are read: the second goes on where the first ends.
@@ -24,11 +25,13 @@ HOOKLINE = ".venv/bin/hookline "
 INSTALLING = ("python3 -m venv .venv", ".venv/bin/pip install hookline")
 KEY = "a key that was made up"
 #: After these something is to be run.
+LISTS = f"{HOOKLINE}executions list"
 STARTS = ("curl ", f"{HOOKLINE}send ", f"{HOOKLINE}executions retry ", f"{HOOKLINE}executions resume ")
 
 #: What differs from one run to the next, as the pages show it, and as it may be.
 FREE = {
     r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}": r"[0-9a-f-]{36}",
+    r"\b[0-9a-f]{8}\b": r"[0-9a-f]{8}",
     r"\d{4}-\d\d-\d\dT[\d:.]+Z": r"[\d:.T-]+Z",
     r"version [0-9a-f]{16}": r"version [0-9a-f]{16}",
     r"127\.0\.0\.1:8080": r"127\.0\.0\.1:\d+",
@@ -136,6 +139,12 @@ class Newcomer:
 
     def _hookline(self, command: str) -> None:
         clean = {name: value for name, value in self.server.environment().items() if name.startswith("HOOKLINE_")}
+        if command.startswith(LISTS):
+            # The page shows a list as a terminal does.
+            shown = in_terminal(self.server.folder, *shlex.split(command.removeprefix(HOOKLINE)), environment=clean)
+            assert shown.code == 0, f"{command}\n{shown.text}"
+            self.said = shown.text
+            return
         with contextlib.chdir(self.server.folder):
             done = CliRunner().invoke(main, shlex.split(command.removeprefix(HOOKLINE)), env=clean, input=KEY)
         assert done.exit_code == 0, f"{command}\n{done.output}"

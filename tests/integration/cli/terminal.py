@@ -8,6 +8,7 @@ import struct
 import sys
 import termios
 import traceback
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,13 +28,16 @@ class Shown:
         return self.text.splitlines()
 
 
-def in_terminal(folder: Path, *arguments: str, columns: int = 80) -> Shown:
+def in_terminal(
+    folder: Path, *arguments: str, columns: int = 80, environment: Mapping[str, str] | None = None
+) -> Shown:
     """Run a command in a process of its own, whose standard streams are a terminal.
 
     The process is forked, so that nothing is imported again.
     """
     pid, terminal = pty.fork()
     if pid == 0:
+        os.environ.update(environment or {})
         os._exit(_command(folder, arguments, columns))
     content = bytearray()
     try:
