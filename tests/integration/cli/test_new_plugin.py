@@ -45,6 +45,7 @@ def test_the_files_of_each_name_are_formatted_and_clean(plugins: Path) -> None:
     run(plugins, "ruff", "check", ".")
 
 
+@pytest.mark.long  # each commit checks the code of one name: tox run -e lint
 def test_the_code_of_each_name_is_typed_strictly(plugins: Path) -> None:
     path = ":".join(str(plugins / f"hookline-{name}") for name in NAMES)
     checked = [str(plugins / f"hookline-{name}" / f"hookline_{name}") for name in NAMES]
