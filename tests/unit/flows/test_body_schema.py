@@ -69,3 +69,57 @@ def test_a_pattern_that_backtracks_is_cut_short() -> None:
     compiled, _ = compile_schema({"pattern": r"^(a+)+(?=b)$"})
     assert compiled is not None
     assert compiled.problems("a" * 5000 + "!")
+
+
+@pytest.mark.rule(16)
+def test_only_the_first_problem_of_a_large_body_is_listed() -> None:
+    schema = {"properties": {"a": {"items": {"type": "integer"}}}}
+    assert len(problems(schema, {"a": ["x"] * 900})) == 900
+    assert problems(schema, {"a": [1] * 500_000 + ["x", "x"]}) == {("/a/500000", "schema.type")}
+
+
+@pytest.mark.rule(16)
+def test_no_place_is_looked_for_where_branches_multiply_the_problems() -> None:
+    unlocated = {("", "schema.not_located")}
+    lines = {"anyOf": [{"items": {"type": "string"}}, {"items": {"type": "object"}}]}
+    assert problems(lines, [1]) == {("", "schema.anyOf")}
+    assert problems(lines, [1] * 500_000) == unlocated
+    node = {
+        "anyOf": [
+            {"type": "object", "properties": {"c": {"$ref": "#/$defs/node"}, "k": {"type": kind}}}
+            for kind in ("string", "boolean", "null")
+        ]
+    }
+    tree: Any = 0
+    for depth in range(120):
+        tree = {"c": tree, "k": 1}
+        for schema in (
+            {"$ref": "#/$defs/node", "$defs": {"node": node}},
+            {"$ref": "#/%24defs/node", "$defs": {"node": node}},
+        ):
+            assert problems(schema, tree) == ({("", "schema.anyOf")} if depth < 6 else unlocated)
+
+
+def test_a_recursive_schema_without_branches_lists_all_problems_at_any_depth() -> None:
+    schema = {"properties": {"c": {"$ref": "#"}, "k": {"type": "integer"}}}
+    tree: Any = {"k": "x"}
+    for _ in range(100):
+        tree = {"c": tree, "k": "x"}
+    assert len(problems(schema, tree)) == 101
+
+
+def test_a_definition_that_is_used_twice_is_not_recursive() -> None:
+    line = {"anyOf": [{"$ref": "#/$defs/text"}, {"type": "null"}]}
+    schema = {"$defs": {"text": {"type": "string"}, "line": line}, "items": {"items": {"$ref": "#/$defs/line"}}}
+    deep: Any = 1
+    for _ in range(20):
+        deep = [deep]
+    assert problems(schema, deep) == {("/0/0", "schema.anyOf")}
+
+
+@pytest.mark.rule(16)
+def test_a_pattern_that_looks_around_judges_a_bounded_number_of_values() -> None:
+    schema = {"items": {"not": {"pattern": "^(a|aa)+(?!b)$"}}}
+    assert problems(schema, ["b"] * 1000) == set()
+    assert problems(schema, ["b"] * 1001) == {("", "schema.too_many_values")}
+    assert problems({"items": {"pattern": "^[a-z]+$"}}, ["b"] * 200_000) == set()

@@ -1,36 +1,82 @@
 """A flow's `schema`: the JSON Schema of the bodies that it accepts.
 
-jsonschema-rs validates a large body about a hundred times as fast as jsonschema, so it doesn't block the event loop.
-It also limits backtracking in regular expressions.
+jsonschema-rs judges a body of a million values in milliseconds, also by a recursive schema. Listing what is wrong can take
+any time: it collects all problems at once, and those of each branch of an `anyOf`, which a recursive schema multiplies at
+each level. So the problems of a body are only listed within bounds, and otherwise the first one, or none.
 """
 
+from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
 from itertools import islice
 from typing import Any, Final
+from urllib.parse import unquote
 
 import jsonschema_rs
 
+from hookline.bodies.json import deeper_than
 from hookline.kernel.errors import Problem
-from hookline.kernel.json import JsonObject
-from hookline.kernel.pointer import pointer_to
+from hookline.kernel.json import JsonObject, is_large
+from hookline.kernel.pointer import parts_of, pointer_to
 
 MAX_PROBLEMS: Final = 1000
+MAX_LISTED: Final = 2000
+"""The most values in a body whose problems are all listed."""
+_MAX_DEPTH: Final = 6
+"""The deepest body whose problems are listed if each level multiplies them."""
+MAX_BACKTRACKING: Final = 1000
+"""The most values in a body for a schema with patterns that look around or back."""
+_STEPS: Final = 5000
+"""The steps that such a pattern may take for one value; then it doesn't match."""
 _MESSAGE: Final = 300
+_BRANCHES: Final = frozenset({"anyOf", "oneOf", "allOf", "if", "not", "dependentSchemas", "dependencies", "contains"})
+"""Keywords that judge a value more than once."""
 
 
 class BodySchema:
     """A compiled JSON Schema: draft 2020-12, unless its `$schema` names another. `format` is checked."""
 
-    def __init__(self, validator: Any) -> None:
+    def __init__(self, validator: Any, *, backtracks: bool, branches: bool, recursive: bool) -> None:
+        """`backtracks`: it has patterns that aren't matched in linear time; `branches`: it judges values more than
+        once; `recursive`: it refers to itself."""
         self._validator = validator
+        self._backtracks = backtracks
+        self._branches = branches
+        self._multiplies = branches and recursive
 
     def problems(self, body: Any) -> list[Problem]:
-        """All problems of a body, each with its JSON pointer; at most `MAX_PROBLEMS`."""
+        """The problems of a body, each with its JSON pointer; at most `MAX_PROBLEMS`.
+
+        Only the first is listed for a body of more than `MAX_LISTED` values, or one without a place if finding the place
+        takes too long.
+        """
+        if self._backtracks and is_large(body, MAX_BACKTRACKING):
+            return [
+                Problem(
+                    f"a pattern of the schema looks around or back, so a body may have {MAX_BACKTRACKING:,} values",
+                    code="schema.too_many_values",
+                    remedy="send it in parts, or write the pattern without `(?=`, `(?!`, `(?<` and `\\1`",
+                )
+            ]
         if self._validator.is_valid(body):
             return []
-        return [
-            Problem(_short(error.message), pointer_to(error.instance_path), code=f"schema.{error.kind.name}")
-            for error in islice(self._validator.iter_errors(body), MAX_PROBLEMS)
-        ]
+        many = is_large(body, MAX_LISTED)
+        if (many and self._branches) or (self._multiplies and deeper_than(body, _MAX_DEPTH)):
+            return [
+                Problem(
+                    "the body doesn't satisfy the schema; it is too large or too deep to find the place",
+                    code="schema.not_located",
+                    remedy="send a smaller part of it to see what is wrong",
+                )
+            ]
+        errors = self._first(body) if many else islice(self._validator.iter_errors(body), MAX_PROBLEMS)
+        return [_problem(error) for error in errors]
+
+    def _first(self, body: Any) -> Iterable[Any]:
+        try:
+            self._validator.validate(body)
+        except jsonschema_rs.ValidationError as error:
+            return [error]
+        return []
 
 
 def compile_schema(schema: JsonObject, at: str = "/schema") -> tuple[BodySchema | None, list[Problem]]:
@@ -38,13 +84,14 @@ def compile_schema(schema: JsonObject, at: str = "/schema") -> tuple[BodySchema 
 
     Nothing is fetched: a `$ref` to another document is a problem.
     """
+    plain = dict(schema)
+    backtracks = False
     try:
-        validator = jsonschema_rs.validator_for(
-            dict(schema),
-            validate_formats=True,
-            offline=True,
-            pattern_options=jsonschema_rs.FancyRegexOptions(backtrack_limit=100_000),
-        )
+        try:
+            validator = _validator(plain, jsonschema_rs.RegexOptions())
+        except jsonschema_rs.ValidationError:
+            backtracks = True
+            validator = _validator(plain, jsonschema_rs.FancyRegexOptions(backtrack_limit=_STEPS))
     except (ValueError, jsonschema_rs.ReferencingError) as error:
         path = getattr(error, "instance_path", ())
         message = _short(str(getattr(error, "message", "") or error).partition("\n")[0])
@@ -56,7 +103,55 @@ def compile_schema(schema: JsonObject, at: str = "/schema") -> tuple[BodySchema 
                 remedy="see https://json-schema.org; a $ref must stay within the schema",
             )
         ]
-    return BodySchema(validator), []
+    branches = any(not _BRANCHES.isdisjoint(part) for part in _objects(plain))
+    return BodySchema(validator, backtracks=backtracks, branches=branches, recursive=_is_recursive(plain)), []
+
+
+def _validator(schema: dict[str, Any], patterns: Any) -> Any:
+    return jsonschema_rs.validator_for(schema, validate_formats=True, offline=True, pattern_options=patterns)
+
+
+def _objects(value: Any) -> Iterator[dict[str, Any]]:
+    """All objects of a schema: those that are schemas, and others."""
+    left = [value]
+    while left:
+        part = left.pop()
+        if isinstance(part, dict):
+            yield part
+            left += part.values()
+        elif isinstance(part, list):
+            left += part
+
+
+def _is_recursive(schema: dict[str, Any]) -> bool:
+    """Return True if a schema may refer to itself; a reference other than a JSON pointer counts as one that does."""
+    graph: dict[str, set[str]] = {}
+    left = set(_references(schema))
+    while left:
+        name = left.pop()
+        if not name.startswith("#/"):
+            return True
+        target: Any = schema
+        for part in parts_of(unquote(name[1:])):
+            target = target.get(part) if isinstance(target, dict) else None
+        graph[name] = set(_references(target))
+        left |= graph[name] - graph.keys()
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError:
+        return True
+    return False
+
+
+def _references(schema: Any) -> Iterator[str]:
+    for part in _objects(schema):
+        for key in ("$ref", "$dynamicRef", "$recursiveRef"):
+            if isinstance(part.get(key), str):
+                yield part[key] if key == "$ref" else "#"
+
+
+def _problem(error: Any) -> Problem:
+    return Problem(_short(error.message), pointer_to(error.instance_path), code=f"schema.{error.kind.name}")
 
 
 def _short(message: str) -> str:
