@@ -1,5 +1,7 @@
 """The public API for plugins; backends and blob stores also import `hookline.api_storage`."""
 
+from hookline.bodies.json import decode_outside as decode_json
+from hookline.bodies.text import known_charset
 from hookline.kernel.errors import (
     AuthExpired,
     CannotVerify,
@@ -21,7 +23,6 @@ from hookline.kernel.errors import (
     UnsupportedMedia,
 )
 from hookline.kernel.json import MAX_DIGITS, MAX_EXPONENT, JsonObject, JsonValue, within_bounds
-from hookline.kernel.json import decode as decode_json
 from hookline.kernel.json import encode as encode_json
 from hookline.kernel.logs import Log
 from hookline.kernel.pointer import pointer_to
@@ -178,6 +179,7 @@ __all__ = [
     "encode_json",
     "hookimpl",
     "items_above",
+    "known_charset",
     "linked_items",
     "message_attachment",
     "numbered_items",

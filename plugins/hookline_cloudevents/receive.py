@@ -25,6 +25,7 @@ from hookline.api import (
     WebhookSettings,
     decode_json,
     encode_json,
+    known_charset,
 )
 from hookline_cloudevents.event import is_json, is_text, problems
 
@@ -32,6 +33,7 @@ STRUCTURED: Final = "application/cloudevents+json"
 BATCH: Final = "application/cloudevents-batch+json"
 _FORMATS: Final = "application/cloudevents"
 _PREFIX: Final = "ce-"
+_LONGEST_TYPE: Final = 1000
 _ORIGIN: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?")
 
 Pattern = Annotated[str, StringConstraints(pattern=r"^[^*]*\*?$", min_length=1)]
@@ -173,8 +175,8 @@ def _data(
 
 def _charset(media_type: str) -> str:
     header = Header()
-    header["content-type"] = media_type
-    return header.get_content_charset() or "utf-8"
+    header["content-type"] = media_type[:_LONGEST_TYPE]
+    return known_charset(header.get_content_charset() or "utf-8") or "unknown"
 
 
 def _plain(media_type: str) -> str:

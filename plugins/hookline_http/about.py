@@ -21,7 +21,8 @@ ERRORS: Final[Mapping[str, str]] = {
     "http.redirect": "There were more redirects than `redirects` allows, or one to what is no HTTP URL.",
     "http.timeout": "It took longer than `timeout`; it can be tried again.",
     "http.tls": "The server's certificate isn't trusted, or TLS failed; it can be tried again.",
-    "http.too_large": "The response has more bytes than `max_bytes` allows.",
+    "http.too_large": "The response has more bytes than `max_bytes` allows, or more values than a body of JSON may "
+    "have.",
     "http.url": "The URL can't be read, or names no host.",
 }
 

@@ -4,6 +4,8 @@ from email.message import Message as Header
 
 from hookline.api import Attachment, Context, JsonValue, Reply, StepError, StreamedResponse
 
+#: Characters of a header that are read: a server may repeat one as often as it likes.
+_LONGEST = 4096
 #: Types whose content is text although they don't say `text/`.
 _TEXT = frozenset(
     {
@@ -23,7 +25,7 @@ async def reply(ctx: Context[object], response: StreamedResponse, max_file: int)
     """
     extra: dict[str, JsonValue] = {"status": response.status}
     declared = Header()
-    declared["content-type"] = response.headers.get("content-type", "application/octet-stream")
+    declared["content-type"] = response.headers.get("content-type", "application/octet-stream")[:_LONGEST]
     media_type = declared.get_content_type()
     if media_type == "application/json" or media_type.endswith("+json"):
         whole = await response.read()
@@ -63,7 +65,7 @@ def _filename(disposition: str | None) -> str | None:
     if disposition is None:
         return None
     header = Header()
-    header["content-disposition"] = disposition
+    header["content-disposition"] = disposition[:_LONGEST]
     try:
         name = header.get_filename()
     except (TypeError, ValueError):  # the standard library's, for parts that are numbered and not, and for odd charsets

@@ -153,6 +153,25 @@ def read_json(
     return Received(value, json=text, raw=None if text is data else data)
 
 
+def decode_outside(data: bytes, *, exact: bool = False) -> Any:
+    """Decode a JSON text from outside: a file, or data in a message. With `exact`, fractions are Decimals.
+
+    Raises ValueError, also for more values, digits and exponents than a body may have, and RecursionError.
+    """
+    try:
+        check_room(data, "the text", exact=exact)
+    except TooLarge as error:
+        raise ValueError(str(error)) from None
+    return decode(data, exact=exact)
+
+
+def check_room(data: bytes, what: str, *, exact: bool) -> None:
+    """Raise TooLarge for a JSON text with more values, digits and exponents than a body may have."""
+    room = Room()
+    room.take(data, what)
+    room.take_numbers(data, what, exact=exact)
+
+
 def _utf8(data: bytes, charset: str | None, what: str) -> bytes:
     if data.startswith(_BOM):
         return data[3:]

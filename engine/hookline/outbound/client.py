@@ -12,6 +12,7 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 
 from hookline import __version__
+from hookline.bodies.text import known_charset
 from hookline.kernel.errors import StepError, StoreError, Unavailable
 from hookline.kernel.time import Clock
 from hookline.model.message import Attachment
@@ -299,11 +300,10 @@ class _Upload(aiohttp.Payload):
 
 
 def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
-    headers: dict[str, str] = {}
+    values: dict[str, list[str]] = {}
     for name, value in response.headers.items():
-        name = name.lower()
-        headers[name] = f"{headers[name]}, {value}" if name in headers else value
-    return headers
+        values.setdefault(name.lower(), []).append(value)
+    return {name: ", ".join(several) for name, several in values.items()}
 
 
 async def _beginning(response: aiohttp.ClientResponse) -> bytes:
@@ -316,7 +316,7 @@ async def _beginning(response: aiohttp.ClientResponse) -> bytes:
 
 def _excerpt(data: bytes, response: aiohttp.ClientResponse, sent: Outgoing) -> str:
     with suppress(LookupError):
-        text = data.decode(response.charset or "utf-8", "replace")
+        text = data.decode(known_charset(response.charset or "utf-8") or "utf-8", "replace")
         # Secrets are masked before the text is cut, because a part of a secret would not be recognised.
         text = " ".join(HiddenValues(sent.secrets).mask_text(text).split())
         text = "".join(character for character in text if character.isprintable())

@@ -10,7 +10,9 @@ from typing import Any, Final, Protocol, TypeAlias, TypedDict, TypeVar, Unpack
 
 from pydantic import TypeAdapter, ValidationError
 
-from hookline.kernel.errors import AuthExpired, RateLimited, StepError, Unavailable
+from hookline.bodies.json import check_room
+from hookline.bodies.text import known_charset
+from hookline.kernel.errors import AuthExpired, RateLimited, StepError, TooLarge, Unavailable
 from hookline.kernel.json import JsonValue, decode
 from hookline.model.message import Attachment
 
@@ -164,7 +166,16 @@ class Response:
     """True if `json` returns Decimals, because the flow has exact numbers."""
 
     def json(self) -> Any:
-        """Return the content as a JSON value. Raises StepError (`http.body`) if it isn't JSON."""
+        """Return the content as a JSON value.
+
+        Raises StepError: `http.body` if it isn't JSON, and `http.too_large` if it has more values, digits or exponents
+        than the body of a message may have.
+        """
+        try:
+            check_room(self.content, "the response", exact=self.exact)
+        except TooLarge as error:
+            message = f"{error.message.partition(';')[0]}; ask for less at once, or for a page of it"
+            raise StepError(message, code="http.too_large") from None
         try:
             return decode(self.content, exact=self.exact)
         except (ValueError, RecursionError) as error:
@@ -178,11 +189,8 @@ class Response:
     def text(self) -> str:
         """The content as text, decoded with the charset of the Content-Type or UTF-8."""
         content_type = self.headers.get("content-type", "")
-        charset = content_type.rpartition("charset=")[2].strip("\"' ") if "charset=" in content_type else "utf-8"
-        try:
-            return self.content.decode(charset, "replace")
-        except LookupError:
-            return self.content.decode("utf-8", "replace")
+        named = content_type.rpartition("charset=")[2].strip("\"' ") if "charset=" in content_type else ""
+        return self.content.decode(known_charset(named) or "utf-8", "replace")
 
 
 class StreamedResponse(Protocol):

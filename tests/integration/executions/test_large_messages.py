@@ -1,5 +1,7 @@
 """What goes through a large message in Python runs in a thread, so that it holds nobody up."""
 
+import asyncio
+import itertools
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any
@@ -8,7 +10,7 @@ import pytest
 from pydantic import AfterValidator
 from tests.integration.engine_harness import Harness, act, each
 
-from hookline.executions.blocks import block
+from hookline.executions.blocks import block, foreach
 from hookline.executions.steps import call as action_call
 from hookline.flows.elements.expressions import Condition
 from hookline.kernel.json import JsonValue
@@ -138,3 +140,25 @@ async def test_items_of_a_large_list_see_what_they_would_see_of_a_small_one(harn
         execution = await harness.send(engine, "f", numbers)
         await harness.until(engine, execution, *FINAL)
     assert [call[3] for call in harness.probe.calls] == [0, 1, 2]
+
+
+@pytest.mark.rule(16)
+async def test_a_foreach_over_many_items_lets_others_have_their_turn(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of items that await nothing, few run in one go, however long each takes."""
+    seconds, turns = itertools.count(step=0.0004), list[float]()
+    monkeypatch.setattr(foreach, "monotonic", lambda: next(seconds))
+
+    async def beside() -> None:
+        while True:
+            turns.append(next(seconds))
+            await asyncio.sleep(0)
+
+    harness.flow("f", [each({"id": "one", "use": "map", "with": {"body": 1}})])
+    async with harness.engine() as engine:
+        watching = asyncio.create_task(beside())
+        execution = await harness.send(engine, "f", [0] * 900)
+        await harness.until(engine, execution, *FINAL)
+        watching.cancel()
+    assert len(turns) > 300

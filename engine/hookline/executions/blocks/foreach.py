@@ -1,6 +1,7 @@
 """The foreach block: run steps for each item of a list or stream, and collect the results."""
 
 import asyncio
+from time import monotonic
 from typing import Any, Final
 
 from hookline.executions.blocks.block import RunSteps, evaluate_in_frame
@@ -75,8 +76,8 @@ async def run_stub(run: ExecutionContext, node: ForeachNode, frame: Frame, items
     return replay(run, frame, node.id, record)
 
 
-#: The number of items after which the event loop gets control, if no item awaits anything.
-_TURN: Final = 100
+#: Seconds after which the event loop gets control, if no item awaits anything: a request needs it a dozen times.
+_TURN: Final = 0.001
 #: The number of items that may wait at the same time in a foreach that doesn't keep the entries of its items.
 MOST_WAITING: Final = 1000
 #: The `room` of a foreach inside such an item.
@@ -185,6 +186,7 @@ class _Items:
         return None
 
     async def _work(self) -> None:
+        turn_ends = monotonic() + _TURN
         while self._block is None or len(self._waiting) < MOST_WAITING:
             taken = await self._source.take()
             if taken is None:
@@ -196,8 +198,9 @@ class _Items:
                 return
             # The work of an item must not depend on when another item commits.
             await self._run.journal.settle()
-            if index % _TURN == _TURN - 1:
+            if monotonic() > turn_ends:
                 await asyncio.sleep(0)
+                turn_ends = monotonic() + _TURN
 
     async def _item(self, index: int, item: Any) -> None:
         frame, node = self._frame, self._node

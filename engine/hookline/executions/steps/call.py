@@ -96,6 +96,8 @@ class StateTransaction:
 
 LARGEST_RESULT: Final = 64_000_000
 """The largest result of an action of another plugin, in bytes of JSON."""
+MOST_VALUES: Final = 1_000_000
+"""The most values in a result of an action of another plugin."""
 _LONG_TEXT: Final = 1_000_000
 
 #: The secret values of a call without a credential.
@@ -246,16 +248,21 @@ def _judged(
     result = normalize_result(returned, exact=run.flow.exact, shared=action.pure and not foreign)
     # Hookline's own actions have limits of their own.
     if foreign and isinstance(result, Reply) and type(result.body) is not Stream:
+        if is_large(result.body, MOST_VALUES) or is_large(result.extra, MOST_VALUES):
+            raise _too_large(run, action, f"more than {MOST_VALUES:,} values")
         size = len(encode(result.body)) + len(encode(result.extra))
         if size > LARGEST_RESULT:
-            plugin = run.services.plugin_host.describe("action", action.name)
-            raise StepError(
-                f"{action.name} of {plugin} gave a result of {size:,} bytes; the limit is "
-                f"{LARGEST_RESULT:,}; give larger results item by item, or as an attachment",
-                code="step.too_large",
-                outcome_unknown=True,
-            )
+            raise _too_large(run, action, f"{size:,} bytes; the limit is {LARGEST_RESULT:,}")
     return result
+
+
+def _too_large(run: ExecutionContext, action: Action, size: str) -> StepError:
+    plugin = run.services.plugin_host.describe("action", action.name)
+    return StepError(
+        f"{action.name} of {plugin} gave a result of {size}; give larger results item by item, or as an attachment",
+        code="step.too_large",
+        outcome_unknown=True,
+    )
 
 
 def _long(body: Any) -> bool:

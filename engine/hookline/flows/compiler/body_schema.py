@@ -1,8 +1,8 @@
 """A flow's `schema`: the JSON Schema of the bodies that it accepts.
 
-jsonschema-rs judges a body of a million values in milliseconds, also by a recursive schema. Listing what is wrong can take
-any time: it collects all problems at once, and those of each branch of an `anyOf`, which a recursive schema multiplies at
-each level. So the problems of a body are only listed within bounds, and otherwise the first one, or none.
+jsonschema-rs judges a body of a million values in milliseconds, also by a recursive schema. Listing what is wrong can
+take any time: it collects all problems at once, and those of each branch of an `anyOf`, which a recursive schema
+multiplies at each level. So the problems of a body are only listed within bounds, and otherwise the first one, or none.
 """
 
 from collections.abc import Iterable, Iterator
@@ -46,7 +46,7 @@ class BodySchema:
     def problems(self, body: Any) -> list[Problem]:
         """The problems of a body, each with its JSON pointer; at most `MAX_PROBLEMS`.
 
-        Only the first is listed for a body of more than `MAX_LISTED` values, or one without a place if finding the place
+        Only the first is listed for a body of more than `MAX_LISTED` values, or one without a place if finding it
         takes too long.
         """
         if self._backtracks and is_large(body, MAX_BACKTRACKING):
