@@ -2,6 +2,7 @@
 
 from hookline.bodies.json import decode_outside as decode_json
 from hookline.bodies.text import known_charset
+from hookline.bodies.xml import decode_xml
 from hookline.kernel.errors import (
     AuthExpired,
     CannotVerify,
@@ -175,6 +176,7 @@ __all__ = [
     "check_key",
     "cursor_items",
     "decode_json",
+    "decode_xml",
     "did_you_mean",
     "encode_json",
     "hookimpl",

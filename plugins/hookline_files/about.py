@@ -70,6 +70,44 @@ CSV_EXAMPLE: Final[Mapping[str, Any]] = {
     ],
 }
 
+XML: Final = """
+Reads and writes XML: elements become objects, lists and texts, as they do in a body of XML, and the other way round.
+"""
+
+XML_ERRORS: Final[Mapping[str, str]] = {
+    "file.attachment": "What names an attachment names none of the message's, or several.",
+    "xml.input": "Both `file` and `text` are given.",
+    "xml.name": "A key that is to be written can't be the name of an element or attribute.",
+    "xml.root": "What is to be written isn't one root element; name it as `root`.",
+    "xml.syntax": "It is no XML, isn't in its encoding, has a DOCTYPE, or is nested deeper than 128 levels.",
+    "xml.too_large": "There are more bytes, elements or attributes than is allowed.",
+    "xml.value": "A value that is to be written has no form in XML: a list in a list, or a control character.",
+}
+
+XML_EXAMPLE: Final[Mapping[str, Any]] = {
+    "id": "order-as-xml",
+    "trigger": {"use": "webhook", "with": {"verify": {"scheme": "bearer", "credential": "shop"}}},
+    "steps": [
+        {
+            "id": "order",
+            "use": "map",
+            "with": {"body": {"order": {"@id": "$.body.id", "line": "$.body.lines", "note": "$.body.note"}}},
+        },
+        {"id": "document", "use": "xml.render", "with": {"value": "$.body"}},
+        {
+            "id": "sent",
+            "use": "http.request",
+            "with": {
+                "url": "https://erp.example/orders",
+                "method": "POST",
+                "headers": {"Content-Type": "application/xml"},
+                "body": "$.body",
+            },
+        },
+        {"id": "answer", "use": "xml.parse", "with": {"text": "$.body"}},
+    ],
+}
+
 LOOKUP: Final = """
 Looks keys up in tables, such as the countries' names or a customer's discount: in one that stands in the flow or in its
 `vars`, or in a CSV or JSON file under `HOOKLINE_FILES`.

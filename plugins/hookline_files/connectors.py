@@ -11,10 +11,14 @@ from hookline_files.about import (
     LOOKUP,
     LOOKUP_ERRORS,
     LOOKUP_EXAMPLE,
+    XML,
+    XML_ERRORS,
+    XML_EXAMPLE,
 )
 
 file = Connector("file", title="Files", description=FILES, errors=FILE_ERRORS, example=FILE_EXAMPLE)
 csv = Connector("csv", title="CSV", description=CSV, errors=CSV_ERRORS, example=CSV_EXAMPLE)
+xml = Connector("xml", title="XML", description=XML, errors=XML_ERRORS, example=XML_EXAMPLE)
 lookup = Connector(
     "lookup",
     title="Tables",

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 from xml.parsers import expat
 
@@ -138,6 +138,14 @@ def read_xml(data: bytes, charset: str | None, force_list: tuple[str, ...], room
     if guarded.parser is not None:
         guarded.parser.count()
     return Received(value, raw=data)
+
+
+def decode_xml(data: bytes, *, charset: str | None = None, force_list: Sequence[str] = ()) -> Any:
+    """Decode an XML text from outside, by the rules and within the limits of bodies. Raises Malformed and TooLarge."""
+    try:
+        return read_xml(data, charset, tuple(force_list)).body
+    except (Malformed, TooLarge) as error:
+        raise type(error)(error.message.replace("the body", "the XML", 1)) from None
 
 
 def _without_layout(_: object, name: str, value: Any) -> tuple[str, Any]:

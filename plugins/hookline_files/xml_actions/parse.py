@@ -1,0 +1,71 @@
+"""The action `xml.parse`."""
+
+import asyncio
+from functools import partial
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from hookline.api import Context, JsonValue, Malformed, StepError, TooLarge, decode_xml, message_attachment
+from hookline_files.connectors import xml as xml_connector
+from hookline_files.encodings import Encoding
+
+_BYTES: Final = 10_000_000
+_IN_A_THREAD: Final = 10_000
+
+
+@xml_connector.action(pure=True)
+async def parse(
+    ctx: Context[None],
+    file: Annotated[
+        str | dict[str, JsonValue] | None,
+        Field(
+            description="One of the message's attachments, or its name; by default the only one, or where there is "
+            "none the message's body, if that is a text."
+        ),
+    ] = None,
+    text: Annotated[str | None, Field(description="Instead of `file`: the XML itself.")] = None,
+    force_list: Annotated[
+        list[str], Field(description="Elements that are lists even if they stand alone.", max_length=1000)
+    ] = [],  # noqa: B006 - it is read only
+    encoding: Annotated[
+        Encoding | None, Field(description="How a file is read, in place of what its declaration says.")
+    ] = None,
+    max_bytes: Annotated[int, Field(gt=0, le=100_000_000, description="More bytes are an error.")] = _BYTES,
+) -> JsonValue:
+    """Read XML.
+
+    The result is what a body of XML becomes: an object of the root element's name. Attributes are `@name`, a text
+    beside attributes or elements is `#text`, elements of one name are a list, and an empty element is null. Values are
+    texts. XML with a DOCTYPE is an error, and so are more than 500,000 elements and attributes, or 128 levels.
+    """
+    if file is not None and text is not None:
+        raise StepError("give either `file` or `text`", code="xml.input")
+    if file is None and text is None and not ctx.message.attachments and isinstance(ctx.message.body, str):
+        text = ctx.message.body
+    data = await _content(ctx, file, max_bytes) if text is None else text.encode()
+    charset = encoding if text is None else "utf-8"
+    if len(data) > max_bytes:
+        raise StepError(f"the XML has {len(data):,} bytes; `max_bytes` allows {max_bytes:,}", code="xml.too_large")
+    read = partial(decode_xml, data, charset=charset, force_list=force_list)
+    try:
+        value: JsonValue = await asyncio.to_thread(read) if len(data) > _IN_A_THREAD else read()
+    except Malformed as error:
+        raise StepError(error.message, code="xml.syntax") from error
+    except TooLarge as error:
+        raise StepError(error.message, code="xml.too_large") from error
+    return value
+
+
+async def _content(ctx: Context[None], file: str | dict[str, JsonValue] | None, most: int) -> bytes:
+    """The bytes of an attachment, with one more than allowed at the most."""
+    attachment = message_attachment(ctx.message, file, setting="file", code="file.attachment")
+    chunks, size = [], 0
+    async for chunk in ctx.blobs.open(attachment.id):
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > most:
+            raise StepError(
+                f"{attachment.name!r} has {attachment.size:,} bytes; `max_bytes` allows {most:,}", code="xml.too_large"
+            )
+    return b"".join(chunks)

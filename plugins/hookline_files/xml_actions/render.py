@@ -1,0 +1,181 @@
+"""The action `xml.render`."""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from decimal import Decimal
+from functools import partial
+from typing import Annotated, Final
+from xml.parsers import expat
+
+from pydantic import Field
+
+from hookline.api import JsonValue, StepError, encode_json
+from hookline_files.connectors import xml as xml_connector
+from hookline_files.encodings import Encoding
+
+MAX_VALUES: Final = 500_000
+"""The most elements and attributes, as in XML that is read."""
+MAX_NAMES: Final = 50_000_000
+"""The most characters in all names: a list repeats its key for each of its elements."""
+_DEPTH: Final = 128
+_INLINE: Final = 1000
+"""Values that are written at once; more are written in a thread."""
+_NAME: Final = re.compile(r"[A-Za-z_:][A-Za-z0-9_:.-]*")
+_NO_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
+_IN_TEXT: Final = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord("\r"): "&#13;"}
+_IN_ATTRIBUTES: Final = {**_IN_TEXT, ord('"'): "&quot;", ord("\t"): "&#9;", ord("\n"): "&#10;"}
+
+
+@xml_connector.action(pure=True)
+async def render(
+    value: Annotated[JsonValue, Field(description="What is written: an object whose one key names the root element.")],
+    root: Annotated[
+        str | None, Field(description="The name of the root element, where `value` is only what stands in it.")
+    ] = None,
+    declaration: Annotated[bool, Field(description='It begins with `<?xml version="1.0" …?>`.')] = True,
+    encoding: Annotated[
+        Encoding,
+        Field(
+            description="What the declaration names, for a file that is written so; letters that it hasn't become "
+            "references (`&#8364;`)."
+        ),
+    ] = "utf-8",
+) -> str:
+    """Write a value as XML: the inverse of `xml.parse`.
+
+    A key is an element, `@name` an attribute and `#text` the text beside them. A list is as many elements of its key's
+    name, and an empty one is none. Null is an empty element; true, false and numbers are written as in JSON. It has at
+    most 500,000 elements and attributes, 50,000,000 characters in their names, and 128 levels.
+    """
+    write = partial(_Writer().document, value, root, declaration=declaration, encoding=encoding)
+    return await asyncio.to_thread(write) if _is_large(value) else write()
+
+
+def _is_large(value: JsonValue) -> bool:
+    """Return True if there are more than a few values, or long texts."""
+    left, seen = [value], 0
+    while left:
+        part = left.pop()
+        seen += 1 + (len(part) // _INLINE if isinstance(part, str) else 0)
+        if seen > _INLINE:
+            return True
+        if isinstance(part, dict | list):
+            if len(part) > _INLINE:
+                return True
+            left += part.values() if isinstance(part, dict) else part
+    return False
+
+
+class _Writer:
+    """Writes one document, and counts what it writes."""
+
+    def __init__(self) -> None:
+        self._left = MAX_VALUES
+        self._room = MAX_NAMES
+        self._names: set[str] = set()
+        self._parts: list[str] = []
+
+    def document(self, value: JsonValue, root: str | None, *, declaration: bool, encoding: str) -> str:
+        if root is not None:
+            value = {root: value}
+        if not isinstance(value, dict) or len(value) != 1:
+            raise StepError(
+                "XML has one root element: give an object with one key, or name the element as `root`", code="xml.root"
+            )
+        ((name, content),) = value.items()
+        if isinstance(content, list) or name.startswith(("@", "#")):
+            raise StepError(f"the root {name[:100]!r} is one element, and no list, attribute or text", code="xml.root")
+        self._element(name, content, 1, name)
+        if declaration:
+            self._parts.insert(0, f'<?xml version="1.0" encoding="{encoding}"?>\n')
+        text = "".join(self._parts)
+        return text if encoding.startswith("utf") else text.encode(encoding, "xmlcharrefreplace").decode(encoding)
+
+    def _element(self, name: str, value: JsonValue, depth: int, place: str) -> None:
+        if depth > _DEPTH:
+            raise StepError(f"…{place[-100:]} is nested deeper than {_DEPTH} levels", code="xml.value")
+        self._count(2 * len(name))
+        self._check_name(name, place)
+        parts = self._parts
+        parts.append(f"<{name}")
+        if not isinstance(value, dict):
+            text = self._scalar(value, place)
+            parts.append("/>" if text is None else f">{text.translate(_IN_TEXT)}</{name}>")
+            return
+        for key, item in value.items():
+            if key.startswith("@"):
+                self._count(len(key))
+                self._check_name(key[1:], _within(place, key))
+                text = self._scalar(item, _within(place, key))
+                parts.append(f' {key[1:]}="{(text or "").translate(_IN_ATTRIBUTES)}"')
+        at = len(parts)
+        parts.append(">")
+        text = self._scalar(value.get("#text"), _within(place, "#text"))
+        if text is not None:
+            parts.append(text.translate(_IN_TEXT))
+        for key, item in self._children(value):
+            self._element(key, item, depth + 1, _within(place, key))
+        if len(parts) == at + 1:
+            parts[at] = "/>"
+        else:
+            parts.append(f"</{name}>")
+
+    def _children(self, value: dict[str, JsonValue]) -> Iterator[tuple[str, JsonValue]]:
+        for key, item in value.items():
+            if key == "#text" or key.startswith("@"):
+                continue
+            for one in item if isinstance(item, list) else (item,):
+                yield key, one
+
+    def _count(self, size: int) -> None:
+        self._left -= 1
+        self._room -= size
+        if self._room < 0:
+            raise StepError(
+                f"the names of the elements and attributes have more than {MAX_NAMES:,} characters; use shorter keys",
+                code="xml.too_large",
+            )
+        if self._left < 0:
+            raise StepError(
+                f"there are more than {MAX_VALUES:,} elements and attributes; write them in parts", code="xml.too_large"
+            )
+
+    def _scalar(self, value: JsonValue, place: str) -> str | None:
+        match value:
+            case None:
+                return None
+            case str():
+                if _NO_XML.search(value):
+                    raise StepError(
+                        f"{place[-200:]} holds a character that XML can't carry; take it out", code="xml.value"
+                    )
+                return value
+            case bool() | int() | float() | Decimal():
+                return encode_json(value).decode()
+            case _:
+                what = "a list in a list" if isinstance(value, list) else "an object"
+                raise StepError(f"{place[-200:]} holds {what}, which has no form in XML", code="xml.value")
+
+    def _check_name(self, name: str, place: str) -> None:
+        if name in self._names:
+            return
+        if len(name) > 1000 or not (_NAME.fullmatch(name) or _is_name(name)):
+            raise StepError(f"{place[-200:]!r}: {name[:100]!r} can't be a name in XML; rename the key", code="xml.name")
+        self._names.add(name)
+
+
+def _within(place: str, key: str) -> str:
+    """The place of a key, shortened where it is deep."""
+    return f"{place[-100:]}.{key[:100]}"
+
+
+def _is_name(name: str) -> bool:
+    """Return True for a name in another script, as the parser knows them."""
+    if not name or _NO_XML.search(name) or not name.isprintable() or set(" <>&/='\"?!") & set(name):
+        return False
+    try:
+        expat.ParserCreate("utf-8").Parse(f"<{name}/>".encode(), True)
+    except expat.ExpatError:
+        return False
+    return True
