@@ -131,6 +131,46 @@ async def test_a_failed_execution_tells_where_and_why_and_can_be_retried(engine:
     assert [step["path"] for step in attempts["items"]] == ["no", "no"]
 
 
+async def test_the_origin_of_a_value_is_explained(engine: Engine, client: Client) -> None:
+    execution_id = await accept(engine, "greet", {"name": "Ada"})
+    await ended(client, execution_id)
+    found = await get(client, f"/api/v1/executions/{execution_id}/provenance?field=steps.hello.body")
+    assert found["known"]
+
+
+async def test_executions_are_found_by_a_part_of_their_id(engine: Engine, client: Client) -> None:
+    ids = [await accept(engine, "greet", number) for number in range(12)]
+    for part in (ids[3][-8:], ids[3], ids[3][:-1]):
+        found = await get(client, f"/api/v1/executions/matching/{part}")
+        assert (found["items"][0]["id"], found["more"]) == (ids[3], False)
+    several = await get(client, f"/api/v1/executions/matching/{ids[0][:4]}")
+    assert ([one["id"] for one in several["items"]], several["more"]) == (list(reversed(ids))[:10], True)
+    assert await get(client, "/api/v1/executions/matching/ffffffff") == {"items": [], "more": False}
+    for wrong in ("x", "%25", "A", "0" * 37):
+        await get(client, f"/api/v1/executions/matching/{wrong}", 400)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "executions?flow_id={}",
+        "dead-letters?flow_id={}",
+        "events?flow_id={}",
+        "flows/{}/rejected",
+        "flows/{}/state",
+        "flows/{}/state/value?key=a",
+        "flows/{}/versions",
+        "flows/{}/versions/current",
+        "flows/{}/recordings",
+    ],
+)
+async def test_a_list_of_a_flow_that_does_not_exist_is_404_with_the_name_that_was_meant(
+    client: Client, path: str
+) -> None:
+    problem = await get(client, f"/api/v1/{path.format('gret')}", 404)
+    assert (problem["code"], problem["detail"]) == ("flow.not_found", "there is no flow 'gret' (did you mean 'greet'?)")
+
+
 @pytest.mark.parametrize("what", ["retry", "release"])
 async def test_only_what_failed_can_be_retried_or_released(engine: Engine, client: Client, what: str) -> None:
     execution_id = await accept(engine, "greet", {"name": "Ada"})
