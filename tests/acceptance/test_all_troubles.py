@@ -44,8 +44,8 @@ class Watched:
         self.accepted: list[str] = []
         self.answers: dict[int, int] = {}
         self.before = (0, 0)
-        self.reader: asyncio.Task[None] | None = None
-        self.lines = 0
+        self.printed = b""
+        """The end of its log."""
         self._pipe: int | None = None
 
     def open_pipe(self) -> None:
@@ -58,7 +58,7 @@ class Watched:
         """Read what the log has, if anybody reads it now."""
         if self._pipe is not None:
             with contextlib.suppress(BlockingIOError):
-                self.lines += os.read(self._pipe, 1 << 20).count(b"\n")
+                self.printed = (self.printed + os.read(self._pipe, 1 << 20))[-10_000:]
 
     @contextlib.contextmanager
     def unread(self, *, gone: bool) -> Iterator[None]:
@@ -191,7 +191,12 @@ async def under_load(all_watched: list[Watched], seconds: float, messages: int) 
 def check(watched: Watched, sink: Sink) -> dict[str, Any]:
     """Nothing that was accepted is lost, and everything is as before; return what was measured."""
     server = watched.server
-    eventually("the server is ready", lambda: server.get("/readyz")[0] == 200)
+    try:
+        eventually("the server is ready", lambda: server.get("/readyz")[0] == 200)
+    except AssertionError:
+        watched.read_pipe()
+        print(server.get("/readyz"), watched.answers, watched.printed.decode() or server.log()[-10_000:], sep="\n")
+        raise
     eventually("all executions have ended", server.drained, 60)
     states = {one["id"]: one["state"] for one in server.executions()}
     lost = [one for one in watched.accepted if states.get(one) != "succeeded"]

@@ -15,7 +15,7 @@ from tests.acceptance.server_process import ServerProcess, eventually
 
 FLOW = {"id": "f", "trigger": {"use": "webhook", "with": {"verify": "none"}}, "steps": []}
 REQUEST = b"POST /hook/f HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
-LONGEST = 3.0
+LONGEST = 10.0
 """Seconds after which a sender has waited in vain."""
 
 
