@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import AsyncIterator
 from ipaddress import ip_network
+from typing import Any
 
 import pytest
 from hypercorn.asyncio.tcp_server import TCPServer
@@ -16,7 +17,9 @@ from tests.integration.served_hook import JSON, SERVERS, Served, post, serving, 
 
 from hookline.kernel.errors import ConfigError, TooManyRequests
 from hookline.service.hooks.hook import HookOptions
-from hookline.service.server.serving import Server, listen
+from hookline.service.server import hypercorn_server, slow_readers, uvicorn_protocol
+from hookline.service.server.asgi import Receive, Scope, Send
+from hookline.service.server.serving import Server, listen, serve
 from hookline.testing.hook import webhook_flow
 
 LOCAL = (ip_network("127.0.0.0/8"),)
@@ -442,6 +445,43 @@ async def test_a_trusted_proxy_may_have_all_connections(server: Server) -> None:
         for reader, writer in held:
             assert status(await reader.readuntil(b"\r\n\r\n")) == 202
             writer.close()
+
+
+@pytest.mark.rule(42)
+@pytest.mark.parametrize("server", SERVERS)
+async def test_a_client_that_does_not_read_its_response_loses_its_connection(
+    monkeypatch: pytest.MonkeyPatch, server: Server
+) -> None:
+    for kind in (hypercorn_server._Connection, uvicorn_protocol.FramedProtocol):
+        monkeypatch.setattr(kind, "patience", 0.2)
+    monkeypatch.setattr(slow_readers, "MIN_RATE", 100_000_000.0)
+    sent: list[int] = []
+
+    async def large(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"20000000")]})
+        sent.append(1)
+        await send({"type": "http.response.body", "body": bytes(20_000_000)})
+
+    async with asyncio.TaskGroup() as tasks:
+        shutdown, port = asyncio.Event(), asyncio.get_running_loop().create_future()
+        settings: Any = {"port": 0, "server": server, "bound": lambda _, number: port.set_result(number)}
+        tasks.create_task(serve(large, shutdown=shutdown, max_connections=1, graceful_timeout=0.1, **settings))
+        _reader, writer = await asyncio.open_connection("127.0.0.1", await port, limit=1024)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.transport.pause_reading()  # type: ignore[attr-defined]  # it is a transport of both kinds
+        try:
+            async with asyncio.timeout(10):
+                while len(sent) < 2:
+                    again, other = await asyncio.open_connection("127.0.0.1", port.result())
+                    other.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                    with contextlib.suppress(ConnectionError):
+                        await again.read(100)
+                    other.transport.abort()
+        finally:
+            writer.transport.abort()
+            shutdown.set()
 
 
 async def test_a_connection_that_is_reset_while_it_closes_is_no_error_of_the_server(

@@ -35,6 +35,7 @@ from hookline.service.server.asgi import Application
 from hookline.service.server.framing import LENGTH, METHODS, ORIGIN_FORM, Framing
 from hookline.service.server.overflow import Overflow, raw_response
 from hookline.service.server.places import Place, Places
+from hookline.service.server.slow_readers import PATIENCE, abort_unless_read
 from hookline.service.server.stopping import FIRST_REQUEST, Stopping
 
 
@@ -292,6 +293,7 @@ class _Connection(TCPServer):
     """
 
     framing: Framing
+    patience = PATIENCE
     streams: _Streams
     answered: asyncio.Event
     """Set while no request is in progress, and after the end of the connection."""
@@ -326,7 +328,14 @@ class _Connection(TCPServer):
             self._ended = self._ended or isinstance(event, Closed)
             if self._ended or isinstance(event, Updated):
                 self.answered.set()
-        await super().protocol_send(event)
+        if not isinstance(event, RawData):
+            await super().protocol_send(event)
+            return
+        timer = abort_unless_read(self.writer.transport, len(event.data), self.patience)
+        try:
+            await super().protocol_send(event)
+        finally:
+            timer.cancel()
 
     async def _read_data(self) -> None:
         if isinstance(self.protocol.protocol, H11Protocol):
@@ -382,8 +391,12 @@ class _Connection(TCPServer):
 
     async def _close(self) -> None:
         # uvloop may notice only now that the other side has gone.
-        with contextlib.suppress(OSError):
-            await super()._close()
+        timer = abort_unless_read(self.writer.transport, 0, self.patience)
+        try:
+            with contextlib.suppress(OSError):
+                await super()._close()
+        finally:
+            timer.cancel()
 
     async def _idle_timeout(self) -> None:
         # The response to the request in progress then comes after the end.

@@ -13,6 +13,7 @@ from hookline.kernel.errors import RequestRejected, ServiceUnavailable
 from hookline.service.server.framing import Framing
 from hookline.service.server.overflow import Overflow, raw_response
 from hookline.service.server.places import Place, Places
+from hookline.service.server.slow_readers import PATIENCE, abort_unless_read
 from hookline.service.server.stopping import FIRST_REQUEST, Stopping
 
 _LINGER: Final = 1.0
@@ -45,6 +46,8 @@ class FramedProtocol(HttpToolsProtocol):
     """The bytes of the next request while one is in progress."""
 
     _timer: asyncio.TimerHandle | None = None
+    _reader_timer: asyncio.TimerHandle | None = None
+    patience: ClassVar[float] = PATIENCE
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """Handle a new connection: its first request is due."""
@@ -65,8 +68,25 @@ class FramedProtocol(HttpToolsProtocol):
         if self._turned_away:
             return
         self._place.leave()
+        self._stop_reader_timer()
         self._stop_timer()
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Handle a response that the client doesn't read as fast as it comes."""
+        super().pause_writing()
+        self._await_reader()
+
+    def resume_writing(self) -> None:
+        """Handle the end of that."""
+        super().resume_writing()
+        self._stop_reader_timer()
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close an idle connection, even if the client hasn't read the end of its last response."""
+        super().timeout_keep_alive_handler()
+        if self._reader_timer is None:
+            self._await_reader()
 
     def data_received(self, data: bytes) -> None:
         """Handle bytes from the socket."""
@@ -156,6 +176,15 @@ class FramedProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _await_reader(self) -> None:
+        self._stop_reader_timer()
+        self._reader_timer = abort_unless_read(self.transport, self.transport.get_write_buffer_size(), self.patience)
+
+    def _stop_reader_timer(self) -> None:
+        if self._reader_timer is not None:
+            self._reader_timer.cancel()
+            self._reader_timer = None
 
     def _too_slow(self) -> None:
         if not self.transport.is_closing():
