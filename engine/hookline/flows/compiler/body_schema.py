@@ -36,7 +36,7 @@ class BodySchema:
     """A compiled JSON Schema: draft 2020-12, unless its `$schema` names another. `format` is checked."""
 
     def __init__(self, validator: Any, *, backtracks: bool, branches: bool, recursive: bool) -> None:
-        """`backtracks`: it has patterns that aren't matched in linear time; `branches`: it judges values more than
+        """`backtracks`: it has patterns whose time backtracking multiplies; `branches`: it judges values more than
         once; `recursive`: it refers to itself."""
         self._validator = validator
         self._backtracks = backtracks
