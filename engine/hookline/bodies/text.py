@@ -22,10 +22,17 @@ _MODULES: Final = frozenset(module.name for module in pkgutil.iter_modules(encod
 _NOT_IN_NAMES: Final = re.compile(r"[^a-z0-9]+")
 
 
-@lru_cache(256)
 def known_charset(name: str) -> str | None:
-    """Return Python's name for a charset, such as `utf-8` or `cp1252`; None for an unknown name."""
-    key = _NOT_IN_NAMES.sub("_", name[:60].lower()).strip("_")
+    """Return Python's name for a charset, such as `utf-8` or `cp1252`.
+
+    None for an unknown name, and for codecs that are no charsets.
+    """
+    return _found(name[:60])
+
+
+@lru_cache(256)
+def _found(name: str) -> str | None:
+    key = _NOT_IN_NAMES.sub("_", name.lower()).strip("_")
     module = aliases.get(key, key)
     if module not in _MODULES:
         return None

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hookline.bodies import text
 from hookline.bodies.json import read_json
 from hookline.bodies.text import decode_text, known_charset
 from hookline.kernel.errors import Malformed
@@ -146,12 +147,12 @@ def test_codecs_that_are_no_charsets_are_malformed(name: str) -> None:
 
 
 def test_names_that_senders_make_up_are_not_remembered() -> None:
-    known_charset.cache_clear()
+    text._found.cache_clear()
     before = len(encodings._cache)  # type: ignore[attr-defined]  # what would grow has no public name
     for number in range(1000):
         assert known_charset(f"made-up-{number}") is None
     assert len(encodings._cache) == before  # type: ignore[attr-defined]  # as above
-    assert known_charset.cache_info().currsize <= 256
+    assert text._found.cache_info().currsize <= 256
 
 
 @pytest.mark.parametrize(
