@@ -62,7 +62,7 @@ async def test_a_connector_that_says_a_token_is_not_heard(
 async def test_a_poll_and_a_verification_have_tokens_too(harness: Harness, service: AuthorizationService) -> None:
     from hookline.credentials.credential_check import check_credential
 
-    trigger = {"use": "acme.names", "with": {}, "credential": "prod"}
+    trigger = {"use": "acme.names", "with": {"existing": True}, "credential": "prod"}
     harness.flow("names", [{"id": "log", "use": "map", "with": {"body": "$.body.name"}}], trigger=trigger)
     async with running(harness, for_itself()) as engine:
         await engine.credentials.put("prod", "acme", values(service))
