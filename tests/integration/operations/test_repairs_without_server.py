@@ -87,4 +87,4 @@ def test_what_waits_or_ended_is_told_apart(harness: Harness, failed: list[str]) 
     assert done.exit_code == 1
     assert "is failed" in done.stderr
     nobody = run(harness.folder, "executions", "discard", "nobody")
-    assert (nobody.exit_code, "no execution nobody" in nobody.stderr) == (1, True)
+    assert (nobody.exit_code, "no execution 'nobody'" in nobody.stderr) == (1, True)
