@@ -8,12 +8,18 @@ from email_validator import EmailNotValidError, validate_email
 from hookline.api import StepError
 from hookline_email.mailbox import Mailbox
 
+_LONGEST: Final = 1000
 #: A name, quoted or not, and an address in angle brackets.
 _NAMED: Final = re.compile(r'(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<name>[^<>"@]*))\s*<(?P<address>[^<>]*)>')
 
 
 def mailbox(text: str, setting: str) -> Mailbox:
     """`ada@example.com` or `Ada <ada@example.com>`. Raises StepError (`email.address`) for anything else."""
+    if len(text) > _LONGEST:
+        raise StepError(
+            f"{setting}: {text[:100]!r}… has {len(text):,} characters, and an address may have {_LONGEST:,}",
+            code="email.address",
+        )
     text = text.strip(" ")
     named = _NAMED.fullmatch(text)
     name, address = "", text

@@ -8,21 +8,26 @@ from datetime import UTC, datetime
 from email.errors import MessageError
 from email.header import decode_header
 from email.message import Message
+from email.parser import BytesHeaderParser
 from email.policy import Compat32
 from email.utils import getaddresses, parsedate_to_datetime
 from functools import partial
+from itertools import islice
 from typing import Any, Final, TypeVar
 
-from hookline.api import JsonValue
+from hookline.api import JsonValue, known_charset
 
 T = TypeVar("T")
 
 
 class _Lenient(Compat32):
-    """Headers that hold other letters than ASCII as they are: UTF-8 nearly always, and else of the West."""
+    """Headers that hold other letters than ASCII as they are: UTF-8 nearly always, and else of the West.
+
+    Only the beginning of a long header is read: the standard library reads some in the square of their length.
+    """
 
     def header_fetch_parse(self, name: str, value: str) -> str:
-        raw = value.encode("utf-8", "surrogateescape")
+        raw = value[:MAX_HEADER].encode("utf-8", "surrogateescape")
         try:
             return raw.decode("utf-8")
         except UnicodeDecodeError:
@@ -31,6 +36,10 @@ class _Lenient(Compat32):
 
 MAX_TEXT: Final = 1_000_000
 """Characters of text in the body; longer texts are files."""
+MAX_HEADER: Final = 64 * 1024
+"""Characters of a header that are read."""
+_MAX_HEADERS: Final = 1000
+_MAX_PARTS: Final = 5000
 _MAX_FILES: Final = 1000
 _CHARSET: Final = "utf-8"
 #: What the standard library raises for mails that aren't as they should be.
@@ -63,14 +72,22 @@ class Read:
 def read_mail(raw: bytes) -> Read:
     """A mail, from its bytes or from those of its headers alone. Never fails for what they are."""
     read = Read()
-    message = _tried(
-        read, "the mail can't be taken apart", Message(), lambda: email.message_from_bytes(raw, policy=_Lenient())
+    message = _tried(read, "the mail can't be taken apart", None, lambda: _taken_apart(raw)) or _tried(
+        read, "its headers can't be told apart", Message(), lambda: BytesHeaderParser(policy=_Lenient()).parsebytes(raw)
     )
     no_headers: list[tuple[str, Any]] = []
-    for name, value in _tried(read, "its headers can't be read", no_headers, lambda: list(message.items())):
+    values: dict[str, list[str]] = {}
+    if len(message) > _MAX_HEADERS:
+        read.problems.append(f"it has more than {_MAX_HEADERS} headers; the others are left out")
+    if any(len(value) > MAX_HEADER for _, value in message.raw_items()):
+        read.problems.append(f"one of its headers is longer than {MAX_HEADER} characters; it is cut off")
+    for name, value in _tried(
+        read, "its headers can't be read", no_headers, lambda: list(islice(_items(message), _MAX_HEADERS))
+    ):
         text = _tried(read, f"the header {name[:60]} can't be read", "", partial(_decoded, value))
         lower = name.lower()
-        read.headers[lower] = f"{read.headers[lower]}, {text}" if lower in read.headers else text
+        values.setdefault(lower, []).append(text)
+    read.headers = {name: ", ".join(several) for name, several in values.items()}
     texts: dict[str, list[str]] = {"plain": [], "html": []}
     no_parts: list[Message] = []
     for part in _tried(read, "its parts can't be told apart", no_parts, lambda: list(_leaves(message))):
@@ -93,6 +110,23 @@ def read_mail(raw: bytes) -> Read:
     return read
 
 
+def _taken_apart(raw: bytes) -> Message:
+    """The mail with its parts. Raises MessageError for too many, each of which takes a kilobyte."""
+    left = iter(range(_MAX_PARTS))
+
+    def part(policy: Any = None) -> Message:
+        if next(left, None) is None:
+            raise MessageError(f"it has more than {_MAX_PARTS} parts")
+        return Message(policy)
+
+    return email.message_from_bytes(raw, part, policy=_Lenient())
+
+
+def _items(message: Message) -> Iterator[tuple[str, Any]]:
+    for name, value in message.raw_items():
+        yield name, message.policy.header_fetch_parse(name, value)
+
+
 def _tried(read: Read, problem: str, otherwise: T, work: Callable[[], T]) -> T:
     try:
         return work()
@@ -106,7 +140,8 @@ def _leaves(message: Message) -> Iterator[Message]:
     left = [message]
     while left:
         part = left.pop()
-        inner = part.get_payload()
+        # Of a text it would be decoded, also by codecs that take the square of its length.
+        inner = part.get_payload() if part.is_multipart() else None
         if part.get_content_maintype() == "multipart" and isinstance(inner, list):
             left += [each for each in reversed(inner) if isinstance(each, Message)]
         else:
@@ -135,7 +170,7 @@ def _take(part: Message, texts: dict[str, list[str]], read: Read) -> None:
 
 
 def _content(part: Message) -> bytes:
-    inner = part.get_payload()
+    inner = part.get_payload() if part.is_multipart() else None
     if isinstance(inner, list):
         return b"".join(each.as_bytes() for each in inner if isinstance(each, Message))
     content = part.get_payload(decode=True)
@@ -145,7 +180,7 @@ def _content(part: Message) -> bytes:
 def _text(content: bytes, part: Message) -> str:
     charset = _CHARSET
     try:
-        charset = part.get_content_charset() or _CHARSET
+        charset = known_charset(part.get_content_charset() or _CHARSET) or _CHARSET
         text = content.decode(charset)
     except (*_BROKEN, UnicodeError):
         # What it says of itself is wrong: as UTF-8 where it is that, or else byte by byte, so that nothing is lost.
@@ -169,7 +204,7 @@ def _decoded(value: Any) -> str:
             parts.append(piece)
             continue
         try:
-            parts.append(piece.decode(charset or "ascii"))
+            parts.append(piece.decode(known_charset(charset or "ascii") or _CHARSET))
         except (LookupError, UnicodeError):
             try:
                 parts.append(piece.decode(_CHARSET))

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from hookline.api import StepError
 from hookline.kernel.json import encode
+from hookline_email.addresses import mailbox
 from hookline_email.connector import EmailCredential, _unavailable
 from hookline_email.mail import MAX_TEXT, read_mail
 
@@ -152,3 +154,34 @@ for name in ("aiosmtplib", "email_validator", "imapclient"):
 import hookline_email
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.rule(16)
+def test_of_a_long_header_the_beginning_is_read_and_of_many_headers_the_first() -> None:
+    read = read_mail(b"To: " + b"ada@example.com, " * 10_000 + b"\r\nSubject: x\r\n\r\ntext")
+    assert (len(read.headers["to"]), read.body["subject"], read.body["text"]) == (65_536, "x", "text")
+    assert read.problems == ["one of its headers is longer than 65536 characters; it is cut off"]
+    read = read_mail(b"".join(b"X-%d: y\r\n" % number for number in range(1001)) + b"\r\ntext")
+    assert (len(read.headers), read.body["text"]) == (1000, "text")
+    assert read.problems == ["it has more than 1000 headers; the others are left out"]
+
+
+@pytest.mark.rule(16)
+def test_a_mail_of_too_many_parts_comes_as_it_is_with_its_headers() -> None:
+    head = b"Subject: x\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+    read = read_mail(head + b"--b\r\n\r\n" * 6000)
+    assert (read.body["subject"], [part.type for part in read.files]) == ("x", ["multipart/mixed"])
+    assert read.problems == ["the mail can't be taken apart (MessageError)"]
+
+
+@pytest.mark.parametrize("charset", ["punycode", "idna", "unicode_escape", "nope"])
+def test_a_text_in_a_codec_that_is_no_charset_is_read_as_utf_8(charset: str) -> None:
+    read = read_mail(f"Content-Type: text/plain; charset={charset}\r\n\r\né".encode())
+    assert read.body["text"] == "é"
+
+
+@pytest.mark.rule(16)
+def test_an_address_has_a_bounded_length() -> None:
+    with pytest.raises(StepError, match="an address may have 1,000") as caught:
+        mailbox("a" + " " * 1000 + "b", "to")
+    assert caught.value.error_code == "email.address"
