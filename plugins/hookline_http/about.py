@@ -14,6 +14,8 @@ ERRORS: Final[Mapping[str, str]] = {
     "http.body": "Several bodies are given, or the response says that it is JSON and isn't.",
     "http.connect": "No connection came about; it can be tried again.",
     "http.credential": "The credential's type is none that a request can use.",
+    "http.credential_host": "A message names the host, and neither the flow's text, its vars nor the credential's "
+    "`hosts` do.",
     "http.disconnected": "The connection broke before the response was whole; it can be tried again.",
     "http.egress": "The address is an inside one, and HOOKLINE_EGRESS_ALLOW doesn't name it.",
     "http.file": "`file` names no attachment of the message, or several.",

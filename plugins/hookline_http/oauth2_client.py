@@ -25,6 +25,11 @@ class OAuth2Client(BaseModel):
     client_secret: SecretStr | None = Field(None, description="The client's secret, where it has one.")
     scopes: str | list[str] = Field("", description="What is asked for: several, or one text with spaces between them.")
     audience: str | None = Field(None, description="Whom the tokens are for, where the service asks for it.")
+    hosts: str | list[str] = Field(
+        "",
+        description="The hosts to which `http.request` may send its tokens if a message names the host: several, or "
+        "one text with spaces between them, such as `api.example` or `*.example`.",
+    )
     client_auth: Literal["basic", "body"] = Field(
         "basic", description="Whether id and secret go into the header `Authorization`, or into the body."
     )

@@ -5,7 +5,18 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from hookline.api import Connector, Context, Duration, Either, Exposed, JsonValue, Reply, StepError, message_attachment
+from hookline.api import (
+    Connector,
+    Context,
+    CredentialGoesTo,
+    Duration,
+    Either,
+    Exposed,
+    JsonValue,
+    Reply,
+    StepError,
+    message_attachment,
+)
 from hookline_http.about import DESCRIPTION, ERRORS, EXAMPLE
 from hookline_http.authorization import authorization
 from hookline_http.oauth2_client import OAUTH2, OAUTH2_TYPE, OAuth2Client, gives_token
@@ -47,7 +58,7 @@ def _idempotent(settings: Mapping[str, Any]) -> bool | None:
 @http.action(idempotent=_idempotent)
 async def request(
     ctx: Context[Any],
-    url: Annotated[str, Exposed(), Field(description="Where to; http or https.")],
+    url: Annotated[str, Exposed(), CredentialGoesTo(), Field(description="Where to; http or https.")],
     method: Annotated[str, Field(pattern=r"^[A-Za-z]+$", description="The method.")] = "GET",
     headers: Annotated[dict[str, str | None] | None, Field(description="Headers; null leaves one out.")] = None,
     query: Annotated[

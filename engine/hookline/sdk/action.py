@@ -104,6 +104,14 @@ class FromVars:
     """
 
 
+class CredentialGoesTo:
+    """Marks a setting that is the URL to which the action sends the step's credential.
+
+    As in `url: Annotated[str, CredentialGoesTo()]`. The engine calls the action only if the flow's text or its vars
+    name the origin, or if the credential's field `hosts` has it.
+    """
+
+
 class Exposed:
     """Marks a setting whose value others can see, such as a line of a log or a URL. It must not have secrets.
 
@@ -174,6 +182,8 @@ class Action:
     """The parameter of `run` for each field of `settings`."""
     from_vars: frozenset[str] = frozenset()
     """The parameters that are marked `FromVars`."""
+    credential_goes_to: frozenset[str] = frozenset()
+    """The parameters that are marked `CredentialGoesTo`."""
     exposed: frozenset[str] = frozenset()
     """The parameters that are marked `Exposed`."""
     either: Mapping[str, Either] = field(default_factory=dict)

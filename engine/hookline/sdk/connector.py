@@ -20,7 +20,7 @@ from hookline.kernel.logs import Log
 from hookline.model.durations import Interval, parse_duration
 from hookline.model.sources import ConsumeSettings, PollSettings
 from hookline.model.webhook import RATE, SUBSCRIBED, subscribed_settings
-from hookline.sdk.action import Action, ClientRate, Either, Exposed, FromVars, Idempotent
+from hookline.sdk.action import Action, ClientRate, CredentialGoesTo, Either, Exposed, FromVars, Idempotent
 from hookline.sdk.oauth2 import OAuth2, Tokens, TokenUser, check_oauth2
 from hookline.sdk.options import ListOptions, Options, OptionsFunction, OptionsFunctions
 from hookline.sdk.poll import PollResult, PollTrigger, ResetsCursor
@@ -424,6 +424,7 @@ class Connector:
                 raise PluginError(f"action {name!r}: mark {min(unmarked)!r} as FromVars, as in the newest version")
             marks: dict[str, Any] = {
                 "from_vars": signature.marked(FromVars),
+                "credential_goes_to": signature.marked(CredentialGoesTo),
                 "exposed": signature.marked(Exposed),
                 "either": _either(signature),
                 "items": frozenset(map(setting_name, signature.items)),
@@ -467,6 +468,7 @@ class Connector:
             unavailable=self.unavailable,
             parameters=read.parameters,
             from_vars=read.marked(FromVars),
+            credential_goes_to=read.marked(CredentialGoesTo),
             exposed=read.marked(Exposed),
             either=_either(read),
             needs_credential=read.needs_credential(),

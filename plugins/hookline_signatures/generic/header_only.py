@@ -36,6 +36,13 @@ def among(given: bytes, known: Iterable[bytes]) -> bool:
     return holds
 
 
+Hosts = str | list[str]
+ABOUT_HOSTS: Final = (
+    "The hosts to which `http.request` may send it if a message names the host: several, or one text with spaces "
+    "between them, such as `api.example` or `*.example`."
+)
+
+
 class BasicCredential(BaseModel):
     """A user's name and password."""
 
@@ -43,6 +50,7 @@ class BasicCredential(BaseModel):
 
     username: str = Field(min_length=1, pattern=r"^[^:\x00-\x1f\x7f]+$", description="Without a colon.")
     password: Secrets = Field(description="One, or a list of which each is taken.")
+    hosts: Hosts = Field("", description=ABOUT_HOSTS)
 
 
 class Basic(Scheme[BasicCredential, NoSettings]):
@@ -91,6 +99,7 @@ class BearerCredential(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     token: Secrets = Field(description="One, or a list of which each is taken; what we send ourselves is the first.")
+    hosts: Hosts = Field("", description=ABOUT_HOSTS)
 
 
 class Bearer(Scheme[BearerCredential, NoSettings]):
@@ -132,6 +141,7 @@ class ApiKeyCredential(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     key: Secrets = Field(description="One, or a list of which each is taken.")
+    hosts: Hosts = Field("", description=ABOUT_HOSTS)
 
 
 class ApiKeySettings(BaseModel):

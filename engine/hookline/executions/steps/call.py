@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 from hookline.credentials.access_tokens import hidden_of
 from hookline.executions.context import Blocked, ExecutionContext, Frame, Interrupted, Interruption
 from hookline.executions.services import Stub
+from hookline.executions.steps.credential_hosts import check_credential_hosts
 from hookline.executions.steps.stream import read_stream, write_stream
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.types.return_type import return_type_mismatch
@@ -149,6 +150,7 @@ def prepare_call(run: ExecutionContext, node: ActionNode, frame: Frame, given: G
     arguments, hidden = action.arguments(given.model), NO_SECRETS
     if action.takes_context:
         arguments["ctx"], hidden = _context(run, node, given.message or frame.message, path, attempt, state)
+        check_credential_hosts(node, arguments)
     return Call(arguments, state, given.raw, hidden=hidden, opened=given.opened)
 
 

@@ -1,6 +1,6 @@
 """Rule: secrets are not in logs, URLs or the flow's own text."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -11,6 +11,7 @@ from hookline.flows.blocks.action import ActionNode
 from hookline.flows.check.flow_analysis import FlowAnalysis
 from hookline.flows.check.references import path_text
 from hookline.flows.elements.expressions import Template
+from hookline.flows.elements.fixed_origin import has_fixed_origin
 from hookline.kernel.errors import Problem
 from hookline.secrets.masking import is_secret_name, names_a_key
 
@@ -32,6 +33,8 @@ def _of(node: ActionNode) -> Iterator[Problem]:
         yield from _in_expressions(node, fields[name])
         if fields[name].constant:
             yield from _in_url(fields[name])
+    if node.credential is not None:
+        yield from _chosen_hosts(node, fields)
     for info in node.action.settings.model_fields.values():
         field = fields.get(info.alias or "")
         if field is not None and field.constant and isinstance(field.value, str) and _takes_secret(info):
@@ -40,6 +43,19 @@ def _of(node: ActionNode) -> Iterator[Problem]:
                 field.pointer,
                 "secret_in_flow",
                 "use a credential, or a var that an environment variable sets",
+                "warning",
+            )
+
+
+def _chosen_hosts(node: ActionNode, fields: Mapping[str, Template]) -> Iterator[Problem]:
+    for name in sorted(node.action.credential_goes_to & fields.keys()):
+        if not has_fixed_origin(fields[name]):
+            yield Problem(
+                f"a message chooses the host to which the credential {node.credential!r} is sent",
+                fields[name].pointer,
+                "credential_host",
+                "begin the URL with a scheme and a host, or with a var of the flow that has them; or name the hosts in "
+                "the credential: `hosts`",
                 "warning",
             )
 

@@ -100,11 +100,12 @@ def _chosen_by_messages(action: Action, template: Template) -> list[Problem]:
         )
         for name in sorted(action.from_vars & fields.keys())
         for field in (fields[name],)
-        if not field.constant and not _reads_vars_alone(field)
+        if not field.constant and not reads_vars_alone(field)
     ]
 
 
-def _reads_vars_alone(template: Template) -> bool:
+def reads_vars_alone(template: Template) -> bool:
+    """Return true if only the flow's vars decide on the value."""
     # An expression without references may read anything: `$..url` searches the whole scope.
     return all(
         expression.references and all(reference.path[:1] == ("vars",) for reference in expression.references)
@@ -121,7 +122,7 @@ def _known(template: Template, fixed_vars: Mapping[str, Any], pointer: str, unkn
             key: _known(field, fixed_vars, f"{pointer}/{escape(key)}", unknown)
             for key, field in template.fields.items()
         }
-    if _reads_vars_alone(template):
+    if reads_vars_alone(template):
         try:
             return template.evaluate({"vars": fixed_vars})
         except ExpressionError:

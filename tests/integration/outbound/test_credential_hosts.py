@@ -1,0 +1,139 @@
+"""A credential goes only to hosts that the flow or the credential names, whatever a message says."""
+
+import json
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from tests.integration.engine_harness import Harness
+
+from hookline.discovery.loader import load_plugins
+from hookline.engine import Engine
+from hookline.flows.check.check_flow import check_flow
+from hookline.model.execution import Execution, State
+
+REGISTRY = load_plugins()
+
+
+def flow(url: Any, **settings: Any) -> dict[str, Any]:
+    return {
+        "id": "f",
+        "trigger": {"use": "webhook", "with": {"verify": "none"}},
+        "vars": {"base": "https://api.example", "host": "api.example"},
+        "steps": [{"id": "ask", "use": "http.request", "with": {"url": url}, "credential": "erp", **settings}],
+    }
+
+
+FIXED = [
+    "https://api.example/orders",
+    "https://api.example/orders/{{ body.id }}",
+    "https://api.example:8443/{{ body.id }}",
+    "https://api.example?id={{ body.id }}",
+    "$.vars.base",
+    "{{ vars.base }}/orders/{{ body.id }}",
+    "{{ vars.base ~ '/orders' }}",
+    "https://{{ vars.host }}/orders/{{ body.id }}",
+]
+CHOSEN = [
+    "$.body.url",
+    "{{ body.url }}",
+    "https://{{ body.host }}/orders",
+    "https://api.example{{ body.path }}",
+    "https://{{ vars.host }}{{ body.path }}",
+    "https://api.example:{{ body.port }}/",
+    "https://api.example@{{ body.host }}/",
+    "https://user:{{ body.x }}@api.example/",
+    "{{ vars.base }}{{ body.path }}",
+    "{{ vars.host }}//{{ body.host }}/",
+    "{{ body.scheme }}://api.example/",
+    "https:\\\\{{ body.host }}/",
+    "{% if body.x %}https://a.example/{% else %}{{ body.url }}{% endif %}",
+    {"jsonpath": "$.body.url", "default": "https://api.example/"},
+]
+
+
+@pytest.mark.rule(47)
+@pytest.mark.parametrize("url", FIXED)
+def test_check_lets_a_credential_go_where_the_flow_says(url: Any) -> None:
+    assert "credential_host" not in [one.code for one in check_flow(json.dumps(flow(url)).encode(), REGISTRY)]
+
+
+@pytest.mark.rule(47)
+@pytest.mark.parametrize("url", CHOSEN, ids=str)
+def test_check_reports_a_credential_that_goes_where_a_message_says(url: Any) -> None:
+    problems = check_flow(json.dumps(flow(url)).encode(), REGISTRY)
+    (problem,) = [one for one in problems if one.code == "credential_host"]
+    assert problem.pointer.startswith("/steps/0/with/url")
+    assert "hosts" in problem.remedy
+    document = flow(url)
+    del document["steps"][0]["credential"]
+    assert "credential_host" not in [one.code for one in check_flow(json.dumps(document).encode(), REGISTRY)]
+
+
+class Sink:
+    """A server that records the credentials that it gets."""
+
+    def __init__(self) -> None:
+        self.shown: list[str | None] = []
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.shown.append(request.headers.get("authorization"))
+        return web.json_response({})
+
+
+async def run(harness: Harness, engine: Engine, body: Any) -> Execution:
+    return await harness.until(engine, await harness.send(engine, "f", body))
+
+
+@pytest.mark.rule(47)
+@pytest.mark.parametrize(
+    ("hosts", "goes"),
+    [
+        ("", False),
+        ("http://127.0.0.1", True),
+        ("http://127.0.0.1:{port}", True),
+        ("api.example http://127.0.0.1", True),
+        (["http://127.0.0.1"], True),
+        ("127.0.0.1", False),
+        ("http://127.0.0.1:1", False),
+        ("http://*.0.0.1", True),
+        ("http://*.127.0.0.1", False),
+    ],
+)
+async def test_the_engine_sends_a_credential_to_a_host_of_a_message_only_if_the_credential_names_it(
+    harness: Harness, hosts: Any, goes: bool
+) -> None:
+    sink = Sink()
+    application = web.Application()
+    application.router.add_get("/", sink.answer)
+    document = flow("{{ body.url }}")
+    harness.flow("f", document["steps"], vars=document["vars"])
+    async with (
+        TestServer(application, host="127.0.0.1") as server,
+        harness.engine(egress_allow=("127.0.0.1",)) as engine,
+    ):
+        named = hosts.replace("{port}", str(server.port)) if isinstance(hosts, str) else hosts
+        await engine.credentials.put("erp", "bearer", {"token": "secret-token", "hosts": named})
+        execution = await run(harness, engine, {"url": f"http://127.0.0.1:{server.port}/"})
+    assert sink.shown == (["Bearer secret-token"] if goes else [])
+    if not goes:
+        assert execution.error is not None
+        assert (execution.state, execution.error.code) == (State.FAILED, "http.credential_host")
+        assert "'erp' is not sent to http://127.0.0.1:" in execution.error.message
+        assert "`hosts`" in execution.error.message
+        assert "'ask'" in execution.error.message
+
+
+@pytest.mark.rule(47)
+async def test_the_host_of_a_var_needs_no_permission(harness: Harness) -> None:
+    sink = Sink()
+    application = web.Application()
+    application.router.add_get("/a", sink.answer)
+    document = flow("{{ vars.base }}/{{ body }}")
+    async with TestServer(application, host="127.0.0.1") as server:
+        harness.flow("f", document["steps"], vars={"base": f"http://127.0.0.1:{server.port}"})
+        async with harness.engine(egress_allow=("127.0.0.1",)) as engine:
+            await engine.credentials.put("erp", "bearer", {"token": "secret-token"})
+            assert (await run(harness, engine, "a")).state is State.SUCCEEDED
+    assert sink.shown == ["Bearer secret-token"]
