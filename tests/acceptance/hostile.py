@@ -185,6 +185,8 @@ def flows(url: str) -> Iterator[dict[str, Any]]:
         },
     }
     yield {**_flow("unique-items", []), "schema": {"type": "array", "uniqueItems": True}}
+    yield {**_flow("schema-tree", []), "schema": _TREE}
+    yield {**_flow("schema-looks-around", []), "schema": {"items": {"anyOf": [{"pattern": "^(a|aa)+(?!b)$"}, {}]}}}
     yield {**_flow("redacted", []), "redact": ["$..secret", "$.body[*].card"]}
     yield _flow("keys", [], dedupe_key="$.body", dedupe_window="1h")
     yield {**_flow("ordered", []), "order_by": "{{ body }}"}
@@ -206,6 +208,8 @@ def flows(url: str) -> Iterator[dict[str, Any]]:
         yield _flow(name, [{"use": "csv.parse", "with": settings}])
     yield _flow("fetch", [{"use": "http.request", "with": {"method": "POST", "url": url, "json": 1}}])
     yield _flow("csv-out", [{"use": "csv.render", "with": {"rows": "$.body"}}])
+    yield _flow("xml-in", [{"use": "xml.parse", "with": {}}], body="text")
+    yield _flow("xml-out", [{"use": "xml.render", "with": {"value": "$.body", "root": "r"}}])
     yield _flow("choose", [{"id": "kept", "use": "pick", "with": {"keep": ["[*].a"], "missing": "ignore"}}])
     yield _flow("rename", [{"use": "rename", "with": {"keys": {"[*].a": "[*].b"}, "missing": "ignore"}}])
     yield _flow("look-up", [{"use": "lookup", "with": {"key": "$.body", "table": {"a": 1}, "default": 0}}])
@@ -250,11 +254,18 @@ _JSON_FLOWS: Final = (
     "each",
     "each-kept",
     "csv-out",
+    "xml-out",
     "choose",
     "rename",
     "look-up",
     "jsonpath-deep",
 )
+_TREE: Final = {
+    "anyOf": [
+        {"properties": {"c": {"$ref": "#"}, "list": {"items": {"$ref": "#"}}, "k": {"type": kind}}, "type": "object"}
+        for kind in ("string", "boolean", "null")
+    ]
+}
 #: Families that each flow gets; the others are for those that read or show the body.
 _EVERYWHERE: Final = frozenset(("equal hashes", "a long text", "many keys", "wide", "wide objects", "digits"))
 _READERS: Final = frozenset(("keep", "exact", "say", "give-up", "answer"))
@@ -280,6 +291,12 @@ def _of_json(size: int) -> Iterator[Hostile]:
     )
     yield Hostile("schema errors", "schema", lambda: ("{" + numbered(size, '"k{n}":1') + "}").encode())
     yield Hostile("near-matches", "schema", lambda: json.dumps({"list": ["a" * size + "b"]}).encode())
+    yield Hostile("deep", "schema-tree", lambda: b'{"c":' * 120 + b'{"k":1}' + b"}" * 120)
+    yield Hostile("wide", "schema-tree", lambda: ('{"list":[' + until(size, '{"k":1}') + "]}").encode())
+    yield Hostile(
+        "near-matches", "schema-looks-around", lambda: f"[{until(size, json.dumps('a' * 40 + 'b'))}]".encode()
+    )
+    yield Hostile("elements", "xml-in", lambda: b"<a>" + b"<b/>" * (size // 4) + b"</a>", "text/plain")
     yield Hostile("secrets", "redacted", lambda: f"[{until(size, json.dumps({'secret': 1}))}]".encode())
     yield Hostile("rows × keys", "csv-out", lambda: ("[" + numbered(size, _ROW) + "]").encode(), quick=size == 100 * KB)
     for family in ("wide lists", "many keys", "equal hashes", "digits", "a long text"):
