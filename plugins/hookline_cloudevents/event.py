@@ -18,7 +18,7 @@ _NO_TEXT: Final = re.compile("[\0-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
 _NO_URI: Final = re.compile(r'[\s<>"{}|\\^`]|%(?![0-9A-Fa-f]{2})')
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _WORD: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_MEDIA_TYPE: Final = re.compile(rf'{_WORD}/{_WORD}(\s*;\s*{_WORD}=({_WORD}|"([^"\\]|\\.)*"))*\s*;?\s*')
+_MEDIA_TYPE: Final = re.compile(rf'{_WORD}/{_WORD}(\s*+;\s*+{_WORD}=({_WORD}|"([^"\\]|\\.)*+"))*+\s*+;?\s*+')
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 _INTEGER: Final = 2**31
 

@@ -10,7 +10,7 @@ from hookline_email.mailbox import Mailbox
 
 _LONGEST: Final = 1000
 #: A name, quoted or not, and an address in angle brackets.
-_NAMED: Final = re.compile(r'(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<name>[^<>"@]*))\s*<(?P<address>[^<>]*)>')
+_NAMED: Final = re.compile(r'(?:"(?P<quoted>(?:[^"\\]|\\.)*+)"|(?P<name>[^<>"@]*+))\s*+<(?P<address>[^<>]*)>')
 
 
 def mailbox(text: str, setting: str) -> Mailbox:

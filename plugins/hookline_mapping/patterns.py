@@ -14,7 +14,7 @@ _STEPS_PER_NODE = 32
 """How many steps of the matcher take as long as visiting one value in a query."""
 _MAX_POWER = 4
 
-_QUANTIFIER = re.compile(r"(?:[*+?]|\{\d*,?\d*\})[?+]?")
+_QUANTIFIER = re.compile(r"(?:[*+?]|\{\d*+,?\d*+\})[?+]?")
 _GROUP = re.compile(r"\((?:\?(?:P<\w+>|[aiLmsu\-]*:|[aiLmsu\-]+(?=\))|<?[=!]|>))?")
 _CLASS = re.compile(r"\[\^?\]?(?:[^\]\\]|\\.)*\]", re.DOTALL)
 _REJECTED = re.compile(r"\\[1-9]|\(\?P=|\(\?\(|\(\?#|\(\?[a-zA-Z]*x")

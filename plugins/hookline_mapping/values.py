@@ -79,6 +79,32 @@ def _listed(value: Iterable[Any], budget: Budget, depth: int) -> list[Any]:
     return items
 
 
+def key_of(value: Any) -> Any:
+    """Return a key that equal values share, and that can be looked up in a set.
+
+    Numbers become text: a sender could choose a thousand of equal hash, and each would be compared with all others.
+    """
+    if isinstance(value, list | tuple):
+        return ("list", *map(key_of, value))
+    if isinstance(value, dict):
+        return ("object", frozenset((key, key_of(each)) for key, each in value.items()))
+    if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
+        return ("number", _digits(value))
+    return (type(value), value)
+
+
+def _digits(number: int | float | Decimal) -> str:
+    if not isinstance(number, int):
+        if number == (whole := number.__trunc__()):
+            number = whole
+        elif isinstance(number, Decimal) and number != float(number):
+            # No binary fraction equals it. Unlike `normalize`, this doesn't round.
+            return str(number).rstrip("0") if "E" not in str(number) else str(number)
+        else:
+            return repr(float(number))
+    return f"{number:x}"
+
+
 def is_whole(value: str) -> bool:
     """Return true if a text can be encoded: half of a surrogate pair can't."""
     if not value.isascii():

@@ -23,8 +23,9 @@ from hookline.kernel.json import encode
 from hookline.sdk.context import Service
 from hookline.sdk.http import HttpClient, RequestOptions, Response
 
-#: The parts of a Link header: a target, a quoted text, a separator, or a word.
-_TOKEN: Final = re.compile(r'<[^>]*>|"(?:[^"\\]|\\.)*"|[;,=]|[^\s;,="<]+')
+#: The parts of a Link header: a target, a quoted text, a separator, or a word. One that isn't closed goes to the end,
+#: so that none is read twice.
+_TOKEN: Final = re.compile(r'<[^>]*+(?:>|\Z)|"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[;,=]|[^\s;,="<]+', re.DOTALL)
 
 
 def next_link(header: str) -> str | None:
@@ -48,7 +49,7 @@ def next_link(header: str) -> str | None:
         elif expects == "value":
             # If there are two relations, the first counts.
             if name == "rel" and relation is None:
-                relation = part[1:-1] if part.startswith('"') else part
+                relation = part.removeprefix('"').removesuffix('"')
             expects = ""
     return None
 

@@ -7,13 +7,14 @@ from string import Formatter
 from typing import Any, Final
 
 from hookline.api import ExpressionFailed, ExpressionLimit
-from hookline_mapping.budget import Budget
+from hookline_mapping.budget import MAX_TEXT, Budget
 from hookline_mapping.values import is_whole, text
 
 _MAX_WIDTH: Final = 100
+_LONGEST_NUMBER: Final = 4_300
 _PERCENT = re.compile(
-    r"%(?:%|(?:\((?P<key>\w+)\))?(?P<flags>[#0\- +]*)(?P<width>\*|\d+)?"
-    r"(?:\.(?P<places>\*|\d*))?(?P<kind>[diouxXeEfFgGcs]))"
+    r"%(?:%|(?:\((?P<key>\w+)\))?(?P<flags>[#0\- +]*+)(?P<width>\*|\d++)?"
+    r"(?:\.(?P<places>\*|\d*+))?(?P<kind>[diouxXeEfFgGcs]))"
 )
 _NUMBER = re.compile(r"\d+")
 
@@ -22,6 +23,7 @@ def percent_format(budget: Budget, pattern: str, values: tuple[Any, ...] | Mappi
     """`'%05.2f' | format(x)`. Raises ExpressionLimit for a wide field, ExpressionFailed for any other problem."""
     if len(values) == 1 and not isinstance(values, Mapping) and isinstance(values[0], Mapping):
         values = values[0]
+    budget.spend_turns(pattern.count("%"))
     if "%" in _PERCENT.sub("", pattern):
         raise ExpressionFailed(f"{pattern[:60]!r} isn't a format: a % in it begins no field that is known here")
     for field in _PERCENT.finditer(pattern):
@@ -35,6 +37,10 @@ def percent_format(budget: Budget, pattern: str, values: tuple[Any, ...] | Mappi
         shown = {key: _shown(value, budget) for key, value in values.items()}
     else:
         shown = tuple(_shown(value, budget) for value in values)
+    if isinstance(shown, dict):
+        # One value may fill each field, so the length is checked before the text is made.
+        keys = (field["key"] for field in _PERCENT.finditer(pattern))
+        budget.spend_copy(len(pattern) + sum(_length(shown.get(key, "")) for key in keys))
     try:
         made: str = pattern % shown
     except (TypeError, ValueError, KeyError, OverflowError) as error:
@@ -80,9 +86,11 @@ class BraceFormat(Formatter):
 
     def __init__(self, budget: Budget) -> None:
         self._budget = budget
+        self._length = 0
 
     def fill(self, pattern: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> str:
         """The filled pattern. Raises ExpressionFailed and ExpressionLimit."""
+        self._budget.spend_turns(2 * pattern.count("{"))
         try:
             made = self.vformat(pattern, args, kwargs)
         except (TypeError, ValueError, LookupError, OverflowError) as error:
@@ -100,7 +108,12 @@ class BraceFormat(Formatter):
         """One value, in a narrow field."""
         for size in _NUMBER.findall(format_spec):
             _check_width(size)
-        return format(_shown(value, self._budget), format_spec)
+        made = format(_shown(value, self._budget), format_spec)
+        # One value may fill each field, so the lengths are counted before the text is made.
+        self._length += len(made)
+        if self._length > MAX_TEXT:
+            self._budget.spend_text(self._length)
+        return made
 
     def convert_field(self, value: Any, conversion: str | None) -> Any:
         """Only `!s`: JSON values have no other form."""
@@ -115,6 +128,10 @@ def _filled(pattern: str, made: str, budget: Budget) -> str:
         raise ExpressionFailed(f"the format {pattern[:60]!r} gave half of a surrogate pair, which JSON can't say")
     budget.spend_copy(len(made))
     return made
+
+
+def _length(value: Any) -> int:
+    return len(value) if isinstance(value, str) else _LONGEST_NUMBER
 
 
 def _check_width(size: str | None) -> None:

@@ -16,6 +16,8 @@ from hookline_mapping.values import text
 
 _LINE_ENDS: Final = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 _MAX_STRIPPED: Final = 100
+#: The largest product of the lengths of a text and of what is searched for from its end by Python's own search.
+_SHORT: Final = 1_000_000
 
 
 def replace(budget: Budget, value: str, old: str, new: str, count: int = -1) -> str:
@@ -89,6 +91,44 @@ def _sized(name: str) -> Callable[..., Any]:
     return run
 
 
+def _last(value: str, part: str, start: Any = None, end: Any = None) -> int:
+    """Where a text has a part for the last time, or -1.
+
+    Python's own search from the right takes the product of both lengths; that from the left doesn't.
+    """
+    if len(value) * len(part) <= _SHORT:
+        return value.rfind(part, start, end)
+    first, stop, _ = slice(start, end).indices(len(value))
+    found = value[first:stop][::-1].find(part[::-1])
+    return -1 if found < 0 else max(stop, first) - found - len(part)
+
+
+def _rfind(budget: Budget, value: str, part: str, start: Any = None, end: Any = None) -> int:
+    spend_size(budget, value)
+    return _last(value, part, start, end)
+
+
+def _rindex(budget: Budget, value: str, part: str, start: Any = None, end: Any = None) -> int:
+    found = _rfind(budget, value, part, start, end)
+    if found < 0:
+        raise ExpressionFailed("substring not found")
+    return found
+
+
+def _rpartition(budget: Budget, value: str, part: str) -> tuple[str, str, str]:
+    budget.spend_text(len(value))
+    if not part or (found := _last(value, part)) < 0:
+        return value.rpartition(part) if not part else ("", "", value)
+    return value[:found], part, value[found + len(part) :]
+
+
+def _rsplit(budget: Budget, value: str, sep: str | None = None, maxsplit: int = -1) -> list[str]:
+    if not sep or len(value) * len(sep) <= _SHORT:
+        made: list[str] = _native_rsplit(budget, value, sep, maxsplit)
+        return made
+    return [each[::-1] for each in reversed(_native_split(budget, value[::-1], sep[::-1], maxsplit))]
+
+
 def _listing(name: str) -> Callable[..., Any]:
     def run(budget: Budget, value: Mapping[str, Any]) -> list[Any]:
         spend_size(budget, value)
@@ -107,17 +147,22 @@ def _changed(budget: Budget, value: LoopContext, *values: Any) -> bool:
     return value.changed(*values)
 
 
-_SEARCHES: Final = ("count", "find", "index", "rfind", "rindex", "startswith", "endswith")
+_native_split, _native_rsplit = _split("split"), _split("rsplit")
+_SEARCHES: Final = ("count", "find", "index", "startswith", "endswith")
 _CHANGES: Final = (
     *("upper", "lower", "title", "capitalize", "casefold", "swapcase", "removeprefix", "removesuffix"),
-    *("partition", "rpartition"),
+    "partition",
     *("isalnum", "isalpha", "isascii", "isdecimal", "isdigit", "islower", "isnumeric", "isspace", "istitle", "isupper"),
 )
 TEXT: Final[Mapping[str, Callable[..., Any]]] = {
     **{name: _sized(name) for name in _SEARCHES},
     **{name: _pure(name) for name in _CHANGES},
     **{name: _stripping(name) for name in ("strip", "lstrip", "rstrip")},
-    **{name: _split(name) for name in ("split", "rsplit")},
+    "rfind": _rfind,
+    "rindex": _rindex,
+    "rpartition": _rpartition,
+    "split": _native_split,
+    "rsplit": _rsplit,
     "splitlines": _splitlines,
     "replace": replace,
     "join": join,

@@ -149,7 +149,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
         super().__init__(undefined=Missing, autoescape=False, keep_trailing_newline=True, finalize=_finalize)
         self.globals = {
             "range": Function("range", _range),
-            "dict": Function("dict", lambda budget, *args, **kwargs: dict(*args, **kwargs)),
+            "dict": Function("dict", _dict),
             "namespace": Function("namespace", lambda budget, **kwargs: Namespace(**kwargs)),
         }
 
@@ -298,6 +298,15 @@ def _range(budget: Budget, *args: int) -> range:
     if len(made) > _MAX_RANGE:
         budget.spend_turns(len(made))
     return made
+
+
+def _dict(budget: Budget, given: Any = (), **members: Any) -> dict[str, Any]:
+    """An object of pairs. Its keys are texts: numbers could be chosen so that finding one takes as long as all."""
+    spend_size(budget, given)
+    pairs = list(given.items() if isinstance(given, Mapping) else given)
+    if any(isinstance(each, list | tuple) and len(each) == 2 and not isinstance(each[0], str) for each in pairs):
+        raise ExpressionFailed("`dict` takes texts as keys; write `string` after a number")
+    return {**dict(pairs), **members}
 
 
 @pass_context

@@ -10,6 +10,7 @@ from hookline.api import ExpressionFailed, ExpressionLimit
 from hookline_mapping.budget import MAX_TEXT, Budget
 from hookline_mapping.jsonpath.comparison import is_number
 from hookline_mapping.patterns import Pattern, bounded
+from hookline_mapping.values import key_of
 
 _MAX_WIDTH: Final = 10_000
 _MAX_PICTURE: Final = 100
@@ -213,7 +214,7 @@ def _distinct(values: list[Any]) -> Any:
     made = utils.Utils.create_sequence() if isinstance(values, utils.Utils.JList) else []
     seen: set[Any] = set()
     for value in values:
-        key = _key(value)
+        key = key_of(value)
         if key not in seen:
             seen.add(key)
             made.append(value)
@@ -231,14 +232,3 @@ def _spread(values: list[Any]) -> Any:
         elif value is not None:
             made.append(value)
     return made
-
-
-def _key(value: Any) -> Any:
-    """Return a key that equal values share. Numbers become text: a sender could choose numbers of equal hash."""
-    if isinstance(value, list):
-        return ("list", *map(_key, value))
-    if isinstance(value, dict):
-        return ("object", frozenset((key, _key(each)) for key, each in value.items()))
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return f"{int(value)}" if value == int(value) else f"{float(value)!r}"
-    return (type(value), value)

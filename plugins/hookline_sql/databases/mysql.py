@@ -21,7 +21,7 @@ _SAVEPOINT: Final = "hookline_step"
 _NO_SAVEPOINT: Final = 1305
 #: Statements before and after which MySQL commits.
 _COMMITTING: Final = re.compile(
-    r"\s*(?:/\*.*?\*/\s*)*(?:create(?!\s+temporary)|alter|drop(?!\s+temporary)|rename|truncate|grant|revoke|"
+    r"\s*+(?:/\*.*?\*/\s*+)*+(?:create(?!\s+temporary)|alter|drop(?!\s+temporary)|rename|truncate|grant|revoke|"
     r"analyze|optimize|repair|lock|unlock|begin|start|commit|set\s+autocommit|load\s+index|cache|flush|reset|install)\b",
     re.IGNORECASE | re.DOTALL,
 )

@@ -13,7 +13,7 @@ from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.json import MAX_DEPTH, encode, fraction
 from hookline.kernel.pointer import escape
 
-_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
+_TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[{}\[\],:]|[^\s{}\[\],:"]+', re.DOTALL)
 
 
 def lines(text: str) -> Iterator[tuple[str, int]]:

@@ -17,7 +17,9 @@ CLIENTS: Final = 10_000
 _HOPS: Final = 64
 _LONGEST: Final = 8192
 """Characters of a `Forwarded` header that are read, from the right."""
-_PAIR: Final = re.compile(r"""([!#$%&'*+.^_`|~\w-]++)=("(?:[^"\\]|\\.)*+"|[^\s",;=\\]++)""", re.ASCII)
+_PAIR: Final = re.compile(
+    r"""(?<![!#$%&'*+.^_`|~\w-])([!#$%&'*+.^_`|~\w-]++)=("(?:[^"\\]|\\.)*+"|[^\s",;=\\]++)""", re.ASCII
+)
 """Addresses may stand without quotes, although their colons and brackets are not allowed in a token."""
 _ELEMENT: Final = re.compile(rf"[ \t]*+(?:{_PAIR.pattern}[ \t]*+(?:;[ \t]*+|\Z))++", re.ASCII)
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from hookline.secrets.masking import MASK, HiddenValues, is_secret_name
 
 #: With such a URL, anybody may call the waiting step.
-_RESUME_URL: Final = re.compile(r"https?://[^\s\"'<>]*/resume/[^\s\"'<>?#]+")
+_RESUME_URL: Final = re.compile(r"https?://(?:(?!https?://)[^\s\"'<>])*/resume/[^\s\"'<>?#]+")
 _MASKED_RESUME_URL: Final = f"https://hookline.test/resume/{MASK}"
 #: A shorter text would mask ordinary words.
 _SHORTEST: Final = 8

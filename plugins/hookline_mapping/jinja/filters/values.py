@@ -13,13 +13,14 @@ from jinja2.tests import TESTS as JINJA_TESTS
 from jinja2.utils import pass_context
 
 from hookline.api import ExpressionError, ExpressionFailed, ExpressionLimit, TemplateFilter
+from hookline_mapping.budget import Budget
 from hookline_mapping.decimals import decimal_of, read, rounded
 from hookline_mapping.exact_value import exact_value
 from hookline_mapping.jinja import methods
 from hookline_mapping.jinja.filters import regex as regex_filters
 from hookline_mapping.jinja.formats import percent_format
 from hookline_mapping.jinja.sandbox import BudgetedContext, Missing, reject_missing, spend_comparing, spend_size
-from hookline_mapping.values import json_text, text, to_json
+from hookline_mapping.values import json_text, key_of, text, to_json
 
 _MAX_DIGITS: Final = 30
 _TURNS_OF_A_PLUGINS: Final = 3
@@ -76,6 +77,18 @@ def _direct(name: str) -> Callable[..., Any]:
     return lambda context, value, *args, **kwargs: function(context.environment, value, *args, **kwargs)
 
 
+def _extreme(name: str) -> Callable[..., Any]:
+    """Jinja's `min` and `max`, the comparisons spent."""
+    function = JINJA_FILTERS[name]
+
+    def apply(context: BudgetedContext, value: Any, *args: Any, **kwargs: Any) -> Any:
+        listed = _without_missing(value)
+        spend_comparing(context.budget, listed)
+        return function(context.environment, listed, *args, **kwargs)
+
+    return apply
+
+
 def _plain(name: str) -> Callable[..., Any]:
     """One of Jinja's filters that is given nothing, as it is."""
     function = JINJA_FILTERS[name]
@@ -121,8 +134,6 @@ def _count(context: BudgetedContext, value: Any) -> int:
 
 
 def _list(context: BudgetedContext, value: Any) -> list[Any]:
-    if isinstance(value, str):
-        context.budget.spend_turns(len(value))
     return list(value)
 
 
@@ -140,6 +151,26 @@ def _sort(context: BudgetedContext, value: Any, *args: Any, **kwargs: Any) -> li
     listed = _without_missing(value)
     spend_comparing(context.budget, listed)
     made: list[Any] = JINJA_FILTERS["sort"](context.environment, listed, *args, **kwargs)
+    return made
+
+
+def _unique(
+    context: BudgetedContext, value: Any, case_sensitive: bool = False, attribute: str | int | None = None
+) -> list[Any]:
+    listed = _without_missing(value)
+    keys = listed if attribute is None else JINJA_FILTERS["map"](context, listed, attribute=attribute)
+    seen: set[Any] = set()
+    made = []
+    for each, key in zip(listed, _without_missing(keys), strict=True):
+        if isinstance(key, list | dict):
+            raise ExpressionFailed("`unique` compares texts and numbers; name the attribute that tells items apart")
+        if isinstance(key, str):
+            key = key if case_sensitive else key.lower()
+        else:
+            key = key_of(int(key) if isinstance(key, bool) else key)
+        if key not in seen:
+            seen.add(key)
+            made.append(each)
     return made
 
 
@@ -222,8 +253,9 @@ def _urlencode(context: BudgetedContext, value: Any) -> str:
     return made
 
 
-def _strict(function: Callable[..., Any]) -> Callable[..., Any]:
+def _strict(function: Callable[..., Any], name: str = "") -> Callable[..., Any]:
     """A filter that rejects what is missing, and spends what going through its value costs."""
+    place = _ATTRIBUTE_AT.get(name)
 
     @pass_context
     def apply(context: BudgetedContext, value: Any, *args: Any, **kwargs: Any) -> Any:
@@ -231,10 +263,37 @@ def _strict(function: Callable[..., Any]) -> Callable[..., Any]:
             raise value.error()
         reject_missing(args)
         reject_missing(kwargs.values())
-        spend_size(context.budget, value)
+        if place is None:
+            spend_size(context.budget, value)
+        else:
+            path = kwargs.get("attribute", args[place] if len(args) > place else None)
+            _spend_items(context.budget, value, path)
         return function(context, value, *args, **kwargs)
 
     return apply
+
+
+def _spend_items(budget: Budget, value: Any, path: Any) -> None:
+    """Spend what going through the items of a value costs, and through a path in each; a text's are its letters."""
+    parts = path.count(".") + path.count(",") if isinstance(path, str) else 0
+    if parts >= _MAX_PARTS:
+        raise ExpressionLimit(f"an attribute is a path of at most {_MAX_PARTS} keys")
+    if isinstance(value, str):
+        budget.spend_turns(len(value))
+    else:
+        for _ in range(parts // 2 + 1):
+            spend_size(budget, value)
+
+
+_NEVER: Final = 9
+#: The filters that go through items, and the place of the argument that is a path in each.
+_ATTRIBUTE_AT: Final[Mapping[str, int]] = {
+    **dict.fromkeys(("map", "select", "reject", "batch", "slice", "dictsort", "list"), _NEVER),
+    **dict.fromkeys(("sum", "groupby", "selectattr", "rejectattr"), 0),
+    **dict.fromkeys(("join", "unique", "min", "max"), 1),
+    "sort": 2,
+}
+_MAX_PARTS: Final = 32
 
 
 _STRICT: Final[Mapping[str, Callable[..., Any]]] = {
@@ -258,8 +317,8 @@ _STRICT: Final[Mapping[str, Callable[..., Any]]] = {
     "round": _round,
     "filesizeformat": _plain("filesizeformat"),
     "sum": _sum,
-    "min": _direct("min"),
-    "max": _direct("max"),
+    "min": _extreme("min"),
+    "max": _extreme("max"),
     "first": _direct("first"),
     "last": _direct("last"),
     "length": _count,
@@ -270,7 +329,7 @@ _STRICT: Final[Mapping[str, Callable[..., Any]]] = {
     "dictsort": _plain("dictsort"),
     "join": _join,
     "sort": _sort,
-    "unique": _eager("unique", "environment"),
+    "unique": _unique,
     "groupby": _groupby,
     **{name: _eager(name, "context") for name in ("map", "select", "reject", "selectattr", "rejectattr")},
     "batch": _in_pieces("batch"),
@@ -301,7 +360,7 @@ def given(name: str, function: TemplateFilter) -> Callable[..., Any]:
 
 
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
-    **{name: _strict(function) for name, function in _STRICT.items()},
+    **{name: _strict(function, name) for name, function in _STRICT.items()},
     "default": _default,
     "d": _default,
 }

@@ -1,0 +1,132 @@
+"""How growth is measured: the thread's processor time for inputs of size n, 2n and 4n."""
+
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import thread_time
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from hookline.kernel.errors import HooklineError
+
+SHORTEST: Final = 0.005
+"""Seconds of processor time from which a measurement counts: n is the first size that takes as long."""
+MOST_GROWTH: Final = 2.6
+"""Twice the input may take so many times as long: n log n takes 2.2 times, a square 4 times."""
+BEST_OF: Final = 5
+SLOWEST: Final = 1.0
+"""Seconds of processor time that an input of `LARGE` may take, however slowly the time grows."""
+LARGE: Final = 2**20
+SMALLEST: Final = 512
+MOST: Final = 2**18
+"""The largest size by default. A square would take seconds there, even one that takes the processor's fastest steps."""
+MOST_WIDE: Final = 10 * 2**20
+"""The largest size of the long test: the largest body that a server takes by default."""
+REFUSALS: Final = (HooklineError, ValidationError)
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A kind of hostile input, of any size."""
+
+    name: str
+    make: Callable[[int], Any]
+    """From a size, about the number of bytes or characters, to the input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thing:
+    """Something that works on what a message says."""
+
+    kind: str
+    name: str
+    run: Callable[[Any], object]
+    families: tuple[Family, ...]
+    most: int = MOST_WIDE
+    """The largest input that it is ever given, where something else bounds that."""
+    smallest: int = SMALLEST
+    """The first size that is tried: a larger one saves time where there are many families."""
+
+
+@dataclass(frozen=True, slots=True)
+class Growth:
+    """The times of one thing over one family."""
+
+    family: str
+    times: tuple[tuple[int, float], ...]
+    """Sizes and seconds of processor time, from the first size that takes long enough."""
+
+    @property
+    def is_too_fast(self) -> bool:
+        """Return true if a doubling of the size took more than `MOST_GROWTH` times as long, or the largest too long."""
+        steps = zip(self.times, self.times[1:], strict=False)
+        return any(
+            later > SLOWEST or (size == 2 * smaller and later > MOST_GROWTH * earlier)
+            for (smaller, earlier), (size, later) in steps
+        )
+
+    def __str__(self) -> str:
+        shown = ", ".join(f"{size:,}: {seconds * 1000:.1f} ms" for size, seconds in self.times)
+        return f"{self.family} ({shown})"
+
+
+def measure(thing: Thing, family: Family, most: int) -> Growth:
+    """Measure a thing over a family. Raises what is no refusal."""
+    times = _first_times(thing, family, min(most, thing.most))
+    if not times:
+        return Growth(family.name, ())
+    first = min(times)
+    for size in (2 * first, 4 * first):
+        if size > thing.most:
+            break
+        if size not in times:
+            times[size] = _once(thing, family.make(size))
+        if times[size] > MOST_GROWTH * times[size // 2]:
+            _measure_again(thing, family, times, size)
+            if times[size] > MOST_GROWTH * times[size // 2]:
+                break
+    largest = max(times)
+    if largest < LARGE <= thing.most and times[largest] / largest * LARGE > SLOWEST:
+        # Linear work can take long too: the input has to be refused.
+        times[LARGE] = _once(thing, family.make(LARGE))
+    return Growth(family.name, tuple(sorted(times.items())))
+
+
+def _first_times(thing: Thing, family: Family, most: int) -> dict[int, float]:
+    """The first size that takes long enough, with its time, and those of larger ones met on the way to it."""
+    size = min(thing.smallest, most)
+    _once(thing, family.make(1))  # What is made at the first call isn't the input's.
+    while (seconds := _once(thing, family.make(size))) < SHORTEST:
+        if size == most:
+            return {}
+        size = min(4 * size, most)
+    times = {size: seconds}
+    while size > SMALLEST and (seconds := _once(thing, family.make(size // 2))) >= SHORTEST:
+        size //= 2
+        times[size] = seconds
+    return times
+
+
+def _measure_again(thing: Thing, family: Family, times: dict[int, float], size: int) -> None:
+    """Measure two sizes until their growth is as it should be, or the best of five is known."""
+    for _ in range(BEST_OF - 1):
+        for each in (size // 2, size):
+            times[each] = min(times[each], _once(thing, family.make(each)))
+        if times[size] <= MOST_GROWTH * times[size // 2]:
+            return
+
+
+def _once(thing: Thing, given: Any) -> float:
+    enabled = gc.isenabled()
+    gc.disable()  # A collection goes through everything that the whole process holds.
+    before = thread_time()
+    try:
+        thing.run(given)
+    except REFUSALS:
+        pass
+    finally:
+        seconds = thread_time() - before
+        if enabled:
+            gc.enable()
+    return seconds

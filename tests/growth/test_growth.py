@@ -1,0 +1,52 @@
+"""Everything that a message can make run grows at most as n log n, or refuses the input."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.growth.measure import MOST, MOST_WIDE, Thing, measure
+from tests.growth.things import REGISTRIES, all_things
+
+_SHOWN = 3
+
+
+def each(*, wide: bool) -> pytest.MarkDecorator:
+    things = list(all_things(wide=wide))
+    return pytest.mark.parametrize("thing", things, ids=[f"{thing.kind} {thing.name}" for thing in things])
+
+
+def _judge(thing: Thing, most: int) -> None:
+    grown: list[str] = []
+    for family in thing.families:
+        growth = measure(thing, family, most)
+        if growth.is_too_fast:
+            grown.append(str(growth))
+        if len(grown) == _SHOWN:
+            break
+    assert grown == [], f"{thing.kind} {thing.name} takes too long over {'; '.join(grown)}"
+
+
+@pytest.mark.rule(16)
+@each(wide=False)
+def test_work_on_what_a_message_says_grows_at_most_as_n_log_n(thing: Thing) -> None:
+    _judge(thing, MOST)
+
+
+@pytest.mark.long
+@pytest.mark.rule(16)
+@each(wide=True)
+def test_work_on_the_largest_message_grows_at_most_as_n_log_n(thing: Thing) -> None:
+    _judge(thing, MOST_WIDE)
+
+
+def _registries() -> Iterator[tuple[str, set[str], set[str]]]:
+    for module in REGISTRIES:
+        for table, names, entries in module.registries():
+            yield f"{module.__name__}.{table}", set(names), set(entries)
+
+
+@pytest.mark.rule(16)
+@pytest.mark.parametrize(("table", "names", "entries"), [pytest.param(*one, id=one[0]) for one in _registries()])
+def test_each_entry_of_a_registry_has_things_here(table: str, names: set[str], entries: set[str]) -> None:
+    assert names - entries == set(), f"add them to {table} (tests/growth/__init__.py says how)"
+    assert entries - names == set(), f"these are gone: remove them from {table}"
