@@ -5,6 +5,7 @@ length: no repeated group that holds a repeat or a choice, and no backreference.
 """
 
 import re
+import warnings
 from dataclasses import dataclass
 
 from hookline.api import ExpressionSyntax
@@ -36,7 +37,10 @@ class Pattern:
 def bounded(source: str) -> Pattern:
     """Compile a pattern whose cost is bounded. Raises ExpressionSyntax for any other."""
     try:
-        compiled = re.compile(source)
+        with warnings.catch_warnings():
+            # Python may read such a pattern in another way some day; a message must not make it say so.
+            warnings.simplefilter("ignore", FutureWarning)
+            compiled = re.compile(source)
     except (re.error, OverflowError, RecursionError) as error:
         raise ExpressionSyntax(f"the pattern {source!r} can't be read: {error}") from error
     if rejected := _REJECTED.search(_CLASS.sub("c", source)):

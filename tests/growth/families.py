@@ -88,6 +88,13 @@ def pair(name: str, make: Callable[[int], tuple[Any, Any]]) -> Family:
     return family(name, body)
 
 
+#: The families that expressions are given by default, since there are so many of them. The long test gives all.
+CORE: Final = frozenset(
+    {
+        *("one letter", "dots", "equal hashes", "objects with equal hashes", "deep lists", "a letter, then its like"),
+        "texts and a long path",
+    }
+)
 PAIRS: Final = (
     pair("a letter, then its like", lambda size: ("a" * size, "b" + "a" * (size // 2))),
     pair("its like, then a letter", lambda size: ("a" * size, "a" * (size // 2) + "b")),

@@ -15,9 +15,11 @@ SHORTEST: Final = 0.005
 MOST_GROWTH: Final = 2.6
 """Twice the input may take so many times as long: n log n takes 2.2 times, a square 4 times."""
 BEST_OF: Final = 5
-SLOWEST: Final = 1.0
+SLOWEST: Final = 0.8
 """Seconds of processor time that an input of `LARGE` may take, however slowly the time grows."""
 LARGE: Final = 2**20
+SOON: Final = 0.25
+"""Seconds after which a bound must have refused an input whose time grows faster than n log n below that bound."""
 SMALLEST: Final = 512
 MOST: Final = 2**18
 """The largest size by default. A square would take seconds there, even one that takes the processor's fastest steps."""
@@ -47,6 +49,9 @@ class Thing:
     """The largest input that it is ever given, where something else bounds that."""
     smallest: int = SMALLEST
     """The first size that is tried: a larger one saves time where there are many families."""
+    slowest: float = SLOWEST
+    clock: Callable[[], float] = thread_time
+    """The processor time of this thread, or of the whole process where the work runs in another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +61,8 @@ class Growth:
     family: str
     times: tuple[tuple[int, float], ...]
     """Sizes and seconds of processor time, from the first size that takes long enough."""
-
-    @property
-    def is_too_fast(self) -> bool:
-        """Return true if a doubling of the size took more than `MOST_GROWTH` times as long, or the largest too long."""
-        steps = zip(self.times, self.times[1:], strict=False)
-        return any(
-            later > SLOWEST or (size == 2 * smaller and later > MOST_GROWTH * earlier)
-            for (smaller, earlier), (size, later) in steps
-        )
+    is_too_fast: bool = False
+    """A doubling of the size took more than `MOST_GROWTH` times as long, without a bound; or all of it too long."""
 
     def __str__(self) -> str:
         shown = ", ".join(f"{size:,}: {seconds * 1000:.1f} ms" for size, seconds in self.times)
@@ -81,28 +79,38 @@ def measure(thing: Thing, family: Family, most: int) -> Growth:
         if size > thing.most:
             break
         if size not in times:
-            times[size] = _once(thing, family.make(size))
+            times[size], _ = _once(thing, family.make(size))
         if times[size] > MOST_GROWTH * times[size // 2]:
             _measure_again(thing, family, times, size)
-            if times[size] > MOST_GROWTH * times[size // 2]:
-                break
+        if times[size] > MOST_GROWTH * times[size // 2]:
+            return Growth(family.name, tuple(sorted(times.items())), not _is_refused(thing, family, times, size))
     largest = max(times)
-    if largest < LARGE <= thing.most and times[largest] / largest * LARGE > SLOWEST:
+    if largest < LARGE <= thing.most and times[largest] / largest * LARGE > thing.slowest:
         # Linear work can take long too: the input has to be refused.
-        times[LARGE] = _once(thing, family.make(LARGE))
-    return Growth(family.name, tuple(sorted(times.items())))
+        times[LARGE], _ = _once(thing, family.make(LARGE))
+    return Growth(family.name, tuple(sorted(times.items())), max(times.values()) > thing.slowest)
+
+
+def _is_refused(thing: Thing, family: Family, times: dict[int, float], size: int) -> bool:
+    """Return true if a bound refuses larger inputs before they take long."""
+    while size <= thing.most and times.get(size, 0) < SOON:
+        times[size], refused = _once(thing, family.make(size))
+        if refused:
+            return times[size] < SOON
+        size *= 2
+    return False
 
 
 def _first_times(thing: Thing, family: Family, most: int) -> dict[int, float]:
     """The first size that takes long enough, with its time, and those of larger ones met on the way to it."""
     size = min(thing.smallest, most)
     _once(thing, family.make(1))  # What is made at the first call isn't the input's.
-    while (seconds := _once(thing, family.make(size))) < SHORTEST:
+    while (seconds := _once(thing, family.make(size))[0]) < SHORTEST:
         if size == most:
             return {}
         size = min(4 * size, most)
     times = {size: seconds}
-    while size > SMALLEST and (seconds := _once(thing, family.make(size // 2))) >= SHORTEST:
+    while size > SMALLEST and (seconds := _once(thing, family.make(size // 2))[0]) >= SHORTEST:
         size //= 2
         times[size] = seconds
     return times
@@ -112,21 +120,23 @@ def _measure_again(thing: Thing, family: Family, times: dict[int, float], size: 
     """Measure two sizes until their growth is as it should be, or the best of five is known."""
     for _ in range(BEST_OF - 1):
         for each in (size // 2, size):
-            times[each] = min(times[each], _once(thing, family.make(each)))
+            times[each] = min(times[each], _once(thing, family.make(each))[0])
         if times[size] <= MOST_GROWTH * times[size // 2]:
             return
 
 
-def _once(thing: Thing, given: Any) -> float:
+def _once(thing: Thing, given: Any) -> tuple[float, bool]:
+    """Return the seconds that the thing takes, and true if it refuses the input."""
+    refused = False
     enabled = gc.isenabled()
     gc.disable()  # A collection goes through everything that the whole process holds.
-    before = thread_time()
+    before = thing.clock()
     try:
         thing.run(given)
     except REFUSALS:
-        pass
+        refused = True
     finally:
-        seconds = thread_time() - before
+        seconds = thing.clock() - before
         if enabled:
             gc.enable()
-    return seconds
+    return seconds, refused

@@ -128,8 +128,10 @@ _ANYWHERE: Final = 6
 _ALONE: Final = 2
 #: Many texts are found by this many first letters; the shortest text that is searched for has as many.
 _START: Final = 3
-#: The most texts in one pattern.
+#: The most texts that are searched for one after the other.
 _AT_ONCE: Final = 40
+#: The most letters of hidden texts that are compared for each letter of a text; above that, all of it is masked.
+_COMPARED: Final = 500
 #: The most letters of all texts together; with more, everything is masked.
 _MOST_LETTERS: Final = 10_000_000
 #: A run of this many letters in common with a long text isn't an accident.
@@ -149,7 +151,6 @@ class HiddenValues:
         """The searched forms: the texts as they are, and as they stand in URLs and in JSON."""
         self._starts: dict[str, set[int]] = {}
         """The lengths of the forms, by their first letters."""
-        self._pattern: re.Pattern[str] | None = None
         self.everything = False
         """Mask every value: there are too many hidden values to search for, or some aren't known."""
         for text in texts:
@@ -177,13 +178,7 @@ class HiddenValues:
             return MASK
         if not self._forms:
             return text
-        if len(self._forms) > _AT_ONCE:
-            return self._scan(text)
-        if self._pattern is None:
-            # The longest first, so that no part of a longer one stays.
-            parts = [_pattern(form) for form in sorted(self._forms, key=len, reverse=True)]
-            self._pattern = re.compile("|".join(parts))
-        return self._pattern.sub(MASK, text)
+        return self._scan(text) if len(self._forms) > _AT_ONCE else self._search(text)
 
     def mask_excerpts(self, text: str) -> str:
         """Mask a text that may quote only a part of a long hidden text."""
@@ -230,17 +225,40 @@ class HiddenValues:
             if form not in self._forms:
                 self._forms[form] = None
                 self._starts.setdefault(form[:_START], set()).add(len(form))
-                self._pattern = None
+
+    def _search(self, text: str) -> str:
+        # A pattern of all texts would take the product of the lengths, for a message that nearly repeats a hidden text.
+        places: list[tuple[int, int]] = []
+        for form in self._forms:
+            end = 0
+            while (at := text.find(form, end)) >= 0:
+                end = at + len(form)
+                if self._stands_alone(text, at, end):
+                    places.append((at, end))
+                else:
+                    end = at + 1
+        shown: list[str] = []
+        start = 0
+        for at, end in sorted(places):
+            # A part that begins within another one is masked with it.
+            if at >= start:
+                shown += (text[start:at], MASK)
+            start = max(start, end)
+        return "".join((*shown, text[start:])) if shown else text
 
     def _scan(self, text: str) -> str:
-        # A pattern of many texts would try each of them at each letter.
+        # Searching for many texts one after the other would take longer.
         shown: list[str] = []
         start = at = 0
+        left = _COMPARED * (len(text) + _COMPARED)
         while at <= len(text) - _START:
             lengths = self._starts.get(text[at : at + _START])
-            found = (
-                0 if lengths is None else max((one for one in lengths if self._is_hidden_at(text, at, one)), default=0)
-            )
+            found = 0
+            if lengths is not None:
+                left -= len(lengths) + sum(one for one in lengths if one <= len(text) - at)
+                if left < 0:
+                    return MASK
+                found = max((one for one in lengths if self._is_hidden_at(text, at, one)), default=0)
             if found:
                 shown += (text[start:at], MASK)
                 start = at = at + found
@@ -250,9 +268,11 @@ class HiddenValues:
 
     def _is_hidden_at(self, text: str, at: int, length: int) -> bool:
         end = at + length
-        if text[at:end] not in self._forms or end > len(text):
-            return False
-        if length >= _ANYWHERE:
+        return end <= len(text) and text[at:end] in self._forms and self._stands_alone(text, at, end)
+
+    def _stands_alone(self, text: str, at: int, end: int) -> bool:
+        """Return true if a short text is a word of its own; a long one is hidden anywhere."""
+        if end - at >= _ANYWHERE:
             return True
         around = text[at - 1 : at] + text[end : end + 1]
         return not any(letter == "_" or letter.isalnum() for letter in around)
@@ -283,11 +303,6 @@ def _number(value: Any) -> tuple[str, ...]:
     plain = f"{exact:f}"
     plain = plain.rstrip("0").rstrip(".") if "." in plain else plain
     return (plain, encode(value).decode(), str(value))
-
-
-def _pattern(form: str) -> str:
-    escaped = re.escape(form)
-    return escaped if len(form) >= _ANYWHERE else rf"(?<!\w){escaped}(?!\w)"
 
 
 def secret_values(value: Any) -> Iterator[str]:

@@ -344,7 +344,7 @@ def searched(context: BudgetedContext, value: Any) -> Any:
 def spend_size(budget: Budget, value: Any) -> None:
     """Spend what a filter that goes through a value once costs: less than a loop, which runs what is inside it."""
     if isinstance(value, str):
-        budget.spend_turns(len(value) // 1000 + 1)
+        budget.spend_turns(len(value) // 500 + 1)
     elif isinstance(value, list | tuple | range | Mapping):
         budget.spend_turns(len(value) // 2 + 1)
 

@@ -1,0 +1,225 @@
+"""Parsers of bodies and headers, masks, keys and formatters: each public function of the rooms that do such work."""
+
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from inspect import isfunction
+from typing import Any, Final
+
+from hookline.bodies import forms, json, media, text, xml
+from hookline.kernel import json as kernel_json
+from hookline.kernel import pointer
+from hookline.model import causes
+from hookline.sdk import pagination
+from hookline.secrets import masking
+from hookline.service.hooks import sender
+from hookline.service.uploads import decompression, multipart
+from hookline.simulation.recordings import redaction
+from tests.growth.families import PAIRS, TEXTS, VALUES, deep, family, items, repeated
+from tests.growth.measure import SLOWEST, Family, Thing
+
+_HEADER: Final = 64 * 1024
+"""More than all headers of a request may have together."""
+_URL: Final = 64 * 1024
+
+
+def _encoded(families: tuple[Family, ...]) -> tuple[Family, ...]:
+    return tuple(
+        Family(one.name, lambda size, make=one.make: kernel_json.encode(make(size)))  # type: ignore[misc]
+        for one in families
+    )
+
+
+def _raw(name: str, make: Callable[[int], str]) -> Family:
+    return family(name, lambda size: make(size).encode())
+
+
+TEXT_BYTES: Final = tuple(_raw(one.name, one.make) for one in TEXTS)
+JSON_BYTES: Final = (
+    *_encoded(VALUES),
+    *_encoded((family("deep within bounds", items(lambda i: deep(120, i), 250)),)),
+    _raw("one long integer", lambda size: "1" * size),
+    _raw("integers as long as they may be", lambda size: "[" + ",".join(["9" * 4290] * (size // 4291)) + "]"),
+    _raw("exponents", lambda size: "[" + ",".join(["1e999"] * (size // 6)) + "]"),
+    _raw("brackets that stay open", repeated("[")),
+    _raw("escapes", lambda size: '"' + "\\u0041" * (size // 6) + '"'),
+    _raw("halves of pairs", lambda size: '"' + "\\ud800" * (size // 6) + '"'),
+    _raw("repeated keys", lambda size: "{" + ",".join(['"a":1'] * (size // 6)) + "}"),
+)
+TEXT_PAIRS: Final = tuple(one for one in PAIRS if all(type(each) is str for each in one.make(100).values()))
+FORM_BYTES: Final = (
+    _raw("one property again", repeated("a=1&")),
+    _raw("properties", lambda size: "&".join(f"k{i}=1" for i in range(size // 8))),
+    _raw("many brackets", lambda size: "a" + "[b]" * (size // 3) + "=1"),
+    _raw("items", repeated("a[]=1&")),
+    _raw("items of objects", repeated("a[][b]=1&")),
+    _raw("numbered items", lambda size: "&".join(f"a[{i}]=1" for i in range(size // 11))),
+    _raw("deep names", lambda size: "&".join(f"a{'[b]' * 100}[{i}]=1" for i in range(size // 310))),
+    _raw("open brackets", repeated("a[")),
+    _raw("escapes", lambda size: "a=" + "%41" * (size // 3)),
+    _raw("escapes in names", lambda size: "%5B" * (size // 3) + "=1"),
+    _raw("plus signs", lambda size: "a=" + "+" * size),
+    _raw("ampersands", repeated("&")),
+)
+XML_BYTES: Final = (
+    _raw("elements", lambda size: "<a>" + "<b/>" * (size // 4) + "</a>"),
+    _raw("elements of many names", lambda size: "<a>" + "".join(f"<b{i}/>" for i in range(size // 8)) + "</a>"),
+    _raw("attributes", lambda size: "<a " + " ".join(f'k{i}="1"' for i in range(size // 10)) + "/>"),
+    _raw("deep elements", repeated("<a>")),
+    _raw("texts between", lambda size: "<a>" + "x<b/>" * (size // 5) + "</a>"),
+    _raw("entities", lambda size: "<a>" + "&amp;" * (size // 5) + "</a>"),
+    _raw("sections", lambda size: "<a>" + "<![CDATA[x]]>" * (size // 13) + "</a>"),
+    _raw("comments", lambda size: "<a>" + "<!--x-->" * (size // 8) + "</a>"),
+    _raw("namespaces", lambda size: "<a>" + "".join(f'<b xmlns:n="u{i}"/>' for i in range(size // 22)) + "</a>"),
+    _raw("a tag that stays open", lambda size: "<a " + "b" * size),
+    _raw("a declaration nearly", lambda size: "<?xml " + " " * size + "?>"),
+)
+MULTIPART_BYTES: Final = (
+    _raw("parts", repeated('--b\r\ncontent-disposition: form-data; name="a"\r\n\r\n1\r\n')),
+    _raw("nearly boundaries", lambda size: "--b\r\n\r\n" + "\r\n-" * (size // 3)),
+    _raw("headers of a part", lambda size: "--b\r\n" + "".join(f"a{i}: b\r\n" for i in range(size // 10))),
+    _raw("a long header", lambda size: "--b\r\na: " + "b" * size),
+    _raw("dashes", repeated("-")),
+)
+HEADERS: Final = (
+    *(one for one in TEXTS if one.make(16).isascii()),
+    family("parameters", lambda size: "a/b" + "".join(f"; k{i}=v" for i in range(size // 8))),
+    family("continued parameters", lambda size: "a/b" + "".join(f"; k*{i}=v" for i in range(size // 9))),
+    family("quoted parameters", lambda size: 'a/b; k="' + '\\"' * (size // 2)),
+    family("links", repeated('<u>; rel="x", ')),
+    family("elements", repeated("for=1;")),
+    family("semicolons", repeated(";")),
+)
+
+
+def _multipart(data: bytes) -> None:
+    events = multipart._Events(b"b")
+    for start in range(0, len(data), 65536):
+        events.feed(data[start : start + 65536])
+
+
+def _mask_text(given: Any) -> None:
+    text, secret = (given["v"], given["w"]) if isinstance(given, dict) else (given, given[: len(given) // 2])
+    masking.HiddenValues(("hunter2secret", "a" * 20, "abc", "9" * 6, secret)).mask_text(text)
+    many = masking.HiddenValues((secret, *(secret[:length] for length in range(3, 60))))
+    many.mask_text(text)
+
+
+def _mask_excerpts(given: str) -> None:
+    masking.HiddenValues(("hunter2secret" * 3, "a" * 50)).mask_excerpts(given)
+
+
+def _mask(given: Any) -> None:
+    hidden = masking.HiddenValues(("hunter2",))
+    hidden.add(given)
+    hidden.mask(given)
+    hidden.mask_excerpts(kernel_json.encode(given).decode()[:1000])
+
+
+def _nested_pairs(data: bytes) -> None:
+    forms.collect_nested([tuple((*one.split("=", 1), "")[:2]) for one in data.decode().split("&")])  # type: ignore[misc]
+
+
+_DEEP_SKU: Final = (masking.Wildcard.DEEP, "sku")
+
+#: By the function: what runs it, with which families, up to which length.
+FUNCTIONS: Final[Mapping[Callable[..., Any], tuple[Callable[[Any], object], tuple[Family, ...], int]]] = {
+    json.read_json: (json.read_json, (*JSON_BYTES, *TEXT_BYTES), 10 * 2**20),
+    json.deeper_than: (lambda given: json.deeper_than(given, 128), VALUES, 10 * 2**20),
+    forms.read_form: (lambda given: forms.read_form(given, None), (*FORM_BYTES, *TEXT_BYTES), 10 * 2**20),
+    forms.read_properties: (
+        lambda given: forms.read_properties(given, None, naming=forms.Naming(nested=True)),
+        FORM_BYTES,
+        10 * 2**20,
+    ),
+    forms.lenient_query: (forms.lenient_query, FORM_BYTES, _URL),
+    forms.collect_nested: (_nested_pairs, FORM_BYTES, 2**20),
+    xml.read_xml: (lambda given: xml.read_xml(given, None, ("b",)), (*XML_BYTES, *TEXT_BYTES), 10 * 2**20),
+    media.read_media: (media.read_media.__wrapped__, HEADERS, _HEADER),
+    text.decode_text: (lambda given: text.decode_text(given, "utf-16-le"), TEXT_BYTES, 10 * 2**20),
+    text.known_charset: (text.known_charset.__wrapped__, TEXTS, _HEADER),
+    multipart._Events: (_multipart, (*MULTIPART_BYTES, *TEXT_BYTES), 10 * 2**20),
+    decompression.content_codings: (decompression.content_codings, HEADERS, _HEADER),
+    pagination.next_link: (pagination.next_link, HEADERS, _HEADER),
+    sender._forwarded: (sender._forwarded, HEADERS, _HEADER),
+    masking.is_secret_name: (masking.is_secret_name, TEXTS, 10 * 2**20),
+    masking.names_a_key: (masking.names_a_key, TEXTS, 10 * 2**20),
+    masking.mask_log_fields: (
+        lambda given: masking.mask_log_fields(None, "info", {"event": given}),
+        (*TEXTS, *VALUES),
+        10 * 2**20,
+    ),
+    masking.mask_path: (lambda given: masking.mask_path(given, _DEEP_SKU, []), VALUES, 10 * 2**20),
+    masking.secret_values: (lambda given: list(masking.secret_values(given)), VALUES, 2**20),
+    masking.HiddenValues.mask_text: (_mask_text, (*TEXTS, *TEXT_PAIRS), 10 * 2**20),
+    masking.HiddenValues.mask_excerpts: (_mask_excerpts, TEXTS, 2**20),
+    masking.HiddenValues.mask: (_mask, VALUES, 10 * 2**20),
+    causes.normalised: (causes.normalised, TEXTS, 10 * 2**20),
+    redaction.mask_resume_urls: (redaction.mask_resume_urls, TEXTS, 10 * 2**20),
+    redaction.mask_secrets: (redaction.mask_secrets, VALUES, 2**20),
+    kernel_json.encode: (kernel_json.encode, (*TEXTS, *VALUES), 10 * 2**20),
+    kernel_json.canonical: (kernel_json.canonical, VALUES, 10 * 2**20),
+    kernel_json.decode: (kernel_json.decode, _encoded(VALUES), 10 * 2**20),
+    kernel_json.is_plain_json: (lambda given: kernel_json.is_plain_json(given, decimals=True), VALUES, 10 * 2**20),
+    kernel_json.is_large: (kernel_json.is_large, VALUES, 10 * 2**20),
+    kernel_json.to_decimal: (kernel_json.to_decimal, VALUES, 10 * 2**20),
+    kernel_json.to_binary64: (kernel_json.to_binary64, VALUES, 10 * 2**20),
+    kernel_json.by_value: (kernel_json.by_value, VALUES, 10 * 2**20),
+    kernel_json.exact_fraction: (
+        kernel_json.exact_fraction,
+        tuple(
+            family(f"{one} digits", lambda size, one=one: "1" * (size // 2) + one + "1" * (size // 2)) for one in ".e"
+        ),
+        10 * 2**20,
+    ),
+    pointer.parts_of: (pointer.parts_of, (*TEXTS, family("slashes", repeated("/~0"))), 10 * 2**20),
+    pointer.escape: (pointer.escape, TEXTS, 10 * 2**20),
+}
+#: Those that visit each of at most a million values, and take long for it: seconds of a megabyte.
+_SLOW: Final[Mapping[Callable[..., Any], float]] = {masking.mask_path: 2.0}
+#: Rooms whose public functions all have an entry above, or a reason here.
+_ROOMS: Final = (
+    *("hookline.bodies.json", "hookline.bodies.forms", "hookline.bodies.xml", "hookline.bodies.media"),
+    *("hookline.bodies.text", "hookline.kernel.json", "hookline.kernel.pointer", "hookline.secrets.masking"),
+    *("hookline.model.causes", "hookline.simulation.recordings.redaction"),
+)
+WITHOUT: Final[Mapping[str, str]] = {
+    "hookline.bodies.forms.collect": "`read_properties` runs it",
+    "hookline.kernel.json.within_bounds": "sees one number, whose length is bounded",
+    "hookline.kernel.json.fraction": "reads what Hookline wrote itself",
+    "hookline.kernel.json.reader": "makes a decoder for what Hookline wrote itself",
+    "hookline.kernel.pointer.pointer_to": "`escape` does its work",
+    "hookline.kernel.pointer.value_at": "sees an author's pointer",
+    "hookline.model.causes.step_of": "sees a path of the engine's",
+    "hookline.model.causes.cause_of": "`normalised` does its work",
+    "hookline.simulation.recordings.redaction.public_headers": "`is_secret_name` does its work",
+}
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return f"{function.__module__}.{function.__qualname__}"
+
+
+def registries() -> Iterator[tuple[str, set[str], set[str]]]:
+    """The public functions of the rooms, and those with entries here."""
+    public: set[str] = set()
+    for name in _ROOMS:
+        for attribute, value in vars(import_module(name)).items():
+            plain = getattr(value, "__wrapped__", value)
+            if isfunction(plain) and plain.__module__ == name and not attribute.startswith("_"):
+                public.add(_name(plain))
+    known = {*map(_name, FUNCTIONS), *WITHOUT}
+    yield (
+        "FUNCTIONS",
+        public,
+        {name for name in known if any(name.startswith(f"{room}.") for room in _ROOMS)}
+        & {
+            *public,
+            *(name for name in WITHOUT),
+        },
+    )
+
+
+def things() -> Iterator[Thing]:
+    """Each function."""
+    for function, (run, families, most) in FUNCTIONS.items():
+        yield Thing("function", _name(function), run, families, most, slowest=_SLOW.get(function, SLOWEST))
