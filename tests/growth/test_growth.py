@@ -1,6 +1,8 @@
 """Everything that a message can make run grows at most as n log n, or refuses the input."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +39,18 @@ def test_work_on_what_a_message_says_grows_at_most_as_n_log_n(thing: Thing) -> N
 @each(wide=True)
 def test_work_on_the_largest_message_grows_at_most_as_n_log_n(thing: Thing) -> None:
     _judge(thing, MOST_WIDE)
+
+
+@pytest.mark.rule(16)
+def test_there_are_as_many_things_and_inputs_as_the_page_says() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "discussion" / "bounded-work.md").read_text(encoding="utf-8")
+    said = re.search(r"covers ([\d,]+) things, which are given ([\d,]+) inputs by default and ([\d,]+) in", page)
+    assert said is not None
+    things, few, many = (int(number.replace(",", "")) for number in said.groups())
+    default, wide = list(all_things(wide=False)), list(all_things(wide=True))
+    assert len(default) >= things
+    assert sum(len(thing.families) for thing in default) >= few
+    assert sum(len(thing.families) for thing in wide) >= many
 
 
 def _registries() -> Iterator[tuple[str, set[str], set[str]]]:

@@ -87,7 +87,7 @@ def origin(url: URL) -> str:
 
 _PATH: Final = 200
 """The number of characters of a path that a message shows."""
-_SEGMENT_LIKE_A_TOKEN: Final = re.compile(r"(?=[^/]*\d)(?=[^/]*[A-Za-z])[^/]{20,}")
+_SEGMENT_LIKE_A_TOKEN: Final = re.compile(r"(?<![^/])(?=[^/]*\d)(?=[^/]*[A-Za-z])[^/]{20,}+")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 
 
