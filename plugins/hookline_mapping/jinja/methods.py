@@ -92,7 +92,7 @@ def _sized(name: str) -> Callable[..., Any]:
 
 
 def _last(value: str, part: str, start: Any = None, end: Any = None) -> int:
-    """Where a text has a part for the last time, or -1.
+    """The place at which a text has a part for the last time, or -1.
 
     Python's own search from the right takes the product of both lengths; that from the left doesn't.
     """

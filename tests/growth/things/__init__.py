@@ -11,15 +11,26 @@ from tests.growth.things import actions, bodies, jinja, languages, patterns
 
 #: The modules with tables, each of whose entries has to be in its registry, and the other way round.
 REGISTRIES: Final[tuple[ModuleType, ...]] = (jinja, languages, bodies, actions)
+#: The first size that they are tried at: a square takes long there.
 _FIRST: Final = 2**15
 
 
 def all_things(*, wide: bool) -> Iterator[Thing]:
-    """Each thing; `wide`: with all families of input."""
+    """Each thing; `wide`: each call of an entry of the languages, and all families of input."""
     yield from patterns.things(wide=wide)
     for module in REGISTRIES:
-        for thing in module.things():
-            few = not wide and module in (jinja, languages)
-            # There are so many of them that each is first tried at a size at which a square takes long.
+        if wide or module not in (jinja, languages):
+            yield from module.things()
+        else:
+            yield from _first_calls(module)
+
+
+def _first_calls(module: ModuleType) -> Iterator[Thing]:
+    """The first call of each entry, with few families: there are too many of them for each run of the tests."""
+    seen: set[tuple[str, str]] = set()
+    for thing in module.things():
+        entry = (thing.kind, thing.name.split(": " if module is jinja else "(")[0])
+        if entry not in seen:
+            seen.add(entry)
             core = tuple(one for one in thing.families if one.name in CORE)
-            yield replace(thing, families=core, smallest=_FIRST) if few else thing
+            yield replace(thing, families=core, smallest=_FIRST)

@@ -1,6 +1,7 @@
 """The actions that do nothing but compute, and the schemes, which read headers and bodies of anybody."""
 
 import asyncio
+import atexit
 from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from time import process_time
@@ -25,6 +26,12 @@ _CSV: Final = (
     family("quotes", lambda size: 'a\n"' + '""' * (size // 2)),
     *TEXTS,
 )
+_XML: Final = (
+    family("elements", lambda size: "<a>" + "<b/>" * (size // 4) + "</a>"),
+    family("attributes", lambda size: "<a " + " ".join(f'k{i}="1"' for i in range(size // 10)) + "/>"),
+    family("texts between", lambda size: "<a>" + "x<b/>" * (size // 5) + "</a>"),
+    *TEXTS,
+)
 _ROWS: Final = tuple(one for one in VALUES if "objects" in one.name or one.name == "one key each")
 
 #: Settings of each action that computes; `given` stands for the input.
@@ -34,6 +41,8 @@ SETTINGS: Final[Mapping[str, tuple[tuple[Callable[[Any], dict[str, Any]], tuple[
         (lambda given: {"text": given, "ragged": "fill"}, _CSV),
     ),
     "csv.render": ((lambda given: {"rows": given}, _ROWS),),
+    "xml.parse": ((lambda given: {"text": given}, _XML),),
+    "xml.render": ((lambda given: {"value": given, "root": "a"}, VALUES),),
     "pick": (
         (lambda given: {"body": given, "keep": ["[*].sku"], "missing": "ignore"}, VALUES),
         (lambda given: {"body": given, "drop": ["[*].sku"]}, VALUES),
@@ -60,11 +69,16 @@ def _loop() -> asyncio.AbstractEventLoop:
     return asyncio.new_event_loop()
 
 
-def _action(name: str, settings: Callable[[Any], dict[str, Any]]) -> Callable[[Any], object]:
-    harness = Harness(load_plugins())
+@cache
+def _harness() -> Harness:
+    made = Harness(load_plugins())
+    atexit.register(lambda: _loop().run_until_complete(made.close()))
+    return made
 
+
+def _action(name: str, settings: Callable[[Any], dict[str, Any]]) -> Callable[[Any], object]:
     async def run(given: Any) -> object:
-        return await harness.run_action(name, with_=settings(given))
+        return await _harness().run_action(name, with_=settings(given))
 
     return lambda given: _loop().run_until_complete(run(given))
 
