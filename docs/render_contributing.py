@@ -62,7 +62,7 @@ RECIPES: Final = {
             "tests/integration/plugins/brokers/": "its contract, and its actions against a real broker",
             "tests/acceptance/test_broker_kills.py": "a kill at each commit of its trigger",
         },
-        elsewhere=r"docs/(how-to|tutorial|README)|tests/unit/",
+        elsewhere=r"docs/(how-to|tutorial|README)|tests/(unit|growth)/",
     ),
     "scheme": Recipe(
         r"\blinear\b",

@@ -4,9 +4,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from hookline.service.addresses import Networks
 from hookline.service.app import create_app
 from hookline.service.hooks.hook import HookOptions
+from hookline.service.hooks.sender import Networks
 from hookline.service.server.asgi import HookApplication, PrefixRouter
 from hookline.service.server.serving import Server, serve
 from hookline.service.server.stopping import Stopping

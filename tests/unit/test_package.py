@@ -61,7 +61,7 @@ def declared(*extras: str) -> set[str]:
             ("engine", "plugins"),
             ("postgres", "s3", "fast", "jmespath", "jsonata", "amqp", "email", "mqtt", "mysql", "test"),
         ),
-        (("tests",), ("postgres", "s3", "fast", "amqp", "email", "mqtt", "mysql", "test")),
+        (("tests",), ("postgres", "s3", "fast", "jmespath", "jsonata", "amqp", "email", "mqtt", "mysql", "test")),
     ],
 )
 def test_what_is_imported_is_declared(folders: tuple[str, ...], extras: tuple[str, ...]) -> None:

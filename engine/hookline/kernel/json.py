@@ -43,6 +43,11 @@ MAX_EXPONENT: Final = 1000
 
 So every operation on one (making it an integer, adding two, writing it out) ends soon.
 """
+MANY: Final = 10_000
+"""Values above which they are processed in a thread."""
+OFF_THE_LOOP: Final = 64 * 1024
+"""Bytes above which data is read in a thread."""
+_MARKS: Final = (b",", b":", b"[", b"{", b"<", b"=", b"%", b"&")
 
 if TYPE_CHECKING:
     JsonValue: TypeAlias = "list[JsonValue] | dict[str, JsonValue] | str | bool | int | float | Decimal | None"
@@ -127,7 +132,7 @@ def is_plain_json(value: Any, *, decimals: bool, depth: int = 2 * MAX_DEPTH) -> 
     return kind in _SAME or (decimals and kind is Decimal and value.is_finite())
 
 
-def is_large(value: Any, limit: int = 10_000) -> bool:
+def is_large(value: Any, limit: int = MANY) -> bool:
     """Return true if a JSON value holds so many values that visiting them in Python takes milliseconds."""
     if type(value) not in _CONTAINERS:
         return False
@@ -141,6 +146,13 @@ def is_large(value: Any, limit: int = 10_000) -> bool:
             if type(item) in _CONTAINERS:
                 containers.append(item)
     return False
+
+
+def is_heavy(data: bytes) -> bool:
+    """Return True if bytes are so many, or stand for so many values, that reading them takes milliseconds."""
+    if len(data) <= MANY:
+        return False
+    return len(data) > OFF_THE_LOOP or sum(map(data.count, _MARKS)) > MANY
 
 
 _SAME: Final = frozenset({str, int, bool, type(None)})

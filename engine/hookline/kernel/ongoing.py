@@ -30,16 +30,17 @@ class OngoingProblem:
         self._clock = clock
         self._event = event
         self._ended = ended
-        self._going: dict[str, _Ongoing] = {}
+        self.going: dict[str, _Ongoing] = {}
+        """The things that have the problem now; empty while nothing has it, and then `absent` need not be called."""
 
     def noticed(self, of: str = "", **fields: Any) -> None:
         """Note that the problem exists; `of` is the thing that has it, and `fields` describe it in the log."""
         now = self._clock.monotonic()
-        if of not in self._going and len(self._going) >= _MOST:
+        if of not in self.going and len(self.going) >= _MOST:
             of = ""
-        going = self._going.get(of)
+        going = self.going.get(of)
         if going is None:
-            self._going[of] = _Ongoing(now)
+            self.going[of] = _Ongoing(now)
             self._log.error(self._event, **fields)
             return
         going.times += 1
@@ -50,11 +51,11 @@ class OngoingProblem:
 
     def absent(self, of: str = "", **fields: Any) -> None:
         """Note that the problem didn't come up. Costs nothing while it doesn't exist."""
-        if not self._going:
+        if not self.going:
             return
-        going = self._going.get(of)
+        going = self.going.get(of)
         now = self._clock.monotonic()
         if going is None or now - going.last < _QUIET:
             return
-        del self._going[of]
+        del self.going[of]
         self._log.info(self._ended, times=going.times, seconds=round(now - going.began, 1), **fields)

@@ -20,7 +20,7 @@ from hookline.discovery.registry import PartKind, Registry
 from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import CredentialError, StepError, StoreError
 from hookline.kernel.logs import Log
-from hookline.plugin_host.threads import threads_of
+from hookline.plugin_host.threads import running_plugin
 from hookline.secrets.masking import HiddenValues
 from hookline.telemetry.metrics import Metrics
 
@@ -92,6 +92,7 @@ class PluginHost:
         self._log = log
         #: The event loop holds only weak references to tasks.
         self._abandoned: set[asyncio.Task[Any]] = set()
+        self._plugins = {key: status.name for key, status in registry.origins.items()}
         self._foreign = frozenset(key for key, status in registry.origins.items() if status.distribution != GROUP)
 
     def describe(self, kind: PartKind, name: str) -> str:
@@ -143,7 +144,8 @@ class PluginHost:
 
         Raises PluginTimeout, and whatever the function raises: use it within `contain`. `where` is for the log.
         """
-        with threads_of(self.registry.origin(kind, name).name):
+        outer = running_plugin.set(self._plugins.get((kind, name), ""))
+        try:
             if (kind, name) in self._foreign:
                 work = self._in_task(kind, name, work, where)
             if timeout is None:
@@ -155,6 +157,8 @@ class PluginHost:
                 if not deadline.expired():
                     raise
                 raise PluginTimeout(name, timeout) from error
+        finally:
+            running_plugin.reset(outer)
 
     async def _in_task(self, kind: PartKind, name: str, work: Awaitable[T], where: Mapping[str, str]) -> T:
         task = asyncio.ensure_future(_without_exit(work, f"{kind} {name}"))

@@ -13,19 +13,6 @@ from hookline.sdk.mappers import Reference, Scope
 
 T = TypeVar("T")
 
-OFF_THE_LOOP: Final = 64 * 1024
-"""Bytes above which data is read in a thread."""
-_LARGE: Final = 10_000
-"""Values above which they are processed in a thread."""
-_MARKS: Final = (b",", b":", b"[", b"{", b"<", b"=", b"%", b"&")
-
-
-def is_heavy(data: bytes) -> bool:
-    """Return True if bytes are so many, or stand for so many values, that reading them takes milliseconds."""
-    if len(data) <= _LARGE:
-        return False
-    return len(data) > OFF_THE_LOOP or sum(map(data.count, _MARKS)) > _LARGE
-
 
 def reads_large_values(references: Iterable[Reference], scope: Scope) -> bool:
     """Return True if an expression reads a value that is so large that evaluating it takes milliseconds.

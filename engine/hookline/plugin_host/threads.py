@@ -1,8 +1,7 @@
 """The threads of plugins: each plugin has a pool of its own, so that none can fill the threads of others."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
@@ -13,17 +12,8 @@ T = TypeVar("T")
 _OF_ENGINE: Final = 16
 _OF_PLUGIN: Final = 8
 
-_plugin: ContextVar[str] = ContextVar("hookline_plugin")
-
-
-@contextmanager
-def threads_of(plugin: str) -> Iterator[None]:
-    """Within the context, work for the event loop's default threads goes to those of a plugin."""
-    token = _plugin.set(plugin)
-    try:
-        yield
-    finally:
-        _plugin.reset(token)
+running_plugin: ContextVar[str] = ContextVar("running_plugin", default="")
+"""The plugin whose function is being called: work for the event loop's default threads goes to those of this plugin."""
 
 
 class DefaultThreads(Threads):
@@ -38,7 +28,7 @@ class DefaultThreads(Threads):
 
     def submit(self, work: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run the work in a thread of the plugin whose call this is, or else of the engine."""
-        plugin = _plugin.get("")
+        plugin = running_plugin.get()
         if not plugin:
             return super().submit(work, *args, **kwargs)
         pool = self._pools.get(plugin)

@@ -17,10 +17,10 @@ from hookline.bodies.xml import read_xml
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.envelopes import broker_envelope, with_order_key
 from hookline.kernel.errors import Malformed, RequestRejected, StoreError, TooLarge
-from hookline.kernel.json import encode
+from hookline.kernel.json import encode, is_heavy
 from hookline.model.message import Attachment, Envelope, Message
 from hookline.model.sources import ConsumeSettings
-from hookline.plugin_host.offload import Offloader, is_heavy
+from hookline.plugin_host.offload import Offloader
 from hookline.plugin_host.results import NotJson, to_json
 from hookline.sdk.triggers import BrokerMessage, ConsumeTrigger, Payload
 from hookline.sources.source import SourceServices

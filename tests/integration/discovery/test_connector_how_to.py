@@ -53,12 +53,12 @@ class Service:
             case "GET", "/orders":
                 page = int(request.query.get("page", "1"))
                 link = {"Link": f"<?page={page + 1}>; rel=next"} if page < 3 else {}
-                return web.json_response([{"id": page}], headers=link)
+                return web.json_response([{"id": page, "sku": "a"}], headers=link)
             case "GET", "/warehouses":
                 return web.json_response({"data": [{"id": "n", "name": request.query["q"]}], "meta": {"next": None}})
             case "POST", "/orders":
                 self.orders.append(await request.json())
-                return web.json_response({"id": len(self.orders)})
+                return web.json_response({"id": len(self.orders), "sku": "a"})
             case _:
                 self.prices[request.match_info["tail"]] = (await request.json())["amount"]
                 return web.json_response({})
@@ -73,7 +73,7 @@ async def test_the_pages_connector_does_what_the_page_says(
     harness = Harness(registry, client)
     try:
         ran = await harness.run_action("acme.list_orders", credential=key)
-        assert ran.body == [{"id": 1}, {"id": 2}, {"id": 3}]
+        assert ran.body == [{"id": number, "sku": "a"} for number in (1, 2, 3)]
         service.left = 0
         with pytest.raises(RateLimited) as caught:
             await harness.run_action("acme.list_orders", credential=key)

@@ -190,7 +190,7 @@ def test_what_is_wrong_is_json_and_an_exit_code(site: Site) -> None:
     (found,) = json.loads(done.output)
     assert (found["name"], found["version"], found["findings"][0]["code"]) == ("acme", "1.0", "import")
     unknown = CliRunner().invoke(main, ["plugins", "doctor", "acmee"])
-    assert unknown.exit_code == 2
+    assert unknown.exit_code == 1
     assert "did you mean 'acme'?" in unknown.output
 
 

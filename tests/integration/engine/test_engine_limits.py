@@ -48,7 +48,7 @@ async def test_a_flow_has_a_backlog_limit_of_its_own_and_the_server_one_for_all(
     harness.flow("large", [act("one")], state="paused")
     async with harness.engine(max_backlog_total=3) as engine:
         await harness.send(engine, "small", 1)
-        with pytest.raises(TooManyRequests, match="'small' has 1 messages"):
+        with pytest.raises(TooManyRequests, match="'small' has 1 message queued"):
             await harness.send(engine, "small", 2)
         for number in range(2):
             await harness.send(engine, "large", number)

@@ -150,7 +150,8 @@ def prepare_call(run: ExecutionContext, node: ActionNode, frame: Frame, given: G
     arguments, hidden = action.arguments(given.model), NO_SECRETS
     if action.takes_context:
         arguments["ctx"], hidden = _context(run, node, given.message or frame.message, path, attempt, state)
-        check_credential_hosts(node, arguments)
+        if node.credential is not None:
+            check_credential_hosts(node, arguments)
     return Call(arguments, state, given.raw, hidden=hidden, opened=given.opened)
 
 

@@ -182,7 +182,8 @@ async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame) -> E
             await run.services.clock.sleep(wait.total_seconds())
             attempt += 1
         else:
-            run.services.own_failures.absent()
+            if run.services.own_failures.going:
+                run.services.own_failures.absent()
             if isinstance(result, Sleep):
                 until = _until(result, started_at)
                 left = until - run.services.clock.now()

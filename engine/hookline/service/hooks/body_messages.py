@@ -10,9 +10,10 @@ from hookline.bodies.media import Media
 from hookline.bodies.text import Received
 from hookline.flows.compiler.body_schema import BodySchema
 from hookline.kernel.errors import Problem, SchemaViolation
+from hookline.kernel.json import is_heavy
 from hookline.model.message import Attachment
 from hookline.model.webhook import RequestSettings
-from hookline.plugin_host.offload import Offloader, is_heavy
+from hookline.plugin_host.offload import Offloader
 from hookline.sdk.triggers import IncomingMessage, NewFile, ParsedRequest, RequestTrigger
 from hookline.service.hooks.masking import Headers
 from hookline.service.uploads.file_types import FileTypes

@@ -23,12 +23,11 @@ from hookline.plugin_host.offload import Offloader
 from hookline.sdk.http import HttpClient
 from hookline.sdk.schemes import SignedRequest, Verified, WebhookResponse
 from hookline.sdk.triggers import RequestTrigger
-from hookline.service.addresses import Address, Networks
 from hookline.service.hooks.body_messages import ReadMessage, read_messages
 from hookline.service.hooks.cors import allow
 from hookline.service.hooks.masking import Headers
 from hookline.service.hooks.rejection import BodyPrefix, RequestContext
-from hookline.service.hooks.sender import ForwardedHeader, Senders, check_address
+from hookline.service.hooks.sender import Address, ForwardedHeader, Networks, Senders, check_address
 from hookline.service.hooks.verification import (
     CredentialSource,
     Verification,

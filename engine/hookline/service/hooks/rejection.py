@@ -99,7 +99,8 @@ class RejectionHandler:
 
     def handled(self, context: RequestContext) -> None:
         """Note that a request was handled without an error."""
-        self._unverified.absent(context.flow_id, flow=context.flow_id)
+        if self._unverified.going:
+            self._unverified.absent(context.flow_id, flow=context.flow_id)
 
     def gone(self, context: RequestContext) -> None:
         """Count a sender that closed the connection before the response."""

@@ -2,13 +2,17 @@
 
 import re
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Final, Literal, TypeAlias
 
 from hookline.intake.limits import RateLimit
 from hookline.kernel.errors import NotVerified, TooManyRequests
 from hookline.model.webhook import RequestSettings
-from hookline.service.addresses import Address, Networks, client_of, is_within, parse_address
+
+Address: TypeAlias = IPv4Address | IPv6Address
+Networks: TypeAlias = Sequence[IPv4Network | IPv6Network]
 
 ForwardedHeader: TypeAlias = Literal["x-forwarded-for", "forwarded"]
 
@@ -22,6 +26,30 @@ _PAIR: Final = re.compile(
 )
 """Addresses may stand without quotes, although their colons and brackets are not allowed in a token."""
 _ELEMENT: Final = re.compile(rf"[ \t]*+(?:{_PAIR.pattern}[ \t]*+(?:;[ \t]*+|\Z))++", re.ASCII)
+
+_SITE: Final = 64
+"""The leading bits of an IPv6 address that identify a client: a single host has the remaining bits to itself."""
+
+
+@lru_cache(4096)
+def parse_address(text: str) -> Address | None:
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    # A server that listens on IPv4 and IPv6 sees IPv4 addresses in this form.
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def client_of(address: Address | None) -> str:
+    """The name under which the requests of an address are counted: the same for all that one host can have."""
+    if isinstance(address, IPv6Address):
+        return f"{int(address) >> (128 - _SITE):x}::"
+    return str(address)
+
+
+def is_within(address: Address, networks: Networks) -> bool:
+    return any(address in network for network in networks if network.version == address.version)
 
 
 class Senders:

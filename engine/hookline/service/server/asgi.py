@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from hookline.kernel.errors import ServiceUnavailable
 from hookline.service.problems import rejection_response
+from hookline.service.server.stopping import Stopping
 from hookline.service.types import HookRequest, HookResponse, SenderGone
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -229,3 +230,38 @@ class PrefixRouter:
             await self._hook(scope, receive, send)
         else:
             await self._rest(scope, receive, send)
+
+
+class StoppingApplication:
+    """An application whose answers end their connections once the server stops, and which then rejects requests."""
+
+    def __init__(self, app: Application, stopping: Stopping) -> None:
+        self._app = app
+        self._stopping = stopping
+        self._time = asyncio.get_running_loop().time
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request, or the lifespan."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        self._stopping.last_arrival = self._time()
+        # The connections of HTTP/2 are told by GOAWAY.
+        answer = self._closing(send) if scope["http_version"].startswith("1") else send
+        if not self._stopping.rejecting:
+            await self._app(scope, receive, answer)
+            return
+        length = (b"content-length", b"%d" % len(_STOPPING.body))
+        await answer(
+            {"type": "http.response.start", "status": _STOPPING.status, "headers": [*_STOPPING.headers, length]}
+        )
+        await answer({"type": "http.response.body", "body": _STOPPING.body})
+
+    def _closing(self, send: Send) -> Send:
+        async def send_closing(event: Event) -> None:
+            if event["type"] == "http.response.start" and self._stopping.begun.is_set():
+                others = [header for header in event["headers"] if header[0].lower() != b"connection"]
+                event = {**event, "headers": [*others, (b"connection", b"close")]}
+            await send(event)
+
+        return send_closing

@@ -32,10 +32,9 @@ from hyperframe.frame import GoAwayFrame
 from hookline.kernel.errors import Malformed, MethodUnknown, RequestRejected, ServiceUnavailable
 from hookline.service.problems import rejection_response
 from hookline.service.server.asgi import Application
+from hookline.service.server.connection_limits import PATIENCE, Place, Places, abort_unless_read
 from hookline.service.server.framing import LENGTH, METHODS, ORIGIN_FORM, Framing
 from hookline.service.server.overflow import Overflow, raw_response
-from hookline.service.server.places import Place, Places
-from hookline.service.server.slow_readers import PATIENCE, abort_unless_read
 from hookline.service.server.stopping import FIRST_REQUEST, Stopping
 
 
@@ -463,14 +462,14 @@ class _Connections:
             await asyncio.wait(tuple(self._open), timeout=seconds)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._stopping.arrived()
+        loop = asyncio.get_running_loop()
+        self._stopping.last_arrival = loop.time()
         peer = _peer(writer)
         try:
             place = self._places.enter(peer)
         except ServiceUnavailable as error:
             self._overflow.turn_away(writer.transport, error, writer)
             return
-        loop = asyncio.get_running_loop()
         connection = _Connection(
             self._stopping, self._app, loop, self._config, self._context, self._state, reader, writer
         )

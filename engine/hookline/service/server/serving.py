@@ -10,11 +10,11 @@ from functools import partial
 from typing import Final, Literal, TypeAlias
 
 from hookline.kernel.errors import ConfigError
-from hookline.service.addresses import Networks
-from hookline.service.server.asgi import Application
+from hookline.service.hooks.sender import Networks
+from hookline.service.server.asgi import Application, StoppingApplication
+from hookline.service.server.connection_limits import Places
 from hookline.service.server.overflow import MAX_CONNECTIONS, Overflow
-from hookline.service.server.places import Places
-from hookline.service.server.stopping import Stopping, StoppingApplication
+from hookline.service.server.stopping import Stopping
 
 Server: TypeAlias = Literal["hypercorn", "uvicorn"]
 Bound: TypeAlias = Callable[[str, int], None]

@@ -12,10 +12,6 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-from hookline.kernel.errors import ServiceUnavailable
-from hookline.service.problems import rejection_response
-from hookline.service.server.asgi import Application, Event, Receive, Scope, Send
-
 QUIET: Final = 0.2
 """Seconds without a new connection or request, after which the listening socket closes."""
 LONGEST: Final = 5.0
@@ -25,7 +21,6 @@ FIRST_REQUEST: Final = 1.0
 _PAUSE: Final = 0.01
 _HANDSHAKES: Final = 0.05
 """Seconds in which connections that are being made become complete."""
-_ANSWER: Final = rejection_response(ServiceUnavailable("the server is stopping", retry_after=5))
 
 
 class Stopping:
@@ -39,13 +34,10 @@ class Stopping:
         """Set once nothing new is accepted."""
         self.rejecting = False
         self._delay = delay
-        self._last_arrival = 0.0
+        self.last_arrival = 0.0
+        """When the last connection or request came, by the event loop's time. The servers set it."""
         self._closing_at: float | None = None
         self._time: Callable[[], float] = asyncio.get_running_loop().time
-
-    def arrived(self) -> None:
-        """Note that a new connection or a new request has come."""
-        self._last_arrival = self._time()
 
     async def run(self, listening: socket.socket) -> None:
         """Wait for the beginning of the stop, and go through its phases."""
@@ -56,7 +48,7 @@ class Stopping:
         while True:
             # After a pause of the whole process, what has come meanwhile is seen first.
             await asyncio.sleep(_PAUSE)
-            left = min(self._last_arrival + QUIET, latest) - self._time()
+            left = min(self.last_arrival + QUIET, latest) - self._time()
             if left <= 0:
                 break
             await asyncio.sleep(left)
@@ -68,38 +60,6 @@ class Stopping:
     def seconds_since_closing(self) -> float:
         """The seconds for which nothing new has been accepted."""
         return 0.0 if self._closing_at is None else self._time() - self._closing_at
-
-
-class StoppingApplication:
-    """An application whose answers end their connections once the server stops, and which then rejects requests."""
-
-    def __init__(self, app: Application, stopping: Stopping) -> None:
-        self._app = app
-        self._stopping = stopping
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request, or the lifespan."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        self._stopping.arrived()
-        # The connections of HTTP/2 are told by GOAWAY.
-        answer = self._closing(send) if scope["http_version"].startswith("1") else send
-        if not self._stopping.rejecting:
-            await self._app(scope, receive, answer)
-            return
-        length = (b"content-length", b"%d" % len(_ANSWER.body))
-        await answer({"type": "http.response.start", "status": _ANSWER.status, "headers": [*_ANSWER.headers, length]})
-        await answer({"type": "http.response.body", "body": _ANSWER.body})
-
-    def _closing(self, send: Send) -> Send:
-        async def send_closing(event: Event) -> None:
-            if event["type"] == "http.response.start" and self._stopping.begun.is_set():
-                others = [header for header in event["headers"] if header[0].lower() != b"connection"]
-                event = {**event, "headers": [*others, (b"connection", b"close")]}
-            await send(event)
-
-        return send_closing
 
 
 _SO_ATTACH_FILTER: Final = 26

@@ -10,10 +10,9 @@ from typing import ClassVar, Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from hookline.kernel.errors import RequestRejected, ServiceUnavailable
+from hookline.service.server.connection_limits import PATIENCE, Place, Places, abort_unless_read
 from hookline.service.server.framing import Framing
 from hookline.service.server.overflow import Overflow, raw_response
-from hookline.service.server.places import Place, Places
-from hookline.service.server.slow_readers import PATIENCE, abort_unless_read
 from hookline.service.server.stopping import FIRST_REQUEST, Stopping
 
 _LINGER: Final = 1.0
@@ -51,7 +50,7 @@ class FramedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """Handle a new connection: its first request is due."""
-        self.stopping.arrived()
+        self.stopping.last_arrival = asyncio.get_running_loop().time()
         peer = transport.get_extra_info("peername")
         try:
             self._place = self.places.enter(peer[0] if isinstance(peer, tuple) else None)

@@ -14,8 +14,9 @@ from hookline.bodies.json import Room, read_json
 from hookline.bodies.media import OCTET_STREAM, Media, read_media
 from hookline.bodies.text import Received, decode_text
 from hookline.kernel.errors import Malformed, TooLarge
+from hookline.kernel.json import OFF_THE_LOOP
 from hookline.model.message import Attachment
-from hookline.plugin_host.offload import OFF_THE_LOOP, Offloader
+from hookline.plugin_host.offload import Offloader
 from hookline.service.uploads.file_types import FileTypes
 from hookline.service.uploads.files import IncomingFile, clean_filename, read_disposition
 from hookline.service.uploads.upload import Uploads

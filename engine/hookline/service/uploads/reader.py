@@ -11,8 +11,9 @@ from hookline.bodies.media import Kind, Media
 from hookline.bodies.text import Received, decode_text
 from hookline.bodies.xml import read_xml
 from hookline.kernel.errors import Malformed
+from hookline.kernel.json import is_heavy
 from hookline.model.webhook import RequestSettings
-from hookline.plugin_host.offload import Offloader, is_heavy
+from hookline.plugin_host.offload import Offloader
 from hookline.service.uploads.body_stream import StagedBody
 from hookline.service.uploads.decompression import decompress
 from hookline.service.uploads.file_types import FileTypes
@@ -127,7 +128,7 @@ class BodyReader(msgspec.Struct, frozen=True):
                 return await self._run(data, lambda: Received(decode_text(data, charset), raw=data))
 
     async def _run(self, data: bytes, read: Callable[[], T]) -> T:
-        return await self.offloader.run(read, large=is_heavy(data))
+        return await self.offloader.run(read, large=True) if is_heavy(data) else read()
 
 
 async def _joined(chunks: AsyncIterable[bytes], uploads: Uploads) -> bytes:

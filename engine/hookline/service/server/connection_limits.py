@@ -1,10 +1,18 @@
-"""Bounds on what is open at once, of which no single address may have more than half."""
+"""Limits on connections: how many are open, how many of them one address has, and how long a client may take to read.
 
+No single address has more than half of the places for connections, or for requests on them.
+"""
+
+import asyncio
 from typing import Final
 
 from hookline.kernel.errors import ServiceUnavailable
-from hookline.service.addresses import Networks, client_of, is_within, parse_address
+from hookline.service.hooks.sender import Networks, client_of, is_within, parse_address
 
+PATIENCE: Final = 30.0
+"""Seconds in which a client may read nothing."""
+MIN_RATE: Final = 10_000.0
+"""Bytes a second that it has to read."""
 _RETRY_AFTER: Final = 5.0
 
 
@@ -60,3 +68,8 @@ class Place:
         if self._places is not None:
             self._places.leave(self._client)
             self._places = None
+
+
+def abort_unless_read(transport: asyncio.WriteTransport, size: int, patience: float = PATIENCE) -> asyncio.TimerHandle:
+    """Abort a connection unless the timer is cancelled before its client could have read so many bytes."""
+    return asyncio.get_running_loop().call_later(patience + size / MIN_RATE, transport.abort)
