@@ -284,6 +284,8 @@ def _of_json(size: int) -> Iterator[Hostile]:
                         ("say", "near-matches of URLs", 100 * KB),
                         ("keep", "digits", BIG),
                         ("keep", "wide lists", BIG),
+                        ("redacted", "wide", MB),
+                        ("csv-out", "wide", MB),
                     },
                 )
     yield Hostile(
@@ -297,7 +299,9 @@ def _of_json(size: int) -> Iterator[Hostile]:
         "near-matches", "schema-looks-around", lambda: f"[{until(size, json.dumps('a' * 40 + 'b'))}]".encode()
     )
     yield Hostile("elements", "xml-in", lambda: b"<a>" + b"<b/>" * (size // 4) + b"</a>", "text/plain")
-    yield Hostile("secrets", "redacted", lambda: f"[{until(size, json.dumps({'secret': 1}))}]".encode())
+    yield Hostile(
+        "secrets", "redacted", lambda: f"[{until(size, json.dumps({'secret': 1}))}]".encode(), quick=size == MB
+    )
     yield Hostile("rows × keys", "csv-out", lambda: ("[" + numbered(size, _ROW) + "]").encode(), quick=size == 100 * KB)
     for family in ("wide lists", "many keys", "equal hashes", "digits", "a long text"):
         make = _json(size)[family]

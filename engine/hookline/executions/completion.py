@@ -1,6 +1,7 @@
 """Completion: the changes that follow the end of an execution and are committed with it."""
 
 from datetime import datetime
+from functools import partial
 
 import msgspec
 
@@ -13,6 +14,7 @@ from hookline.kernel.time import rfc3339
 from hookline.model.execution import Outcome, State
 from hookline.model.message import Envelope, Message, Parent
 from hookline.model.waits import FlowEnded, pack_callback, raw_json
+from hookline.plugin_host.offload import is_heavy_message, is_heavy_value
 from hookline.secrets.redaction import Redaction, Redactor
 from hookline.storage.changes import Change, End, StoreCallback
 
@@ -22,7 +24,7 @@ MAX_DEPTH = 16
 """The number of executions that may call one another, one below the other."""
 
 
-def completion_changes(
+async def completion_changes(
     services: Services,
     end: End,
     envelope: Envelope,
@@ -37,12 +39,18 @@ def completion_changes(
     None if its flow redacts nothing.
     """
     changes: list[Change] = []
-    told = parent_callback(envelope, end, last, services.new_id(), None if redactor is None else services.redaction)
+    large = is_heavy_message(envelope) or (last is not None and is_heavy_value(last.body))
+    tell = partial(
+        parent_callback, envelope, end, last, services.new_id(), None if redactor is None else services.redaction
+    )
+    told = await services.offloader.run(tell, large=large)
     if told is not None:
         changes.append(told)
     if end.state is State.FAILED and flow is not None and flow.on_error_flow is not None:
-        shown = envelope if redactor is None else redactor.redact_message(envelope)
-        changes += _start_error_flow(services, end, shown, flow, flow.on_error_flow, begun)
+        shown = envelope
+        if redactor is not None:
+            shown = await services.offloader.run(partial(redactor.redact_message, envelope), large=large)
+        changes += await _start_error_flow(services, end, shown, flow, flow.on_error_flow, begun)
     return tuple(changes)
 
 
@@ -87,7 +95,7 @@ def child_depth(envelope: Envelope) -> int:
     return 1 if parent is None else parent.depth + 1
 
 
-def _start_error_flow(
+async def _start_error_flow(
     services: Services, end: End, envelope: Envelope, flow: CompiledFlow, handler_id: str, begun: AttemptStart
 ) -> tuple[Change, ...]:
     depth = child_depth(envelope)
@@ -104,7 +112,7 @@ def _start_error_flow(
         exact=flow.exact,
     )
     try:
-        return (services.accept(services.find_flow(handler_id), handled),)
+        return (await services.accept(services.find_flow(handler_id), handled),)
     except (FlowNotFound, FlowInvalid, SchemaViolation) as error:
         services.log.error(
             "the error flow can't be started",

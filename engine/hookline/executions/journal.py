@@ -10,6 +10,7 @@ import msgspec
 
 from hookline.executions.services import Services
 from hookline.kernel.backoff import STORE_RETRY
+from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import StoreError
 from hookline.model.batch import JOINED, joined_output
 from hookline.model.execution import StepRecord, StepState
@@ -224,13 +225,49 @@ class Journal:
         """The last entry of a step."""
         return self._past.get(path)
 
+    async def add_large(
+        self,
+        read: Callable[[], tuple[bytes | None, bytes | None]],
+        kept: Sequence[SetState] = (),
+        *,
+        effect: bool,
+        **entry: Any,
+    ) -> StepRecord:
+        """Add an entry together with changes of the flow's state; `read` gives the JSON of its input and its output.
+
+        `read` is called in a thread. The entry is added even if the caller is cancelled meanwhile.
+        """
+        return await shielded(self._add_large(read, kept, effect, entry))
+
+    async def _add_large(
+        self,
+        read: Callable[[], tuple[bytes | None, bytes | None]],
+        kept: Sequence[SetState],
+        effect: bool,
+        entry: dict[str, Any],
+    ) -> StepRecord:
+        def made() -> tuple[StepRecord, StepRecord]:
+            given, gave = read()
+            record = StepRecord(seq=0, input=given, output=gave, **entry)
+            return record, self._stored_form(record)
+
+        record = self._add(*await self._services.offloader.run(made, large=True), effect=effect)
+        self.keep(*kept)
+        return record
+
     def add(self, *, effect: bool, **entry: Any) -> StepRecord:
         """Add an entry; `effect`: it can't be computed again and must soon be durable."""
+        record = StepRecord(seq=0, **entry)
+        return self._add(record, self._stored_form(record), effect=effect)
+
+    def _add(self, record: StepRecord, stored: StepRecord, *, effect: bool) -> StepRecord:
         self._owing = self._owing or effect
-        record = StepRecord(seq=self._next, **entry)
+        seq = self._next
         self._next += 1
+        same = stored is record
+        record = msgspec.structs.replace(record, seq=seq)
         self._past[record.path] = record
-        self._pending[record.seq] = self._stored_form(record)
+        self._pending[seq] = record if same else msgspec.structs.replace(stored, seq=seq)
         self._items.note(record, self._group)
         return record
 

@@ -55,7 +55,8 @@ from hookline.model.items import Stream
 from hookline.model.message import CallerReply, Envelope, with_numbers
 from hookline.plugin_host.exhaustion import is_own_failure
 from hookline.plugin_host.facade import StepLog
-from hookline.secrets.redaction import Redactor
+from hookline.plugin_host.offload import is_heavy_message
+from hookline.secrets.redaction import Redaction, Redactor
 from hookline.storage.changes import Change, End, Park, Publish, Resume, SetDataKey, Start
 from hookline.storage.queue import Delivery
 from hookline.storage.store import readable_envelope
@@ -230,7 +231,7 @@ class Runner:
         data_key = envelope.data_key
         if self._services.redaction is not None:
             try:
-                envelope, past, redactor = self._services.redaction.decrypt(flow.redaction_rules, envelope, past)
+                envelope, past, redactor = await self._decrypt(self._services.redaction, flow, envelope, past)
             except RedactedUnreadable as error:
                 await self._park_blocked(delivery, execution, envelope, error.message)
                 return
@@ -239,7 +240,9 @@ class Runner:
                 return
         if envelope.exact is not flow.exact:
             # Another version of the flow accepted the message.
-            envelope = with_numbers(envelope, exact=flow.exact)
+            envelope = await self._services.offloader.run(
+                partial(with_numbers, envelope, exact=flow.exact), large=is_heavy_message(envelope)
+            )
         on_begin: Callable[[], None] | None = None
         prelude: tuple[Change, ...] = ()
         deadline = _deadline(flow, now)
@@ -292,6 +295,13 @@ class Runner:
         await delivery.ack()
         await self._after(run, last)
 
+    async def _decrypt(
+        self, redaction: Redaction, flow: CompiledFlow, envelope: Envelope, past: Sequence[StepRecord]
+    ) -> tuple[Envelope, Sequence[StepRecord], Redactor | None]:
+        work = partial(redaction.decrypt, flow.redaction_rules, envelope, past)
+        redacts = flow.redaction_rules is not None or envelope.data_key is not None
+        return await self._services.offloader.run(work, large=redacts and is_heavy_message(envelope, past))
+
     def _nobody_waits(self, run: ExecutionContext) -> bool:
         """Return whether a later end delays no caller, and a crash before it repeats no work."""
         return (
@@ -337,7 +347,14 @@ class Runner:
             _answer_finished(run, frame, ending)
             end = End(run.id, State.SUCCEEDED, _ENDS[ending], now, waited=run.waited)
         begun = AttemptStart(run.started_at, run.attempt)
-        return end, completion_changes(self._services, end, run.envelope, run.flow, frame.message, begun, run.redactor)
+        try:
+            follows = await completion_changes(
+                self._services, end, run.envelope, run.flow, frame.message, begun, run.redactor
+            )
+        except asyncio.CancelledError:
+            await asyncio.shield(run.journal.rescue())
+            raise
+        return end, follows
 
     def _failed(self, run: ExecutionContext, failed: StepFailed | Interrupted, now: datetime) -> End:
         if isinstance(failed, Interrupted):
@@ -399,7 +416,7 @@ class Runner:
             end = End(delivery.execution_id, State.CANCELLED, Outcome.CANCELLED, now)
             begun = AttemptStart(execution.started_at, execution.attempt)
             changes += await batch_entries(self._services, delivery.execution_id)
-            changes += [end, *completion_changes(self._services, end, envelope, None, None, begun)]
+            changes += [end, *await completion_changes(self._services, end, envelope, None, None, begun)]
         else:
             changes.append(Park(delivery.execution_id, now, None, f"{BLOCKED}{cause}"))
         await self._services.store.commit(changes)
@@ -433,7 +450,7 @@ class Runner:
                     if execution is None
                     else AttemptStart(execution.started_at, execution.attempt)
                 )
-                changes += completion_changes(
+                changes += await completion_changes(
                     self._services, end, envelope, await self._flow_of(execution), None, begun
                 )
             await self._services.store.commit(changes)

@@ -86,7 +86,7 @@ class Services:
     replies: Replies
     find_flow: Callable[[str], CompiledFlow]
     """Returns the flow to call. Raises FlowNotFound, also if it is stopped, and FlowInvalid if it can't run."""
-    accept: Callable[[CompiledFlow, Envelope], Accept]
+    accept: Callable[[CompiledFlow, Envelope], Awaitable[Accept]]
     """Returns the change that starts an execution, to commit with the change that causes it. Raises SchemaViolation."""
     cancel: Callable[[str], Awaitable[None]]
     """Cancels an execution. Raises ExecutionNotFound, IllegalStateChange if it has ended, and StoreError."""

@@ -17,12 +17,11 @@ from hookline.kernel.errors import (
     StoreError,
     TooManyRequests,
 )
-from hookline.kernel.json import is_large
 from hookline.kernel.suggest import counted
 from hookline.kernel.time import Clock
 from hookline.model.flow import FlowState
 from hookline.model.message import Envelope, Message
-from hookline.plugin_host.offload import Offloader
+from hookline.plugin_host.offload import Offloader, is_heavy_message, is_heavy_value
 from hookline.secrets.redaction import Redaction
 from hookline.storage.changes import Accept, Accepted, Change, Duplicate
 from hookline.storage.queue import Queue
@@ -31,8 +30,6 @@ from hookline.telemetry.events import Events
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.store_problem import StoreProblem
 
-#: Bytes of a body from which on redaction runs in a thread.
-_LARGE: Final = 64 * 1024
 #: Seconds after which a sender may try again, if nothing better is known.
 RETRY_AFTER: Final = 30.0
 
@@ -133,9 +130,7 @@ class Intake:
         if not self.open:
             raise ServiceUnavailable("the server is stopping", retry_after=5)
         envelope = with_order_key(flow, envelope)
-        if flow.redaction_rules is not None:
-            large = len(envelope.body_json or envelope.raw or b"") > _LARGE or is_large(envelope.message.body)
-            envelope = await self._offloader.run(partial(self._redacted, flow, envelope), large=large)
+        envelope = await self._redacted(flow, envelope)
         rate = self._rate(flow)
         try:
             rejection = await self._order_key_is_full(flow, envelope.order_key) or self._rejection(flow, rate)
@@ -162,7 +157,7 @@ class Intake:
         A message with the same `dedupe_key` starts nothing within 7 days. Raises SchemaViolation, and the errors of
         `accept`.
         """
-        flow.check_body(message.body)
+        await self._offloader.run(partial(flow.check_body, message.body), large=is_heavy_value(message.body))
         envelope = manual_envelope(
             flow,
             message,
@@ -247,7 +242,7 @@ class Intake:
         self, flow: CompiledFlow, envelopes: Sequence[Envelope], changes: Sequence[Change]
     ) -> int:
         rate = self._rate(flow)
-        envelopes = [self._redacted(flow, envelope) for envelope in envelopes]
+        envelopes = [await self._redacted(flow, envelope) for envelope in envelopes]
         for envelope in envelopes:
             self._reserve(envelope, rate)
         results: Sequence[object] = [None] * len(envelopes)
@@ -258,20 +253,24 @@ class Intake:
                 self._settle(envelope, rate, result)
         return sum(isinstance(result, Accepted) for result in results)
 
-    def emit(self, flow: CompiledFlow, envelope: Envelope) -> Accept:
+    async def emit(self, flow: CompiledFlow, envelope: Envelope) -> Accept:
         """Return the change that accepts a message of another execution; the caller commits it with its own changes.
 
         The message counts as queued from now on. No limit rejects it, since there is no sender who could try again.
         Raises SchemaViolation if the flow has an `order_by` and the message gives no value.
         """
-        envelope = self._redacted(flow, with_order_key(flow, envelope))
+        envelope = await self._redacted(flow, with_order_key(flow, envelope))
         self._count(flow.id, 1)
         self._metrics.accepted(flow.id)
         return Accept(envelope)
 
-    def _redacted(self, flow: CompiledFlow, envelope: Envelope) -> Envelope:
+    async def _redacted(self, flow: CompiledFlow, envelope: Envelope) -> Envelope:
         """Return the message in the form in which it is stored: redacted values are masked, and encrypted beside it."""
-        return envelope if self._redaction is None else self._redaction.redact(flow.redaction_rules, envelope)
+        rules, redaction = flow.redaction_rules, self._redaction
+        if redaction is None or (rules is None and not envelope.hidden and envelope.data_key is None):
+            return envelope
+        work = partial(redaction.redact, rules, envelope)
+        return await self._offloader.run(work, large=is_heavy_message(envelope))
 
     def backlog(self, flow_id: str) -> int:
         """The number of queued executions of a flow."""

@@ -4,10 +4,14 @@ Pydantic's own texts speak of inputs and of Python's types; ours have the words 
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar
+from functools import lru_cache
+from types import new_class
+from typing import Any, Final, TypeVar, cast
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, GetCoreSchemaHandler, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
+
+from hookline.kernel.json import is_large
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -18,9 +22,12 @@ PLUGIN_DEFECT: Final = "plugin_defect"
 def validate_safely(model: type[M], value: Any, context: Any = None) -> M:
     """Return the value as an instance of the model.
 
-    Raises ValidationError, also if a validator of the plugin raises an exception of another type.
+    Raises ValidationError, also if a validator of the plugin raises an exception of another type. Of each list in a
+    large value, it has the first problem only: pydantic makes them all in one go, and nothing else runs meanwhile.
     """
     try:
+        if is_large(value):
+            model = _failing_fast(model)
         return model.model_validate(value, context=context)
     except ValidationError:
         raise
@@ -29,9 +36,57 @@ def validate_safely(model: type[M], value: Any, context: Any = None) -> M:
         raise ValidationError.from_exception_data(model.__name__, [{"type": why, "loc": (), "input": None}]) from error
 
 
+@lru_cache(maxsize=1024)
+def _failing_fast(model: type[M]) -> type[M]:
+    """Return the model with lists that stop at their first problem."""
+
+    def schema_of(cls: type[BaseModel], source: Any, handler: GetCoreSchemaHandler) -> Any:
+        return _with_fast_lists(handler(source))
+
+    names = {"__module__": model.__module__, "__get_pydantic_core_schema__": classmethod(schema_of)}
+    return cast(type[M], new_class(model.__name__, (model,), exec_body=lambda body: body.update(names)))
+
+
+def _with_fast_lists(schema: Any) -> Any:
+    if type(schema) in (list, tuple):
+        return type(schema)(map(_with_fast_lists, schema))
+    if type(schema) is not dict:
+        return schema
+    made = {key: value if key in _NO_SCHEMAS else _with_fast_lists(value) for key, value in schema.items()}
+    if schema.get("type") in _LISTS:
+        made["fail_fast"] = True
+    return made
+
+
+_LISTS: Final = ("list", "tuple", "set", "frozenset")
+#: The parts of core schemas that hold values and data of pydantic's own.
+_NO_SCHEMAS: Final = frozenset({"metadata", "default", "expected", "config"})
+
+_MOST_SHOWN: Final = 20
+_MOST_READ: Final = 1000
+
+
+def problems_text(error: ValidationError) -> str:
+    """Return the problems of the settings of a step in one text: the first of them, and the number of the others."""
+    count = error.error_count()
+    if count > _MOST_READ:
+        # Pydantic gives all details or none.
+        return f"{count:,} values in them are not valid"
+    listed = error.errors(include_url=False, include_input=False)
+    problems = [
+        f"{'.'.join(str(part) for part in problem['loc']) or 'with'}: {error_text(problem)}"
+        for problem in listed[:_MOST_SHOWN]
+    ]
+    if count > _MOST_SHOWN:
+        problems.append(f"and {count - _MOST_SHOWN:,} more")
+    return "; ".join(problems)
+
+
 def is_plugin_defect(error: ValidationError) -> bool:
     """Return True if the error reports a defect of a plugin and not a problem of the value."""
-    return any(one["type"] == PLUGIN_DEFECT for one in error.errors(include_url=False, include_input=False))
+    return error.error_count() <= _MOST_READ and any(
+        one["type"] == PLUGIN_DEFECT for one in error.errors(include_url=False, include_input=False)
+    )
 
 
 _VALUE_OF: Final = {

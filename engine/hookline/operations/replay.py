@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, TypeAlias
 
 import msgspec
@@ -25,6 +26,7 @@ from hookline.kernel.json import decode, encode, to_decimal
 from hookline.kernel.time import Clock
 from hookline.model.execution import REPLAY, Execution, StepRecord, StepState
 from hookline.model.message import Envelope, Message
+from hookline.plugin_host.offload import Offloader, is_heavy_message
 from hookline.secrets.redaction import Redaction, check_not_erased
 from hookline.storage.changes import Accept, Change, DismissDeadLetter, Park, RecordSteps, Start
 from hookline.storage.store import Store, readable_envelope
@@ -75,6 +77,7 @@ class Replays:
         self._intake = intake
         self._wake = wake
         self._redaction = redaction
+        self._offloader = Offloader()
         self._clock = clock
         self._ids = ids
 
@@ -99,13 +102,15 @@ class Replays:
         """
         old, envelope = await self._recorded(execution_id)
         flow = await self._flow(old, version)
-        envelope, _, redactor = self._redaction.decrypt(flow.redaction_rules, envelope)
+        large = is_heavy_message(envelope)
+        decrypt = partial(self._redaction.decrypt, flow.redaction_rules, envelope)
+        envelope, _, redactor = await self._offloader.run(decrypt, large=large)
         edit = edit or Edit()
         now = self._clock.now()
         again = replay_envelope(envelope, execution_id=self._ids.new(), now=now)
         if step is None and edit:
             again = _edited(again, edit, exact=flow.exact)
-            flow.check_body(again.message.body)
+            await self._offloader.run(partial(flow.check_body, again.message.body), large=large)
         tail: tuple[Change, ...] = (DismissDeadLetter(old.id, now),) if discard else ()
         if step is None and version == "current":
             await self._accept(flow, again, tail)
@@ -113,10 +118,11 @@ class Replays:
         entries: Sequence[StepRecord] = ()
         if step is not None:
             entries = await self._before(old, envelope, flow, step, edit)
-        again, entries = self._redaction.redact_replay(
-            flow.redaction_rules, with_order_key(flow, again), entries, redactor
+        redact = partial(
+            self._redaction.redact_replay, flow.redaction_rules, with_order_key(flow, again), entries, redactor
         )
-        id_ = again.execution_id
+        again, entries = await self._offloader.run(redact, large=large or is_heavy_message(again, entries))
+        id_: str = again.execution_id
         timeout = flow.document.timeout
         deadline = None if timeout is None else now + timeout
         vars = vars_to_store(flow) if version == "current" else old.vars
@@ -153,7 +159,7 @@ class Replays:
         return await self._versions.version(old.flow_id, old.flow_version)
 
     async def _accept(self, flow: CompiledFlow, again: Envelope, tail: tuple[Change, ...]) -> None:
-        accept = self._intake.emit(flow, again)
+        accept = await self._intake.emit(flow, again)
         try:
             await asyncio.shield(self._store.commit((accept, *tail)))
         except Exception:

@@ -87,37 +87,49 @@ def mask_path(value: Any, path: ValuePath, found: list[Any]) -> Any:
     if not path:
         found.append(value)
         return MASK
+    if type(value) not in _CONTAINERS or not value:
+        return value
     part, rest = path[0], path[1:]
     if part is Wildcard.DEEP:
-        return _at_every_depth(value, rest, path, found)
-    return _changed(value, {key: mask_path(value[key], rest, found) for key in _keys(value, part)})
+        value = mask_path(value, rest, found)
+        if type(value) not in _CONTAINERS:
+            return value
+        part, rest = Wildcard.EACH, path
+    if part is not Wildcard.EACH:
+        keys = _keys(value, part)
+    elif not rest:
+        keys = range(len(value)) if type(value) is list else tuple(value)
+    else:
+        # Only lists and objects have anything in them: most of a large body isn't even looked at.
+        keys = [key for key, item in _items(value) if type(item) in _CONTAINERS and item]
+    return _changed(value, {key: new for key in keys if (new := mask_path(value[key], rest, found)) is not value[key]})
 
 
-def _at_every_depth(value: Any, rest: ValuePath, path: ValuePath, found: list[Any]) -> Any:
-    value = mask_path(value, rest, found)
-    return _changed(value, {key: mask_path(value[key], path, found) for key in _keys(value, Wildcard.EACH)})
+_CONTAINERS: Final = frozenset({dict, list})
+
+
+def _items(value: Any) -> Iterable[tuple[Any, Any]]:
+    return value.items() if type(value) is dict else enumerate(value)
 
 
 def _keys(value: Any, part: PathPart) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return tuple(value) if part is Wildcard.EACH else (part,) if part in value else ()
-    if isinstance(value, list):
-        if part is Wildcard.EACH:
-            return range(len(value))
-        if isinstance(part, str) and part.isascii() and part.isdigit():
-            part = int(part[:9])  # a JSON pointer writes an index like a key
-        return (part,) if isinstance(part, int) and -len(value) <= part < len(value) else ()
-    return ()
+    if type(value) is dict:
+        return (part,) if part in value else ()
+    if isinstance(part, str) and part.isascii() and part.isdigit():
+        part = int(part[:9])  # a JSON pointer writes an index like a key
+    return (part,) if isinstance(part, int) and -len(value) <= part < len(value) else ()
 
 
 def _changed(value: Any, new: dict[Any, Any]) -> Any:
-    """Copy a list or an object with new items; return the same object if none of them differs."""
-    new = {key: item for key, item in new.items() if item is not value[key]}
+    """Copy a list or an object with new items; return the same object if there are none."""
     if not new:
         return value
-    if isinstance(value, dict):
+    if type(value) is dict:
         return {**value, **new}
-    return [new.get(index, new.get(index - len(value), item)) for index, item in enumerate(value)]
+    copy = list(value)
+    for index, item in new.items():
+        copy[index] = item
+    return copy
 
 
 # --- Known values, wherever they occur -------------------------------------------------------------------------------
@@ -142,7 +154,10 @@ _EXPONENT: Final = 40
 
 
 class HiddenValues:
-    """Texts and numbers that may be shown nowhere. True, false and null are too common to be recognized."""
+    """Texts and numbers that may be shown nowhere. True, false and null are too common to be recognized.
+
+    A thread may mask a large value while others add to them: none is ever removed.
+    """
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
         self._texts: dict[str, None] = {}
@@ -183,7 +198,7 @@ class HiddenValues:
     def mask_excerpts(self, text: str) -> str:
         """Mask a text that may quote only a part of a long hidden text."""
         text = self.mask_text(text)
-        long = [one for one in self._texts if len(one) > 2 * _COMMON]
+        long = [one for one in tuple(self._texts) if len(one) > 2 * _COMMON]
         if not long or self.everything:
             return text
         if self._letters * len(text) > _MOST_COMPARED:
@@ -210,7 +225,14 @@ class HiddenValues:
             new = {self.mask_text(key): self.mask(item) for key, item in value.items()}
             return value if all(new.get(key, MASK) is item for key, item in value.items()) else new
         if isinstance(value, list):
-            return _changed(value, {index: self.mask(item) for index, item in enumerate(value)})
+            return _changed(
+                value,
+                {
+                    index: new
+                    for index, item in enumerate(value)
+                    if item is not None and (new := self.mask(item)) is not item
+                },
+            )
         forms = _number(value)
         return MASK if forms and (self.everything or not self._texts.keys().isdisjoint(forms)) else value
 
@@ -221,7 +243,8 @@ class HiddenValues:
         self._letters += len(text)
         if len(text) <= _ALONE:
             return
-        for form in (text, quote(text, safe=""), quote_plus(text), encode(text).decode()[1:-1]):
+        plain = text.isascii() and text.isalnum()
+        for form in (text,) if plain else (text, quote(text, safe=""), quote_plus(text), encode(text).decode()[1:-1]):
             if form not in self._forms:
                 self._forms[form] = None
                 self._starts.setdefault(form[:_START], set()).add(len(form))
@@ -229,7 +252,7 @@ class HiddenValues:
     def _search(self, text: str) -> str:
         # A pattern of all texts would take the product of the lengths, for a message that nearly repeats a hidden text.
         places: list[tuple[int, int]] = []
-        for form in self._forms:
+        for form in tuple(self._forms):
             end = 0
             while (at := text.find(form, end)) >= 0:
                 end = at + len(form)
@@ -252,9 +275,9 @@ class HiddenValues:
         start = at = 0
         left = _COMPARED * (len(text) + _COMPARED)
         while at <= len(text) - _START:
-            lengths = self._starts.get(text[at : at + _START])
             found = 0
-            if lengths is not None:
+            if (known := self._starts.get(text[at : at + _START])) is not None:
+                lengths = tuple(known)
                 left -= len(lengths) + sum(one for one in lengths if one <= len(text) - at)
                 if left < 0:
                     return MASK
@@ -297,7 +320,9 @@ def _number(value: Any) -> tuple[str, ...]:
     """The texts of a number: without an exponent, as in JSON, and as Python writes it. Empty for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return ()
-    exact = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    if isinstance(value, int):
+        return (str(value),)
+    exact = Decimal(repr(value)) if isinstance(value, float) else value
     if not -_EXPONENT < exact.adjusted() < _EXPONENT:
         return (encode(value).decode(), str(value))
     plain = f"{exact:f}"

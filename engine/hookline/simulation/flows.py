@@ -56,7 +56,7 @@ class SimulatedFlows:
             return found
         return replace(self._flow, id=flow_id, schema=None, order_by=None, on_error_flow=None, on_error_steps=())
 
-    def emit(self, flow: CompiledFlow, envelope: Envelope) -> Accept:
+    async def emit(self, flow: CompiledFlow, envelope: Envelope) -> Accept:
         """The change that starts an execution."""
         flow.check_body(envelope.message.body)
         return Accept(envelope)

@@ -7,7 +7,7 @@ import pytest
 from pydantic import BaseModel, Field, ValidationError, field_validator
 from pydantic_core import _pydantic_core
 
-from hookline.kernel.safe_validation import error_text
+from hookline.kernel.safe_validation import error_text, problems_text, validate_safely
 
 #: Each type of error that pydantic has, with an example.
 ERRORS = {one["type"]: one for one in _pydantic_core.list_all_errors()}
@@ -64,3 +64,32 @@ def test_a_text_says_what_must_be_true_of_the_value(given: dict[str, Any], text:
     with pytest.raises(ValidationError) as caught:
         Given.model_validate(given)
     assert [error_text(one) for one in caught.value.errors()] == [text]
+
+
+class _Rows(BaseModel):
+    rows: list[dict[str, int]] | list[list[int]]
+    names: dict[str, str] = {}
+
+
+def test_of_a_large_list_only_the_first_problem_is_found() -> None:
+    with pytest.raises(ValidationError) as caught:
+        validate_safely(_Rows, {"rows": [1] * 20_000})
+    assert caught.value.error_count() == 2  # one of each kind of rows
+    with pytest.raises(ValidationError) as small:
+        validate_safely(_Rows, {"rows": [1, 2]})
+    assert small.value.error_count() == 4
+
+
+def test_a_large_value_that_fits_is_an_instance_of_the_model() -> None:
+    made = validate_safely(_Rows, {"rows": [[1]] * 20_000})
+    assert isinstance(made, _Rows)
+    assert len(made.rows) == 20_000
+
+
+def test_the_text_of_many_problems_is_short() -> None:
+    with pytest.raises(ValidationError) as several:
+        validate_safely(_Rows, {"rows": [], "names": dict.fromkeys("abcdefghijklmnopqrstuvwxyz")})
+    assert problems_text(several.value).endswith("names.t: it must be text; and 6 more")
+    with pytest.raises(ValidationError) as many:
+        validate_safely(_Rows, {"rows": [], "names": {f"{n}": n for n in range(2000)}})
+    assert problems_text(many.value) == "2,000 values in them are not valid"

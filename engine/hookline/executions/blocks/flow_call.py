@@ -1,7 +1,9 @@
 """The step that calls another flow: it starts an execution of that flow and may wait for its end."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from hookline.executions.blocks.block import RunSteps, evaluate_in_frame
@@ -17,6 +19,7 @@ from hookline.kernel.errors import (
     FlowInvalid,
     FlowNotFound,
     IllegalStateChange,
+    Problem,
     SchemaViolation,
     StepError,
 )
@@ -26,6 +29,7 @@ from hookline.model.execution import FLOW, RETRY, ErrorInfo, Outcome, StepRecord
 from hookline.model.items import REMEDY, stream_in
 from hookline.model.message import Envelope, Message, Parent
 from hookline.model.waits import FlowEnded
+from hookline.plugin_host.offload import is_heavy_value
 from hookline.sdk.action import Reply
 from hookline.storage.changes import Accept, BeginWait, EndWait, TimeOutWait, WaitTimedOut
 
@@ -180,7 +184,11 @@ class _Call:
         depth = child_depth(run.envelope)
         if depth > MAX_DEPTH:
             raise StepError(f"flows call one another more than {MAX_DEPTH} deep", code="flow.depth")
-        if flow.schema is not None and (problems := flow.schema.problems(message.body)):
+        problems: Sequence[Problem] = ()
+        if flow.schema is not None:
+            judge = partial(flow.schema.problems, message.body)
+            problems = await run.services.offloader.run(judge, large=is_heavy_value(message.body))
+        if problems:
             listed = "; ".join(str(problem) for problem in problems[:_SHOWN])
             more = f"; and {len(problems) - _SHOWN} more" if len(problems) > _SHOWN else ""
             raise StepError(f"flow {flow.id!r} doesn't take this body: {listed}{more}", code="flow.schema")
@@ -199,7 +207,7 @@ class _Call:
             envelope = with_order_key(flow, envelope)
             if node.wait and envelope.order_key is not None:
                 await self._check_order(flow.id, envelope.order_key)
-            return run.services.accept(flow, envelope)
+            return await run.services.accept(flow, envelope)
         except SchemaViolation as error:
             raise StepError(f"flow {flow.id!r}: {error.message}", code="flow.schema") from error
 

@@ -306,7 +306,8 @@ class _Items:
         reply = Reply(body) if self._counts else Reply(body, extra=counts)
         view = take(frame, reply)
         now = run.services.clock.now()
-        run.journal.add(
+        await run.journal.add_large(
+            lambda: (encode({"items": self._total}), encode(view)),
             effect=True,
             id=node.id,
             path=block.path,
@@ -315,8 +316,6 @@ class _Items:
             attempt=1,
             started_at=block.latest,
             finished_at=now,
-            input=encode({"items": self._total}),
-            output=encode(view),
             signal=STREAM if isinstance(body, Stream) else None,
         )
         run.journal.conclude(block)

@@ -21,7 +21,7 @@ from hookline.flows.types.return_type import return_type_mismatch
 from hookline.kernel.errors import BlobGone, CredentialError, ExpressionError, StepError, StoreError
 from hookline.kernel.ids import idempotency_key
 from hookline.kernel.json import JsonValue, encode, is_large, reader
-from hookline.kernel.safe_validation import error_text, is_plugin_defect
+from hookline.kernel.safe_validation import is_plugin_defect, problems_text
 from hookline.model.items import REMEDY, Stream, stream_in
 from hookline.model.message import Attachment, CallerReply, Message
 from hookline.outbound.exact_numbers import ExactClient
@@ -376,10 +376,7 @@ def evaluate_settings(
         own = Message(_copy(message.body), dict(message.headers), message.attachments)
         return Given(raw, node.action.validated(_own(raw), given), own, tuple(given.opened))
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc']) or 'with'}: {error_text(problem)}"
-            for problem in error.errors(include_url=False, include_input=False)
-        )
+        problems = problems_text(error)
         if is_plugin_defect(error):
             defect = run.services.plugin_host.defect("action", node.action.name, problems)
             raise StepError(defect.message, code="connector.defect") from error

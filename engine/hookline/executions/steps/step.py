@@ -21,7 +21,7 @@ from hookline.model.execution import OUTCOME_UNKNOWN, RATE, RETRY, SLEEP, UNTIL,
 from hookline.model.items import STREAM, Stream
 from hookline.model.message import Attachment, CallerReply, Message
 from hookline.model.webhook import RATE as RATE_PATTERN
-from hookline.plugin_host.offload import reads_large_values
+from hookline.plugin_host.offload import is_heavy_value, reads_large_values
 from hookline.sdk.action import FILTERED, PASS, STOPPED, Action, Increment, Reply, Signal, Sleep
 from hookline.sdk.context import check_key
 from hookline.storage.changes import SetState
@@ -40,7 +40,7 @@ async def wait_for_turn(run: ExecutionContext, node: ActionNode, path: str, atte
     now = run.services.clock.now()
     at = now + (turn - steady)
     if at - now > LONGEST_SLEEP:
-        note(run, node, path, attempt, now, None, due_at=at, signal=RATE)
+        await note(run, node, path, attempt, now, None, due_at=at, signal=RATE)
         run.wait_until(at, RATE)
         return False
     if at > now:
@@ -105,7 +105,7 @@ async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame) -> E
         return Ending.WAITING
     if past is not None and not pure:
         if past.state is StepState.STARTED:
-            return _cut_off(run, node, frame, path, past)
+            return await _cut_off(run, node, frame, path, past)
         if past.state is StepState.WAITING:
             had_turn = past.signal == RATE
             paused = past.error is None and not had_turn
@@ -114,7 +114,7 @@ async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame) -> E
                 run.wait_until(past.due_at, RATE if had_turn else SLEEP if paused else RETRY)
                 return Ending.WAITING
             if paused:
-                return _finish(run, node, frame, path, past.attempt, past.started_at, None, PASS)
+                return await _finish(run, node, frame, path, past.attempt, past.started_at, None, PASS)
             attempt = past.attempt if had_turn else past.attempt + 1
     while True:
         if not pure:
@@ -135,7 +135,7 @@ async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame) -> E
             )
             call = prepare_call(run, node, frame, given, path, attempt)
             if node.once:
-                note_started(run, node, path, attempt, started_at, given)
+                await note_started(run, node, path, attempt, started_at, given)
                 await run.journal.flush()
             # A pure step isn't interrupted, or a `finally` after it would not be reached. A stream is recorded: if its
             # entry is missing, no step after it has been done.
@@ -150,13 +150,13 @@ async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame) -> E
                 return replay(run, frame, node.id, counted)
         except Interrupted:
             if node.once:
-                _note_interrupted(run, node, path, attempt, started_at, given, begun=begun)
+                await _note_interrupted(run, node, path, attempt, started_at, given, begun=begun)
             raise
         except OwnFailure as failure:
             # It counts as no attempt, and leaves no entry of a failure.
             run.services.own_failures.noticed(execution_id=run.id, flow_id=run.flow.id, step=path, error=str(failure))
             if node.once:
-                _note_interrupted(run, node, path, attempt, started_at, given, begun=False)
+                await _note_interrupted(run, node, path, attempt, started_at, given, begun=False)
             await run.services.clock.sleep(STORE_RETRY)
         except StepError as failure:
             error = _not_known(node, failure.message) if node.once and failure.outcome_unknown else failure
@@ -164,14 +164,14 @@ async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame) -> E
             due_at = run.services.clock.now() + wait if wait is not None else None
             info = run.error_info(error, path)
             if not pure:
-                noted_at = note(run, node, path, attempt, started_at, given, error=info, due_at=due_at)
+                noted_at = await note(run, node, path, attempt, started_at, given, error=info, due_at=due_at)
             else:
                 # A pure step has no commit of its own: the time that expressions see stays, or resuming would give
                 # another result.
                 noted_at = frame.now
                 known = past is not None and past.state is StepState.FAILED
                 if past is None or not known or not (node.on_error == "continue" or run.keeps_failure(frame, past)):
-                    note(run, node, path, attempt, started_at, given, error=info)
+                    await note(run, node, path, attempt, started_at, given, error=info)
             if wait is None or due_at is None:
                 if node.on_error == "continue":
                     return continue_after_error(frame, node.id, info, noted_at)
@@ -189,16 +189,15 @@ async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame) -> E
                 left = until - run.services.clock.now()
                 if left > LONGEST_SLEEP:
                     fixed = None if result.until is None else UNTIL
-                    note(run, node, path, attempt, started_at, given, due_at=until, signal=fixed)
-                    run.journal.keep(*call.state.changes())
+                    kept = call.state.changes()
+                    await note(run, node, path, attempt, started_at, given, due_at=until, signal=fixed, kept=kept)
                     run.wait_until(until, SLEEP)
                     return Ending.WAITING
                 await run.services.clock.sleep(max(0.0, left.total_seconds()))
                 result = PASS
             if isinstance(result, CallerReply):
                 result = msgspec.structs.replace(result, delivered=run.services.replies.expected(run.id))
-            ending = _finish(run, node, frame, path, attempt, started_at, given, result)
-            run.journal.keep(*call.state.changes())
+            ending = await _finish(run, node, frame, path, attempt, started_at, given, result, call.state.changes())
             if isinstance(result, CallerReply):
                 # The reply is durable before it is given, so that a repeated request gets the same reply.
                 await run.journal.flush()
@@ -216,17 +215,17 @@ def _unknown(node: ActionNode, past: StepRecord) -> bool:
     return node.once and past.error is not None and past.error.code == OUTCOME_UNKNOWN
 
 
-def _cut_off(run: ExecutionContext, node: ActionNode, frame: Frame, path: str, past: StepRecord) -> Ending:
+async def _cut_off(run: ExecutionContext, node: ActionNode, frame: Frame, path: str, past: StepRecord) -> Ending:
     """Record a step that must not run twice and was running when the engine stopped. Raises StepFailed."""
     info = run.error_info(_not_known(node, _CUT_OFF), path)
-    noted_at = note(run, node, path, past.attempt, past.started_at, None, error=info)
+    noted_at = await note(run, node, path, past.attempt, past.started_at, None, error=info)
     run.unknown = run.unknown or info
     if node.on_error == "continue":
         return continue_after_error(frame, node.id, info, noted_at)
     raise StepFailed(info, noted_at)
 
 
-def _note_interrupted(
+async def _note_interrupted(
     run: ExecutionContext,
     node: ActionNode,
     path: str,
@@ -239,11 +238,11 @@ def _note_interrupted(
     """Record that the step was interrupted: while it ran, or before it began."""
     if not begun:
         info = ErrorInfo("interrupted", "it was interrupted before it began", path)
-        note(run, node, path, attempt, started_at, given, error=info, signal=_NOT_BEGUN)
+        await note(run, node, path, attempt, started_at, given, error=info, signal=_NOT_BEGUN)
         return
     info = run.error_info(_not_known(node, "it was interrupted while it ran"), path)
     run.unknown = run.unknown or info
-    note(run, node, path, attempt, started_at, given, error=info)
+    await note(run, node, path, attempt, started_at, given, error=info)
 
 
 def _until(pause: Sleep, started_at: datetime) -> datetime:
@@ -255,7 +254,7 @@ def _until(pause: Sleep, started_at: datetime) -> datetime:
         return datetime.max.replace(tzinfo=UTC)
 
 
-def _finish(
+async def _finish(
     run: ExecutionContext,
     node: ActionNode,
     frame: Frame,
@@ -264,6 +263,7 @@ def _finish(
     started_at: datetime,
     given: Given | None,
     result: Signal | Reply | CallerReply,
+    kept: Sequence[SetState] = (),
 ) -> Ending:
     output: Any = None
     signal: str | None = None
@@ -278,7 +278,7 @@ def _finish(
                 signal, run.streams = STREAM, True
     past = None if not node.action.pure else run.journal.past(path)
     if past is None or past.state is not StepState.SUCCEEDED:
-        noted_at = note(run, node, path, attempt, started_at, given, output=output, signal=signal)
+        noted_at = await note(run, node, path, attempt, started_at, given, output=output, signal=signal, kept=kept)
         if not node.action.pure or signal == STREAM:
             frame.now = noted_at
     frame.steps[node.id] = output if isinstance(result, Reply) else {"body": frame.message.body}
@@ -329,7 +329,7 @@ def continue_after_error(frame: Frame, step_id: str, error: ErrorInfo | None, at
 _MASK: Final = "**********"
 
 
-def note(
+async def note(
     run: ExecutionContext,
     node: ActionNode,
     path: str,
@@ -341,11 +341,20 @@ def note(
     signal: str | None = None,
     error: ErrorInfo | None = None,
     due_at: datetime | None = None,
+    kept: Sequence[SetState] = (),
 ) -> datetime:
-    """Record the end of an attempt; return the time. `due_at`: the time of the next attempt, or the end of a sleep."""
+    """Record the end of an attempt together with changes of the flow's state; return the time.
+
+    `due_at`: the time of the next attempt, or the end of a sleep.
+    """
     finished_at = run.services.clock.now()
     failed = StepState.FAILED if due_at is None else StepState.WAITING
-    run.journal.add(
+    await _add(
+        run,
+        node,
+        given,
+        output,
+        kept,
         effect=not node.action.pure or signal == STREAM,
         id=node.id,
         path=path,
@@ -354,13 +363,35 @@ def note(
         attempt=attempt,
         started_at=started_at,
         finished_at=finished_at,
-        input=_masked(node.action, given.raw) if given is not None else None,
-        output=encode(output) if output is not None else None,
         error=error,
         due_at=due_at,
         signal=signal,
     )
     return finished_at
+
+
+async def _add(
+    run: ExecutionContext,
+    node: ActionNode,
+    given: Given | None,
+    output: Any,
+    kept: Sequence[SetState],
+    **entry: Any,
+) -> None:
+    raw = None if given is None else given.raw
+
+    def read() -> tuple[bytes | None, bytes | None]:
+        return (
+            _masked(node.action, raw) if given is not None else None,
+            encode(output) if output is not None else None,
+        )
+
+    if is_heavy_value(output.body if isinstance(output, CallerReply) else output) or is_heavy_value(raw):
+        await run.journal.add_large(read, kept, **entry)
+        return
+    given_json, output_json = read()
+    run.journal.add(input=given_json, output=output_json, **entry)
+    run.journal.keep(*kept)
 
 
 async def note_counted(
@@ -402,11 +433,16 @@ async def note_counted(
     return record
 
 
-def note_started(
+async def note_started(
     run: ExecutionContext, node: ActionNode, path: str, attempt: int, started_at: datetime, given: Given
 ) -> None:
     """Record that an action which must not run twice is about to run."""
-    run.journal.add(
+    await _add(
+        run,
+        node,
+        given,
+        None,
+        (),
         effect=True,
         id=node.id,
         path=path,
@@ -415,7 +451,6 @@ def note_started(
         attempt=attempt,
         started_at=started_at,
         finished_at=started_at,
-        input=_masked(node.action, given.raw),
     )
 
 
