@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import ExpressionError
-from hookline.kernel.json import is_large
+from hookline.kernel.json import OFF_THE_LOOP, is_large
 from hookline.kernel.threads import Threads
 from hookline.model.execution import StepRecord
 from hookline.model.message import Envelope
