@@ -21,7 +21,7 @@ LARGE: Final = 2**20
 SOON: Final = 0.25
 """Seconds after which a bound must have refused an input whose time grows faster than n log n below that bound."""
 SMALLEST: Final = 512
-MOST: Final = 2**18
+MOST: Final = 2**16
 """The largest size by default. A square would take seconds there, even one that takes the processor's fastest steps."""
 MOST_WIDE: Final = 10 * 2**20
 """The largest size of the long test: the largest body that a server takes by default."""

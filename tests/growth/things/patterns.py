@@ -6,6 +6,7 @@ import re._constants as sre  # The tree of a pattern has no public reader.
 import re._parser as sre_parser
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -15,6 +16,7 @@ from tests.growth.measure import Family, Thing
 
 ROOT: Final = Path(__file__).parents[3]
 _METHODS: Final = frozenset({"match", "fullmatch", "search", "sub", "subn", "split", "findall", "finditer"})
+_MAKES_OR_USES: Final = re.compile(rf"\bre\.|\.({'|'.join(sorted(_METHODS))})\(")
 _LONGEST: Final = 2**13
 """A square would take a hundredth of a second at this size."""
 #: Patterns that see no text from outside, and why.
@@ -69,12 +71,13 @@ def _patterns_of(value: Any, name: str) -> Iterator[tuple[str, re.Pattern[Any]]]
             yield from _patterns_of(each, f"{name}[{key!r}]")
 
 
-def found() -> list[Found]:
+@cache
+def found() -> tuple[Found, ...]:
     """Each regular expression of the code, with the methods by which it is used."""
-    trees = {name: ast.parse(file.read_text(encoding="utf-8")) for name, file in sources()}
+    modules = {name: list(ast.walk(ast.parse(text))) for name, text in _texts() if name not in _NOT_IMPORTED}
     used: dict[str, set[str]] = {}
-    for module_name, tree in trees.items():
-        for node in ast.walk(tree):
+    for module_name, nodes in modules.items():
+        for node in nodes:
             if isinstance(node, ast.Attribute) and node.attr in _METHODS:
                 value = node.value
                 name = (
@@ -83,26 +86,32 @@ def found() -> list[Found]:
                 # A name that begins with an underscore is used by its own module alone.
                 used.setdefault(f"{module_name}.{name}" if name.startswith("_") else name, set()).add(node.attr)
     made: dict[tuple[str, int], Found] = {}
-    for name, tree in trees.items():
-        if name in _NOT_IMPORTED:
-            continue
-        names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    for name, nodes in modules.items():
+        names = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
         module = import_module(name)
         for attribute in sorted(names & vars(module).keys()):
             for place, pattern in _patterns_of(vars(module)[attribute], f"{name}.{attribute}"):
                 key = f"{name}.{attribute}" if attribute.startswith("_") else attribute
                 methods = frozenset(used.get(key) or {"search", "fullmatch"})
                 made.setdefault((str(pattern.pattern), pattern.flags), Found(place, pattern, methods))
-        for inline in _inline(name, tree, vars(module)):
+        for inline in _inline(name, nodes, vars(module)):
             key = (str(inline.pattern.pattern), inline.pattern.flags)
             known = made.get(key)
             made[key] = Found(known.place, known.pattern, known.methods | inline.methods) if known else inline
-    return list(made.values())
+    return tuple(made.values())
 
 
-def _inline(name: str, tree: ast.Module, scope: Mapping[str, Any]) -> Iterator[Found]:
+def _texts() -> Iterator[tuple[str, str]]:
+    """The modules that make a regular expression, or that may use one."""
+    for name, file in sources():
+        text = file.read_text(encoding="utf-8")
+        if _MAKES_OR_USES.search(text):
+            yield name, text
+
+
+def _inline(name: str, nodes: Iterable[ast.AST], scope: Mapping[str, Any]) -> Iterator[Found]:
     """The patterns that stand where they are used: `re.sub("a+", …)`, and `re.compile` within a function."""
-    for node in ast.walk(tree):
+    for node in nodes:
         function = node.func if isinstance(node, ast.Call) else None
         if not (isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name)):
             continue
