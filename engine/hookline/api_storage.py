@@ -23,7 +23,7 @@ from hookline.model.execution import (
     check_transition,
 )
 from hookline.model.items import STREAM, Progress
-from hookline.model.message import Arrival, Attachment, Envelope, Message, Result, pack, unpack
+from hookline.model.message import Arrival, Attachment, Envelope, Message, Result, pack, unpack, without_body
 from hookline.model.rejection import RejectedRequest
 from hookline.storage.backend import Backend, BackendFactory
 from hookline.storage.blobs import Blob, Blobs, BlobStoreFactory, BlobWriter
@@ -230,4 +230,5 @@ __all__ = [
     "joined_output",
     "pack",
     "unpack",
+    "without_body",
 ]

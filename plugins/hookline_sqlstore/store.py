@@ -1,7 +1,9 @@
 """The store: commits and queries, for both databases."""
 
+import asyncio
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 from hookline.api_storage import (
     ALL_EXECUTIONS,
@@ -32,6 +34,9 @@ from hookline_sqlstore.databases.database import Database
 from hookline_sqlstore.reading import credentials, executions, flows, history, journal, lists, usage, waits, work
 from hookline_sqlstore.writing import batches, operations
 
+#: Bytes of a message above which it is decoded in a thread.
+_LARGE: Final = 64 * 1024
+
 
 class SqlStore:
     """The durable state in a SQL database."""
@@ -51,7 +56,13 @@ class SqlStore:
         return await self._database.read(lambda connection: executions.execution(connection, execution_id))
 
     async def envelope(self, execution_id: str) -> Envelope | None:
-        return await self._database.read(lambda connection: executions.envelope(connection, execution_id))
+        row = await self._database.read(lambda connection: executions.envelope_row(connection, execution_id))
+        if row is None:
+            return None
+        if len(row.payload) <= _LARGE:
+            return executions.envelope_of(row)
+        # Decoding takes milliseconds, and not every database reads in a thread.
+        return await asyncio.to_thread(executions.envelope_of, row)
 
     async def data_keys(self, after: str, limit: int) -> Sequence[tuple[str, bytes]]:
         return await self._database.read(lambda connection: executions.data_keys(connection, after, limit), long=True)

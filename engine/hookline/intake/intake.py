@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from hookline.catalog.flow_states import state_in_file
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.envelopes import manual_envelope, with_order_key
@@ -17,6 +19,7 @@ from hookline.kernel.errors import (
     StoreError,
     TooManyRequests,
 )
+from hookline.kernel.json import encode
 from hookline.kernel.suggest import counted
 from hookline.kernel.time import Clock
 from hookline.model.flow import FlowState
@@ -130,7 +133,7 @@ class Intake:
         if not self.open:
             raise ServiceUnavailable("the server is stopping", retry_after=5)
         envelope = with_order_key(flow, envelope)
-        envelope = await self._redacted(flow, envelope)
+        envelope = await self._stored_form(flow, envelope)
         rate = self._rate(flow)
         try:
             rejection = await self._order_key_is_full(flow, envelope.order_key) or self._rejection(flow, rate)
@@ -242,7 +245,7 @@ class Intake:
         self, flow: CompiledFlow, envelopes: Sequence[Envelope], changes: Sequence[Change]
     ) -> int:
         rate = self._rate(flow)
-        envelopes = [await self._redacted(flow, envelope) for envelope in envelopes]
+        envelopes = [await self._stored_form(flow, envelope) for envelope in envelopes]
         for envelope in envelopes:
             self._reserve(envelope, rate)
         results: Sequence[object] = [None] * len(envelopes)
@@ -259,18 +262,27 @@ class Intake:
         The message counts as queued from now on. No limit rejects it, since there is no sender who could try again.
         Raises SchemaViolation if the flow has an `order_by` and the message gives no value.
         """
-        envelope = await self._redacted(flow, with_order_key(flow, envelope))
+        envelope = await self._stored_form(flow, with_order_key(flow, envelope))
         self._count(flow.id, 1)
         self._metrics.accepted(flow.id)
         return Accept(envelope)
 
-    async def _redacted(self, flow: CompiledFlow, envelope: Envelope) -> Envelope:
-        """Return the message in the form in which it is stored: redacted values are masked, and encrypted beside it."""
-        rules, redaction = flow.redaction_rules, self._redaction
-        if redaction is None or (rules is None and not envelope.hidden and envelope.data_key is None):
-            return envelope
-        work = partial(redaction.redact, rules, envelope)
-        return await self._offloader.run(work, large=is_heavy_message(envelope))
+    async def _stored_form(self, flow: CompiledFlow, envelope: Envelope) -> Envelope:
+        """Return the message in the form in which it is stored: redacted values are masked, and encrypted beside it.
+
+        A large message has its JSON, so that the store need not make it in the event loop.
+        """
+        large = is_heavy_message(envelope)
+        if large or flow.redaction_rules is not None or envelope.hidden or envelope.data_key is not None:
+            return await self._offloader.run(partial(self._made_storable, flow, envelope), large=large)
+        return envelope
+
+    def _made_storable(self, flow: CompiledFlow, envelope: Envelope) -> Envelope:
+        if self._redaction is not None:
+            envelope = self._redaction.redact(flow.redaction_rules, envelope)
+        if envelope.body_json is None:
+            envelope = msgspec.structs.replace(envelope, body_json=encode(envelope.message.body))
+        return envelope
 
     def backlog(self, flow_id: str) -> int:
         """The number of queued executions of a flow."""

@@ -181,6 +181,11 @@ def unpack(
     )
 
 
+def without_body(payload: bytes) -> bytes:
+    """Return a packed message whose body is null, without decoding the body."""
+    return _pack.encode(msgspec.structs.replace(_unpack.decode(payload), body=b"null", raw=None))
+
+
 def with_numbers(envelope: Envelope, *, exact: bool) -> Envelope:
     """Convert the numbers of a message for its flow, whose `numbers` may have changed since the message was accepted.
 

@@ -17,8 +17,8 @@ from hookline.api_storage import (
     ExecutionSummary,
     Outcome,
     State,
-    pack,
     unpack,
+    without_body,
 )
 from hookline_sqlstore.column_values import key_hash, micros, moment
 from hookline_sqlstore.reading import lists
@@ -124,9 +124,9 @@ def execution(connection: Connection, execution_id: str) -> Execution | None:
     return None if row is None else _execution(row)
 
 
-def envelope(connection: Connection, execution_id: str) -> Envelope | None:
-    row = connection.execute(_ENVELOPE, {"id": execution_id}).one_or_none()
-    return None if row is None else envelope_of(row)
+def envelope_row(connection: Connection, execution_id: str) -> Any:
+    """Return the row of a message, for `envelope_of`; None if there is none."""
+    return connection.execute(_ENVELOPE, {"id": execution_id}).one_or_none()
 
 
 _DATA_KEYS: Final = (
@@ -175,11 +175,8 @@ def page(connection: Connection, chosen: ExecutionFilter, cursor: str | None, li
 
 def _without_body(connection: Connection, execution_id: str) -> bytes:
     """Return the payload of a large message without its body."""
-    whole = envelope(connection, execution_id)
-    if whole is None:
-        return b""
-    message = msgspec.structs.replace(whole.message, body=None)
-    return pack(msgspec.structs.replace(whole, message=message, body_json=b"null", raw=None))
+    row = envelope_row(connection, execution_id)
+    return b"" if row is None else without_body(row.payload)
 
 
 def dead_letters(
