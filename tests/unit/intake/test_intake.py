@@ -4,11 +4,13 @@ import asyncio
 import dataclasses
 from typing import Any, Literal
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.intake.intake import Intake
+from hookline.kernel.json import encode
 from hookline.kernel.errors import ServiceUnavailable, StoreError, TooManyRequests
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.storage.changes import Accepted, Duplicate
@@ -27,9 +29,11 @@ class Slow:
         self.under_way: dict[str, asyncio.Future[Accepted | Duplicate]] = {}
         self.stored = 0
         self.patient: list[bool] = []
+        self.last: Envelope | None = None
 
     async def put(self, envelope: Envelope, *, patient: bool = False) -> Accepted | Duplicate:
         self.patient.append(patient)
+        self.last = envelope
         result: asyncio.Future[Accepted | Duplicate] = asyncio.get_running_loop().create_future()
         self.under_way[envelope.execution_id] = result
         return await result
@@ -172,3 +176,18 @@ async def test_a_message_of_a_flow_that_is_over_its_rate_may_wait_for_somebody_e
     queue.end("a", "stored")
     queue.end("c", "stored")
     assert await asyncio.gather(first, second) == [Accepted("a"), Accepted("c")]
+
+
+@pytest.mark.rule(16)
+async def test_a_large_message_comes_to_the_queue_with_its_json() -> None:
+    queue = Slow()
+    door = intake(queue)
+    body = ["x"] * 20_000
+    made = msgspec.structs.replace(envelope("a"), message=Message(body))
+    task = asyncio.ensure_future(door.accept(FLOW, made))
+    while not queue.under_way:
+        await asyncio.sleep(0.001)
+    assert queue.last is not None
+    assert queue.last.body_json == encode(body)
+    queue.end("a", "stored")
+    assert await task == Accepted("a")

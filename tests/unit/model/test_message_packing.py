@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.kernel.json import encode
-from hookline.model.message import Arrival, Attachment, Envelope, Message, arrival_view, pack, unpack
+from hookline.model.message import Arrival, Attachment, Envelope, Message, arrival_view, pack, unpack, without_body
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 times = st.datetimes(datetime(1971, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC))
@@ -77,3 +77,12 @@ def test_the_arrival_can_be_read_without_the_rest(envelope: Envelope) -> None:
     view = arrival_view(pack(envelope))
     assert view["use"] == envelope.arrival.use
     assert view["query"] == envelope.arrival.query
+
+
+@given(envelopes)
+def test_a_message_without_its_body_keeps_the_rest(envelope: Envelope) -> None:
+    payload = without_body(pack(envelope))
+    known = {"execution_id": envelope.execution_id, "flow_id": envelope.flow_id, "accepted_at": envelope.accepted_at}
+    read = unpack(payload, **known)
+    assert (read.message.body, read.raw) == (None, None)
+    assert (read.message.headers, read.arrival) == (envelope.message.headers, envelope.arrival)

@@ -94,7 +94,7 @@ async def run_batch(run: ExecutionContext, node: BatchNode, frame: Frame, _: Run
     if past is not None and past.state is StepState.SUCCEEDED:
         if past.signal == JOINED:
             return Ending.JOINED
-        ending = replay(run, frame, node.id, past)
+        ending = await replay(run, frame, node.id, past)
         frame.steps[node.id].pop(HIDDEN, None)
         return ending
     if past is not None and past.state is StepState.FAILED:

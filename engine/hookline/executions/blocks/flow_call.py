@@ -46,7 +46,7 @@ async def run_call(run: ExecutionContext, node: CallNode, frame: Frame, _: RunSt
     past = run.journal.past(call.path)
     run.waited = run.waited or node.wait
     if past is not None and past.state is StepState.SUCCEEDED:
-        return replay(run, frame, node.id, past)
+        return await replay(run, frame, node.id, past)
     if past is not None and past.state is StepState.FAILED:
         if node.on_error == "continue":
             return continue_after_error(frame, node.id, past.error, past.finished_at)

@@ -44,7 +44,7 @@ async def run_stub(run: ExecutionContext, node: ForeachNode, frame: Frame, items
         return None
     past = run.journal.past(path)
     if past is not None and past.state is StepState.SUCCEEDED:
-        return replay(run, frame, node.id, past)
+        return await replay(run, frame, node.id, past)
     if (failure := known_failure(run, frame, node.id)) is not None:
         raise failure
     try:
@@ -73,7 +73,7 @@ async def run_stub(run: ExecutionContext, node: ForeachNode, frame: Frame, items
         output=None if view is None else encode(view),
         signal=signal,
     )
-    return replay(run, frame, node.id, record)
+    return await replay(run, frame, node.id, record)
 
 
 #: Seconds after which the event loop gets control, if no item awaits anything: a request needs it a dozen times.
@@ -106,7 +106,7 @@ async def run_foreach(run: ExecutionContext, node: ForeachNode, frame: Frame, ru
     if many:
         past = run.journal.past(path)
         if past is not None and past.state is StepState.SUCCEEDED and past.signal != STOPPED.name:
-            return replay(run, frame, node.id, past)
+            return await replay(run, frame, node.id, past)
         block = await run.journal.block(path, total, frame.now)
     with frame.interruption.child() as together:
         return await _Items(run, node, frame, run_steps, items, together, block).run()

@@ -1,5 +1,6 @@
 """The waiting webhook: a step that waits for a callback."""
 
+from functools import partial
 from typing import Any
 
 from hookline.executions.blocks.block import RunSteps, evaluate_in_frame
@@ -7,7 +8,7 @@ from hookline.executions.context import Ending, ExecutionContext, Frame, StepFai
 from hookline.executions.steps.step import continue_after_error, replay, take
 from hookline.flows.blocks.webhook_wait import USE, WaitNode
 from hookline.kernel.errors import StepError
-from hookline.kernel.json import encode
+from hookline.kernel.json import encode, is_heavy
 from hookline.kernel.time import rfc3339
 from hookline.model.execution import CALLBACK, StepRecord, StepState
 from hookline.model.waits import Call
@@ -23,7 +24,7 @@ async def run_wait(run: ExecutionContext, node: WaitNode, frame: Frame, _: RunSt
     past = run.journal.past(path)
     if past is not None and past.state is StepState.SUCCEEDED:
         run.waited = True
-        return replay(run, frame, node.id, past)
+        return await replay(run, frame, node.id, past)
     if past is not None and past.state is StepState.FAILED:
         if node.on_error == "continue":
             return continue_after_error(frame, node.id, past.error, past.finished_at)
@@ -46,12 +47,14 @@ async def run_wait(run: ExecutionContext, node: WaitNode, frame: Frame, _: RunSt
             return _too_late(run, node, frame, path, past)
         run.arrived = None  # it came at the last moment
         payload = (await _arrived(run)).get(path)
-    call = run.callback(payload) if payload is not None else None
-    if not isinstance(call, Call):
+    result: Reply | None = None
+    if payload is not None:
+        result = await run.services.offloader.run(partial(_result, run, payload), large=is_heavy(payload))
+    if result is None:
         run.wait_until(past.due_at, CALLBACK)
         return Ending.WAITING
     # Expressions may read these parts whoever has called: an operator's call has neither headers nor files.
-    view = {"headers": {}, "attachments": [], **take(frame, _result(run, call))}
+    view = {"headers": {}, "attachments": [], **take(frame, result)}
     run.journal.beside(EndWait(run.id, path))
     frame.now = _note(run, node, path, past, StepState.SUCCEEDED, output=view)
     frame.steps[node.id] = view
@@ -128,7 +131,11 @@ def _note(run: ExecutionContext, node: WaitNode, path: str, past: StepRecord, st
     return finished_at
 
 
-def _result(run: ExecutionContext, call: Call) -> Reply:
+def _result(run: ExecutionContext, payload: bytes) -> Reply | None:
+    """The content of a callback. Raises Blocked if it can't be decrypted."""
+    call = run.callback(payload)
+    if not isinstance(call, Call):
+        return None
     message = call.message(exact=run.flow.exact)
     extra = {
         "method": call.method,

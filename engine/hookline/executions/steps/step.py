@@ -16,7 +16,7 @@ from hookline.executions.steps.call import Given, OwnFailure, call_action, evalu
 from hookline.flows.blocks.action import ActionNode
 from hookline.kernel.backoff import STORE_RETRY, next_wait
 from hookline.kernel.errors import CredentialError, StepError
-from hookline.kernel.json import encode, reader
+from hookline.kernel.json import encode, is_heavy, reader
 from hookline.model.execution import OUTCOME_UNKNOWN, RATE, RETRY, SLEEP, UNTIL, ErrorInfo, StepRecord, StepState
 from hookline.model.items import STREAM, Stream
 from hookline.model.message import Attachment, CallerReply, Message
@@ -93,7 +93,7 @@ async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame) -> E
     past = run.journal.past(path)
     pure = node.action.pure
     if past is not None and (not pure or past.signal == STREAM) and past.state is StepState.SUCCEEDED:
-        return replay(run, frame, node.id, past)
+        return await replay(run, frame, node.id, past)
     attempt, had_turn = 1, False
     if past is not None and not pure and past.state is StepState.FAILED and past.signal != _NOT_BEGUN:
         if node.on_error == "continue":
@@ -147,7 +147,7 @@ async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame) -> E
                 changes = call.state.changes(result.key)
                 files = frame.message.attachments
                 counted = await note_counted(run, node, path, attempt, started_at, given, result, changes, files)
-                return replay(run, frame, node.id, counted)
+                return await replay(run, frame, node.id, counted)
         except Interrupted:
             if node.once:
                 await _note_interrupted(run, node, path, attempt, started_at, given, begun=begun)
@@ -304,11 +304,12 @@ def _ending(signal: str | None) -> Ending:
     return Ending.STOPPED if signal == STOPPED.name else Ending.DONE
 
 
-def replay(run: ExecutionContext, frame: Frame, step_id: str, past: StepRecord) -> Ending:
+async def replay(run: ExecutionContext, frame: Frame, step_id: str, past: StepRecord) -> Ending:
     """Continue as if the step had just finished with the result in its journal entry."""
     frame.now = past.finished_at
     if past.output is not None and past.signal in (None, STREAM):
-        view = _OUTPUTS[run.flow.exact].decode(past.output)
+        read = partial(_OUTPUTS[run.flow.exact].decode, past.output)
+        view = await run.services.offloader.run(read, large=is_heavy(past.output))
         if past.signal == STREAM:
             view["body"], run.streams = Stream(view["body"]["stream"], view["body"]["count"]), True
         attachments = msgspec.convert(view.get("attachments", []), tuple[Attachment, ...])
