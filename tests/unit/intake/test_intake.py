@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.intake.intake import Intake
-from hookline.kernel.json import encode
 from hookline.kernel.errors import ServiceUnavailable, StoreError, TooManyRequests
+from hookline.kernel.json import encode
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.storage.changes import Accepted, Duplicate
 from hookline.telemetry.metrics import Metrics
 from hookline.testing.clock import ManualClock
+from hookline.testing.eventually import assert_eventually
 from hookline.testing.hook import webhook_flow
 
 FLOW = webhook_flow("f")
@@ -185,8 +186,7 @@ async def test_a_large_message_comes_to_the_queue_with_its_json() -> None:
     body = ["x"] * 20_000
     made = msgspec.structs.replace(envelope("a"), message=Message(body))
     task = asyncio.ensure_future(door.accept(FLOW, made))
-    while not queue.under_way:
-        await asyncio.sleep(0.001)
+    await assert_eventually(lambda: bool(queue.under_way))
     assert queue.last is not None
     assert queue.last.body_json == encode(body)
     queue.end("a", "stored")
