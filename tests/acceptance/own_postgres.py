@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,16 +21,29 @@ _BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
 
 
 class OwnPostgres:
-    """A server over `folder`. `host` is the address at which it listens."""
+    """A server with data of its own, whose log is in `folder`. `host` is the address at which it listens."""
 
     def __init__(self, folder: Path, host: str = "127.0.0.1", prefix: tuple[str, ...] = ()) -> None:
         """`prefix`: the beginning of its command line, such as `ip netns exec NAME`."""
         self.host, self.port = host, free_port()
-        self._folder = folder
+        self._log = folder / "postgres.log"
         self._prefix = prefix
         # PostgreSQL refuses to run as root.
         self._user = ("runuser", "-u", "postgres", "--") if os.geteuid() == 0 else ()
         self._process: subprocess.Popen[bytes] | None = None
+        self._folder: Path | None = None
+        """Its data and its socket."""
+
+    def __enter__(self) -> "OwnPostgres":
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     @property
     def url(self) -> str:
@@ -40,10 +54,8 @@ class OwnPostgres:
         initdb = next((path for path in binaries if path and Path(path).exists()), None) or need_program(
             "PostgreSQL", "initdb"
         )
-        self._folder.mkdir(parents=True)
-        for parent in (self._folder, *self._folder.parents):
-            if str(parent).startswith("/tmp/"):
-                parent.chmod(parent.stat().st_mode | 0o011)
+        # Each start of pytest closes the folder of temporary paths to other users, also to one that runs already.
+        self._folder = Path(tempfile.mkdtemp(prefix="hookline-postgres-"))
         if self._user:
             shutil.chown(self._folder, "postgres")
         data = self._folder / "data"
@@ -54,19 +66,24 @@ class OwnPostgres:
             cwd="/",
         )
         (data / "pg_hba.conf").write_text("host all all 0.0.0.0/0 trust\nlocal all all trust\n")
-        self._process = subprocess.Popen(
-            [
-                *self._prefix,
-                *self._user,
-                str(Path(initdb).with_name("postgres")),
-                *("-D", str(data), "-p", str(self.port), "-k", str(self._folder), "-h", self.host),
-                *("-c", "fsync=off", "-c", "shared_buffers=16MB"),
-            ],
-            cwd="/",
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    *self._prefix,
+                    *self._user,
+                    str(Path(initdb).with_name("postgres")),
+                    *("-D", str(data), "-p", str(self.port), "-k", str(self._folder), "-h", self.host),
+                    *("-c", "fsync=off", "-c", "shared_buffers=16MB"),
+                ],
+                cwd="/",
+                stdout=log,
+                stderr=log,
+            )
         self.run("SELECT 1", wait=30)
+
+    def log(self) -> str:
+        """The end of what it printed."""
+        return self._log.read_text(encoding="utf-8", errors="replace")[-10_000:]
 
     def run(self, statement: str, wait: float = 0.0) -> Any:
         """Run a statement and return its first value; repeat for `wait` seconds while the server isn't there."""
@@ -120,8 +137,15 @@ class OwnPostgres:
             self._signal(signal.SIGCONT)
 
     def stop(self) -> None:
-        if self._process is not None:
-            self._signal(signal.SIGCONT)
-            self._signal(signal.SIGQUIT)
-            self._process.wait(timeout=30)
+        """End it and remove its data. Raises AssertionError if it has ended by itself."""
+        try:
+            if self._process is not None:
+                code = self._process.poll()
+                assert code is None, f"PostgreSQL ended by itself with {code}:\n{self.log()}"
+                self._signal(signal.SIGCONT)
+                self._signal(signal.SIGQUIT)
+                self._process.wait(timeout=30)
+        finally:
             self._process = None
+            if self._folder is not None:
+                shutil.rmtree(self._folder, ignore_errors=True)

@@ -196,6 +196,8 @@ def check(watched: Watched, sink: Sink) -> dict[str, Any]:
     except AssertionError:
         watched.read_pipe()
         print(server.get("/readyz"), watched.answers, watched.printed.decode() or server.log()[-10_000:], sep="\n")
+        if watched.postgres is not None:
+            print(watched.postgres.log())
         raise
     eventually("all executions have ended", server.drained, 60)
     states = {one["id"]: one["state"] for one in server.executions()}
@@ -222,10 +224,9 @@ def watched(tmp_path: Path, sink: Sink) -> Iterator[list[Watched]]:
     mount = ["mount", "-t", "tmpfs", "-o", "size=40m", "hookline", str(disk)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("only root may mount a file system")
-    postgres = OwnPostgres(tmp_path / "postgres")
-    made: list[Watched] = []
-    try:
-        postgres.start()
+    with contextlib.ExitStack() as stack:
+        stack.callback(subprocess.run, ["umount", "-l", str(disk)], check=False)
+        postgres = stack.enter_context(OwnPostgres(tmp_path))
         folders = [tmp_path / "a", tmp_path / "b"]
         for folder in folders:
             folder.mkdir()
@@ -247,14 +248,9 @@ def watched(tmp_path: Path, sink: Sink) -> Iterator[list[Watched]]:
                     "steps": [{**step, "retry": {"attempts": 20}}],
                 }
             )
+            stack.callback(one.server.kill)
             one.server.start()
         yield made
-    finally:
-        for one in made:
-            if one.server.running:
-                one.server.kill()
-        postgres.stop()
-        subprocess.run(["umount", "-l", str(disk)], check=False)
 
 
 def run(watched: list[Watched], sink: Sink, seconds: float, messages: int) -> None:
@@ -267,6 +263,14 @@ def run(watched: list[Watched], sink: Sink, seconds: float, messages: int) -> No
         assert one.server.stop() == 0
     assert min(one.answers.get(202, 0) for one in watched) > 0
     print(f"{time.monotonic() - began:.0f} s")
+
+
+@pytest.mark.long
+def test_a_postgresql_lives_on_when_another_run_of_the_tests_closes_their_folder(tmp_path: Path) -> None:
+    with OwnPostgres(tmp_path) as postgres:
+        tmp_path.chmod(0o700)
+        postgres.run("CHECKPOINT")
+        assert postgres.run("SELECT 1", wait=5) == 1
 
 
 @pytest.mark.promise(1)

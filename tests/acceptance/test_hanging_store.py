@@ -29,10 +29,8 @@ def sending(sink: Sink) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnPostgres]:
-    server = OwnPostgres(tmp_path_factory.mktemp("postgres") / "server")
-    server.start()
-    yield server
-    server.stop()
+    with OwnPostgres(tmp_path_factory.mktemp("postgres")) as server:
+        yield server
 
 
 @pytest.fixture

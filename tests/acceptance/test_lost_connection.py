@@ -19,11 +19,9 @@ pytestmark = [pytest.mark.long, pytest.mark.promise(1), pytest.mark.rule(38)]
 
 @pytest.fixture
 def postgres(network: OwnNetwork, tmp_path: Path) -> Iterator[OwnPostgres]:
-    server = OwnPostgres(tmp_path / "postgres", network.there, network.prefix)
     network.speak_from(network.here[0])
-    server.start()
-    yield server
-    server.stop()
+    with OwnPostgres(tmp_path, network.there, network.prefix) as server:
+        yield server
 
 
 @pytest.fixture
