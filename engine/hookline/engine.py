@@ -180,7 +180,7 @@ class Engine:
         self._runner = Runner(
             services, self.version_resolver, self.queue, self._timers, self.intake.left_queue, self.resume_url
         )
-        self._dispatcher = Dispatcher(self.queue, self._runner, self.log, self.store_problem)
+        self._dispatcher = Dispatcher(self.queue, self._runner, self.clock, self.log, self.store_problem)
         self.serving = Serving(
             store=self.store,
             queue=self.queue,

@@ -13,6 +13,7 @@ from hookline.executions.runner import Runner
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.errors import FlowNotFound, StoreError
+from hookline.kernel.ongoing import OngoingProblem
 from hookline.kernel.time import Clock
 from hookline.model.flow import FlowState
 from hookline.sources.supervisor import SourceSupervisor
@@ -58,6 +59,9 @@ class Serving:
         self._clock = clock
         self._log = log
         self._store_problem = store_problem
+        self._unloaded = OngoingProblem(
+            log, clock, "changed flows can't be loaded; trying again", "changed flows can be loaded again"
+        )
         self._unblock = asyncio.Event()
         self._opening = asyncio.Lock()
         self._started = False
@@ -147,9 +151,10 @@ class Serving:
                 try:
                     await self.refresh()
                 except (StoreError, OSError) as error:
-                    self._log.error("changed flows can't be loaded; trying again", error=str(error))
+                    self._unloaded.noticed(error=str(error))
                     await self._clock.sleep(STORE_RETRY)
                 else:
+                    self._unloaded.absent()
                     break
 
     async def follow_credentials(self) -> None:

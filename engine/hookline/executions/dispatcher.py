@@ -9,6 +9,8 @@ from typing import Final
 from hookline.executions.runner import Runner
 from hookline.kernel.errors import StoreError
 from hookline.kernel.logs import Log
+from hookline.kernel.ongoing import OngoingProblem
+from hookline.kernel.time import Clock
 from hookline.storage.queue import Delivery, Queue
 from hookline.telemetry.store_problem import StoreProblem
 
@@ -92,10 +94,12 @@ class _Lane:
 class Dispatcher:
     """Keep a lane for each flow, and run the deliveries of all lanes."""
 
-    def __init__(self, queue: Queue, runner: Runner, log: Log, store_problem: StoreProblem) -> None:
+    def __init__(self, queue: Queue, runner: Runner, clock: Clock, log: Log, store_problem: StoreProblem) -> None:
         self._queue = queue
         self._runner = runner
-        self._log = log
+        self._defect = OngoingProblem(
+            log, clock, "defect of the queue of a flow; trying again", "the queue of a flow works again"
+        )
         self._store_problem = store_problem
         self._lanes: dict[str, _Lane] = {}
         self._running: set[asyncio.Task[None]] = set()
@@ -166,6 +170,8 @@ class Dispatcher:
             try:
                 async with aclosing(self._queue.deliveries(flow_id, begun_only=lane.begun_only)) as deliveries:
                     async for delivery in deliveries:
+                        if self._defect.going:
+                            self._defect.absent(flow_id, flow_id=flow_id)
                         try:
                             await lane.deliveries.put(delivery)
                         except asyncio.CancelledError:
@@ -175,9 +181,9 @@ class Dispatcher:
             except StoreError as error:
                 self._store_problem.report(error, flow_id=flow_id)
                 await asyncio.sleep(_AGAIN)
-            except Exception:  # noqa: BLE001 - whatever it is, it is reported, and the next read may do better
+            except Exception as error:  # noqa: BLE001 - whatever it is, it is reported, and the next read may do better
                 # A flow without a reader would look like a flow without work.
-                self._log.error("defect of the queue; trying again", flow_id=flow_id, exc_info=True)
+                self._defect.noticed(flow_id, flow_id=flow_id, exc_info=error)
                 await asyncio.sleep(_AGAIN)
 
     async def _drain(self, flow_id: str, lane: _Lane) -> None:

@@ -5,6 +5,7 @@ from typing import Final
 
 from hookline.kernel.errors import StoreError
 from hookline.kernel.logs import Log
+from hookline.kernel.ongoing import OngoingProblem
 from hookline.kernel.time import Clock
 from hookline.maintenance.retention import Purger
 from hookline.maintenance.usage import Usage, measure_usage
@@ -47,6 +48,9 @@ class DiskBudget:
         self._on_disk = 0
         self._rests_until = float("-inf")
         self._warned = False
+        self._problem = OngoingProblem(
+            log, clock, "the disk budget can't be checked; trying again", "the disk budget can be checked again"
+        )
         self.full: str | None = None
         """The reason why no flow accepts messages; None if flows do."""
         self.full_flows: Mapping[str, str] = {}
@@ -64,7 +68,9 @@ class DiskBudget:
                 if grown or self._clock.monotonic() >= self._rests_until:
                     await self.check()
             except (StoreError, OSError) as error:
-                self._log.error("the disk budget can't be checked; trying again", error=str(error))
+                self._problem.noticed(error=str(error))
+            else:
+                self._problem.absent()
 
     async def check(self) -> None:
         """Measure, purge if that is enough to keep within the budget, and tell who may store messages.

@@ -6,6 +6,7 @@ from typing import Final
 
 from hookline.kernel.errors import StoreError
 from hookline.kernel.logs import Log
+from hookline.kernel.ongoing import OngoingProblem
 from hookline.kernel.time import Clock
 from hookline.maintenance.retention import Purger
 from hookline.storage.blobs import Blobs
@@ -42,6 +43,7 @@ class Sweeper:
         self._blobs = blobs
         self._clock = clock
         self._log = log
+        self._problem = OngoingProblem(log, clock, "sweeping failed; trying again later", "sweeping works again")
 
     async def run(self) -> None:
         """Sweep forever."""
@@ -51,8 +53,9 @@ class Sweeper:
                 await self._purger.purge()
                 swept = await self.sweep()
             except (StoreError, OSError) as error:
-                self._log.error("sweeping failed; trying again later", error=str(error))
+                self._problem.noticed(error=str(error))
             else:
+                self._problem.absent()
                 if swept:
                     self._log.info("removed unreferenced files", files=swept)
 

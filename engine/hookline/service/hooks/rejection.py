@@ -64,7 +64,9 @@ class RejectionHandler:
         self._unverified = OngoingProblem(
             _log, clock, "the senders of a flow can't be verified", "the senders of a flow can be verified again"
         )
-        self._defect = OngoingProblem(_log, clock, "a defect rejects requests", "requests are handled without defects")
+        self._defect = OngoingProblem(
+            _log, clock, "a defect rejects requests of a flow", "requests of a flow are handled without defects again"
+        )
         self._store_problem = store_problem
 
     def reject(self, request: HookRequest, context: RequestContext, error: RequestRejected) -> HookResponse:
@@ -94,13 +96,14 @@ class RejectionHandler:
         if isinstance(error, StoreError):
             self._store_problem.report(error, flow_id=context.flow_id)
         else:
-            self._defect.noticed(type(error).__name__, flow=context.flow_id, exc_info=error)
+            self._defect.noticed(context.flow_id, flow=context.flow_id, exc_info=error)
         return self.reject(request, context, ServiceUnavailable(retry_after=RETRY_AFTER))
 
     def handled(self, context: RequestContext) -> None:
         """Note that a request was handled without an error."""
-        if self._unverified.going:
-            self._unverified.absent(context.flow_id, flow=context.flow_id)
+        for problem in (self._unverified, self._defect):
+            if problem.going:
+                problem.absent(context.flow_id, flow=context.flow_id)
 
     def gone(self, context: RequestContext) -> None:
         """Count a sender that closed the connection before the response."""
