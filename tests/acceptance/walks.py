@@ -28,8 +28,8 @@ from hookline.service.server.serving import listen
 from tests.acceptance.sink import Sink
 
 ENGINE: Final = Path(hookline.__file__).parent
-#: Everything in a task that begins here belongs to an execution.
-_DISPATCHER: Final = "executions/dispatcher.py"
+#: Everything in a task that begins in this room belongs to an execution.
+_EXECUTIONS: Final = "executions/"
 #: Tasks that begin here stand beside both walks: they are this script's own, or a server's clock.
 _BESIDE: Final = ("cli/host/server.py", "service/server/serving.py")
 _SECRET: Final = "a secret of GitHub's"
@@ -101,7 +101,7 @@ def _traced(found: Walks) -> Iterator[None]:
             outermost = _file(outer) or outermost
             outer = outer.f_back
         if outermost not in _BESIDE:
-            walk = found.running if outermost == _DISPATCHER else found.accepting
+            walk = found.running if outermost.startswith(_EXECUTIONS) else found.accepting
             walk.setdefault(file)
 
     sys.setprofile(note)

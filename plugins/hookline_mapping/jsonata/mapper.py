@@ -23,14 +23,14 @@ class Jsonata(ExtraMapper):
 
     def compile(self, source: str) -> Expression:
         """Raises ExpressionSyntax."""
-        return JsonataExpression(source, _library().compile_source(source, exact=False), exact=False)
+        return JsonataExpression(source, load_library().compile_source(source, exact=False), exact=False)
 
     def compile_exact(self, source: str) -> Expression:
         """The same with exact constants and arithmetic; functions that calculate say that they take no Decimals."""
-        return JsonataExpression(source, _library().compile_source(source, exact=True), exact=True)
+        return JsonataExpression(source, load_library().compile_source(source, exact=True), exact=True)
 
 
-def _library() -> ModuleType:
+def load_library() -> ModuleType:
     """Import the interpreter late, since most servers have no flow that uses it."""
     limit = sys.getrecursionlimit()
     try:
