@@ -10,11 +10,11 @@ from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.envelopes import child_envelope
 from hookline.kernel.errors import FlowInvalid, FlowNotFound, SchemaViolation
 from hookline.kernel.ids import derived_id
+from hookline.kernel.json import is_heavy_value
 from hookline.kernel.time import rfc3339
 from hookline.model.execution import Outcome, State
-from hookline.model.message import Envelope, Message, Parent
+from hookline.model.message import Envelope, Message, Parent, is_heavy_message
 from hookline.model.waits import FlowEnded, pack_callback, raw_json
-from hookline.plugin_host.offload import is_heavy_message, is_heavy_value
 from hookline.secrets.redaction import Redaction, Redactor
 from hookline.storage.changes import Change, End, StoreCallback
 
@@ -39,17 +39,19 @@ async def completion_changes(
     None if its flow redacts nothing.
     """
     changes: list[Change] = []
-    large = is_heavy_message(envelope) or (last is not None and is_heavy_value(last.body))
-    tell = partial(
-        parent_callback, envelope, end, last, services.new_id(), None if redactor is None else services.redaction
-    )
-    told = await services.offloader.run(tell, large=large)
-    if told is not None:
-        changes.append(told)
+    if envelope.arrival.parent is not None:
+        redaction = None if redactor is None else services.redaction
+        told = await services.offloader.run(
+            partial(parent_callback, envelope, end, last, services.new_id(), redaction),
+            large=is_heavy_message(envelope) or (last is not None and is_heavy_value(last.body)),
+        )
+        if told is not None:
+            changes.append(told)
     if end.state is State.FAILED and flow is not None and flow.on_error_flow is not None:
         shown = envelope
         if redactor is not None:
-            shown = await services.offloader.run(partial(redactor.redact_message, envelope), large=large)
+            mask = partial(redactor.redact_message, envelope)
+            shown = await services.offloader.run(mask, large=is_heavy_message(envelope))
         changes += await _start_error_flow(services, end, shown, flow, flow.on_error_flow, begun)
     return tuple(changes)
 

@@ -50,12 +50,12 @@ from hookline.model.execution import (
     State,
     StepRecord,
     StepState,
+    stored_size,
 )
 from hookline.model.items import Stream
-from hookline.model.message import CallerReply, Envelope, with_numbers
+from hookline.model.message import CallerReply, Envelope, is_heavy_message, with_numbers
 from hookline.plugin_host.exhaustion import is_own_failure
 from hookline.plugin_host.facade import StepLog
-from hookline.plugin_host.offload import is_heavy_message
 from hookline.secrets.redaction import Redaction, Redactor
 from hookline.storage.changes import Change, End, Park, Publish, Resume, SetDataKey, Start
 from hookline.storage.queue import Delivery
@@ -300,7 +300,7 @@ class Runner:
     ) -> tuple[Envelope, Sequence[StepRecord], Redactor | None]:
         work = partial(redaction.decrypt, flow.redaction_rules, envelope, past)
         redacts = flow.redaction_rules is not None or envelope.data_key is not None
-        return await self._services.offloader.run(work, large=redacts and is_heavy_message(envelope, past))
+        return await self._services.offloader.run(work, large=redacts and is_heavy_message(envelope, stored_size(past)))
 
     def _nobody_waits(self, run: ExecutionContext) -> bool:
         """Return whether a later end delays no caller, and a crash before it repeats no work."""

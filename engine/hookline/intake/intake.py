@@ -19,12 +19,12 @@ from hookline.kernel.errors import (
     StoreError,
     TooManyRequests,
 )
-from hookline.kernel.json import encode
+from hookline.kernel.json import encode, is_heavy_value
 from hookline.kernel.suggest import counted
 from hookline.kernel.time import Clock
 from hookline.model.flow import FlowState
-from hookline.model.message import Envelope, Message
-from hookline.plugin_host.offload import Offloader, is_heavy_message, is_heavy_value
+from hookline.model.message import Envelope, Message, is_heavy_message
+from hookline.plugin_host.offload import Offloader
 from hookline.secrets.redaction import Redaction
 from hookline.storage.changes import Accept, Accepted, Change, Duplicate
 from hookline.storage.queue import Queue
@@ -272,9 +272,10 @@ class Intake:
 
         A large message has its JSON, so that the store need not make it in the event loop.
         """
-        large = is_heavy_message(envelope)
-        if large or flow.redaction_rules is not None or envelope.hidden or envelope.data_key is not None:
-            return await self._offloader.run(partial(self._made_storable, flow, envelope), large=large)
+        if is_heavy_message(envelope):
+            return await self._offloader.run(partial(self._made_storable, flow, envelope), large=True)
+        if flow.redaction_rules is not None or envelope.hidden or envelope.data_key is not None:
+            return self._made_storable(flow, envelope)
         return envelope
 
     def _made_storable(self, flow: CompiledFlow, envelope: Envelope) -> Envelope:

@@ -155,6 +155,11 @@ def is_heavy(data: bytes) -> bool:
     return len(data) > OFF_THE_LOOP or sum(map(data.count, _MARKS)) > MANY
 
 
+def is_heavy_value(value: Any) -> bool:
+    """Return True if a JSON value is so large that encoding or copying it takes milliseconds."""
+    return len(value) > OFF_THE_LOOP if type(value) is str else is_large(value)
+
+
 _SAME: Final = frozenset({str, int, bool, type(None)})
 _CONTAINERS: Final = frozenset({dict, list})
 

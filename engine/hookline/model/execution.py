@@ -1,5 +1,6 @@
 """Executions, the entries of their journals, and the legal changes of their states."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Final
@@ -126,6 +127,11 @@ class StepRecord(msgspec.Struct, frozen=True):
     `joined` if the execution joined another's batch."""
     encrypted: bytes | None = None
     """The output before something in it was masked, encrypted with the execution's data key."""
+
+
+def stored_size(records: Iterable[StepRecord]) -> int:
+    """The bytes of the results of a journal's entries."""
+    return sum(len(record.output or b"") + len(record.encrypted or b"") for record in records)
 
 
 class Execution(msgspec.Struct, frozen=True):

@@ -5,7 +5,16 @@ from typing import Any
 
 import msgspec
 
-from hookline.kernel.json import JsonObject, decode, encode, reader, to_binary64, to_decimal
+from hookline.kernel.json import (
+    OFF_THE_LOOP,
+    JsonObject,
+    decode,
+    encode,
+    is_heavy_value,
+    reader,
+    to_binary64,
+    to_decimal,
+)
 
 
 class Attachment(msgspec.Struct, frozen=True):
@@ -222,3 +231,12 @@ class CallerReply(msgspec.Struct, frozen=True, omit_defaults=True):
     """A file of the message, in place of a body."""
     delivered: bool = False
     """True if a caller was waiting for it."""
+
+
+def is_heavy_message(envelope: Envelope, beside: int = 0) -> bool:
+    """Return True if a message is so large that masking or decoding it takes milliseconds.
+
+    `beside`: the stored bytes that are read with it.
+    """
+    stored = len(envelope.body_json or b"") + len(envelope.encrypted or b"") + len(envelope.raw or b"")
+    return stored + beside > OFF_THE_LOOP or is_heavy_value(envelope.message.body)

@@ -24,9 +24,9 @@ from hookline.kernel.errors import ExecutionNotFound, NotReplayable
 from hookline.kernel.ids import Ids
 from hookline.kernel.json import decode, encode, to_decimal
 from hookline.kernel.time import Clock
-from hookline.model.execution import REPLAY, Execution, StepRecord, StepState
-from hookline.model.message import Envelope, Message
-from hookline.plugin_host.offload import Offloader, is_heavy_message
+from hookline.model.execution import REPLAY, Execution, StepRecord, StepState, stored_size
+from hookline.model.message import Envelope, Message, is_heavy_message
+from hookline.plugin_host.offload import Offloader
 from hookline.secrets.redaction import Redaction, check_not_erased
 from hookline.storage.changes import Accept, Change, DismissDeadLetter, Park, RecordSteps, Start
 from hookline.storage.store import Store, readable_envelope
@@ -121,7 +121,7 @@ class Replays:
         redact = partial(
             self._redaction.redact_replay, flow.redaction_rules, with_order_key(flow, again), entries, redactor
         )
-        again, entries = await self._offloader.run(redact, large=large or is_heavy_message(again, entries))
+        again, entries = await self._offloader.run(redact, large=large or is_heavy_message(again, stored_size(entries)))
         id_: str = again.execution_id
         timeout = flow.document.timeout
         deadline = None if timeout is None else now + timeout

@@ -7,25 +7,11 @@ from typing import Any, Final, TypeVar
 
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import ExpressionError
-from hookline.kernel.json import OFF_THE_LOOP, is_large
+from hookline.kernel.json import is_large
 from hookline.kernel.threads import Threads
-from hookline.model.execution import StepRecord
-from hookline.model.message import Envelope
 from hookline.sdk.mappers import Reference, Scope
 
 T = TypeVar("T")
-
-
-def is_heavy_value(value: Any) -> bool:
-    """Return True if a JSON value is so large that encoding or copying it takes milliseconds."""
-    return len(value) > OFF_THE_LOOP if type(value) is str else is_large(value)
-
-
-def is_heavy_message(envelope: Envelope, past: Iterable[StepRecord] = ()) -> bool:
-    """Return True if a message, with its journal, is so large that masking or decoding it takes milliseconds."""
-    stored = len(envelope.body_json or b"") + len(envelope.encrypted or b"") + len(envelope.raw or b"")
-    stored += sum(len(record.output or b"") + len(record.encrypted or b"") for record in past)
-    return stored > OFF_THE_LOOP or is_heavy_value(envelope.message.body)
 
 
 def reads_large_values(references: Iterable[Reference], scope: Scope) -> bool:

@@ -166,6 +166,7 @@ FUNCTIONS: Final[Mapping[Callable[..., Any], tuple[Callable[[Any], object], tupl
     kernel_json.canonical: (kernel_json.canonical, VALUES, 10 * 2**20),
     kernel_json.is_plain_json: (lambda given: kernel_json.is_plain_json(given, decimals=True), VALUES, 10 * 2**20),
     kernel_json.is_heavy: (kernel_json.is_heavy, JSON_BYTES, 10 * 2**20),
+    kernel_json.is_heavy_value: (kernel_json.is_heavy_value, (*TEXTS, *VALUES), 10 * 2**20),
     kernel_json.is_large: (kernel_json.is_large, VALUES, 10 * 2**20),
     kernel_json.to_decimal: (kernel_json.to_decimal, VALUES, 10 * 2**20),
     kernel_json.to_binary64: (kernel_json.to_binary64, VALUES, 10 * 2**20),

@@ -24,12 +24,11 @@ from hookline.kernel.errors import (
     StepError,
 )
 from hookline.kernel.ids import derived_id
-from hookline.kernel.json import decode, encode
+from hookline.kernel.json import decode, encode, is_heavy_value
 from hookline.model.execution import FLOW, RETRY, ErrorInfo, Outcome, StepRecord, StepState
 from hookline.model.items import REMEDY, stream_in
 from hookline.model.message import Envelope, Message, Parent
 from hookline.model.waits import FlowEnded
-from hookline.plugin_host.offload import is_heavy_value
 from hookline.sdk.action import Reply
 from hookline.storage.changes import Accept, BeginWait, EndWait, TimeOutWait, WaitTimedOut
 

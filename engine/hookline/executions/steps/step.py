@@ -16,12 +16,12 @@ from hookline.executions.steps.call import Given, OwnFailure, call_action, evalu
 from hookline.flows.blocks.action import ActionNode
 from hookline.kernel.backoff import STORE_RETRY, next_wait
 from hookline.kernel.errors import CredentialError, StepError
-from hookline.kernel.json import encode, is_heavy, reader
+from hookline.kernel.json import encode, is_heavy, is_heavy_value, reader
 from hookline.model.execution import OUTCOME_UNKNOWN, RATE, RETRY, SLEEP, UNTIL, ErrorInfo, StepRecord, StepState
 from hookline.model.items import STREAM, Stream
 from hookline.model.message import Attachment, CallerReply, Message
 from hookline.model.webhook import RATE as RATE_PATTERN
-from hookline.plugin_host.offload import is_heavy_value, reads_large_values
+from hookline.plugin_host.offload import reads_large_values
 from hookline.sdk.action import FILTERED, PASS, STOPPED, Action, Increment, Reply, Signal, Sleep
 from hookline.sdk.context import check_key
 from hookline.storage.changes import SetState
