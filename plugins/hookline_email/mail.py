@@ -40,6 +40,8 @@ MAX_HEADER: Final = 64 * 1024
 """Characters of a header that are read."""
 _MAX_HEADERS: Final = 1000
 _MAX_PARTS: Final = 5000
+_MAX_ENCODED: Final = 1000
+"""Encoded words of a header, each of up to 75 letters."""
 _MAX_FILES: Final = 1000
 _CHARSET: Final = "utf-8"
 #: What the standard library raises for mails that aren't as they should be.
@@ -197,7 +199,9 @@ def _clean(text: str) -> str:
 
 
 def _decoded(value: Any) -> str:
-    """A header's text, its encoded words decoded."""
+    """A header's text, its encoded words decoded. With too many of them it stays: each copies those before it."""
+    if str(value).count("=?") > _MAX_ENCODED:
+        return _clean(str(value).replace("\r", "").replace("\n", ""))
     parts: list[str] = []
     for piece, charset in decode_header(str(value)):
         if isinstance(piece, str):

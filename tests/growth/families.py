@@ -91,8 +91,8 @@ def pair(name: str, make: Callable[[int], tuple[Any, Any]]) -> Family:
 #: The families that expressions are given by default, since there are so many of them. The long test gives all.
 CORE: Final = frozenset(
     {
-        *("one letter", "dots", "equal hashes", "objects with equal hashes", "deep lists", "a letter, then its like"),
-        "texts and a long path",
+        *("one letter", "dots", "equal hashes", "pairs with equal hashes", "objects with equal hashes", "deep lists"),
+        *("a letter between its like", "texts and a long path"),
     }
 )
 PAIRS: Final = (

@@ -1,13 +1,16 @@
 """Everything that a message can make run grows at most as n log n, or refuses the input."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
-from tests.growth.measure import MOST, MOST_WIDE, SMALLEST, Thing, measure
-from tests.growth.things import REGISTRIES, all_things, patterns
+from hookline.bodies import forms, json
+from hookline.kernel.json import encode
+from tests.growth.measure import AT_ONCE, MOST, MOST_WIDE, SMALLEST, Thing, measure, seconds_of
+from tests.growth.things import REGISTRIES, all_things, bodies, jinja, languages, patterns
 
 _SHOWN = 3
 
@@ -51,6 +54,36 @@ def test_there_are_as_many_things_and_inputs_as_the_page_says() -> None:
     assert len(wide) >= things
     assert sum(len(thing.families) for thing in default) >= few
     assert sum(len(thing.families) for thing in wide) >= many
+
+
+#: What a bound, or the C of a library, makes short for the largest body. By growth alone it could take seconds.
+_AT_ONCE: Final[dict[str, tuple[Callable[[Any], object], Callable[[int], Any]]]] = {
+    **{
+        f"{name}{call} of a text": (jinja.expression(f"{{{{ body.v | {name}{call} }}}}"), lambda size: "a" * size)
+        for name, calls in jinja.FILTER_CALLS.items()
+        for call in calls
+        if "body.w" not in call
+    },
+    "a long text for JSONata to replace": (
+        languages.expression("jsonata", "$replace(body.v, body.w, 'ab')"),
+        lambda size: "a" * (size // 4),
+    ),
+    "the problems of a list by a schema": (bodies.problems_by_schema, lambda size: list(range(size // 24))),
+    "a form of escapes": (lambda given: forms.read_form(given, None), lambda size: b"a=" + b"%41" * (size // 3)),
+    "long integers": (
+        lambda given: encode(json.read_json(given)),
+        lambda size: b"[" + b",".join([b"9" * 4290] * (size // 4291)) + b"]",
+    ),
+}
+
+
+@pytest.mark.rule(16)
+@pytest.mark.parametrize("name", _AT_ONCE)
+def test_what_is_bounded_is_done_at_once_for_the_largest_message(name: str) -> None:
+    run, make = _AT_ONCE[name]
+    thing = Thing("work", name, run, ())
+
+    assert seconds_of(thing, make(1), make(MOST_WIDE - 100)) < AT_ONCE
 
 
 def _registries() -> Iterator[tuple[str, set[str], set[str]]]:

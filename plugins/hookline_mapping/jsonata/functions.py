@@ -130,8 +130,11 @@ class BoundedFunction(jsonata.Jsonata.JNativeFunction):  # type: ignore[misc]  #
             return super().call(input, [text, pattern if count < 0 else _Limited(pattern, count), replacement, None])
         if not isinstance(replacement, str):
             raise ExpressionFailed("$replace takes a function beside a pattern alone, as in /a/")
-        # The library copies the rest of the text at each place; of the pattern itself there is one.
-        made = super().call(input, [pattern, pattern, replacement, None])
+        if pattern not in text:
+            return text
+        # The library makes a pattern of it, and copies the rest of the text, at each place.
+        _budget().spend_nodes(replacement.count("$$"))
+        made = "$".join(part.replace("$0", pattern) for part in replacement.split("$$"))
         return text.replace(pattern, made, count)
 
 

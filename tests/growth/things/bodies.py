@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from inspect import isfunction
 from typing import Any, Final
 
+from hookline.api import StepError
 from hookline.bodies import forms, json, media, text, xml
+from hookline.flows.compiler import body_schema
 from hookline.kernel import json as kernel_json
 from hookline.kernel import pointer
 from hookline.model import causes
@@ -15,6 +18,7 @@ from hookline.secrets import masking
 from hookline.service.hooks import sender
 from hookline.service.uploads import decompression, multipart
 from hookline.simulation.recordings import redaction
+from hookline_email import addresses, mail
 from tests.growth.families import PAIRS, TEXTS, VALUES, deep, family, items, repeated
 from tests.growth.measure import SLOWEST, Family, Thing
 
@@ -91,6 +95,19 @@ HEADERS: Final = (
     family("semicolons", repeated(";")),
 )
 
+MAIL_BYTES: Final = (
+    _raw("headers", lambda size: "".join(f"a{i}: b\n" for i in range(size // 9)) + "\nx"),
+    _raw("one header again", repeated("a: b\n")),
+    _raw("a long header", lambda size: "subject: " + "b" * size),
+    _raw("a header of encoded words", lambda size: "subject: " + "=?utf-8?q?a?= " * (size // 14)),
+    _raw("a header of addresses", lambda size: "to: " + "a@b.example, " * (size // 13)),
+    _raw("a header of brackets", lambda size: "to: " + "(" * size),
+    _raw("a header of commas", lambda size: "to: " + "<," * (size // 2)),
+    _raw("a header of quotes", lambda size: "to: " + '"\\' * (size // 2)),
+    _raw("parameters", lambda size: "content-type: text/plain" + "".join(f"; k{i}=v" for i in range(size // 8))),
+    _raw("parts", lambda size: "content-type: multipart/mixed; boundary=b\n\n" + "--b\n\nx\n" * (size // 7)),
+)
+
 
 def _multipart(data: bytes) -> None:
     events = multipart._Events(b"b")
@@ -114,6 +131,24 @@ def _mask(given: Any) -> None:
     hidden.add(given)
     hidden.mask(given)
     hidden.mask_excerpts(kernel_json.encode(given).decode()[:1000])
+
+
+def _address(given: str) -> None:
+    for said in (given, f"{given} <a@b.example>", f'"{given}" <a@b.example', f"a@{given}"):
+        with suppress(StepError):
+            addresses.mailbox(said, "to")
+
+
+@cache
+def _schema() -> Any:
+    made, _ = body_schema.compile_schema({"items": {"type": "boolean"}, "additionalProperties": {"type": "boolean"}})
+    return made
+
+
+def problems_by_schema(given: Any) -> object:
+    """List what is wrong with a body of which each value is."""
+    made: object = _schema().problems(given)
+    return made
 
 
 def _exact_fraction(given: str) -> None:
@@ -180,6 +215,9 @@ FUNCTIONS: Final[Mapping[Callable[..., Any], tuple[Callable[[Any], object], tupl
         10 * 2**20,
     ),
     pointer.parts_of: (pointer.parts_of, (*TEXTS, family("slashes", repeated("/~0"))), 10 * 2**20),
+    body_schema.compile_schema: (problems_by_schema, VALUES, 2**20),
+    addresses.mailbox: (_address, TEXTS, 2**20),
+    mail.read_mail: (mail.read_mail, MAIL_BYTES, 2**20),
     pointer.escape: (pointer.escape, TEXTS, 10 * 2**20),
 }
 #: Those that visit each of at most a million values, and take long for it: seconds of a megabyte.
@@ -189,8 +227,10 @@ _ROOMS: Final = (
     *("hookline.bodies.json", "hookline.bodies.forms", "hookline.bodies.xml", "hookline.bodies.media"),
     *("hookline.bodies.text", "hookline.kernel.json", "hookline.kernel.pointer", "hookline.secrets.masking"),
     *("hookline.model.causes", "hookline.simulation.recordings.redaction"),
+    *("hookline.flows.compiler.body_schema", "hookline_email.addresses", "hookline_email.mail"),
 )
 WITHOUT: Final[Mapping[str, str]] = {
+    "hookline_email.addresses.mailboxes": "`mailbox` does its work",
     "hookline.bodies.forms.collect": "`read_properties` runs it",
     "hookline.bodies.json.check_room": "`read_json` runs it",
     "hookline.bodies.json.decode_outside": "`read_json` does its work",

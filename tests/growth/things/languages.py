@@ -105,7 +105,9 @@ def _compiled(mapper: str, source: str) -> Any:
     return load_plugins().mappers[mapper].compile(source)
 
 
-def _expression(mapper: str, source: str) -> Callable[[Any], object]:
+def expression(mapper: str, source: str) -> Callable[[Any], object]:
+    """Evaluating a query whose `body.v`, and `body.w` where a family gives no other, is the input."""
+
     def run(given: Any) -> object:
         body = given if type(given) is dict and given.keys() == {"v", "w"} else {"v": given, "w": given}
         made: object = _compiled(mapper, source).evaluate({"body": body, **_NOW})
@@ -132,4 +134,4 @@ def things() -> Iterator[Thing]:
     ]
     for mapper, source in sources:
         families = (*TEXTS, *VALUES, *PAIRS) if "body.w" in source else (*TEXTS, *VALUES)
-        yield Thing(mapper, source, _expression(mapper, source), families)
+        yield Thing(mapper, source, expression(mapper, source), families)

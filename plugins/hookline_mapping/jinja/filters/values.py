@@ -227,6 +227,9 @@ def _is_exact(context: BudgetedContext) -> bool:
 def _round(context: BudgetedContext, value: Any, precision: int = 0, method: str = "common") -> Any:
     if not -_MAX_DIGITS <= precision <= _MAX_DIGITS:
         raise ExpressionLimit(f"`round` takes at most {_MAX_DIGITS} digits")
+    if not isinstance(value, int | float | Decimal):
+        # Times a power of ten, a text or a list takes more memory than there is.
+        raise ExpressionFailed("`round` takes a number; to read one from text, write `float` before it")
     if isinstance(value, Decimal) or (method != "common" and isinstance(value, int) and _is_exact(context)):
         return rounded(decimal_of(value), precision, method)
     return JINJA_FILTERS["round"](value, precision, method)

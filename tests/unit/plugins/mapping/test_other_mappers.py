@@ -47,6 +47,8 @@ each_mapper = pytest.mark.parametrize("mapper", ALL, ids=lambda mapper: mapper.n
         (Jsonata(), "$replace(body.text, /A+/i, 'x')", "xb"),
         (Jsonata(), "$replace(body.text, 'a', '<$0>')", "<a><a>b"),
         (Jsonata(), "$replace(body.text, 'a', 'aa', 1)", "aaab"),
+        (Jsonata(), "$replace(body.text, 'b', '$$$0$$0$1$x$')", "aa$b$0$1$x$"),
+        (Jsonata(), "$replace(body.text, 'c', '$0')", "aab"),
         (Jsonata(), "$replace(body.text, /a/, 'ba', 2)", "babab"),
         (Jsonata(), "$replace(body.text, /(a)b/, '$1-')", "aa-"),
         (Jsonata(), "$replace(body.text, /a/, function($m) { $m.match & '!' }, 1)", "a!ab"),
