@@ -4,10 +4,9 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from jsonata import jsonata, utils  # type: ignore[import-untyped]
-
 from hookline.api import ExpressionFailed, ExpressionLimit
 from hookline_mapping.budget import MAX_TEXT, Budget
+from hookline_mapping.jsonata.library import jsonata, utils
 from hookline_mapping.jsonpath.comparison import is_number
 from hookline_mapping.patterns import Pattern, bounded
 from hookline_mapping.values import key_of

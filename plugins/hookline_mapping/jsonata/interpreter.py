@@ -7,8 +7,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from jsonata import datetimeutils, jexception, jsonata, utils  # type: ignore[import-untyped]
-
 from hookline.api import ExpressionFailed, ExpressionLimit, ExpressionSyntax, MissingValue, Scope
 from hookline_mapping.budget import Budget
 from hookline_mapping.decimals import calculate
@@ -22,6 +20,7 @@ from hookline_mapping.jsonata.functions import (
     spend_square,
     walk,
 )
+from hookline_mapping.jsonata.library import datetimeutils, jexception, jsonata, utils
 from hookline_mapping.jsonpath.comparison import is_number
 
 REJECTED: Final = {

@@ -1,6 +1,5 @@
 """The mapper `jsonata`: JSONata, its work counted, its patterns bounded, and no clock but the scope's."""
 
-import sys
 from types import ModuleType
 from typing import Any
 
@@ -23,23 +22,18 @@ class Jsonata(ExtraMapper):
 
     def compile(self, source: str) -> Expression:
         """Raises ExpressionSyntax."""
-        return JsonataExpression(source, load_library().compile_source(source, exact=False), exact=False)
+        return JsonataExpression(source, _interpreter().compile_source(source, exact=False), exact=False)
 
     def compile_exact(self, source: str) -> Expression:
         """The same with exact constants and arithmetic; functions that calculate say that they take no Decimals."""
-        return JsonataExpression(source, load_library().compile_source(source, exact=True), exact=True)
+        return JsonataExpression(source, _interpreter().compile_source(source, exact=True), exact=True)
 
 
-def load_library() -> ModuleType:
+def _interpreter() -> ModuleType:
     """Import the interpreter late, since most servers have no flow that uses it."""
-    limit = sys.getrecursionlimit()
-    try:
-        from hookline_mapping.jsonata import interpreter as jsonata_run
-    finally:
-        # The library raises it for the whole process, where it is first imported.
-        if sys.getrecursionlimit() != limit:
-            sys.setrecursionlimit(limit)
-    return jsonata_run
+    from hookline_mapping.jsonata import interpreter
+
+    return interpreter
 
 
 class JsonataExpression(Expression):

@@ -7,7 +7,7 @@ from typing import Any, Final
 from jmespath.functions import Functions  # type: ignore[import-untyped]
 
 from hookline.discovery.loader import load_plugins
-from hookline_mapping.jsonata.mapper import load_library
+from hookline_mapping.jsonata.library import jsonata
 from hookline_mapping.jsonpath import query
 from tests.growth.families import PAIRS, TEXTS, VALUES
 from tests.growth.measure import Thing
@@ -119,7 +119,7 @@ def expression(mapper: str, source: str) -> Callable[[Any], object]:
 def registries() -> Iterator[tuple[str, set[str], Mapping[str, Any]]]:
     """The kinds of steps and the functions of each language."""
     yield "JSONPATHS", {kind.__name__ for kind in (*query._LEAVES, *query._NESTING)}, JSONPATHS
-    yield "JSONATA", set(load_library().jsonata.Jsonata.static_frame.bindings), JSONATA
+    yield "JSONATA", set(jsonata.Jsonata.static_frame.bindings), JSONATA
     yield "JMESPATH", set(Functions.FUNCTION_TABLE), JMESPATH
 
 

@@ -244,8 +244,9 @@ async def test_errors_that_a_step_names_are_tried_again_and_no_others(harness: H
 
 async def test_jitter_follows_from_the_execution_and_the_step(harness: Harness) -> None:
     harness.probe.does.update(late=fails(9))
-    harness.flow("f", [act("late", retry={"attempts": 2, "wait": "10m", "jitter": 1})])
-    policy = RetryPolicy(attempts=2, wait=timedelta(minutes=10), jitter=1)
+    harness.flow("f", [act("late", retry={"attempts": 2, "wait": "30d", "cap": "30d", "jitter": 1})])
+    # A short wait, which jitter may give, isn't stored: of so long a one, hardly ever.
+    policy = RetryPolicy(attempts=2, wait=timedelta(days=30), cap=timedelta(days=30), jitter=1)
     async with harness.engine() as engine:
         execution_id = await harness.send(engine, "f", {})
         waiting = await harness.until(engine, execution_id, State.WAITING)
