@@ -3,8 +3,10 @@
 import contextlib
 import os
 import shlex
+import shutil
 import socket
 import sqlite3
+import sys
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -145,6 +147,15 @@ def _certificate() -> tuple[str, str]:
     return private.decode(), certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
+def _program() -> str:
+    """The program as it was called, if the shell wouldn't find this one by its name alone."""
+    called = sys.argv[0]
+    found = shutil.which("hookline")
+    if Path(called).name != "hookline" or (found is not None and Path(found).resolve() == Path(called).resolve()):
+        return "hookline"
+    return shlex.quote(called)
+
+
 class _Demo:
     """The scenario, over real HTTP. Raises DemoFailed if something isn't as expected."""
 
@@ -204,10 +215,11 @@ class _Demo:
         self._show(f"   {'admin token':12}{server.token_file or 'HOOKLINE_ADMIN_TOKEN'}")
         self._show("\n6. Commands to look at it with, in this directory")
         (short,) = shortened([first["execution_id"]])
+        program = _program()
         commands = [
-            f"hookline executions list --db {self._db}",
-            f"hookline executions show {short} --db {self._db}",
-            f"hookline flows show {FLOW} --db {self._db} --flows {shlex.quote(str(server.engine.options.flows))}",
+            f"{program} executions list --db {self._db}",
+            f"{program} executions show {short} --db {self._db}",
+            f"{program} flows show {FLOW} --db {self._db} --flows {shlex.quote(str(server.engine.options.flows))}",
         ]
         for command in commands:
             self._show(f"   {command}")
