@@ -41,7 +41,7 @@ MAX_HEADER: Final = 64 * 1024
 _MAX_HEADERS: Final = 1000
 _MAX_PARTS: Final = 5000
 _MAX_ENCODED: Final = 1000
-"""Encoded words of a header, each of up to 75 letters."""
+"""Marks `=?` of encoded words in a header; a word often has two."""
 _MAX_FILES: Final = 1000
 _CHARSET: Final = "utf-8"
 #: What the standard library raises for mails that aren't as they should be.
