@@ -5,7 +5,7 @@ import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from threading import Lock
 from typing import Any, Final, Generic, TypeVar
 from weakref import WeakSet
@@ -29,6 +29,8 @@ CONNECTIONS: Final = 8
 _THREADS: Final = 16
 _GOODBYE: Final = 1.0
 """Seconds in which a server may answer that a connection is closed."""
+_LOOKS_EVERY: Final = 100_000
+"""Instructions of SQLite, about a millisecond, after which it asks if a statement is to end."""
 _LOCK_WAIT: Final = 10.0
 """Seconds that SQLite waits for another writer."""
 
@@ -141,29 +143,26 @@ class _Job(Generic[R]):
     def __init__(self, engine: Engine, work: Callable[[Connection], R]) -> None:
         self._engine = engine
         self._work = work
-        self._lock = Lock()
-        self._running: sqlite3.Connection | None = None
         self._interrupted = False
 
     def __call__(self) -> R:
         with self._engine.connect() as connection:
+            if self._interrupted:
+                raise CancelledError
             driver = connection.connection.driver_connection
-            with self._lock:
-                if self._interrupted:
-                    raise CancelledError
-                self._running = driver if isinstance(driver, sqlite3.Connection) else None
+            if not isinstance(driver, sqlite3.Connection):
+                return self._work(connection)
+            # SQLite's own `interrupt` is lost if the statement hasn't begun yet.
+            driver.set_progress_handler(lambda: self._interrupted, _LOOKS_EVERY)
             try:
                 return self._work(connection)
             finally:
-                with self._lock:
-                    self._running = None
+                with suppress(sqlite3.ProgrammingError):  # it was closed after an error
+                    driver.set_progress_handler(None, 0)
 
     def interrupt(self) -> None:
-        """End the statement that SQLite executes; nobody waits for it any more. Other drivers can't be interrupted."""
-        with self._lock:
-            self._interrupted = True
-            if self._running is not None:
-                self._running.interrupt()
+        """End the statements in SQLite; nobody waits for them any more. Other drivers can't be interrupted."""
+        self._interrupted = True
 
 
 def _engine(url: URL) -> Engine | AsyncEngine:
