@@ -498,7 +498,10 @@ def _killed_while_purging(folder: Path, url: str, point: str) -> None:
         assert first.died() == SIGKILL
         second.start()
         left = second.executions(flow_id="f")
-        assert len(left) == LARGE - (point == "purge.after_commit")
+        if point == "purge.after_commit":
+            assert 0 < len(left) < LARGE, "those that make enough room are purged in one commit"
+        else:
+            assert len(left) == LARGE
         for one in left:
             assert [step["path"] for step in second.ended(one["id"])["steps"]] == ["m"]
             assert second.get(f"/api/v1/executions/{one['id']}/recording")[0] == 200, "its message is there"

@@ -309,7 +309,7 @@ def test_what_is_not_compared_is_said(
     assert (found["kinds"], found["unknown"], found["same"]) == ([], 0, 1 if step else 0)
     assert found["left_out"] == [{"why": reason, "step": step, "count": 1, "examples": [execution["id"]]}]
     text = server.run("backtest", flow_id).stdout
-    assert f"because {reason}: 1 executions\n        {execution['id']}" in text
+    assert f"because {reason}: 1 execution\n        {execution['id']}" in text
 
 
 Changes = tuple[tuple[str, str], ...]
