@@ -10,6 +10,7 @@ from tests.acceptance.server_process import ServerProcess, eventually
 LIBRARY = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
 
 
+@pytest.mark.long
 @pytest.mark.rule(44)
 @pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed (Debian's package faketime)")
 @pytest.mark.parametrize("offset", ["-3600", "+3600"])

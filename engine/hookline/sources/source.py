@@ -182,7 +182,8 @@ def credential_of(services: Services, trigger: ConnectorTrigger, name: str | Non
 
 async def sleep_for(clock: Clock, wait: timedelta, waker: asyncio.Event | None = None) -> None:
     """Sleep for so long, however the clock is set meanwhile, or until `waker` is set."""
-    await _first(clock.sleep(max(0.0, wait.total_seconds())), waker)
+    # The time counts from now, not from the moment at which the task begins.
+    await _first(_sleep_to(clock, clock.monotonic() + wait.total_seconds()), waker)
 
 
 async def sleep_until(clock: Clock, at: datetime, waker: asyncio.Event | None = None) -> None:
@@ -200,6 +201,10 @@ async def _first(sleep: Coroutine[Any, Any, None], waker: asyncio.Event | None) 
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _sleep_to(clock: Clock, end: float) -> None:
+    await clock.sleep(max(0.0, end - clock.monotonic()))
 
 
 async def _sleep(clock: Clock, at: datetime) -> None:
