@@ -1,4 +1,4 @@
-"""The growth test: no work that a message can cause grows faster than n log n, or the input is refused.
+"""The growth test: no work that a message can cause grows faster than n log n, or the input is rejected.
 
 Each thing that works on what a message says (a parser, a filter, a method, an action, a mask, a scheme, a formatter, a
 regular expression) is run over families of hostile input of size n, 2n and 4n. `measure.py` says how it is judged.
@@ -12,7 +12,7 @@ How to add a case:
 - **A family of input**: add a `Family` to `families.py`, and to the group (`TEXTS`, `VALUES`, …) whose things it suits.
 
 A thing is a name, a function of one input, and the families that suit it. The function may raise an error of Hookline's
-own (`HooklineError`, or pydantic's `ValidationError`): that refuses the input, and its time counts all the same.
+own (`HooklineError`, or pydantic's `ValidationError`): that rejects the input, and its time counts all the same.
 
     Thing("formatter", "encode", encode, VALUES + TEXTS)
 
