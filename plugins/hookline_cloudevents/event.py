@@ -23,8 +23,12 @@ _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\
 _INTEGER: Final = 2**31
 
 
+MOST_PROBLEMS: Final = 100
+"""The most problems of a request that are listed. A sender could write a hundred thousand of them into a megabyte."""
+
+
 def problems(event: Mapping[str, Any], at: str = "") -> list[Problem]:
-    """All that is wrong with an event's attributes, each at its JSON pointer; `at` is the event's own.
+    """The first problems of an event's attributes, each at its JSON pointer; `at` is the event's own.
 
     What is null is not there.
     """
@@ -35,6 +39,8 @@ def problems(event: Mapping[str, Any], at: str = "") -> list[Problem]:
     for name, value in event.items():
         if name in DATA or value is None:
             continue
+        if len(found) >= MOST_PROBLEMS:
+            break
         message = _wrong(name, value)
         if message is not None:
             remedy = ""
@@ -78,10 +84,10 @@ def _wrong_extension(name: str, value: Any) -> str | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
-        return None if -_INTEGER <= value < _INTEGER else f"the number {name} doesn't fit into 32 bits"
+        return None if -_INTEGER <= value < _INTEGER else f"the number {name[:60]} doesn't fit into 32 bits"
     if not isinstance(value, str):
-        return f"the extension {name} is a text, an integer, true or false, and not {_kind(value)}"
-    return f"{name} holds a control character" if _NO_TEXT.search(value) else None
+        return f"the extension {name[:60]} is a text, an integer, true or false, and not {_kind(value)}"
+    return f"{name[:60]} holds a control character" if _NO_TEXT.search(value) else None
 
 
 def _kind(value: Any) -> str:

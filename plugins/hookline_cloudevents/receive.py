@@ -27,7 +27,7 @@ from hookline.api import (
     encode_json,
     known_charset,
 )
-from hookline_cloudevents.event import is_json, is_text, problems
+from hookline_cloudevents.event import MOST_PROBLEMS, is_json, is_text, problems
 
 STRUCTURED: Final = "application/cloudevents+json"
 BATCH: Final = "application/cloudevents-batch+json"
@@ -79,7 +79,7 @@ def body_mode(media_type: str, _settings: CloudEventsSettings) -> BodyMode:
 
 
 def read(request: ParsedRequest, settings: CloudEventsSettings) -> Sequence[IncomingMessage]:
-    """The events of a request that the flow wants. Raises Malformed with all that is wrong with them."""
+    """The events of a request that the flow wants. Raises Malformed with what is wrong with them."""
     media_type = request.media_type
     found: list[Problem] = []
     if media_type == BATCH:
@@ -87,7 +87,11 @@ def read(request: ParsedRequest, settings: CloudEventsSettings) -> Sequence[Inco
             raise Malformed("a batch is a list of events", problems=[Problem("it is no list", "", "invalid")])
         if len(request.body) > settings.max_events:
             raise TooLarge(f"the batch has {len(request.body)} events, and may have {settings.max_events}")
-        made = [_structured(event, f"/{index}", settings, found) for index, event in enumerate(request.body)]
+        made = []
+        for index, event in enumerate(request.body):
+            made.append(_structured(event, f"/{index}", settings, found))
+            if len(found) >= MOST_PROBLEMS:
+                break
     elif media_type == STRUCTURED:
         made = [_structured(request.body, "", settings, found)]
     elif media_type.startswith(_FORMATS):

@@ -12,9 +12,8 @@ from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.elements.message_keys import key_text, shortened_key
 from hookline.flows.elements.message_scope import arrival_scope
 from hookline.kernel.ids import derived_id
-from hookline.kernel.json import encode
 from hookline.kernel.time import rfc3339
-from hookline.model.message import Arrival, Envelope, Message, Parent
+from hookline.model.message import Arrival, Envelope, Message, Parent, json_to_store
 from hookline.model.sources import ONE_AT_A_TIME, Firing
 
 MANUAL: Final = "manual"
@@ -130,7 +129,7 @@ def poll_envelope(
         accepted_at=accepted_at,
         dedupe_key=key_text(item_id),
         dedupe_until=polled_at + dedupe_window,
-        body_json=encode(message.body),
+        body_json=json_to_store(message.body),
         exact=flow.exact,
     )
 

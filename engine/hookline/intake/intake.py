@@ -19,11 +19,11 @@ from hookline.kernel.errors import (
     StoreError,
     TooManyRequests,
 )
-from hookline.kernel.json import encode, is_heavy_value
+from hookline.kernel.json import is_heavy_value
 from hookline.kernel.suggest import counted
 from hookline.kernel.time import Clock
 from hookline.model.flow import FlowState
-from hookline.model.message import Envelope, Message, is_heavy_message
+from hookline.model.message import Envelope, Message, is_heavy_message, json_to_store
 from hookline.plugin_host.offload import Offloader
 from hookline.secrets.redaction import Redaction
 from hookline.storage.changes import Accept, Accepted, Change, Duplicate
@@ -282,7 +282,7 @@ class Intake:
         if self._redaction is not None:
             envelope = self._redaction.redact(flow.redaction_rules, envelope)
         if envelope.body_json is None:
-            envelope = msgspec.structs.replace(envelope, body_json=encode(envelope.message.body))
+            envelope = msgspec.structs.replace(envelope, body_json=json_to_store(envelope.message.body))
         return envelope
 
     def backlog(self, flow_id: str) -> int:

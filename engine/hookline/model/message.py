@@ -109,7 +109,7 @@ class Envelope(msgspec.Struct, frozen=True):
     order_holds: bool = False
     """A failed execution holds the key until it is retried or releases it."""
     body_json: bytes | None = None
-    """The body as JSON text if that is at hand (as received), so that it isn't encoded again."""
+    """The body as JSON text if that is at hand (as received), so that it isn't encoded again. A text needs none."""
     raw: bytes | None = None
     """The body's bytes as received, if they are neither `body_json` nor those of an attachment."""
     raw_headers: tuple[tuple[str, str], ...] = ()
@@ -125,7 +125,8 @@ class Envelope(msgspec.Struct, frozen=True):
 
 
 class _Payload(msgspec.Struct, frozen=True, array_like=True):
-    body: bytes
+    body: Any
+    """Bytes of JSON, or a text: see `stored_body`. msgspec has no type for the two."""
     headers: dict[str, str]
     attachments: tuple[Attachment, ...]
     arrival: Arrival
@@ -140,12 +141,35 @@ _unpack = msgspec.msgpack.Decoder(_Payload)
 _decode_exact = reader(Any, exact=True).decode
 
 
+def json_to_store(body: Any) -> bytes | None:
+    """Return the JSON with which a body is stored; None for a text, which is stored as it is.
+
+    The JSON of a text can be six times as long, and takes as much longer to write and to read.
+    """
+    return None if type(body) is str else encode(body)
+
+
+def stored_body(envelope: Envelope) -> bytes | str:
+    """Return the body as it is stored: its JSON, or a text as it is."""
+    if envelope.body_json is not None:
+        return envelope.body_json
+    body: Any = envelope.message.body
+    return body if type(body) is str else encode(body)
+
+
+def read_stored_body(stored: bytes | str, *, exact: bool) -> tuple[Any, bytes | None]:
+    """Return a stored body, and its JSON if it was stored as JSON."""
+    if isinstance(stored, str):
+        return stored, None
+    return _decode_exact(stored) if exact else decode(stored), stored
+
+
 def pack(envelope: Envelope) -> bytes:
     """Encode the part of an envelope that a store keeps as one opaque value."""
     message = envelope.message
     return _pack.encode(
         _Payload(
-            body=envelope.body_json if envelope.body_json is not None else encode(message.body),
+            body=stored_body(envelope),
             headers=message.headers,
             attachments=message.attachments,
             arrival=envelope.arrival,
@@ -171,17 +195,18 @@ def unpack(
 ) -> Envelope:
     """Decode an envelope that `pack` encoded."""
     kept = _unpack.decode(payload)
+    body, json = read_stored_body(kept.body, exact=kept.exact)
     return Envelope(
         execution_id=execution_id,
         flow_id=flow_id,
-        message=Message(_decode_exact(kept.body) if kept.exact else decode(kept.body), kept.headers, kept.attachments),
+        message=Message(body, kept.headers, kept.attachments),
         arrival=kept.arrival,
         accepted_at=accepted_at,
         dedupe_key=dedupe_key,
         dedupe_until=dedupe_until,
         order_key=order_key,
         order_holds=order_holds,
-        body_json=kept.body,
+        body_json=json,
         raw=kept.raw,
         raw_headers=kept.raw_headers,
         exact=kept.exact,

@@ -25,7 +25,7 @@ from hookline.kernel.ids import Ids
 from hookline.kernel.json import decode, encode, to_decimal
 from hookline.kernel.time import Clock
 from hookline.model.execution import REPLAY, Execution, StepRecord, StepState, stored_size
-from hookline.model.message import Envelope, Message, is_heavy_message
+from hookline.model.message import Envelope, Message, is_heavy_message, json_to_store
 from hookline.plugin_host.offload import Offloader
 from hookline.secrets.redaction import Redaction, check_not_erased
 from hookline.storage.changes import Accept, Change, DismissDeadLetter, Park, RecordSteps, Start
@@ -299,7 +299,7 @@ def _edited(envelope: Envelope, edit: Edit, *, exact: bool) -> Envelope:
     return msgspec.structs.replace(
         envelope,
         message=Message(body, {name.lower(): value for name, value in headers.items()}, message.attachments),
-        body_json=encode(body),
+        body_json=json_to_store(body),
         raw=None,
         exact=exact,
     )

@@ -14,7 +14,7 @@ from hookline.kernel.errors import NotReplayable
 from hookline.kernel.json import decode, encode
 from hookline.model.execution import ErrorInfo, StepRecord
 from hookline.model.items import STREAM
-from hookline.model.message import Attachment, Envelope, Message
+from hookline.model.message import Attachment, Envelope, Message, json_to_store, read_stored_body, stored_body
 from hookline.model.waits import Call, EncryptedCallback, FlowEnded, pack_callback, unpack_callback
 from hookline.secrets.masking import MASK, HiddenValues
 from hookline.secrets.redaction_rules import RedactionRules
@@ -34,7 +34,8 @@ FOREACH: Final = "foreach"
 class _PlainMessage(msgspec.Struct, frozen=True, array_like=True):
     """A message before it was masked."""
 
-    body: bytes
+    body: Any
+    """Bytes of JSON, or a text: see `stored_body`. msgspec has no type for the two."""
     headers: dict[str, str]
     attachments: tuple[Attachment, ...]
     query: dict[str, Any]
@@ -93,9 +94,8 @@ class Redactor:
         envelope = msgspec.structs.replace(envelope, hidden=(), data_key=self.data_key)
         if not hidden and shown is scope:
             return envelope
-        body_json = envelope.body_json if envelope.body_json is not None else encode(message.body)
         plain = _PlainMessage(
-            body=body_json,
+            body=stored_body(envelope),
             headers=message.headers,
             attachments=message.attachments,
             query=arrival.query,
@@ -119,7 +119,7 @@ class Redactor:
             arrival=msgspec.structs.replace(
                 arrival, query=query if isinstance(query, dict) else dict.fromkeys(arrival.query, MASK), path=path
             ),
-            body_json=body_json if same else encode(body),
+            body_json=envelope.body_json if same else json_to_store(body),
             raw=envelope.raw if same else None,
             raw_headers=raw_headers,
             encrypted=self._key.encrypt(_pack.encode(plain)),
@@ -141,12 +141,12 @@ class Redactor:
                 self.hidden.add(text)
             self.hidden.everything = self.hidden.everything or plain.everything
             arrival = msgspec.structs.replace(envelope.arrival, query=plain.query, path=plain.path)
-            body = decode(plain.body, exact=envelope.exact)
+            body, json = read_stored_body(plain.body, exact=envelope.exact)
             envelope = msgspec.structs.replace(
                 envelope,
                 message=Message(body, plain.headers, plain.attachments),
                 arrival=arrival,
-                body_json=plain.body,
+                body_json=json,
                 raw=plain.raw,
                 raw_headers=plain.raw_headers,
                 encrypted=None,

@@ -15,9 +15,9 @@ from hookline.bodies.media import OCTET_STREAM, Media, read_media
 from hookline.bodies.text import Received, decode_text
 from hookline.bodies.xml import read_xml
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.intake.envelopes import broker_envelope, with_order_key
+from hookline.intake.envelopes import broker_envelope
 from hookline.kernel.errors import Malformed, RequestRejected, StoreError, TooLarge
-from hookline.kernel.json import encode, is_heavy
+from hookline.kernel.json import encode, is_heavy, is_heavy_value
 from hookline.model.message import Attachment, Envelope, Message
 from hookline.model.sources import ConsumeSettings
 from hookline.plugin_host.offload import Offloader
@@ -170,8 +170,7 @@ class MessageDecoder:
         try:
             received = await self._received(message)
             envelope = self._envelope(message, received)
-            flow.check_body(envelope.message.body)
-            return DecodedMessage(message, with_order_key(flow, envelope))
+            return DecodedMessage(message, await services.checked(flow, envelope))
         except RequestRejected as rejected:
             body = message.message.body
             data = body.data if isinstance(body, Payload) and isinstance(body.data, bytes) else received.json or b""
@@ -197,11 +196,15 @@ class MessageDecoder:
             if not isinstance(body.data, bytes):
                 raise self._defect(f"the data of a Payload is {type(body.data).__name__}, not bytes")
             return await self._reader.read(body)
-        try:
+
+        def read() -> Received:
             value = to_json(body, "the body", exact=self._flow.exact)
+            return Received(value, json=encode(value))
+
+        try:
+            return await self._reader.offloader.run(read, large=is_heavy_value(body))
         except NotJson as error:
             raise self._defect(str(error)) from error
-        return Received(value, json=encode(value))
 
     def _envelope(self, message: ReceivedMessage, received: Received) -> Envelope:
         delivered, flow = message.message, self._flow

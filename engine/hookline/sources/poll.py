@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -12,7 +13,7 @@ from hookline.intake.envelopes import poll_envelope
 from hookline.kernel.backoff import Backoff
 from hookline.kernel.errors import CredentialError, HooklineError, StepError, StoreError
 from hookline.kernel.ids import derived_id
-from hookline.kernel.json import canonical, decode
+from hookline.kernel.json import canonical, decode, is_heavy_value
 from hookline.model.message import Envelope, Message
 from hookline.model.sources import CURSOR_BYTES, ITEMS, PollSettings
 from hookline.outbound.exact_numbers import ExactClient
@@ -77,7 +78,7 @@ class PollSource:
             began = self._clock.now()
             try:
                 polled = await self._poll(cursor, began, baseline=baseline)
-                envelopes, following = self._read(polled, began)
+                envelopes, following = await self._read(polled, began)
             except _Failed as failure:
                 await self._back_off(failure, began)
                 continue
@@ -196,7 +197,7 @@ class PollSource:
             baseline=baseline,
         )
 
-    def _read(self, polled: Any, now: datetime) -> tuple[Sequence[Envelope], msgspec.Raw]:
+    async def _read(self, polled: Any, now: datetime) -> tuple[Sequence[Envelope], msgspec.Raw]:
         """Return the envelopes of a result, and the cursor as JSON. Raises _Failed if the result is invalid."""
         if not isinstance(polled, PollResult):
             raise self._defect(f"it returned {type(polled).__name__} instead of a PollResult")
@@ -204,19 +205,27 @@ class PollSource:
             raise self._defect(
                 f"it returned {len(polled.items)} items; at most {ITEMS} at once, and the rest with more=True"
             )
+        large = any(is_heavy_value(getattr(item, "body", None)) for item in polled.items)
         try:
             cursor = msgspec.Raw(canonical(to_json(polled.cursor, "cursor", exact=self._flow.exact)))
-            messages: dict[str, Envelope] = {}
-            for place, item in enumerate(polled.items):
-                # Each is accepted a microsecond after the one before, so that they run in this order.
-                envelope = self._envelope(item, now, now - (len(polled.items) - place) * datetime.resolution)
-                # The second of two items with the same id is a duplicate.
-                messages.setdefault(item.id, envelope)
+            envelopes = await self._services.engine.offloader.run(
+                partial(self._envelopes, polled.items, now), large=large
+            )
         except (NotJson, AttributeError, TypeError) as error:
             raise self._defect(str(error)) from error
         if len(bytes(cursor)) > CURSOR_BYTES:
             raise self._defect(f"its cursor has {len(bytes(cursor))} bytes; at most {CURSOR_BYTES}")
-        return list(messages.values()), cursor
+        return envelopes, cursor
+
+    def _envelopes(self, items: Sequence[PollItem], now: datetime) -> list[Envelope]:
+        """Return the envelopes of items. Raises NotJson, AttributeError and TypeError if one is invalid."""
+        messages: dict[str, Envelope] = {}
+        for place, item in enumerate(items):
+            # Each is accepted a microsecond after the one before, so that they run in this order.
+            envelope = self._envelope(item, now, now - (len(items) - place) * datetime.resolution)
+            # The second of two items with the same id is a duplicate.
+            messages.setdefault(item.id, envelope)
+        return list(messages.values())
 
     def _envelope(self, item: PollItem, now: datetime, accepted_at: datetime) -> Envelope:
         if not isinstance(item, PollItem) or not isinstance(item.id, str):

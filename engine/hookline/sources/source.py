@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -18,7 +19,7 @@ from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.errors import CredentialError, RequestRejected, SchemaViolation, StoreError
 from hookline.kernel.json import encode
 from hookline.kernel.time import Clock
-from hookline.model.message import Envelope
+from hookline.model.message import Envelope, is_heavy_message, stored_body
 from hookline.sdk.setting_versions import plain_name
 from hookline.sdk.triggers import ConnectorTrigger
 from hookline.secrets.masking import HiddenValues
@@ -109,7 +110,13 @@ class SourceServices:
         A message that the flow's schema or its `order_by` rejects is recorded as rejected. `changes` are committed with
         the progress.
         """
-        valid = [envelope for each in envelopes if (envelope := self._checked(flow, each)) is not None]
+        valid: list[Envelope] = []
+        for each in envelopes:
+            try:
+                valid.append(await self.checked(flow, each))
+            except SchemaViolation as violation:
+                body = stored_body(each)
+                self.reject(flow, violation, each.dedupe_key, body.encode() if isinstance(body, str) else body)
         while valid and (wait := self.intake.seconds_until_room(flow, len(valid))) > 0:
             await self.engine.clock.sleep(min(wait, _LONGEST_SLEEP.total_seconds()))
         changes = (SetCursor(flow.id, encode(progress), self.engine.clock.now()), *changes)
@@ -121,13 +128,11 @@ class SourceServices:
                 self.engine.store_problem.report(error, flow_id=flow.id)
                 await self.engine.clock.sleep(STORE_RETRY)
 
-    def _checked(self, flow: CompiledFlow, envelope: Envelope) -> Envelope | None:
-        try:
-            flow.check_body(envelope.message.body)
-            return with_order_key(flow, envelope)
-        except SchemaViolation as violation:
-            self.reject(flow, violation, envelope.dedupe_key, envelope.body_json or b"")
-            return None
+    async def checked(self, flow: CompiledFlow, envelope: Envelope) -> Envelope:
+        """Return a message with its order key. Raises SchemaViolation if the flow's schema or `order_by` rejects it."""
+        large = is_heavy_message(envelope)
+        await self.engine.offloader.run(partial(flow.check_body, envelope.message.body), large=large)
+        return with_order_key(flow, envelope)
 
     def reject(
         self, flow: CompiledFlow, rejected: RequestRejected, key: str | None, data: bytes, *, keep: bool = False

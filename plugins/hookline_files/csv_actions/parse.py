@@ -3,6 +3,7 @@
 import asyncio
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import islice
@@ -31,6 +32,8 @@ _NAMES: Final = 32_000_000
 _SHOWN: Final = 10
 #: Rows of a stream that are read in one go.
 _AT_ONCE: Final = 1000
+
+_LINE: Final = re.compile(r"[^\r\n]*+(?:\r\n|\r|\n)|[^\r\n]++")
 
 Character = Annotated[str, Field(pattern=r"^[^\r\n]$")]
 """One character."""
@@ -120,8 +123,9 @@ async def parse(
         "strict": True,
     }
     stopped = Event()
+    lines: Iterable[str]
     if attachment is None:
-        lines: io.TextIOBase = io.StringIO((text or "").removeprefix("\ufeff"), newline="")
+        lines = _lines((text or "").removeprefix("\ufeff"))
     else:
         raw = _Pulled(ctx.blobs.open(attachment.id, _CHUNK), asyncio.get_running_loop(), stopped)
         # Line ends stay as they are: they may stand within a value.
@@ -273,6 +277,11 @@ def _some(names: Iterable[str]) -> str:
     """The first names of what may be thousands."""
     shown = [name[:40] for name in islice(names, _SHOWN + 1)]
     return ", ".join(shown[:_SHOWN]) + (", …" if len(shown) > _SHOWN else "")
+
+
+def _lines(text: str) -> Iterator[str]:
+    """The lines of a text, with their ends. A file in memory would copy all of it at once, with four bytes a letter."""
+    return (found[0] for found in _LINE.finditer(text))
 
 
 class _Pulled(io.RawIOBase):

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from hookline.kernel.json import encode
 from hookline.model.message import Arrival, Attachment, Envelope, Message, arrival_view, pack, unpack, without_body
@@ -65,8 +66,9 @@ def _again(envelope: Envelope) -> Envelope:
 @given(envelopes)
 def test_unpack_undoes_pack(envelope: Envelope) -> None:
     again = _again(envelope)
-    # The body's text is at hand afterwards, whether or not it was before.
-    assert again.body_json == encode(envelope.message.body)
+    # The body's JSON is at hand afterwards, whether or not it was before. A text needs none.
+    body = envelope.message.body
+    assert again.body_json == (None if isinstance(body, str) else encode(body))
     assert (again.message, again.arrival) == (envelope.message, envelope.arrival)
     assert (again.raw, again.raw_headers, again.dedupe_key) == (envelope.raw, envelope.raw_headers, envelope.dedupe_key)
     assert _again(again) == again
@@ -86,3 +88,16 @@ def test_a_message_without_its_body_keeps_the_rest(envelope: Envelope) -> None:
     read = unpack(payload, **known)
     assert (read.message.body, read.raw) == (None, None)
     assert (read.message.headers, read.arrival) == (envelope.message.headers, envelope.arrival)
+
+
+@pytest.mark.rule(16)
+def test_a_text_is_stored_as_it_is_and_not_as_json_that_is_six_times_as_long() -> None:
+    made = Envelope("a", "flow", Message("\x01" * 1000), Arrival("webhook"), datetime(2026, 1, 1, tzinfo=UTC))
+    assert len(pack(made)) < 1200
+    assert _again(made).message.body == made.message.body
+
+
+@given(text)
+def test_a_body_that_was_stored_as_json_is_read_whatever_it_is(body: str) -> None:
+    made = Envelope("a", "flow", Message(body), Arrival("webhook"), datetime(2026, 1, 1, tzinfo=UTC))
+    assert _again(structs.replace(made, body_json=encode(body))).message.body == body

@@ -12,6 +12,7 @@ from tests.unit.service.hook_trial import document
 
 from hookline.service.types import HookResponse
 from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline_cloudevents.event import MOST_PROBLEMS
 from hookline_cloudevents.receive import CloudEventsSettings, cloudevents
 
 STRUCTURED = "application/cloudevents+json; charset=utf-8"
@@ -217,6 +218,13 @@ async def test_each_event_of_a_batch_is_judged_and_none_is_taken() -> None:
     assert set(found) == {"/1/id", "/2", "/3/time"}
     assert "" in await wrong(hook(), EVENT, BATCH)
     assert "" in await wrong(hook(), [EVENT])
+
+
+@pytest.mark.rule(16)
+async def test_of_very_many_problems_the_first_are_said() -> None:
+    event = EVENT | {f"K{number}": [] for number in range(1000)}
+    assert len(await wrong(hook(), event)) == MOST_PROBLEMS
+    assert MOST_PROBLEMS <= len(await wrong(hook(), [event] * 50, BATCH)) < 2 * MOST_PROBLEMS
 
 
 async def test_problems_of_headers_are_said() -> None:

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from hookline.api import Attachment, Context, Message, StepError
 from hookline_files import register_connectors
+from hookline_files.csv_actions.parse import _lines
 
 ACTIONS = {action.name: action for connector in register_connectors() for action in connector.actions.values()}
 
@@ -99,6 +100,11 @@ async def test_encodings_and_byte_order_marks(encoding: str) -> None:
     ]
     assert await parse("\ufeffa\n1") == [{"a": "1"}]
     assert await parse("\ufeffa\n1".encode()) == [{"a": "1"}]
+
+
+@given(st.text(st.sampled_from('a,"\r\n\x0b\u2028')))
+def test_a_text_has_the_lines_that_a_file_of_it_has(text: str) -> None:
+    assert list(_lines(text)) == list(io.StringIO(text, newline=""))
 
 
 async def test_nothing_gives_no_rows() -> None:
