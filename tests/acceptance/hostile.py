@@ -8,6 +8,7 @@ import gzip
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 KB: Final = 1_000
@@ -15,7 +16,7 @@ MB: Final = 990_000
 """Bytes of a request to which the lower limit of the delay applies."""
 BIG: Final = 9_900_000
 """Just below the largest body that a server accepts by default."""
-_HEAD: Final = 60_000
+HEAD: Final = 60_000
 """Just below the largest head."""
 _EQUAL: Final = 2**61 - 1
 """Integers that are multiples of this have equal hashes."""
@@ -33,6 +34,12 @@ class Hostile:
     query: Callable[[], str] = str
     answer: Callable[[], bytes] | None = None
     """The response to the flow's own request, for a flow that sends one."""
+    table: Callable[[], bytes] | None = None
+    """The content of the file `table.csv` or `table.json`, in which the flow looks something up."""
+    signed_by: str | None = None
+    """The scheme's case whose sender signs the request."""
+    is_mail: bool = False
+    """True if `make` gives a mail, which the flow finds in its mailbox."""
     quick: bool = False
     """True if it belongs to the daily run."""
 
@@ -52,7 +59,7 @@ def _equal_hashes(size: int) -> str:
     return ",".join([str(_EQUAL * number) for number in range(1, size // 26)])
 
 
-def _json(size: int) -> dict[str, Callable[[], str]]:
+def json_texts(size: int) -> dict[str, Callable[[], str]]:
     """JSON texts as the value of a body."""
     return {
         "equal hashes": lambda: f"[{_equal_hashes(size)}]",
@@ -137,18 +144,17 @@ TEMPLATES: Final[Mapping[str, tuple[str, str]]] = {
     "power": ("list", "{{ body.v[0] ** 100000 }}"),
 }
 
-_VALUES: Final[Mapping[str, Callable[[int], Iterator[tuple[str, str]]]]] = {
-    "text": lambda size: iter(
-        [
-            ("a long text", json.dumps("x" * size)),
-            ("separators", json.dumps("x," * (size // 2))),
-            ("near-matches", json.dumps("<a." * (size // 3))),
-        ]
-    ),
-    "list": lambda size: iter(
-        [("equal hashes", f"[{_equal_hashes(size)}]"), ("digits", f"[{until(size, '9' * 4290)}]")]
-    ),
-    "object": lambda size: iter([("many keys", "{" + numbered(size, '"k{n}":1') + "}")]),
+_VALUES: Final[Mapping[str, Mapping[str, Callable[[int], str]]]] = {
+    "text": {
+        "a long text": lambda size: json.dumps("x" * size),
+        "separators": lambda size: json.dumps("x," * (size // 2)),
+        "near-matches": lambda size: json.dumps("<a." * (size // 3)),
+    },
+    "list": {
+        "equal hashes": lambda size: f"[{_equal_hashes(size)}]",
+        "digits": lambda size: f"[{until(size, '9' * 4290)}]",
+    },
+    "object": {"many keys": lambda size: "{" + numbered(size, '"k{n}":1') + "}"},
 }
 
 _OTHER_EXPRESSIONS: Final[Mapping[str, Any]] = {
@@ -171,31 +177,31 @@ def flows(url: str) -> Iterator[dict[str, Any]]:
 
     `url`: a server whose responses are hostile too.
     """
-    yield _flow("probe", [], respond="accepted")
-    yield _flow("keep", [])
-    yield _flow("exact", [], numbers="exact")
-    yield _flow("nested", [], nested=True, json_fields=["payload"])
-    yield _flow("as-list", [], force_list=["item"])
+    yield flow_of("probe", [], respond="accepted")
+    yield flow_of("keep", [])
+    yield flow_of("exact", [], numbers="exact")
+    yield flow_of("nested", [], nested=True, json_fields=["payload"])
+    yield flow_of("as-list", [], force_list=["item"])
     yield {
-        **_flow("schema", []),
+        **flow_of("schema", []),
         "schema": {
             "type": "object",
             "properties": {"list": {"type": "array", "items": {"type": "string", "pattern": "^(a+)+$"}}},
             "additionalProperties": False,
         },
     }
-    yield {**_flow("unique-items", []), "schema": {"type": "array", "uniqueItems": True}}
-    yield {**_flow("schema-tree", []), "schema": _TREE}
-    yield {**_flow("schema-looks-around", []), "schema": {"items": {"anyOf": [{"pattern": "^(a|aa)+(?!b)$"}, {}]}}}
-    yield {**_flow("redacted", []), "redact": ["$..secret", "$.body[*].card"]}
-    yield _flow("keys", [], dedupe_key="$.body", dedupe_window="1h")
-    yield {**_flow("ordered", []), "order_by": "{{ body }}"}
-    yield _flow("say", [{"use": "log", "with": {"message": "$.body"}}])
-    yield _flow("say-fields", [{"use": "log", "with": {"message": "x", "fields": {"got": "$.body"}}}])
-    yield _flow("give-up", [{"use": "fail", "with": {"message": "$.body"}}])
-    yield _flow("answer", [{"use": "reply", "with": {"body": "$.body"}}], respond="reply")
-    yield _flow("each", [{"id": "each", "foreach": "$.body", "steps": [{"use": "map", "with": {"body": 1}}]}])
-    yield _flow(
+    yield {**flow_of("unique-items", []), "schema": {"type": "array", "uniqueItems": True}}
+    yield {**flow_of("schema-tree", []), "schema": _TREE}
+    yield {**flow_of("schema-looks-around", []), "schema": {"items": {"anyOf": [{"pattern": "^(a|aa)+(?!b)$"}, {}]}}}
+    yield {**flow_of("redacted", []), "redact": ["$..secret", "$.body[*].card"]}
+    yield flow_of("keys", [], dedupe_key="$.body", dedupe_window="1h")
+    yield {**flow_of("ordered", []), "order_by": "{{ body }}"}
+    yield flow_of("say", [{"use": "log", "with": {"message": "$.body"}}])
+    yield flow_of("say-fields", [{"use": "log", "with": {"message": "x", "fields": {"got": "$.body"}}}])
+    yield flow_of("give-up", [{"use": "fail", "with": {"message": "$.body"}}])
+    yield flow_of("answer", [{"use": "reply", "with": {"body": "$.body"}}], respond="reply")
+    yield flow_of("each", [{"id": "each", "foreach": "$.body", "steps": [{"use": "map", "with": {"body": 1}}]}])
+    yield flow_of(
         "each-kept",
         [{"id": "each", "foreach": "$.body", "steps": [{"use": "filter", "with": {"keep": "{{ item == 0 }}"}}]}],
     )
@@ -205,22 +211,22 @@ def flows(url: str) -> Iterator[dict[str, Any]]:
         "csv-lists": {"header": False},
         "csv-escaped": {"escape": "\\"},
     }.items():
-        yield _flow(name, [{"use": "csv.parse", "with": settings}])
-    yield _flow("fetch", [{"use": "http.request", "with": {"method": "POST", "url": url, "json": 1}}])
-    yield _flow("csv-out", [{"use": "csv.render", "with": {"rows": "$.body"}}])
-    yield _flow("xml-in", [{"use": "xml.parse", "with": {}}], body="text")
-    yield _flow("xml-out", [{"use": "xml.render", "with": {"value": "$.body", "root": "r"}}])
-    yield _flow("choose", [{"id": "kept", "use": "pick", "with": {"keep": ["[*].a"], "missing": "ignore"}}])
-    yield _flow("rename", [{"use": "rename", "with": {"keys": {"[*].a": "[*].b"}, "missing": "ignore"}}])
-    yield _flow("look-up", [{"use": "lookup", "with": {"key": "$.body", "table": {"a": 1}, "default": 0}}])
+        yield flow_of(name, [{"use": "csv.parse", "with": settings}])
+    yield flow_of("fetch", [{"use": "http.request", "with": {"method": "POST", "url": url, "json": 1}}])
+    yield flow_of("csv-out", [{"use": "csv.render", "with": {"rows": "$.body"}}])
+    yield flow_of("xml-in", [{"use": "xml.parse", "with": {}}], body="text")
+    yield flow_of("xml-out", [{"use": "xml.render", "with": {"value": "$.body", "root": "r"}}])
+    yield flow_of("choose", [{"id": "kept", "use": "pick", "with": {"keep": ["[*].a"], "missing": "ignore"}}])
+    yield flow_of("rename", [{"use": "rename", "with": {"keys": {"[*].a": "[*].b"}, "missing": "ignore"}}])
+    yield flow_of("look-up", [{"use": "lookup", "with": {"key": "$.body", "table": {"a": 1}, "default": 0}}])
     for number, (_, template) in enumerate(TEMPLATES.values()):
-        yield _flow(f"template-{number}", [{"use": "map", "with": {"body": template}}])
+        yield flow_of(f"template-{number}", [{"use": "map", "with": {"body": template}}])
     for name, expression in _OTHER_EXPRESSIONS.items():
-        made = _flow(name, [{"use": "map", "with": {"body": expression}}])
+        made = flow_of(name, [{"use": "map", "with": {"body": expression}}])
         yield {**made, "mappers": ["jmespath", "jsonata"]}
 
 
-def _flow(name: str, steps: list[dict[str, Any]], **settings: Any) -> dict[str, Any]:
+def flow_of(name: str, steps: list[dict[str, Any]], **settings: Any) -> dict[str, Any]:
     last = {"id": "done", "use": "map", "with": {"body": 1}}
     settings = {"verify": "none", "respond": "finished", "respond_timeout": "5m", **settings}
     if settings["respond"] != "finished":
@@ -271,14 +277,20 @@ _EVERYWHERE: Final = frozenset(("equal hashes", "a long text", "many keys", "wid
 _READERS: Final = frozenset(("keep", "exact", "say", "give-up", "answer"))
 
 
+def once(make: Callable[[], str]) -> Callable[[], bytes]:
+    """The bytes of a text, which are made once for all of its flows."""
+    return cache(lambda: make().encode())
+
+
 def _of_json(size: int) -> Iterator[Hostile]:
-    for flow in _JSON_FLOWS:
-        for family, make in _json(size).items():
+    for family, make in json_texts(size).items():
+        made = once(make)
+        for flow in _JSON_FLOWS:
             if family in _EVERYWHERE or flow in _READERS:
                 yield Hostile(
                     family,
                     flow,
-                    lambda make=make: make().encode(),  # type: ignore[misc]  # bound at once
+                    made,
                     quick=(flow, family, size)
                     in {
                         ("say", "near-matches of URLs", 100 * KB),
@@ -304,7 +316,7 @@ def _of_json(size: int) -> Iterator[Hostile]:
     )
     yield Hostile("rows × keys", "csv-out", lambda: ("[" + numbered(size, _ROW) + "]").encode(), quick=size == 100 * KB)
     for family in ("wide lists", "many keys", "equal hashes", "digits", "a long text"):
-        make = _json(size)[family]
+        make = json_texts(size)[family]
         yield Hostile(
             f"{family} in a response",
             "fetch",
@@ -339,12 +351,13 @@ def _of_forms(size: int) -> Iterator[Hostile]:
         "JSON in a field": lambda: "payload=[" + until(size, "[]") + "]",
         "digits in a field": lambda: "payload=[" + until(size, "9" * 4290) + "]",
     }
-    for flow in ("keep", "nested"):
-        for family, make in forms.items():
+    for family, make in forms.items():
+        made = once(make)
+        for flow in ("keep", "nested"):
             yield Hostile(
                 family,
                 flow,
-                lambda make=make: make().encode(),  # type: ignore[misc]  # bound at once
+                made,
                 _FORM,
                 quick=family == "percent signs" and size == BIG and flow == "keep",
             )
@@ -359,17 +372,21 @@ def _of_forms(size: int) -> Iterator[Hostile]:
         "part parameters": lambda: _part("a", "1", "; a=b" * (size // 5)),
         "JSON in a part": lambda: _part("payload", f"[{until(size, '[]')}]"),
     }
-    for flow in ("keep", "nested"):
-        for family, make in parts.items():
-            yield Hostile(
-                family,
-                flow,
-                lambda make=make: (make() + "--b--\r\n").encode(),  # type: ignore[misc]  # bound at once
-                _PARTS,
-            )
+    for family, make in parts.items():
+        made = once(lambda make=make: make() + "--b--\r\n")  # type: ignore[misc]  # bound at once
+        for flow in ("keep", "nested"):
+            yield Hostile(family, flow, made, _PARTS)
     for charset in ("utf-8", "utf-16", "utf-7", "shift_jis", "iso-2022-jp", "punycode", "idna", "unicode_escape"):
         yield Hostile(f"a text in {charset}", "keep", lambda: b"+AGE-" * (size // 5), f"text/plain; charset={charset}")
-    yield Hostile("lines", "keep", lambda: b"x\n" * (size // 2), "text/plain")
+    for family, letter in {"lines": b"x\n", "quotes": b'"', "control characters": b"\x01"}.items():
+        for flow in ("keep", "redacted", "say", "answer"):
+            yield Hostile(
+                f"a text of {family}",
+                flow,
+                lambda letter=letter: letter * (size // len(letter)),  # type: ignore[misc]  # bound at once
+                "text/plain",
+                quick=(flow, letter, size) == ("keep", b"\x01", BIG),
+            )
 
 
 def _of_xml(size: int) -> Iterator[Hostile]:
@@ -388,14 +405,10 @@ def _of_xml(size: int) -> Iterator[Hostile]:
         "brackets": lambda: "<![CDATA[" + "]" * size,
         "spaces": lambda: "<a" + " " * size + "/>",
     }
-    for flow in ("keep", "as-list"):
-        for family, make in texts.items():
-            yield Hostile(
-                family,
-                flow,
-                lambda make=make: f"<r>{make()}</r>".encode(),  # type: ignore[misc]  # bound at once
-                "application/xml",
-            )
+    for family, make in texts.items():
+        made = once(lambda make=make: f"<r>{make()}</r>")  # type: ignore[misc]  # bound at once
+        for flow in ("keep", "as-list"):
+            yield Hostile(family, flow, made, "application/xml")
 
 
 def _of_csv(size: int) -> Iterator[Hostile]:
@@ -412,64 +425,65 @@ def _of_csv(size: int) -> Iterator[Hostile]:
         "backslashes": lambda: "a\n" + "\\" * size,
         "a long value": lambda: "a\n" + "x" * size,
     }
-    for flow in ("csv", "csv-filled", "csv-lists", "csv-escaped"):
-        for family, make in texts.items():
+    for family, make in texts.items():
+        made = once(make)
+        for flow in ("csv", "csv-filled", "csv-lists", "csv-escaped"):
             yield Hostile(
                 family,
                 flow,
-                lambda make=make: make().encode(),  # type: ignore[misc]  # bound at once
+                made,
                 "text/plain",
                 quick=(flow, family, size) == ("csv-filled", "columns and short rows", 100 * KB),
             )
 
 
 def _of_expressions(size: int) -> Iterator[Hostile]:
-    for number, (name, (kind, _)) in enumerate(TEMPLATES.items()):
-        for family, value in _VALUES[kind](size):
-            yield _valued(f"template-{number}", f"{name}: {family}", value)
-    for name in _OTHER_EXPRESSIONS:
-        for kind in ("text", "list"):
-            for family, value in _VALUES[kind](size):
-                yield _valued(name, family, value)
-    halves = json.dumps("x" * (size // 2))
-    for number, name in enumerate(TEMPLATES):
-        if "body.by" in TEMPLATES[name][1]:
-            by = json.dumps("x" * (size // 4) + "y" + "x" * (size // 4))
-            yield _valued(
-                f"template-{number}", f"{name}: a long separator", halves, by, quick=name == "rsplit" and size == MB
-            )
+    for kind, families in _VALUES.items():
+        for family, make in families.items():
+            made = once(lambda make=make: f'{{"v":{make(size)},"by":","}}')  # type: ignore[misc]  # bound at once
+            for number, (name, (wanted, _)) in enumerate(TEMPLATES.items()):
+                if wanted == kind:
+                    yield Hostile(f"{name}: {family}", f"template-{number}", made)
+            if kind != "object":
+                for name in _OTHER_EXPRESSIONS:
+                    yield Hostile(family, name, made)
+    halves, quarter = json.dumps("x" * (size // 2)), "x" * (size // 4)
+    between = once(lambda: f'{{"v":{halves},"by":"{quarter}y{quarter}"}}')
+    for number, (name, (_, template)) in enumerate(TEMPLATES.items()):
+        if "body.by" in template:
+            quick = name == "rsplit" and size == MB
+            yield Hostile(f"{name}: a long separator", f"template-{number}", between, quick=quick)
+    after = once(lambda: f'{{"v":{halves},"by":"{quarter}y"}}')
     for name in ("jsonata-replace", "jsonata-split", "jmespath-contains"):
-        yield _valued(name, "a long separator", halves, json.dumps("x" * (size // 4) + "y"))
-
-
-def _valued(flow: str, family: str, value: str, by: str = '","', *, quick: bool = False) -> Hostile:
-    return Hostile(family, flow, lambda: f'{{"v":{value},"by":{by}}}'.encode(), quick=quick)
+        yield Hostile("a long separator", name, after)
 
 
 def _of_heads() -> Iterator[Hostile]:
     """Requests whose head is hostile; their bodies are small."""
     heads: dict[str, tuple[tuple[str, str], ...]] = {
         "repeated headers": (("A", ""),) * 10_000,
+        "headers repeated as often as may be": (("A", "," * (HEAD // 190)),) * 190,
+        "headers that may come once": (("Content-Type", "application/json"),) * 190,
         "different headers": tuple((f"A{number}", "") for number in range(6_000)),
         "repeated cookies": (("Cookie", "a=b"),) * 4_000,
-        "a forwarded chain": (("X-Forwarded-For", "1.1.1.1," * (_HEAD // 8)),),
+        "a forwarded chain": (("X-Forwarded-For", "1.1.1.1," * (HEAD // 8)),),
         "repeated forwarding": (("X-Forwarded-For", "1.1.1.1"),) * 2_000,
-        "a long token": (("Authorization", "Bearer " + "a." * (_HEAD // 2)),),
-        "a long type": (("Content-Type", "application/json" + "; a=b" * (_HEAD // 5)),),
-        "a quoted type": (("Content-Type", 'multipart/form-data; boundary="' + '\\"' * (_HEAD // 2)),),
-        "a long coding": (("Content-Encoding", "gzip," * (_HEAD // 5)),),
-        "a long disposition": (("Content-Disposition", "a; b=" + "%41" * (_HEAD // 3)),),
-        "spaces": (("A", " " * _HEAD + "x"),),
-        "a long origin": (("Origin", "http://" + "a." * (_HEAD // 2)),),
+        "a long token": (("Authorization", "Bearer " + "a." * (HEAD // 2)),),
+        "a long type": (("Content-Type", "application/json" + "; a=b" * (HEAD // 5)),),
+        "a quoted type": (("Content-Type", 'multipart/form-data; boundary="' + '\\"' * (HEAD // 2)),),
+        "a long coding": (("Content-Encoding", "gzip," * (HEAD // 5)),),
+        "a long disposition": (("Content-Disposition", "a; b=" + "%41" * (HEAD // 3)),),
+        "spaces": (("A", " " * HEAD + "x"),),
+        "a long origin": (("Origin", "http://" + "a." * (HEAD // 2)),),
     }
     for flow in ("keep", "say"):
         for family, headers in heads.items():
             yield Hostile(family, flow, lambda: b'"x"', headers=headers, quick=family == "repeated headers")
     queries: dict[str, Callable[[], str]] = {
-        "percent signs in the query": lambda: "%41" * (_HEAD // 3),
-        "many parameters": lambda: numbered(_HEAD, "k{n}=1", "&"),
-        "brackets in the query": lambda: "a" + "%5Bx%5D" * (_HEAD // 7) + "=1",
-        "separators in the query": lambda: "&" * _HEAD,
+        "percent signs in the query": lambda: "%41" * (HEAD // 3),
+        "many parameters": lambda: numbered(HEAD, "k{n}=1", "&"),
+        "brackets in the query": lambda: "a" + "%5Bx%5D" * (HEAD // 7) + "=1",
+        "separators in the query": lambda: "&" * HEAD,
     }
     for flow in ("keep", "nested"):
         for family, query in queries.items():

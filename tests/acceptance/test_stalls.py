@@ -7,10 +7,11 @@ shows in the same run, and the best of three attempts counts.
 import contextlib
 import gc
 import http.client
+import json
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
@@ -18,8 +19,10 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.acceptance.hostile import Hostile, flows, requests
-from tests.acceptance.server_process import ServerProcess
+from tests.acceptance.hostile_senders import MAILBOX, credentials, sender_flows, sender_requests, signed
+from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
 from tests.acceptance.sink import Sink
+from tests.integration.plugins.email.dovecot_server import PASSWORD, USER, Dovecot
 
 LIMIT: Final = 0.100
 """Seconds by which a request may delay others."""
@@ -32,6 +35,7 @@ _HOPELESS: Final = 2.0
 _IDLE: Final = 1.0
 _AFTER: Final = 0.05
 _PAUSE: Final = 0.002
+_ADMIN: Final = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
 
 
 class Probe:
@@ -76,6 +80,8 @@ class Measured:
     status: int
     delay: float
     """Seconds; infinite if a request to another flow was rejected."""
+    took: float
+    """Seconds until the request was answered."""
 
     @property
     def limit(self) -> float:
@@ -84,15 +90,18 @@ class Measured:
     def __str__(self) -> str:
         mark = "  " if self.delay <= self.limit else "! "
         what = f"{self.request.flow:22} {self.request.family:44}"
-        return f"{mark}{what} {self.size / 1000:8,.0f} KB {self.delay * 1000:7,.0f} ms   {self.status}"
+        return (
+            f"{mark}{what} {self.size / 1000:8,.0f} KB {self.delay * 1000:7,.0f} ms   {self.status} {self.took:6.2f} s"
+        )
 
 
 class Stalls:
     """Measures the delays that requests to one server cause."""
 
-    def __init__(self, server: ServerProcess, sink: Sink) -> None:
+    def __init__(self, server: ServerProcess, sink: Sink, dovecot: Dovecot | None) -> None:
         self._server = server
         self._sink = sink
+        self._dovecot = dovecot
         self.idle = min(self._idle() for _ in range(ATTEMPTS))
 
     def _idle(self) -> float:
@@ -102,36 +111,51 @@ class Stalls:
 
     def measure(self, request: Hostile) -> Measured:
         """Send a request until an attempt is within the limit, at most three times; the least delay counts."""
-        body = request.make()
-        size = len(body)
+        path = f"/hook/{request.flow}"
+        query = request.query()
+        if query:
+            path += f"?{query}"
+        body, headers = request.make(), list(request.headers)
+        if request.signed_by is not None:
+            body, headers = signed(request.signed_by, f"{self._server.url}{path}", body)
+        size = len(body) + len(query) + sum(len(name) + len(value) + 4 for name, value in headers)
         if request.answer is not None:
             self._sink.answer = request.answer()
-            size = len(self._sink.answer)
-        size += sum(len(name) + len(value) + 4 for name, value in request.headers)
-        path = f"/hook/{request.flow}"
-        if query := request.query():
-            path += f"?{query}"
-            size += len(query)
+            size += len(self._sink.answer)
+        if request.table is not None:
+            table = request.table()
+            (self._server.folder / "files" / request.flow.replace("look-up-", "table.")).write_bytes(table)
+            size += len(table)
         best: Measured | None = None
         for _ in range(ATTEMPTS):
+            began = time.perf_counter()
             with Probe(self._server) as probe:
-                status = self._send(request, path, body)
+                status = self._mail(body) if request.is_mail else self._send(request, path, body, headers)
+            took = time.perf_counter() - began
             delay = probe.slowest - self.idle if probe.statuses == {202} else math.inf
             if best is None or delay < best.delay:
-                best = Measured(request, size, status, delay)
+                best = Measured(request, size, status, delay, took)
             if best.delay <= best.limit or best.delay > _HOPELESS:
                 break
         assert best is not None
         return best
 
-    def _send(self, request: Hostile, path: str, body: bytes) -> int:
+    def _mail(self, mail: bytes) -> int:
+        """Put a mail into the mailbox, and wait until the flow that finds it has told the sink."""
+        assert self._dovecot is not None
+        before = len(self._sink.received)
+        self._dovecot.add(mail)
+        eventually("the mail is handled", lambda: len(self._sink.received) > before)
+        return 202
+
+    def _send(self, request: Hostile, path: str, body: bytes, headers: Iterable[tuple[str, str]]) -> int:
         connection = http.client.HTTPConnection(urlsplit(self._server.url).netloc, timeout=60)
         try:
             connection.putrequest("POST", path)
-            if "Content-Type" not in dict(request.headers):
+            if not any(name.lower() == "content-type" for name, _ in headers):
                 connection.putheader("Content-Type", request.content_type)
             connection.putheader("Content-Length", str(len(body)))
-            for name, value in request.headers:
+            for name, value in headers:
                 connection.putheader(name, value)
             connection.endheaders()
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
@@ -143,31 +167,54 @@ class Stalls:
             connection.close()
 
 
-def check(
-    make_server: Callable[..., ServerProcess], sink: Sink, name: str, chosen: Iterable[Hostile]
-) -> list[Measured]:
+def all_requests() -> Iterator[Hostile]:
+    """All requests, each of whose texts is made when it is sent."""
+    yield from requests()
+    yield from sender_requests()
+
+
+def check(make_server: Callable[..., ServerProcess], sink: Sink, name: str, *, quick: bool) -> list[Measured]:
     """Measure requests to a server of its own, print the table, and return what was too slow."""
-    server = make_server("--server", name)
-    chosen = list(chosen)
-    wanted = {"probe", *(one.flow for one in chosen)}
-    for flow in flows(sink.url):
-        if flow["id"] in wanted:
-            server.flow(flow)
-    server.start(60)
-    gc.collect()
-    gc.disable()  # a collection in this process would count as a delay
-    try:
-        stalls = Stalls(server, sink)
+    wanted = {"probe", *(one.flow for one in all_requests() if one.quick or not quick)}
+    with contextlib.ExitStack() as stack:
+        dovecot: Dovecot | None = None
+        if "mail" in wanted:
+            dovecot = Dovecot()
+            stack.callback(dovecot.stop)
+        server = _server(make_server("--server", name), sink, wanted, dovecot)
+        gc.collect()
+        gc.disable()  # a collection in this process would count as a delay
+        stack.callback(gc.enable)
+        stalls = Stalls(server, sink, dovecot)
         print(f"\n{name}: idle {stalls.idle * 1000:.0f} ms", flush=True)
         found: list[Measured] = []
-        for request in chosen:
-            found.append(stalls.measure(request))
-            print(found[-1], flush=True)
-    finally:
-        gc.enable()
+        for request in all_requests():
+            if request.quick or not quick:
+                found.append(stalls.measure(request))
+                print(found[-1], flush=True)
     families, kinds = {one.request.family for one in found}, {one.request.flow for one in found}
     print(f"{len(found)} requests of {len(families)} families to {len(kinds)} flows")
     return [one for one in found if one.delay > one.limit]
+
+
+def _server(server: ServerProcess, sink: Sink, wanted: Collection[str], dovecot: Dovecot | None) -> ServerProcess:
+    """A running server with the flows and their credentials."""
+    (server.folder / "files").mkdir()
+    server.set("HOOKLINE_FILES", str(server.folder / "files"))
+    server.set("HOOKLINE_PUBLIC_URL", server.url)
+    for flow in (*flows(sink.url), *sender_flows(sink.url)):
+        if flow["id"] in wanted:
+            server.flow(flow)
+    server.start(60)
+    mailbox = {"imap_host": "127.0.0.1", "imap_security": "none", "imap_username": USER, "imap_password": PASSWORD}
+    if dovecot is not None:
+        mailbox["imap_port"] = dovecot.port
+    for name, kind, values in credentials(mailbox):
+        if name in wanted or (name == MAILBOX and dovecot is not None):
+            body = json.dumps({"type": kind, "values": values}).encode()
+            status, answer, _ = server.request("PUT", f"/api/v1/credentials/{name}", body, _ADMIN)
+            assert status in (200, 201), answer
+    return server
 
 
 SERVERS: Final = ("hypercorn", "uvicorn")
@@ -179,7 +226,7 @@ SERVERS: Final = ("hypercorn", "uvicorn")
 def test_a_hostile_request_delays_no_other_flow(
     make_server: Callable[..., ServerProcess], sink: Sink, name: str
 ) -> None:
-    slow = check(make_server, sink, name, (one for one in requests() if one.quick))
+    slow = check(make_server, sink, name, quick=True)
     assert not slow, "\n".join(map(str, slow))
 
 
@@ -190,5 +237,5 @@ def test_a_hostile_request_delays_no_other_flow(
 def test_no_hostile_request_delays_another_flow(
     make_server: Callable[..., ServerProcess], sink: Sink, name: str
 ) -> None:
-    slow = check(make_server, sink, name, requests())
+    slow = check(make_server, sink, name, quick=False)
     assert not slow, "\n".join(map(str, slow))
