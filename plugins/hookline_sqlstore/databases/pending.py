@@ -47,6 +47,8 @@ class PendingCommits:
         self._name = name
         self._listener = listener
         self._lock = Lock()
+        self._doubtful: set[Pending] = set()
+        """The commits that were given up after their transaction had begun, until it ends."""
         self._doubt: asyncio.Future[None] | None = None
         self._failed = False
 
@@ -69,6 +71,7 @@ class PendingCommits:
         with self._lock:
             pending.withdrawn = not pending.begun
         if pending.begun:
+            self._doubtful.add(pending)
             self.begin_doubt()
         if not pending.done.done():
             pending.done.set_exception(no_answer(self._name, pending.limit))
@@ -85,6 +88,7 @@ class PendingCommits:
         """Tell the callers of a transaction its result, which is the stored state."""
         for pending, failure in zip(group, failures, strict=True):
             pending.ended = True
+            self._doubtful.discard(pending)
             if failure is None:
                 # Also if the caller has given up: the message is stored, so it has to run.
                 self._listener.committed(pending.commit)
@@ -119,7 +123,9 @@ class PendingCommits:
         return self._doubt is not None
 
     def end_doubt(self) -> None:
-        """Let queries go on: no transaction is in doubt any more, and the stored state counts."""
+        """Let queries go on: what was begun has ended, and the stored state counts. Other doubts go on too."""
+        if self._doubtful:
+            return
         doubt, self._doubt = self._doubt, None
         if doubt is not None and not doubt.done():
             doubt.set_result(None)

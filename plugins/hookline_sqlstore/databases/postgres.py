@@ -21,7 +21,7 @@ from hookline_sqlstore.databases.pending import LIMIT, LONG_LIMIT, Pending, Pend
 from hookline_sqlstore.databases.schema_lock import PATIENCE_FOR_DEAD, SchemaLock, Session, end_session
 from hookline_sqlstore.databases.session import dispose, prepare_sessions
 from hookline_sqlstore.reading import work
-from hookline_sqlstore.writing.apply import apply
+from hookline_sqlstore.writing.apply import Failure, apply
 from hookline_sqlstore.writing.operations import Commit
 from hookline_sqlstore.writing.order_places import OrderPlaces
 from hookline_sqlstore.writing.statement import PostgresDialect
@@ -151,9 +151,7 @@ class PostgresDatabase:
                 await self._idle()
                 continue
             await self._patience()
-            group = self._pending.begin([self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))])
-            if group:
-                await self._commit(group)
+            await self._commit([self._waiting.popleft() for _ in range(min(GROUP, len(self._waiting)))])
 
     async def _idle(self) -> None:
         """Return when a commit has arrived; meanwhile, keep the connection alive, or make it again."""
@@ -178,8 +176,14 @@ class PostgresDatabase:
                     await self._arrived.wait()
 
     async def _commit(self, group: list[Pending]) -> None:
-        commits = [pending.commit for pending in group]
-        found = await self._attempt(lambda connection: connection.run_sync(apply, PostgresDialect(), commits))
+        async def work(connection: AsyncConnection) -> list[Failure | None]:
+            # Only now: until there is a connection, their callers may give them up.
+            nonlocal group
+            group = self._pending.begin(group)
+            commits = [pending.commit for pending in group]
+            return await connection.run_sync(apply, PostgresDialect(), commits) if commits else []
+
+        found = await self._attempt(work)
         if isinstance(found, StoreError):
             self._pending.fail(group, found)
         else:

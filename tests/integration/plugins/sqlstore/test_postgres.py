@@ -11,6 +11,8 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
+from sqlalchemy.engine import make_url
+from tests.integration.plugins.brokers.proxy import proxy_to
 
 from hookline.kernel.errors import StoreError
 from hookline.storage.changes import Accepted
@@ -125,6 +127,32 @@ async def test_a_transaction_without_end_is_ended_and_nothing_is_read_before(
     assert await backend.queue.put(again) == Accepted(again.execution_id)
     assert [item.execution.id for item in (await backend.store.executions()).items] == [again.execution_id]
     await backend.close()
+
+
+@pytest.mark.rule(38)
+async def test_a_commit_that_is_given_up_before_there_is_a_connection_is_never_stored(
+    schema: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    envelopes = Envelopes(clock)
+    direct = make_url(_url(schema))
+    async with proxy_to(direct.port or 5432) as proxy:
+        url = direct.set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)
+        backend = postgresql(url, clock=clock)
+        await backend.open()
+        proxy.speaks.clear()
+        proxy.cut()
+        # The first one finds out that the connection is lost.
+        with pytest.raises(StoreError, match="can't be written"):
+            await backend.queue.put(envelopes.make())
+        monkeypatch.setattr(pending, "LIMIT", 0.1)
+        with pytest.raises(StoreError, match="hasn't answered"):
+            await backend.queue.put(envelopes.make())
+        monkeypatch.undo()
+        proxy.speaks.set()
+        stored = envelopes.make()
+        assert await backend.queue.put(stored) == Accepted(stored.execution_id)
+        assert [item.execution.id for item in (await backend.store.executions()).items] == [stored.execution_id]
+        await backend.close()
 
 
 @pytest.mark.rule(2)

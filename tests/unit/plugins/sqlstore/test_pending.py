@@ -55,13 +55,17 @@ async def test_a_commit_that_waits_is_withdrawn(commits: PendingCommits) -> None
 
 
 async def test_each_of_many_is_answered_at_its_own_time(commits: PendingCommits) -> None:
-    early = asyncio.ensure_future(commits.result(commits.add(Commit([], []))))
+    answered: list[str] = []
+
+    async def ask(name: str) -> None:
+        with pytest.raises(StoreError):
+            await commits.result(commits.add(Commit([], [])))
+        answered.append(name)
+
+    early = asyncio.ensure_future(ask("early"))
     await asyncio.sleep(0.01)
-    late = asyncio.ensure_future(commits.result(commits.add(Commit([], []))))
-    done, _ = await asyncio.wait((early, late), return_when=asyncio.FIRST_COMPLETED)
-    assert done == {early}
-    results = await asyncio.gather(early, late, return_exceptions=True)
-    assert [type(result) for result in results] == [StoreError, StoreError]
+    await asyncio.gather(early, ask("late"))
+    assert answered == ["early", "late"]
 
 
 async def test_what_is_stored_after_all_is_told_and_questions_wait_until_then(
@@ -76,6 +80,15 @@ async def test_what_is_stored_after_all_is_told_and_questions_wait_until_then(
     await waiting
     assert heard.commits == [pending.commit]
     assert heard.recoveries == 1
+
+
+async def test_the_end_of_another_transaction_ends_no_doubt(commits: PendingCommits) -> None:
+    pending = await _given_up(commits, begun=True)
+    commits.works()
+    assert commits.in_doubt
+    commits.fail([pending], StoreError("the disk is full"))
+    commits.end_doubt()
+    assert not commits.in_doubt
 
 
 async def test_a_question_fails_while_the_outcome_cant_be_found_out(commits: PendingCommits) -> None:
