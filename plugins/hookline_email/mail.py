@@ -27,7 +27,7 @@ class _Lenient(Compat32):
     """
 
     def header_fetch_parse(self, name: str, value: str) -> str:
-        raw = value[:MAX_HEADER].encode("utf-8", "surrogateescape")
+        raw = _beginning(name, value).encode("utf-8", "surrogateescape")
         try:
             return raw.decode("utf-8")
         except UnicodeDecodeError:
@@ -37,7 +37,9 @@ class _Lenient(Compat32):
 MAX_TEXT: Final = 1_000_000
 """Characters of text in the body; longer texts are files."""
 MAX_HEADER: Final = 64 * 1024
-"""Characters of a header that are read."""
+"""Characters of a header that are read, and of all headers with addresses of one kind."""
+MAX_PARAMETERS: Final = 20
+"""Parameters of a header `Content-…` that are read. Each part of a mail has such headers, read several times."""
 _MAX_HEADERS: Final = 1000
 _MAX_PARTS: Final = 5000
 _MAX_ENCODED: Final = 1000
@@ -81,8 +83,6 @@ def read_mail(raw: bytes) -> Read:
     values: dict[str, list[str]] = {}
     if len(message) > _MAX_HEADERS:
         read.problems.append(f"it has more than {_MAX_HEADERS} headers; the others are left out")
-    if any(len(value) > MAX_HEADER for _, value in message.raw_items()):
-        read.problems.append(f"one of its headers is longer than {MAX_HEADER} characters; it is cut off")
     for name, value in _tried(
         read, "its headers can't be read", no_headers, lambda: list(islice(_items(message), _MAX_HEADERS))
     ):
@@ -92,7 +92,12 @@ def read_mail(raw: bytes) -> Read:
     read.headers = {name: ", ".join(several) for name, several in values.items()}
     texts: dict[str, list[str]] = {"plain": [], "html": []}
     no_parts: list[Message] = []
-    for part in _tried(read, "its parts can't be told apart", no_parts, lambda: list(_leaves(message))):
+    parts = _tried(read, "its parts can't be told apart", no_parts, lambda: list(_leaves(message)))
+    if any(_beginning(*item) != item[1] for each in (message, *parts) for item in each.raw_items()):
+        read.problems.append(
+            f"a header has more than {MAX_HEADER} characters or {MAX_PARAMETERS} parameters; it is cut off"
+        )
+    for part in parts:
         if len(read.files) == _MAX_FILES:
             read.problems.append(f"it has more than {_MAX_FILES} files; the others are left out")
             break
@@ -122,6 +127,13 @@ def _taken_apart(raw: bytes) -> Message:
         return Message(policy)
 
     return email.message_from_bytes(raw, part, policy=_Lenient())
+
+
+def _beginning(name: str, value: str) -> str:
+    """The part of a header that is read."""
+    if name.lower().startswith("content-"):
+        value = ";".join(value.split(";", MAX_PARAMETERS + 1)[: MAX_PARAMETERS + 1])
+    return value[:MAX_HEADER]
 
 
 def _items(message: Message) -> Iterator[tuple[str, Any]]:
@@ -228,8 +240,8 @@ def _mailboxes(message: Message, name: str) -> list[JsonValue]:
     """The addresses of a header. They are told apart before names are decoded, which may hold commas."""
     try:
         # In a header's own form, in which encoded words are still encoded.
-        values = [str(value) for value in message.get_all(name, [])]
-        found = getaddresses(values)
+        values = ", ".join(str(value) for value in message.get_all(name, []))
+        found = getaddresses([values[:MAX_HEADER]])
     except _BROKEN:
         return []
     return [

@@ -95,6 +95,8 @@ HEADERS: Final = (
     family("semicolons", repeated(";")),
 )
 
+_MULTIPART_HEAD: Final = "content-type: multipart/mixed; boundary=b\n\n"
+_MANY_PARAMETERS: Final = "--b\ncontent-type: text/plain" + "; " * 1000 + "\n\nx\n"
 MAIL_BYTES: Final = (
     _raw("headers", lambda size: "".join(f"a{i}: b\n" for i in range(size // 9)) + "\nx"),
     _raw("one header again", repeated("a: b\n")),
@@ -105,7 +107,9 @@ MAIL_BYTES: Final = (
     _raw("a header of commas", lambda size: "to: " + "<," * (size // 2)),
     _raw("a header of quotes", lambda size: "to: " + '"\\' * (size // 2)),
     _raw("parameters", lambda size: "content-type: text/plain" + "".join(f"; k{i}=v" for i in range(size // 8))),
-    _raw("parts", lambda size: "content-type: multipart/mixed; boundary=b\n\n" + "--b\n\nx\n" * (size // 7)),
+    _raw("parts", lambda size: _MULTIPART_HEAD + "--b\n\nx\n" * (size // 7)),
+    _raw("parts of many parameters", lambda size: _MULTIPART_HEAD + _MANY_PARAMETERS * (size // len(_MANY_PARAMETERS))),
+    _raw("lists of addresses again", repeated("to: " + "a@" * 1000 + "\n")),
 )
 
 

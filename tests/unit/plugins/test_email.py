@@ -160,10 +160,21 @@ import hookline_email
 def test_of_a_long_header_the_beginning_is_read_and_of_many_headers_the_first() -> None:
     read = read_mail(b"To: " + b"ada@example.com, " * 10_000 + b"\r\nSubject: x\r\n\r\ntext")
     assert (len(read.headers["to"]), read.body["subject"], read.body["text"]) == (65_536, "x", "text")
-    assert read.problems == ["one of its headers is longer than 65536 characters; it is cut off"]
+    assert read.problems == ["a header has more than 65536 characters or 20 parameters; it is cut off"]
     read = read_mail(b"".join(b"X-%d: y\r\n" % number for number in range(1001)) + b"\r\ntext")
     assert (len(read.headers), read.body["text"]) == (1000, "text")
     assert read.problems == ["it has more than 1000 headers; the others are left out"]
+
+
+@pytest.mark.rule(16)
+def test_of_the_many_parameters_of_a_part_and_of_many_lists_of_addresses_the_first_are_read() -> None:
+    part = b"Content-Type: text/plain" + b"; x=y" * 30 + b"; charset=latin-1\r\n\r\n\xe9"
+    read = read_mail(b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n" + part + b"\r\n--b--\r\n")
+    assert read.body["text"] == "\u00e9"
+    assert read.problems == ["a header has more than 65536 characters or 20 parameters; it is cut off"]
+    read = read_mail(b"To: ada@example.com\r\n" * 5000 + b"\r\ntext")
+    assert read.body["to"][0]["address"] == "ada@example.com"
+    assert len(read.body["to"]) < 5000
 
 
 @pytest.mark.rule(16)
