@@ -89,20 +89,8 @@ def key_of(value: Any) -> Any:
     if isinstance(value, dict):
         return ("object", frozenset((key, key_of(each)) for key, each in value.items()))
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
-        return ("number", _digits(value))
+        return ("number", "{:x}/{:x}".format(*value.as_integer_ratio()))
     return (type(value), value)
-
-
-def _digits(number: int | float | Decimal) -> str:
-    if not isinstance(number, int):
-        if number == (whole := number.__trunc__()):
-            number = whole
-        elif isinstance(number, Decimal) and number != float(number):
-            # No binary fraction equals it. Unlike `normalize`, this doesn't round.
-            return str(number).rstrip("0") if "E" not in str(number) else str(number)
-        else:
-            return repr(float(number))
-    return f"{number:x}"
 
 
 def is_whole(value: str) -> bool:

@@ -117,9 +117,10 @@ def _rindex(budget: Budget, value: str, part: str, start: Any = None, end: Any =
 
 def _rpartition(budget: Budget, value: str, part: str) -> tuple[str, str, str]:
     budget.spend_text(len(value))
-    if not part or (found := _last(value, part)) < 0:
-        return value.rpartition(part) if not part else ("", "", value)
-    return value[:found], part, value[found + len(part) :]
+    if not part:
+        raise ExpressionFailed("empty separator")
+    found = _last(value, part)
+    return ("", "", value) if found < 0 else (value[:found], part, value[found + len(part) :])
 
 
 def _rsplit(budget: Budget, value: str, sep: str | None = None, maxsplit: int = -1) -> list[str]:

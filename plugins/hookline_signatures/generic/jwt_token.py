@@ -25,8 +25,8 @@ _HTTPS: Final = r"^https://[^\s/?#@]+([/?][^\s#]*)?$"
 #: How old a set of keys may be, and how old where a token names a key that isn't in it: its issuer may have a new one.
 _KEPT_FOR: Final = timedelta(hours=1)
 _LOOKED_AGAIN_AFTER: Final = timedelta(minutes=1)
-#: How long a token of a test request is good: it is sent at once.
 _LAST_SECOND: Final = 253_402_300_800
+#: How long a token of a test request is good: it is sent at once.
 _LIFETIME: Final = timedelta(minutes=5)
 
 

@@ -98,6 +98,7 @@ def test_a_result_has_all_its_digits(source: str, expected: str) -> None:
         ("{{ body.lines | sort(attribute='p', reverse=true) | map(attribute='q') | list }}", [1, 3]),
         ("{{ '12345678901234567890.5' | int }}", 12345678901234567890),
         ("{{ body.amount | int }}", 1),
+        ("{{ [1e-7, 1.0e-7, 0.10, 0.1, 0.5, 0.50, 2, 2.0] | unique | length }}", 4),
         ("{{ body.cents // 2 }}", 6172839450617283),
         ("{{ '%.2f' | format(12345678901234567.891) }}", "12345678901234567.89"),
         (

@@ -229,6 +229,7 @@ def test_an_if_without_else_is_nothing_inside_text() -> None:
         ("{{ body.items | selectattr('n', '>', 1) | list }}", [{"sku": "B", "n": 2}]),
         ("{{ body.items | rejectattr('n', 'gt', 1) | map(attribute='sku') }}", ["A"]),
         ("{{ [3, 1, 3] | unique }}", [3, 1]),
+        ("{{ [0.1, 1, true, 1.0, 0.1, 0.5] | unique }}", [0.1, 1, 0.5]),
         ("{{ [3, 1] | min }}", 1),
         ("{{ [3, 1] | max }}", 3),
         ("{{ [1, 2, 3] | batch(2) }}", [[1, 2], [3]]),
