@@ -77,7 +77,7 @@ Reads and writes XML: elements become objects, lists and texts, as they do in a 
 XML_ERRORS: Final[Mapping[str, str]] = {
     "file.attachment": "What names an attachment names none of the message's, or several.",
     "xml.input": "Both `file` and `text` are given.",
-    "xml.name": "A key that is to be written can't be the name of an element or attribute.",
+    "xml.name": "A key that is to be written can't be the name of an element or attribute, or not in the encoding.",
     "xml.root": "What is to be written isn't one root element; name it as `root`.",
     "xml.syntax": "It is no XML, isn't in its encoding, has a DOCTYPE, or is nested deeper than 128 levels.",
     "xml.too_large": "There are more bytes, elements or attributes than is allowed.",

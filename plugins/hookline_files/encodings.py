@@ -1,18 +1,17 @@
 """Text encodings, by the names that Python knows."""
 
-import codecs
 from typing import Annotated
 
 from pydantic import AfterValidator
 
+from hookline.api import known_charset
+
 
 def _of_text(name: str) -> str:
-    try:
-        # The way to ask that the standard library has: a codec such as `base64` isn't one of text.
-        "".encode(name)
-        return codecs.lookup(name).name
-    except LookupError:
-        raise ValueError(f"{name!r} is no text encoding; use one such as utf-8, windows-1252 or iso-8859-15") from None
+    charset = known_charset(name)
+    if charset is None:
+        raise ValueError(f"{name!r} is no text encoding; use one such as utf-8, windows-1252 or iso-8859-15")
+    return charset
 
 
 Encoding = Annotated[str, AfterValidator(_of_text)]

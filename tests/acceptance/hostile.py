@@ -315,6 +315,7 @@ def _of_json(size: int) -> Iterator[Hostile]:
         "secrets", "redacted", lambda: f"[{until(size, json.dumps({'secret': 1}))}]".encode(), quick=size == MB
     )
     yield Hostile("rows × keys", "csv-out", lambda: ("[" + numbered(size, _ROW) + "]").encode(), quick=size == 100 * KB)
+    yield Hostile("a long value", "csv-out", lambda: json.dumps([['"' * (size // 2)]]).encode())
     for family in ("wide lists", "many keys", "equal hashes", "digits", "a long text"):
         make = json_texts(size)[family]
         yield Hostile(

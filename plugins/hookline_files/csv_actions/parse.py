@@ -6,6 +6,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Iterator
+from functools import partial
 from itertools import islice
 from threading import Event
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -25,6 +26,8 @@ _BYTES: Final = 50_000_000
 MAX_CELLS: Final = 1_000_000
 """The most values, rows x columns, of a table in memory, and of the rows of a stream that are filled."""
 _COLUMNS: Final = 100_000
+_ROW: Final = 10_000_000
+"""The most characters of a row, which may have several lines."""
 _NAME: Final = 500
 _NAMES: Final = 32_000_000
 """The most characters of a table's names, which each row has anew once it is JSON."""
@@ -91,7 +94,7 @@ async def parse(
     Values are texts. Rows that are empty are left out; one with more values than there are columns is an error. A list
     has at most 1,000,000 values (rows x columns, with those that are filled), and 32,000,000 characters in the names of
     all its rows. Read a larger table as a stream, in which only filled rows are bounded. A row has at most 100,000
-    columns, and a name 500 characters.
+    columns and 10,000,000 characters, and a name 500 characters.
     """
     if batch is not None and not stream:
         raise StepError('`batch` is for a stream: `"stream": true`', code="csv.settings")
@@ -129,9 +132,11 @@ async def parse(
     else:
         raw = _Pulled(ctx.blobs.open(attachment.id, _CHUNK), asyncio.get_running_loop(), stopped)
         # Line ends stay as they are: they may stand within a value.
-        lines = io.TextIOWrapper(
+        file_lines = io.TextIOWrapper(
             io.BufferedReader(raw, _CHUNK), "utf-8-sig" if encoding == "utf-8" else encoding, newline=""
         )
+        # Of a line without an end, no more than shows that it is too long.
+        lines = iter(partial(file_lines.readline, _ROW + 1), "")
     rows = _Rows(header, columns, fill=ragged == "fill", most=max_rows, stream=stream).read(lines, options)
     if stream:
         return _streamed(rows, stopped) if batch is None else _batched(rows, batch, stopped)
@@ -174,14 +179,17 @@ class _Rows:
         self._made = 0
         self._cells = 0
         self._name_size = 0
+        self._row_size = self._row_delimiters = 0
+        """Of the row that is being read."""
 
     def read(self, lines: Iterable[str], options: dict[str, Any]) -> Iterator[JsonValue]:
-        reader = csv.reader(self._narrow(lines, options["delimiter"]), **options)
+        reader = csv.reader(self._bounded(lines, options["delimiter"]), **options)
         if self._columns is not None:
             self._check_names(self._columns)
         headed = not self._header
         try:
             for row in reader:
+                self._row_size = self._row_delimiters = 0
                 if not row:
                     continue
                 if headed:
@@ -237,15 +245,20 @@ class _Rows:
                 code="csv.too_large",
             )
 
-    def _narrow(self, lines: Iterable[str], delimiter: str) -> Iterator[str]:
-        """The lines. One with too many columns is an error before it is taken apart."""
+    def _bounded(self, lines: Iterable[str], delimiter: str) -> Iterator[str]:
+        """The lines. A row that is too long is an error before it is in memory, and one that is too wide before it is
+        taken apart."""
         for line in lines:
-            if line.count(delimiter) >= _COLUMNS:
-                raise StepError(
-                    f"row {self._made + 1} has more than {_COLUMNS:,} columns; is the `delimiter` right?",
-                    code="csv.too_large",
-                )
+            self._row_size += len(line)
+            self._row_delimiters += line.count(delimiter)
+            if self._row_size > _ROW:
+                raise self._too_large(f"{_ROW:,} characters; does it end?")
+            if self._row_delimiters >= _COLUMNS:
+                raise self._too_large(f"{_COLUMNS:,} columns; is the `delimiter` right?")
             yield line
+
+    def _too_large(self, bound: str) -> StepError:
+        return StepError(f"row {self._made + 1} has more than {bound}", code="csv.too_large")
 
     def _check_names(self, names: list[str]) -> None:
         empty = [str(number) for number, name in enumerate(names, start=1) if not name]

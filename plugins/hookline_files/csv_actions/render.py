@@ -1,8 +1,5 @@
 """The action `csv.render`."""
 
-import asyncio
-import csv
-import io
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import partial
@@ -13,11 +10,13 @@ from pydantic import Field
 from hookline.api import JsonValue, StepError, encode_json
 from hookline_files.connectors import csv as csv_connector
 from hookline_files.csv_actions.parse import MAX_CELLS, Character
+from hookline_files.offload import offloaded
 
 Row: TypeAlias = dict[str, JsonValue] | list[JsonValue]
 
-_MANY: Final = 300
-"""The number of rows, columns or values above which they are written in a thread."""
+_QUOTED: Final = ('"', "\r", "\n")
+_AT_ONCE: Final = 65_536
+"""Characters of a value that are quoted in one go, since no other thread runs meanwhile."""
 
 
 @csv_connector.action(pure=True)
@@ -40,9 +39,10 @@ async def render(
     Of an object, keys that are no columns are left out, and columns that it hasn't are empty. A table has at most
     1,000,000 values, rows x columns.
     """
+    if delimiter == '"':
+        raise StepError("`delimiter` can't be what values are set in", code="csv.settings")
     write = partial(_written, rows, columns, header=header, delimiter=delimiter, line_end=line_end)
-    many = len(rows) > _MANY or len(columns or ()) > _MANY or sum(map(len, rows)) > _MANY
-    return await asyncio.to_thread(write) if many else write()
+    return await offloaded(write, [rows, columns])
 
 
 def _written(rows: Sequence[Row], columns: list[str] | None, *, header: bool, delimiter: str, line_end: str) -> str:
@@ -54,10 +54,9 @@ def _written(rows: Sequence[Row], columns: list[str] | None, *, header: bool, de
             "`columns`, or write the rows in parts",
             code="csv.too_large",
         )
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, delimiter=delimiter, lineterminator=line_end)
+    lines: list[str] = []
     if header and names:
-        writer.writerow(names)
+        lines.append(_line(names, delimiter))
     for number, row in enumerate(rows, start=1):
         if isinstance(row, dict):
             values: list[JsonValue] = [row.get(name) for name in names]
@@ -67,8 +66,24 @@ def _written(rows: Sequence[Row], columns: list[str] | None, *, header: bool, de
             )
         else:
             values = row
-        writer.writerow([_text(value, number) for value in values])
-    return out.getvalue()
+        lines.append(_line([_text(value, number) for value in values], delimiter))
+    return "".join(f"{line}{line_end}" for line in lines)
+
+
+def _line(values: Sequence[str], delimiter: str) -> str:
+    """A row. The standard library's writer would hold all other threads up for the whole of a long value."""
+    line = delimiter.join(values)
+    if not line and values:
+        return '""'  # an empty line is no row
+    marks = (delimiter, *_QUOTED)
+    if line.count(delimiter) < len(values) and not any(mark in line for mark in _QUOTED):
+        return line
+    return delimiter.join([_quoted(value) if any(mark in value for mark in marks) else value for value in values])
+
+
+def _quoted(value: str) -> str:
+    pieces = (value[start : start + _AT_ONCE] for start in range(0, len(value), _AT_ONCE))
+    return '"' + "".join(piece.replace('"', '""') for piece in pieces) + '"'
 
 
 def _keys(rows: Sequence[Row]) -> list[str]:

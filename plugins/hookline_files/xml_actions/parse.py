@@ -6,7 +6,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from hookline.api import Context, JsonValue, Malformed, StepError, TooLarge, decode_xml, message_attachment
+from hookline.api import Context, Either, JsonValue, Malformed, StepError, TooLarge, decode_xml, message_attachment
 from hookline_files.connectors import xml as xml_connector
 from hookline_files.encodings import Encoding
 
@@ -19,6 +19,7 @@ async def parse(
     ctx: Context[None],
     file: Annotated[
         str | dict[str, JsonValue] | None,
+        Either("text", required=False),
         Field(
             description="One of the message's attachments, or its name; by default the only one, or where there is "
             "none the message's body, if that is a text."

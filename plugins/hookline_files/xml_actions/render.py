@@ -1,6 +1,5 @@
 """The action `xml.render`."""
 
-import asyncio
 import re
 from collections.abc import Iterator
 from decimal import Decimal
@@ -13,14 +12,13 @@ from pydantic import Field
 from hookline.api import JsonValue, StepError, encode_json
 from hookline_files.connectors import xml as xml_connector
 from hookline_files.encodings import Encoding
+from hookline_files.offload import offloaded
 
 MAX_VALUES: Final = 500_000
 """The most elements and attributes, as in XML that is read."""
 MAX_NAMES: Final = 50_000_000
 """The most characters in all names: a list repeats its key for each of its elements."""
 _DEPTH: Final = 128
-_INLINE: Final = 1000
-"""Values that are written at once; more are written in a thread."""
 _NAME: Final = re.compile(r"[A-Za-z_:][A-Za-z0-9_:.-]*")
 _NO_XML: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _IN_TEXT: Final = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord("\r"): "&#13;"}
@@ -48,35 +46,21 @@ async def render(
     name, and an empty one is none. Null is an empty element; true, false and numbers are written as in JSON. It has at
     most 500,000 elements and attributes, 50,000,000 characters in their names, and 128 levels.
     """
-    write = partial(_Writer().document, value, root, declaration=declaration, encoding=encoding)
-    return await asyncio.to_thread(write) if _is_large(value) else write()
-
-
-def _is_large(value: JsonValue) -> bool:
-    """Return True if there are more than a few values, or long texts."""
-    left, seen = [value], 0
-    while left:
-        part = left.pop()
-        seen += 1 + (len(part) // _INLINE if isinstance(part, str) else 0)
-        if seen > _INLINE:
-            return True
-        if isinstance(part, dict | list):
-            if len(part) > _INLINE:
-                return True
-            left += part.values() if isinstance(part, dict) else part
-    return False
+    write = partial(_Writer(encoding).document, value, root, declaration=declaration)
+    return await offloaded(write, value)
 
 
 class _Writer:
     """Writes one document, and counts what it writes."""
 
-    def __init__(self) -> None:
+    def __init__(self, encoding: str) -> None:
+        self._encoding = encoding
         self._left = MAX_VALUES
         self._room = MAX_NAMES
         self._names: set[str] = set()
         self._parts: list[str] = []
 
-    def document(self, value: JsonValue, root: str | None, *, declaration: bool, encoding: str) -> str:
+    def document(self, value: JsonValue, root: str | None, *, declaration: bool) -> str:
         if root is not None:
             value = {root: value}
         if not isinstance(value, dict) or len(value) != 1:
@@ -87,6 +71,7 @@ class _Writer:
         if isinstance(content, list) or name.startswith(("@", "#")):
             raise StepError(f"the root {name[:100]!r} is one element, and no list, attribute or text", code="xml.root")
         self._element(name, content, 1, name)
+        encoding = self._encoding
         if declaration:
             self._parts.insert(0, f'<?xml version="1.0" encoding="{encoding}"?>\n')
         text = "".join(self._parts)
@@ -162,6 +147,14 @@ class _Writer:
             return
         if len(name) > 1000 or not (_NAME.fullmatch(name) or _is_name(name)):
             raise StepError(f"{place[-200:]!r}: {name[:100]!r} can't be a name in XML; rename the key", code="xml.name")
+        try:
+            name.encode(self._encoding)
+        except UnicodeEncodeError:
+            # References stand for letters of texts alone.
+            raise StepError(
+                f"{place[-200:]!r}: {self._encoding} hasn't all letters of the name {name[:100]!r}; take utf-8",
+                code="xml.name",
+            ) from None
         self._names.add(name)
 
 

@@ -190,6 +190,7 @@ EITHER: list[tuple[str, dict[str, Any], str]] = [
     ("sql.upsert", {**INSERT, "row": ROW, "rows": [ROW]}, "error"),
     ("file.write", {"path": "a", "content": "x", "file": "y"}, "error"),
     ("csv.parse", {"file": "a", "text": "b"}, "error"),
+    ("xml.parse", {"file": "a", "text": "b"}, "error"),
     ("http.request", {"url": "https://a.example", "method": "POST", "json": None, "form": {"a": 1}}, "error"),
     ("sleep", {"for": "1m", "until": "2026-01-31T08:00:00Z"}, "error"),
 ]
@@ -213,7 +214,16 @@ def test_one_of_them_has_to_be_given_and_null_is_none() -> None:
 
 def test_each_setting_beside_which_others_must_not_be_given_names_settings() -> None:
     marked = {name: action for name, action in SHIPPED.actions.items() if action.either}
-    assert {"sql.insert", "sql.upsert", "file.write", "s3.write", "csv.parse", "http.request", "sleep"} <= marked.keys()
+    assert {
+        "sql.insert",
+        "sql.upsert",
+        "file.write",
+        "s3.write",
+        "csv.parse",
+        "xml.parse",
+        "http.request",
+        "sleep",
+    } <= marked.keys()
     for action in marked.values():
         known = {info.alias for info in action.settings.model_fields.values()}
         for name, mark in action.either.items():

@@ -139,6 +139,7 @@ async def test_other_quotes_escapes_and_spaces() -> None:
         ("csv.too_large", ("1," * 999 + "1\n") * 1001, {"header": False}, '`"stream": true`'),
         ("csv.too_large", ",".join("x" * 400 + str(n) for n in range(9)) + "\n,,,,,,,," * 9000, {}, "3,609 characters"),
         ("csv.too_large", "a,b\n" + "," * 100_000, {}, "row 1 has more than 100,000 columns"),
+        ("csv.too_large", "a,b\n" + ("," * 60_000 + '"\n"') * 2, {}, "row 1 has more than 100,000 columns"),
         ("csv.header", ",".join(["a"] * 20_000), {}, "'a'"),
         ("csv.header", "," * 50_000, {}, "column 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, … has no name"),
         ("csv.header", "x" * 501, {}, "501 characters"),
@@ -173,7 +174,15 @@ async def test_short_rows_can_be_filled() -> None:
 
 
 @pytest.mark.parametrize(
-    "settings", [{"delimiter": ""}, {"delimiter": ",,"}, {"delimiter": "\n"}, {"encoding": "base64"}, {"encoding": "u"}]
+    "settings",
+    [
+        {"delimiter": ""},
+        {"delimiter": ",,"},
+        {"delimiter": "\n"},
+        {"encoding": "base64"},
+        {"encoding": "u"},
+        {"encoding": "punycode"},
+    ],
 )
 async def test_settings_that_make_no_sense_are_rejected_before_anything_runs(settings: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
@@ -218,6 +227,17 @@ async def test_a_file_is_read_as_it_comes_and_not_gathered_first() -> None:
     tracemalloc.stop()
     assert blobs.given < 20
     assert peak < 8_000_000
+
+
+@pytest.mark.rule(43)
+@pytest.mark.parametrize("line", [b"x" * 1000, b'"' + b"x\n" * 500 + b'",'], ids=["one line", "quoted lines"])
+async def test_a_row_without_end_is_not_gathered(line: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hookline_files.csv_actions.parse._ROW", 10_000)
+    blobs = Chunks(b"a\n" + line * 5000, 65536)
+    rows = await use("csv.parse", {"stream": True}, blobs, (attachment(b""),))
+    with pytest.raises(StepError, match="row 1 has more than 10,000 characters"):
+        [row async for row in rows]
+    assert blobs.given < 20
 
 
 async def test_the_loop_goes_on_while_a_file_is_read() -> None:
@@ -271,6 +291,13 @@ async def test_the_standard_library_reads_what_is_rendered(rows: list[list[str]]
     assert list(csv.reader(io.StringIO(text, newline=""))) == rows
 
 
+@given(rows=st.lists(st.lists(VALUES, max_size=3), max_size=4), delimiter=st.sampled_from(",;\t "))
+async def test_rows_are_written_as_the_standard_library_writes_them(rows: list[list[str]], delimiter: str) -> None:
+    expected = io.StringIO(newline="")
+    csv.writer(expected, delimiter=delimiter).writerows([*rows, ['"' * 200_000]])
+    assert await use("csv.render", {"rows": [*rows, ['"' * 200_000]], "delimiter": delimiter}) == expected.getvalue()
+
+
 async def test_values_are_written_as_in_json() -> None:
     rows = [{"a": None, "b": True, "c": 9007199254740993, "d": 0.1}, {"e": "x", "a": "y"}]
     assert await use("csv.render", {"rows": rows}) == "a,b,c,d,e\r\n,true,9007199254740993,0.1,\r\ny,,,,x\r\n"
@@ -279,6 +306,8 @@ async def test_values_are_written_as_in_json() -> None:
         await use("csv.render", {"rows": [{"a": []}]})
     with pytest.raises(StepError, match="row 2 has 1 values"):
         await use("csv.render", {"rows": [["1", "2"], ["3"]], "columns": ["a", "b"]})
+    with pytest.raises(StepError, match="`delimiter` can't be"):
+        await use("csv.render", {"rows": [], "delimiter": '"'})
 
 
 async def test_a_stream_gives_its_rows_one_by_one_or_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
