@@ -31,7 +31,7 @@ from hookline.kernel.suggest import did_you_mean
 from hookline.model.durations import Duration, Interval
 from hookline.model.message import Attachment, CallerReply, Message
 from hookline.model.sources import Schedule, ScheduleSettings
-from hookline.model.webhook import BodyMode, WebhookSettings
+from hookline.model.webhook import BodyMode, WebhookSettings, is_server_header
 from hookline.sdk.action import (
     FILTERED,
     PASS,
@@ -182,6 +182,7 @@ __all__ = [
     "did_you_mean",
     "encode_json",
     "hookimpl",
+    "is_server_header",
     "items_above",
     "known_charset",
     "linked_items",

@@ -22,6 +22,7 @@ from hookline.api import (
     Signal,
     Sleep,
     StepError,
+    is_server_header,
     message_attachment,
 )
 from hookline_generic.about import GENERIC, GENERIC_ERRORS, GENERIC_EXAMPLE
@@ -40,13 +41,6 @@ generic = Connector(
 _RESERVED = frozenset({"event", "level", "timestamp", "logger", "message", "execution_id", "step_id", "attempt"})
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _TEXT = re.compile(r"[\t\x20-\x7e\xa0-\xff]*")
-_SERVERS = frozenset(
-    {
-        *("content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "trailer", "te"),
-        *("proxy-connection", "date", "x-content-type-options"),
-    }
-)
-_SERVERS_PREFIX = "hookline-"
 _CODE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
 
 
@@ -143,11 +137,8 @@ async def reply(
 
 
 def _header(name: str, value: str) -> bool:
-    """Return true if a reply may have this header; the server itself sets those that frame the body, or say of what
-    the response is."""
-    if not _TOKEN.fullmatch(name) or not _TEXT.fullmatch(value):
-        return False
-    return name.lower() not in _SERVERS and not name.lower().startswith(_SERVERS_PREFIX)
+    """Return true if a reply may have this header."""
+    return bool(_TOKEN.fullmatch(name) and _TEXT.fullmatch(value)) and not is_server_header(name)
 
 
 def _readable(code: str) -> str:

@@ -38,23 +38,22 @@ HeaderName = Annotated[str, Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")]
 HeaderValue = Annotated[str, Field(pattern=r"^[\t\x20-\x7e\x80-\xff]*$")]
 
 
-_SERVERS_HEADERS: Final = frozenset(
+_SERVER_HEADERS: Final = frozenset(
     {
         *("content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "trailer", "te"),
         *("proxy-connection", "date", "x-content-type-options"),
     }
 )
-_SERVERS_PREFIX: Final = "hookline-"
+_SERVER_PREFIX: Final = "hookline-"
 
 
-def is_servers_header(name: str) -> bool:
-    """Return true for a header of responses that only the server sets: it frames the body, or says of what the response
-    is."""
-    return name.lower() in _SERVERS_HEADERS or name.lower().startswith(_SERVERS_PREFIX)
+def is_server_header(name: str) -> bool:
+    """Return true for a header of responses that only the server sets: it frames the body, or names the execution."""
+    return name.lower() in _SERVER_HEADERS or name.lower().startswith(_SERVER_PREFIX)
 
 
-def _not_servers(name: str) -> str:
-    if is_servers_header(name):
+def _not_server_header(name: str) -> str:
+    if is_server_header(name):
         raise ValueError(f"the server itself sets {name}; leave it out")
     return name
 
@@ -113,7 +112,7 @@ class AcceptedAnswer(BaseModel):
     body: Any = Field(
         default=None, description="A text is sent as it is, null as an empty body, anything else as JSON."
     )
-    headers: dict[Annotated[HeaderName, AfterValidator(_not_servers)], HeaderValue] = Field(
+    headers: dict[Annotated[HeaderName, AfterValidator(_not_server_header)], HeaderValue] = Field(
         default_factory=dict, description="Additional headers."
     )
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.json import encode
-from hookline.model.webhook import AcceptedAnswer, RequestSettings, WebhookSettings, is_servers_header
+from hookline.model.webhook import AcceptedAnswer, RequestSettings, WebhookSettings, is_server_header
 from hookline.sdk.schemes import Scheme, WebhookResponse
 from hookline.service.types import HookResponse
 from hookline.storage.changes import Accepted, CallbackRepeated, CallbackStored, Duplicate
@@ -94,7 +94,7 @@ def guarded(headers: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes]
     No browser may take it for another type than the declared one, nor run scripts in it as those of this server, unless
     the flow has a policy of its own. Headers that only the server sets are left out.
     """
-    kept = [one for one in headers if not is_servers_header(one[0].decode("latin-1"))]
+    kept = [one for one in headers if not is_server_header(one[0].decode("latin-1"))]
     kept.append((b"x-content-type-options", b"nosniff"))
     if any(name == b"content-type" and any(part in value.lower() for part in _ACTIVE) for name, value in headers):
         add_default(kept, b"content-security-policy", b"sandbox")
