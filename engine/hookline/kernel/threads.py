@@ -30,17 +30,20 @@ class Threads(ThreadPoolExecutor):
         self._closed = False
 
     def submit(self, work: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        """Run the work in a thread, as soon as one is free. Raises RuntimeError after `shutdown`."""
+        """Run the work in a thread, as soon as one is free.
+
+        Raises RuntimeError after `shutdown`, and if the system has no more threads.
+        """
         future: Future[T] = Future()
         with self._changed:
             if self._closed:
                 raise RuntimeError(f"the threads {self._name!r} are closed")
-            self._tasks.append((future, lambda: work(*args, **kwargs)))
-            if self._waiting >= len(self._tasks):
-                self._changed.notify()
-            elif self._running < self._most:
-                self._running += 1
+            if self._waiting <= len(self._tasks) and self._running < self._most:
                 Thread(target=self._serve, name=self._name, daemon=True).start()
+                self._running += 1
+            else:
+                self._changed.notify()
+            self._tasks.append((future, lambda: work(*args, **kwargs)))
         return future
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import weakref
 from concurrent.futures import Future
-from threading import Barrier, Event, current_thread
+from threading import Barrier, Event, Thread, current_thread
 
 import pytest
 
@@ -86,6 +86,19 @@ def test_threads_end_when_they_are_idle(monkeypatch: pytest.MonkeyPatch) -> None
     used.join(10)
     assert not used.is_alive()
     assert threads.submit(int, "7").result(10) == 7
+
+
+def test_a_lack_of_threads_is_told_to_the_caller_and_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_thread: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    threads, done = Threads(1, "some"), Event()
+    with monkeypatch.context() as patch:
+        patch.setattr(Thread, "start", fails)
+        with pytest.raises(RuntimeError, match="can't start new thread"):
+            threads.submit(done.set)
+    assert threads.submit(int, "7").result(10) == 7
+    assert not done.is_set(), "work that was not taken doesn't run later"
 
 
 async def test_an_event_loop_takes_a_pool_as_its_default() -> None:
