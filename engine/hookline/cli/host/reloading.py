@@ -29,19 +29,17 @@ class Reloading:
         self._engine = engine
         self._settings = settings
         self._load = load
-        self._task: asyncio.Task[None] | None = None
-        self._again = False
+        self._asked = asyncio.Event()
 
-    def begin(self) -> None:
-        """Reload soon. A call while that goes on causes another reload after it."""
-        if self._task is not None and not self._task.done():
-            self._again = True
-            return
-        self._task = asyncio.ensure_future(self._reload())
+    def ask(self) -> None:
+        """Reload soon. A call while a reload is in progress causes another one after it."""
+        self._asked.set()
 
-    async def _reload(self) -> None:
+    async def run(self) -> None:
+        """Reload each time that this is asked for, until cancelled."""
         while True:
-            self._again = False
+            await self._asked.wait()
+            self._asked.clear()
             try:
                 self._reload_settings()
                 await self._engine.serving.refresh()
@@ -52,8 +50,6 @@ class Reloading:
                 )
             except Exception:
                 self._engine.log.error("defect while reloading", exc_info=True)
-            if not self._again:
-                return
 
     def _reload_settings(self) -> None:
         if self._load is None:

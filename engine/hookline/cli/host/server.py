@@ -19,7 +19,9 @@ from hookline.config import Settings
 from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
 from hookline.flows.compiler.compiled import public_url_problems
+from hookline.kernel.logs import Log
 from hookline.kernel.ongoing import OngoingProblem
+from hookline.kernel.time import Clock
 from hookline.plugin_host.threads import DefaultThreads
 from hookline.service.admin import blueprints
 from hookline.service.app import create_app
@@ -31,6 +33,8 @@ from hookline.service.server.stopping import Stopping
 _CALLERS_PART: Final = 0.75
 #: Seconds in which the answers to those that waited in vain are sent.
 _LAST_ANSWERS: Final = 1.0
+#: Seconds without a failure after which connections are accepted again.
+_ACCEPTING_AGAIN: Final = 3.0
 #: Seconds for the tasks that plugins have left running, after everything else has ended.
 _TASKS_GRACE: Final = 2.0
 
@@ -104,12 +108,13 @@ async def run_server(
     await engine.start()
     left: float | None = None
     try:
-        _handle_signals(engine, shutdown, Reloading(engine, settings, reload))
-        _report_accepting(engine)
+        reloading = Reloading(engine, settings, reload)
+        _handle_signals(engine, shutdown, reloading)
+        report_accepting(engine.log, engine.clock)
         _report_flows(engine, settings)
         gc_tuning.settle()
         with announced(settings, url, token_file):
-            left = await _serve(server, settings, sock, ready)
+            left = await _serve(server, settings, sock, ready, reloading)
     except asyncio.CancelledError:
         # A second signal has no time for a grace period.
         left = 0
@@ -124,6 +129,7 @@ async def _serve(
     settings: Settings,
     sock: socket.socket,
     ready: Callable[[RunningServer], Awaitable[None]],
+    reloading: Reloading,
 ) -> float:
     """Serve until the server has stopped; return the seconds that are left of the grace period."""
     engine = server.engine
@@ -133,6 +139,7 @@ async def _serve(
     callers_grace = settings.grace * _CALLERS_PART
     watchers = (
         asyncio.create_task(_stop_on_failure(engine, server.shutdown)),
+        asyncio.create_task(reloading.run()),
         asyncio.create_task(_drain(engine, server.shutdown)),
         asyncio.create_task(_end_replies(engine, stopping, callers_grace)),
     )
@@ -165,7 +172,7 @@ async def _beside(ready: Callable[[RunningServer], Awaitable[None]], server: Run
         raise
 
 
-def _handle_signals(engine: Engine, shutdown: asyncio.Event, reloading: "Reloading") -> None:
+def _handle_signals(engine: Engine, shutdown: asyncio.Event, reloading: Reloading) -> None:
     loop = asyncio.get_running_loop()
     main = asyncio.current_task()
 
@@ -180,19 +187,21 @@ def _handle_signals(engine: Engine, shutdown: asyncio.Event, reloading: "Reloadi
 
     for one in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(one, stop, one.name)
-    loop.add_signal_handler(signal.SIGHUP, reloading.begin)
+    loop.add_signal_handler(signal.SIGHUP, reloading.ask)
 
 
-def _report_accepting(engine: Engine) -> None:
-    """Log once that connections can't be accepted: the event loop would report each try."""
+def report_accepting(log: Log, clock: Clock) -> None:
+    """Log when connections can't be accepted, and when they can be again: the event loop would report each try."""
     problem = OngoingProblem(
-        engine.log, engine.clock, "connections can't be accepted; trying again", "connections are accepted again"
+        log, clock, "connections can't be accepted; trying again", "connections are accepted again"
     )
 
     def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         error = context.get("exception")
         if isinstance(error, OSError) and "accept" in context.get("message", ""):
             problem.noticed(error=str(error))
+            # The event loop tries again every second, and reports it if that fails.
+            loop.call_later(_ACCEPTING_AGAIN, problem.absent)
         else:
             loop.default_exception_handler(context)
 
