@@ -102,30 +102,8 @@ class _Asked:
         await self._app(scope, receive_asked, send, sync_spawn, call_soon)
 
 
-class _Placed:
-    """An application that leaves a stream's place when it has ended."""
-
-    def __init__(self, app: AppWrapper, streams: "_Streams", place: Place) -> None:
-        self._app = app
-        self._streams = streams
-        self._place = place
-
-    async def __call__(
-        self,
-        scope: Scope,
-        receive: ASGIReceiveCallable,
-        send: ASGISendCallable,
-        sync_spawn: Callable[..., Any],
-        call_soon: Callable[..., Any],
-    ) -> None:
-        try:
-            await self._app(scope, receive, send, sync_spawn, call_soon)
-        finally:
-            self._streams.leave(self._place)
-
-
 class _Streams:
-    """The places of the streams of one connection."""
+    """The places of the streams of one connection of HTTP/2."""
 
     def __init__(self, places: Places, peer: str | None) -> None:
         """`places`: those of all connections."""
@@ -133,16 +111,22 @@ class _Streams:
         self._peer = peer
         self._taken: set[Place] = set()
 
-    def enter(self) -> Place:
-        """Take a place. Raises ServiceUnavailable."""
+    def admit(self, app: AppWrapper) -> AppWrapper:
+        """Take a place, and return the application as one that gives the place back at its end.
+
+        Raises ServiceUnavailable.
+        """
         place = self._places.enter(self._peer)
         self._taken.add(place)
-        return place
 
-    def leave(self, place: Place) -> None:
-        """Give it back."""
-        place.leave()
-        self._taken.discard(place)
+        async def run(*args: Any, **named: Any) -> None:
+            try:
+                await app(*args, **named)
+            finally:
+                place.leave()
+                self._taken.discard(place)
+
+        return run
 
     def close(self) -> None:
         """Give all places back: an application that was cancelled before it began gives none back."""
@@ -173,13 +157,13 @@ class Http2(H2Protocol):
         return made
 
     async def _create_stream(self, request: h2.events.RequestReceived) -> None:
+        app = self.app
         try:
-            place = self.places.enter()
+            # A stream that was reset still takes its place, until the application has noticed.
+            self.app = self.places.admit(app)
         except ServiceUnavailable as error:
             self._reject(request, error)
             return
-        # A stream that was reset still takes its place, until the application has noticed.
-        app, self.app = self.app, _Placed(self.app, self.places, place)
         try:
             await super()._create_stream(request)
         finally:
@@ -293,16 +277,16 @@ class _Connection(TCPServer):
 
     framing: Framing
     patience = PATIENCE
-    streams: _Streams
     answered: asyncio.Event
     """Set while no request is in progress, and after the end of the connection."""
     _ended = False
     _spoke = False
     """True once a request has come."""
 
-    def __init__(self, stopping: Stopping, *args: Any) -> None:
+    def __init__(self, stopping: Stopping, streams: _Streams, *args: Any) -> None:
         super().__init__(*args)
         self.stopping = stopping
+        self.streams = streams
 
     def go_away(self) -> None:
         """Tell the other side to use another connection for its next requests, if it speaks HTTP/2."""
@@ -464,14 +448,16 @@ class _Connections:
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()
         self._stopping.last_arrival = loop.time()
-        peer = _peer(writer)
+        name = writer.get_extra_info("peername")
+        peer = name[0] if isinstance(name, tuple) else None
         try:
             place = self._places.enter(peer)
         except ServiceUnavailable as error:
             self._overflow.turn_away(writer.transport, error, writer)
             return
+        streams = _Streams(self._streams, peer)
         connection = _Connection(
-            self._stopping, self._app, loop, self._config, self._context, self._state, reader, writer
+            self._stopping, streams, self._app, loop, self._config, self._context, self._state, reader, writer
         )
         task = asyncio.create_task(self._speak(connection))
         self._open[task] = connection
@@ -479,20 +465,13 @@ class _Connections:
         task.add_done_callback(lambda _: place.leave())
 
     async def _speak(self, connection: _Connection) -> None:
-        streams = connection.streams = _Streams(self._streams, _peer(connection.writer))
         try:
             await connection
         except Exception:  # noqa: BLE001 - a defect of one connection is logged, and the others go on
             await self._config.log.exception("a connection ended with an error")
         finally:
-            streams.close()
+            connection.streams.close()
             connection.writer.close()
-
-
-def _peer(writer: asyncio.StreamWriter) -> str | None:
-    """The address of the other side, if it has one."""
-    name = writer.get_extra_info("peername")
-    return name[0] if isinstance(name, tuple) else None
 
 
 @contextlib.asynccontextmanager
