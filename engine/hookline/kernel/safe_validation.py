@@ -3,13 +3,12 @@
 Pydantic's own texts speak of inputs and of Python's types; ours have the words of JSON.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from types import new_class
-from typing import Any, Final, TypeVar, cast
+from typing import Any, Final, TypeVar
 
-from pydantic import BaseModel, GetCoreSchemaHandler, ValidationError
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError, SchemaValidator, core_schema
 
 from hookline.kernel.json import is_large
 
@@ -22,12 +21,13 @@ PLUGIN_DEFECT: Final = "plugin_defect"
 def validate_safely(model: type[M], value: Any, context: Any = None) -> M:
     """Return the value as an instance of the model.
 
-    Raises ValidationError, also if a validator of the plugin raises an exception of another type. Of each list in a
-    large value, it has the first problem only: pydantic makes them all in one go, and nothing else runs meanwhile.
+    Raises ValidationError, also if a validator of the plugin raises an exception of another type. Of each list and
+    object in a large value, it has the first problem only.
     """
     try:
         if is_large(value):
-            model = _failing_fast(model)
+            made: M = fail_fast(model).validate_python(value, context=context)
+            return made
         return model.model_validate(value, context=context)
     except ValidationError:
         raise
@@ -36,29 +36,41 @@ def validate_safely(model: type[M], value: Any, context: Any = None) -> M:
         raise ValidationError.from_exception_data(model.__name__, [{"type": why, "loc": (), "input": None}]) from error
 
 
-@lru_cache(maxsize=1024)
-def _failing_fast(model: type[M]) -> type[M]:
-    """Return the model with lists that stop at their first problem."""
-
-    def schema_of(cls: type[BaseModel], source: Any, handler: GetCoreSchemaHandler) -> Any:
-        return _with_fast_lists(handler(source))
-
-    names = {"__module__": model.__module__, "__get_pydantic_core_schema__": classmethod(schema_of)}
-    return cast(type[M], new_class(model.__name__, (model,), exec_body=lambda body: body.update(names)))
+def _fail_fast(kind: Any) -> SchemaValidator:
+    # Otherwise the models in it would validate as they are.
+    return SchemaValidator(_failing_fast(TypeAdapter(kind).core_schema), _use_prebuilt=False)
 
 
-def _with_fast_lists(schema: Any) -> Any:
+fail_fast: Final[Callable[[Any], SchemaValidator]] = lru_cache(maxsize=1024)(_fail_fast)
+"""Return a validator of a type that stops at the first problem of each list and object.
+
+Pydantic makes all problems in one go, which takes seconds for a large value, and nothing else runs meanwhile.
+"""
+
+
+def _failing_fast(schema: Any) -> Any:
     if type(schema) in (list, tuple):
-        return type(schema)(map(_with_fast_lists, schema))
+        return type(schema)(map(_failing_fast, schema))
     if type(schema) is not dict:
         return schema
-    made = {key: value if key in _NO_SCHEMAS else _with_fast_lists(value) for key, value in schema.items()}
-    if schema.get("type") in _LISTS:
+    made = {key: value if key in _NO_SCHEMAS else _failing_fast(value) for key, value in schema.items()}
+    kind = schema.get("type")
+    if kind in _MANY:
         made["fail_fast"] = True
+    if kind == "model" and schema.get("config", {}).get("extra_fields_behavior") == "forbid":
+        reference = {"ref": made.pop("ref")} if "ref" in made else {}
+        return {**core_schema.no_info_before_validator_function(_with_few_keys, made), **reference}
     return made
 
 
-_LISTS: Final = ("list", "tuple", "set", "frozenset")
+def _with_few_keys(value: Any) -> Any:
+    """Return a value as it is. Raises PydanticCustomError if most of its keys are unknown to any model."""
+    if isinstance(value, dict) and len(value) > _MOST_READ:
+        raise PydanticCustomError("too_many_keys", "it must have fewer keys")
+    return value
+
+
+_MANY: Final = ("list", "tuple", "set", "frozenset", "dict")
 #: The parts of core schemas that hold values and data of pydantic's own.
 _NO_SCHEMAS: Final = frozenset({"metadata", "default", "expected", "config"})
 
@@ -73,13 +85,15 @@ def problems_text(error: ValidationError) -> str:
         # Pydantic gives all details or none.
         return f"{count:,} values in them are not valid"
     listed = error.errors(include_url=False, include_input=False)
-    problems = [
-        f"{'.'.join(str(part) for part in problem['loc']) or 'with'}: {error_text(problem)}"
-        for problem in listed[:_MOST_SHOWN]
-    ]
+    problems = [f"{place_of(problem) or 'with'}: {error_text(problem)}" for problem in listed[:_MOST_SHOWN]]
     if count > _MOST_SHOWN:
         problems.append(f"and {count - _MOST_SHOWN:,} more")
     return "; ".join(problems)
+
+
+def place_of(details: ErrorDetails) -> str:
+    """Return the place of an error, as `lines.1.sku`; empty for the whole value."""
+    return ".".join(str(part) for part in details["loc"])
 
 
 def is_plugin_defect(error: ValidationError) -> bool:

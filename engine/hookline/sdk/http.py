@@ -1,19 +1,19 @@
 """The HTTP client of actions, triggers and schemes (`ctx.http`)."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 from typing import Any, Final, Protocol, TypeAlias, TypedDict, TypeVar, Unpack
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 
 from hookline.bodies.json import check_room
 from hookline.bodies.text import known_charset
 from hookline.kernel.errors import AuthExpired, RateLimited, StepError, TooLarge, Unavailable
 from hookline.kernel.json import JsonValue, decode
+from hookline.kernel.safe_validation import error_text, fail_fast, place_of
 from hookline.model.message import Attachment
 
 T = TypeVar("T")
@@ -142,17 +142,13 @@ def read_as(kind: type[T], value: object) -> T:
     Raises StepError (`http.body`), which names the first place that doesn't fit.
     """
     try:
-        adapter: TypeAdapter[T] = _adapter(kind)
-        return adapter.validate_python(value)
+        made: T = fail_fast(kind).validate_python(value)
+        return made
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "it"
-        wrong = "is missing" if first["type"] == "missing" else first["msg"].replace("Input should", "should")
-        name = getattr(kind, "__name__", str(kind))
-        raise StepError(f"the response is no {name}: {place} {wrong}", code="http.body") from None
-
-
-_adapter: Final[Callable[[Any], TypeAdapter[Any]]] = lru_cache(maxsize=1000)(TypeAdapter)
+        place, name = place_of(first), getattr(kind, "__name__", str(kind))
+        message = f"the response is no {name}: {f'{place}: ' if place else ''}{error_text(first)}"
+        raise StepError(message, code="http.body") from None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import _pydantic_core
 
 from hookline.kernel.safe_validation import error_text, problems_text, validate_safely
@@ -66,24 +66,46 @@ def test_a_text_says_what_must_be_true_of_the_value(given: dict[str, Any], text:
     assert [error_text(one) for one in caught.value.errors()] == [text]
 
 
+class _Line(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    sku: str = ""
+    parts: list["_Line"] = []
+
+
 class _Rows(BaseModel):
     rows: list[dict[str, int]] | list[list[int]]
     names: dict[str, str] = {}
+    line: _Line = _Line()
 
 
-def test_of_a_large_list_only_the_first_problem_is_found() -> None:
+@pytest.mark.rule(16)
+@pytest.mark.parametrize(
+    ("wrong", "count"),
+    [
+        ({"rows": [1] * 20_000}, 2),  # one of each kind of rows
+        ({"rows": [], "names": dict.fromkeys(map(str, range(20_000)))}, 1),
+        ({"rows": [], "line": {"parts": [1] * 20_000}}, 1),
+        ({"rows": [], "line": {"parts": [{"parts": [1] * 20_000}]}}, 1),
+        ({"rows": [], "line": dict.fromkeys(map(str, range(20_000)))}, 1),
+        ({"rows": [], "line": {"parts": [dict.fromkeys(map(str, range(20_000)))]}}, 1),
+    ],
+)
+def test_of_a_large_list_or_object_only_the_first_problem_is_found(wrong: dict[str, Any], count: int) -> None:
     with pytest.raises(ValidationError) as caught:
-        validate_safely(_Rows, {"rows": [1] * 20_000})
-    assert caught.value.error_count() == 2  # one of each kind of rows
+        validate_safely(_Rows, wrong)
+    assert caught.value.error_count() == count
+
+
+def test_of_a_small_list_all_problems_are_found() -> None:
     with pytest.raises(ValidationError) as small:
         validate_safely(_Rows, {"rows": [1, 2]})
     assert small.value.error_count() == 4
 
 
 def test_a_large_value_that_fits_is_an_instance_of_the_model() -> None:
-    made = validate_safely(_Rows, {"rows": [[1]] * 20_000})
-    assert isinstance(made, _Rows)
-    assert len(made.rows) == 20_000
+    made = validate_safely(_Rows, {"rows": [[1]] * 20_000, "line": {"parts": [{"sku": "a"}]}})
+    assert made == _Rows(rows=[[1]] * 20_000, line=_Line(parts=[_Line(sku="a")]))
 
 
 def test_the_text_of_many_problems_is_short() -> None:

@@ -75,17 +75,17 @@ async def test_a_response_is_a_model_or_a_list_of_them_or_a_dataclass(http: Reco
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ({}, "the response is no Order: id is missing"),
-        ({"id": "x"}, "the response is no Order: id should be a valid integer"),
-        ({"id": 1, "lines": ["a", 2]}, "the response is no Order: lines.1 should be a valid string"),
-        (None, "the response is no Order: it should be a valid dictionary or instance of Order"),
+        ({}, "the response is no Order: id: it is missing"),
+        ({"id": "x"}, "the response is no Order: id: it must be a whole number"),
+        ({"id": 1, "lines": ["a", 2]}, "the response is no Order: lines.1: it must be text"),
+        (None, "the response is no Order: it must be an object"),
     ],
 )
 def test_a_response_that_does_not_fit_names_the_place_and_shows_no_value(value: Any, said: str) -> None:
     with pytest.raises(StepError) as raised:
         read_as(Order, value)
     assert raised.value.error_code == "http.body"
-    assert raised.value.message.startswith(said)
+    assert raised.value.message == said
 
 
 async def test_a_body_is_any_mapping(http: Recorded) -> None:
