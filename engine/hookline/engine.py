@@ -117,7 +117,7 @@ class Engine:
         self.states = FlowStates(self.store, self.clock)
         self.version_history = VersionHistory(self.store, self.catalog)
         self.events = Events(self.clock)
-        self.store_problem = StoreProblem(self.store, self.clock, self.log)
+        self.store_problem = StoreProblem(self.store, self.blobs, self.clock, self.log)
         self.intake = Intake(
             store=self.store,
             queue=self.queue,

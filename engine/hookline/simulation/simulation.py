@@ -108,7 +108,7 @@ class Simulation:
             clock=clock,
             metrics=metrics,
             log=_LOG,
-            store_problem=StoreProblem(cast(Store, self._store), clock, _LOG),
+            store_problem=StoreProblem(cast(Store, self._store), blobs, clock, _LOG),
             files_root=None,
             plugin_host=PluginHost(registry, metrics, _LOG),
             new_id=self._ids.new,

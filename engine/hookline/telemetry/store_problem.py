@@ -1,7 +1,7 @@
-"""The problem of a store that can't be used: it is logged once when it begins, and once when it ends.
+"""The problem of a store, or of the store of files, that can't be used: logged once when it begins, and when it ends.
 
-Every part of the engine that uses the store reports its failures here, and tries again by itself. While there is a
-problem, the store is asked again and again, so that its end is known even if nothing else uses the store.
+Every part of the engine that uses them reports their failures here, and tries again by itself. While there is a
+problem, both are asked again and again, so that its end is known even if nothing else uses them.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.errors import StoreError
 from hookline.kernel.logs import Log
 from hookline.kernel.time import Clock
+from hookline.storage.blobs import Blobs
 from hookline.storage.store import Store
 
 EVERY: Final = 1.0
@@ -18,22 +19,25 @@ EVERY: Final = 1.0
 QUIET: Final = STORE_RETRY + 1
 """Seconds without another failure after which a problem has ended, if the store works: those who failed try again
 meanwhile."""
+_PATIENCE: Final = 5.0
+"""Seconds. A blob store tries again for longer."""
 
 
 class StoreProblem:
-    """The problem of an engine's store, if it has one."""
+    """The problem of an engine's stores, if they have one."""
 
-    def __init__(self, store: Store, clock: Clock, log: Log) -> None:
+    def __init__(self, store: Store, blobs: Blobs, clock: Clock, log: Log) -> None:
         self._store = store
+        self._blobs = blobs
         self._clock = clock
         self._log = log
         self._begun: float | None = None
         self._worked: float | None = None
-        """The time since which the store works again; None while it doesn't."""
+        """The time since which the stores work again; None while they don't."""
         self._reported = asyncio.Event()
 
     def report(self, error: StoreError, **about: object) -> None:
-        """Note that the store failed. `about`: what failed with it, for the log."""
+        """Note that a store failed. `about`: what failed with it, for the log."""
         self._worked = None
         self._reported.set()
         if self._begun is None:
@@ -46,7 +50,9 @@ class StoreProblem:
             await self._reported.wait()
             try:
                 await self._store.ping()
-            except StoreError:
+                async with asyncio.timeout(_PATIENCE):
+                    await self._blobs.ping()
+            except (StoreError, TimeoutError):
                 self._worked = None
             else:
                 self._note_works()

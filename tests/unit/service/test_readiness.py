@@ -35,16 +35,15 @@ class Trial:
         self.store, self.blobs, self.clock = Pinged(), Pinged(), StillClock()
         log: Any = structlog.get_logger()
         store: Any = self.store
-        problem = StoreProblem(store, self.clock, log)
-        parts: Any = (self.store, self.blobs, self.clock, log, problem)
-        self.readiness = Readiness(*parts)
+        blobs: Any = self.blobs
+        self.readiness = Readiness(store, blobs, self.clock, StoreProblem(store, blobs, self.clock, log))
 
     async def trouble(self) -> Trouble | None:
         return await self.readiness.trouble()
 
 
 @pytest.mark.rule(38)
-async def test_trouble_with_either_is_told_with_its_reason_and_logged_once() -> None:
+async def test_trouble_with_either_is_told_with_its_reason_and_logged_as_one_problem() -> None:
     trial = Trial()
     assert await trial.trouble() is None
     await trial.clock.sleep(FILES_EVERY)
@@ -55,8 +54,7 @@ async def test_trouble_with_either_is_told_with_its_reason_and_logged_once() -> 
         trial.store.failure = StoreError("the disk is full")
         assert await trial.trouble() == Trouble("the store can't be used", "the disk is full")
     assert [(log["log_level"], log["event"], log["error"]) for log in logs] == [
-        ("error", "files can't be kept", "the bucket is away"),
-        ("error", "the store can't be used", "the disk is full"),
+        ("error", "the store can't be used", "the bucket is away"),
     ]
     trial.store.failure = trial.blobs.failure = None
     await trial.clock.sleep(FILES_EVERY)
@@ -76,4 +74,4 @@ async def test_a_bucket_that_gives_no_answer_is_trouble_too(monkeypatch: pytest.
     monkeypatch.setattr("hookline.service.admin.health._FILES_TIMEOUT", 0.01)
     trial = Trial()
     trial.blobs.hangs = True
-    assert await trial.trouble() == Trouble("files can't be kept", "no answer in 0.01 s")
+    assert await trial.trouble() == Trouble("files can't be kept", "the blob store gives no answer in 0.01 s")

@@ -285,7 +285,7 @@ class Kept:
 def recorder(store: Kept, clock: ManualClock) -> RejectionRecord:
     log: Any = structlog.get_logger()
     kept: Any = store
-    return RejectionRecord(kept, clock, Ids(clock), log, StoreProblem(kept, clock, log))
+    return RejectionRecord(kept, clock, Ids(clock), log, StoreProblem(kept, kept, clock, log))
 
 
 def reject(record: RejectionRecord, flow_id: str, place: int = 0) -> None:

@@ -35,8 +35,13 @@ def store() -> Pinged:
 
 
 @pytest.fixture
-async def problem(store: Any, clock: ManualClock) -> AsyncIterator[StoreProblem]:
-    problem = StoreProblem(store, clock, structlog.get_logger())
+def blobs() -> Pinged:
+    return Pinged()
+
+
+@pytest.fixture
+async def problem(store: Any, blobs: Any, clock: ManualClock) -> AsyncIterator[StoreProblem]:
+    problem = StoreProblem(store, blobs, clock, structlog.get_logger())
     task = asyncio.create_task(problem.run())
     yield problem
     task.cancel()
@@ -70,6 +75,23 @@ async def test_many_failures_are_one_problem_with_a_length(
     ]
     assert (logs[0]["error"], logs[0]["flow_id"]) == ("it hangs 0", "f")
     assert 20 <= logs[1]["seconds"] <= 25
+
+
+async def test_a_problem_of_files_ends_when_files_can_be_stored(
+    problem: StoreProblem, blobs: Pinged, clock: ManualClock
+) -> None:
+    with structlog.testing.capture_logs() as logs:
+        blobs.failure = StoreError("the bucket is away")
+        for _ in range(3):
+            problem.report(blobs.failure)
+            await _pass(clock, int(2 * QUIET))
+        assert len(logs) == 1
+        blobs.failure = None
+        await _pass(clock, int(2 * QUIET))
+    assert [(log["log_level"], log["event"]) for log in logs] == [
+        ("error", "the store can't be used"),
+        ("warning", "the store can be used again"),
+    ]
 
 
 async def test_a_store_without_problem_isnt_asked(problem: StoreProblem, store: Pinged, clock: ManualClock) -> None:

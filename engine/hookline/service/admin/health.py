@@ -10,7 +10,6 @@ from quart import Blueprint, Response, request
 
 from hookline.engine import Engine
 from hookline.kernel.errors import StoreError
-from hookline.kernel.logs import Log
 from hookline.kernel.time import Clock
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import json_response
@@ -46,14 +45,13 @@ class Trouble(msgspec.Struct, frozen=True):
 
 
 class Readiness:
-    """Determines whether messages can be stored, and logs each trouble once. One for each server."""
+    """Determines whether messages can be stored. One for each server."""
 
     def __init__(
         self,
         store: Store,
         blobs: Blobs,
         clock: Clock,
-        log: Log,
         store_problem: StoreProblem,
         full: Callable[[], str | None] = lambda: None,
     ) -> None:
@@ -62,21 +60,13 @@ class Readiness:
         self._store = store
         self._blobs = blobs
         self._clock = clock
-        self._log = log
         self._store_problem = store_problem
-        self._known: Trouble | None = None
         self._files: Trouble | None = None
         self._files_until = float("-inf")
 
     async def trouble(self) -> Trouble | None:
         """The current trouble, or None."""
-        if (of_store := await self._of_store()) is not None:
-            return of_store
-        found = await self._of_files() or self._of_budget()
-        if found is not None and found != self._known:
-            self._log.error(found.status, error=found.reason)
-        self._known = found
-        return found
+        return await self._of_store() or await self._of_files() or self._of_budget()
 
     async def _of_store(self) -> Trouble | None:
         try:
@@ -98,9 +88,11 @@ class Readiness:
             try:
                 async with asyncio.timeout(_FILES_TIMEOUT):
                     await self._blobs.ping()
-            except (StoreError, TimeoutError) as error:
-                reason = error.message if isinstance(error, StoreError) else f"no answer in {_FILES_TIMEOUT:g} s"
-                self._files = Trouble("files can't be kept", reason)
+            except (StoreError, TimeoutError) as failure:
+                missing = f"the blob store gives no answer in {_FILES_TIMEOUT:g} s"
+                error = failure if isinstance(failure, StoreError) else StoreError(missing)
+                self._store_problem.report(error)
+                self._files = Trouble("files can't be kept", error.message)
             else:
                 self._files = None
         return self._files
@@ -117,9 +109,7 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
 def health_blueprint(engine: Engine, token: str) -> Blueprint:
     """Create the routes of an engine; with the admin token they tell more."""
     watch = Blueprint("watch", __name__)
-    readiness = Readiness(
-        engine.store, engine.blobs, engine.clock, engine.log, engine.store_problem, lambda: engine.intake.full
-    )
+    readiness = Readiness(engine.store, engine.blobs, engine.clock, engine.store_problem, lambda: engine.intake.full)
 
     @watch.get("/healthz")
     @operation(Status, open=True)
