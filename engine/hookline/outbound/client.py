@@ -315,13 +315,11 @@ async def _beginning(response: aiohttp.ClientResponse) -> bytes:
 
 
 def _excerpt(data: bytes, response: aiohttp.ClientResponse, sent: Outgoing) -> str:
-    with suppress(LookupError):
-        text = data.decode(known_charset(response.charset or "utf-8") or "utf-8", "replace")
-        # Secrets are masked before the text is cut, because a part of a secret would not be recognised.
-        text = " ".join(HiddenValues(sent.secrets).mask_text(text).split())
-        text = "".join(character for character in text if character.isprintable())
-        return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"
-    return ""
+    text = data.decode(known_charset(response.charset or "") or "utf-8", "replace")
+    # Secrets are masked before the text is cut, because a part of a secret would not be recognised.
+    text = " ".join(HiddenValues(sent.secrets).mask_text(text).split())
+    text = "".join(character for character in text if character.isprintable())
+    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"
 
 
 def _timed_out(sent: Outgoing, seconds: float) -> StepError:
@@ -339,7 +337,8 @@ def _broken(error: Exception, sent: Outgoing) -> StepError:
     if isinstance(error, aiohttp.ServerTimeoutError):
         return Unavailable(f"{where} did not accept a connection in time", code="http.timeout", retryable=True)
     if isinstance(error, aiohttp.ClientSSLError):
-        return Unavailable(f"no trusted connection to {where}: {error.os_error}", code="http.tls", retryable=True)
+        reason = system_reason(error.os_error)
+        return Unavailable(f"no trusted connection to {where}: {reason}", code="http.tls", retryable=True)
     if isinstance(error, aiohttp.ClientConnectorError):
         return Unavailable(
             f"can't connect to {where}: {system_reason(error.os_error)}", code="http.connect", retryable=True

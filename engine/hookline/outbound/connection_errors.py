@@ -11,24 +11,23 @@ import aiohttp
 _INSIDE: Final = re.compile(r"^\[[^\]]*\] | \(_ssl\.c:\d+\)$")
 
 
-def reason_of(error: BaseException) -> str:
+def reason_of(error: aiohttp.ClientError | OSError) -> str:
     """Return the reason of a client's error: the words of the system, such as `Name or service not known`."""
-    if isinstance(error, (TimeoutError, aiohttp.ServerTimeoutError)):
+    if isinstance(error, TimeoutError):
         return "it did not answer in time"
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    if isinstance(cause, (ssl.SSLError, aiohttp.ClientSSLError)):
-        return f"no trusted connection: {_INSIDE.sub('', str(cause))}"
-    if isinstance(cause, ssl.CertificateError):
-        return f"no trusted connection: {cause}"
-    if isinstance(cause, aiohttp.InvalidURL):
+    if isinstance(error, aiohttp.InvalidURL):
         return "the address is not valid"
-    if isinstance(cause, OSError) and not isinstance(cause, aiohttp.ClientError):
-        return system_reason(cause)
-    return "it closed the connection"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return f"no trusted connection: {system_reason(error.os_error)}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return system_reason(error.os_error)
+    return "it closed the connection" if isinstance(error, aiohttp.ClientError) else system_reason(error)
 
 
 def system_reason(error: OSError) -> str:
-    """Return the system's message about an error."""
+    """Return the message of the system, or of OpenSSL, about an error."""
+    if isinstance(error, ssl.SSLError):
+        return _INSIDE.sub("", str(error))
     # asyncio replaces the system's message with its own, but keeps the number.
     if error.errno is not None and error.errno > 0:
         return os.strerror(error.errno)
