@@ -29,7 +29,6 @@ def keys_of(settings: Settings) -> tuple[tuple[bytes, ...], Callable[[], None] |
     if file.exists():
         return load_or_create_key(file), None
     text = generate_key()
-
     return read_keys(text), partial(keep_key, file, text)
 
 

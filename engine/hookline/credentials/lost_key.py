@@ -1,12 +1,14 @@
 """The check of a key that was just made: a store with encrypted data has an older key, which is lost."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from hookline.kernel.errors import CredentialError
 from hookline.kernel.suggest import counted
 from hookline.storage.store import Store
 
-_NAMED = 10
+_NAMED: Final = 10
+"""The most names of one kind in the error."""
 
 
 async def check_new_key(store: Store) -> None:

@@ -53,9 +53,8 @@ def _escape_fields(_logger: Any, _method: str, event: EventDict) -> EventDict:
 
 
 def _shown(key: str, value: Any) -> Any:
-    match key:
-        case "exception" | "stack":
-            return _with_margin(str(value))
+    if key in ("exception", "stack"):
+        return _with_margin(str(value))
     return escape_control(value if isinstance(value, str) else repr(value))
 
 

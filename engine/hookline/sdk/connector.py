@@ -422,16 +422,9 @@ class Connector:
             unmarked = (newest.from_vars & {*signature.parameters.values()}) - signature.marked(FromVars)
             if unmarked:
                 raise PluginError(f"action {name!r}: mark {min(unmarked)!r} as FromVars, as in the newest version")
-            marks: dict[str, Any] = {
-                "from_vars": signature.marked(FromVars),
-                "credential_goes_to": signature.marked(CredentialGoesTo),
-                "exposed": signature.marked(Exposed),
-                "either": _either(signature),
-                "items": frozenset(map(setting_name, signature.items)),
-                # A function gets the newest settings.
-                "idempotent": None if callable(newest.idempotent) else newest.idempotent,
-            }
-            pinned.append(replace(newest, **kept, **marks))
+            # A function gets the newest settings.
+            idempotent = None if callable(newest.idempotent) else newest.idempotent
+            pinned.append(replace(newest, **kept, **_marks(signature), idempotent=idempotent))
         self.pinned.update({one.name: one for one in pinned})
         return newest
 
@@ -467,21 +460,24 @@ class Connector:
             pure=pure,
             unavailable=self.unavailable,
             parameters=read.parameters,
-            from_vars=read.marked(FromVars),
-            credential_goes_to=read.marked(CredentialGoesTo),
-            exposed=read.marked(Exposed),
-            either=_either(read),
             needs_credential=read.needs_credential(),
             idempotent=True if pure else idempotent,
             connector=self.name,
             rate=self.rate,
             options=self._options_of(read, full),
-            items=frozenset(map(setting_name, read.items)),
+            **_marks(read),
         )
 
 
-def _either(signature: Signature) -> dict[str, Either]:
-    return {setting_name(parameter): mark for parameter, mark in signature.marks(Either).items()}
+def _marks(signature: Signature) -> dict[str, Any]:
+    """The fields of an action that say which of its parameters are marked."""
+    return {
+        "from_vars": signature.marked(FromVars),
+        "credential_goes_to": signature.marked(CredentialGoesTo),
+        "exposed": signature.marked(Exposed),
+        "either": {setting_name(parameter): mark for parameter, mark in signature.marks(Either).items()},
+        "items": frozenset(map(setting_name, signature.items)),
+    }
 
 
 def _poll_settings(name: str, every: str, timeout: str) -> type[PollSettings]:

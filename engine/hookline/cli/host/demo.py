@@ -19,6 +19,7 @@ from hookline.cli.host.reloading import ignore_hangups
 from hookline.cli.table import shortened
 from hookline.config import load
 from hookline.kernel.errors import ConfigError, HooklineError
+from hookline.kernel.suggest import counted
 from hookline.secrets.masking import mask_log_fields
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ class _Demo:
         _hold(second["execution_id"] == first["execution_id"], "the duplicate should name the first execution")
         _hold(len(after) == len(before) + booked, f"there should be {len(before) + booked} rows, not {len(after)}")
         _hold(after == rows, "the duplicate should have changed nothing")
-        self._show(f"   → still {len(after)} row{'s' if len(after) != 1 else ''}: nothing was booked twice\n")
+        self._show(f"   → still {counted(len(after), 'row')}: nothing was booked twice\n")
         urls = {
             "hook": hook,
             "executions": f"{server.url}/api/v1/executions",

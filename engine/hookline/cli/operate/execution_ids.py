@@ -1,14 +1,14 @@
 """Shortened ids of executions: the last characters, as lists show them, or the first ones."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from hookline.cli.client import Client
 from hookline.cli.table import table
 from hookline.kernel.errors import ExecutionNotFound, HooklineError
 
-LENGTH: Final = 36
+_LENGTH: Final = 36
 """Characters of a full id."""
 _SHORTEST: Final = 4
 _PART: Final = re.compile(r"[0-9a-f-]+\Z")
@@ -23,7 +23,7 @@ class AmbiguousId(HooklineError):
 async def full_id(client: Client, text: str) -> str:
     """Return the id that begins or ends with a text. Raises ExecutionNotFound, and AmbiguousId if there are several."""
     part = text.strip("…").lower()
-    if len(part) >= LENGTH:
+    if len(part) >= _LENGTH:
         return text
     if len(part) < _SHORTEST or not _PART.match(part):
         raise ExecutionNotFound(
@@ -37,11 +37,6 @@ async def full_id(client: Client, text: str) -> str:
     if found:
         raise AmbiguousId(f"{text!r} is the beginning or the end of several ids:\n{_candidates(found, page['more'])}")
     raise ExecutionNotFound(f"there is no execution whose id begins or ends with {text!r}")
-
-
-async def full_ids(client: Client, texts: Iterable[str]) -> list[str]:
-    """Return the ids that begin or end with texts: see `full_id`."""
-    return [await full_id(client, text) for text in texts]
 
 
 def _candidates(found: Sequence[Mapping[str, Any]], more: object) -> str:

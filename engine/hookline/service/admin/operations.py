@@ -15,6 +15,7 @@ from hookline.operations.replay import Edit
 from hookline.service.admin.executions import with_cause_divided
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (
+    MAX_LIMIT,
     Parameter,
     body_of,
     choice,
@@ -187,8 +188,8 @@ def add_bulk(api: Blueprint, engine: Engine) -> None:
         dead letters of a cause discards each with its replay, so that an interrupted run can start again.
         """
         given = await body_of(BulkRequest)
-        if not 1 <= given.limit <= 200:
-            raise Malformed("limit is a number from 1 to 200.")
+        if not 1 <= given.limit <= MAX_LIMIT:
+            raise Malformed(f"limit is a number from 1 to {MAX_LIMIT}.")
         chosen = with_cause_divided(msgspec.convert(given, ExecutionFilter, from_attributes=True))
         await require_flow(engine, chosen.flow_id)
         page = engine.operations.bulk(

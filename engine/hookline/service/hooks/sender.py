@@ -13,7 +13,6 @@ from hookline.model.webhook import RequestSettings
 
 Address: TypeAlias = IPv4Address | IPv6Address
 Networks: TypeAlias = Sequence[IPv4Network | IPv6Network]
-
 ForwardedHeader: TypeAlias = Literal["x-forwarded-for", "forwarded"]
 
 CLIENTS: Final = 10_000
@@ -26,7 +25,6 @@ _PAIR: Final = re.compile(
 )
 """Addresses may stand without quotes, although their colons and brackets are not allowed in a token."""
 _ELEMENT: Final = re.compile(rf"[ \t]*+(?:{_PAIR.pattern}[ \t]*+(?:;[ \t]*+|\Z))++", re.ASCII)
-
 _SITE: Final = 64
 """The leading bits of an IPv6 address that identify a client: a single host has the remaining bits to itself."""
 
