@@ -95,7 +95,7 @@ class Settings(BaseSettings):
         default=None,
         gt=0,
         description="The total size of the bodies that all present requests may hold in memory, such as `1GB`, with "
-        "60 bytes for each value in them; more get 503. Fifty times `max_body` by default.",
+        "60 bytes added for each value in them; more get 503. Fifty times `max_body` by default.",
     )
     max_request_time: Duration = Field(
         default=timedelta(minutes=30),
@@ -125,8 +125,8 @@ class Settings(BaseSettings):
     disk_budget: ByteSize = Field(
         default=ByteSize(5_000_000_000),
         ge=1_000_000,
-        description="The largest size of executions and their files on disk, such as `5GB`. Above it, the executions "
-        "that ended first are removed; if that isn't enough, messages get 503.",
+        description="The largest size of executions and their files on disk, such as `5GB`. Above it, ended "
+        "executions are removed, the oldest first; if that can't free enough, messages get 503.",
     )
     max_backlog: int = Field(
         default=1_000_000, ge=1, description="The largest number of queued messages of one flow; more get 429."
@@ -138,7 +138,7 @@ class Settings(BaseSettings):
         default=1000,
         ge=1,
         description="The largest number of open connections; another one gets 503 and is closed. One address may have "
-        "half of them, except a trusted proxy. All connections of HTTP/2 together have as many streams.",
+        "half of them, except a trusted proxy. All HTTP/2 connections together may have the same number of streams.",
     )
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(),
@@ -168,8 +168,8 @@ class Settings(BaseSettings):
         default=2.0,
         ge=0,
         le=300,
-        description="Seconds for which a server that stops still accepts messages, while `/readyz` is 503: longer than "
-        "the check of a load balancer takes to fail.",
+        description="Seconds for which a stopping server still accepts messages while `/readyz` is 503. Choose a "
+        "longer time than a load balancer takes to notice.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The lowest level of log messages."

@@ -235,7 +235,7 @@ class Engine:
                 options.disk_budget,
             )
         self.draining = False
-        """Set it to take part in no load balancing any more: the server is about to stop, but accepts messages."""
+        """Set it when the server is about to stop: it is no longer ready, but still accepts messages."""
         self._background: asyncio.Task[None] | None = None
         self.failed = asyncio.Event()
         """Set after a part of the engine died. The engine and its process must then be stopped."""

@@ -40,7 +40,8 @@ the other way round. A file of any length can be read as a stream.
 
 CSV_ERRORS: Final[Mapping[str, str]] = {
     "csv.encoding": "A file isn't in the encoding that is given.",
-    "csv.header": "A column has no name, one of over 500 characters or that of another; give the names as `columns`.",
+    "csv.header": "A column has no name, a name of more than 500 characters, or the name of another column; give the "
+    "names as `columns`.",
     "csv.input": "Both `file` and `text` are given.",
     "csv.ragged": "A row has more or fewer values than there are columns.",
     "csv.settings": "Settings don't go together, as two marks that are one character.",

@@ -27,7 +27,7 @@ class OAuth2Client(BaseModel):
     audience: str | None = Field(None, description="Whom the tokens are for, where the service asks for it.")
     hosts: str | list[str] = Field(
         "",
-        description="The hosts to which `http.request` may send its tokens if a message names the host: several, or "
+        description="The hosts to which `http.request` may send its tokens if a message chooses the host: a list, or "
         "one text with spaces between them, such as `api.example` or `*.example`.",
     )
     client_auth: Literal["basic", "body"] = Field(

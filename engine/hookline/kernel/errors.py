@@ -177,7 +177,7 @@ class RedactedUnreadable(HooklineError):
 
 
 class PollStartsAnew(HooklineError):
-    """The flow's poll starts anew, and it isn't said what it is to do with the items that exist."""
+    """The flow's poll starts anew, and the request doesn't say whether the items that exist start executions."""
 
     code = "flow.poll_starts_anew"
 

@@ -64,7 +64,7 @@ def _with_margin(trace: str) -> str:
 
 
 LONGEST_TEXT: Final = 8192
-"""Letters of a text in the log; the rest of a longer one is left out, before anything else is done with it."""
+"""Characters of a text in the log; the rest is cut off before anything else is done with the text."""
 MOST_VALUES: Final = 1000
 """Values of one event, at any depth."""
 _MOST_LETTERS: Final = 8 * LONGEST_TEXT
@@ -237,7 +237,7 @@ class _Lines:
 
 def _guarded(filtering: type[Any]) -> type[Any]:
     class Guarded(filtering):  # type: ignore[misc]  # a class that structlog makes
-        """Never raises: what is logged isn't worth the work that logs it."""
+        """Never raises: the work that logs something is more important than its log."""
 
         def _proxy_to_logger(self, method_name: str, event: str | None = None, **fields: Any) -> Any:
             try:

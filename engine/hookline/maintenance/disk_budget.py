@@ -129,9 +129,7 @@ class DiskBudget:
         self._warn(usage)
         full: str | None = None
         if (over := usage.total - self._budget) > 0:
-            full = (
-                f"{over:,} bytes above the disk budget of {self._budget:,} are stored, and purging can't free as much"
-            )
+            full = f"{over:,} bytes above the disk budget of {self._budget:,} are stored, and purging can't free enough"
         flows = {
             flow_id: f"flow {flow_id!r} uses {flow.used:,} bytes, more than half of the disk budget of "
             f"{self._budget:,}, and has nothing to purge"

@@ -1,4 +1,4 @@
-"""Errors whose cause is the engine's own: the process or the machine lacks descriptors, memory or room on the disk.
+"""Errors whose cause is the engine's own: its store fails, or the process or the machine lacks descriptors or memory.
 
 Such an error comes up in the middle of any step, and says nothing about the step.
 """

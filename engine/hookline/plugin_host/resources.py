@@ -57,7 +57,7 @@ class EngineResources:
             raise ExceptionGroup("resources of plugins failed to close", failures)
 
 
-_BESIDE: Final = ("", "-wal", "-shm", "-journal", ".lock")
+_BESIDE: Final = ("", "-wal", "-shm", "-journal", ".created")
 """The ends of the names of SQLite's files: one that is empty could be opened as a database, and be written to."""
 
 

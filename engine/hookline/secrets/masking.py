@@ -100,7 +100,7 @@ def mask_path(value: Any, path: ValuePath, found: list[Any]) -> Any:
     elif not rest:
         keys = range(len(value)) if type(value) is list else tuple(value)
     else:
-        # Only lists and objects have anything in them: most of a large body isn't even looked at.
+        # Only lists and objects contain other values: most values of a large body needn't be visited.
         keys = [key for key, item in _items(value) if type(item) in _CONTAINERS and item]
     return _changed(value, {key: new for key in keys if (new := mask_path(value[key], rest, found)) is not value[key]})
 
@@ -142,7 +142,7 @@ _ALONE: Final = 2
 _START: Final = 3
 #: The most texts that are searched for one after the other.
 _AT_ONCE: Final = 40
-#: The most letters of hidden texts that are compared for each letter of a text; above that, all of it is masked.
+#: The most characters of hidden texts that are compared for each character of a text; above that, all of it is masked.
 _COMPARED: Final = 500
 #: The most letters of all texts together; with more, everything is masked.
 _MOST_LETTERS: Final = 10_000_000

@@ -24,13 +24,13 @@ _CHUNK: Final = 256 * 1024
 _ROWS: Final = 100_000
 _BYTES: Final = 50_000_000
 MAX_CELLS: Final = 1_000_000
-"""The most values, rows x columns, of a table in memory, and of the rows of a stream that are filled."""
+"""The most values, rows times columns, of a table in memory, and of the rows of a stream that get nulls."""
 _COLUMNS: Final = 100_000
 _ROW: Final = 10_000_000
 """The most characters of a row, which may have several lines."""
 _NAME: Final = 500
 _NAMES: Final = 32_000_000
-"""The most characters of a table's names, which each row has anew once it is JSON."""
+"""The most characters in the names of a table: as JSON, each row repeats them."""
 #: Names in an error.
 _SHOWN: Final = 10
 #: Rows of a stream that are read in one go.
@@ -92,9 +92,9 @@ async def parse(
     """Read the rows of a CSV file.
 
     Values are texts. Rows that are empty are left out; one with more values than there are columns is an error. A list
-    has at most 1,000,000 values (rows x columns, with those that are filled), and 32,000,000 characters in the names of
-    all its rows. Read a larger table as a stream, in which only filled rows are bounded. A row has at most 100,000
-    columns and 10,000,000 characters, and a name 500 characters.
+    has at most 1,000,000 values, rows times columns. The names of its columns, which each row repeats, have at most
+    32,000,000 characters together. Read a larger table as a stream, in which only rows that get nulls count. A row has
+    at most 100,000 columns and 10,000,000 characters, and a name 500 characters.
     """
     if batch is not None and not stream:
         raise StepError('`batch` is for a stream: `"stream": true`', code="csv.settings")

@@ -27,7 +27,7 @@ async def parse(
     ] = None,
     text: Annotated[str | None, Field(description="Instead of `file`: the XML itself.")] = None,
     force_list: Annotated[
-        list[str], Field(description="Elements that are lists even if they stand alone.", max_length=1000)
+        list[str], Field(description="Elements that are lists even if there is only one of them.", max_length=1000)
     ] = [],  # noqa: B006 - it is read only
     encoding: Annotated[
         Encoding | None, Field(description="How a file is read, in place of what its declaration says.")

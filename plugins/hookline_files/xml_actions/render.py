@@ -27,9 +27,9 @@ _IN_ATTRIBUTES: Final = {**_IN_TEXT, ord('"'): "&quot;", ord("\t"): "&#9;", ord(
 
 @xml_connector.action(pure=True)
 async def render(
-    value: Annotated[JsonValue, Field(description="What is written: an object whose one key names the root element.")],
+    value: Annotated[JsonValue, Field(description="What is written: an object whose only key names the root element.")],
     root: Annotated[
-        str | None, Field(description="The name of the root element, where `value` is only what stands in it.")
+        str | None, Field(description="The name of the root element, if `value` is only its content.")
     ] = None,
     declaration: Annotated[bool, Field(description='It begins with `<?xml version="1.0" …?>`.')] = True,
     encoding: Annotated[

@@ -38,7 +38,7 @@ def among(given: bytes, known: Iterable[bytes]) -> bool:
 
 Hosts = str | list[str]
 ABOUT_HOSTS: Final = (
-    "The hosts to which `http.request` may send it if a message names the host: several, or one text with spaces "
+    "The hosts to which `http.request` may send it if a message chooses the host: a list, or one text with spaces "
     "between them, such as `api.example` or `*.example`."
 )
 

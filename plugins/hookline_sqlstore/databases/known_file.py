@@ -1,7 +1,7 @@
 """The mark beside a SQLite file that says that its database has been created.
 
-Without it, a database that was emptied or deleted would look like a new one, and a server would begin anew without a
-word: with no messages, no credentials and no memory of duplicates.
+Without it, a database that was emptied or deleted would look like a new one, and a server would silently begin with
+an empty one: with no messages, no credentials and no memory of duplicates.
 """
 
 import os

@@ -31,7 +31,7 @@ from hookline.service.server.stopping import Stopping
 #: The part of the grace period in which callers may get the replies of their flows, and bodies may arrive; the rest is
 #: for the executions that have begun meanwhile.
 _CALLERS_PART: Final = 0.75
-#: Seconds in which the answers to those that waited in vain are sent.
+#: Seconds for sending 504 to the callers that got no reply.
 _LAST_ANSWERS: Final = 1.0
 #: Seconds without a failure after which connections are accepted again.
 _ACCEPTING_AGAIN: Final = 3.0

@@ -262,7 +262,7 @@ def _judged(
 def _too_large(run: ExecutionContext, action: Action, size: str) -> StepError:
     plugin = run.services.plugin_host.describe("action", action.name)
     return StepError(
-        f"{action.name} of {plugin} gave a result of {size}; give larger results item by item, or as an attachment",
+        f"{action.name} of {plugin} returned {size}; return larger results item by item, or as an attachment",
         code="step.too_large",
         outcome_unknown=True,
     )

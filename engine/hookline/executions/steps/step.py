@@ -34,7 +34,7 @@ async def wait_for_turn(run: ExecutionContext, node: ActionNode, path: str, atte
     lines = list(_lines(run, node))
     if not lines:
         return True
-    # On a line that goes on steadily, so that turns don't move away when the clock is set back.
+    # Turns are counted on the monotonic clock, so they stay where they are when the time of day is set.
     steady = _BEGINNING + timedelta(seconds=run.services.clock.monotonic())
     turn = max(run.services.rates.turn(where, name, rate, steady, had_one=had_one) for where, name, rate in lines)
     now = run.services.clock.now()
@@ -153,7 +153,7 @@ async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame) -> E
                 await _note_interrupted(run, node, path, attempt, started_at, given, begun=begun)
             raise
         except OwnFailure as failure:
-            # It counts as no attempt, and leaves no entry of a failure.
+            # This is no attempt, so no failure is recorded.
             run.services.own_failures.noticed(execution_id=run.id, flow_id=run.flow.id, step=path, error=str(failure))
             if node.once:
                 await _note_interrupted(run, node, path, attempt, started_at, given, begun=False)

@@ -68,7 +68,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "secret_in_flow": "A secret is written in the flow.",
         "plain_text": "A text looks like an expression, but is plain text.",
         "mapper_not_listed": "An object looks like an expression of a mapper that the flow doesn't list.",
-        "settings_conflict": "Settings are given of which only one may be.",
+        "settings_conflict": "Only one of these settings may be given.",
         "reply_late": "A step replies after the caller has stopped waiting.",
         "files_missing": "The flow needs the server's folder for files, which is not set.",
     }

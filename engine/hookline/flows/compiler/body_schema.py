@@ -29,15 +29,15 @@ _STEPS: Final = 5000
 """The steps that such a pattern may take for one value; then it doesn't match."""
 _MESSAGE: Final = 300
 _BRANCHES: Final = frozenset({"anyOf", "oneOf", "allOf", "if", "not", "dependentSchemas", "dependencies", "contains"})
-"""Keywords that judge a value more than once."""
+"""Keywords that apply several schemas to one value."""
 
 
 class BodySchema:
     """A compiled JSON Schema: draft 2020-12, unless its `$schema` names another. `format` is checked."""
 
     def __init__(self, validator: Any, *, backtracks: bool, branches: bool, recursive: bool) -> None:
-        """`backtracks`: it has patterns whose time backtracking multiplies; `branches`: it judges values more than
-        once; `recursive`: it refers to itself."""
+        """`backtracks`: it has patterns whose time backtracking multiplies; `branches`: it applies
+        several schemas to a value; `recursive`: it refers to itself."""
         self._validator = validator
         self._backtracks = backtracks
         self._branches = branches
@@ -52,7 +52,7 @@ class BodySchema:
         if self._backtracks and is_large(body, MAX_BACKTRACKING):
             return [
                 Problem(
-                    f"a pattern of the schema looks around or back, so a body may have {MAX_BACKTRACKING:,} values",
+                    f"a pattern of the schema looks around or back, so a body has at most {MAX_BACKTRACKING:,} values",
                     code="schema.too_many_values",
                     remedy="send it in parts, or write the pattern without `(?=`, `(?!`, `(?<` and `\\1`",
                 )

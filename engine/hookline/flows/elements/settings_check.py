@@ -74,7 +74,7 @@ def _not_together(action: Action, template: Template, pointer: str) -> list[Prob
             sure = all(fields[each].constant or fields[each].gives not in (None, type(None)) for each in given)
             both = " and ".join(f"`{each}`" for each in given)
             remedy = f"give one of them: {listed}"
-            message = f"{both} are given, of which only one may be"
+            message = f"{both} are given, but only one of them is allowed"
             found.append(
                 Problem(message, fields[given[1]].pointer, "settings_conflict", remedy, "error" if sure else "warning")
             )

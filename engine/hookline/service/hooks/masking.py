@@ -94,7 +94,7 @@ SINGLETONS: Final = frozenset(
         "origin",
     }
 )
-"""Headers that decide how a request is read, so that a second one would make it mean two things."""
+"""Headers that decide how a request is read: with a second one, its meaning would be ambiguous."""
 
 
 def read_headers(request: HookRequest) -> Headers:

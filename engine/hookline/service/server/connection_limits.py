@@ -64,7 +64,7 @@ class Place:
         self._client = client
 
     def leave(self) -> None:
-        """Give the place back; once is enough, and more does nothing."""
+        """Give the place back; further calls do nothing."""
         if self._places is not None:
             self._places.leave(self._client)
             self._places = None

@@ -1,4 +1,4 @@
-"""Connections that have no place: each gets a 503 and is closed."""
+"""Connections above the limit: each gets a 503 and is closed."""
 
 import asyncio
 from http import HTTPStatus

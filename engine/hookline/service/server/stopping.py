@@ -1,4 +1,4 @@
-"""The stop of a server, in phases: no sender waits in vain or is reset, and a load balancer has time to notice.
+"""The stop of a server, in phases: each sender gets an answer and no reset, and a load balancer has time to notice.
 
 From the beginning of the stop, each answer ends its connection. After a delay, new requests are rejected. Once none
 have come for a moment, the listening socket closes, and requests in progress end.
@@ -46,7 +46,7 @@ class Stopping:
         self.rejecting = True
         latest = self._time() + LONGEST
         while True:
-            # After a pause of the whole process, what has come meanwhile is seen first.
+            # If the whole process was paused, it first sees the connections and requests that came meanwhile.
             await asyncio.sleep(_PAUSE)
             left = min(self.last_arrival + QUIET, latest) - self._time()
             if left <= 0:

@@ -163,7 +163,7 @@ def _unique(
     made = []
     for each, key in zip(listed, _without_missing(keys), strict=True):
         if isinstance(key, list | dict):
-            raise ExpressionFailed("`unique` compares texts and numbers; name the attribute that tells items apart")
+            raise ExpressionFailed("`unique` compares texts and numbers; name an attribute in which the items differ")
         if isinstance(key, str):
             key = key if case_sensitive else key.lower()
         else:

@@ -41,7 +41,7 @@ async def test_the_engines_own_database_is_rejected(tmp_path: Path, monkeypatch:
         "sqlite:///file:engine.db#x?uri=true",
         "sqlite:///engine.db-wal",
         "sqlite:///engine.db-shm",
-        "sqlite:///x/../engine.db.lock",
+        "sqlite:///x/../engine.db.created",
         "postgresql://127.1:5432/hookline",
         "postgresql://127.0.0.2/hookline",
         "postgresql://LOCALHOST./hookline",
