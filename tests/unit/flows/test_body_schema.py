@@ -84,20 +84,46 @@ def test_no_place_is_looked_for_where_branches_multiply_the_problems() -> None:
     lines = {"anyOf": [{"items": {"type": "string"}}, {"items": {"type": "object"}}]}
     assert problems(lines, [1]) == {("", "schema.anyOf")}
     assert problems(lines, [1] * 500_000) == unlocated
-    node = {
-        "anyOf": [
-            {"type": "object", "properties": {"c": {"$ref": "#/$defs/node"}, "k": {"type": kind}}}
-            for kind in ("string", "boolean", "null")
-        ]
-    }
+
+    def node(reference: str) -> dict[str, Any]:
+        kinds = ("string", "boolean", "null")
+        parts = [{"type": "object", "properties": {"c": {"$ref": reference}, "k": {"type": kind}}} for kind in kinds]
+        return {"anyOf": parts}
+
+    defined = {"$defs": {"node": node("#/$defs/node")}}
     tree: Any = 0
     for depth in range(120):
         tree = {"c": tree, "k": 1}
         for schema in (
-            {"$ref": "#/$defs/node", "$defs": {"node": node}},
-            {"$ref": "#/%24defs/node", "$defs": {"node": node}},
+            {"$ref": "#/$defs/node", **defined},
+            {"$ref": "#/%24defs/node", **defined},
+            {"allOf": [node("#/allOf/0")]},
+            {"$ref": "#/$defs/a", "$defs": {"a": {"$id": "https://a.example/", "$ref": "#/$defs/node", **defined}}},
         ):
             assert problems(schema, tree) == ({("", "schema.anyOf")} if depth < 6 else unlocated)
+
+
+@pytest.mark.rule(16)
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"c": {"$ref": "#"}}, "patternProperties": {"^c": {"$ref": "#"}}},
+        {"patternProperties": {"^c": {"$ref": "#"}, "c$": {"$ref": "#"}}},
+        {
+            "properties": {"c": {"$ref": "#"}},
+            "$ref": "#/$defs/node",
+            "$defs": {"node": {"properties": {"c": {"$ref": "#"}}}},
+        },
+        {"allOf": [{"properties": {"c": {"$ref": "#"}}}, {"properties": {"c": {"$ref": "#"}}}]},
+    ],
+)
+def test_what_judges_a_value_twice_is_a_branch(schema: dict[str, Any]) -> None:
+    schema = {"type": "object", **schema}
+    tree: Any = 0
+    for depth in range(120):
+        tree = {"c": tree}
+        found = problems(schema, tree)
+        assert found == ({("", "schema.not_located")} if depth >= 6 else {("/c" * (depth + 1), "schema.type")})
 
 
 def test_a_recursive_schema_without_branches_lists_all_problems_at_any_depth() -> None:

@@ -16,7 +16,7 @@ import jsonschema_rs
 from hookline.bodies.json import deeper_than
 from hookline.kernel.errors import Problem
 from hookline.kernel.json import JsonObject, is_large
-from hookline.kernel.pointer import parts_of, pointer_to
+from hookline.kernel.pointer import pointer_to, value_at
 
 MAX_PROBLEMS: Final = 1000
 MAX_LISTED: Final = 2000
@@ -28,8 +28,19 @@ MAX_BACKTRACKING: Final = 1000
 _STEPS: Final = 5000
 """The steps that such a pattern may take for one value; then it doesn't match."""
 _MESSAGE: Final = 300
-_BRANCHES: Final = frozenset({"anyOf", "oneOf", "allOf", "if", "not", "dependentSchemas", "dependencies", "contains"})
+_BRANCHES: Final = frozenset(
+    {
+        *("anyOf", "oneOf", "allOf", "if", "not", "dependentSchemas", "dependencies", "contains"),
+        # Several patterns, or a pattern and `properties`, may match one key.
+        "patternProperties",
+    }
+)
 """Keywords that apply several schemas to one value."""
+_REFERENCES: Final = frozenset({"$ref", "$dynamicRef", "$recursiveRef"})
+_PARTS: Final = frozenset({"properties", "additionalProperties", "items", "prefixItems", "additionalItems"})
+"""Keywords that apply schemas to the parts of a value. A reference beside them may apply others to the same parts."""
+_IDS: Final = ("$id", "id")
+"""Keywords that make a part of a schema a document of its own: pointers in it have another meaning."""
 
 
 class BodySchema:
@@ -103,7 +114,7 @@ def compile_schema(schema: JsonObject, at: str = "/schema") -> tuple[BodySchema 
                 remedy="see https://json-schema.org; a $ref must stay within the schema",
             )
         ]
-    branches = any(not _BRANCHES.isdisjoint(part) for part in _objects(plain))
+    branches = any(map(_has_branches, _objects(plain)))
     return BodySchema(validator, backtracks=backtracks, branches=branches, recursive=_is_recursive(plain)), []
 
 
@@ -123,17 +134,26 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
             left += part
 
 
+def _has_branches(schema: dict[str, Any]) -> bool:
+    """Return True if a schema may apply several schemas to one value."""
+    references = _REFERENCES & schema.keys()
+    return not _BRANCHES.isdisjoint(schema) or len(references) + (not _PARTS.isdisjoint(schema)) > 1
+
+
 def _is_recursive(schema: dict[str, Any]) -> bool:
-    """Return True if a schema may refer to itself; a reference other than a JSON pointer counts as one that does."""
+    """Return True if a schema may refer to itself; a reference that isn't followed here counts as one that does."""
+    if any(isinstance(part.get(key), str) for part in _objects(schema) if part is not schema for key in _IDS):
+        return True
     graph: dict[str, set[str]] = {}
     left = set(_references(schema))
     while left:
         name = left.pop()
         if not name.startswith("#/"):
             return True
-        target: Any = schema
-        for part in parts_of(unquote(name[1:])):
-            target = target.get(part) if isinstance(target, dict) else None
+        try:
+            target = value_at(schema, unquote(name[1:]))
+        except (LookupError, TypeError, ValueError):
+            return True
         graph[name] = set(_references(target))
         left |= graph[name] - graph.keys()
     try:
@@ -145,7 +165,7 @@ def _is_recursive(schema: dict[str, Any]) -> bool:
 
 def _references(schema: Any) -> Iterator[str]:
     for part in _objects(schema):
-        for key in ("$ref", "$dynamicRef", "$recursiveRef"):
+        for key in _REFERENCES:
             if isinstance(part.get(key), str):
                 yield part[key] if key == "$ref" else "#"
 
