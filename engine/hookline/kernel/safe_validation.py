@@ -78,22 +78,25 @@ _MOST_SHOWN: Final = 20
 _MOST_READ: Final = 1000
 
 
-def problems_text(error: ValidationError) -> str:
-    """Return the problems of the settings of a step in one text: the first of them, and the number of the others."""
+def problems_text(error: ValidationError, *outer: str | int) -> str:
+    """Return the problems of the settings of a step in one text: the first of them, and the number of the others.
+
+    `outer`: the place of the value in the settings.
+    """
     count = error.error_count()
     if count > _MOST_READ:
         # Pydantic gives all details or none.
         return f"{count:,} values in them are not valid"
     listed = error.errors(include_url=False, include_input=False)
-    problems = [f"{place_of(problem) or 'with'}: {error_text(problem)}" for problem in listed[:_MOST_SHOWN]]
+    problems = [f"{place_of(problem, *outer) or 'with'}: {error_text(problem)}" for problem in listed[:_MOST_SHOWN]]
     if count > _MOST_SHOWN:
         problems.append(f"and {count - _MOST_SHOWN:,} more")
     return "; ".join(problems)
 
 
-def place_of(details: ErrorDetails) -> str:
+def place_of(details: ErrorDetails, *outer: str | int) -> str:
     """Return the place of an error, as `lines.1.sku`; empty for the whole value."""
-    return ".".join(str(part) for part in details["loc"])
+    return ".".join(str(part) for part in (*outer, *details["loc"]))
 
 
 def is_plugin_defect(error: ValidationError) -> bool:

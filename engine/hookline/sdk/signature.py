@@ -6,7 +6,6 @@ import types
 import typing
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Annotated, Any, Final, TypeVar
 
 from pydantic import (
@@ -15,7 +14,6 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
-    TypeAdapter,
     ValidationError,
     create_model,
 )
@@ -23,7 +21,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError, core_schema
 
 from hookline.kernel.errors import PluginError, StepError
-from hookline.kernel.safe_validation import error_text
+from hookline.kernel.safe_validation import fail_fast, problems_text
 from hookline.model.items import Stream
 from hookline.model.message import Attachment, Message
 
@@ -133,22 +131,15 @@ class _Items:
         sources.opened.append(items)
         return items
 
-    @cached_property
-    def _one(self) -> TypeAdapter[Any]:
-        return TypeAdapter(self.item)
-
     async def _checked(self, items: AsyncIterator[Any]) -> AsyncIterator[Any]:
         """Yield the validated items of a stream. Raises StepError, which names the item, for an invalid one."""
-        number = 0
+        number, one = 0, fail_fast(self.item)
         try:
             async for item in items:
                 try:
-                    taken = self._one.validate_python(item)
+                    taken = one.validate_python(item)
                 except ValidationError as error:
-                    said = "; ".join(
-                        f"{'.'.join(str(part) for part in (number, *one['loc']))}: {error_text(one)}"
-                        for one in error.errors(include_url=False, include_input=False)
-                    )
+                    said = problems_text(error, number)
                     raise StepError(f"an item of the stream is invalid: {said}", code="step.settings") from None
                 yield taken
                 number += 1
