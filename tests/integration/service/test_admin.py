@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+import structlog
 from quart.typing import TestClientProtocol as Client
 
 from hookline.discovery.loader import load_plugins
@@ -403,6 +404,29 @@ async def test_metrics_count_what_was_accepted_and_how_it_ended(engine: Engine, 
     text = await (await client.get("/metrics")).get_data(as_text=True)
     assert 'hookline_accepted_total{flow="greet"} 1.0' in text
     assert 'hookline_executions_ended_total{flow="greet",state="succeeded"} 1.0' in text
+
+
+@pytest.mark.rule(37)
+async def test_metrics_count_the_lines_of_the_log_that_were_dropped(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hookline.kernel.logs.dropped_lines", lambda: 7)
+    text = await (await client.get("/metrics")).get_data(as_text=True)
+    assert "hookline_log_lines_dropped_total 7.0" in text
+
+
+@pytest.mark.rule(38)
+async def test_counters_are_shown_while_the_store_hangs(
+    engine: Engine, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hookline.service.admin.health._GAUGES_TIMEOUT", 0.01)
+    monkeypatch.setattr(engine.store, "backlog", asyncio.Event().wait)
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(2):
+            assert "hookline_accepted" in await (await client.get("/metrics")).get_data(as_text=True)
+    assert [(log["event"], log["error"]) for log in logs] == [
+        ("the store can't be used", "queue depths can't be read within 0.01 s")
+    ]
 
 
 async def description(client: Client) -> dict[str, Any]:

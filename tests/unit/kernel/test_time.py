@@ -1,11 +1,13 @@
 """The engine's time follows the operating system's, and jumps only where it is told to."""
 
+import asyncio
 import time
 from datetime import timedelta
 
 import pytest
 
-from hookline.kernel.time import SystemClock
+from hookline.kernel.time import SystemClock, follow_jumps
+from hookline.testing.clock import ManualClock
 
 
 class _Times:
@@ -52,3 +54,17 @@ def test_small_corrections_are_followed_at_once(monkeypatch: pytest.MonkeyPatch)
         clock.now()
     assert clock.jump() == timedelta(0)
     assert abs((clock.now() - began).total_seconds() - 601) < 0.001
+
+
+@pytest.mark.rule(44)
+async def test_a_process_in_which_nothing_waits_adopts_jumps_at_once() -> None:
+    clock = ManualClock()
+    following = asyncio.create_task(follow_jumps(clock))
+    await clock.until_sleeping(1)
+    before = clock.now()
+    clock.set_back(3600)
+    clock.advance(1)
+    await clock.until_sleeping(1)
+    following.cancel()
+    await asyncio.wait((following,))
+    assert clock.now() == before + timedelta(seconds=1 - 3600)

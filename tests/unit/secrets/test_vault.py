@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.kernel.errors import CredentialError
-from hookline.secrets.vault import Vault, for_credential, generate_key, load_or_create_key, read_keys
+from hookline.secrets.vault import Vault, for_credential, generate_key, keep_key, load_or_create_key, read_keys
 
 OLD, NEW = bytes(range(32)), bytes(range(32, 64))
 
@@ -134,3 +134,13 @@ def test_a_key_file_without_a_key_is_rejected(tmp_path: Path) -> None:
     path.touch(mode=0o600)
     with pytest.raises(CredentialError, match=r"secret\.key: key 1"):
         load_or_create_key(path)
+
+
+def test_a_new_key_is_kept_unless_another_process_has_kept_its_own(tmp_path: Path) -> None:
+    path, key = tmp_path / "secret.key", generate_key()
+    keep_key(path, key)
+    assert load_or_create_key(path) == read_keys(key)
+    keep_key(path, key)
+    with pytest.raises(CredentialError, match="another process has just made this key"):
+        keep_key(path, generate_key())
+    assert load_or_create_key(path) == read_keys(key)
