@@ -156,7 +156,7 @@ def read_json(
 def decode_outside(data: bytes, *, exact: bool = False) -> Any:
     """Decode a JSON text from outside: a file, or data in a message. With `exact`, fractions are Decimals.
 
-    Raises ValueError, also for more values, digits and exponents than a body may have, and RecursionError.
+    Raises RecursionError, and ValueError, also if there are more values, digits or exponents than a body may have.
     """
     try:
         check_room(data, "the text", exact=exact)

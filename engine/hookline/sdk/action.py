@@ -120,10 +120,11 @@ class Exposed:
 
 
 class Either:
-    """Marks a setting beside which others must not be given.
+    """Marks a setting that must not be given together with certain others.
 
     As in `row: Annotated[dict[str, Any] | None, Either("rows")] = None`. Null counts as not given if it is the default.
-    `hookline check` reports it; the function must still reject it, because expressions may give null or a value.
+    `hookline check` reports such settings. The function must still reject them, because expressions may give null or a
+    value.
     """
 
     def __init__(self, *others: str, required: bool = True) -> None:

@@ -126,7 +126,7 @@ def changed_items(listed: Iterable[PollItem], cursor: Any, *, baseline: bool = F
 
     The cursor has a hash of each item's body, so it grows with the list. A changed item gets another id. An item that
     disappears and comes back is new. At most `limit` items are returned at once, and the others at the next poll.
-    `baseline`: the context's; then all items count as seen, in one call.
+    `baseline` is `ctx.baseline`: if it is true, all items count as seen, in one call.
     """
     known: Mapping[str, str] = {} if cursor is None else cursor["seen"]
     # The count distinguishes an item that changes back to an earlier body from that earlier item.
@@ -171,9 +171,9 @@ def items_above(
     """Return the items whose mark is above those of earlier polls. A mark is an increasing id or a time of change.
 
     `listed`: everything with a mark that isn't below `cursor["mark"]`, in the order of the marks. Items with the same
-    mark are distinguished by their ids, so none is lost that gets the mark of the last item later. `mark` returns a
-    JSON value; `item` returns the item. An async iterable, such as `linked_items`, is read as far as the limit, and the
-    result is awaited: `await items_above(linked_items(…), …)`.
+    mark are distinguished by their ids, so an item that gets the mark of the last item later isn't lost. `mark` returns
+    a JSON value; `item` returns the item. An async iterable, such as `linked_items`, is read as far as the limit, and
+    the result is awaited: `await items_above(linked_items(…), …)`.
     """
     above = _Above(cursor, mark, item, limit)
     if isinstance(listed, AsyncIterable):
