@@ -85,18 +85,26 @@ class ServerProcess:
     def start(self, seconds: float = 30.0) -> None:
         """Start it and wait until it is ready."""
         self.launch()
-        process = self._process
-        assert process is not None
 
         def ready() -> bool:
-            if process.poll() is not None:
-                raise AssertionError(f"the server ended with {process.returncode}:\n{self.log()[-4000:]}")
             try:
                 return self.get("/readyz")[0] == 200
             except (URLError, ConnectionError, TimeoutError):
                 return False
 
-        eventually("the server is ready", ready, seconds)
+        self.eventually("the server is ready", ready, seconds)
+
+    def eventually(self, what: str, holds: Callable[[], bool], seconds: float = 30.0) -> None:
+        """Wait until something holds; fail at once, and show the log, if the server ends before."""
+        process = self._process
+        assert process is not None
+
+        def lives_and_holds() -> bool:
+            if process.poll() is not None:
+                raise AssertionError(f"{what}: the server ended with {process.returncode}:\n{self.log()[-4000:]}")
+            return holds()
+
+        eventually(what, lives_and_holds, seconds)
 
     def kill(self) -> None:
         """`kill -9`, and wait until it is gone."""

@@ -117,7 +117,7 @@ def test_a_frozen_postgresql_makes_503_and_nothing_is_lost(
 
 def assert_logged_once(server: ServerProcess) -> None:
     ended = "the store can be used again"
-    eventually("the end of the problem is logged", lambda: ended in server.log(), 20)
+    server.eventually("the end of the problem is logged", lambda: ended in server.log(), 20)
     log = server.log()
     assert log.count("the store can't be used") == log.count(ended) == 1, log
 
@@ -128,7 +128,7 @@ def test_a_locked_table_makes_503_and_what_was_running_ends_once(
     sink.delay = 1.0
     accepted: list[object] = list(range(10))
     assert {server.post("f", n)[0] for n in accepted} == {202}
-    eventually("they run", lambda: len(sink.received) == 10)
+    server.eventually("they run", lambda: len(sink.received) == 10)
     requests = Requests(server)
     with postgres.locked(f'"{schema}".executions'):
         for n in range(100, 110):
@@ -176,7 +176,7 @@ def test_a_server_stops_in_time_while_postgresql_is_frozen(
     sink.delay = 1.0
     accepted: list[object] = list(range(10))
     assert {server.post("f", n)[0] for n in accepted} == {202}
-    eventually("they run", lambda: len(sink.received) == 10)
+    server.eventually("they run", lambda: len(sink.received) == 10)
     with postgres.frozen():
         begun = time.monotonic()
         server.stop()

@@ -117,14 +117,14 @@ def test_sighup_reloads_and_never_ends_a_server(make_server: Callable[..., Serve
     server = make_server()
     server.flow(FLOW)
     server.launch()
-    eventually("the server has begun to start", lambda: (tmp_path / ".hookline").exists())
+    server.eventually("the server has begun to start", lambda: (tmp_path / ".hookline").exists())
     os.kill(server.pid, signal.SIGHUP)
-    eventually("the server is ready", lambda: reachable(server))
+    server.eventually("the server is ready", lambda: reachable(server))
 
     def reloaded(what: str) -> None:
         lines = server.log().count(what)
         os.kill(server.pid, signal.SIGHUP)
-        eventually(what, lambda: server.log().count(what) > lines)
+        server.eventually(what, lambda: server.log().count(what) > lines)
 
     (tmp_path / "hookline.toml").write_text('log_level = "debug"\ngrace = 3.0\n')
     server.flow({**FLOW, "id": "new"})

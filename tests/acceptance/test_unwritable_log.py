@@ -107,7 +107,7 @@ def test_a_server_whose_log_has_no_room_works_and_writes_it_once_there_is(small_
         works(server)
         (small_disk / "filler").unlink()
         assert server.post("fails", {"key": "last", "n": 99})[0] == 202
-        eventually("the log is written", lambda: server.log().count("execution failed") == 11)
+        server.eventually("the log is written", lambda: server.log().count("execution failed") == 11)
         assert all(
             line.startswith("20") for line in server.log().splitlines() if not line.startswith(("Hookline", "hooks"))
         )
