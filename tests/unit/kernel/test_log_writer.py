@@ -5,7 +5,7 @@ import os
 import select
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -24,10 +24,10 @@ def pipe() -> Iterator[Pipe]:
             os.close(end)
 
 
-def read_lines(end: int, last: bytes) -> list[bytes]:
-    """Read until the last line has come."""
+def read_lines(end: int, complete: Callable[[list[bytes]], bool]) -> list[bytes]:
+    """Read whole lines until they are complete."""
     found = b""
-    while last not in found:
+    while not (found.endswith(b"\n") and complete(found.splitlines())):
         assert select.select((end,), (), (), 10)[0], found[-200:]
         found += os.read(end, 65536)
     return found.splitlines()
@@ -46,13 +46,23 @@ def report(lines: int) -> bytes:
     return b"%d dropped\n" % lines
 
 
+def reports(lines: Iterable[bytes]) -> list[int]:
+    """The numbers of the reports among lines."""
+    return [int(line.split()[0]) for line in lines if line.endswith(b" dropped")]
+
+
+def lines_of(lines: Iterable[bytes], line: bytes) -> int:
+    """How often a line is among others; the first follows what filled the pipe."""
+    return sum(one.endswith(line[:-1]) for one in lines)
+
+
 @pytest.mark.rule(37)
 def test_lines_are_written_in_their_order(pipe: Pipe) -> None:
     writer = LogWriter(pipe[1])
     for number in range(1000):
         writer.put(b"%d\n" % number)
     assert writer.flush()
-    assert read_lines(pipe[0], b"999\n") == [b"%d" % number for number in range(1000)]
+    assert read_lines(pipe[0], lambda lines: len(lines) == 1000) == [b"%d" % number for number in range(1000)]
 
 
 @pytest.mark.rule(37)
@@ -63,13 +73,15 @@ def test_a_pipe_that_nobody_reads_delays_nobody_and_what_was_dropped_is_reported
     for _ in range(5000):
         writer.put(line)
     assert not writer.flush(0.05)
-    dropped = writer.dropped
-    assert 4700 < dropped < 5000
-    written = read_lines(pipe[0], b"dropped\n")
-    assert written[-1] == b"%d dropped" % dropped
-    assert sum(part.endswith(line[:-1]) for part in written) == 5000 - dropped, "what waited comes before the report"
+    # At most what it holds and what waits.
+    assert 4700 < writer.dropped < 5000
+    # Where the writer was slow to begin, it takes the lines in two parts, and each part may end with a report.
+    written = read_lines(pipe[0], lambda lines: lines_of(lines, line) + sum(reports(lines)) == 5000)
+    assert sum(reports(written)) == writer.dropped
+    first = next(place for place, one in enumerate(written) if one.endswith(b" dropped"))
+    assert first >= 100, "what waited comes before the report"
     writer.put(b"again\n")
-    assert read_lines(pipe[0], b"again\n") == [b"again"]
+    assert read_lines(pipe[0], bool) == [b"again"]
 
 
 @pytest.mark.rule(37)
