@@ -156,7 +156,7 @@ class Harness:
     async def until(self, engine: Engine, execution_id: str, *states: State) -> Execution:
         """An execution once it is in one of the states, any final one by default."""
         wanted = frozenset(states) or FINAL
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while True:
                 execution = await engine.store.execution(execution_id)
                 if execution is not None and execution.state in wanted:
@@ -173,13 +173,13 @@ class Harness:
 
     async def until_calls(self, count: int) -> None:
         """Return once the probe was called so often."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while len(self.probe.calls) < count:  # noqa: ASYNC110 - what is waited for is several tasks away
                 await asyncio.sleep(0.002)
 
     async def bodies(self, engine: Engine, flow_id: str, count: int = 0) -> list[Any]:
         """What the messages of a flow's executions hold, in the order of their ids, once there are so many."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while True:
                 page = (await engine.store.executions(ExecutionFilter(flow_id=flow_id), limit=200)).items
                 if len(page) >= count:
@@ -190,7 +190,7 @@ class Harness:
 
     async def looked(self, engine: Engine, flow_id: str) -> SourceStatus:
         """How a flow's schedule or poll is doing, once it waits for its next time."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while True:
                 status = engine.sources.status(flow_id)
                 if status is not None and status.next_at is not None and status.next_at > self.clock.now():
@@ -199,7 +199,7 @@ class Harness:
 
     async def without_source(self, engine: Engine, flow_id: str) -> None:
         """Return once no schedule or poll runs for a flow."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while engine.sources.status(flow_id) is not None:  # noqa: ASYNC110 - it is several tasks away
                 await asyncio.sleep(0.002)
 

@@ -44,7 +44,7 @@ class Served:
         # Reading goes on meanwhile: a connection that is reset takes what asyncio has not handed on yet with it.
         writing = asyncio.ensure_future(write())
         with contextlib.suppress(ConnectionError):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 while part := await reader.read(65536):
                     answer += part
         await writing

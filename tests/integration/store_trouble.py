@@ -24,7 +24,7 @@ class Trouble:
         return await self._commit(changes)
 
     async def until_rejected(self, count: int = 1) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while self.rejected < count:  # noqa: ASYNC110 - what is waited for is several tasks away
                 await asyncio.sleep(0.002)
 

@@ -145,8 +145,9 @@ class PendingCommits:
             await asyncio.shield(self._doubt)
 
 
-async def within(limit: float, name: str, work: "asyncio.Future[T]") -> T:
-    """Return the result of a query. Raises StoreError after so many seconds, and doesn't wait for its cancellation."""
+async def within_limit(name: str, work: "asyncio.Future[T]", *, long: bool) -> T:
+    """Return the result of a query. Raises StoreError after its limit, and doesn't wait for its cancellation."""
+    limit = LONG_LIMIT if long else LIMIT
     try:
         done, _ = await asyncio.wait((work,), timeout=limit)
     except asyncio.CancelledError:

@@ -17,7 +17,7 @@ from hookline.api import StoreError
 from hookline.api_storage import Clock
 from hookline_sqlstore.databases import schema
 from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Listener
-from hookline_sqlstore.databases.pending import LIMIT, LONG_LIMIT, Pending, PendingCommits, retrieve, within
+from hookline_sqlstore.databases.pending import LIMIT, LONG_LIMIT, Pending, PendingCommits, retrieve, within_limit
 from hookline_sqlstore.databases.schema_lock import PATIENCE_FOR_DEAD, SchemaLock, Session, end_session
 from hookline_sqlstore.databases.session import dispose, prepare_sessions
 from hookline_sqlstore.reading import work
@@ -250,9 +250,7 @@ class PostgresDatabase:
     async def read(self, question: Callable[[Connection], T], *, long: bool = False) -> T:
         if self._reading is None:
             raise StoreError(f"{self._name} is closed")
-        return await within(
-            LONG_LIMIT if long else LIMIT, self._name, asyncio.ensure_future(self._read(self._reading, question))
-        )
+        return await within_limit(self._name, asyncio.ensure_future(self._read(self._reading, question)), long=long)
 
     async def _read(self, engine: AsyncEngine, question: Callable[[Connection], T]) -> T:
         await self._pending.settled()

@@ -19,7 +19,7 @@ from hookline.api_storage import Clock
 from hookline_sqlstore.databases import schema
 from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Listener
 from hookline_sqlstore.databases.known_file import KnownFile
-from hookline_sqlstore.databases.pending import LIMIT, LONG_LIMIT, Pending, PendingCommits, within
+from hookline_sqlstore.databases.pending import LIMIT, Pending, PendingCommits, within_limit
 from hookline_sqlstore.databases.process_lock import ProcessLock
 from hookline_sqlstore.reading import work
 from hookline_sqlstore.writing.apply import Failure, apply
@@ -218,10 +218,10 @@ class SqliteDatabase:
             with failing(f"{self.path} can't be read"), engine.connect() as connection:
                 return question(connection)
 
-        limit = LONG_LIMIT if long else LIMIT
+        name = str(self.path)
         if self._pending.in_doubt:
-            await within(limit, str(self.path), asyncio.ensure_future(self._pending.settled()))
-        return await within(limit, str(self.path), asyncio.get_running_loop().run_in_executor(readers, ask))
+            await within_limit(name, asyncio.ensure_future(self._pending.settled()), long=long)
+        return await within_limit(name, asyncio.get_running_loop().run_in_executor(readers, ask), long=long)
 
     async def close(self) -> None:
         if self._writer is not None:

@@ -212,7 +212,7 @@ async def test_what_is_blocked_in_its_version_goes_on_in_another(harness: Harnes
         harness.flow("f", [act("a"), act("b")])
         await engine.serving.refresh()
         # The deploy lets what is blocked try again, and for that moment it can't be moved.
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while True:
                 await harness.until(engine, execution_id, State.WAITING)
                 try:

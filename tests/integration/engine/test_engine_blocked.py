@@ -43,7 +43,7 @@ async def test_a_cause_that_goes_while_its_execution_is_being_parked_wakes_it_al
         async def slow(changes: Sequence[Change]) -> Any:
             if holds(Park)(changes) and not unblocked.is_set():
                 await engine.credentials.put("key", "probe", {"token": "t"})
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(30):
                     await unblocked.wait()
             results = await commit(changes)
             if holds(Unblock)(changes):

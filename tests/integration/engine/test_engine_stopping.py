@@ -59,7 +59,7 @@ async def test_an_action_that_ignores_being_cut_off_doesnt_keep_the_engine_from_
     await engine.start()
     await harness.send(engine, "f", 1)
     await reached.wait()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         await engine.stop()
 
 

@@ -184,7 +184,7 @@ async def test_flows_that_changed_while_the_store_failed_are_taken_without_anoth
         trouble = Trouble(engine, holds(Publish))
         with structlog.testing.capture_logs() as logs:
             harness.flow("f", [act("one")])
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 while trouble.rejected < 3:
                     harness.clock.advance(STORE_RETRY / 5)
                     await asyncio.sleep(0.01)

@@ -297,7 +297,7 @@ async def test_a_replay_from_the_step_or_behind_it_has_the_list_and_one_from_bef
             {"body": {"batch": leader, "place": 2}},
         )
         anew = await engine.operations.replay(leader, step="lines", edit=Edit(body=b"3"))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while (await found(engine, anew)).reason != BATCH:  # noqa: ASYNC110 - it is several tasks away
                 await asyncio.sleep(0.002)
         await harness.until(engine, await engine.operations.replay(other))
@@ -323,7 +323,7 @@ async def test_many_at_once_are_each_in_one_batch(harness: Harness) -> None:
     harness.flow("f", [gather(size=7, within="10s"), act("after")])
     async with harness.engine() as engine:
         ids = await asyncio.gather(*(harness.send(engine, "f", n) for n in range(100)))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while len(harness.probe.calls) < 14:  # noqa: ASYNC110 - it is several tasks away
                 await asyncio.sleep(0.002)
         harness.clock.advance(10)

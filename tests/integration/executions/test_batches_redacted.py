@@ -39,7 +39,7 @@ async def test_each_card_of_a_batch_is_masked_wherever_it_is_stored(tmp_path: Pa
         leader = await gathered(harness, engine)
         assert in_the_open(tmp_path) == set()
         harness.clock.advance(10)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while (await harness.until(engine, leader, State.WAITING)).reason != "sleep":  # noqa: ASYNC110 - it is several tasks away
                 await asyncio.sleep(0.002)
         if not restart:
@@ -69,7 +69,7 @@ async def test_what_a_redacting_flow_hands_to_one_that_gathers_stays_redacted(tm
         await harness.until(engine, leader, State.WAITING)
         for card in CARDS:
             await harness.until(engine, await harness.send(engine, "outer", {"card": card}))
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while len(await engine.store.batch_items(leader, "lines")) < 3:  # noqa: ASYNC110 - it is several tasks away
                 await asyncio.sleep(0.002)
         harness.clock.advance(10)

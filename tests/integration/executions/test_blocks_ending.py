@@ -131,7 +131,7 @@ async def test_a_cancelled_execution_sleeps_in_its_finally_and_then_ends(harness
         execution_id = await harness.send(engine, "f", {})
         await harness.until(engine, execution_id, State.WAITING)
         await engine.operations.cancel(execution_id)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while (await harness.until(engine, execution_id, State.WAITING)).reason != SLEEP:  # noqa: ASYNC110 - it is several tasks away
                 await asyncio.sleep(0.002)
         # It knows that it is cancelled, and isn't woken for that again and again.
@@ -240,14 +240,14 @@ async def test_an_operators_retry_waits_anew_where_a_failure_beside_it_ended_a_w
         assert (await harness.until(engine, execution_id)).outcome is Outcome.FAILED
         await engine.operations.retry(execution_id)
         path = "p/w" if waits == "webhook" else "p/call#2"
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while await engine.store.waits(execution_id) != (path,):  # noqa: ASYNC110 - it is several tasks away
                 await asyncio.sleep(0.002)
         waiting = execution_id
         if waits == "flow":
             called = [one.execution for one in (await engine.store.executions(ExecutionFilter(flow_id="child"))).items]
             (again,) = [one.id for one in called if one.outcome is not Outcome.CANCELLED]
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(30):
                 while await engine.store.waits(again) != ("w",):  # noqa: ASYNC110 - it is several tasks away
                     await asyncio.sleep(0.002)
             waiting = again

@@ -35,7 +35,7 @@ async def of_flow(engine: Engine, flow_id: str = "child") -> list[Execution]:
 
 async def one_of(engine: Engine, flow_id: str = "child") -> Execution:
     """The one execution of a flow, as soon as there is one."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not (found := await of_flow(engine, flow_id)):  # noqa: ASYNC110 - what is waited for is several tasks away
             await asyncio.sleep(0.002)
     (execution,) = found

@@ -183,7 +183,7 @@ async def test_a_stopped_engine_goes_on_from_the_items_that_are_not_done(harness
     harness.flow("f", [rows(), each(act("a", "$.item.n"), concurrency=16, collect="results"), act("last", 1)])
     async with harness.engine() as engine:
         execution_id = await harness.send(engine, "f", {})
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             await reached.wait()
     before = values(harness, "a")
     async with harness.engine() as engine:

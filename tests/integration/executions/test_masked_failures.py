@@ -47,7 +47,7 @@ async def test_a_poll_that_fails_shows_no_secret(harness: Harness, kind: str) ->
     harness.flow("f", [], trigger={"use": "probe.news", "credential": "key"})
     async with harness.engine() as engine:
         await engine.credentials.put("key", "probe", {"token": SECRET})
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while "401" not in (said := (await harness.looked(engine, "f")).error or ""):
                 engine.sources.try_again()
                 await asyncio.sleep(0)

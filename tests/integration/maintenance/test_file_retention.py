@@ -162,7 +162,7 @@ async def test_the_engine_sweeps_by_its_setting(harness: Harness) -> None:
         await harness.until(engine, execution_id, State.SUCCEEDED)
         await harness.clock.until_sleeping(2)
         harness.clock.advance(3 * 3600)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while await kept(engine, blob_id):  # noqa: ASYNC110 - what is waited for is several tasks away
                 await asyncio.sleep(0.002)
 

@@ -39,7 +39,7 @@ async def pass_by(harness: Harness, seconds: float) -> None:
 
 
 async def becomes(holds: Callable[[], Any], expected: Any) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while await holds() != expected:  # noqa: ASYNC110 - what is waited for is several tasks away
             await asyncio.sleep(0.005)
 

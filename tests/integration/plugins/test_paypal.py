@@ -384,7 +384,7 @@ async def test_a_flow_subscribes_with_an_access_token_as_it_starts(tmp_path: Pat
     }
     async with harness.engine(**options) as engine:
         await engine.credentials.put("app", "paypal-api", server.credential())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while not server.webhooks:
                 await asyncio.sleep(0.01)
                 harness.clock.advance(10)

@@ -90,7 +90,7 @@ async def get(client: Client, path: str, status: int = 200) -> Any:
 
 
 async def ended(client: Client, execution_id: str, attempt: int = 1) -> Any:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             found = await get(client, f"/api/v1/executions/{execution_id}")
             if found["state"] in ("succeeded", "failed") and found["attempt"] == attempt:
@@ -279,7 +279,7 @@ async def test_a_flow_shows_how_its_schedule_is_doing(engine: Engine, flows: Pat
     trigger = {"use": "schedule", "with": {"cron": "0 0 1 1 *"}}
     (flows / "yearly.json").write_text(json.dumps({**GREET, "id": "yearly", "trigger": trigger}))
     await engine.serving.refresh()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             shown = {flow["id"]: flow for flow in (await get(client, "/api/v1/flows"))["items"]}
             if (shown["yearly"]["source"] or {}).get("next_at"):

@@ -65,7 +65,7 @@ class Sender:
     async def wait(self, *streams: int) -> None:
         """Until each of them is answered or reset, or the connection has ended."""
         self.flush()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not self.closed and not self.over >= set(streams):
                 with contextlib.suppress(ConnectionError):
                     self.take(await self.reader.read(65536))
@@ -140,7 +140,7 @@ async def test_all_connections_together_have_a_bounded_number_of_streams() -> No
         assert (one.statuses[unfinished[0]], other.statuses[later]) == (202, 202)
         # And so do those of a connection that has gone.
         one.writer.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 again = [other.ask(headers(), end=False) for _ in range(5)]
                 for stream in again:
@@ -296,10 +296,10 @@ async def test_a_sender_that_reads_no_answer_and_goes_leaves_nothing_behind(serv
         one.h2.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
         stream = one.ask(headers())
         one.flush()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while stream not in one.statuses:
                 one.take(await one.reader.read(65536))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not asyncio.all_tasks() <= before:  # noqa: ASYNC110 - bounded polling: nothing tells when
             await asyncio.sleep(0.01)
 

@@ -136,7 +136,7 @@ async def test_a_body_that_ends_early_stores_nothing(served: Served) -> None:
     for headers, part in (("Content-Length: 1000", b"da"), ("Transfer-Encoding: chunked", b"2\r\nda\r\n")):
         answer = await served.exchange(post("Content-Type: image/png", headers, body=part), end=True)
         assert answer == b"" or status(answer) == 400
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while served.hook.memory_blobs.open_writers:  # noqa: ASYNC110 - bounded polling: nothing tells when
             await asyncio.sleep(0)
     assert not served.hook.intake.accepted
@@ -276,7 +276,7 @@ async def test_a_stop_waits_for_requests_for_a_bounded_time_and_never_answers_50
 
 @pytest.mark.parametrize("server", SERVERS)
 async def test_a_stop_does_not_wait_for_idle_connections(server: Server) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         async with serving(server, head_timeout=60, graceful_timeout=60) as running:
             reader, writer = await running.connect()
             writer.write(post(JSON, "Content-Length: 2", body=b"{}"))
@@ -296,7 +296,7 @@ async def test_hypercorn_cuts_its_connections_when_it_is_cancelled() -> None:
         writer.write(post(JSON, "Content-Length: 2", "Expect: 100-continue"))
         await reader.readuntil(b"\r\n\r\n")
         running.task.cancel()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             await asyncio.wait((running.task,))
             with contextlib.suppress(ConnectionError):
                 answer = await reader.read()
@@ -383,7 +383,7 @@ async def test_a_connection_above_the_bound_gets_503_and_another_may_come_once_o
         await reader.readuntil(b"\r\n\r\n")
         for _, writer in held:
             writer.close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             again = post(JSON, "Content-Length: 2", body=b"{}", close=True)
             while not (await served.exchange(again)).startswith(b"HTTP/1.1 202"):  # noqa: ASYNC110 - the server's own
                 await asyncio.sleep(0.05)
@@ -427,7 +427,7 @@ async def test_one_address_has_at_most_half_of_the_connections(server: Server) -
             held.append((reader, writer))
         # A place that has become free may be taken again.
         held.pop(0)[1].close()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 reader, writer = await send_from(served, "127.0.0.2")
                 held.append((reader, writer))
@@ -472,7 +472,7 @@ async def test_a_client_that_does_not_read_its_response_loses_its_connection(
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         writer.transport.pause_reading()  # type: ignore[attr-defined]  # it is a transport of both kinds
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while len(sent) < 2:
                     again, other = await asyncio.open_connection("127.0.0.1", port.result())
                     other.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")

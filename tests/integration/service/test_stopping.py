@@ -22,7 +22,7 @@ async def served(request: pytest.FixtureRequest) -> AsyncIterator[Served]:
 async def head_and_end(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
     """A response's head in lower case, and everything after it until the connection ends."""
     head = (await reader.readuntil(b"\r\n\r\n")).lower()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         return head, await reader.read()
 
 
@@ -115,7 +115,7 @@ async def test_http2_is_told_to_go_away_and_its_streams_get_their_responses() ->
                 for event in seen:
                     if isinstance(event, kind) and stream in (None, getattr(event, "stream_id", None)):
                         return event
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(30):
                     data = await reader.read(65536)
                 assert data, "the connection ended"
                 # The state machine of h2 would end with GOAWAY.

@@ -126,7 +126,7 @@ def bus_flow(harness: Harness, flow_id: str = "f", trigger: Any = None, **settin
 
 
 async def until(holds: Callable[[], Any], what: str = "it holds") -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110 - it is several tasks away
             await asyncio.sleep(0.002)
 
@@ -517,7 +517,7 @@ async def test_a_full_flow_holds_back_acknowledging_and_reading(harness: Harness
             if s.execution.state == "running"
         ]
         await engine.operations.cancel(running.execution.id)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while len(bus.acknowledged) < 20:
                 harness.clock.advance(1)
                 await asyncio.sleep(0.002)
@@ -544,7 +544,7 @@ async def test_a_lost_connection_is_not_waited_on_while_a_flow_is_full(harness: 
         await until(lambda: len(bus.acknowledged) == 2 and not bus.waiting)
         bus.cut.set()
         bus.some.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while (status := engine.sources.status("f")) is None or status.error is None:
                 harness.clock.advance(0.1)
                 await asyncio.sleep(0.002)
@@ -685,7 +685,7 @@ async def test_a_commit_of_which_nobody_knows_is_done_again(
 
         monkeypatch.setattr(engine.store, "commit", unsure)
         bus.send("a", "b", ids=["1", None])
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             while len(bus.acknowledged) < 2:
                 harness.clock.advance(1)
                 await asyncio.sleep(0.005)

@@ -245,7 +245,7 @@ async def test_what_lacks_its_credential_looks_again_once_it_is_there(harness: H
         status = await harness.looked(engine, "f")
         assert "'key'" in (status.error or "")
         await engine.credentials.put("key", "probe", {"token": "wrong"})
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while "is of type probe" not in (status.error or ""):  # noqa: ASYNC110 - it is several tasks away
                 await asyncio.sleep(0.002)
         await engine.credentials.put("key", "shop", {"token": "s3cret"})

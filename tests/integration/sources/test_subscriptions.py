@@ -138,7 +138,7 @@ def flow(harness: Harness, use: str = "shop.events", flow_id: str = "f", **given
 
 async def settled(running: Engine, flow_id: str = "f") -> SourceStatus:
     """Return the status of its subscription, once it waits for something."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             status = running.sources.status(flow_id)
             if status is not None and (status.error is not None or status.last_at is not None):
@@ -152,7 +152,7 @@ def shown(running: Engine) -> SourceStatus:
 
 
 async def until(holds: Callable[[], Any]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not holds():  # noqa: ASYNC110 - what is waited for is several tasks away
             await asyncio.sleep(0.002)
 

@@ -41,7 +41,7 @@ async def test_a_defect_of_a_queue_is_logged_when_it_begins_and_when_it_ends(mon
     lanes = Dispatcher(queue, runner, clock, structlog.get_logger(), unused)  # type: ignore[arg-type]  # of their kinds
     with structlog.testing.capture_logs() as logs:
         await lanes.open("f", 1)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             await runner.ran.wait()
         await lanes.stop(1)
     assert [(log["log_level"], log["event"], log["flow_id"]) for log in logs] == [

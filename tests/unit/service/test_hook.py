@@ -334,7 +334,7 @@ async def test_a_body_whose_values_never_have_room_is_too_large() -> None:
 async def test_a_message_whose_sender_waits_for_a_reply_is_not_kept_in_memory(respond: str) -> None:
     hook = HookOverMemory(webhook_flow(respond=respond))
     waiting = asyncio.create_task(hook.send(b'["a message"]'))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not hook.intake.accepted:  # noqa: ASYNC110 - the hook's own
             await asyncio.sleep(0)
     message = hook.intake.accepted.pop().message

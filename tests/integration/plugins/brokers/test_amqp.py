@@ -248,7 +248,7 @@ async def test_what_a_flow_rejects_goes_to_the_dead_letter_exchange(harness: Har
     await exchange.publish(aio_pika.Message(b"other"), "invoice.new", mandatory=False)
     (came,) = await harness.run_consumer("amqp.messages", 1, credential=LOGIN, reject="it is no order", **settings)
     assert (came.body, came.headers["amqp-routing-key"]) == ("poison", "order.new")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (found := await rabbit.get(dead)) is None:  # noqa: ASYNC110 - it is a broker's
             await asyncio.sleep(0.01)
     assert found.body == b"poison"
@@ -332,7 +332,7 @@ async def test_a_queue_that_is_deleted_ends_the_connection(harness: Harness, rab
 
 
 async def _until_consumed(rabbit: Rabbit, queue: str) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while True:
             declared = await rabbit.channel.declare_queue(queue, passive=True)
             if declared.declaration_result.consumer_count:

@@ -72,7 +72,7 @@ async def test_a_large_blob_goes_up_in_parts_while_it_comes_and_is_there_only_on
     writer = await blobs.create()
     for _ in range(3 * PART // len(chunk)):
         await writer.write(chunk)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while not await asyncio.to_thread(uploads, server):  # noqa: ASYNC110 - the server tells nobody
             await asyncio.sleep(0.01)
     assert "<Key>" not in ask(server, "/files?list-type=2")

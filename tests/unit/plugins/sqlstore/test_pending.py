@@ -6,7 +6,7 @@ import pytest
 
 from hookline.kernel.errors import StoreError
 from hookline_sqlstore.databases import pending as module
-from hookline_sqlstore.databases.pending import Pending, PendingCommits, within
+from hookline_sqlstore.databases.pending import Pending, PendingCommits, within_limit
 from hookline_sqlstore.writing.operations import Commit
 
 pytestmark = pytest.mark.rule(38)
@@ -134,6 +134,6 @@ async def test_a_question_that_ignores_its_cancellation_holds_nobody_up() -> Non
 
     work = asyncio.ensure_future(stubborn())
     with pytest.raises(StoreError):
-        await within(0.01, "the database", work)
+        await within_limit("the database", work, long=False)
     assert not work.done()
     await asyncio.wait((work,))
