@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import psutil
@@ -85,14 +85,7 @@ class ServerProcess:
     def start(self, seconds: float = 30.0) -> None:
         """Start it and wait until it is ready."""
         self.launch()
-
-        def ready() -> bool:
-            try:
-                return self.get("/readyz")[0] == 200
-            except (URLError, ConnectionError, TimeoutError):
-                return False
-
-        self.eventually("the server is ready", ready, seconds)
+        self.eventually("the server is ready", self.is_ready, seconds)
 
     def eventually(self, what: str, holds: Callable[[], bool], seconds: float = 30.0) -> None:
         """Wait until something holds; fail at once, and show the log, if the server ends before."""
@@ -106,13 +99,20 @@ class ServerProcess:
 
         eventually(what, lives_and_holds, seconds)
 
+    def is_ready(self) -> bool:
+        """Whether it can be reached and says that it is ready."""
+        try:
+            return self.get("/readyz")[0] == 200
+        except OSError:
+            return False
+
     def kill(self) -> None:
         """`kill -9`, and wait until it is gone."""
         self._end(signal.SIGKILL)
 
-    def stop(self) -> int:
-        """SIGTERM; gives the exit code."""
-        return self._end(signal.SIGTERM)
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal that ends it; gives the exit code."""
+        return self._end(number)
 
     def died(self, seconds: float = 30.0) -> int:
         """Wait until it has ended by itself; gives the exit code, negative where a signal ended it."""

@@ -10,7 +10,6 @@ import contextlib
 import os
 import resource
 import signal
-import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -22,6 +21,7 @@ import psutil
 import pytest
 
 from tests.acceptance.forked_server import ForkedServer
+from tests.acceptance.own_disk import full, small_disk
 from tests.acceptance.own_postgres import OwnPostgres
 from tests.acceptance.server_process import ServerProcess, eventually
 from tests.acceptance.sink import Sink
@@ -89,13 +89,8 @@ class Watched:
 @contextlib.asynccontextmanager
 async def full_disk(watched: Watched) -> AsyncIterator[None]:
     """The disk of the database and the log is full."""
-    if watched.disk is not None:
-        with contextlib.suppress(OSError), (watched.disk / "filler").open("wb", buffering=0) as filler:
-            while True:
-                filler.write(b"x" * 4096)
-    yield
-    if watched.disk is not None:
-        (watched.disk / "filler").unlink()
+    with contextlib.nullcontext() if watched.disk is None else full(watched.disk):
+        yield
 
 
 @contextlib.asynccontextmanager
@@ -192,7 +187,7 @@ def check(watched: Watched, sink: Sink) -> dict[str, Any]:
     """Nothing that was accepted is lost, and everything is as before; return what was measured."""
     server = watched.server
     try:
-        eventually("the server is ready", lambda: server.get("/readyz")[0] == 200)
+        eventually("the server is ready", server.is_ready)
     except AssertionError:
         watched.read_pipe()
         print(server.get("/readyz"), watched.answers, watched.printed.decode() or server.log()[-10_000:], sep="\n")
@@ -219,13 +214,8 @@ def check(watched: Watched, sink: Sink) -> dict[str, Any]:
 @pytest.fixture
 def watched(tmp_path: Path, sink: Sink) -> Iterator[list[Watched]]:
     """Two servers that run."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=40m", "hookline", str(disk)]
-    if subprocess.run(mount, check=False, capture_output=True).returncode:
-        pytest.skip("only root may mount a file system")
     with contextlib.ExitStack() as stack:
-        stack.callback(subprocess.run, ["umount", "-l", str(disk)], check=False)
+        disk = stack.enter_context(small_disk(tmp_path, 40))
         postgres = stack.enter_context(OwnPostgres(tmp_path))
         folders = [tmp_path / "a", tmp_path / "b"]
         for folder in folders:

@@ -10,6 +10,7 @@ import pytest
 from tests.acceptance.forked_server import OPEN_FILES
 from tests.acceptance.server_process import ServerProcess, eventually
 from tests.acceptance.sink import Sink
+from tests.integration.served_hook import JSON, post, read_response, status
 
 
 def flow(sink: Sink) -> dict[str, object]:
@@ -22,26 +23,15 @@ def flow(sink: Sink) -> dict[str, object]:
     }
 
 
-def is_reachable(server: ServerProcess) -> bool:
-    try:
-        return server.get("/readyz")[0] == 200
-    except OSError:
-        return False
-
-
 async def answer_on(link: tuple[asyncio.StreamReader, asyncio.StreamWriter], flow: str = "f") -> int:
     """The status of the response to a message on a connection; 0 if the connection was reset."""
     reader, writer = link
-    writer.write(REQUEST.replace(b"/f ", f"/{flow} ".encode()))
+    writer.write(post(JSON, "Content-Length: 2", body=b"{}", path=f"/hook/{flow}"))
     try:
-        head = await reader.readuntil(b"\r\n\r\n")
-        await reader.readexactly(int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0]))
+        head, _ = await read_response(reader)
     except (OSError, EOFError):
         return 0
-    return int(head.split(b" ")[1])
-
-
-REQUEST = b"POST /hook/f HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+    return status(head)
 
 
 async def connect_many(server: ServerProcess, count: int) -> Counter[int]:
@@ -76,7 +66,7 @@ def test_more_connections_than_descriptors_make_no_dead_letter(
     seen = asyncio.run(connect_many(server, 990))
     assert set(seen) <= {202, 503, 0}, seen
     assert seen[202] >= 600
-    eventually("its connections are free again", lambda: is_reachable(server))
+    eventually("its connections are free again", server.is_ready)
     eventually("all executions have ended", server.drained)
     assert len(server.executions(state="succeeded")) == seen[202]
     assert len(sink.keys) == seen[202]

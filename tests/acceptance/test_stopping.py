@@ -11,9 +11,10 @@ from typing import Literal
 import pytest
 
 from tests.acceptance.server_process import ServerProcess, eventually
+from tests.integration.served_hook import JSON, post, read_response, status
 
 FLOW = {"id": "f", "trigger": {"use": "webhook", "with": {"verify": "none"}}, "steps": []}
-REQUEST = b"POST /hook/f HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
+REQUEST = post(JSON, "Content-Length: 2", body=b"{}", path="/hook/f")
 LONGEST = 10.0
 """Seconds after which a sender has waited in vain."""
 
@@ -34,10 +35,9 @@ async def one_connection(port: int, pause: float) -> str:
             await asyncio.sleep(pause)
             writer.write(REQUEST)
             async with asyncio.timeout(LONGEST):
-                head = (await reader.readuntil(b"\r\n\r\n")).lower()
-                await reader.readexactly(int(head.split(b"content-length: ")[1].split(b"\r\n")[0]))
+                head, _ = await read_response(reader)
             if b"connection: close" in head:
-                return head.split(b" ")[1].decode()
+                return str(status(head))
     except TimeoutError:
         return "hangs"
     except (OSError, EOFError) as error:
@@ -119,7 +119,7 @@ def test_sighup_reloads_and_never_ends_a_server(make_server: Callable[..., Serve
     server.launch()
     server.eventually("the server has begun to start", lambda: (tmp_path / ".hookline").exists())
     os.kill(server.pid, signal.SIGHUP)
-    server.eventually("the server is ready", lambda: reachable(server))
+    server.eventually("the server is ready", server.is_ready)
 
     def reloaded(what: str) -> None:
         lines = server.log().count(what)
@@ -139,10 +139,3 @@ def test_sighup_reloads_and_never_ends_a_server(make_server: Callable[..., Serve
     assert server.post("f", {})[0] == 202
     os.kill(server.pid, signal.SIGHUP)
     assert server.stop() == 0
-
-
-def reachable(server: ServerProcess) -> bool:
-    try:
-        return server.get("/readyz")[0] == 200
-    except OSError:
-        return False

@@ -100,6 +100,12 @@ def post(*headers: str, body: bytes = b"", path: str = "/hook/orders", close: bo
     return "\r\n".join(lines).encode("latin-1") + body
 
 
+async def read_response(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
+    """The head of a response, in lower case, and the body, whose length the head says."""
+    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    return head, await reader.readexactly(int(head.split(b"content-length: ")[1].split(b"\r\n")[0]))
+
+
 def status(answer: bytes) -> int:
     return int(answer.split(b" ", 2)[1])
 

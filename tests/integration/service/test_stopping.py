@@ -8,7 +8,7 @@ import h2.config
 import h2.connection
 import h2.events
 import pytest
-from tests.integration.served_hook import JSON, SERVERS, Served, post, serving, status
+from tests.integration.served_hook import JSON, SERVERS, Served, post, read_response, serving, status
 
 REQUEST = post(JSON, "Content-Length: 2", body=b"{}")
 
@@ -30,10 +30,8 @@ async def head_and_end(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
 async def test_a_server_that_stops_accepts_messages_and_ends_each_connection_with_its_answer(served: Served) -> None:
     reader, writer = await served.connect()
     writer.write(REQUEST)
-    head = (await reader.readuntil(b"\r\n\r\n")).lower()
+    head, _ = await read_response(reader)
     assert b"connection: close" not in head
-    length = int(head.split(b"content-length: ")[1].split(b"\r\n")[0])
-    await reader.readexactly(length)
     served.stopping.begun.set()
     writer.write(REQUEST)
     later_reader, later = await served.connect()
@@ -51,16 +49,12 @@ async def test_a_server_that_stops_accepts_messages_and_ends_each_connection_wit
 
 @pytest.mark.rule(41)
 async def test_after_the_delay_requests_are_rejected_until_none_come_any_more(served: Served) -> None:
-    loop = asyncio.get_running_loop()
     served.stopping.begun.set()
-    began = loop.time()
     seen: list[int] = []
-    refused_at: float | None = None
-    while refused_at is None:
+    while True:
         try:
             reader, writer = await served.connect()
         except ConnectionRefusedError:
-            refused_at = loop.time()
             break
         writer.write(REQUEST)
         head, body = await head_and_end(reader)
@@ -77,7 +71,6 @@ async def test_after_the_delay_requests_are_rejected_until_none_come_any_more(se
     assert seen.count(503) == 20, "the socket closed although requests came"
     assert seen == sorted(seen)
     assert len(served.hook.intake.accepted) == seen.count(202)
-    assert refused_at - began < 6
     await asyncio.wait_for(asyncio.shield(served.task), 10)
 
 
