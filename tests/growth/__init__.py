@@ -7,8 +7,8 @@ How to add a case:
 
 - **A new entry of a registry** (a filter, an action, a scheme, …): its test fails until the table of its module in
   `things/` has an entry under its name. The message names the table.
-- **Something that no registry lists** (a function of a module): add a `Thing` to a module of `things/`. A module that
-  is listed in `things/rooms.py` is walked: each public function of it must have a thing, or a reason why it has none.
+- **Something that no registry lists** (a function of a module): add a `Thing` to a module of `things/`. Each public
+  function of the modules in `_ROOMS` of `things/bodies.py` must have a thing, or a reason why it has none.
 - **A family of input**: add a `Family` to `families.py`, and to the group (`TEXTS`, `VALUES`, …) whose things it suits.
 
 A thing is a name, a function of one input, and the families that suit it. The function may raise an error of Hookline's

@@ -59,7 +59,10 @@ def test_there_are_as_many_things_and_inputs_as_the_page_says() -> None:
 #: What a bound, or the C of a library, makes short for the largest body. By growth alone it could take seconds.
 _AT_ONCE: Final[dict[str, tuple[Callable[[Any], object], Callable[[int], Any]]]] = {
     **{
-        f"{name}{call} of a text": (jinja.expression(f"{{{{ body.v | {name}{call} }}}}"), lambda size: "a" * size)
+        f"{name}{call} of a text": (
+            languages.expression("jinja", f"{{{{ body.v | {name}{call} }}}}"),
+            lambda size: "a" * size,
+        )
         for name, calls in jinja.FILTER_CALLS.items()
         for call in calls
         if "body.w" not in call

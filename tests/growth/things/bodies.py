@@ -263,16 +263,7 @@ def registries() -> Iterator[tuple[str, set[str], set[str]]]:
             plain = getattr(value, "__wrapped__", value)
             if isfunction(plain) and plain.__module__ == name and not attribute.startswith("_"):
                 public.add(_name(plain))
-    known = {*map(_name, FUNCTIONS), *WITHOUT}
-    yield (
-        "FUNCTIONS",
-        public,
-        {name for name in known if any(name.startswith(f"{room}.") for room in _ROOMS)}
-        & {
-            *public,
-            *(name for name in WITHOUT),
-        },
-    )
+    yield "FUNCTIONS", public, {*WITHOUT, *public.intersection(map(_name, FUNCTIONS))}
 
 
 def things() -> Iterator[Thing]:

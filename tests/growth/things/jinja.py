@@ -1,7 +1,6 @@
 """Jinja: its filters, tests, methods, functions and operators, those of plugins too."""
 
-from collections.abc import Callable, Iterator, Mapping
-from functools import cache
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from jinja2 import nodes
@@ -10,8 +9,8 @@ from hookline.discovery.loader import load_plugins
 from hookline_mapping.jinja import methods, rewrite
 from hookline_mapping.jinja.filters.values import FILTERS, TESTS
 from hookline_mapping.jinja.sandbox import Sandbox
-from tests.growth.families import PAIRS, TEXTS, VALUES
-from tests.growth.measure import Family, Thing
+from tests.growth.measure import Thing
+from tests.growth.things.languages import thing
 
 #: Arguments of each filter: nothing, or some that a message may give. `body.v` is what is filtered.
 FILTER_CALLS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -162,27 +161,9 @@ _NO_WORK: Final = {
 }
 
 
-@cache
-def _compiled(source: str, exact: bool) -> Any:
-    mapper = load_plugins().mappers["jinja"]
-    return mapper.compile_exact(source) if exact else mapper.compile(source)
-
-
-def expression(source: str, exact: bool = False) -> Callable[[Any], object]:
-    """Evaluating a template whose `body.v`, and `body.w` where a family gives no other, is the input."""
-
-    def run(given: Any) -> object:
-        body = given if type(given) is dict and given.keys() == {"v", "w"} else {"v": given, "w": given}
-        made: object = _compiled(source, exact).evaluate({"body": body})
-        return made
-
-    return run
-
-
 def _things(kind: str, name: str, sources: tuple[str, ...]) -> Iterator[Thing]:
     for source in sources:
-        families: tuple[Family, ...] = (*TEXTS, *VALUES, *PAIRS) if "body.w" in source else (*TEXTS, *VALUES)
-        yield Thing(kind, f"{name}: {source}", expression(source), families)
+        yield thing(kind, f"{name}: {source}", "jinja", source)
 
 
 def registries() -> Iterator[tuple[str, set[str], Mapping[str, Any]]]:

@@ -106,7 +106,7 @@ def _compiled(mapper: str, source: str) -> Any:
 
 
 def expression(mapper: str, source: str) -> Callable[[Any], object]:
-    """Evaluating a query whose `body.v`, and `body.w` where a family gives no other, is the input."""
+    """Evaluating an expression whose `body.v`, and `body.w` where a family gives no other, is the input."""
 
     def run(given: Any) -> object:
         body = given if type(given) is dict and given.keys() == {"v", "w"} else {"v": given, "w": given}
@@ -114,6 +114,12 @@ def expression(mapper: str, source: str) -> Callable[[Any], object]:
         return made
 
     return run
+
+
+def thing(kind: str, name: str, mapper: str, source: str) -> Thing:
+    """An expression with all families; those of pairs if it has a second value."""
+    families = (*TEXTS, *VALUES, *PAIRS) if "body.w" in source else (*TEXTS, *VALUES)
+    return Thing(kind, name, expression(mapper, source), families)
 
 
 def registries() -> Iterator[tuple[str, set[str], Mapping[str, Any]]]:
@@ -133,5 +139,4 @@ def things() -> Iterator[Thing]:
         *(("jmespath", source) for source in JMESPATH_SYNTAX),
     ]
     for mapper, source in sources:
-        families = (*TEXTS, *VALUES, *PAIRS) if "body.w" in source else (*TEXTS, *VALUES)
-        yield Thing(mapper, source, expression(mapper, source), families)
+        yield thing(mapper, source, mapper, source)

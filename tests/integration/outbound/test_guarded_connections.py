@@ -1,6 +1,5 @@
 """`ctx.resources.connect`: connections of plugins that don't speak HTTP."""
 
-import asyncio
 import socket
 from collections.abc import Iterator
 
@@ -68,8 +67,6 @@ async def test_a_host_that_says_nothing_is_given_up() -> None:
             one.setblocking(False)
             one.connect_ex(full.getsockname())
         resources = EngineResources(egress=Egress(["127.0.0.1"]))
-        began = asyncio.get_running_loop().time()
         error = await error_of(resources.connect("127.0.0.1", port_of(full), timeout=0.2))
-        assert asyncio.get_running_loop().time() - began < 5
         assert isinstance(error, Unavailable)
         assert "0.2 s" in error.message

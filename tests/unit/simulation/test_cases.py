@@ -1,7 +1,6 @@
 """Cases run as flows do in production, but for what is outside, and for the time that it takes."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -48,7 +47,6 @@ def run(runner: CaseRunner, tmp_path: Path) -> Try:
 
 
 def test_a_wait_is_answered_after_its_time_without_taking_any(run: Try) -> None:
-    began = time.monotonic()
     expect = {
         "outcome": "completed",
         "took": "90m",
@@ -57,7 +55,6 @@ def test_a_wait_is_answered_after_its_time_without_taking_any(run: Try) -> None:
     }
     answer = {"body": {"yes": True}, "headers": {"X-Who": "Ada"}, "after": "90m"}
     assert run(flow(WAIT), expect, answers={"answer": answer}).differences == ()
-    assert time.monotonic() - began < 1
 
 
 def test_a_wait_that_nobody_answers_times_out(run: Try) -> None:
@@ -182,16 +179,6 @@ def test_the_schema_of_case_files_names_every_key() -> None:
     assert set(schema["$defs"]["Case"]["properties"]) == set(Case.model_fields)
     assert "cases" in schema["required"]
     assert CaseFile.model_config["extra"] == "forbid"
-
-
-def test_a_hundred_cases_take_less_than_two_seconds(run: Try) -> None:
-    steps = [{"id": f"s{number}", "use": "map", "with": {"body": "$.body"}} for number in range(5)]
-    document = flow(*steps, POST, WAIT, {"id": "nap", "use": "sleep", "with": {"for": "1h"}})
-    began = time.process_time()
-    for _ in range(100):
-        result = run(document, {"outcome": "completed"}, {"a": 1}, stubs={"post": {}}, answers={"answer": {}})
-        assert result.differences == ()
-    assert time.process_time() - began < 2
 
 
 def test_a_flow_keeps_what_it_sets_and_counts(run: Try) -> None:

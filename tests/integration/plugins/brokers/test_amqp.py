@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from tests.integration.plugins.brokers.proxy import SLACK, ends_in_time, proxy_to
+from tests.integration.plugins.brokers.proxy import no_step_hangs, proxy_to
 from tests.integration.plugins.brokers.rabbit import HOST, LOGIN, URL, Rabbit, rabbit_here
 from tests.services import need_server
 
@@ -160,15 +160,7 @@ async def test_a_broker_that_hangs_holds_no_step_longer_than_its_limit(
             login = {"host": HOST, "port": proxy.port}
             await harness.run_action("amqp.publish", credential=login, with_={"routing_key": queue, "json": n})
 
-        if used:
-            await send(1)
-        proxy.speaks.clear()
-        await ends_in_time(send(2))
-        proxy.speaks.set()
-        await send(3)
-        proxy.speaks.clear()
-        async with asyncio.timeout(SLACK):
-            await harness.resources.close()
+        await no_step_hangs(proxy, send, harness, used=used)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 from tests.integration.plugins.brokers.mosquitto import Mosquitto
-from tests.integration.plugins.brokers.proxy import SLACK, ends_in_time, proxy_to
+from tests.integration.plugins.brokers.proxy import no_step_hangs, proxy_to
 from tests.services import need_server
 
 import hookline_mqtt.session
@@ -284,15 +284,7 @@ async def test_a_broker_that_hangs_holds_no_step_longer_than_its_limit(
             with_ = {"topic": f"{broker.topic}/a", "json": n, "qos": 1}
             await harness.run_action("mqtt.publish", credential=through, with_=with_)
 
-        if used:
-            await publish(1)
-        proxy.speaks.clear()
-        await ends_in_time(publish(2))
-        proxy.speaks.set()
-        await publish(3)
-        proxy.speaks.clear()
-        async with asyncio.timeout(SLACK):
-            await harness.resources.close()
+        await no_step_hangs(proxy, publish, harness, used=used)
 
 
 @pytest.mark.parametrize(

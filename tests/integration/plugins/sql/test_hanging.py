@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy.engine import make_url
-from tests.integration.plugins.brokers.proxy import SLACK, Proxy, ends_in_time, proxy_to
+from tests.integration.plugins.brokers.proxy import Proxy, ends, ends_at_its_limit, proxy_to
 from tests.integration.plugins.sql.sql_room import Room, mariadb_database, postgres_schema
 
 pytestmark = pytest.mark.rule(21)
@@ -25,7 +25,7 @@ async def through(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Room, P
 
 
 @pytest.mark.parametrize("used", [False, True], ids=["new connection", "used connection"])
-async def test_a_step_ends_in_time_and_the_next_one_works(through: tuple[Room, Proxy], used: bool) -> None:
+async def test_a_step_ends_at_its_limit_and_the_next_one_works(through: tuple[Room, Proxy], used: bool) -> None:
     room, proxy = through
     await room("execute", sql="CREATE TABLE a (n INTEGER)", once=False)
     if not used:
@@ -33,16 +33,16 @@ async def test_a_step_ends_in_time_and_the_next_one_works(through: tuple[Room, P
         room.resources = room.another().resources
     proxy.speaks.clear()
     for use, sql in (("query", "SELECT n FROM a"), ("execute", "INSERT INTO a VALUES (1)")):
-        await ends_in_time(room(use, sql=sql))
+        await ends_at_its_limit(room(use, sql=sql))
     proxy.speaks.set()
     await room("query", sql="SELECT n FROM a")
 
 
-async def test_a_step_that_waits_for_a_lock_ends_in_time(through: tuple[Room, Proxy]) -> None:
+async def test_a_step_that_waits_for_a_lock_ends_at_its_limit(through: tuple[Room, Proxy]) -> None:
     room, _ = through
     await room("execute", sql="CREATE TABLE a (n INTEGER)", once=False)
     sql = "SELECT pg_sleep(20)" if room.dialect == "postgresql" else "SELECT SLEEP(20)"
-    await ends_in_time(room("query", sql=sql))
+    await ends_at_its_limit(room("query", sql=sql))
     await room("query", sql="SELECT n FROM a")
 
 
@@ -50,15 +50,13 @@ async def test_the_engine_stops_in_time(through: tuple[Room, Proxy]) -> None:
     room, proxy = through
     await room("query", sql="SELECT 1 AS n")
     proxy.speaks.clear()
-    async with asyncio.timeout(SLACK):
-        await room.resources.close()
+    await ends(room.resources.close())
 
 
 async def test_a_query_of_sqlite_that_has_no_end_is_interrupted(tmp_path: Path) -> None:
     room = Room(f"sqlite:///{tmp_path}/a.db")
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) AS m FROM n"
     # More of them than there are threads.
-    await asyncio.gather(*(ends_in_time(room("query", sql=endless)) for _ in range(20)))
-    async with asyncio.timeout(SLACK):
-        assert await room("query", sql="SELECT 1 AS n") == [{"n": 1}]
-        await room.resources.close()
+    await asyncio.gather(*(ends_at_its_limit(room("query", sql=endless)) for _ in range(20)))
+    assert await room("query", sql="SELECT 1 AS n") == [{"n": 1}]
+    await ends(room.resources.close())

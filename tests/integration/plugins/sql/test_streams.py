@@ -53,10 +53,8 @@ async def test_a_stream_that_is_left_holds_no_connection(room: Room) -> None:
 
 @pytest.mark.parametrize("room", [pytest.param("postgres", marks=pytest.mark.postgres), "mariadb"], indirect=True)
 async def test_a_stream_whose_step_is_over_does_not_wait_for_the_server(room: Room) -> None:
-    slow = "SELECT sleep(60) AS n" if room.dialect == "mysql" else "SELECT pg_sleep(60)::text AS n"
-    began = asyncio.get_running_loop().time()
+    slow = "SELECT sleep(3600) AS n" if room.dialect == "mysql" else "SELECT pg_sleep(3600)::text AS n"
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await room("query", sql=slow, stream=True)
-    assert asyncio.get_running_loop().time() - began < 10
     assert await room("query", sql="SELECT 1 AS n") == [{"n": 1}]

@@ -2,10 +2,8 @@
 
 import asyncio
 import csv
-import hashlib
 import io
 import tracemalloc
-from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
@@ -13,36 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tests.unit.plugins import action_calls
+from tests.unit.plugins.action_calls import Chunks, call
 
-from hookline.api import Attachment, Context, Message, StepError
+from hookline.api import Attachment, Message, StepError
 from hookline_files import register_connectors
 from hookline_files.csv_actions.parse import _lines
 
 ACTIONS = {action.name: action for connector in register_connectors() for action in connector.actions.values()}
 
 
-class Chunks:
-    """Blobs that are given in pieces of so many bytes."""
-
-    def __init__(self, content: bytes = b"", size: int = 3) -> None:
-        self.content = content
-        self.size = size
-        self.given = 0
-
-    async def open(self, blob_id: str, chunk_size: int = 65536) -> AsyncIterator[bytes]:
-        for start in range(0, len(self.content), self.size):
-            await asyncio.sleep(0)
-            self.given += 1
-            yield self.content[start : start + self.size]
-
-
 async def use(name: str, settings: dict[str, Any], blobs: Any = None, attachments: tuple[Attachment, ...] = ()) -> Any:
-    action = ACTIONS[name]
-    arguments = action.arguments(action.settings.model_validate(settings))
-    if action.takes_context:
-        fields: dict[str, Any] = dict.fromkeys(Context.__dataclass_fields__)
-        arguments["ctx"] = Context(**{**fields, "message": Message(attachments=attachments), "blobs": blobs})
-    return await action.run(**arguments)
+    return await call(ACTIONS[name], settings, message=Message(attachments=attachments), blobs=blobs)
 
 
 async def parse(content: bytes | str, size: int = 3, **settings: Any) -> Any:
@@ -52,7 +32,7 @@ async def parse(content: bytes | str, size: int = 3, **settings: Any) -> Any:
 
 
 def attachment(content: bytes, name: str = "list", id: str = "b1") -> Attachment:
-    return Attachment(id, name, f"{name}.csv", "text/csv", len(content), hashlib.sha256(content).hexdigest())
+    return action_calls.attachment(content, name, "text/csv", id)
 
 
 async def test_exact_numbers_are_written_with_their_digits() -> None:
@@ -202,13 +182,10 @@ async def test_the_file_is_one_of_the_messages_own() -> None:
 
 
 async def test_a_body_that_is_a_text_is_parsed_where_nothing_else_is_there() -> None:
-    csv_request = Message("a\n1")
     action = ACTIONS["csv.parse"]
-    fields: dict[str, Any] = dict.fromkeys(Context.__dataclass_fields__)
-    arguments = action.arguments(action.settings.model_validate({}))
-    assert await action.run(Context(**{**fields, "message": csv_request}), **arguments) == [{"a": "1"}]
+    assert await call(action, {}, message=Message("a\n1")) == [{"a": "1"}]
     with pytest.raises(StepError, match="exactly one attachment; it has none"):
-        await action.run(Context(**{**fields, "message": Message({"a": 1})}), **arguments)
+        await call(action, {}, message=Message({"a": 1}))
 
 
 @pytest.mark.rule(35)

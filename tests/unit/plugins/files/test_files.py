@@ -14,8 +14,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tests.unit.plugins.action_calls import call
 
-from hookline.api import Attachment, Context, Message, Reply, StepError
+from hookline.api import Attachment, Message, Reply, StepError
 from hookline.api_storage import Blob
 from hookline_files import register_connectors
 
@@ -61,19 +62,15 @@ class Writer:
 
 
 async def use(name: str, root: Path | None, blobs: Memory | None = None, exact: bool = False, **values: Any) -> Any:
-    action = ACTIONS[name]
-    fields: dict[str, Any] = dict.fromkeys(Context.__dataclass_fields__)
-    context: Context[Any] = Context(
-        **{
-            **fields,
-            "message": Message(attachments=(FILE,)),
-            "blobs": blobs or Memory(),
-            "files_root": root,
-            "idempotency_key": "k1",
-            "exact": exact,
-        }
+    return await call(
+        ACTIONS[name],
+        values,
+        message=Message(attachments=(FILE,)),
+        blobs=blobs or Memory(),
+        files_root=root,
+        idempotency_key="k1",
+        exact=exact,
     )
-    return await action.run(context, **action.arguments(action.settings.model_validate(values)))
 
 
 async def failure(name: str, root: Path | None, **values: Any) -> StepError:

@@ -11,8 +11,9 @@ from typing import Any, ClassVar
 
 import pytest
 from click.testing import CliRunner
+from tests.unit.plugins.action_calls import call
 
-from hookline.api import Context, Message, StepError
+from hookline.api import Message, StepError
 from hookline.cli.main import main
 from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
@@ -37,10 +38,8 @@ class Bench:
         self.root = root
 
     async def __call__(self, *, message: Message | None = None, exact: bool = False, **settings: Any) -> Any:
-        fields: dict[str, Any] = dict.fromkeys(Context.__dataclass_fields__)
-        context = {**fields, "message": message or Message(), "resources": self.resources, "exact": exact}
-        arguments = self._action.arguments(self._action.settings.model_validate(settings))
-        return await self._action.run(ctx=Context(**{**context, "files_root": self.root}), **arguments)  # type: ignore[misc]
+        context = {"message": message or Message(), "resources": self.resources, "exact": exact}
+        return await call(self._action, settings, files_root=self.root, **context)
 
     async def fails(self, **settings: Any) -> StepError:
         with pytest.raises(StepError) as caught:

@@ -1,7 +1,5 @@
 """`xml.parse` and `xml.render`, called as the engine calls them."""
 
-import hashlib
-from collections.abc import AsyncIterator
 from decimal import Decimal
 from typing import Any
 
@@ -9,39 +7,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
+from tests.unit.plugins.action_calls import Chunks, attachment, call
 
-from hookline.api import Attachment, Context, Message, StepError
+from hookline.api import Message, StepError
 from hookline.bodies.xml import read_xml
 from hookline_files import register_connectors
 
 ACTIONS = {action.name: action for connector in register_connectors() for action in connector.actions.values()}
 
 
-class Blobs:
-    """One blob, in pieces."""
-
-    def __init__(self, content: bytes) -> None:
-        self.content = content
-
-    async def open(self, blob_id: str, chunk_size: int = 65536) -> AsyncIterator[bytes]:
-        for start in range(0, len(self.content), 5):
-            yield self.content[start : start + 5]
-
-
 async def parse(content: bytes | str, **settings: Any) -> Any:
-    action = ACTIONS["xml.parse"]
-    given = {"text": content, **settings} if isinstance(content, str) else settings
-    arguments = action.arguments(action.settings.model_validate(given))
-    data = content if isinstance(content, bytes) else b""
-    file = Attachment("b1", "doc", "doc.xml", "text/xml", len(data), hashlib.sha256(data).hexdigest())
-    fields: dict[str, Any] = dict.fromkeys(Context.__dataclass_fields__)
-    message = Message(attachments=(file,) if isinstance(content, bytes) else ())
-    return await action.run(Context(**{**fields, "message": message, "blobs": Blobs(data)}), **arguments)
+    if isinstance(content, str):
+        return await call(ACTIONS["xml.parse"], {"text": content, **settings})
+    message = Message(attachments=(attachment(content, "doc", "text/xml"),))
+    return await call(ACTIONS["xml.parse"], settings, message=message, blobs=Chunks(content))
 
 
 async def render(value: Any, **settings: Any) -> Any:
-    action = ACTIONS["xml.render"]
-    return await action.run(**action.arguments(action.settings.model_validate({"value": value, **settings})))
+    return await call(ACTIONS["xml.render"], {"value": value, **settings})
 
 
 async def failure(code: str, work: Any) -> str:
@@ -75,10 +58,7 @@ async def test_the_encoding_is_that_of_the_declaration_or_the_setting() -> None:
 
 
 async def test_a_body_that_is_a_text_is_parsed_where_nothing_else_is_there() -> None:
-    action = ACTIONS["xml.parse"]
-    fields: dict[str, Any] = dict.fromkeys(Context.__dataclass_fields__)
-    arguments = action.arguments(action.settings.model_validate({}))
-    assert await action.run(Context(**{**fields, "message": Message("<a/>")}), **arguments) == {"a": None}
+    assert await call(ACTIONS["xml.parse"], {}, message=Message("<a/>")) == {"a": None}
 
 
 @pytest.mark.parametrize(

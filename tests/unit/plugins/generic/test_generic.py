@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
+from tests.unit.plugins.action_calls import call
 
-from hookline.api import FILTERED, PASS, STOPPED, Context, Message, RequestTrigger, StepError
+from hookline.api import FILTERED, PASS, STOPPED, RequestTrigger, StepError
 from hookline_generic import register_connectors, register_triggers
 
 
@@ -31,11 +32,7 @@ class Lines:
 async def use(name: str, settings: dict[str, Any], log: Lines | None = None) -> Any:
     connector, *_ = register_connectors()
     action = next(action for action in connector.actions.values() if action.name == name)
-    arguments = action.arguments(action.settings.model_validate(settings))
-    if action.takes_context:
-        context: dict[str, Any] = dict.fromkeys(Context.__dataclass_fields__)
-        arguments["ctx"] = Context(**{**context, "message": Message(), "log": log or Lines()})
-    return await action.run(**arguments)
+    return await call(action, settings, log=log or Lines())
 
 
 def test_the_names_are_those_that_flows_use() -> None:
