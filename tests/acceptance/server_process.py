@@ -82,7 +82,7 @@ class ServerProcess:
                 stderr=log,
             )
 
-    def start(self, seconds: float = 30.0) -> None:
+    def start(self, seconds: float = 60.0) -> None:
         """Start it and wait until it is ready."""
         self.launch()
         self.eventually("the server is ready", self.is_ready, seconds)

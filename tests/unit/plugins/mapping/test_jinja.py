@@ -428,9 +428,24 @@ def test_an_operand_of_the_wrong_type_is_named_with_what_to_write(source: str, m
     assert "NoneType" not in caught.value.message
 
 
-@pytest.mark.parametrize("source", ["{{ body.total_price | float > 100 }}", "{{ body.note | default(0, true) > 1 }}"])
-def test_what_an_error_says_to_write_works(source: str) -> None:
-    Jinja().compile(source).evaluate({"body": ORDER})
+@pytest.mark.parametrize(
+    ("source", "written", "value"),
+    [
+        ("body.total_price > 100", "body.total_price | float > 100", True),
+        ("100 <= body.total_price", "100 <= body.total_price | float", True),
+        ("body['unit price'] > 1", "body['unit price'] | float > 1", True),
+        ("body.lines[0].price * 2", "body.lines[0].price | float * 2", 3),
+        ("body.total_price + 1", "body.total_price | float + 1", 399),
+        ("body.total_price + 1", "body.total_price ~ 1", "398.001"),
+        ("body.note > 1", "body.note | default(0, true)", 0),
+        ("body.lines > 1", "body.lines | length", 2),
+    ],
+)
+def test_what_an_error_says_to_write_works(source: str, written: str, value: object) -> None:
+    with pytest.raises(ExpressionFailed) as caught:
+        evaluate(f"{{{{ {source} }}}}", {"body": ORDER})
+    assert written in caught.value.message
+    assert evaluate(f"{{{{ {written} }}}}", {"body": ORDER}) == value
 
 
 @pytest.mark.parametrize(
