@@ -1,45 +1,41 @@
-"""The HTTP client of an engine, on aiohttp, with a pool, time limits and the guard of addresses."""
+"""The HTTP client of an engine, with a pool, time limits and the guard of addresses.
+
+The connections are aiohttp's: it makes, keeps and counts them, and it parses and decompresses the responses. There is
+no `ClientSession` above them, which costs as much again: its redirects, cookies, proxies and time limits aren't used.
+"""
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
+from functools import lru_cache, partial
+from types import TracebackType
 from typing import Any, Final, Unpack
 
 import aiohttp
-from aiohttp.abc import AbstractStreamWriter
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.http import HttpProcessingError, RawResponseMessage, StreamWriter
 
 from hookline import __version__
-from hookline.bodies.text import known_charset
-from hookline.kernel.errors import StepError, StoreError, Unavailable
+from hookline.kernel.errors import StepError
 from hookline.kernel.time import Clock
 from hookline.model.message import Attachment
-from hookline.outbound.connection_errors import system_reason
+from hookline.outbound.connection_errors import broken, excerpt, timed_out
 from hookline.outbound.egress import Egress, rejected
-from hookline.outbound.request import Outgoing, address, origin, outgoing
+from hookline.outbound.request import Outgoing, address, outgoing
 from hookline.sdk.http import RateLimits, RequestOptions, Requests, Response, StreamedResponse, status_error
-from hookline.secrets.masking import HiddenValues
 from hookline.storage.blobs import Blobs
 
+#: The headers of a request that doesn't have them itself. aiohttp knows what it can decompress.
+_DEFAULTS: Final = (("User-Agent", f"hookline/{__version__}"), *aiohttp.ClientRequest.DEFAULT_HEADERS.items())
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
-_EXCERPT: Final = 500
-"""The number of characters of a response's body in an error message."""
+#: The methods of which a second request changes nothing more (RFC 9110).
+_REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
 _ERROR_BYTES: Final = 8192
-
-
-@dataclass(frozen=True, slots=True)
-class _RequestPlan:
-    """A request, with the options of its caller."""
-
-    sent: Outgoing
-    seconds: float
-    redirects: int
-    limit: int
-    """The largest response, in bytes."""
-    raise_for_status: bool
-    rate_limits: RateLimits | None
+#: A body of at most this size is sent in one piece with the head.
+_JOINED: Final = 65536
 
 
 class _Target:
@@ -80,52 +76,35 @@ class PooledClient(Requests):
         self._egress = egress or Egress()
         self._blobs = blobs
         self._timeout = timeout
-        self._connect_timeout = connect_timeout
+        #: An exchange has a time limit for the whole, with all redirects.
+        self._limits = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout)
         self._max_bytes = max_bytes
         self._connections = connections
-        self._session: aiohttp.ClientSession | None = None
+        self._connector: aiohttp.TCPConnector | None = None
+        #: What the connector is asked with for a connection to an origin. It has no proxy: those of the environment are
+        #: ignored, because the guard can't check where a proxy connects.
+        self._opening = lru_cache(maxsize=1024)(partial(aiohttp.ClientRequest, "GET"))
         self._closed = False
 
     async def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
         """See `HttpClient`."""
-        plan = self._plan(method, url, **options)
-        sent = plan.sent
-        try:
-            async with asyncio.timeout(plan.seconds):
-                response, sent = await self._send(sent, plan.redirects)
-                try:
-                    return await (await self._accepted(response, sent, plan)).read()
-                finally:
-                    response.release()
-        except TimeoutError:
-            raise _timed_out(sent, plan.seconds) from None
+        async with self.stream(method, url, **options) as response:
+            return await response.read()
 
-    @asynccontextmanager
-    async def stream(self, method: str, url: str, **options: Unpack[RequestOptions]) -> AsyncIterator[StreamedResponse]:
+    def stream(
+        self, method: str, url: str, **options: Unpack[RequestOptions]
+    ) -> AbstractAsyncContextManager[StreamedResponse]:
         """See `HttpClient`."""
-        plan = self._plan(method, url, **options)
-        sent, deadline = plan.sent, asyncio.timeout(plan.seconds)
-        try:
-            async with deadline:
-                response, sent = await self._send(sent, plan.redirects)
-                try:
-                    yield await self._accepted(response, sent, plan)
-                finally:
-                    response.release()
-        except TimeoutError:
-            # A TimeoutError of the caller, inside the block, passes.
-            if not deadline.expired():
-                raise
-            raise _timed_out(sent, plan.seconds) from None
+        return self._exchange(method, url, **options)
 
     async def close(self) -> None:
         """Close the pool. Running requests fail, and later ones are rejected."""
         self._closed = True
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        connector, self._connector = self._connector, None
+        if connector is not None:
+            await connector.close()
 
-    def _plan(
+    def _exchange(
         self,
         method: str,
         url: str,
@@ -136,69 +115,71 @@ class PooledClient(Requests):
         raise_for_status: bool = True,
         rate_limits: RateLimits | None = None,
         **said: Any,
-    ) -> "_RequestPlan":
+    ) -> "_Exchange":
         seconds = self._timeout if timeout is None else timeout
         limit = self._max_bytes if max_bytes is None else max_bytes
-        return _RequestPlan(outgoing(method, url, **said), seconds, redirects, limit, raise_for_status, rate_limits)
+        return _Exchange(self, outgoing(method, url, **said), seconds, redirects, limit, raise_for_status, rate_limits)
 
-    async def _accepted(self, response: aiohttp.ClientResponse, sent: Outgoing, plan: "_RequestPlan") -> "_Streamed":
-        """Return the response for reading. Raises StepError for an error status, unless `raise_for_status` is False."""
-        if plan.raise_for_status and response.status >= 400:
-            raise await self._failure(response, sent, plan.rate_limits)
-        return _Streamed(response, sent, plan.limit)
-
-    async def _send(self, sent: Outgoing, redirects: int) -> tuple[aiohttp.ClientResponse, Outgoing]:
-        """Send a request and follow its redirects. Return the last response and its request."""
-        left = redirects
-        while True:
-            response = await self._once(sent)
-            location = response.headers.get("Location") if response.status in _REDIRECTS else None
-            if location is None or redirects == 0:
-                return response, sent
-            # The body of a redirect is not needed. Unless it is complete already, this also closes the connection.
-            response.release()
-            if left == 0:
-                raise StepError(f"{address(sent)} redirects more than {redirects} times", code="http.redirect")
-            left -= 1
-            sent = sent.redirected(response.status, location)
-
-    async def _once(self, sent: Outgoing) -> aiohttp.ClientResponse:
-        session = self._session or self._open()
-        url = sent.url
-        target = _Target(url.raw_host or "", url.port or 0)
+    async def _once(self, sent: Outgoing, limit: int) -> "_Received":
+        """Send one request and return its response. Its body, which is still to be read, may have `limit` bytes."""
+        connector = self._connector or self._open()
+        target = _Target(sent.url.raw_host or "", sent.url.port or 0)
         # It is not reset: the next request of this task sets its own target.
         _target.set(target)
-        data: Any = sent.body
-        if isinstance(data, Attachment):
-            data = self._upload(data)
+        may_repeat = sent.method in _REPEATABLE
         try:
-            return await session.request(sent.method, url, headers=sent.headers, data=data, allow_redirects=False)
+            while True:
+                connection = await connector.connect(self._opening(sent.url.origin()), [], self._limits)
+                try:
+                    return await self._talk(connection, sent, limit)
+                except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError):
+                    # The server may have closed a kept connection meanwhile.
+                    if not may_repeat:
+                        raise
+                    may_repeat = False
         except aiohttp.InvalidURL as error:
             raise StepError(f"the URL can't be used: its host is not valid ({target.host})", code="http.url") from error
-        except (aiohttp.ClientError, OSError) as error:
-            if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ServerTimeoutError):
-                raise
-            if isinstance(data, _Upload) and data.failure is not None:
-                # The connection was closed because the file can't be read.
-                raise data.failure from error
+        except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
             if target.rejected and not target.allowed:
                 raise rejected(target.host, target.port, target.rejected) from error
-            raise _broken(error, sent) from error
+            raise broken(error, sent) from error
 
-    def _open(self) -> aiohttp.ClientSession:
+    async def _talk(self, connection: Connection, sent: Outgoing, limit: int) -> "_Received":
+        """Send a request over a connection, and wait for the head of its response."""
+        protocol, transport, body = connection.protocol, connection.transport, sent.body
+        if protocol is None or transport is None:
+            raise aiohttp.ServerDisconnectedError
+        upload: asyncio.Task[None] | None = None
+        try:
+            protocol.set_response_params(skip_payload=sent.method == "HEAD", read_until_eof=True)
+            head = sent.head(_DEFAULTS)
+            if isinstance(body, Attachment):
+                upload = self._start_upload(body, protocol)
+                transport.write(head)
+            elif body is None or len(body) <= _JOINED:
+                transport.write(head + (body or b""))
+            else:
+                transport.write(head)
+                transport.write(body)
+            while True:
+                message, content = await protocol.read()
+                if not 100 <= message.code < 200 or message.code == 101:
+                    return _Received(connection, sent, message, content, limit, upload)
+        except BaseException:
+            connection.close()
+            await _stop(upload)
+            raise
+
+    def _start_upload(self, file: Attachment, protocol: ResponseHandler) -> "asyncio.Task[None]":
+        if self._blobs is None:
+            raise StepError("there is no blob store to send files from", code="http.file")
+        return asyncio.create_task(_upload(self._blobs, file, protocol))
+
+    def _open(self) -> aiohttp.TCPConnector:
         if self._closed:
             raise StepError("the engine is stopping", code="engine.stopping", retryable=True)
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections, socket_factory=self._socket),
-            # A flow must not get the cookies of another flow.
-            cookie_jar=aiohttp.DummyCookieJar(),
-            headers={"User-Agent": f"hookline/{__version__}"},
-            # `request` and `stream` have a time limit for the whole, with all redirects.
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._connect_timeout),
-            # Proxies of the environment and .netrc are ignored: the guard can't check where a proxy connects.
-            trust_env=False,
-        )
-        return self._session
+        self._connector = aiohttp.TCPConnector(limit=self._connections, socket_factory=self._socket)
+        return self._connector
 
     def _socket(self, info: aiohttp.AddrInfoType) -> socket.socket:
         """Create the socket for an address. Raises OSError if the address is not allowed."""
@@ -211,141 +192,199 @@ class PooledClient(Requests):
         target.allowed = True
         return socket.socket(family, kind, protocol)
 
-    def _upload(self, file: Attachment) -> "_Upload":
-        if self._blobs is None:
-            raise StepError("there is no blob store to send files from", code="http.file")
-        return _Upload(self._blobs, file)
-
-    async def _failure(self, response: aiohttp.ClientResponse, sent: Outgoing, limits: RateLimits | None) -> StepError:
+    async def _failure(self, response: "_Received", limits: RateLimits | None) -> StepError:
         """Return the error for a response with an error status, with the beginning of its body."""
-        excerpt = ""
+        sent, status, data = response.sent, response.status, b""
         # The status decides the error, even if the body can't be read.
         with suppress(aiohttp.ClientError, OSError):
             # The body of an error gets less time than a response.
             async with asyncio.timeout(5.0):
-                excerpt = _excerpt(await _beginning(response), response, sent)
-        status = response.status
-        text = f"{sent.method} {address(sent)} answered {status} {response.reason or ''}".rstrip()
-        message = f"{text}: {excerpt}" if excerpt else text
-        return status_error(status, message, _headers(response), self._clock.now(), limits)
+                data = await response.beginning()
+        text = f"{sent.method} {address(sent)} answered {status} {response.reason}".rstrip()
+        shown = excerpt(Response(status, response.headers, data).text, sent)
+        message = f"{text}: {shown}" if shown else text
+        return status_error(status, message, response.headers, self._clock.now(), limits)
 
 
-class _Streamed:
-    """A streamed response."""
+class _Exchange:
+    """A request, with its redirects and its time limit, and the reading of its response inside `async with`."""
 
-    __slots__ = ("_limit", "_response", "_sent", "headers", "status")
+    __slots__ = (
+        "_client",
+        "_deadline",
+        "_limit",
+        "_raise_for_status",
+        "_rate_limits",
+        "_redirects",
+        "_response",
+        "_seconds",
+        "_sent",
+    )
 
-    def __init__(self, response: aiohttp.ClientResponse, sent: Outgoing, limit: int) -> None:
-        self._response = response
+    def __init__(
+        self,
+        client: PooledClient,
+        sent: Outgoing,
+        seconds: float,
+        redirects: int,
+        limit: int,
+        raise_for_status: bool,
+        rate_limits: RateLimits | None,
+    ) -> None:
+        """`limit` is the largest response that is read into memory, in bytes."""
+        self._client = client
         self._sent = sent
+        self._seconds = seconds
+        self._redirects = redirects
         self._limit = limit
-        self.status = response.status
-        self.headers: Mapping[str, str] = _headers(response)
+        self._raise_for_status = raise_for_status
+        self._rate_limits = rate_limits
+        self._response: _Received | None = None
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        content = self._response.content
+    async def __aenter__(self) -> "_Received":
+        self._deadline = asyncio.timeout(self._seconds)
+        await self._deadline.__aenter__()
         try:
-            while chunk := await content.readany():
-                yield chunk
-        except (aiohttp.ClientError, OSError) as error:
-            if isinstance(error, TimeoutError):
-                raise
-            raise _broken(error, self._sent) from error
-
-    async def read(self) -> Response:
-        content = self._response.content
-        chunks: list[bytes] = []
-        size = 0
-        try:
-            while chunk := await content.readany():
-                chunks.append(chunk)
-                size += len(chunk)
-                if size > self._limit:
-                    self._response.close()
-                    raise StepError(
-                        f"the response of {address(self._sent)} is larger than {self._limit} bytes",
-                        code="http.too_large",
-                    )
-        except (aiohttp.ClientError, OSError) as error:
-            if isinstance(error, TimeoutError):
-                raise
-            raise _broken(error, self._sent) from error
-        return Response(self.status, self.headers, chunks[0] if len(chunks) == 1 else b"".join(chunks))
-
-
-class _Upload(aiohttp.Payload):
-    """The bytes of an attachment, which are read from the blob store each time they are sent."""
-
-    def __init__(self, blobs: Blobs, file: Attachment) -> None:
-        super().__init__(file, content_type=file.type)
-        self._blobs = blobs
-        self._file = file
-        self._size = file.size
-        self.failure: StoreError | None = None
-        """The error of reading the bytes."""
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        raise TypeError("an upload is streamed")
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        try:
-            async for chunk in self._blobs.open(self._file.id):
-                await writer.write(chunk)
-        except StoreError as error:
-            self.failure = error
+            return await self._accepted()
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
             raise
 
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        await self.write(writer)
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._response is not None:
+                await self._response.release()
+        finally:
+            try:
+                await self._deadline.__aexit__(kind, error, trace)
+            except TimeoutError:
+                raise timed_out(self._sent, self._seconds) from None
+
+    async def _accepted(self) -> "_Received":
+        response = await self._send()
+        if self._raise_for_status and response.status >= 400:
+            raise await self._client._failure(response, self._rate_limits)
+        return response
+
+    async def _send(self) -> "_Received":
+        """Send the request and follow its redirects."""
+        left = self._redirects
+        while True:
+            self._response = response = await self._client._once(self._sent, self._limit)
+            location = response.location if response.status in _REDIRECTS else None
+            if location is None or self._redirects == 0:
+                return response
+            # The body of a redirect is not needed. Unless it is complete already, this also closes the connection.
+            await response.release()
+            if left == 0:
+                raise StepError(
+                    f"{address(self._sent)} redirects more than {self._redirects} times", code="http.redirect"
+                )
+            left -= 1
+            self._sent = self._sent.redirected(response.status, location)
 
 
-def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
+class _Received:
+    """A response whose head has arrived, and the connection on which its body arrives."""
+
+    __slots__ = ("_connection", "_content", "_limit", "_message", "_upload", "headers", "sent", "status")
+
+    def __init__(
+        self,
+        connection: Connection,
+        sent: Outgoing,
+        message: RawResponseMessage,
+        content: aiohttp.StreamReader,
+        limit: int,
+        upload: "asyncio.Task[None] | None",
+    ) -> None:
+        self._connection = connection
+        self._message = message
+        self._content = content
+        self._upload = upload
+        self._limit = limit
+        self.sent = sent
+        self.status = message.code
+        self.headers: Mapping[str, str] = _headers(message.headers.items())
+
+    @property
+    def reason(self) -> str:
+        return self._message.reason or ""
+
+    @property
+    def location(self) -> str | None:
+        return self._message.headers.get("Location")
+
+    async def release(self) -> None:
+        """Give the connection back. It is closed unless the request was sent and the response was read, to the end."""
+        if self._upload is not None and not self._upload.done():
+            self._connection.close()
+            await _stop(self._upload)
+        self._connection.release()
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        while chunk := await self._next():
+            yield chunk
+
+    async def read(self) -> Response:
+        content = await self._next()
+        chunks, size = [content], len(content)
+        while content and size <= self._limit:
+            content = await self._next()
+            chunks.append(content)
+            size += len(content)
+        if size > self._limit:
+            self._connection.close()
+            raise StepError(
+                f"the response of {address(self.sent)} is larger than {self._limit} bytes", code="http.too_large"
+            )
+        return Response(self.status, self.headers, chunks[0] if len(chunks) <= 2 else b"".join(chunks))
+
+    async def _next(self) -> bytes:
+        """Return what has arrived of the body, or nothing at its end."""
+        try:
+            data = await self._content.readany()
+        except (aiohttp.ClientError, OSError) as error:
+            raise broken(error, self.sent) from error
+        if not data:
+            await self.release()
+        return data
+
+    async def beginning(self) -> bytes:
+        """Return the first bytes of the body."""
+        data = b""
+        while len(data) < _ERROR_BYTES and (chunk := await self._content.read(_ERROR_BYTES - len(data))):
+            data += chunk
+        return data
+
+
+async def _upload(blobs: Blobs, file: Attachment, protocol: ResponseHandler) -> None:
+    """Send the bytes of an attachment, which are read from the blob store each time."""
+    writer = StreamWriter(protocol, asyncio.get_running_loop())
+    # More bytes would be taken for the next request.
+    writer.length = file.size
+    try:
+        async for chunk in blobs.open(file.id):
+            await writer.write(chunk)
+    except (aiohttp.ClientConnectionError, ConnectionError):
+        # Whoever waits for the response is told by the connection itself.
+        pass
+    except Exception as error:  # noqa: BLE001 - raised where the response is waited for
+        protocol.set_exception(error)
+
+
+async def _stop(upload: "asyncio.Task[None] | None") -> None:
+    """Cancel the sending of a file, and wait for its end."""
+    if upload is not None:
+        upload.cancel()
+        await asyncio.wait({upload})
+
+
+def _headers(items: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return headers by their names in lower case; the values of repeated ones are joined."""
     values: dict[str, list[str]] = {}
-    for name, value in response.headers.items():
+    for name, value in items:
         values.setdefault(name.lower(), []).append(value)
     return {name: ", ".join(several) for name, several in values.items()}
-
-
-async def _beginning(response: aiohttp.ClientResponse) -> bytes:
-    """Return the first bytes of a body."""
-    data = b""
-    while len(data) < _ERROR_BYTES and (chunk := await response.content.read(_ERROR_BYTES - len(data))):
-        data += chunk
-    return data
-
-
-def _excerpt(data: bytes, response: aiohttp.ClientResponse, sent: Outgoing) -> str:
-    text = data.decode(known_charset(response.charset or "") or "utf-8", "replace")
-    # Secrets are masked before the text is cut, because a part of a secret would not be recognised.
-    text = " ".join(HiddenValues(sent.secrets).mask_text(text).split())
-    text = "".join(character for character in text if character.isprintable())
-    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}…"
-
-
-def _timed_out(sent: Outgoing, seconds: float) -> StepError:
-    return Unavailable(
-        f"{sent.method} {address(sent)} took longer than {seconds:g} s",
-        code="http.timeout",
-        retryable=True,
-        outcome_unknown=True,
-    )
-
-
-def _broken(error: Exception, sent: Outgoing) -> StepError:
-    """Return the error for a connection that couldn't be made or was lost."""
-    where = origin(sent.url)
-    if isinstance(error, aiohttp.ServerTimeoutError):
-        return Unavailable(f"{where} did not accept a connection in time", code="http.timeout", retryable=True)
-    if isinstance(error, aiohttp.ClientSSLError):
-        reason = system_reason(error.os_error)
-        return Unavailable(f"no trusted connection to {where}: {reason}", code="http.tls", retryable=True)
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return Unavailable(
-            f"can't connect to {where}: {system_reason(error.os_error)}", code="http.connect", retryable=True
-        )
-    return Unavailable(
-        f"{address(sent)} closed the connection",
-        code="http.disconnected",
-        retryable=True,
-        outcome_unknown=True,
-    )

@@ -2,7 +2,7 @@
 
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -23,6 +23,8 @@ _FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
 _HARMLESS: Final = frozenset(
     {"accept", "accept-charset", "accept-language", "content-language", "content-type", "user-agent"}
 )
+#: The methods whose requests have no `Content-Length` unless they have a body.
+_WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _ABOUT_CONTENT: Final = frozenset({"content-type", "content-language", "content-encoding", "content-disposition"})
 
 
@@ -32,6 +34,7 @@ class Outgoing:
 
     method: str
     url: URL
+    """Without a user and a password, which are in a header."""
     headers: Mapping[str, str]
     body: bytes | Attachment | None
 
@@ -48,8 +51,29 @@ class Outgoing:
                 if scheme.lower() == "basic":
                     with suppress(ValueError):
                         yield b64decode(rest).decode("utf-8", "replace").partition(":")[2]
-        if self.url.password:
-            yield self.url.password
+
+    def head(self, defaults: Iterable[tuple[str, str]]) -> bytes:
+        """Return the request line and the headers as they are sent. `defaults` are sent unless the request has them."""
+        url = self.url
+        host = url.host_port_subcomponent
+        lines: list[str] = []
+        given: set[str] = set()
+        for name, value in self.headers.items():
+            lower = name.lower()
+            given.add(lower)
+            if lower == "host":
+                host = value
+            else:
+                lines.append(f"{name}: {value}")
+        lines += [f"{name}: {value}" for name, value in defaults if name.lower() not in given]
+        if self.body is not None:
+            lines.append(f"Content-Length: {self.body.size if isinstance(self.body, Attachment) else len(self.body)}")
+        elif self.method not in _WITHOUT_BODY:
+            lines.append("Content-Length: 0")
+        return "\r\n".join((f"{self.method} {self._target()} HTTP/1.1", f"Host: {host}", *lines, "\r\n")).encode()
+
+    def _target(self) -> str:
+        return f"{self.url.host_subcomponent}:{self.url.port}" if self.method == "CONNECT" else self.url.raw_path_qs
 
     def redirected(self, status: int, location: str) -> "Outgoing":
         """Return the request that follows a redirect. Raises StepError (`http.redirect`) if it is not allowed."""
@@ -66,18 +90,18 @@ class Outgoing:
         if drops_body:
             kept = {name: value for name, value in self.headers.items() if name.lower() not in _ABOUT_CONTENT}
             made = replace(self, method="GET", headers=kept, body=None)
+        user, url = _user(url), url.with_user(None)
+        own = {} if user is None else {"Authorization": _basic(user)}
         if url.origin() == self.url.origin():
-            # The user and the password of the URL are for this origin. A Location rarely repeats them.
-            if self.url.user and not url.user:
-                url = url.with_user(self.url.user).with_password(self.url.password)
-            return replace(made, url=url)
+            kept = {name: value for name, value in made.headers.items() if not own or name.lower() != "authorization"}
+            return replace(made, url=url, headers=kept | own)
         if made.body is not None and self.url.scheme == "https" and url.scheme == "http":
             raise StepError(
                 f"{origin(self.url)} redirects to {origin(url)}, which would send the body without encryption",
                 code="http.redirect",
             )
         kept = {name: value for name, value in made.headers.items() if name.lower() in _HARMLESS}
-        return replace(made, url=url, headers=kept)
+        return replace(made, url=url, headers=kept | own)
 
 
 def origin(url: URL) -> str:
@@ -128,15 +152,31 @@ def outgoing(
             _check_header(name, value)
             made[name] = value
     body, media_type = _body(json, form, content, file)
-    if body is not None or auth is not None:
-        given = {name.lower() for name in made}
-        if media_type and "content-type" not in given:
-            made["Content-Type"] = media_type
+    given = {name.lower() for name in made}
+    if media_type and "content-type" not in given:
+        _check_header("Content-Type", media_type)
+        made["Content-Type"] = media_type
+    user = _user(target)
+    if user is not None:
         if auth is not None:
-            if "authorization" in given:
-                raise StepError("the request has both a credential and an Authorization header", code="http.header")
-            made["Authorization"] = "Basic " + b64encode(":".join(auth).encode()).decode()
+            raise StepError("the request has both a credential and a user in its URL", code="http.header")
+        auth, target = user, target.with_user(None)
+    if auth is not None:
+        if "authorization" in given:
+            raise StepError("the request has both a credential and an Authorization header", code="http.header")
+        made["Authorization"] = _basic(auth)
     return Outgoing(method.upper(), target, made, body)
+
+
+def _user(url: URL) -> tuple[str, str] | None:
+    """Return the user and the password of a URL."""
+    if url.raw_user is None and url.raw_password is None:
+        return None
+    return url.user or "", url.password or ""
+
+
+def _basic(auth: tuple[str, str]) -> str:
+    return "Basic " + b64encode(":".join(auth).encode()).decode()
 
 
 def _url(text: str, params: Mapping[str, Any] | None) -> URL:

@@ -1,6 +1,9 @@
 """What the engine's HTTP client sends, against real servers on this machine."""
 
+import asyncio
+from base64 import b64encode
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -58,6 +61,73 @@ async def test_post_json_sends_exact_integers_and_decodes_the_answer(client: Poo
 async def test_a_header_can_smuggle_nothing(client: PooledClient, headers: dict[str, str]) -> None:
     error = await error_of(client.request("GET", "http://127.0.0.1:9/", headers=headers))
     assert (error.error_code, error.retryable) == ("http.header", False)
+
+
+async def test_the_type_of_a_file_can_smuggle_nothing(client: PooledClient) -> None:
+    file = Attachment("b", "file", None, "text/csv\r\nX-Evil: 1", 1, "")
+    error = await error_of(client.request("PUT", "http://127.0.0.1:9/", file=file))
+    assert (error.error_code, error.retryable) == ("http.header", False)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"auth": ("jo", "pw"), "headers": {"authorization": "Bearer t"}},
+        {"url": "http://jo:pw@127.0.0.1:9/", "headers": {"Authorization": "Bearer t"}},
+        {"url": "http://jo:pw@127.0.0.1:9/", "auth": ("jo", "pw")},
+    ],
+)
+async def test_a_request_has_one_credential(client: PooledClient, options: Any) -> None:
+    error = await error_of(client.request("GET", **{"url": "http://127.0.0.1:9/", **options}))
+    assert (error.error_code, error.retryable) == ("http.header", False)
+
+
+async def test_a_request_is_sent_as_it_was_given(client: PooledClient) -> None:
+    received: list[bytes] = []
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        received.append(await reader.readuntil(b"\r\n\r\n") + await reader.read(2))
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+        url = f"http://jö:p%3Aw@127.0.0.1:{server.sockets[0].getsockname()[1]}/ä b?c=d e#f"
+        headers = {"host": "a.example", "HOST": "b.example", "X-A": "ä", "accept": "text/html", "x-a": "2"}
+        await client.request("POST", url, headers=headers, json={}, params={"g": [1, "&"]})
+        await client.close()
+    first, *lines = received[0].decode().split("\r\n")
+    assert first == "POST /%C3%A4%20b?c=d+e&g=1&g=%26 HTTP/1.1"
+    assert lines[-2:] == ["", "{}"]
+    sent = sorted(
+        line for line in lines[:-2] if not line.startswith(("User-Agent: hookline/", "Accept-Encoding: gzip"))
+    )
+    credential = b64encode("jö:p:w".encode()).decode()
+    assert sent == [
+        f"Authorization: Basic {credential}",
+        "Content-Length: 2",
+        "Content-Type: application/json",
+        "Host: b.example",
+        "X-A: ä",
+        "accept: text/html",
+        "x-a: 2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "length"), [("GET", None), ("HEAD", None), ("POST", "0"), ("DELETE", "0"), ("PURGE", "0")]
+)
+async def test_only_a_request_that_may_have_a_body_says_that_it_has_none(
+    client: PooledClient, serve: Serve, method: str, length: str | None
+) -> None:
+    seen: list[str | None] = []
+
+    async def note(request: web.Request) -> web.Response:
+        seen.extend((request.headers.get("Content-Length"), request.headers.get("Content-Type")))
+        return web.Response()
+
+    server = await serve({"/": note})
+    await client.request(method, str(server.make_url("/")))
+    assert seen == [length, None]
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,18 @@ async def test_a_password_in_the_url_stays_with_its_origin(client: PooledClient,
         assert ("authorization" in (await client.get_json(url))["headers"]) is kept
 
 
+async def test_a_user_in_a_location_replaces_the_credential(client: PooledClient, serve: Serve) -> None:
+    async def near(request: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": f"http://al:pw@{request.host}/"})
+
+    other = await serve({"/": show})
+    away = redirect(302, str(other.make_url("/").with_user("al").with_password("pw")))
+    server = await serve({"/": show, "/near": near, "/away": away})
+    for path in ("/near", "/away"):
+        shown = await client.get_json(str(server.make_url(path)), headers={"authorization": "Bearer t"})
+        assert shown["headers"]["authorization"] == "Basic YWw6cHc="
+
+
 async def test_redirects_are_counted(client: PooledClient, serve: Serve) -> None:
     server = await serve({"/": redirect(302, "/")})
     error = await error_of(client.request("GET", str(server.make_url("/")), redirects=3))

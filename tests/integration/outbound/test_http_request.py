@@ -172,7 +172,7 @@ async def test_json_null_is_a_body_and_leaving_json_out_is_none(room: Room) -> N
     assert (sent.body["body"], sent.body["headers"]["content-type"]) == ("null", "application/json")
     none = await room(method="POST")
     assert none.body["body"] == ""
-    assert none.body["headers"]["content-type"] != "application/json"
+    assert "content-type" not in none.body["headers"]
 
 
 @pytest.mark.rule(24)
