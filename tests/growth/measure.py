@@ -1,7 +1,8 @@
 """How growth is measured: the thread's processor time for inputs of size n, 2n and 4n."""
 
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from time import thread_time
 from typing import Any, Final
@@ -71,6 +72,19 @@ class Growth:
         return f"{self.family} ({shown})"
 
 
+@contextmanager
+def _without_collections() -> Iterator[None]:
+    """Collect no garbage: a collection goes through everything that the process holds, also while inputs are made."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+@_without_collections()
 def measure(thing: Thing, family: Family, most: int) -> Growth:
     """Measure a thing over a family. Raises what is no refusal."""
     times = _first_times(thing, family, min(most, thing.most))
@@ -99,7 +113,7 @@ def _is_refused(thing: Thing, family: Family, times: dict[int, float], size: int
     What is refused for another reason, after work that grows as before, isn't bounded.
     """
     refused = False
-    while size <= thing.most and times.get(size, 0) < SOON:
+    while size <= thing.most and times.get(size // 2, 0) < SOON:
         times[size], refused = _once(thing, family.make(size))
         if refused and times[size] <= max(SHORTEST, MOST_GROWTH * times.get(size // 2, 0)):
             return times[size] < SOON
@@ -134,20 +148,15 @@ def _measure_again(thing: Thing, family: Family, times: dict[int, float], size: 
 def _once(thing: Thing, given: Any) -> tuple[float, bool]:
     """Return the seconds that the thing takes, and true if it refuses the input."""
     refused = False
-    enabled = gc.isenabled()
-    gc.disable()  # A collection goes through everything that the whole process holds.
     before = thing.clock()
     try:
         thing.run(given)
     except REFUSALS:
         refused = True
-    finally:
-        seconds = thing.clock() - before
-        if enabled:
-            gc.enable()
-    return seconds, refused
+    return thing.clock() - before, refused
 
 
+@_without_collections()
 def seconds_of(thing: Thing, warming: Any, given: Any) -> float:
     """Return the seconds of an input, the best of three if the first takes too long."""
     _once(thing, warming)

@@ -12,6 +12,7 @@ from hookline.bodies import forms, json, media, text, xml
 from hookline.flows.compiler import body_schema
 from hookline.kernel import json as kernel_json
 from hookline.kernel import pointer
+from hookline.kernel.errors import SchemaViolation
 from hookline.model import causes
 from hookline.sdk import pagination
 from hookline.secrets import masking
@@ -138,9 +139,15 @@ def _mask(given: Any) -> None:
 
 
 def _address(given: str) -> None:
+    """Raise the last refusal, so that one by length is known as such."""
+    refusal: StepError | None = None
     for said in (given, f"{given} <a@b.example>", f'"{given}" <a@b.example', f"a@{given}"):
-        with suppress(StepError):
+        try:
             addresses.mailbox(said, "to")
+        except StepError as error:
+            refusal = error
+    if refusal is not None:
+        raise refusal
 
 
 @cache
@@ -149,10 +156,10 @@ def _schema() -> Any:
     return made
 
 
-def problems_by_schema(given: Any) -> object:
-    """List what is wrong with a body of which each value is."""
-    made: object = _schema().problems(given)
-    return made
+def problems_by_schema(given: Any) -> None:
+    """List what is wrong with a body of which each value is. Raises SchemaViolation, as a flow does."""
+    if problems := _schema().problems(given):
+        raise SchemaViolation(problems=problems)
 
 
 def _exact_fraction(given: str) -> None:

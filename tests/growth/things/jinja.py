@@ -182,7 +182,9 @@ def things() -> Iterator[Thing]:
     for name, calls in FILTER_CALLS.items():
         yield from _things("filter", name, tuple(f"{{{{ body.v | {name}{call} }}}}" for call in calls))
     for name, calls in TEST_CALLS.items():
-        yield from _things("test", name, tuple(f"{{{{ body.v is {name}{call} }}}}" for call in calls))
+        # Those that are no names can only be named.
+        shape = "{{ body.v is %s%s }}" if name.isidentifier() else "{{ [body.v] | select('%s', %s) | list }}"
+        yield from _things("test", name, tuple(shape % (name, call) for call in calls))
     for name, calls in METHOD_CALLS.items():
         shape = _LOOP if name in methods.LOOP else "{{ body.v.%s(%s) }}"
         yield from _things("method", name, tuple(shape % (name, call) for call in calls))

@@ -7,6 +7,7 @@ from typing import Any, Final
 from jmespath.functions import Functions  # type: ignore[import-untyped]
 
 from hookline.discovery.loader import load_plugins
+from hookline.kernel.errors import HooklineError
 from hookline_mapping.jsonata.library import jsonata
 from hookline_mapping.jsonpath import query
 from tests.growth.families import PAIRS, TEXTS, VALUES
@@ -102,7 +103,11 @@ _NOW: Final = {"execution": {"now": "2026-01-31T12:00:00Z"}}
 
 @cache
 def _compiled(mapper: str, source: str) -> Any:
-    return load_plugins().mappers[mapper].compile(source)
+    try:
+        return load_plugins().mappers[mapper].compile(source)
+    except HooklineError as error:
+        # It would pass as an input that is refused.
+        raise AssertionError(f"{source} can't be compiled: {error.message}") from error
 
 
 def expression(mapper: str, source: str) -> Callable[[Any], object]:
