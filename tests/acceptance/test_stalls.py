@@ -1,7 +1,7 @@
 """No single request delays the requests to other flows, whatever it has in it.
 
 The processor time of other work on the machine is in each measurement. So a delay counts beyond what an idle server
-shows in the same run, and the best of three attempts counts.
+shows in the same run, and the best of three attempts counts. What is too slow is measured once more at the end.
 """
 
 import contextlib
@@ -32,6 +32,8 @@ LIMIT_ABOVE: Final = 0.250
 ATTEMPTS: Final = 3
 _HOPELESS: Final = 2.0
 """Seconds after which no further attempt is made: no other work on the machine takes so long."""
+_LONGEST: Final = 15.0
+"""Seconds after which nobody waits for a response any more: a `foreach` over half a million items takes minutes."""
 _IDLE: Final = 1.0
 _AFTER: Final = 0.05
 _PAUSE: Final = 0.002
@@ -102,12 +104,17 @@ class Stalls:
         self._server = server
         self._sink = sink
         self._dovecot = dovecot
-        self.idle = min(self._idle() for _ in range(ATTEMPTS))
+        self.idle = 0.0
+        self.measure_idle()
 
-    def _idle(self) -> float:
-        with Probe(self._server) as probe:
-            time.sleep(_IDLE)
-        return probe.slowest
+    def measure_idle(self) -> None:
+        """Measure by how much requests are delayed while nothing else is sent."""
+        slowest: list[float] = []
+        for _ in range(ATTEMPTS):
+            with Probe(self._server) as probe:
+                time.sleep(_IDLE)
+            slowest.append(probe.slowest)
+        self.idle = min(slowest)
 
     def measure(self, request: Hostile) -> Measured:
         """Send a request until an attempt is within the limit, at most three times; the least delay counts."""
@@ -131,6 +138,8 @@ class Stalls:
             began = time.perf_counter()
             with Probe(self._server) as probe:
                 status = self._mail(body) if request.is_mail else self._send(request, path, body, headers)
+                if status == 0:
+                    self._cancel(request.flow)
             took = time.perf_counter() - began
             delay = probe.slowest - self.idle if probe.statuses == {202} else math.inf
             if best is None or delay < best.delay:
@@ -139,6 +148,12 @@ class Stalls:
                 break
         assert best is not None
         return best
+
+    def _cancel(self, flow: str) -> None:
+        """End what a request started that nobody waits for any more: the next request is measured by itself."""
+        for execution in (*self._server.executions(flow_id=flow, state="running"),):
+            self._server.request("POST", f"/api/v1/executions/{execution['id']}/cancel", b"{}", _ADMIN)
+        eventually("all executions have ended", self._server.drained)
 
     def _mail(self, mail: bytes) -> int:
         """Put a mail into the mailbox, and wait until the flow that finds it has told the sink."""
@@ -149,7 +164,7 @@ class Stalls:
         return 202
 
     def _send(self, request: Hostile, path: str, body: bytes, headers: Iterable[tuple[str, str]]) -> int:
-        connection = http.client.HTTPConnection(urlsplit(self._server.url).netloc, timeout=60)
+        connection = http.client.HTTPConnection(urlsplit(self._server.url).netloc, timeout=_LONGEST)
         try:
             connection.putrequest("POST", path)
             if not any(name.lower() == "content-type" for name, _ in headers):
@@ -192,9 +207,16 @@ def check(make_server: Callable[..., ServerProcess], sink: Sink, name: str, *, q
             if request.quick or not quick:
                 found.append(stalls.measure(request))
                 print(found[-1], flush=True)
+        slow = [one for one in found if one.delay > one.limit]
+        if slow:
+            # By now, other work on the machine may be over.
+            stalls.measure_idle()
+            print(f"again: idle {stalls.idle * 1000:.0f} ms", flush=True)
+            slow = [again for one in slow if (again := stalls.measure(one.request)).delay > again.limit]
+            print(*slow, sep="\n", flush=True)
     families, kinds = {one.request.family for one in found}, {one.request.flow for one in found}
     print(f"{len(found)} requests of {len(families)} families to {len(kinds)} flows")
-    return [one for one in found if one.delay > one.limit]
+    return slow
 
 
 def _server(server: ServerProcess, sink: Sink, wanted: Collection[str], dovecot: Dovecot | None) -> ServerProcess:

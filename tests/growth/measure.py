@@ -28,6 +28,9 @@ MOST: Final = 2**16
 """The largest size by default. A square would take seconds there, even one that takes the processor's fastest steps."""
 MOST_WIDE: Final = 10 * 2**20
 """The largest size of the long test: the largest body that a server takes by default."""
+_REFERENCE: Final = 200_000
+_REFERENCE_TIME: Final = 0.014
+"""Seconds that as many steps take on a processor of 2024 that is idle."""
 REFUSALS: Final = (HooklineError, ValidationError)
 
 
@@ -52,6 +55,8 @@ class Thing:
     """The largest input that it is ever given, where something else bounds that."""
     smallest: int = SMALLEST
     """The first size that is tried: a larger one saves time where there are many families."""
+    is_bounded: bool = False
+    """True if there is no larger input than `most`, so that its time counts and not its growth."""
     slowest: float = SLOWEST
     clock: Callable[[], float] = thread_time
     """The processor time of this thread, or of the whole process where the work runs in another one."""
@@ -87,6 +92,9 @@ def _without_collections() -> Iterator[None]:
 @_without_collections()
 def measure(thing: Thing, family: Family, most: int) -> Growth:
     """Measure a thing over a family. Raises what is no refusal."""
+    if thing.is_bounded:
+        longest = seconds_of(thing, family.make(1), family.make(thing.most))
+        return Growth(family.name, ((thing.most, longest),), longest > AT_ONCE)
     times = _first_times(thing, family, min(most, thing.most))
     if not times:
         return Growth(family.name, ())
@@ -98,13 +106,30 @@ def measure(thing: Thing, family: Family, most: int) -> Growth:
             times[size], _ = _once(thing, family.make(size))
         if times[size] > MOST_GROWTH * times[size // 2]:
             _measure_again(thing, family, times, size)
-        if times[size] > MOST_GROWTH * times[size // 2]:
+        if times[size] > MOST_GROWTH * times[size // 2] and _grows_on(thing, family, times, size):
             return Growth(family.name, tuple(sorted(times.items())), not _is_refused(thing, family, times, size))
     largest = max(times)
     if largest < LARGE <= thing.most and times[largest] / largest * LARGE > thing.slowest:
         # Linear work can take long too: the input has to be refused.
         times[LARGE], _ = _once(thing, family.make(LARGE))
-    return Growth(family.name, tuple(sorted(times.items())), max(times.values()) > thing.slowest)
+    largest = max(times)
+    for _ in range(BEST_OF):
+        if times[largest] <= thing.slowest * slowness():
+            break
+        times[largest] = min(times[largest], _once(thing, family.make(largest))[0])
+    is_slow = times[largest] > thing.slowest * slowness()
+    return Growth(family.name, tuple(sorted(times.items())), is_slow)
+
+
+def _grows_on(thing: Thing, family: Family, times: dict[int, float], size: int) -> bool:
+    """Return true unless the next doubling is as it should be: fast growth goes on, and noise does not."""
+    following = 2 * size
+    if following > thing.most:
+        return True
+    times[following], _ = _once(thing, family.make(following))
+    if times[following] > MOST_GROWTH * times[size]:
+        _measure_again(thing, family, times, following)
+    return times[following] > MOST_GROWTH * times[size]
 
 
 def _is_refused(thing: Thing, family: Family, times: dict[int, float], size: int) -> bool:
@@ -160,8 +185,18 @@ def _once(thing: Thing, given: Any) -> tuple[float, bool]:
 def seconds_of(thing: Thing, warming: Any, given: Any) -> float:
     """Return the seconds of an input, the best of three if the first takes too long."""
     _once(thing, warming)
-    seconds = _once(thing, given)[0]
+    seconds = _once(thing, given)[0] / slowness()
     for _ in range(2):
         if seconds >= AT_ONCE:
-            seconds = min(seconds, _once(thing, given)[0])
+            seconds = min(seconds, _once(thing, given)[0] / slowness())
     return seconds
+
+
+def slowness() -> float:
+    """How many times slower this processor is now than it is with nothing else to do; at least 1.
+
+    Processor time depends on what else runs: on the same core, and in the same caches.
+    """
+    before = thread_time()
+    sum([len([number]) for number in range(_REFERENCE)])
+    return max(1.0, (thread_time() - before) / _REFERENCE_TIME)

@@ -247,5 +247,8 @@ def things(*, wide: bool = False) -> Iterator[Thing]:
     for each in found():
         if each.place not in ONLY_INSIDE:
             families = (*near_matches(each.pattern, letters, ends), *TEXTS)
-            longest = next((most for place, (most, _) in BOUNDED.items() if each.place.startswith(place)), _LONGEST)
-            yield Thing("pattern", each.place, _used(each), families, longest, smallest=longest)
+            bound = next((most for place, (most, _) in BOUNDED.items() if each.place.startswith(place)), None)
+            longest = bound or _LONGEST
+            yield Thing(
+                "pattern", each.place, _used(each), families, longest, smallest=longest, is_bounded=bound is not None
+            )
