@@ -21,6 +21,7 @@ def set_clock(file: Path, offset: str) -> None:
     written.replace(file)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(120)
 @pytest.mark.rule(44)
 @pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed (Debian's package faketime)")
