@@ -98,17 +98,9 @@ async def request(
     The step's idempotency key is sent as `Idempotency-Key`, the same at each attempt, so that a server that knows
     the header does the work once.
     """
-    given = [
-        name
-        for name, there in (
-            ("json", json is not ...),
-            ("form", form is not None),
-            ("body", body is not None),
-            ("file", file is not None),
-        )
-        if there
-    ]
-    if len(given) > 1:
+    if (json is not ...) + (form is not None) + (body is not None) + (file is not None) > 1:
+        values = {"json": None if json is ... else "", "form": form, "body": body, "file": file}
+        given = [name for name, value in values.items() if value is not None]
         raise StepError(f"a request has one body, and this one has {' and '.join(given)}", code="http.body")
     made = {name: value for name, value in (headers or {}).items() if value is not None}
     names = {name.lower() for name in headers or {}}

@@ -1,6 +1,7 @@
 """Converting a response's body to a JSON value, a text or a file."""
 
 from email.message import Message as Header
+from functools import lru_cache
 
 from hookline.api import Attachment, Context, JsonValue, Reply, StepError, StreamedResponse
 
@@ -24,9 +25,7 @@ async def reply(ctx: Context[object], response: StreamedResponse, max_file: int)
     Raises StepError: `http.body` for JSON that isn't, `http.too_large` for a file of more than `max_file` bytes.
     """
     extra: dict[str, JsonValue] = {"status": response.status}
-    declared = Header()
-    declared["content-type"] = response.headers.get("content-type", "application/octet-stream")[:_LONGEST]
-    media_type = declared.get_content_type()
+    media_type = _media_type(response.headers.get("content-type", "application/octet-stream")[:_LONGEST])
     if media_type == "application/json" or media_type.endswith("+json"):
         whole = await response.read()
         return Reply(whole.json() if whole.content else None, response.headers, extra)
@@ -35,6 +34,13 @@ async def reply(ctx: Context[object], response: StreamedResponse, max_file: int)
     file = await _keep(ctx, response, media_type, max_file)
     attachments = None if file is None else (*ctx.message.attachments, file)
     return Reply(None, response.headers, extra, attachments)
+
+
+@lru_cache(256)
+def _media_type(content_type: str) -> str:
+    header = Header()
+    header["content-type"] = content_type
+    return header.get_content_type()
 
 
 async def _keep(ctx: Context[object], response: StreamedResponse, media_type: str, max_file: int) -> Attachment | None:

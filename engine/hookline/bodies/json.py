@@ -31,6 +31,8 @@ MAX_EXPONENTS: Final = 1_000_000
 """The largest sum of the exponents above 99 of other fractions: reading one near the ends of binary64 takes 8 µs."""
 _FEW_EXPONENTS: Final = 1000
 """Exponents of three digits that are not looked at one by one."""
+_ALWAYS_ROOM: Final = 4096
+"""A text of at most this many bytes can't reach any of these bounds."""
 #: A text in which each digit is a 0, and only what numbers are made of is kept.
 _SHAPE: Final = bytes(
     48 if 48 <= byte <= 57 else 101 if byte in b"eE" else 43 if byte in b"+-" else 32 for byte in range(256)
@@ -167,6 +169,8 @@ def decode_outside(data: bytes, *, exact: bool = False) -> Any:
 
 def check_room(data: bytes, what: str, *, exact: bool) -> None:
     """Raise TooLarge for a JSON text with more values, digits and exponents than a body may have."""
+    if len(data) <= _ALWAYS_ROOM:
+        return
     room = Room()
     room.take(data, what)
     room.take_numbers(data, what, exact=exact)

@@ -29,7 +29,10 @@ from hookline.sdk.http import RateLimits, RequestOptions, Requests, Response, St
 from hookline.storage.blobs import Blobs
 
 #: The headers of a request that doesn't have them itself. aiohttp knows what it can decompress.
-_DEFAULTS: Final = (("User-Agent", f"hookline/{__version__}"), *aiohttp.ClientRequest.DEFAULT_HEADERS.items())
+_DEFAULTS: Final = {
+    name.lower(): f"{name}: {value}"
+    for name, value in (("User-Agent", f"hookline/{__version__}"), *aiohttp.ClientRequest.DEFAULT_HEADERS.items())
+}
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 #: The methods of which a second request changes nothing more (RFC 9110).
 _REPEATABLE: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"})
@@ -91,12 +94,6 @@ class PooledClient(Requests):
         async with self.stream(method, url, **options) as response:
             return await response.read()
 
-    def stream(
-        self, method: str, url: str, **options: Unpack[RequestOptions]
-    ) -> AbstractAsyncContextManager[StreamedResponse]:
-        """See `HttpClient`."""
-        return self._exchange(method, url, **options)
-
     async def close(self) -> None:
         """Close the pool. Running requests fail, and later ones are rejected."""
         self._closed = True
@@ -104,7 +101,7 @@ class PooledClient(Requests):
         if connector is not None:
             await connector.close()
 
-    def _exchange(
+    def stream(
         self,
         method: str,
         url: str,
@@ -115,7 +112,8 @@ class PooledClient(Requests):
         raise_for_status: bool = True,
         rate_limits: RateLimits | None = None,
         **said: Any,
-    ) -> "_Exchange":
+    ) -> AbstractAsyncContextManager[StreamedResponse]:
+        """See `HttpClient`."""
         seconds = self._timeout if timeout is None else timeout
         limit = self._max_bytes if max_bytes is None else max_bytes
         return _Exchange(self, outgoing(method, url, **said), seconds, redirects, limit, raise_for_status, rate_limits)
@@ -329,28 +327,28 @@ class _Received:
             yield chunk
 
     async def read(self) -> Response:
-        content = await self._next()
-        chunks, size = [content], len(content)
-        while content and size <= self._limit:
-            content = await self._next()
-            chunks.append(content)
-            size += len(content)
-        if size > self._limit:
-            self._connection.close()
-            raise StepError(
-                f"the response of {address(self.sent)} is larger than {self._limit} bytes", code="http.too_large"
-            )
-        return Response(self.status, self.headers, chunks[0] if len(chunks) <= 2 else b"".join(chunks))
+        chunks: list[bytes] = []
+        size = 0
+        while chunk := await self._next():
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > self._limit:
+                self._connection.close()
+                raise StepError(
+                    f"the response of {address(self.sent)} is larger than {self._limit} bytes", code="http.too_large"
+                )
+        return Response(self.status, self.headers, chunks[0] if len(chunks) == 1 else b"".join(chunks))
 
     async def _next(self) -> bytes:
         """Return what has arrived of the body, or nothing at its end."""
+        content = self._content
+        if content.at_eof():
+            await self.release()
+            return b""
         try:
-            data = await self._content.readany()
+            return await content.readany()
         except (aiohttp.ClientError, OSError) as error:
             raise broken(error, self.sent) from error
-        if not data:
-            await self.release()
-        return data
 
     async def beginning(self) -> bytes:
         """Return the first bytes of the body."""
@@ -384,7 +382,14 @@ async def _stop(upload: "asyncio.Task[None] | None") -> None:
 
 def _headers(items: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Return headers by their names in lower case; the values of repeated ones are joined."""
-    values: dict[str, list[str]] = {}
+    values: dict[str, str] = {}
+    repeated: dict[str, list[str]] = {}
     for name, value in items:
-        values.setdefault(name.lower(), []).append(value)
-    return {name: ", ".join(several) for name, several in values.items()}
+        lower = name.lower()
+        if lower in values:
+            repeated.setdefault(lower, [values[lower]]).append(value)
+        else:
+            values[lower] = value
+    for lower, several in repeated.items():
+        values[lower] = ", ".join(several)
+    return values

@@ -2,12 +2,14 @@
 
 import re
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import urlencode
 
+import msgspec
+from msgspec.structs import replace
 from yarl import URL
 
 from hookline.kernel.errors import StepError
@@ -28,8 +30,7 @@ _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 _ABOUT_CONTENT: Final = frozenset({"content-type", "content-language", "content-encoding", "content-disposition"})
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(msgspec.Struct, frozen=True):
     """A request that is ready to be sent."""
 
     method: str
@@ -52,28 +53,26 @@ class Outgoing:
                     with suppress(ValueError):
                         yield b64decode(rest).decode("utf-8", "replace").partition(":")[2]
 
-    def head(self, defaults: Iterable[tuple[str, str]]) -> bytes:
-        """Return the request line and the headers as they are sent. `defaults` are sent unless the request has them."""
-        url = self.url
-        host = url.host_port_subcomponent
-        lines: list[str] = []
+    def head(self, defaults: Mapping[str, str]) -> bytes:
+        """Return the request line and the headers as they are sent.
+
+        `defaults` are the lines of headers, by names in lower case, that are sent unless the request has them itself.
+        """
+        url, method, body = self.url, self.method, self.body
+        target = f"{url.host_subcomponent}:{url.port}" if method == "CONNECT" else url.raw_path_qs
+        lines = {"": f"{method} {target} HTTP/1.1", "host": f"Host: {url.host_port_subcomponent}", **defaults}
         given: set[str] = set()
         for name, value in self.headers.items():
             lower = name.lower()
+            # Two that differ in case are sent both, except for the host, of which there is one.
+            twice = lower in given and lower != "host"
+            lines[lower] = f"{lines[lower]}\r\n{name}: {value}" if twice else f"{name}: {value}"
             given.add(lower)
-            if lower == "host":
-                host = value
-            else:
-                lines.append(f"{name}: {value}")
-        lines += [f"{name}: {value}" for name, value in defaults if name.lower() not in given]
-        if self.body is not None:
-            lines.append(f"Content-Length: {self.body.size if isinstance(self.body, Attachment) else len(self.body)}")
-        elif self.method not in _WITHOUT_BODY:
-            lines.append("Content-Length: 0")
-        return "\r\n".join((f"{self.method} {self._target()} HTTP/1.1", f"Host: {host}", *lines, "\r\n")).encode()
-
-    def _target(self) -> str:
-        return f"{self.url.host_subcomponent}:{self.url.port}" if self.method == "CONNECT" else self.url.raw_path_qs
+        if body is not None:
+            lines["content-length"] = f"Content-Length: {body.size if isinstance(body, Attachment) else len(body)}"
+        elif method not in _WITHOUT_BODY:
+            lines["content-length"] = "Content-Length: 0"
+        return ("\r\n".join(lines.values()) + "\r\n\r\n").encode()
 
     def redirected(self, status: int, location: str) -> "Outgoing":
         """Return the request that follows a redirect. Raises StepError (`http.redirect`) if it is not allowed."""
@@ -147,14 +146,15 @@ def outgoing(
     if (json is not ...) + (form is not None) + (content is not None) + (file is not None) > 1:
         raise ValueError("a request has one body: give one of json, form, content and file")
     made: dict[str, str] = {}
+    given: set[str] = set()
     if headers:
         for name, value in headers.items():
-            _check_header(name, value)
+            given.add(_checked(name))
+            _check_value(name, value)
             made[name] = value
     body, media_type = _body(json, form, content, file)
-    given = {name.lower() for name in made}
     if media_type and "content-type" not in given:
-        _check_header("Content-Type", media_type)
+        _check_value("Content-Type", media_type)
         made["Content-Type"] = media_type
     user = _user(target)
     if user is not None:
@@ -198,13 +198,20 @@ def _pairs(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
                 yield str(key), item if isinstance(item, str) else encode(item).decode()
 
 
-def _check_header(name: str, value: str) -> None:
+@lru_cache(256)
+def _checked(name: str) -> str:
+    """Return the name of a header in lower case. Raises StepError if no request may set it."""
     if not _TOKEN.fullmatch(name):
         raise StepError(f"{name!r} can't be the name of a header", code="http.header")
+    lower = name.lower()
+    if lower in _FRAMING:
+        raise StepError(f"header {name!r} is set by the client; leave it out", code="http.header")
+    return lower
+
+
+def _check_value(name: str, value: str) -> None:
     if _FORBIDDEN.search(value):
         raise StepError(f"the value of header {name!r} has a line break or a control character", code="http.header")
-    if name.lower() in _FRAMING:
-        raise StepError(f"header {name!r} is set by the client; leave it out", code="http.header")
 
 
 def _body(

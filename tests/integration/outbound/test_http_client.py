@@ -106,7 +106,7 @@ async def test_a_request_is_sent_as_it_was_given(client: PooledClient) -> None:
         f"Authorization: Basic {credential}",
         "Content-Length: 2",
         "Content-Type: application/json",
-        "Host: b.example",
+        "HOST: b.example",
         "X-A: ä",
         "accept: text/html",
         "x-a: 2",

@@ -135,6 +135,16 @@ async def test_too_many_long_integers_are_413_before_they_are_read() -> None:
     assert await status(b'"' + b"7" * 3_000_000 + b'"', "application/json") == 202, "digits in a text are no integer"
 
 
+@pytest.mark.parametrize("piece", [b"[", b"1e999,", b"1e9999,", b"1e+308,", b"7", b"7" * 150 + b",", b"7" * 4350])
+@pytest.mark.parametrize("exact", [False, True])
+def test_a_short_text_that_is_not_counted_is_within_all_bounds(piece: bytes, exact: bool) -> None:
+    length = json_bodies._ALWAYS_ROOM
+    text = (piece * length)[:length]
+    room = json_bodies.Room()
+    room.take(text, "the text")
+    room.take_numbers(text, "the text", exact=exact)
+
+
 PIECES = st.lists(
     st.sampled_from(
         [b"%41", b"%e2%82%ac", b"%", b"%4", b"%zz", b"%%41", b"=", b"+", b"a", "ü".encode(), b"\r\n", b"%0a"]
