@@ -17,6 +17,7 @@ import psutil
 from click.testing import CliRunner, Result
 
 from hookline.cli.main import main
+from tests.acceptance.database import query
 from tests.ports import free_port
 
 TOKEN = "test-admin-token"
@@ -147,6 +148,11 @@ class ServerProcess:
     def log(self) -> str:
         """What it printed."""
         return (self.folder / "server.log").read_text(encoding="utf-8", errors="replace")
+
+    def stored(self, statement: str) -> list[tuple[Any, ...]]:
+        """Ask its database, which holds also what it stored just before it died; gives rows."""
+        own = f"sqlite:///{self.folder}/.hookline/hookline.db"
+        return query(self._environment.get("HOOKLINE_DB", own), statement)
 
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None

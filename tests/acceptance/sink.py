@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -19,14 +20,18 @@ class Received:
     body: Any
     content: bytes
     """The body as it came."""
+    status: int
+    """What it is answered."""
 
 
 @dataclass
 class Sink:
-    """Answers 200 to every request, with the JSON of `answer`, after `delay` seconds."""
+    """Answers every request with a status, by default 200, and with the JSON of `answer`, after `delay` seconds."""
 
     delay: float = 0.0
     answer: bytes = b"{}"
+    status: Callable[[Any, bool], int] = lambda body, again: 200
+    """Gives the status from the request's body, and from whether its key has come before."""
     port: int = 0
     received: list[Received] = field(default_factory=list)
     keys: set[str] = field(default_factory=set)
@@ -49,12 +54,14 @@ class Sink:
             def do_POST(self) -> None:
                 content = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 key = self.headers.get("Idempotency-Key", "")
-                received = Received(time.monotonic(), key, json.loads(content or b"null"), content)
+                body = json.loads(content or b"null")
+                status = sink.status(body, key in sink.keys)
+                received = Received(time.monotonic(), key, body, content, status)
                 sink.received.append(received)
                 sink.keys.add(received.key)
                 if sink.delay:
                     time.sleep(sink.delay)
-                self.send_response(200)
+                self.send_response(status)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(sink.answer)))
                 self.end_headers()

@@ -2,65 +2,20 @@
 
 import random
 import sqlite3
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from http.client import HTTPConnection, HTTPException
-from itertools import count
-from json import dumps, loads
-from urllib.parse import urlsplit
 
 import pytest
 
+from tests.acceptance.load import Load
 from tests.acceptance.server_process import ServerProcess, eventually
 from tests.acceptance.sink import Sink
 
 KILLS = 10
-SENDERS = 8
 CONCURRENCY = 16
 #: A call that ended so long before a kill, in seconds, was journalled by then.
 JOURNALLED = 2.0
-
-
-class Load:
-    """Sends numbered messages without pause, from several threads, and keeps those that were accepted."""
-
-    def __init__(self, server: ServerProcess, flow_id: str) -> None:
-        self.accepted: dict[int, str] = {}
-        self.rejected: list[int] = []
-        self._numbers = count(1)
-        self._going = True
-        self._path = f"/hook/{flow_id}"
-        self._address = urlsplit(server.url).netloc
-        self._threads = [threading.Thread(target=self._send, daemon=True) for _ in range(SENDERS)]
-
-    def start(self) -> None:
-        for thread in self._threads:
-            thread.start()
-
-    def stop(self) -> None:
-        self._going = False
-        for thread in self._threads:
-            thread.join()
-
-    def _send(self) -> None:
-        connection = HTTPConnection(self._address, timeout=10)
-        while self._going:
-            number = next(self._numbers)
-            try:
-                connection.request("POST", self._path, dumps({"n": number}), {"Content-Type": "application/json"})
-                response = connection.getresponse()
-                answer = response.read()
-                if response.status == 202:
-                    self.accepted[number] = loads(answer)["execution_id"]
-                else:
-                    self.rejected.append(response.status)
-            except (OSError, HTTPException):
-                # It connects anew at the next request.
-                connection.close()
-                time.sleep(0.02)
-        connection.close()
 
 
 @pytest.mark.promise(1)
@@ -99,7 +54,7 @@ def test_ten_kills_lose_nothing_and_repeat_only_what_was_under_way(
     print(f"seed {seed}")
     moments = random.Random(seed)
     server.start()
-    load = Load(server, "book")
+    load = Load(server, "/hook/book")
     load.start()
     for _ in range(KILLS):
         time.sleep(moments.uniform(0.3, 1.2))
@@ -112,7 +67,7 @@ def test_ten_kills_lose_nothing_and_repeat_only_what_was_under_way(
     assert len(load.accepted) > 50
     assert load.rejected == []
     states = {execution["id"]: execution["state"] for execution in server.executions()}
-    assert {states.get(execution_id) for execution_id in load.accepted.values()} == {"succeeded"}
+    assert {states.get(answer["execution_id"]) for answer in load.accepted.values()} == {"succeeded"}
 
     with sqlite3.connect(database) as connection:
         rows = Counter(n for (n,) in connection.execute("select n from booked"))

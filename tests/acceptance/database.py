@@ -1,0 +1,27 @@
+"""Asking a database in which a server, or one of its steps, has written."""
+
+import asyncio
+import sqlite3
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]  # it has no types
+
+
+def query(url: str, statement: str) -> list[tuple[Any, ...]]:
+    """Run a statement in the database at a URL, as the setting `db` has it; gives its rows."""
+    if url.startswith("sqlite:///"):
+        with sqlite3.connect(url.removeprefix("sqlite:///")) as connection:
+            rows = connection.execute(statement).fetchall()
+        connection.close()
+        return rows
+    return asyncio.run(_ask_postgresql(url, statement))
+
+
+async def _ask_postgresql(url: str, statement: str) -> list[tuple[Any, ...]]:
+    address, _, schema = url.partition("?schema=")
+    settings = {"search_path": schema} if schema else None
+    connection = await asyncpg.connect(address, timeout=5, server_settings=settings)
+    try:
+        return [tuple(row) for row in await connection.fetch(statement)]
+    finally:
+        await connection.close()
