@@ -40,7 +40,7 @@ class CatalogEntry:
     @property
     def state(self) -> CatalogState:
         """The state in the document of the active version; `broken` if there is none."""
-        return "broken" if self.flow is None else self.flow.document.state
+        return "broken" if self.flow is None else self.flow.settings.state
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,6 @@ class _File:
     problems: tuple[Problem, ...]
     serving: CompiledFlow | None = None
     """The last valid version of this file."""
-    document: Document | None = None
     collisions: tuple[Problem, ...] = ()
 
     @property
@@ -174,7 +173,7 @@ class Catalog:
         examined = compile_document(document, self._registry, environment=self._environment)
         claim = _claim(document) or path.stem
         if claim == path.stem:
-            return _File(stamp, claim, examined.flow, examined.problems, serving, document)
+            return _File(stamp, claim, examined.flow, examined.problems, serving)
         problem = Problem(
             f"flow {claim!r} is in the file {path.name!r}",
             "/id",
@@ -182,7 +181,7 @@ class Catalog:
             f"rename the file to {claim}.json, or the flow to {path.stem!r}",
         )
         problems = (*document.place([problem]), *examined.problems)
-        return _File(stamp, claim, None, problems, serving, document)
+        return _File(stamp, claim, None, problems, serving)
 
     def _adopt(self, files: Mapping[Path, _File]) -> None:
         """Activate the valid files, except those whose id another file also has."""
@@ -210,7 +209,10 @@ def _collisions(path: Path, file: _File, others: list[str]) -> list[Problem]:
         "give each flow its own id, or remove one of the files",
         file=str(path),
     )
-    return [problem] if file.document is None else file.document.place([problem])
+    try:
+        return read(path.read_bytes(), str(path)).place([problem])
+    except (OSError, FlowInvalid):
+        return [problem]
 
 
 def _entries(files: Mapping[Path, _File]) -> dict[str, CatalogEntry]:

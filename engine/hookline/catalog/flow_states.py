@@ -12,7 +12,7 @@ from hookline.storage.store import StateOverride, Store
 
 def state_in_file(flow: CompiledFlow) -> FlowState:
     """The state in a flow's own document."""
-    return flow.document.state
+    return flow.settings.state
 
 
 class FlowStates:

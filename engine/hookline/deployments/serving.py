@@ -122,7 +122,7 @@ class Serving:
             flows = self._flows()
             # Paused and stopped flows start no executions; started executions continue.
             idle = {flow.id for flow in flows if self._states.of(flow) != "active"}
-            lanes = {flow.id: (flow.document.concurrency, flow.id in idle) for flow in flows}
+            lanes = {flow.id: (flow.settings.concurrency, flow.id in idle) for flow in flows}
             for flow_id in with_work:
                 # These flows were deleted, or were invalid at the start. Their started executions continue with their
                 # own version; their queued executions are blocked with the reason.

@@ -16,7 +16,7 @@ from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.elements.message_scope import message_view, trigger_view
 from hookline.kernel.errors import RedactedUnreadable, StepError
-from hookline.kernel.json import decode, encode, is_large, reader, to_decimal
+from hookline.kernel.json import decode, encode, is_large, reader
 from hookline.kernel.time import rfc3339
 from hookline.model.execution import CALLBACK, REPLAY, RETRY, ErrorInfo, Execution, Outcome, StepRecord, StepState
 from hookline.model.message import Envelope, Message
@@ -336,7 +336,7 @@ _VARS: Final = {exact: reader(dict[str, Any], exact=exact) for exact in (False, 
 
 def vars_to_store(flow: CompiledFlow) -> bytes | None:
     """JSON of the vars with which an execution starts on a version; None if they are those of the document."""
-    return None if flow.vars == _declared(flow) else encode(flow.vars)
+    return None if flow.vars is flow.declared_vars else encode(flow.vars)
 
 
 def vars_of(flow: CompiledFlow, execution: Execution | None) -> dict[str, Any]:
@@ -344,14 +344,9 @@ def vars_of(flow: CompiledFlow, execution: Execution | None) -> dict[str, Any]:
     if execution is None or execution.flow_version is None:
         return dict(flow.vars)
     if execution.vars is None:
-        return _declared(flow)
+        return dict(flow.declared_vars)
     vars: dict[str, Any] = _VARS[flow.exact].decode(execution.vars)
     return vars
-
-
-def _declared(flow: CompiledFlow) -> dict[str, Any]:
-    declared: dict[str, Any] = to_decimal(flow.document.vars) if flow.exact else flow.document.vars
-    return declared
 
 
 _MARK: Final = "#input"

@@ -71,7 +71,7 @@ async def with_deadline(run: ExecutionContext) -> AsyncIterator[None]:
         yield
         return
     left = (run.deadline - run.services.clock.now()).total_seconds()
-    message = f"the flow's timeout of {run.flow.document.timeout} is over"
+    message = f"the flow's timeout of {run.flow.settings.timeout} is over"
     cause = InterruptionCause(Outcome.TIMED_OUT, ErrorInfo(TIMED_OUT, message))
     if left <= 0:
         run.interruption.interrupt(cause)
@@ -307,7 +307,7 @@ class Runner:
         return (
             not run.journal.owing
             and run.envelope.order_key is None
-            and run.flow.document.concurrency >= _ROOMY
+            and run.flow.settings.concurrency >= _ROOMY
             and not self._services.replies.expected(run.id)
         )
 
@@ -490,7 +490,7 @@ def _answer_finished(run: ExecutionContext, frame: Frame, ending: Ending) -> Non
 
 
 def _deadline(flow: CompiledFlow, at: datetime) -> datetime | None:
-    return at + flow.document.timeout if flow.document.timeout is not None else None
+    return at + flow.settings.timeout if flow.settings.timeout is not None else None
 
 
 def _start(flow: CompiledFlow, execution_id: str, at: datetime, deadline: datetime | None = None) -> Start:

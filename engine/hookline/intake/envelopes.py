@@ -232,7 +232,7 @@ def with_order_key(flow: CompiledFlow, envelope: Envelope) -> Envelope:
     """
     if flow.order_by is not None:
         scope = arrival_scope(envelope.message, envelope.arrival, flow.vars)
-        holds = flow.document.order_on_failure == "hold"
+        holds = flow.settings.order_on_failure == "hold"
         return msgspec.structs.replace(envelope, order_key=flow.order_by.text(scope), order_holds=holds)
     if flow.trigger.one_at_a_time:
         # Executions that an operator starts must not overlap either.

@@ -312,7 +312,7 @@ class Intake:
         return throughput
 
     def _rate(self, flow: CompiledFlow) -> RateLimit | None:
-        text = flow.document.rate
+        text = flow.settings.rate
         if text is None:
             return None
         known = self._rates.get(flow.id)
@@ -321,7 +321,7 @@ class Intake:
         return known[1]
 
     def _limit(self, flow: CompiledFlow) -> int:
-        return flow.document.max_queued or self._max_backlog
+        return flow.settings.max_queued or self._max_backlog
 
     async def _order_key_is_full(self, flow: CompiledFlow, order_key: str | None) -> TooManyRequests | None:
         """Reject an order key that has as many executions queued as the flow has room left.
@@ -343,7 +343,7 @@ class Intake:
     def _rejection(self, flow: CompiledFlow, rate: RateLimit | None) -> TooManyRequests | None:
         now = self._clock.monotonic()
         if rate is not None and (wait := rate.wait(now)) > 0:
-            return TooManyRequests(f"flow {flow.id!r} accepts {flow.document.rate}", retry_after=wait)
+            return TooManyRequests(f"flow {flow.id!r} accepts {flow.settings.rate}", retry_after=wait)
         limit = self._limit(flow)
         if (queued := self.backlog(flow.id)) >= limit:
             wait = self._throughput_of(flow.id, now).wait(queued, limit, now)

@@ -31,7 +31,7 @@ class Retention:
 def retention_in(catalog: Catalog, default: timedelta, flow_id: str) -> Retention:
     """The retention of a flow: its own, or the default if it has none or no longer exists."""
     entry = catalog.entries.get(flow_id)
-    said = None if entry is None or entry.flow is None else entry.flow.document.retention
+    said = None if entry is None or entry.flow is None else entry.flow.settings.retention
     return Retention(default) if said is None else Retention(said.age or default, said.count)
 
 

@@ -87,7 +87,7 @@ class Operations:
         newest = await self._migration.changes_for_retry(execution, now)
         if newest is not None:
             flow, rebind = newest
-            limit = flow.document.timeout
+            limit = flow.settings.timeout
             changes = [Reopen(execution_id, now, None if limit is None else now + limit), *rebind]
         await self._store.commit(changes)
         await self._serving.wake(execution.flow_id, execution_id)

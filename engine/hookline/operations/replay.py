@@ -123,7 +123,7 @@ class Replays:
         )
         again, entries = await self._offloader.run(redact, large=large or is_heavy_message(again, stored_size(entries)))
         id_: str = again.execution_id
-        timeout = flow.document.timeout
+        timeout = flow.settings.timeout
         deadline = None if timeout is None else now + timeout
         vars = vars_to_store(flow) if version == "current" else old.vars
         changes: list[Change] = [

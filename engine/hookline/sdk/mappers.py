@@ -29,7 +29,12 @@ class Reference:
 
 
 class Expression(ABC):
-    """A compiled expression. It is pure: the same scope gives the same value."""
+    """A compiled expression. It is pure: the same scope gives the same value.
+
+    A server keeps one for each expression of its flows, so give subclasses `__slots__`.
+    """
+
+    __slots__ = ()
 
     source: str
     references: tuple[Reference, ...] = ()

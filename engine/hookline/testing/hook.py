@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from hookline.credentials.oauth_authorization import Authorization, Authorizations
 from hookline.executions.replies import Replies
 from hookline.flows.compiler.body_schema import BodySchema
-from hookline.flows.compiler.compiled import CompiledFlow, CompiledTrigger
+from hookline.flows.compiler.compiled import CompiledFlow, CompiledTrigger, FlowSettings
 from hookline.flows.compiler.subscription import subscription_credential
 from hookline.flows.elements.message_keys import MessageKey
 from hookline.intake.callbacks import Callbacks, WaitingStep
@@ -275,12 +275,15 @@ def webhook_flow(
     return CompiledFlow(
         id=flow_id,
         version="1",
-        document=FlowDocument.model_validate({"id": flow_id, "trigger": {"use": "webhook"}, "steps": []}),
+        settings=FlowSettings.of(
+            FlowDocument.model_validate({"id": flow_id, "trigger": {"use": "webhook"}, "steps": []})
+        ),
         source=b"{}",
         trigger=CompiledTrigger(
             "webhook", webhook, webhook, scheme, scheme_settings, credential, _key(dedupe_key), request=request
         ),
         vars={},
+        declared_vars={},
         steps=(),
         schema=schema,
         credentials=frozenset({credential} if credential else ()),

@@ -28,7 +28,7 @@ from hookline_mapping.jinja.references import references
 from hookline_mapping.jinja.rewrite import INTERNAL, Rewrite, path_of
 from hookline_mapping.jinja.sandbox import BudgetedContext, MissingName, Sandbox, WrongOperand
 from hookline_mapping.jinja.syntax_hints import syntax_hint
-from hookline_mapping.jsonpath.plain_path import PlainPath
+from hookline_mapping.jsonpath.plain_path import plain_path
 from hookline_mapping.missing import missing_value
 from hookline_mapping.values import to_json
 
@@ -86,13 +86,12 @@ def _compile(source: str, environment: Sandbox) -> Expression:
         lone = _lone(parsed)
         path = path_of(lone) if lone is not None else None
         if path is not None and all(isinstance(key, str) for key in path[1]):
-            return PlainPath(source, (path[0], *path[1]), root="")
+            return plain_path(source, (path[0], *path[1]), root="")
         found = references(parsed)
         if lone is None:
-            return Text(source, environment, _render(parsed, environment), found)
-        assign = nodes.Assign(nodes.Name(_RESULT, "store", lineno=1), lone, lineno=1)
-        run = _render(nodes.Template([assign], lineno=1), environment)
-        return Value(source, environment, run, found, _gives(lone))
+            return Text(source, environment, _render(source, parsed, environment), found)
+        gives = _gives(lone)
+        return Value(source, environment, _render(source, parsed, environment), found, gives)
     except TemplateSyntaxError as error:
         line = f" on line {error.lineno}" if error.lineno > 1 else ""
         hint = syntax_hint(error.message or "", source)
@@ -101,15 +100,24 @@ def _compile(source: str, environment: Sandbox) -> Expression:
         raise ExpressionSyntax("it is nested too deeply") from error
 
 
-def _render(parsed: nodes.Template, environment: Sandbox) -> "_Render":
-    tree = Rewrite(environment.filters.keys() - INTERNAL.keys()).visit(parsed)
-    tree.set_environment(environment)
-    render = _Render(environment, tree)
+def _render(source: str, parsed: nodes.Template, environment: Sandbox) -> "_Render":
+    tree = _rewritten(parsed, environment)
+    render = _Render(environment, source)
     if all(isinstance(part, nodes.Output | nodes.Assign) for part in tree.body):
         _check_names(tree, environment)
     else:
-        render.prepare()
+        render.prepare(tree)
     return render
+
+
+def _rewritten(parsed: nodes.Template, environment: Sandbox) -> nodes.Template:
+    """The template that runs. A lone expression is assigned to `_RESULT`."""
+    lone = _lone(parsed)
+    if lone is not None:
+        parsed = nodes.Template([nodes.Assign(nodes.Name(_RESULT, "store", lineno=1), lone, lineno=1)], lineno=1)
+    tree: nodes.Template = Rewrite(environment.filters.keys() - INTERNAL.keys()).visit(parsed)
+    tree.set_environment(environment)
+    return tree
 
 
 def _check_names(tree: nodes.Template, environment: Sandbox) -> None:
@@ -131,20 +139,22 @@ class _Render:
     """A template's function, made at its first call where it has no blocks.
 
     Making it takes longer than reading and checking the template, and most of the templates of a thousand flows
-    aren't needed to start.
+    aren't needed to start. Until then only the text is kept, because the tree takes ten times as much memory.
     """
 
-    __slots__ = ("_environment", "_function", "_tree")
+    __slots__ = ("_environment", "_function", "_source")
 
-    def __init__(self, environment: Sandbox, tree: nodes.Template) -> None:
+    def __init__(self, environment: Sandbox, source: str) -> None:
         self._environment = environment
-        self._tree = tree
+        self._source = source
         self._function: Callable[[Context], Iterator[str]] | None = None
 
-    def prepare(self) -> Callable[[Context], Iterator[str]]:
-        """Make the function. Raises TemplateSyntaxError."""
+    def prepare(self, tree: nodes.Template | None = None) -> Callable[[Context], Iterator[str]]:
+        """Make the function, from the tree if that is there already. Raises TemplateSyntaxError."""
+        if tree is None:
+            tree = _rewritten(self._environment.parse(self._source), self._environment)
         try:
-            code = self._environment.compile(self._tree)
+            code = self._environment.compile(tree)
         except SyntaxError as error:
             raise TemplateSyntaxError(error.msg, 1) from error
         function = self._function = Template.from_code(self._environment, code, {}).root_render_func
@@ -155,6 +165,8 @@ class _Render:
 
 
 class _Compiled(Expression):
+    __slots__ = ("_environment", "_render", "references", "source")
+
     def __init__(self, source: str, environment: Sandbox, render: _Render, found: tuple[Reference, ...]) -> None:
         self.source = source
         self.references = found
@@ -190,6 +202,8 @@ class _Compiled(Expression):
 class Value(_Compiled):
     """One lone `{{ … }}`: gives its value."""
 
+    __slots__ = ("gives",)
+
     def __init__(
         self, source: str, environment: Sandbox, render: _Render, found: tuple[Reference, ...], gives: type | None
     ) -> None:
@@ -204,6 +218,8 @@ class Value(_Compiled):
 
 class Text(_Compiled):
     """Text with expressions and blocks in it."""
+
+    __slots__ = ()
 
     gives = str
 

@@ -13,7 +13,7 @@ from jsonpath_ng.ext.parser import ExtendedJsonPathLexer, ExtendedJsonPathParser
 from jsonpath_ng.ext.string import DefintionInvalid
 
 from hookline.api import Expression, ExpressionSyntax, Mapper, MissingValue, Reference, Scope
-from hookline_mapping.jsonpath.plain_path import PlainPath, plain_keys
+from hookline_mapping.jsonpath.plain_path import plain_keys, plain_path
 from hookline_mapping.jsonpath.query import compile_query
 from hookline_mapping.jsonpath.query.query import Query, Run
 from hookline_mapping.missing import first_missing, missing_value, path_text
@@ -49,7 +49,7 @@ def _compile(source: str, lexer: type[ExtendedJsonPathLexer], *, exact: bool) ->
         parsed = _parse(source, lexer)
         keys = _plain(parsed)
     if keys is not None:
-        return PlainPath(source, keys)
+        return plain_path(source, keys)
     return QueryExpression(source, compile_query(parsed), _references(parsed), exact=exact)
 
 

@@ -5,7 +5,7 @@ hold whatever isn't punctuation of the dialect: letters and signs of any script,
 """
 
 import re
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import getitem
 from typing import Any
 
@@ -22,6 +22,12 @@ _STEP = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+
+
+@lru_cache(maxsize=4096)
+def plain_path(source: str, keys: tuple[str | int, ...], root: str = "$") -> "PlainPath":
+    """The expression of a path. Many flows read the same paths, and share it."""
+    return PlainPath(source, keys, root)
 
 
 def plain_keys(source: str) -> tuple[str | int, ...] | None:
@@ -51,12 +57,15 @@ def plain_keys(source: str) -> tuple[str | int, ...] | None:
 class PlainPath(Expression):
     """Follows keys and indexes into the scope. Under a microsecond for each step."""
 
+    __slots__ = ("_by_name", "_root", "path", "references", "source")
+
+    path: tuple[str | int, ...]
+
     def __init__(self, source: str, keys: tuple[str | int, ...], root: str = "$") -> None:
         """`root` begins the path in errors: `$` in JSONPath, nothing in Jinja."""
         self.source = source
         self.references = (Reference(keys),) if keys else ()
         self.path = keys
-        self._keys = keys
         self._root = root
         self._by_name = all(isinstance(key, str) for key in keys)
 
@@ -65,9 +74,9 @@ class PlainPath(Expression):
         try:
             if self._by_name:
                 # What isn't an object has no text for a key: each wrong turn raises.
-                return reduce(getitem, self._keys, scope)  # type: ignore[arg-type]  # its stub knows sequences only
+                return reduce(getitem, self.path, scope)  # type: ignore[arg-type]  # its stub knows sequences only
             value: Any = scope
-            for key in self._keys:
+            for key in self.path:
                 # A text can be indexed in Python; in JSON it has no items.
                 if type(value) is str:
                     raise self._missing(scope)
@@ -77,8 +86,8 @@ class PlainPath(Expression):
         return value
 
     def _missing(self, scope: Scope) -> Exception:
-        end = first_missing(self._keys, scope)
+        end = first_missing(self.path, scope)
         if end is None:  # pragma: no cover - the look-up and the explanation disagree only over a broken mapping
-            return missing_value(path_text(self._keys, self._root), self._root, scope, self._keys[-1])
+            return missing_value(path_text(self.path, self._root), self._root, scope, self.path[-1])
         there, container, key = end
-        return missing_value(path_text(self._keys, self._root), path_text(there, self._root), container, key)
+        return missing_value(path_text(self.path, self._root), path_text(there, self._root), container, key)

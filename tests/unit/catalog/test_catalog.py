@@ -1,5 +1,7 @@
 """The catalog serves a folder's flows, and what is wrong with a file takes nothing away that served."""
 
+import gc
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -253,3 +255,27 @@ def test_the_environment_overrides_vars(tmp_path: Path, registry: Registry, writ
     catalog = Catalog(tmp_path, registry, environment={"HOOKLINE_VARS_A__N": "7"})
     catalog.refresh()
     assert serves(catalog, "a") == 7
+
+
+def test_a_flow_takes_little_memory(tmp_path: Path, catalog: Catalog, flow: Callable[..., dict[str, Any]]) -> None:
+    """A server with ten thousand flows keeps each of them, and most of them wait."""
+
+    def write(numbers: range) -> None:
+        for n in numbers:
+            note = {"use": "map", "with": {"body": {"id": "$.body.id", "note": f"{n} {{{{ body.time[:10] }}}}"}}}
+            stop = {"use": "stop", "when": "{{ body.id == vars.n }}"}
+            document = flow(note, stop, vars={"n": n}) | {"id": f"f{n}"}
+            (tmp_path / f"f{n}.json").write_bytes(encode(document))
+
+    write(range(5))
+    catalog.refresh()  # what all flows share
+    write(range(5, 105))
+    gc.collect()
+    tracemalloc.start()
+    try:
+        catalog.refresh()
+        gc.collect()
+        size, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert size / 100 < 14_000

@@ -161,8 +161,7 @@ async def test_a_defect_of_the_queue_neither_counts_nor_uses_the_rate_up() -> No
 async def test_a_message_of_a_flow_that_is_over_its_rate_may_wait_for_somebody_elses_commit() -> None:
     queue, clock = Slow(), ManualClock()
     door = intake(queue, clock=clock)
-    document = FLOW.document.model_copy(update={"rate": "1/s"})
-    limited = dataclasses.replace(FLOW, document=document)
+    limited = dataclasses.replace(FLOW, settings=dataclasses.replace(FLOW.settings, rate="1/s"))
     first = asyncio.ensure_future(door.accept(limited, envelope("a")))
     await steps()
     with pytest.raises(TooManyRequests):

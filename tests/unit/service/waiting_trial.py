@@ -46,7 +46,7 @@ def waiting_flow(
         on_error="fail",
     )
     flow = webhook_flow("orders", methods=("POST", "GET"))
-    return replace(flow, waits={"approve": node}, document=flow.document.model_copy(update={"title": title}))
+    return replace(flow, waits={"approve": node}, settings=replace(flow.settings, title=title))
 
 
 def waiting(*, over: bool = False, **settings: Any) -> HookOverMemory:

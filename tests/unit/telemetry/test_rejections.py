@@ -240,7 +240,7 @@ async def test_a_rejection_of_a_flow_that_is_stopped_or_cannot_run_is_recorded_u
         if state == "broken":
             raise FlowInvalid([], "it is broken")
         flow = webhook_flow()
-        return replace(flow, document=flow.document.model_copy(update={"state": "stopped"}))
+        return replace(flow, settings=replace(flow.settings, state="stopped"))
 
     nothing: Any = None
     real = Intake(

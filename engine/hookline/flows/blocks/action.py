@@ -15,11 +15,14 @@ from hookline.model.flow import ActionStep, RetryDocument
 from hookline.sdk.action import Action
 from hookline.sdk.setting_versions import older_settings, plain_name
 
+DEFAULT_RETRY: Final = RetryPolicy()
+"""The policy of a step that has none of its own."""
+
 
 def retry_policy(document: RetryDocument | None) -> RetryPolicy:
     """The retry policy of a step."""
     if document is None:
-        return RetryPolicy()
+        return DEFAULT_RETRY
     return RetryPolicy(document.attempts, document.wait, document.factor, document.cap, document.jitter, document.on)
 
 

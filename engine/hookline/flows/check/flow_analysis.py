@@ -55,6 +55,7 @@ from hookline.flows.types.type_scope import (
     shape_of,
     trigger_shape,
 )
+from hookline.kernel.json import decode
 from hookline.sdk.action import EndsExecution, PassesIf
 
 Compiled: TypeAlias = Template | Condition
@@ -89,8 +90,8 @@ def analyse_flow(flow: CompiledFlow, samples: Samples = NO_SAMPLES) -> FlowAnaly
 
 def _first(flow: CompiledFlow, samples: Samples) -> Shape:
     """The shape of the body that starts the flow."""
-    if flow.document.body_schema is not None:
-        return from_schema(flow.document.body_schema)
+    if flow.schema is not None:
+        return from_schema(decode(flow.source)["schema"])
     return FIRING if flow.trigger.schedule is not None else samples.body
 
 

@@ -14,7 +14,7 @@ from hookline.flows.blocks.batch import BatchNode
 from hookline.flows.blocks.block import CompileContext, Node
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.body_schema import BodySchema, compile_schema
-from hookline.flows.compiler.compiled import CompiledFlow, CompiledTrigger, wait_places
+from hookline.flows.compiler.compiled import CompiledFlow, CompiledTrigger, FlowSettings, wait_places
 from hookline.flows.compiler.redaction import compile_redaction, key_problems
 from hookline.flows.compiler.step_ids import assign_step_ids
 from hookline.flows.compiler.trigger import compile_trigger
@@ -38,15 +38,17 @@ VARS_PREFIX: Final = "HOOKLINE_VARS_"
 
 def override_vars(
     flow_id: str, declared: Mapping[str, Any], environment: Mapping[str, str]
-) -> tuple[dict[str, Any], list[Problem]]:
+) -> tuple[Mapping[str, Any], list[Problem]]:
     """A flow's vars with the overrides from environment variables, and the problems of the overrides.
+
+    The vars are `declared` itself if nothing is overridden.
 
     The variable for the var `table` of flow `my-flow` is `HOOKLINE_VARS_MY_FLOW__TABLE`. It holds text if the var is
     text, otherwise JSON.
     """
     start = f"{VARS_PREFIX}{_variable(flow_id)}__"
     names = {_variable(name): name for name in declared}
-    result, problems = dict(declared), list[Problem]()
+    replaced, problems = dict[str, Any](), list[Problem]()
     for variable, text in sorted(environment.items()):
         if not variable.startswith(start):
             continue
@@ -57,15 +59,15 @@ def override_vars(
             message = f"the environment variable {variable} is set, but the flow has no such var"
             problems.append(Problem(message, "/vars", "unknown_override", remedy, "warning"))
         elif isinstance(declared[name], str):
-            result[name] = text
+            replaced[name] = text
         else:
             try:
-                result[name] = json.loads(text, parse_float=fraction)
+                replaced[name] = json.loads(text, parse_float=fraction)
             except ValueError:
                 message = f"the environment variable {variable} is not JSON, but the var that it replaces is not text"
                 remedy = "set it to JSON, such as 5, true or [1, 2]"
                 problems.append(Problem(message, f"/vars/{escape(name)}", "invalid_override", remedy))
-    return result, problems
+    return {**declared, **replaced} if replaced else declared, problems
 
 
 def _variable(name: str) -> str:
@@ -148,11 +150,12 @@ class _Compiler:
         exact = self._exact()
         expressions = Expressions(registry.mappers, self._mappers(), exact=exact)
         declared, flow_id = self._raw.get("vars"), self._raw.get("id")
-        self._vars, problems = override_vars(
-            flow_id if isinstance(flow_id, str) else "", declared if isinstance(declared, dict) else {}, environment
-        )
-        self.problems += problems
+        self._declared: Mapping[str, Any] = declared if isinstance(declared, dict) else {}
         if exact:
+            self._declared = to_decimal(self._declared)
+        self._vars, problems = override_vars(flow_id if isinstance(flow_id, str) else "", self._declared, environment)
+        self.problems += problems
+        if exact and self._vars is not self._declared:
             self._vars = to_decimal(self._vars)
         self.problems += repeated
         names = DeclaredNames(found.pointers, self._vars.keys(), found.items)
@@ -188,10 +191,11 @@ class _Compiler:
         return CompiledFlow(
             id=self._model.id,
             version=version_of(self._raw),
-            document=self._model,
+            settings=FlowSettings.of(self._model),
             source=encode(self._value),
             trigger=trigger,
             vars=self._vars,
+            declared_vars=self._declared,
             steps=steps,
             schema=schema,
             credentials=frozenset(use.name for use in self.credentials),

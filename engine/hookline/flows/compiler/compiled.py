@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from datetime import timedelta
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel
 
@@ -14,7 +15,7 @@ from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.body_schema import BodySchema
 from hookline.flows.elements.message_keys import MessageKey
 from hookline.kernel.errors import Problem, SchemaViolation
-from hookline.model.flow import FlowDocument
+from hookline.model.flow import FlowDocument, FlowState, RetentionDocument
 from hookline.model.sources import ConsumeSettings, PollSettings, Schedule, ScheduleSettings
 from hookline.model.webhook import WebhookSettings
 from hookline.sdk.poll import PollTrigger
@@ -87,18 +88,51 @@ class CompiledTrigger:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowSettings:
+    """The settings in a flow's document, without its trigger and its steps, which are compiled.
+
+    The document itself isn't kept: its models and values would take as much memory as all else of a flow.
+    """
+
+    title: str
+    state: FlowState
+    concurrency: int
+    timeout: timedelta | None
+    order_on_failure: Literal["release", "hold"]
+    rate: str | None
+    max_queued: int | None
+    retention: RetentionDocument | None
+
+    @staticmethod
+    def of(document: FlowDocument) -> "FlowSettings":
+        """The settings in a document."""
+        return FlowSettings(
+            title=document.title,
+            state=document.state,
+            concurrency=document.concurrency,
+            timeout=document.timeout,
+            order_on_failure=document.order_on_failure,
+            rate=document.rate,
+            max_queued=document.max_queued,
+            retention=document.retention,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class CompiledFlow:
     """One version of a flow."""
 
     id: str
     version: str
     """A hash of the document's canonical JSON without `$schema` and `title`."""
-    document: FlowDocument
+    settings: FlowSettings
     source: bytes
     """The document's JSON, as it is published. Its keys keep their order, because the objects that a `map` gives have
     it."""
     trigger: CompiledTrigger
     vars: Mapping[str, Any]
+    declared_vars: Mapping[str, Any]
+    """Its vars as the document has them; the same object as `vars` if the server's environment overrides none."""
     steps: tuple[Node, ...]
     schema: BodySchema | None
     credentials: frozenset[str]

@@ -6,6 +6,7 @@ language; a `"default"` beside it replaces a missing value. The names of other m
 that list them in `mappers`.
 """
 
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from decimal import Decimal
 from difflib import get_close_matches
@@ -90,7 +91,8 @@ class Template:
     ) -> None:
         # A slot, not a method: a parent calls its children's functions with nothing in between.
         self.evaluate = evaluate
-        self.pointer = pointer
+        # Most flows have values at the same places.
+        self.pointer = sys.intern(pointer)
         self.constant = constant
         self.fields = fields
         self.items = items

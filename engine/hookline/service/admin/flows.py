@@ -70,7 +70,7 @@ def flow_view(entry: CatalogEntry, public_url: str, source: SourceStatus | None,
     hook = flow is not None and flow.trigger.webhook is not None
     return FlowView(
         id=entry.id,
-        title="" if flow is None else flow.document.title,
+        title="" if flow is None else flow.settings.title,
         state=entry.state if flow is None else states.of(flow),
         override=None if override is None else OverrideView(rfc3339(override.at), override.file_state),
         version=None if flow is None else flow.version,

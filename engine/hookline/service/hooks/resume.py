@@ -51,7 +51,7 @@ def page(flow: CompiledFlow, node: WaitNode) -> HookResponse:
         and (settings.media_types is None or takes(settings.media_types, _FORM))
     )
     text = _PAGE.format(
-        title=escape(flow.document.title or flow.id), step=escape(node.id), asks=_BUTTON if by_form else _ELSEWHERE
+        title=escape(flow.settings.title or flow.id), step=escape(node.id), asks=_BUTTON if by_form else _ELSEWHERE
     )
     return HookResponse(200, _HEADERS, text.encode())
 

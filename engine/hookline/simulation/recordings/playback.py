@@ -62,7 +62,7 @@ class Playback:
         steps: Sequence[Recorded] = recording["steps"]
         self._clock = clock
         self._speaking = {id(a) for c in registry.connectors.values() if not c.prefix for a in c.actions.values()}
-        timeout = flow.document.timeout
+        timeout = flow.settings.timeout
         self._deadline = None if timeout is None else clock.start + timeout
         self._timed_out = recording["outcome"] == "timed_out"
         self._last = {one["path"]: one for one in steps}
