@@ -1,9 +1,12 @@
-"""What 1,000 flows and 1,000,000 old executions cost a request, beside one flow and none.
+"""What many flows, and a long history, cost a message: beside a server with one flow and no history.
 
-    python tests/benchmarks/bench_scale.py [--flows 1000] [--executions 1000000] [--rounds 3] [--server hypercorn]
+    python tests/benchmarks/bench_scale.py [--flows 10000] [--executions 1000000] [--rounds 3] [--server hypercorn]
+    python tests/benchmarks/bench_scale.py --against CHECKOUT …
 
-Both servers are measured in turn, so that what else the machine does meets both; the figure to look at is the
-processor time of a request, as a ratio.
+With `--against`, another checkout of Hookline, installed in `CHECKOUT/.venv`, is measured in turn with this one.
+
+All servers are measured in turn, so that what else the machine does meets each of them; the figures to look at are the
+processor time of a message, as a ratio to that with one flow in the same round, and the memory for a flow.
 """
 
 import argparse
@@ -11,9 +14,11 @@ import shutil
 import sqlite3
 import tempfile
 import time
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
+from typing import Final
 from urllib.request import Request, urlopen
 
 import psutil
@@ -39,15 +44,39 @@ where e.id < '0191'
 """
 
 
+ONE: Final = "1 flow, no history"
+
+
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one request."""
+    """The cost of one message."""
 
     rate: float
     microseconds: float
     """Of processor time."""
     high: float
     """99th percentile, ms."""
+
+
+@dataclass(slots=True)
+class Subject:
+    """What is measured: the code of a checkout, over so many flows and so long a history."""
+
+    name: str
+    checkout: Path | None
+    folder: Path
+    flows: int
+    costs: dict[str, list[Cost]] = field(default_factory=dict)
+    """By what is measured, one for each round."""
+    starts: list[float] = field(default_factory=list)
+    """Seconds from the beginning of the process until it accepts connections."""
+    memory: list[int] = field(default_factory=list)
+    """Bytes that are its own, before the first message."""
+
+    def ratio(self, what: str, base: "Subject") -> float:
+        """The ratio of its processor time to that of another, of the same rounds."""
+        pairs = zip(self.costs[what], base.costs[what], strict=True)
+        return median(mine.microseconds / its.microseconds for mine, its in pairs)
 
 
 def fill(folder: Path, count: int) -> None:
@@ -91,54 +120,88 @@ def executed_of_now(folder: Path) -> int:
     return count
 
 
+def prepare(subject: Subject, server: str, sink: str, executions: int) -> None:
+    """Write its flows and its history."""
+    write_flows(subject.folder, f"{sink}/", subject.flows)
+    if not executions:
+        return
+    with served("all", server, subject.folder, checkout=subject.checkout) as (url, _):
+        run_once(url)
+        while executed(subject.folder) < 1:
+            time.sleep(0.05)
+    began = time.monotonic()
+    fill(subject.folder, executions)
+    size = (subject.folder / "bench.db").stat().st_size / 1e6
+    print(f"{executions:,} executions written in {time.monotonic() - began:.0f} s: {size:,.0f} MB", flush=True)
+
+
+def serve_and_measure(subject: Subject, what: str, given: argparse.Namespace) -> None:
+    """Serve it anew, and note the costs."""
+    began = time.monotonic()
+    with served(what, given.server, subject.folder, checkout=subject.checkout) as (url, process):
+        if what == "all":
+            subject.starts.append(time.monotonic() - began)
+            subject.memory.append(process.memory_full_info().uss)
+        load(f"{url}/hook/bench", subject.folder, 1, 32)
+        cost = measure(process, url, subject.folder, given.seconds, whole=what == "all")
+        subject.costs.setdefault(what, []).append(cost)
+
+
+def show(checkout: str, subjects: list[Subject]) -> None:
+    """Print the figures of one checkout."""
+    base = subjects[0]
+    for what, title in (("accept", "accept durably"), ("all", "webhook → map → http.request")):
+        print(f"\n{checkout + title:46}{'a second':>10}{'µs CPU':>9}{'ratio':>8}{'p99 ms':>9}")
+        for subject in subjects:
+            costs = subject.costs[what]
+            print(
+                f"  {subject.name:44}{median(c.rate for c in costs):>10,.0f}"
+                f"{median(c.microseconds for c in costs):>9.0f}{subject.ratio(what, base):>8.3f}"
+                f"{median(c.high for c in costs):>9.1f}"
+            )
+    print(f"\n{checkout + 'start':46}{'seconds':>10}{'MB':>9}{'KB for each flow':>18}")
+    for subject in subjects:
+        memory = median(subject.memory)
+        each = f"{(memory - median(base.memory)) / (subject.flows - 1) / 1e3:.1f}" if subject.flows > 1 else ""
+        print(f"  {subject.name:44}{median(subject.starts):>10.1f}{memory / 1e6:>9.0f}{each:>18}")
+
+
 def main() -> None:
-    """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--flows", type=int, default=1000)
-    parser.add_argument("--executions", type=int, default=1_000_000)
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--flows", type=int, default=10_000)
+    parser.add_argument("--executions", type=int, default=1_000_000, help="0: no long history is measured")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=4)
     parser.add_argument("--server", choices=["hypercorn", "uvicorn"], default="hypercorn")
+    parser.add_argument("--against", type=Path, help="another checkout, to measure in turn with this one")
     given = parser.parse_args()
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is not installed; apt-get install wrk")
-    with (
-        tempfile.TemporaryDirectory(prefix="hookline-bench-") as one,
-        tempfile.TemporaryDirectory(prefix="hookline-bench-") as many,
-        served("sink", "uvicorn", Path(one)) as (sink, _),
-    ):
-        folders = {"1 flow, no history": Path(one), "many flows, long history": Path(many)}
-        for folder in folders.values():
-            write_flows(folder, f"{sink}/")
-            with served("all", given.server, folder) as (url, _):
-                run_once(url)
-                while executed(folder) < 1:
-                    time.sleep(0.05)
-        write_flows(Path(many), f"{sink}/", given.flows)
-        began = time.monotonic()
-        fill(Path(many), given.executions)
-        size = (Path(many) / "bench.db").stat().st_size / 1e6
-        print(f"{given.executions:,} executions written in {time.monotonic() - began:.0f} s: {size:,.0f} MB")
-        for what, whole in (("accept", False), ("all", True)):
-            found: dict[str, list[Cost]] = {name: [] for name in folders}
-            for _ in range(given.rounds):
-                for name, folder in folders.items():
-                    began = time.monotonic()
-                    with served(what, given.server, folder) as (url, process):
-                        started = time.monotonic() - began
-                        load(f"{url}/hook/bench", folder, 1, 32)
-                        found[name].append(measure(process, url, folder, given.seconds, whole=whole))
-                    if whole or len(found[name]) > 1:
-                        continue
-                    print(f"{name}: answers {started:.1f} s after its process began")
-            print(f"\n{what:30}{'a second':>10}{'µs CPU':>9}{'p99 ms':>9}")
-            for name, costs in found.items():
-                print(
-                    f"  {name:28}{median(c.rate for c in costs):>10,.0f}"
-                    f"{median(c.microseconds for c in costs):>9.0f}{median(c.high for c in costs):>9.1f}"
-                )
-            base, other = (median(c.microseconds for c in costs) for costs in found.values())
-            print(f"  ratio of processor time: {other / base:.2f}")
+    with ExitStack() as stack:
+
+        def folder() -> Path:
+            return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hookline-bench-")))
+
+        sink, _ = stack.enter_context(served("sink", "uvicorn", folder()))
+        cases = [(ONE, 1, 0), (f"{given.flows:,} flows", given.flows, 0)]
+        if given.executions:
+            cases.append((f"{given.executions:,} old executions", 1, given.executions))
+        checkouts = {"": None} if given.against is None else {"old, ": given.against.absolute(), "new, ": None}
+        # What stands side by side is measured one after the other.
+        subjects: dict[str, list[Subject]] = {name: [] for name in checkouts}
+        for name, flows, executions in cases:
+            for checkout, path in checkouts.items():
+                subjects[checkout].append(Subject(name, path, folder(), flows))
+                prepare(subjects[checkout][-1], given.server, sink, executions)
+        for what in ("accept", "all"):
+            for number in range(given.rounds):
+                each = [one for beside in zip(*subjects.values(), strict=True) for one in beside]
+                # Whichever comes second finds a warmer machine.
+                for subject in each if number % 2 else reversed(each):
+                    serve_and_measure(subject, what, given)
+        for checkout, own in subjects.items():
+            show(checkout, own)
 
 
 if __name__ == "__main__":
