@@ -341,14 +341,15 @@ class Intake:
         )
 
     def _rejection(self, flow: CompiledFlow, rate: RateLimit | None) -> TooManyRequests | None:
-        now = self._clock.monotonic()
-        if rate is not None and (wait := rate.wait(now)) > 0:
+        if rate is not None and (wait := rate.wait(self._clock.monotonic())) > 0:
             return TooManyRequests(f"flow {flow.id!r} accepts {flow.settings.rate}", retry_after=wait)
         limit = self._limit(flow)
         if (queued := self.backlog(flow.id)) >= limit:
+            now = self._clock.monotonic()
             wait = self._throughput_of(flow.id, now).wait(queued, limit, now)
             return TooManyRequests(f"flow {flow.id!r} has {counted(limit, 'message')} queued", retry_after=wait)
         if self._total >= self._max_backlog_total:
+            now = self._clock.monotonic()
             wait = self._throughput.wait(self._total, self._max_backlog_total, now)
             return TooManyRequests(
                 f"the server has {counted(self._max_backlog_total, 'message')} queued", retry_after=wait

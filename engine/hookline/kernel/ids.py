@@ -25,10 +25,11 @@ class Ids:
         self._millisecond = 0
         self._counter = 0
 
-    def new(self) -> str:
-        """Return a new id, as 36 characters of lower-case hex and dashes."""
+    def new(self, now: datetime | None = None) -> str:
+        """Return a new id, as 36 characters of lower-case hex and dashes. `now`: the time, if the caller has just asked
+        the clock."""
         with self._lock:
-            millisecond = int(self._clock.now().timestamp() * 1000)
+            millisecond = int((now or self._clock.now()).timestamp() * 1000)
             if millisecond > self._millisecond:
                 self._millisecond = millisecond
                 # The top bit stays 0, so that the counter has room within a busy millisecond.

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from hookline.kernel.json import (
+    MANY,
     OFF_THE_LOOP,
     JsonObject,
     decode,
@@ -263,5 +264,9 @@ def is_heavy_message(envelope: Envelope, beside: int = 0) -> bool:
 
     `beside`: the stored bytes that are read with it.
     """
-    stored = len(envelope.body_json or b"") + len(envelope.encrypted or b"") + len(envelope.raw or b"")
-    return stored + beside > OFF_THE_LOOP or is_heavy_value(envelope.message.body)
+    text = envelope.body_json or b""
+    stored = len(text) + len(envelope.encrypted or b"") + len(envelope.raw or b"")
+    if stored + beside > OFF_THE_LOOP:
+        return True
+    # A short text can't stand for so many values that they need to be counted.
+    return not 0 < len(text) <= MANY and is_heavy_value(envelope.message.body)

@@ -107,7 +107,6 @@ class CallbackHandler:
     ) -> StoreCallback:
         received, headers = incoming.received, incoming.headers.joined
         query = lenient_query(incoming.query) if incoming.query else {}
-        client = str(incoming.sender) if incoming.sender is not None else None
         scheme_id = incoming.verified.dedupe_key if incoming.verified is not None else None
         call = Call(
             body=msgspec.Raw(received.json if received.json is not None else encode(received.body)),
@@ -117,7 +116,7 @@ class CallbackHandler:
             query=query,
             received_at=incoming.received_at,
             verified_by=incoming.verified_by,
-            client=client,
+            client=incoming.client,
         )
         now = self._clock.now()
         key: str | None = None
@@ -129,7 +128,7 @@ class CallbackHandler:
                 query=query,
                 received_at=incoming.received_at,
                 verified_by=incoming.verified_by,
-                client=client,
+                client=incoming.client,
                 scheme_id=scheme_id,
             )
             message = Message(received.body, headers, received.attachments)

@@ -144,18 +144,18 @@ class Hook:
             query=lenient_query(incoming.query) if incoming.query else {},
             received_at=incoming.received_at,
             verified_by=incoming.verified_by,
-            client=str(incoming.sender) if incoming.sender is not None else None,
+            client=incoming.client,
             scheme_id=verified.dedupe_key if verified is not None else None,
         )
         make = partial(request_envelope, flow, dedupe_window=webhook.dedupe_window, raw_headers=headers.received)
         if incoming.messages is None:
-            message = Message(received.body, headers.joined, received.attachments)
+            message, now = Message(received.body, headers.joined, received.attachments), self._clock.now()
             return [
                 make(
                     message,
                     arrival,
-                    execution_id=self._ids.new(),
-                    accepted_at=self._clock.now(),
+                    execution_id=self._ids.new(now),
+                    accepted_at=now,
                     body_json=received.json,
                     raw=received.raw,
                 )

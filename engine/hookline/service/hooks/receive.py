@@ -27,7 +27,14 @@ from hookline.service.hooks.body_messages import ReadMessage, read_messages
 from hookline.service.hooks.cors import allow
 from hookline.service.hooks.masking import Headers
 from hookline.service.hooks.rejection import BodyPrefix, RequestContext
-from hookline.service.hooks.sender import Address, ForwardedHeader, Networks, Senders, check_address
+from hookline.service.hooks.sender import (
+    Address,
+    ForwardedHeader,
+    Networks,
+    Senders,
+    address_text,
+    check_address,
+)
 from hookline.service.hooks.verification import (
     CredentialSource,
     Verification,
@@ -113,7 +120,8 @@ class ReceivedRequest(msgspec.Struct, frozen=True):
     received_at: datetime
     verified: Verified | None
     verified_by: str | None
-    sender: Address | None
+    client: str | None
+    """The address of the sender, if it is known."""
     messages: tuple[ReadMessage, ...] | None = None
     """The messages that the trigger read, if it has a format of its own."""
 
@@ -176,7 +184,8 @@ class RequestReceiver:
         if declared is not None and int(declared) > limit:
             raise TooLarge(f"the body is larger than {limit} bytes")
         sender = self._sender(request, headers, target, context)
-        codings = content_codings(joined.get("content-encoding"))
+        coding = joined.get("content-encoding")
+        codings = () if coding is None else content_codings(coding)
         _check_media(settings, media, joined)
         context.stream = stream = BodyStream(source, limit, self._clock, options.read_timeout, options.max_request_time)
         try:
@@ -231,7 +240,7 @@ class RequestReceiver:
             received_at,
             verified,
             scheme.name if scheme is not None else None,
-            sender,
+            None if sender is None else context.client,
             messages,
         )
 
@@ -252,7 +261,7 @@ class RequestReceiver:
         scheme = target.verifier.scheme
         context.challenge = None if scheme is None else scheme.challenge
         sender = self._clients.address(request.client, headers.joined)
-        context.client = str(sender) if sender is not None else request.client
+        context.client = address_text(sender) if sender is not None else request.client
         self._clients.check_rate(target.name, target.settings, sender, self._clock.monotonic())
         return sender
 

@@ -39,6 +39,12 @@ def parse_address(text: str) -> Address | None:
     return getattr(address, "ipv4_mapped", None) or address
 
 
+@lru_cache(4096)
+def address_text(address: Address) -> str:
+    """The address as a text; making it takes longer than finding it."""
+    return str(address)
+
+
 def client_of(address: Address | None) -> str:
     """The name under which the requests of an address are counted: the same for all that one host can have."""
     if isinstance(address, IPv6Address):
@@ -47,7 +53,7 @@ def client_of(address: Address | None) -> str:
 
 
 def is_within(address: Address, networks: Networks) -> bool:
-    return any(address in network for network in networks if network.version == address.version)
+    return bool(networks) and any(address in network for network in networks if network.version == address.version)
 
 
 class Senders:

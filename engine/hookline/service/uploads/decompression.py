@@ -121,10 +121,8 @@ _UNPACKERS: Final[Mapping[str, Callable[[], Decompressor]]] = {
 ACCEPTED: Final = ", ".join(name for name in _UNPACKERS if not name.startswith("x-"))
 
 
-def content_codings(header: str | None) -> tuple[str, ...]:
+def content_codings(header: str) -> tuple[str, ...]:
     """The codings of a Content-Encoding header in the order in which they were applied. Raises UnsupportedMedia."""
-    if header is None:
-        return ()
     codings = tuple(name for part in header.lower().split(",") if (name := part.strip()) not in ("", "identity"))
     if len(codings) <= MAX_CODINGS and all(name in _UNPACKERS for name in codings):
         return codings

@@ -1,7 +1,7 @@
 """From bytes to the body of a message: the media type decides how they are read, and the limits how many."""
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable
-from typing import TypeVar
+from collections.abc import AsyncIterable, AsyncIterator
+from functools import partial
 
 import msgspec
 
@@ -20,8 +20,6 @@ from hookline.service.uploads.file_types import FileTypes
 from hookline.service.uploads.files import IncomingFile, check_stored_type, file_message, store_file
 from hookline.service.uploads.multipart import MultipartReader
 from hookline.service.uploads.upload import Uploads
-
-T = TypeVar("T")
 
 
 class BodyLimits(msgspec.Struct, frozen=True):
@@ -108,27 +106,26 @@ class BodyReader(msgspec.Struct, frozen=True):
         return decompress(chunks, self.codings, self.limits.wire(self.media.kind), self.webhook.max_ratio)
 
     async def _inline(self, data: bytes, uploads: Uploads) -> Received:
+        if self.media.kind == "query":
+            if data:
+                raise Malformed("a GET request has no body here: its query is the body")
+            data = self.query
+        read = partial(self._value, data, Room(uploads.hold_values))
+        return await self.offloader.run(read, large=True) if is_heavy(data) else read()
+
+    def _value(self, data: bytes, room: Room) -> Received:
         charset = self.media.charset
-        room = Room(uploads.hold_values)
         match self.media.kind:
             case "json":
-                return await self._run(data, lambda: read_json(data, charset, exact=self.exact, room=room))
+                return read_json(data, charset, exact=self.exact, room=room)
             case "xml":
-                return await self._run(data, lambda: read_xml(data, charset, self.webhook.force_list, room))
+                return read_xml(data, charset, self.webhook.force_list, room)
             case "properties":
-                return await self._run(data, lambda: read_form(data, charset, self._naming(), room))
+                return read_form(data, charset, self._naming(), room)
             case "query":
-                if data:
-                    raise Malformed("a GET request has no body here: its query is the body")
-                query = self.query
-                return await self._run(
-                    query, lambda: Received(read_properties(query, None, "the query", self._naming(), room))
-                )
+                return Received(read_properties(data, None, "the query", self._naming(), room))
             case _:
-                return await self._run(data, lambda: Received(decode_text(data, charset), raw=data))
-
-    async def _run(self, data: bytes, read: Callable[[], T]) -> T:
-        return await self.offloader.run(read, large=True) if is_heavy(data) else read()
+                return Received(decode_text(data, charset), raw=data)
 
 
 async def _joined(chunks: AsyncIterable[bytes], uploads: Uploads) -> bytes:
