@@ -4,6 +4,7 @@ No single address has more than half of the places for connections, or for reque
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 from hookline.kernel.errors import ServiceUnavailable
@@ -73,3 +74,48 @@ class Place:
 def abort_unless_read(transport: asyncio.WriteTransport, size: int, patience: float = PATIENCE) -> asyncio.TimerHandle:
     """Abort a connection unless the timer is cancelled before its client could have read so many bytes."""
     return asyncio.get_running_loop().call_later(patience + size / MIN_RATE, transport.abort)
+
+
+class LastingTimer:
+    """Calls a function when something has lasted for some seconds. Beginning and ending it again costs nearly nothing:
+    the timer of the loop stays, and goes on for what is left."""
+
+    __slots__ = ("_call", "_handle", "_loop", "_seconds", "_since")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float, call: Callable[[], object]) -> None:
+        self._loop = loop
+        self._seconds = seconds
+        self._call = call
+        self._since: float | None = None
+        self._handle: asyncio.TimerHandle | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._since is not None
+
+    def begin(self) -> None:
+        """It begins, or begins anew."""
+        self._since = self._loop.time()
+        if self._handle is None:
+            self._handle = self._loop.call_later(self._seconds, self._look)
+
+    def end(self) -> None:
+        """It is over."""
+        self._since = None
+
+    def cancel(self) -> None:
+        """It is over, and doesn't begin again."""
+        self._since = None
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def _look(self) -> None:
+        self._handle = None
+        if self._since is None:
+            return
+        left = self._since + self._seconds - self._loop.time()
+        if left > 0:
+            self._handle = self._loop.call_later(left, self._look)
+        else:
+            self._since = None
+            self._call()

@@ -11,7 +11,7 @@ body: if it rejects the request first, the sender doesn't send the body.
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Final
 
 import h2.errors
@@ -20,6 +20,7 @@ import h2.exceptions
 import h11
 from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.asyncio.lifespan import Lifespan
+from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
@@ -32,10 +33,11 @@ from hyperframe.frame import GoAwayFrame
 from hookline.kernel.errors import Malformed, MethodUnknown, RequestRejected, ServiceUnavailable
 from hookline.service.problems import rejection_response
 from hookline.service.server.asgi import Application
-from hookline.service.server.connection_limits import PATIENCE, Place, Places, abort_unless_read
+from hookline.service.server.connection_limits import PATIENCE, LastingTimer, Place, Places, abort_unless_read
 from hookline.service.server.framing import LENGTH, METHODS, ORIGIN_FORM, Framing
 from hookline.service.server.overflow import Overflow, raw_response
 from hookline.service.server.stopping import FIRST_REQUEST, Stopping
+from hookline.service.server.writes import TurnTransport
 
 
 class Http1(H11Protocol):
@@ -268,6 +270,34 @@ async def serve(
                 await connections.cut()
 
 
+class _IdleTime:
+    """The time in which a connection is idle, in place of Hypercorn's, which begins and cancels a task each time."""
+
+    def __init__(self, connection: "_Connection") -> None:
+        self._connection = connection
+        self._timer = LastingTimer(connection.loop, connection.config.keep_alive_timeout, connection.close_idle)
+
+    async def restart(self, _group: TaskGroup, _action: Callable[[], Awaitable[None]]) -> None:
+        """The connection is idle from now on."""
+        self._timer.begin()
+        if self._connection.context.terminated.is_set():
+            self._connection.stop()
+
+    async def stop(self) -> None:
+        """The connection isn't idle any more."""
+        self._timer.end()
+
+    def cut(self) -> None:
+        """Close the connection now if it is idle."""
+        if self._timer.running:
+            self._timer.end()
+            self._connection.close_idle()
+
+    def cancel(self) -> None:
+        """The connection has ended."""
+        self._timer.cancel()
+
+
 class _Connection(TCPServer):
     """One connection, which reads one well-framed request at a time.
 
@@ -280,13 +310,29 @@ class _Connection(TCPServer):
     answered: asyncio.Event
     """Set while no request is in progress, and after the end of the connection."""
     _ended = False
+    _silent = False
+    """True once the other side has been silent for too long."""
     _spoke = False
     """True once a request has come."""
 
-    def __init__(self, stopping: Stopping, streams: _Streams, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(
+        self,
+        stopping: Stopping,
+        streams: _Streams,
+        transport: TurnTransport,
+        app: AppWrapper,
+        loop: asyncio.AbstractEventLoop,
+        config: Config,
+        *args: Any,
+    ) -> None:
+        """`transport`: that of the writer."""
+        super().__init__(app, loop, config, *args)
         self.stopping = stopping
         self.streams = streams
+        self._transport = transport
+        self.idle_task: _IdleTime = _IdleTime(self)  # type: ignore[assignment]  # the same methods
+        assert config.read_timeout is not None  # noqa: S101 - `serving` sets it
+        self._silence = LastingTimer(loop, config.read_timeout, self._hear_no_more)
 
     def go_away(self) -> None:
         """Tell the other side to use another connection for its next requests, if it speaks HTTP/2."""
@@ -302,38 +348,55 @@ class _Connection(TCPServer):
 
     async def protocol_send(self, event: Event) -> None:
         """Handle an event of Hypercorn's protocol."""
-        if isinstance(event, RawData) and (self._ended or self.writer.is_closing()):
+        if isinstance(event, RawData):
+            await self._write(event.data)
             return
         if isinstance(event, Updated) and not event.idle:
             self._spoke = True
             self.answered.clear()
         else:
             self._ended = self._ended or isinstance(event, Closed)
-            if self._ended or isinstance(event, Updated):
-                self.answered.set()
-        if not isinstance(event, RawData):
-            await super().protocol_send(event)
+            self.answered.set()
+        await super().protocol_send(event)
+
+    async def _write(self, data: bytes) -> None:
+        if not data or self._ended or self.writer.is_closing():
             return
-        timer = abort_unless_read(self.writer.transport, len(event.data), self.patience)
         try:
-            await super().protocol_send(event)
-        finally:
-            timer.cancel()
+            self.writer.write(data)
+            if unsent := self._transport.unsent:
+                timer = abort_unless_read(self._transport, unsent, self.patience)
+                try:
+                    async with self.send_lock:
+                        await self.writer.drain()
+                finally:
+                    timer.cancel()
+        except (ConnectionError, RuntimeError):
+            await self.protocol.handle(Closed())
 
     async def _read_data(self) -> None:
         if isinstance(self.protocol.protocol, H11Protocol):
             self.protocol.protocol = Http1.after(self.protocol.protocol)
         while not self._ended and not self.reader.at_eof():
+            self._silence.begin()
             try:
-                data = await asyncio.wait_for(self.reader.read(_READ), self.config.read_timeout)
-            except (OSError, TimeoutError):
+                data = await self.reader.read(_READ)
+            except OSError:
+                break
+            self._silence.end()
+            if self._silent:
                 break
             try:
                 await self._pass_on(data)
             except RequestRejected as error:
                 await self._reject(error)
+        self._silence.cancel()
         await self.protocol.handle(Closed())
         await self.idle_task.stop()
+
+    def _hear_no_more(self) -> None:
+        self._silent = True
+        self.reader.feed_eof()
 
     async def _pass_on(self, data: bytes) -> None:
         """Pass bytes to the protocol; no bytes mean the end."""
@@ -373,24 +436,28 @@ class _Connection(TCPServer):
                     pass
 
     async def _close(self) -> None:
+        self._silence.cancel()
+        self.idle_task.cancel()
         # uvloop may notice only now that the other side has gone.
-        timer = abort_unless_read(self.writer.transport, 0, self.patience)
+        timer = abort_unless_read(self._transport, self._transport.unsent, self.patience)
         try:
             with contextlib.suppress(OSError):
                 await super()._close()
         finally:
             timer.cancel()
 
-    async def _idle_timeout(self) -> None:
-        # The response to the request in progress then comes after the end.
-        if self.reader.at_eof():
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self.config.keep_alive_timeout):
-                await self.context.terminated.wait()
-                if not self._spoke:
-                    await asyncio.sleep(FIRST_REQUEST)
-        await asyncio.shield(self._initiate_server_close())
+    def close_idle(self) -> None:
+        """Close the connection, which is idle."""
+        # The response to a request in progress comes after the end.
+        if not self._ended and not self.reader.at_eof():
+            self._task_group.spawn(self._initiate_server_close)
+
+    def stop(self) -> None:
+        """Close the connection if it is idle; the first request of a new one may come."""
+        if self._spoke:
+            self.idle_task.cut()
+        else:
+            self.loop.call_later(FIRST_REQUEST, self.idle_task.cut)
 
 
 class _Connections:
@@ -426,8 +493,10 @@ class _Connections:
             await self._stopping.closing.wait()
         finally:
             server.close()
-            # Idle connections close on this, and the others after the current response.
+            # Idle connections close now, and the others after the current response.
             await self._context.terminated.set()
+            for connection in tuple(self._open.values()):
+                connection.stop()
         await self._wait(self._config.graceful_timeout)
         for task in self._open:
             task.cancel()
@@ -456,8 +525,19 @@ class _Connections:
             self._overflow.turn_away(writer.transport, error, writer)
             return
         streams = _Streams(self._streams, peer)
+        transport = TurnTransport(writer.transport, loop)
+        writer = asyncio.StreamWriter(transport, transport.get_protocol(), reader, loop)
         connection = _Connection(
-            self._stopping, streams, self._app, loop, self._config, self._context, self._state, reader, writer
+            self._stopping,
+            streams,
+            transport,
+            self._app,
+            loop,
+            self._config,
+            self._context,
+            self._state,
+            reader,
+            writer,
         )
         task = asyncio.create_task(self._speak(connection))
         self._open[task] = connection

@@ -10,10 +10,11 @@ from typing import ClassVar, Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from hookline.kernel.errors import RequestRejected, ServiceUnavailable
-from hookline.service.server.connection_limits import PATIENCE, Place, Places, abort_unless_read
+from hookline.service.server.connection_limits import PATIENCE, LastingTimer, Place, Places, abort_unless_read
 from hookline.service.server.framing import Framing
 from hookline.service.server.overflow import Overflow, raw_response
 from hookline.service.server.stopping import FIRST_REQUEST, Stopping
+from hookline.service.server.writes import TurnTransport
 
 _LINGER: Final = 1.0
 """Seconds until a rejected connection is closed: if it were closed at once, the reset of further data could overtake
@@ -44,13 +45,14 @@ class FramedProtocol(HttpToolsProtocol):
     _waiting = b""
     """The bytes of the next request while one is in progress."""
 
+    _idle: LastingTimer
     _timer: asyncio.TimerHandle | None = None
     _reader_timer: asyncio.TimerHandle | None = None
     patience: ClassVar[float] = PATIENCE
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         """Handle a new connection: its first request is due."""
-        self.stopping.last_arrival = asyncio.get_running_loop().time()
+        self.stopping.last_arrival = self.loop.time()
         peer = transport.get_extra_info("peername")
         try:
             self._place = self.places.enter(peer[0] if isinstance(peer, tuple) else None)
@@ -59,7 +61,8 @@ class FramedProtocol(HttpToolsProtocol):
             self.overflow.turn_away(transport, error)
             return
         self._framing = Framing(self.max_head)
-        super().connection_made(transport)
+        self._idle = LastingTimer(self.loop, self.timeout_keep_alive, self.timeout_keep_alive_handler)
+        super().connection_made(TurnTransport(transport, self.loop))
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -67,6 +70,7 @@ class FramedProtocol(HttpToolsProtocol):
         if self._turned_away:
             return
         self._place.leave()
+        self._idle.cancel()
         self._stop_reader_timer()
         self._stop_timer()
         super().connection_lost(exc)
@@ -110,7 +114,11 @@ class FramedProtocol(HttpToolsProtocol):
 
     def on_response_complete(self) -> None:
         """Handle the end of a response: the next request may come."""
-        super().on_response_complete()
+        # As uvicorn's own, with another timer. There is no queue of requests to look at: one is read at a time.
+        self.server_state.total_requests += 1
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            self._idle.begin()
         if self._waiting:
             self.loop.call_soon(self._go_on)
 
@@ -120,6 +128,9 @@ class FramedProtocol(HttpToolsProtocol):
             super().shutdown()
         else:
             self.loop.call_later(FIRST_REQUEST, super().shutdown)
+
+    def _unset_keepalive_if_required(self) -> None:
+        self._idle.end()
 
     def _read(self, data: bytes) -> None:
         while data:
