@@ -6,6 +6,7 @@ change behind its back.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from threading import Lock
 from typing import Final, TypeVar
@@ -29,12 +30,14 @@ _LARGE: Final = 100
 class Pending:
     """A commit from its call until its caller has the result."""
 
-    __slots__ = ("begun", "commit", "done", "ended", "limit", "withdrawn")
+    __slots__ = ("begun", "commit", "done", "ended", "limit", "until", "withdrawn")
 
-    def __init__(self, commit: Commit, done: "asyncio.Future[None]") -> None:
+    def __init__(self, commit: Commit, loop: asyncio.AbstractEventLoop) -> None:
         self.commit = commit
-        self.done = done
+        self.done: asyncio.Future[None] = loop.create_future()
+        """Done when the commit is durable; it has the exception if it failed, and after the limit a StoreError."""
         self.limit = LIMIT if len(commit.operations) < _LARGE else LONG_LIMIT
+        self.until = loop.time() + self.limit
         self.begun = False
         self.withdrawn = False
         self.ended = False
@@ -47,23 +50,37 @@ class PendingCommits:
         self._name = name
         self._listener = listener
         self._lock = Lock()
+        self._limited: dict[float, deque[Pending]] = {}
+        """The commits by their limit, in order; those of one limit share a timer, since nearly all end long before."""
+        self._timed: set[float] = set()
+        """The limits that have a timer."""
         self._doubtful: set[Pending] = set()
         """The commits that were given up after their transaction had begun, until it ends."""
         self._doubt: asyncio.Future[None] | None = None
         self._failed = False
 
     def add(self, commit: Commit) -> Pending:
-        return Pending(commit, asyncio.get_running_loop().create_future())
+        """Begin to wait for the result of a commit. Also if the caller gives up, the commit is written or in doubt."""
+        loop = asyncio.get_running_loop()
+        pending = Pending(commit, loop)
+        limited = self._limited.setdefault(pending.limit, deque())
+        while limited and limited[0].ended:
+            limited.popleft()
+        limited.append(pending)
+        if pending.limit not in self._timed:
+            self._timed.add(pending.limit)
+            loop.call_at(pending.until, self._expire_all, loop, pending.limit)
+        return pending
 
-    async def result(self, pending: Pending) -> None:
-        """Return when the commit is durable. Raises its failure, or after its limit StoreError."""
-        timer = asyncio.get_running_loop().call_later(pending.limit, self._expire, pending)
-        try:
-            await pending.done
-        finally:
-            # The commit of a caller that was cancelled is still written, or in doubt.
-            if pending.ended:
-                timer.cancel()
+    def _expire_all(self, loop: asyncio.AbstractEventLoop, limit: float) -> None:
+        """Give up the commits whose limit has passed, and set the timer for the next."""
+        limited, now = self._limited[limit], loop.time()
+        while limited and (limited[0].ended or limited[0].until <= now):
+            self._expire(limited.popleft())
+        if limited:
+            loop.call_at(limited[0].until, self._expire_all, loop, limit)
+        else:
+            self._timed.discard(limit)
 
     def _expire(self, pending: Pending) -> None:
         if pending.ended:

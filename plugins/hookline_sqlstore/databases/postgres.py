@@ -140,7 +140,7 @@ class PostgresDatabase:
         pending = self._pending.add(commit)
         self._waiting.append(pending)
         self._arrived.set()
-        await self._pending.result(pending)
+        await pending.done
 
     async def _write(self) -> None:
         """Write commits; those that arrive during a transaction share the next one."""

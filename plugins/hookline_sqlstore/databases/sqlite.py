@@ -53,6 +53,8 @@ class SqliteDatabase:
         self._lock = ProcessLock(self.path)
         self._known = KnownFile(self.path)
         self._pending = PendingCommits(str(self.path), listener)
+        self._arrived: list[Pending] = []
+        """The commits of this turn of the event loop."""
         self._requests: SimpleQueue[Pending | None] = SimpleQueue()
         self._writer: Thread | None = None
         self._places: dict[Path, tuple[int, int]] = {}
@@ -135,8 +137,16 @@ class SqliteDatabase:
         if self._writer is None:
             raise StoreError(f"{self.path} is closed")
         pending = self._pending.add(commit)
-        self._requests.put(pending)
-        await self._pending.result(pending)
+        if not self._arrived:
+            # Waking the thread takes longer than accepting a message, so all commits of one turn wake it once.
+            asyncio.get_running_loop().call_soon(self._hand_over)
+        self._arrived.append(pending)
+        await pending.done
+
+    def _hand_over(self) -> None:
+        arrived, self._arrived = self._arrived, []
+        for pending in arrived:
+            self._requests.put(pending)
 
     def _write(self, loop: asyncio.AbstractEventLoop, engine: Engine) -> None:
         """Run the writer thread; commits that arrive during a transaction share the next one."""
@@ -226,6 +236,7 @@ class SqliteDatabase:
     async def close(self) -> None:
         if self._writer is not None:
             writer, self._writer = self._writer, None
+            self._hand_over()
             self._requests.put(None)
             await asyncio.to_thread(writer.join, LIMIT)
             if writer.is_alive():

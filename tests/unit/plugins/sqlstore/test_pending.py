@@ -44,7 +44,7 @@ async def _given_up(commits: PendingCommits, *, begun: bool) -> Pending:
     if begun:
         assert commits.begin([pending]) == [pending]
     with pytest.raises(StoreError, match=r"the database hasn't answered within 0\.02 s"):
-        await commits.result(pending)
+        await pending.done
     return pending
 
 
@@ -52,6 +52,7 @@ async def test_a_commit_that_waits_is_withdrawn(commits: PendingCommits) -> None
     first, second = await _given_up(commits, begun=False), commits.add(Commit([], []))
     assert commits.begin([first, second]) == [second]
     assert not commits.in_doubt
+    commits.end([second], [None])
 
 
 async def test_each_of_many_is_answered_at_its_own_time(commits: PendingCommits) -> None:
@@ -59,13 +60,27 @@ async def test_each_of_many_is_answered_at_its_own_time(commits: PendingCommits)
 
     async def ask(name: str) -> None:
         with pytest.raises(StoreError):
-            await commits.result(commits.add(Commit([], [])))
+            await commits.add(Commit([], [])).done
         answered.append(name)
 
     early = asyncio.ensure_future(ask("early"))
     await asyncio.sleep(0.01)
     await asyncio.gather(early, ask("late"))
     assert answered == ["early", "late"]
+
+
+async def test_one_that_ends_leaves_the_limits_of_others_alone(commits: PendingCommits) -> None:
+    first, second = commits.add(Commit([], [])), commits.add(Commit([], []))
+    await asyncio.sleep(0.01)
+    third = commits.add(Commit([], []))
+    commits.end(commits.begin([first]), [None])
+    for pending in (second, third):
+        with pytest.raises(StoreError, match="hasn't answered"):
+            await pending.done
+    await asyncio.sleep(0.03)
+    # After a while without commits, there is no timer any more.
+    with pytest.raises(StoreError, match="hasn't answered"):
+        await commits.add(Commit([], [])).done
 
 
 async def test_what_is_stored_after_all_is_told_and_questions_wait_until_then(
@@ -104,9 +119,7 @@ async def test_a_question_fails_while_the_outcome_cant_be_found_out(commits: Pen
 async def test_the_commit_of_a_cancelled_caller_can_be_in_doubt_too(commits: PendingCommits) -> None:
     pending = commits.add(Commit([], []))
     commits.begin([pending])
-    caller = asyncio.ensure_future(commits.result(pending))
-    await asyncio.sleep(0)
-    caller.cancel()
+    pending.done.cancel()
     await asyncio.sleep(0.05)
     assert commits.in_doubt
 
@@ -117,7 +130,7 @@ async def test_after_a_failure_the_feeds_look_once_when_it_works_again(commits: 
         commits.begin([pending])
         commits.fail([pending], StoreError("the disk is full"))
         with pytest.raises(StoreError, match="full"):
-            await commits.result(pending)
+            await pending.done
     for _ in range(3):
         commits.works()
     assert heard.recoveries == 1
