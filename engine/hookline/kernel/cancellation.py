@@ -13,9 +13,18 @@ async def shielded(work: Coroutine[Any, Any, T]) -> T:
     For work around a commit: once a commit has begun, nobody can tell if it takes place. On a second cancellation, this
     returns at once and the work continues by itself.
     """
-    task = asyncio.ensure_future(work)
+    loop = asyncio.get_running_loop()
+    task: asyncio.Task[T] = loop.create_task(work)
+    ended: asyncio.Future[None] = loop.create_future()
+
+    def end(_: "asyncio.Task[T]") -> None:
+        if not ended.done():
+            ended.set_result(None)
+
+    # In place of asyncio.shield, which takes half as long again; each message is accepted in here.
+    task.add_done_callback(end)
     try:
-        return await asyncio.shield(task)
+        await ended
     except asyncio.CancelledError:
         if not task.done():
             await asyncio.wait((task,))
@@ -23,6 +32,7 @@ async def shielded(work: Coroutine[Any, Any, T]) -> T:
         if not task.cancelled():
             task.exception()
         raise
+    return task.result()
 
 
 def cancelled_externally() -> bool:
