@@ -1,8 +1,8 @@
 """The HTTP client of flows with exact numbers: fractions in JSON responses are Decimals."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from contextlib import AbstractAsyncContextManager
+from types import TracebackType
 from typing import Any
 
 from hookline.sdk.http import HttpClient, Requests, Response, StreamedResponse
@@ -18,13 +18,28 @@ class ExactClient(Requests):
 
     async def request(self, method: str, url: str, **options: Any) -> Response:
         """See `HttpClient`."""
-        return replace(await self._client.request(method, url, **options), exact=True)
+        return _exact(await self._client.request(method, url, **options))
 
-    @asynccontextmanager
-    async def stream(self, method: str, url: str, **options: Any) -> AsyncIterator[StreamedResponse]:
+    def stream(self, method: str, url: str, **options: Any) -> AbstractAsyncContextManager[StreamedResponse]:
         """See `HttpClient`."""
-        async with self._client.stream(method, url, **options) as response:
-            yield _ExactStream(response)
+        return _ExactExchange(self._client.stream(method, url, **options))
+
+
+class _ExactExchange:
+    """The exchange of a client, whose response is read exactly."""
+
+    __slots__ = ("_exchange",)
+
+    def __init__(self, exchange: AbstractAsyncContextManager[StreamedResponse]) -> None:
+        self._exchange = exchange
+
+    async def __aenter__(self) -> StreamedResponse:
+        return _ExactStream(await self._exchange.__aenter__())
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool | None:
+        return await self._exchange.__aexit__(kind, error, trace)
 
 
 class _ExactStream:
@@ -41,4 +56,8 @@ class _ExactStream:
         return self._response.chunks()
 
     async def read(self) -> Response:
-        return replace(await self._response.read(), exact=True)
+        return _exact(await self._response.read())
+
+
+def _exact(response: Response) -> Response:
+    return Response(response.status, response.headers, response.content, exact=True)
