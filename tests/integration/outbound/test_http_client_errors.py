@@ -151,6 +151,9 @@ async def test_the_timeout_covers_the_whole_of_a_slow_response(client: PooledCli
     with pytest.raises(StepError, match=r"0\.05 s"):
         async with client.stream("GET", str(server.make_url("/drip")), timeout=0.05) as response:
             await response.read()
+    task = asyncio.current_task()
+    assert task is not None
+    assert task.cancelling() == 0
     release.set()
 
 
@@ -159,6 +162,27 @@ async def test_a_timeout_of_the_callers_stays_the_callers(client: PooledClient, 
     with pytest.raises(TimeoutError):
         async with client.stream("GET", str(server.make_url("/"))), asyncio.timeout(0):
             await asyncio.Event().wait()
+
+
+async def test_a_cancellation_at_the_time_of_the_timeout_passes(client: PooledClient, serve: Serve) -> None:
+    server = await serve({"/": show})
+
+    async def ask() -> None:
+        async with client.stream("GET", str(server.make_url("/")), timeout=0.5):
+            try:
+                await asyncio.Event().wait()
+            finally:
+                expired.set()
+                # The other cancellation comes before the request is told of its own.
+                await asyncio.sleep(0)
+
+    expired = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(ask())
+        await expired.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
 
 
 async def test_cancellation_passes(client: PooledClient, serve: Serve) -> None:
