@@ -40,13 +40,7 @@ def request_envelope(
     from the id that the provider gave the request. Raises SchemaViolation if the flow has a dedupe key and the
     message gives none.
     """
-    key: str | None = None
-    if flow.trigger.dedupe_key is not None:
-        key = flow.trigger.dedupe_key.text(arrival_scope(message, arrival, flow.vars))
-    elif message_id is not None:
-        key = shortened_key(f"m:{message_id}")
-    elif arrival.scheme_id is not None:
-        key = shortened_key(f"v:{arrival.scheme_id}")
+    key = _request_key(flow, message, arrival, message_id)
     scheme = flow.trigger.scheme
     if key is not None and scheme is not None:
         # A scheme that accepts old signatures needs at least as long a memory.
@@ -64,6 +58,14 @@ def request_envelope(
         raw_headers=raw_headers,
         exact=flow.exact,
     )
+
+
+def _request_key(flow: CompiledFlow, message: Message, arrival: Arrival, message_id: str | None) -> str | None:
+    if flow.trigger.dedupe_key is not None:
+        return flow.trigger.dedupe_key.text(arrival_scope(message, arrival, flow.vars))
+    if message_id is not None:
+        return shortened_key(f"m:{message_id}")
+    return None if arrival.scheme_id is None else shortened_key(f"v:{arrival.scheme_id}")
 
 
 def manual_envelope(
