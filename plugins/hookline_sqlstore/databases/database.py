@@ -1,5 +1,6 @@
 """The interface of both databases: grouped writes and concurrent reads."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Final, Protocol, TypeVar
 
@@ -39,10 +40,11 @@ class Database(Protocol):
         """Lock it for this process and run the migrations. Raises StoreError."""
         ...
 
-    async def write(self, commit: Commit) -> None:
-        """Return when the commit is durable. Raises StoreError, IllegalStateChange, ExecutionNotFound.
+    def write(self, commit: Commit) -> "asyncio.Future[None]":
+        """Begin to write a commit; the future is done when it is durable. Raises StoreError if the database is closed.
 
-        After a StoreError it may become durable all the same; nothing is read before that is known.
+        If it failed, the future has a StoreError, IllegalStateChange or ExecutionNotFound. After a StoreError it may
+        become durable all the same; nothing is read before that is known.
         """
         ...
 

@@ -63,7 +63,9 @@ class PendingCommits:
         """Begin to wait for the result of a commit. Also if the caller gives up, the commit is written or in doubt."""
         loop = asyncio.get_running_loop()
         pending = Pending(commit, loop)
-        limited = self._limited.setdefault(pending.limit, deque())
+        limited = self._limited.get(pending.limit)
+        if limited is None:
+            limited = self._limited[pending.limit] = deque()
         while limited and limited[0].ended:
             limited.popleft()
         limited.append(pending)

@@ -134,13 +134,13 @@ class PostgresDatabase:
             await _drop(connection)
             raise
 
-    async def write(self, commit: Commit) -> None:
+    def write(self, commit: Commit) -> "asyncio.Future[None]":
         if self._writer is None or self._closing:
             raise StoreError(f"{self._name} is closed")
         pending = self._pending.add(commit)
         self._waiting.append(pending)
         self._arrived.set()
-        await pending.done
+        return pending.done
 
     async def _write(self) -> None:
         """Write commits; those that arrive during a transaction share the next one."""

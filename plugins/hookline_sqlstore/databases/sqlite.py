@@ -133,7 +133,7 @@ class SqliteDatabase:
 
         return engine
 
-    async def write(self, commit: Commit) -> None:
+    def write(self, commit: Commit) -> "asyncio.Future[None]":
         if self._writer is None:
             raise StoreError(f"{self.path} is closed")
         pending = self._pending.add(commit)
@@ -141,7 +141,7 @@ class SqliteDatabase:
             # Waking the thread takes longer than accepting a message, so all commits of one turn wake it once.
             asyncio.get_running_loop().call_soon(self._hand_over)
         self._arrived.append(pending)
-        await pending.done
+        return pending.done
 
     def _hand_over(self) -> None:
         arrived, self._arrived = self._arrived, []
