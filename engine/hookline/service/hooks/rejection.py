@@ -187,25 +187,19 @@ async def respond(request: HookRequest, rejections: RejectionHandler, handle: Ha
     Raises SenderGone, and nothing else: an unexpected error gives a 503.
     """
     context = RequestContext()
-    reply = await _respond(request, context, rejections, handle)
-    return reply if context.webhook is None else cors.allowing(reply, context.webhook, context.origin)
-
-
-async def _respond(
-    request: HookRequest, context: RequestContext, rejections: RejectionHandler, handle: Handle
-) -> HookResponse:
     try:
         reply = await handle(request, read_headers(request), context)
     except RequestRejected as error:
         if context.prefix is not None:
             await context.prefix.read()
         reply = rejections.reject(request, context, error)
-        return responses.without_body(reply) if context.bare else reply
+        if context.bare:
+            reply = responses.without_body(reply)
     except SenderGone:
         rejections.gone(context)
         raise
     except Exception as error:  # noqa: BLE001 - a sender takes a 503 as "try again", and a 500 may be final
-        return rejections.failed(request, context, error)
+        reply = rejections.failed(request, context, error)
     else:
         rejections.handled(context)
-        return reply
+    return reply if context.webhook is None else cors.allowing(reply, context.webhook, context.origin)
