@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ import psutil
 from bench_server import BODY, executed, free_port, run_flow, served, write_flows
 
 PARTS: Final[Sequence[tuple[str, Sequence[str]]]] = (
-    ("the store: commits and reads", ("hookline_sqlstore/", "hookline/storage/")),
+    ("the store, in the event loop", ("hookline_sqlstore/", "hookline/storage/")),
     ("the client: aiohttp", ("/aiohttp/", "/yarl/", "/multidict/", "/aiosignal/", "/propcache/")),
     ("the client: our guard, pool and limits", ("hookline/outbound/",)),
     ("the action `http.request`", ("hookline_http/",)),
@@ -56,10 +56,9 @@ _ANSWERS: Final = 60.0
 """Seconds after which a server has to answer."""
 
 
+THREADS: Final = "other threads: the store's commits and reads"
 #: What only the stacks of threads beside the main one have.
 _THREAD: Final = "_bootstrap_inner ("
-#: Where such a thread is when it has nothing to do.
-_WAITS: Final = (";Condition.wait (", ";wait (", ";_worker (", ";WorkerThread.run (", ";run (")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,31 +80,19 @@ def part_of(stack: str) -> str:
     return PARTS[-1][0]
 
 
-def shares(stacks: Counter[str]) -> Counter[str]:
-    """The share of each part in some stacks."""
-    seen: Counter[str] = Counter()
-    for stack, count in stacks.items():
-        seen[part_of(stack)] += count
-    return Counter({name: count / stacks.total() for name, count in seen.items()})
-
-
-def costs(raw: str, cost: Cost) -> Mapping[str, float]:
+def costs(raw: str, cost: Cost) -> dict[str, float]:
     """The cost of each part, from the stacks that py-spy has written: one a line, and how often it was seen.
 
-    The main thread and the others are weighed by their processor time: a thread that only waits for a processor or
-    for the disk is seen too.
+    The samples of the other threads don't count, since they are seen also while they wait for work or for the disk.
     """
-    main, threads = Counter[str](), Counter[str]()
+    seen: Counter[str] = Counter()
     for line in raw.splitlines():
         stack, _, count = line.rpartition(" ")
         if _THREAD not in stack:
-            main[stack] += int(count)
-        elif not stack[stack.rfind(";") :].startswith(_WAITS):
-            threads[stack] += int(count)
-    if not main:
+            seen[part_of(stack)] += int(count)
+    if not seen:
         raise SystemExit("py-spy has seen nothing")
-    in_main, in_threads = shares(main), shares(threads)
-    return {name: in_main[name] * cost.main + in_threads[name] * cost.threads for name, _ in PARTS}
+    return {name: seen[name] / seen.total() * cost.main for name, _ in PARTS} | {THREADS: cost.threads}
 
 
 @contextmanager
@@ -181,7 +168,7 @@ def table(server: str, python: Path, given: argparse.Namespace) -> Iterator[str]
     """The lines of a server's table, in Markdown."""
     alone = [run(python, server, given.seconds, given.connections) for _ in range(given.rounds)]
     cost = Cost(median(one.main for one in alone), median(one.threads for one in alone))
-    found: list[Mapping[str, float]] = []
+    found: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory(prefix="hookline-profile-") as folder:
         for number in range(given.rounds):
             profile = Path(folder) / f"{server}-{number}.raw"
@@ -191,7 +178,7 @@ def table(server: str, python: Path, given: argparse.Namespace) -> Iterator[str]
                 shutil.copy(profile, given.raw)
     yield f"| {server}: part | share | µs |"
     yield "| --- | --- | --- |"
-    each = {name: median(one[name] for one in found) for name, _ in PARTS}
+    each = {name: median(one[name] for one in found) for name in found[0]}
     for name, microseconds in each.items():
         yield f"| {name} | {microseconds / sum(each.values()):.0%} | {microseconds:.0f} |"
     yield f"| together | | {cost.main + cost.threads:.0f} |"
