@@ -105,6 +105,8 @@ def measure(process: psutil.Process, url: str, folder: Path, seconds: int, *, wh
     if whole:
         while executed_of_now(folder) - before < rate * seconds * 0.999:
             time.sleep(0.05)
+    if not rate:
+        raise SystemExit("no message was answered in time; the machine is too busy to measure")
     ended = process.cpu_times()
     used = ended.user - began.user + ended.system - began.system
     return Cost(rate, used / (rate * seconds) * 1e6, high)
@@ -142,6 +144,8 @@ def serve_and_measure(subject: Subject, what: str, given: argparse.Namespace) ->
         if what == "all":
             subject.starts.append(time.monotonic() - began)
             subject.memory.append(process.memory_full_info().uss)
+        # It answers once it has looked for what was left.
+        run_once(url)
         load(f"{url}/hook/bench", subject.folder, 1, 32)
         cost = measure(process, url, subject.folder, given.seconds, whole=what == "all")
         subject.costs.setdefault(what, []).append(cost)
