@@ -8,7 +8,7 @@ from hookline.cli.client import Client
 from hookline.cli.table import table
 from hookline.kernel.errors import ExecutionNotFound, HooklineError
 
-_LENGTH: Final = 36
+LENGTH: Final = 36
 """Characters of a full id."""
 _SHORTEST: Final = 4
 _PART: Final = re.compile(r"[0-9a-f-]+\Z")
@@ -23,7 +23,7 @@ class AmbiguousId(HooklineError):
 async def full_id(client: Client, text: str) -> str:
     """Return the id that begins or ends with a text. Raises ExecutionNotFound, and AmbiguousId if there are several."""
     part = text.strip("…").lower()
-    if len(part) >= _LENGTH:
+    if len(part) >= LENGTH:
         return text
     if len(part) < _SHORTEST or not _PART.match(part):
         raise ExecutionNotFound(
