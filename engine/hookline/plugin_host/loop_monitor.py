@@ -143,8 +143,9 @@ def _outwards(frame: FrameType | None) -> Iterator[FrameType]:
 
 def _place(frame: FrameType) -> tuple[str, str]:
     code = frame.f_code
-    line = linecache.getline(code.co_filename, frame.f_lineno).strip()
-    return f"{code.co_filename}:{frame.f_lineno} in {code.co_qualname}", line
+    # A frame has no line between two lines, which another thread may see.
+    number = frame.f_lineno or code.co_firstlineno
+    return f"{code.co_filename}:{number} in {code.co_qualname}", linecache.getline(code.co_filename, number).strip()
 
 
 def _modules(registry: Registry) -> Mapping[str, PluginStatus]:
