@@ -6,8 +6,7 @@ from typing import Any, cast
 
 import pytest
 
-from hookline.service.server.connection_limits import LastingTimer
-from hookline.service.server.writes import TurnTransport
+from hookline.service.server.connections import LastingTimer, TurnTransport
 
 
 class _Socket:

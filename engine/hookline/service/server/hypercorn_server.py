@@ -33,11 +33,10 @@ from hyperframe.frame import GoAwayFrame
 from hookline.kernel.errors import Malformed, MethodUnknown, RequestRejected, ServiceUnavailable
 from hookline.service.problems import rejection_response
 from hookline.service.server.asgi import Application
-from hookline.service.server.connection_limits import PATIENCE, LastingTimer, Place, Places, abort_unless_read
+from hookline.service.server.connections import PATIENCE, LastingTimer, Place, Places, TurnTransport, abort_unless_read
 from hookline.service.server.framing import LENGTH, METHODS, ORIGIN_FORM, Framing
 from hookline.service.server.overflow import Overflow, raw_response
 from hookline.service.server.stopping import FIRST_REQUEST, Stopping
-from hookline.service.server.writes import TurnTransport
 
 
 class Http1(H11Protocol):

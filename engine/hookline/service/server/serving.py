@@ -12,7 +12,7 @@ from typing import Final, Literal, TypeAlias
 from hookline.kernel.errors import ConfigError
 from hookline.service.hooks.sender import Networks
 from hookline.service.server.asgi import Application, StoppingApplication
-from hookline.service.server.connection_limits import Places
+from hookline.service.server.connections import Places
 from hookline.service.server.overflow import MAX_CONNECTIONS, Overflow
 from hookline.service.server.stopping import Stopping
 

@@ -10,11 +10,10 @@ from typing import ClassVar, Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from hookline.kernel.errors import RequestRejected, ServiceUnavailable
-from hookline.service.server.connection_limits import PATIENCE, LastingTimer, Place, Places, abort_unless_read
+from hookline.service.server.connections import PATIENCE, LastingTimer, Place, Places, TurnTransport, abort_unless_read
 from hookline.service.server.framing import Framing
 from hookline.service.server.overflow import Overflow, raw_response
 from hookline.service.server.stopping import FIRST_REQUEST, Stopping
-from hookline.service.server.writes import TurnTransport
 
 _LINGER: Final = 1.0
 """Seconds until a rejected connection is closed: if it were closed at once, the reset of further data could overtake
