@@ -88,7 +88,7 @@ from hookline.storage.changes import (
     WaitTimedOut,
     counted_output,
 )
-from hookline.storage.queue import Delivery, Queue
+from hookline.storage.queue import Delivery, ImmediateStart, Queue
 from hookline.storage.store import (
     DeadLetterPage,
     DeadLetters,
@@ -174,6 +174,7 @@ __all__ = [
     "ForgetFiles",
     "ForgetVersions",
     "IllegalStateChange",
+    "ImmediateStart",
     "JoinBatch",
     "Message",
     "MoveWaits",

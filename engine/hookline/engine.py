@@ -180,7 +180,15 @@ class Engine:
         self._runner = Runner(
             services, self.version_resolver, self.queue, self._timers, self.intake.left_queue, self.resume_url
         )
-        self._dispatcher = Dispatcher(self.queue, self._runner, self.clock, self.log, self.store_problem)
+        self._dispatcher = Dispatcher(
+            self.queue,
+            self._runner,
+            self.clock,
+            self.log,
+            self.store_problem,
+            self.version_resolver.published,
+        )
+        self.intake.places = self._dispatcher
         self.serving = Serving(
             store=self.store,
             queue=self.queue,

@@ -30,8 +30,8 @@ from tests.acceptance.sink import Sink
 ENGINE: Final = Path(hookline.__file__).parent
 #: Everything in a task that begins in this room belongs to an execution.
 _EXECUTIONS: Final = "executions/"
-#: Tasks that begin here stand beside both walks: they are this script's own, or a server's clock.
-_BESIDE: Final = ("cli/host/server.py", "service/server/serving.py")
+#: Tasks that begin here stand beside both walks: they are this script's own, or an engine's or a server's clock.
+_BESIDE: Final = ("cli/host/server.py", "service/server/serving.py", "executions/timers.py")
 _SECRET: Final = "a secret of GitHub's"
 _BODY: Final = json.dumps({"number": 7, "sender": "Ada"}).encode()
 

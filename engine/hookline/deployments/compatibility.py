@@ -8,20 +8,15 @@ from the journal and computes pure steps again. It calls and stores nothing.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from hookline.executions.blocks.on_error import run_on_error
 from hookline.executions.blocks.run_steps import run_steps
-from hookline.executions.context import (
-    Blocked,
-    ExecutionContext,
-    Frame,
-    HookUrls,
-    Interrupted,
-    StepFailed,
-    edited_steps,
-)
+from hookline.executions.context import Blocked, ExecutionContext, Frame, HookUrls, StepFailed, edited_steps
 from hookline.executions.dry_run import DryRun
+from hookline.executions.interruption import Interrupted
 from hookline.executions.journal import Journal
+from hookline.executions.progress import ExecutionProgress
 from hookline.executions.services import Services
 from hookline.flows.blocks.step_tree import find_step
 from hookline.flows.compiler.compile import ON_ERROR
@@ -30,7 +25,6 @@ from hookline.kernel.errors import IllegalStateChange
 from hookline.model.execution import ErrorInfo, Execution, StepRecord, StepState
 from hookline.model.message import Envelope, with_numbers
 from hookline.sdk.action import Action
-from hookline.secrets.redaction import Redactor
 from hookline.storage.changes import Change, CommitResult
 
 
@@ -74,9 +68,7 @@ class CompatibilityChecker:
         `retried`: check the state after a retry by an operator. Raises StoreError, and NotReplayable and
         RedactedUnreadable if redacted values aren't available.
         """
-        redactor: Redactor | None = None
-        if self._services.redaction is not None:
-            envelope, past, redactor = self._services.redaction.decrypt(flow.redaction_rules, envelope, past)
+        envelope, past, redactor = self._services.redaction.decrypt(flow.redaction_rules, envelope, past)
         reopened_after = past[-1].seq if retried and past else execution.reopened_after
         under_way = await self._services.store.progress(execution.id)
         walk = DryRun(past, under_way, self._is_pure, reopened_after)
@@ -84,15 +76,15 @@ class CompatibilityChecker:
         run = ExecutionContext(
             flow=flow,
             envelope=with_numbers(envelope, exact=flow.exact),
-            journal=_DryJournal(execution.id, self._services, past, ()),
+            journal=_DryJournal(execution.id, self._services, past, (), redactor=redactor),
             services=self._services,
+            progress=ExecutionProgress(partial(self._services.store.callbacks, execution.id)),
             started_at=started_at,
             attempt=execution.attempt + retried,
             vars=flow.vars,
             reopened_after=reopened_after,
             hook_urls=self._hook_urls if flow.wait_places else None,
-            redactor=redactor,
-            dry=walk,
+            gate=walk,
             edited=edited_steps(past),
         )
         failed = await _walk(run, started_at)
@@ -116,7 +108,7 @@ async def _walk(run: ExecutionContext, started_at: datetime) -> ErrorInfo | str 
         except Blocked as cause:
             return str(cause)
         return failure.error if isinstance(failure, StepFailed) else None
-    return run.blocked
+    return run.progress.blocked
 
 
 def _judge(run: ExecutionContext, walk: DryRun, failed: ErrorInfo | str | None) -> Compatibility:
@@ -155,10 +147,10 @@ def _skipped(journal: Journal, path: str) -> str | None:
 class _DryJournal(Journal):
     """A journal that stores nothing."""
 
-    async def flush(self, path: str | None = None) -> None:
+    async def flush(self) -> None:
         pass
 
-    async def settle(self) -> None:
+    async def settle(self, path: str | None = None) -> None:
         pass
 
     async def rescue(self) -> None:

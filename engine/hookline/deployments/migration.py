@@ -7,7 +7,6 @@ from datetime import datetime
 from hookline.catalog.version_resolver import VersionResolver
 from hookline.deployments.compatibility import Compatibility, CompatibilityChecker
 from hookline.deployments.version_history import VersionHistory
-from hookline.executions.context import vars_to_store
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import ExecutionNotFound, FlowInvalid, FlowNotFound, IllegalStateChange, JournalIncompatible
 from hookline.kernel.time import Clock
@@ -69,7 +68,7 @@ class Migration:
         if not compatibility.ok:
             raise JournalIncompatible(f"execution {execution_id}: {compatibility.reason}")
         last = past[-1].seq if past else 0
-        await self._store.commit([Rebind(execution_id, flow.version, self._clock.now(), last, vars_to_store(flow))])
+        await self._store.commit([Rebind(execution_id, flow.version, self._clock.now(), last, flow.vars_to_store())])
         await self._queue.wake(execution.flow_id, execution_id)
 
     async def changes_for_retry(
@@ -95,7 +94,7 @@ class Migration:
         if not compatibility.ok:
             return None
         last = past[-1].seq if past else 0
-        rebind = Rebind(execution.id, flow.version, now, last, vars_to_store(flow))
+        rebind = Rebind(execution.id, flow.version, now, last, flow.vars_to_store())
         return flow, (*self._versions.publish_changes(flow, now), rebind)
 
     async def plan(

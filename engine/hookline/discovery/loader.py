@@ -17,7 +17,7 @@ from typing import Any, Final
 import pluggy
 from pydantic import BaseModel
 
-from hookline.discovery.registry import PartKind, PluginStatus, Registry
+from hookline.discovery.registry import GROUP, PartKind, PluginStatus, Registry
 from hookline.discovery.time_limit import TimeLimitExceeded, call_with_time_limit
 from hookline.kernel.errors import DuplicateName, PluginError, PluginFailed, UnknownHook
 from hookline.kernel.suggest import did_you_mean
@@ -27,9 +27,6 @@ from hookline.sdk.connector import Connector
 from hookline.sdk.mappers import Mapper
 from hookline.sdk.schemes import Scheme
 from hookline.sdk.triggers import Trigger
-
-GROUP: Final = "hookline"
-"""The group of entry points, which is also the name of the project in pluggy."""
 
 LOAD_TIMEOUT: Final = 30.0
 """Seconds that loading a plugin may take."""

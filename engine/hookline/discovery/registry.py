@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel
 
@@ -43,6 +43,10 @@ class PluginStatus:
         return f"{self.name!r} ({source})"
 
 
+GROUP: Final = "hookline"
+"""The group of the entry points of plugins, which is also the distribution of Hookline's own."""
+
+
 def _empty() -> Mapping[str, Any]:
     return MappingProxyType({})
 
@@ -73,6 +77,11 @@ class Registry:
     def origin(self, kind: PartKind, name: str) -> PluginStatus:
         """Return the plugin that registered a part. Raises KeyError if there is no such part."""
         return self.origins[kind, name]
+
+    def is_foreign(self, kind: PartKind, name: str) -> bool:
+        """Return True if a part belongs to a plugin that is not one of Hookline's own."""
+        origin = self.origins.get((kind, name))
+        return origin is not None and origin.distribution != GROUP
 
     @property
     def failed(self) -> tuple[PluginStatus, ...]:

@@ -15,7 +15,7 @@ from hookline.kernel.time import rfc3339
 from hookline.model.execution import Outcome, State
 from hookline.model.message import Envelope, Message, Parent, is_heavy_message
 from hookline.model.waits import FlowEnded, pack_callback, raw_json
-from hookline.secrets.redaction import Redaction, Redactor
+from hookline.secrets.redaction import NO_REDACTION, NO_REDACTOR, NoRedaction, NoRedactor, Redaction, Redactor
 from hookline.storage.changes import Change, End, StoreCallback
 
 ON_ERROR = "on_error"
@@ -31,27 +31,24 @@ async def completion_changes(
     flow: CompiledFlow | None,
     last: Message | None,
     begun: "AttemptStart",
-    redactor: Redactor | None = None,
+    redactor: Redactor | NoRedactor = NO_REDACTOR,
 ) -> tuple[Change, ...]:
     """The changes that follow the end of an execution.
 
-    `flow`: the version that it ran on, None if that isn't known. `last`: the message that it ended with. `redactor`:
-    None if its flow redacts nothing.
+    `flow`: the version that it ran on, None if that isn't known. `last`: the message that it ended with.
     """
     changes: list[Change] = []
     if envelope.arrival.parent is not None:
-        redaction = None if redactor is None else services.redaction
+        encrypts = services.redaction if isinstance(redactor, Redactor) else NO_REDACTION
         told = await services.offloader.run(
-            partial(parent_callback, envelope, end, last, services.new_id(), redaction),
+            partial(parent_callback, envelope, end, last, services.new_id(), encrypts),
             large=is_heavy_message(envelope) or (last is not None and is_heavy_value(last.body)),
         )
         if told is not None:
             changes.append(told)
     if end.state is State.FAILED and flow is not None and flow.on_error_flow is not None:
-        shown = envelope
-        if redactor is not None:
-            mask = partial(redactor.redact_message, envelope)
-            shown = await services.offloader.run(mask, large=is_heavy_message(envelope))
+        mask = partial(redactor.redact_message, envelope)
+        shown = await services.offloader.run(mask, large=is_heavy_message(envelope))
         changes += await _start_error_flow(services, end, shown, flow, flow.on_error_flow, begun)
     return tuple(changes)
 
@@ -64,11 +61,15 @@ class AttemptStart(msgspec.Struct, frozen=True):
 
 
 def parent_callback(
-    envelope: Envelope, end: End, last: Message | None, new_id: str, redaction: Redaction | None = None
+    envelope: Envelope,
+    end: End,
+    last: Message | None,
+    new_id: str,
+    redaction: Redaction | NoRedaction = NO_REDACTION,
 ) -> StoreCallback | None:
     """The callback for the step that waits for the end of an execution; None if no step waits.
 
-    `redaction` encrypts the callback, if the execution has redacted values.
+    `redaction` encrypts the callback.
     """
     parent = envelope.arrival.parent
     if parent is None or parent.waits_at is None:
@@ -86,7 +87,7 @@ def parent_callback(
         digest=envelope.execution_id.encode(),
         at=end.at,
         until=None,
-        payload=packed if redaction is None else redaction.encrypt_callback(packed),
+        payload=redaction.encrypt_callback(packed),
         blob_ids=tuple(attachment.id for attachment in ended.attachments),
     )
 

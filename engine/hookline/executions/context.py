@@ -1,8 +1,6 @@
-"""An execution while it runs: its context, the frames of its lists of steps, and its interruption."""
+"""An execution while it runs: its context, and the frames of its lists of steps."""
 
-import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
@@ -10,111 +8,21 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from hookline.executions.dry_run import DryRun
+from hookline.executions.interruption import Interruption
 from hookline.executions.journal import Journal
+from hookline.executions.progress import ExecutionProgress
 from hookline.executions.services import Services
+from hookline.flows.blocks.block import Node
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.flows.elements.message_scope import message_view, trigger_view
+from hookline.flows.elements.message_scope import trigger_view
 from hookline.kernel.errors import RedactedUnreadable, StepError
-from hookline.kernel.json import decode, encode, is_large, reader
+from hookline.kernel.json import decode, encode, reader
 from hookline.kernel.time import rfc3339
-from hookline.model.execution import CALLBACK, REPLAY, RETRY, ErrorInfo, Execution, Outcome, StepRecord, StepState
+from hookline.model.execution import REPLAY, ErrorInfo, Execution, StepRecord, StepState
 from hookline.model.message import Envelope, Message
-from hookline.model.waits import Callback, unpack_callback
-from hookline.secrets.redaction import Redactor
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class InterruptionCause:
-    """The reason of an interruption and the outcome that the execution gets. Compare by identity."""
-
-    outcome: Outcome
-    error: ErrorInfo | None = None
-
-
-CANCELLED: Final = InterruptionCause(Outcome.CANCELLED)
-"""An operator cancelled the execution."""
-SUPERSEDED: Final = InterruptionCause(Outcome.CANCELLED)
-"""A part of the same block failed or stopped the execution; the block continues with that."""
-
-
-class Interrupted(Exception):
-    """The execution must end. No `catch` handles this; each `finally` around the step runs."""
-
-    def __init__(self, cause: InterruptionCause) -> None:
-        self.cause = cause
-        super().__init__(cause.outcome)
-
-
-class Interruption:
-    """An interruption stops the steps under it and under its children; other steps continue."""
-
-    __slots__ = ("_children", "_cuts", "cause")
-
-    def __init__(self) -> None:
-        self.cause: InterruptionCause | None = None
-        self._children: list[Interruption] = []
-        self._cuts: set[_InterruptibleTask] = set()
-
-    @contextmanager
-    def child(self) -> Iterator["Interruption"]:
-        """An interruption for a part of the steps."""
-        inner = Interruption()
-        inner.cause = self.cause
-        self._children.append(inner)
-        try:
-            yield inner
-        finally:
-            self._children.remove(inner)
-
-    def interrupt(self, cause: InterruptionCause, *, cut: bool = True) -> None:
-        """Let no further step begin; `cut` also cancels running actions. The first cause counts."""
-        self.cause = self.cause or cause
-        for inner in self._children:
-            inner.interrupt(cause, cut=cut)
-        if cut:
-            for each in tuple(self._cuts):
-                each.fall()
-
-    def check(self) -> None:
-        """Raise Interrupted if no step may begin."""
-        if self.cause is not None:
-            raise Interrupted(self.cause)
-
-    @contextmanager
-    def interruptible(self) -> Iterator[None]:
-        """Make the awaited code cancellable by an interruption, which raises Interrupted. Other cancellations
-        propagate."""
-        self.check()
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("an action runs in a task")
-        cut, cancelling = _InterruptibleTask(task), task.cancelling()
-        self._cuts.add(cut)
-        try:
-            yield
-        except asyncio.CancelledError:
-            if cut.fallen and task.uncancel() <= cancelling:
-                raise Interrupted(self.cause or SUPERSEDED) from None
-            raise
-        else:
-            if cut.fallen:
-                task.uncancel()
-        finally:
-            self._cuts.discard(cut)
-
-
-class _InterruptibleTask:
-    __slots__ = ("_task", "fallen")
-
-    def __init__(self, task: "asyncio.Task[object]") -> None:
-        self._task = task
-        self.fallen = False
-
-    def fall(self) -> None:
-        if not self.fallen:
-            self.fallen = True
-            self._task.cancel()
+from hookline.model.waits import Callback
+from hookline.sdk.action import FILTERED, STOPPED, Reply
+from hookline.secrets.redaction import NoRedactor, Redactor
 
 
 class Ending(Enum):
@@ -126,6 +34,13 @@ class Ending(Enum):
     JOINED = "joined"
     """The execution joined the batch of another one, which continues for it. Here only `finally` steps still run."""
     WAITING = "waiting"
+
+    @classmethod
+    def after(cls, signal: str | None) -> "Ending":
+        """How a list of steps goes on after a step that ended with this signal."""
+        if signal == FILTERED.name:
+            return cls.FILTERED
+        return cls.STOPPED if signal == STOPPED.name else cls.DONE
 
 
 class StepFailed(Exception):
@@ -168,6 +83,24 @@ class Frame:
         """A frame for steps inside this one, with a longer path; `changes` apply to its other fields."""
         return replace(self, prefix=f"{self.prefix}{part}/", **changes)
 
+    def take(self, result: Reply) -> dict[str, Any]:
+        """Make a result the current message; return it as expressions see it."""
+        attachments = self.message.attachments if result.attachments is None else result.attachments
+        self.message = Message(result.body, dict(result.headers), attachments)
+        view: dict[str, Any] = {"body": result.body}
+        if result.headers:
+            view["headers"] = result.headers
+        if attachments:
+            view["attachments"] = msgspec.to_builtins(list(attachments))
+        view.update(result.extra)
+        return view
+
+    def continue_after(self, error: ErrorInfo | None, step_id: str, at: datetime) -> Ending:
+        """Record a step's error for expressions, and continue with the message before the step."""
+        self.steps[step_id] = {"body": self.message.body, "error": msgspec.to_builtins(error)}
+        self.now = at
+        return Ending.DONE
+
     def adopt(self, other: "Frame") -> None:
         """Continue from the end of a branch."""
         self.message = other.message
@@ -178,85 +111,97 @@ HookUrls: TypeAlias = Callable[[str, str], str]
 """Returns the URL of a waiting step, given the execution's id and the step's path."""
 
 
-@dataclass(slots=True)
-class ExecutionContext:
-    """The state of an execution while it runs through its flow."""
+class Gate:
+    """Decides whether an execution goes on. That of a real run is always open; see `DryRun` for the other one."""
+
+    __slots__ = ()
+
+    def reach(self, path: str, node: Node) -> bool:
+        """Return False if the run ends before a step."""
+        return True
+
+    def enter_foreach(self, path: str, total: int, *, many: bool) -> bool:
+        """Return False if the run ends before the items of a foreach; `many`: their entries aren't kept."""
+        return True
+
+    def stops_at(self, path: str) -> bool:
+        """Return True if the run ends before a step that would take effect or wait."""
+        return False
+
+    def expect_later(self, prefix: str, nodes: Sequence[Node]) -> None:
+        """Note that these steps will be reached later, although the run waits before them now."""
+
+
+OPEN: Final = Gate()
+
+
+class ExecutionContext(msgspec.Struct, frozen=True, eq=False):
+    """The facts of an execution that are known before it runs. Its `progress` and its journal have the others."""
 
     flow: CompiledFlow
     envelope: Envelope
     journal: Journal
     services: Services
+    progress: ExecutionProgress
     started_at: datetime
     attempt: int
     vars: Mapping[str, Any]
-    trigger: Mapping[str, Any] = field(init=False)
-    interruption: Interruption = field(default_factory=Interruption)
-    """The interruption of the whole execution."""
     deadline: datetime | None = None
     """The time at which the flow's time limit ends."""
     reopened_after: int = 0
     """The number of the last journal entry before the last retry by an operator. Failures up to it are tried again."""
-    waited: bool = False
-    """True if one of its steps has waited for a callback."""
-    ready_at: datetime | None = None
-    """The time at which the first of the sleeping steps continues."""
-    waits_for: str = RETRY
-    """The reason that is shown while its steps wait."""
     hook_urls: HookUrls | None = None
     """None if the flow has no waiting steps."""
-    arrived: Mapping[str, bytes] | None = None
-    """The callbacks of waiting steps, by path, as they were read from the store."""
-    wakes: list[str] = field(default_factory=list)
-    """The ids of other executions of the flow that this one made ready."""
-    unknown: ErrorInfo | None = None
-    """The error of the first step of this run for which it isn't known whether it took effect."""
-    blocked: str | None = None
-    """The reason why the execution is blocked."""
-    edited: Mapping[str, StepRecord] = field(default_factory=dict)
+    edited: Mapping[str, StepRecord] = {}
     """The edited messages that reach steps, by the paths of the steps."""
-    streams: bool = False
-    """True if expressions may see a stream."""
-    dry: DryRun | None = None
-    """The dry run that checks the journal against the flow; None for a real run."""
-    redactor: Redactor | None = None
-    """Masks and encrypts redacted values; None if the flow redacts nothing."""
-    large: bool = False
-    """True if one of its messages is large, so that evaluating expressions may take long."""
-    _weighed: Any = None
-    _now: datetime | None = None
-    _execution: dict[str, Any] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.trigger = trigger_view(self.envelope.message, self.envelope.arrival)
+    gate: Gate = OPEN
+    interruption: Interruption = msgspec.field(default_factory=Interruption)
+    """The interruption of the whole execution."""
+    _views: dict[str, Any] = msgspec.field(default_factory=dict)
+    """The parts of scopes that were made already."""
 
     @property
     def id(self) -> str:
         return self.envelope.execution_id
 
-    def scope(self, frame: Frame) -> dict[str, Any]:
-        """The names and values that expressions see in a frame."""
+    @property
+    def redactor(self) -> Redactor | NoRedactor:
+        """Masks and encrypts redacted values."""
+        return self.journal.redactor
+
+    def scope(self, frame: Frame, names: Collection[str] | None = None) -> dict[str, Any]:
+        """The names and values that expressions see in a frame. `names`: those that they read; None for all of them."""
         message = frame.message
-        if message.body is not self._weighed:
-            self._weighed = message.body
-            self.large = self.large or is_large(message.body)
-        if self._now is not frame.now:
-            self._now = frame.now
-            self._execution = {
-                "id": self.id,
-                "attempt": self.attempt,
-                "started_at": rfc3339(self.started_at),
-                "now": rfc3339(frame.now),
-            }
-        if self.hook_urls is not None:
-            self._execution = {**self._execution, "hooks": self._hooks(self.hook_urls, frame)}
-        return {
-            **message_view(message),
-            "trigger": self.trigger,
+        self.progress.weigh(message.body)
+        scope: dict[str, Any] = {
+            "body": message.body,
+            "headers": message.headers,
+            "attachments": msgspec.to_builtins(list(message.attachments)) if message.attachments else [],
             "steps": frame.steps,
             "vars": self.vars,
-            "execution": self._execution,
-            **frame.names,
         }
+        if names is None or "trigger" in names:
+            scope["trigger"] = self._trigger()
+        if names is None or "execution" in names:
+            scope["execution"] = self._execution(frame)
+        if frame.names:
+            scope.update(frame.names)
+        return scope
+
+    def _trigger(self) -> dict[str, Any]:
+        trigger: dict[str, Any] | None = self._views.get("trigger")
+        if trigger is None:
+            trigger = self._views["trigger"] = trigger_view(self.envelope.message, self.envelope.arrival)
+        return trigger
+
+    def _execution(self, frame: Frame) -> dict[str, Any]:
+        view = {
+            "id": self.id,
+            "attempt": self.attempt,
+            "started_at": rfc3339(self.started_at),
+            "now": rfc3339(frame.now),
+        }
+        return view if self.hook_urls is None else {**view, "hooks": self._hooks(self.hook_urls, frame)}
 
     def _hooks(self, urls: HookUrls, frame: Frame) -> dict[str, Any]:
         """The URLs of the waiting steps whose path is known in this frame. Steps in another foreach are left out."""
@@ -266,25 +211,12 @@ class ExecutionContext:
             if place.item_of is None or place.item_of in frame.items
         }
 
-    def wait_until(self, at: datetime | None, reason: str) -> None:
-        """Note that a step waits until a time; None for a callback without a time limit."""
-        if at is not None and (self.ready_at is None or at < self.ready_at):
-            self.ready_at = at
-        if self.waits_for != CALLBACK:
-            self.waits_for = reason
-
     def error_info(self, error: StepError, path: str) -> ErrorInfo:
-        """The recorded form of a step's error, which expressions see as well."""
-        return self.shown(ErrorInfo(error.error_code, error.message, path, error.retryable))
-
-    def shown(self, error: ErrorInfo) -> ErrorInfo:
-        """An error without redacted values."""
-        return error if self.redactor is None else self.redactor.mask_error(error)
+        """The recorded form of a step's error, which expressions see as well, without redacted values."""
+        return self.redactor.mask_error(ErrorInfo(error.error_code, error.message, path, error.retryable))
 
     def callback(self, packed: bytes) -> Callback:
         """Unpack the callback of a waiting step. Raises Blocked if it can't be decrypted."""
-        if self.services.redaction is None:
-            return unpack_callback(packed)
         try:
             return self.services.redaction.decrypt_callback(packed)
         except RedactedUnreadable as error:
@@ -332,11 +264,6 @@ class ExecutionContext:
 
 
 _VARS: Final = {exact: reader(dict[str, Any], exact=exact) for exact in (False, True)}
-
-
-def vars_to_store(flow: CompiledFlow) -> bytes | None:
-    """JSON of the vars with which an execution starts on a version; None if they are those of the document."""
-    return None if flow.vars is flow.declared_vars else encode(flow.vars)
 
 
 def vars_of(flow: CompiledFlow, execution: Execution | None) -> dict[str, Any]:

@@ -2,15 +2,20 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
+from types import MappingProxyType
 from typing import Final
 
 from hookline.executions.runner import Runner
+from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import StoreError
 from hookline.kernel.logs import Log
 from hookline.kernel.ongoing import OngoingProblem
 from hookline.kernel.time import Clock
+from hookline.storage.changes import Start
 from hookline.storage.queue import Delivery, Queue
 from hookline.telemetry.store_problem import StoreProblem
 
@@ -30,10 +35,16 @@ class FairSlots:
         self._running: Counter[str] = Counter()
         self._waiting: dict[str, asyncio.Future[None]] = {}
 
+    def acquire_now(self, flow_id: str) -> bool:
+        """Take a slot if the flow may start an execution now, and return whether it may."""
+        may = self._may(flow_id)
+        if may:
+            self._take(flow_id)
+        return may
+
     async def acquire(self, flow_id: str) -> None:
         """Return when the flow may start an execution."""
-        if self._may(flow_id):
-            self._take(flow_id)
+        if self.acquire_now(flow_id):
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting[flow_id] = turn
@@ -82,21 +93,85 @@ _AGAIN: Final = 1.0
 _INSIST: Final = 1.0
 
 
+class LaneSlots:
+    """The slots of a lane. The lane waits for one at a time; nobody else does."""
+
+    __slots__ = ("_free", "_waiting")
+
+    def __init__(self, count: int) -> None:
+        self._free = count
+        self._waiting: asyncio.Future[None] | None = None
+
+    def acquire_now(self) -> bool:
+        """Take a slot if one is free, and return whether one was."""
+        if not self._free:
+            return False
+        self._free -= 1
+        return True
+
+    async def acquire(self) -> None:
+        """Return when a slot is taken."""
+        while not self.acquire_now():
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
+
+    def release(self) -> None:
+        """Free a slot."""
+        self._free += 1
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
+
+
 @dataclass(slots=True)
 class _Lane:
     deliveries: asyncio.Queue[Delivery]
-    slots: asyncio.Semaphore
+    slots: LaneSlots
     concurrency: int
     begun_only: bool
     tasks: tuple[asyncio.Task[None], ...] = ()
 
 
+class Place:
+    """A slot for an execution that starts when its message is durable. See `ImmediateStart`."""
+
+    __slots__ = ("_free", "_run", "_taken", "change")
+
+    def __init__(self, change: Start, run: Callable[[Delivery], None], free: Callable[[], None]) -> None:
+        """`run` runs the execution in the slot, and `free` frees the slot."""
+        self.change = change
+        self._run = run
+        self._free = free
+        self._taken = True
+
+    def run(self, delivery: Delivery) -> None:
+        """See `ImmediateStart`."""
+        self._taken = False
+        self._run(delivery)
+
+    def release(self) -> None:
+        """Free the slot, unless the execution runs in it."""
+        if self._taken:
+            self._taken = False
+            self._free()
+
+
 class Dispatcher:
     """Keep a lane for each flow, and run the deliveries of all lanes."""
 
-    def __init__(self, queue: Queue, runner: Runner, clock: Clock, log: Log, store_problem: StoreProblem) -> None:
+    def __init__(
+        self,
+        queue: Queue,
+        runner: Runner,
+        clock: Clock,
+        log: Log,
+        store_problem: StoreProblem,
+        published: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        """`published`: the current version of each flow, as far as it is stored."""
         self._queue = queue
         self._runner = runner
+        self._clock = clock
+        self._published = published
         self._defect = OngoingProblem(
             log, clock, "defect of the queue of a flow; trying again", "the queue of a flow works again"
         )
@@ -104,6 +179,7 @@ class Dispatcher:
         self._lanes: dict[str, _Lane] = {}
         self._running: set[asyncio.Task[None]] = set()
         self._slots = FairSlots()
+        self._stopped = False
 
     @property
     def running(self) -> int:
@@ -117,12 +193,35 @@ class Dispatcher:
             return
         # Running executions keep the slots of the old lane until they end.
         await self.close(flow_id)
-        lane = _Lane(asyncio.Queue(_LANE), asyncio.Semaphore(concurrency), concurrency, begun_only)
+        lane = _Lane(asyncio.Queue(_LANE), LaneSlots(concurrency), concurrency, begun_only)
         lane.tasks = (
             asyncio.create_task(self._feed(flow_id, lane), name=f"feed {flow_id}"),
             asyncio.create_task(self._drain(flow_id, lane), name=f"drain {flow_id}"),
         )
         self._lanes[flow_id] = lane
+
+    def place(self, flow: CompiledFlow, execution_id: str) -> Place | None:
+        """Take a place for an execution whose message is being accepted; None if it has to wait for its turn.
+
+        An execution that starts with its acceptance saves a commit, and runs on the version that has accepted it.
+        """
+        lane = self._lanes.get(flow.id)
+        if lane is None or lane.begun_only or self._published.get(flow.id) != flow.version:
+            return None
+        if not lane.deliveries.empty() or not lane.slots.acquire_now():
+            return None
+        if not self._slots.acquire_now(flow.id):
+            lane.slots.release()
+            return None
+        start = flow.start(execution_id, self._clock.now())
+        return Place(start, partial(self._run_at_once, flow, lane), partial(self._free, flow.id, lane))
+
+    def _run_at_once(self, flow: CompiledFlow, lane: _Lane, delivery: Delivery) -> None:
+        if self._stopped:
+            # It continues at the next start.
+            self._free(flow.id, lane)
+        else:
+            self._start(flow.id, lane, delivery, flow)
 
     async def close(self, flow_id: str) -> None:
         """Start no more executions of a flow; running ones continue."""
@@ -146,6 +245,7 @@ class Dispatcher:
 
         If this call is cancelled, the running executions are cancelled at once.
         """
+        self._stopped = True
         try:
             for flow_id in tuple(self._lanes):
                 await self.close(flow_id)
@@ -188,22 +288,34 @@ class Dispatcher:
 
     async def _drain(self, flow_id: str, lane: _Lane) -> None:
         while True:
-            await lane.slots.acquire()
             delivery = await lane.deliveries.get()
             try:
-                await self._slots.acquire(flow_id)
+                await self._slot(flow_id, lane)
             except asyncio.CancelledError:
                 await delivery.retry(0)
                 raise
-            self._keep(asyncio.create_task(self._run(flow_id, lane, delivery)))
+            self._start(flow_id, lane, delivery)
 
-    async def _run(self, flow_id: str, lane: _Lane, delivery: Delivery) -> None:
+    async def _slot(self, flow_id: str, lane: _Lane) -> None:
+        await lane.slots.acquire()
         try:
-            await self._runner.run(delivery)
-        finally:
+            await self._slots.acquire(flow_id)
+        except asyncio.CancelledError:
             lane.slots.release()
-            self._slots.release(flow_id)
+            raise
 
-    def _keep(self, task: asyncio.Task[None]) -> None:
+    def _start(self, flow_id: str, lane: _Lane, delivery: Delivery, flow: CompiledFlow | None = None) -> None:
+        """Run an execution in its slot. `flow`: the version on which it has started, if it did so just now."""
+        task = asyncio.create_task(self._run(flow_id, lane, delivery, flow))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+
+    async def _run(self, flow_id: str, lane: _Lane, delivery: Delivery, flow: CompiledFlow | None) -> None:
+        try:
+            await self._runner.run(delivery, flow)
+        finally:
+            self._free(flow_id, lane)
+
+    def _free(self, flow_id: str, lane: _Lane) -> None:
+        lane.slots.release()
+        self._slots.release(flow_id)

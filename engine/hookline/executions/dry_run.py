@@ -5,6 +5,7 @@ from typing import Final
 
 import msgspec
 
+from hookline.executions.context import Gate
 from hookline.executions.replies import FINISHED
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import USE as GATHER
@@ -42,8 +43,8 @@ class _Items(msgspec.Struct):
     items: int
 
 
-class DryRun:
-    """The input and the findings of a dry run."""
+class DryRun(Gate):
+    """The gate of a dry run: it ends before the first step that would take effect, and keeps what it has found."""
 
     def __init__(
         self,
@@ -100,9 +101,10 @@ class DryRun:
         self.conflicts[path] = f"it would go through {total} items, and went through {before}"
         return False
 
-    def stop_at(self, path: str) -> None:
-        """Note that the step would begin or continue to wait here. The dry run stops."""
+    def stops_at(self, path: str) -> bool:
+        """Note that the step would begin or continue to wait here, and stop."""
         self.stops.append(path)
+        return True
 
     def expect_later(self, prefix: str, nodes: Sequence[Node]) -> None:
         """Note that these steps would be reached in the end, also if an earlier run has done them already."""

@@ -15,7 +15,7 @@ from hookline.kernel.errors import StoreError
 from hookline.model.batch import JOINED, joined_output
 from hookline.model.execution import StepRecord, StepState
 from hookline.model.items import Done, Progress
-from hookline.secrets.redaction import Redactor
+from hookline.secrets.redaction import NO_REDACTOR, NoRedactor, Redactor
 from hookline.storage.changes import (
     AddState,
     BatchJoined,
@@ -173,7 +173,7 @@ class _Uncommitted(NamedTuple):
 class Journal:
     """The journal of an execution: the entries of its past, and those that the next commit makes durable.
 
-    The entries of pure steps and finished actions wait for the next commit; `flush` is awaited before an action starts.
+    Entries wait for the next commit. Before an action takes effect, `settle` makes durable what can't be recomputed.
 
     A foreach with many items keeps only the entries of running items. The progress of the block replaces the entries of
     a finished item, here and in the store.
@@ -187,12 +187,9 @@ class Journal:
         prelude: Sequence[Change],
         on_begin: Callable[[], None] | None = None,
         flow_id: str = "",
-        redactor: Redactor | None = None,
+        redactor: Redactor | NoRedactor = NO_REDACTOR,
     ) -> None:
-        """`prelude` goes with the first commit; `on_begin` is called when that is durable.
-
-        `redactor` redacts stored values; None if the flow redacts nothing.
-        """
+        """`prelude` goes with the first commit; `on_begin` is called when that is durable."""
         self._redactor = redactor
         self._execution_id = execution_id
         self._flow_id = flow_id
@@ -225,6 +222,22 @@ class Journal:
         """The last entry of a step."""
         return self._past.get(path)
 
+    @property
+    def redactor(self) -> Redactor | NoRedactor:
+        """Redacts the stored values."""
+        return self._redactor
+
+    def redact(self, redactor: Redactor | NoRedactor) -> Redactor | NoRedactor:
+        """Redact new entries from now on, unless they are redacted already; return the redactor that does it.
+
+        Its key is stored together with them.
+        """
+        if isinstance(self._redactor, Redactor) or isinstance(redactor, NoRedactor):
+            return self._redactor
+        self._redactor = redactor
+        self.beside(SetDataKey(self._execution_id, redactor.data_key))
+        return redactor
+
     async def add_large(
         self,
         read: Callable[[], tuple[bytes | None, bytes | None]],
@@ -249,35 +262,28 @@ class Journal:
         def made() -> tuple[StepRecord, StepRecord]:
             given, gave = read()
             record = StepRecord(seq=0, input=given, output=gave, **entry)
-            return record, self._stored_form(record)
+            return record, self._redactor.redact_entry(record)
 
-        record = self._add(*await self._services.offloader.run(made, large=True), effect=effect)
+        record, stored = await self._services.offloader.run(made, large=True)
+        # Only now it is known which entries come before this one.
+        seq = self._next
+        added = msgspec.structs.replace(record, seq=seq)
+        self._add(added, added if stored is record else msgspec.structs.replace(stored, seq=seq), effect=effect)
         self.keep(*kept)
-        return record
+        return added
 
     def add(self, *, effect: bool, **entry: Any) -> StepRecord:
         """Add an entry; `effect`: it can't be computed again and must soon be durable."""
-        record = StepRecord(seq=0, **entry)
-        return self._add(record, self._stored_form(record), effect=effect)
-
-    def _add(self, record: StepRecord, stored: StepRecord, *, effect: bool) -> StepRecord:
-        self._owing = self._owing or effect
-        seq = self._next
-        self._next += 1
-        same = stored is record
-        record = msgspec.structs.replace(record, seq=seq)
-        self._past[record.path] = record
-        self._pending[seq] = record if same else msgspec.structs.replace(stored, seq=seq)
-        self._items.note(record, self._group)
+        record = StepRecord(seq=self._next, **entry)
+        self._add(record, self._redactor.redact_entry(record), effect=effect)
         return record
 
-    def redact(self, redactor: Redactor) -> None:
-        """Redact new entries from now on, and store the redactor's key with them."""
-        self._redactor = redactor
-        self.beside(SetDataKey(self._execution_id, redactor.data_key))
-
-    def _stored_form(self, record: StepRecord) -> StepRecord:
-        return record if self._redactor is None else self._redactor.redact_entry(record)
+    def _add(self, record: StepRecord, stored: StepRecord, *, effect: bool) -> None:
+        self._next += 1
+        self._owing = self._owing or effect
+        self._past[record.path] = record
+        self._pending[record.seq] = stored
+        self._items.note(record, self._group)
 
     def items_of(self, path: str) -> set[int]:
         """The indexes of the items of a foreach that have entries."""
@@ -291,7 +297,7 @@ class Journal:
         if self._stored is None:
             self._stored = {one.path: one for one in await self._store.progress(self._execution_id)}
         stored = self._stored.pop(path, None)
-        if stored is not None and self._redactor is not None:
+        if stored is not None:
             self._redactor.resume_items()
         block = self._blocks[path] = ForeachProgress(path, total, at, stored)
         around = self._items.around(path)
@@ -365,7 +371,7 @@ class Journal:
         self._next += 1
         # Changes of one commit have no order, so no other change of this key may be in it.
         await self.flush()
-        counted = AddState(self._execution_id, self._stored_form(record), flow_id, key, by, at)
+        counted = AddState(self._execution_id, self._redactor.redact_entry(record), flow_id, key, by, at)
         async with self._lock:
             with self._taking():
                 result = (await self._commit(self._take(), (*changes, counted)))[-1]
@@ -375,7 +381,7 @@ class Journal:
         self._past[record.path] = record
         self._items.note(record, self._group)
         if self._services.events.listening:
-            done = (RecordSteps(self._execution_id, (self._stored_form(record),)),)
+            done = (RecordSteps(self._execution_id, (self._redactor.redact_entry(record),)),)
             self._services.events.committed(self._flow_id, self._execution_id, done)
         return record
 
@@ -388,7 +394,7 @@ class Journal:
         """
         record = StepRecord(seq=self._next, **entry)
         self._next += 1
-        result = await self.ask(make(self._stored_form(record)))
+        result = await self.ask(make(self._redactor.redact_entry(record)))
         if isinstance(result, BatchJoined):
             output = joined_output(result.leader_id, result.place)
             record = msgspec.structs.replace(
@@ -399,7 +405,7 @@ class Journal:
         self._past[record.path] = record
         self._items.note(record, self._group)
         if self._services.events.listening:
-            done = (RecordSteps(self._execution_id, (self._stored_form(record),)),)
+            done = (RecordSteps(self._execution_id, (self._redactor.redact_entry(record),)),)
             self._services.events.committed(self._flow_id, self._execution_id, done)
         return record, result
 
@@ -417,14 +423,8 @@ class Journal:
         self._moved, self._dropped = {}, []
         return owed
 
-    async def flush(self, path: str | None = None) -> None:
-        """Return when all entries so far are durable. Concurrent calls share one commit.
-
-        `path`: the step that is about to begin. In an item of a foreach with many items only the item's own entries
-        count, because the entries before the block are durable.
-        """
-        if path is not None and (item := self._items.around(path)) is not None and item.group <= self._durable:
-            return
+    async def flush(self) -> None:
+        """Return when all entries so far are durable. Concurrent calls share one commit."""
         while True:
             if self._joined is not None:
                 # That flush has not yet taken its entries.
@@ -472,9 +472,16 @@ class Journal:
             self._under_way = None
             under_way.set_result(durable)
 
-    async def settle(self) -> None:
-        """Return when all entries that can't be computed again are durable."""
-        if self._owing or self._under_way is not None:
+    async def settle(self, path: str | None = None) -> None:
+        """Return when all entries that can't be computed again are durable.
+
+        `path`: the step that is about to take effect; then the start of the execution must be durable, too. In an item
+        of a foreach with many items only the item's own entries count, because the entries before the block are
+        durable.
+        """
+        if path is not None and (item := self._items.around(path)) is not None and item.group <= self._durable:
+            return
+        if self._owing or self._under_way is not None or (path is not None and self._prelude):
             await self.flush()
 
     @property

@@ -9,8 +9,8 @@ from typing import Any, Protocol, TypeAlias
 from pydantic import BaseModel
 
 from hookline.credentials.access_tokens import AccessTokens
-from hookline.executions.rate_limits import StepRates
 from hookline.executions.replies import Replies
+from hookline.executions.steps.rate_limits import StepRates
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.logs import Log
@@ -18,12 +18,13 @@ from hookline.kernel.ongoing import OngoingProblem
 from hookline.kernel.time import Clock
 from hookline.model.items import Stream
 from hookline.model.message import Envelope, Message
+from hookline.plugin_host.exhaustion import is_own_failure
 from hookline.plugin_host.host import PluginHost
 from hookline.plugin_host.offload import Offloader
-from hookline.sdk.action import Action
+from hookline.sdk.action import Action, ClientRate
 from hookline.sdk.context import Resources
 from hookline.sdk.http import HttpClient
-from hookline.secrets.redaction import Redaction
+from hookline.secrets.redaction import NO_REDACTION, NoRedaction, Redaction
 from hookline.storage.blobs import Blobs
 from hookline.storage.changes import Accept
 from hookline.storage.store import Store
@@ -44,34 +45,40 @@ Stub: TypeAlias = Callable[[], Awaitable[Any]]
 """Gives the prepared result of an action, a foreach or a batch. Raises StepError."""
 
 
-class SimulationHooks(Protocol):
-    """The hooks of a simulation into the steps that it runs."""
+class Effects:
+    """The effects that steps have outside the engine. These are real; those of a simulation are stubs."""
+
+    def rate(self, action: Action) -> ClientRate | None:
+        """The rate limit of the service that an action calls."""
+        return action.rate
+
+    def is_own_failure(self, error: BaseException) -> bool:
+        """Return True if an error inside an action is a failure of the engine, so that the action is tried again."""
+        return is_own_failure(error)
 
     def stub_action(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Stub | None:
         """The stub of an action with these settings; None if the action runs itself."""
-        ...
+        return None
 
     def stub_for_missing_file(
         self, execution_id: str, path: str, attempt: int, action: Action, settings: Any
     ) -> Stub | None:
         """The stub of an action that has requested a missing file."""
-        ...
+        return None
 
     def stub_items(self, execution_id: str, path: str, block: ForeachNode, items: list[Any] | Stream) -> Stub | None:
         """The stub for all items of a foreach; None if the items run. May raise StepFailed."""
-        ...
+        return None
+
+    def stub_batch(self, execution_id: str, path: str, attempt: int) -> Stub | None:
+        """The stub of a batch, which gives a Reply or BatchJoined; None if the step waits for other executions."""
+        return None
 
     def flow_started(self, execution_id: str, path: str, attempt: int) -> None:
         """Note that a step is about to start an execution of another flow."""
-        ...
-
-    def stub_batch(self, execution_id: str, path: str, attempt: int) -> Stub | None:
-        """The stub of a batch, which gives a Reply or Joined; None if the step waits for other executions."""
-        ...
 
     def execution_ended(self, execution_id: str, message: Message) -> None:
         """Note that an execution is about to end with a message."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,16 +109,15 @@ class Services:
     """Runs work on large messages in a thread."""
     events: Events = field(default_factory=Events)
     """Is told about each stored change."""
-    redaction: Redaction | None = None
-    """Encrypts redacted values; None in simulations, which store nothing."""
+    redaction: Redaction | NoRedaction = NO_REDACTION
+    """Encrypts redacted values; a simulation stores nothing, and so redacts nothing."""
     own_failures: OngoingProblem = field(init=False)
     """Failures of the engine in the middle of a step."""
     rates: StepRates = field(default_factory=StepRates)
     """The rate limits of steps."""
     tokens: AccessTokens | None = None
     """Gives access tokens of credentials; None in simulations."""
-    simulation: SimulationHooks | None = None
-    """None outside simulations."""
+    effects: Effects = field(default_factory=Effects)
     step_timeout: timedelta | None = None
     """The time limit of a step whose flow sets none."""
 

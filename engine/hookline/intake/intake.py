@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 import msgspec
 
@@ -27,7 +27,7 @@ from hookline.model.message import Envelope, Message, is_heavy_message, json_to_
 from hookline.plugin_host.offload import Offloader
 from hookline.secrets.redaction import Redaction
 from hookline.storage.changes import Accept, Accepted, Change, Duplicate
-from hookline.storage.queue import Queue
+from hookline.storage.queue import ImmediateStart, Queue
 from hookline.storage.store import Store
 from hookline.telemetry.events import Events
 from hookline.telemetry.metrics import Metrics
@@ -35,6 +35,31 @@ from hookline.telemetry.store_problem import StoreProblem
 
 #: Seconds after which a sender may try again, if nothing better is known.
 RETRY_AFTER: Final = 30.0
+
+
+class Place(ImmediateStart, Protocol):
+    """A place for an execution whose message is being stored."""
+
+    def release(self) -> None:
+        """Free the place, unless the execution runs in it."""
+        ...
+
+
+class Places(Protocol):
+    """Finds places in which executions may start at once."""
+
+    def place(self, flow: CompiledFlow, execution_id: str) -> Place | None:
+        """Take a place for an execution; None if it has to be queued."""
+        ...
+
+
+class _NoPlaces:
+    def place(self, flow: CompiledFlow, execution_id: str) -> Place | None:
+        return None
+
+
+NO_PLACES: Final = _NoPlaces()
+"""Has every execution queued."""
 
 
 class Intake:
@@ -74,6 +99,8 @@ class Intake:
         self._throughput = Throughput(clock.monotonic())
         self._depths = QueueDepth(store, clock)
         self._rates: dict[str, tuple[str, RateLimit]] = {}
+        self.places: Places = NO_PLACES
+        """Finds places for executions that may start at once."""
         self.full: str | None = None
         """The reason why nothing more can be stored, if so."""
         self.full_flows: Mapping[str, str] = {}
@@ -144,6 +171,11 @@ class Intake:
                     raise rejection
                 return duplicate
             # Counted before the next message is checked. Storing goes on even if the sender hangs up.
+            place = self._place(flow, envelope)
+            if place is not None:
+                if rate is not None:
+                    rate.use(self._clock.monotonic())
+                return await shielded(self._put_started(envelope, rate, place))
             self._reserve(envelope, rate)
             return await shielded(self._put(envelope, rate))
         except StoreError as error:
@@ -170,6 +202,30 @@ class Intake:
             dedupe_key=dedupe_key,
         )
         return await self.accept(flow, envelope)
+
+    def _place(self, flow: CompiledFlow, envelope: Envelope) -> Place | None:
+        """A place in which the execution may start as soon as the message is stored; None if it has to be queued."""
+        if envelope.order_key is not None or self.backlog(flow.id):
+            return None
+        return self.places.place(flow, envelope.execution_id)
+
+    async def _put_started(self, envelope: Envelope, rate: RateLimit | None, place: Place) -> Accepted | Duplicate:
+        """Store a message whose execution starts at once, so that it is never queued."""
+        flow_id, result = envelope.flow_id, None
+        try:
+            result = await self._queue.put(envelope, at_once=place)
+        finally:
+            place.release()
+            if rate is not None and not isinstance(result, Accepted):
+                rate.give_back()
+        if isinstance(result, Accepted):
+            self._metrics.accepted(flow_id)
+            if self._events is not None and self._events.listening:
+                self._events.accepted(flow_id, envelope.execution_id)
+                self._events.committed(flow_id, envelope.execution_id, (place.change,))
+        else:
+            self._metrics.duplicate(flow_id)
+        return result
 
     def _reserve(self, envelope: Envelope, rate: RateLimit | None) -> None:
         if rate is not None:

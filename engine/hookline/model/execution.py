@@ -103,6 +103,46 @@ class StepState(StrEnum):
     """The step's `when` was false."""
 
 
+STEP_TRANSITIONS: Final[dict[StepState | None, dict[StepState, str]]] = {
+    None: {
+        StepState.SKIPPED: "its `when` is false",
+        StepState.STARTED: "it must not run twice, and is about to run",
+        StepState.SUCCEEDED: "its first attempt succeeds",
+        StepState.FAILED: "its first attempt fails for good",
+        StepState.WAITING: "it waits: for the next attempt, its turn, a time, a callback or other executions",
+    },
+    StepState.STARTED: {
+        StepState.SUCCEEDED: "it succeeds",
+        StepState.FAILED: "it fails, or nobody knows whether it took effect",
+        StepState.WAITING: "it sleeps",
+    },
+    StepState.WAITING: {
+        StepState.STARTED: "its turn has come",
+        StepState.SUCCEEDED: "an attempt succeeds, or what it waits for has come",
+        StepState.FAILED: "the last attempt fails, or nothing has come in time",
+        StepState.WAITING: "another attempt fails",
+    },
+    StepState.FAILED: {
+        StepState.SKIPPED: "an operator retries, and its `when` is false now",
+        StepState.STARTED: "an operator retries it",
+        StepState.SUCCEEDED: "an operator retries it, and it succeeds",
+        StepState.FAILED: "an operator retries it, and it fails again",
+        StepState.WAITING: "an operator retries it, and it waits",
+    },
+    StepState.SUCCEEDED: {
+        StepState.SKIPPED: "a step before it was retried, and its `when` is false now",
+        StepState.FAILED: "a step before it was retried, and what it computes fails now",
+    },
+    StepState.SKIPPED: {
+        StepState.STARTED: "a step before it was retried, and its `when` is true now",
+        StepState.SUCCEEDED: "a step before it was retried, and its `when` is true now",
+        StepState.FAILED: "a step before it was retried, and its `when` is true now",
+        StepState.WAITING: "a step before it was retried, and its `when` is true now",
+    },
+}
+"""The states of the next entry of a step, by that of its last entry (None: it has none), each with its cause."""
+
+
 class StepRecord(msgspec.Struct, frozen=True):
     """An entry of the journal: one attempt at a step, and its result. The journal is append-only."""
 

@@ -10,9 +10,9 @@ import msgspec
 from jsonpath_ng.exceptions import JSONPathError
 from jsonpath_ng.ext.parser import parse
 
-from hookline.executions.context import edited_entry, edited_path, vars_to_store
+from hookline.executions.context import edited_entry, edited_path
 from hookline.executions.dry_run import unrecorded_items
-from hookline.executions.runner import Versions
+from hookline.executions.loading import Versions
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import USE as GATHER
 from hookline.flows.blocks.step_tree import without_items
@@ -125,7 +125,7 @@ class Replays:
         id_: str = again.execution_id
         timeout = flow.settings.timeout
         deadline = None if timeout is None else now + timeout
-        vars = vars_to_store(flow) if version == "current" else old.vars
+        vars = flow.vars_to_store() if version == "current" else old.vars
         changes: list[Change] = [
             Accept(again, begun=True),
             *self._versions.publish_changes(flow, now),

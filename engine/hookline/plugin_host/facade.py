@@ -13,7 +13,7 @@ from hookline.kernel.logs import LONGEST_TEXT, MOST_VALUES, Log
 from hookline.sdk.context import Resource, Resources
 from hookline.sdk.http import HttpClient, Requests, Response, StreamedResponse
 from hookline.secrets.masking import HiddenValues
-from hookline.secrets.redaction import Redactor
+from hookline.secrets.redaction import NO_REDACTOR, NoRedactor, Redactor
 from hookline.storage.blobs import Blobs, BlobWriter
 
 R = TypeVar("R", bound=Resource)
@@ -127,7 +127,7 @@ class StepLog:
         execution_id: str,
         flow_id: str,
         step: str,
-        redactor: Redactor | None = None,
+        redactor: Redactor | NoRedactor = NO_REDACTOR,
         secrets: HiddenValues | None = None,
     ) -> None:
         """`redactor` and `secrets` mask values in all lines."""
@@ -135,8 +135,7 @@ class StepLog:
         self._execution_id = execution_id
         self._flow_id = flow_id
         self._step = step
-        redacted = None if redactor is None else redactor.hidden
-        self._hidden = [hidden for hidden in (secrets, redacted) if hidden is not None]
+        self._hidden = [redactor.hidden] if secrets is None else [secrets, redactor.hidden]
 
     def debug(self, event: str, **fields: Any) -> None:
         """Log a line that helps to find a problem."""
@@ -162,7 +161,7 @@ class StepLog:
         return text if len(whole) <= 2 * LONGEST_TEXT else text[:-LONGEST_TEXT]
 
     def _with(self, fields: dict[str, Any]) -> dict[str, Any]:
-        if self._hidden:
+        if any(self._hidden):
             if fields.pop("exc_info", None):
                 # The text is made here, because the log's own formatter wouldn't mask it.
                 fields["exception"] = self._shown(traceback.format_exc())

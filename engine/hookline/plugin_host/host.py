@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
-from hookline.discovery.loader import GROUP
 from hookline.discovery.registry import PartKind, Registry
 from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import CredentialError, StepError, StoreError
@@ -93,7 +92,7 @@ class PluginHost:
         #: The event loop holds only weak references to tasks.
         self._abandoned: set[asyncio.Task[Any]] = set()
         self._plugins = {key: status.name for key, status in registry.origins.items()}
-        self._foreign = frozenset(key for key, status in registry.origins.items() if status.distribution != GROUP)
+        self._foreign = frozenset(key for key in registry.origins if registry.is_foreign(*key))
 
     def describe(self, kind: PartKind, name: str) -> str:
         """Return the plugin of a part, with its distribution and version."""
@@ -108,6 +107,24 @@ class PluginHost:
         plugin = self.describe(kind, name)
         self._count_fault(kind, name, "defect")
         return PluginDefect(f"{name} of {plugin} has a defect: {problem}", plugin=plugin)
+
+    def defect_of(
+        self,
+        kind: PartKind,
+        name: str,
+        error: BaseException,
+        hidden: HiddenValues | None = None,
+        log: Log | None = None,
+    ) -> PluginDefect:
+        """Count the unexpected exception that is being handled, log it, and return the error for it.
+
+        `hidden` masks secrets in its message.
+        """
+        text = f"{type(error).__name__}: {error}"
+        found = self.defect(kind, name, text if hidden is None else hidden.mask_text(text))
+        if log is not None:
+            log.error("connector defect", plugin=found.plugin, exc_info=True, **{kind: name})
+        return found
 
     def contain(
         self,
@@ -129,11 +146,7 @@ class PluginHost:
         def convert(error: BaseException) -> Exception:
             if isinstance(error, StepError):
                 return mask_error(error, hidden)
-            text = f"{type(error).__name__}: {error}"
-            found = self.defect(kind, name, text if hidden is None else hidden.mask_text(text))
-            if log is not None:
-                log().error("connector defect", plugin=found.plugin, exc_info=True, **{kind: name})
-            return found
+            return self.defect_of(kind, name, error, hidden, None if log is None else log())
 
         return Containment(convert, passing=passing)
 

@@ -202,6 +202,10 @@ class Redactor:
             self._rules.in_item(item, found)
             self.hidden.add(found)
 
+    def with_hidden(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Add the hidden texts to the output of a batch step, so that they are encrypted together with it."""
+        return {**batch, HIDDEN: list(self.hidden)}
+
     def copy_entry(self, record: StepRecord, source: "Redactor") -> StepRecord:
         """Redact an entry of another execution for this one: masked as it is there, encrypted with this data key."""
         if record.encrypted is None:
@@ -263,6 +267,45 @@ class Redactor:
         return encode(shown)
 
 
+class NoRedactor:
+    """Stands for a redactor where nothing is redacted: it stores and shows everything as it is."""
+
+    hidden: Final = HiddenValues()
+
+    def redact_message(self, envelope: Envelope) -> Envelope:
+        """Return the message."""
+        return envelope
+
+    def redact_entry(self, record: StepRecord) -> StepRecord:
+        """Return the entry."""
+        return record
+
+    def mask_error(self, error: ErrorInfo) -> ErrorInfo:
+        """Return the error."""
+        return error
+
+    def encrypt_line(self, item: bytes) -> bytes:
+        """Return the JSON of the item."""
+        return item
+
+    def decrypt_line(self, line: bytes) -> bytes:
+        """Return the line."""
+        return line
+
+    def with_hidden(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Return the output."""
+        return batch
+
+    def resume_items(self) -> None:
+        """Nothing is hidden."""
+
+    def learn_item(self, item: Any) -> None:
+        """Nothing is hidden."""
+
+
+NO_REDACTOR: Final = NoRedactor()
+
+
 def _scope(envelope: Envelope) -> dict[str, Any]:
     """The parts of a message that can be redacted, as `RedactionRules.in_message` takes them."""
     message, arrival = envelope.message, envelope.arrival
@@ -305,27 +348,31 @@ class Redaction:
 
     def decrypt(
         self, rules: RedactionRules | None, envelope: Envelope, past: Sequence[StepRecord] = ()
-    ) -> tuple[Envelope, Sequence[StepRecord], Redactor | None]:
-        """Return a message and a journal before they were masked, and the execution's redactor if it has or needs one.
+    ) -> tuple[Envelope, Sequence[StepRecord], Redactor | NoRedactor]:
+        """Return a message and a journal before they were masked, and the execution's redactor.
 
         Raises NotReplayable if redacted values are erased, and RedactedUnreadable.
         """
         if envelope.data_key is None:
             check_not_erased(envelope, past)
             if rules is None:
-                return envelope, past, None
+                return envelope, past, NO_REDACTOR
         redactor = Redactor(rules, self._key(envelope.data_key))
         past = redactor.decrypt_journal(past)
         return redactor.decrypt_message(envelope), past, redactor
 
     def redact_replay(
-        self, rules: RedactionRules | None, envelope: Envelope, entries: Sequence[StepRecord], old: Redactor | None
+        self,
+        rules: RedactionRules | None,
+        envelope: Envelope,
+        entries: Sequence[StepRecord],
+        old: Redactor | NoRedactor,
     ) -> tuple[Envelope, Sequence[StepRecord]]:
         """Redact a message that `decrypt` returned and entries of its journal, with a data key of their own.
 
         `old`: the redactor of the execution that the entries come from.
         """
-        if old is None:
+        if isinstance(old, NoRedactor):
             return self.redact(rules, envelope), entries
         redactor = self.new_redactor(rules)
         envelope = redactor.redact_message(envelope)
@@ -362,12 +409,12 @@ class Redaction:
         assert not isinstance(callback, EncryptedCallback)  # noqa: S101 - nothing is encrypted twice
         return callback
 
-    def encrypt_batch_item(self, body: bytes, redactor: Redactor | None) -> bytes:
-        """Encrypt the JSON that an execution adds to a batch, if the execution has a redactor.
+    def encrypt_batch_item(self, body: bytes, redactor: Redactor | NoRedactor) -> bytes:
+        """Encrypt the JSON that an execution adds to a batch, if the execution redacts anything.
 
         It gets a data key of its own, since that of the execution is erased before the leader reads it.
         """
-        if redactor is None:
+        if isinstance(redactor, NoRedactor):
             return body
         key = DataKey.generate(self._vault)
         encrypted = key.encrypt(_pack.encode(_BatchItem(body, tuple(redactor.hidden))))
@@ -383,3 +430,38 @@ class Redaction:
 
     def _key(self, encrypted: bytes | None) -> DataKey:
         return DataKey.generate(self._vault) if encrypted is None else DataKey.load(self._vault, encrypted)
+
+
+class NoRedaction:
+    """Stands for `Redaction` where nothing is stored, and so nothing is redacted."""
+
+    def decrypt(
+        self, rules: RedactionRules | None, envelope: Envelope, past: Sequence[StepRecord] = ()
+    ) -> tuple[Envelope, Sequence[StepRecord], NoRedactor]:
+        """Return the message and the journal."""
+        return envelope, past, NO_REDACTOR
+
+    def new_redactor(self, rules: RedactionRules | None) -> NoRedactor:
+        """Return the redactor that redacts nothing."""
+        return NO_REDACTOR
+
+    def encrypt_callback(self, packed: bytes) -> bytes:
+        """Return the callback."""
+        return packed
+
+    def decrypt_callback(self, packed: bytes) -> Call | FlowEnded:
+        """Unpack the callback."""
+        callback = unpack_callback(packed)
+        assert not isinstance(callback, EncryptedCallback)  # noqa: S101 - nothing is encrypted here
+        return callback
+
+    def encrypt_batch_item(self, body: bytes, redactor: Redactor | NoRedactor) -> bytes:
+        """Return the JSON."""
+        return body
+
+    def decrypt_batch_item(self, stored: bytes) -> tuple[bytes, Sequence[str]]:
+        """Return the JSON, and no hidden texts."""
+        return stored, ()
+
+
+NO_REDACTION: Final = NoRedaction()

@@ -9,6 +9,7 @@ from hookline.model.execution import FINAL, State
 from hookline.model.message import Envelope
 from hookline.simulation.clock import CaseClock
 from hookline.simulation.memory_store import MemoryStore
+from hookline.storage.changes import Start
 from hookline.storage.queue import Delivery
 
 
@@ -19,6 +20,7 @@ class _Delivery:
     fresh: bool
     again: Callable[[float], None]
     envelope: Envelope | None = None
+    start: Start | None = None
 
     async def ack(self) -> None:
         """Nothing keeps it."""

@@ -13,7 +13,7 @@ from hookline.discovery.registry import Registry
 from hookline.executions.completion import parent_callback
 from hookline.executions.replies import Replies, read_reply
 from hookline.executions.runner import Runner
-from hookline.executions.services import Services, Stub
+from hookline.executions.services import Effects, Services, Stub
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StepError
@@ -24,7 +24,7 @@ from hookline.model.message import Envelope, Message
 from hookline.outbound.client import PooledClient
 from hookline.plugin_host.host import PluginHost
 from hookline.plugin_host.resources import EngineResources
-from hookline.sdk.action import Action
+from hookline.sdk.action import Action, ClientRate
 from hookline.simulation.clock import CaseClock
 from hookline.simulation.flows import SimulatedFlows
 from hookline.simulation.memory_store import MemoryStore
@@ -48,7 +48,7 @@ class _NoSecrets:
         raise StepError(f"credential {name!r}: actions that use credentials don't run here", code="case.stub")
 
 
-class Simulation:
+class Simulation(Effects):
     """Runs one execution, and those that it starts. It needs a `CaseLoop` with the simulation's clock."""
 
     def __init__(
@@ -112,7 +112,7 @@ class Simulation:
             files_root=None,
             plugin_host=PluginHost(registry, metrics, _LOG),
             new_id=self._ids.new,
-            simulation=self,
+            effects=self,
         )
         self._runner = Runner(services, self._flows, self._queue, self._queue, lambda flow_id: None, _hook_url)
 
@@ -164,7 +164,15 @@ class Simulation:
             unanswered=tuple(self._record.unanswered),
         )
 
-    # What takes part in the steps.
+    # The effects of the steps.
+
+    def rate(self, action: Action) -> ClientRate | None:
+        """Return no limit, since no service is called."""
+        return None
+
+    def is_own_failure(self, error: BaseException) -> bool:
+        """Return False, so that a failure ends the simulation and isn't tried again for ever."""
+        return False
 
     def stub_action(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Stub | None:
         """Return the stub of an action, unless it runs itself."""

@@ -80,6 +80,8 @@ class Accept:
     """Other changes of the same commit contain its progress, so it isn't delivered as an execution that never ran."""
     patient: bool = False
     """The commit may wait a moment to share a transaction: the sender is over the flow's rate limit anyway."""
+    start: "Start | None" = None
+    """The execution starts with its acceptance, unless the message is a duplicate. It has no order key."""
 
 
 # --- The life of an execution ----------------------------------------------------------------------------------------

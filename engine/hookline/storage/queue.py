@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from hookline.model.message import Envelope
-from hookline.storage.changes import Accepted, Duplicate
+from hookline.storage.changes import Accepted, Duplicate, Start
 
 
 class Delivery(Protocol):
@@ -15,7 +15,9 @@ class Delivery(Protocol):
     envelope: Envelope | None
     """The message, if it is at hand; otherwise the store has it."""
     fresh: bool
-    """The execution was never started, so there is no journal to read."""
+    """The execution was never delivered before, so there is no journal to read."""
+    start: Start | None
+    """The start that was committed together with the message; None if the execution has to be started."""
 
     async def ack(self) -> None:
         """Forget the delivery: the execution has ended or is parked, and that is committed."""
@@ -26,13 +28,26 @@ class Delivery(Protocol):
         ...
 
 
+class ImmediateStart(Protocol):
+    """A place in which an execution can run as soon as its message is durable."""
+
+    change: Start
+
+    def run(self, delivery: Delivery) -> None:
+        """Run the execution. Called at most once, when the message and its start are durable."""
+        ...
+
+
 class Queue(Protocol):
     """Delivers executions to the flows."""
 
-    async def put(self, envelope: Envelope, *, patient: bool = False) -> Accepted | Duplicate:
+    async def put(
+        self, envelope: Envelope, *, patient: bool = False, at_once: ImmediateStart | None = None
+    ) -> Accepted | Duplicate:
         """Return when the message is durable. Raises StoreError.
 
-        With `patient`, the commit may wait a moment to share a transaction.
+        With `patient`, the commit may wait a moment to share a transaction. With `at_once`, the execution is started in
+        the same commit, and delivered there instead of to the flow's consumer.
         """
         ...
 

@@ -116,6 +116,10 @@ class Feed:
             self._add(Offer(envelope.execution_id, fresh=True, envelope=envelope if fits else None, size=size * fits))
         self.signal.set()
 
+    def begun(self, execution_id: str) -> None:
+        """Note that an execution was started when it was accepted, and runs."""
+        self._in_flight.add(execution_id)
+
     def page(self, offers: Iterable[Offer]) -> None:
         """Add executions that were read from the table."""
         for offer in offers:

@@ -5,7 +5,18 @@ from collections.abc import AsyncGenerator
 from typing import Final
 
 from hookline.api import StoreError
-from hookline.api_storage import Accept, Accepted, Clock, Delivery, Duplicate, Envelope, State, Store
+from hookline.api_storage import (
+    Accept,
+    Accepted,
+    Clock,
+    Delivery,
+    Duplicate,
+    Envelope,
+    ImmediateStart,
+    Start,
+    State,
+    Store,
+)
 from hookline_sqlstore.databases.database import Database
 from hookline_sqlstore.queue.feed import READ_AHEAD, Feed, InlineBudget, Offer
 from hookline_sqlstore.reading import executions, work
@@ -18,14 +29,15 @@ READ_AHEAD_BYTES: Final = 8 * 1024 * 1024
 class SqlDelivery:
     """An execution that was delivered to the consumer."""
 
-    __slots__ = ("_queue", "envelope", "execution_id", "flow_id", "fresh")
+    __slots__ = ("_queue", "envelope", "execution_id", "flow_id", "fresh", "start")
 
-    def __init__(self, queue: "SqlQueue", flow_id: str, offer: Offer) -> None:
+    def __init__(self, queue: "SqlQueue", flow_id: str, offer: Offer, start: Start | None = None) -> None:
         self._queue = queue
         self.execution_id = offer.execution_id
         self.flow_id = flow_id
         self.envelope = offer.envelope
         self.fresh = offer.fresh
+        self.start = start
 
     async def ack(self) -> None:
         self._queue.acknowledge(self.flow_id, self.execution_id)
@@ -45,6 +57,8 @@ class SqlQueue:
         self._feeds: dict[str, Feed] = {}
         self._consumers: dict[str, object] = {}
         self._pauses: set[asyncio.Task[None]] = set()
+        self._at_once: dict[str, ImmediateStart] = {}
+        """The places of executions that are being accepted, by execution id."""
         self._closed = False
 
     @property
@@ -57,15 +71,41 @@ class SqlQueue:
         """The bytes of payloads that all feeds hold."""
         return READ_AHEAD_BYTES - self._budget.left
 
-    async def put(self, envelope: Envelope, *, patient: bool = False) -> Accepted | Duplicate:
+    async def put(
+        self, envelope: Envelope, *, patient: bool = False, at_once: ImmediateStart | None = None
+    ) -> Accepted | Duplicate:
         if self._closed:
             raise StoreError("the queue is closed")
+        if at_once is not None:
+            return await self._put_started(envelope, at_once)
         (result,) = await self._store.commit([Accept(envelope, patient=patient)])
+        assert isinstance(result, Accepted | Duplicate)  # noqa: S101 - an Accept gives no other
+        return result
+
+    async def _put_started(self, envelope: Envelope, at_once: ImmediateStart) -> Accepted | Duplicate:
+        self._at_once[envelope.execution_id] = at_once
+        try:
+            (result,) = await self._store.commit([Accept(envelope, start=at_once.change)])
+        except StoreError:
+            # It may be stored all the same, or will be: then the table tells, and it is delivered like one that ran
+            # when the process died.
+            self._feed(envelope.flow_id).begun(envelope.execution_id)
+            self.deliver_again(envelope.flow_id, envelope.execution_id, 0)
+            raise
+        finally:
+            self._at_once.pop(envelope.execution_id, None)
         assert isinstance(result, Accepted | Duplicate)  # noqa: S101 - an Accept gives no other
         return result
 
     def committed(self, commit: Commit) -> None:
         """Pass on the accepted messages of a durable commit."""
+        for place, envelope in commit.started:
+            # Without a place, its caller has given up, and it is delivered from the table.
+            at_once = self._at_once.pop(envelope.execution_id, None)
+            if at_once is not None and isinstance(commit.results[place], Accepted):
+                self._feed(envelope.flow_id).begun(envelope.execution_id)
+                offer = Offer(envelope.execution_id, fresh=True, envelope=envelope)
+                at_once.run(SqlDelivery(self, envelope.flow_id, offer, at_once.change))
         for place, envelope, size in commit.accepts:
             feed = self._feeds.get(envelope.flow_id)
             # Without a feed, the flow has no consumer: the message stays in the table until it has one.
@@ -96,9 +136,7 @@ class SqlQueue:
         Raises StoreError if the table can't be read; the deliveries that were read ahead then go to the next consumer.
         """
         me = self._consumers[flow_id] = object()
-        feed = self._feeds.get(flow_id)
-        if feed is None:
-            feed = self._feeds[flow_id] = Feed(flow_id, self._budget)
+        feed = self._feed(flow_id)
         feed.begun_only = begun_only
         feed.look()  # also tells the consumer before this one
         try:
@@ -183,6 +221,12 @@ class SqlQueue:
         task = asyncio.get_running_loop().create_task(pause(), name=f"retry of {execution_id}")
         self._pauses.add(task)
         task.add_done_callback(self._pauses.discard)
+
+    def _feed(self, flow_id: str) -> Feed:
+        feed = self._feeds.get(flow_id)
+        if feed is None:
+            feed = self._feeds[flow_id] = Feed(flow_id, self._budget)
+        return feed
 
     def _forget(self, feed: Feed) -> None:
         if feed.idle and feed.flow_id not in self._consumers:

@@ -99,6 +99,8 @@ class Commit:
     results: list[CommitResult]
     accepts: list[tuple[int, Envelope, int]] = field(default_factory=list)
     """The index of each `Accept`, its message, and the size of its payload."""
+    started: list[tuple[int, Envelope]] = field(default_factory=list)
+    """The index and the message of each `Accept` that also starts its execution."""
     unblocked: list[str] = field(default_factory=list)
     """Ids of flows whose executions have become ready."""
     patient: bool = False
@@ -139,11 +141,13 @@ def prepare_commit(changes: Sequence[Change], lines: OrderPlaces) -> Commit:
         if isinstance(change, Accept | End) and change.patient:
             made.patient = True
         if isinstance(change, Accept):
-            row = _accept_row(change.envelope, lines)
+            row = _accept_row(change, lines)
             made.operations.extend(_accept(change.envelope, row, place))
             if change.begun:
                 made.unblocked.append(change.envelope.flow_id)
                 begun.append((place, change.envelope.execution_id))
+            elif change.start is not None:
+                made.started.append((place, change.envelope))
             else:
                 made.accepts.append((place, change.envelope, len(row[-1])))
         else:
@@ -160,8 +164,12 @@ def ping(at: int) -> Commit:
     return Commit([Operation(statements.PING, "ping", (1, at), 0)], [None])
 
 
-def _accept_row(envelope: Envelope, lines: OrderPlaces) -> Row:
+def _accept_row(accept: Accept, lines: OrderPlaces) -> Row:
+    envelope, start = accept.envelope, accept.start
     key, order_key = envelope.dedupe_key, envelope.order_key
+    started: Row = (None, None, None, None)
+    if start is not None:
+        started = (start.flow_version, start.vars, micros(start.at), micros(start.deadline))
     return (
         envelope.execution_id,
         envelope.flow_id,
@@ -173,6 +181,7 @@ def _accept_row(envelope: Envelope, lines: OrderPlaces) -> Row:
         None if order_key is None else lines.next(),
         envelope.order_holds,
         envelope.data_key,
+        *started,
         pack(envelope),
     )
 

@@ -36,12 +36,18 @@ ACCEPT: Final = Statement(
         ("order_seq", "bigint"),
         ("order_holds", "boolean"),
         ("data_key", "bytea"),
+        ("flow_version", "text"),
+        ("vars", "bytea"),
+        ("started_at", "bigint"),
+        ("deadline_at", "bigint"),
         ("payload", "bytea"),
     ),
     "INSERT INTO executions (id, flow_id, state, created_at, attempt, ready_at, dedupe_key, dedupe_hash, dedupe_until,"
-    " order_key, order_seq, order_holds, data_key, payload)"
-    " SELECT v.id, v.flow_id, 'queued', v.at, 1, v.at, v.dedupe_key, v.dedupe_hash, v.dedupe_until,"
-    " v.order_key, v.order_seq, v.order_holds, v.data_key, v.payload"
+    " order_key, order_seq, order_holds, data_key, flow_version, vars, started_at, deadline_at, payload)"
+    " SELECT v.id, v.flow_id, CASE WHEN v.started_at IS NULL THEN 'queued' ELSE 'running' END, v.at, 1,"
+    " CASE WHEN v.started_at IS NULL THEN v.at END, v.dedupe_key, v.dedupe_hash, v.dedupe_until,"
+    " v.order_key, v.order_seq, v.order_holds, v.data_key, v.flow_version, v.vars, v.started_at, v.deadline_at,"
+    " v.payload"
     " FROM {v} WHERE v.id IS NOT NULL ON CONFLICT DO NOTHING",
 )
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.integration.engine_harness import SLEEPERS, Harness, act, fails
 
-from hookline.executions.steps import step
+from hookline.executions.steps.step import StepRun
 from hookline.kernel.errors import IllegalStateChange
 from hookline.model.execution import Outcome, State, StepState
 
@@ -169,9 +169,9 @@ async def test_a_defect_of_the_engine_keeps_what_was_done_before_it(
             raise RuntimeError("a defect")
         return real(*_, **__)
 
-    real = step._finish
+    real = StepRun._finish
     monkeypatch.setattr(
-        step, "_finish", lambda run, node, *rest: (choose if node.id == "two" else real)(run, node, *rest)
+        StepRun, "_finish", lambda step, *rest: (choose if step.node.id == "two" else real)(step, *rest)
     )
     async with harness.engine() as engine:
         execution_id = await harness.send(engine, "f", 7)

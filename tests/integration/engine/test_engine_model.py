@@ -280,6 +280,8 @@ class World:
         if isinstance(change, Accept):
             case = self._by_execution[change.envelope.execution_id]
             case.accepted = True
+            if change.start is not None:
+                self._began(case, change.start.at)
             if case.parent is not None:
                 called = case.parent.children.setdefault(case.called_at, [])
                 if any(each.called_in == case.called_in for each in called):
@@ -295,11 +297,7 @@ class World:
                     case.unknown.add(record.path)
         elif isinstance(change, Start | Resume):
             case = self._by_execution[change.execution_id]
-            if isinstance(change, Start):
-                case.since = change.at
-            if not case.under_way:
-                case.under_way = True
-                self._check_line(case)
+            self._began(case, change.at if isinstance(change, Start) else case.since)
         elif isinstance(change, Cancel):
             case = self._by_execution[change.execution_id]
             case.cancelled = True
@@ -314,6 +312,12 @@ class World:
             limit = case.flow.document.get("timeout")
             if limit is not None and case.since is not None:
                 case.out_of_time = change.at >= case.since + parse_duration(limit)
+
+    def _began(self, case: Case, since: datetime | None) -> None:
+        case.since = since
+        if not case.under_way:
+            case.under_way = True
+            self._check_line(case)
 
     def _check_line(self, case: Case) -> None:
         if case.cancelled:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator
 from tests.integration.engine_harness import Harness, act, each
 
 from hookline.executions.blocks import block, foreach
-from hookline.executions.steps import call as action_call
+from hookline.executions.steps import attempt
 from hookline.flows.elements.expressions import Condition
 from hookline.kernel.json import JsonValue
 from hookline.model.execution import FINAL, State
@@ -34,7 +34,7 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, set[bool]]]:
 
         monkeypatch.setattr(owner, name, watched)
 
-    watch(action_call, "normalize_result", "results")
+    watch(attempt, "normalize_result", "results")
     watch(Condition, "evaluate", "conditions")
     return found
 

@@ -1,6 +1,7 @@
 """How often a step runs: at most once, at a rate, and again after the errors that it names; restarts included."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from hookline.engine import Engine
 from hookline.kernel.backoff import RetryPolicy, next_wait
 from hookline.kernel.errors import StepError
 from hookline.model.execution import OUTCOME_UNKNOWN, Execution, Outcome, State, StepState
+from hookline.storage.changes import Change, CommitResult, RecordSteps
 
 ONCE = {"delivery": "at_most_once"}
 
@@ -135,11 +137,22 @@ async def test_what_cancelling_cuts_off_says_that_its_outcome_is_not_known(harne
         assert (entry.state, entry.error) == (StepState.FAILED, done.error)
 
 
-async def test_what_was_told_to_end_before_it_began_runs_when_an_operator_retries(harness: Harness) -> None:
+async def test_what_was_told_to_end_before_it_began_runs_when_an_operator_retries(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
     harness.probe.does.update(bad=fails(1, retryable=False))
     pay = {"id": "t", "try": [act("pay", **ONCE)], "catch": [act("caught", "$.error.code")]}
-    harness.flow("f", [{"id": "p", "parallel": {"a": [pay], "b": [act("bad")]}}])
+    harness.flow("f", [{"id": "p", "parallel": {"a": [act("bad")], "b": [pay]}}])
     async with harness.engine() as engine:
+        commit = engine.store.commit
+
+        async def slow(changes: Sequence[Change]) -> Sequence[CommitResult]:
+            entries = [step for change in changes if isinstance(change, RecordSteps) for step in change.steps]
+            if any(entry.state is StepState.STARTED for entry in entries):
+                await asyncio.sleep(0.2)
+            return await commit(changes)
+
+        monkeypatch.setattr(engine.store, "commit", slow)
         execution_id = await harness.send(engine, "f", {})
         assert (await harness.until(engine, execution_id)).outcome is Outcome.FAILED
         assert harness.probe.steps() == ["bad"], "it failed while the other's start was committed"

@@ -19,7 +19,7 @@ class Runner:
     def __init__(self) -> None:
         self.ran = asyncio.Event()
 
-    async def run(self, _delivery: object) -> None:
+    async def run(self, _delivery: object, _flow: object = None) -> None:
         self.ran.set()
 
 

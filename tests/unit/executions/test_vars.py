@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hookline.discovery.registry import Registry
-from hookline.executions.context import vars_of, vars_to_store
+from hookline.executions.context import vars_of
 from hookline.flows.compiler.compile import compile_flow
 from hookline.kernel.json import encode
 
@@ -25,5 +25,5 @@ def test_what_overrides_a_var_is_stored_also_if_python_calls_it_equal(
     environment = {} if variable is None else {"HOOKLINE_VARS_ORDERS__N": variable}
     document = encode(flow({"use": "stop"}, vars={"n": declared}))
     made = compile_flow(document, registry, environment=environment)
-    assert vars_to_store(made) == stored
+    assert made.vars_to_store() == stored
     assert encode(vars_of(made, None)) == (stored or b'{"n":1}')

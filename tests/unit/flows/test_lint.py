@@ -9,8 +9,8 @@ import pytest
 from tests.unit.flows.lint_trial import Check, one, order
 
 from hookline.catalog.flow_folder import scan
-from hookline.discovery.loader import GROUP, load_plugins
-from hookline.discovery.registry import Registry
+from hookline.discovery.loader import load_plugins
+from hookline.discovery.registry import GROUP, Registry
 from hookline.flows.check.check_flow import check_flow
 from hookline.kernel.json import encode
 

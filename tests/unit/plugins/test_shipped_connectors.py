@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 
 import pytest
 
-from hookline.discovery.loader import GROUP, load_plugins
+from hookline.discovery.loader import load_plugins
 from hookline.discovery.metadata import describe, file_of_module, text_of
 from hookline.discovery.quality import violations
-from hookline.discovery.registry import PluginStatus
+from hookline.discovery.registry import GROUP, PluginStatus
 from hookline.flows.check.check_flow import check_flow
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import encode

@@ -122,7 +122,8 @@ def _plugin_files(name: str, title: str) -> dict[str, str]:
 
 def _check_free(name: str) -> None:
     """Raise ConfigError for a name with which the plugin would replace a part of Hookline."""
-    from hookline.discovery.loader import GROUP, load_plugins
+    from hookline.discovery.loader import load_plugins
+    from hookline.discovery.registry import GROUP
 
     registry = load_plugins()
     ours = {("plugin", status.name) for status in registry.plugins if status.distribution == GROUP}

@@ -71,8 +71,8 @@ def _list(ctx: click.Context, as_json: bool) -> None:
 
 
 def _list_unimported(as_json: bool) -> None:
-    from hookline.discovery.loader import GROUP
     from hookline.discovery.metadata import file_of, read, requires_python
+    from hookline.discovery.registry import GROUP
     from hookline.kernel.errors import PluginFailed
 
     found: list[dict[str, Any]] = []
@@ -151,7 +151,7 @@ def _diagnosis(examined: "Examination") -> str:
 
 
 def _unknown(name: str) -> str:
-    from hookline.discovery.loader import GROUP
+    from hookline.discovery.registry import GROUP
     from hookline.kernel.suggest import did_you_mean
 
     points = entry_points(group=GROUP)

@@ -13,7 +13,7 @@ import msgspec
 from hookline.executions.blocks.block import RunSteps, evaluate, evaluate_in_frame
 from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed
 from hookline.executions.services import Services, Stub
-from hookline.executions.steps.step import continue_after_error, replay, take
+from hookline.executions.steps.replay import recorded
 from hookline.flows.blocks.batch import USE, BatchNode
 from hookline.flows.elements.message_keys import key_text
 from hookline.kernel.errors import MissingValue, RedactedUnreadable, StepError
@@ -91,37 +91,35 @@ async def run_batch(run: ExecutionContext, node: BatchNode, frame: Frame, _: Run
     """
     path = frame.prefix + node.id
     past = run.journal.past(path)
-    if past is not None and past.state is StepState.SUCCEEDED:
-        if past.signal == JOINED:
-            return Ending.JOINED
-        ending = await replay(run, frame, node.id, past)
+    if past is not None and past.signal == JOINED:
+        return Ending.JOINED
+    ending = await recorded(run, node, frame, past)
+    if ending is not None:
         frame.steps[node.id].pop(HIDDEN, None)
         return ending
-    if past is not None and past.state is StepState.FAILED:
-        if node.on_error == "continue":
-            return continue_after_error(frame, node.id, past.error, past.finished_at)
-        if past.error is not None and run.keeps_failure(frame, past):
-            raise StepFailed(past.error, past.finished_at)
-    if run.dry is not None:
-        run.dry.stop_at(path)
+    if run.gate.stops_at(path):
         return Ending.WAITING
     if past is None or past.state is not StepState.WAITING:
         frame.interruption.check()
-        attempt = 1 if past is None else past.attempt + 1
-        try:
-            key, added = await _contribution(run, node, frame, path)
-            stub = (
-                None if run.services.simulation is None else run.services.simulation.stub_batch(run.id, path, attempt)
-            )
-            if stub is not None:
-                return await _given(run, node, frame, path, attempt, key, stub)
-        except StepError as failure:
-            return _failed(run, node, frame, path, attempt, failure)
-        past = await _come(run, node, path, attempt, key, added)
-        if past.signal == JOINED:
-            return Ending.JOINED
-    run.waited = True
+        reached = await _reach(run, node, frame, path, 1 if past is None else past.attempt + 1)
+        if isinstance(reached, Ending):
+            return reached
+        past = reached
+    run.progress.note_waited()
     return await _lead(run, node, frame, path, past)
+
+
+async def _reach(run: ExecutionContext, node: BatchNode, frame: Frame, path: str, attempt: int) -> StepRecord | Ending:
+    """Add the message to a batch; return the entry of an execution that leads it. Raises StepFailed."""
+    try:
+        key, added = await _contribution(run, node, frame, path)
+        stub = run.services.effects.stub_batch(run.id, path, attempt)
+        if stub is not None:
+            return await _given(run, node, frame, path, attempt, key, stub)
+    except StepError as failure:
+        return _failed(run, node, frame, path, attempt, failure)
+    entry = await _come(run, node, path, attempt, key, added)
+    return Ending.JOINED if entry.signal == JOINED else entry
 
 
 async def _contribution(run: ExecutionContext, node: BatchNode, frame: Frame, path: str) -> tuple[Any, BatchItem]:
@@ -130,12 +128,11 @@ async def _contribution(run: ExecutionContext, node: BatchNode, frame: Frame, pa
     body = frame.message.body
     if node.body is not None:
         body = await evaluate_in_frame(run, node.body, frame, "body", path)
-    stream = stream_in(body) if run.streams else None
+    stream = stream_in(body) if run.progress.streams else None
     if stream is not None:
         raise StepError(f"body: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
     added = await run.services.offloader.run(partial(encode, body), large=is_large(body))
-    if run.services.redaction is not None:
-        added = run.services.redaction.encrypt_batch_item(added, run.redactor)
+    added = run.services.redaction.encrypt_batch_item(added, run.redactor)
     return key, BatchItem(run.id, added, frame.message.attachments)
 
 
@@ -176,7 +173,7 @@ async def _come(
     )
     ready = (came.leader_id if came.full else None) if isinstance(came, BatchJoined) else came.closed
     if ready is not None:
-        run.wakes.append(ready)
+        run.progress.note_wake(ready)
     return entry
 
 
@@ -206,7 +203,7 @@ async def _lead(run: ExecutionContext, node: BatchNode, frame: Frame, path: str,
     is_open = (await run.services.store.batches(run.id)).get(path, False)
     over = past.due_at is not None and past.due_at <= run.services.clock.now()
     if is_open and not over and frame.interruption.cause is None:
-        run.wait_until(past.due_at, BATCH)
+        run.progress.wait_until(past.due_at, BATCH)
         return Ending.WAITING
     if is_open:
         # No execution joins from here on; those that joined before are read below.
@@ -225,15 +222,12 @@ async def _opened(run: ExecutionContext, path: str) -> Reply:
     redaction, plain = run.services.redaction, []
     for one in gathered:
         body = one.body
-        if redaction is not None and is_encrypted(body):
+        if is_encrypted(body):
             try:
                 body, hidden = redaction.decrypt_batch_item(body)
             except RedactedUnreadable as error:
                 raise Blocked(error.message) from error
-            if run.redactor is None:
-                run.redactor = redaction.new_redactor(run.flow.redaction_rules)
-                run.journal.redact(run.redactor)
-            run.redactor.hidden.add(list(hidden))
+            run.journal.redact(redaction.new_redactor(run.flow.redaction_rules)).hidden.add(list(hidden))
         plain.append(msgspec.structs.replace(one, body=body))
     return await batch_reply(run.services, plain, exact=run.flow.exact)
 
@@ -248,10 +242,10 @@ async def _note(
     reply: Reply,
     asked: bytes | None = None,
 ) -> None:
-    view = take(frame, reply)
-    # The hidden texts of the other messages are encrypted together with the list.
-    hidden = {HIDDEN: list(run.redactor.hidden)} if run.redactor is not None else {}
-    output = await run.services.offloader.run(partial(encode, view | hidden), large=is_large(reply.body))
+    view = frame.take(reply)
+    output = await run.services.offloader.run(
+        partial(encode, run.redactor.with_hidden(view)), large=is_large(reply.body)
+    )
     entry = _add(run, node, path, StepState.SUCCEEDED, attempt, started_at, input=asked, output=output)
     frame.now, frame.steps[node.id] = entry.finished_at, view
 
@@ -262,7 +256,7 @@ def _failed(
     error = run.error_info(failure, path)
     entry = _add(run, node, path, StepState.FAILED, attempt, run.services.clock.now(), error=error)
     if node.on_error == "continue":
-        return continue_after_error(frame, node.id, error, entry.finished_at)
+        return frame.continue_after(error, node.id, entry.finished_at)
     raise StepFailed(error, entry.finished_at) from failure
 
 

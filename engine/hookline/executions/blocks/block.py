@@ -37,4 +37,6 @@ async def evaluate_in_frame(
     """Evaluate an expression in the scope of a frame, in a thread if messages are large."""
     scope = run.scope(frame)
     work = partial(evaluate, run, expression, scope, key, path)
-    return await run.services.offloader.run(work, large=run.large and reads_large_values(expression.references, scope))
+    return await run.services.offloader.run(
+        work, large=run.progress.large and reads_large_values(expression.references, scope)
+    )

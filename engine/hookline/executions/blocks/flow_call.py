@@ -9,7 +9,7 @@ from typing import Any, Final
 from hookline.executions.blocks.block import RunSteps, evaluate_in_frame
 from hookline.executions.completion import MAX_DEPTH, child_depth
 from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed
-from hookline.executions.steps.step import continue_after_error, replay, take
+from hookline.executions.steps.replay import recorded
 from hookline.flows.blocks.flow_call import USE, CallNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.envelopes import child_envelope, with_order_key
@@ -43,31 +43,14 @@ async def run_call(run: ExecutionContext, node: CallNode, frame: Frame, _: RunSt
     """
     call = _Call(run, node, frame)
     past = run.journal.past(call.path)
-    run.waited = run.waited or node.wait
-    if past is not None and past.state is StepState.SUCCEEDED:
-        return await replay(run, frame, node.id, past)
-    if past is not None and past.state is StepState.FAILED:
-        if node.on_error == "continue":
-            return continue_after_error(frame, node.id, past.error, past.finished_at)
-        if past.error is not None and run.keeps_failure(frame, past):
-            raise StepFailed(past.error, past.finished_at)
-    if run.dry is not None:
-        run.dry.stop_at(call.path)
+    if node.wait:
+        run.progress.note_waited()
+    ending = await recorded(run, node, frame, past)
+    if ending is not None:
+        return ending
+    if run.gate.stops_at(call.path):
         return Ending.WAITING
-    if past is None:
-        return await call.begin(1, frame.now)
-    if past.state is StepState.FAILED:
-        return await call.begin(past.attempt + 1, past.finished_at)
-    if past.error is None and past.seq <= run.reopened_after:
-        # The step waited when the execution ended. The execution that it had called was cancelled, so call again.
-        return await call.begin(past.attempt + 1, past.finished_at)
-    if past.error is None:
-        return await call.hear(past)
-    if past.due_at is not None and past.due_at > run.services.clock.now():
-        frame.interruption.check()
-        run.wait_until(past.due_at, RETRY)
-        return Ending.WAITING
-    return await call.begin(past.attempt + 1, past.finished_at)
+    return await call.begin(1, frame.now) if past is None else await call.go_on(past)
 
 
 class _Call:
@@ -76,6 +59,18 @@ class _Call:
         self._node = node
         self._frame = frame
         self.path = frame.prefix + node.id
+
+    async def go_on(self, past: StepRecord) -> Ending:
+        """Hear from the called flow, wait for the next attempt, or call again."""
+        # If the step waited when its execution ended, the called execution was cancelled.
+        over = past.state is StepState.FAILED or past.seq <= self._run.reopened_after
+        if past.error is None and not over:
+            return await self.hear(past)
+        if past.error is not None and past.due_at is not None and past.due_at > self._run.services.clock.now():
+            self._frame.interruption.check()
+            self._run.progress.wait_until(past.due_at, RETRY)
+            return Ending.WAITING
+        return await self.begin(past.attempt + 1, past.finished_at)
 
     async def begin(self, attempt: int, after: datetime) -> Ending:
         """Start an execution and store it together with its message.
@@ -88,8 +83,7 @@ class _Call:
         # The same attempt of the same step always has the same id, so a repetition starts nothing twice.
         child_id = derived_id(after, run.id, self.path, str(attempt))
         message = await self._message()
-        if run.services.simulation is not None:
-            run.services.simulation.flow_started(run.id, self.path, attempt)
+        run.services.effects.flow_started(run.id, self.path, attempt)
         try:
             flow = self._flow()
             accept = await self._accept(flow, message, child_id, attempt, now)
@@ -97,7 +91,7 @@ class _Call:
             return self._failed(run.error_info(error, self.path), attempt, now)
         given = {"id": node.flow_id, "wait": node.wait, "body": message.body, "headers": message.headers}
         if not node.wait:
-            view = take(frame, Reply({"execution_id": child_id}, {}, {"execution_id": child_id}))
+            view = frame.take(Reply({"execution_id": child_id}, {}, {"execution_id": child_id}))
             entry = self._add(StepState.SUCCEEDED, attempt, now, input=encode(given), output=encode(view))
             run.journal.beside(accept)
             await run.journal.flush()
@@ -132,10 +126,10 @@ class _Call:
                 run.journal.beside(self._settle(past))
                 error = ErrorInfo("timed_out", message, self.path, retryable=True)
                 return self._failed(error, past.attempt, past.started_at, past)
-            run.arrived = None  # it ended at the last moment
+            run.progress.forget_callbacks()  # it ended at the last moment
             ended = await self._ended(past)
         if ended is None:
-            run.wait_until(past.due_at, FLOW)
+            run.progress.wait_until(past.due_at, FLOW)
             return Ending.WAITING
         run.journal.beside(self._settle(past))
         error_of_flow = self._error(ended)
@@ -144,7 +138,7 @@ class _Call:
         extra = {"execution_id": ended.execution_id, "outcome": ended.outcome.value}
         completed = ended.outcome is Outcome.COMPLETED
         body = decode(bytes(ended.body), exact=run.flow.exact)
-        view = take(frame, Reply(body, {}, extra, ended.attachments if completed else None))
+        view = frame.take(Reply(body, {}, extra, ended.attachments if completed else None))
         entry = self._add(StepState.SUCCEEDED, past.attempt, past.started_at, input=past.input, output=encode(view))
         frame.now, frame.steps[node.id] = entry.finished_at, view
         return Ending.DONE
@@ -157,7 +151,7 @@ class _Call:
         run, node, frame = self._run, self._node, self._frame
         message = frame.message
         body = message.body if node.body is None else await evaluate_in_frame(run, node.body, frame, "body", self.path)
-        stream = stream_in(body) if run.streams else None
+        stream = stream_in(body) if run.progress.streams else None
         if stream is not None:
             failure = StepError(f"body: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
             raise StepFailed(run.error_info(failure, self.path))
@@ -200,7 +194,7 @@ class _Call:
             execution_id=child_id,
             now=now,
             exact=run.flow.exact,
-            hidden=() if run.redactor is None else tuple(run.redactor.hidden),
+            hidden=tuple(run.redactor.hidden),
         )
         try:
             envelope = with_order_key(flow, envelope)
@@ -230,9 +224,7 @@ class _Call:
 
     async def _ended(self, past: StepRecord) -> FlowEnded | None:
         run = self._run
-        if run.arrived is None:
-            run.arrived = await run.services.store.callbacks(run.id)
-        payload = run.arrived.get(self._waits_at(past.attempt))
+        payload = (await run.progress.callbacks()).get(self._waits_at(past.attempt))
         ended = run.callback(payload) if payload is not None else None
         return ended if isinstance(ended, FlowEnded) else None
 
@@ -264,10 +256,10 @@ class _Call:
         known = {} if past is None else {"input": past.input, "output": past.output}
         entry = self._add(state, attempt, started_at, error=error, due_at=due_at, **known)
         if due_at is not None:
-            run.wait_until(due_at, RETRY)
+            run.progress.wait_until(due_at, RETRY)
             return Ending.WAITING
         if node.on_error == "continue":
-            return continue_after_error(self._frame, node.id, error, entry.finished_at)
+            return self._frame.continue_after(error, node.id, entry.finished_at)
         raise StepFailed(error, entry.finished_at)
 
     def _add(self, state: StepState, attempt: int, started_at: datetime, **entry: Any) -> StepRecord:

@@ -14,18 +14,11 @@ from hookline.executions.blocks.concurrency import (
     still_ending,
 )
 from hookline.executions.blocks.foreach_items import ItemSource, ListItems, StreamItems, collect_results
-from hookline.executions.context import (
-    SUPERSEDED,
-    Blocked,
-    Ending,
-    ExecutionContext,
-    Frame,
-    Interrupted,
-    Interruption,
-    StepFailed,
-)
+from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed
+from hookline.executions.interruption import SUPERSEDED, Interrupted, Interruption
 from hookline.executions.journal import ForeachProgress
-from hookline.executions.steps.step import replay, take
+from hookline.executions.services import Stub
+from hookline.executions.steps.replay import replay
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import encode
@@ -36,12 +29,11 @@ from hookline.plugin_host.results import normalize_result
 from hookline.sdk.action import STOPPED, Reply, Signal
 
 
-async def run_stub(run: ExecutionContext, node: ForeachNode, frame: Frame, items: list[Any] | Stream) -> Ending | None:
-    """Take the result that a simulation stubs for all items; None if the items are to run. Raises StepFailed."""
-    simulation, path = run.services.simulation, frame.prefix + node.id
-    stub = None if simulation is None else simulation.stub_items(run.id, path, node, items)
-    if stub is None:
-        return None
+async def run_stub(
+    run: ExecutionContext, node: ForeachNode, frame: Frame, items: list[Any] | Stream, stub: Stub
+) -> Ending:
+    """Take the result that a simulation stubs for all items. Raises StepFailed."""
+    path = frame.prefix + node.id
     past = run.journal.past(path)
     if past is not None and past.state is StepState.SUCCEEDED:
         return await replay(run, frame, node.id, past)
@@ -56,9 +48,10 @@ async def run_stub(run: ExecutionContext, node: ForeachNode, frame: Frame, items
     signal = given.name if isinstance(given, Signal) else None
     view: dict[str, Any] | None = None
     if isinstance(given, Reply):
-        view = take(frame, given)
+        view = frame.take(given)
         signal = STREAM if type(given.body) is Stream else None
-        run.streams = run.streams or signal is not None
+        if signal is not None:
+            run.progress.note_stream()
     now = run.services.clock.now()
     record = run.journal.add(
         effect=True,
@@ -98,10 +91,11 @@ async def run_foreach(run: ExecutionContext, node: ForeachNode, frame: Frame, ru
     items = await _items(run, node, frame)
     path, total = frame.prefix + node.id, items.count if isinstance(items, Stream) else len(items)
     many = isinstance(items, Stream) or total > frame.room
-    if run.dry is not None and not run.dry.enter_foreach(path, total, many=many):
+    if not run.gate.enter_foreach(path, total, many=many):
         return Ending.WAITING
-    if run.services.simulation is not None and (ending := await run_stub(run, node, frame, items)) is not None:
-        return ending
+    stub = run.services.effects.stub_items(run.id, path, node, items)
+    if stub is not None:
+        return await run_stub(run, node, frame, items, stub)
     block: ForeachProgress | None = None
     if many:
         past = run.journal.past(path)
@@ -226,7 +220,7 @@ class _Items:
                 raise
             failed, ending = error, Ending.FILTERED
         except Blocked as cause:
-            self._run.blocked = str(cause)
+            self._run.progress.block(str(cause))
             ending = Ending.WAITING
         self._latest = max(self._latest, inner.now)
         if ending is Ending.STOPPED:
@@ -251,9 +245,7 @@ class _Items:
             self._run.note_pure(noted, self._node.id, "foreach", StepState.FAILED, error=error, at=inner.now)
         result: bytes | None = None
         if ending is Ending.DONE and not self._counts:
-            result = encode(inner.message.body)
-            if self._run.redactor is not None:
-                result = self._run.redactor.encrypt_line(result)
+            result = self._run.redactor.encrypt_line(encode(inner.message.body))
         self._run.journal.close_item(block, prefix, index, inner.now, result=result, failed=failed)
 
     async def _end_waiting(self) -> bool:
@@ -295,16 +287,16 @@ class _Items:
     async def _conclude(self, block: ForeachProgress) -> Ending:
         """Replace the progress of the block by its entry, so that its result isn't computed again."""
         run, frame, node = self._run, self._frame, self._node
-        if run.dry is not None:
-            run.dry.stop_at(block.path)
+        if run.gate.stops_at(block.path):
             return Ending.WAITING
         counts = {"count": self._total, "failed": block.failed}
         body: Any = counts
         if not self._counts:
             body = await collect_results(run, block.path, listed=self._listed)
-            run.streams = run.streams or type(body) is Stream
+            if type(body) is Stream:
+                run.progress.note_stream()
         reply = Reply(body) if self._counts else Reply(body, extra=counts)
-        view = take(frame, reply)
+        view = frame.take(reply)
         now = run.services.clock.now()
         await run.journal.add_large(
             lambda: (encode({"items": self._total}), encode(view)),

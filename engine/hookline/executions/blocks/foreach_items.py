@@ -51,7 +51,7 @@ class StreamItems:
             taken = await self._reader.take()
         except BlobGone as error:
             raise StepFailed(self._run.error_info(StepError(error.message, code=error.code), self._path)) from error
-        if taken is not None and self._run.redactor is not None:
+        if taken is not None:
             self._run.redactor.learn_item(taken[1])
         return taken
 
@@ -94,6 +94,5 @@ async def collect_results(run: ExecutionContext, path: str, *, listed: bool) -> 
     finally:
         if writer is not None:
             await writer.abort()
-    if run.redactor is not None:
-        results = [run.redactor.decrypt_line(result) for result in results]
+    results = [run.redactor.decrypt_line(result) for result in results]
     return [decode(result, exact=run.flow.exact) for result in results]

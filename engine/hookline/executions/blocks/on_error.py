@@ -3,7 +3,8 @@
 import msgspec
 
 from hookline.executions.blocks.block import RunSteps
-from hookline.executions.context import Ending, ExecutionContext, Frame, Interrupted, Interruption, StepFailed
+from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
+from hookline.executions.interruption import Interrupted, Interruption
 from hookline.flows.compiler.compile import ON_ERROR
 
 

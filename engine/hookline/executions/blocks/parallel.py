@@ -14,16 +14,8 @@ from hookline.executions.blocks.concurrency import (
     run_concurrently,
     still_ending,
 )
-from hookline.executions.context import (
-    SUPERSEDED,
-    Blocked,
-    Ending,
-    ExecutionContext,
-    Frame,
-    Interrupted,
-    Interruption,
-    StepFailed,
-)
+from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed
+from hookline.executions.interruption import SUPERSEDED, Interrupted, Interruption
 from hookline.flows.blocks.parallel import ParallelNode
 from hookline.model.execution import ErrorInfo, StepState
 from hookline.model.message import Message
@@ -87,7 +79,7 @@ class _Branches:
                 raise
             self._errors[name], ending = failed.error, Ending.FILTERED
         except Blocked as cause:
-            self._run.blocked = str(cause)
+            self._run.progress.block(str(cause))
             ending = Ending.WAITING
         self._endings[name] = ending
         self._latest = max(self._latest, inner.now)

@@ -1,13 +1,27 @@
 """The `try` block."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from hookline.executions.blocks.block import RunSteps
-from hookline.executions.context import Ending, ExecutionContext, Frame, Interrupted, Interruption, StepFailed
+from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
+from hookline.executions.interruption import Interrupted, Interruption
 from hookline.flows.blocks.try_block import TryNode
 from hookline.model.execution import ErrorInfo, StepState
+
+
+@dataclass(slots=True)
+class _Done:
+    """The end of `try`, or of `catch` after it."""
+
+    frame: Frame
+    ending: Ending = Ending.DONE
+    caught: ErrorInfo | None = None
+    """The error that `catch` handles."""
+    left: StepFailed | Interrupted | None = None
+    """The reason why the block ends, once `finally` has run."""
 
 
 async def run_try(run: ExecutionContext, node: TryNode, frame: Frame, run_steps: RunSteps) -> Ending:
@@ -15,48 +29,55 @@ async def run_try(run: ExecutionContext, node: TryNode, frame: Frame, run_steps:
 
     The message continues as `try` or `catch` left it. `finally` doesn't change the message, but its failure counts.
     """
-    caught: ErrorInfo | None = None
-    left: StepFailed | Interrupted | None = None
-    done = frame.branch(node.id, lenient=frame.lenient or node.handler is not None)
-    ending = Ending.DONE
-    try:
-        ending = await run_steps(run, node.steps, done)
-    except Interrupted as interrupted:
-        left = interrupted
-    except StepFailed as failed:
-        if node.handler is None:
-            left = failed
-        else:
-            caught = failed.error
-            done = frame.branch(
-                node.id,
-                now=max(done.now, failed.at or done.now),
-                names={**frame.names, "error": msgspec.to_builtins(caught)},
-            )
-            try:
-                ending = await run_steps(run, node.handler, done)
-            except (StepFailed, Interrupted) as again:
-                left = again
-    if ending is Ending.WAITING:
-        if run.dry is not None:
-            run.dry.expect_later(f"{frame.prefix}{node.id}/", node.last)
-        return ending
+    done = await _run_handled(run, node, frame, run_steps)
+    if done.ending is Ending.WAITING:
+        run.gate.expect_later(f"{frame.prefix}{node.id}/", node.last)
+        return done.ending
     if node.last:
-        # These steps run whatever ends the execution.
-        last = frame.branch(node.id, message=done.message, now=done.now, interruption=Interruption())
-        if isinstance(left, StepFailed) and left.at is not None:
-            last.now = max(last.now, left.at)
-        last_ending = await run_steps(run, node.last, last)
-        done.now = max(done.now, last.now)
+        last_ending = await _run_last(run, node, frame, done, run_steps)
         if last_ending in (Ending.WAITING, Ending.STOPPED):
             return last_ending
-    if left is not None:
-        raise left
-    frame.adopt(done)
-    if ending is Ending.DONE:
+    if done.left is not None:
+        raise done.left
+    frame.adopt(done.frame)
+    if done.ending is Ending.DONE:
         view: dict[str, Any] = {"body": frame.message.body}
-        if caught is not None:
-            view["error"] = msgspec.to_builtins(caught)
+        if done.caught is not None:
+            view["error"] = msgspec.to_builtins(done.caught)
         frame.steps[node.id] = view
         run.note_pure(frame, node.id, "try", StepState.SUCCEEDED, output=view)
+    return done.ending
+
+
+async def _run_handled(run: ExecutionContext, node: TryNode, frame: Frame, run_steps: RunSteps) -> _Done:
+    """Run `try`, and `catch` if a step fails."""
+    done = _Done(frame.branch(node.id, lenient=frame.lenient or node.handler is not None))
+    try:
+        done.ending = await run_steps(run, node.steps, done.frame)
+    except Interrupted as interrupted:
+        done.left = interrupted
+    except StepFailed as failed:
+        if node.handler is None:
+            done.left = failed
+            return done
+        done.caught = failed.error
+        done.frame = frame.branch(
+            node.id,
+            now=max(done.frame.now, failed.at or done.frame.now),
+            names={**frame.names, "error": msgspec.to_builtins(done.caught)},
+        )
+        try:
+            done.ending = await run_steps(run, node.handler, done.frame)
+        except (StepFailed, Interrupted) as again:
+            done.left = again
+    return done
+
+
+async def _run_last(run: ExecutionContext, node: TryNode, frame: Frame, done: _Done, run_steps: RunSteps) -> Ending:
+    """Run `finally`, whatever ends the execution."""
+    last = frame.branch(node.id, message=done.frame.message, now=done.frame.now, interruption=Interruption())
+    if isinstance(done.left, StepFailed) and done.left.at is not None:
+        last.now = max(last.now, done.left.at)
+    ending = await run_steps(run, node.last, last)
+    done.frame.now = max(done.frame.now, last.now)
     return ending

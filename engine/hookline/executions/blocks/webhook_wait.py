@@ -5,7 +5,7 @@ from typing import Any
 
 from hookline.executions.blocks.block import RunSteps, evaluate_in_frame
 from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
-from hookline.executions.steps.step import continue_after_error, replay, take
+from hookline.executions.steps.replay import recorded
 from hookline.flows.blocks.webhook_wait import USE, WaitNode
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import encode, is_heavy
@@ -22,39 +22,38 @@ async def run_wait(run: ExecutionContext, node: WaitNode, frame: Frame, _: RunSt
     """Wait for a callback, whose content becomes the message. Raises StepFailed if none comes in time."""
     path = frame.prefix + node.id
     past = run.journal.past(path)
-    if past is not None and past.state is StepState.SUCCEEDED:
-        run.waited = True
-        return await replay(run, frame, node.id, past)
-    if past is not None and past.state is StepState.FAILED:
-        if node.on_error == "continue":
-            return continue_after_error(frame, node.id, past.error, past.finished_at)
-        if past.error is not None and run.keeps_failure(frame, past):
-            raise StepFailed(past.error, past.finished_at)
-    if run.dry is not None:
-        run.dry.stop_at(path)
+    run.progress.note_waited()
+    ending = await recorded(run, node, frame, past)
+    if ending is not None:
+        return ending
+    if run.gate.stops_at(path):
         return Ending.WAITING
-    run.waited = True
     # A step that waited when its execution ended begins to wait again after a retry.
     if past is None or past.state is not StepState.WAITING or past.seq <= run.reopened_after:
         frame.interruption.check()
         past = await _begin(run, node, frame, path, 1 if past is None else past.attempt + 1)
-    payload = (await _arrived(run)).get(path)
+    return await _hear(run, node, frame, path, past)
+
+
+async def _hear(run: ExecutionContext, node: WaitNode, frame: Frame, path: str, past: StepRecord) -> Ending:
+    """Take the callback if it has come; otherwise wait further, or fail if the time is over."""
+    payload = (await run.progress.callbacks()).get(path)
     if payload is None and frame.interruption.cause is not None:
         run.journal.beside(_time_out(run, node, path), EndWait(run.id, path))
         frame.interruption.check()
     if payload is None and past.due_at is not None and past.due_at <= run.services.clock.now():
         if isinstance(await run.journal.ask(_time_out(run, node, path)), WaitTimedOut):
             return _too_late(run, node, frame, path, past)
-        run.arrived = None  # it came at the last moment
-        payload = (await _arrived(run)).get(path)
+        run.progress.forget_callbacks()  # it came at the last moment
+        payload = (await run.progress.callbacks()).get(path)
     result: Reply | None = None
     if payload is not None:
         result = await run.services.offloader.run(partial(_result, run, payload), large=is_heavy(payload))
     if result is None:
-        run.wait_until(past.due_at, CALLBACK)
+        run.progress.wait_until(past.due_at, CALLBACK)
         return Ending.WAITING
     # Expressions may read these parts whoever has called: an operator's call has neither headers nor files.
-    view = {"headers": {}, "attachments": [], **take(frame, result)}
+    view = {"headers": {}, "attachments": [], **frame.take(result)}
     run.journal.beside(EndWait(run.id, path))
     frame.now = _note(run, node, path, past, StepState.SUCCEEDED, output=view)
     frame.steps[node.id] = view
@@ -88,15 +87,8 @@ async def _begin(run: ExecutionContext, node: WaitNode, frame: Frame, path: str,
     run.journal.beside(BeginWait(run.id, path, run.flow.id, node.id, key, now))
     await run.journal.flush()
     # Callbacks that came before are delivered now, without another notification.
-    run.arrived = None
+    run.progress.forget_callbacks()
     return entry
-
-
-async def _arrived(run: ExecutionContext) -> Any:
-    """The callbacks so far. A later one makes the execution ready as soon as it is parked."""
-    if run.arrived is None:
-        run.arrived = await run.services.store.callbacks(run.id)
-    return run.arrived
 
 
 def _time_out(run: ExecutionContext, node: WaitNode, path: str) -> TimeOutWait:
@@ -109,7 +101,7 @@ def _too_late(run: ExecutionContext, node: WaitNode, frame: Frame, path: str, pa
     run.journal.beside(EndWait(run.id, path))
     noted_at = _note(run, node, path, past, StepState.FAILED, error=error)
     if node.on_error == "continue":
-        return continue_after_error(frame, node.id, error, noted_at)
+        return frame.continue_after(error, node.id, noted_at)
     raise StepFailed(error, noted_at)
 
 

@@ -1,476 +1,356 @@
-"""The run of one action step: its attempts, its result and its journal entries."""
+"""The run of an action step, from its situation in the journal to its result."""
 
-import re
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache, partial
-from typing import Any, Final, get_args
+from enum import Enum
+from typing import Any, Final
 
 import msgspec
-from pydantic import BaseModel, SecretBytes, SecretStr
 
-from hookline.executions.context import Ending, ExecutionContext, Frame, Interrupted, StepFailed
-from hookline.executions.rate_limits import LONGEST_SLEEP
-from hookline.executions.steps.call import Given, OwnFailure, call_action, evaluate_settings, prepare_call, sources
+from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
+from hookline.executions.interruption import Interrupted
+from hookline.executions.steps.attempt import Attempt, OwnFailure, Result
+from hookline.executions.steps.entries import note, note_counted, note_started
+from hookline.executions.steps.rate import wait_for_turn
+from hookline.executions.steps.rate_limits import LONGEST_SLEEP
+from hookline.executions.steps.replay import replay
+from hookline.executions.steps.settings import evaluate_settings
 from hookline.flows.blocks.action import ActionNode
 from hookline.kernel.backoff import STORE_RETRY, next_wait
-from hookline.kernel.errors import CredentialError, StepError
-from hookline.kernel.json import encode, is_heavy, is_heavy_value, reader
+from hookline.kernel.errors import StepError
 from hookline.model.execution import OUTCOME_UNKNOWN, RATE, RETRY, SLEEP, UNTIL, ErrorInfo, StepRecord, StepState
 from hookline.model.items import STREAM, Stream
-from hookline.model.message import Attachment, CallerReply, Message
-from hookline.model.webhook import RATE as RATE_PATTERN
-from hookline.plugin_host.offload import reads_large_values
-from hookline.sdk.action import FILTERED, PASS, STOPPED, Action, Increment, Reply, Signal, Sleep
-from hookline.sdk.context import check_key
-from hookline.storage.changes import SetState
-
-_BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-async def wait_for_turn(run: ExecutionContext, node: ActionNode, path: str, attempt: int, *, had_one: bool) -> bool:
-    """Wait for the step's turn; return False if the wait is stored as a row. `had_one`: an earlier turn has come."""
-    lines = list(_lines(run, node))
-    if not lines:
-        return True
-    # Turns are counted on the monotonic clock, so they stay where they are when the time of day is set.
-    steady = _BEGINNING + timedelta(seconds=run.services.clock.monotonic())
-    turn = max(run.services.rates.turn(where, name, rate, steady, had_one=had_one) for where, name, rate in lines)
-    now = run.services.clock.now()
-    at = now + (turn - steady)
-    if at - now > LONGEST_SLEEP:
-        await note(run, node, path, attempt, now, None, due_at=at, signal=RATE)
-        run.wait_until(at, RATE)
-        return False
-    if at > now:
-        await run.services.clock.sleep((at - now).total_seconds())
-    return True
-
-
-def _lines(run: ExecutionContext, node: ActionNode) -> Iterator[tuple[str, str, str]]:
-    """The rate limits of a step: flow or connector, step or credential, and the rate."""
-    if node.rate is not None:
-        yield run.flow.id, node.id, node.rate
-    # A simulation doesn't call the service.
-    rate = node.action.rate if run.services.simulation is None else None
-    if callable(rate):
-        try:
-            credential = None if node.credential is None else run.services.secrets.get(node.credential)[1]
-        except CredentialError:
-            # The call reports the error of the credential.
-            return
-        try:
-            rate = rate(credential)
-        except Exception as error:  # noqa: BLE001 - a defect of the connector must not take the execution with it
-            run.services.log.error("connector defect", action=node.action.name, error=f"its rate: {error}")
-            return
-    if rate is not None:
-        if not re.fullmatch(RATE_PATTERN, rate):
-            run.services.log.error("connector defect", action=node.action.name, error=f"{rate!r} is no rate")
-            return
-        # The id of a flow has no space.
-        yield f"connector {node.action.connector}", node.credential or "", rate
-
-
-#: By whether the flow's numbers are exact.
-_OUTPUTS: Final = {exact: reader(dict[str, Any], exact=exact) for exact in (False, True)}
-
+from hookline.model.message import CallerReply
+from hookline.sdk.action import PASS, Increment, Reply, Signal, Sleep
 
 #: The signal of an entry of an at-most-once step that was interrupted before it began; the step hasn't failed.
 _NOT_BEGUN: Final = "not_begun"
+_NO_WAIT: Final = timedelta(0)
 
 
-_CUT_OFF: Final = "the engine was stopped while it ran"
+class Situation(Enum):
+    """The situation of a step when its execution reaches it, as the journal tells it."""
+
+    FIRST_TRY = "first try"
+    """Nothing, or nothing that counts: it runs."""
+    REPLAYED = "replayed"
+    """It has succeeded: its result is taken from the journal."""
+    FAILED = "failed"
+    """It has failed: the failure is handled again, unless an operator wants another try."""
+    WAITING = "waiting"
+    """It waits for its next attempt, its turn, or the end of a sleep."""
+    IN_DOUBT = "in doubt"
+    """It must not run twice, and was running when the engine stopped."""
+
+
+def situation_of(node: ActionNode, past: StepRecord | None) -> Situation:
+    """The situation of a step with this last journal entry."""
+    if past is None:
+        return Situation.FIRST_TRY
+    if node.action.pure:
+        # A pure step is computed again; the items of a stream are stored.
+        stored = past.signal == STREAM and past.state is StepState.SUCCEEDED
+        return Situation.REPLAYED if stored else Situation.FIRST_TRY
+    if past.signal == _NOT_BEGUN:
+        return Situation.FIRST_TRY
+    return _SITUATIONS[past.state]
+
+
+_SITUATIONS: Final[Mapping[StepState, Situation]] = {
+    StepState.SUCCEEDED: Situation.REPLAYED,
+    StepState.FAILED: Situation.FAILED,
+    StepState.WAITING: Situation.WAITING,
+    StepState.STARTED: Situation.IN_DOUBT,
+    # Its condition didn't hold before; it does now.
+    StepState.SKIPPED: Situation.FIRST_TRY,
+}
 
 
 async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame) -> Ending:
     """Run an action, or take its result from the journal. Raises StepFailed, and Blocked.
 
-    Everything recorded before is durable before an action that is not pure starts.
+    Before an action that is not pure starts, everything that can't be computed again is durable.
     """
-    path = frame.prefix + node.id
-    past = run.journal.past(path)
-    pure = node.action.pure
-    if past is not None and (not pure or past.signal == STREAM) and past.state is StepState.SUCCEEDED:
-        return await replay(run, frame, node.id, past)
-    attempt, had_turn = 1, False
-    if past is not None and not pure and past.state is StepState.FAILED and past.signal != _NOT_BEGUN:
-        if node.on_error == "continue":
-            return continue_after_error(frame, node.id, past.error, past.finished_at)
-        if past.error is not None and (run.keeps_failure(frame, past) or _unknown(node, past)):
+    step = StepRun(run, node, frame)
+    return await _METHODS[situation_of(node, step.past)](step)
+
+
+class StepRun:
+    """The run of one action step. Each situation has its method, and so has each way in which an attempt ends."""
+
+    __slots__ = ("_begun", "_had_turn", "_number", "frame", "node", "past", "path", "run")
+
+    def __init__(self, run: ExecutionContext, node: ActionNode, frame: Frame) -> None:
+        self.run = run
+        self.node = node
+        self.frame = frame
+        self.path = frame.prefix + node.id
+        self.past = run.journal.past(self.path)
+        self._number = 1
+        """The number of the next attempt."""
+        self._had_turn = False
+        """A turn that the rate limit gave has come."""
+        self._begun = False
+        """The action may have begun in this attempt."""
+
+    # --- Situations ----------------------------------------------------------------------------------------------
+
+    async def first_try(self) -> Ending:
+        """Run the step until an attempt succeeds, fails for good, or has to wait."""
+        pure = self.node.action.pure
+        if not pure and self.run.gate.stops_at(self.path):
+            return Ending.WAITING
+        while True:
+            if not pure and not await self._may_begin():
+                return Ending.WAITING
+            ending = await self._attempt()
+            if ending is not None:
+                return ending
+
+    async def replayed(self) -> Ending:
+        """Take the result from the journal."""
+        return await replay(self.run, self.frame, self.node.id, self._entry)
+
+    async def failed(self) -> Ending:
+        """Handle the failure in the journal, or try again what an operator retries."""
+        past = self._entry
+        if self.node.on_error == "continue":
+            return self.frame.continue_after(past.error, self.node.id, past.finished_at)
+        unknown = self.node.once and past.error is not None and past.error.code == OUTCOME_UNKNOWN
+        if past.error is not None and (unknown or self.run.keeps_failure(self.frame, past)):
             raise StepFailed(past.error, past.finished_at)
-    if run.dry is not None and not pure:
-        run.dry.stop_at(path)
-        return Ending.WAITING
-    if past is not None and not pure:
-        if past.state is StepState.STARTED:
-            return await _cut_off(run, node, frame, path, past)
-        if past.state is StepState.WAITING:
-            had_turn = past.signal == RATE
-            paused = past.error is None and not had_turn
-            if past.due_at is not None and past.due_at > run.services.clock.now():
-                frame.interruption.check()
-                run.wait_until(past.due_at, RATE if had_turn else SLEEP if paused else RETRY)
-                return Ending.WAITING
-            if paused:
-                return await _finish(run, node, frame, path, past.attempt, past.started_at, None, PASS)
-            attempt = past.attempt if had_turn else past.attempt + 1
-    while True:
-        if not pure:
-            frame.interruption.check()
-            if not await wait_for_turn(run, node, path, attempt, had_one=had_turn):
-                return Ending.WAITING
-            had_turn = False
-            await run.journal.flush(path)
-        started_at = run.services.clock.now()
-        given: Given | None = None
-        begun = False
+        return await self.first_try()
+
+    async def waiting(self) -> Ending:
+        """Wait further, or continue since the time has come."""
+        past = self._entry
+        if self.run.gate.stops_at(self.path):
+            return Ending.WAITING
+        self._had_turn = past.signal == RATE
+        paused = past.error is None and not self._had_turn
+        if past.due_at is not None and past.due_at > self.run.services.clock.now():
+            self.frame.interruption.check()
+            self.run.progress.wait_until(past.due_at, RATE if self._had_turn else SLEEP if paused else RETRY)
+            return Ending.WAITING
+        if paused:
+            return await self._finish(self._new_attempt(past.attempt, past.started_at), PASS)
+        self._number = past.attempt if self._had_turn else past.attempt + 1
+        return await self.first_try()
+
+    async def in_doubt(self) -> Ending:
+        """Fail, since nobody knows whether the step took effect."""
+        past = self._entry
+        if self.run.gate.stops_at(self.path):
+            return Ending.WAITING
+        error = self.run.error_info(_unknown(self.node, "the engine was stopped while it ran"), self.path)
+        attempt = self._new_attempt(past.attempt, past.started_at)
+        noted_at = await note(attempt, StepState.FAILED, error=error)
+        self.run.progress.note_unknown(error)
+        return self._end_failed(error, noted_at)
+
+    # --- One attempt ---------------------------------------------------------------------------------------------
+
+    async def _may_begin(self) -> bool:
+        """Return True when the step may begin: its turn has come, and what it depends on is durable. Return False if it
+        waits for its turn, which is stored. Raises Interrupted."""
+        services = self.run.services
+        self.frame.interruption.check()
+        wait = self._wait_for_turn()
+        if wait > LONGEST_SLEEP:
+            attempt = self._new_attempt(self._number, services.clock.now())
+            due_at = attempt.started_at + wait
+            await note(attempt, StepState.WAITING, due_at=due_at, signal=RATE)
+            self.run.progress.wait_until(due_at, RATE)
+            return False
+        if wait:
+            await services.clock.sleep(wait.total_seconds())
+        self._had_turn = False
+        await self.run.journal.settle(self.path)
+        return True
+
+    def _wait_for_turn(self) -> timedelta:
+        if self.node.rate is None and self.node.action.rate is None:
+            return _NO_WAIT
+        return wait_for_turn(self.run, self.node, had_one=self._had_turn)
+
+    async def _attempt(self) -> Ending | None:
+        """Make one attempt; None if another one follows at once."""
+        attempt = self._new_attempt(self._number, self.run.services.clock.now())
+        self._begun = False
         try:
-            scope = run.scope(frame)
-            own = frame.message if run.services.plugin_host.is_foreign("action", node.action.name) else None
-            judge = partial(evaluate_settings, run, node, scope, sources(run, frame), own)
-            given = await run.services.offloader.run(
-                judge, large=run.large and reads_large_values(node.settings.references, scope)
-            )
-            call = prepare_call(run, node, frame, given, path, attempt)
-            if node.once:
-                await note_started(run, node, path, attempt, started_at, given)
-                await run.journal.flush()
-            # A pure step isn't interrupted, or a `finally` after it would not be reached. A stream is recorded: if its
-            # entry is missing, no step after it has been done.
-            writing = frame.interruption if pure and past is None else None
-            with nullcontext() if pure else frame.interruption.interruptible():
-                begun = True
-                result = await call_action(run, node, call, path, attempt, writing)
+            result = await self._call(attempt)
             if isinstance(result, Increment):
-                changes = call.state.changes(result.key)
-                files = frame.message.attachments
-                counted = await note_counted(run, node, path, attempt, started_at, given, result, changes, files)
-                return await replay(run, frame, node.id, counted)
+                return await self._counted(attempt, result)
         except Interrupted:
-            if node.once:
-                await _note_interrupted(run, node, path, attempt, started_at, given, begun=begun)
+            if self.node.once:
+                await self._interrupted(attempt)
             raise
         except OwnFailure as failure:
-            # This is no attempt, so no failure is recorded.
-            run.services.own_failures.noticed(execution_id=run.id, flow_id=run.flow.id, step=path, error=str(failure))
-            if node.once:
-                await _note_interrupted(run, node, path, attempt, started_at, given, begun=False)
-            await run.services.clock.sleep(STORE_RETRY)
+            await self._not_done(attempt, failure)
+            return None
         except StepError as failure:
-            error = _not_known(node, failure.message) if node.once and failure.outcome_unknown else failure
-            wait = None if pure else next_wait(node.retry, attempt, error, f"{run.id}\n{path}")
-            due_at = run.services.clock.now() + wait if wait is not None else None
-            info = run.error_info(error, path)
-            if not pure:
-                noted_at = await note(run, node, path, attempt, started_at, given, error=info, due_at=due_at)
-            else:
-                # A pure step has no commit of its own: the time that expressions see stays, or resuming would give
-                # another result.
-                noted_at = frame.now
-                known = past is not None and past.state is StepState.FAILED
-                if past is None or not known or not (node.on_error == "continue" or run.keeps_failure(frame, past)):
-                    await note(run, node, path, attempt, started_at, given, error=info)
-            if wait is None or due_at is None:
-                if node.on_error == "continue":
-                    return continue_after_error(frame, node.id, info, noted_at)
-                raise StepFailed(info, None if pure else noted_at) from failure
-            if wait > LONGEST_SLEEP:
-                run.wait_until(due_at, RETRY)
-                return Ending.WAITING
-            await run.services.clock.sleep(wait.total_seconds())
-            attempt += 1
+            return await self._attempt_failed(attempt, failure)
+        return await self._succeeded(attempt, result)
+
+    async def _call(self, attempt: Attempt) -> Result:
+        given = attempt.given = await evaluate_settings(self.run, self.node, self.frame)
+        attempt.prepare(given)
+        if self.node.action.pure:
+            self._begun = True
+            # A pure step isn't interrupted, or a `finally` after it would not be reached. A stream is recorded: if its
+            # entry is missing, no step after it has been done.
+            return await attempt.call(given, self.frame.interruption if self.past is None else None)
+        if self.node.once:
+            await note_started(attempt)
+        with self.frame.interruption.interruptible():
+            self._begun = True
+            return await attempt.call(given, None)
+
+    # --- The ends of an attempt ----------------------------------------------------------------------------------
+
+    async def _succeeded(self, attempt: Attempt, result: Signal | Sleep | Reply | CallerReply) -> Ending:
+        own_failures = self.run.services.own_failures
+        if own_failures.going:
+            own_failures.absent()
+        if isinstance(result, Sleep):
+            return await self._sleep(attempt, result)
+        if isinstance(result, CallerReply):
+            return await self._reply(attempt, result)
+        return await self._finish(attempt, result)
+
+    async def _counted(self, attempt: Attempt, count: Increment) -> Ending:
+        assert attempt.given is not None  # noqa: S101 - an action was called with them
+        return await replay(self.run, self.frame, self.node.id, await note_counted(attempt, attempt.given, count))
+
+    async def _sleep(self, attempt: Attempt, pause: Sleep) -> Ending:
+        """Sleep through a short pause; store a longer one."""
+        until = _end_of(pause, attempt.started_at)
+        left = until - self.run.services.clock.now()
+        if left > LONGEST_SLEEP:
+            fixed = None if pause.until is None else UNTIL
+            await note(attempt, StepState.WAITING, due_at=until, signal=fixed, kept=attempt.changes())
+            self.run.progress.wait_until(until, SLEEP)
+            return Ending.WAITING
+        await self.run.services.clock.sleep(max(0.0, left.total_seconds()))
+        return await self._finish(attempt, PASS)
+
+    async def _reply(self, attempt: Attempt, reply: CallerReply) -> Ending:
+        """Reply to the caller, once the reply is durable: a repeated request must get the same one."""
+        replies = self.run.services.replies
+        reply = msgspec.structs.replace(reply, delivered=replies.expected(self.run.id))
+        ending = await self._finish(attempt, reply)
+        await self.run.journal.flush()
+        replies.deliver(self.run.id, reply)
+        return ending
+
+    async def _finish(self, attempt: Attempt, result: Signal | Reply | CallerReply) -> Ending:
+        """Record the result, unless it was computed again, and continue with it."""
+        run, frame, node = self.run, self.frame, self.node
+        output: Any = None
+        signal: str | None = None
+        if isinstance(result, Reply):
+            output = frame.take(result)
+            if type(result.body) is Stream:
+                run.progress.note_stream()
+                signal = STREAM
+        elif isinstance(result, Signal):
+            signal = result.name
         else:
-            if run.services.own_failures.going:
-                run.services.own_failures.absent()
-            if isinstance(result, Sleep):
-                until = _until(result, started_at)
-                left = until - run.services.clock.now()
-                if left > LONGEST_SLEEP:
-                    fixed = None if result.until is None else UNTIL
-                    kept = call.state.changes()
-                    await note(run, node, path, attempt, started_at, given, due_at=until, signal=fixed, kept=kept)
-                    run.wait_until(until, SLEEP)
-                    return Ending.WAITING
-                await run.services.clock.sleep(max(0.0, left.total_seconds()))
-                result = PASS
-            if isinstance(result, CallerReply):
-                result = msgspec.structs.replace(result, delivered=run.services.replies.expected(run.id))
-            ending = await _finish(run, node, frame, path, attempt, started_at, given, result, call.state.changes())
-            if isinstance(result, CallerReply):
-                # The reply is durable before it is given, so that a repeated request gets the same reply.
-                await run.journal.flush()
-                run.services.replies.deliver(run.id, result)
-            return ending
+            signal, output = PASS.name, result
+        known = node.action.pure and self.past is not None and self.past.state is StepState.SUCCEEDED
+        if not known:
+            kept = attempt.changes()
+            noted_at = await note(attempt, StepState.SUCCEEDED, output=output, signal=signal, kept=kept)
+            if not node.action.pure or signal == STREAM:
+                frame.now = noted_at
+        frame.steps[node.id] = output if isinstance(result, Reply) else {"body": frame.message.body}
+        return Ending.after(signal)
+
+    async def _attempt_failed(self, attempt: Attempt, failure: StepError) -> Ending | None:
+        """Wait for the next attempt, or fail; None if the next attempt follows at once."""
+        run, node = self.run, self.node
+        error = _unknown(node, failure.message) if node.once and failure.outcome_unknown else failure
+        info = run.error_info(error, self.path)
+        if node.action.pure:
+            return await self._pure_failed(attempt, info)
+        wait = next_wait(node.retry, self._number, error, f"{run.id}\n{self.path}")
+        if wait is None:
+            return self._end_failed(info, await note(attempt, StepState.FAILED, error=info))
+        due_at = run.services.clock.now() + wait
+        await note(attempt, StepState.WAITING, error=info, due_at=due_at)
+        if wait > LONGEST_SLEEP:
+            run.progress.wait_until(due_at, RETRY)
+            return Ending.WAITING
+        await run.services.clock.sleep(wait.total_seconds())
+        self._number += 1
+        return None
+
+    async def _pure_failed(self, attempt: Attempt, error: ErrorInfo) -> Ending:
+        """Fail. A pure step has no commit of its own: the time that expressions see stays, or resuming would give
+        another result."""
+        past, continues = self.past, self.node.on_error == "continue"
+        known = past is not None and past.state is StepState.FAILED
+        if past is None or not known or not (continues or self.run.keeps_failure(self.frame, past)):
+            await note(attempt, StepState.FAILED, error=error)
+        if continues:
+            return self.frame.continue_after(error, self.node.id, self.frame.now)
+        raise StepFailed(error)
+
+    async def _interrupted(self, attempt: Attempt) -> None:
+        """Record that a step which must not run twice was interrupted: while it ran, or before it began."""
+        if not self._begun:
+            await self._note_not_begun(attempt)
+            return
+        error = self.run.error_info(_unknown(self.node, "it was interrupted while it ran"), self.path)
+        self.run.progress.note_unknown(error)
+        await note(attempt, StepState.FAILED, error=error)
+
+    async def _not_done(self, attempt: Attempt, failure: OwnFailure) -> None:
+        """Wait for the engine. It counts as no attempt, and leaves no entry of a failure."""
+        services = self.run.services
+        services.own_failures.noticed(
+            execution_id=self.run.id, flow_id=self.run.flow.id, step=self.path, error=str(failure)
+        )
+        if self.node.once:
+            await self._note_not_begun(attempt)
+        await services.clock.sleep(STORE_RETRY)
+
+    async def _note_not_begun(self, attempt: Attempt) -> None:
+        error = ErrorInfo("interrupted", "it was interrupted before it began", self.path)
+        await note(attempt, StepState.FAILED, error=error, signal=_NOT_BEGUN)
+
+    def _end_failed(self, error: ErrorInfo, noted_at: datetime) -> Ending:
+        if self.node.on_error == "continue":
+            return self.frame.continue_after(error, self.node.id, noted_at)
+        raise StepFailed(error, noted_at)
+
+    def _new_attempt(self, number: int, started_at: datetime) -> Attempt:
+        return Attempt(self.run, self.node, self.frame, self.path, number, started_at)
+
+    @property
+    def _entry(self) -> StepRecord:
+        assert self.past is not None  # noqa: S101 - only a first try has no entry
+        return self.past
 
 
-def _not_known(node: ActionNode, why: str) -> StepError:
+_METHODS: Final[Mapping[Situation, Callable[[StepRun], Awaitable[Ending]]]] = {
+    Situation.FIRST_TRY: StepRun.first_try,
+    Situation.REPLAYED: StepRun.replayed,
+    Situation.FAILED: StepRun.failed,
+    Situation.WAITING: StepRun.waiting,
+    Situation.IN_DOUBT: StepRun.in_doubt,
+}
+
+
+def _unknown(node: ActionNode, why: str) -> StepError:
     """The error of a step for which it isn't known whether it took effect."""
     return StepError(f"it isn't known whether {node.action.name} took effect: {why}", code=OUTCOME_UNKNOWN)
 
 
-def _unknown(node: ActionNode, past: StepRecord) -> bool:
-    """Return whether the step may have taken effect and must not run twice, not even by a retry of an operator."""
-    return node.once and past.error is not None and past.error.code == OUTCOME_UNKNOWN
-
-
-async def _cut_off(run: ExecutionContext, node: ActionNode, frame: Frame, path: str, past: StepRecord) -> Ending:
-    """Record a step that must not run twice and was running when the engine stopped. Raises StepFailed."""
-    info = run.error_info(_not_known(node, _CUT_OFF), path)
-    noted_at = await note(run, node, path, past.attempt, past.started_at, None, error=info)
-    run.unknown = run.unknown or info
-    if node.on_error == "continue":
-        return continue_after_error(frame, node.id, info, noted_at)
-    raise StepFailed(info, noted_at)
-
-
-async def _note_interrupted(
-    run: ExecutionContext,
-    node: ActionNode,
-    path: str,
-    attempt: int,
-    started_at: datetime,
-    given: Given | None,
-    *,
-    begun: bool,
-) -> None:
-    """Record that the step was interrupted: while it ran, or before it began."""
-    if not begun:
-        info = ErrorInfo("interrupted", "it was interrupted before it began", path)
-        await note(run, node, path, attempt, started_at, given, error=info, signal=_NOT_BEGUN)
-        return
-    info = run.error_info(_not_known(node, "it was interrupted while it ran"), path)
-    run.unknown = run.unknown or info
-    await note(run, node, path, attempt, started_at, given, error=info)
-
-
-def _until(pause: Sleep, started_at: datetime) -> datetime:
+def _end_of(pause: Sleep, started_at: datetime) -> datetime:
     if pause.until is not None:
         return pause.until
     try:
         return started_at + timedelta(seconds=pause.seconds or 0)
     except OverflowError:
         return datetime.max.replace(tzinfo=UTC)
-
-
-async def _finish(
-    run: ExecutionContext,
-    node: ActionNode,
-    frame: Frame,
-    path: str,
-    attempt: int,
-    started_at: datetime,
-    given: Given | None,
-    result: Signal | Reply | CallerReply,
-    kept: Sequence[SetState] = (),
-) -> Ending:
-    output: Any = None
-    signal: str | None = None
-    match result:
-        case Signal():
-            signal = result.name
-        case CallerReply():
-            signal, output = PASS.name, result
-        case Reply():
-            output = take(frame, result)
-            if type(result.body) is Stream:
-                signal, run.streams = STREAM, True
-    past = None if not node.action.pure else run.journal.past(path)
-    if past is None or past.state is not StepState.SUCCEEDED:
-        noted_at = await note(run, node, path, attempt, started_at, given, output=output, signal=signal, kept=kept)
-        if not node.action.pure or signal == STREAM:
-            frame.now = noted_at
-    frame.steps[node.id] = output if isinstance(result, Reply) else {"body": frame.message.body}
-    return _ending(signal)
-
-
-def take(frame: Frame, result: Reply) -> dict[str, Any]:
-    """Make a result the current message; return it as expressions see it."""
-    attachments = frame.message.attachments if result.attachments is None else result.attachments
-    frame.message = Message(result.body, dict(result.headers), attachments)
-    view: dict[str, Any] = {"body": result.body}
-    if result.headers:
-        view["headers"] = result.headers
-    if attachments:
-        view["attachments"] = msgspec.to_builtins(list(attachments))
-    view.update(result.extra)
-    return view
-
-
-def _ending(signal: str | None) -> Ending:
-    if signal == FILTERED.name:
-        return Ending.FILTERED
-    return Ending.STOPPED if signal == STOPPED.name else Ending.DONE
-
-
-async def replay(run: ExecutionContext, frame: Frame, step_id: str, past: StepRecord) -> Ending:
-    """Continue as if the step had just finished with the result in its journal entry."""
-    frame.now = past.finished_at
-    if past.output is not None and past.signal in (None, STREAM):
-        read = partial(_OUTPUTS[run.flow.exact].decode, past.output)
-        view = await run.services.offloader.run(read, large=is_heavy(past.output))
-        if past.signal == STREAM:
-            view["body"], run.streams = Stream(view["body"]["stream"], view["body"]["count"]), True
-        attachments = msgspec.convert(view.get("attachments", []), tuple[Attachment, ...])
-        frame.message = Message(view.get("body"), view.get("headers", {}), attachments)
-        frame.steps[step_id] = view
-    else:
-        frame.steps[step_id] = {"body": frame.message.body}
-    return _ending(past.signal)
-
-
-def continue_after_error(frame: Frame, step_id: str, error: ErrorInfo | None, at: datetime) -> Ending:
-    """Record the error for expressions and continue with the message before the step."""
-    frame.steps[step_id] = {"body": frame.message.body, "error": msgspec.to_builtins(error)}
-    frame.now = at
-    return Ending.DONE
-
-
-_MASK: Final = "**********"
-
-
-async def note(
-    run: ExecutionContext,
-    node: ActionNode,
-    path: str,
-    attempt: int,
-    started_at: datetime,
-    given: Given | None,
-    *,
-    output: Any = None,
-    signal: str | None = None,
-    error: ErrorInfo | None = None,
-    due_at: datetime | None = None,
-    kept: Sequence[SetState] = (),
-) -> datetime:
-    """Record the end of an attempt together with changes of the flow's state; return the time.
-
-    `due_at`: the time of the next attempt, or the end of a sleep.
-    """
-    finished_at = run.services.clock.now()
-    failed = StepState.FAILED if due_at is None else StepState.WAITING
-    await _add(
-        run,
-        node,
-        given,
-        output,
-        kept,
-        effect=not node.action.pure or signal == STREAM,
-        id=node.id,
-        path=path,
-        use=node.action.name,
-        state=StepState.SUCCEEDED if error is None and due_at is None else failed,
-        attempt=attempt,
-        started_at=started_at,
-        finished_at=finished_at,
-        error=error,
-        due_at=due_at,
-        signal=signal,
-    )
-    return finished_at
-
-
-async def _add(
-    run: ExecutionContext,
-    node: ActionNode,
-    given: Given | None,
-    output: Any,
-    kept: Sequence[SetState],
-    **entry: Any,
-) -> None:
-    raw = None if given is None else given.raw
-
-    def read() -> tuple[bytes | None, bytes | None]:
-        return (
-            _masked(node.action, raw) if given is not None else None,
-            encode(output) if output is not None else None,
-        )
-
-    if is_heavy_value(output.body if isinstance(output, CallerReply) else output) or is_heavy_value(raw):
-        await run.journal.add_large(read, kept, **entry)
-        return
-    given_json, output_json = read()
-    run.journal.add(input=given_json, output=output_json, **entry)
-    run.journal.keep(*kept)
-
-
-async def note_counted(
-    run: ExecutionContext,
-    node: ActionNode,
-    path: str,
-    attempt: int,
-    started_at: datetime,
-    given: Given,
-    count: Increment,
-    changes: Sequence[SetState],
-    attachments: tuple[Attachment, ...],
-) -> StepRecord:
-    """Add to a number of the flow's state and record it; return the durable entry. Raises StepError if the value isn't
-    a number."""
-    now = run.services.clock.now()
-    beside = encode({"attachments": attachments}) if attachments else None
-    record = await run.journal.count(
-        run.flow.id,
-        check_key(count.key),
-        encode(count.by),
-        now,
-        *changes,
-        id=node.id,
-        path=path,
-        use=node.action.name,
-        state=StepState.SUCCEEDED,
-        attempt=attempt,
-        started_at=started_at,
-        finished_at=now,
-        input=_masked(node.action, given.raw),
-        output=beside,
-    )
-    if record is None:
-        raise StepError(
-            f"the flow's state under {count.key!r} is not a number that can be added to; set it, or remove it",
-            code="state.not_a_number",
-        )
-    return record
-
-
-async def note_started(
-    run: ExecutionContext, node: ActionNode, path: str, attempt: int, started_at: datetime, given: Given
-) -> None:
-    """Record that an action which must not run twice is about to run."""
-    await _add(
-        run,
-        node,
-        given,
-        None,
-        (),
-        effect=True,
-        id=node.id,
-        path=path,
-        use=node.action.name,
-        state=StepState.STARTED,
-        attempt=attempt,
-        started_at=started_at,
-        finished_at=started_at,
-    )
-
-
-def _masked(action: Action, raw: Any) -> bytes:
-    secret = _secret_settings(action.settings)
-    if secret and isinstance(raw, dict):
-        raw = {name: _MASK if name in secret else value for name, value in raw.items()}
-    return encode(raw)
-
-
-@lru_cache(maxsize=4096)
-def _secret_settings(settings: type[BaseModel]) -> frozenset[str]:
-    """The names of the settings whose type is secret."""
-
-    def holds_secret(annotation: Any) -> bool:
-        if annotation in (SecretStr, SecretBytes):
-            return True
-        return any(holds_secret(part) for part in get_args(annotation))
-
-    return frozenset(
-        field.alias or name for name, field in settings.model_fields.items() if holds_secret(field.annotation)
-    )

@@ -9,7 +9,7 @@ from hookline.kernel.errors import StoreError
 from hookline.kernel.json import decode, encode
 from hookline.model.items import Stream
 from hookline.plugin_host.results import to_json
-from hookline.secrets.redaction import Redactor
+from hookline.secrets.redaction import NO_REDACTOR, NoRedactor, Redactor
 from hookline.storage.blobs import Blobs, BlobWriter
 
 _CHUNK: Final = 128 * 1024
@@ -57,9 +57,9 @@ class StreamWriter:
 
 
 async def write_stream(
-    blobs: Blobs, items: AsyncIterator[Any], *, exact: bool, redactor: Redactor | None = None
+    blobs: Blobs, items: AsyncIterator[Any], *, exact: bool, redactor: Redactor | NoRedactor = NO_REDACTOR
 ) -> Stream:
-    """Write all items that an action gives, encrypted if there is a redactor.
+    """Write all items that an action gives, encrypted if the flow redacts anything.
 
     Raises NotJson, which names the item, StoreError, and the errors of the action.
     """
@@ -68,7 +68,7 @@ async def write_stream(
     try:
         async for item in items:
             line = encode(to_json(item, f"result[{number}]", exact=exact))
-            await stream.add(line if redactor is None else redactor.encrypt_line(line))
+            await stream.add(redactor.encrypt_line(line))
             number += 1
         return await stream.finish()
     finally:
@@ -88,7 +88,7 @@ class StreamReader:
         wanted: Iterator[int],
         *,
         exact: bool,
-        redactor: Redactor | None = None,
+        redactor: Redactor | NoRedactor = NO_REDACTOR,
     ) -> None:
         """`wanted`: the indexes of the items to read, in order. `redactor` decrypts encrypted items."""
         self._redactor = redactor
@@ -112,9 +112,7 @@ class StreamReader:
                 line = self._lines.popleft()
                 self._at += 1
                 self._next = next(self._wanted, None)
-                if self._redactor is not None:
-                    line = self._redactor.decrypt_line(line)
-                return place, decode(line, exact=self._exact)
+                return place, decode(self._redactor.decrypt_line(line), exact=self._exact)
             async with self._reading:
                 # After waiting for the lock, there may be lines already.
                 if self._next is not None and self._next >= self._at + len(self._lines):
@@ -145,7 +143,7 @@ class StreamReader:
 
 
 async def read_stream(
-    blobs: Blobs, stream: Stream, *, exact: bool, redactor: Redactor | None = None
+    blobs: Blobs, stream: Stream, *, exact: bool, redactor: Redactor | NoRedactor = NO_REDACTOR
 ) -> AsyncIterator[Any]:
     """All items of a stream, in order. Raises StoreError, and BlobGone."""
     reader = StreamReader(blobs, stream, iter(range(stream.count)), exact=exact, redactor=redactor)

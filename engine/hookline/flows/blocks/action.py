@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final, Literal
+from functools import lru_cache
+from typing import Any, Final, Literal, get_args
+
+from pydantic import BaseModel, SecretBytes, SecretStr
 
 from hookline.flows.blocks.block import CompileContext, Node, RawStep, StepType
 from hookline.flows.elements.expressions import Template
@@ -32,11 +35,17 @@ NO_RETRY: Final = RetryPolicy(attempts=1)
 
 @dataclass(frozen=True, slots=True)
 class ActionNode(Node):
-    """A step that runs an action."""
+    """A step that runs an action: the plan of its runs, which is made when the flow is compiled."""
 
     action: Action
+    foreign: bool
+    """The action belongs to a plugin that isn't one of Hookline's own."""
     settings: Template
-    """The template of the action's settings, an object."""
+    """Evaluates the action's settings, an object."""
+    reads: frozenset[str] | None
+    """The names of the scope that the settings read; None if they may read all of them."""
+    secret: frozenset[str]
+    """The settings whose type is secret. The journal doesn't show them."""
     credential: str | None
     retry: RetryPolicy
     timeout: timedelta | None
@@ -81,13 +90,42 @@ def _node(step: RawStep, compiling: CompileContext) -> ActionNode | None:
         pointer=pointer,
         when=step.when,
         action=action,
+        foreign=registry.is_foreign("action", action.name),
         settings=settings,
+        reads=_names(settings),
+        secret=_secret_settings(action.settings),
         credential=document.credential,
         retry=NO_RETRY if document.delivery == "at_most_once" else retry_policy(document.retry),
         timeout=document.timeout,
         on_error=document.on_error,
         rate=document.rate,
         once=document.delivery == "at_most_once",
+    )
+
+
+def _names(settings: Template) -> frozenset[str] | None:
+    """The names of the scope that settings read; None unless each of their expressions is a single path."""
+    paths = [expression.path for _, expression in settings.parts()]
+    return _shared(frozenset(str(path[0]) for path in paths if path)) if all(paths) else None
+
+
+@lru_cache(maxsize=1024)
+def _shared(names: frozenset[str]) -> frozenset[str]:
+    """Return the same object for equal sets, since many steps read the same names."""
+    return names
+
+
+@lru_cache(maxsize=4096)
+def _secret_settings(settings: type[BaseModel]) -> frozenset[str]:
+    """The names of the settings whose type is secret."""
+
+    def holds_secret(annotation: Any) -> bool:
+        if annotation in (SecretStr, SecretBytes):
+            return True
+        return any(holds_secret(part) for part in get_args(annotation))
+
+    return frozenset(
+        field.alias or name for name, field in settings.model_fields.items() if holds_secret(field.annotation)
     )
 
 

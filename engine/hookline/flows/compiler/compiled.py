@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel
@@ -15,6 +15,7 @@ from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.body_schema import BodySchema
 from hookline.flows.elements.message_keys import MessageKey
 from hookline.kernel.errors import Problem, SchemaViolation
+from hookline.kernel.json import encode
 from hookline.model.flow import FlowDocument, FlowState, RetentionDocument
 from hookline.model.sources import ConsumeSettings, PollSettings, Schedule, ScheduleSettings
 from hookline.model.webhook import WebhookSettings
@@ -22,6 +23,7 @@ from hookline.sdk.poll import PollTrigger
 from hookline.sdk.schemes import Scheme
 from hookline.sdk.triggers import ConsumeTrigger, RequestTrigger, WebhookTrigger
 from hookline.secrets.redaction_rules import RedactionRules
+from hookline.storage.changes import Start
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,18 @@ class CompiledFlow:
         settings = self.trigger.webhook or self.trigger.settings
         kinds = WebhookSettings | PollSettings | ConsumeSettings
         object.__setattr__(self, "exact", isinstance(settings, kinds) and settings.numbers == "exact")
+
+    def start(self, execution_id: str, at: datetime) -> Start:
+        """The change that starts an execution on this version."""
+        return Start(execution_id, self.version, at, self.vars_to_store(), self.deadline(at))
+
+    def vars_to_store(self) -> bytes | None:
+        """JSON of the vars with which an execution starts; None if they are those of the document."""
+        return None if self.vars is self.declared_vars else encode(self.vars)
+
+    def deadline(self, started_at: datetime) -> datetime | None:
+        """The end of the time limit of an execution."""
+        return None if self.settings.timeout is None else started_at + self.settings.timeout
 
     def check_body(self, body: Any) -> None:
         """Raise SchemaViolation, with every problem, if a body doesn't satisfy the flow's schema."""

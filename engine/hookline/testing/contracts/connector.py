@@ -203,7 +203,7 @@ def _engine_plugins() -> Any:
     """Those of Hookline itself: the connector that is tested may be installed, too."""
     from importlib.metadata import entry_points
 
-    from hookline.discovery.loader import GROUP
+    from hookline.discovery.registry import GROUP
 
     return [point for point in entry_points(group=GROUP) if point.dist is not None and point.dist.name == GROUP]
 

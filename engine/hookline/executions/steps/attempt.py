@@ -1,0 +1,362 @@
+"""One attempt at an action: the call with its context and its time limit, and the result as JSON values."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import nullcontext, suppress
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+from hookline.credentials.access_tokens import CredentialTokens, hidden_of
+from hookline.executions.context import Blocked, ExecutionContext, Frame
+from hookline.executions.interruption import Interrupted, Interruption
+from hookline.executions.services import Stub
+from hookline.executions.steps.credential_hosts import check_credential_hosts
+from hookline.executions.steps.settings import Given
+from hookline.executions.steps.stream import write_stream
+from hookline.flows.blocks.action import ActionNode
+from hookline.flows.types.return_type import return_type_mismatch
+from hookline.kernel.cancellation import cancelled_externally
+from hookline.kernel.errors import BlobGone, CredentialError, StepError, StoreError
+from hookline.kernel.ids import idempotency_key
+from hookline.kernel.json import JsonValue, encode, is_large, reader
+from hookline.model.items import Stream
+from hookline.model.message import Attachment, CallerReply
+from hookline.outbound.exact_numbers import ExactClient
+from hookline.plugin_host.facade import StepLog
+from hookline.plugin_host.host import PluginDefect, PluginTimeout, mask_error
+from hookline.plugin_host.results import normalize_result
+from hookline.sdk.action import Context, Increment, Reply, Signal, Sleep
+from hookline.sdk.context import check_key, packed
+from hookline.secrets.masking import HiddenValues
+from hookline.storage.changes import SetState
+
+Result: TypeAlias = Signal | Sleep | Increment | Reply | CallerReply
+"""The result of an action as JSON values."""
+
+LARGEST_RESULT: Final = 64_000_000
+"""The largest result of an action of another plugin, in bytes of JSON."""
+MOST_VALUES: Final = 1_000_000
+"""The most values in a result of an action of another plugin."""
+_LONG_TEXT: Final = 1_000_000
+
+#: The secret values of a call without a credential.
+_NO_SECRETS: Final = HiddenValues()
+
+
+#: By whether the flow's numbers are exact.
+_STATE_VALUES: Final = {exact: reader(object, exact=exact) for exact in (False, True)}
+
+
+class OwnFailure(Exception):
+    """The engine can't do its part of a step now; the step hasn't failed."""
+
+
+class StateTransaction:
+    """Keeps the changes of an attempt until it has succeeded. See `hookline.sdk.context.FlowState`."""
+
+    __slots__ = ("_pure", "_run", "_staged")
+
+    def __init__(self, run: ExecutionContext, *, pure: bool) -> None:
+        self._run = run
+        self._pure = pure
+        self._staged: dict[str, bytes | None] = {}
+
+    async def get(self, key: str) -> JsonValue:
+        self._check(key)
+        if key in self._staged:
+            value = self._staged[key]
+        else:
+            kept = self._run.journal.kept(key)
+            value = await self._run.services.store.state(self._run.flow.id, key) if kept is None else kept.value
+        return None if value is None else _STATE_VALUES[self._run.flow.exact].decode(value)
+
+    async def set(self, key: str, value: JsonValue) -> None:
+        self._check(key)
+        self._staged[key] = packed(key, value)
+
+    def changes(self, counts: str | None = None) -> tuple[SetState, ...]:
+        """The changes to commit with the step's entry. Raises StepError if the attempt also set the key `counts`."""
+        if not self._staged:
+            return ()
+        if counts is not None and counts in self._staged:
+            raise StepError(f"the step sets {counts!r} and also adds to it", code="connector.defect")
+        now = self._run.services.clock.now()
+        return tuple(SetState(self._run.flow.id, key, value, now) for key, value in self._staged.items())
+
+    def _check(self, key: str) -> None:
+        if self._pure:
+            # A pure action is computed again whenever the execution continues, and must give the same result.
+            raise RuntimeError("a pure action has no state")
+        check_key(key)
+
+
+class Attempt:
+    """One attempt at the action of a step."""
+
+    __slots__ = (
+        "_arguments",
+        "_hidden",
+        "_state",
+        "_stub",
+        "frame",
+        "given",
+        "node",
+        "number",
+        "path",
+        "run",
+        "started_at",
+    )
+
+    def __init__(
+        self, run: ExecutionContext, node: ActionNode, frame: Frame, path: str, number: int, started_at: datetime
+    ) -> None:
+        self.run = run
+        self.node = node
+        self.frame = frame
+        self.path = path
+        self.number = number
+        self.started_at = started_at
+        self.given: Given | None = None
+        """The settings; None until they are evaluated."""
+        self._state: StateTransaction | None = None
+        self._arguments: dict[str, Any] = {}
+        self._stub: Stub | None = None
+        self._hidden = _NO_SECRETS
+        """The secret values of the credential, which no log and no error may show."""
+
+    def changes(self, counts: str | None = None) -> tuple[SetState, ...]:
+        """The changes of the flow's state by the action, to commit with its entry. `counts`: the key that it adds to.
+
+        Raises StepError if it also set that key.
+        """
+        return () if self._state is None else self._state.changes(counts)
+
+    def prepare(self, given: Given) -> None:
+        """Collect what the call needs. Raises StepError if it would send a credential to a host of a message's choice,
+        and Blocked if something is missing."""
+        run, action = self.run, self.node.action
+        if action.unavailable is not None:
+            raise Blocked(f"{action.name}: {action.unavailable}")
+        self._stub = run.services.effects.stub_action(run.id, self.path, self.number, action, given.raw)
+        if self._stub is not None:
+            return
+        self._arguments = action.arguments(given.model)
+        if action.takes_context:
+            self._arguments["ctx"] = self._context(given)
+            if self.node.credential is not None:
+                check_credential_hosts(self.node, self._arguments)
+
+    async def call(self, given: Given, writing: Interruption | None) -> Result:
+        """Call the action, or the stub that a simulation puts in its place, and return the result. Raises StepError and
+        Blocked.
+
+        `writing` may interrupt an action that gives its items one by one. Raises Interrupted then. Raises OwnFailure if
+        the engine itself failed, unless the action runs at most once and may have taken effect.
+        """
+        run, action = self.run, self.node.action
+        began, label = run.services.clock.monotonic(), "interrupted"
+        try:
+            result = await self._result(given, writing)
+            label = "ok"
+            return result
+        except BaseException as error:
+            failure = self._failure(error)
+            label = _label(failure)
+            if failure is error:
+                raise
+            # The message of a StepError may have secrets that this one masks.
+            raise failure from (None if isinstance(error, StepError) else error)
+        finally:
+            for items in given.opened:
+                await _close(items)
+            if not action.pure:
+                run.services.metrics.attempted(run.flow.id, action.name, label, run.services.clock.monotonic() - began)
+
+    async def _result(self, given: Given, writing: Interruption | None) -> Result:
+        run, stub = self.run, self._stub
+        if stub is None:
+            try:
+                return await self._normalized(await self._returned(writing))
+            except BlobGone:
+                effects, action = run.services.effects, self.node.action
+                stub = effects.stub_for_missing_file(run.id, self.path, self.number, action, given.raw)
+                if stub is None:
+                    raise
+        return normalize_result(await stub(), exact=run.flow.exact)
+
+    async def _returned(self, writing: Interruption | None) -> Any:
+        """The value that the action returns within its time limit. Raises PluginTimeout, and what the action raises."""
+        run, action = self.run, self.node.action
+        limit = self.node.timeout or (None if action.pure else run.services.step_timeout)
+        returned = await run.services.plugin_host.call(
+            "action",
+            action.name,
+            self._run_action(writing),
+            timeout=None if limit is None else limit.total_seconds(),
+            execution_id=run.id,
+            flow_id=run.flow.id,
+            step=self.path,
+        )
+        if isinstance(returned, bytes) or (isinstance(returned, Reply) and isinstance(returned.body, bytes)):
+            return await self._keep_bytes(returned)
+        return returned
+
+    async def _run_action(self, writing: Interruption | None) -> Any:
+        """Run the action; store the items that it gives one by one as a stream."""
+        run, action = self.run, self.node.action
+        returned = action.run(**self._arguments)
+        if not isinstance(returned, AsyncIterator):
+            returned = await returned
+        body = returned.body if isinstance(returned, Reply) else returned
+        if self.node.foreign:
+            check = partial(return_type_mismatch, action.returns, returned)
+            wrong = await run.services.offloader.run(check, large=is_large(body))
+            if wrong is not None:
+                raise TypeError(wrong)
+        if not isinstance(body, AsyncIterator):
+            return returned
+        with nullcontext() if writing is None else writing.interruptible():
+            stream = await write_stream(run.services.blobs, body, exact=run.flow.exact, redactor=run.redactor)
+        return replace(returned, body=stream) if isinstance(returned, Reply) else Reply(stream)
+
+    async def _keep_bytes(self, returned: bytes | Reply) -> Reply:
+        """Store bytes as an attachment."""
+        reply = Reply(returned) if isinstance(returned, bytes) else returned
+        writer = await self.run.services.blobs.create()
+        try:
+            await writer.write(reply.body)
+            blob = await writer.commit()
+        finally:
+            await writer.abort()
+        kept = Attachment(blob.id, "body", None, "application/octet-stream", blob.size, blob.sha256)
+        return Reply(None, reply.headers, reply.extra, (*(reply.attachments or ()), kept))
+
+    async def _normalized(self, returned: Any) -> Result:
+        body, foreign = returned.body if isinstance(returned, Reply) else returned, self.node.foreign
+        if is_large(body) or (foreign and isinstance(body, str) and len(body) > _LONG_TEXT):
+            return await self.run.services.offloader.run(partial(self._checked, returned), large=True)
+        return self._checked(returned)
+
+    def _checked(self, returned: Any) -> Result:
+        foreign, shared = self.node.foreign, self.node.action.pure and not self.node.foreign
+        result = normalize_result(returned, exact=self.run.flow.exact, shared=shared)
+        # Hookline's own actions have limits of their own.
+        if foreign and isinstance(result, Reply) and type(result.body) is not Stream:
+            if is_large(result.body, MOST_VALUES) or is_large(result.extra, MOST_VALUES):
+                raise self._too_large(f"more than {MOST_VALUES:,} values")
+            size = len(encode(result.body)) + len(encode(result.extra))
+            if size > LARGEST_RESULT:
+                raise self._too_large(f"{size:,} bytes; the limit is {LARGEST_RESULT:,}")
+        return result
+
+    def _too_large(self, size: str) -> StepError:
+        name = self.node.action.name
+        plugin = self.run.services.plugin_host.describe("action", name)
+        return StepError(
+            f"{name} of {plugin} returned {size}; return larger results item by item, or as an attachment",
+            code="step.too_large",
+            outcome_unknown=True,
+        )
+
+    def _failure(self, error: BaseException) -> BaseException:
+        """The error to raise for an error inside the action; the same one if it may pass."""
+        if isinstance(error, Blocked | Interrupted | GeneratorExit):
+            return error
+        if isinstance(error, asyncio.CancelledError) and cancelled_externally():
+            return error
+        if self._is_own_failure(error):
+            return OwnFailure(error.message if isinstance(error, StoreError) else f"{type(error).__name__}: {error}")
+        return self._step_error(error)
+
+    def _step_error(self, error: BaseException) -> StepError:
+        """The error of the step for an error inside its action."""
+        name = self.node.action.name
+        match error:
+            case PluginTimeout():
+                remedy = "" if self.node.timeout is not None else "; a step that takes longer says so itself: `timeout`"
+                return StepError(error.message + remedy, code="timed_out", retryable=True, outcome_unknown=True)
+            case StoreError():
+                retryable = not isinstance(error, BlobGone)
+                return StepError(f"{name}: {error.message}", code=error.code, retryable=retryable)
+            case StepError():
+                return mask_error(error, self._hidden)
+            case PluginDefect():
+                defect = error
+            case _:
+                defect = self.run.services.plugin_host.defect_of("action", name, error, self._hidden, self._log())
+        return StepError(defect.message, code="connector.defect", outcome_unknown=True)
+
+    def _is_own_failure(self, error: BaseException) -> bool:
+        """Return whether the engine failed, so that the action may run again."""
+        if isinstance(error, BlobGone | PluginTimeout) or not isinstance(error, Exception):
+            return False
+        harmless = not self.node.once or (isinstance(error, StepError) and not error.outcome_unknown)
+        if isinstance(error, StoreError):
+            # The action uses the blob store and the state of the flow.
+            harmless = not self.node.once
+        return harmless and self.run.services.effects.is_own_failure(error)
+
+    def _log(self) -> StepLog:
+        run = self.run
+        return StepLog(run.services.log, run.id, run.flow.id, self.path, run.redactor, self._hidden)
+
+    def _context(self, given: Given) -> Context[Any]:
+        run, services, credential, credential_type, tokens = self.run, self.run.services, None, None, None
+        self._state = StateTransaction(run, pure=self.node.action.pure)
+        if self.node.credential is not None:
+            credential_type, credential, tokens = self._credential(self.node.credential)
+            self._hidden = hidden_of(credential, tokens)
+        return Context(
+            credential=credential,
+            credential_type=credential_type,
+            message=given.message,
+            http=ExactClient(services.http) if run.flow.exact else services.http,
+            blobs=services.blobs,
+            state=self._state,
+            resources=services.resources,
+            files_root=services.files_root,
+            log=self._log(),
+            execution_id=run.id,
+            step_id=self.node.id,
+            attempt=self.number,
+            idempotency_key=idempotency_key(run.id, self.path),
+            exact=run.flow.exact,
+            tokens=tokens,
+        )
+
+    def _credential(self, name: str) -> tuple[str, Any, CredentialTokens | None]:
+        """The type of a credential, its value and its access tokens. Raises Blocked if one of them is missing."""
+        services, action = self.run.services, self.node.action
+        try:
+            credential_type, credential = services.secrets.get(name)
+        except CredentialError as error:
+            raise Blocked(error.message) from error
+        if credential_type not in action.credential_types:
+            wanted = " or ".join(action.credential_types) or "none"
+            raise Blocked(f"credential {name!r} is of type {credential_type}; {action.name} takes {wanted}")
+        if services.tokens is None:
+            return credential_type, credential, None
+        tokens = services.tokens.of(name)
+        missing = None if tokens is None else services.tokens.missing(name)
+        if missing is not None:
+            raise Blocked(missing)
+        return credential_type, credential, tokens
+
+
+def _label(failure: BaseException) -> str:
+    """The result that metrics show."""
+    if isinstance(failure, StepError):
+        return failure.error_code
+    return "engine" if isinstance(failure, OwnFailure) else "interrupted"
+
+
+async def _close(items: AsyncIterator[Any]) -> None:
+    """Stop reading a stream among the settings."""
+    close = getattr(items, "aclose", None)
+    if close is not None:
+        # A task that the action has left behind may still read the stream. It ends with that task, and the result of
+        # the call stays as it is.
+        with suppress(RuntimeError):
+            await close()

@@ -1,0 +1,50 @@
+"""Replaying a step: continuing with the result, or the failure, in its journal entry."""
+
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
+from hookline.flows.blocks.batch import BatchNode
+from hookline.flows.blocks.flow_call import CallNode
+from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.kernel.json import is_heavy, reader
+from hookline.model.execution import StepRecord, StepState
+from hookline.model.items import STREAM, Stream
+from hookline.model.message import Attachment, Message
+
+#: By whether the flow's numbers are exact.
+_OUTPUTS: Final = {exact: reader(dict[str, Any], exact=exact) for exact in (False, True)}
+
+
+async def recorded(
+    run: ExecutionContext, node: CallNode | WaitNode | BatchNode, frame: Frame, past: StepRecord | None
+) -> Ending | None:
+    """Continue with the result of a step that has ended; None if it hasn't. Raises StepFailed if it failed for good."""
+    if past is not None and past.state is StepState.SUCCEEDED:
+        return await replay(run, frame, node.id, past)
+    if past is None or past.state is not StepState.FAILED:
+        return None
+    if node.on_error == "continue":
+        return frame.continue_after(past.error, node.id, past.finished_at)
+    if past.error is not None and run.keeps_failure(frame, past):
+        raise StepFailed(past.error, past.finished_at)
+    return None
+
+
+async def replay(run: ExecutionContext, frame: Frame, step_id: str, past: StepRecord) -> Ending:
+    """Continue as if the step had just finished with the result in its journal entry."""
+    frame.now = past.finished_at
+    if past.output is not None and past.signal in (None, STREAM):
+        read = partial(_OUTPUTS[run.flow.exact].decode, past.output)
+        view = await run.services.offloader.run(read, large=is_heavy(past.output))
+        if past.signal == STREAM:
+            view["body"] = Stream(view["body"]["stream"], view["body"]["count"])
+            run.progress.note_stream()
+        attachments = msgspec.convert(view.get("attachments", []), tuple[Attachment, ...])
+        frame.message = Message(view.get("body"), view.get("headers", {}), attachments)
+        frame.steps[step_id] = view
+    else:
+        frame.steps[step_id] = {"body": frame.message.body}
+    return Ending.after(past.signal)

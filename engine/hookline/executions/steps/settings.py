@@ -1,0 +1,97 @@
+"""The settings of an attempt at an action: evaluated, validated, and in the form that the journal shows."""
+
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from functools import partial
+from typing import Any
+
+import msgspec
+from pydantic import BaseModel, ValidationError
+
+from hookline.executions.context import ExecutionContext, Frame
+from hookline.executions.steps.stream import read_stream
+from hookline.flows.blocks.action import ActionNode
+from hookline.kernel.errors import ExpressionError, StepError
+from hookline.kernel.json import encode
+from hookline.kernel.safe_validation import is_plugin_defect, problems_text
+from hookline.model.items import REMEDY, Stream, stream_in
+from hookline.model.message import Message
+from hookline.plugin_host.offload import reads_large_values
+from hookline.sdk.mappers import Scope
+from hookline.sdk.signature import SettingSources
+from hookline.secrets.masking import MASK
+
+
+class Given:
+    """The settings that an attempt is given, as they are recorded and as the action takes them."""
+
+    __slots__ = ("message", "model", "opened", "raw")
+
+    def __init__(self, raw: Any, model: BaseModel, message: Message, opened: tuple[AsyncIterator[Any], ...]) -> None:
+        """`message`: the current message; the action's own copy of it if the action might change it.
+
+        `opened`: the streams among the settings, which are closed after the attempt.
+        """
+        self.raw = raw
+        self.model = model
+        self.message = message
+        self.opened = opened
+
+
+async def evaluate_settings(run: ExecutionContext, node: ActionNode, frame: Frame) -> Given:
+    """Evaluate and validate the settings of a step, in a thread if that takes long. Raises StepError."""
+    scope = run.scope(frame, node.reads)
+    if run.progress.large and reads_large_values(node.settings.references, scope):
+        return await run.services.offloader.run(partial(_given, run, node, frame, scope), large=True)
+    return _given(run, node, frame, scope)
+
+
+def _given(run: ExecutionContext, node: ActionNode, frame: Frame, scope: Scope) -> Given:
+    action, message = node.action, frame.message
+    try:
+        raw = node.settings.evaluate(scope)
+    except ExpressionError as error:
+        raise StepError(f"with: {error.message}", code=error.code) from error
+    if run.progress.streams and (stream := stream_in(_values(node, raw))) is not None:
+        raise StepError(f"with: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
+    taken = raw
+    if node.foreign:
+        # It may change what it is given.
+        taken, message = _own(raw), Message(_copy(message.body), dict(message.headers), message.attachments)
+    read = partial(read_stream, run.services.blobs, exact=run.flow.exact, redactor=run.redactor)
+    sources = SettingSources(frame.message, read)
+    try:
+        return Given(raw, action.validated(taken, sources), message, tuple(sources.opened))
+    except ValidationError as error:
+        problems = problems_text(error)
+        if is_plugin_defect(error):
+            defect = run.services.plugin_host.defect("action", action.name, problems)
+            raise StepError(defect.message, code="connector.defect") from error
+        raise StepError(f"{action.name} can't take these settings: {problems}", code="step.settings") from error
+
+
+def recorded(node: ActionNode, raw: Any) -> bytes:
+    """The JSON of settings in the journal, without those that are secret."""
+    if node.secret and isinstance(raw, dict):
+        raw = {name: MASK if name in node.secret else value for name, value in raw.items()}
+    return encode(raw)
+
+
+def _values(node: ActionNode, raw: Any) -> Any:
+    """The settings without the streams that the action reads as streams."""
+    items = node.action.items
+    if not items or not isinstance(raw, dict):
+        return raw
+    return {name: value for name, value in raw.items() if name not in items or type(value) is not Stream}
+
+
+def _own(raw: Any) -> Any:
+    """A copy of the settings. Streams are references and aren't copied."""
+    if not isinstance(raw, dict):
+        return _copy(raw)
+    return {name: value if type(value) is Stream else _copy(value) for name, value in raw.items()}
+
+
+def _copy(value: Any) -> Any:
+    """A copy of a JSON value."""
+    return msgspec.to_builtins(value, builtin_types=(Decimal,))
