@@ -87,10 +87,11 @@ class SqlQueue:
         try:
             (result,) = await self._store.commit([Accept(envelope, start=at_once.change)])
         except StoreError:
-            # It may be stored all the same, or will be: then the table tells, and it is delivered like one that ran
-            # when the process died.
-            self._feed(envelope.flow_id).begun(envelope.execution_id)
-            self.deliver_again(envelope.flow_id, envelope.execution_id, 0)
+            if envelope.execution_id in self._at_once:
+                # It may be stored all the same, or will be: then the table tells, and it is delivered like one that
+                # ran when the process died.
+                self._feed(envelope.flow_id).begun(envelope.execution_id)
+                self.deliver_again(envelope.flow_id, envelope.execution_id, 0)
             raise
         finally:
             self._at_once.pop(envelope.execution_id, None)

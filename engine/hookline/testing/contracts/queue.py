@@ -56,6 +56,17 @@ class Consumer:
             await asyncio.wait({self._next})
 
 
+class _Place:
+    """A place in which an execution may start at once."""
+
+    def __init__(self, change: Start) -> None:
+        self.change = change
+        self.deliveries: list[Delivery] = []
+
+    def run(self, delivery: Delivery) -> None:
+        self.deliveries.append(delivery)
+
+
 @asynccontextmanager
 async def consuming(backend: Backend, flow_id: str = "orders", *, begun_only: bool = False) -> AsyncIterator[Consumer]:
     """A consumer of a flow, while the block runs."""
@@ -141,6 +152,53 @@ class QueueContract:
             assert await backend.store.envelope(envelope.execution_id) == envelope
             await self._end(backend, delivery, clock.now())
             await consumer.nothing(backend)
+
+    async def test_a_message_that_starts_at_once_runs_in_its_place_and_not_at_the_consumer(
+        self, backend: Backend, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        async with consuming(backend) as consumer:
+            envelope = envelopes.make(body=1)
+            place = _Place(Start(envelope.execution_id, "v1", clock.now()))
+            assert await backend.queue.put(envelope, at_once=place) == Accepted(envelope.execution_id)
+            (delivery,) = place.deliveries
+            assert (delivery.execution_id, delivery.fresh, delivery.start) == (
+                envelope.execution_id,
+                True,
+                place.change,
+            )
+            stored = await backend.store.execution(envelope.execution_id)
+            assert stored is not None
+            assert (stored.state, stored.flow_version, stored.started_at) == (State.RUNNING, "v1", clock.now())
+            await consumer.nothing(backend)
+            # Given back, it is delivered like any other that has begun.
+            await delivery.retry(0)
+            again = await consumer.next()
+            assert (again.execution_id, again.fresh, again.start) == (envelope.execution_id, False, None)
+            await self._end(backend, again, clock.now())
+
+    async def test_a_duplicate_starts_nothing_at_once(
+        self, backend: Backend, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        first, again = envelopes.make(key="k"), envelopes.make(key="k")
+        await backend.queue.put(first)
+        place = _Place(Start(again.execution_id, "v1", clock.now()))
+        assert await backend.queue.put(again, at_once=place) == Duplicate(first.execution_id)
+        assert place.deliveries == []
+        assert await backend.store.execution(again.execution_id) is None
+
+    async def test_what_started_at_once_is_delivered_again_after_a_crash(
+        self, backend: Backend, envelopes: Envelopes, clock: ManualClock, reopen: Callable[[], Awaitable[Backend]]
+    ) -> None:
+        envelope = envelopes.make(body=1)
+        place = _Place(Start(envelope.execution_id, "v1", clock.now(), b'{"a":1}', clock.now() + timedelta(hours=1)))
+        await backend.queue.put(envelope, at_once=place)
+        again = await reopen()
+        async with consuming(again) as consumer:
+            delivery = await consumer.next()
+            assert (delivery.execution_id, delivery.fresh) == (envelope.execution_id, False)
+        stored = await again.store.execution(envelope.execution_id)
+        assert stored is not None
+        assert (stored.vars, stored.deadline_at) == (b'{"a":1}', place.change.deadline)
 
     async def test_a_duplicate_is_not_delivered(self, backend: Backend, envelopes: Envelopes) -> None:
         async with consuming(backend) as consumer:

@@ -10,6 +10,7 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, event
@@ -19,10 +20,12 @@ from hookline.kernel.errors import StoreError
 from hookline.model.execution import Outcome, State
 from hookline.storage.backend import Backend
 from hookline.storage.changes import Accept, Accepted, End, Park, Start
+from hookline.storage.queue import Delivery
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.queue import consuming
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.backend import sqlite
+from hookline_sqlstore.databases import pending
 from hookline_sqlstore.queue.feed import READ_AHEAD
 from hookline_sqlstore.queue.queue import SqlQueue
 from hookline_sqlstore.reading import work
@@ -444,3 +447,27 @@ async def test_a_lock_of_another_program_fails_in_time_and_nothing_is_lost(
     envelope = envelopes.make()
     assert await backend.queue.put(envelope) == Accepted(envelope.execution_id)
     assert await _count(tmp_path / "x.db") == 1
+
+
+@pytest.mark.rule(38)
+async def test_what_starts_in_a_commit_that_was_given_up_and_stored_after_all_is_delivered_once(
+    backend: Backend, envelopes: Envelopes, clock: ManualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pending, "LIMIT", 0.3)
+    ran: list[Delivery] = []
+    envelope = envelopes.make()
+    place = SimpleNamespace(change=Start(envelope.execution_id, "v1", clock.now()), run=ran.append)
+    deliveries = backend.queue.deliveries("orders")
+    waiting = asyncio.ensure_future(anext(deliveries))
+    with sqlite3.connect(tmp_path / "x.db", isolation_level=None) as shell:
+        shell.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="hasn't answered"):
+            await backend.queue.put(envelope, at_once=place)
+        shell.execute("ROLLBACK")
+    shell.close()
+    delivery = await asyncio.wait_for(waiting, 30)
+    assert (delivery.execution_id, delivery.fresh, ran) == (envelope.execution_id, False, [])
+    stored = await backend.store.execution(envelope.execution_id)
+    assert stored is not None
+    assert stored.state is State.RUNNING
+    await deliveries.aclose()

@@ -1,0 +1,70 @@
+"""An execution with a free slot starts in the commit that accepts its message."""
+
+from collections.abc import Sequence
+
+import pytest
+from tests.integration.engine_harness import Hang, Harness, act
+
+from hookline.model.execution import State
+from hookline.storage.changes import Accept, Change, CommitResult
+from hookline.storage.store import Store
+
+
+def watch(store: Store, commits: list[Sequence[Change]], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Note the commits of a store."""
+    commit = store.commit
+
+    async def noted(changes: Sequence[Change]) -> Sequence[CommitResult]:
+        commits.append(changes)
+        return await commit(changes)
+
+    monkeypatch.setattr(store, "commit", noted)
+
+
+async def test_an_execution_with_one_action_takes_two_commits(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits: list[Sequence[Change]] = []
+    harness.flow("f", [{"id": "made", "use": "map", "with": {"body": {"n": "$.body"}}}, act("one")])
+    async with harness.engine() as engine:
+        watch(engine.store, commits, monkeypatch)
+        execution = await harness.until(engine, await harness.send(engine, "f", 1))
+    assert execution.state is State.SUCCEEDED
+    assert [[type(change).__name__ for change in changes] for changes in commits] == [
+        ["Accept"],
+        ["RecordSteps", "End"],
+    ]
+    (accept,) = commits[0]
+    assert isinstance(accept, Accept)
+    assert accept.start is not None
+    assert (execution.flow_version, execution.started_at) == (accept.start.flow_version, accept.start.at)
+
+
+async def test_without_a_free_slot_it_is_queued_and_runs_later(harness: Harness) -> None:
+    hang = Hang()
+    harness.probe.does["one"] = hang
+    harness.flow("f", [act("one")], concurrency=1)
+    async with harness.engine() as engine:
+        first = await harness.send(engine, "f", 1)
+        await hang.reached.wait()
+        second = await harness.send(engine, "f", 2)
+        stored = await engine.store.execution(second)
+        assert stored is not None
+        assert (stored.state, engine.intake.backlog("f")) == (State.QUEUED, 1)
+        harness.probe.does.clear()
+        await engine.operations.cancel(first)
+        assert (await harness.until(engine, second)).state is State.SUCCEEDED
+        assert engine.intake.backlog("f") == 0
+
+
+@pytest.mark.parametrize("settings", [{"state": "paused"}, {"order_by": "$.body.key"}])
+async def test_what_has_to_wait_for_its_turn_is_queued(
+    harness: Harness, settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits: list[Sequence[Change]] = []
+    harness.flow("f", [act("one")], **settings)
+    async with harness.engine() as engine:
+        watch(engine.store, commits, monkeypatch)
+        await harness.send(engine, "f", {"key": "a"})
+    accepts = [change for changes in commits for change in changes if isinstance(change, Accept)]
+    assert [accept.start for accept in accepts] == [None]
