@@ -132,26 +132,26 @@ class _Lane:
 
 
 class Place:
-    """A slot for an execution that starts when its message is durable. See `ImmediateStart`."""
+    """The slots of an execution that starts when its message is durable. See `ImmediateStart`."""
 
-    __slots__ = ("_free", "_run", "_taken", "change")
+    __slots__ = ("_free", "_run", "_unused", "change")
 
     def __init__(self, change: Start, run: Callable[[Delivery], None], free: Callable[[], None]) -> None:
-        """`run` runs the execution in the slot, and `free` frees the slot."""
+        """`run` runs the execution and then frees the slots; `free` only frees them."""
         self.change = change
         self._run = run
         self._free = free
-        self._taken = True
+        self._unused = True
 
     def run(self, delivery: Delivery) -> None:
         """See `ImmediateStart`."""
-        self._taken = False
+        self._unused = False
         self._run(delivery)
 
     def release(self) -> None:
-        """Free the slot, unless the execution runs in it."""
-        if self._taken:
-            self._taken = False
+        """Free the slots, unless the execution runs in them."""
+        if self._unused:
+            self._unused = False
             self._free()
 
 
@@ -208,12 +208,12 @@ class Dispatcher:
         lane = self._lanes.get(flow.id)
         if lane is None or lane.begun_only or self._published.get(flow.id) != flow.version:
             return None
+        start = flow.start(execution_id, self._clock.now())
         if not lane.deliveries.empty() or not lane.slots.acquire_now():
             return None
         if not self._slots.acquire_now(flow.id):
             lane.slots.release()
             return None
-        start = flow.start(execution_id, self._clock.now())
         return Place(start, partial(self._run_at_once, flow, lane), partial(self._free, flow.id, lane))
 
     def _run_at_once(self, flow: CompiledFlow, lane: _Lane, delivery: Delivery) -> None:

@@ -39,7 +39,7 @@ async def end(
         last = _failure(run, failed, now)
     else:
         _reply_when_finished(run, frame, ending)
-        last = _ended(run, State.SUCCEEDED, _OUTCOMES[ending], now)
+        last = End(run.id, State.SUCCEEDED, _OUTCOMES[ending], now, waited=run.progress.waited)
     if last.state is not State.FAILED and run.envelope.arrival.parent is None:
         return last, ()
     begun = AttemptStart(run.started_at, run.attempt)
@@ -83,12 +83,8 @@ def _failure(run: ExecutionContext, failed: StepFailed | Interrupted, now: datet
     return End(run.id, State.FAILED, outcome, now, error, waited=run.progress.waited)
 
 
-def _ended(run: ExecutionContext, state: State, outcome: Outcome, now: datetime) -> End:
-    return End(run.id, state, outcome, now, waited=run.progress.waited)
-
-
 def is_patient(run: ExecutionContext) -> bool:
-    """Return whether a later end delays no caller, and a crash before it repeats no work."""
+    """Return whether the commit of the end may wait a moment: nobody waits for it, and a crash repeats no work."""
     return (
         not run.journal.owing
         and run.envelope.order_key is None

@@ -15,6 +15,7 @@ from hookline.kernel.errors import StoreError
 from hookline.model.batch import JOINED, joined_output
 from hookline.model.execution import StepRecord, StepState
 from hookline.model.items import Done, Progress
+from hookline.sdk.action import STOPPED
 from hookline.secrets.redaction import NO_REDACTOR, NoRedactor, Redactor
 from hookline.storage.changes import (
     AddState,
@@ -208,6 +209,8 @@ class Journal:
         self._moved: dict[str, ForeachProgress] = {}
         self._dropped: list[int] = []
         self._owing = False
+        self._decisive = False
+        """There are entries that decide which steps follow, such as the failure that ended a block first."""
         self._group = 1
         """The group of the next commit, which new entries belong to."""
         self._durable = 0
@@ -281,6 +284,7 @@ class Journal:
     def _add(self, record: StepRecord, stored: StepRecord, *, effect: bool) -> None:
         self._next += 1
         self._owing = self._owing or effect
+        self._decisive = self._decisive or record.state is StepState.FAILED or record.signal == STOPPED.name
         self._past[record.path] = record
         self._pending[record.seq] = stored
         self._items.note(record, self._group)
@@ -419,7 +423,7 @@ class Journal:
         entries, beside, dropped = tuple(self._pending.values()), tuple(self._beside), tuple(self._dropped)
         owed = _Uncommitted(self._prelude, entries, beside, proceeds, dropped)
         self._group += 1
-        self._prelude, self._pending, self._beside, self._owing = (), {}, [], False
+        self._prelude, self._pending, self._beside, self._owing, self._decisive = (), {}, [], False, False
         self._moved, self._dropped = {}, []
         return owed
 
@@ -475,13 +479,14 @@ class Journal:
     async def settle(self, path: str | None = None) -> None:
         """Return when all entries that can't be computed again are durable.
 
-        `path`: the step that is about to take effect; then the start of the execution must be durable, too. In an item
-        of a foreach with many items only the item's own entries count, because the entries before the block are
-        durable.
+        `path`: the step that is about to take effect; then the start of the execution must be durable, too, and so
+        must be what decided that this step follows. In an item of a foreach with many items only the item's own entries
+        count, because the entries before the block are durable.
         """
         if path is not None and (item := self._items.around(path)) is not None and item.group <= self._durable:
             return
-        if self._owing or self._under_way is not None or (path is not None and self._prelude):
+        decided = path is not None and (self._prelude or self._decisive)
+        if self._owing or decided or self._under_way is not None:
             await self.flush()
 
     @property
@@ -544,3 +549,4 @@ class Journal:
                 self._moved[block.path] = block
         self._dropped[:0] = taken.dropped
         self._owing = self._owing or bool(taken.entries or taken.beside or taken.proceeds)
+        self._decisive = self._decisive or bool(taken.entries)

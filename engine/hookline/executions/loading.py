@@ -57,7 +57,7 @@ class LoadedExecution:
     flow: CompiledFlow
     envelope: Envelope
     execution: Execution | None
-    """None if it has never run."""
+    """Its stored state; None if the delivery is fresh."""
     past: Sequence[StepRecord] = ()
     redactor: Redactor | NoRedactor = NO_REDACTOR
     has_key: bool = False

@@ -1,4 +1,4 @@
-"""The progress of a running execution. Only this file writes it."""
+"""The progress of a running execution. Other files change it only through its methods."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime

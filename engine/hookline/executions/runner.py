@@ -154,10 +154,11 @@ class Runner:
             return
         run = self._begin(found)
         last = await self._to_its_end(run)
-        # The missing part may have come before the execution was parked; nothing would wake it again.
         blocked = run.progress.blocked is not None and isinstance(last, Park)
-        await self._leave(delivery, again=blocked and causes_gone != self._causes_gone)
-        if not blocked or causes_gone == self._causes_gone:
+        # If the cause went away while the execution was being parked, nothing else wakes it.
+        again = blocked and causes_gone != self._causes_gone
+        await self._leave(delivery, again=again)
+        if not again:
             await self._after(run, last)
 
     async def _leave(self, delivery: Delivery, *, again: bool) -> None:
@@ -167,7 +168,7 @@ class Runner:
             await delivery.ack()
 
     def _begin(self, found: LoadedExecution) -> ExecutionContext:
-        """The context of a run."""
+        """Make the context of a run, register it for `cancel`, and interrupt it if it is to be cancelled."""
         services, flow, execution, envelope = self._services, found.flow, found.execution, found.envelope
         now = services.clock.now()
         on_begin = partial(self._on_start, flow.id) if found.leaves_queue else None

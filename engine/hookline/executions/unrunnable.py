@@ -38,7 +38,8 @@ class Unrunnable:
     async def park(self, delivery: Delivery, cannot: CannotRun) -> None:
         """Park an execution as blocked, or end it if it is to be cancelled. Raises StoreError."""
         now, execution = self._services.clock.now(), cannot.execution
-        state = State.QUEUED if execution is None else execution.state
+        fresh = State.QUEUED if delivery.start is None else State.RUNNING
+        state = fresh if execution is None else execution.state
         changes: list[Change] = [Resume(delivery.execution_id, now)] if state is State.WAITING else []
         if execution is not None and execution.cancel_asked_at is not None:
             end = End(delivery.execution_id, State.CANCELLED, Outcome.CANCELLED, now)

@@ -113,18 +113,18 @@ STEP_TRANSITIONS: Final[dict[StepState | None, dict[StepState, str]]] = {
     },
     StepState.STARTED: {
         StepState.SUCCEEDED: "it succeeds",
-        StepState.FAILED: "it fails, or nobody knows whether it took effect",
+        StepState.FAILED: "it fails, nobody knows whether it took effect, or it was interrupted before it began",
         StepState.WAITING: "it sleeps",
     },
     StepState.WAITING: {
         StepState.STARTED: "its turn has come",
         StepState.SUCCEEDED: "an attempt succeeds, or what it waits for has come",
         StepState.FAILED: "the last attempt fails, or nothing has come in time",
-        StepState.WAITING: "another attempt fails",
+        StepState.WAITING: "another attempt fails, or it waits for something else",
     },
     StepState.FAILED: {
         StepState.SKIPPED: "an operator retries, and its `when` is false now",
-        StepState.STARTED: "an operator retries it",
+        StepState.STARTED: "an operator retries it, or it was interrupted before it began",
         StepState.SUCCEEDED: "an operator retries it, and it succeeds",
         StepState.FAILED: "an operator retries it, and it fails again",
         StepState.WAITING: "an operator retries it, and it waits",

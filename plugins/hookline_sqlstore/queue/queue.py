@@ -87,11 +87,13 @@ class SqlQueue:
         try:
             (result,) = await self._store.commit([Accept(envelope, start=at_once.change)])
         except StoreError:
-            if envelope.execution_id in self._at_once:
-                # It may be stored all the same, or will be: then the table tells, and it is delivered like one that
-                # ran when the process died.
-                self._feed(envelope.flow_id).begun(envelope.execution_id)
-                self.deliver_again(envelope.flow_id, envelope.execution_id, 0)
+            if envelope.execution_id not in self._at_once:
+                # It was stored in the moment in which it was given up, and runs.
+                return Accepted(envelope.execution_id)
+            # It may be stored all the same, or will be: then the table tells, and it is delivered like one that ran
+            # when the process died.
+            self._feed(envelope.flow_id).begun(envelope.execution_id)
+            self.deliver_again(envelope.flow_id, envelope.execution_id, 0)
             raise
         finally:
             self._at_once.pop(envelope.execution_id, None)
@@ -102,8 +104,9 @@ class SqlQueue:
         """Pass on the accepted messages of a durable commit."""
         for place, envelope in commit.started:
             # Without a place, its caller has given up, and it is delivered from the table.
-            at_once = self._at_once.pop(envelope.execution_id, None)
+            at_once = self._at_once.get(envelope.execution_id)
             if at_once is not None and isinstance(commit.results[place], Accepted):
+                del self._at_once[envelope.execution_id]
                 self._feed(envelope.flow_id).begun(envelope.execution_id)
                 offer = Offer(envelope.execution_id, fresh=True, envelope=envelope)
                 at_once.run(SqlDelivery(self, envelope.flow_id, offer, at_once.change))

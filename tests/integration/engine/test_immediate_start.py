@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 from tests.integration.engine_harness import Hang, Harness, act
 
-from hookline.model.execution import State
+from hookline.model.execution import State, StepState
 from hookline.storage.changes import Accept, Change, CommitResult
 from hookline.storage.store import Store
 
@@ -68,3 +68,17 @@ async def test_what_has_to_wait_for_its_turn_is_queued(
         await harness.send(engine, "f", {"key": "a"})
     accepts = [change for changes in commits for change in changes if isinstance(change, Accept)]
     assert [accept.start for accept in accepts] == [None]
+
+
+async def test_what_decided_that_a_step_follows_is_durable_before_the_step_takes_effect(harness: Harness) -> None:
+    refund = Hang()
+    harness.probe.does.update(pay=Hang(), refund=refund)
+    broken = {"id": "broken", "use": "map", "with": {"body": "$.body.missing"}}
+    block = {"id": "both", "parallel": {"a": [act("pay")], "b": [broken]}}
+    harness.flow("f", [{"id": "t", "try": [block], "catch": [act("refund")]}])
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", {})
+        await refund.reached.wait()
+        stored = {record.path: record.state for record in await engine.store.journal(execution_id)}
+    assert stored["t/both"] is StepState.FAILED
+    assert stored["t/both/broken"] is StepState.FAILED

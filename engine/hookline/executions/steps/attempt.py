@@ -96,6 +96,7 @@ class Attempt:
     """One attempt at the action of a step."""
 
     __slots__ = (
+        "_acted",
         "_arguments",
         "_hidden",
         "_state",
@@ -123,6 +124,8 @@ class Attempt:
         self._state: StateTransaction | None = None
         self._arguments: dict[str, Any] = {}
         self._stub: Stub | None = None
+        self._acted = False
+        """The action has returned."""
         self._hidden = _NO_SECRETS
         """The secret values of the credential, which no log and no error may show."""
 
@@ -134,7 +137,7 @@ class Attempt:
         return () if self._state is None else self._state.changes(counts)
 
     def prepare(self, given: Given) -> None:
-        """Collect what the call needs. Raises StepError if it would send a credential to a host of a message's choice,
+        """Collect what the call needs. Raises StepError if it would send a credential to a host that a message chose,
         and Blocked if something is missing."""
         run, action = self.run, self.node.action
         if action.unavailable is not None:
@@ -178,7 +181,9 @@ class Attempt:
         run, stub = self.run, self._stub
         if stub is None:
             try:
-                return await self._normalized(await self._returned(writing))
+                returned = await self._returned(writing)
+                self._acted = True
+                return await self._normalized(returned)
             except BlobGone:
                 effects, action = run.services.effects, self.node.action
                 stub = effects.stub_for_missing_file(run.id, self.path, self.number, action, given.raw)
@@ -291,6 +296,9 @@ class Attempt:
     def _is_own_failure(self, error: BaseException) -> bool:
         """Return whether the engine failed, so that the action may run again."""
         if isinstance(error, BlobGone | PluginTimeout) or not isinstance(error, Exception):
+            return False
+        if self._acted and not isinstance(error, StoreError):
+            # The action has returned, and may have taken effect.
             return False
         harmless = not self.node.once or (isinstance(error, StepError) and not error.outcome_unknown)
         if isinstance(error, StoreError):

@@ -13,8 +13,8 @@ from hookline.model.webhook import RATE as RATE_PATTERN
 _BEGINNING: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def wait_for_turn(run: ExecutionContext, node: ActionNode, *, had_one: bool) -> timedelta:
-    """Take the step's next turn; return how long it has to wait for it. `had_one`: an earlier turn has come."""
+def take_turn(run: ExecutionContext, node: ActionNode, *, had_one: bool) -> timedelta:
+    """Take the step's next turn; return the time until it comes. `had_one`: an earlier turn has come."""
     lines = list(_lines(run, node))
     if not lines:
         return timedelta(0)

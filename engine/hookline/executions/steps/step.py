@@ -11,7 +11,7 @@ from hookline.executions.context import Ending, ExecutionContext, Frame, StepFai
 from hookline.executions.interruption import Interrupted
 from hookline.executions.steps.attempt import Attempt, OwnFailure, Result
 from hookline.executions.steps.entries import note, note_counted, note_started
-from hookline.executions.steps.rate import wait_for_turn
+from hookline.executions.steps.rate import take_turn
 from hookline.executions.steps.rate_limits import LONGEST_SLEEP
 from hookline.executions.steps.replay import replay
 from hookline.executions.steps.settings import evaluate_settings
@@ -151,11 +151,13 @@ class StepRun:
     # --- One attempt ---------------------------------------------------------------------------------------------
 
     async def _may_begin(self) -> bool:
-        """Return True when the step may begin: its turn has come, and what it depends on is durable. Return False if it
-        waits for its turn, which is stored. Raises Interrupted."""
+        """Return True once the step may begin: its turn has come, and what can't be computed again is durable.
+
+        Return False if its turn comes so late that the wait is stored instead. Raises Interrupted.
+        """
         services = self.run.services
         self.frame.interruption.check()
-        wait = self._wait_for_turn()
+        wait = self._take_turn()
         if wait > LONGEST_SLEEP:
             attempt = self._new_attempt(self._number, services.clock.now())
             due_at = attempt.started_at + wait
@@ -168,10 +170,10 @@ class StepRun:
         await self.run.journal.settle(self.path)
         return True
 
-    def _wait_for_turn(self) -> timedelta:
+    def _take_turn(self) -> timedelta:
         if self.node.rate is None and self.node.action.rate is None:
             return _NO_WAIT
-        return wait_for_turn(self.run, self.node, had_one=self._had_turn)
+        return take_turn(self.run, self.node, had_one=self._had_turn)
 
     async def _attempt(self) -> Ending | None:
         """Make one attempt; None if another one follows at once."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel
@@ -168,7 +168,12 @@ class CompiledFlow:
 
     def deadline(self, started_at: datetime) -> datetime | None:
         """The end of the time limit of an execution."""
-        return None if self.settings.timeout is None else started_at + self.settings.timeout
+        if self.settings.timeout is None:
+            return None
+        try:
+            return started_at + self.settings.timeout
+        except OverflowError:
+            return datetime.max.replace(tzinfo=UTC)
 
     def check_body(self, body: Any) -> None:
         """Raise SchemaViolation, with every problem, if a body doesn't satisfy the flow's schema."""

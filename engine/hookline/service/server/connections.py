@@ -133,8 +133,9 @@ class TurnTransport(asyncio.Transport):
     which takes as long as much of accepting a message.
     """
 
-    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop) -> None:
-        """`transport`: that of the event loop."""
+    def __init__(self, transport: Any, loop: asyncio.AbstractEventLoop, keep: object = None) -> None:
+        """`transport`: that of the event loop. `keep`: its own writer, which would close it when it is collected."""
+        self._keep = keep
         self._transport: asyncio.Transport = transport
         self._loop = loop
         self._held: list[bytes] = []

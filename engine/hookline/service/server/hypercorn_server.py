@@ -524,7 +524,7 @@ class _Connections:
             self._overflow.turn_away(writer.transport, error, writer)
             return
         streams = _Streams(self._streams, peer)
-        transport = TurnTransport(writer.transport, loop)
+        transport = TurnTransport(writer.transport, loop, keep=writer)
         writer = asyncio.StreamWriter(transport, transport.get_protocol(), reader, loop)
         connection = _Connection(
             self._stopping,
