@@ -377,14 +377,20 @@ async def _upload(blobs: Blobs, file: Attachment, protocol: ResponseHandler) -> 
     writer = StreamWriter(protocol, asyncio.get_running_loop())
     # More bytes would be taken for the next request.
     writer.length = file.size
+    chunks = blobs.open(file.id)
     try:
-        async for chunk in blobs.open(file.id):
+        async for chunk in chunks:
             await writer.write(chunk)
     except (aiohttp.ClientConnectionError, ConnectionError):
         # Whoever waits for the response is told by the connection itself.
         pass
     except Exception as error:  # noqa: BLE001 - raised where the response is waited for
         protocol.set_exception(error)
+    finally:
+        # The sending may end before the file does.
+        close = getattr(chunks, "aclose", None)
+        if close is not None:
+            await close()
 
 
 async def _stop(upload: "asyncio.Task[None] | None") -> None:
