@@ -40,7 +40,7 @@ PARTS: Final[Sequence[tuple[str, Sequence[str]]]] = (
     ("the action `http.request`", ("hookline_http/",)),
     ("the action `map`", ("hookline_generic/",)),
     ("a step's expressions", ("hookline/flows/", "hookline_mapping/")),
-    ("a step's call: context, limits, containment", ("hookline/executions/steps/call", "hookline/plugin_host/")),
+    ("a step's call: context, limits, containment", ("hookline/executions/steps/attempt", "hookline/plugin_host/")),
     ("a step: attempts, settings, result", ("hookline/executions/steps/",)),
     ("the journal", ("hookline/executions/journal",)),
     ("the blocks around steps", ("hookline/executions/blocks/",)),
