@@ -16,8 +16,10 @@ SHORTEST: Final = 0.005
 MOST_GROWTH: Final = 2.6
 """Twice the input may take so many times as long: n log n takes 2.2 times, a square 4 times."""
 BEST_OF: Final = 5
-SLOWEST: Final = 0.8
-"""Seconds of processor time that an input of `LARGE` may take, however slowly the time grows."""
+SLOWEST: Final = 2.0
+"""Seconds of processor time that an input of `LARGE` may take, however slowly the time grows.
+
+It is several times what a quiet machine takes, since other tests share the caches."""
 LARGE: Final = 2**20
 SOON: Final = 0.25
 """Seconds after which a bound must have refused an input whose time grows faster than n log n below that bound."""
@@ -57,7 +59,6 @@ class Thing:
     """The first size that is tried: a larger one saves time where there are many families."""
     is_bounded: bool = False
     """True if there is no larger input than `most`, so that its time counts and not its growth."""
-    slowest: float = SLOWEST
     clock: Callable[[], float] = thread_time
     """The processor time of this thread, or of the whole process where the work runs in another one."""
 
@@ -109,15 +110,15 @@ def measure(thing: Thing, family: Family, most: int) -> Growth:
         if times[size] > MOST_GROWTH * times[size // 2] and _grows_on(thing, family, times, size):
             return Growth(family.name, tuple(sorted(times.items())), not _is_refused(thing, family, times, size))
     largest = max(times)
-    if largest < LARGE <= thing.most and times[largest] / largest * LARGE > thing.slowest:
+    if largest < LARGE <= thing.most and times[largest] / largest * LARGE > SLOWEST:
         # Linear work can take long too: the input has to be refused.
         times[LARGE], _ = _once(thing, family.make(LARGE))
     largest = max(times)
     for _ in range(BEST_OF):
-        if times[largest] <= thing.slowest * slowness():
+        if times[largest] <= SLOWEST * slowness():
             break
         times[largest] = min(times[largest], _once(thing, family.make(largest))[0])
-    is_slow = times[largest] > thing.slowest * slowness()
+    is_slow = times[largest] > SLOWEST * slowness()
     return Growth(family.name, tuple(sorted(times.items())), is_slow)
 
 

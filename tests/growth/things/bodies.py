@@ -21,7 +21,7 @@ from hookline.service.uploads import decompression, multipart
 from hookline.simulation.recordings import redaction
 from hookline_email import addresses, mail
 from tests.growth.families import PAIRS, TEXTS, VALUES, deep, family, items, repeated
-from tests.growth.measure import SLOWEST, Family, Thing
+from tests.growth.measure import Family, Thing
 
 _HEADER: Final = 64 * 1024
 """More than all headers of a request may have together."""
@@ -231,8 +231,6 @@ FUNCTIONS: Final[Mapping[Callable[..., Any], tuple[Callable[[Any], object], tupl
     mail.read_mail: (mail.read_mail, MAIL_BYTES, 2**20),
     pointer.escape: (pointer.escape, TEXTS, 10 * 2**20),
 }
-#: Those that visit each of at most a million values, and take long for it: seconds of a megabyte.
-_SLOW: Final[Mapping[Callable[..., Any], float]] = {masking.mask_path: 2.0}
 #: Rooms whose public functions all have an entry above, or a reason here.
 _ROOMS: Final = (
     *("hookline.bodies.json", "hookline.bodies.forms", "hookline.bodies.xml", "hookline.bodies.media"),
@@ -276,4 +274,4 @@ def registries() -> Iterator[tuple[str, set[str], set[str]]]:
 def things() -> Iterator[Thing]:
     """Each function."""
     for function, (run, families, most) in FUNCTIONS.items():
-        yield Thing("function", _name(function), run, families, most, slowest=_SLOW.get(function, SLOWEST))
+        yield Thing("function", _name(function), run, families, most)
