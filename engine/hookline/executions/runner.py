@@ -27,11 +27,11 @@ from hookline.executions.loading import (
     ExecutionLoader,
     LoadedExecution,
     NeverRuns,
+    Unrunnable,
     Versions,
 )
 from hookline.executions.progress import ExecutionProgress
 from hookline.executions.services import Services
-from hookline.executions.unrunnable import Unrunnable
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StoreError

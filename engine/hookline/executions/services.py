@@ -9,8 +9,8 @@ from typing import Any, Protocol, TypeAlias
 from pydantic import BaseModel
 
 from hookline.credentials.access_tokens import AccessTokens
+from hookline.executions.rate_limits import StepRates
 from hookline.executions.replies import Replies
-from hookline.executions.steps.rate_limits import StepRates
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.logs import Log

@@ -6,7 +6,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.executions.steps.rate_limits import LONGEST_SLEEP, StepRates
+from hookline.executions.rate_limits import LONGEST_SLEEP, StepRates
 
 NOW = datetime(2026, 1, 31, 8, 0, tzinfo=UTC)
 SPACE = timedelta(milliseconds=200)

@@ -9,10 +9,10 @@ import msgspec
 
 from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
 from hookline.executions.interruption import Interrupted
+from hookline.executions.rate_limits import LONGEST_SLEEP
 from hookline.executions.steps.attempt import Attempt, OwnFailure, Result
 from hookline.executions.steps.entries import note, note_counted, note_started
 from hookline.executions.steps.rate import take_turn
-from hookline.executions.steps.rate_limits import LONGEST_SLEEP
 from hookline.executions.steps.replay import replay
 from hookline.executions.steps.settings import evaluate_settings
 from hookline.flows.blocks.action import ActionNode
