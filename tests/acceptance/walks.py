@@ -30,6 +30,8 @@ from tests.acceptance.sink import Sink
 ENGINE: Final = Path(hookline.__file__).parent
 #: Everything in a task that begins in this room belongs to an execution.
 _EXECUTIONS: Final = "executions/"
+#: Everything in a task that begins in these rooms belongs to a request. Other tasks are the engine's own.
+_REQUESTS: Final = ("service/", "intake/")
 #: Tasks that begin here stand beside both walks: they are this script's own, or an engine's or a server's clock.
 _BESIDE: Final = ("cli/host/server.py", "service/server/serving.py", "executions/timers.py")
 _SECRET: Final = "a secret of GitHub's"
@@ -100,9 +102,12 @@ def _traced(found: Walks) -> Iterator[None]:
         while outer is not None:
             outermost = _file(outer) or outermost
             outer = outer.f_back
-        if outermost not in _BESIDE:
-            walk = found.running if outermost.startswith(_EXECUTIONS) else found.accepting
-            walk.setdefault(file)
+        if outermost in _BESIDE:
+            return
+        if outermost.startswith(_EXECUTIONS):
+            found.running.setdefault(file)
+        elif outermost.startswith(_REQUESTS):
+            found.accepting.setdefault(file)
 
     sys.setprofile(note)
     try:
