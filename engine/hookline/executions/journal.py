@@ -376,17 +376,11 @@ class Journal:
         # Changes of one commit have no order, so no other change of this key may be in it.
         await self.flush()
         counted = AddState(self._execution_id, self._redactor.redact_entry(record), flow_id, key, by, at)
-        async with self._lock:
-            with self._taking():
-                result = (await self._commit(self._take(), (*changes, counted)))[-1]
+        result = (await self._commit_all(*changes, counted))[-1]
         if not isinstance(result, StateAdded):
             return None
         record = msgspec.structs.replace(record, output=counted_output(result.value, record.output))
-        self._past[record.path] = record
-        self._items.note(record, self._group)
-        if self._services.events.listening:
-            done = (RecordSteps(self._execution_id, (self._redactor.redact_entry(record),)),)
-            self._services.events.committed(self._flow_id, self._execution_id, done)
+        self._note_committed(record)
         return record
 
     async def join(
@@ -406,12 +400,16 @@ class Journal:
             )
         elif not isinstance(result, BatchLed):
             raise TypeError(f"joining a batch gave {result!r}")
+        self._note_committed(record)
+        return record, result
+
+    def _note_committed(self, record: StepRecord) -> None:
+        """Add an entry that another change has written."""
         self._past[record.path] = record
         self._items.note(record, self._group)
         if self._services.events.listening:
             done = (RecordSteps(self._execution_id, (self._redactor.redact_entry(record),)),)
             self._services.events.committed(self._flow_id, self._execution_id, done)
-        return record, result
 
     def _anything(self) -> bool:
         """Return whether there is work that no commit has taken."""
@@ -503,15 +501,17 @@ class Journal:
 
     async def close(self, *changes: Change) -> None:
         """Return when everything is durable, together with the changes that end the run."""
-        async with self._lock:
-            with self._taking():
-                await self._commit(self._take(), changes)
+        await self._commit_all(*changes)
 
     async def ask(self, change: Change) -> CommitResult:
         """Return the result of a change that is committed together with everything so far."""
+        return (await self._commit_all(change))[-1]
+
+    async def _commit_all(self, *changes: Change) -> Sequence[CommitResult]:
+        """Commit everything so far together with changes; return the results, those of the changes at the end."""
         async with self._lock:
             with self._taking():
-                return (await self._commit(self._take(), (change,)))[-1]
+                return await self._commit(self._take(), changes)
 
     async def _commit(self, taken: _Uncommitted, more: tuple[Change, ...] = ()) -> Sequence[CommitResult]:
         """Commit, and repeat failed commits: a finished action must not run again because the disk is full.

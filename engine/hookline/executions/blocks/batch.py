@@ -13,7 +13,7 @@ import msgspec
 from hookline.executions.blocks.block import RunSteps, evaluate, evaluate_in_frame
 from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed
 from hookline.executions.services import Services, Stub
-from hookline.executions.steps.replay import recorded
+from hookline.executions.steps.recorded_result import continue_if_ended
 from hookline.flows.blocks.batch import USE, BatchNode
 from hookline.flows.elements.message_keys import key_text
 from hookline.kernel.errors import MissingValue, RedactedUnreadable, StepError
@@ -93,7 +93,7 @@ async def run_batch(run: ExecutionContext, node: BatchNode, frame: Frame, _: Run
     past = run.journal.past(path)
     if past is not None and past.signal == JOINED:
         return Ending.JOINED
-    ending = await recorded(run, node, frame, past)
+    ending = await continue_if_ended(run, node, frame, past)
     if ending is not None:
         frame.steps[node.id].pop(HIDDEN, None)
         return ending

@@ -9,7 +9,7 @@ from typing import Any, Final
 from hookline.executions.blocks.block import RunSteps, evaluate_in_frame
 from hookline.executions.completion import MAX_DEPTH, child_depth
 from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed
-from hookline.executions.steps.replay import recorded
+from hookline.executions.steps.recorded_result import continue_if_ended
 from hookline.flows.blocks.flow_call import USE, CallNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.envelopes import child_envelope, with_order_key
@@ -45,7 +45,7 @@ async def run_call(run: ExecutionContext, node: CallNode, frame: Frame, _: RunSt
     past = run.journal.past(call.path)
     if node.wait:
         run.progress.note_waited()
-    ending = await recorded(run, node, frame, past)
+    ending = await continue_if_ended(run, node, frame, past)
     if ending is not None:
         return ending
     if run.gate.stops_at(call.path):

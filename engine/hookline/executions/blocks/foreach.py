@@ -18,7 +18,7 @@ from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame
 from hookline.executions.interruption import SUPERSEDED, Interrupted, Interruption
 from hookline.executions.journal import ForeachProgress
 from hookline.executions.services import Stub
-from hookline.executions.steps.replay import replay
+from hookline.executions.steps.recorded_result import continue_from_entry
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import encode
@@ -36,7 +36,7 @@ async def run_stub(
     path = frame.prefix + node.id
     past = run.journal.past(path)
     if past is not None and past.state is StepState.SUCCEEDED:
-        return await replay(run, frame, node.id, past)
+        return await continue_from_entry(run, frame, node.id, past)
     if (failure := known_failure(run, frame, node.id)) is not None:
         raise failure
     try:
@@ -66,7 +66,7 @@ async def run_stub(
         output=None if view is None else encode(view),
         signal=signal,
     )
-    return await replay(run, frame, node.id, record)
+    return await continue_from_entry(run, frame, node.id, record)
 
 
 #: Seconds after which the event loop gets control, if no item awaits anything: a request needs it a dozen times.
@@ -100,7 +100,7 @@ async def run_foreach(run: ExecutionContext, node: ForeachNode, frame: Frame, ru
     if many:
         past = run.journal.past(path)
         if past is not None and past.state is StepState.SUCCEEDED and past.signal != STOPPED.name:
-            return await replay(run, frame, node.id, past)
+            return await continue_from_entry(run, frame, node.id, past)
         block = await run.journal.block(path, total, frame.now)
     with frame.interruption.child() as together:
         return await _Items(run, node, frame, run_steps, items, together, block).run()

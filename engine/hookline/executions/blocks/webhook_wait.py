@@ -5,7 +5,7 @@ from typing import Any
 
 from hookline.executions.blocks.block import RunSteps, evaluate_in_frame
 from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
-from hookline.executions.steps.replay import recorded
+from hookline.executions.steps.recorded_result import continue_if_ended
 from hookline.flows.blocks.webhook_wait import USE, WaitNode
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import encode, is_heavy
@@ -23,7 +23,7 @@ async def run_wait(run: ExecutionContext, node: WaitNode, frame: Frame, _: RunSt
     path = frame.prefix + node.id
     past = run.journal.past(path)
     run.progress.note_waited()
-    ending = await recorded(run, node, frame, past)
+    ending = await continue_if_ended(run, node, frame, past)
     if ending is not None:
         return ending
     if run.gate.stops_at(path):

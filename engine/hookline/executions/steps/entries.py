@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from hookline.executions.steps.attempt import Attempt
-from hookline.executions.steps.settings import Given, recorded
+from hookline.executions.steps.settings import Given, settings_json
 from hookline.flows.blocks.action import ActionNode
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import encode, is_heavy_value
@@ -66,7 +66,7 @@ async def note_counted(attempt: Attempt, given: Given, count: Increment) -> Step
         **_head(attempt),
         state=StepState.SUCCEEDED,
         finished_at=now,
-        input=recorded(attempt.node, given.raw),
+        input=settings_json(attempt.node, given.raw),
         output=encode({"attachments": attachments}) if attachments else None,
     )
     if record is None:
@@ -101,7 +101,7 @@ def _head(attempt: Attempt) -> dict[str, Any]:
 
 
 def _input(node: ActionNode, given: Given | None) -> bytes | None:
-    return None if given is None else recorded(node, given.raw)
+    return None if given is None else settings_json(node, given.raw)
 
 
 def _output(output: Any) -> bytes | None:

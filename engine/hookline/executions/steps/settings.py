@@ -70,7 +70,7 @@ def _given(run: ExecutionContext, node: ActionNode, frame: Frame, scope: Scope) 
         raise StepError(f"{action.name} can't take these settings: {problems}", code="step.settings") from error
 
 
-def recorded(node: ActionNode, raw: Any) -> bytes:
+def settings_json(node: ActionNode, raw: Any) -> bytes:
     """The JSON of settings in the journal, without those that are secret."""
     if node.secret and isinstance(raw, dict):
         raw = {name: MASK if name in node.secret else value for name, value in raw.items()}

@@ -13,7 +13,7 @@ from hookline.executions.rate_limits import LONGEST_SLEEP
 from hookline.executions.steps.attempt import Attempt, OwnFailure, Result
 from hookline.executions.steps.entries import note, note_counted, note_started
 from hookline.executions.steps.rate import take_turn
-from hookline.executions.steps.replay import replay
+from hookline.executions.steps.recorded_result import continue_from_entry
 from hookline.executions.steps.settings import evaluate_settings
 from hookline.flows.blocks.action import ActionNode
 from hookline.kernel.backoff import STORE_RETRY, next_wait
@@ -109,7 +109,7 @@ class StepRun:
 
     async def replayed(self) -> Ending:
         """Take the result from the journal."""
-        return await replay(self.run, self.frame, self.node.id, self._entry)
+        return await continue_from_entry(self.run, self.frame, self.node.id, self._entry)
 
     async def failed(self) -> Ending:
         """Handle the failure in the journal, or try again what an operator retries."""
@@ -222,7 +222,9 @@ class StepRun:
 
     async def _counted(self, attempt: Attempt, count: Increment) -> Ending:
         assert attempt.given is not None  # noqa: S101 - an action was called with them
-        return await replay(self.run, self.frame, self.node.id, await note_counted(attempt, attempt.given, count))
+        return await continue_from_entry(
+            self.run, self.frame, self.node.id, await note_counted(attempt, attempt.given, count)
+        )
 
     async def _sleep(self, attempt: Attempt, pause: Sleep) -> Ending:
         """Sleep through a short pause; store a longer one."""

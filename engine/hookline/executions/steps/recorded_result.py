@@ -1,4 +1,4 @@
-"""Replaying a step: continuing with the result, or the failure, in its journal entry."""
+"""Steps that have ended: the execution continues with the result, or the failure, in the journal."""
 
 from functools import partial
 from typing import Any, Final
@@ -18,12 +18,12 @@ from hookline.model.message import Attachment, Message
 _OUTPUTS: Final = {exact: reader(dict[str, Any], exact=exact) for exact in (False, True)}
 
 
-async def recorded(
+async def continue_if_ended(
     run: ExecutionContext, node: CallNode | WaitNode | BatchNode, frame: Frame, past: StepRecord | None
 ) -> Ending | None:
     """Continue with the result of a step that has ended; None if it hasn't. Raises StepFailed if it failed for good."""
     if past is not None and past.state is StepState.SUCCEEDED:
-        return await replay(run, frame, node.id, past)
+        return await continue_from_entry(run, frame, node.id, past)
     if past is None or past.state is not StepState.FAILED:
         return None
     if node.on_error == "continue":
@@ -33,7 +33,7 @@ async def recorded(
     return None
 
 
-async def replay(run: ExecutionContext, frame: Frame, step_id: str, past: StepRecord) -> Ending:
+async def continue_from_entry(run: ExecutionContext, frame: Frame, step_id: str, past: StepRecord) -> Ending:
     """Continue as if the step had just finished with the result in its journal entry."""
     frame.now = past.finished_at
     if past.output is not None and past.signal in (None, STREAM):
