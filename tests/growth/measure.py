@@ -123,10 +123,13 @@ def measure(thing: Thing, family: Family, most: int) -> Growth:
 
 
 def _grows_on(thing: Thing, family: Family, times: dict[int, float], size: int) -> bool:
-    """Return true unless the next doubling is as it should be: fast growth goes on, and noise does not."""
+    """Return true unless the next doubling is as it should be: fast growth goes on, and noise does not.
+
+    If there is no larger input, the time of this one counts instead.
+    """
     following = 2 * size
     if following > thing.most:
-        return True
+        return times[size] > AT_ONCE
     times[following], _ = _once(thing, family.make(following))
     if times[following] > MOST_GROWTH * times[size]:
         _measure_again(thing, family, times, following)
