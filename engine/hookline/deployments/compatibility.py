@@ -150,14 +150,17 @@ class _DryJournal(Journal):
     async def flush(self) -> None:
         pass
 
-    async def settle(self, path: str | None = None) -> None:
+    async def commit_effects(self) -> None:
         pass
 
-    async def rescue(self) -> None:
+    async def before_effect(self, path: str) -> None:
+        pass
+
+    async def try_commit_effects(self) -> None:
         pass
 
     async def close(self, *changes: Change) -> None:
         pass
 
-    async def ask(self, change: Change) -> CommitResult:
+    async def commit_with(self, change: Change) -> CommitResult:
         raise IllegalStateChange("a walk in which nothing is done has asked for a change")

@@ -159,22 +159,22 @@ FAILED_KEPT: Final = 100
 class _Uncommitted(NamedTuple):
     """The work of an execution that is not durable yet."""
 
-    prelude: tuple[Change, ...]
+    first_changes: tuple[Change, ...]
     entries: tuple[StepRecord, ...]
-    beside: tuple[Change, ...]
-    proceeds: tuple[CheckpointItems, ...]
+    other_changes: tuple[Change, ...]
+    progress: tuple[CheckpointItems, ...]
     dropped: tuple[int, ...]
 
     def changes(self, execution_id: str) -> tuple[Change, ...]:
         records = (RecordSteps(execution_id, self.entries),) if self.entries else ()
         drops = (DropEntries(execution_id, self.dropped),) if self.dropped else ()
-        return (*self.prelude, *records, *self.beside, *self.proceeds, *drops)
+        return (*self.first_changes, *records, *self.other_changes, *self.progress, *drops)
 
 
 class Journal:
     """The journal of an execution: the entries of its past, and those that the next commit makes durable.
 
-    Entries wait for the next commit. Before an action takes effect, `settle` makes durable what can't be recomputed.
+    Entries wait for the next commit. `before_effect` makes durable what can't be computed again.
 
     A foreach with many items keeps only the entries of running items. The progress of the block replaces the entries of
     a finished item, here and in the store.
@@ -185,40 +185,40 @@ class Journal:
         execution_id: str,
         services: Services,
         past: Sequence[StepRecord],
-        prelude: Sequence[Change],
-        on_begin: Callable[[], None] | None = None,
+        first_changes: Sequence[Change],
+        on_start: Callable[[], None] | None = None,
         flow_id: str = "",
         redactor: Redactor | NoRedactor = NO_REDACTOR,
     ) -> None:
-        """`prelude` goes with the first commit; `on_begin` is called when that is durable."""
+        """`first_changes` goes with the first commit; `on_start` is called when that is durable."""
         self._redactor = redactor
         self._execution_id = execution_id
         self._flow_id = flow_id
         self._services = services
         self._store = services.store
-        self._on_begin = on_begin
+        self._on_start = on_start
         self._past = {record.path: record for record in past}
         self._next = past[-1].seq + 1 if past else 1
-        self._prelude: tuple[Change, ...] = tuple(prelude)
+        self._first_changes: tuple[Change, ...] = tuple(first_changes)
         self._pending: dict[int, StepRecord] = {}
-        self._beside: list[Change] = []
-        self._kept: dict[str, tuple[int, SetState]] = {}
+        self._other_changes: list[Change] = []
+        self._state_changes: dict[str, tuple[int, SetState]] = {}
         self._items = OpenItems(past)
         self._stored: dict[str, Progress] | None = None
         self._blocks: dict[str, ForeachProgress] = {}
-        self._moved: dict[str, ForeachProgress] = {}
+        self._changed_progress: dict[str, ForeachProgress] = {}
         self._dropped: list[int] = []
-        self._owing = False
-        self._decisive = False
+        self._effects_pending = False
+        self._decision_pending = False
         """There are entries that decide which steps follow, such as the failure that ended a block first."""
         self._group = 1
         """The group of the next commit, which new entries belong to."""
-        self._durable = 0
+        self._durable_group = 0
         """The last durable group."""
         self._lock = asyncio.Lock()
-        self._joined: asyncio.Future[bool] | None = None
+        self._next_flush: asyncio.Future[bool] | None = None
         """The next flush, which takes all entries until then; its result tells whether they are durable."""
-        self._under_way: asyncio.Future[bool] | None = None
+        self._current_commit: asyncio.Future[bool] | None = None
         """The flush that has taken its entries and commits them."""
 
     def past(self, path: str) -> StepRecord | None:
@@ -238,13 +238,13 @@ class Journal:
         if isinstance(self._redactor, Redactor) or isinstance(redactor, NoRedactor):
             return self._redactor
         self._redactor = redactor
-        self.beside(SetDataKey(self._execution_id, redactor.data_key))
+        self.add_changes(SetDataKey(self._execution_id, redactor.data_key))
         return redactor
 
     async def add_large(
         self,
         read: Callable[[], tuple[bytes | None, bytes | None]],
-        kept: Sequence[SetState] = (),
+        state_changes: Sequence[SetState] = (),
         *,
         effect: bool,
         **entry: Any,
@@ -253,12 +253,12 @@ class Journal:
 
         `read` is called in a thread. The entry is added even if the caller is cancelled meanwhile.
         """
-        return await shielded(self._add_large(read, kept, effect, entry))
+        return await shielded(self._add_large(read, state_changes, effect, entry))
 
     async def _add_large(
         self,
         read: Callable[[], tuple[bytes | None, bytes | None]],
-        kept: Sequence[SetState],
+        state_changes: Sequence[SetState],
         effect: bool,
         entry: dict[str, Any],
     ) -> StepRecord:
@@ -272,7 +272,7 @@ class Journal:
         seq = self._next
         added = msgspec.structs.replace(record, seq=seq)
         self._add(added, added if stored is record else msgspec.structs.replace(stored, seq=seq), effect=effect)
-        self.keep(*kept)
+        self.set_state(*state_changes)
         return added
 
     def add(self, *, effect: bool, **entry: Any) -> StepRecord:
@@ -283,8 +283,10 @@ class Journal:
 
     def _add(self, record: StepRecord, stored: StepRecord, *, effect: bool) -> None:
         self._next += 1
-        self._owing = self._owing or effect
-        self._decisive = self._decisive or record.state is StepState.FAILED or record.signal == STOPPED.name
+        self._effects_pending = self._effects_pending or effect
+        self._decision_pending = (
+            self._decision_pending or record.state is StepState.FAILED or record.signal == STOPPED.name
+        )
         self._past[record.path] = record
         self._pending[record.seq] = stored
         self._items.note(record, self._group)
@@ -335,8 +337,8 @@ class Journal:
             # It is dropped together with the item around it.
             self._items.note(kept, self._group)
         block.finish(index, at, result=result, failed=failed is not None)
-        self._moved[block.path] = block
-        self._owing = self._owing or block.full
+        self._changed_progress[block.path] = block
+        self._effects_pending = self._effects_pending or block.full
 
     def conclude(self, block: ForeachProgress) -> None:
         """Finish such a block: with the entries so far, drop its progress and its results."""
@@ -344,25 +346,25 @@ class Journal:
 
     def _forget(self, path: str) -> None:
         block = self._blocks.pop(path, None)
-        self._moved.pop(path, None)
+        self._changed_progress.pop(path, None)
         if block is not None and block.stored:
-            self.beside(FinishBlock(self._execution_id, path))
+            self.add_changes(FinishBlock(self._execution_id, path))
 
-    def beside(self, *changes: Change) -> None:
+    def add_changes(self, *changes: Change) -> None:
         """Commit changes together with the entries so far."""
-        self._beside.extend(changes)
-        self._owing = True
+        self._other_changes.extend(changes)
+        self._effects_pending = True
 
-    def keep(self, *changes: SetState) -> None:
+    def set_state(self, *changes: SetState) -> None:
         """Commit changes of the flow's state together with the entries so far."""
         if changes:
-            self.beside(*changes)
-            self._kept |= {change.key: (self._group, change) for change in changes}
+            self.add_changes(*changes)
+            self._state_changes |= {change.key: (self._group, change) for change in changes}
 
-    def kept(self, key: str) -> SetState | None:
+    def uncommitted_state(self, key: str) -> SetState | None:
         """The last change under a key that is not durable; a durable one is in the store."""
-        group, change = self._kept.get(key, (0, None))
-        return change if group > self._durable else None
+        group, change = self._state_changes.get(key, (0, None))
+        return change if group > self._durable_group else None
 
     async def count(
         self, flow_id: str, key: str, by: bytes, at: datetime, *changes: SetState, **entry: Any
@@ -392,7 +394,7 @@ class Journal:
         """
         record = StepRecord(seq=self._next, **entry)
         self._next += 1
-        result = await self.ask(make(self._redactor.redact_entry(record)))
+        result = await self.commit_with(make(self._redactor.redact_entry(record)))
         if isinstance(result, BatchJoined):
             output = joined_output(result.leader_id, result.place)
             record = msgspec.structs.replace(
@@ -413,104 +415,124 @@ class Journal:
 
     def _anything(self) -> bool:
         """Return whether there is work that no commit has taken."""
-        return bool(self._prelude or self._pending or self._beside or self._moved or self._dropped)
+        return bool(
+            self._first_changes or self._pending or self._other_changes or self._changed_progress or self._dropped
+        )
 
     def _take(self) -> _Uncommitted:
         """Take the work that is not durable yet."""
-        proceeds = tuple(CheckpointItems(self._execution_id, *block.take()) for block in self._moved.values())
-        entries, beside, dropped = tuple(self._pending.values()), tuple(self._beside), tuple(self._dropped)
-        owed = _Uncommitted(self._prelude, entries, beside, proceeds, dropped)
+        progress = tuple(
+            CheckpointItems(self._execution_id, *block.take()) for block in self._changed_progress.values()
+        )
+        entries, others, dropped = tuple(self._pending.values()), tuple(self._other_changes), tuple(self._dropped)
+        taken = _Uncommitted(self._first_changes, entries, others, progress, dropped)
         self._group += 1
-        self._prelude, self._pending, self._beside, self._owing, self._decisive = (), {}, [], False, False
-        self._moved, self._dropped = {}, []
-        return owed
+        self._first_changes, self._pending, self._other_changes, self._effects_pending, self._decision_pending = (
+            (),
+            {},
+            [],
+            False,
+            False,
+        )
+        self._changed_progress, self._dropped = {}, []
+        return taken
 
     async def flush(self) -> None:
         """Return when all entries so far are durable. Concurrent calls share one commit."""
         while True:
-            if self._joined is not None:
+            if self._next_flush is not None:
                 # That flush has not yet taken its entries.
-                if await asyncio.shield(self._joined):
+                if await asyncio.shield(self._next_flush):
                     return
             elif self._anything():
-                await self._lead()
+                await self._run_flush()
                 return
-            elif self._under_way is not None:
+            elif self._current_commit is not None:
                 # It may contain the caller's entries.
-                if await asyncio.shield(self._under_way):
+                if await asyncio.shield(self._current_commit):
                     return
             else:
                 return
 
-    async def _lead(self) -> None:
-        self._joined = joined = asyncio.get_running_loop().create_future()
+    async def _run_flush(self) -> None:
+        self._next_flush = flush = asyncio.get_running_loop().create_future()
         durable = False
         try:
             if self._blocks:
                 # Concurrent items that end now share the commit.
                 await asyncio.sleep(0)
             async with self._lock:
-                with self._taking():
-                    self._joined = None
+                with self._commit_in_progress():
+                    self._next_flush = None
                     await self._commit(self._take())
             durable = True
         finally:
-            if self._joined is joined:
-                self._joined = None
-            joined.set_result(durable)
+            if self._next_flush is flush:
+                self._next_flush = None
+            flush.set_result(durable)
 
     @contextmanager
-    def _taking(self) -> Iterator[None]:
+    def _commit_in_progress(self) -> Iterator[None]:
         """Mark the time of a commit, so that others can wait for the entries that it took."""
-        self._under_way = under_way = asyncio.get_running_loop().create_future()
+        self._current_commit = commit = asyncio.get_running_loop().create_future()
         durable = False
         try:
             yield
             durable = True
-            self._durable = self._group - 1
-            if self._kept:
-                self._kept = {key: kept for key, kept in self._kept.items() if kept[0] > self._durable}
+            self._durable_group = self._group - 1
+            if self._state_changes:
+                self._state_changes = {
+                    key: (group, change)
+                    for key, (group, change) in self._state_changes.items()
+                    if group > self._durable_group
+                }
         finally:
-            self._under_way = None
-            under_way.set_result(durable)
+            self._current_commit = None
+            commit.set_result(durable)
 
-    async def settle(self, path: str | None = None) -> None:
-        """Return when all entries that can't be computed again are durable.
+    async def commit_effects(self) -> None:
+        """Return when all entries that can't be computed again are durable."""
+        if self._effects_pending or self._current_commit is not None:
+            await self.flush()
 
-        `path`: the step that is about to take effect; then the start of the execution must be durable, too, and so
-        must be what decided that this step follows. In an item of a foreach with many items only the item's own entries
-        count, because the entries before the block are durable.
+    async def before_effect(self, path: str) -> None:
+        """Return when a step may take effect.
+
+        All entries that can't be computed again are durable then, and so are the start of the execution and what
+        decided that this step follows. In an item of a foreach with many items only the item's own entries count,
+        because the entries before the block are durable.
         """
-        if path is not None and (item := self._items.around(path)) is not None and item.group <= self._durable:
+        item = self._items.around(path)
+        if item is not None and item.group <= self._durable_group:
             return
-        decided = path is not None and (self._prelude or self._decisive)
-        if self._owing or decided or self._under_way is not None:
+        decided = self._first_changes or self._decision_pending
+        if self._effects_pending or decided or self._current_commit is not None:
             await self.flush()
 
     @property
-    def owing(self) -> bool:
+    def effects_pending(self) -> bool:
         """True if there are entries that can't be computed again and aren't durable."""
-        return self._owing
+        return self._effects_pending
 
-    async def rescue(self) -> None:
+    async def try_commit_effects(self) -> None:
         """Try once to make durable what can't be computed again. Raises StoreError."""
         async with self._lock:
-            with self._taking():
-                if self._owing:
+            with self._commit_in_progress():
+                if self._effects_pending:
                     await self._store.commit(self._take().changes(self._execution_id))
 
     async def close(self, *changes: Change) -> None:
         """Return when everything is durable, together with the changes that end the run."""
         await self._commit_all(*changes)
 
-    async def ask(self, change: Change) -> CommitResult:
+    async def commit_with(self, change: Change) -> CommitResult:
         """Return the result of a change that is committed together with everything so far."""
         return (await self._commit_all(change))[-1]
 
     async def _commit_all(self, *changes: Change) -> Sequence[CommitResult]:
         """Commit everything so far together with changes; return the results, those of the changes at the end."""
         async with self._lock:
-            with self._taking():
+            with self._commit_in_progress():
                 return await self._commit(self._take(), changes)
 
     async def _commit(self, taken: _Uncommitted, more: tuple[Change, ...] = ()) -> Sequence[CommitResult]:
@@ -531,22 +553,22 @@ class Journal:
             except asyncio.CancelledError:
                 self._give_back(taken)
                 raise
-        if self._on_begin is not None:
-            self._on_begin()
-            self._on_begin = None
+        if self._on_start is not None:
+            self._on_start()
+            self._on_start = None
         if self._services.events.listening:
             self._services.events.committed(self._flow_id, self._execution_id, changes)
         return results
 
     def _give_back(self, taken: _Uncommitted) -> None:
-        self._prelude = (*taken.prelude, *self._prelude)
+        self._first_changes = (*taken.first_changes, *self._first_changes)
         self._pending = {record.seq: record for record in taken.entries} | self._pending
-        self._beside[:0] = taken.beside
-        for proceed in taken.proceeds:
-            block = self._blocks.get(proceed.progress.path)
+        self._other_changes[:0] = taken.other_changes
+        for checkpoint in taken.progress:
+            block = self._blocks.get(checkpoint.progress.path)
             if block is not None:
-                block.give_back(proceed.results)
-                self._moved[block.path] = block
+                block.give_back(checkpoint.results)
+                self._changed_progress[block.path] = block
         self._dropped[:0] = taken.dropped
-        self._owing = self._owing or bool(taken.entries or taken.beside or taken.proceeds)
-        self._decisive = self._decisive or bool(taken.entries)
+        self._effects_pending = self._effects_pending or bool(taken.entries or taken.other_changes or taken.progress)
+        self._decision_pending = self._decision_pending or bool(taken.entries)

@@ -171,13 +171,13 @@ class Runner:
         """Make the context of a run, register it for `cancel`, and interrupt it if it is to be cancelled."""
         services, flow, execution, envelope = self._services, found.flow, found.execution, found.envelope
         now = services.clock.now()
-        on_begin = partial(self._on_start, flow.id) if found.leaves_queue else None
+        on_start = partial(self._on_start, flow.id) if found.leaves_queue else None
         journal = Journal(
             envelope.execution_id,
             services,
             found.past,
             self._loader.first_changes(found, now),
-            on_begin,
+            on_start,
             flow.id,
             found.redactor,
         )
@@ -214,7 +214,7 @@ class Runner:
             await run.journal.close(last, *follows)
         except asyncio.CancelledError:
             # The engine stops. Finished work of this execution must not be done again at the next start.
-            await asyncio.shield(run.journal.rescue())
+            await asyncio.shield(run.journal.try_commit_effects())
             raise
         return last
 
@@ -235,7 +235,7 @@ class Runner:
         except (StoreError, IllegalStateChange, ExecutionNotFound):
             raise
         except Exception:
-            await run.journal.rescue()
+            await run.journal.try_commit_effects()
             raise
         now = self._services.clock.now()
         if ending is Ending.WAITING:

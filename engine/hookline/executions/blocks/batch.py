@@ -207,9 +207,9 @@ async def _lead(run: ExecutionContext, node: BatchNode, frame: Frame, path: str,
         return Ending.WAITING
     if is_open:
         # No execution joins from here on; those that joined before are read below.
-        await run.journal.ask(CloseBatch(run.id, path))
+        await run.journal.commit_with(CloseBatch(run.id, path))
     reply = await _opened(run, path)
-    run.journal.beside(TakeBatch(run.id, path))
+    run.journal.add_changes(TakeBatch(run.id, path))
     await _note(run, node, frame, path, past.attempt, past.started_at, reply)
     # The batch is in the journal and can be replayed from there, also if the execution has to end here.
     frame.interruption.check()

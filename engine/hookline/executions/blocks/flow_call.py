@@ -93,7 +93,7 @@ class _Call:
         if not node.wait:
             view = frame.take(Reply({"execution_id": child_id}, {}, {"execution_id": child_id}))
             entry = self._add(StepState.SUCCEEDED, attempt, now, input=encode(given), output=encode(view))
-            run.journal.beside(accept)
+            run.journal.add_changes(accept)
             await run.journal.flush()
             frame.now, frame.steps[node.id] = entry.finished_at, view
             return Ending.DONE
@@ -106,7 +106,7 @@ class _Call:
             due_at=None if node.timeout is None else now + node.timeout,
         )
         awaited = BeginWait(run.id, self._waits_at(attempt), run.flow.id, node.id, None, now)
-        run.journal.beside(awaited, accept)
+        run.journal.add_changes(awaited, accept)
         await run.journal.flush()
         return await self.hear(entry)
 
@@ -116,14 +116,14 @@ class _Call:
         ended = await self._ended(past)
         if ended is None and frame.interruption.cause is not None:
             await self._cancel(past)
-            run.journal.beside(self._time_out(past), self._settle(past))
+            run.journal.add_changes(self._time_out(past), self._settle(past))
             frame.interruption.check()
         if ended is None and past.due_at is not None and past.due_at <= run.services.clock.now():
-            if isinstance(await run.journal.ask(self._time_out(past)), WaitTimedOut):
+            if isinstance(await run.journal.commit_with(self._time_out(past)), WaitTimedOut):
                 await self._cancel(past)
                 seconds = (past.due_at - past.started_at).total_seconds()
                 message = f"flow {node.flow_id!r} took longer than {seconds:g} s (execution {_child(past)})"
-                run.journal.beside(self._settle(past))
+                run.journal.add_changes(self._settle(past))
                 error = ErrorInfo("timed_out", message, self.path, retryable=True)
                 return self._failed(error, past.attempt, past.started_at, past)
             run.progress.forget_callbacks()  # it ended at the last moment
@@ -131,7 +131,7 @@ class _Call:
         if ended is None:
             run.progress.wait_until(past.due_at, FLOW)
             return Ending.WAITING
-        run.journal.beside(self._settle(past))
+        run.journal.add_changes(self._settle(past))
         error_of_flow = self._error(ended)
         if error_of_flow is not None:
             return self._failed(error_of_flow, past.attempt, past.started_at, past)

@@ -191,7 +191,7 @@ class _Items:
             if self._stopped:
                 return
             # The work of an item must not depend on when another item commits.
-            await self._run.journal.settle()
+            await self._run.journal.commit_effects()
             if monotonic() > turn_ends:
                 await asyncio.sleep(0)
                 turn_ends = monotonic() + _TURN

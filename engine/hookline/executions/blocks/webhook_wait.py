@@ -39,10 +39,10 @@ async def _hear(run: ExecutionContext, node: WaitNode, frame: Frame, path: str, 
     """Take the callback if it has come; otherwise wait further, or fail if the time is over."""
     payload = (await run.progress.callbacks()).get(path)
     if payload is None and frame.interruption.cause is not None:
-        run.journal.beside(_time_out(run, node, path), EndWait(run.id, path))
+        run.journal.add_changes(_time_out(run, node, path), EndWait(run.id, path))
         frame.interruption.check()
     if payload is None and past.due_at is not None and past.due_at <= run.services.clock.now():
-        if isinstance(await run.journal.ask(_time_out(run, node, path)), WaitTimedOut):
+        if isinstance(await run.journal.commit_with(_time_out(run, node, path)), WaitTimedOut):
             return _too_late(run, node, frame, path, past)
         run.progress.forget_callbacks()  # it came at the last moment
         payload = (await run.progress.callbacks()).get(path)
@@ -54,7 +54,7 @@ async def _hear(run: ExecutionContext, node: WaitNode, frame: Frame, path: str, 
         return Ending.WAITING
     # Expressions may read these parts whoever has called: an operator's call has neither headers nor files.
     view = {"headers": {}, "attachments": [], **frame.take(result)}
-    run.journal.beside(EndWait(run.id, path))
+    run.journal.add_changes(EndWait(run.id, path))
     frame.now = _note(run, node, path, past, StepState.SUCCEEDED, output=view)
     frame.steps[node.id] = view
     return Ending.DONE
@@ -84,7 +84,7 @@ async def _begin(run: ExecutionContext, node: WaitNode, frame: Frame, path: str,
         input=None if key is None else encode({"key": value}),
         due_at=due_at,
     )
-    run.journal.beside(BeginWait(run.id, path, run.flow.id, node.id, key, now))
+    run.journal.add_changes(BeginWait(run.id, path, run.flow.id, node.id, key, now))
     await run.journal.flush()
     # Callbacks that came before are delivered now, without another notification.
     run.progress.forget_callbacks()
@@ -98,7 +98,7 @@ def _time_out(run: ExecutionContext, node: WaitNode, path: str) -> TimeOutWait:
 
 def _too_late(run: ExecutionContext, node: WaitNode, frame: Frame, path: str, past: StepRecord) -> Ending:
     error = run.error_info(StepError("no callback came in time", code=TIMED_OUT), path)
-    run.journal.beside(EndWait(run.id, path))
+    run.journal.add_changes(EndWait(run.id, path))
     noted_at = _note(run, node, path, past, StepState.FAILED, error=error)
     if node.on_error == "continue":
         return frame.continue_after(error, node.id, noted_at)

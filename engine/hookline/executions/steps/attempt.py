@@ -68,7 +68,7 @@ class StateTransaction:
         if key in self._staged:
             value = self._staged[key]
         else:
-            kept = self._run.journal.kept(key)
+            kept = self._run.journal.uncommitted_state(key)
             value = await self._run.services.store.state(self._run.flow.id, key) if kept is None else kept.value
         return None if value is None else _STATE_VALUES[self._run.flow.exact].decode(value)
 

@@ -86,7 +86,7 @@ async def _add(attempt: Attempt, output: Any, kept: Sequence[SetState], **entry:
         return
     journal.add(input=_input(node, given), output=_output(output), **entry)
     if kept:
-        journal.keep(*kept)
+        journal.set_state(*kept)
 
 
 def _head(attempt: Attempt) -> dict[str, Any]:

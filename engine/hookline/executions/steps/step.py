@@ -167,7 +167,7 @@ class StepRun:
         if wait:
             await services.clock.sleep(wait.total_seconds())
         self._had_turn = False
-        await self.run.journal.settle(self.path)
+        await self.run.journal.before_effect(self.path)
         return True
 
     def _take_turn(self) -> timedelta:
