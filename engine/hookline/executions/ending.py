@@ -1,17 +1,32 @@
-"""The end of a run: the change that ends or parks the execution, and the changes that follow from it."""
+"""The end of a run: the change that ends or parks the execution, and the changes that follow from an end."""
 
 from datetime import datetime
+from functools import partial
 from typing import Final
 
-from hookline.executions.completion import AttemptStart, completion_changes
+import msgspec
+
 from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
 from hookline.executions.interruption import CANCELLED, Interrupted
 from hookline.executions.replies import FINISHED, Ended, read_reply
+from hookline.executions.services import Services
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.intake.envelopes import child_envelope
+from hookline.kernel.errors import FlowInvalid, FlowNotFound, SchemaViolation
+from hookline.kernel.ids import derived_id
+from hookline.kernel.json import is_heavy_value
+from hookline.kernel.time import rfc3339
 from hookline.model.execution import BLOCKED, OUTCOME_UNKNOWN, Outcome, State, StepState
 from hookline.model.items import Stream
-from hookline.model.message import CallerReply
-from hookline.storage.changes import Change, End, Park
+from hookline.model.message import CallerReply, Envelope, Message, Parent, is_heavy_message
+from hookline.model.waits import FlowEnded, pack_callback, raw_json
+from hookline.secrets.redaction import NO_REDACTION, NO_REDACTOR, NoRedaction, NoRedactor, Redaction, Redactor
+from hookline.storage.changes import Change, End, Park, StoreCallback
 
+ON_ERROR: Final = "on_error"
+"""The `use` in the `Arrival` of an execution that was started by the `on_error` of another flow."""
+MAX_DEPTH: Final = 16
+"""The number of executions that may call one another, one below the other."""
 #: With this concurrency, an execution that keeps its slot a moment longer delays no other.
 _ROOMY: Final = 32
 _OUTCOMES: Final = {
@@ -22,32 +37,39 @@ _OUTCOMES: Final = {
 }
 
 
+class AttemptStart(msgspec.Struct, frozen=True):
+    """The time at which an execution started, and the number of the attempt, counted by retries of operators."""
+
+    at: datetime | None
+    attempt: int
+
+
 def park(run: ExecutionContext, now: datetime) -> Park:
     """The change that parks an execution whose steps wait."""
     progress = run.progress
-    progress.wait_until(run.deadline, progress.waits_for)
     reason = progress.waits_for if progress.blocked is None else f"{BLOCKED}{progress.blocked}"
     return Park(run.id, now, progress.ready_at, reason, run.interruption.cause is CANCELLED)
 
 
 async def end(
-    run: ExecutionContext, frame: Frame, ending: Ending, failed: StepFailed | Interrupted | None, now: datetime
+    run: ExecutionContext,
+    final_message: Message,
+    ending: Ending,
+    failed: StepFailed | Interrupted | None,
+    now: datetime,
 ) -> tuple[End, tuple[Change, ...]]:
     """The change that ends an execution, and those that follow from it."""
-    run.services.effects.execution_ended(run.id, frame.message)
     if failed is not None:
-        last = _failure(run, failed, now)
+        closing = _failure(run, failed, now)
     else:
-        _reply_when_finished(run, frame, ending)
-        last = End(run.id, State.SUCCEEDED, _OUTCOMES[ending], now, waited=run.progress.waited)
-    if last.state is not State.FAILED and run.envelope.arrival.parent is None:
-        return last, ()
+        closing = End(run.id, State.SUCCEEDED, _OUTCOMES[ending], now, waited=run.progress.waited)
+    if closing.state is not State.FAILED and run.envelope.arrival.parent is None:
+        return closing, ()
     begun = AttemptStart(run.started_at, run.attempt)
-    follows = await completion_changes(run.services, last, run.envelope, run.flow, frame.message, begun, run.redactor)
-    return last, follows
+    return closing, await follow_up(run.services, closing, run.envelope, run.flow, final_message, begun, run.redactor)
 
 
-def tell_caller(run: ExecutionContext, last: End) -> None:
+def tell_caller(run: ExecutionContext, closing: End) -> None:
     """Release a caller that still waits: with the reply of a flow that responds when finished, or without one."""
     replies = run.services.replies
     if not replies.expected(run.id):
@@ -56,7 +78,7 @@ def tell_caller(run: ExecutionContext, last: End) -> None:
     if finished is not None and finished.output is not None:
         replies.deliver(run.id, read_reply(finished.output, exact=run.flow.exact))
     else:
-        replies.deliver(run.id, Ended(last.error))
+        replies.deliver(run.id, Ended(closing.error))
 
 
 def _failure(run: ExecutionContext, failed: StepFailed | Interrupted, now: datetime) -> End:
@@ -93,7 +115,7 @@ def is_patient(run: ExecutionContext) -> bool:
     )
 
 
-def _reply_when_finished(run: ExecutionContext, frame: Frame, ending: Ending) -> None:
+def record_final_reply(run: ExecutionContext, frame: Frame, ending: Ending) -> None:
     """Record the reply of a flow that responds when finished: its last body, or an empty one if it ended early."""
     webhook = run.flow.trigger.webhook
     if webhook is None or webhook.respond != "finished":
@@ -104,3 +126,115 @@ def _reply_when_finished(run: ExecutionContext, frame: Frame, ending: Ending) ->
         body = {"count": body.count}
     reply = CallerReply(200 if body is not None else 204, {}, body, delivered=run.services.replies.expected(run.id))
     run.note_pure(Frame(frame.message, {}, frame.now), FINISHED, "reply", StepState.SUCCEEDED, output=reply)
+
+
+async def follow_up(
+    services: Services,
+    closing: End,
+    envelope: Envelope,
+    flow: CompiledFlow | None,
+    final_message: Message | None,
+    begun: AttemptStart,
+    redactor: Redactor | NoRedactor = NO_REDACTOR,
+) -> tuple[Change, ...]:
+    """The changes to commit together with the end of an execution: the callback of the step that waits for it, and the
+    start of the `on_error` flow.
+
+    `flow`: the version that it ran on, None if that isn't known. `final_message`: the message that it ended with.
+    """
+    changes: list[Change] = []
+    if envelope.arrival.parent is not None:
+        encrypts = services.redaction if isinstance(redactor, Redactor) else NO_REDACTION
+        told = await services.offloader.run(
+            partial(parent_callback, envelope, closing, final_message, services.new_id(), encrypts),
+            large=is_heavy_message(envelope) or (final_message is not None and is_heavy_value(final_message.body)),
+        )
+        if told is not None:
+            changes.append(told)
+    if closing.state is State.FAILED and flow is not None and flow.on_error_flow is not None:
+        mask = partial(redactor.redact_message, envelope)
+        shown = await services.offloader.run(mask, large=is_heavy_message(envelope))
+        changes += await _start_error_flow(services, closing, shown, flow, flow.on_error_flow, begun)
+    return tuple(changes)
+
+
+def parent_callback(
+    envelope: Envelope,
+    closing: End,
+    final_message: Message | None,
+    new_id: str,
+    redaction: Redaction | NoRedaction = NO_REDACTION,
+) -> StoreCallback | None:
+    """The callback for the step that waits for the end of an execution; None if no step waits.
+
+    `redaction` encrypts the callback.
+    """
+    parent = envelope.arrival.parent
+    if parent is None or parent.waits_at is None:
+        return None
+    given = final_message if final_message is not None and closing.outcome is Outcome.COMPLETED else Message()
+    ended = FlowEnded(envelope.execution_id, closing.outcome, raw_json(given.body), given.attachments, closing.error)
+    packed = pack_callback(ended)
+    return StoreCallback(
+        id=new_id,
+        execution_id=parent.execution_id,
+        path=parent.waits_at,
+        flow_id=parent.flow_id,
+        step_id=parent.step_id,
+        key=None,
+        digest=envelope.execution_id.encode(),
+        at=closing.at,
+        until=None,
+        payload=redaction.encrypt_callback(packed),
+        blob_ids=tuple(attachment.id for attachment in ended.attachments),
+    )
+
+
+def child_depth(envelope: Envelope) -> int:
+    """The number of executions above an execution that this one starts."""
+    parent = envelope.arrival.parent
+    return 1 if parent is None else parent.depth + 1
+
+
+async def _start_error_flow(
+    services: Services, closing: End, envelope: Envelope, flow: CompiledFlow, handler_id: str, begun: AttemptStart
+) -> tuple[Change, ...]:
+    depth = child_depth(envelope)
+    # An error flow must not start itself again, neither directly nor through flows that it calls.
+    if envelope.arrival.use == ON_ERROR or depth > MAX_DEPTH or closing.error is None:
+        return ()
+    handled = child_envelope(
+        handler_id,
+        Message(_report(closing, envelope, flow, begun), {}, envelope.message.attachments),
+        use=ON_ERROR,
+        parent=Parent(envelope.execution_id, flow.id, ON_ERROR, ON_ERROR, depth),
+        execution_id=derived_id(closing.at, envelope.execution_id, ON_ERROR, str(begun.attempt)),
+        now=closing.at,
+        exact=flow.exact,
+    )
+    try:
+        return (await services.accept(services.find_flow(handler_id), handled),)
+    except (FlowNotFound, FlowInvalid, SchemaViolation) as error:
+        services.log.error(
+            "the error flow can't be started",
+            execution_id=envelope.execution_id,
+            flow_id=flow.id,
+            on_error=handler_id,
+            error=error.message,
+        )
+        return ()
+
+
+def _report(closing: End, envelope: Envelope, flow: CompiledFlow, begun: AttemptStart) -> object:
+    """The body of the message for an error flow."""
+    return {
+        "error": msgspec.to_builtins(closing.error),
+        "execution": {
+            "id": envelope.execution_id,
+            "flow_id": flow.id,
+            "flow_version": flow.version,
+            "created_at": rfc3339(envelope.accepted_at),
+            "started_at": None if begun.at is None else rfc3339(begun.at),
+        },
+        "input": {"body": envelope.message.body, "headers": envelope.message.headers},
+    }

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Protocol
 
 from hookline.executions.blocks.batch import batch_entries
-from hookline.executions.completion import AttemptStart, completion_changes
+from hookline.executions.ending import AttemptStart, follow_up
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.backoff import STORE_RETRY
@@ -202,7 +202,7 @@ class Unrunnable:
             end = End(delivery.execution_id, State.CANCELLED, Outcome.CANCELLED, now)
             begun = AttemptStart(execution.started_at, execution.attempt)
             changes += await batch_entries(self._services, delivery.execution_id)
-            changes += [end, *await completion_changes(self._services, end, cannot.envelope, None, None, begun)]
+            changes += [end, *await follow_up(self._services, end, cannot.envelope, None, None, begun)]
         else:
             changes.append(Park(delivery.execution_id, now, None, f"{BLOCKED}{cannot.reason}"))
         await self._commit(delivery, changes)
@@ -237,7 +237,7 @@ class Unrunnable:
             if execution is not None:
                 begun = AttemptStart(execution.started_at, execution.attempt)
             ran_on = await self._flow_of(execution)
-            changes += await completion_changes(self._services, end, envelope, ran_on, None, begun)
+            changes += await follow_up(self._services, end, envelope, ran_on, None, begun)
         await self._commit(delivery, changes)
         if envelope is not None:
             await self._wake_parent(envelope)

@@ -19,7 +19,7 @@ from hookline.executions.context import (
     edited_steps,
     vars_of,
 )
-from hookline.executions.ending import end, is_patient, park, tell_caller
+from hookline.executions.ending import end, is_patient, park, record_final_reply, tell_caller
 from hookline.executions.interruption import CANCELLED, Interrupted, with_deadline
 from hookline.executions.journal import Journal
 from hookline.executions.loading import (
@@ -153,13 +153,13 @@ class Runner:
             await delivery.ack()
             return
         run = self._begin(found)
-        last = await self._to_its_end(run)
-        blocked = run.progress.blocked is not None and isinstance(last, Park)
+        closing = await self._run_and_commit(run)
+        blocked = run.progress.blocked is not None and isinstance(closing, Park)
         # If the cause went away while the execution was being parked, nothing else wakes it.
         again = blocked and causes_gone != self._causes_gone
         await self._leave(delivery, again=again)
         if not again:
-            await self._after(run, last)
+            await self._after(run, closing)
 
     async def _leave(self, delivery: Delivery, *, again: bool) -> None:
         if again:
@@ -200,25 +200,25 @@ class Runner:
         self._running[run.id] = run
         return run
 
-    async def _to_its_end(self, run: ExecutionContext) -> End | Park:
+    async def _run_and_commit(self, run: ExecutionContext) -> End | Park:
         """Run the steps, and commit how that ended."""
         try:
             if run.deadline is None:
-                last, follows = await self._walk(run)
+                closing, follow_up = await self._run_flow(run)
             else:
                 timeout = run.flow.settings.timeout
                 async with with_deadline(run.interruption, self._services.clock, run.deadline, timeout):
-                    last, follows = await self._walk(run)
-            if isinstance(last, End) and not follows and is_patient(run):
-                last = replace(last, patient=True)
-            await run.journal.close(last, *follows)
+                    closing, follow_up = await self._run_flow(run)
+            if isinstance(closing, End) and not follow_up and is_patient(run):
+                closing = replace(closing, patient=True)
+            await run.journal.close(closing, *follow_up)
         except asyncio.CancelledError:
             # The engine stops. Finished work of this execution must not be done again at the next start.
             await asyncio.shield(run.journal.try_commit_effects())
             raise
-        return last
+        return closing
 
-    async def _walk(self, run: ExecutionContext) -> tuple[End | Park, tuple[Change, ...]]:
+    async def _run_flow(self, run: ExecutionContext) -> tuple[End | Park, tuple[Change, ...]]:
         """Run the flow's steps; return the change that ends or parks the execution, and the changes that follow from
         it."""
         frame = Frame(run.envelope.message, {}, run.started_at, interruption=run.interruption)
@@ -239,23 +239,27 @@ class Runner:
             raise
         now = self._services.clock.now()
         if ending is Ending.WAITING:
+            run.progress.wait_until(run.deadline, run.progress.waits_for)
             return park(run, now), ()
-        return await end(run, frame, ending, failed, now)
+        self._services.effects.execution_ended(run.id, frame.message)
+        if failed is None:
+            record_final_reply(run, frame, ending)
+        return await end(run, frame.message, ending, failed, now)
 
-    async def _after(self, run: ExecutionContext, last: End | Park) -> None:
+    async def _after(self, run: ExecutionContext, closing: End | Park) -> None:
         """Tell those who wait for what has happened."""
         for ready in run.progress.wakes:
             await self._queue.wake(run.flow.id, ready)
-        if isinstance(last, End):
-            self._services.metrics.ended(run.flow.id, last.state)
-            tell_caller(run, last)
+        if isinstance(closing, End):
+            self._services.metrics.ended(run.flow.id, closing.state)
+            tell_caller(run, closing)
             await self._wake_parent(run.envelope)
-        elif last.ready_at is not None:
+        elif closing.ready_at is not None:
             # The time may have come during the commit; the timers only look ahead.
-            if last.ready_at <= self._services.clock.now():
+            if closing.ready_at <= self._services.clock.now():
                 await self._queue.wake(run.flow.id, run.id)
             else:
-                self._timers.notice(last.ready_at)
+                self._timers.notice(closing.ready_at)
 
     async def _wake_parent(self, envelope: Envelope) -> None:
         """Wake the execution whose step waits for the end of this one."""

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from hookline.executions.completion import ON_ERROR
+from hookline.executions.ending import ON_ERROR
 from hookline.executions.replies import FINISHED
 from hookline.flows.blocks.flow_call import CallNode
 from hookline.flows.blocks.parallel import ParallelNode

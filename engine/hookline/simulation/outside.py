@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from hookline.executions.completion import ON_ERROR, parent_callback
+from hookline.executions.ending import ON_ERROR, parent_callback
 from hookline.model.execution import FINAL, ErrorInfo, Outcome, State
 from hookline.model.message import Envelope, Message
 from hookline.model.waits import pack_callback

@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 import structlog
 
 from hookline.discovery.registry import Registry
-from hookline.executions.completion import parent_callback
+from hookline.executions.ending import parent_callback
 from hookline.executions.replies import Replies, read_reply
 from hookline.executions.runner import Runner
 from hookline.executions.services import Effects, Services, Stub

@@ -7,8 +7,8 @@ from functools import partial
 from typing import Any, Final
 
 from hookline.executions.blocks.block import RunSteps, evaluate_in_frame
-from hookline.executions.completion import MAX_DEPTH, child_depth
 from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed
+from hookline.executions.ending import MAX_DEPTH, child_depth
 from hookline.executions.steps.recorded_result import continue_if_ended
 from hookline.flows.blocks.flow_call import USE, CallNode
 from hookline.flows.compiler.compiled import CompiledFlow
