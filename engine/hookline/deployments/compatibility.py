@@ -137,7 +137,7 @@ def _judge(run: ExecutionContext, walk: DryRun, failed: ErrorInfo | str | None) 
 def _skipped(journal: Journal, path: str) -> str | None:
     """The path of the step, or of the block around it, that the dry run has skipped."""
     while path:
-        record = journal.past(path)
+        record = journal.last_entry(path)
         if record is not None and record.state is StepState.SKIPPED:
             return path
         path = path.rpartition("/")[0]

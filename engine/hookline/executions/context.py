@@ -222,12 +222,12 @@ class ExecutionContext(msgspec.Struct, frozen=True, eq=False):
         except RedactedUnreadable as error:
             raise Blocked(error.message) from error
 
-    def keeps_failure(self, frame: Frame, past: StepRecord) -> bool:
+    def keeps_failure(self, frame: Frame, entry: StepRecord) -> bool:
         """Return whether a recorded failure is final.
 
         It is tried again only after a retry by an operator, and only if nothing in the flow handles it.
         """
-        return frame.lenient or past.seq > self.reopened_after
+        return frame.lenient or entry.seq > self.reopened_after
 
     def note_pure(
         self,
@@ -244,7 +244,7 @@ class ExecutionContext(msgspec.Struct, frozen=True, eq=False):
     ) -> None:
         """Record a pure step, unless the journal already has the same state for it. `at` defaults to now."""
         path = frame.prefix + step_id
-        past = self.journal.past(path)
+        past = self.journal.last_entry(path)
         if past is not None and past.state is state:
             return
         self.journal.add(

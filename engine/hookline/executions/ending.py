@@ -74,7 +74,7 @@ def tell_caller(run: ExecutionContext, closing: End) -> None:
     replies = run.services.replies
     if not replies.expected(run.id):
         return
-    finished = run.journal.past(FINISHED)
+    finished = run.journal.last_entry(FINISHED)
     if finished is not None and finished.output is not None:
         replies.deliver(run.id, read_reply(finished.output, exact=run.flow.exact))
     else:

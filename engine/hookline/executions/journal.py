@@ -184,26 +184,27 @@ class Journal:
         self,
         execution_id: str,
         services: Services,
-        past: Sequence[StepRecord],
+        entries: Sequence[StepRecord],
         first_changes: Sequence[Change],
         on_start: Callable[[], None] | None = None,
         flow_id: str = "",
         redactor: Redactor | NoRedactor = NO_REDACTOR,
     ) -> None:
-        """`first_changes` goes with the first commit; `on_start` is called when that is durable."""
+        """`entries`: those that are stored. `first_changes` go with the first commit; `on_start` is called when that is
+        durable."""
         self._redactor = redactor
         self._execution_id = execution_id
         self._flow_id = flow_id
         self._services = services
         self._store = services.store
         self._on_start = on_start
-        self._past = {record.path: record for record in past}
-        self._next = past[-1].seq + 1 if past else 1
+        self._last_entries = {record.path: record for record in entries}
+        self._next_seq = entries[-1].seq + 1 if entries else 1
         self._first_changes: tuple[Change, ...] = tuple(first_changes)
         self._pending: dict[int, StepRecord] = {}
         self._other_changes: list[Change] = []
         self._state_changes: dict[str, tuple[int, SetState]] = {}
-        self._items = OpenItems(past)
+        self._items = OpenItems(entries)
         self._stored: dict[str, Progress] | None = None
         self._blocks: dict[str, ForeachProgress] = {}
         self._changed_progress: dict[str, ForeachProgress] = {}
@@ -221,9 +222,9 @@ class Journal:
         self._current_commit: asyncio.Future[bool] | None = None
         """The flush that has taken its entries and commits them."""
 
-    def past(self, path: str) -> StepRecord | None:
+    def last_entry(self, path: str) -> StepRecord | None:
         """The last entry of a step."""
-        return self._past.get(path)
+        return self._last_entries.get(path)
 
     @property
     def redactor(self) -> Redactor | NoRedactor:
@@ -269,7 +270,7 @@ class Journal:
 
         record, stored = await self._services.offloader.run(made, large=True)
         # Only now it is known which entries come before this one.
-        seq = self._next
+        seq = self._next_seq
         added = msgspec.structs.replace(record, seq=seq)
         self._add(added, added if stored is record else msgspec.structs.replace(stored, seq=seq), effect=effect)
         self.set_state(*state_changes)
@@ -277,24 +278,24 @@ class Journal:
 
     def add(self, *, effect: bool, **entry: Any) -> StepRecord:
         """Add an entry; `effect`: it can't be computed again and must soon be durable."""
-        record = StepRecord(seq=self._next, **entry)
+        record = StepRecord(seq=self._next_seq, **entry)
         self._add(record, self._redactor.redact_entry(record), effect=effect)
         return record
 
     def _add(self, record: StepRecord, stored: StepRecord, *, effect: bool) -> None:
-        self._next += 1
+        self._next_seq += 1
         self._effects_pending = self._effects_pending or effect
         self._decision_pending = (
             self._decision_pending or record.state is StepState.FAILED or record.signal == STOPPED.name
         )
-        self._past[record.path] = record
+        self._last_entries[record.path] = record
         self._pending[record.seq] = stored
         self._items.note(record, self._group)
 
     def items_of(self, path: str) -> set[int]:
         """The indexes of the items of a foreach that have entries."""
         start = f"{path}["
-        return {int(one[len(start) :].partition("]")[0]) for one in self._past if one.startswith(start)}
+        return {int(one[len(start) :].partition("]")[0]) for one in self._last_entries if one.startswith(start)}
 
     async def block(self, path: str, total: int, at: datetime) -> ForeachProgress:
         """The progress of a foreach that doesn't keep the entries of its items. `at`: the time of its start, if it
@@ -322,10 +323,10 @@ class Journal:
 
         `result`: JSON of its result, if results are collected. `failed`: the path of the failed step.
         """
-        kept = self._past.get(failed) if failed is not None and block.failed < FAILED_KEPT else None
+        kept = self._last_entries.get(failed) if failed is not None and block.failed < FAILED_KEPT else None
         for item in self._items.close(prefix):
             for path in item.paths:
-                self._past.pop(path, None)
+                self._last_entries.pop(path, None)
             for seq in item.seqs:
                 if kept is not None and seq == kept.seq:
                     continue
@@ -373,8 +374,8 @@ class Journal:
 
         Returns None without an entry if the stored value isn't a number. `changes` are committed with it.
         """
-        record = StepRecord(seq=self._next, **entry)
-        self._next += 1
+        record = StepRecord(seq=self._next_seq, **entry)
+        self._next_seq += 1
         # Changes of one commit have no order, so no other change of this key may be in it.
         await self.flush()
         counted = AddState(self._execution_id, self._redactor.redact_entry(record), flow_id, key, by, at)
@@ -392,8 +393,8 @@ class Journal:
 
         `make` gives the change; `entry` is that of an execution that leads the batch.
         """
-        record = StepRecord(seq=self._next, **entry)
-        self._next += 1
+        record = StepRecord(seq=self._next_seq, **entry)
+        self._next_seq += 1
         result = await self.commit_with(make(self._redactor.redact_entry(record)))
         if isinstance(result, BatchJoined):
             output = joined_output(result.leader_id, result.place)
@@ -407,7 +408,7 @@ class Journal:
 
     def _note_committed(self, record: StepRecord) -> None:
         """Add an entry that another change has written."""
-        self._past[record.path] = record
+        self._last_entries[record.path] = record
         self._items.note(record, self._group)
         if self._services.events.listening:
             done = (RecordSteps(self._execution_id, (self._redactor.redact_entry(record),)),)

@@ -70,7 +70,7 @@ class LoadedExecution:
     envelope: Envelope
     execution: Execution | None
     """Its stored state; None if the delivery is fresh."""
-    past: Sequence[StepRecord] = ()
+    journal_entries: Sequence[StepRecord] = ()
     redactor: Redactor | NoRedactor = NO_REDACTOR
     has_key: bool = False
     """Its data key is stored."""
@@ -121,10 +121,10 @@ class ExecutionLoader:
             flow = flow or await self._flow(delivery, execution)
         except (FlowNotFound, FlowInvalid) as error:
             raise CannotRun(envelope, execution, str(error)) from error
-        past: Sequence[StepRecord] = ()
+        entries: Sequence[StepRecord] = ()
         if execution is not None and execution.state is not State.QUEUED:
-            past = await store.journal(execution.id)
-        return await self._readable(LoadedExecution(flow, envelope, execution, past, start=delivery.start))
+            entries = await store.journal(execution.id)
+        return await self._readable(LoadedExecution(flow, envelope, execution, entries, start=delivery.start))
 
     async def _flow(self, delivery: Delivery, execution: Execution | None) -> CompiledFlow:
         """The version on which an execution runs. Raises FlowNotFound, FlowInvalid and StoreError."""
@@ -139,12 +139,12 @@ class ExecutionLoader:
         """Decrypt redacted values, and read numbers as the flow wants them."""
         flow, has_key = found.flow, found.envelope.data_key is not None
         redacts = flow.redaction_rules is not None or has_key
-        decrypt = partial(self._services.redaction.decrypt, flow.redaction_rules, found.envelope, found.past)
+        decrypt = partial(self._services.redaction.decrypt, flow.redaction_rules, found.envelope, found.journal_entries)
         try:
-            if redacts and is_heavy_message(found.envelope, stored_size(found.past)):
-                envelope, past, redactor = await self._services.offloader.run(decrypt, large=True)
+            if redacts and is_heavy_message(found.envelope, stored_size(found.journal_entries)):
+                envelope, entries, redactor = await self._services.offloader.run(decrypt, large=True)
             else:
-                envelope, past, redactor = decrypt()
+                envelope, entries, redactor = decrypt()
         except RedactedUnreadable as error:
             raise CannotRun(found.envelope, found.execution, error.message) from error
         except NotReplayable as error:
@@ -153,7 +153,7 @@ class ExecutionLoader:
             # Another version of the flow accepted the message.
             read = partial(with_numbers, envelope, exact=flow.exact)
             envelope = await self._services.offloader.run(read, large=is_heavy_message(envelope))
-        return LoadedExecution(flow, envelope, found.execution, past, redactor, has_key, found.start)
+        return LoadedExecution(flow, envelope, found.execution, entries, redactor, has_key, found.start)
 
     def first_changes(self, found: LoadedExecution, now: datetime) -> tuple[Change, ...]:
         """The changes that make an execution running, to be committed before its first effect."""

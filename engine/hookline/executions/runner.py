@@ -175,7 +175,7 @@ class Runner:
         journal = Journal(
             envelope.execution_id,
             services,
-            found.past,
+            found.journal_entries,
             self._loader.first_changes(found, now),
             on_start,
             flow.id,
@@ -193,7 +193,7 @@ class Runner:
             deadline=found.deadline(now),
             reopened_after=0 if execution is None else execution.reopened_after,
             hook_urls=self._hook_urls if flow.wait_places else None,
-            edited=edited_steps(found.past) if envelope.arrival.replay_of is not None else {},
+            edited=edited_steps(found.journal_entries) if envelope.arrival.replay_of is not None else {},
         )
         if run.id in self._cancelled or (execution is not None and execution.cancel_asked_at is not None):
             run.interruption.interrupt(CANCELLED)

@@ -13,7 +13,7 @@ def _only_declared_transitions(monkeypatch: pytest.MonkeyPatch) -> None:
     add = Journal._add
 
     def checked(journal: Journal, record: StepRecord, stored: StepRecord, **more: Any) -> None:
-        past = journal.past(record.path)
+        past = journal.last_entry(record.path)
         old = None if past is None else past.state
         assert record.state in STEP_TRANSITIONS[old], f"{record.path}: {old} -> {record.state} isn't declared"
         add(journal, record, stored, **more)

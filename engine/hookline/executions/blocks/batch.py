@@ -90,7 +90,7 @@ async def run_batch(run: ExecutionContext, node: BatchNode, frame: Frame, _: Run
     Raises StepFailed if the execution has nothing to add.
     """
     path = frame.prefix + node.id
-    past = run.journal.past(path)
+    past = run.journal.last_entry(path)
     if past is not None and past.signal == JOINED:
         return Ending.JOINED
     ending = await continue_if_ended(run, node, frame, past)

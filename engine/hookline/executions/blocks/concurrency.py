@@ -41,7 +41,7 @@ async def run_concurrently(
 
 def known_stop(run: ExecutionContext, frame: Frame, block_id: str) -> bool:
     """Return whether a part of a block stopped the execution while others still had to run their `finally` steps."""
-    past = run.journal.past(frame.prefix + block_id)
+    past = run.journal.last_entry(frame.prefix + block_id)
     return past is not None and past.signal == STOPPED.name
 
 
@@ -60,7 +60,7 @@ def still_ending(run: ExecutionContext, frame: Frame, block_id: str, use: str, f
 
 def known_failure(run: ExecutionContext, frame: Frame, block_id: str) -> StepFailed | None:
     """The failure with which a block has ended or is ending."""
-    past = run.journal.past(frame.prefix + block_id)
+    past = run.journal.last_entry(frame.prefix + block_id)
     if past is None or past.state is not StepState.FAILED or past.error is None or not run.keeps_failure(frame, past):
         return None
     return StepFailed(past.error, past.finished_at)
@@ -71,7 +71,7 @@ def check_end(run: ExecutionContext, frame: Frame, block_id: str) -> None:
 
     In that case the steps after it are interrupted, so that they run their `finally` steps and wait for nothing.
     """
-    past = run.journal.past(frame.prefix + block_id)
+    past = run.journal.last_entry(frame.prefix + block_id)
     done = past is not None and past.state is StepState.SUCCEEDED and past.signal != STOPPED.name
     if not done and known_failure(run, frame, block_id) is None:
         frame.interruption.check()

@@ -42,7 +42,7 @@ async def run_call(run: ExecutionContext, node: CallNode, frame: Frame, _: RunSt
     Raises StepFailed if the flow can't be called or has failed, and Blocked if it can't run.
     """
     call = _Call(run, node, frame)
-    past = run.journal.past(call.path)
+    past = run.journal.last_entry(call.path)
     if node.wait:
         run.progress.note_waited()
     ending = await continue_if_ended(run, node, frame, past)

@@ -34,7 +34,7 @@ async def run_stub(
 ) -> Ending:
     """Take the result that a simulation stubs for all items. Raises StepFailed."""
     path = frame.prefix + node.id
-    past = run.journal.past(path)
+    past = run.journal.last_entry(path)
     if past is not None and past.state is StepState.SUCCEEDED:
         return await continue_from_entry(run, frame, node.id, past)
     if (failure := known_failure(run, frame, node.id)) is not None:
@@ -98,7 +98,7 @@ async def run_foreach(run: ExecutionContext, node: ForeachNode, frame: Frame, ru
         return await run_stub(run, node, frame, items, stub)
     block: ForeachProgress | None = None
     if many:
-        past = run.journal.past(path)
+        past = run.journal.last_entry(path)
         if past is not None and past.state is StepState.SUCCEEDED and past.signal != STOPPED.name:
             return await continue_from_entry(run, frame, node.id, past)
         block = await run.journal.block(path, total, frame.now)
@@ -238,7 +238,7 @@ class _Items:
         """Finish the item and drop its entries."""
         prefix = inner.prefix
         failed = None if error is None else error.step or prefix[:-1]
-        if failed is not None and self._run.journal.past(failed) is None:
+        if failed is not None and self._run.journal.last_entry(failed) is None:
             # An expression of a block has failed, which no entry shows.
             failed = f"{prefix}{self._node.id}"
             noted = Frame(inner.message, {}, inner.now, prefix=prefix)

@@ -21,7 +21,7 @@ TIMED_OUT = "wait_timed_out"
 async def run_wait(run: ExecutionContext, node: WaitNode, frame: Frame, _: RunSteps) -> Ending:
     """Wait for a callback, whose content becomes the message. Raises StepFailed if none comes in time."""
     path = frame.prefix + node.id
-    past = run.journal.past(path)
+    past = run.journal.last_entry(path)
     run.progress.note_waited()
     ending = await continue_if_ended(run, node, frame, past)
     if ending is not None:

@@ -85,7 +85,7 @@ class StepRun:
         self.node = node
         self.frame = frame
         self.path = frame.prefix + node.id
-        self.past = run.journal.past(self.path)
+        self.past = run.journal.last_entry(self.path)
         self._number = 1
         """The number of the next attempt."""
         self._had_turn = False
