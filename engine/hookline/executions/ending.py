@@ -122,7 +122,7 @@ def record_final_reply(run: ExecutionContext, frame: Frame, ending: Ending) -> N
         return
     body = frame.message.body if ending is Ending.DONE else None
     if isinstance(body, Stream):
-        # The items and the name of their file are not given away.
+        # The items and the name of their file stay inside the flow.
         body = {"count": body.count}
     reply = CallerReply(200 if body is not None else 204, {}, body, delivered=run.services.replies.expected(run.id))
     run.note_pure(Frame(frame.message, {}, frame.now), FINISHED, "reply", StepState.SUCCEEDED, output=reply)
@@ -172,8 +172,8 @@ def parent_callback(
     parent = envelope.arrival.parent
     if parent is None or parent.waits_at is None:
         return None
-    given = final_message if final_message is not None and closing.outcome is Outcome.COMPLETED else Message()
-    ended = FlowEnded(envelope.execution_id, closing.outcome, raw_json(given.body), given.attachments, closing.error)
+    result = final_message if final_message is not None and closing.outcome is Outcome.COMPLETED else Message()
+    ended = FlowEnded(envelope.execution_id, closing.outcome, raw_json(result.body), result.attachments, closing.error)
     packed = pack_callback(ended)
     return StoreCallback(
         id=new_id,

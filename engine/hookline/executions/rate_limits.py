@@ -31,18 +31,18 @@ class StepRates:
             line.last = earliest
             return earliest
         # After a stop, late callers come at the same time; those above the rate go to the end of the line.
-        at = max(earliest, line.given + interval)
-        line.given = at
+        at = max(earliest, line.assigned + interval)
+        line.assigned = at
         if at - now <= LONGEST_SLEEP:
             line.last = at
         return at
 
 
 class _Line:
-    __slots__ = ("given", "last")
+    __slots__ = ("assigned", "last")
 
     def __init__(self, before: datetime) -> None:
-        self.given = before
-        """The latest time that was given out."""
+        self.assigned = before
+        """The latest time that a caller got."""
         self.last = before
         """The latest time at which a caller runs, or will run within `LONGEST_SLEEP`."""

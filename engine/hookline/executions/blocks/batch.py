@@ -115,7 +115,7 @@ async def _reach(run: ExecutionContext, node: BatchNode, frame: Frame, path: str
         key, added = await _contribution(run, node, frame, path)
         stub = run.services.effects.stub_batch(run.id, path, attempt)
         if stub is not None:
-            return await _given(run, node, frame, path, attempt, key, stub)
+            return await _from_stub(run, node, frame, path, attempt, key, stub)
     except StepError as failure:
         return _failed(run, node, frame, path, attempt, failure)
     entry = await _come(run, node, path, attempt, key, added)
@@ -177,23 +177,23 @@ async def _come(
     return entry
 
 
-async def _given(
+async def _from_stub(
     run: ExecutionContext, node: BatchNode, frame: Frame, path: str, attempt: int, key: Any, stub: Stub
 ) -> Ending:
     """Take the batch that a simulation stubs. Raises StepError."""
     started_at, asked = run.services.clock.now(), _asked(node, key)
     # An interruption doesn't discard the stubbed batch, as it wouldn't discard a real one.
-    given = await stub()
-    if not isinstance(given, BatchJoined):
-        reply = normalize_result(given, exact=run.flow.exact)
+    result = await stub()
+    if not isinstance(result, BatchJoined):
+        reply = normalize_result(result, exact=run.flow.exact)
         if not isinstance(reply, Reply):
-            raise TypeError(f"what stands for a batch gave {reply!r}")
+            raise TypeError(f"the stub of a batch returned {reply!r}")
         extra: JsonObject = {"executions": [run.id], **reply.extra}
         reply = Reply(reply.body, reply.headers, extra, reply.attachments)
         await _note(run, node, frame, path, attempt, started_at, reply, asked)
         frame.interruption.check()
         return Ending.DONE
-    output = joined_output(given.leader_id, given.place)
+    output = joined_output(result.leader_id, result.place)
     _add(run, node, path, StepState.SUCCEEDED, attempt, started_at, input=asked, output=output, signal=JOINED)
     return Ending.JOINED
 

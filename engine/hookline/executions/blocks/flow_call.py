@@ -89,10 +89,10 @@ class _Call:
             accept = await self._accept(flow, message, child_id, attempt, now)
         except StepError as error:
             return self._failed(run.error_info(error, self.path), attempt, now)
-        given = {"id": node.flow_id, "wait": node.wait, "body": message.body, "headers": message.headers}
+        request = {"id": node.flow_id, "wait": node.wait, "body": message.body, "headers": message.headers}
         if not node.wait:
             view = frame.take(Reply({"execution_id": child_id}, {}, {"execution_id": child_id}))
-            entry = self._add(StepState.SUCCEEDED, attempt, now, input=encode(given), output=encode(view))
+            entry = self._add(StepState.SUCCEEDED, attempt, now, input=encode(request), output=encode(view))
             run.journal.add_changes(accept)
             await run.journal.flush()
             frame.now, frame.steps[node.id] = entry.finished_at, view
@@ -101,7 +101,7 @@ class _Call:
             StepState.WAITING,
             attempt,
             now,
-            input=encode(given),
+            input=encode(request),
             output=encode({"execution_id": child_id}),
             due_at=None if node.timeout is None else now + node.timeout,
         )

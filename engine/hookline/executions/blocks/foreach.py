@@ -41,15 +41,15 @@ async def run_stub(
         raise failure
     try:
         with frame.interruption.interruptible():
-            given = normalize_result(await stub(), exact=run.flow.exact)
+            result = normalize_result(await stub(), exact=run.flow.exact)
     except StepFailed as failed:
         at = run.services.clock.now()
         raise block_failed(run, frame, node.id, "foreach", StepFailed(failed.error, at)) from None
-    signal = given.name if isinstance(given, Signal) else None
+    signal = result.name if isinstance(result, Signal) else None
     view: dict[str, Any] | None = None
-    if isinstance(given, Reply):
-        view = frame.take(given)
-        signal = STREAM if type(given.body) is Stream else None
+    if isinstance(result, Reply):
+        view = frame.take(result)
+        signal = STREAM if type(result.body) is Stream else None
         if signal is not None:
             run.progress.note_stream()
     now = run.services.clock.now()
@@ -280,8 +280,9 @@ class _Items:
         )
         frame.message = Message(body, {}, frame.message.attachments)
         frame.steps[node.id] = {"body": body}
-        given, gave = {"items": self._total}, {"body": body}
-        self._run.note_pure(frame, node.id, "foreach", StepState.SUCCEEDED, input=given, output=gave)
+        self._run.note_pure(
+            frame, node.id, "foreach", StepState.SUCCEEDED, input={"items": self._total}, output={"body": body}
+        )
         return Ending.DONE
 
     async def _conclude(self, block: ForeachProgress) -> Ending:

@@ -10,10 +10,10 @@ from typing import Any, Final, TypeAlias
 
 from hookline.credentials.access_tokens import CredentialTokens, hidden_of
 from hookline.executions.context import Blocked, ExecutionContext, Frame
-from hookline.executions.interruption import Interrupted, Interruption
+from hookline.executions.interruption import Interrupted
 from hookline.executions.services import Stub
 from hookline.executions.steps.credential_hosts import check_credential_hosts
-from hookline.executions.steps.settings import Given
+from hookline.executions.steps.settings import UNEVALUATED, StepSettings, evaluate_settings
 from hookline.executions.steps.stream import write_stream
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.types.return_type import return_type_mismatch
@@ -102,25 +102,35 @@ class Attempt:
         "_state",
         "_stub",
         "frame",
-        "given",
         "node",
         "number",
         "path",
+        "recomputed",
         "run",
+        "settings",
         "started_at",
     )
 
     def __init__(
-        self, run: ExecutionContext, node: ActionNode, frame: Frame, path: str, number: int, started_at: datetime
+        self,
+        run: ExecutionContext,
+        node: ActionNode,
+        frame: Frame,
+        path: str,
+        number: int,
+        started_at: datetime,
+        *,
+        recomputed: bool,
     ) -> None:
+        """`number`: counted from 1. `recomputed`: the step has an entry in the journal already."""
         self.run = run
         self.node = node
         self.frame = frame
         self.path = path
         self.number = number
         self.started_at = started_at
-        self.given: Given | None = None
-        """The settings; None until they are evaluated."""
+        self.recomputed = recomputed
+        self.settings: StepSettings = UNEVALUATED
         self._state: StateTransaction | None = None
         self._arguments: dict[str, Any] = {}
         self._stub: Stub | None = None
@@ -136,32 +146,35 @@ class Attempt:
         """
         return () if self._state is None else self._state.changes(counts)
 
-    def prepare(self, given: Given) -> None:
-        """Collect what the call needs. Raises StepError if it would send a credential to a host that a message chose,
-        and Blocked if something is missing."""
+    async def prepare(self) -> None:
+        """Evaluate the settings, and collect what else the call needs.
+
+        Raises StepError, also if the call would send a credential to a host that a message chose; Blocked if something
+        is missing.
+        """
         run, action = self.run, self.node.action
+        settings = self.settings = await evaluate_settings(run, self.node, self.frame)
         if action.unavailable is not None:
             raise Blocked(f"{action.name}: {action.unavailable}")
-        self._stub = run.services.effects.stub_action(run.id, self.path, self.number, action, given.raw)
+        self._stub = run.services.effects.stub_action(run.id, self.path, self.number, action, settings.raw)
         if self._stub is not None:
             return
-        self._arguments = action.arguments(given.model)
+        self._arguments = action.arguments(settings.model)
         if action.takes_context:
-            self._arguments["ctx"] = self._context(given)
+            self._arguments["ctx"] = self._context(settings)
             if self.node.credential is not None:
                 check_credential_hosts(self.node, self._arguments)
 
-    async def call(self, given: Given, writing: Interruption | None) -> Result:
-        """Call the action, or the stub that a simulation puts in its place, and return the result. Raises StepError and
-        Blocked.
+    async def call(self) -> Result:
+        """Call the action, or the stub that a simulation puts in its place, and return the result.
 
-        `writing` may interrupt an action that gives its items one by one. Raises Interrupted then. Raises OwnFailure if
-        the engine itself failed, unless the action runs at most once and may have taken effect.
+        Raises StepError and Blocked; Interrupted if a pure action was interrupted while it gave its items one by one;
+        and OwnFailure if the engine itself failed, unless the action runs at most once and may have taken effect.
         """
         run, action = self.run, self.node.action
         began, label = run.services.clock.monotonic(), "interrupted"
         try:
-            result = await self._result(given, writing)
+            result = await self._result()
             label = "ok"
             return result
         except BaseException as error:
@@ -172,33 +185,33 @@ class Attempt:
             # The message of a StepError may have secrets that this one masks.
             raise failure from (None if isinstance(error, StepError) else error)
         finally:
-            for items in given.opened:
+            for items in self.settings.opened:
                 await _close(items)
             if not action.pure:
                 run.services.metrics.attempted(run.flow.id, action.name, label, run.services.clock.monotonic() - began)
 
-    async def _result(self, given: Given, writing: Interruption | None) -> Result:
+    async def _result(self) -> Result:
         run, stub = self.run, self._stub
         if stub is None:
             try:
-                returned = await self._returned(writing)
+                returned = await self._returned()
                 self._acted = True
                 return await self._normalized(returned)
             except BlobGone:
                 effects, action = run.services.effects, self.node.action
-                stub = effects.stub_for_missing_file(run.id, self.path, self.number, action, given.raw)
+                stub = effects.stub_for_missing_file(run.id, self.path, self.number, action, self.settings.raw)
                 if stub is None:
                     raise
         return normalize_result(await stub(), exact=run.flow.exact)
 
-    async def _returned(self, writing: Interruption | None) -> Any:
+    async def _returned(self) -> Any:
         """The value that the action returns within its time limit. Raises PluginTimeout, and what the action raises."""
         run, action = self.run, self.node.action
         limit = self.node.timeout or (None if action.pure else run.services.step_timeout)
         returned = await run.services.plugin_host.call(
             "action",
             action.name,
-            self._run_action(writing),
+            self._run_action(),
             timeout=None if limit is None else limit.total_seconds(),
             execution_id=run.id,
             flow_id=run.flow.id,
@@ -208,7 +221,7 @@ class Attempt:
             return await self._keep_bytes(returned)
         return returned
 
-    async def _run_action(self, writing: Interruption | None) -> Any:
+    async def _run_action(self) -> Any:
         """Run the action; store the items that it gives one by one as a stream."""
         run, action = self.run, self.node.action
         returned = action.run(**self._arguments)
@@ -222,7 +235,10 @@ class Attempt:
                 raise TypeError(wrong)
         if not isinstance(body, AsyncIterator):
             return returned
-        with nullcontext() if writing is None else writing.interruptible():
+        # A pure action is interrupted only here: its stream is recorded, so without an entry no step after it was done.
+        # An action with effects is interruptible from its beginning.
+        first_time = action.pure and not self.recomputed
+        with self.frame.interruption.interruptible() if first_time else nullcontext():
             stream = await write_stream(run.services.blobs, body, exact=run.flow.exact, redactor=run.redactor)
         return replace(returned, body=stream) if isinstance(returned, Reply) else Reply(stream)
 
@@ -310,7 +326,7 @@ class Attempt:
         run = self.run
         return StepLog(run.services.log, run.id, run.flow.id, self.path, run.redactor, self._hidden)
 
-    def _context(self, given: Given) -> Context[Any]:
+    def _context(self, settings: StepSettings) -> Context[Any]:
         run, services, credential, credential_type, tokens = self.run, self.run.services, None, None, None
         self._state = StateTransaction(run, pure=self.node.action.pure)
         if self.node.credential is not None:
@@ -319,7 +335,7 @@ class Attempt:
         return Context(
             credential=credential,
             credential_type=credential_type,
-            message=given.message,
+            message=settings.message,
             http=ExactClient(services.http) if run.flow.exact else services.http,
             blobs=services.blobs,
             state=self._state,

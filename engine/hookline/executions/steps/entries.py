@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from hookline.executions.steps.attempt import Attempt
-from hookline.executions.steps.settings import Given, settings_json
+from hookline.executions.steps.settings import UNEVALUATED, StepSettings, settings_json
 from hookline.flows.blocks.action import ActionNode
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import encode, is_heavy_value
@@ -52,7 +52,7 @@ async def note_started(attempt: Attempt) -> None:
     await attempt.run.journal.flush()
 
 
-async def note_counted(attempt: Attempt, given: Given, count: Increment) -> StepRecord:
+async def note_counted(attempt: Attempt, count: Increment) -> StepRecord:
     """Add to a number of the flow's state and record it; return the durable entry. Raises StepError if the value isn't
     a number."""
     run, attachments = attempt.run, attempt.frame.message.attachments
@@ -66,7 +66,7 @@ async def note_counted(attempt: Attempt, given: Given, count: Increment) -> Step
         **_head(attempt),
         state=StepState.SUCCEEDED,
         finished_at=now,
-        input=settings_json(attempt.node, given.raw),
+        input=settings_json(attempt.node, attempt.settings.raw),
         output=encode({"attachments": attachments}) if attachments else None,
     )
     if record is None:
@@ -78,13 +78,12 @@ async def note_counted(attempt: Attempt, given: Given, count: Increment) -> Step
 
 
 async def _add(attempt: Attempt, output: Any, kept: Sequence[SetState], **entry: Any) -> None:
-    journal, node, given = attempt.run.journal, attempt.node, attempt.given
+    journal, node, settings = attempt.run.journal, attempt.node, attempt.settings
     entry |= _head(attempt)
-    raw = None if given is None else given.raw
-    if is_heavy_value(output.body if isinstance(output, CallerReply) else output) or is_heavy_value(raw):
-        await journal.add_large(lambda: (_input(node, given), _output(output)), kept, **entry)
+    if is_heavy_value(output.body if isinstance(output, CallerReply) else output) or is_heavy_value(settings.raw):
+        await journal.add_large(lambda: (_input(node, settings), _output(output)), kept, **entry)
         return
-    journal.add(input=_input(node, given), output=_output(output), **entry)
+    journal.add(input=_input(node, settings), output=_output(output), **entry)
     if kept:
         journal.set_state(*kept)
 
@@ -100,8 +99,8 @@ def _head(attempt: Attempt) -> dict[str, Any]:
     }
 
 
-def _input(node: ActionNode, given: Given | None) -> bytes | None:
-    return None if given is None else settings_json(node, given.raw)
+def _input(node: ActionNode, settings: StepSettings) -> bytes | None:
+    return None if settings is UNEVALUATED else settings_json(node, settings.raw)
 
 
 def _output(output: Any) -> bytes | None:

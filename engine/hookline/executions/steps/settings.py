@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from pydantic import BaseModel, ValidationError
@@ -22,8 +22,8 @@ from hookline.sdk.signature import SettingSources
 from hookline.secrets.masking import MASK
 
 
-class Given:
-    """The settings that an attempt is given, as they are recorded and as the action takes them."""
+class StepSettings:
+    """The evaluated settings of an attempt, as they are recorded and as the action takes them."""
 
     __slots__ = ("message", "model", "opened", "raw")
 
@@ -38,15 +38,19 @@ class Given:
         self.opened = opened
 
 
-async def evaluate_settings(run: ExecutionContext, node: ActionNode, frame: Frame) -> Given:
+UNEVALUATED: Final = StepSettings(None, BaseModel(), Message(), ())
+"""The settings of an attempt that hasn't evaluated them."""
+
+
+async def evaluate_settings(run: ExecutionContext, node: ActionNode, frame: Frame) -> StepSettings:
     """Evaluate and validate the settings of a step, in a thread if that takes long. Raises StepError."""
     scope = run.scope(frame, node.reads)
     if run.progress.large and reads_large_values(node.settings.references, scope):
-        return await run.services.offloader.run(partial(_given, run, node, frame, scope), large=True)
-    return _given(run, node, frame, scope)
+        return await run.services.offloader.run(partial(_evaluated, run, node, frame, scope), large=True)
+    return _evaluated(run, node, frame, scope)
 
 
-def _given(run: ExecutionContext, node: ActionNode, frame: Frame, scope: Scope) -> Given:
+def _evaluated(run: ExecutionContext, node: ActionNode, frame: Frame, scope: Scope) -> StepSettings:
     action, message = node.action, frame.message
     try:
         raw = node.settings.evaluate(scope)
@@ -56,12 +60,12 @@ def _given(run: ExecutionContext, node: ActionNode, frame: Frame, scope: Scope) 
         raise StepError(f"with: a stream of {stream.count:,} items is no value; {REMEDY}", code="step.stream")
     taken = raw
     if node.foreign:
-        # It may change what it is given.
+        # It may change its settings.
         taken, message = _own(raw), Message(_copy(message.body), dict(message.headers), message.attachments)
     read = partial(read_stream, run.services.blobs, exact=run.flow.exact, redactor=run.redactor)
     sources = SettingSources(frame.message, read)
     try:
-        return Given(raw, action.validated(taken, sources), message, tuple(sources.opened))
+        return StepSettings(raw, action.validated(taken, sources), message, tuple(sources.opened))
     except ValidationError as error:
         problems = problems_text(error)
         if is_plugin_defect(error):

@@ -14,7 +14,6 @@ from hookline.executions.steps.attempt import Attempt, OwnFailure, Result
 from hookline.executions.steps.entries import note, note_counted, note_started
 from hookline.executions.steps.rate import take_turn
 from hookline.executions.steps.recorded_result import continue_from_entry
-from hookline.executions.steps.settings import evaluate_settings
 from hookline.flows.blocks.action import ActionNode
 from hookline.kernel.backoff import STORE_RETRY, next_wait
 from hookline.kernel.errors import StepError
@@ -195,18 +194,16 @@ class StepRun:
         return await self._succeeded(attempt, result)
 
     async def _call(self, attempt: Attempt) -> Result:
-        given = attempt.given = await evaluate_settings(self.run, self.node, self.frame)
-        attempt.prepare(given)
+        await attempt.prepare()
         if self.node.action.pure:
             self._begun = True
-            # A pure step isn't interrupted, or a `finally` after it would not be reached. A stream is recorded: if its
-            # entry is missing, no step after it has been done.
-            return await attempt.call(given, self.frame.interruption if self.past is None else None)
+            # A pure step isn't interrupted, or a `finally` after it would not be reached.
+            return await attempt.call()
         if self.node.once:
             await note_started(attempt)
         with self.frame.interruption.interruptible():
             self._begun = True
-            return await attempt.call(given, None)
+            return await attempt.call()
 
     # --- The ends of an attempt ----------------------------------------------------------------------------------
 
@@ -221,10 +218,7 @@ class StepRun:
         return await self._finish(attempt, result)
 
     async def _counted(self, attempt: Attempt, count: Increment) -> Ending:
-        assert attempt.given is not None  # noqa: S101 - an action was called with them
-        return await continue_from_entry(
-            self.run, self.frame, self.node.id, await note_counted(attempt, attempt.given, count)
-        )
+        return await continue_from_entry(self.run, self.frame, self.node.id, await note_counted(attempt, count))
 
     async def _sleep(self, attempt: Attempt, pause: Sleep) -> Ending:
         """Sleep through a short pause; store a longer one."""
@@ -329,7 +323,7 @@ class StepRun:
         raise StepFailed(error, noted_at)
 
     def _new_attempt(self, number: int, started_at: datetime) -> Attempt:
-        return Attempt(self.run, self.node, self.frame, self.path, number, started_at)
+        return Attempt(self.run, self.node, self.frame, self.path, number, started_at, recomputed=self.past is not None)
 
     @property
     def _entry(self) -> StepRecord:
