@@ -21,11 +21,11 @@ from hookline.deployments.serving import Serving
 from hookline.deployments.version_history import VersionHistory
 from hookline.discovery.registry import Registry
 from hookline.engine_options import EngineOptions
-from hookline.executions.dispatcher import Dispatcher
+from hookline.executions.delivery.dispatcher import Dispatcher
+from hookline.executions.delivery.runner import Runner
+from hookline.executions.delivery.timers import Timers
 from hookline.executions.replies import Replies
-from hookline.executions.runner import Runner
 from hookline.executions.services import Services
-from hookline.executions.timers import Timers
 from hookline.intake.callbacks import Callbacks
 from hookline.intake.intake import Intake
 from hookline.kernel.errors import ConfigError

@@ -33,7 +33,7 @@ _EXECUTIONS: Final = "executions/"
 #: Everything in a task that begins in these rooms belongs to a request. Other tasks are the engine's own.
 _REQUESTS: Final = ("service/", "intake/")
 #: Tasks that begin here stand beside both walks: they are this script's own, or an engine's or a server's clock.
-_BESIDE: Final = ("cli/host/server.py", "service/server/serving.py", "executions/timers.py")
+_BESIDE: Final = ("cli/host/server.py", "service/server/serving.py", "executions/delivery/timers.py")
 _SECRET: Final = "a secret of GitHub's"
 _BODY: Final = json.dumps({"number": 7, "sender": "Ada"}).encode()
 

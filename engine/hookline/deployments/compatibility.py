@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
+from hookline.deployments.dry_run import DryRun
 from hookline.executions.blocks.on_error import run_on_error
 from hookline.executions.blocks.run_steps import run_steps
 from hookline.executions.context import Blocked, ExecutionContext, Frame, HookUrls, StepFailed, edited_steps
-from hookline.executions.dry_run import DryRun
 from hookline.executions.interruption import Interrupted
 from hookline.executions.journal import Journal
 from hookline.executions.progress import ExecutionProgress

@@ -8,8 +8,8 @@ from hookline.catalog.flow_folder import watch
 from hookline.catalog.flow_states import FlowStates
 from hookline.catalog.version_resolver import VersionResolver
 from hookline.engine_options import EngineOptions
-from hookline.executions.dispatcher import Dispatcher
-from hookline.executions.runner import Runner
+from hookline.executions.delivery.dispatcher import Dispatcher
+from hookline.executions.delivery.runner import Runner
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.errors import FlowNotFound, StoreError

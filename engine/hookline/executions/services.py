@@ -18,7 +18,7 @@ from hookline.kernel.ongoing import OngoingProblem
 from hookline.kernel.time import Clock
 from hookline.model.items import Stream
 from hookline.model.message import Envelope, Message
-from hookline.plugin_host.exhaustion import is_own_failure
+from hookline.plugin_host.exhaustion import is_engine_failure
 from hookline.plugin_host.host import PluginHost
 from hookline.plugin_host.offload import Offloader
 from hookline.sdk.action import Action, ClientRate
@@ -52,9 +52,9 @@ class Effects:
         """The rate limit of the service that an action calls."""
         return action.rate
 
-    def is_own_failure(self, error: BaseException) -> bool:
+    def is_engine_failure(self, error: BaseException) -> bool:
         """Return True if an error inside an action is a failure of the engine, so that the action is tried again."""
-        return is_own_failure(error)
+        return is_engine_failure(error)
 
     def stub_action(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Stub | None:
         """The stub of an action with these settings; None if the action runs itself."""
@@ -111,7 +111,7 @@ class Services:
     """Is told about each stored change."""
     redaction: Redaction | NoRedaction = NO_REDACTION
     """Encrypts redacted values; a simulation stores nothing, and so redacts nothing."""
-    own_failures: OngoingProblem = field(init=False)
+    engine_failures: OngoingProblem = field(init=False)
     """Failures of the engine in the middle of a step."""
     rates: StepRates = field(default_factory=StepRates)
     """The rate limits of steps."""
@@ -125,4 +125,4 @@ class Services:
         problem = OngoingProblem(
             self.log, self.clock, "a step can't be done now; trying again", "steps can be done again"
         )
-        object.__setattr__(self, "own_failures", problem)
+        object.__setattr__(self, "engine_failures", problem)

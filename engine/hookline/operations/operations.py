@@ -9,8 +9,8 @@ from hookline.catalog.version_resolver import VersionResolver
 from hookline.deployments.migration import Migration
 from hookline.deployments.serving import Serving
 from hookline.deployments.version_history import VersionHistory
+from hookline.executions.delivery.runner import Runner
 from hookline.executions.ending import parent_callback
-from hookline.executions.runner import Runner
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.callbacks import Callbacks, check_delivered, operator_callback
 from hookline.intake.intake import Intake

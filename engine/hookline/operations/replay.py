@@ -10,9 +10,9 @@ import msgspec
 from jsonpath_ng.exceptions import JSONPathError
 from jsonpath_ng.ext.parser import parse
 
+from hookline.deployments.dry_run import unrecorded_items
 from hookline.executions.context import edited_entry, edited_path
-from hookline.executions.dry_run import unrecorded_items
-from hookline.executions.loading import Versions
+from hookline.executions.delivery.loading import Versions
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import USE as GATHER
 from hookline.flows.blocks.step_tree import without_items

@@ -15,8 +15,8 @@ _MOST: Final = 100
 """Errors of a chain that are looked at."""
 
 
-def is_own_failure(error: BaseException) -> bool:
-    """Return True if an error is the engine's own failure, which passes without any change of the flow.
+def is_engine_failure(error: BaseException) -> bool:
+    """Return True if an error is a failure of the engine, which passes without any change of the flow.
 
     That is a failure of its store, and every error that comes from a lack of descriptors or memory.
     """

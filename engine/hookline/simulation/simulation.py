@@ -10,9 +10,9 @@ from typing import Any, Final, cast
 import structlog
 
 from hookline.discovery.registry import Registry
+from hookline.executions.delivery.runner import Runner
 from hookline.executions.ending import parent_callback
 from hookline.executions.replies import Replies, read_reply
-from hookline.executions.runner import Runner
 from hookline.executions.services import Effects, Services, Stub
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.compiler.compiled import CompiledFlow
@@ -170,7 +170,7 @@ class Simulation(Effects):
         """Return no limit, since no service is called."""
         return None
 
-    def is_own_failure(self, error: BaseException) -> bool:
+    def is_engine_failure(self, error: BaseException) -> bool:
         """Return False, so that a failure ends the simulation and isn't tried again for ever."""
         return False
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import structlog
 
-from hookline.executions import dispatcher
-from hookline.executions.dispatcher import Dispatcher
+from hookline.executions.delivery import dispatcher
+from hookline.executions.delivery.dispatcher import Dispatcher
 from hookline.testing.clock import ManualClock
 
 

@@ -49,7 +49,7 @@ _NO_SECRETS: Final = HiddenValues()
 _STATE_VALUES: Final = {exact: reader(object, exact=exact) for exact in (False, True)}
 
 
-class OwnFailure(Exception):
+class EngineUnavailable(Exception):
     """The engine can't do its part of a step now; the step hasn't failed."""
 
 
@@ -168,8 +168,8 @@ class Attempt:
     async def call(self) -> Result:
         """Call the action, or the stub that a simulation puts in its place, and return the result.
 
-        Raises StepError and Blocked; Interrupted if a pure action was interrupted while it gave its items one by one;
-        and OwnFailure if the engine itself failed, unless the action runs at most once and may have taken effect.
+        Raises StepError and Blocked; Interrupted if a pure action was interrupted while it gave its items one by one.
+        Raises EngineUnavailable if the engine failed, unless the action runs at most once and may have taken effect.
         """
         run, action = self.run, self.node.action
         began, label = run.services.clock.monotonic(), "interrupted"
@@ -287,8 +287,10 @@ class Attempt:
             return error
         if isinstance(error, asyncio.CancelledError) and cancelled_externally():
             return error
-        if self._is_own_failure(error):
-            return OwnFailure(error.message if isinstance(error, StoreError) else f"{type(error).__name__}: {error}")
+        if self._may_run_again(error):
+            return EngineUnavailable(
+                error.message if isinstance(error, StoreError) else f"{type(error).__name__}: {error}"
+            )
         return self._step_error(error)
 
     def _step_error(self, error: BaseException) -> StepError:
@@ -309,7 +311,7 @@ class Attempt:
                 defect = self.run.services.plugin_host.defect_of("action", name, error, self._hidden, self._log())
         return StepError(defect.message, code="connector.defect", outcome_unknown=True)
 
-    def _is_own_failure(self, error: BaseException) -> bool:
+    def _may_run_again(self, error: BaseException) -> bool:
         """Return whether the engine failed, so that the action may run again."""
         if isinstance(error, BlobGone | PluginTimeout) or not isinstance(error, Exception):
             return False
@@ -320,7 +322,7 @@ class Attempt:
         if isinstance(error, StoreError):
             # The action uses the blob store and the state of the flow.
             harmless = not self.node.once
-        return harmless and self.run.services.effects.is_own_failure(error)
+        return harmless and self.run.services.effects.is_engine_failure(error)
 
     def _log(self) -> StepLog:
         run = self.run
@@ -373,7 +375,7 @@ def _label(failure: BaseException) -> str:
     """The result that metrics show."""
     if isinstance(failure, StepError):
         return failure.error_code
-    return "engine" if isinstance(failure, OwnFailure) else "interrupted"
+    return "engine" if isinstance(failure, EngineUnavailable) else "interrupted"
 
 
 async def _close(items: AsyncIterator[Any]) -> None:

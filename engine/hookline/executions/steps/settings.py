@@ -18,6 +18,7 @@ from hookline.model.items import REMEDY, Stream, stream_in
 from hookline.model.message import Message
 from hookline.plugin_host.offload import reads_large_values
 from hookline.sdk.mappers import Scope
+from hookline.sdk.schemes import NoSettings
 from hookline.sdk.signature import SettingSources
 from hookline.secrets.masking import MASK
 
@@ -38,7 +39,7 @@ class StepSettings:
         self.opened = opened
 
 
-UNEVALUATED: Final = StepSettings(None, BaseModel(), Message(), ())
+UNEVALUATED: Final = StepSettings(None, NoSettings(), Message(), ())
 """The settings of an attempt that hasn't evaluated them."""
 
 

@@ -10,7 +10,7 @@ import msgspec
 from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
 from hookline.executions.interruption import Interrupted
 from hookline.executions.rate_limits import LONGEST_SLEEP
-from hookline.executions.steps.attempt import Attempt, OwnFailure, Result
+from hookline.executions.steps.attempt import Attempt, EngineUnavailable, Result
 from hookline.executions.steps.entries import note, note_counted, note_started
 from hookline.executions.steps.rate import take_turn
 from hookline.executions.steps.recorded_result import continue_from_entry
@@ -186,8 +186,8 @@ class StepRun:
             if self.node.once:
                 await self._interrupted(attempt)
             raise
-        except OwnFailure as failure:
-            await self._not_done(attempt, failure)
+        except EngineUnavailable as failure:
+            await self._wait_for_engine(attempt, failure)
             return None
         except StepError as failure:
             return await self._attempt_failed(attempt, failure)
@@ -208,9 +208,9 @@ class StepRun:
     # --- The ends of an attempt ----------------------------------------------------------------------------------
 
     async def _succeeded(self, attempt: Attempt, result: Signal | Sleep | Reply | CallerReply) -> Ending:
-        own_failures = self.run.services.own_failures
-        if own_failures.going:
-            own_failures.absent()
+        engine_failures = self.run.services.engine_failures
+        if engine_failures.going:
+            engine_failures.absent()
         if isinstance(result, Sleep):
             return await self._sleep(attempt, result)
         if isinstance(result, CallerReply):
@@ -303,10 +303,10 @@ class StepRun:
         self.run.progress.note_unknown(error)
         await note(attempt, StepState.FAILED, error=error)
 
-    async def _not_done(self, attempt: Attempt, failure: OwnFailure) -> None:
+    async def _wait_for_engine(self, attempt: Attempt, failure: EngineUnavailable) -> None:
         """Wait for the engine. It counts as no attempt, and leaves no entry of a failure."""
         services = self.run.services
-        services.own_failures.noticed(
+        services.engine_failures.noticed(
             execution_id=self.run.id, flow_id=self.run.flow.id, step=self.path, error=str(failure)
         )
         if self.node.once:

@@ -19,17 +19,17 @@ from hookline.executions.context import (
     edited_steps,
     vars_of,
 )
+from hookline.executions.delivery.loading import (
+    BlockedAtLoad,
+    ExecutionLoader,
+    LoadedExecution,
+    LoadFailed,
+    Versions,
+)
+from hookline.executions.delivery.unrunnable import Unrunnable
 from hookline.executions.ending import end, is_patient, park, record_final_reply, tell_caller
 from hookline.executions.interruption import CANCELLED, Interrupted, with_deadline
 from hookline.executions.journal import Journal
-from hookline.executions.loading import (
-    CannotRun,
-    ExecutionLoader,
-    LoadedExecution,
-    NeverRuns,
-    Unrunnable,
-    Versions,
-)
 from hookline.executions.progress import ExecutionProgress
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow
@@ -37,7 +37,7 @@ from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StoreError
 from hookline.model.execution import ErrorInfo
 from hookline.model.message import Envelope
-from hookline.plugin_host.exhaustion import is_own_failure
+from hookline.plugin_host.exhaustion import is_engine_failure
 from hookline.plugin_host.facade import StepLog
 from hookline.secrets.redaction import NO_REDACTOR
 from hookline.storage.changes import Change, End, Park
@@ -127,9 +127,9 @@ class Runner:
     async def _failed(self, delivery: Delivery, error: Exception) -> None:
         """Run the execution again if the engine lacks something now; end it as failed after a defect."""
         execution_id, said = delivery.execution_id, f"{type(error).__name__}: {error}"
-        if is_own_failure(error):
+        if is_engine_failure(error):
             await delivery.retry(STORE_RETRY)
-            self._services.own_failures.noticed(execution_id=execution_id, flow_id=delivery.flow_id, error=said)
+            self._services.engine_failures.noticed(execution_id=execution_id, flow_id=delivery.flow_id, error=said)
             return
         run = self._running[execution_id]
         redactor = NO_REDACTOR if run is None else run.redactor
@@ -142,12 +142,12 @@ class Runner:
         causes_gone = self._causes_gone
         try:
             found = await self._loader.load(delivery, flow)
-        except CannotRun as cannot:
-            await self._unrunnable.park(delivery, cannot)
+        except BlockedAtLoad as cause:
+            await self._unrunnable.park(delivery, cause)
             await self._leave(delivery, again=causes_gone != self._causes_gone)
             return
-        except NeverRuns as never:
-            await self._unrunnable.end(delivery, never.error)
+        except LoadFailed as failure:
+            await self._unrunnable.end(delivery, failure.error)
             return
         if found is None:
             await delivery.ack()

@@ -9,7 +9,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import Final
 
-from hookline.executions.runner import Runner
+from hookline.executions.delivery.runner import Runner
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import StoreError
 from hookline.kernel.logs import Log

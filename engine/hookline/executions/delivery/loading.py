@@ -1,31 +1,24 @@
-"""Loading the executions that are delivered, and parking or ending those that can't run."""
+"""Loading the executions that are delivered."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Protocol
 
-from hookline.executions.blocks.batch import batch_entries
-from hookline.executions.ending import AttemptStart, follow_up
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.errors import (
-    ExecutionNotFound,
     FlowInvalid,
     FlowNotFound,
-    IllegalStateChange,
     NotReplayable,
     RedactedUnreadable,
-    StoreError,
 )
-from hookline.model.execution import BLOCKED, FINAL, ErrorInfo, Execution, Outcome, State, StepRecord, stored_size
+from hookline.model.execution import FINAL, ErrorInfo, Execution, State, StepRecord, stored_size
 from hookline.model.message import Envelope, is_heavy_message, with_numbers
 from hookline.secrets.redaction import NO_REDACTOR, NoRedactor, Redactor
-from hookline.storage.changes import Change, End, Park, Publish, Resume, SetDataKey, Start
+from hookline.storage.changes import Change, Publish, Resume, SetDataKey, Start
 from hookline.storage.queue import Delivery
-from hookline.storage.store import readable_envelope
 
 
 class Versions(Protocol):
@@ -44,7 +37,7 @@ class Versions(Protocol):
         ...
 
 
-class CannotRun(Exception):
+class BlockedAtLoad(Exception):
     """The execution can't run until an external cause is gone."""
 
     def __init__(self, envelope: Envelope, execution: Execution | None, reason: str) -> None:
@@ -54,8 +47,8 @@ class CannotRun(Exception):
         super().__init__(reason)
 
 
-class NeverRuns(Exception):
-    """The execution can't run any more."""
+class LoadFailed(Exception):
+    """The redacted values of the execution can't be read any more, so it can't run again."""
 
     def __init__(self, error: ErrorInfo) -> None:
         self.error = error
@@ -110,7 +103,7 @@ class ExecutionLoader:
     async def load(self, delivery: Delivery, flow: CompiledFlow | None = None) -> LoadedExecution | None:
         """Load an execution; None if it has ended. `flow`: the version on which it runs, if it is known.
 
-        Raises CannotRun, NeverRuns and StoreError.
+        Raises BlockedAtLoad, LoadFailed and StoreError.
         """
         store = self._services.store
         envelope = delivery.envelope or await store.envelope(delivery.execution_id)
@@ -120,7 +113,7 @@ class ExecutionLoader:
         try:
             flow = flow or await self._flow(delivery, execution)
         except (FlowNotFound, FlowInvalid) as error:
-            raise CannotRun(envelope, execution, str(error)) from error
+            raise BlockedAtLoad(envelope, execution, str(error)) from error
         entries: Sequence[StepRecord] = ()
         if execution is not None and execution.state is not State.QUEUED:
             entries = await store.journal(execution.id)
@@ -146,9 +139,9 @@ class ExecutionLoader:
             else:
                 envelope, entries, redactor = decrypt()
         except RedactedUnreadable as error:
-            raise CannotRun(found.envelope, found.execution, error.message) from error
+            raise BlockedAtLoad(found.envelope, found.execution, error.message) from error
         except NotReplayable as error:
-            raise NeverRuns(ErrorInfo(error.code, error.message)) from error
+            raise LoadFailed(ErrorInfo(error.code, error.message)) from error
         if envelope.exact is not flow.exact:
             # Another version of the flow accepted the message.
             read = partial(with_numbers, envelope, exact=flow.exact)
@@ -171,88 +164,3 @@ class ExecutionLoader:
     def start_changes(self, flow: CompiledFlow, execution_id: str, at: datetime) -> tuple[Change, ...]:
         """The changes that start an execution on a version of its flow."""
         return (*self._versions.publish_changes(flow, at), flow.start(execution_id, at))
-
-
-class Unrunnable:
-    """Parks or ends executions that can't run."""
-
-    def __init__(
-        self,
-        services: Services,
-        versions: Versions,
-        loader: ExecutionLoader,
-        on_start: Callable[[str], None],
-        wake_parent: Callable[[Envelope], Awaitable[None]],
-    ) -> None:
-        """`on_start` is called with the flow's id when a queued execution leaves the queue; `wake_parent` wakes the
-        execution whose step waits for the end of one."""
-        self._services = services
-        self._versions = versions
-        self._loader = loader
-        self._on_start = on_start
-        self._wake_parent = wake_parent
-
-    async def park(self, delivery: Delivery, cannot: CannotRun) -> None:
-        """Park an execution as blocked, or end it if it is to be cancelled. Raises StoreError."""
-        now, execution = self._services.clock.now(), cannot.execution
-        fresh = State.QUEUED if delivery.start is None else State.RUNNING
-        state = fresh if execution is None else execution.state
-        changes: list[Change] = [Resume(delivery.execution_id, now)] if state is State.WAITING else []
-        if execution is not None and execution.cancel_asked_at is not None:
-            end = End(delivery.execution_id, State.CANCELLED, Outcome.CANCELLED, now)
-            begun = AttemptStart(execution.started_at, execution.attempt)
-            changes += await batch_entries(self._services, delivery.execution_id)
-            changes += [end, *await follow_up(self._services, end, cannot.envelope, None, None, begun)]
-        else:
-            changes.append(Park(delivery.execution_id, now, None, f"{BLOCKED}{cannot.reason}"))
-        await self._commit(delivery, changes)
-        if state is State.QUEUED:
-            self._on_start(delivery.flow_id)
-        await self._wake_parent(cannot.envelope)
-
-    async def end(self, delivery: Delivery, error: ErrorInfo) -> None:
-        """End an execution as failed that the engine itself can't run, so that it is seen and can be retried."""
-        try:
-            await self._end(delivery, error)
-        except (StoreError, FlowNotFound, FlowInvalid):
-            await delivery.retry(STORE_RETRY)
-        except (IllegalStateChange, ExecutionNotFound):
-            await delivery.ack()
-        else:
-            await delivery.ack()
-
-    async def _end(self, delivery: Delivery, error: ErrorInfo) -> None:
-        now = self._services.clock.now()
-        execution = await self._services.store.execution(delivery.execution_id)
-        envelope = delivery.envelope or await readable_envelope(self._services.store, delivery.execution_id)
-        queued = execution is not None and execution.state is State.QUEUED
-        changes: list[Change] = []
-        if queued:
-            flow = self._versions.current(delivery.flow_id)
-            changes += self._loader.start_changes(flow, delivery.execution_id, now)
-        end = End(delivery.execution_id, State.FAILED, Outcome.FAILED, now, error)
-        changes.append(end)
-        if envelope is not None:
-            begun = AttemptStart(None, 1)
-            if execution is not None:
-                begun = AttemptStart(execution.started_at, execution.attempt)
-            ran_on = await self._flow_of(execution)
-            changes += await follow_up(self._services, end, envelope, ran_on, None, begun)
-        await self._commit(delivery, changes)
-        if envelope is not None:
-            await self._wake_parent(envelope)
-        if queued:
-            self._on_start(delivery.flow_id)
-
-    async def _commit(self, delivery: Delivery, changes: list[Change]) -> None:
-        await self._services.store.commit(changes)
-        self._services.events.committed(delivery.flow_id, delivery.execution_id, changes)
-
-    async def _flow_of(self, execution: Execution | None) -> CompiledFlow | None:
-        """The version that an execution has run on; None if it isn't known."""
-        if execution is None or execution.flow_version is None:
-            return None
-        try:
-            return await self._versions.version(execution.flow_id, execution.flow_version)
-        except (FlowNotFound, FlowInvalid):
-            return None

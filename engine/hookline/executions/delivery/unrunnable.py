@@ -1,0 +1,101 @@
+"""Executions that can't run: they are parked as blocked, or ended as failed."""
+
+from collections.abc import Awaitable, Callable
+
+from hookline.executions.blocks.batch import batch_entries
+from hookline.executions.delivery.loading import BlockedAtLoad, ExecutionLoader, Versions
+from hookline.executions.ending import AttemptStart, follow_up
+from hookline.executions.services import Services
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.kernel.backoff import STORE_RETRY
+from hookline.kernel.errors import ExecutionNotFound, FlowInvalid, FlowNotFound, IllegalStateChange, StoreError
+from hookline.model.execution import BLOCKED, ErrorInfo, Execution, Outcome, State
+from hookline.model.message import Envelope
+from hookline.storage.changes import Change, End, Park, Resume
+from hookline.storage.queue import Delivery
+from hookline.storage.store import readable_envelope
+
+
+class Unrunnable:
+    """Parks or ends executions that can't run."""
+
+    def __init__(
+        self,
+        services: Services,
+        versions: Versions,
+        loader: ExecutionLoader,
+        on_start: Callable[[str], None],
+        wake_parent: Callable[[Envelope], Awaitable[None]],
+    ) -> None:
+        """`on_start` is called with the flow's id when a queued execution leaves the queue; `wake_parent` wakes the
+        execution whose step waits for the end of one."""
+        self._services = services
+        self._versions = versions
+        self._loader = loader
+        self._on_start = on_start
+        self._wake_parent = wake_parent
+
+    async def park(self, delivery: Delivery, cause: BlockedAtLoad) -> None:
+        """Park an execution as blocked, or end it if it is to be cancelled. Raises StoreError."""
+        now, execution = self._services.clock.now(), cause.execution
+        fresh = State.QUEUED if delivery.start is None else State.RUNNING
+        state = fresh if execution is None else execution.state
+        changes: list[Change] = [Resume(delivery.execution_id, now)] if state is State.WAITING else []
+        if execution is not None and execution.cancel_asked_at is not None:
+            end = End(delivery.execution_id, State.CANCELLED, Outcome.CANCELLED, now)
+            begun = AttemptStart(execution.started_at, execution.attempt)
+            changes += await batch_entries(self._services, delivery.execution_id)
+            changes += [end, *await follow_up(self._services, end, cause.envelope, None, None, begun)]
+        else:
+            changes.append(Park(delivery.execution_id, now, None, f"{BLOCKED}{cause.reason}"))
+        await self._commit(delivery, changes)
+        if state is State.QUEUED:
+            self._on_start(delivery.flow_id)
+        await self._wake_parent(cause.envelope)
+
+    async def end(self, delivery: Delivery, error: ErrorInfo) -> None:
+        """End an execution as failed that the engine itself can't run, so that it is seen and can be retried."""
+        try:
+            await self._end(delivery, error)
+        except (StoreError, FlowNotFound, FlowInvalid):
+            await delivery.retry(STORE_RETRY)
+        except (IllegalStateChange, ExecutionNotFound):
+            await delivery.ack()
+        else:
+            await delivery.ack()
+
+    async def _end(self, delivery: Delivery, error: ErrorInfo) -> None:
+        now = self._services.clock.now()
+        execution = await self._services.store.execution(delivery.execution_id)
+        envelope = delivery.envelope or await readable_envelope(self._services.store, delivery.execution_id)
+        queued = execution is not None and execution.state is State.QUEUED
+        changes: list[Change] = []
+        if queued:
+            flow = self._versions.current(delivery.flow_id)
+            changes += self._loader.start_changes(flow, delivery.execution_id, now)
+        end = End(delivery.execution_id, State.FAILED, Outcome.FAILED, now, error)
+        changes.append(end)
+        if envelope is not None:
+            begun = AttemptStart(None, 1)
+            if execution is not None:
+                begun = AttemptStart(execution.started_at, execution.attempt)
+            ran_on = await self._flow_of(execution)
+            changes += await follow_up(self._services, end, envelope, ran_on, None, begun)
+        await self._commit(delivery, changes)
+        if envelope is not None:
+            await self._wake_parent(envelope)
+        if queued:
+            self._on_start(delivery.flow_id)
+
+    async def _commit(self, delivery: Delivery, changes: list[Change]) -> None:
+        await self._services.store.commit(changes)
+        self._services.events.committed(delivery.flow_id, delivery.execution_id, changes)
+
+    async def _flow_of(self, execution: Execution | None) -> CompiledFlow | None:
+        """The version that an execution has run on; None if it isn't known."""
+        if execution is None or execution.flow_version is None:
+            return None
+        try:
+            return await self._versions.version(execution.flow_id, execution.flow_version)
+        except (FlowNotFound, FlowInvalid):
+            return None
