@@ -5,8 +5,8 @@ from typing import Final
 
 import msgspec
 
-from hookline.executions.context import Gate
 from hookline.executions.replies import FINISHED
+from hookline.executions.step_gate import StepGate
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import USE as GATHER
 from hookline.flows.blocks.batch import BatchNode
@@ -43,7 +43,7 @@ class _Items(msgspec.Struct):
     items: int
 
 
-class DryRun(Gate):
+class DryRun(StepGate):
     """The gate of a dry run: it ends before the first step that would take effect, and keeps what it has found."""
 
     def __init__(
@@ -72,7 +72,7 @@ class DryRun(Gate):
         done = [record.path for record in sorted(left, key=lambda record: record.seq)]
         return [*done, *sorted(self._under_way.keys() - self._met)]
 
-    def reach(self, path: str, node: Node) -> bool:
+    def may_reach(self, path: str, node: Node) -> bool:
         """Note that a step is reached; return False if its entry belongs to something else."""
         record, use = self._latest.get(path), use_of(node)
         if record is None or record.state is StepState.SKIPPED:
@@ -85,7 +85,7 @@ class DryRun(Gate):
         self._met.add(path)
         return True
 
-    def enter_foreach(self, path: str, total: int, *, many: bool) -> bool:
+    def may_enter_foreach(self, path: str, total: int, *, many: bool) -> bool:
         """Note that a foreach with this number of items is reached; `many`: the entries of its items aren't kept.
 
         Returns False if the foreach went through another list, so that it isn't known which of these items are done.
@@ -101,12 +101,12 @@ class DryRun(Gate):
         self.conflicts[path] = f"it would go through {total} items, and went through {before}"
         return False
 
-    def stops_at(self, path: str) -> bool:
-        """Note that the step would begin or continue to wait here, and stop."""
+    def may_act(self, path: str) -> bool:
+        """Note that the step would take effect, or wait, and return False."""
         self.stops.append(path)
-        return True
+        return False
 
-    def expect_later(self, prefix: str, nodes: Sequence[Node]) -> None:
+    def mark_reached_later(self, prefix: str, nodes: Sequence[Node]) -> None:
         """Note that these steps would be reached in the end, also if an earlier run has done them already."""
         for path, record in self._binding.items():
             if path.startswith(prefix):

@@ -1,6 +1,6 @@
 """An execution while it runs: its context, and the frames of its lists of steps."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
@@ -12,7 +12,7 @@ from hookline.executions.interruption import Interruption
 from hookline.executions.journal import Journal
 from hookline.executions.progress import ExecutionProgress
 from hookline.executions.services import Services
-from hookline.flows.blocks.block import Node
+from hookline.executions.step_gate import OPEN, StepGate
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.elements.message_scope import trigger_view
 from hookline.kernel.errors import RedactedUnreadable, StepError
@@ -111,30 +111,6 @@ HookUrls: TypeAlias = Callable[[str, str], str]
 """Returns the URL of a waiting step, given the execution's id and the step's path."""
 
 
-class Gate:
-    """Decides whether an execution goes on. That of a real run is always open; see `DryRun` for the other one."""
-
-    __slots__ = ()
-
-    def reach(self, path: str, node: Node) -> bool:
-        """Return False if the run ends before a step."""
-        return True
-
-    def enter_foreach(self, path: str, total: int, *, many: bool) -> bool:
-        """Return False if the run ends before the items of a foreach; `many`: their entries aren't kept."""
-        return True
-
-    def stops_at(self, path: str) -> bool:
-        """Return True if the run ends before a step that would take effect or wait."""
-        return False
-
-    def expect_later(self, prefix: str, nodes: Sequence[Node]) -> None:
-        """Note that these steps will be reached later, although the run waits before them now."""
-
-
-OPEN: Final = Gate()
-
-
 class ExecutionContext(msgspec.Struct, frozen=True, eq=False):
     """The facts of an execution that are known before it runs. Its `progress` and its journal have the others."""
 
@@ -154,7 +130,7 @@ class ExecutionContext(msgspec.Struct, frozen=True, eq=False):
     """None if the flow has no waiting steps."""
     edited: Mapping[str, StepRecord] = {}
     """The edited messages that reach steps, by the paths of the steps."""
-    gate: Gate = OPEN
+    gate: StepGate = OPEN
     interruption: Interruption = msgspec.field(default_factory=Interruption)
     """The interruption of the whole execution."""
     _views: dict[str, Any] = msgspec.field(default_factory=dict)

@@ -97,7 +97,7 @@ async def run_batch(run: ExecutionContext, node: BatchNode, frame: Frame, _: Run
     if ending is not None:
         frame.steps[node.id].pop(HIDDEN, None)
         return ending
-    if run.gate.stops_at(path):
+    if not run.gate.may_act(path):
         return Ending.WAITING
     if past is None or past.state is not StepState.WAITING:
         frame.interruption.check()

@@ -48,7 +48,7 @@ async def run_call(run: ExecutionContext, node: CallNode, frame: Frame, _: RunSt
     ending = await continue_if_ended(run, node, frame, past)
     if ending is not None:
         return ending
-    if run.gate.stops_at(call.path):
+    if not run.gate.may_act(call.path):
         return Ending.WAITING
     return await call.begin(1, frame.now) if past is None else await call.go_on(past)
 

@@ -91,7 +91,7 @@ async def run_foreach(run: ExecutionContext, node: ForeachNode, frame: Frame, ru
     items = await _items(run, node, frame)
     path, total = frame.prefix + node.id, items.count if isinstance(items, Stream) else len(items)
     many = isinstance(items, Stream) or total > frame.room
-    if not run.gate.enter_foreach(path, total, many=many):
+    if not run.gate.may_enter_foreach(path, total, many=many):
         return Ending.WAITING
     stub = run.services.effects.stub_items(run.id, path, node, items)
     if stub is not None:
@@ -288,7 +288,7 @@ class _Items:
     async def _conclude(self, block: ForeachProgress) -> Ending:
         """Replace the progress of the block by its entry, so that its result isn't computed again."""
         run, frame, node = self._run, self._frame, self._node
-        if run.gate.stops_at(block.path):
+        if not run.gate.may_act(block.path):
             return Ending.WAITING
         counts = {"count": self._total, "failed": block.failed}
         body: Any = counts

@@ -43,7 +43,7 @@ async def run_steps(run: ExecutionContext, nodes: Sequence[Node], frame: Frame) 
             take_edited(run, edited, frame)
         if not await _holds(run, node, frame):
             continue
-        if not run.gate.reach(frame.prefix + node.id, node):
+        if not run.gate.may_reach(frame.prefix + node.id, node):
             return Ending.WAITING
         if isinstance(node, ActionNode):
             ending = await run_action(run, node, frame)

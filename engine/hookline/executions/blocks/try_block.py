@@ -31,7 +31,7 @@ async def run_try(run: ExecutionContext, node: TryNode, frame: Frame, run_steps:
     """
     done = await _run_handled(run, node, frame, run_steps)
     if done.ending is Ending.WAITING:
-        run.gate.expect_later(f"{frame.prefix}{node.id}/", node.last)
+        run.gate.mark_reached_later(f"{frame.prefix}{node.id}/", node.last)
         return done.ending
     if node.last:
         last_ending = await _run_last(run, node, frame, done, run_steps)

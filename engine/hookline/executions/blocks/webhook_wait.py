@@ -26,7 +26,7 @@ async def run_wait(run: ExecutionContext, node: WaitNode, frame: Frame, _: RunSt
     ending = await continue_if_ended(run, node, frame, past)
     if ending is not None:
         return ending
-    if run.gate.stops_at(path):
+    if not run.gate.may_act(path):
         return Ending.WAITING
     # A step that waited when its execution ended begins to wait again after a retry.
     if past is None or past.state is not StepState.WAITING or past.seq <= run.reopened_after:

@@ -97,7 +97,7 @@ class StepRun:
     async def first_try(self) -> Ending:
         """Run the step until an attempt succeeds, fails for good, or has to wait."""
         pure = self.node.action.pure
-        if not pure and self.run.gate.stops_at(self.path):
+        if not pure and not self.run.gate.may_act(self.path):
             return Ending.WAITING
         while True:
             if not pure and not await self._may_begin():
@@ -123,7 +123,7 @@ class StepRun:
     async def waiting(self) -> Ending:
         """Wait further, or continue since the time has come."""
         past = self._entry
-        if self.run.gate.stops_at(self.path):
+        if not self.run.gate.may_act(self.path):
             return Ending.WAITING
         self._had_turn = past.signal == RATE
         paused = past.error is None and not self._had_turn
@@ -139,7 +139,7 @@ class StepRun:
     async def in_doubt(self) -> Ending:
         """Fail, since nobody knows whether the step took effect."""
         past = self._entry
-        if self.run.gate.stops_at(self.path):
+        if not self.run.gate.may_act(self.path):
             return Ending.WAITING
         error = self.run.error_info(_unknown(self.node, "the engine was stopped while it ran"), self.path)
         attempt = self._new_attempt(past.attempt, past.started_at)
