@@ -13,8 +13,8 @@ from hookline.plugin_host.offload import reads_large_values
 RunSteps: TypeAlias = Callable[[ExecutionContext, Sequence[Node], Frame], Awaitable[Ending]]
 """Runs a list of steps; blocks use it for the steps inside them."""
 
-Run: TypeAlias = Callable[[ExecutionContext, Any, Frame, RunSteps], Awaitable[Ending]]
-"""Runs a block: takes the context, the block's node and its frame, updates the frame and returns the ending."""
+StepRunner: TypeAlias = Callable[[ExecutionContext, Any, Frame, RunSteps], Awaitable[Ending]]
+"""Runs a step: takes the context, the step's node and its frame, updates the frame and returns the ending."""
 
 
 def evaluate(

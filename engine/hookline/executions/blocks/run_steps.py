@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from hookline.executions.blocks.batch import run_batch
-from hookline.executions.blocks.block import Run, evaluate_in_frame
+from hookline.executions.blocks.block import StepRunner, evaluate_in_frame
 from hookline.executions.blocks.flow_call import run_call
 from hookline.executions.blocks.foreach import run_foreach
 from hookline.executions.blocks.parallel import run_parallel
@@ -24,7 +24,8 @@ from hookline.flows.blocks.try_block import TryNode
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.model.execution import StepState
 
-BLOCKS: Final[dict[type[Node], Run]] = {
+STEP_RUNNERS: Final[dict[type[Node], StepRunner]] = {
+    ActionNode: run_action,
     SwitchNode: run_switch,
     WaitNode: run_wait,
     CallNode: run_call,
@@ -33,7 +34,7 @@ BLOCKS: Final[dict[type[Node], Run]] = {
     ParallelNode: run_parallel,
     TryNode: run_try,
 }
-"""The function that runs each kind of block."""
+"""The function that runs each kind of step."""
 
 
 async def run_steps(run: ExecutionContext, nodes: Sequence[Node], frame: Frame) -> Ending:
@@ -45,10 +46,7 @@ async def run_steps(run: ExecutionContext, nodes: Sequence[Node], frame: Frame) 
             continue
         if not run.gate.may_reach(frame.prefix + node.id, node):
             return Ending.WAITING
-        if isinstance(node, ActionNode):
-            ending = await run_action(run, node, frame)
-        else:
-            ending = await BLOCKS[type(node)](run, node, frame, run_steps)
+        ending = await STEP_RUNNERS[type(node)](run, node, frame, run_steps)
         if ending is not Ending.DONE:
             return ending
     return Ending.DONE
@@ -59,6 +57,5 @@ async def _holds(run: ExecutionContext, node: Node, frame: Frame) -> bool:
         return True
     holds: bool = await evaluate_in_frame(run, node.when, frame, "when", frame.prefix + node.id)
     if not holds:
-        use = node.action.name if isinstance(node, ActionNode) else "block"
-        run.note_pure(frame, node.id, use, StepState.SKIPPED)
+        run.note_pure(frame, node.id, node.skipped_use, StepState.SKIPPED)
     return holds

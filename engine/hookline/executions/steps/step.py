@@ -65,7 +65,7 @@ _SITUATIONS: Final[Mapping[StepState, Situation]] = {
 }
 
 
-async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame) -> Ending:
+async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame, _: object) -> Ending:
     """Run an action, or take its result from the journal. Raises StepFailed, and Blocked.
 
     Before an action that is not pure starts, everything that can't be computed again is durable.

@@ -55,6 +55,11 @@ class ActionNode(Node):
     once: bool = False
     """It runs at most once: if its outcome isn't known, it fails."""
 
+    @property
+    def skipped_use(self) -> str:
+        """The `use` of its journal entry if it is skipped."""
+        return self.action.name
+
 
 def _compile(step: RawStep, compiling: CompileContext) -> tuple[ActionNode | None, VisibleNames]:
     return _node(step, compiling), step.place.after(step.id)

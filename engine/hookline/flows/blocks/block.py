@@ -28,6 +28,11 @@ class Node:
     """None if it always runs."""
 
     @property
+    def skipped_use(self) -> str:
+        """The `use` of its journal entry if it is skipped."""
+        return "block"
+
+    @property
     def lists(self) -> "tuple[tuple[Node, ...], ...]":
         """The lists of steps inside a block, in the order of the text; none in other steps."""
         return ()
