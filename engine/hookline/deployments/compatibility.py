@@ -15,7 +15,7 @@ from hookline.executions.blocks.on_error import run_on_error
 from hookline.executions.blocks.run_steps import run_steps
 from hookline.executions.context import Blocked, ExecutionContext, Frame, HookUrls, StepFailed, edited_steps
 from hookline.executions.interruption import Interrupted
-from hookline.executions.journal import Journal
+from hookline.executions.journal.journal import Journal
 from hookline.executions.progress import ExecutionProgress
 from hookline.executions.services import Services
 from hookline.flows.blocks.step_tree import find_step

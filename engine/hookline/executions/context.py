@@ -9,7 +9,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 
 from hookline.executions.interruption import Interruption
-from hookline.executions.journal import Journal
+from hookline.executions.journal.journal import Journal
 from hookline.executions.progress import ExecutionProgress
 from hookline.executions.services import Services
 from hookline.executions.step_gate import OPEN, StepGate

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hookline.executions.journal import Journal
+from hookline.executions.journal.journal import Journal
 from hookline.model.execution import STEP_TRANSITIONS, StepRecord
 
 

@@ -16,7 +16,7 @@ from hookline.executions.blocks.concurrency import (
 from hookline.executions.blocks.foreach_items import ItemSource, ListItems, StreamItems, collect_results
 from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed
 from hookline.executions.interruption import SUPERSEDED, Interrupted, Interruption
-from hookline.executions.journal import ForeachProgress
+from hookline.executions.journal.foreach_progress import ForeachProgress
 from hookline.executions.services import Stub
 from hookline.executions.steps.recorded_result import continue_from_entry
 from hookline.flows.blocks.foreach import ForeachNode
@@ -101,7 +101,7 @@ async def run_foreach(run: ExecutionContext, node: ForeachNode, frame: Frame, ru
         past = run.journal.last_entry(path)
         if past is not None and past.state is StepState.SUCCEEDED and past.signal != STOPPED.name:
             return await continue_from_entry(run, frame, node.id, past)
-        block = await run.journal.block(path, total, frame.now)
+        block = await run.journal.begin_foreach(path, total, frame.now)
     with frame.interruption.child() as together:
         return await _Items(run, node, frame, run_steps, items, together, block).run()
 
@@ -201,7 +201,7 @@ class _Items:
         part = f"{node.id}[{index}]"
         prefix = f"{frame.prefix}{part}/"
         if self._block is not None:
-            self._run.journal.open_item(prefix)
+            self._run.journal.items.begin_item(prefix)
         inner = frame.branch(
             part,
             message=Message(item, {}, frame.message.attachments),
@@ -246,7 +246,7 @@ class _Items:
         result: bytes | None = None
         if ending is Ending.DONE and not self._counts:
             result = self._run.redactor.encrypt_line(encode(inner.message.body))
-        self._run.journal.close_item(block, prefix, index, inner.now, result=result, failed=failed)
+        self._run.journal.items.end_item(block, prefix, index, inner.now, result=result, failed=failed)
 
     async def _end_waiting(self) -> bool:
         """Let the waiting items run their `finally` steps; return whether one of them still waits."""
@@ -261,7 +261,7 @@ class _Items:
 
     async def _begun(self) -> dict[int, Any]:
         """The items that had started before the execution was resumed, and that this run has not reached."""
-        entered = self._run.journal.items_of(self._frame.prefix + self._node.id)
+        entered = self._run.journal.items.indexes(self._frame.prefix + self._node.id)
         left = {index for index in entered if index > self._last}
         begun: dict[int, Any] = {}
         while left and (taken := await self._source.take()) is not None:
@@ -311,7 +311,7 @@ class _Items:
             finished_at=now,
             signal=STREAM if isinstance(body, Stream) else None,
         )
-        run.journal.conclude(block)
+        run.journal.items.end_foreach(block.path)
         frame.now = now
         frame.steps[node.id] = view
         return Ending.DONE

@@ -29,7 +29,7 @@ from hookline.executions.delivery.loading import (
 from hookline.executions.delivery.unrunnable import Unrunnable
 from hookline.executions.ending import end, is_patient, park, record_final_reply, tell_caller
 from hookline.executions.interruption import CANCELLED, Interrupted, with_deadline
-from hookline.executions.journal import Journal
+from hookline.executions.journal.journal import Journal
 from hookline.executions.progress import ExecutionProgress
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow

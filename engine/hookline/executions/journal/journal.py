@@ -1,0 +1,349 @@
+"""The journal of an execution while it runs."""
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from hookline.executions.journal.foreach_progress import ForeachProgress
+from hookline.executions.journal.item_entries import ItemEntries
+from hookline.executions.journal.uncommitted import TakenWork, Uncommitted
+from hookline.executions.services import Services
+from hookline.kernel.backoff import STORE_RETRY
+from hookline.kernel.cancellation import shielded
+from hookline.kernel.errors import StoreError
+from hookline.model.batch import JOINED, joined_output
+from hookline.model.execution import StepRecord, StepState
+from hookline.model.items import Progress
+from hookline.sdk.action import STOPPED
+from hookline.secrets.redaction import NO_REDACTOR, NoRedactor, Redactor
+from hookline.storage.changes import (
+    AddState,
+    BatchJoined,
+    BatchLed,
+    Change,
+    CommitResult,
+    JoinBatch,
+    RecordSteps,
+    SetDataKey,
+    SetState,
+    StateAdded,
+    counted_output,
+)
+
+
+class Journal:
+    """The journal of an execution: the last entry of each step, and the entries that wait for the next commit.
+
+    `before_effect` makes durable what can't be computed again.
+
+    A foreach with many items keeps only the entries of running items; see `ItemEntries`.
+    """
+
+    def __init__(
+        self,
+        execution_id: str,
+        services: Services,
+        entries: Sequence[StepRecord],
+        first_changes: Sequence[Change],
+        on_start: Callable[[], None] | None = None,
+        flow_id: str = "",
+        redactor: Redactor | NoRedactor = NO_REDACTOR,
+    ) -> None:
+        """`entries`: those that are stored. `first_changes` go with the first commit; `on_start` is called when that is
+        durable."""
+        self._redactor = redactor
+        self._execution_id = execution_id
+        self._flow_id = flow_id
+        self._services = services
+        self._store = services.store
+        self._on_start = on_start
+        self._last_entries = {record.path: record for record in entries}
+        self._next_seq = entries[-1].seq + 1 if entries else 1
+        self._uncommitted = uncommitted = Uncommitted(execution_id, first_changes)
+        self._state_changes: dict[str, tuple[int, SetState]] = {}
+        """The last change under each key, with its commit group."""
+        self.items: Final = ItemEntries(execution_id, entries, self._last_entries, uncommitted)
+        """The entries of items of a foreach with many items."""
+        self._stored_progress: dict[str, Progress] | None = None
+        """The stored progress of blocks that have not continued, by path; None if it isn't read."""
+        self._durable_group = 0
+        """The last durable group."""
+        self._lock = asyncio.Lock()
+        self._next_flush: asyncio.Future[bool] | None = None
+        """The next flush, which takes all entries until then; its result tells whether they are durable."""
+        self._current_commit: asyncio.Future[bool] | None = None
+        """The commit in progress; its result tells whether the entries that it took are durable."""
+
+    def last_entry(self, path: str) -> StepRecord | None:
+        """The last entry of a step."""
+        return self._last_entries.get(path)
+
+    @property
+    def redactor(self) -> Redactor | NoRedactor:
+        """Redacts the stored values."""
+        return self._redactor
+
+    def redact(self, redactor: Redactor | NoRedactor) -> Redactor | NoRedactor:
+        """Redact new entries from now on, unless they are redacted already; return the redactor that does it.
+
+        Its key is stored together with them.
+        """
+        if isinstance(self._redactor, Redactor) or isinstance(redactor, NoRedactor):
+            return self._redactor
+        self._redactor = redactor
+        self.add_changes(SetDataKey(self._execution_id, redactor.data_key))
+        return redactor
+
+    async def add_large(
+        self,
+        read: Callable[[], tuple[bytes | None, bytes | None]],
+        state_changes: Sequence[SetState] = (),
+        *,
+        effect: bool,
+        **entry: Any,
+    ) -> StepRecord:
+        """Add an entry together with changes of the flow's state; `read` gives the JSON of its input and its output.
+
+        `read` is called in a thread. The entry is added even if the caller is cancelled meanwhile.
+        """
+        return await shielded(self._add_large(read, state_changes, effect, entry))
+
+    async def _add_large(
+        self,
+        read: Callable[[], tuple[bytes | None, bytes | None]],
+        state_changes: Sequence[SetState],
+        effect: bool,
+        entry: dict[str, Any],
+    ) -> StepRecord:
+        def made() -> tuple[StepRecord, StepRecord]:
+            given, gave = read()
+            record = StepRecord(seq=0, input=given, output=gave, **entry)
+            return record, self._redactor.redact_entry(record)
+
+        record, stored = await self._services.offloader.run(made, large=True)
+        # Only now it is known which entries come before this one.
+        seq = self._next_seq
+        added = msgspec.structs.replace(record, seq=seq)
+        self._add(added, added if stored is record else msgspec.structs.replace(stored, seq=seq), effect=effect)
+        self.set_state(*state_changes)
+        return added
+
+    def add(self, *, effect: bool, **entry: Any) -> StepRecord:
+        """Add an entry; `effect`: it can't be computed again and must soon be durable."""
+        record = StepRecord(seq=self._next_seq, **entry)
+        self._add(record, self._redactor.redact_entry(record), effect=effect)
+        return record
+
+    def _add(self, record: StepRecord, stored: StepRecord, *, effect: bool) -> None:
+        self._next_seq += 1
+        uncommitted = self._uncommitted
+        uncommitted.effects_pending = uncommitted.effects_pending or effect
+        decides = record.state is StepState.FAILED or record.signal == STOPPED.name
+        uncommitted.decision_pending = uncommitted.decision_pending or decides
+        self._last_entries[record.path] = record
+        uncommitted.entries[record.seq] = stored
+        self.items.note(record)
+
+    async def begin_foreach(self, path: str, total: int, at: datetime) -> ForeachProgress:
+        """Begin or continue a foreach that doesn't keep the entries of its items; all entries before it are durable.
+
+        `at`: the time of its start, if it starts now. Raises StoreError.
+        """
+        await self.flush()
+        if self._stored_progress is None:
+            self._stored_progress = {one.path: one for one in await self._store.progress(self._execution_id)}
+        stored = self._stored_progress.pop(path, None)
+        if stored is not None:
+            self._redactor.resume_items()
+        return self.items.begin_foreach(path, total, at, stored)
+
+    def add_changes(self, *changes: Change) -> None:
+        """Commit changes together with the entries so far."""
+        self._uncommitted.add_changes(*changes)
+
+    def set_state(self, *changes: SetState) -> None:
+        """Commit changes of the flow's state together with the entries so far."""
+        if changes:
+            self._uncommitted.add_changes(*changes)
+            self._state_changes |= {change.key: (self._uncommitted.group, change) for change in changes}
+
+    def uncommitted_state(self, key: str) -> SetState | None:
+        """The last change under a key that is not durable; a durable one is in the store."""
+        group, change = self._state_changes.get(key, (0, None))
+        return change if group > self._durable_group else None
+
+    async def count(
+        self, flow_id: str, key: str, by: bytes, at: datetime, *changes: SetState, **entry: Any
+    ) -> StepRecord | None:
+        """Add to a number in the flow's state and record the step; return its entry, whose result is the new number.
+
+        Returns None without an entry if the stored value isn't a number. `changes` are committed with it.
+        """
+        record = StepRecord(seq=self._next_seq, **entry)
+        self._next_seq += 1
+        # Changes of one commit have no order, so no other change of this key may be in it.
+        await self.flush()
+        counted = AddState(self._execution_id, self._redactor.redact_entry(record), flow_id, key, by, at)
+        result = (await self._commit_all(*changes, counted))[-1]
+        if not isinstance(result, StateAdded):
+            return None
+        record = msgspec.structs.replace(record, output=counted_output(result.value, record.output))
+        self._note_committed(record)
+        return record
+
+    async def join(
+        self, make: Callable[[StepRecord], JoinBatch], **entry: Any
+    ) -> tuple[StepRecord, BatchLed | BatchJoined]:
+        """Reach a batch step with all entries so far; return the step's entry and the result of joining.
+
+        `make` gives the change; `entry` is that of an execution that leads the batch.
+        """
+        record = StepRecord(seq=self._next_seq, **entry)
+        self._next_seq += 1
+        result = await self.commit_with(make(self._redactor.redact_entry(record)))
+        if isinstance(result, BatchJoined):
+            output = joined_output(result.leader_id, result.place)
+            record = msgspec.structs.replace(
+                record, state=StepState.SUCCEEDED, signal=JOINED, due_at=None, output=output
+            )
+        elif not isinstance(result, BatchLed):
+            raise TypeError(f"joining a batch gave {result!r}")
+        self._note_committed(record)
+        return record, result
+
+    def _note_committed(self, record: StepRecord) -> None:
+        """Add an entry that another change has written."""
+        self._last_entries[record.path] = record
+        self.items.note(record)
+        if self._services.events.listening:
+            done = (RecordSteps(self._execution_id, (self._redactor.redact_entry(record),)),)
+            self._services.events.committed(self._flow_id, self._execution_id, done)
+
+    async def flush(self) -> None:
+        """Return when all entries so far are durable. Concurrent calls share one commit."""
+        while True:
+            if self._next_flush is not None:
+                # That flush has not yet taken its entries.
+                if await asyncio.shield(self._next_flush):
+                    return
+            elif self._uncommitted:
+                await self._run_flush()
+                return
+            elif self._current_commit is not None:
+                # It may contain the caller's entries.
+                if await asyncio.shield(self._current_commit):
+                    return
+            else:
+                return
+
+    async def _run_flush(self) -> None:
+        self._next_flush = flush = asyncio.get_running_loop().create_future()
+        durable = False
+        try:
+            if self.items.blocks:
+                # Concurrent items that end now share the commit.
+                await asyncio.sleep(0)
+            async with self._lock:
+                with self._commit_in_progress():
+                    self._next_flush = None
+                    await self._commit(self._uncommitted.take())
+            durable = True
+        finally:
+            if self._next_flush is flush:
+                self._next_flush = None
+            flush.set_result(durable)
+
+    @contextmanager
+    def _commit_in_progress(self) -> Iterator[None]:
+        """Mark the time of a commit, so that others can wait for the entries that it took."""
+        self._current_commit = commit = asyncio.get_running_loop().create_future()
+        durable = False
+        try:
+            yield
+            durable = True
+            self._durable_group = self._uncommitted.group - 1
+            if self._state_changes:
+                self._state_changes = {
+                    key: (group, change)
+                    for key, (group, change) in self._state_changes.items()
+                    if group > self._durable_group
+                }
+        finally:
+            self._current_commit = None
+            commit.set_result(durable)
+
+    async def commit_effects(self) -> None:
+        """Return when all entries that can't be computed again are durable."""
+        if self._uncommitted.effects_pending or self._current_commit is not None:
+            await self.flush()
+
+    async def before_effect(self, path: str) -> None:
+        """Return when a step may take effect.
+
+        All entries that can't be computed again are durable then, and so are the start of the execution and what
+        decided that this step follows. In an item of a foreach with many items only the item's own entries count,
+        because the entries before the block are durable.
+        """
+        item = self.items.around(path)
+        if item is not None and item.group <= self._durable_group:
+            return
+        waiting = self._uncommitted
+        due = waiting.effects_pending or waiting.decision_pending or waiting.first_changes
+        if due or self._current_commit is not None:
+            await self.flush()
+
+    @property
+    def effects_pending(self) -> bool:
+        """True if there are entries that can't be computed again and aren't durable."""
+        return self._uncommitted.effects_pending
+
+    async def try_commit_effects(self) -> None:
+        """Try once to make durable what can't be computed again. Raises StoreError."""
+        async with self._lock:
+            with self._commit_in_progress():
+                if self._uncommitted.effects_pending:
+                    await self._store.commit(self._uncommitted.take().changes())
+
+    async def close(self, *changes: Change) -> None:
+        """Return when everything is durable, together with the changes that end the run."""
+        await self._commit_all(*changes)
+
+    async def commit_with(self, change: Change) -> CommitResult:
+        """Return the result of a change that is committed together with everything so far."""
+        return (await self._commit_all(change))[-1]
+
+    async def _commit_all(self, *changes: Change) -> Sequence[CommitResult]:
+        """Commit everything so far together with changes; return the results, those of the changes at the end."""
+        async with self._lock:
+            with self._commit_in_progress():
+                return await self._commit(self._uncommitted.take(), changes)
+
+    async def _commit(self, taken: TakenWork, more: tuple[Change, ...] = ()) -> Sequence[CommitResult]:
+        """Commit, and repeat failed commits: a finished action must not run again because the disk is full.
+
+        Raises IllegalStateChange, also if a commit that failed had taken place.
+        """
+        changes = (*taken.changes(), *more)
+        while True:
+            try:
+                results = await self._store.commit(changes)
+            except StoreError as error:
+                self._services.store_problem.report(error, execution_id=self._execution_id)
+            else:
+                break
+            try:
+                await self._services.clock.sleep(STORE_RETRY)
+            except asyncio.CancelledError:
+                self._uncommitted.give_back(taken)
+                self.items.give_back(taken.progress)
+                raise
+        if self._on_start is not None:
+            self._on_start()
+            self._on_start = None
+        if self._services.events.listening:
+            self._services.events.committed(self._flow_id, self._execution_id, changes)
+        return results
