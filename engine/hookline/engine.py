@@ -26,6 +26,7 @@ from hookline.executions.delivery.runner import Runner
 from hookline.executions.delivery.timers import Timers
 from hookline.executions.replies import Replies
 from hookline.executions.services import Services
+from hookline.intake.backlog import Backlog
 from hookline.intake.callbacks import Callbacks
 from hookline.intake.intake import Intake
 from hookline.kernel.errors import ConfigError
@@ -124,8 +125,7 @@ class Engine:
             clock=self.clock,
             metrics=self.metrics,
             current=self.version_resolver.current,
-            max_backlog=options.max_backlog,
-            max_backlog_total=options.max_backlog_total,
+            backlog=Backlog(self.clock, options.max_backlog, options.max_backlog_total),
             state_of=self.states.of,
             events=self.events,
             redaction=self.redaction,

@@ -8,8 +8,9 @@ import msgspec
 
 from hookline.catalog.flow_states import state_in_file
 from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.intake.backlog import Backlog
 from hookline.intake.envelopes import manual_envelope, with_order_key
-from hookline.intake.limits import QueueDepth, RateLimit, Throughput
+from hookline.intake.limits import QueueDepth, RateLimit
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import (
     FlowInvalid,
@@ -20,7 +21,6 @@ from hookline.kernel.errors import (
     TooManyRequests,
 )
 from hookline.kernel.json import is_heavy_value
-from hookline.kernel.suggest import counted
 from hookline.kernel.time import Clock
 from hookline.model.flow import FlowState
 from hookline.model.message import Envelope, Message, is_heavy_message, json_to_store
@@ -73,8 +73,7 @@ class Intake:
         clock: Clock,
         metrics: Metrics,
         current: Callable[[str], CompiledFlow],
-        max_backlog: int,
-        max_backlog_total: int,
+        backlog: Backlog,
         state_of: Callable[[CompiledFlow], FlowState] = state_in_file,
         events: Events | None = None,
         redaction: Redaction | None = None,
@@ -91,12 +90,7 @@ class Intake:
         self._clock = clock
         self._metrics = metrics
         self._current = current
-        self._max_backlog = max_backlog
-        self._max_backlog_total = max_backlog_total
-        self._queued: dict[str, int] = {}
-        self._total = 0
-        self._throughputs: dict[str, Throughput] = {}
-        self._throughput = Throughput(clock.monotonic())
+        self._backlog = backlog
         self._depths = QueueDepth(store, clock)
         self._rates: dict[str, tuple[str, RateLimit]] = {}
         self.places: Places = NO_PLACES
@@ -205,7 +199,7 @@ class Intake:
 
     def _place(self, flow: CompiledFlow, envelope: Envelope) -> Place | None:
         """A place in which the execution may start as soon as the message is stored; None if it has to be queued."""
-        if envelope.order_key is not None or self.backlog(flow.id):
+        if envelope.order_key is not None or self._backlog.of(flow.id):
             return None
         return self.places.place(flow, envelope.execution_id)
 
@@ -230,7 +224,7 @@ class Intake:
     def _reserve(self, envelope: Envelope, rate: RateLimit | None) -> None:
         if rate is not None:
             rate.use(self._clock.monotonic())
-        self._count(envelope.flow_id, 1)
+        self._backlog.count(envelope.flow_id, 1)
         if envelope.order_key is not None:
             self._depths.begin(envelope.flow_id, envelope.order_key)
 
@@ -254,7 +248,7 @@ class Intake:
             if self._events is not None and self._events.listening:
                 self._events.accepted(flow_id, envelope.execution_id)
             return
-        self._count(flow_id, -1)
+        self._backlog.count(flow_id, -1)
         if rate is not None:
             rate.give_back()
         if isinstance(result, Duplicate):
@@ -267,16 +261,10 @@ class Intake:
         """
         if self._is_full(flow.id):
             return RETRY_AFTER
-        now = self._clock.monotonic()
         rate = self._rate(flow)
-        if rate is not None and (wait := rate.wait(now)) > 0:
+        if rate is not None and (wait := rate.wait(self._clock.monotonic())) > 0:
             return wait
-        queued, limit = self.backlog(flow.id), self._limit(flow)
-        if queued and queued + count > limit:
-            return self._throughput_of(flow.id, now).wait(queued, limit, now)
-        if self._total and self._total + count > self._max_backlog_total:
-            return self._throughput.wait(self._total, self._max_backlog_total, now)
-        return 0.0
+        return self._backlog.seconds_until_room(flow, count)
 
     def room(self, flow: CompiledFlow, count: int) -> int:
         """The number of messages, of `count`, that a source may store now; the others stay at its broker."""
@@ -285,8 +273,7 @@ class Intake:
         rate = self._rate(flow)
         if rate is not None:
             count = min(count, rate.available(self._clock.monotonic()))
-        count = min(count, self._limit(flow) - self.backlog(flow.id), self._max_backlog_total - self._total)
-        return max(0, count)
+        return max(0, min(count, self._backlog.room(flow)))
 
     async def store_from_source(self, flow: CompiledFlow, envelopes: Sequence[Envelope], *changes: Change) -> int:
         """Store messages of a flow's source together with changes of its progress; return the number of new messages.
@@ -319,7 +306,7 @@ class Intake:
         Raises SchemaViolation if the flow has an `order_by` and the message gives no value.
         """
         envelope = await self._stored_form(flow, with_order_key(flow, envelope))
-        self._count(flow.id, 1)
+        self._backlog.count(flow.id, 1)
         self._metrics.accepted(flow.id)
         return Accept(envelope)
 
@@ -343,29 +330,15 @@ class Intake:
 
     def backlog(self, flow_id: str) -> int:
         """The number of queued executions of a flow."""
-        return self._queued.get(flow_id, 0)
+        return self._backlog.of(flow_id)
 
     def set_backlog(self, flow_id: str, count: int) -> None:
         """Set the number of queued executions of a flow, which the engine reads from the store when it starts."""
-        self._count(flow_id, count - self.backlog(flow_id))
+        self._backlog.count(flow_id, count - self._backlog.of(flow_id))
 
     def left_queue(self, flow_id: str) -> None:
         """Count one execution that has left the queue."""
-        self._count(flow_id, -1)
-        now = self._clock.monotonic()
-        self._throughput.count(now)
-        self._throughput_of(flow_id, now).count(now)
-
-    def _count(self, flow_id: str, change: int) -> None:
-        before = self.backlog(flow_id)
-        after = self._queued[flow_id] = max(0, before + change)
-        self._total += after - before
-
-    def _throughput_of(self, flow_id: str, now: float) -> Throughput:
-        throughput = self._throughputs.get(flow_id)
-        if throughput is None:
-            throughput = self._throughputs[flow_id] = Throughput(now)
-        return throughput
+        self._backlog.left_queue(flow_id)
 
     def _rate(self, flow: CompiledFlow) -> RateLimit | None:
         text = flow.settings.rate
@@ -376,9 +349,6 @@ class Intake:
             known = self._rates[flow.id] = (text, RateLimit(text))
         return known[1]
 
-    def _limit(self, flow: CompiledFlow) -> int:
-        return flow.settings.max_queued or self._max_backlog
-
     async def _order_key_is_full(self, flow: CompiledFlow, order_key: str | None) -> TooManyRequests | None:
         """Reject an order key that has as many executions queued as the flow has room left.
 
@@ -387,8 +357,8 @@ class Intake:
         """
         if order_key is None:
             return None
-        queued = self.backlog(flow.id)
-        room = self._limit(flow) - queued
+        queued = self._backlog.of(flow.id)
+        room = self._backlog.limit(flow) - queued
         if not 0 < room <= queued or not await self._depths.reaches(flow.id, order_key, room):
             return None
         return TooManyRequests(
@@ -399,18 +369,7 @@ class Intake:
     def _rejection(self, flow: CompiledFlow, rate: RateLimit | None) -> TooManyRequests | None:
         if rate is not None and (wait := rate.wait(self._clock.monotonic())) > 0:
             return TooManyRequests(f"flow {flow.id!r} accepts {flow.settings.rate}", retry_after=wait)
-        limit = self._limit(flow)
-        if (queued := self.backlog(flow.id)) >= limit:
-            now = self._clock.monotonic()
-            wait = self._throughput_of(flow.id, now).wait(queued, limit, now)
-            return TooManyRequests(f"flow {flow.id!r} has {counted(limit, 'message')} queued", retry_after=wait)
-        if self._total >= self._max_backlog_total:
-            now = self._clock.monotonic()
-            wait = self._throughput.wait(self._total, self._max_backlog_total, now)
-            return TooManyRequests(
-                f"the server has {counted(self._max_backlog_total, 'message')} queued", retry_after=wait
-            )
-        return None
+        return self._backlog.rejection(flow)
 
     async def _duplicate(self, envelope: Envelope) -> Duplicate | None:
         if envelope.dedupe_key is None:

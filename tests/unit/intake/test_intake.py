@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hookline.intake.backlog import Backlog
 from hookline.intake.intake import Intake
 from hookline.kernel.errors import ServiceUnavailable, StoreError, TooManyRequests
 from hookline.kernel.json import encode
@@ -54,14 +55,14 @@ class Slow:
 
 
 def intake(queue: Any, *, max_backlog: int = 1000, store: Any = None, clock: ManualClock | None = None) -> Intake:
+    clock = clock or ManualClock()
     made = Intake(
         store=store,
         queue=queue,
-        clock=clock or ManualClock(),
+        clock=clock,
         metrics=Metrics(),
         current=lambda _: FLOW,
-        max_backlog=max_backlog,
-        max_backlog_total=1000,
+        backlog=Backlog(clock, max_backlog, max_backlog_total=1000),
     )
     made.open = True
     return made

@@ -12,6 +12,7 @@ import structlog
 from hookline.api import NoSettings, NotVerified, RequestVerifier, Scheme, SignedRequest, Verified
 from hookline.flows.compiler.body_schema import compile_schema
 from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.intake.backlog import Backlog
 from hookline.intake.intake import Intake
 from hookline.kernel.errors import FlowInvalid, FlowNotFound, StoreError, TooManyRequests
 from hookline.kernel.ids import Ids
@@ -249,8 +250,7 @@ async def test_a_rejection_of_a_flow_that_is_stopped_or_cannot_run_is_recorded_u
         clock=ManualClock(),
         metrics=Metrics(),
         current=current,
-        max_backlog=1,
-        max_backlog_total=1,
+        backlog=Backlog(ManualClock(), 1, 1),
     )
     real.open = True
     hook = HookOverMemory()
