@@ -218,10 +218,13 @@ class ExecutionContext(msgspec.Struct, frozen=True, eq=False):
         error: ErrorInfo | None = None,
         at: datetime | None = None,
     ) -> None:
-        """Record a pure step, unless the journal already has the same state for it. `at` defaults to now."""
+        """Record a pure step, unless the journal already has the same state for it. `at` defaults to now.
+
+        A failure is recorded again where an operator's retry has made the earlier one void.
+        """
         path = frame.prefix + step_id
         past = self.journal.last_entry(path)
-        if past is not None and past.state is state:
+        if past is not None and past.state is state and (error is None or self.keeps_failure(frame, past)):
             return
         self.journal.add(
             effect=False,

@@ -254,3 +254,29 @@ async def test_an_operators_retry_waits_anew_where_a_failure_beside_it_ended_a_w
         await engine.operations.resume(waiting, "w", b"2")
         assert (await harness.until(engine, execution_id, State.SUCCEEDED)).outcome is Outcome.COMPLETED
         assert harness.probe.steps() == ["bad", "bad", "after"]
+
+
+@pytest.mark.parametrize("block", ["foreach", "parallel"])
+async def test_what_fails_again_after_an_operators_retry_lets_nothing_go_on_while_its_finally_waits(
+    harness: Harness, block: str
+) -> None:
+    """The first part has slept long enough before its `finally`, which only the second time comes to a sleep."""
+    harness.probe.does.update(clean=fails(1, retryable=False))
+    end = {"id": "end", "use": "fail", "with": {"message": "no", "code": "meant"}}
+    guarded = {
+        "id": "t",
+        "try": [sleep("nap", "5m"), act("never")],
+        "finally": [act("clean"), sleep("pause", "10m"), act("last")],
+    }
+    fan: dict[str, Any] = each(guarded | {"when": "{{ index == 0 }}"}, end | {"when": "{{ index == 1 }}"})
+    if block == "parallel":
+        fan = {"id": "fan", "parallel": {"a": [guarded], "b": [end]}}
+    harness.flow("f", [fan])
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", [0, 1])
+        await harness.until(engine, execution_id, State.FAILED)
+        await engine.operations.retry(execution_id)
+        await harness.advance_until(engine, execution_id, seconds=60)
+        ends = [one for one in await engine.store.journal(execution_id) if one.path == fan["id"]]
+    assert harness.probe.steps() == ["clean", "clean", "last"]
+    assert [one.error and one.error.code for one in ends] == ["meant", "meant"]
