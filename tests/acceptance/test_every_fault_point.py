@@ -197,8 +197,10 @@ pytestmark = [pytest.mark.long, pytest.mark.timeout(120)]
 
 @pytest.mark.promise(1)
 @killed_at("accept", "start", "record", "end")
-def test_a_message_runs_to_its_end_once(server: Server, point: str) -> None:
-    flow_id = server.flow(tell("first"), tell("second", "again"))
+@pytest.mark.parametrize("order", [{}, {"order_by": "$.body.id"}], ids=["at once", "in its turn"])
+def test_a_message_runs_to_its_end_once(server: Server, point: str, order: dict[str, str]) -> None:
+    """What has to wait for its turn starts with a commit of its own."""
+    flow_id = server.flow(tell("first"), tell("second", "again"), **order)
     with server.dying(point):
         server.send(flow_id)
     server.completed(server.send(flow_id))

@@ -8,7 +8,7 @@ commit of several changes passes the points of all of them.
 | point | just before, or just after, the commit of |
 | --- | --- |
 | `accept.before_commit`, `accept.after_commit` | an accepted message |
-| `start.before_commit`, `start.after_commit` | the start of an execution |
+| `start.before_commit`, `start.after_commit` | the start of an execution, which may be that of its message too |
 | `resume.before_commit`, `resume.after_commit` | its resumption after a wait |
 | `record.before_commit`, `record.after_commit` | entries of its journal |
 | `checkpoint_items.before_commit`, `checkpoint_items.after_commit` | items of a foreach that share an entry |

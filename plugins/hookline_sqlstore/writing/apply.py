@@ -33,6 +33,8 @@ def apply(connection: Connection, dialect: Dialect, commits: Sequence[Commit]) -
     failed: then nothing is known to be durable.
     """
     points = {operation.statement.name for commit in commits for operation in commit.operations}
+    if any(commit.started for commit in commits):
+        points.add(statements.START.name)
     # A database that is locked is not asked twice.
     transaction = connection.begin()
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hookline.kernel.faults import Fault, fault
+from hookline.kernel.faults import Fault, Trace, fault
 from hookline.model.execution import Outcome, State
 from hookline.storage.backend import Backend
 from hookline.storage.changes import (
@@ -117,6 +117,20 @@ async def test_a_commit_is_there_whole_or_not_at_all(
     same = f"sqlite:///{tmp_path}/same.db"
     await _live(same, kinds)
     assert await _look(url) == await _look(same)
+
+
+async def test_a_message_that_starts_at_once_passes_the_points_of_a_start_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = sqlite(f"sqlite:///{tmp_path}/traced.db", clock=ManualClock())
+    await backend.open()
+    envelope = _ENVELOPES.make()
+    assert fault.__kwdefaults__ is not None
+    monkeypatch.setitem(fault.__kwdefaults__, "trace", Trace(str(tmp_path / "trace")))
+    await backend.store.commit([Accept(envelope, start=Start(envelope.execution_id, "v1", _NOW))])
+    await backend.close()
+    passed = (tmp_path / "trace").read_text().splitlines()
+    assert passed == [f"accept.{side}_commit start.{side}_commit" for side in ("before", "after")]
 
 
 async def test_without_a_fault_the_life_runs_through(tmp_path: Path) -> None:
