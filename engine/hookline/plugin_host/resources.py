@@ -14,6 +14,8 @@ from hookline.sdk.context import Resource
 
 R = TypeVar("R", bound=Resource)
 
+CLOSING: Final = 5.0
+"""Seconds in which a resource has to close."""
 _PORTS = {"postgresql": 5432, "mysql": 3306, "mariadb": 3306}
 _LOCAL = frozenset({"", "localhost", "localhost.localdomain", "0.0.0.0", "::"})  # noqa: S104 - compared, not bound
 
@@ -48,13 +50,29 @@ class EngineResources:
         return await connect(self._egress, host, port, timeout)
 
     async def close(self) -> None:
-        """Close all resources concurrently. Raises an ExceptionGroup of all errors at the end."""
+        """Close all resources concurrently. Raises an ExceptionGroup of all errors at the end, among them a
+        TimeoutError for each resource that takes too long, which is left as it is."""
         self._closed = True
         made, self._made = list(self._made.values()), {}
-        results = await asyncio.gather(*(resource.close() for resource in made), return_exceptions=True)
+        results = await asyncio.gather(*map(_close, made), return_exceptions=True)
         failures = [result for result in results if isinstance(result, Exception)]
         if failures:
             raise ExceptionGroup("resources of plugins failed to close", failures)
+
+
+async def _close(resource: Resource) -> None:
+    closing = asyncio.ensure_future(resource.close())
+    try:
+        done, _ = await asyncio.wait((closing,), timeout=CLOSING)
+    except asyncio.CancelledError:
+        closing.cancel()
+        raise
+    if not done:
+        # It may ignore that, so nobody waits for it; its error is of no interest any more.
+        closing.cancel()
+        closing.add_done_callback(lambda late: late.cancelled() or late.exception())
+        raise TimeoutError(f"{type(resource).__module__}.{type(resource).__qualname__} hasn't closed in {CLOSING:g} s")
+    closing.result()
 
 
 _BESIDE: Final = ("", "-wal", "-shm", "-journal", ".created")

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable
-from concurrent.futures import CancelledError, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, wait
 from contextlib import AbstractContextManager, nullcontext, suppress
 from threading import Lock
 from typing import Any, Final, Generic, TypeVar
@@ -16,6 +16,7 @@ from sqlalchemy.exc import NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from hookline.api import StepError
+from hookline.api_storage import Threads
 from hookline_sql.databases.failures import translated
 from hookline_sql.databases.mysql import at_connect, is_mysql, one_at_a_time
 from hookline_sql.values import to_json_text
@@ -28,7 +29,7 @@ CONNECTIONS: Final = 8
 """To one database."""
 _THREADS: Final = 16
 _GOODBYE: Final = 1.0
-"""Seconds in which a server may answer that a connection is closed."""
+"""Seconds in which a server may answer that a connection is closed, and in which work in threads may end."""
 _LOOKS_EVERY: Final = 100_000
 """Instructions of SQLite, about a millisecond, after which it asks if a statement is to end."""
 _LOCK_WAIT: Final = 10.0
@@ -48,7 +49,8 @@ class Databases:
 
     def __init__(self) -> None:
         self._open: OrderedDict[URL, Database] = OrderedDict()
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="sql")
+        self._threads = Threads(_THREADS, "sql")
+        self._in_threads: set[Future[Any]] = set()
 
     async def run(self, url: URL, work: "Callable[[Database, Connection], R]") -> R:
         """Do some work with a connection to a database; it begins and ends its own transactions.
@@ -57,7 +59,7 @@ class Databases:
         """
         database = self._open.get(url)
         if database is None:
-            database = self._open[url] = Database(url, self._threads)
+            database = self._open[url] = Database(url, self._submit)
         self._open.move_to_end(url)
         database.users += 1
         try:
@@ -74,9 +76,16 @@ class Databases:
             if not self._open[url].users:
                 await self._open.pop(url).close()
 
+    def _submit(self, work: Callable[[], R]) -> Future[R]:
+        future = self._threads.submit(work)
+        self._in_threads.add(future)
+        future.add_done_callback(self._in_threads.discard)
+        return future
+
     async def close(self) -> None:
-        """Wait for what is under way in threads, then close every database."""
-        await asyncio.to_thread(self._threads.shutdown, wait=True, cancel_futures=True)
+        """Wait a moment for what is under way in threads, then close every database."""
+        self._threads.shutdown(cancel_futures=True)
+        await asyncio.to_thread(wait, tuple(self._in_threads), timeout=_GOODBYE)
         while self._open:
             _, database = self._open.popitem()
             await database.close()
@@ -85,7 +94,8 @@ class Databases:
 class Database:
     """One database and its pool. Drivers that don't work with the event loop work in threads."""
 
-    def __init__(self, url: URL, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, url: URL, submit: Callable[[Callable[[], Any]], Future[Any]]) -> None:
+        """`submit` runs work in a thread."""
         self.url = url
         self.users = 0
         self.tables: dict[str, Table] = {}
@@ -95,7 +105,7 @@ class Database:
         self.has_effects = False
         # SQLite's writers wait for each other by polling, and unfairly: ours take turns before they get there.
         self.writing: AbstractContextManager[object] = Lock() if url.get_backend_name() == "sqlite" else nullcontext()
-        self._threads = threads
+        self._submit = submit
         self._engine = _engine(url)
         self._sessions: WeakSet[Any] = WeakSet()
         if isinstance(self._engine, AsyncEngine):
@@ -110,8 +120,8 @@ class Database:
         self.users += 1
         loop = asyncio.get_running_loop()
         job = _Job(engine, lambda connection: work(self, connection))
-        future = self._threads.submit(job)
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._done))
+        future = self._submit(job)
+        future.add_done_callback(lambda _: self._done_in(loop))
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
@@ -122,6 +132,11 @@ class Database:
         # Only drivers that wait for a last answer of the server have this.
         if hasattr(connection.driver_connection, "terminate"):
             self._sessions.add(connection.driver_connection)
+
+    def _done_in(self, loop: asyncio.AbstractEventLoop) -> None:
+        # Work that has hung may outlive the loop, in which nobody counts then.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(self._done)
 
     def _done(self) -> None:
         self.users -= 1

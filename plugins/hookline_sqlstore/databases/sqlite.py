@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from hookline.api import StoreError
-from hookline.api_storage import Clock
+from hookline.api_storage import Clock, Threads
 from hookline_sqlstore.databases import schema
 from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Listener
 from hookline_sqlstore.databases.known_file import KnownFile
@@ -59,7 +59,9 @@ class SqliteDatabase:
         self._writer: Thread | None = None
         self._places: dict[Path, tuple[int, int]] = {}
         self._engines: list[Engine] = []
-        self._readers: ThreadPoolExecutor | None = None
+        self._readers: Threads | None = None
+        self._reads: set[Future[Any]] = set()
+        """What the readers are at."""
         self._read_engine: Engine | None = None
 
     async def open(self) -> None:
@@ -84,7 +86,7 @@ class SqliteDatabase:
                 work.recover(connection, self._clock.now())
                 self.lines.start(work.last_in_line(connection))
             self._read_engine = self._engine(size=READERS, query_only=True)
-            self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="hookline-sqlite-reader")
+            self._readers = Threads(READERS, "hookline-sqlite-reader")
             wal = self.path.with_name(self.path.name + "-wal")
             self._places = {path: _place(path) for path in (self.path, wal)}
         except OSError as error:
@@ -231,7 +233,10 @@ class SqliteDatabase:
         name = str(self.path)
         if self._pending.in_doubt:
             await within_limit(name, asyncio.ensure_future(self._pending.settled()), long=long)
-        return await within_limit(name, asyncio.get_running_loop().run_in_executor(readers, ask), long=long)
+        reading = readers.submit(ask)
+        self._reads.add(reading)
+        reading.add_done_callback(self._reads.discard)
+        return await within_limit(name, asyncio.wrap_future(reading), long=long)
 
     async def close(self) -> None:
         if self._writer is not None:
@@ -246,9 +251,12 @@ class SqliteDatabase:
         await asyncio.to_thread(self._release)
 
     def _release(self) -> None:
+        """Release everything, unless a reader hangs."""
         if self._readers is not None:
             self._readers.shutdown()
         self._readers = self._read_engine = None
+        if wait(tuple(self._reads), timeout=LIMIT).not_done:
+            return  # as above; and without the lock, SQLite's own locks for these readers would end
         while self._engines:
             self._engines.pop().dispose()
         self._lock.release()

@@ -1,10 +1,13 @@
 """What an engine keeps open for its plugins, and which databases are its own."""
 
+import asyncio
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from hookline.kernel.errors import StepError
+from hookline.plugin_host import resources as resources_module
 from hookline.plugin_host.resources import EngineResources, database_identities
 
 
@@ -14,6 +17,11 @@ class Pool:
 
     async def close(self) -> None:
         self.closed += 1
+
+
+class Endless(Pool):
+    async def close(self) -> None:
+        await asyncio.Event().wait()
 
 
 class Stubborn(Pool):
@@ -38,6 +46,46 @@ async def test_all_are_closed_even_if_one_fails() -> None:
     assert (stubborn.closed, pool.closed) == (1, 1)
     await resources.close()
     assert pool.closed == 1
+
+
+class Hanging(Pool):
+    async def close(self) -> None:
+        await super().close()
+        while True:
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+            if self.closed > 1:
+                raise OSError("late")
+
+
+async def test_one_that_hangs_is_named_and_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resources_module, "CLOSING", 0.05)
+    resources = EngineResources()
+    hanging, pool = resources.get(Hanging), resources.get(Pool)
+    before = asyncio.all_tasks()
+    with pytest.raises(ExceptionGroup) as caught:
+        await resources.close()
+    assert [str(error).rpartition(".Hanging ")[2] for error in caught.value.exceptions[:1]] == [
+        "hasn't closed in 0.05 s"
+    ]
+    assert (hanging.closed, pool.closed) == (1, 1)
+    (left,) = asyncio.all_tasks() - before
+    hanging.closed += 1
+    left.cancel()
+    await asyncio.wait((left,))
+
+
+async def test_a_caller_that_is_cancelled_cancels_what_is_closing() -> None:
+    resources = EngineResources()
+    resources.get(Endless)
+    before = asyncio.all_tasks()
+    closing = asyncio.ensure_future(resources.close())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.wait((closing,))
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
 
 
 async def test_nothing_is_made_once_the_engine_stops() -> None:

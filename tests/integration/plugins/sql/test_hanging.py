@@ -1,6 +1,8 @@
 """A database that doesn't answer: the time limit of a step ends it all the same."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -60,3 +62,35 @@ async def test_a_query_of_sqlite_that_has_no_end_is_interrupted(tmp_path: Path) 
     await asyncio.gather(*(ends_at_its_limit(room("query", sql=endless)) for _ in range(20)))
     assert await room("query", sql="SELECT 1 AS n") == [{"n": 1}]
     await ends(room.resources.close())
+
+
+_HANG = """
+import asyncio, sys
+from threading import Event
+from sqlalchemy.engine import make_url
+from hookline_sql.databases.pools import Databases
+
+async def hang():
+    databases, begun = Databases(), Event()
+    def work(*_):
+        begun.set()
+        Event().wait()
+    running = asyncio.ensure_future(databases.run(make_url(sys.argv[1]), work))
+    await asyncio.to_thread(begun.wait)
+    running.cancel()
+    await databases.close()
+    print("closed")
+
+asyncio.run(hang())
+"""
+
+
+def test_a_process_ends_although_a_driver_hangs_in_its_thread(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _HANG, f"sqlite:///{tmp_path}/a.db"],
+        timeout=60,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == ("closed\n", "")

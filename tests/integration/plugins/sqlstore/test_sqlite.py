@@ -49,6 +49,40 @@ async def backend(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Backend]:
     await backend.close()
 
 
+_HANG = """
+import asyncio, sys
+from threading import Event
+from hookline.testing.clock import ManualClock
+from hookline_sqlstore.backend import sqlite
+from hookline_sqlstore.databases import pending, sqlite as database
+pending.LIMIT = database.LIMIT = 0.3
+
+async def hang():
+    backend = sqlite(sys.argv[1], clock=ManualClock())
+    await backend.open()
+    try:
+        await backend._database.read(lambda _: Event().wait())
+    except Exception as error:
+        print(error)
+    await backend.close()
+    try:
+        await backend.open()
+    except Exception as error:
+        print(error)
+
+asyncio.run(hang())
+"""
+
+
+@pytest.mark.rule(38)
+def test_a_process_ends_although_a_reader_hangs(tmp_path: Path) -> None:
+    """The lock stays until then: without it, another process could change the file below the reader."""
+    url = f"sqlite:///{tmp_path}/x.db"
+    done = subprocess.run([sys.executable, "-c", _HANG, url], timeout=60, check=True, capture_output=True, text=True)
+    assert re.fullmatch(r".* hasn't answered within 0.3 s\nprocess \d+ has .*\n", done.stdout), done
+    assert done.stderr == ""
+
+
 _HOLD = """
 import asyncio, sys
 from hookline.testing.clock import ManualClock
