@@ -102,8 +102,10 @@ class Hang:
 class Harness:
     """Engines over one folder, one after the other."""
 
-    def __init__(self, folder: Path, clock: ManualClock | None = None) -> None:
+    def __init__(self, folder: Path, clock: ManualClock | None = None, db: str | None = None) -> None:
+        """`db`: the URL of their database, instead of a file in the folder."""
         self.folder = folder
+        self.db = db or f"sqlite:///{folder}/hookline.db"
         self.clock = clock or ManualClock()
         self.probe = Probe()
         self.plugins: list[object] = []
@@ -123,7 +125,7 @@ class Harness:
     def engine(self, **options: Any) -> Engine:
         """A new engine; one at a time."""
         given = {
-            "db": f"sqlite:///{self.folder}/hookline.db",
+            "db": self.db,
             "blobs": f"file://{self.folder}/blobs",
             "flows": self.folder / "flows",
             "secret_keys": KEYS,

@@ -25,6 +25,8 @@ class Act(NamedTuple):
     """How many turns of the event loop it takes."""
     hangs: bool = False
     """It never ends by itself."""
+    rounds: int = 1
+    """After so many rounds, of which an operator's retry begins the next one, it doesn't fail any more."""
 
 
 class Call(NamedTuple):
@@ -77,8 +79,8 @@ class Facts:
     """Of one that is retried: paths of what had failed and stays so, and the codes."""
     results: Mapping[str, Any] = field(default_factory=dict)
     """Of one that is retried: what its acts have given that are done, by their paths."""
-    mended: bool = False
-    """It is retried, and nothing is away any more."""
+    round: int = 0
+    """How often it was retried."""
 
 
 def done(step_id: str, value: Any) -> int:
@@ -266,7 +268,7 @@ class Reference:
                 raise Failed(("outcome_unknown", path))
             if plan.hangs:
                 continue
-            if self.facts.mended or (attempt > plan.away and not plan.for_good):
+            if self.facts.round >= plan.rounds or (attempt > plan.away and not plan.for_good):
                 return done(step["id"], value["of"])
             if attempt > plan.away:
                 raise Failed(("probe.no", path))

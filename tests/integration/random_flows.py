@@ -126,7 +126,8 @@ class FlowMaker:
 
     def _one_act(self) -> Act:
         away = self._dice.choice([0, 0, 0, 0, 0, 0, 1, 1, 2, 9])
-        return Act(away, for_good=self._chance(0.12), turns=self._dice.choice([0, 0, 1, 5, 30]))
+        for_good, turns = self._chance(0.12), self._dice.choice([0, 0, 1, 5, 30])
+        return Act(away, for_good=for_good, turns=turns, rounds=self._dice.choice([1, 1, 2, 3]))
 
     def _wait(self) -> Step:
         step_id = self._id("wait")
