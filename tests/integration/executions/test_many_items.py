@@ -11,7 +11,7 @@ from tests.integration.engine_harness import Harness, act, each, fails
 
 from hookline.api import Context, Reply, StepError
 from hookline.engine import Engine
-from hookline.executions.blocks import foreach
+from hookline.executions.blocks import foreach_results
 from hookline.executions.replies import FINISHED
 from hookline.model.execution import Outcome, State
 
@@ -208,7 +208,7 @@ async def test_a_stopped_engine_goes_on_from_the_items_that_are_not_done(harness
 async def test_items_that_wait_are_held_as_entries_and_no_more_than_a_bound(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(foreach, "MOST_WAITING", 10)
+    monkeypatch.setattr(foreach_results, "MOST_WAITING", 10)
     pause = {"id": "pause", "use": "sleep", "with": {"for": "10m"}, "when": "{{ item.n % 20 == 7 }}"}
     harness.flow("f", [rows(300), each(act("a", "$.item.n"), pause, act("b", "$.item.n")), act("last", 1)])
     async with harness.engine() as engine:
@@ -305,7 +305,7 @@ async def test_a_short_list_keeps_the_entries_of_its_items_and_may_be_counted(ha
 async def test_results_of_a_long_list_that_are_large_are_a_stream(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hookline.executions.blocks.foreach_items.LARGEST_LIST", 1000)
+    monkeypatch.setattr("hookline.executions.blocks.foreach_results.LARGEST_LIST", 1000)
     harness.flow("f", [each(act("a", "$.item"), concurrency=16), act("last", "$.body.count")])
     async with harness.engine() as engine:
         execution_id = await harness.send(engine, "f", list(range(N)))
@@ -327,7 +327,7 @@ async def test_lists_inside_lists_keep_few_entries_however_short_each_is(harness
 async def test_a_list_inside_the_items_of_a_stream_goes_with_the_item(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(foreach, "ROOM_INSIDE", 10)
+    monkeypatch.setattr(foreach_results, "ROOM_INSIDE", 10)
     inner = {"id": "inner", "foreach": "{{ range(item.n) | list }}", "steps": [act("a", "$.item")], "as": "part"}
     harness.probe.does.update(b=fails(1))
     late = act("b", "$.steps.inner.body", retry={"attempts": 2, "wait": "10m"})

@@ -1,6 +1,7 @@
 """The foreach block: run steps for each item of a list or stream, and collect the results."""
 
 import asyncio
+from datetime import datetime
 from time import monotonic
 from typing import Any, Final
 
@@ -13,17 +14,17 @@ from hookline.executions.blocks.concurrency import (
     run_concurrently,
     still_ending,
 )
-from hookline.executions.blocks.foreach_items import ItemSource, ListItems, StreamItems, collect_results
+from hookline.executions.blocks.foreach_items import ItemSource, source_of
+from hookline.executions.blocks.foreach_results import CheckpointedItems, ItemResults, KeptItems
 from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed
 from hookline.executions.interruption import SUPERSEDED, Interrupted, Interruption
-from hookline.executions.journal.foreach_progress import ForeachProgress
 from hookline.executions.services import Stub
 from hookline.executions.steps.recorded_result import continue_from_entry
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import encode
-from hookline.model.execution import ErrorInfo, StepState
-from hookline.model.items import STREAM, Done, Stream
+from hookline.model.execution import StepState
+from hookline.model.items import STREAM, Stream
 from hookline.model.message import Message
 from hookline.plugin_host.results import normalize_result
 from hookline.sdk.action import STOPPED, Reply, Signal
@@ -71,12 +72,6 @@ async def run_stub(
 
 #: Seconds after which the event loop gets control, if no item awaits anything: a request needs it a dozen times.
 _TURN: Final = 0.001
-#: The number of items that may wait at the same time in a foreach that doesn't keep the entries of its items.
-MOST_WAITING: Final = 1000
-#: The `room` of a foreach inside such an item.
-ROOM_INSIDE: Final = 100
-
-_NOTHING: Final = object()
 
 
 async def run_foreach(run: ExecutionContext, node: ForeachNode, frame: Frame, run_steps: RunSteps) -> Ending:
@@ -96,51 +91,51 @@ async def run_foreach(run: ExecutionContext, node: ForeachNode, frame: Frame, ru
     stub = run.services.effects.stub_items(run.id, path, node, items)
     if stub is not None:
         return await run_stub(run, node, frame, items, stub)
-    block: ForeachProgress | None = None
+    latest = frame.now
+    results: ItemResults
     if many:
-        past = run.journal.last_entry(path)
-        if past is not None and past.state is StepState.SUCCEEDED and past.signal != STOPPED.name:
-            return await continue_from_entry(run, frame, node.id, past)
-        block = await run.journal.begin_foreach(path, total, frame.now)
+        entry = run.journal.last_entry(path)
+        if entry is not None and entry.state is StepState.SUCCEEDED and entry.signal != STOPPED.name:
+            return await continue_from_entry(run, frame, node.id, entry)
+        progress = await run.journal.begin_foreach(path, total, latest)
+        latest = progress.latest
+        results = CheckpointedItems(run, node, frame, progress, listed=isinstance(items, list))
+    else:
+        results = KeptItems(run, node, frame, total)
+    source = source_of(run, items, results.done, path)
     with frame.interruption.child() as together:
-        return await _Items(run, node, frame, run_steps, items, together, block).run()
+        return await _Items(run, node, frame, run_steps, together, source, results, total, latest).run()
 
 
 class _Items:
+    """Runs the items of a foreach, several at the same time."""
+
     def __init__(
         self,
         run: ExecutionContext,
         node: ForeachNode,
         frame: Frame,
         run_steps: RunSteps,
-        items: list[Any] | Stream,
         together: Interruption,
-        block: ForeachProgress | None,
+        source: ItemSource,
+        results: ItemResults,
+        total: int,
+        latest: datetime,
     ) -> None:
-        """`block`: the progress, if the entries of the items aren't kept."""
+        """`together` interrupts all items. `latest`: the time of the last commit of an item so far."""
         self._run = run
         self._node = node
         self._frame = frame
         self._run_steps = run_steps
         self._together = together
-        self._block = block
-        self._listed = not isinstance(items, Stream)
-        self._counts = node.collect == "count" or (node.collect is None and not self._listed)
-        self._total = items.count if isinstance(items, Stream) else len(items)
-        done = Done() if block is None else block.done
-        self._source: ItemSource = (
-            StreamItems(run, items, done, frame.prefix + node.id)
-            if isinstance(items, Stream)
-            else ListItems(items, done)
-        )
-        self._room = ROOM_INSIDE if block is not None else frame.room // max(self._total, 1)
-        self._results: list[Any] = [_NOTHING] * (self._total if block is None else 0)
-        self._failed = 0
+        self._source = source
+        self._results = results
+        self._total = total
+        self._latest = latest
         self._waiting: dict[int, Any] = {}
         self._last = -1
         """The last item that was taken; items are taken in order."""
         self._stopped = False
-        self._latest = frame.now if block is None else block.latest
 
     async def run(self) -> Ending:
         frame, node = self._frame, self._node
@@ -167,7 +162,7 @@ class _Items:
             return Ending.STOPPED
         if self._waiting:
             return Ending.WAITING
-        return self._finish() if self._block is None else await self._conclude(self._block)
+        return await self._results.conclude()
 
     async def _all(self) -> StepFailed | Interrupted | None:
         workers = min(self._node.concurrency, self._total)
@@ -181,7 +176,7 @@ class _Items:
 
     async def _work(self) -> None:
         turn_ends = monotonic() + _TURN
-        while self._block is None or len(self._waiting) < MOST_WAITING:
+        while len(self._waiting) < self._results.most_waiting:
             taken = await self._source.take()
             if taken is None:
                 return
@@ -198,19 +193,18 @@ class _Items:
 
     async def _item(self, index: int, item: Any) -> None:
         frame, node = self._frame, self._node
-        part = f"{node.id}[{index}]"
-        prefix = f"{frame.prefix}{part}/"
-        if self._block is not None:
-            self._run.journal.items.begin_item(prefix)
-        inner = frame.branch(
-            part,
+        prefix = f"{frame.prefix}{node.id}[{index}]/"
+        self._results.begin(prefix)
+        inner = Frame(
             message=Message(item, {}, frame.message.attachments),
             steps=dict(frame.steps),
+            now=frame.now,
+            prefix=prefix,
             names={**frame.names, node.as_name: item, "index": index},
             lenient=frame.lenient or node.on_error == "continue",
             interruption=self._together,
             items={**frame.items, node.pointer: prefix},
-            room=self._room,
+            room=self._results.room,
         )
         failed: StepFailed | None = None
         try:
@@ -228,25 +222,8 @@ class _Items:
             self._together.interrupt(SUPERSEDED, cut=False)
         elif ending is Ending.WAITING:
             self._waiting[index] = item
-        elif self._block is not None:
-            self._close(self._block, index, inner, ending, None if failed is None else failed.error)
-        elif ending is Ending.DONE:
-            self._results[index] = inner.message.body
-        self._failed += failed is not None
-
-    def _close(self, block: ForeachProgress, index: int, inner: Frame, ending: Ending, error: ErrorInfo | None) -> None:
-        """Finish the item and drop its entries."""
-        prefix = inner.prefix
-        failed = None if error is None else error.step or prefix[:-1]
-        if failed is not None and self._run.journal.last_entry(failed) is None:
-            # An expression of a block has failed, which no entry shows.
-            failed = f"{prefix}{self._node.id}"
-            noted = Frame(inner.message, {}, inner.now, prefix=prefix)
-            self._run.note_pure(noted, self._node.id, "foreach", StepState.FAILED, error=error, at=inner.now)
-        result: bytes | None = None
-        if ending is Ending.DONE and not self._counts:
-            result = self._run.redactor.encrypt_line(encode(inner.message.body))
-        self._run.journal.items.end_item(block, prefix, index, inner.now, result=result, failed=failed)
+        else:
+            self._results.end(index, inner, ending, failed)
 
     async def _end_waiting(self) -> bool:
         """Let the waiting items run their `finally` steps; return whether one of them still waits."""
@@ -270,51 +247,6 @@ class _Items:
                 left.remove(index)
                 begun[index] = item
         return begun
-
-    def _finish(self) -> Ending:
-        frame, node = self._frame, self._node
-        body: Any = (
-            {"count": self._total, "failed": self._failed}
-            if self._counts
-            else [result for result in self._results if result is not _NOTHING]
-        )
-        frame.message = Message(body, {}, frame.message.attachments)
-        frame.steps[node.id] = {"body": body}
-        self._run.note_pure(
-            frame, node.id, "foreach", StepState.SUCCEEDED, input={"items": self._total}, output={"body": body}
-        )
-        return Ending.DONE
-
-    async def _conclude(self, block: ForeachProgress) -> Ending:
-        """Replace the progress of the block by its entry, so that its result isn't computed again."""
-        run, frame, node = self._run, self._frame, self._node
-        if not run.gate.may_act(block.path):
-            return Ending.WAITING
-        counts = {"count": self._total, "failed": block.failed}
-        body: Any = counts
-        if not self._counts:
-            body = await collect_results(run, block.path, listed=self._listed)
-            if type(body) is Stream:
-                run.progress.note_stream()
-        reply = Reply(body) if self._counts else Reply(body, extra=counts)
-        view = frame.take(reply)
-        now = run.services.clock.now()
-        await run.journal.add_large(
-            lambda: (encode({"items": self._total}), encode(view)),
-            effect=True,
-            id=node.id,
-            path=block.path,
-            use="foreach",
-            state=StepState.SUCCEEDED,
-            attempt=1,
-            started_at=block.latest,
-            finished_at=now,
-            signal=STREAM if isinstance(body, Stream) else None,
-        )
-        run.journal.items.end_foreach(block.path)
-        frame.now = now
-        frame.steps[node.id] = view
-        return Ending.DONE
 
 
 async def _items(run: ExecutionContext, node: ForeachNode, frame: Frame) -> list[Any] | Stream:

@@ -1,12 +1,11 @@
-"""The items of a foreach, from a list or from a stream, and the collection of their results."""
+"""The items of a foreach, from a list or from a stream."""
 
 from collections.abc import Iterator
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from hookline.executions.context import ExecutionContext, StepFailed
-from hookline.executions.steps.stream import StreamReader, StreamWriter
+from hookline.executions.steps.stream import StreamReader
 from hookline.kernel.errors import BlobGone, StepError
-from hookline.kernel.json import decode
 from hookline.model.items import Done, Stream
 
 
@@ -59,40 +58,11 @@ class StreamItems:
         await self._reader.close()
 
 
+def source_of(run: ExecutionContext, items: list[Any] | Stream, done: Done, path: str) -> ItemSource:
+    """The source of the items that aren't done. `path`: the path of the block."""
+    return StreamItems(run, items, done, path) if isinstance(items, Stream) else ListItems(items, done)
+
+
 def _places(done: Done, total: int) -> Iterator[int]:
     for places in done.left(total):
         yield from places
-
-
-#: The largest list of results, in bytes of JSON; larger ones become a stream.
-LARGEST_LIST: Final = 10_000_000
-_PAGE: Final = 250
-
-
-async def collect_results(run: ExecutionContext, path: str, *, listed: bool) -> Any:
-    """The results of a block, in order: a stream, or a list if the items were `listed` and it isn't too large.
-
-    Raises StoreError.
-    """
-    await run.journal.flush()
-    writer: StreamWriter | None = None if listed else StreamWriter(run.services.blobs)
-    results: list[bytes] = []
-    size, after = 0, -1
-    try:
-        while page := await run.services.store.item_results(run.id, path, after, _PAGE):
-            after = page[-1][0]
-            results += [result for _, result in page]
-            size += sum(len(result) for _, result in page)
-            if writer is None and size > LARGEST_LIST:
-                writer = StreamWriter(run.services.blobs)
-            if writer is not None:
-                for result in results:
-                    await writer.add(result)
-                results.clear()
-        if writer is not None:
-            return await writer.finish()
-    finally:
-        if writer is not None:
-            await writer.abort()
-    results = [run.redactor.decrypt_line(result) for result in results]
-    return [decode(result, exact=run.flow.exact) for result in results]

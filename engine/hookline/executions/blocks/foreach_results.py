@@ -1,0 +1,198 @@
+"""The results of a foreach: of items whose entries the journal keeps, and of many items, whose progress it keeps."""
+
+import sys
+from typing import Any, Final, Protocol
+
+from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
+from hookline.executions.journal.foreach_progress import ForeachProgress
+from hookline.executions.steps.stream import StreamWriter
+from hookline.flows.blocks.foreach import ForeachNode
+from hookline.kernel.json import decode, encode
+from hookline.model.execution import ErrorInfo, StepState
+from hookline.model.items import STREAM, Done, Stream
+from hookline.model.message import Message
+from hookline.sdk.action import Reply
+
+#: The number of items that may wait at the same time in a foreach that doesn't keep the entries of its items.
+MOST_WAITING: Final = 1000
+#: The `room` of a foreach inside such an item.
+ROOM_INSIDE: Final = 100
+
+_NOTHING: Final = object()
+
+
+class ItemResults(Protocol):
+    """Takes the items of a foreach as they end, and makes the result of the block."""
+
+    @property
+    def done(self) -> Done:
+        """The items that ended before the execution was resumed, and that don't run again."""
+        ...
+
+    @property
+    def room(self) -> int:
+        """The `room` in the frames of the items."""
+        ...
+
+    @property
+    def most_waiting(self) -> int:
+        """The number of items that may wait at the same time; no further item begins then."""
+        ...
+
+    def begin(self, prefix: str) -> None:
+        """Begin or continue an item. `prefix` begins the paths of its steps."""
+        ...
+
+    def end(self, index: int, inner: Frame, ending: Ending, failed: StepFailed | None) -> None:
+        """Take an item that has ended in its frame; `failed`: its failure, if the block continues after it."""
+        ...
+
+    async def conclude(self) -> Ending:
+        """Continue with the result of the block after all items have ended. Raises StoreError."""
+        ...
+
+
+class KeptItems:
+    """Items whose entries the journal keeps. Their results stay in memory; a resume computes them again."""
+
+    def __init__(self, run: ExecutionContext, node: ForeachNode, frame: Frame, total: int) -> None:
+        self._run = run
+        self._node = node
+        self._frame = frame
+        self._total = total
+        self._results: list[Any] = [_NOTHING] * total
+        self._failed = 0
+        self.done = Done()
+        self.room = frame.room // max(total, 1)
+        self.most_waiting = sys.maxsize
+
+    def begin(self, prefix: str) -> None:
+        """See `ItemResults`."""
+
+    def end(self, index: int, inner: Frame, ending: Ending, failed: StepFailed | None) -> None:
+        """See `ItemResults`."""
+        if ending is Ending.DONE:
+            self._results[index] = inner.message.body
+        self._failed += failed is not None
+
+    async def conclude(self) -> Ending:
+        """See `ItemResults`."""
+        frame, node = self._frame, self._node
+        body: Any = (
+            {"count": self._total, "failed": self._failed}
+            if node.collect == "count"
+            else [result for result in self._results if result is not _NOTHING]
+        )
+        frame.message = Message(body, {}, frame.message.attachments)
+        frame.steps[node.id] = {"body": body}
+        self._run.note_pure(
+            frame, node.id, "foreach", StepState.SUCCEEDED, input={"items": self._total}, output={"body": body}
+        )
+        return Ending.DONE
+
+
+class CheckpointedItems:
+    """Many items. The journal keeps the entries of running items; the progress of the block replaces the others."""
+
+    def __init__(
+        self, run: ExecutionContext, node: ForeachNode, frame: Frame, progress: ForeachProgress, *, listed: bool
+    ) -> None:
+        """`listed`: the items are those of a list, not of a stream."""
+        self._run = run
+        self._node = node
+        self._frame = frame
+        self._progress = progress
+        self._listed = listed
+        self._counts = node.collect == "count" or (node.collect is None and not listed)
+        self.done = progress.done
+        self.room = ROOM_INSIDE
+        self.most_waiting = MOST_WAITING
+
+    def begin(self, prefix: str) -> None:
+        """See `ItemResults`."""
+        self._run.journal.items.begin_item(prefix)
+
+    def end(self, index: int, inner: Frame, ending: Ending, failed: StepFailed | None) -> None:
+        """Drop the entries of an item. See `ItemResults`."""
+        result: bytes | None = None
+        if ending is Ending.DONE and not self._counts:
+            result = self._run.redactor.encrypt_line(encode(inner.message.body))
+        failed_step = None if failed is None else self._failed_step(inner, failed.error)
+        self._run.journal.items.end_item(
+            self._progress, inner.prefix, index, inner.now, result=result, failed=failed_step
+        )
+
+    def _failed_step(self, inner: Frame, error: ErrorInfo) -> str:
+        """The path of the failed step of an item, which has an entry."""
+        path = error.step or inner.prefix[:-1]
+        if self._run.journal.last_entry(path) is not None:
+            return path
+        # An expression of a block has failed, which no entry shows.
+        noted = Frame(inner.message, {}, inner.now, prefix=inner.prefix)
+        self._run.note_pure(noted, self._node.id, "foreach", StepState.FAILED, error=error, at=inner.now)
+        return f"{inner.prefix}{self._node.id}"
+
+    async def conclude(self) -> Ending:
+        """Replace the progress of the block by its entry, so that its result isn't computed again."""
+        run, frame, node, progress = self._run, self._frame, self._node, self._progress
+        if not run.gate.may_act(progress.path):
+            return Ending.WAITING
+        counts = {"count": progress.total, "failed": progress.failed}
+        body: Any = counts
+        if not self._counts:
+            body = await _collect_results(run, progress.path, listed=self._listed)
+            if type(body) is Stream:
+                run.progress.note_stream()
+        reply = Reply(body) if self._counts else Reply(body, extra=counts)
+        view = frame.take(reply)
+        now = run.services.clock.now()
+        await run.journal.add_large(
+            lambda: (encode({"items": progress.total}), encode(view)),
+            effect=True,
+            id=node.id,
+            path=progress.path,
+            use="foreach",
+            state=StepState.SUCCEEDED,
+            attempt=1,
+            started_at=progress.latest,
+            finished_at=now,
+            signal=STREAM if isinstance(body, Stream) else None,
+        )
+        run.journal.items.end_foreach(progress.path)
+        frame.now = now
+        frame.steps[node.id] = view
+        return Ending.DONE
+
+
+#: The largest list of results, in bytes of JSON; larger ones become a stream.
+LARGEST_LIST: Final = 10_000_000
+_PAGE: Final = 250
+
+
+async def _collect_results(run: ExecutionContext, path: str, *, listed: bool) -> Any:
+    """The results of a block, in order: a stream, or a list if the items were `listed` and it isn't too large.
+
+    Raises StoreError.
+    """
+    await run.journal.flush()
+    writer: StreamWriter | None = None if listed else StreamWriter(run.services.blobs)
+    results: list[bytes] = []
+    size, after = 0, -1
+    try:
+        while page := await run.services.store.item_results(run.id, path, after, _PAGE):
+            after = page[-1][0]
+            results += [result for _, result in page]
+            size += sum(len(result) for _, result in page)
+            if writer is None and size > LARGEST_LIST:
+                writer = StreamWriter(run.services.blobs)
+            if writer is not None:
+                for result in results:
+                    await writer.add(result)
+                results.clear()
+        if writer is not None:
+            return await writer.finish()
+    finally:
+        if writer is not None:
+            await writer.abort()
+    results = [run.redactor.decrypt_line(result) for result in results]
+    return [decode(result, exact=run.flow.exact) for result in results]
