@@ -60,10 +60,10 @@ async def batch_entries(services: Services, execution_id: str) -> tuple[Change, 
     if not led:
         return ()
     await services.store.commit([CloseBatch(execution_id, path) for path in led])
-    past = await services.store.journal(execution_id)
-    began = {record.path: record for record in past}
+    journal_entries = await services.store.journal(execution_id)
+    began = {record.path: record for record in journal_entries}
     entries = []
-    for place, path in enumerate(led, past[-1].seq + 1):
+    for place, path in enumerate(led, journal_entries[-1].seq + 1):
         found = await services.store.batch_items(execution_id, path)
         # The numbers keep all digits, whatever the flow says about numbers.
         reply = await batch_reply(services, [_masked(one) for one in found], exact=True)
@@ -90,23 +90,23 @@ async def run_batch(run: ExecutionContext, node: BatchNode, frame: Frame, _: Run
     Raises StepFailed if the execution has nothing to add.
     """
     path = frame.prefix + node.id
-    past = run.journal.last_entry(path)
-    if past is not None and past.signal == JOINED:
+    last_entry = run.journal.last_entry(path)
+    if last_entry is not None and last_entry.signal == JOINED:
         return Ending.JOINED
-    ending = await continue_if_ended(run, node, frame, past)
+    ending = await continue_if_ended(run, node, frame, last_entry)
     if ending is not None:
         frame.steps[node.id].pop(HIDDEN, None)
         return ending
     if not run.gate.may_act(path):
         return Ending.WAITING
-    if past is None or past.state is not StepState.WAITING:
+    if last_entry is None or last_entry.state is not StepState.WAITING:
         frame.interruption.check()
-        reached = await _reach(run, node, frame, path, 1 if past is None else past.attempt + 1)
+        reached = await _reach(run, node, frame, path, 1 if last_entry is None else last_entry.attempt + 1)
         if isinstance(reached, Ending):
             return reached
-        past = reached
+        last_entry = reached
     run.progress.note_waited()
-    return await _lead(run, node, frame, path, past)
+    return await _lead(run, node, frame, path, last_entry)
 
 
 async def _reach(run: ExecutionContext, node: BatchNode, frame: Frame, path: str, attempt: int) -> StepRecord | Ending:
@@ -198,19 +198,19 @@ async def _from_stub(
     return Ending.JOINED
 
 
-async def _lead(run: ExecutionContext, node: BatchNode, frame: Frame, path: str, past: StepRecord) -> Ending:
+async def _lead(run: ExecutionContext, node: BatchNode, frame: Frame, path: str, last_entry: StepRecord) -> Ending:
     """Continue with the batch if it is closed; otherwise wait."""
     is_open = (await run.services.store.batches(run.id)).get(path, False)
-    over = past.due_at is not None and past.due_at <= run.services.clock.now()
+    over = last_entry.due_at is not None and last_entry.due_at <= run.services.clock.now()
     if is_open and not over and frame.interruption.cause is None:
-        run.progress.wait_until(past.due_at, BATCH)
+        run.progress.wait_until(last_entry.due_at, BATCH)
         return Ending.WAITING
     if is_open:
         # No execution joins from here on; those that joined before are read below.
         await run.journal.commit_with(CloseBatch(run.id, path))
     reply = await _opened(run, path)
     run.journal.add_changes(TakeBatch(run.id, path))
-    await _note(run, node, frame, path, past.attempt, past.started_at, reply)
+    await _note(run, node, frame, path, last_entry.attempt, last_entry.started_at, reply)
     # The batch is in the journal and can be replayed from there, also if the execution has to end here.
     frame.interruption.check()
     return Ending.DONE

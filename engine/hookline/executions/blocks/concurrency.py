@@ -41,8 +41,8 @@ async def run_concurrently(
 
 def known_stop(run: ExecutionContext, frame: Frame, block_id: str) -> bool:
     """Return whether a part of a block stopped the execution while others still had to run their `finally` steps."""
-    past = run.journal.last_entry(frame.prefix + block_id)
-    return past is not None and past.signal == STOPPED.name
+    entry = run.journal.last_entry(frame.prefix + block_id)
+    return entry is not None and entry.signal == STOPPED.name
 
 
 def still_ending(run: ExecutionContext, frame: Frame, block_id: str, use: str, failure: StepFailed | None) -> Ending:
@@ -60,10 +60,15 @@ def still_ending(run: ExecutionContext, frame: Frame, block_id: str, use: str, f
 
 def known_failure(run: ExecutionContext, frame: Frame, block_id: str) -> StepFailed | None:
     """The failure with which a block has ended or is ending."""
-    past = run.journal.last_entry(frame.prefix + block_id)
-    if past is None or past.state is not StepState.FAILED or past.error is None or not run.keeps_failure(frame, past):
+    entry = run.journal.last_entry(frame.prefix + block_id)
+    if (
+        entry is None
+        or entry.state is not StepState.FAILED
+        or entry.error is None
+        or not run.keeps_failure(frame, entry)
+    ):
         return None
-    return StepFailed(past.error, past.finished_at)
+    return StepFailed(entry.error, entry.finished_at)
 
 
 def check_end(run: ExecutionContext, frame: Frame, block_id: str) -> None:
@@ -71,8 +76,8 @@ def check_end(run: ExecutionContext, frame: Frame, block_id: str) -> None:
 
     In that case the steps after it are interrupted, so that they run their `finally` steps and wait for nothing.
     """
-    past = run.journal.last_entry(frame.prefix + block_id)
-    done = past is not None and past.state is StepState.SUCCEEDED and past.signal != STOPPED.name
+    entry = run.journal.last_entry(frame.prefix + block_id)
+    done = entry is not None and entry.state is StepState.SUCCEEDED and entry.signal != STOPPED.name
     if not done and known_failure(run, frame, block_id) is None:
         frame.interruption.check()
 

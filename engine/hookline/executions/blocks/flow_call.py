@@ -42,15 +42,15 @@ async def run_call(run: ExecutionContext, node: CallNode, frame: Frame, _: RunSt
     Raises StepFailed if the flow can't be called or has failed, and Blocked if it can't run.
     """
     call = _Call(run, node, frame)
-    past = run.journal.last_entry(call.path)
+    last_entry = run.journal.last_entry(call.path)
     if node.wait:
         run.progress.note_waited()
-    ending = await continue_if_ended(run, node, frame, past)
+    ending = await continue_if_ended(run, node, frame, last_entry)
     if ending is not None:
         return ending
     if not run.gate.may_act(call.path):
         return Ending.WAITING
-    return await call.begin(1, frame.now) if past is None else await call.go_on(past)
+    return await call.begin(1, frame.now) if last_entry is None else await call.go_on(last_entry)
 
 
 class _Call:
@@ -60,17 +60,21 @@ class _Call:
         self._frame = frame
         self.path = frame.prefix + node.id
 
-    async def go_on(self, past: StepRecord) -> Ending:
+    async def go_on(self, last_entry: StepRecord) -> Ending:
         """Hear from the called flow, wait for the next attempt, or call again."""
         # If the step waited when its execution ended, the called execution was cancelled.
-        over = past.state is StepState.FAILED or past.seq <= self._run.reopened_after
-        if past.error is None and not over:
-            return await self.hear(past)
-        if past.error is not None and past.due_at is not None and past.due_at > self._run.services.clock.now():
+        over = last_entry.state is StepState.FAILED or last_entry.seq <= self._run.reopened_after
+        if last_entry.error is None and not over:
+            return await self.hear(last_entry)
+        if (
+            last_entry.error is not None
+            and last_entry.due_at is not None
+            and last_entry.due_at > self._run.services.clock.now()
+        ):
             self._frame.interruption.check()
-            self._run.progress.wait_until(past.due_at, RETRY)
+            self._run.progress.wait_until(last_entry.due_at, RETRY)
             return Ending.WAITING
-        return await self.begin(past.attempt + 1, past.finished_at)
+        return await self.begin(last_entry.attempt + 1, last_entry.finished_at)
 
     async def begin(self, attempt: int, after: datetime) -> Ending:
         """Start an execution and store it together with its message.
@@ -110,42 +114,44 @@ class _Call:
         await run.journal.flush()
         return await self.hear(entry)
 
-    async def hear(self, past: StepRecord) -> Ending:
+    async def hear(self, last_entry: StepRecord) -> Ending:
         """Take the result of the called flow, if it has ended."""
         run, node, frame = self._run, self._node, self._frame
-        ended = await self._ended(past)
+        ended = await self._ended(last_entry)
         if ended is None and frame.interruption.cause is not None:
-            await self._cancel(past)
-            run.journal.add_changes(self._time_out(past), self._settle(past))
+            await self._cancel(last_entry)
+            run.journal.add_changes(self._time_out(last_entry), self._settle(last_entry))
             frame.interruption.check()
-        if ended is None and past.due_at is not None and past.due_at <= run.services.clock.now():
-            if isinstance(await run.journal.commit_with(self._time_out(past)), WaitTimedOut):
-                await self._cancel(past)
-                seconds = (past.due_at - past.started_at).total_seconds()
-                message = f"flow {node.flow_id!r} took longer than {seconds:g} s (execution {_child(past)})"
-                run.journal.add_changes(self._settle(past))
+        if ended is None and last_entry.due_at is not None and last_entry.due_at <= run.services.clock.now():
+            if isinstance(await run.journal.commit_with(self._time_out(last_entry)), WaitTimedOut):
+                await self._cancel(last_entry)
+                seconds = (last_entry.due_at - last_entry.started_at).total_seconds()
+                message = f"flow {node.flow_id!r} took longer than {seconds:g} s (execution {_child(last_entry)})"
+                run.journal.add_changes(self._settle(last_entry))
                 error = ErrorInfo("timed_out", message, self.path, retryable=True)
-                return self._failed(error, past.attempt, past.started_at, past)
+                return self._failed(error, last_entry.attempt, last_entry.started_at, last_entry)
             run.progress.forget_callbacks()  # it ended at the last moment
-            ended = await self._ended(past)
+            ended = await self._ended(last_entry)
         if ended is None:
-            run.progress.wait_until(past.due_at, FLOW)
+            run.progress.wait_until(last_entry.due_at, FLOW)
             return Ending.WAITING
-        run.journal.add_changes(self._settle(past))
+        run.journal.add_changes(self._settle(last_entry))
         error_of_flow = self._error(ended)
         if error_of_flow is not None:
-            return self._failed(error_of_flow, past.attempt, past.started_at, past)
+            return self._failed(error_of_flow, last_entry.attempt, last_entry.started_at, last_entry)
         extra = {"execution_id": ended.execution_id, "outcome": ended.outcome.value}
         completed = ended.outcome is Outcome.COMPLETED
         body = decode(bytes(ended.body), exact=run.flow.exact)
         view = frame.take(Reply(body, {}, extra, ended.attachments if completed else None))
-        entry = self._add(StepState.SUCCEEDED, past.attempt, past.started_at, input=past.input, output=encode(view))
+        entry = self._add(
+            StepState.SUCCEEDED, last_entry.attempt, last_entry.started_at, input=last_entry.input, output=encode(view)
+        )
         frame.now, frame.steps[node.id] = entry.finished_at, view
         return Ending.DONE
 
-    async def _cancel(self, past: StepRecord) -> None:
+    async def _cancel(self, last_entry: StepRecord) -> None:
         with suppress(ExecutionNotFound, IllegalStateChange):  # the called execution has ended
-            await self._run.services.cancel(_child(past))
+            await self._run.services.cancel(_child(last_entry))
 
     async def _message(self) -> Message:
         run, node, frame = self._run, self._node, self._frame
@@ -222,19 +228,19 @@ class _Call:
         # An execution that an earlier attempt started may still end; a later attempt ignores it.
         return self.path if attempt == 1 else f"{self.path}#{attempt}"
 
-    async def _ended(self, past: StepRecord) -> FlowEnded | None:
+    async def _ended(self, last_entry: StepRecord) -> FlowEnded | None:
         run = self._run
-        payload = (await run.progress.callbacks()).get(self._waits_at(past.attempt))
+        payload = (await run.progress.callbacks()).get(self._waits_at(last_entry.attempt))
         ended = run.callback(payload) if payload is not None else None
         return ended if isinstance(ended, FlowEnded) else None
 
-    def _time_out(self, past: StepRecord) -> TimeOutWait:
+    def _time_out(self, last_entry: StepRecord) -> TimeOutWait:
         run, services = self._run, self._run.services
-        waits_at, now = self._waits_at(past.attempt), services.clock.now()
+        waits_at, now = self._waits_at(last_entry.attempt), services.clock.now()
         return TimeOutWait(services.new_id(), run.id, waits_at, run.flow.id, self._node.id, now)
 
-    def _settle(self, past: StepRecord) -> EndWait:
-        return EndWait(self._run.id, self._waits_at(past.attempt))
+    def _settle(self, last_entry: StepRecord) -> EndWait:
+        return EndWait(self._run.id, self._waits_at(last_entry.attempt))
 
     def _error(self, ended: FlowEnded) -> ErrorInfo | None:
         """The error of the step, if the called flow has failed or was cancelled."""
@@ -247,13 +253,15 @@ class _Call:
             return ErrorInfo("flow.cancelled", f"flow {self._node.flow_id!r} was cancelled ({where})", self.path)
         return None
 
-    def _failed(self, error: ErrorInfo, attempt: int, started_at: datetime, past: StepRecord | None = None) -> Ending:
+    def _failed(
+        self, error: ErrorInfo, attempt: int, started_at: datetime, last_entry: StepRecord | None = None
+    ) -> Ending:
         run, node = self._run, self._node
         failure = StepError(error.message, code=error.code, retryable=error.retryable)
         wait = next_wait(node.retry, attempt, failure, f"{run.id}\n{self.path}")
         due_at = None if wait is None else run.services.clock.now() + wait
         state = StepState.FAILED if due_at is None else StepState.WAITING
-        known = {} if past is None else {"input": past.input, "output": past.output}
+        known = {} if last_entry is None else {"input": last_entry.input, "output": last_entry.output}
         entry = self._add(state, attempt, started_at, error=error, due_at=due_at, **known)
         if due_at is not None:
             run.progress.wait_until(due_at, RETRY)
@@ -276,7 +284,7 @@ class _Call:
         )
 
 
-def _child(past: StepRecord) -> str:
+def _child(last_entry: StepRecord) -> str:
     """The id of the execution that an attempt has started."""
-    child: str = decode(past.output or b"{}")["execution_id"]
+    child: str = decode(last_entry.output or b"{}")["execution_id"]
     return child

@@ -35,9 +35,9 @@ async def run_stub(
 ) -> Ending:
     """Take the result that a simulation stubs for all items. Raises StepFailed."""
     path = frame.prefix + node.id
-    past = run.journal.last_entry(path)
-    if past is not None and past.state is StepState.SUCCEEDED:
-        return await continue_from_entry(run, frame, node.id, past)
+    last_entry = run.journal.last_entry(path)
+    if last_entry is not None and last_entry.state is StepState.SUCCEEDED:
+        return await continue_from_entry(run, frame, node.id, last_entry)
     if (failure := known_failure(run, frame, node.id)) is not None:
         raise failure
     try:

@@ -21,41 +21,41 @@ TIMED_OUT = "wait_timed_out"
 async def run_wait(run: ExecutionContext, node: WaitNode, frame: Frame, _: RunSteps) -> Ending:
     """Wait for a callback, whose content becomes the message. Raises StepFailed if none comes in time."""
     path = frame.prefix + node.id
-    past = run.journal.last_entry(path)
+    last_entry = run.journal.last_entry(path)
     run.progress.note_waited()
-    ending = await continue_if_ended(run, node, frame, past)
+    ending = await continue_if_ended(run, node, frame, last_entry)
     if ending is not None:
         return ending
     if not run.gate.may_act(path):
         return Ending.WAITING
     # A step that waited when its execution ended begins to wait again after a retry.
-    if past is None or past.state is not StepState.WAITING or past.seq <= run.reopened_after:
+    if last_entry is None or last_entry.state is not StepState.WAITING or last_entry.seq <= run.reopened_after:
         frame.interruption.check()
-        past = await _begin(run, node, frame, path, 1 if past is None else past.attempt + 1)
-    return await _hear(run, node, frame, path, past)
+        last_entry = await _begin(run, node, frame, path, 1 if last_entry is None else last_entry.attempt + 1)
+    return await _hear(run, node, frame, path, last_entry)
 
 
-async def _hear(run: ExecutionContext, node: WaitNode, frame: Frame, path: str, past: StepRecord) -> Ending:
+async def _hear(run: ExecutionContext, node: WaitNode, frame: Frame, path: str, last_entry: StepRecord) -> Ending:
     """Take the callback if it has come; otherwise wait further, or fail if the time is over."""
     payload = (await run.progress.callbacks()).get(path)
     if payload is None and frame.interruption.cause is not None:
         run.journal.add_changes(_time_out(run, node, path), EndWait(run.id, path))
         frame.interruption.check()
-    if payload is None and past.due_at is not None and past.due_at <= run.services.clock.now():
+    if payload is None and last_entry.due_at is not None and last_entry.due_at <= run.services.clock.now():
         if isinstance(await run.journal.commit_with(_time_out(run, node, path)), WaitTimedOut):
-            return _too_late(run, node, frame, path, past)
+            return _too_late(run, node, frame, path, last_entry)
         run.progress.forget_callbacks()  # it came at the last moment
         payload = (await run.progress.callbacks()).get(path)
     result: Reply | None = None
     if payload is not None:
         result = await run.services.offloader.run(partial(_result, run, payload), large=is_heavy(payload))
     if result is None:
-        run.progress.wait_until(past.due_at, CALLBACK)
+        run.progress.wait_until(last_entry.due_at, CALLBACK)
         return Ending.WAITING
     # Expressions may read these parts whoever has called: an operator's call has neither headers nor files.
     view = {"headers": {}, "attachments": [], **frame.take(result)}
     run.journal.add_changes(EndWait(run.id, path))
-    frame.now = _note(run, node, path, past, StepState.SUCCEEDED, output=view)
+    frame.now = _note(run, node, path, last_entry, StepState.SUCCEEDED, output=view)
     frame.steps[node.id] = view
     return Ending.DONE
 
@@ -96,16 +96,18 @@ def _time_out(run: ExecutionContext, node: WaitNode, path: str) -> TimeOutWait:
     return TimeOutWait(services.new_id(), run.id, path, run.flow.id, node.id, services.clock.now())
 
 
-def _too_late(run: ExecutionContext, node: WaitNode, frame: Frame, path: str, past: StepRecord) -> Ending:
+def _too_late(run: ExecutionContext, node: WaitNode, frame: Frame, path: str, last_entry: StepRecord) -> Ending:
     error = run.error_info(StepError("no callback came in time", code=TIMED_OUT), path)
     run.journal.add_changes(EndWait(run.id, path))
-    noted_at = _note(run, node, path, past, StepState.FAILED, error=error)
+    noted_at = _note(run, node, path, last_entry, StepState.FAILED, error=error)
     if node.on_error == "continue":
         return frame.continue_after(error, node.id, noted_at)
     raise StepFailed(error, noted_at)
 
 
-def _note(run: ExecutionContext, node: WaitNode, path: str, past: StepRecord, state: StepState, **entry: Any) -> Any:
+def _note(
+    run: ExecutionContext, node: WaitNode, path: str, last_entry: StepRecord, state: StepState, **entry: Any
+) -> Any:
     finished_at = run.services.clock.now()
     output = entry.pop("output", None)
     run.journal.add(
@@ -114,8 +116,8 @@ def _note(run: ExecutionContext, node: WaitNode, path: str, past: StepRecord, st
         path=path,
         use=USE,
         state=state,
-        attempt=past.attempt,
-        started_at=past.started_at,
+        attempt=last_entry.attempt,
+        started_at=last_entry.started_at,
         finished_at=finished_at,
         output=encode(output) if output is not None else None,
         **entry,

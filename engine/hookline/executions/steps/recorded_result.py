@@ -19,27 +19,27 @@ _OUTPUTS: Final = {exact: reader(dict[str, Any], exact=exact) for exact in (Fals
 
 
 async def continue_if_ended(
-    run: ExecutionContext, node: CallNode | WaitNode | BatchNode, frame: Frame, past: StepRecord | None
+    run: ExecutionContext, node: CallNode | WaitNode | BatchNode, frame: Frame, entry: StepRecord | None
 ) -> Ending | None:
     """Continue with the result of a step that has ended; None if it hasn't. Raises StepFailed if it failed for good."""
-    if past is not None and past.state is StepState.SUCCEEDED:
-        return await continue_from_entry(run, frame, node.id, past)
-    if past is None or past.state is not StepState.FAILED:
+    if entry is not None and entry.state is StepState.SUCCEEDED:
+        return await continue_from_entry(run, frame, node.id, entry)
+    if entry is None or entry.state is not StepState.FAILED:
         return None
     if node.on_error == "continue":
-        return frame.continue_after(past.error, node.id, past.finished_at)
-    if past.error is not None and run.keeps_failure(frame, past):
-        raise StepFailed(past.error, past.finished_at)
+        return frame.continue_after(entry.error, node.id, entry.finished_at)
+    if entry.error is not None and run.keeps_failure(frame, entry):
+        raise StepFailed(entry.error, entry.finished_at)
     return None
 
 
-async def continue_from_entry(run: ExecutionContext, frame: Frame, step_id: str, past: StepRecord) -> Ending:
+async def continue_from_entry(run: ExecutionContext, frame: Frame, step_id: str, entry: StepRecord) -> Ending:
     """Continue as if the step had just finished with the result in its journal entry."""
-    frame.now = past.finished_at
-    if past.output is not None and past.signal in (None, STREAM):
-        read = partial(_OUTPUTS[run.flow.exact].decode, past.output)
-        view = await run.services.offloader.run(read, large=is_heavy(past.output))
-        if past.signal == STREAM:
+    frame.now = entry.finished_at
+    if entry.output is not None and entry.signal in (None, STREAM):
+        read = partial(_OUTPUTS[run.flow.exact].decode, entry.output)
+        view = await run.services.offloader.run(read, large=is_heavy(entry.output))
+        if entry.signal == STREAM:
             view["body"] = Stream(view["body"]["stream"], view["body"]["count"])
             run.progress.note_stream()
         attachments = msgspec.convert(view.get("attachments", []), tuple[Attachment, ...])
@@ -47,4 +47,4 @@ async def continue_from_entry(run: ExecutionContext, frame: Frame, step_id: str,
         frame.steps[step_id] = view
     else:
         frame.steps[step_id] = {"body": frame.message.body}
-    return Ending.after(past.signal)
+    return Ending.after(entry.signal)

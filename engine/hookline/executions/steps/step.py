@@ -42,17 +42,17 @@ class Situation(Enum):
     """It must not run twice, and was running when the engine stopped."""
 
 
-def situation_of(node: ActionNode, past: StepRecord | None) -> Situation:
+def situation_of(node: ActionNode, entry: StepRecord | None) -> Situation:
     """The situation of a step with this last journal entry."""
-    if past is None:
+    if entry is None:
         return Situation.FIRST_TRY
     if node.action.pure:
         # A pure step is computed again; the items of a stream are stored.
-        stored = past.signal == STREAM and past.state is StepState.SUCCEEDED
+        stored = entry.signal == STREAM and entry.state is StepState.SUCCEEDED
         return Situation.REPLAYED if stored else Situation.FIRST_TRY
-    if past.signal == _NOT_BEGUN:
+    if entry.signal == _NOT_BEGUN:
         return Situation.FIRST_TRY
-    return _SITUATIONS[past.state]
+    return _SITUATIONS[entry.state]
 
 
 _SITUATIONS: Final[Mapping[StepState, Situation]] = {
@@ -71,20 +71,20 @@ async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame, _: o
     Before an action that is not pure starts, everything that can't be computed again is durable.
     """
     step = StepRun(run, node, frame)
-    return await _METHODS[situation_of(node, step.past)](step)
+    return await _METHODS[situation_of(node, step.last_entry)](step)
 
 
 class StepRun:
     """The run of one action step. Each situation has its method, and so has each way in which an attempt ends."""
 
-    __slots__ = ("_begun", "_had_turn", "_number", "frame", "node", "past", "path", "run")
+    __slots__ = ("_begun", "_had_turn", "_number", "frame", "last_entry", "node", "path", "run")
 
     def __init__(self, run: ExecutionContext, node: ActionNode, frame: Frame) -> None:
         self.run = run
         self.node = node
         self.frame = frame
         self.path = frame.prefix + node.id
-        self.past = run.journal.last_entry(self.path)
+        self.last_entry = run.journal.last_entry(self.path)
         self._number = 1
         """The number of the next attempt."""
         self._had_turn = False
@@ -112,37 +112,37 @@ class StepRun:
 
     async def failed(self) -> Ending:
         """Handle the failure in the journal, or try again what an operator retries."""
-        past = self._entry
+        entry = self._entry
         if self.node.on_error == "continue":
-            return self.frame.continue_after(past.error, self.node.id, past.finished_at)
-        unknown = self.node.once and past.error is not None and past.error.code == OUTCOME_UNKNOWN
-        if past.error is not None and (unknown or self.run.keeps_failure(self.frame, past)):
-            raise StepFailed(past.error, past.finished_at)
+            return self.frame.continue_after(entry.error, self.node.id, entry.finished_at)
+        unknown = self.node.once and entry.error is not None and entry.error.code == OUTCOME_UNKNOWN
+        if entry.error is not None and (unknown or self.run.keeps_failure(self.frame, entry)):
+            raise StepFailed(entry.error, entry.finished_at)
         return await self.first_try()
 
     async def waiting(self) -> Ending:
         """Wait further, or continue since the time has come."""
-        past = self._entry
+        entry = self._entry
         if not self.run.gate.may_act(self.path):
             return Ending.WAITING
-        self._had_turn = past.signal == RATE
-        paused = past.error is None and not self._had_turn
-        if past.due_at is not None and past.due_at > self.run.services.clock.now():
+        self._had_turn = entry.signal == RATE
+        paused = entry.error is None and not self._had_turn
+        if entry.due_at is not None and entry.due_at > self.run.services.clock.now():
             self.frame.interruption.check()
-            self.run.progress.wait_until(past.due_at, RATE if self._had_turn else SLEEP if paused else RETRY)
+            self.run.progress.wait_until(entry.due_at, RATE if self._had_turn else SLEEP if paused else RETRY)
             return Ending.WAITING
         if paused:
-            return await self._finish(self._new_attempt(past.attempt, past.started_at), PASS)
-        self._number = past.attempt if self._had_turn else past.attempt + 1
+            return await self._finish(self._new_attempt(entry.attempt, entry.started_at), PASS)
+        self._number = entry.attempt if self._had_turn else entry.attempt + 1
         return await self.first_try()
 
     async def in_doubt(self) -> Ending:
         """Fail, since nobody knows whether the step took effect."""
-        past = self._entry
+        entry = self._entry
         if not self.run.gate.may_act(self.path):
             return Ending.WAITING
         error = self.run.error_info(_unknown(self.node, "the engine was stopped while it ran"), self.path)
-        attempt = self._new_attempt(past.attempt, past.started_at)
+        attempt = self._new_attempt(entry.attempt, entry.started_at)
         noted_at = await note(attempt, StepState.FAILED, error=error)
         self.run.progress.note_unknown(error)
         return self._end_failed(error, noted_at)
@@ -255,7 +255,7 @@ class StepRun:
             signal = result.name
         else:
             signal, output = PASS.name, result
-        known = node.action.pure and self.past is not None and self.past.state is StepState.SUCCEEDED
+        known = node.action.pure and self.last_entry is not None and self.last_entry.state is StepState.SUCCEEDED
         if not known:
             kept = attempt.changes()
             noted_at = await note(attempt, StepState.SUCCEEDED, output=output, signal=signal, kept=kept)
@@ -286,9 +286,9 @@ class StepRun:
     async def _pure_failed(self, attempt: Attempt, error: ErrorInfo) -> Ending:
         """Fail. A pure step has no commit of its own: the time that expressions see stays, or resuming would give
         another result."""
-        past, continues = self.past, self.node.on_error == "continue"
-        known = past is not None and past.state is StepState.FAILED
-        if past is None or not known or not (continues or self.run.keeps_failure(self.frame, past)):
+        entry, continues = self.last_entry, self.node.on_error == "continue"
+        known = entry is not None and entry.state is StepState.FAILED
+        if entry is None or not known or not (continues or self.run.keeps_failure(self.frame, entry)):
             await note(attempt, StepState.FAILED, error=error)
         if continues:
             return self.frame.continue_after(error, self.node.id, self.frame.now)
@@ -323,12 +323,14 @@ class StepRun:
         raise StepFailed(error, noted_at)
 
     def _new_attempt(self, number: int, started_at: datetime) -> Attempt:
-        return Attempt(self.run, self.node, self.frame, self.path, number, started_at, recomputed=self.past is not None)
+        return Attempt(
+            self.run, self.node, self.frame, self.path, number, started_at, recomputed=self.last_entry is not None
+        )
 
     @property
     def _entry(self) -> StepRecord:
-        assert self.past is not None  # noqa: S101 - only a first try has no entry
-        return self.past
+        assert self.last_entry is not None  # noqa: S101 - only a first try has no entry
+        return self.last_entry
 
 
 _METHODS: Final[Mapping[Situation, Callable[[StepRun], Awaitable[Ending]]]] = {
