@@ -33,15 +33,28 @@ class Outcome(StrEnum):
     CANCELLED = "cancelled"
 
 
-#: From each state, the states that may follow. A failed execution goes back to waiting when an operator retries it.
-TRANSITIONS: Final[dict[State, frozenset[State]]] = {
-    State.QUEUED: frozenset({State.RUNNING, State.WAITING, State.CANCELLED}),
-    State.RUNNING: frozenset({State.WAITING, State.SUCCEEDED, State.FAILED, State.CANCELLED}),
-    State.WAITING: frozenset({State.RUNNING, State.FAILED, State.CANCELLED}),
-    State.SUCCEEDED: frozenset(),
-    State.FAILED: frozenset({State.WAITING}),
-    State.CANCELLED: frozenset(),
+TRANSITIONS: Final[dict[State, dict[State, str]]] = {
+    State.QUEUED: {
+        State.RUNNING: "its turn in the queue has come",
+        State.WAITING: "it is blocked, because something that it needs is missing",
+        State.CANCELLED: "an operator or its caller cancels it",
+    },
+    State.RUNNING: {
+        State.WAITING: "its steps wait, it is blocked, or it is a replay from a step on",
+        State.SUCCEEDED: "its steps have ended",
+        State.FAILED: "a step fails and nothing handles that, or its time limit ends",
+        State.CANCELLED: "an operator or its caller cancels it",
+    },
+    State.WAITING: {
+        State.RUNNING: "the time, the callback or the turn that it waits for has come, or it is no longer blocked",
+        State.FAILED: "the engine can't run it any more",
+        State.CANCELLED: "an operator or its caller cancels it",
+    },
+    State.SUCCEEDED: {},
+    State.FAILED: {State.WAITING: "an operator retries it"},
+    State.CANCELLED: {},
 }
+"""The states that may follow each state of an execution, each with its cause."""
 
 FINAL: Final = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 
@@ -126,8 +139,8 @@ STEP_TRANSITIONS: Final[dict[StepState | None, dict[StepState, str]]] = {
         StepState.SKIPPED: "an operator retries, and its `when` is false now",
         StepState.STARTED: "an operator retries it, or it was interrupted before it began",
         StepState.SUCCEEDED: "an operator retries it, and it succeeds",
-        StepState.FAILED: "an operator retries it, and it fails again",
-        StepState.WAITING: "an operator retries it, and it waits",
+        StepState.FAILED: "it is tried again, by an operator or because it was interrupted before it began, and fails",
+        StepState.WAITING: "it is tried again, by an operator or because it was interrupted before it began, and waits",
     },
     StepState.SUCCEEDED: {
         StepState.SKIPPED: "a step before it was retried, and its `when` is false now",

@@ -52,10 +52,10 @@ def situation_of(node: ActionNode, entry: StepRecord | None) -> Situation:
         return Situation.REPLAYED if stored else Situation.FIRST_TRY
     if entry.signal == _NOT_BEGUN:
         return Situation.FIRST_TRY
-    return _SITUATIONS[entry.state]
+    return SITUATIONS[entry.state]
 
 
-_SITUATIONS: Final[Mapping[StepState, Situation]] = {
+SITUATIONS: Final[Mapping[StepState, Situation]] = {
     StepState.SUCCEEDED: Situation.REPLAYED,
     StepState.FAILED: Situation.FAILED,
     StepState.WAITING: Situation.WAITING,
@@ -63,6 +63,7 @@ _SITUATIONS: Final[Mapping[StepState, Situation]] = {
     # Its condition didn't hold before; it does now.
     StepState.SKIPPED: Situation.FIRST_TRY,
 }
+"""The situation of a step whose action isn't pure, by the state of its last entry."""
 
 
 async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame, _: object) -> Ending:
