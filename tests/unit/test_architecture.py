@@ -20,3 +20,9 @@ def test_a_walk_has_at_most_fifteen_stops_in_files_that_exist(name: str) -> None
 
 def test_there_are_four_walks() -> None:
     assert len(WALKS) == 4
+
+
+def test_an_execution_is_followed_through_at_most_eight_files() -> None:
+    stops = re.findall(r"^\| \d+ \| `(executions/.+?)` \|", WALKS["From a delivery to the end"], re.M)
+    assert 0 < len(stops) <= 8
+    assert WALKS["From a delivery to the end"].count("\n| ") == len(stops) + 2, "every stop is in `executions`"
