@@ -13,9 +13,10 @@ from functools import partial
 from hookline.deployments.dry_run import DryRun
 from hookline.executions.blocks.on_error import run_on_error
 from hookline.executions.blocks.run_steps import run_steps
-from hookline.executions.context import Blocked, ExecutionContext, Frame, HookUrls, StepFailed, edited_steps
+from hookline.executions.context import Blocked, ExecutionContext, Frame, HookUrls, StepFailed
 from hookline.executions.interruption import Interrupted
 from hookline.executions.journal.journal import Journal
+from hookline.executions.message_edits import edits_in
 from hookline.executions.progress import ExecutionProgress
 from hookline.executions.services import Services
 from hookline.flows.blocks.step_tree import find_step
@@ -85,7 +86,7 @@ class CompatibilityChecker:
             reopened_after=reopened_after,
             hook_urls=self._hook_urls if flow.wait_places else None,
             gate=walk,
-            edited=edited_steps(past),
+            edited=edits_in(past),
         )
         failed = await _walk(run, started_at)
         return _judge(run, walk, failed)

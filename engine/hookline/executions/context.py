@@ -1,10 +1,10 @@
 """An execution while it runs: its context, and the frames of its lists of steps."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -16,9 +16,8 @@ from hookline.executions.step_gate import OPEN, StepGate
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.elements.message_scope import trigger_view
 from hookline.kernel.errors import RedactedUnreadable, StepError
-from hookline.kernel.json import decode, encode, reader
 from hookline.kernel.time import rfc3339
-from hookline.model.execution import REPLAY, ErrorInfo, Execution, StepRecord, StepState
+from hookline.model.execution import ErrorInfo, StepRecord
 from hookline.model.message import Envelope, Message
 from hookline.model.waits import Callback
 from hookline.sdk.action import FILTERED, STOPPED, Reply
@@ -129,7 +128,7 @@ class ExecutionContext(msgspec.Struct, frozen=True, eq=False):
     hook_urls: HookUrls | None = None
     """None if the flow has no waiting steps."""
     edited: Mapping[str, StepRecord] = {}
-    """The edited messages that reach steps, by the paths of the steps."""
+    """The entries that replace messages, by the paths of the steps that get them; see `message_edits`."""
     gate: StepGate = OPEN
     interruption: Interruption = msgspec.field(default_factory=Interruption)
     """The interruption of the whole execution."""
@@ -204,94 +203,3 @@ class ExecutionContext(msgspec.Struct, frozen=True, eq=False):
         It is tried again only after a retry by an operator, and only if nothing in the flow handles it.
         """
         return frame.lenient or entry.seq > self.reopened_after
-
-    def note_pure(
-        self,
-        frame: Frame,
-        step_id: str,
-        use: str,
-        state: StepState,
-        *,
-        input: Any = None,
-        output: Any = None,
-        signal: str | None = None,
-        error: ErrorInfo | None = None,
-        at: datetime | None = None,
-    ) -> None:
-        """Record a pure step, unless the journal already has the same state for it. `at` defaults to now.
-
-        A failure is recorded again where an operator's retry has made the earlier one void.
-        """
-        path = frame.prefix + step_id
-        past = self.journal.last_entry(path)
-        if past is not None and past.state is state and (error is None or self.keeps_failure(frame, past)):
-            return
-        self.journal.add(
-            effect=False,
-            id=step_id,
-            path=path,
-            use=use,
-            state=state,
-            attempt=1,
-            started_at=(at := at or self.services.clock.now()),
-            finished_at=at,
-            input=encode(input) if input is not None else None,
-            output=encode(output) if output is not None else None,
-            signal=signal,
-            error=error,
-        )
-
-
-_VARS: Final = {exact: reader(dict[str, Any], exact=exact) for exact in (False, True)}
-
-
-def vars_of(flow: CompiledFlow, execution: Execution | None) -> dict[str, Any]:
-    """The vars of an execution, as they were when it was bound to its version."""
-    if execution is None or execution.flow_version is None:
-        return dict(flow.vars)
-    if execution.vars is None:
-        return dict(flow.declared_vars)
-    vars: dict[str, Any] = _VARS[flow.exact].decode(execution.vars)
-    return vars
-
-
-_MARK: Final = "#input"
-
-
-def edited_entry(
-    seq: int, path: str, step_id: str, body: bytes | None, headers: dict[str, str] | None, at: datetime
-) -> StepRecord:
-    """The journal entry that replaces the message before a step. `body` is JSON; None leaves that part as it is."""
-    given: dict[str, Any] = {}
-    if body is not None:
-        given["body"] = msgspec.Raw(body)
-    if headers is not None:
-        given["headers"] = headers
-    return StepRecord(
-        seq=seq,
-        id=step_id,
-        path=path + _MARK,
-        use=REPLAY,
-        state=StepState.SUCCEEDED,
-        attempt=1,
-        started_at=at,
-        finished_at=at,
-        output=encode(given),
-    )
-
-
-def edited_path(record: StepRecord) -> str | None:
-    """The path of the step whose message the entry replaces; None for other entries."""
-    return record.path.removesuffix(_MARK) if record.use == REPLAY and record.path.endswith(_MARK) else None
-
-
-def edited_steps(past: Iterable[StepRecord]) -> dict[str, StepRecord]:
-    """The entries of a journal that replace messages, by the paths of the steps."""
-    return {path: record for record in past if (path := edited_path(record)) is not None}
-
-
-def take_edited(run: ExecutionContext, record: StepRecord, frame: Frame) -> None:
-    """Replace the message in a frame by that of the entry."""
-    given = decode(record.output or b"{}", exact=run.flow.exact)
-    message = frame.message
-    frame.message = Message(given.get("body", message.body), given.get("headers", message.headers), message.attachments)

@@ -125,7 +125,7 @@ def record_final_reply(run: ExecutionContext, frame: Frame, ending: Ending) -> N
         # The items and the name of their file stay inside the flow.
         body = {"count": body.count}
     reply = CallerReply(200 if body is not None else 204, {}, body, delivered=run.services.replies.expected(run.id))
-    run.note_pure(Frame(frame.message, {}, frame.now), FINISHED, "reply", StepState.SUCCEEDED, output=reply)
+    run.journal.record_computed(FINISHED, "reply", StepState.SUCCEEDED, output=reply)
 
 
 async def follow_up(

@@ -7,7 +7,6 @@ import msgspec
 
 from hookline.catalog.catalog import Catalog
 from hookline.catalog.version_resolver import VersionResolver
-from hookline.executions.context import vars_of
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.read import lines
 from hookline.flows.elements.message_scope import trigger_view
@@ -67,7 +66,7 @@ async def explain(store: Store, catalog: Catalog, execution_id: str, field: str)
     journal = await store.journal(execution_id)
     records = {record.path: record for record in journal}
     origin = Provenance(
-        flow, trigger_view(envelope.message, envelope.arrival), vars_of(flow, execution), records
+        flow, trigger_view(envelope.message, envelope.arrival), flow.read_vars(execution.vars), records
     ).explain(field)
     return _view(origin, *_places(catalog, flow))
 

@@ -11,8 +11,8 @@ from jsonpath_ng.exceptions import JSONPathError
 from jsonpath_ng.ext.parser import parse
 
 from hookline.deployments.dry_run import unrecorded_items
-from hookline.executions.context import edited_entry, edited_path
 from hookline.executions.delivery.loading import Versions
+from hookline.executions.message_edits import edit_entry, edited_path
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import USE as GATHER
 from hookline.flows.blocks.step_tree import without_items
@@ -194,7 +194,7 @@ class Replays:
             id_ = at.rpartition("/")[2].partition("[")[0]
             headers = None if edit.headers is None else dict(edit.headers)
             now = self._clock.now()
-            kept.append(edited_entry(len(kept) + 1, at, id_, edit.body, headers, now))
+            kept.append(edit_entry(len(kept) + 1, at, id_, edit.body, headers, now))
         return tuple(kept)
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from hookline.discovery.registry import Registry
-from hookline.executions.context import vars_of
 from hookline.flows.compiler.compile import compile_flow
 from hookline.kernel.json import encode
 
@@ -26,4 +25,5 @@ def test_what_overrides_a_var_is_stored_also_if_python_calls_it_equal(
     document = encode(flow({"use": "stop"}, vars={"n": declared}))
     made = compile_flow(document, registry, environment=environment)
     assert made.vars_to_store() == stored
-    assert encode(vars_of(made, None)) == (stored or b'{"n":1}')
+    assert encode(made.vars) == (stored or b'{"n":1}')
+    assert encode(made.read_vars(stored)) == (stored or b'{"n":1}')

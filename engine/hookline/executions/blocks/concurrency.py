@@ -54,7 +54,7 @@ def still_ending(run: ExecutionContext, frame: Frame, block_id: str, use: str, f
     if failure is not None:
         block_failed(run, frame, block_id, use, failure)
     else:
-        run.note_pure(frame, block_id, use, StepState.SUCCEEDED, signal=STOPPED.name)
+        run.journal.record_computed(frame.prefix + block_id, use, StepState.SUCCEEDED, signal=STOPPED.name)
     return Ending.WAITING
 
 
@@ -85,5 +85,6 @@ def check_end(run: ExecutionContext, frame: Frame, block_id: str) -> None:
 def block_failed(run: ExecutionContext, frame: Frame, block_id: str, use: str, failure: StepFailed) -> StepFailed:
     """Record the failure of a block, so that it doesn't start again on a resume; return the failure."""
     at = failure.at or frame.now
-    run.note_pure(frame, block_id, use, StepState.FAILED, error=failure.error, at=at)
+    path, again = frame.prefix + block_id, known_failure(run, frame, block_id) is None
+    run.journal.record_computed(path, use, StepState.FAILED, error=failure.error, at=at, again=again)
     return StepFailed(failure.error, at)

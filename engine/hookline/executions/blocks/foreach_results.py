@@ -85,9 +85,8 @@ class KeptItems:
         )
         frame.message = Message(body, {}, frame.message.attachments)
         frame.steps[node.id] = {"body": body}
-        self._run.note_pure(
-            frame, node.id, "foreach", StepState.SUCCEEDED, input={"items": self._total}, output={"body": body}
-        )
+        path, counted, output = frame.prefix + node.id, {"items": self._total}, {"body": body}
+        self._run.journal.record_computed(path, "foreach", StepState.SUCCEEDED, input=counted, output=output)
         return Ending.DONE
 
 
@@ -128,9 +127,9 @@ class CheckpointedItems:
         if self._run.journal.last_entry(path) is not None:
             return path
         # An expression of a block has failed, which no entry shows.
-        noted = Frame(inner.message, {}, inner.now, prefix=inner.prefix)
-        self._run.note_pure(noted, self._node.id, "foreach", StepState.FAILED, error=error, at=inner.now)
-        return f"{inner.prefix}{self._node.id}"
+        path = f"{inner.prefix}{self._node.id}"
+        self._run.journal.record_computed(path, "foreach", StepState.FAILED, error=error, at=inner.now)
+        return path
 
     async def conclude(self) -> Ending:
         """Replace the progress of the block by its entry, so that its result isn't computed again."""

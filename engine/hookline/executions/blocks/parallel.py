@@ -111,5 +111,5 @@ class _Branches:
                 name: msgspec.to_builtins(self._errors[name]) for name in node.branches if name in self._errors
             }
         frame.steps[node.id] = view
-        self._run.note_pure(frame, node.id, "parallel", StepState.SUCCEEDED, output=view)
+        self._run.journal.record_computed(frame.prefix + node.id, "parallel", StepState.SUCCEEDED, output=view)
         return Ending.DONE

@@ -11,7 +11,8 @@ from hookline.executions.blocks.parallel import run_parallel
 from hookline.executions.blocks.switch import run_switch
 from hookline.executions.blocks.try_block import run_try
 from hookline.executions.blocks.webhook_wait import run_wait
-from hookline.executions.context import Ending, ExecutionContext, Frame, take_edited
+from hookline.executions.context import Ending, ExecutionContext, Frame
+from hookline.executions.message_edits import apply_edit
 from hookline.executions.steps.step import run_action
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import BatchNode
@@ -41,7 +42,7 @@ async def run_steps(run: ExecutionContext, nodes: Sequence[Node], frame: Frame) 
     """Run steps from top to bottom until one of them ends the list. Raises StepFailed."""
     for node in nodes:
         if run.edited and (edited := run.edited.get(frame.prefix + node.id)) is not None:
-            take_edited(run, edited, frame)
+            frame.message = apply_edit(frame.message, edited, exact=run.flow.exact)
         if not await _holds(run, node, frame):
             continue
         if not run.gate.may_reach(frame.prefix + node.id, node):
@@ -57,5 +58,5 @@ async def _holds(run: ExecutionContext, node: Node, frame: Frame) -> bool:
         return True
     holds: bool = await evaluate_in_frame(run, node.when, frame, "when", frame.prefix + node.id)
     if not holds:
-        run.note_pure(frame, node.id, node.skipped_use, StepState.SKIPPED)
+        run.journal.record_computed(frame.prefix + node.id, node.skipped_use, StepState.SKIPPED)
     return holds

@@ -13,7 +13,7 @@ async def run_switch(run: ExecutionContext, node: SwitchNode, frame: Frame, run_
     after the block.
     """
     chosen = await _choose(run, node, frame)
-    run.note_pure(frame, node.id, "switch", StepState.SUCCEEDED, input={"cases": chosen})
+    run.journal.record_computed(frame.prefix + node.id, "switch", StepState.SUCCEEDED, input={"cases": chosen})
     for number in chosen:
         branch = frame.branch(node.id)
         ending = await run_steps(run, node.cases[number].steps, branch)

@@ -45,7 +45,7 @@ async def run_try(run: ExecutionContext, node: TryNode, frame: Frame, run_steps:
         if done.caught is not None:
             view["error"] = msgspec.to_builtins(done.caught)
         frame.steps[node.id] = view
-        run.note_pure(frame, node.id, "try", StepState.SUCCEEDED, output=view)
+        run.journal.record_computed(frame.prefix + node.id, "try", StepState.SUCCEEDED, output=view)
     return done.ending
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow
@@ -74,6 +74,13 @@ class LoadedExecution:
     def leaves_queue(self) -> bool:
         """True if it was queued until now."""
         return self.start is None and (self.execution is None or self.execution.state is State.QUEUED)
+
+    @property
+    def vars(self) -> dict[str, Any]:
+        """Its vars, as they were when it was bound to its version."""
+        if self.execution is None or self.execution.flow_version is None:
+            return dict(self.flow.vars)
+        return self.flow.read_vars(self.execution.vars)
 
     @property
     def bound(self) -> bool:

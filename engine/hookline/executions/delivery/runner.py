@@ -16,8 +16,6 @@ from hookline.executions.context import (
     Frame,
     HookUrls,
     StepFailed,
-    edited_steps,
-    vars_of,
 )
 from hookline.executions.delivery.loading import (
     BlockedAtLoad,
@@ -30,6 +28,7 @@ from hookline.executions.delivery.unrunnable import Unrunnable
 from hookline.executions.ending import end, is_patient, park, record_final_reply, tell_caller
 from hookline.executions.interruption import CANCELLED, Interrupted, with_deadline
 from hookline.executions.journal.journal import Journal
+from hookline.executions.message_edits import edits_in
 from hookline.executions.progress import ExecutionProgress
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow
@@ -189,11 +188,11 @@ class Runner:
             progress=ExecutionProgress(partial(services.store.callbacks, envelope.execution_id)),
             started_at=found.started_at(now),
             attempt=1 if execution is None else execution.attempt,
-            vars=vars_of(flow, execution),
+            vars=found.vars,
             deadline=found.deadline(now),
             reopened_after=0 if execution is None else execution.reopened_after,
             hook_urls=self._hook_urls if flow.wait_places else None,
-            edited=edited_steps(found.journal_entries) if envelope.arrival.replay_of is not None else {},
+            edited=edits_in(found.journal_entries) if envelope.arrival.replay_of is not None else {},
         )
         if run.id in self._cancelled or (execution is not None and execution.cancel_asked_at is not None):
             run.interruption.interrupt(CANCELLED)

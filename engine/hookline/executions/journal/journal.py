@@ -15,8 +15,9 @@ from hookline.executions.services import Services
 from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import StoreError
+from hookline.kernel.json import encode
 from hookline.model.batch import JOINED, joined_output
-from hookline.model.execution import StepRecord, StepState
+from hookline.model.execution import ErrorInfo, StepRecord, StepState
 from hookline.model.items import Progress
 from hookline.sdk.action import STOPPED
 from hookline.secrets.redaction import NO_REDACTOR, NoRedactor, Redactor
@@ -137,6 +138,41 @@ class Journal:
         record = StepRecord(seq=self._next_seq, **entry)
         self._add(record, self._redactor.redact_entry(record), effect=effect)
         return record
+
+    def record_computed(
+        self,
+        path: str,
+        use: str,
+        state: StepState,
+        *,
+        input: Any = None,
+        output: Any = None,
+        signal: str | None = None,
+        error: ErrorInfo | None = None,
+        at: datetime | None = None,
+        again: bool = False,
+    ) -> None:
+        """Add the entry of a step or block that is computed again on a resume, unless the last one has the same state.
+
+        `at` defaults to now. `again`: the last entry doesn't count, as an operator's retry has made it void.
+        """
+        last = self._last_entries.get(path)
+        if last is not None and last.state is state and not again:
+            return
+        self.add(
+            effect=False,
+            id=path.rpartition("/")[2],
+            path=path,
+            use=use,
+            state=state,
+            attempt=1,
+            started_at=(at := at or self._services.clock.now()),
+            finished_at=at,
+            input=encode(input) if input is not None else None,
+            output=encode(output) if output is not None else None,
+            signal=signal,
+            error=error,
+        )
 
     def _add(self, record: StepRecord, stored: StepRecord, *, effect: bool) -> None:
         self._next_seq += 1

@@ -15,7 +15,7 @@ from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.body_schema import BodySchema
 from hookline.flows.elements.message_keys import MessageKey
 from hookline.kernel.errors import Problem, SchemaViolation
-from hookline.kernel.json import encode
+from hookline.kernel.json import encode, reader
 from hookline.model.flow import FlowDocument, FlowState, RetentionDocument
 from hookline.model.sources import ConsumeSettings, PollSettings, Schedule, ScheduleSettings
 from hookline.model.webhook import WebhookSettings
@@ -120,6 +120,10 @@ class FlowSettings:
         )
 
 
+#: By whether the flow's numbers are exact.
+_VARS: Final = {exact: reader(dict[str, Any], exact=exact) for exact in (False, True)}
+
+
 @dataclass(frozen=True, slots=True)
 class CompiledFlow:
     """One version of a flow."""
@@ -165,6 +169,13 @@ class CompiledFlow:
     def vars_to_store(self) -> bytes | None:
         """JSON of the vars with which an execution starts; None if they are those of the document."""
         return None if self.vars is self.declared_vars else encode(self.vars)
+
+    def read_vars(self, stored: bytes | None) -> dict[str, Any]:
+        """The vars with which an execution started, from what `vars_to_store` gave then."""
+        if stored is None:
+            return dict(self.declared_vars)
+        vars: dict[str, Any] = _VARS[self.exact].decode(stored)
+        return vars
 
     def deadline(self, started_at: datetime) -> datetime | None:
         """The end of the time limit of an execution."""
