@@ -234,7 +234,8 @@ class Runner:
         except (StoreError, IllegalStateChange, ExecutionNotFound):
             raise
         except Exception:
-            await run.journal.try_commit_effects()
+            # Finished work must not be done again when the execution is repeated.
+            await run.journal.commit_effects()
             raise
         now = self._services.clock.now()
         if ending is Ending.WAITING:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from hookline.executions.journal.uncommitted import TakenWork, Uncommitted
 from hookline.executions.services import Services
 from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.cancellation import shielded
-from hookline.kernel.errors import StoreError
+from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StoreError
 from hookline.kernel.json import encode
 from hookline.model.batch import JOINED, joined_output
 from hookline.model.execution import ErrorInfo, StepRecord, StepState
@@ -338,11 +338,14 @@ class Journal:
         return self._uncommitted.effects_pending
 
     async def try_commit_effects(self) -> None:
-        """Try once to make durable what can't be computed again. Raises StoreError."""
+        """Try once to make durable what can't be computed again.
+
+        A failure of the store is only reported. If someone else has ended the execution, the stored state counts.
+        """
         async with self._lock:
-            with self._commit_in_progress():
-                if self._uncommitted.effects_pending:
-                    await self._store.commit(self._uncommitted.take().changes())
+            if self._uncommitted.effects_pending:
+                with suppress(StoreError, IllegalStateChange, ExecutionNotFound), self._commit_in_progress():
+                    await self._commit(self._uncommitted.take(), once=True)
 
     async def close(self, *changes: Change) -> None:
         """Return when everything is durable, together with the changes that end the run."""
@@ -358,10 +361,13 @@ class Journal:
             with self._commit_in_progress():
                 return await self._commit(self._uncommitted.take(), changes)
 
-    async def _commit(self, taken: TakenWork, more: tuple[Change, ...] = ()) -> Sequence[CommitResult]:
+    async def _commit(
+        self, taken: TakenWork, more: tuple[Change, ...] = (), *, once: bool = False
+    ) -> Sequence[CommitResult]:
         """Commit, and repeat failed commits: a finished action must not run again because the disk is full.
 
-        Raises IllegalStateChange, also if a commit that failed had taken place.
+        Raises IllegalStateChange, also if a commit that failed had taken place; with `once`, StoreError if the first
+        one fails.
         """
         changes = (*taken.changes(), *more)
         while True:
@@ -369,6 +375,8 @@ class Journal:
                 results = await self._store.commit(changes)
             except StoreError as error:
                 self._services.store_problem.report(error, execution_id=self._execution_id)
+                if once:
+                    raise
             else:
                 break
             try:
