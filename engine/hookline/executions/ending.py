@@ -144,9 +144,8 @@ async def follow_up(
     """
     changes: list[Change] = []
     if envelope.arrival.parent is not None:
-        encrypts = services.redaction if isinstance(redactor, Redactor) else NO_REDACTION
         told = await services.offloader.run(
-            partial(parent_callback, envelope, closing, final_message, services.new_id(), encrypts),
+            partial(parent_callback, envelope, closing, final_message, services.new_id(), services.redaction, redactor),
             large=is_heavy_message(envelope) or (final_message is not None and is_heavy_value(final_message.body)),
         )
         if told is not None:
@@ -164,10 +163,11 @@ def parent_callback(
     final_message: Message | None,
     new_id: str,
     redaction: Redaction | NoRedaction = NO_REDACTION,
+    redactor: Redactor | NoRedactor = NO_REDACTOR,
 ) -> StoreCallback | None:
     """The callback for the step that waits for the end of an execution; None if no step waits.
 
-    `redaction` encrypts the callback.
+    `redaction` encrypts the callback if the `redactor` of the execution redacts anything.
     """
     parent = envelope.arrival.parent
     if parent is None or parent.waits_at is None:
@@ -185,7 +185,7 @@ def parent_callback(
         digest=envelope.execution_id.encode(),
         at=closing.at,
         until=None,
-        payload=redaction.encrypt_callback(packed),
+        payload=redaction.encrypt_result(packed, redactor),
         blob_ids=tuple(attachment.id for attachment in ended.attachments),
     )
 

@@ -19,6 +19,7 @@ from hookline.model.waits import Call, EncryptedCallback, FlowEnded, pack_callba
 from hookline.secrets.masking import MASK, HiddenValues
 from hookline.secrets.redaction_rules import RedactionRules
 from hookline.secrets.vault import DataKey, Vault
+from hookline.storage.changes import SetDataKey
 
 #: The largest JSON of a step's input or output, in bytes, that is searched for values; a larger one is masked whole.
 _LARGEST_SEARCHED: Final = 256 * 1024
@@ -81,6 +82,10 @@ class Redactor:
     def data_key(self) -> bytes:
         """The execution's data key, encrypted by the vault."""
         return self._key.encrypted
+
+    def key_change(self, execution_id: str) -> SetDataKey | None:
+        """The change that stores the data key of an execution."""
+        return SetDataKey(execution_id, self.data_key)
 
     def redact_message(self, envelope: Envelope) -> Envelope:
         """Mask a message's redacted values, and add the whole message encrypted."""
@@ -272,6 +277,10 @@ class NoRedactor:
 
     hidden: Final = HiddenValues()
 
+    def key_change(self, execution_id: str) -> SetDataKey | None:
+        """There is no key."""
+        return None
+
     def redact_message(self, envelope: Envelope) -> Envelope:
         """Return the message."""
         return envelope
@@ -396,6 +405,10 @@ class Redaction:
         packed = pack_callback(call)
         return packed if rules is None else self.encrypt_callback(packed)
 
+    def encrypt_result(self, packed: bytes, redactor: Redactor | NoRedactor) -> bytes:
+        """Encrypt the packed callback that has an execution's result, if the execution redacts anything."""
+        return packed if isinstance(redactor, NoRedactor) else self.encrypt_callback(packed)
+
     def encrypt_callback(self, packed: bytes) -> bytes:
         """Encrypt a packed callback with a data key of its own; it is decrypted soon, or never."""
         key = DataKey.generate(self._vault)
@@ -445,7 +458,7 @@ class NoRedaction:
         """Return the redactor that redacts nothing."""
         return NO_REDACTOR
 
-    def encrypt_callback(self, packed: bytes) -> bytes:
+    def encrypt_result(self, packed: bytes, redactor: Redactor | NoRedactor) -> bytes:
         """Return the callback."""
         return packed
 

@@ -17,7 +17,7 @@ from hookline.kernel.errors import (
 from hookline.model.execution import FINAL, ErrorInfo, Execution, State, StepRecord, stored_size
 from hookline.model.message import Envelope, is_heavy_message, with_numbers
 from hookline.secrets.redaction import NO_REDACTOR, NoRedactor, Redactor
-from hookline.storage.changes import Change, Publish, Resume, SetDataKey, Start
+from hookline.storage.changes import Change, Publish, Resume, Start
 from hookline.storage.queue import Delivery
 
 
@@ -163,10 +163,11 @@ class ExecutionLoader:
             changes = self.start_changes(found.flow, found.envelope.execution_id, now)
         elif execution is not None and execution.state is State.WAITING:
             changes = (Resume(execution.id, now, execution.flow_version),)
-        if isinstance(found.redactor, Redactor) and not found.has_key:
-            # The version that accepted the message redacted nothing.
-            changes = (*changes, SetDataKey(found.envelope.execution_id, found.redactor.data_key))
-        return changes
+        if found.has_key:
+            return changes
+        # The version that accepted the message redacted nothing.
+        key = found.redactor.key_change(found.envelope.execution_id)
+        return changes if key is None else (*changes, key)
 
     def start_changes(self, flow: CompiledFlow, execution_id: str, at: datetime) -> tuple[Change, ...]:
         """The changes that start an execution on a version of its flow."""

@@ -29,7 +29,6 @@ from hookline.storage.changes import (
     CommitResult,
     JoinBatch,
     RecordSteps,
-    SetDataKey,
     SetState,
     StateAdded,
     counted_output,
@@ -93,11 +92,12 @@ class Journal:
 
         Its key is stored together with them.
         """
-        if isinstance(self._redactor, Redactor) or isinstance(redactor, NoRedactor):
-            return self._redactor
-        self._redactor = redactor
-        self.add_changes(SetDataKey(self._execution_id, redactor.data_key))
-        return redactor
+        if self._redactor is NO_REDACTOR:
+            self._redactor = redactor
+            key = redactor.key_change(self._execution_id)
+            if key is not None:
+                self.add_changes(key)
+        return self._redactor
 
     async def add_large(
         self,
