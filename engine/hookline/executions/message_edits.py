@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hookline.kernel.json import decode, encode
+from hookline.kernel.json import Numbers, encode
 from hookline.model.execution import REPLAY, StepRecord, StepState
 from hookline.model.message import Message
 
@@ -46,7 +46,7 @@ def edits_in(entries: Iterable[StepRecord]) -> dict[str, StepRecord]:
     return {path: entry for entry in entries if (path := edited_path(entry)) is not None}
 
 
-def apply_edit(message: Message, entry: StepRecord, *, exact: bool) -> Message:
-    """Return a message with the parts that the entry replaces; `exact`: the flow has exact numbers."""
-    parts = decode(entry.output or b"{}", exact=exact)
+def apply_edit(message: Message, entry: StepRecord, numbers: Numbers) -> Message:
+    """Return a message with the parts that the entry replaces; `numbers`: the flow's."""
+    parts = numbers.decode(entry.output or b"{}")
     return Message(parts.get("body", message.body), parts.get("headers", message.headers), message.attachments)

@@ -91,7 +91,7 @@ class Provenance:
 
     def __post_init__(self) -> None:
         self._order = StepOrder(self.flow.steps)
-        self._document = decode(self.flow.source, exact=self.flow.exact)
+        self._document = self.flow.numbers.decode(self.flow.source)
 
     def explain(self, text: str) -> Origin:
         """The origin of a field: `steps.<id>.body.…`, `trigger.…`, or `body.…` of the last message.
@@ -184,7 +184,7 @@ class Provenance:
             if index < len(place.steps):
                 edited = self.records.get(f"{place.prefix}{place.steps[index].id}#input")
                 if edited is not None and edited.use == REPLAY:
-                    value = _dig(decode(edited.output or b"{}", exact=self.flow.exact), keys)
+                    value = _dig(self.flow.numbers.decode(edited.output or b"{}"), keys)
                     if value is not _MISSING:
                         return _leaf(
                             _text(keys)[1:], value, "given for the replay, in place of the message before the step"
@@ -221,7 +221,7 @@ class Provenance:
         record = self.records.get(path)
         value = _UNRECORDED
         if record is not None and record.output is not None:
-            value = _dig(decode(record.output, exact=self.flow.exact), keys)
+            value = _dig(self.flow.numbers.decode(record.output), keys)
         label = f"steps.{node.id}{_text(keys)}"
         match node:
             case ActionNode() if node.action.name == _MAP and keys and keys[0] == "body" and node.settings.fields:

@@ -4,7 +4,7 @@ Integers are exact. Fractions are binary64, or Decimals if numbers are exact: in
 that binary64 can't represent. NaN, infinities and lone surrogates are rejected. Keys keep their order.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from math import isfinite
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeAlias
@@ -15,11 +15,14 @@ from pydantic_core import CoreSchema, core_schema
 from typing_extensions import TypeAliasType
 
 __all__ = [
+    "DECIMALS",
+    "FLOATS",
     "MAX_DEPTH",
     "MAX_DIGITS",
     "MAX_EXPONENT",
     "JsonObject",
     "JsonValue",
+    "Numbers",
     "by_value",
     "canonical",
     "decode",
@@ -245,6 +248,25 @@ def reader(type: Any, *, exact: bool) -> msgspec.json.Decoder[Any]:
     """
     # Values that Hookline wrote are within the bounds.
     return msgspec.json.Decoder(type, float_hook=Decimal if exact else fraction)
+
+
+class Numbers:
+    """The form in which a flow reads the fractions of JSON: binary64 numbers or exact Decimals."""
+
+    __slots__ = ("decode", "exact", "read", "read_object")
+
+    def __init__(self, *, exact: bool) -> None:
+        self.exact: Final = exact
+        self.decode: Final[Callable[[bytes], Any]] = (_exact_decoder if exact else _decoder).decode
+        """Decodes any JSON text, as the function `decode` does."""
+        self.read: Final[Callable[[bytes], Any]] = reader(Any, exact=exact).decode
+        """Decodes a value that Hookline wrote, as a `reader` does."""
+        self.read_object: Final[Callable[[bytes], dict[str, Any]]] = reader(dict[str, Any], exact=exact).decode
+        """Decodes an object that Hookline wrote."""
+
+
+FLOATS: Final = Numbers(exact=False)
+DECIMALS: Final = Numbers(exact=True)
 
 
 def to_decimal(value: Any) -> Any:

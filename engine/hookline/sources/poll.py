@@ -13,7 +13,7 @@ from hookline.intake.envelopes import poll_envelope
 from hookline.kernel.backoff import Backoff
 from hookline.kernel.errors import CredentialError, HooklineError, StepError, StoreError
 from hookline.kernel.ids import derived_id
-from hookline.kernel.json import canonical, decode, is_heavy_value
+from hookline.kernel.json import canonical, is_heavy_value
 from hookline.model.message import Envelope, Message
 from hookline.model.sources import CURSOR_BYTES, ITEMS, PollSettings
 from hookline.outbound.exact_numbers import ExactClient
@@ -162,7 +162,7 @@ class PollSource:
             arguments["ctx"], hidden = self._context(credential, now, baseline=baseline), credential.hidden
         if "cursor" in trigger.leading:
             # Decoded for each call, so that the function may change its copy.
-            arguments["cursor"] = decode(bytes(cursor), exact=self._flow.exact)
+            arguments["cursor"] = self._flow.numbers.decode(bytes(cursor))
         engine, flow_id = self._services.engine, self._flow.id
         host, log = engine.plugin_host, lambda: TriggerLog(engine.log, flow_id, trigger.name, hidden)
         try:

@@ -17,7 +17,7 @@ from hookline.executions.steps.recorded_result import continue_if_ended
 from hookline.flows.blocks.batch import USE, BatchNode
 from hookline.flows.elements.message_keys import key_text
 from hookline.kernel.errors import MissingValue, RedactedUnreadable, StepError
-from hookline.kernel.json import JsonObject, decode, encode, is_large
+from hookline.kernel.json import DECIMALS, JsonObject, Numbers, encode, is_large
 from hookline.model.batch import JOINED, BatchItem, joined_output
 from hookline.model.execution import BATCH, StepRecord, StepState
 from hookline.model.items import REMEDY, stream_in
@@ -31,10 +31,10 @@ from hookline.storage.changes import BatchJoined, Change, CloseBatch, JoinBatch,
 _LONG: Final = 200_000
 
 
-async def batch_reply(services: Services, gathered: Sequence[BatchItem], *, exact: bool) -> Reply:
+async def batch_reply(services: Services, gathered: Sequence[BatchItem], numbers: Numbers) -> Reply:
     """The result of the step: the bodies in the order in which their executions joined, and all their files."""
     large = sum(len(one.body) for one in gathered) > _LONG
-    return await services.offloader.run(partial(_reply, gathered, exact=exact), large=large)
+    return await services.offloader.run(partial(_reply, gathered, numbers), large=large)
 
 
 def _masked(gathered: BatchItem) -> BatchItem:
@@ -42,9 +42,9 @@ def _masked(gathered: BatchItem) -> BatchItem:
     return msgspec.structs.replace(gathered, body=encode(MASK)) if is_encrypted(gathered.body) else gathered
 
 
-def _reply(gathered: Sequence[BatchItem], *, exact: bool) -> Reply:
+def _reply(gathered: Sequence[BatchItem], numbers: Numbers) -> Reply:
     return Reply(
-        [decode(one.body, exact=exact) for one in gathered],
+        [numbers.decode(one.body) for one in gathered],
         {},
         {"executions": [one.execution_id for one in gathered]},
         tuple(attachment for one in gathered for attachment in one.attachments),
@@ -66,7 +66,7 @@ async def batch_entries(services: Services, execution_id: str) -> tuple[Change, 
     for place, path in enumerate(led, journal_entries[-1].seq + 1):
         found = await services.store.batch_items(execution_id, path)
         # The numbers keep all digits, whatever the flow says about numbers.
-        reply = await batch_reply(services, [_masked(one) for one in found], exact=True)
+        reply = await batch_reply(services, [_masked(one) for one in found], DECIMALS)
         output = {"body": reply.body, "attachments": reply.attachments, **reply.extra}
         entries.append(
             msgspec.structs.replace(
@@ -229,7 +229,7 @@ async def _opened(run: ExecutionContext, path: str) -> Reply:
                 raise Blocked(error.message) from error
             run.journal.redact(redaction.new_redactor(run.flow.redaction_rules)).hidden.add(list(hidden))
         plain.append(msgspec.structs.replace(one, body=body))
-    return await batch_reply(run.services, plain, exact=run.flow.exact)
+    return await batch_reply(run.services, plain, run.flow.numbers)
 
 
 async def _note(

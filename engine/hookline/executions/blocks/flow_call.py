@@ -141,7 +141,7 @@ class _Call:
             return self._failed(error_of_flow, last_entry.attempt, last_entry.started_at, last_entry)
         extra = {"execution_id": ended.execution_id, "outcome": ended.outcome.value}
         completed = ended.outcome is Outcome.COMPLETED
-        body = decode(bytes(ended.body), exact=run.flow.exact)
+        body = run.flow.numbers.decode(bytes(ended.body))
         view = frame.take(Reply(body, {}, extra, ended.attachments if completed else None))
         entry = self._add(
             StepState.SUCCEEDED, last_entry.attempt, last_entry.started_at, input=last_entry.input, output=encode(view)

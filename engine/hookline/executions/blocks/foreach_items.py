@@ -41,7 +41,7 @@ class StreamItems:
         """`path`: the path of the block."""
         self._run = run
         self._reader = StreamReader(
-            run.services.blobs, stream, _places(done, stream.count), exact=run.flow.exact, redactor=run.redactor
+            run.services.blobs, stream, _places(done, stream.count), numbers=run.flow.numbers, redactor=run.redactor
         )
         self._path = path
 

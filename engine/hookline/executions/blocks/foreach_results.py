@@ -7,7 +7,7 @@ from hookline.executions.context import Ending, ExecutionContext, Frame, StepFai
 from hookline.executions.journal.foreach_progress import ForeachProgress
 from hookline.executions.steps.stream import StreamWriter
 from hookline.flows.blocks.foreach import ForeachNode
-from hookline.kernel.json import decode, encode
+from hookline.kernel.json import encode
 from hookline.model.execution import ErrorInfo, StepState
 from hookline.model.items import STREAM, Done, Stream
 from hookline.model.message import Message
@@ -194,4 +194,4 @@ async def _collect_results(run: ExecutionContext, path: str, *, listed: bool) ->
         if writer is not None:
             await writer.abort()
     results = [run.redactor.decrypt_line(result) for result in results]
-    return [decode(result, exact=run.flow.exact) for result in results]
+    return [run.flow.numbers.decode(result) for result in results]

@@ -42,7 +42,7 @@ async def run_steps(run: ExecutionContext, nodes: Sequence[Node], frame: Frame) 
     """Run steps from top to bottom until one of them ends the list. Raises StepFailed."""
     for node in nodes:
         if run.edited and (edited := run.edited.get(frame.prefix + node.id)) is not None:
-            frame.message = apply_edit(frame.message, edited, exact=run.flow.exact)
+            frame.message = apply_edit(frame.message, edited, run.flow.numbers)
         if not await _holds(run, node, frame):
             continue
         if not run.gate.may_reach(frame.prefix + node.id, node):

@@ -20,7 +20,7 @@ from hookline.flows.types.return_type import return_type_mismatch
 from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import BlobGone, CredentialError, StepError, StoreError
 from hookline.kernel.ids import idempotency_key
-from hookline.kernel.json import JsonValue, encode, is_large, reader
+from hookline.kernel.json import JsonValue, encode, is_large
 from hookline.model.items import Stream
 from hookline.model.message import Attachment, CallerReply
 from hookline.outbound.exact_numbers import ExactClient
@@ -45,10 +45,6 @@ _LONG_TEXT: Final = 1_000_000
 _NO_SECRETS: Final = HiddenValues()
 
 
-#: By whether the flow's numbers are exact.
-_STATE_VALUES: Final = {exact: reader(object, exact=exact) for exact in (False, True)}
-
-
 class EngineUnavailable(Exception):
     """The engine can't do its part of a step now; the step hasn't failed."""
 
@@ -70,7 +66,7 @@ class StateTransaction:
         else:
             kept = self._run.journal.uncommitted_state(key)
             value = await self._run.services.store.state(self._run.flow.id, key) if kept is None else kept.value
-        return None if value is None else _STATE_VALUES[self._run.flow.exact].decode(value)
+        return None if value is None else self._run.flow.numbers.read(value)
 
     async def set(self, key: str, value: JsonValue) -> None:
         self._check(key)
@@ -239,7 +235,7 @@ class Attempt:
         # An action with effects is interruptible from its beginning.
         first_time = action.pure and not self.recomputed
         with self.frame.interruption.interruptible() if first_time else nullcontext():
-            stream = await write_stream(run.services.blobs, body, exact=run.flow.exact, redactor=run.redactor)
+            stream = await write_stream(run.services.blobs, body, numbers=run.flow.numbers, redactor=run.redactor)
         return replace(returned, body=stream) if isinstance(returned, Reply) else Reply(stream)
 
     async def _keep_bytes(self, returned: bytes | Reply) -> Reply:

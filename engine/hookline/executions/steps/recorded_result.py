@@ -1,7 +1,6 @@
 """Steps that have ended: the execution continues with the result, or the failure, in the journal."""
 
 from functools import partial
-from typing import Any, Final
 
 import msgspec
 
@@ -9,13 +8,10 @@ from hookline.executions.context import Ending, ExecutionContext, Frame, StepFai
 from hookline.flows.blocks.batch import BatchNode
 from hookline.flows.blocks.flow_call import CallNode
 from hookline.flows.blocks.webhook_wait import WaitNode
-from hookline.kernel.json import is_heavy, reader
+from hookline.kernel.json import is_heavy
 from hookline.model.execution import StepRecord, StepState
 from hookline.model.items import STREAM, Stream
 from hookline.model.message import Attachment, Message
-
-#: By whether the flow's numbers are exact.
-_OUTPUTS: Final = {exact: reader(dict[str, Any], exact=exact) for exact in (False, True)}
 
 
 async def continue_if_ended(
@@ -37,7 +33,7 @@ async def continue_from_entry(run: ExecutionContext, frame: Frame, step_id: str,
     """Continue as if the step had just finished with the result in its journal entry."""
     frame.now = entry.finished_at
     if entry.output is not None and entry.signal in (None, STREAM):
-        read = partial(_OUTPUTS[run.flow.exact].decode, entry.output)
+        read = partial(run.flow.numbers.read_object, entry.output)
         view = await run.services.offloader.run(read, large=is_heavy(entry.output))
         if entry.signal == STREAM:
             view["body"] = Stream(view["body"]["stream"], view["body"]["count"])

@@ -63,7 +63,7 @@ def _evaluated(run: ExecutionContext, node: ActionNode, frame: Frame, scope: Sco
     if node.foreign:
         # It may change its settings.
         taken, message = _own(raw), Message(_copy(message.body), dict(message.headers), message.attachments)
-    read = partial(read_stream, run.services.blobs, exact=run.flow.exact, redactor=run.redactor)
+    read = partial(read_stream, run.services.blobs, numbers=run.flow.numbers, redactor=run.redactor)
     sources = SettingSources(frame.message, read)
     try:
         return StepSettings(raw, action.validated(taken, sources), message, tuple(sources.opened))

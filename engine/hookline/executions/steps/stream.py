@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any, Final
 
 from hookline.kernel.errors import StoreError
-from hookline.kernel.json import decode, encode
+from hookline.kernel.json import Numbers, encode
 from hookline.model.items import Stream
 from hookline.plugin_host.results import to_json
 from hookline.secrets.redaction import NO_REDACTOR, NoRedactor, Redactor
@@ -57,7 +57,7 @@ class StreamWriter:
 
 
 async def write_stream(
-    blobs: Blobs, items: AsyncIterator[Any], *, exact: bool, redactor: Redactor | NoRedactor = NO_REDACTOR
+    blobs: Blobs, items: AsyncIterator[Any], *, numbers: Numbers, redactor: Redactor | NoRedactor = NO_REDACTOR
 ) -> Stream:
     """Write all items that an action gives, encrypted if the flow redacts anything.
 
@@ -67,7 +67,7 @@ async def write_stream(
     number = 0
     try:
         async for item in items:
-            line = encode(to_json(item, f"result[{number}]", exact=exact))
+            line = encode(to_json(item, f"result[{number}]", exact=numbers.exact))
             await stream.add(redactor.encrypt_line(line))
             number += 1
         return await stream.finish()
@@ -87,13 +87,13 @@ class StreamReader:
         stream: Stream,
         wanted: Iterator[int],
         *,
-        exact: bool,
+        numbers: Numbers,
         redactor: Redactor | NoRedactor = NO_REDACTOR,
     ) -> None:
         """`wanted`: the indexes of the items to read, in order. `redactor` decrypts encrypted items."""
         self._redactor = redactor
         self._stream = stream
-        self._exact = exact
+        self._numbers = numbers
         self._chunks = blobs.open(stream.blob_id, _CHUNK)
         self._wanted = wanted
         self._next = next(wanted, None)
@@ -112,7 +112,7 @@ class StreamReader:
                 line = self._lines.popleft()
                 self._at += 1
                 self._next = next(self._wanted, None)
-                return place, decode(self._redactor.decrypt_line(line), exact=self._exact)
+                return place, self._numbers.decode(self._redactor.decrypt_line(line))
             async with self._reading:
                 # After waiting for the lock, there may be lines already.
                 if self._next is not None and self._next >= self._at + len(self._lines):
@@ -143,10 +143,10 @@ class StreamReader:
 
 
 async def read_stream(
-    blobs: Blobs, stream: Stream, *, exact: bool, redactor: Redactor | NoRedactor = NO_REDACTOR
+    blobs: Blobs, stream: Stream, *, numbers: Numbers, redactor: Redactor | NoRedactor = NO_REDACTOR
 ) -> AsyncIterator[Any]:
     """All items of a stream, in order. Raises StoreError, and BlobGone."""
-    reader = StreamReader(blobs, stream, iter(range(stream.count)), exact=exact, redactor=redactor)
+    reader = StreamReader(blobs, stream, iter(range(stream.count)), numbers=numbers, redactor=redactor)
     try:
         while (taken := await reader.take()) is not None:
             yield taken[1]

@@ -15,7 +15,7 @@ from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.body_schema import BodySchema
 from hookline.flows.elements.message_keys import MessageKey
 from hookline.kernel.errors import Problem, SchemaViolation
-from hookline.kernel.json import encode, reader
+from hookline.kernel.json import DECIMALS, FLOATS, Numbers, encode
 from hookline.model.flow import FlowDocument, FlowState, RetentionDocument
 from hookline.model.sources import ConsumeSettings, PollSettings, Schedule, ScheduleSettings
 from hookline.model.webhook import WebhookSettings
@@ -120,10 +120,6 @@ class FlowSettings:
         )
 
 
-#: By whether the flow's numbers are exact.
-_VARS: Final = {exact: reader(dict[str, Any], exact=exact) for exact in (False, True)}
-
-
 @dataclass(frozen=True, slots=True)
 class CompiledFlow:
     """One version of a flow."""
@@ -156,11 +152,14 @@ class CompiledFlow:
     """The values that no view may show."""
     exact: bool = field(init=False)
     """Its executions read fractions as Decimals."""
+    numbers: Numbers = field(init=False)
+    """Decodes JSON for its executions."""
 
     def __post_init__(self) -> None:
         settings = self.trigger.webhook or self.trigger.settings
         kinds = WebhookSettings | PollSettings | ConsumeSettings
         object.__setattr__(self, "exact", isinstance(settings, kinds) and settings.numbers == "exact")
+        object.__setattr__(self, "numbers", DECIMALS if self.exact else FLOATS)
 
     def start(self, execution_id: str, at: datetime) -> Start:
         """The change that starts an execution on this version."""
@@ -174,8 +173,7 @@ class CompiledFlow:
         """The vars with which an execution started, from what `vars_to_store` gave then."""
         if stored is None:
             return dict(self.declared_vars)
-        vars: dict[str, Any] = _VARS[self.exact].decode(stored)
-        return vars
+        return self.numbers.read_object(stored)
 
     def deadline(self, started_at: datetime) -> datetime | None:
         """The end of the time limit of an execution."""
