@@ -85,6 +85,7 @@ from hookline.storage.changes import (
     TimeOutWait,
     TooManyEarlyCallbacks,
     Unblock,
+    UseFiles,
     WaitTimedOut,
     counted_output,
 )
@@ -223,6 +224,7 @@ __all__ = [
     "TimeOutWait",
     "TooManyEarlyCallbacks",
     "Unblock",
+    "UseFiles",
     "WaitTimedOut",
     "cause_of",
     "check_transition",

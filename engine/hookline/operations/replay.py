@@ -28,7 +28,7 @@ from hookline.model.execution import REPLAY, Execution, StepRecord, StepState, s
 from hookline.model.message import Envelope, Message, is_heavy_message, json_to_store
 from hookline.plugin_host.offload import Offloader
 from hookline.secrets.redaction import Redaction, check_not_erased
-from hookline.storage.changes import Accept, Change, DismissDeadLetter, Park, RecordSteps, Start
+from hookline.storage.changes import Accept, Change, DismissDeadLetter, Park, RecordSteps, Start, UseFiles
 from hookline.storage.store import Store, readable_envelope
 
 ReplayVersion: TypeAlias = Literal["current", "same"]
@@ -98,7 +98,7 @@ class Replays:
 
         Raises ExecutionNotFound, NotReplayable, RedactedUnreadable, FlowNotFound and FlowInvalid if the version isn't
         available, FlowUnknown if the flow is stopped, SchemaViolation, IllegalStateChange if there is nothing to
-        discard, and StoreError.
+        discard or the files were removed meanwhile, and StoreError.
         """
         old, envelope = await self._recorded(execution_id)
         flow = await self._flow(old, version)
@@ -111,7 +111,10 @@ class Replays:
         if step is None and edit:
             again = _edited(again, edit, exact=flow.exact)
             await self._offloader.run(partial(flow.check_body, again.message.body), large=large)
-        tail: tuple[Change, ...] = (DismissDeadLetter(old.id, now),) if discard else ()
+        # A purge or a sweep may have removed its files since it was read.
+        tail: tuple[Change, ...] = (UseFiles(old.id),) if old.files_removed_at is None else ()
+        if discard:
+            tail += (DismissDeadLetter(old.id, now),)
         if step is None and version == "current":
             await self._accept(flow, again, tail)
             return again.execution_id

@@ -665,6 +665,18 @@ class ForgetFiles:
     at: datetime
 
 
+@change("execution")
+@dataclass(frozen=True, slots=True)
+class UseFiles:
+    """Let another execution of the same commit use an execution's files. Illegal if they were removed meanwhile.
+
+    Whoever removes files asks for their references after the commit that has removed the execution or its own, so one
+    of the two sees the other.
+    """
+
+    execution_id: str
+
+
 @change("execution", fault_point="purge")
 @dataclass(frozen=True, slots=True)
 class Purge:
@@ -735,6 +747,7 @@ Change: TypeAlias = (
     | DropCredential
     | Reject
     | ForgetFiles
+    | UseFiles
     | Purge
     | ForgetDedupeKeys
     | ForgetVersions

@@ -183,6 +183,7 @@ _WANTED: Final = {
     statements.CANCEL: "it can't be cancelled any more",
     statements.REOPEN: "only a failed execution can be retried",
     statements.DISMISS_DEAD_LETTER: "only a failed execution that wasn't discarded before can be discarded",
+    statements.USE_FILES: "its files were removed",
     statements.RELEASE_ORDER_KEY: "only a failed execution holds its key until it is released",
 }
 

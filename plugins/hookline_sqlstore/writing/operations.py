@@ -61,6 +61,7 @@ from hookline.api_storage import (
     TakeDedupeKeys,
     TimeOutWait,
     Unblock,
+    UseFiles,
     cause_of,
     pack,
 )
@@ -338,6 +339,8 @@ def _operations(change: Change, place: int, lines: OrderPlaces) -> Iterator[Oper
         case ForgetEarlyCallbacks(at):
             yield Operation(statements.DROP_EARLY_REFERENCES, "", (micros(at),), place)
             yield Operation(statements.FORGET_EARLY, "", (micros(at),), place)
+        case UseFiles(key):
+            yield Operation(statements.USE_FILES, key, (key,), place)
         case ForgetFiles(ids, at):
             for key in ids:
                 yield Operation(statements.FORGET_FILES, key, (key, micros(at)), place)

@@ -600,6 +600,12 @@ DROP_REFERENCES: Final = Statement(
     ),
     counted=False,
 )
+USE_FILES: Final = Statement(
+    "use_files",
+    (("id", "text"),),
+    "UPDATE executions SET files_removed_at = NULL FROM {v} WHERE executions.id = v.id"
+    " AND executions.files_removed_at IS NULL AND executions.state <> 'purged'",
+)
 
 # --- Purging ---------------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """Files go when the executions that use them ended long ago, and never before."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from hookline.api import Context, StepError
 from hookline.cli.engine_setup import engine_options, hook_options
 from hookline.config import Settings
 from hookline.engine import Engine
+from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange
 from hookline.maintenance.retention import Purger
 from hookline.maintenance.sweeper import Sweeper
 from hookline.model.execution import State
@@ -21,6 +22,7 @@ from hookline.service.app import create_endpoints
 from hookline.service.hooks.hook import HookOptions
 from hookline.service.types import HookRequest
 from hookline.service.views.executions import execution_view
+from hookline.storage.changes import Accept, Change, CommitResult, ForgetFiles, Purge
 from hookline.testing.contracts.blobs import put, read
 
 RETENTION = timedelta(days=30)
@@ -153,6 +155,46 @@ async def test_a_file_that_two_executions_use_stays_as_long_as_one_needs_it(harn
         harness.clock.advance(RETENTION.total_seconds())
         await sweeper(engine).sweep()
         assert not await kept(engine, blob_id)
+
+
+@pytest.mark.parametrize("first", ["removal", "replay"])
+@pytest.mark.parametrize("step", [None, "act"])
+@pytest.mark.parametrize("how", ["purge", "sweep"])
+async def test_a_replay_beside_the_removal_of_its_file_has_the_file_or_is_rejected(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, how: str, step: str | None, first: str
+) -> None:
+    """The replay has read the execution, and the removal knows the file, when one of them commits."""
+    harness.flow("files", [{"id": "act", "use": "probe.act"}])
+    async with harness.engine(retention=LONG, file_retention=LONG) as engine:
+        execution_id, blob_id = await upload(harness, engine, "files", b"x")
+        await harness.until(engine, execution_id, State.SUCCEEDED)
+        harness.clock.advance(RETENTION.total_seconds() + 1)
+        commit = engine.store.commit
+        purger = Purger(engine.store, engine.blobs, engine.clock, engine.log, engine.retention_of)
+
+        async def second(changes: Sequence[Change]) -> Sequence[CommitResult]:
+            if not any(isinstance(change, Accept | Purge | ForgetFiles) for change in changes):
+                return await commit(changes)
+            monkeypatch.setattr(engine.store, "commit", commit)
+            if first == "replay":
+                made.append(await engine.operations.replay(execution_id, step=step))
+            elif how == "purge":
+                await purger.free("files", 1)
+            else:
+                await sweeper(engine).sweep()
+            return await commit(changes)
+
+        made: list[str] = []
+        monkeypatch.setattr(engine.store, "commit", second)
+        if first == "removal":
+            with pytest.raises(ExecutionNotFound if how == "purge" else IllegalStateChange):
+                await engine.operations.replay(execution_id, step=step)
+        else:
+            await (purger.free("files", 1) if how == "purge" else sweeper(engine).sweep())
+        assert await kept(engine, blob_id) == (first == "replay")
+        for again in made:
+            assert (await harness.until(engine, again)).state is State.SUCCEEDED
+        assert len((await engine.store.executions()).items) == len(made) + (how == "sweep")
 
 
 async def test_the_engine_sweeps_by_its_setting(harness: Harness) -> None:

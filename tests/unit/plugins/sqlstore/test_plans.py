@@ -50,6 +50,7 @@ from hookline.storage.changes import (
     TakeDedupeKeys,
     TimeOutWait,
     Unblock,
+    UseFiles,
 )
 from hookline.testing.clock import START, ManualClock
 from hookline.testing.envelopes import Envelopes, attachment
@@ -143,6 +144,7 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
         MoveWaits(timedelta(hours=1)),
         Resume(id_, now),
         End(id_, State.FAILED, Outcome.FAILED, now),
+        UseFiles(id_),
         ForgetFiles((id_,), now),
         ForgetCallbacks((id_,)),
         ForgetEarlyCallbacks(now),

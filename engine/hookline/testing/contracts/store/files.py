@@ -1,7 +1,10 @@
 """Executions refer to their files until retention removes the references."""
 
+import pytest
+
+from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange
 from hookline.model.execution import Outcome, State
-from hookline.storage.changes import End, ForgetFiles, Reopen
+from hookline.storage.changes import Accept, End, ForgetFiles, Purge, Reopen, UseFiles
 from hookline.storage.store import Store
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.store.fixtures import StoreFixtures
@@ -48,3 +51,26 @@ class FilesContract(StoreFixtures):
         await store.commit([ForgetFiles((envelope.execution_id,), clock.now())])
         assert set(await store.referenced(["kept"])) == {"kept"}
         assert list(await store.executions_with_files(clock.now(), 10)) == []
+
+    async def test_files_that_were_removed_get_no_new_user(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        kept, forgotten, purged = (
+            envelopes.make(attachments=(attachment(name),)) for name in ("kept", "forgotten", "purged")
+        )
+        for one in (kept, forgotten, purged):
+            await self._run(store, one)
+            await store.commit([End(one.execution_id, State.SUCCEEDED, Outcome.COMPLETED, clock.now())])
+        await store.commit([ForgetFiles((forgotten.execution_id,), clock.now())])
+        await store.commit([Purge((purged.execution_id,), clock.now())])
+        users = [envelopes.make(attachments=one.message.attachments) for one in (kept, forgotten, purged)]
+        await store.commit([UseFiles(kept.execution_id), Accept(users[0])])
+        with pytest.raises(IllegalStateChange, match="files were removed"):
+            await store.commit([UseFiles(forgotten.execution_id), Accept(users[1])])
+        with pytest.raises(ExecutionNotFound):
+            await store.commit([UseFiles(purged.execution_id), Accept(users[2])])
+        assert set(await store.referenced(["kept", "forgotten", "purged"])) == {"kept"}
+        # Neither the accepted one's file nor its time of removal has changed.
+        await store.commit([Purge((kept.execution_id,), clock.now())])
+        assert set(await store.referenced(["kept"])) == {"kept"}
+        assert [await store.execution(one.execution_id) for one in users[1:]] == [None, None]
