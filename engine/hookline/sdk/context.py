@@ -69,7 +69,7 @@ class Resource(Protocol):
     """A resource that is open as long as the engine runs, such as a pool of connections."""
 
     async def close(self) -> None:
-        """Release everything. Called once, when the engine stops."""
+        """Release everything. Called once, when the engine stops, which waits five seconds for it."""
         ...
 
 
