@@ -123,6 +123,8 @@ class QueueDepth:
         self._clock = clock
         self._cached: OrderedDict[_Key, _CachedDepth] = OrderedDict()
         self._storing: dict[_Key, int] = {}
+        self._measured: tuple[_Key, int] | None = None
+        """The order key that the store counts now, and the executions that it may not find yet."""
         # One count at a time: however many senders wait, the store counts each order key once.
         self._lock = asyncio.Lock()
 
@@ -144,6 +146,8 @@ class QueueDepth:
         """Count an execution whose storing begins."""
         key = (flow_id, order_key)
         self._storing[key] = self._storing.get(key, 0) + 1
+        if self._measured is not None and self._measured[0] == key:
+            self._measured = (key, self._measured[1] + 1)
         self._change(key, 1)
 
     def end(self, flow_id: str, order_key: str, *, stored: bool) -> None:
@@ -156,12 +160,14 @@ class QueueDepth:
             self._change(key, -1)
 
     async def _measure(self, key: _Key, limit: int) -> _CachedDepth:
-        depth = await self._store.queue_depth(*key, limit)
-        # Some of those being stored may be in the count already. Counting them twice for a second is safer than not
-        # counting them.
-        cached = self._cached[key] = _CachedDepth(
-            depth + self._storing.get(key, 0), self._clock.monotonic() + KNOWN_FOR
-        )
+        # Those that are being stored may be in the count already, or become stored after the store has counted. Counting
+        # them twice for a second is safer than not counting them.
+        self._measured = (key, self._storing.get(key, 0))
+        try:
+            depth = await self._store.queue_depth(*key, limit) + self._measured[1]
+        finally:
+            self._measured = None
+        cached = self._cached[key] = _CachedDepth(depth, self._clock.monotonic() + KNOWN_FOR)
         if len(self._cached) > KNOWN:
             self._cached.popitem(last=False)
         return cached

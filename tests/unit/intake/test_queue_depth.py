@@ -65,3 +65,17 @@ async def test_the_number_of_cached_order_keys_is_bounded() -> None:
     for key in (1, KNOWN, 0):
         await depths.reaches("f", str(key), 1)
     assert store.asked[KNOWN + 1 :] == ["0"]
+
+
+async def test_executions_that_are_stored_behind_a_count_are_counted() -> None:
+    store, clock = Counted(), ManualClock()
+    depths = depths_of(store, clock)
+    depths.begin("f", "a")
+    counting = asyncio.create_task(depths.reaches("f", "a", 2))
+    await asyncio.sleep(0)
+    depths.begin("f", "a")
+    depths.begin("f", "b")
+    for key in ("a", "a", "b"):
+        depths.end("f", key, stored=True)
+    assert await counting
+    assert not await depths.reaches("f", "a", 3)
