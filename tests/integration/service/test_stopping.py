@@ -10,6 +10,9 @@ import h2.events
 import pytest
 from tests.integration.served_hook import JSON, SERVERS, Served, post, read_response, serving, status
 
+from hookline.service.server.asgi import Receive, Scope, Send
+from hookline.service.server.serving import Server, serve
+
 REQUEST = post(JSON, "Content-Length: 2", body=b"{}")
 
 
@@ -132,3 +135,27 @@ async def test_http2_is_told_to_go_away_and_its_streams_get_their_responses() ->
         await until(h2.events.StreamEnded, second)
         writer.close()
     assert len(served.hook.intake.accepted) == 2
+
+
+async def _starts_and_ends(scope: Scope, receive: Receive, send: Send) -> None:
+    """An application with only a lifespan."""
+    assert scope["type"] == "lifespan"
+    while (message := await receive())["type"] != "lifespan.shutdown":
+        await send({"type": f"{message['type']}.complete"})
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("stops", [False, True], ids=["serving", "stopping"])
+@pytest.mark.promise(8)
+async def test_a_server_ends_whenever_it_is_cancelled(server: Server, *, stops: bool) -> None:
+    for turns in range(25):
+        shutdown = asyncio.Event()
+        running = asyncio.create_task(serve(_starts_and_ends, shutdown=shutdown, port=0, server=server))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if stops:
+            shutdown.set()
+        running.cancel()
+        await asyncio.wait((running,), timeout=5)
+        assert running.done(), f"cancelled after {turns} turns of the loop"

@@ -30,6 +30,7 @@ from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.typing import AppWrapper, ASGIReceiveCallable, ASGIReceiveEvent, ASGISendCallable, LifespanState, Scope
 from hyperframe.frame import GoAwayFrame
 
+from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import Malformed, MethodUnknown, RequestRejected, ServiceUnavailable
 from hookline.service.problems import rejection_response
 from hookline.service.server.asgi import Application
@@ -560,11 +561,12 @@ async def _lifespan(app: AppWrapper, config: Config) -> AsyncIterator[LifespanSt
     lifespan = Lifespan(app, config, asyncio.get_running_loop(), state)
     running = asyncio.create_task(lifespan.handle_lifespan())
     try:
-        await lifespan.wait_for_startup()
+        # Hypercorn waits with `asyncio.wait_for`, which may lose a cancellation before Python 3.12.
+        await shielded(lifespan.wait_for_startup())
         if running.done():
             running.result()
         yield state
-        await lifespan.wait_for_shutdown()
+        await shielded(lifespan.wait_for_shutdown())
     finally:
         running.cancel()
         await asyncio.wait((running,))
