@@ -160,8 +160,8 @@ class QueueDepth:
             self._change(key, -1)
 
     async def _measure(self, key: _Key, limit: int) -> _CachedDepth:
-        # Those that are being stored may be in the count already, or be stored after it. Counting them twice for a second
-        # is safer than not counting them.
+        # Those that are being stored may be in the count already, or be stored after it. Counting them twice for a
+        # second is safer than not counting them.
         self._measured = (key, self._storing.get(key, 0))
         try:
             depth = await self._store.queue_depth(*key, limit) + self._measured[1]
