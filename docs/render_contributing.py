@@ -101,7 +101,7 @@ RECIPES: Final = {
             "engine/hookline/api_storage.py": "its name, for backends",
             "plugins/hookline_sqlstore/": "how SQL commits it",
             "engine/hookline/testing/contracts/store/": "what every store has to do with it",
-            "engine/hookline/catalog/flow_states.py": "the part that commits it",
+            "engine/hookline/catalog/current_flows.py": "the part that commits it",
             "tests/unit/plugins/sqlstore/": "the plan by which a database finds its rows",
             "docs/how-to/write-a-backend.md": "generated: its line in the list of changes",
         },

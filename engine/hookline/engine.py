@@ -9,8 +9,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from hookline.catalog.catalog import Catalog
-from hookline.catalog.flow_states import FlowStates
-from hookline.catalog.version_resolver import VersionResolver
+from hookline.catalog.current_flows import FlowStates, VersionResolver
 from hookline.credentials.access_tokens import AccessTokens
 from hookline.credentials.lost_key import check_new_key
 from hookline.credentials.oauth_authorization import CALLBACK, Authorizations

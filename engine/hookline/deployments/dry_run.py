@@ -5,8 +5,8 @@ from typing import Final
 
 import msgspec
 
+from hookline.executions.context import StepGate
 from hookline.executions.replies import FINISHED
-from hookline.executions.step_gate import StepGate
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import USE as GATHER
 from hookline.flows.blocks.batch import BatchNode

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from hookline.catalog.version_resolver import VersionResolver
+from hookline.catalog.current_flows import VersionResolver
 from hookline.deployments.compatibility import Compatibility, CompatibilityChecker
 from hookline.deployments.version_history import VersionHistory
 from hookline.flows.compiler.compiled import CompiledFlow

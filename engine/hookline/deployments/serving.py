@@ -4,9 +4,8 @@ import asyncio
 from typing import Any, Final
 
 from hookline.catalog.catalog import Catalog, CatalogChanges
+from hookline.catalog.current_flows import FlowStates, VersionResolver
 from hookline.catalog.flow_folder import watch
-from hookline.catalog.flow_states import FlowStates
-from hookline.catalog.version_resolver import VersionResolver
 from hookline.engine_options import EngineOptions
 from hookline.executions.delivery.dispatcher import Dispatcher
 from hookline.executions.delivery.runner import Runner

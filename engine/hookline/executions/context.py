@@ -1,10 +1,10 @@
 """An execution while it runs: its context, and the frames of its lists of steps."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -12,7 +12,7 @@ from hookline.executions.interruption import Interruption
 from hookline.executions.journal.journal import Journal
 from hookline.executions.progress import ExecutionProgress
 from hookline.executions.services import Services
-from hookline.executions.step_gate import OPEN, StepGate
+from hookline.flows.blocks.block import Node
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.elements.message_scope import trigger_view
 from hookline.kernel.errors import RedactedUnreadable, StepError
@@ -54,6 +54,33 @@ class StepFailed(Exception):
 
 class Blocked(Exception):
     """The execution can't continue because a credential, a plugin or a flow is missing."""
+
+
+class StepGate:
+    """Lets a run go on: each method returns True to go on, False to end the run there.
+
+    The gate of a real run is always open; see `DryRun` for the other one.
+    """
+
+    __slots__ = ()
+
+    def may_reach(self, path: str, node: Node) -> bool:
+        """Return whether the run may go on to a step."""
+        return True
+
+    def may_enter_foreach(self, path: str, total: int, *, many: bool) -> bool:
+        """Return whether the run may go on to the items of a foreach; `many`: their entries aren't kept."""
+        return True
+
+    def may_act(self, path: str) -> bool:
+        """Return whether the run may take effect, or wait, at a step."""
+        return True
+
+    def mark_reached_later(self, prefix: str, nodes: Sequence[Node]) -> None:
+        """Note that these steps will be reached later, although the run waits before them now."""
+
+
+OPEN: Final = StepGate()
 
 
 @dataclass(slots=True)

@@ -72,7 +72,7 @@ async def end(
 def tell_caller(run: ExecutionContext, closing: End) -> None:
     """Release a caller that still waits: with the reply of a flow that responds when finished, or without one."""
     replies = run.services.replies
-    if not replies.expected(run.id):
+    if run.id not in replies.waiting:
         return
     finished = run.journal.last_entry(FINISHED)
     if finished is not None and finished.output is not None:
@@ -111,7 +111,7 @@ def is_patient(run: ExecutionContext) -> bool:
         not run.journal.effects_pending
         and run.envelope.order_key is None
         and run.flow.settings.concurrency >= _ROOMY
-        and not run.services.replies.expected(run.id)
+        and run.id not in run.services.replies.waiting
     )
 
 

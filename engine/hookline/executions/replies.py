@@ -36,7 +36,8 @@ class Replies:
     """Deliver replies to the callers that wait in this process."""
 
     def __init__(self) -> None:
-        self._waiting: dict[str, list[Heard]] = {}
+        self.waiting: dict[str, list[Heard]] = {}
+        """The callers that wait, by execution; some may have their reply already."""
         self._closed = False
 
     @contextmanager
@@ -45,31 +46,31 @@ class Replies:
         heard: Heard = asyncio.get_running_loop().create_future()
         if self._closed:
             heard.set_result(Stopped())
-        self._waiting.setdefault(execution_id, []).append(heard)
+        self.waiting.setdefault(execution_id, []).append(heard)
         try:
             yield heard
         finally:
             heard.cancel()
-            left = [one for one in self._waiting.get(execution_id, ()) if one is not heard]
+            left = [one for one in self.waiting.get(execution_id, ()) if one is not heard]
             if left:
-                self._waiting[execution_id] = left
+                self.waiting[execution_id] = left
             else:
-                self._waiting.pop(execution_id, None)
+                self.waiting.pop(execution_id, None)
 
     def expected(self, execution_id: str) -> bool:
         """Return whether a caller waits for the reply of this execution."""
-        return any(not heard.done() for heard in self._waiting.get(execution_id, ()))
+        return any(not heard.done() for heard in self.waiting.get(execution_id, ()))
 
     def deliver(self, execution_id: str, answer: CallerReply | Ended) -> None:
         """Give a reply to all waiting callers that have none yet."""
-        for heard in self._waiting.get(execution_id, ()):
+        for heard in self.waiting.get(execution_id, ()):
             if not heard.done():
                 heard.set_result(answer)
 
     def close(self) -> None:
         """Release all waiting callers because the engine stops; their executions continue at the next start."""
         self._closed = True
-        for waiting in self._waiting.values():
+        for waiting in self.waiting.values():
             for heard in waiting:
                 if not heard.done():
                     heard.set_result(Stopped())

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from hookline.catalog.version_resolver import VersionResolver
+from hookline.catalog.current_flows import VersionResolver
 from hookline.flows.blocks.webhook_wait import USE, WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.cancellation import shielded

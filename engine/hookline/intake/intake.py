@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from hookline.catalog.flow_states import state_in_file
+from hookline.catalog.current_flows import state_in_file
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.backlog import Backlog
 from hookline.intake.envelopes import manual_envelope, with_order_key

@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from hookline.catalog.version_resolver import VersionResolver
+from hookline.catalog.current_flows import VersionResolver
 from hookline.deployments.migration import Migration
 from hookline.deployments.serving import Serving
 from hookline.deployments.version_history import VersionHistory

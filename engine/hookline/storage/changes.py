@@ -670,8 +670,8 @@ class ForgetFiles:
 class UseFiles:
     """Let another execution of the same commit use an execution's files. Illegal if they were removed meanwhile.
 
-    Whoever removes files asks for their references after the commit that has removed the execution or its own, so one
-    of the two sees the other.
+    What removes files asks for their references after the commit that has removed the execution or its own, so one of
+    the two sees the other.
     """
 
     execution_id: str

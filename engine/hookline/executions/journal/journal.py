@@ -63,11 +63,12 @@ class Journal:
         self._on_start = on_start
         self._last_entries = {record.path: record for record in entries}
         self._next_seq = entries[-1].seq + 1 if entries else 1
-        self._uncommitted = uncommitted = Uncommitted(execution_id, first_changes)
+        self._uncommitted = Uncommitted(execution_id, first_changes)
         self._state_changes: dict[str, tuple[int, SetState]] = {}
         """The last change under each key, with its commit group."""
-        self.items: Final = ItemEntries(execution_id, entries, self._last_entries, uncommitted)
-        """The entries of items of a foreach with many items."""
+        self._entries: Final = entries
+        self._items: ItemEntries | None = None
+        """The entries of items of a foreach with many items; made when the first one begins."""
         self._stored_progress: dict[str, Progress] | None = None
         """The stored progress of blocks that have not continued, by path; None if it isn't read."""
         self._durable_group = 0
@@ -182,7 +183,15 @@ class Journal:
         uncommitted.decision_pending = uncommitted.decision_pending or decides
         self._last_entries[record.path] = record
         uncommitted.entries[record.seq] = stored
-        self.items.note(record)
+        if self._items is not None:
+            self._items.note(record)
+
+    @property
+    def items(self) -> ItemEntries:
+        """The entries of items of a foreach with many items."""
+        if self._items is None:
+            self._items = ItemEntries(self._execution_id, self._entries, self._last_entries, self._uncommitted)
+        return self._items
 
     async def begin_foreach(self, path: str, total: int, at: datetime) -> ForeachProgress:
         """Begin or continue a foreach that doesn't keep the entries of its items; all entries before it are durable.
@@ -254,7 +263,8 @@ class Journal:
     def _note_committed(self, record: StepRecord) -> None:
         """Add an entry that another change has written."""
         self._last_entries[record.path] = record
-        self.items.note(record)
+        if self._items is not None:
+            self._items.note(record)
         if self._services.events.listening:
             done = (RecordSteps(self._execution_id, (self._redactor.redact_entry(record),)),)
             self._services.events.committed(self._flow_id, self._execution_id, done)
@@ -280,7 +290,7 @@ class Journal:
         self._next_flush = flush = asyncio.get_running_loop().create_future()
         durable = False
         try:
-            if self.items.blocks:
+            if self._items is not None and self._items.blocks:
                 # Concurrent items that end now share the commit.
                 await asyncio.sleep(0)
             async with self._lock:
@@ -324,7 +334,7 @@ class Journal:
         decided that this step follows. In an item of a foreach with many items only the item's own entries count,
         because the entries before the block are durable.
         """
-        item = self.items.around(path)
+        item = None if self._items is None else self._items.around(path)
         if item is not None and item.group <= self._durable_group:
             return
         waiting = self._uncommitted
@@ -383,7 +393,8 @@ class Journal:
                 await self._services.clock.sleep(STORE_RETRY)
             except asyncio.CancelledError:
                 self._uncommitted.give_back(taken)
-                self.items.give_back(taken.progress)
+                if self._items is not None:
+                    self._items.give_back(taken.progress)
                 raise
         if self._on_start is not None:
             self._on_start()

@@ -4,7 +4,7 @@ import msgspec
 from quart import Blueprint, Response, request
 
 from hookline.catalog.catalog import CatalogEntry
-from hookline.catalog.flow_states import FlowStates
+from hookline.catalog.current_flows import FlowStates
 from hookline.engine import Engine
 from hookline.kernel.errors import FlowNotFound, Malformed, Problem
 from hookline.kernel.json import decode
