@@ -109,18 +109,6 @@ class Frame:
         """A frame for steps inside this one, with a longer path; `changes` apply to its other fields."""
         return replace(self, prefix=f"{self.prefix}{part}/", **changes)
 
-    def take(self, result: Reply) -> dict[str, Any]:
-        """Make a result the current message; return it as expressions see it."""
-        attachments = self.message.attachments if result.attachments is None else result.attachments
-        self.message = Message(result.body, dict(result.headers), attachments)
-        view: dict[str, Any] = {"body": result.body}
-        if result.headers:
-            view["headers"] = result.headers
-        if attachments:
-            view["attachments"] = msgspec.to_builtins(list(attachments))
-        view.update(result.extra)
-        return view
-
     def continue_after(self, error: ErrorInfo | None, step_id: str, at: datetime) -> Ending:
         """Record a step's error for expressions, and continue with the message before the step."""
         self.steps[step_id] = {"body": self.message.body, "error": msgspec.to_builtins(error)}
@@ -131,6 +119,21 @@ class Frame:
         """Continue from the end of a branch."""
         self.message = other.message
         self.now = max(self.now, other.now)
+
+
+def next_message(message: Message, result: Reply) -> tuple[Message, dict[str, Any]]:
+    """The message after a step with this result, and the step's output: the result as expressions see it.
+
+    `message`: the one before the step, whose attachments stay if the result has none of its own.
+    """
+    attachments = message.attachments if result.attachments is None else result.attachments
+    output: dict[str, Any] = {"body": result.body}
+    if result.headers:
+        output["headers"] = result.headers
+    if attachments:
+        output["attachments"] = msgspec.to_builtins(list(attachments))
+    output.update(result.extra)
+    return Message(result.body, dict(result.headers), attachments), output
 
 
 HookUrls: TypeAlias = Callable[[str, str], str]

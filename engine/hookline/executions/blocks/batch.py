@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from hookline.executions.blocks.block import RunSteps, evaluate, evaluate_in_frame
-from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed
+from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.services import Services, Stub
 from hookline.executions.steps.recorded_result import continue_if_ended
 from hookline.flows.blocks.batch import USE, BatchNode
@@ -242,7 +242,7 @@ async def _note(
     reply: Reply,
     asked: bytes | None = None,
 ) -> None:
-    view = frame.take(reply)
+    frame.message, view = next_message(frame.message, reply)
     output = await run.services.offloader.run(
         partial(encode, run.redactor.with_hidden(view)), large=is_large(reply.body)
     )

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final
 
 from hookline.executions.blocks.block import RunSteps, evaluate_in_frame
-from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed
+from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.ending import MAX_DEPTH, child_depth
 from hookline.executions.steps.recorded_result import continue_if_ended
 from hookline.flows.blocks.flow_call import USE, CallNode
@@ -95,7 +95,8 @@ class _Call:
             return self._failed(run.error_info(error, self.path), attempt, now)
         request = {"id": node.flow_id, "wait": node.wait, "body": message.body, "headers": message.headers}
         if not node.wait:
-            view = frame.take(Reply({"execution_id": child_id}, {}, {"execution_id": child_id}))
+            reply = Reply({"execution_id": child_id}, {}, {"execution_id": child_id})
+            frame.message, view = next_message(frame.message, reply)
             entry = self._add(StepState.SUCCEEDED, attempt, now, input=encode(request), output=encode(view))
             run.journal.add_changes(accept)
             await run.journal.flush()
@@ -142,7 +143,8 @@ class _Call:
         extra = {"execution_id": ended.execution_id, "outcome": ended.outcome.value}
         completed = ended.outcome is Outcome.COMPLETED
         body = run.flow.numbers.decode(bytes(ended.body))
-        view = frame.take(Reply(body, {}, extra, ended.attachments if completed else None))
+        reply = Reply(body, {}, extra, ended.attachments if completed else None)
+        frame.message, view = next_message(frame.message, reply)
         entry = self._add(
             StepState.SUCCEEDED, last_entry.attempt, last_entry.started_at, input=last_entry.input, output=encode(view)
         )

@@ -16,7 +16,7 @@ from hookline.executions.blocks.concurrency import (
 )
 from hookline.executions.blocks.foreach_items import ItemSource, source_of
 from hookline.executions.blocks.foreach_results import CheckpointedItems, ItemResults, KeptItems
-from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed
+from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.interruption import SUPERSEDED, Interrupted, Interruption
 from hookline.executions.services import Stub
 from hookline.executions.steps.recorded_result import continue_from_entry
@@ -49,7 +49,7 @@ async def run_stub(
     signal = result.name if isinstance(result, Signal) else None
     view: dict[str, Any] | None = None
     if isinstance(result, Reply):
-        view = frame.take(result)
+        frame.message, view = next_message(frame.message, result)
         signal = STREAM if type(result.body) is Stream else None
         if signal is not None:
             run.progress.note_stream()

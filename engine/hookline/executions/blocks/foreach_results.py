@@ -3,7 +3,7 @@
 import sys
 from typing import Any, Final, Protocol
 
-from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
+from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.journal.foreach_progress import ForeachProgress
 from hookline.executions.steps.stream import StreamWriter
 from hookline.flows.blocks.foreach import ForeachNode
@@ -143,7 +143,7 @@ class CheckpointedItems:
             if type(body) is Stream:
                 run.progress.note_stream()
         reply = Reply(body) if self._counts else Reply(body, extra=counts)
-        view = frame.take(reply)
+        frame.message, view = next_message(frame.message, reply)
         now = run.services.clock.now()
         await run.journal.add_large(
             lambda: (encode({"items": progress.total}), encode(view)),

@@ -4,7 +4,7 @@ from functools import partial
 from typing import Any
 
 from hookline.executions.blocks.block import RunSteps, evaluate_in_frame
-from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
+from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.steps.recorded_result import continue_if_ended
 from hookline.flows.blocks.webhook_wait import USE, WaitNode
 from hookline.kernel.errors import StepError
@@ -52,8 +52,9 @@ async def _hear(run: ExecutionContext, node: WaitNode, frame: Frame, path: str, 
     if result is None:
         run.progress.wait_until(last_entry.due_at, CALLBACK)
         return Ending.WAITING
+    frame.message, output = next_message(frame.message, result)
     # Expressions may read these parts whoever has called: an operator's call has neither headers nor files.
-    view = {"headers": {}, "attachments": [], **frame.take(result)}
+    view = {"headers": {}, "attachments": [], **output}
     run.journal.add_changes(EndWait(run.id, path))
     frame.now = _note(run, node, path, last_entry, StepState.SUCCEEDED, output=view)
     frame.steps[node.id] = view

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
+from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.interruption import Interrupted
 from hookline.executions.rate_limits import LONGEST_SLEEP
 from hookline.executions.steps.attempt import Attempt, EngineUnavailable, Result
@@ -248,7 +248,7 @@ class StepRun:
         output: Any = None
         signal: str | None = None
         if isinstance(result, Reply):
-            output = frame.take(result)
+            frame.message, output = next_message(frame.message, result)
             if type(result.body) is Stream:
                 run.progress.note_stream()
                 signal = STREAM
