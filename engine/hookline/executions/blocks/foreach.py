@@ -55,7 +55,7 @@ async def run_stub(
             run.progress.note_stream()
     now = run.services.clock.now()
     record = run.journal.add(
-        effect=True,
+        computed_again=False,
         id=node.id,
         path=path,
         use="foreach",
@@ -186,7 +186,7 @@ class _Items:
             if self._stopped:
                 return
             # The work of an item must not depend on when another item commits.
-            await self._run.journal.commit_effects()
+            await self._run.journal.commit_unrepeatable()
             if monotonic() > turn_ends:
                 await asyncio.sleep(0)
                 turn_ends = monotonic() + _TURN

@@ -105,20 +105,21 @@ class Journal:
         read: Callable[[], tuple[bytes | None, bytes | None]],
         state_changes: Sequence[SetState] = (),
         *,
-        effect: bool,
+        computed_again: bool,
         **entry: Any,
     ) -> StepRecord:
         """Add an entry together with changes of the flow's state; `read` gives the JSON of its input and its output.
 
-        `read` is called in a thread. The entry is added even if the caller is cancelled meanwhile.
+        `read` is called in a thread. The entry is added even if the caller is cancelled meanwhile. See `add` for
+        `computed_again`.
         """
-        return await shielded(self._add_large(read, state_changes, effect, entry))
+        return await shielded(self._add_large(read, state_changes, computed_again, entry))
 
     async def _add_large(
         self,
         read: Callable[[], tuple[bytes | None, bytes | None]],
         state_changes: Sequence[SetState],
-        effect: bool,
+        computed_again: bool,
         entry: dict[str, Any],
     ) -> StepRecord:
         def made() -> tuple[StepRecord, StepRecord]:
@@ -130,14 +131,18 @@ class Journal:
         # Only now it is known which entries come before this one.
         seq = self._next_seq
         added = msgspec.structs.replace(record, seq=seq)
-        self._add(added, added if stored is record else msgspec.structs.replace(stored, seq=seq), effect=effect)
+        stored = added if stored is record else msgspec.structs.replace(stored, seq=seq)
+        self._add(added, stored, computed_again=computed_again)
         self.set_state(*state_changes)
         return added
 
-    def add(self, *, effect: bool, **entry: Any) -> StepRecord:
-        """Add an entry; `effect`: it can't be computed again and must soon be durable."""
+    def add(self, *, computed_again: bool, **entry: Any) -> StepRecord:
+        """Add an entry.
+
+        `computed_again`: a resume can compute it again. Otherwise it is durable before the next action that isn't pure.
+        """
         record = StepRecord(seq=self._next_seq, **entry)
-        self._add(record, self._redactor.redact_entry(record), effect=effect)
+        self._add(record, self._redactor.redact_entry(record), computed_again=computed_again)
         return record
 
     def record_computed(
@@ -161,7 +166,7 @@ class Journal:
         if last is not None and last.state is state and not again:
             return
         self.add(
-            effect=False,
+            computed_again=True,
             id=path.rpartition("/")[2],
             path=path,
             use=use,
@@ -175,10 +180,10 @@ class Journal:
             error=error,
         )
 
-    def _add(self, record: StepRecord, stored: StepRecord, *, effect: bool) -> None:
+    def _add(self, record: StepRecord, stored: StepRecord, *, computed_again: bool) -> None:
         self._next_seq += 1
         uncommitted = self._uncommitted
-        uncommitted.effects_pending = uncommitted.effects_pending or effect
+        uncommitted.unrepeatable_pending = uncommitted.unrepeatable_pending or not computed_again
         decides = record.state is StepState.FAILED or record.signal == STOPPED.name
         uncommitted.decision_pending = uncommitted.decision_pending or decides
         self._last_entries[record.path] = record
@@ -322,9 +327,9 @@ class Journal:
             self._current_commit = None
             commit.set_result(durable)
 
-    async def commit_effects(self) -> None:
+    async def commit_unrepeatable(self) -> None:
         """Return when all entries that can't be computed again are durable."""
-        if self._uncommitted.effects_pending or self._current_commit is not None:
+        if self._uncommitted.unrepeatable_pending or self._current_commit is not None:
             await self.flush()
 
     async def before_effect(self, path: str) -> None:
@@ -338,22 +343,22 @@ class Journal:
         if item is not None and item.group <= self._durable_group:
             return
         waiting = self._uncommitted
-        due = waiting.effects_pending or waiting.decision_pending or waiting.first_changes
+        due = waiting.unrepeatable_pending or waiting.decision_pending or waiting.first_changes
         if due or self._current_commit is not None:
             await self.flush()
 
     @property
-    def effects_pending(self) -> bool:
+    def unrepeatable_pending(self) -> bool:
         """True if there are entries that can't be computed again and aren't durable."""
-        return self._uncommitted.effects_pending
+        return self._uncommitted.unrepeatable_pending
 
-    async def try_commit_effects(self) -> None:
+    async def try_commit_unrepeatable(self) -> None:
         """Try once to make durable what can't be computed again.
 
         A failure of the store is only reported. If someone else has ended the execution, the stored state counts.
         """
         async with self._lock:
-            if self._uncommitted.effects_pending:
+            if self._uncommitted.unrepeatable_pending:
                 with suppress(StoreError, IllegalStateChange, ExecutionNotFound), self._commit_in_progress():
                     await self._commit(self._uncommitted.take(), once=True)
 

@@ -97,11 +97,12 @@ class Attempt:
         "_hidden",
         "_state",
         "_stub",
+        "computed_again",
+        "first_time",
         "frame",
         "node",
         "number",
         "path",
-        "recomputed",
         "run",
         "settings",
         "started_at",
@@ -116,17 +117,20 @@ class Attempt:
         number: int,
         started_at: datetime,
         *,
-        recomputed: bool,
+        first_time: bool,
     ) -> None:
-        """`number`: counted from 1. `recomputed`: the step has an entry in the journal already."""
+        """`number`: counted from 1. `first_time`: the step has no entry in the journal yet."""
         self.run = run
         self.node = node
         self.frame = frame
         self.path = path
         self.number = number
         self.started_at = started_at
-        self.recomputed = recomputed
+        self.first_time = first_time
         self.settings: StepSettings = UNEVALUATED
+        self.computed_again = node.action.pure
+        """A resume computes the step again, because its action is pure and its result isn't a stream. If it can't, the
+        entry is durable before the next action that isn't pure."""
         self._state: StateTransaction | None = None
         self._arguments: dict[str, Any] = {}
         self._stub: Stub | None = None
@@ -231,10 +235,10 @@ class Attempt:
                 raise TypeError(wrong)
         if not isinstance(body, AsyncIterator):
             return returned
-        # A pure action is interrupted only here: its stream is recorded, so without an entry no step after it was done.
-        # An action with effects is interruptible from its beginning.
-        first_time = action.pure and not self.recomputed
-        with self.frame.interruption.interruptible() if first_time else nullcontext():
+        # A pure action may be interrupted only while it writes a stream for the first time. As long as the stream has
+        # no journal entry, no later step has run, so nothing depends on it.
+        may_interrupt = action.pure and self.first_time
+        with self.frame.interruption.interruptible() if may_interrupt else nullcontext():
             stream = await write_stream(run.services.blobs, body, numbers=run.flow.numbers, redactor=run.redactor)
         return replace(returned, body=stream) if isinstance(returned, Reply) else Reply(stream)
 

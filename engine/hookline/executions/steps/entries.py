@@ -10,14 +10,13 @@ from hookline.flows.blocks.action import ActionNode
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import encode, is_heavy_value
 from hookline.model.execution import ErrorInfo, StepRecord, StepState
-from hookline.model.items import STREAM
 from hookline.model.message import CallerReply
 from hookline.sdk.action import Increment
 from hookline.sdk.context import check_key
 from hookline.storage.changes import SetState
 
 
-async def note(
+async def record_attempt(
     attempt: Attempt,
     state: StepState,
     *,
@@ -36,7 +35,6 @@ async def note(
         attempt,
         output,
         kept,
-        effect=not attempt.node.action.pure or signal == STREAM,
         state=state,
         finished_at=finished_at,
         error=error,
@@ -46,13 +44,13 @@ async def note(
     return finished_at
 
 
-async def note_started(attempt: Attempt) -> None:
+async def record_start(attempt: Attempt) -> None:
     """Record durably that an action which must not run twice is about to run."""
-    await _add(attempt, None, (), effect=True, state=StepState.STARTED, finished_at=attempt.started_at)
+    await _add(attempt, None, (), state=StepState.STARTED, finished_at=attempt.started_at)
     await attempt.run.journal.flush()
 
 
-async def note_counted(attempt: Attempt, count: Increment) -> StepRecord:
+async def record_count(attempt: Attempt, count: Increment) -> StepRecord:
     """Add to a number of the flow's state and record it; return the durable entry. Raises StepError if the value isn't
     a number."""
     run, attachments = attempt.run, attempt.frame.message.attachments
@@ -80,10 +78,13 @@ async def note_counted(attempt: Attempt, count: Increment) -> StepRecord:
 async def _add(attempt: Attempt, output: Any, kept: Sequence[SetState], **entry: Any) -> None:
     journal, node, settings = attempt.run.journal, attempt.node, attempt.settings
     entry |= _head(attempt)
+    computed_again = attempt.computed_again
     if is_heavy_value(output.body if isinstance(output, CallerReply) else output) or is_heavy_value(settings.raw):
-        await journal.add_large(lambda: (_input(node, settings), _output(output)), kept, **entry)
+        await journal.add_large(
+            lambda: (_input(node, settings), _output(output)), kept, computed_again=computed_again, **entry
+        )
         return
-    journal.add(input=_input(node, settings), output=_output(output), **entry)
+    journal.add(computed_again=computed_again, input=_input(node, settings), output=_output(output), **entry)
     if kept:
         journal.set_state(*kept)
 

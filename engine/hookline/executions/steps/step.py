@@ -11,7 +11,7 @@ from hookline.executions.context import Ending, ExecutionContext, Frame, StepFai
 from hookline.executions.interruption import Interrupted
 from hookline.executions.rate_limits import LONGEST_SLEEP
 from hookline.executions.steps.attempt import Attempt, EngineUnavailable, Result
-from hookline.executions.steps.entries import note, note_counted, note_started
+from hookline.executions.steps.entries import record_attempt, record_count, record_start
 from hookline.executions.steps.rate import take_turn
 from hookline.executions.steps.recorded_result import continue_from_entry
 from hookline.flows.blocks.action import ActionNode
@@ -133,7 +133,7 @@ class StepRun:
             self.run.progress.wait_until(entry.due_at, RATE if self._had_turn else SLEEP if paused else RETRY)
             return Ending.WAITING
         if paused:
-            return await self._finish(self._new_attempt(entry.attempt, entry.started_at), PASS)
+            return await self._finish(self._attempt_of(entry), PASS)
         self._number = entry.attempt if self._had_turn else entry.attempt + 1
         return await self.first_try()
 
@@ -143,10 +143,9 @@ class StepRun:
         if not self.run.gate.may_act(self.path):
             return Ending.WAITING
         error = self.run.error_info(_unknown(self.node, "the engine was stopped while it ran"), self.path)
-        attempt = self._new_attempt(entry.attempt, entry.started_at)
-        noted_at = await note(attempt, StepState.FAILED, error=error)
+        recorded_at = await record_attempt(self._attempt_of(entry), StepState.FAILED, error=error)
         self.run.progress.note_unknown(error)
-        return self._end_failed(error, noted_at)
+        return self._end_failed(error, recorded_at)
 
     # --- One attempt ---------------------------------------------------------------------------------------------
 
@@ -161,7 +160,7 @@ class StepRun:
         if wait > LONGEST_SLEEP:
             attempt = self._new_attempt(self._number, services.clock.now())
             due_at = attempt.started_at + wait
-            await note(attempt, StepState.WAITING, due_at=due_at, signal=RATE)
+            await record_attempt(attempt, StepState.WAITING, due_at=due_at, signal=RATE)
             self.run.progress.wait_until(due_at, RATE)
             return False
         if wait:
@@ -201,7 +200,7 @@ class StepRun:
             # A pure step isn't interrupted, or a `finally` after it would not be reached.
             return await attempt.call()
         if self.node.once:
-            await note_started(attempt)
+            await record_start(attempt)
         with self.frame.interruption.interruptible():
             self._begun = True
             return await attempt.call()
@@ -219,7 +218,7 @@ class StepRun:
         return await self._finish(attempt, result)
 
     async def _counted(self, attempt: Attempt, count: Increment) -> Ending:
-        return await continue_from_entry(self.run, self.frame, self.node.id, await note_counted(attempt, count))
+        return await continue_from_entry(self.run, self.frame, self.node.id, await record_count(attempt, count))
 
     async def _sleep(self, attempt: Attempt, pause: Sleep) -> Ending:
         """Sleep through a short pause; store a longer one."""
@@ -227,7 +226,7 @@ class StepRun:
         left = until - self.run.services.clock.now()
         if left > LONGEST_SLEEP:
             fixed = None if pause.until is None else UNTIL
-            await note(attempt, StepState.WAITING, due_at=until, signal=fixed, kept=attempt.changes())
+            await record_attempt(attempt, StepState.WAITING, due_at=until, signal=fixed, kept=attempt.changes())
             self.run.progress.wait_until(until, SLEEP)
             return Ending.WAITING
         await self.run.services.clock.sleep(max(0.0, left.total_seconds()))
@@ -250,6 +249,8 @@ class StepRun:
         if isinstance(result, Reply):
             frame.message, output = next_message(frame.message, result)
             if type(result.body) is Stream:
+                # Its items are stored, so a resume takes it from the journal.
+                attempt.computed_again = False
                 run.progress.note_stream()
                 signal = STREAM
         elif isinstance(result, Signal):
@@ -259,9 +260,9 @@ class StepRun:
         known = node.action.pure and self.last_entry is not None and self.last_entry.state is StepState.SUCCEEDED
         if not known:
             kept = attempt.changes()
-            noted_at = await note(attempt, StepState.SUCCEEDED, output=output, signal=signal, kept=kept)
-            if not node.action.pure or signal == STREAM:
-                frame.now = noted_at
+            recorded_at = await record_attempt(attempt, StepState.SUCCEEDED, output=output, signal=signal, kept=kept)
+            if not attempt.computed_again:
+                frame.now = recorded_at
         frame.steps[node.id] = output if isinstance(result, Reply) else {"body": frame.message.body}
         return Ending.after(signal)
 
@@ -274,9 +275,9 @@ class StepRun:
             return await self._pure_failed(attempt, info)
         wait = next_wait(node.retry, self._number, error, f"{run.id}\n{self.path}")
         if wait is None:
-            return self._end_failed(info, await note(attempt, StepState.FAILED, error=info))
+            return self._end_failed(info, await record_attempt(attempt, StepState.FAILED, error=info))
         due_at = run.services.clock.now() + wait
-        await note(attempt, StepState.WAITING, error=info, due_at=due_at)
+        await record_attempt(attempt, StepState.WAITING, error=info, due_at=due_at)
         if wait > LONGEST_SLEEP:
             run.progress.wait_until(due_at, RETRY)
             return Ending.WAITING
@@ -290,7 +291,7 @@ class StepRun:
         entry, continues = self.last_entry, self.node.on_error == "continue"
         known = entry is not None and entry.state is StepState.FAILED
         if entry is None or not known or not (continues or self.run.keeps_failure(self.frame, entry)):
-            await note(attempt, StepState.FAILED, error=error)
+            await record_attempt(attempt, StepState.FAILED, error=error)
         if continues:
             return self.frame.continue_after(error, self.node.id, self.frame.now)
         raise StepFailed(error)
@@ -298,11 +299,11 @@ class StepRun:
     async def _interrupted(self, attempt: Attempt) -> None:
         """Record that a step which must not run twice was interrupted: while it ran, or before it began."""
         if not self._begun:
-            await self._note_not_begun(attempt)
+            await self._record_not_begun(attempt)
             return
         error = self.run.error_info(_unknown(self.node, "it was interrupted while it ran"), self.path)
         self.run.progress.note_unknown(error)
-        await note(attempt, StepState.FAILED, error=error)
+        await record_attempt(attempt, StepState.FAILED, error=error)
 
     async def _wait_for_engine(self, attempt: Attempt, failure: EngineUnavailable) -> None:
         """Wait for the engine. It counts as no attempt, and leaves no entry of a failure."""
@@ -311,21 +312,25 @@ class StepRun:
             execution_id=self.run.id, flow_id=self.run.flow.id, step=self.path, error=str(failure)
         )
         if self.node.once:
-            await self._note_not_begun(attempt)
+            await self._record_not_begun(attempt)
         await services.clock.sleep(STORE_RETRY)
 
-    async def _note_not_begun(self, attempt: Attempt) -> None:
+    async def _record_not_begun(self, attempt: Attempt) -> None:
         error = ErrorInfo("interrupted", "it was interrupted before it began", self.path)
-        await note(attempt, StepState.FAILED, error=error, signal=_NOT_BEGUN)
+        await record_attempt(attempt, StepState.FAILED, error=error, signal=_NOT_BEGUN)
 
-    def _end_failed(self, error: ErrorInfo, noted_at: datetime) -> Ending:
+    def _end_failed(self, error: ErrorInfo, recorded_at: datetime) -> Ending:
         if self.node.on_error == "continue":
-            return self.frame.continue_after(error, self.node.id, noted_at)
-        raise StepFailed(error, noted_at)
+            return self.frame.continue_after(error, self.node.id, recorded_at)
+        raise StepFailed(error, recorded_at)
+
+    def _attempt_of(self, entry: StepRecord) -> Attempt:
+        """The attempt of an entry, which was waiting or running then."""
+        return self._new_attempt(entry.attempt, entry.started_at)
 
     def _new_attempt(self, number: int, started_at: datetime) -> Attempt:
         return Attempt(
-            self.run, self.node, self.frame, self.path, number, started_at, recomputed=self.last_entry is not None
+            self.run, self.node, self.frame, self.path, number, started_at, first_time=self.last_entry is None
         )
 
     @property
