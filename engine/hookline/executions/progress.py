@@ -53,10 +53,14 @@ class ExecutionProgress:
 
     def wait_until(self, at: datetime | None, reason: str) -> None:
         """Note that a step waits until a time; None for a callback without a time limit."""
-        if at is not None and (self._ready_at is None or at < self._ready_at):
-            self._ready_at = at
+        self.wake_by(at)
         if self._waits_for != CALLBACK:
             self._waits_for = reason
+
+    def wake_by(self, at: datetime | None) -> None:
+        """Let the execution continue at this time if nothing is due earlier. The reason that is shown stays."""
+        if at is not None and (self._ready_at is None or at < self._ready_at):
+            self._ready_at = at
 
     @property
     def waited(self) -> bool:

@@ -239,7 +239,7 @@ class Runner:
             raise
         now = self._services.clock.now()
         if ending is Ending.WAITING:
-            run.progress.wait_until(run.deadline, run.progress.waits_for)
+            run.progress.wake_by(run.deadline)
             return park(run, now), ()
         self._services.effects.execution_ended(run.id, frame.message)
         if failed is None:
