@@ -66,6 +66,13 @@ SITUATIONS: Final[Mapping[StepState, Situation]] = {
 """The situation of a step whose action isn't pure, by the state of its last entry."""
 
 
+def wait_kind(entry: StepRecord) -> str:
+    """The kind of wait of a waiting entry: for its turn (RATE), a sleep to end (SLEEP) or its next attempt (RETRY)."""
+    if entry.signal == RATE:
+        return RATE
+    return SLEEP if entry.error is None else RETRY
+
+
 async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame, _: object) -> Ending:
     """Run an action, or take its result from the journal. Raises StepFailed, and Blocked.
 
@@ -89,7 +96,7 @@ class StepRun:
         self._number = 1
         """The number of the next attempt."""
         self._had_turn = False
-        """A turn that the rate limit gave has come."""
+        """This attempt waited for its turn under the rate limit, so it needn't ask for another one."""
         self._begun = False
         """The action may have begun in this attempt."""
 
@@ -126,15 +133,15 @@ class StepRun:
         entry = self._entry
         if not self.run.gate.may_act(self.path):
             return Ending.WAITING
-        self._had_turn = entry.signal == RATE
-        paused = entry.error is None and not self._had_turn
+        kind = wait_kind(entry)
         if entry.due_at is not None and entry.due_at > self.run.services.clock.now():
             self.frame.interruption.check()
-            self.run.progress.wait_until(entry.due_at, RATE if self._had_turn else SLEEP if paused else RETRY)
+            self.run.progress.wait_until(entry.due_at, kind)
             return Ending.WAITING
-        if paused:
+        if kind == SLEEP:
             return await self._finish(self._attempt_of(entry), PASS)
-        self._number = entry.attempt if self._had_turn else entry.attempt + 1
+        self._had_turn = kind == RATE
+        self._number = entry.attempt + 1 if kind == RETRY else entry.attempt
         return await self.first_try()
 
     async def in_doubt(self) -> Ending:
