@@ -169,7 +169,9 @@ class Attempt:
         """Call the action, or the stub that a simulation puts in its place, and return the result.
 
         Raises StepError and Blocked; Interrupted if a pure action was interrupted while it gave its items one by one.
-        Raises EngineUnavailable if the engine failed, unless the action runs at most once and may have taken effect.
+        Raises EngineUnavailable if the engine failed and the action may be called again. An at-most-once action that
+        may have taken effect, or any action that has already returned (unless the store failed), gets a StepError
+        instead.
         """
         run, action = self.run, self.node.action
         began, label = run.services.clock.monotonic(), "interrupted"
@@ -314,15 +316,14 @@ class Attempt:
     def _may_run_again(self, error: BaseException) -> bool:
         """Return whether the engine failed, so that the action may run again."""
         if isinstance(error, BlobGone | PluginTimeout) or not isinstance(error, Exception):
+            # A file that is gone, a time limit, an exit: none of them comes from a failure of the engine.
             return False
         if self._acted and not isinstance(error, StoreError):
-            # The action has returned, and may have taken effect.
+            # The action has returned, and may have taken effect. The step fails, and its `retry` counts.
             return False
-        harmless = not self.node.once or (isinstance(error, StepError) and not error.outcome_unknown)
-        if isinstance(error, StoreError):
-            # The action uses the blob store and the state of the flow.
-            harmless = not self.node.once
-        return harmless and self.run.services.effects.is_engine_failure(error)
+        # The store is used before, while and after an action takes effect. A StepError says itself whether it may have.
+        may_have_acted = not isinstance(error, StepError) or error.outcome_unknown
+        return not (self.node.once and may_have_acted) and self.run.services.effects.is_engine_failure(error)
 
     def _log(self) -> StepLog:
         run = self.run
