@@ -25,7 +25,7 @@ class _Delivery:
     async def ack(self) -> None:
         """Nothing keeps it."""
 
-    async def retry(self, after: float) -> None:
+    async def redeliver(self, after: float) -> None:
         """Deliver it again."""
         self.again(after)
 

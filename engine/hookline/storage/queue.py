@@ -23,7 +23,7 @@ class Delivery(Protocol):
         """Forget the delivery: the execution has ended or is parked, and that is committed."""
         ...
 
-    async def retry(self, after: float) -> None:
+    async def redeliver(self, after: float) -> None:
         """Deliver the execution again after so many seconds, since it couldn't be run."""
         ...
 
@@ -56,7 +56,7 @@ class Queue(Protocol):
 
         With `begun_only`, only executions that have started before; the others stay queued.
 
-        A delivery that is neither acknowledged nor retried isn't repeated while the process lives; after a crash it is.
+        A delivery without `ack` or `redeliver` isn't repeated while the process lives; after a crash it is.
         """
         ...
 

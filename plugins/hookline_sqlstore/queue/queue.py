@@ -42,7 +42,7 @@ class SqlDelivery:
     async def ack(self) -> None:
         self._queue.acknowledge(self.flow_id, self.execution_id)
 
-    async def retry(self, after: float) -> None:
+    async def redeliver(self, after: float) -> None:
         self._queue.deliver_again(self.flow_id, self.execution_id, after)
 
 
@@ -222,7 +222,7 @@ class SqlQueue:
             # It is in flight, so its feed was not forgotten.
             feed.again(execution_id)
 
-        task = asyncio.get_running_loop().create_task(pause(), name=f"retry of {execution_id}")
+        task = asyncio.get_running_loop().create_task(pause(), name=f"redelivery of {execution_id}")
         self._pauses.add(task)
         task.add_done_callback(self._pauses.discard)
 

@@ -116,7 +116,7 @@ class Dispatcher:
         await asyncio.wait(lane.tasks)
         while not lane.deliveries.empty():
             # They are returned, so that the next reader of the flow gets them.
-            await lane.deliveries.get_nowait().retry(0)
+            await lane.deliveries.get_nowait().redeliver(0)
 
     def lanes(self) -> frozenset[str]:
         """The ids of the flows that have a lane."""
@@ -158,7 +158,7 @@ class Dispatcher:
                         try:
                             await lane.deliveries.put(delivery)
                         except asyncio.CancelledError:
-                            await delivery.retry(0)
+                            await delivery.redeliver(0)
                             raise
                 return
             except StoreError as error:
@@ -175,7 +175,7 @@ class Dispatcher:
             try:
                 await self._slot(flow_id, lane)
             except asyncio.CancelledError:
-                await delivery.retry(0)
+                await delivery.redeliver(0)
                 raise
             self._start(flow_id, lane, delivery)
 

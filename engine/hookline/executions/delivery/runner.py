@@ -108,12 +108,12 @@ class Runner:
         try:
             await self._run(delivery, flow)
         except StoreError as error:
-            await delivery.retry(STORE_RETRY)
+            await delivery.redeliver(STORE_RETRY)
             self._services.store_problem.report(error, execution_id=delivery.execution_id)
         except (IllegalStateChange, ExecutionNotFound) as error:
             # The execution was ended by someone else, or a failed commit had taken place. The stored state counts:
             # another delivery continues from there, and an ended execution gets none.
-            await delivery.retry(STORE_RETRY)
+            await delivery.redeliver(STORE_RETRY)
             self._services.log.warning(
                 "the execution changed under its run", execution_id=delivery.execution_id, error=error.message
             )
@@ -127,7 +127,7 @@ class Runner:
         """Run the execution again if the engine lacks something now; end it as failed after a defect."""
         execution_id, said = delivery.execution_id, f"{type(error).__name__}: {error}"
         if is_engine_failure(error):
-            await delivery.retry(STORE_RETRY)
+            await delivery.redeliver(STORE_RETRY)
             self._services.engine_failures.noticed(execution_id=execution_id, flow_id=delivery.flow_id, error=said)
             return
         run = self._running[execution_id]
@@ -162,7 +162,7 @@ class Runner:
 
     async def _leave(self, delivery: Delivery, *, again: bool) -> None:
         if again:
-            await delivery.retry(0)
+            await delivery.redeliver(0)
         else:
             await delivery.ack()
 

@@ -58,7 +58,7 @@ class Unrunnable:
         try:
             await self._end(delivery, error)
         except (StoreError, FlowNotFound, FlowInvalid):
-            await delivery.retry(STORE_RETRY)
+            await delivery.redeliver(STORE_RETRY)
         except (IllegalStateChange, ExecutionNotFound):
             await delivery.ack()
         else:

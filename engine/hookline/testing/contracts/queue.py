@@ -119,7 +119,7 @@ class QueueContract:
         messages = await self._put(backend, envelopes, 3)
         async with consuming(backend) as consumer:
             first = await consumer.next()
-            await first.retry(0)
+            await first.redeliver(0)
         async with consuming(backend, begun_only=True) as consumer:
             await consumer.nothing(backend)
         async with consuming(backend) as consumer:
@@ -171,7 +171,7 @@ class QueueContract:
             assert (stored.state, stored.flow_version, stored.started_at) == (State.RUNNING, "v1", clock.now())
             await consumer.nothing(backend)
             # Given back, it is delivered like any other that has begun.
-            await delivery.retry(0)
+            await delivery.redeliver(0)
             again = await consumer.next()
             assert (again.execution_id, again.fresh, again.start) == (envelope.execution_id, False, None)
             await self._end(backend, again, clock.now())
@@ -298,12 +298,12 @@ class QueueContract:
             await consumer.nothing(backend)
         assert {delivery.execution_id for delivery in taken} == {envelope.execution_id for envelope in made}
 
-    async def test_a_retried_delivery_comes_again_when_its_time_has_come(
+    async def test_an_execution_to_redeliver_comes_again_when_its_time_has_come(
         self, backend: Backend, envelopes: Envelopes, clock: ManualClock
     ) -> None:
         (envelope,) = await self._put(backend, envelopes)
         async with consuming(backend) as consumer:
-            await (await consumer.next()).retry(30)
+            await (await consumer.next()).redeliver(30)
             await consumer.nothing(backend)
             await clock.until_sleeping()
             clock.advance(29)
@@ -313,14 +313,14 @@ class QueueContract:
             assert (again.execution_id, again.fresh) == (envelope.execution_id, True)
             await consumer.nothing(backend)
 
-    async def test_a_retried_delivery_that_has_started_comes_again_as_started(
+    async def test_an_execution_to_redeliver_that_has_started_comes_again_as_started(
         self, backend: Backend, envelopes: Envelopes, clock: ManualClock
     ) -> None:
         (envelope,) = await self._put(backend, envelopes)
         async with consuming(backend) as consumer:
             delivery = await consumer.next()
             await backend.store.commit([Start(envelope.execution_id, "v1", clock.now())])
-            await delivery.retry(0)
+            await delivery.redeliver(0)
             again = await consumer.next()
             assert (again.execution_id, again.fresh) == (envelope.execution_id, False)
             await self._end(backend, again, clock.now())
@@ -333,7 +333,7 @@ class QueueContract:
         async with consuming(backend) as consumer:
             delivery = await consumer.next()
             await backend.store.commit([Start(envelope.execution_id, "v1", clock.now())])
-        await delivery.retry(0)
+        await delivery.redeliver(0)
         async with consuming(backend) as consumer:
             assert (await consumer.next()).execution_id == envelope.execution_id
             await consumer.nothing(backend)
