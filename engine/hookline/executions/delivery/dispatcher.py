@@ -83,21 +83,23 @@ class Dispatcher:
         )
         self._lanes[flow_id] = lane
 
-    def place(self, flow: CompiledFlow, execution_id: str) -> "Place | None":
-        """Take a place for an execution whose message is being accepted; None if it has to wait for its turn.
+    def place(self, flow: CompiledFlow, execution_id: str) -> "TakenSlots | None":
+        """Take slots for an execution whose message is being accepted; None if it has to wait for its turn.
 
-        An execution that starts with its acceptance saves a commit, and runs on the version that has accepted it.
+        Starting in the commit that stores the message saves a second commit. It is only done if the accepting version
+        is the published one.
         """
         lane = self._lanes.get(flow.id)
         if lane is None or lane.begun_only or self._published.get(flow.id) != flow.version:
             return None
+        # Made before the slots are taken: if it fails, none has to be given back.
         start = flow.start(execution_id, self._clock.now())
         if not lane.deliveries.empty() or not lane.slots.acquire_now():
             return None
         if not self._slots.acquire_now(flow.id):
             lane.slots.release()
             return None
-        return Place(start, partial(self._run_at_once, flow, lane), partial(self._free, flow.id, lane))
+        return TakenSlots(start, partial(self._run_at_once, flow, lane), partial(self._free, flow.id, lane))
 
     def _run_at_once(self, flow: CompiledFlow, lane: _Lane, delivery: Delivery) -> None:
         if self._stopped:
@@ -188,7 +190,11 @@ class Dispatcher:
             raise
 
     def _start(self, flow_id: str, lane: _Lane, delivery: Delivery, flow: CompiledFlow | None = None) -> None:
-        """Run an execution in its slot. `flow`: the version on which it has started, if it did so just now."""
+        """Run an execution in its slot.
+
+        `flow`: given only if the execution was started by its acceptance (`place`); otherwise the loader finds the
+        version.
+        """
         task = asyncio.create_task(self._run(flow_id, lane, delivery, flow))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -295,7 +301,7 @@ class LaneSlots:
             self._waiting.set_result(None)
 
 
-class Place:
+class TakenSlots:
     """The slots of an execution that starts when its message is durable. See `ImmediateStart`."""
 
     __slots__ = ("_free", "_run", "_unused", "change")

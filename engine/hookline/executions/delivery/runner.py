@@ -68,18 +68,18 @@ class Runner:
         versions: Versions,
         queue: Waker,
         timers: TimerNotifier,
-        on_start: Callable[[str], None],
+        on_dequeued: Callable[[str], None],
         hook_urls: HookUrls,
     ) -> None:
-        """`on_start` is called with the flow's id each time a queued execution leaves the queue."""
+        """`on_dequeued` is called with the flow's id each time a queued execution leaves the queue."""
         self._services = services
         self._loader = ExecutionLoader(services, versions)
         self._queue = queue
         self._timers = timers
-        self._on_start = on_start
+        self._on_dequeued = on_dequeued
         self._hook_urls = hook_urls
-        self._unrunnable = Unrunnable(services, versions, self._loader, on_start, self._wake_parent)
-        self._causes_gone = 0
+        self._unrunnable = Unrunnable(services, versions, self._loader, on_dequeued, self._wake_parent)
+        self._cause_epoch = 0
         self._running: dict[str, ExecutionContext | None] = {}
         """The delivered executions; None until the journal is read."""
         self._cancelled: set[str] = set()
@@ -87,7 +87,7 @@ class Runner:
 
     def causes_changed(self) -> None:
         """Note that causes of blocked executions may be gone; to be called at once after such a change."""
-        self._causes_gone += 1
+        self._cause_epoch += 1
 
     def cancel(self, execution_id: str) -> None:
         """Interrupt an execution that runs here; its cancellation is already durable."""
@@ -102,7 +102,8 @@ class Runner:
     async def run(self, delivery: Delivery, flow: CompiledFlow | None = None) -> None:
         """Run a delivery until it ends or waits, and acknowledge it. Raises only CancelledError.
 
-        `flow`: the version on which it has started, if it did so just now.
+        `flow`: given only if the execution was started by its acceptance (`place`); otherwise the loader finds the
+        version.
         """
         self._running[delivery.execution_id] = None
         try:
@@ -138,12 +139,12 @@ class Runner:
         log.error("defect of the engine", exc_info=True)
 
     async def _run(self, delivery: Delivery, flow: CompiledFlow | None) -> None:
-        causes_gone = self._causes_gone
+        epoch = self._cause_epoch
         try:
             found = await self._loader.load(delivery, flow)
         except BlockedAtLoad as cause:
             await self._unrunnable.park(delivery, cause)
-            await self._leave(delivery, again=causes_gone != self._causes_gone)
+            await self._leave(delivery, again=epoch != self._cause_epoch)
             return
         except LoadFailed as failure:
             await self._unrunnable.end(delivery, failure.error)
@@ -155,7 +156,7 @@ class Runner:
         closing = await self._run_and_commit(run)
         blocked = run.progress.blocked is not None and isinstance(closing, Park)
         # If the cause went away while the execution was being parked, nothing else wakes it.
-        again = blocked and causes_gone != self._causes_gone
+        again = blocked and epoch != self._cause_epoch
         await self._leave(delivery, again=again)
         if not again:
             await self._after(run, closing)
@@ -170,13 +171,13 @@ class Runner:
         """Make the context of a run, register it for `cancel`, and interrupt it if it is to be cancelled."""
         services, flow, execution, envelope = self._services, found.flow, found.execution, found.envelope
         now = services.clock.now()
-        on_start = partial(self._on_start, flow.id) if found.leaves_queue else None
+        on_dequeued = partial(self._on_dequeued, flow.id) if found.leaves_queue else None
         journal = Journal(
             envelope.execution_id,
             services,
             found.journal_entries,
             self._loader.first_changes(found, now),
-            on_start,
+            on_dequeued,
             flow.id,
             found.redactor,
         )
@@ -227,6 +228,7 @@ class Runner:
                 ending = await run_steps(run, run.flow.steps, frame)
             except (StepFailed, Interrupted) as error:
                 failed = error
+                # `failed` decides how the execution ends; this ending counts only if the `on_error` steps wait.
                 ending = await run_on_error(run, frame, error, run_steps)
         except Blocked as cause:
             run.progress.block(str(cause))

@@ -24,15 +24,15 @@ class Unrunnable:
         services: Services,
         versions: Versions,
         loader: ExecutionLoader,
-        on_start: Callable[[str], None],
+        on_dequeued: Callable[[str], None],
         wake_parent: Callable[[Envelope], Awaitable[None]],
     ) -> None:
-        """`on_start` is called with the flow's id when a queued execution leaves the queue; `wake_parent` wakes the
+        """`on_dequeued` is called with the flow's id when a queued execution leaves the queue; `wake_parent` wakes the
         execution whose step waits for the end of one."""
         self._services = services
         self._versions = versions
         self._loader = loader
-        self._on_start = on_start
+        self._on_dequeued = on_dequeued
         self._wake_parent = wake_parent
 
     async def park(self, delivery: Delivery, cause: BlockedAtLoad) -> None:
@@ -50,7 +50,7 @@ class Unrunnable:
             changes.append(Park(delivery.execution_id, now, None, f"{BLOCKED}{cause.reason}"))
         await self._commit(delivery, changes)
         if state is State.QUEUED:
-            self._on_start(delivery.flow_id)
+            self._on_dequeued(delivery.flow_id)
         await self._wake_parent(cause.envelope)
 
     async def end(self, delivery: Delivery, error: ErrorInfo) -> None:
@@ -85,7 +85,7 @@ class Unrunnable:
         if envelope is not None:
             await self._wake_parent(envelope)
         if queued:
-            self._on_start(delivery.flow_id)
+            self._on_dequeued(delivery.flow_id)
 
     async def _commit(self, delivery: Delivery, changes: list[Change]) -> None:
         await self._services.store.commit(changes)

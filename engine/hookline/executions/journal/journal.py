@@ -49,18 +49,18 @@ class Journal:
         services: Services,
         entries: Sequence[StepRecord],
         first_changes: Sequence[Change],
-        on_start: Callable[[], None] | None = None,
+        on_dequeued: Callable[[], None] | None = None,
         flow_id: str = "",
         redactor: Redactor | NoRedactor = NO_REDACTOR,
     ) -> None:
-        """`entries`: those that are stored. `first_changes` go with the first commit; `on_start` is called when that is
-        durable."""
+        """`entries`: those that are stored. `first_changes` go with the first commit; `on_dequeued` is called when that
+        is durable: the execution has left the queue."""
         self._redactor = redactor
         self._execution_id = execution_id
         self._flow_id = flow_id
         self._services = services
         self._store = services.store
-        self._on_start = on_start
+        self._on_dequeued = on_dequeued
         self._last_entries = {record.path: record for record in entries}
         self._next_seq = entries[-1].seq + 1 if entries else 1
         self._uncommitted = Uncommitted(execution_id, first_changes)
@@ -75,9 +75,10 @@ class Journal:
         """The last durable group."""
         self._lock = asyncio.Lock()
         self._next_flush: asyncio.Future[bool] | None = None
-        """The next flush, which takes all entries until then; its result tells whether they are durable."""
+        """A flush that waits for the lock; entries added before it takes them ride along."""
         self._current_commit: asyncio.Future[bool] | None = None
-        """The commit in progress; its result tells whether the entries that it took are durable."""
+        """A commit that has taken its entries; later ones are not in it. Both give True once durable; on False the waiter
+        looks again."""
 
     def last_entry(self, path: str) -> StepRecord | None:
         """The last entry of a step."""
@@ -401,9 +402,9 @@ class Journal:
                 if self._items is not None:
                     self._items.give_back(taken.progress)
                 raise
-        if self._on_start is not None:
-            self._on_start()
-            self._on_start = None
+        if self._on_dequeued is not None:
+            self._on_dequeued()
+            self._on_dequeued = None
         if self._services.events.listening:
             self._services.events.committed(self._flow_id, self._execution_id, changes)
         return results
