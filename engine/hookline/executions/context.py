@@ -65,19 +65,23 @@ class StepGate:
     __slots__ = ()
 
     def may_reach(self, path: str, node: Node) -> bool:
-        """Return whether the run may go on to a step."""
+        """Return whether the run may go on to a step; in a real run, always True."""
         return True
 
     def may_enter_foreach(self, path: str, total: int, *, many: bool) -> bool:
-        """Return whether the run may go on to the items of a foreach; `many`: their entries aren't kept."""
+        """Return whether the run may go on to the items of a foreach; in a real run, always True.
+
+        `many`: their entries aren't kept.
+        """
         return True
 
     def may_act(self, path: str) -> bool:
-        """Return whether the run may take effect, or wait, at a step."""
+        """Return whether the run may take effect, or wait, at a step; in a real run, always True."""
         return True
 
     def mark_reached_later(self, prefix: str, nodes: Sequence[Node]) -> None:
-        """Note that these steps will be reached later, although the run waits before them now."""
+        """Note that these steps will be reached later, although the run waits before them now. Does nothing in a real
+        run."""
 
 
 OPEN: Final = StepGate()

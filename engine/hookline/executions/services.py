@@ -57,28 +57,29 @@ class Effects:
         return is_engine_failure(error)
 
     def stub_action(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Stub | None:
-        """The stub of an action with these settings; None if the action runs itself."""
+        """The stub of an action with these settings; None if the action runs itself, as always in a real run."""
         return None
 
     def stub_for_missing_file(
         self, execution_id: str, path: str, attempt: int, action: Action, settings: Any
     ) -> Stub | None:
-        """The stub of an action that has requested a missing file."""
+        """The stub of an action that has requested a missing file; None if it has none, as always in a real run."""
         return None
 
     def stub_items(self, execution_id: str, path: str, block: ForeachNode, items: list[Any] | Stream) -> Stub | None:
-        """The stub for all items of a foreach; None if the items run. May raise StepFailed."""
+        """The stub for all items of a foreach; None if the items run, as always in a real run. May raise StepFailed."""
         return None
 
     def stub_batch(self, execution_id: str, path: str, attempt: int) -> Stub | None:
-        """The stub of a batch, which gives a Reply or BatchJoined; None if the step waits for other executions."""
+        """The stub of a batch, which gives a Reply or BatchJoined; None if the step waits for other executions, as
+        always in a real run."""
         return None
 
     def flow_started(self, execution_id: str, path: str, attempt: int) -> None:
-        """Note that a step is about to start an execution of another flow."""
+        """Note that a step is about to start an execution of another flow. Does nothing in a real run."""
 
     def execution_ended(self, execution_id: str, message: Message) -> None:
-        """Note that an execution is about to end with a message."""
+        """Note that an execution is about to end with a message. Does nothing in a real run."""
 
 
 @dataclass(frozen=True, slots=True)

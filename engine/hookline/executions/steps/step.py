@@ -293,8 +293,11 @@ class StepRun:
         return None
 
     async def _pure_failed(self, attempt: Attempt, error: ErrorInfo) -> Ending:
-        """Fail. A pure step has no commit of its own: the time that expressions see stays, or resuming would give
-        another result."""
+        """Handle the failure of a pure step.
+
+        `frame.now` doesn't change: the step has no commit of its own, and on a resume expressions must see the same
+        time.
+        """
         entry, continues = self.last_entry, self.node.on_error == "continue"
         known = entry is not None and entry.state is StepState.FAILED
         if entry is None or not known or not (continues or self.run.keeps_failure(self.frame, entry)):
