@@ -1,9 +1,10 @@
-"""Calls of the functions of plugins, and the one place that classifies their errors.
+"""Calls of the functions of plugins, and the classification of their errors.
 
 A function of a plugin may raise the errors of its interface: StepError, and the engine's own errors that the engine's
 parts raise inside it (StoreError, CredentialError). A cancellation from outside passes through. Every other exception
 is a defect of the plugin and becomes PluginDefect, so that it can't stop the engine; that includes SystemExit and a
-CancelledError that the plugin raised itself. A call that exceeds its time limit raises PluginTimeout.
+CancelledError that the plugin raised itself. A call that exceeds its time limit raises PluginTimeout. `contain` does
+all this, except for actions: `executions/steps/attempt.py` also has to know whether an action may be called again.
 
 Functions of Hookline's own plugins are called directly. Those of other plugins run in a task of their own. If such a
 task ignores its cancellation it is abandoned, so that a time limit always holds.
@@ -155,7 +156,8 @@ class PluginHost:
     ) -> T:
         """Await the call of a function of a part, for at most `timeout` seconds, and return its result.
 
-        Raises PluginTimeout, and whatever the function raises: use it within `contain`. `where` is for the log.
+        Raises PluginTimeout, and whatever the function raises. The caller classifies that: with `contain` or, for
+        actions, in `executions/steps/attempt.py`. `where` is for the log.
         """
         outer = running_plugin.set(self._plugins.get((kind, name), ""))
         try:
