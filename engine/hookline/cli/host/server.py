@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hookline.cli.engine_setup import engine_options, hook_options, local_url
-from hookline.cli.host import gc_tuning
+from hookline.cli.host import gc_tuning, thread_switching
 from hookline.cli.host.open_files import reserve_files
 from hookline.cli.host.reloading import Reloading, ignore_hangups
 from hookline.cli.server_file import admin_token, announced
@@ -96,6 +96,7 @@ async def run_server(
     settings again, on SIGHUP. Returns False if the server stopped because a part of the engine failed.
     """
     gc_tuning.pause()
+    thread_switching.tune()
     host, port = sock.getsockname()[:2]
     url = local_url(host, port)
     token, token_file = admin_token(settings)
