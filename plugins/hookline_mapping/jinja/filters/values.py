@@ -277,12 +277,15 @@ def _strict(function: Callable[..., Any], name: str = "") -> Callable[..., Any]:
 
 
 def _spend_items(budget: Budget, value: Any, path: Any) -> None:
-    """Spend what going through the items of a value costs, and through a path in each; a text's are its letters."""
+    """Spend what going through the items of a value costs, and through a path in each.
+
+    A text's items are its letters. Each counts twice, since hardly anybody means to go through them.
+    """
     parts = path.count(".") + path.count(",") if isinstance(path, str) else 0
     if parts >= _MAX_PARTS:
         raise ExpressionLimit(f"an attribute is a path of at most {_MAX_PARTS} keys")
     if isinstance(value, str):
-        budget.spend_turns(len(value))
+        budget.spend_turns(2 * len(value))
     else:
         for _ in range(parts // 2 + 1):
             spend_size(budget, value)
