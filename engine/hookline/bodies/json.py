@@ -19,6 +19,8 @@ _WIDE_BOMS: Final = (
 )
 MAX_VALUES: Final = 1_000_000
 """The most values and keys in one body."""
+MAX_CONTAINERS: Final = 250_000
+"""The most lists and objects in one body: making one takes several times as long as making a number."""
 MAX_DIGITS: Final = 1_000_000
 """The most digits of long integers in one body: writing one takes as long as the square of its length."""
 _LONG: Final = 150
@@ -54,11 +56,12 @@ _SLICE: Final = 1_000_000
 class Room:
     """The number of values that may still follow in a body whose parts are JSON."""
 
-    __slots__ = ("_digits", "_exponents", "_few", "_left", "_make_room", "_zeros")
+    __slots__ = ("_containers", "_digits", "_exponents", "_few", "_left", "_make_room", "_zeros")
 
     def __init__(self, make_room: Callable[[int], None] | None = None) -> None:
         """`make_room`: called with the number of values that come next; raises an error if they have no room."""
         self._left = MAX_VALUES
+        self._containers = MAX_CONTAINERS
         self._digits = MAX_DIGITS
         self._few = _FEW_EXPONENTS
         self._exponents = MAX_EXPONENTS
@@ -84,6 +87,9 @@ class Room:
         self._left -= values
         if self._left < 0:
             raise TooLarge(f"{what} has more than {MAX_VALUES:,} values and keys; send it as a file, or in parts")
+        self._containers -= brackets
+        if self._containers < 0:
+            raise TooLarge(f"{what} has more than {MAX_CONTAINERS:,} lists and objects; send it as a file, or in parts")
         self.count(values)
         return brackets
 

@@ -44,6 +44,14 @@ async def test_xml_of_too_many_elements_and_attributes_is_413(element: bytes, va
     assert await status(b"<r>" + element * (most + 1), "application/xml") == 413, "as soon as it is known"
 
 
+@pytest.mark.rule(16)
+async def test_json_of_too_many_lists_and_objects_is_413(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_bodies, "MAX_CONTAINERS", 100)
+    for inner in (b"[]", b"{}"):
+        assert await status(b"[" + b",".join([inner] * 99) + b"]", "application/json") == 202
+        assert await status(b"[" + b",".join([inner] * 100) + b"]", "application/json") == 413
+
+
 async def test_a_tag_of_too_many_attributes_is_413_before_it_is_read() -> None:
     attributes = b" ".join(b"a%x=''" % place for place in range(100_001))
     assert await status(b"<r " + attributes + b"/>", "application/xml") == 413

@@ -257,7 +257,8 @@ class Attempt:
         return Reply(None, reply.headers, reply.extra, (*(reply.attachments or ()), kept))
 
     async def _normalized(self, returned: Any) -> Result:
-        body, foreign = returned.body if isinstance(returned, Reply) else returned, self.node.foreign
+        body = returned.body if isinstance(returned, Reply | CallerReply) else returned
+        foreign = self.node.foreign
         if is_large(body) or (foreign and isinstance(body, str) and len(body) > _LONG_TEXT):
             return await self.run.services.offloader.run(partial(self._checked, returned), large=True)
         return self._checked(returned)
