@@ -165,6 +165,9 @@ def recorded(server: ServerProcess) -> list[str]:
     for name in ("a", "b", "c"):
         ids.append(server.post("three", {"id": name})[1]["execution_id"])
         eventually("it has come to the step", lambda: _settled(server))
+    for id_ in ids:
+        # The leader goes on once the batch is full.
+        server.ended(id_)
     return ids
 
 
