@@ -72,6 +72,9 @@ async def run_stub(
 
 #: Seconds after which the event loop gets control, if no item awaits anything: a request needs it a dozen times.
 _TURN: Final = 0.001
+#: After so many turns, other threads get the interpreter for so many seconds: a commit of others passes through them.
+_REST_AFTER: Final = 5
+_REST: Final = 0.001
 
 
 async def run_foreach(run: ExecutionContext, node: ForeachNode, frame: Frame, run_steps: RunSteps) -> Ending:
@@ -175,7 +178,7 @@ class _Items:
         return None
 
     async def _work(self) -> None:
-        turn_ends = monotonic() + _TURN
+        turn_ends, turns = monotonic() + _TURN, 0
         while len(self._waiting) < self._results.most_waiting:
             taken = await self._source.take()
             if taken is None:
@@ -188,7 +191,8 @@ class _Items:
             # The work of an item must not depend on when another item commits.
             await self._run.journal.commit_unrepeatable()
             if monotonic() > turn_ends:
-                await asyncio.sleep(0)
+                turns += 1
+                await asyncio.sleep(0 if turns % _REST_AFTER else _REST)
                 turn_ends = monotonic() + _TURN
 
     async def _item(self, index: int, item: Any) -> None:
