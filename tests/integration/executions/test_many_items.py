@@ -363,3 +363,17 @@ async def test_who_waits_for_the_flows_end_gets_the_count_of_a_stream(harness: H
         execution_id = await harness.send(engine, "f", {})
         assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
         assert (await output(engine, execution_id, FINISHED))["body"] == {"count": 3}
+
+
+async def test_a_long_list_of_steps_that_only_compute_can_be_cancelled(harness: Harness) -> None:
+    step = {"id": "doubled", "use": "map", "with": {"body": "{{ item * 2 }}"}}
+    harness.flow("f", [{"id": "each", "foreach": "$.body", "steps": [step], "collect": "count"}, act("last")])
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", list(range(50_000)))
+        while (found := await engine.store.execution(execution_id)) is None or found.state is not State.RUNNING:
+            await asyncio.sleep(0)
+        await engine.operations.cancel(execution_id)
+        assert (await harness.until(engine, execution_id)).outcome is Outcome.CANCELLED
+        progress = await engine.store.progress(execution_id)
+        assert all(one.done[-1][1] < 50_000 for one in progress), "it went on to the last item"
+        assert values(harness, "last") == []

@@ -180,6 +180,8 @@ class _Items:
     async def _work(self) -> None:
         turn_ends, turns = monotonic() + _TURN, 0
         while len(self._waiting) < self._results.most_waiting:
+            # Steps that only compute don't check this themselves, and there may be a million of them.
+            self._together.check()
             taken = await self._source.take()
             if taken is None:
                 return
