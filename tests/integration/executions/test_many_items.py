@@ -370,8 +370,7 @@ async def test_a_long_list_of_steps_that_only_compute_can_be_cancelled(harness: 
     harness.flow("f", [{"id": "each", "foreach": "$.body", "steps": [step], "collect": "count"}, act("last")])
     async with harness.engine() as engine:
         execution_id = await harness.send(engine, "f", list(range(50_000)))
-        while (found := await engine.store.execution(execution_id)) is None or found.state is not State.RUNNING:
-            await asyncio.sleep(0)
+        await harness.until(engine, execution_id, State.RUNNING)
         await engine.operations.cancel(execution_id)
         assert (await harness.until(engine, execution_id)).outcome is Outcome.CANCELLED
         progress = await engine.store.progress(execution_id)
