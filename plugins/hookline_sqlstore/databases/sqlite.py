@@ -61,7 +61,7 @@ class SqliteDatabase:
         self._engines: list[Engine] = []
         self._readers: Threads | None = None
         self._reads: set[Future[Any]] = set()
-        """What the readers are at."""
+        """The reads that are running."""
         self._read_engine: Engine | None = None
 
     async def open(self) -> None:
