@@ -9,6 +9,7 @@ from typing import Any
 import click
 from pydantic import BaseModel
 
+from hookline.access.audit import OPERATIONS
 from hookline.cli.main import COMMANDS, main
 from hookline.config import PREFIX, Settings
 from hookline.discovery.loader import load_plugins
@@ -168,6 +169,19 @@ def quality() -> str:
     """The rules of each level of the quality scale."""
     rows = [f"| {rule.level} | `{rule.code}` | {_cell(rule.text)} |" for rule in SCALE]
     return "\n".join(["| level | rule | requirement |", "| --- | --- | --- |", *rows])
+
+
+def audited_operations() -> str:
+    """Each operation that the audit records."""
+    lines = [
+        "| operation | meaning | `flow_id`, `flow_version` | `subject` | `detail` |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| `{name}` | {_cell(told.meaning)} | {'yes' if told.flow else ''} | {told.subject} | {told.detail} |"
+        for name, told in OPERATIONS.items()
+    ]
+    return "\n".join(lines)
 
 
 def problem_codes() -> str:

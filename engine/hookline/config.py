@@ -26,6 +26,9 @@ from hookline.model.webhook import Network
 
 PREFIX = "HOOKLINE_"
 FILE = Path("hookline.toml")
+_LAST_PORT = 65535
+DATABASE = "database"
+"""The value of `flows` for flows that are served from the database."""
 
 
 def _split(value: Any) -> Any:
@@ -48,7 +51,11 @@ class Settings(BaseSettings):
     queue: str | None = Field(
         default=None, description="The queue of accepted messages: the URL of a backend; the database by default."
     )
-    flows: Path = Field(default=Path("flows"), description="The directory of the flows.")
+    flows: str = Field(
+        default="flows",
+        min_length=1,
+        description="The directory of the flows; or `database`, from which flows are then served.",
+    )
     host: str = Field(default="127.0.0.1", min_length=1, description="The address to listen on.")
     port: int = Field(default=8080, ge=0, le=65535, description="The port to listen on; 0 chooses a free one.")
     server: Literal["hypercorn", "uvicorn"] = Field(
@@ -63,6 +70,23 @@ class Settings(BaseSettings):
         default=None,
         pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$",
         description="The URL under which senders reach the server, such as `https://hooks.example.com`.",
+    )
+    admin_bind: str | None = Field(
+        default=None,
+        pattern=r"^([^\s:/\[\]]+|\[[0-9A-Fa-f:.]+(%\w+)?\]):\d{1,5}$",
+        description="The address of the admin API, such as `127.0.0.1:8081`; port 0 chooses a free one. The other "
+        "address then answers only hooks, callbacks, redirects of OAuth and probes. Without `admin_bind`, one address "
+        "answers everything.",
+    )
+    admin_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$",
+        description="The URL under which people reach the admin API, such as `https://hookline.internal`. The API "
+        "answers only requests to its host, to its own address, or to localhost. By default `public_url`, unless "
+        "`admin_bind` is set.",
+    )
+    metrics_public: bool = Field(
+        default=False, description="True if `/metrics` needs no token; otherwise it needs one with the scope `read`."
     )
     admin_token: SecretStr | None = Field(
         default=None,
@@ -121,6 +145,11 @@ class Settings(BaseSettings):
         default=timedelta(days=30),
         ge=timedelta(minutes=1),
         description="The retention of executions after their end, such as `30d`, unless their flow sets another.",
+    )
+    audit_retention: Duration = Field(
+        default=timedelta(days=400),
+        ge=timedelta(days=1),
+        description="The retention of audit entries, such as `400d`. They don't count towards the disk budget.",
     )
     disk_budget: ByteSize = Field(
         default=ByteSize(5_000_000_000),
@@ -181,6 +210,8 @@ class Settings(BaseSettings):
     @field_validator(
         "queue",
         "public_url",
+        "admin_bind",
+        "admin_url",
         "blobs",
         "files",
         "admin_token",
@@ -194,7 +225,14 @@ class Settings(BaseSettings):
         # `HOOKLINE_QUEUE=` in a unit file or a compose file means that the setting is not set.
         return None if value == "" else value
 
-    @field_validator("public_url")
+    @field_validator("admin_bind")
+    @classmethod
+    def _has_port(cls, value: str | None) -> str | None:
+        if value is not None and int(value.rpartition(":")[2]) > _LAST_PORT:
+            raise ValueError(f"the port is a number up to {_LAST_PORT}")
+        return value
+
+    @field_validator("public_url", "admin_url")
     @classmethod
     def _without_slash(cls, value: str | None) -> str | None:
         return value.rstrip("/") if value else value
@@ -232,6 +270,21 @@ class Settings(BaseSettings):
         parts = urlsplit(self.db)
         path = unquote(parts.path[1:])
         return Path(path) if parts.scheme.partition("+")[0] == "sqlite" and path not in ("", ":memory:") else None
+
+    @property
+    def admin_address(self) -> tuple[str, int] | None:
+        """The host and the port of `admin_bind`."""
+        if self.admin_bind is None:
+            return None
+        host, _, port = self.admin_bind.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
+    def flows_dir(self) -> Path:
+        """The directory of the flows. Raises ConfigError if they are in the database."""
+        if self.flows == DATABASE:
+            raise ConfigError("the flows are in the database; name a directory with --flows, or the files themselves")
+        return Path(self.flows)
 
     @property
     def data_dir(self) -> Path:

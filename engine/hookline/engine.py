@@ -3,18 +3,27 @@
 import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import structlog
 
+from hookline.access.sign_ins import SignIns
+from hookline.access.tokens import Tokens
 from hookline.catalog.catalog import Catalog
 from hookline.catalog.current_flows import FlowStates, VersionResolver
+from hookline.catalog.folder_catalog import FolderCatalog
+from hookline.catalog.stored_catalog import StoredCatalog
 from hookline.credentials.access_tokens import AccessTokens
 from hookline.credentials.lost_key import check_new_key
 from hookline.credentials.oauth_authorization import CALLBACK, Authorizations
 from hookline.credentials.store import Credentials
 from hookline.deployments.compatibility import CompatibilityChecker
+from hookline.deployments.database_source import DatabaseSource
+from hookline.deployments.deployer import Deployer
+from hookline.deployments.flow_source import FlowSource
+from hookline.deployments.folder_source import FolderSource
 from hookline.deployments.migration import Migration
 from hookline.deployments.serving import Serving
 from hookline.deployments.version_history import VersionHistory
@@ -25,6 +34,7 @@ from hookline.executions.delivery.runner import Runner
 from hookline.executions.delivery.timers import Timers
 from hookline.executions.replies import Replies
 from hookline.executions.services import Services
+from hookline.flows.check.check_flow import check_flow
 from hookline.intake.backlog import Backlog
 from hookline.intake.callbacks import Callbacks
 from hookline.intake.intake import Intake
@@ -47,6 +57,7 @@ from hookline.sdk.http import HttpClient
 from hookline.secrets.redaction import Redaction
 from hookline.secrets.resume_tokens import ResumeTokens
 from hookline.secrets.vault import Vault
+from hookline.simulation.authoring.worker_pool import WorkerPool
 from hookline.sources.source import SourceServices
 from hookline.sources.subscription_store import SubscriptionStore
 from hookline.sources.supervisor import SourceSupervisor
@@ -64,7 +75,7 @@ _TOKENS_GRACE: Final = 10.0
 
 
 class Engine:
-    """Run the flows of one folder over one backend.
+    """Run the flows of one folder, or of the database, over one backend.
 
     `async with Engine(registry, options):` starts and stops the engine. Its parts are attributes, which the service and
     the admin API use.
@@ -107,17 +118,21 @@ class Engine:
             self.vault,
             registry.credential_types,
             self.clock,
+            self.ids.new,
             [lambda name: self.serving.credential_changed(name)],
             registry.oauth2,
         )
+        self.api_tokens = Tokens(self.store, self.clock, self.ids.new)
         self.tokens = AccessTokens(self.credentials, self.http, self.clock, self.log)
         self.authorizations = Authorizations(self.credentials, self.clock, options.public_url.rstrip("/") + CALLBACK)
-        self.catalog = Catalog(options.flows, registry, environment=options.environment)
+        self.flow_source = self._flow_source()
+        self.catalog: Catalog = self.flow_source.catalog
         self.version_resolver = VersionResolver(self.catalog, self.store)
-        self.states = FlowStates(self.store, self.clock)
+        self.states = FlowStates(self.store, self.clock, self.ids.new)
         self.version_history = VersionHistory(self.store, self.catalog)
         self.events = Events(self.clock)
         self.store_problem = StoreProblem(self.store, self.blobs, self.clock, self.log)
+        self.sign_ins = SignIns(self.store, self.clock, self.ids.new, self.store_problem, self.metrics.sign_ins_dropped)
         self.intake = Intake(
             store=self.store,
             queue=self.queue,
@@ -132,7 +147,7 @@ class Engine:
         )
         self.replies = Replies()
         self._timers = Timers(self.store, self.queue, self.clock, self.store_problem, self.log)
-        services = Services(
+        self.services = services = Services(
             store=self.store,
             blobs=BlobsFacade(self.blobs),
             http=self.http,
@@ -142,7 +157,7 @@ class Engine:
             find_flow=self.intake.called_flow,
             accept=self.intake.emit,
             # The operations are created later, because they need the runner.
-            cancel=lambda execution_id: self.operations.cancel(execution_id),
+            cancel=lambda execution_id: self.operations.cancel(execution_id, by=None),
             clock=self.clock,
             metrics=self.metrics,
             log=self.log,
@@ -174,7 +189,7 @@ class Engine:
         )
         checker = CompatibilityChecker(services, registry.actions, self.resume_url)
         self.migration = Migration(
-            self.store, self.queue, self.version_resolver, self.version_history, checker, self.clock
+            self.store, self.queue, self.version_resolver, self.version_history, checker, self.clock, self.ids.new
         )
         self._runner = Runner(
             services, self.version_resolver, self.queue, self._timers, self.intake.left_queue, self.resume_url
@@ -188,10 +203,27 @@ class Engine:
             self.version_resolver.published,
         )
         self.intake.places = self._dispatcher
+        self.deployer = Deployer(
+            store=self.store,
+            source=self.flow_source,
+            versions=self.version_resolver,
+            clock=self.clock,
+            new_id=self.ids.new,
+            credentials=lambda: {one.name: one.type for one in self.credentials.list()},
+            check=partial(
+                check_flow,
+                registry=registry,
+                environment=options.environment,
+                public_url=options.public_url_set,
+                files=options.files_root is not None,
+            ),
+            adopted=lambda changes: self.serving.adopted(changes),
+        )
         self.serving = Serving(
             store=self.store,
             queue=self.queue,
-            catalog=self.catalog,
+            source=self.flow_source,
+            deployer=self.deployer,
             versions=self.version_resolver,
             states=self.states,
             dispatcher=self._dispatcher,
@@ -228,7 +260,14 @@ class Engine:
         )
         purger = Purger(self.store, self.blobs, self.clock, self.log, self.retention_of)
         self._sweeper = Sweeper(
-            self.store, self.blobs, self.clock, self.log, options.file_retention, options.max_request_time, purger
+            self.store,
+            self.blobs,
+            self.clock,
+            self.log,
+            options.file_retention,
+            options.max_request_time,
+            purger,
+            options.audit_retention,
         )
         self.disk_budget: DiskBudget | None = None
         if options.disk_budget is not None:
@@ -241,6 +280,7 @@ class Engine:
                 self.log,
                 options.disk_budget,
             )
+        self.authoring = WorkerPool()
         self.draining = False
         """Set it when the server is about to stop: it is no longer ready, but still accepts messages."""
         self._background: asyncio.Task[None] | None = None
@@ -283,6 +323,7 @@ class Engine:
         try:
             # A missing bucket is better found now than by the first file.
             await self.blobs.ping()
+            await self.deployer.recover()
             await self._load()
             await self.serving.start()
         except BaseException:
@@ -335,10 +376,12 @@ class Engine:
                 else:
                     group.create_task(follow_jumps(self.clock))
                 group.create_task(self.serving.follow_credentials())
+                group.create_task(self.serving.follow_failures())
                 group.create_task(self.rejections.run())
+                group.create_task(self.sign_ins.run())
                 group.create_task(self.store_problem.run())
                 if self.options.watch:
-                    group.create_task(self.serving.follow_files())
+                    group.create_task(self.serving.follow_source())
         except asyncio.CancelledError:
             raise
         except BaseException:
@@ -350,8 +393,15 @@ class Engine:
         self._loop_monitor.stop()
         # Close every part, also after errors. The backend is closed last, because the others may still write to it.
         async with AsyncExitStack() as stack:
-            for part in (self._backend, self.blobs, self._http, self._resources, self.tokens):
+            for part in (self._backend, self.blobs, self._http, self._resources, self.tokens, self.authoring):
                 stack.push_async_callback(part.close)
+
+    def _flow_source(self) -> FlowSource:
+        folder, environment = self.options.flows, self.options.environment
+        if folder is None:
+            return DatabaseSource(StoredCatalog(self.store, self.registry, environment=environment), self.store)
+        catalog = FolderCatalog(folder, self.registry, environment=environment)
+        return FolderSource(catalog, self.store, self.clock, self.log)
 
     def retention_of(self, flow_id: str) -> Retention:
         """The retention of a flow's executions."""

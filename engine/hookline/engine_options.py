@@ -17,15 +17,15 @@ class EngineOptions:
     """URL of the backend, `sqlite:///…` or `postgresql://…`."""
     blobs: str
     """URL of the blob store, `file:///…`."""
-    flows: Path
-    """The folder with the flows' files."""
+    flows: Path | None
+    """The folder with the flows' files; None if the flows are served from the database."""
     secret_keys: tuple[bytes, ...] = ()
     """Keys that encrypt credentials; the first one encrypts, all decrypt."""
     keep_new_key: Callable[[], None] | None = None
     """Stores the key, if it was made for this engine. It isn't called if the store has data that needs another key."""
     role: Role = "all"
     watch: bool = True
-    """Reload changed flow files while running."""
+    """Deploy changed flow files while running."""
     triggers: bool = True
     """Run sources: schedules, polls, brokers and subscriptions."""
     public_url: str = "http://127.0.0.1:8080"
@@ -39,6 +39,8 @@ class EngineOptions:
     """The time for which files are kept after the end of the executions that refer to them."""
     retention: timedelta = timedelta(days=30)
     """The time for which executions are kept after their end, unless their flow has its own retention."""
+    audit_retention: timedelta = timedelta(days=400)
+    """The time for which audit entries are kept."""
     disk_budget: int | None = None
     """The most bytes that executions and their files may take; None means no limit."""
     max_request_time: timedelta = timedelta(minutes=30)

@@ -36,3 +36,8 @@ def key_hash(dedupe_key: str) -> bytes:
     """Return the SHA-256 of a key. The key itself may be too long for an index, or have characters that a database
     rejects."""
     return hashlib.sha256(dedupe_key.encode()).digest()
+
+
+def storable(text: str | None) -> str | None:
+    """Replace characters that a database rejects: PostgreSQL has no NUL, and no database has lone surrogates."""
+    return None if text is None else text.replace("\0", "\ufffd").encode(errors="replace").decode()

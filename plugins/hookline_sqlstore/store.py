@@ -6,12 +6,17 @@ from datetime import datetime
 from typing import Final
 
 from hookline.api_storage import (
+    ALL_ENTRIES,
     ALL_EXECUTIONS,
+    AuditFilter,
+    AuditPage,
     BatchItem,
     Change,
     Clock,
     CommitResult,
     DeadLetterPage,
+    Deployment,
+    DeploymentPage,
     DiskUsage,
     Due,
     Envelope,
@@ -19,19 +24,34 @@ from hookline.api_storage import (
     ExecutionFilter,
     ExecutionPage,
     FileUsePage,
+    FlowFile,
     FlowVersion,
     Progress,
     RejectedPage,
+    RejectedSignInPage,
     RowUsagePage,
+    ServedFlow,
     State,
     StateOverride,
     StatePage,
     StepRecord,
     StoredCredential,
+    Token,
 )
 from hookline_sqlstore.column_values import micros
 from hookline_sqlstore.databases.database import Database
-from hookline_sqlstore.reading import credentials, executions, flows, history, journal, lists, usage, waits, work
+from hookline_sqlstore.reading import (
+    administration,
+    credentials,
+    executions,
+    flows,
+    history,
+    journal,
+    lists,
+    usage,
+    waits,
+    work,
+)
 from hookline_sqlstore.writing import batches, operations
 
 #: Bytes of a message above which it is decoded in a thread.
@@ -206,6 +226,49 @@ class SqlStore:
 
     async def rejected(self, *, flow_id: str | None = None, cursor: str | None = None, limit: int = 50) -> RejectedPage:
         return await self._database.read(lambda connection: flows.rejected_page(connection, flow_id, cursor, limit))
+
+    async def served_flows(self) -> Sequence[ServedFlow]:
+        return await self._database.read(administration.served)
+
+    async def served_after(self, deployment_id: str) -> Mapping[str, str]:
+        return await self._database.read(lambda connection: administration.served_after(connection, deployment_id))
+
+    async def deployment(self, deployment_id: str) -> Deployment | None:
+        return await self._database.read(lambda connection: administration.deployment(connection, deployment_id))
+
+    async def deployments(
+        self, *, flows: Collection[str] | None = None, cursor: str | None = None, limit: int = 50
+    ) -> DeploymentPage:
+        return await self._database.read(
+            lambda connection: administration.deployment_page(connection, flows, cursor, limit)
+        )
+
+    async def unwritten_files(self) -> Sequence[FlowFile]:
+        return await self._database.read(administration.files_to_write)
+
+    async def flow_cases(self, flow_id: str) -> bytes | None:
+        return await self._database.read(lambda connection: administration.cases_of(connection, flow_id))
+
+    async def tokens(self) -> Sequence[Token]:
+        return await self._database.read(administration.all_tokens)
+
+    async def token(self, digest: bytes) -> Token | None:
+        return await self._database.read(lambda connection: administration.token_of(connection, digest))
+
+    async def token_by_id(self, token_id: str) -> Token | None:
+        return await self._database.read(lambda connection: administration.token_by_id(connection, token_id))
+
+    async def rejected_sign_ins(self, *, cursor: str | None = None, limit: int = 50) -> RejectedSignInPage:
+        return await self._database.read(
+            lambda connection: administration.rejected_sign_in_page(connection, cursor, limit)
+        )
+
+    async def audit(
+        self, chosen: AuditFilter = ALL_ENTRIES, *, cursor: str | None = None, limit: int = 50
+    ) -> AuditPage:
+        return await self._database.read(
+            lambda connection: administration.audit_page(connection, chosen, cursor, limit)
+        )
 
     async def credentials(self) -> Sequence[StoredCredential]:
         return await self._database.read(credentials.stored_credentials)

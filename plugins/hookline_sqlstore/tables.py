@@ -372,6 +372,124 @@ rejected: Final = Table(
 )
 Index("ix_rejected_flow", rejected.c.flow_id, rejected.c.id)
 
+#: Changes of the set of flows that are served.
+deployments: Final = Table(
+    "deployments",
+    metadata,
+    Column("id", Name, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    #: The text of an actor, and its address.
+    Column("author", Name, nullable=False),
+    Column("address", Text),
+    Column("message", Text),
+    Column("rollback_of", Name),
+    PrimaryKeyConstraint("id", name="pk_deployments"),
+)
+
+#: The flows that each deployment changed.
+deployed_flows: Final = Table(
+    "deployed_flows",
+    metadata,
+    Column("flow_id", Name, nullable=False),
+    Column("deployment_id", Name, nullable=False),
+    #: NULL if the flow was deleted.
+    Column("version", Name),
+    Column("before", Name),
+    PrimaryKeyConstraint("flow_id", "deployment_id", name="pk_deployed_flows"),
+)
+Index("ix_deployed_flows_deployment", deployed_flows.c.deployment_id)
+
+#: The flows that are served.
+served_flows: Final = Table(
+    "served_flows",
+    metadata,
+    Column("flow_id", Name, nullable=False),
+    Column("version", Name, nullable=False),
+    Column("deployment_id", Name, nullable=False),
+    PrimaryKeyConstraint("flow_id", name="pk_served_flows"),
+)
+
+#: Texts that are still to be written to the folder of the flows.
+unwritten_files: Final = Table(
+    "unwritten_files",
+    metadata,
+    Column("flow_id", Name, nullable=False),
+    Column("kind", Name, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    #: SHA-256 of the text that is replaced.
+    Column("replaces", LargeBinary),
+    #: NULL if the file is to be deleted.
+    Column("text", LargeBinary),
+    PrimaryKeyConstraint("flow_id", "kind", name="pk_unwritten_files"),
+)
+
+#: Test cases of flows that are served from the database.
+flow_cases: Final = Table(
+    "flow_cases",
+    metadata,
+    Column("flow_id", Name, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("text", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("flow_id", name="pk_flow_cases"),
+)
+
+#: Tokens of the admin API, also those that aren't valid any more.
+tokens: Final = Table(
+    "tokens",
+    metadata,
+    Column("id", Name, nullable=False),
+    Column("name", Name, nullable=False),
+    #: SHA-256 of the secret.
+    Column("digest", LargeBinary, nullable=False),
+    #: Separated by blanks.
+    Column("scopes", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("expires_at", BigInteger),
+    #: JSON of a list; NULL for all flows.
+    Column("flows", LargeBinary),
+    Column("revoked_at", BigInteger),
+    PrimaryKeyConstraint("id", name="pk_tokens"),
+)
+Index("ix_tokens_digest", tokens.c.digest, unique=True)
+Index(
+    "ix_tokens_name",
+    tokens.c.name,
+    unique=True,
+    sqlite_where=text("revoked_at IS NULL"),
+    postgresql_where=text("revoked_at IS NULL"),
+)
+
+#: The newest `MAX_SIGN_INS_KEPT` requests whose tokens weren't valid.
+rejected_sign_ins: Final = Table(
+    "rejected_sign_ins",
+    metadata,
+    Column("id", Name, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("token", Text),
+    PrimaryKeyConstraint("id", name="pk_rejected_sign_ins"),
+)
+
+audit: Final = Table(
+    "audit",
+    metadata,
+    Column("id", Name, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    #: The text of an actor.
+    Column("actor", Name, nullable=False),
+    Column("address", Text),
+    Column("operation", Name, nullable=False),
+    Column("flow_id", Name),
+    Column("flow_version", Text),
+    Column("subject", Name),
+    Column("detail", Text),
+    PrimaryKeyConstraint("id", name="pk_audit"),
+)
+Index("ix_audit_flow", audit.c.flow_id, audit.c.id)
+Index("ix_audit_subject", audit.c.subject, audit.c.id)
+
 #: One row, written by a health check: only a write shows that the disk is full.
 pings: Final = Table(
     "pings",

@@ -14,9 +14,19 @@ from aiohttp.test_utils import TestServer
 from hookline.outbound.client import PooledClient
 from tests.acceptance.server_process import eventually
 from tests.integration.authorization_server import AuthorizationService
+from tests.integration.described_answers import DescribedAnswers
 from tests.integration.engine_harness import Harness
 from tests.integration.http_servers import HERE, Handler, Serve, StoppedClock
 from tests.ports import free_port
+
+
+@pytest.fixture(autouse=True)
+def described(monkeypatch: pytest.MonkeyPatch) -> Iterator[DescribedAnswers]:
+    """Each answer of the admin API is as the OpenAPI document describes it."""
+    answers = DescribedAnswers()
+    answers.watch(monkeypatch)
+    yield answers
+    assert answers.problems == []
 
 
 @pytest.fixture

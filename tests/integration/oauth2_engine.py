@@ -10,6 +10,7 @@ from yarl import URL
 
 from hookline.engine import Engine
 from hookline.kernel.errors import HooklineError
+from hookline.model.access import SYSTEM
 from hookline.testing.harness import plugin_of
 from tests.integration.engine_harness import Harness
 
@@ -25,7 +26,7 @@ async def running(harness: Harness, connector: Any, **options: Any) -> AsyncIter
 
 async def agree(engine: Engine, name: str = "prod") -> None:
     """Authorize a credential as somebody does in a browser."""
-    made = engine.authorizations.begin(name, "http://127.0.0.1:9/cb")
+    made = engine.authorizations.begin(name, "http://127.0.0.1:9/cb", by=SYSTEM)
     done = await engine.authorizations.finish(await redirected(made.url), engine.http)
     assert done.state == "done", done.message
 

@@ -22,7 +22,7 @@ def problems(error: ConfigError) -> list[str]:
 @pytest.mark.rule(36)
 def test_without_any_source_there_are_the_documented_defaults() -> None:
     settings = load()
-    assert (settings.db, settings.flows) == ("sqlite:///.hookline/hookline.db", Path("flows"))
+    assert (settings.db, settings.flows) == ("sqlite:///.hookline/hookline.db", "flows")
     assert (settings.host, settings.port) == ("127.0.0.1", 8080)
     assert (settings.max_body, settings.max_file) == (10_000_000, 1_000_000_000)
 

@@ -1,16 +1,26 @@
 """The current flows: the version that executions get, and the state of each flow (active, paused or stopped)."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from types import MappingProxyType
+from typing import Final
 
+from hookline.access.audit import Operation, audited
 from hookline.catalog.catalog import Catalog
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import FlowInvalid, FlowNotFound
 from hookline.kernel.time import Clock
+from hookline.model.access import SYSTEM, Actor
 from hookline.model.flow import FlowState
-from hookline.storage.changes import OverrideState, Publish
+from hookline.storage.changes import Change, OverrideState, Publish
 from hookline.storage.store import StateOverride, Store
+
+_OPERATIONS: Final[Mapping[FlowState | None, Operation]] = {
+    "active": "flow.resume",
+    "paused": "flow.pause",
+    "stopped": "flow.stop",
+    None: "flow.reset",
+}
 
 
 class VersionResolver:
@@ -59,9 +69,10 @@ class FlowStates:
     An override holds until the next one, or until the state in the file changes.
     """
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    def __init__(self, store: Store, clock: Clock, new_id: Callable[[], str]) -> None:
         self.store = store
         self._clock = clock
+        self._new_id = new_id
         self._overrides: Mapping[str, StateOverride] = MappingProxyType({})
 
     def of(self, flow: CompiledFlow) -> FlowState:
@@ -84,13 +95,20 @@ class FlowStates:
         now = self._clock.now()
         over = [flow for flow in flows if flow.id in self._overrides and self.override(flow) is None]
         if over:
-            await self.store.commit([OverrideState(flow.id, None, state_in_file(flow), now) for flow in over])
+            changes: list[Change] = []
+            for flow in over:
+                why = f"its file says {state_in_file(flow)} now"
+                about = {"flow_id": flow.id, "flow_version": flow.version, "detail": why}
+                changes.append(OverrideState(flow.id, None, state_in_file(flow), now))
+                changes.append(audited(self._new_id(), now, SYSTEM, "flow.reset", **about))
+            await self.store.commit(changes)
             self._overrides = {key: each for key, each in self._overrides.items() if key not in {f.id for f in over}}
 
-    async def decide(self, flow: CompiledFlow, state: FlowState | None) -> None:
+    async def decide(self, flow: CompiledFlow, state: FlowState | None, *, by: Actor) -> None:
         """Override the state of a flow; None removes the override. Raises StoreError."""
         said, now = state_in_file(flow), self._clock.now()
         decided = None if state in (None, said) else state
-        await self.store.commit([OverrideState(flow.id, decided, said, now)])
+        record = audited(self._new_id(), now, by, _OPERATIONS[state], flow_id=flow.id, flow_version=flow.version)
+        await self.store.commit([OverrideState(flow.id, decided, said, now), record])
         others = {flow_id: each for flow_id, each in self._overrides.items() if flow_id != flow.id}
         self._overrides = others if decided is None else {**others, flow.id: StateOverride(decided, said, now)}

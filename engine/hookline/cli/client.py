@@ -12,7 +12,7 @@ from urllib.parse import quote, unquote, urlencode
 
 import click
 
-from hookline.config import Settings
+from hookline.config import DATABASE, Settings
 from hookline.kernel.errors import ConfigError, HooklineError, Problem, StoreError
 from hookline.kernel.json import decode, encode
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from hookline.kernel.logs import Log
 
 _API: Final = "/api/v1"
+_JSON: Final = {"Content-Type": "application/json"}
 _RECONNECT: Final = 1.0
 """Seconds until a broken stream of events is opened again."""
 _ATTEMPTS: Final = 30
@@ -141,7 +142,9 @@ def call(
 
 def created_for(settings: Settings, flow_id: str) -> Missing:
     """Return that a database is created for a flow, if the flow is in the flows directory."""
-    return "created" if (settings.flows / f"{flow_id}.json").is_file() else "rejected"
+    if settings.flows == DATABASE:
+        return "rejected"
+    return "created" if (settings.flows_dir / f"{flow_id}.json").is_file() else "rejected"
 
 
 def _given(query: Mapping[str, object]) -> dict[str, str]:
@@ -176,7 +179,7 @@ class _Http:
 
         url = URL(self._url + path, encoded=True)
         try:
-            async with self._session.request(method, url, params=query, data=body) as response:
+            async with self._session.request(method, url, params=query, data=body, headers=_JSON) as response:
                 return response.status, await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise StoreError(f"the server at {self._url} doesn't answer: {reason_of(error)}") from error
@@ -278,6 +281,7 @@ async def _in_process(settings: Settings, missing: Missing) -> AsyncIterator[_In
 
     from quart import Quart
 
+    from hookline.cli.actor import local_user
     from hookline.service.admin import blueprints
 
     with contextlib.ExitStack() as stack:
@@ -286,7 +290,7 @@ async def _in_process(settings: Settings, missing: Missing) -> AsyncIterator[_In
         app = Quart("hookline", static_folder=None)
         # A defect ends the command with its traceback.
         app.config["PROPAGATE_EXCEPTIONS"] = True
-        for blueprint in blueprints(engine, token):
+        for blueprint in blueprints(engine, token, own=local_user()):
             app.register_blueprint(blueprint)
         try:
             await engine.connect()

@@ -114,7 +114,7 @@ def _option(name: str) -> click.Option:
     choices = typing.get_args(field.annotation) if typing.get_origin(field.annotation) is typing.Literal else ()
     # Values stay text: the settings validate them, so that an option's error reads like a file's.
     kind = click.Choice([str(choice) for choice in choices]) if choices else click.STRING
-    metavar = None if choices else {"db": "URL", "queue": "URL", "flows": "DIR"}.get(name, name.upper())
+    metavar = None if choices else {"db": "URL", "queue": "URL", "flows": "DIR|database"}.get(name, name.upper())
     help_text = (field.description or "").replace("`", "")
     return click.Option([f"--{name.replace('_', '-')}", name], type=kind, metavar=metavar, help=help_text)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from hookline.config import Settings
+from hookline.config import DATABASE, Settings
 from hookline.engine_options import EngineOptions
 from hookline.kernel.errors import ConfigError
 from hookline.secrets.vault import generate_key, keep_key, load_or_create_key, read_keys
@@ -51,7 +51,7 @@ def engine_options(settings: Settings, url: str, *, secret_keys: tuple[bytes, ..
     return EngineOptions(
         db=settings.db,
         blobs=settings.blobs_url,
-        flows=settings.flows,
+        flows=None if settings.flows == DATABASE else settings.flows_dir,
         secret_keys=keys,
         keep_new_key=keep_new_key,
         role=settings.role,
@@ -61,6 +61,7 @@ def engine_options(settings: Settings, url: str, *, secret_keys: tuple[bytes, ..
         files_root=settings.files,
         file_retention=settings.file_retention,
         retention=settings.retention,
+        audit_retention=settings.audit_retention,
         disk_budget=int(settings.disk_budget),
         max_request_time=settings.max_request_time,
         max_backlog=settings.max_backlog,

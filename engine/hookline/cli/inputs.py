@@ -57,14 +57,14 @@ def header_pairs(pairs: tuple[str, ...]) -> list[tuple[str, str]]:
 
 def flow_of(settings: Settings, registry: "Registry", flow_id: str) -> "CompiledFlow":
     """Return a flow of the flows directory. Raises FlowNotFound, and FlowInvalid if its file has errors."""
-    from hookline.catalog.catalog import Catalog
+    from hookline.catalog.folder_catalog import FolderCatalog
 
-    catalog = Catalog(settings.flows, registry, environment=os.environ)
+    catalog = FolderCatalog(settings.flows_dir, registry, environment=os.environ)
     catalog.refresh()
     entry = catalog.entries.get(flow_id)
     if entry is None:
         near = did_you_mean(flow_id, catalog.entries)
-        raise FlowNotFound(f"there is no flow {flow_id!r} in {settings.flows}" + (f" ({near})" if near else ""))
+        raise FlowNotFound(f"there is no flow {flow_id!r} in {settings.flows_dir}" + (f" ({near})" if near else ""))
     if entry.flow is None:
         raise FlowInvalid(entry.errors)
     return entry.flow

@@ -22,6 +22,9 @@ class RunningServer(msgspec.Struct, frozen=True):
     """The address of a server that other commands can call."""
 
     url: str
+    """The URL of its admin API."""
+    hooks_url: str
+    """The URL of its hooks: another one, if the admin API has an address of its own."""
     pid: int
     database: str
     """The path or URL of its database: a directory may hold several."""
@@ -41,11 +44,15 @@ def admin_token(settings: Settings) -> tuple[str, Path | None]:
 
 
 @contextlib.contextmanager
-def announced(settings: Settings, url: str, token_file: Path | None) -> Iterator[Path]:
-    """Write `server.json` for this process, and remove it after the block."""
+def announced(settings: Settings, url: str, token_file: Path | None, hooks_url: str | None = None) -> Iterator[Path]:
+    """Write `server.json` for this process, and remove it after the block.
+
+    `url`: that of the admin API, and of the hooks too if `hooks_url` is None.
+    """
     path = settings.data_dir / NAME
     server = RunningServer(
         url=url,
+        hooks_url=hooks_url or url,
         pid=os.getpid(),
         database=_database(settings),
         token_file=None if token_file is None else str(token_file.absolute()),

@@ -19,6 +19,7 @@ from hookline.credentials.token_endpoint import GrantGone, request_tokens
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import AuthorizationUnknown, CredentialError, HooklineError, StepError
 from hookline.kernel.time import Clock
+from hookline.model.access import Actor
 from hookline.sdk.http import HttpClient
 
 CALLBACK: Final = "/oauth/callback"
@@ -55,6 +56,8 @@ class _Attempt:
     state: str = field(repr=False)
     verifier: str = field(repr=False)
     value: BaseModel = field(repr=False)
+    by: Actor
+    """Who began it."""
 
 
 class Authorizations:
@@ -67,9 +70,10 @@ class Authorizations:
         self._attempts: dict[str, _Attempt] = {}
         """By id."""
 
-    def begin(self, name: str, redirect_uri: str | None = None) -> Authorization:
+    def begin(self, name: str, redirect_uri: str | None = None, *, by: Actor) -> Authorization:
         """Begin an authorization. `redirect_uri` is an address of this machine to use instead of the server's.
 
+        The tokens that it gives are recorded as the doing of `by`, even if another one passes the redirect on.
         Raises CredentialError if the credential can't be authorized, or the address is on another machine.
         """
         redirect_uri = self._redirect_uri(redirect_uri)
@@ -82,7 +86,7 @@ class Authorizations:
         now = self._clock.now()
         made = Authorization(secrets.token_urlsafe(12), name, url, redirect_uri, now + _LIFE)
         self._forget(now)
-        self._attempts[made.id] = _Attempt(made, state, verifier, found.value)
+        self._attempts[made.id] = _Attempt(made, state, verifier, found.value, by)
         return made
 
     def get(self, name: str, id: str) -> Authorization:
@@ -101,13 +105,13 @@ class Authorizations:
         attempt = self._waiting(parameters.get("state", ""), id)
         # Replaced first, so that a second redirect with this state finds nothing.
         begun = replace(attempt.authorization, state="failed", message="it is under way", code=_UNDER_WAY)
-        self._attempts[begun.id] = _Attempt(begun, "", "", attempt.value)
+        self._attempts[begun.id] = _Attempt(begun, "", "", attempt.value, attempt.by)
         # The result is kept even if the browser disconnects.
         return await shielded(self._finished(attempt, parameters, http))
 
     async def _finished(self, attempt: _Attempt, parameters: dict[str, str], http: HttpClient) -> Authorization:
         done = await self._outcome(attempt, parameters, http)
-        self._attempts[done.id] = _Attempt(done, "", "", attempt.value)
+        self._attempts[done.id] = _Attempt(done, "", "", attempt.value, attempt.by)
         return done
 
     async def _outcome(self, attempt: _Attempt, parameters: dict[str, str], http: HttpClient) -> Authorization:
@@ -124,7 +128,9 @@ class Authorizations:
             found = self._found(name)
             if found.value is attempt.value:
                 tokens = await request_tokens(http, self._clock, found, "authorization_code", form)
-            if found.value is not attempt.value or not await self._credentials.authorize(name, attempt.value, tokens):
+            if found.value is not attempt.value or not await self._credentials.authorize(
+                name, attempt.value, tokens, by=attempt.by
+            ):
                 return replace(
                     made,
                     state="failed",

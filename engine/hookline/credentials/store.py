@@ -10,17 +10,19 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
+from hookline.access.audit import Operation, audited
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import CredentialError, Problem, StepError
 from hookline.kernel.json import decode, encode
 from hookline.kernel.pointer import pointer_to
 from hookline.kernel.safe_validation import error_text, validate_safely
-from hookline.kernel.suggest import did_you_mean
+from hookline.kernel.suggest import counted, did_you_mean
 from hookline.kernel.time import Clock, rfc3339
+from hookline.model.access import Actor
 from hookline.model.tokens import TokenSet
 from hookline.sdk.oauth2 import OAuth2
 from hookline.secrets.vault import Purpose, Vault, for_credential, for_tokens
-from hookline.storage.changes import Change, DropCredential, PutCredential, PutTokens
+from hookline.storage.changes import Change, DropCredential, PutCredential, PutTokens, RecordAudit
 from hookline.storage.store import Store, StoredCredential
 
 TokenState: TypeAlias = Literal["valid", "renewable", "on_demand", "missing", "lost"]
@@ -123,6 +125,7 @@ class Credentials:
         vault: Vault,
         types: Mapping[str, type[BaseModel]],
         clock: Clock,
+        new_id: Callable[[], str],
         changed: Sequence[Callable[[str], None]] = (),
         oauth2: Mapping[str, OAuth2] | None = None,
     ) -> None:
@@ -130,6 +133,7 @@ class Credentials:
         self._vault = vault
         self._types = types
         self._clock = clock
+        self._new_id = new_id
         self._changed = tuple(changed)
         self._oauth2 = oauth2 or {}
         self._held: dict[str, _Entry] = {}
@@ -181,8 +185,8 @@ class Credentials:
             tokens = token_info(stored.name, oauth2, held.value, held.tokens, held.tokens_problem, self._clock.now())
         return CredentialInfo(stored.name, stored.type, stored.updated_at, held.problem, tokens)
 
-    async def put(self, name: str, type: str, values: Mapping[str, Any]) -> None:
-        """Make or replace a credential. `values` are JSON values or pydantic's secrets.
+    async def put(self, name: str, type: str, values: Mapping[str, Any], *, by: Actor) -> None:
+        """Make or replace a credential. `values` are JSON values or pydantic's secrets. `by` is recorded.
 
         Raises CredentialError with every problem at once, and StoreError.
         """
@@ -193,14 +197,15 @@ class Credentials:
         plain = _plain(values)
         value = validated(self._types, name, type, plain)
         # Memory must follow the commit even if the caller is cancelled.
-        await shielded(self._put(name, type, plain, value))
+        await shielded(self._put(name, type, plain, value, by))
 
-    async def _put(self, name: str, type: str, plain: Mapping[str, Any], value: BaseModel) -> None:
+    async def _put(self, name: str, type: str, plain: Mapping[str, Any], value: BaseModel, by: Actor) -> None:
         async with self._lock:
             stored = StoredCredential(
                 name, type, self._vault.encrypt(encode(plain), purpose=for_credential(name, type)), self._clock.now()
             )
-            await self._store.commit([PutCredential(name, type, stored.ciphertext, stored.updated_at)])
+            record = self._audited(by, "credential.put", name, type)
+            await self._store.commit([PutCredential(name, type, stored.ciphertext, stored.updated_at), record])
             self._held[name] = _Entry(stored, value, None)
         self._tell([name])
 
@@ -211,47 +216,50 @@ class Credentials:
         """
         return await shielded(self._put_tokens(name, of, tokens, lambda held: held.tokens == before))
 
-    async def authorize(self, name: str, of: BaseModel, tokens: TokenSet) -> bool:
+    async def authorize(self, name: str, of: BaseModel, tokens: TokenSet, *, by: Actor) -> bool:
         """Replace any tokens, and tell that the credential changed; return False if its value no longer is `of`.
 
-        Raises StoreError.
+        `by` is recorded. Raises StoreError.
         """
-        done = await shielded(self._put_tokens(name, of, tokens, lambda held: True))
+        record = self._audited(by, "credential.authorize", name)
+        done = await shielded(self._put_tokens(name, of, tokens, lambda held: True, record))
         if done:
             self._tell([name])
         return done
 
-    async def _put_tokens(self, name: str, of: BaseModel, tokens: TokenSet, fits: Callable[[_Entry], bool]) -> bool:
+    async def _put_tokens(
+        self, name: str, of: BaseModel, tokens: TokenSet, fits: Callable[[_Entry], bool], *records: RecordAudit
+    ) -> bool:
         async with self._lock:
             held = self._held.get(name)
             if held is None or held.value is not of or not fits(held):
                 return False
             ciphertext = self._vault.encrypt(msgspec.json.encode(tokens), purpose=_tokens_of(held.stored))
-            await self._store.commit([PutTokens(name, held.stored.updated_at, ciphertext)])
+            await self._store.commit([PutTokens(name, held.stored.updated_at, ciphertext), *records])
             stored = replace(held.stored, tokens=ciphertext)
             self._held[name] = replace(held, stored=stored, tokens=tokens, tokens_problem=None)
         return True
 
-    async def drop(self, name: str) -> None:
-        """Remove a credential. Raises CredentialError if there is none, and StoreError."""
-        await shielded(self._drop(name))
+    async def drop(self, name: str, *, by: Actor) -> None:
+        """Remove a credential; `by` is recorded. Raises CredentialError if there is none, and StoreError."""
+        await shielded(self._drop(name, by))
 
-    async def _drop(self, name: str) -> None:
+    async def _drop(self, name: str, by: Actor) -> None:
         async with self._lock:
             if name not in self._held:
                 raise CredentialError(f"there is no credential {name!r}{_near(name, self._held)}")
-            await self._store.commit([DropCredential(name)])
+            await self._store.commit([DropCredential(name), self._audited(by, "credential.drop", name)])
             del self._held[name]
         self._tell([name])
 
-    async def rotate(self) -> int:
-        """Encrypt all credentials with the vault's first key; return how many had another key.
+    async def rotate(self, *, by: Actor) -> int:
+        """Encrypt all credentials with the vault's first key; return how many had another key. `by` is recorded.
 
         Raises CredentialError if one can't be decrypted, and then changes none; and StoreError.
         """
-        return await shielded(self._rotate())
+        return await shielded(self._rotate(by))
 
-    async def _rotate(self) -> int:
+    async def _rotate(self, by: Actor) -> int:
         async with self._lock:
             renewed: list[StoredCredential] = []
             for held in self._held.values():
@@ -267,10 +275,14 @@ class Credentials:
                 if stored.tokens is not None:
                     changes.append(PutTokens(stored.name, stored.updated_at, stored.tokens))
             if changes:
+                changes.append(self._audited(by, "key.rotate", None, counted(len(renewed), "credential")))
                 await self._store.commit(changes)
             for stored in renewed:
                 self._held[stored.name] = replace(self._held[stored.name], stored=stored)
         return len(renewed)
+
+    def _audited(self, by: Actor, operation: Operation, name: str | None, detail: str | None = None) -> RecordAudit:
+        return audited(self._new_id(), self._clock.now(), by, operation, subject=name, detail=detail)
 
     def _encrypted_anew(self, old: StoredCredential) -> StoredCredential:
         ciphertext = self._vault.reencrypt(old.ciphertext, purpose=for_credential(old.name, old.type))

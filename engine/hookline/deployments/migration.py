@@ -1,15 +1,17 @@
 """The migration of waiting executions to other versions of their flows, and the plan of one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from hookline.access.audit import audited
 from hookline.catalog.current_flows import VersionResolver
 from hookline.deployments.compatibility import Compatibility, CompatibilityChecker
 from hookline.deployments.version_history import VersionHistory
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import ExecutionNotFound, FlowInvalid, FlowNotFound, IllegalStateChange, JournalIncompatible
 from hookline.kernel.time import Clock
+from hookline.model.access import Actor
 from hookline.model.execution import Execution, ExecutionFilter, State
 from hookline.model.message import Envelope
 from hookline.storage.changes import Change, Rebind
@@ -36,6 +38,7 @@ class Migration:
         kept: VersionHistory,
         checker: CompatibilityChecker,
         clock: Clock,
+        new_id: Callable[[], str],
     ) -> None:
         self._store = store
         self._queue = queue
@@ -43,8 +46,9 @@ class Migration:
         self._kept = kept
         self._checker = checker
         self._clock = clock
+        self._new_id = new_id
 
-    async def migrate(self, execution_id: str, to: str) -> None:
+    async def migrate(self, execution_id: str, to: str, *, by: Actor) -> None:
         """Bind a waiting execution to another version of its flow: `current`, or the first digits of the version.
 
         Raises JournalIncompatible, with the step and the reason, if its journal is incompatible; IllegalStateChange if
@@ -68,7 +72,18 @@ class Migration:
         if not compatibility.ok:
             raise JournalIncompatible(f"execution {execution_id}: {compatibility.reason}")
         last = past[-1].seq if past else 0
-        await self._store.commit([Rebind(execution_id, flow.version, self._clock.now(), last, flow.vars_to_store())])
+        now = self._clock.now()
+        record = audited(
+            self._new_id(),
+            now,
+            by,
+            "execution.move",
+            flow_id=flow.id,
+            flow_version=flow.version,
+            subject=execution_id,
+            detail=f"from version {execution.flow_version}",
+        )
+        await self._store.commit([Rebind(execution_id, flow.version, now, last, flow.vars_to_store()), record])
         await self._queue.wake(execution.flow_id, execution_id)
 
     async def changes_for_retry(

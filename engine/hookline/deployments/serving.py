@@ -3,20 +3,25 @@
 import asyncio
 from typing import Any, Final
 
-from hookline.catalog.catalog import Catalog, CatalogChanges
+from hookline.catalog.catalog import CatalogChanges
 from hookline.catalog.current_flows import FlowStates, VersionResolver
-from hookline.catalog.flow_folder import watch
+from hookline.deployments.deployer import CheckedDeployment, Deployed, Deployer, DeploymentRequest
+from hookline.deployments.flow_source import FlowSource
 from hookline.engine_options import EngineOptions
 from hookline.executions.delivery.dispatcher import Dispatcher
 from hookline.executions.delivery.runner import Runner
+from hookline.flows.authoring.formatter import with_silent_keys
 from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.documents.read import read
 from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.errors import FlowNotFound, StoreError
+from hookline.kernel.json import encode
 from hookline.kernel.ongoing import OngoingProblem
 from hookline.kernel.time import Clock
+from hookline.model.access import Actor
 from hookline.model.flow import FlowState
 from hookline.sources.supervisor import SourceSupervisor
-from hookline.storage.changes import Change, Publish, Unblock
+from hookline.storage.changes import Unblock
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
 from hookline.telemetry.store_problem import StoreProblem
@@ -28,14 +33,15 @@ _LEFT_BEHIND: Final = 16
 
 
 class Serving:
-    """Serve the flows according to their files and to the states that operators have set."""
+    """Serve the flows according to their deployments and to the states that operators have set."""
 
     def __init__(
         self,
         *,
         store: Store,
         queue: Queue,
-        catalog: Catalog,
+        source: FlowSource,
+        deployer: Deployer,
         versions: VersionResolver,
         states: FlowStates,
         dispatcher: Dispatcher,
@@ -48,7 +54,9 @@ class Serving:
     ) -> None:
         self._store = store
         self._queue = queue
-        self._catalog = catalog
+        self._source = source
+        self._deployer = deployer
+        self._catalog = source.catalog
         self._versions = versions
         self._states = states
         self._dispatcher = dispatcher
@@ -62,35 +70,68 @@ class Serving:
             log, clock, "changed flows can't be loaded; trying again", "changed flows can be loaded again"
         )
         self._unblock = asyncio.Event()
+        self._again = asyncio.Event()
         self._opening = asyncio.Lock()
         self._started = False
 
     async def load(self) -> None:
-        """Read the flows' files and the states that operators decided. Raises StoreError."""
-        self._report(self._catalog.refresh())
+        """Read the flows and the states that operators decided. Raises StoreError and OSError."""
+        await self._deployer.load()
         await self._states.read()
 
     async def start(self) -> None:
-        """Publish the flows, wake blocked executions and begin to deliver. Raises StoreError."""
+        """Deploy what has changed in the source, wake blocked executions and begin to deliver. Raises StoreError."""
         self._started = True
-        await self._states.load(self._flows())
-        await self._publish()
-        await self._unblock_all()
-        await self.open_lanes()
+        await self._deployer.refresh()
+        await self._switch()
 
     async def refresh(self) -> None:
-        """Read the files again and serve their versions. Raises StoreError and OSError; both may be tried again."""
-        self._report(self._catalog.refresh())
+        """Deploy what has changed in the source. Raises StoreError and OSError; both may be tried again."""
+        await self._deployer.refresh()
+        await self._switch()
+
+    async def deploy(self, checked: CheckedDeployment) -> Deployed:
+        """Apply a deployment: its versions serve when this returns. See `Deployer.deploy`."""
+        try:
+            deployed = await self._deployer.deploy(checked)
+        except StoreError:
+            # It may have taken place, and files may have to be written.
+            self._again.set()
+            raise
+        try:
+            await self._switch()
+        except StoreError as error:
+            self._store_problem.report(error)
+            self._again.set()
+        return deployed
+
+    async def check(self, request: DeploymentRequest, *, prefixed: bool = False) -> CheckedDeployment:
+        """Check a deployment. See `Deployer.check`."""
+        return await self._deployer.check(request, prefixed=prefixed)
+
+    async def with_title(self, flow_id: str, document: bytes) -> bytes:
+        """Return a document of a flow with the title that the flow has now."""
+        current = await self._source.document(flow_id)
+        return document if current is None else encode(with_silent_keys(read(document).value, current))
+
+    def adopted(self, changes: CatalogChanges) -> None:
+        """Note that other versions are active; log the problems of those that can't be."""
+        for entry in changes.broken:
+            serving = entry.flow.version if entry.flow is not None else None
+            for problem in entry.errors:
+                self._log.error(BROKEN, flow_id=entry.id, problem=str(problem), still_serving=serving)
         self._runner.causes_changed()
+
+    async def _switch(self) -> None:
+        """Deliver to the versions and states that are active. Raises StoreError."""
         if not self._started:
             await self._states.read()
             return
         await self._states.load(self._flows())
-        await self._publish()
         await self.open_lanes()
         await self._unblock_all()
 
-    async def set_state(self, flow_id: str, state: FlowState | None) -> None:
+    async def set_state(self, flow_id: str, state: FlowState | None, *, by: Actor) -> None:
         """Set a flow's state: active, paused or stopped; None for the state in its file.
 
         Raises FlowNotFound if no version of the flow is served, and StoreError.
@@ -100,7 +141,7 @@ class Serving:
             raise self._catalog.missing(flow_id)
         if entry.flow is None:
             raise FlowNotFound(f"no version of flow {flow_id!r} serves")
-        await self._states.decide(entry.flow, state)
+        await self._states.decide(entry.flow, state, by=by)
         self._runner.causes_changed()
         await self.open_lanes()
         await self._unblock_all()
@@ -143,18 +184,29 @@ class Serving:
         self._sources.try_again()
         self._unblock.set()
 
-    async def follow_files(self) -> None:
-        """Refresh the flows after each change of their files."""
-        async for _ in watch(self._options.flows):
-            while True:
-                try:
-                    await self.refresh()
-                except (StoreError, OSError) as error:
-                    self._unloaded.noticed(error=str(error))
-                    await self._clock.sleep(STORE_RETRY)
-                else:
-                    self._unloaded.absent()
-                    break
+    async def follow_source(self) -> None:
+        """Deploy what others have changed in the source, each time that they have."""
+        async for _ in self._source.changes():
+            await self._refresh_until_done()
+
+    async def follow_failures(self) -> None:
+        """Find out what has become of deployments whose commit or whose files have failed."""
+        while True:
+            await self._again.wait()
+            self._again.clear()
+            await self._clock.sleep(STORE_RETRY)
+            await self._refresh_until_done()
+
+    async def _refresh_until_done(self) -> None:
+        while True:
+            try:
+                await self.refresh()
+            except (StoreError, OSError) as error:
+                self._unloaded.noticed(error=str(error))
+                await self._clock.sleep(STORE_RETRY)
+            else:
+                self._unloaded.absent()
+                break
 
     async def follow_credentials(self) -> None:
         """Wake blocked executions after each change of a credential."""
@@ -168,23 +220,8 @@ class Serving:
                 await self._clock.sleep(STORE_RETRY)
                 self._unblock.set()
 
-    def _report(self, changes: CatalogChanges) -> None:
-        for entry in changes.broken:
-            serving = entry.flow.version if entry.flow is not None else None
-            for problem in entry.errors:
-                self._log.error(BROKEN, flow_id=entry.id, problem=str(problem), still_serving=serving)
-
     def _flows(self) -> list[CompiledFlow]:
         return [entry.flow for entry in self._catalog.entries.values() if entry.flow is not None]
-
-    async def _publish(self) -> None:
-        """Publish the current versions, including those that could not be published earlier."""
-        flows = [flow for flow in self._flows() if self._versions.published.get(flow.id) != flow.version]
-        if flows:
-            now = self._clock.now()
-            changes: list[Change] = [Publish(flow.id, flow.version, flow.source, now) for flow in flows]
-            await self._store.commit(changes)
-            self._versions.published.update({flow.id: flow.version for flow in flows})
 
     async def _unblock_all(self) -> None:
         """Wake all blocked executions."""

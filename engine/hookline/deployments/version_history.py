@@ -1,16 +1,12 @@
-"""The version history of flows: list versions, read their documents, and roll back to one."""
+"""The version history of flows: list versions, and read their documents."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from hookline.catalog.catalog import Catalog, CatalogEntry
-from hookline.flows.authoring.formatter import write_flow
-from hookline.flows.documents.read import read
-from hookline.flows.documents.version import version_of
-from hookline.kernel.errors import FlowInvalid, FlowNotFound, UnpublishedChanges
+from hookline.catalog.catalog import Catalog
+from hookline.kernel.errors import FlowNotFound
 from hookline.model.execution import State
 from hookline.storage.store import FlowVersion, Store
 
@@ -97,24 +93,6 @@ class VersionHistory:
         """
         return await self._before(flow_id) if name is None else await self.resolve(flow_id, name)
 
-    async def roll_back(self, flow_id: str, version: str, *, force: bool = False) -> Path:
-        """Write a version to the flow's file, and return the file.
-
-        The file keeps its title. Raises UnpublishedChanges if the content of the file was never published, unless
-        `force` is set; FlowNotFound, OSError and StoreError.
-        """
-        document: dict[str, Any] = read(await self.document(flow_id, version)).value
-        entry = self._catalog.entries.get(flow_id)
-        file = self._file(flow_id, entry)
-        current = _said_in(file)
-        if not force and file.exists():
-            known = [one.version for one in await self._store.flow_versions(flow_id)]
-            if current is None or version_of(current) not in known:
-                why = "has changes that were never published" if current is not None else "can't be read as a flow"
-                raise UnpublishedChanges(f"{file} {why}: save them elsewhere, or give them up with --force")
-        write_flow(file, document, current)
-        return file
-
     async def _before(self, flow_id: str) -> str:
         """The version that was current before the current one."""
         found = await self._found(flow_id)
@@ -135,15 +113,3 @@ class VersionHistory:
             return found[0].version if found else None
         entry = self._catalog.entries.get(flow_id)
         return None if entry is None or entry.flow is None else entry.flow.version
-
-    def _file(self, flow_id: str, entry: CatalogEntry | None) -> Path:
-        return self._catalog.directory / f"{flow_id}.json" if entry is None else entry.file
-
-
-def _said_in(file: Path) -> Mapping[str, Any] | None:
-    """The document in a file, which need not be published yet; None if it isn't an object."""
-    try:
-        value = read(file.read_bytes(), str(file)).value
-    except (FlowInvalid, FileNotFoundError):
-        return None
-    return value if isinstance(value, dict) else None

@@ -13,7 +13,6 @@ from hookline.flows.blocks.webhook_wait import USE, WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import (
-    ExecutionNotFound,
     FlowInvalid,
     FlowNotFound,
     IllegalStateChange,
@@ -123,16 +122,14 @@ OPERATOR = "operator"
 
 
 async def operator_callback(
-    store: Store, redaction: Redaction, execution_id: str, step: str, body: bytes, *, call_id: str, at: datetime
+    store: Store, redaction: Redaction, execution: Execution, step: str, body: bytes, *, call_id: str, at: datetime
 ) -> StoreCallback:
     """Return a callback of an operator to a waiting step. `body` is JSON.
 
-    `step` is its path, or its id if only one step of that id waits. Raises ExecutionNotFound, IllegalStateChange if no
-    such step waits, and StoreError.
+    `step` is its path, or its id if only one step of that id waits. Raises IllegalStateChange if no such step waits,
+    and StoreError.
     """
-    execution = await store.execution(execution_id)
-    if execution is None:
-        raise ExecutionNotFound(f"there is no execution {execution_id!r}")
+    execution_id = execution.id
     waiting = await waiting_records(store, execution_id)
     found = [record for record in waiting if record.path == step] or [record for record in waiting if record.id == step]
     if len(found) != 1:

@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from hookline.access.audit import About, entry
 from hookline.catalog.current_flows import state_in_file
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.backlog import Backlog
@@ -20,8 +21,10 @@ from hookline.kernel.errors import (
     StoreError,
     TooManyRequests,
 )
+from hookline.kernel.ids import derived_id
 from hookline.kernel.json import is_heavy_value
 from hookline.kernel.time import Clock
+from hookline.model.access import Actor, AuditEntry
 from hookline.model.flow import FlowState
 from hookline.model.message import Envelope, Message, is_heavy_message, json_to_store
 from hookline.plugin_host.offload import Offloader
@@ -145,8 +148,10 @@ class Intake:
         """True if the flow accepts nothing."""
         return self._state_of(flow) == "stopped"
 
-    async def accept(self, flow: CompiledFlow, envelope: Envelope) -> Accepted | Duplicate:
-        """Make a message durable.
+    async def accept(
+        self, flow: CompiledFlow, envelope: Envelope, *, audit: AuditEntry | None = None
+    ) -> Accepted | Duplicate:
+        """Make a message durable, with the entry about the operator who sent it, if it isn't a duplicate.
 
         Raises SchemaViolation if the flow has an `order_by` and the message gives no value, TooManyRequests above the
         flow's rate limit or a limit of the backlog, and ServiceUnavailable.
@@ -165,13 +170,13 @@ class Intake:
                     raise rejection
                 return duplicate
             # Counted before the next message is checked. Storing goes on even if the sender hangs up.
-            place = self._place(flow, envelope)
+            place = None if audit is not None else self._place(flow, envelope)
             if place is not None:
                 if rate is not None:
                     rate.use(self._clock.monotonic())
                 return await shielded(self._put_started(envelope, rate, place))
             self._reserve(envelope, rate)
-            return await shielded(self._put(envelope, rate))
+            return await shielded(self._put(envelope, rate, audit))
         except StoreError as error:
             # The sender only learns that it may try again; the reason is for the operator.
             if self._store_problem is not None:
@@ -179,23 +184,28 @@ class Intake:
             raise ServiceUnavailable("the message can't be stored now", retry_after=RETRY_AFTER) from error
 
     async def start(
-        self, flow: CompiledFlow, message: Message, *, execution_id: str, by: str, dedupe_key: str | None = None
+        self,
+        flow: CompiledFlow,
+        message: Message,
+        *,
+        execution_id: str,
+        by: Actor,
+        dedupe_key: str | None = None,
     ) -> Accepted | Duplicate:
-        """Accept a message with which an operator starts a flow; `by` names what authorized the operator.
+        """Accept a message with which an operator starts a flow; `by` is recorded.
 
         A message with the same `dedupe_key` starts nothing within 7 days. Raises SchemaViolation, and the errors of
         `accept`.
         """
         await self._offloader.run(partial(flow.check_body, message.body), large=is_heavy_value(message.body))
+        now = self._clock.now()
         envelope = manual_envelope(
-            flow,
-            message,
-            execution_id=execution_id,
-            now=self._clock.now(),
-            verified_by=by,
-            dedupe_key=dedupe_key,
+            flow, message, execution_id=execution_id, now=now, verified_by=str(by), dedupe_key=dedupe_key
         )
-        return await self.accept(flow, envelope)
+        entry_id = derived_id(now, "audit", execution_id)
+        about: About = {"flow_id": flow.id, "flow_version": flow.version, "subject": execution_id}
+        audit = entry(entry_id, now, by, "flow.start", **about)
+        return await self.accept(flow, envelope, audit=audit)
 
     def _place(self, flow: CompiledFlow, envelope: Envelope) -> Place | None:
         """A place in which the execution may start as soon as the message is stored; None if it has to be queued."""
@@ -228,14 +238,22 @@ class Intake:
         if envelope.order_key is not None:
             self._depths.begin(envelope.flow_id, envelope.order_key)
 
-    async def _put(self, envelope: Envelope, rate: RateLimit | None) -> Accepted | Duplicate:
+    async def _put(self, envelope: Envelope, rate: RateLimit | None, audit: AuditEntry | None) -> Accepted | Duplicate:
         """Store a message that is counted already, and count it no more if that fails."""
         result: Accepted | Duplicate | None = None
         try:
             exceeded = rate is not None and rate.exceeded(self._clock.monotonic())
-            result = await self._queue.put(envelope, patient=exceeded)
+            if audit is None:
+                result = await self._queue.put(envelope, patient=exceeded)
+            else:
+                result = await self._put_audited(envelope, audit)
         finally:
             self._settle(envelope, rate, result)
+        return result
+
+    async def _put_audited(self, envelope: Envelope, audit: AuditEntry) -> Accepted | Duplicate:
+        (result,) = await self._store.commit((Accept(envelope, audit=audit),))
+        assert isinstance(result, Accepted | Duplicate)  # noqa: S101 - an Accept has no other result
         return result
 
     def _settle(self, envelope: Envelope, rate: RateLimit | None, result: object) -> None:

@@ -9,8 +9,10 @@ HooklineError
 ├── FlowInvalid              a flow's document is invalid; holds all problems
 ├── FlowNotFound             there is no such flow, or no such version of it
 ├── ExecutionNotFound
+├── DeploymentNotFound
 ├── StateKeyNotFound         a flow has no value under a key
 ├── UnpublishedChanges       a flow's file differs from every published version
+├── FolderReadOnly           the folder of the flows can't be written
 ├── PollStartsAnew           it isn't said what the poll is to do with the existing items
 ├── IllegalStateChange       the execution's state doesn't allow a change
 │   └── JournalIncompatible  its journal doesn't fit a version of its flow
@@ -24,6 +26,7 @@ HooklineError
 │   └── ExpressionLimit      it exceeded a limit
 ├── CredentialError          a credential is missing, has another type, or can't be decrypted
 │   └── AuthorizationUnknown no authorization waits for this redirect
+├── WorkLimit                a document or an expression costs too much
 ├── NoOptions                a setting has no options
 ├── OptionsNotReady          the options of a setting depend on other settings
 ├── CannotSign               a message can't be signed as its provider would
@@ -73,6 +76,8 @@ class Problem:
     file: str | None = None
     line: int | None = None
     """Counted from 1."""
+    column: int | None = None
+    """In characters, counted from 1."""
 
     def __str__(self) -> str:
         place = ":".join(str(part) for part in (self.file, self.line) if part is not None)
@@ -152,6 +157,30 @@ class IllegalStateChange(HooklineError):
     code = "execution.state"
 
 
+class DeploymentConflict(IllegalStateChange):
+    """The flow isn't served by the version that was expected."""
+
+    code = "flow.conflict"
+
+
+class DeploymentNotFound(HooklineError):
+    """There is no such deployment."""
+
+    code = "deployment.not_found"
+
+
+class TokenNameTaken(IllegalStateChange):
+    """There is a token with this name already."""
+
+    code = "token.name_taken"
+
+
+class TokenNotFound(IllegalStateChange):
+    """There is no such token, or it was revoked before."""
+
+    code = "token.not_found"
+
+
 class JournalIncompatible(IllegalStateChange):
     """The journal of the execution doesn't fit that version of its flow."""
 
@@ -168,6 +197,12 @@ class UnpublishedChanges(HooklineError):
     """The flow's file has changes that were never published."""
 
     code = "flow.unpublished_changes"
+
+
+class FolderReadOnly(HooklineError):
+    """The server may not write to the folder of its flows."""
+
+    code = "flow.folder_read_only"
 
 
 class RedactedUnreadable(HooklineError):
@@ -222,6 +257,12 @@ class ExpressionLimit(ExpressionError):
     """The expression went over its bounds."""
 
     code = "expression.limit"
+
+
+class WorkLimit(HooklineError):
+    """The work takes longer, or needs more memory, than it may."""
+
+    code = "work.limit"
 
 
 class CredentialError(HooklineError):
@@ -351,6 +392,34 @@ class NotVerified(RequestRejected):
 
     code = "request.not_verified"
     status = 401
+
+
+class TokenInvalid(RequestRejected):
+    """The request has no valid token."""
+
+    code = "token.invalid"
+    status = 401
+
+
+class ScopeTooSmall(RequestRejected):
+    """The token doesn't allow this."""
+
+    code = "token.scope"
+    status = 403
+
+
+class NotForLimitedTokens(RequestRejected):
+    """A token that is limited to some flows doesn't allow this."""
+
+    code = "token.limited"
+    status = 403
+
+
+class WrongHost(RequestRejected):
+    """The API isn't at this host."""
+
+    code = "request.host"
+    status = 421
 
 
 class FlowUnknown(RequestRejected):

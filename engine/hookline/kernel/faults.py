@@ -36,6 +36,9 @@ commit of several changes passes the points of all of them.
 | `subscription.before_commit`, `subscription.after_commit` | a subscription with a provider |
 | `publish.before_commit`, `publish.after_commit` | a version of a flow |
 | `credential.before_commit`, `credential.after_commit` | a credential made, replaced or removed, or its tokens |
+| `deploy.before_commit`, `deploy.after_commit` | a deployment of flows, or the test cases of one |
+| `files_written.before_commit`, `files_written.after_commit` | the files of a deployment, which are written by then |
+| `token.before_commit`, `token.after_commit` | an access token created or revoked |
 | `purge.before_commit`, `purge.after_commit` | the removal of ended executions |
 | `blob.before_commit`, `blob.after_commit` | a file in the blob store |
 """
@@ -83,6 +86,9 @@ POINTS: Final = frozenset(
         "subscription",
         "publish",
         "credential",
+        "deploy",
+        "files_written",
+        "token",
         "purge",
         "blob",
     )

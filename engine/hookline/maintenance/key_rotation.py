@@ -1,30 +1,43 @@
 """The rotation of the master key: everything that an older key encrypts is encrypted with the first key."""
 
+from collections.abc import Callable
 from typing import Final
 
+from hookline.access.audit import audited
 from hookline.credentials.store import Credentials
 from hookline.kernel.cancellation import shielded
+from hookline.kernel.suggest import counted
+from hookline.kernel.time import Clock
+from hookline.model.access import Actor
 from hookline.secrets.vault import FOR_DATA_KEY, Vault, for_subscription
-from hookline.storage.changes import ReencryptSubscription, SetDataKey
+from hookline.storage.changes import RecordAudit, ReencryptSubscription, SetDataKey
 from hookline.storage.store import Store
 
 #: The number of data keys that one commit encrypts again.
 _PAGE: Final = 200
 
 
-async def rotate_keys(credentials: Credentials, store: Store, vault: Vault) -> int:
+async def rotate_keys(
+    credentials: Credentials, store: Store, vault: Vault, clock: Clock, new_id: Callable[[], str], *, by: Actor
+) -> int:
     """Encrypt credentials, keys of redacted values and subscriptions with the vault's first key.
+
+    It takes several commits, and each records `by`. If nothing has another key, nothing is recorded.
 
     Returns the number of credentials that another key had encrypted. Raises CredentialError if one can't be decrypted,
     and then changes none; RedactedUnreadable if the key of redacted values can't be decrypted; and StoreError.
     """
-    rotated = await credentials.rotate()
-    await shielded(_reencrypt_data_keys(store, vault))
-    await shielded(_reencrypt_subscriptions(store, vault))
+
+    def record(what: str) -> RecordAudit:
+        return audited(new_id(), clock.now(), by, "key.rotate", detail=what)
+
+    rotated = await credentials.rotate(by=by)
+    await shielded(_reencrypt_data_keys(store, vault, record))
+    await shielded(_reencrypt_subscriptions(store, vault, record))
     return rotated
 
 
-async def _reencrypt_data_keys(store: Store, vault: Vault) -> None:
+async def _reencrypt_data_keys(store: Store, vault: Vault, record: Callable[[str], RecordAudit]) -> None:
     after = ""
     while page := await store.data_keys(after, _PAGE):
         after = page[-1][0]
@@ -34,14 +47,14 @@ async def _reencrypt_data_keys(store: Store, vault: Vault) -> None:
             if not vault.is_current(key)
         ]
         if renewed:
-            await store.commit(renewed)
+            await store.commit((*renewed, record(counted(len(renewed), "data key"))))
 
 
-async def _reencrypt_subscriptions(store: Store, vault: Vault) -> None:
+async def _reencrypt_subscriptions(store: Store, vault: Vault, record: Callable[[str], RecordAudit]) -> None:
     renewed = [
         ReencryptSubscription(flow_id, vault.reencrypt(value, purpose=for_subscription(flow_id)), value)
         for flow_id, value in (await store.subscriptions()).items()
         if not vault.is_current(value)
     ]
     if renewed:
-        await store.commit(renewed)
+        await store.commit((*renewed, record(counted(len(renewed), "subscription"))))

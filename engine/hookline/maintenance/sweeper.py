@@ -1,5 +1,5 @@
 """The sweeper removes unneeded data: the files of executions that ended long ago, files that no execution refers to,
-because their request was rejected or the engine crashed, and old callbacks."""
+because their request was rejected or the engine crashed, old callbacks, and old audit entries."""
 
 from datetime import timedelta
 from typing import Final
@@ -9,13 +9,16 @@ from hookline.kernel.logs import Log
 from hookline.kernel.ongoing import OngoingProblem
 from hookline.kernel.time import Clock
 from hookline.maintenance.retention import Purger
+from hookline.model.access import AuditFilter
 from hookline.storage.blobs import Blobs
-from hookline.storage.changes import ForgetCallbacks, ForgetEarlyCallbacks, ForgetFiles
+from hookline.storage.changes import ForgetAudit, ForgetCallbacks, ForgetEarlyCallbacks, ForgetFiles
 from hookline.storage.store import Store
 
 _YOUNGEST: Final = timedelta(hours=1)
 _EVERY: Final = timedelta(minutes=15)
 _PAGE: Final = 500
+_AUDIT_COMMITS: Final = 200
+"""The most commits of one sweep that remove audit entries."""
 
 
 class Sweeper:
@@ -30,14 +33,17 @@ class Sweeper:
         retention: timedelta,
         longest_request: timedelta,
         purger: Purger,
+        audit_retention: timedelta,
     ) -> None:
         """`retention`: the time for which the files and the callbacks of an ended execution are kept.
 
+        `audit_retention`: the time for which audit entries are kept, whatever the disk budget is.
         `longest_request`: the longest time of a request. A file is stored before the commit that refers to it, also by
         other processes, so files younger than twice this time may get a reference soon and are kept.
         """
         self._retention = retention
         self._purger = purger
+        self._audit_retention = audit_retention
         self._age = max(_YOUNGEST, 2 * longest_request)
         self._store = store
         self._blobs = blobs
@@ -65,6 +71,7 @@ class Sweeper:
         Executions that ended longer ago than the retention lose the references to their files first.
         """
         await self._forget_calls()
+        await self._forget_audit()
         await self._forget()
         swept = 0
         page: list[str] = []
@@ -89,6 +96,13 @@ class Sweeper:
         await self._store.commit((ForgetEarlyCallbacks(now),))
         while ids := tuple(await self._store.executions_with_callbacks(now - self._retention, _PAGE)):
             await self._store.commit((ForgetCallbacks(ids),))
+
+    async def _forget_audit(self) -> None:
+        before = self._clock.now() - self._audit_retention
+        for _ in range(_AUDIT_COMMITS):
+            if not (await self._store.audit(AuditFilter(until=before), limit=1)).items:
+                return
+            await self._store.commit((ForgetAudit(before),))
 
     async def _remove(self, page: list[str]) -> int:
         referenced = frozenset(await self._store.referenced(page)) if page else frozenset()

@@ -41,14 +41,15 @@ HeaderValue = Annotated[str, Field(pattern=r"^[\t\x20-\x7e\x80-\xff]*$")]
 _SERVER_HEADERS: Final = frozenset(
     {
         *("content-length", "transfer-encoding", "connection", "keep-alive", "upgrade", "trailer", "te"),
-        *("proxy-connection", "date", "x-content-type-options"),
+        *("proxy-connection", "date", "x-content-type-options", "content-security-policy"),
     }
 )
 _SERVER_PREFIX: Final = "hookline-"
 
 
 def is_server_header(name: str) -> bool:
-    """Return true for a header of responses that only the server sets: it frames the body, or names the execution."""
+    """Return true for a header of responses that only the server sets: it frames the body, names the execution, or
+    keeps a browser from running the content as a page of the server."""
     return name.lower() in _SERVER_HEADERS or name.lower().startswith(_SERVER_PREFIX)
 
 

@@ -9,7 +9,7 @@ from hookline.kernel.errors import HooklineError, StoreError
 from hookline.model.execution import ExecutionFilter
 from hookline.storage.store import Store
 
-Operation: TypeAlias = Literal["retry", "replay", "cancel", "discard"]
+BulkOperation: TypeAlias = Literal["retry", "replay", "cancel", "discard"]
 """The operations that can be applied in bulk."""
 
 _SIDE_BY_SIDE: Final = 16

@@ -1,6 +1,5 @@
 """Explanations of the values in recorded executions, for the admin API and the command line."""
 
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -74,10 +73,10 @@ async def explain(store: Store, catalog: Catalog, execution_id: str, field: str)
 def _places(catalog: Catalog, flow: CompiledFlow) -> tuple[str | None, dict[str, int]]:
     """The file of a version and the line of each value, if the file still contains that version."""
     entry = catalog.entries.get(flow.id)
-    if entry is None or entry.flow is None or entry.flow.version != flow.version or entry.errors:
+    if entry is None or entry.file is None or entry.flow is None or entry.flow.version != flow.version or entry.errors:
         return None, {}
     try:
-        text = Path(entry.file).read_text(encoding="utf-8")
+        text = entry.file.read_text(encoding="utf-8")
         return str(entry.file), dict(lines(text))
     except (OSError, ValueError):
         return None, {}

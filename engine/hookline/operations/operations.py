@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
+from typing import Unpack
 
+from hookline.access.audit import About, Operation, audited
 from hookline.catalog.current_flows import VersionResolver
+from hookline.deployments.deployer import Deployed, DeploymentRequest, Expected
 from hookline.deployments.migration import Migration
 from hookline.deployments.serving import Serving
 from hookline.deployments.version_history import VersionHistory
@@ -14,14 +16,15 @@ from hookline.executions.ending import parent_callback
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.callbacks import Callbacks, check_delivered, operator_callback
 from hookline.intake.intake import Intake
-from hookline.kernel.errors import ExecutionNotFound, FlowInvalid, FlowNotFound, PollStartsAnew
+from hookline.kernel.errors import DeploymentNotFound, ExecutionNotFound, FlowInvalid, FlowNotFound, PollStartsAnew
 from hookline.kernel.time import Clock
+from hookline.model.access import Actor
 from hookline.model.execution import Execution, ExecutionFilter, Outcome, State
-from hookline.operations.bulk import BulkResult, Operation, run_on_page
+from hookline.operations.bulk import BulkOperation, BulkResult, run_on_page
 from hookline.operations.replay import Edit, Replays, ReplayVersion
 from hookline.secrets.redaction import Redaction, check_not_erased
 from hookline.sources.poll_start import PollRestart, answer_restart, poll_restart
-from hookline.storage.changes import Cancel, Change, DismissDeadLetter, End, ReleaseOrderKey, Reopen
+from hookline.storage.changes import Cancel, Change, DismissDeadLetter, End, RecordAudit, ReleaseOrderKey, Reopen
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store, readable_envelope
 from hookline.telemetry.events import Events
@@ -30,7 +33,7 @@ from hookline.telemetry.events import Events
 class Operations:
     """Retry, replay, cancel, discard, resume and release executions; roll back flows.
 
-    They also work on an engine that is connected but runs no flows.
+    They also work on an engine that is connected but runs no flows. Each operation is recorded with its actor, `by`.
     """
 
     def __init__(
@@ -66,7 +69,7 @@ class Operations:
         self._new_id = new_id
         self.replay = replays.replay
 
-    async def retry(self, execution_id: str) -> None:
+    async def retry(self, execution_id: str, *, by: Actor) -> None:
         """Reopen a failed execution. The steps that have run aren't run again.
 
         The execution continues with the current version if its journal is compatible with that, otherwise with its own
@@ -84,25 +87,32 @@ class Operations:
         if execution.deadline_at is not None and execution.started_at is not None:
             deadline = now + (execution.deadline_at - execution.started_at)
         changes: list[Change] = [Reopen(execution_id, now, deadline)]
+        version = execution.flow_version
         newest = await self._migration.changes_for_retry(execution, now)
         if newest is not None:
             flow, rebind = newest
+            version = flow.version
             limit = flow.settings.timeout
             changes = [Reopen(execution_id, now, None if limit is None else now + limit), *rebind]
-        await self._store.commit(changes)
+        record = self._audited(by, "execution.retry", execution, flow_version=version)
+        await self._store.commit((*changes, record))
         await self._serving.wake(execution.flow_id, execution_id)
         self._events.reopened(execution.flow_id, execution_id)
 
-    async def cancel(self, execution_id: str) -> None:
+    async def cancel(self, execution_id: str, *, by: Actor | None) -> None:
         """Cancel an execution: interrupt its running steps, then run the `finally` steps around them.
 
+        `by` is None for an execution that cancels one that it has called: that is part of its flow, and not recorded.
         Raises ExecutionNotFound, IllegalStateChange if it has ended, and StoreError.
         """
         execution = await self._found(execution_id)
         envelope = await readable_envelope(self._store, execution_id)
         end = End(execution_id, State.CANCELLED, Outcome.CANCELLED, self._clock.now())
         tells = None if envelope is None else parent_callback(envelope, end, None, self._new_id())
-        await self._store.commit((Cancel(execution_id, end.at, tells),))
+        changes: list[Change] = [Cancel(execution_id, end.at, tells)]
+        if by is not None:
+            changes.append(self._audited(by, "execution.cancel", execution))
+        await self._store.commit(changes)
         ended = await self._store.execution(execution_id)
         if ended is not None and ended.state is State.CANCELLED and ended.started_at is None:
             # It left the queue without having run.
@@ -113,34 +123,40 @@ class Operations:
         if tells is not None and tells.execution_id is not None:
             await self._queue.wake(tells.flow_id, tells.execution_id)
 
-    async def discard(self, execution_id: str) -> None:
+    async def discard(self, execution_id: str, *, by: Actor) -> None:
         """Remove a failed execution from the dead letters.
 
         Raises ExecutionNotFound, IllegalStateChange if it hasn't failed or was discarded before, and StoreError.
         """
-        await self._store.commit((DismissDeadLetter(execution_id, self._clock.now()),))
+        record = self._audited(by, "execution.discard", await self._found(execution_id))
+        await self._store.commit((DismissDeadLetter(execution_id, self._clock.now()), record))
 
-    async def resume(self, execution_id: str, step: str, body: bytes) -> None:
+    async def resume(self, execution_id: str, step: str, body: bytes, *, by: Actor) -> None:
         """Resume a waiting step with a callback from the operator. `step` is its path or its id, `body` is JSON.
 
         Raises ExecutionNotFound, IllegalStateChange if no such step waits, and StoreError.
         """
         call_id, now = self._new_id(), self._clock.now()
-        call = await operator_callback(self._store, self._redaction, execution_id, step, body, call_id=call_id, at=now)
+        execution = await self._found(execution_id)
+        call = await operator_callback(self._store, self._redaction, execution, step, body, call_id=call_id, at=now)
+        (record,) = self._audited(by, "execution.resume", execution, detail=call.path).entries
+        call = replace(call, audit=record)
         check_delivered(await self._callbacks.deliver(call), call)
 
-    async def release(self, execution_id: str) -> None:
+    async def release(self, execution_id: str, *, by: Actor) -> None:
         """Let the next execution with its order key run although this one has failed and holds the key.
 
         Raises ExecutionNotFound, IllegalStateChange if it hasn't failed, and StoreError.
         """
-        await self._store.commit((ReleaseOrderKey(execution_id, self._clock.now()),))
+        record = self._audited(by, "execution.release", await self._found(execution_id))
+        await self._store.commit((ReleaseOrderKey(execution_id, self._clock.now()), record))
 
     async def bulk(
         self,
-        operation: Operation,
+        operation: BulkOperation,
         chosen: ExecutionFilter,
         *,
+        by: Actor,
         version: ReplayVersion = "current",
         step: str | None = None,
         edit: Edit | None = None,
@@ -157,37 +173,66 @@ class Operations:
         async def one(execution_id: str) -> str | None:
             match operation:
                 case "retry":
-                    await self.retry(execution_id)
+                    await self.retry(execution_id, by=by)
                 case "cancel":
-                    await self.cancel(execution_id)
+                    await self.cancel(execution_id, by=by)
                 case "discard":
-                    await self.discard(execution_id)
+                    await self.discard(execution_id, by=by)
                 case "replay":
-                    return await self.replay(execution_id, step=step, version=version, edit=edit, discard=discard)
+                    return await self.replay(
+                        execution_id, by=by, step=step, version=version, edit=edit, discard=discard
+                    )
             return None
 
         return await run_on_page(self._store, chosen, one, cursor=cursor, limit=limit)
 
     async def roll_back(
-        self, flow_id: str, name: str | None, *, existing: bool | None = None, force: bool = False
-    ) -> tuple[str, Path]:
-        """Write an earlier version of a flow to its file and serve it; return the version and the file.
+        self, flow_id: str, name: str | None, *, by: Actor, existing: bool | None = None, force: bool = False
+    ) -> str:
+        """Deploy an earlier version of a flow, which keeps its title; return the version.
 
-        `existing`: see `restart_poll`. `VersionHistory` has the details and the other errors. Raises PollStartsAnew.
+        `existing`: see `restart_poll`; `force`: see `DeploymentRequest`. Raises PollStartsAnew, the errors of
+        `VersionHistory.target` and `Serving.deploy`, and FlowInvalid if the version can't run here.
         """
         version = await self._versions.target(flow_id, name)
-        with suppress(FlowInvalid):  # A version that can't run here polls nothing.
-            restart = await self.restart_poll(await self._resolver.version(flow_id, version), existing)
+        with suppress(FlowInvalid):  # The check reports it.
+            restart = await self.restart_poll(await self._resolver.version(flow_id, version), existing, by=by)
             if restart is not None and not restart.answered:
                 raise PollStartsAnew(
                     f"the poll of version {version} starts anew, because the flow polls something else: say if the "
                     "items that exist start executions (existing: true) or count as seen (existing: false)"
                 )
-        file = await self._versions.roll_back(flow_id, version, force=force)
-        await self._serving.refresh()
-        return version, file
+        text = await self._serving.with_title(flow_id, await self._versions.document(flow_id, version))
+        request = DeploymentRequest(by, {flow_id: text}, served_before=True, force=force)
+        await self._serving.deploy(await self._serving.check(request))
+        return version
 
-    async def restart_poll(self, flow: CompiledFlow, existing: bool | None = None) -> PollRestart | None:
+    async def roll_back_all(self, deployment_id: str, *, by: Actor, sees: Callable[[str], None]) -> Deployed:
+        """Serve the whole set of flows as it was after a deployment.
+
+        `sees` is called with the id of each flow that would change. Raises DeploymentNotFound, FlowNotFound if a
+        version isn't stored any more, FlowInvalid with the problems of all, and the errors of `Serving.deploy`.
+        """
+        if await self._store.deployment(deployment_id) is None:
+            raise DeploymentNotFound(f"there is no deployment {deployment_id!r}")
+        then = await self._store.served_after(deployment_id)
+        now = {one.flow_id: one.version for one in await self._store.served_flows()}
+        documents: dict[str, bytes | None] = {}
+        for flow_id in sorted({*then, *now}):
+            version = then.get(flow_id)
+            if version == now.get(flow_id):
+                continue
+            sees(flow_id)
+            text = None if version is None else await self._versions.document(flow_id, version)
+            documents[flow_id] = None if text is None else await self._serving.with_title(flow_id, text)
+        expected = {
+            flow_id: Expected(frozenset({now[flow_id]})) if flow_id in now else Expected(absent=True)
+            for flow_id in documents
+        }
+        request = DeploymentRequest(by, documents, expected=expected, rollback_of=deployment_id, served_before=True)
+        return await self._serving.deploy(await self._serving.check(request, prefixed=True))
+
+    async def restart_poll(self, flow: CompiledFlow, existing: bool | None = None, *, by: Actor) -> PollRestart | None:
         """Return how the poll of a version would start anew once it serves; None if it wouldn't.
 
         `existing`: the answer if the items that exist are to start executions, which is kept for that start. Raises
@@ -198,9 +243,29 @@ class Operations:
             serving = self._resolver.current(flow.id)
         restart = await poll_restart(self._store, flow, serving)
         if restart is not None and existing is not None:
-            await answer_restart(self._store, flow.id, restart, self._clock.now(), existing=existing)
+            now = self._clock.now()
+            record = audited(
+                self._new_id(),
+                now,
+                by,
+                "poll.answer",
+                flow_id=flow.id,
+                flow_version=flow.version,
+                detail="existing items start executions" if existing else "existing items count as seen",
+            )
+            await answer_restart(self._store, flow.id, restart, now, record, existing=existing)
             restart = replace(restart, existing=existing, answered=True)
         return restart
+
+    def _audited(self, by: Actor, operation: Operation, execution: Execution, **more: Unpack[About]) -> RecordAudit:
+        """Return the change that records an operation on an execution, with its own version unless `more` names one."""
+        about: About = {
+            "flow_id": execution.flow_id,
+            "flow_version": execution.flow_version,
+            "subject": execution.id,
+            **more,
+        }
+        return audited(self._new_id(), self._clock.now(), by, operation, **about)
 
     async def _found(self, execution_id: str) -> Execution:
         execution = await self._store.execution(execution_id)

@@ -10,6 +10,7 @@ import msgspec
 from jsonpath_ng.exceptions import JSONPathError
 from jsonpath_ng.ext.parser import parse
 
+from hookline.access.audit import audited
 from hookline.deployments.dry_run import unrecorded_items
 from hookline.executions.delivery.loading import Versions
 from hookline.executions.message_edits import edit_entry, edited_path
@@ -24,6 +25,7 @@ from hookline.kernel.errors import ExecutionNotFound, NotReplayable
 from hookline.kernel.ids import Ids
 from hookline.kernel.json import decode, encode, to_decimal
 from hookline.kernel.time import Clock
+from hookline.model.access import Actor
 from hookline.model.execution import REPLAY, Execution, StepRecord, StepState, stored_size
 from hookline.model.message import Envelope, Message, is_heavy_message, json_to_store
 from hookline.plugin_host.offload import Offloader
@@ -85,12 +87,13 @@ class Replays:
         self,
         execution_id: str,
         *,
+        by: Actor,
         step: str | None = None,
         version: ReplayVersion = "current",
         edit: Edit | None = None,
         discard: bool = False,
     ) -> str:
-        """Replay an execution and return the id of the new one.
+        """Replay an execution and return the id of the new one. `by` is recorded.
 
         `step`: the path or id of the step to start from; the steps before it aren't run again. `edit` applies to the
         message that reaches that step, or to the first message. `discard`: remove the failed execution from the dead
@@ -111,8 +114,21 @@ class Replays:
         if step is None and edit:
             again = _edited(again, edit, exact=flow.exact)
             await self._offloader.run(partial(flow.check_body, again.message.body), large=large)
+        tail: tuple[Change, ...] = (
+            audited(
+                self._ids.new(),
+                now,
+                by,
+                "execution.replay",
+                flow_id=flow.id,
+                flow_version=flow.version,
+                subject=old.id,
+                detail=_told(again.execution_id, step, edit, discard=discard),
+            ),
+        )
         # A purge or a sweep may have removed its files since it was read.
-        tail: tuple[Change, ...] = (UseFiles(old.id),) if old.files_removed_at is None else ()
+        if old.files_removed_at is None:
+            tail += (UseFiles(old.id),)
         if discard:
             tail += (DismissDeadLetter(old.id, now),)
         if step is None and version == "current":
@@ -199,6 +215,17 @@ class Replays:
             now = self._clock.now()
             kept.append(edit_entry(len(kept) + 1, at, id_, edit.body, headers, now))
         return tuple(kept)
+
+
+def _told(new_id: str, step: str | None, edit: Edit, *, discard: bool) -> str:
+    """The detail of the entry about a replay."""
+    parts = [
+        new_id,
+        f"from step {step}" if step is not None else "",
+        "with another message" if edit else "",
+        "discarded" if discard else "",
+    ]
+    return ", ".join(filter(None, parts))
 
 
 def _path(order: StepOrder, old: Execution, last: Mapping[str, StepRecord], step: str) -> str:

@@ -26,6 +26,7 @@ from hookline.service.hooks.resume import Resume
 from hookline.service.hooks.verification import CredentialSource
 from hookline.service.oauth_callback import OAuthCallback
 from hookline.service.problems import MEDIA_TYPE, describe_code, problem_body, rejection_response
+from hookline.service.sandbox import POLICY, POLICY_HEADER
 from hookline.service.server.asgi import HOOK, OAUTH, RESUME, Endpoint, HookApplication, PrefixRouter
 from hookline.service.types import HookResponse
 from hookline.sources.subscription_store import SubscriptionStore
@@ -113,31 +114,47 @@ def create_endpoints(engine: HookDependencies, options: HookOptions) -> Endpoint
     return Endpoints(hook, resume, callback, receiver, rejections)
 
 
-def create_app(engine: HookDependencies, options: HookOptions, *, blueprints: Iterable[Blueprint] = ()) -> Quart:
-    """Create the application of an engine, which the caller starts and stops.
+def create_app(
+    engine: HookDependencies, options: HookOptions, *, blueprints: Iterable[Blueprint] = (), explains: bool = True
+) -> Quart:
+    """Create the application of an engine, which the caller starts and stops. `explains`: see `create_pages`.
 
     Requests to `/hook/…`, `/resume/…` and `/oauth/…` don't pass through Quart: a route of Quart costs as much as all
     the rest of accepting a message.
     """
-    app = create_pages(blueprints)
+    app = create_pages(blueprints, explains=explains)
     # Quart documents this way of wrapping an application; its types are those of one framework, and ours of none.
     rest: Any = app.asgi_app
     app.asgi_app = PrefixRouter(HookApplication(create_endpoints(engine, options).by_prefix()), rest)  # type: ignore[method-assign,assignment]  # as said above
     return app
 
 
-def create_pages(blueprints: Iterable[Blueprint] = ()) -> Quart:
-    """Create an application with everything except the hook, for `--admin-bind`."""
+def create_pages(blueprints: Iterable[Blueprint] = (), *, explains: bool = True) -> Quart:
+    """Create an application with everything except the hook, for `admin_bind`.
+
+    `explains`: with the pages of `/problems`, to which the answers refer.
+    """
     app = Quart("hookline", static_folder=None)
+    # A path with two slashes in a row is another path, and no address to be redirected from.
+    app.url_map.merge_slashes = False
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
 
-    @app.get("/problems/<code>")
+    @app.after_request
+    async def keep_apart(response: Response) -> Response:
+        # Answers of the API contain what senders have sent. A page of the console has a policy of its own.
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers.setdefault(POLICY_HEADER.decode(), POLICY)
+        return response
+
     async def explain_problem(code: str) -> Response:
         text = describe_code(code)
         if text is None:
             return _problem(404, "request.not_found", "Nothing is here.", f"no problem has the code {code!r}")
         return Response(text + "\n", content_type="text/plain; charset=utf-8")
+
+    if explains:
+        app.get("/problems/<code>")(explain_problem)
 
     @app.errorhandler(HTTPException)
     async def http_error(error: HTTPException) -> Response:

@@ -46,7 +46,7 @@ def load(file: Path, registry: Registry, environment: Mapping[str, str]) -> tupl
         raise FlowInvalid([Problem(f"its flow can't be read: {error}", file=str(file))]) from error
     flow = compile_flow(read(data, str(path)), registry, environment=environment)
     cases = read_cases(file, exact=flow.exact)
-    if wrong := check_names(cases, flow, file):
+    if wrong := check_names(cases, flow, read(file.read_bytes(), str(file))):
         raise FlowInvalid(wrong)
     return flow, cases.cases
 

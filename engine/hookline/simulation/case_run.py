@@ -1,7 +1,9 @@
 """Running the cases of flows, one after the other: as in production, with nothing outside, and with time that leaps."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -9,13 +11,14 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from hookline.catalog.catalog import Catalog
+from hookline.catalog.folder_catalog import FolderCatalog
 from hookline.discovery.registry import Registry
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.envelopes import simulation_envelope
-from hookline.kernel.errors import FlowInvalid, HooklineError
+from hookline.kernel.errors import ConfigError, FlowInvalid, HooklineError
 from hookline.kernel.ids import derived_id
 from hookline.kernel.json import encode
+from hookline.kernel.time import SystemClock
 from hookline.model.execution import ErrorInfo, Outcome, StepRecord
 from hookline.model.message import Arrival, Attachment, CallerReply, Envelope, Message
 from hookline.simulation.cases import Case, InputAttachment
@@ -55,6 +58,27 @@ class CaseResult:
         return not self.differences
 
 
+@dataclass(frozen=True, slots=True)
+class CaseRun:
+    """A simulated flow: the message that it got, and the result."""
+
+    envelope: Envelope
+    result: SimulationResult
+
+
+@contextmanager
+def open_runner(registry: Registry) -> Iterator["CaseRunner"]:
+    """Give a runner whose files are in a temporary folder. Raises ConfigError if no plugin can store files there."""
+    factory = registry.blob_stores.get("file")
+    if factory is None:
+        raise ConfigError("no plugin gives a blob store for file: URLs; `hookline plugins` shows which work")
+    with (
+        tempfile.TemporaryDirectory(prefix="hookline-simulation-") as folder,
+        CaseRunner(registry, factory(f"file://{folder}", clock=SystemClock())) as runner,
+    ):
+        yield runner
+
+
 class CaseRunner:
     """Runs cases and other simulations on an event loop of its own; it can't be used inside another loop."""
 
@@ -63,7 +87,7 @@ class CaseRunner:
         self._blobs = blobs
         self._loop = CaseLoop()
         self._runner = asyncio.Runner(loop_factory=lambda: self._loop)
-        self._folders: dict[Path, Catalog] = {}
+        self._folders: dict[Path, FolderCatalog] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -82,12 +106,19 @@ class CaseRunner:
         """Run a case; `folder` has its files, and the flows that its flow calls."""
         return self._runner.run(self._case(flow, case, folder))
 
+    def simulate(self, flow: CompiledFlow, case: Case, stubs: CaseStubs) -> CaseRun:
+        """Run a flow on the input of a case, whatever the case expects; `stubs` answer for what is outside.
+
+        There are no files but those that the input contains, and no flows to call.
+        """
+        return self._runner.run(self._simulate(flow, case, stubs, None))
+
     def replay(
         self,
         flow: CompiledFlow,
         envelope: Envelope,
         outside: Callable[[CaseClock], T],
-        folder: Path,
+        folder: Path | None,
     ) -> tuple[SimulationResult, T]:
         """Run a flow on a message from `accepted_at` on, against a recording; `outside` makes what answers."""
         clock = CaseClock(envelope.accepted_at)
@@ -96,23 +127,8 @@ class CaseRunner:
         return self._runner.run(simulation.run(envelope)), answers
 
     async def _case(self, flow: CompiledFlow, case: Case, folder: Path) -> CaseResult:
-        began, clock = monotonic(), CaseClock(case.now or START)
-        now = clock.now()
-        flow = replace(flow, vars={**flow.vars, **case.vars})
-        stubs = CaseStubs(case, self._registry)
-        arrival = Arrival(
-            use=flow.trigger.use,
-            method=_method(flow, case),
-            path=case.input.path,
-            query=dict(case.input.query),
-            received_at=now,
-            verified_by="test case",
-        )
-        message, execution_id = await self._message(case, folder), derived_id(now, flow.id, case.name)
-        envelope = simulation_envelope(flow, message, arrival, execution_id=execution_id, now=now)
-        state = {key: encode(value) for key, value in case.state.items() if value is not None}
-        ended = await self._simulation(flow, stubs, clock, folder, case.name, state).run(envelope)
-        ended = replace(ended, missing=(*stubs.missing, *ended.missing))
+        began, stubs = monotonic(), CaseStubs(case, self._registry)
+        ended = (await self._simulate(flow, case, stubs, folder)).result
         return CaseResult(
             flow.id,
             case.name,
@@ -128,12 +144,30 @@ class CaseRunner:
             compare_with_case(case, ended),
         )
 
+    async def _simulate(self, flow: CompiledFlow, case: Case, stubs: CaseStubs, folder: Path | None) -> CaseRun:
+        clock = CaseClock(case.now or START)
+        now = clock.now()
+        flow = replace(flow, vars={**flow.vars, **case.vars})
+        arrival = Arrival(
+            use=flow.trigger.use,
+            method=_method(flow, case),
+            path=case.input.path,
+            query=dict(case.input.query),
+            received_at=now,
+            verified_by="test case",
+        )
+        message, execution_id = await self._message(case, folder), derived_id(now, flow.id, case.name)
+        envelope = simulation_envelope(flow, message, arrival, execution_id=execution_id, now=now)
+        state = {key: encode(value) for key, value in case.state.items() if value is not None}
+        ended = await self._simulation(flow, stubs, clock, folder, case.name, state).run(envelope)
+        return CaseRun(envelope, replace(ended, missing=(*stubs.missing, *ended.missing)))
+
     def _simulation(
         self,
         flow: CompiledFlow,
         outside: Outside,
         clock: CaseClock,
-        folder: Path,
+        folder: Path | None,
         seed: str,
         state: Mapping[str, bytes] | None = None,
     ) -> Simulation:
@@ -149,24 +183,28 @@ class CaseRunner:
             state=state,
         )
 
-    def _beside(self, folder: Path, flow_id: str) -> CompiledFlow | None:
+    def _beside(self, folder: Path | None, flow_id: str) -> CompiledFlow | None:
         """Another flow of the folder. Raises FlowInvalid where it is broken."""
+        if folder is None:
+            return None
         catalog = self._folders.get(folder)
         if catalog is None:
-            catalog = self._folders[folder] = Catalog(folder, self._registry)
+            catalog = self._folders[folder] = FolderCatalog(folder, self._registry)
             catalog.refresh()
         entry = catalog.entries.get(flow_id)
         if entry is not None and entry.flow is None:
             raise FlowInvalid(entry.errors)
         return None if entry is None else entry.flow
 
-    async def _message(self, case: Case, folder: Path) -> Message:
+    async def _message(self, case: Case, folder: Path | None) -> Message:
         attachments = [await self._attachment(given, folder) for given in case.input.attachments]
         headers = {name.lower(): value for name, value in case.input.headers.items()}
         return Message(case.input.body, headers, tuple(attachments))
 
-    async def _attachment(self, given: InputAttachment, folder: Path) -> Attachment:
+    async def _attachment(self, given: InputAttachment, folder: Path | None) -> Attachment:
         if given.file is not None:
+            if folder is None:
+                raise HooklineError(f"attachment {given.name!r}: no files can be read here; give its content")
             try:
                 content = await asyncio.to_thread((folder / given.file).read_bytes)
             except OSError as error:

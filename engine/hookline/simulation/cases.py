@@ -18,7 +18,7 @@ from hookline.flows.blocks.try_block import TryNode
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.model_problems import model_problems
-from hookline.flows.documents.read import read
+from hookline.flows.documents.read import Document, read
 from hookline.kernel.errors import FlowInvalid, Problem, StepError
 from hookline.kernel.json import decode
 from hookline.kernel.pointer import escape
@@ -183,11 +183,16 @@ def read_cases(path: Path, *, exact: bool = False) -> CaseFile:
         data = path.read_bytes()
     except OSError as error:
         raise FlowInvalid([Problem(f"it can't be read: {error}", file=str(path))]) from error
-    document = read(data, str(path))
+    return parse_cases(data, str(path), exact=exact)
+
+
+def parse_cases(data: bytes, file: str | None = None, *, exact: bool = False) -> CaseFile:
+    """The cases in the text of a file. Raises FlowInvalid, with every problem."""
+    document = read(data, file)
     try:
         value = decode(data, exact=exact)
     except ValueError as error:
-        raise FlowInvalid([Problem(f"it is not JSON that can be used: {error}", file=str(path))]) from error
+        raise FlowInvalid([Problem(f"it is not JSON that can be used: {error}", file=file)]) from error
     try:
         cases = CaseFile.model_validate(value)
     except ValidationError as error:
@@ -198,35 +203,43 @@ def read_cases(path: Path, *, exact: bool = False) -> CaseFile:
     return cases
 
 
-def check_names(file: CaseFile, flow: CompiledFlow, path: Path) -> list[Problem]:
+def check_names(file: CaseFile, flow: CompiledFlow, document: Document) -> list[Problem]:
     """Return the problems of cases that name something that the flow doesn't or can't have."""
     places = step_paths(flow)
+    found = [
+        problem
+        for number, case in enumerate(file.cases)
+        for problem in case_problems(case, flow, places, f"/cases/{number}")
+    ]
+    return document.place(found)
+
+
+def case_problems(case: Case, flow: CompiledFlow, places: StepPaths, at: str = "") -> list[Problem]:
+    """Return the problems of one case, which stands at a JSON pointer, in the same way."""
     found: list[Problem] = []
-    for number, case in enumerate(file.cases):
-        at = f"/cases/{number}"
-        found += _input_problems(case.input, flow, f"{at}/input")
-        found += _state_problems(case.state, f"{at}/state")
-        found += _stub_problems(case.stubs, places, f"{at}/stubs")
-        for name in case.vars.keys() - flow.vars.keys():
-            remedy = did_you_mean(name, flow.vars, "declare it in the flow's vars")
-            found.append(Problem(f"the flow has no var {name!r}", f"{at}/vars/{escape(name)}", "unknown_var", remedy))
-        waits = [step for step, node in places.steps.items() if isinstance(node, WaitNode)]
-        for name in case.answers:
-            if not _names(name, waits, places):
-                remedy = did_you_mean(name, waits, f"there are {', '.join(waits)}" if waits else "no step of it waits")
-                pointer = f"{at}/answers/{escape(name)}"
-                found.append(Problem(f"no step {name!r} waits for a call", pointer, "unknown_step", remedy))
-        named = [(name, f"{at}/stubs/{escape(name)}") for name in case.stubs]
-        named += [(name, f"{at}/expect/steps/{escape(name)}") for name in case.expect.steps]
-        named += [(name, f"{at}/expect/path/{index}") for index, name in enumerate(case.expect.path or ())]
-        for index, call in enumerate(case.expect.calls or ()):
-            if call.step is not None:
-                named.append((call.step, f"{at}/expect/calls/{index}/step"))
-        for name, pointer in named:
-            if name not in (FINISHED, ON_ERROR) and not _names(name, places.steps, places):
-                remedy = did_you_mean(name, places.steps, f"there are {', '.join(places.steps)}")
-                found.append(Problem(f"the flow has no step {name!r}", pointer, "unknown_step", remedy))
-    return read(path.read_bytes(), str(path)).place(found) if found else []
+    found += _input_problems(case.input, flow, f"{at}/input")
+    found += _state_problems(case.state, f"{at}/state")
+    found += _stub_problems(case.stubs, places, f"{at}/stubs")
+    for name in case.vars.keys() - flow.vars.keys():
+        remedy = did_you_mean(name, flow.vars, "declare it in the flow's vars")
+        found.append(Problem(f"the flow has no var {name!r}", f"{at}/vars/{escape(name)}", "unknown_var", remedy))
+    waits = [step for step, node in places.steps.items() if isinstance(node, WaitNode)]
+    for name in case.answers:
+        if not _names(name, waits, places):
+            remedy = did_you_mean(name, waits, f"there are {', '.join(waits)}" if waits else "no step of it waits")
+            pointer = f"{at}/answers/{escape(name)}"
+            found.append(Problem(f"no step {name!r} waits for a call", pointer, "unknown_step", remedy))
+    named = [(name, f"{at}/stubs/{escape(name)}") for name in case.stubs]
+    named += [(name, f"{at}/expect/steps/{escape(name)}") for name in case.expect.steps]
+    named += [(name, f"{at}/expect/path/{index}") for index, name in enumerate(case.expect.path or ())]
+    for index, call in enumerate(case.expect.calls or ()):
+        if call.step is not None:
+            named.append((call.step, f"{at}/expect/calls/{index}/step"))
+    for name, pointer in named:
+        if name not in (FINISHED, ON_ERROR) and not _names(name, places.steps, places):
+            remedy = did_you_mean(name, places.steps, f"there are {', '.join(places.steps)}")
+            found.append(Problem(f"the flow has no step {name!r}", pointer, "unknown_step", remedy))
+    return found
 
 
 def _input_problems(given: CaseInput, flow: CompiledFlow, at: str) -> Iterator[Problem]:

@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Final
 
+from hookline.kernel.time import Clock
+
 #: Seconds of the loop's own time for which something real may still come, before case time leaps.
 _PATIENCE: Final = 1.0
 #: After so many leaps a case goes round for ever.
@@ -86,6 +88,41 @@ class CaseClock:
         woken: Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (at, next(self._order), woken))
         return woken
+
+
+class RealClock(CaseClock):
+    """Doesn't leap: the time is that of another clock, and so is each wait. It needs no loop of its own."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(clock.now())
+        self._clock = clock
+        self._timers: list[asyncio.TimerHandle] = []
+
+    def now(self) -> datetime:
+        """The time, aware, in UTC."""
+        return self._clock.now()
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back."""
+        return self._clock.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after so many seconds."""
+        await self._clock.sleep(max(0.0, seconds))
+
+    async def sleep_until(self, at: datetime) -> None:
+        """Return once that time has come; at once where it is past."""
+        await self.sleep((at - self.now()).total_seconds())
+
+    def call_at(self, at: datetime, call: Callable[[], None]) -> None:
+        """Call something at a time, or soon where that is past."""
+        seconds = max(0.0, (at - self.now()).total_seconds())
+        self._timers.append(asyncio.get_running_loop().call_later(seconds, call))
+
+    def close(self) -> None:
+        """Call nothing any more."""
+        for timer in self._timers:
+            timer.cancel()
 
 
 class CaseLoop(asyncio.SelectorEventLoop):

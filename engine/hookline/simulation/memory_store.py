@@ -1,5 +1,6 @@
 """A store in memory, for a few executions that are run once: nothing is durable, listed or swept."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -111,6 +112,10 @@ class MemoryStore:
 
     async def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
         """Write a batch, whole or not at all."""
+        return self.write(changes)
+
+    def write(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        """Write a batch now."""
         self._undo = []
         try:
             results = [self._apply(change) for change in changes]
@@ -428,3 +433,12 @@ class MemoryStore:
         if key in values:
             before = values.pop(key)
             self._undo.append(lambda: values.__setitem__(key, before))
+
+
+class YieldingStore(MemoryStore):
+    """A store in memory that lets the event loop do other work at each commit: for a loop that others use, too."""
+
+    async def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        """Write a batch, whole or not at all."""
+        await asyncio.sleep(0)
+        return self.write(changes)

@@ -125,12 +125,8 @@ class SimulatedCallbacks:
 
     def _soon(self, changes: Sequence[Change], wakes: str) -> None:
         """Commit from outside any run, and let an execution go on."""
-        # A store in memory never waits, so this runs to its end here.
-        commit = self._store.commit(changes)
-        try:
-            commit.send(None)
-        except StopIteration:
-            self._queue.deliver(wakes)
+        self._store.write(changes)
+        self._queue.deliver(wakes)
 
 
 def _states(outcome: Outcome) -> State:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from random import Random
 from typing import Any, Final, cast
@@ -27,7 +28,7 @@ from hookline.plugin_host.resources import EngineResources
 from hookline.sdk.action import Action, ClientRate
 from hookline.simulation.clock import CaseClock
 from hookline.simulation.flows import SimulatedFlows
-from hookline.simulation.memory_store import MemoryStore
+from hookline.simulation.memory_store import MemoryStore, YieldingStore
 from hookline.simulation.outside import SimulatedCallbacks
 from hookline.simulation.queue import SimulatedQueue
 from hookline.simulation.result import SimulatedCall, SimulationRecord, SimulationResult
@@ -62,19 +63,22 @@ class Simulation(Effects):
         others: Callable[[str], CompiledFlow | None] = lambda flow_id: None,
         seed: str = "",
         state: Mapping[str, bytes] | None = None,
+        real: Services | None = None,
     ) -> None:
         """`others` gives the flows that it may call; those that it hasn't are answered from outside.
 
-        `state`: JSON of what the flow keeps when it begins, by key.
+        `state`: JSON of what the flow keeps when it begins, by key. `real`: the services of an engine, with which steps
+        without stubs have real effects; their executions are in memory all the same. The clock is then a `RealClock`.
         """
         self._flow = flow
         self._outside = outside
         self._clock = clock
-        self._store = MemoryStore(self._committed)
+        self._store = MemoryStore(self._committed) if real is None else YieldingStore(self._committed)
         self._kept = dict(state or {})
         self._retries = outside.retries
         self._ids = Ids(clock, Random(seed).getrandbits)  # noqa: S311 - the same case has the same ids each time
         self._replies = Replies()
+        self._real = real
         self._http = PooledClient(clock=clock, blobs=blobs)
         self._main = ""
         self._bodies: dict[str, Any] = {}
@@ -114,10 +118,28 @@ class Simulation(Effects):
             new_id=self._ids.new,
             effects=self,
         )
+        if real is not None:
+            services = self._with_real_effects(services, real)
         self._runner = Runner(services, self._flows, self._queue, self._queue, lambda flow_id: None, _hook_url)
 
-    async def run(self, envelope: Envelope) -> SimulationResult:
-        """Run an execution until it has ended, or nothing more can happen."""
+    def _with_real_effects(self, own: Services, real: Services) -> Services:
+        """The services of an engine, except for those with which it keeps executions."""
+        return replace(
+            own,
+            blobs=real.blobs,
+            http=real.http,
+            resources=real.resources,
+            secrets=real.secrets,
+            tokens=real.tokens,
+            plugin_host=real.plugin_host,
+            files_root=real.files_root,
+            offloader=real.offloader,
+            rates=real.rates,
+            step_timeout=real.step_timeout,
+        )
+
+    async def run(self, envelope: Envelope, limit: float | None = None) -> SimulationResult:
+        """Run an execution until it has ended, nothing more can happen, or so many seconds are over."""
         self._main = envelope.execution_id
         self._record.begin(self._main, "")
         webhook = self._flow.trigger.webhook
@@ -128,10 +150,14 @@ class Simulation(Effects):
             kept = [SetState(self._flow.id, key, value, now) for key, value in self._kept.items()]
             await self._store.commit([*kept, Accept(envelope)])
             waits = [asyncio.ensure_future(event.wait()) for event in (self._queue.over, self._clock.stuck)]
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, *self._queue.close(), return_exceptions=True)
+            try:
+                await asyncio.wait(waits, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                # Nothing is delivered any more, also if the time is up.
+                self._queue.over.set()
+                for wait in waits:
+                    wait.cancel()
+                await asyncio.gather(*waits, *self._queue.close(), return_exceptions=True)
         await self._http.close()
         return await self._ended()
 
@@ -167,8 +193,8 @@ class Simulation(Effects):
     # The effects of the steps.
 
     def rate(self, action: Action) -> ClientRate | None:
-        """Return no limit, since no service is called."""
-        return None
+        """Return the limit of the service that is called; no limit if none is."""
+        return None if self._real is None else super().rate(action)
 
     def is_engine_failure(self, error: BaseException) -> bool:
         """Return False, so that a failure ends the simulation and isn't tried again for ever."""

@@ -173,6 +173,10 @@ class CaseStubs:
 
         return PreparedStub(give, call=False)
 
+    def has(self, path: str) -> bool:
+        """Return true if the case has a stub for a step."""
+        return _at(self._case.stubs, path) is not None
+
     def _lacks(self, path: str, why: str) -> NoReturn:
         """Note that a stub is missing, which fails the case whatever the flow makes of it. Raises StepError."""
         text = (

@@ -15,7 +15,7 @@ from hookline.sdk.poll import PollTrigger
 from hookline.sdk.setting_versions import plain_name
 from hookline.sdk.signature import setting_name
 from hookline.sources.source import SourceProgress, decode_progress
-from hookline.storage.changes import SetCursor
+from hookline.storage.changes import RecordAudit, SetCursor
 from hookline.storage.store import Store
 
 
@@ -84,10 +84,12 @@ def _changed(flow: CompiledFlow, serving: CompiledFlow | None) -> tuple[str, ...
     return changed or tuple(sorted(new))
 
 
-async def answer_restart(store: Store, flow_id: str, restart: PollRestart, at: datetime, *, existing: bool) -> None:
-    """Keep an operator's answer for when the poll starts anew. Raises StoreError."""
+async def answer_restart(
+    store: Store, flow_id: str, restart: PollRestart, at: datetime, record: RecordAudit, *, existing: bool
+) -> None:
+    """Keep an operator's answer for when the poll starts anew, and record who gave it. Raises StoreError."""
     answer = _Answer(restart.identity, existing)
-    await store.commit((SetCursor(_answers(flow_id), encode(answer), at),))
+    await store.commit((SetCursor(_answers(flow_id), encode(answer), at), record))
 
 
 async def begin_poll(

@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias, TypeVar
 
+from hookline.model.access import AuditEntry, RejectedSignIn, Token
 from hookline.model.batch import BatchItem
+from hookline.model.deployment import Deployment, FileKind, FlowFile
 from hookline.model.execution import ErrorInfo, Outcome, State, StepRecord
 from hookline.model.flow import FlowState
 from hookline.model.items import Progress
 from hookline.model.message import Envelope
 from hookline.model.rejection import RejectedRequest
 
-Subject: TypeAlias = Literal["execution", "flow", "credential"]
+Subject: TypeAlias = Literal["execution", "flow", "credential", "access"]
 
 C = TypeVar("C")
 
@@ -82,6 +84,8 @@ class Accept:
     """The commit may wait a moment to share a transaction: the sender is over the flow's rate limit anyway."""
     start: "Start | None" = None
     """The execution starts with its acceptance, unless the message is a duplicate. It has no order key."""
+    audit: AuditEntry | None = None
+    """Added to the audit, unless the message is a duplicate."""
 
 
 # --- The life of an execution ----------------------------------------------------------------------------------------
@@ -365,6 +369,8 @@ class StoreCallback:
     payload: bytes
     """The result of `pack_callback`."""
     blob_ids: tuple[str, ...] = ()
+    audit: AuditEntry | None = None
+    """Added to the audit if the callback is stored."""
 
 
 @change("execution", fault_point="callback", results=(WaitTimedOut, CallbackStored))
@@ -636,6 +642,96 @@ class DropCredential:
     name: str
 
 
+# --- Administration: deployments, tokens, audit ----------------------------------------------------------------------
+
+
+@change("flow", fault_point="deploy")
+@dataclass(frozen=True, slots=True)
+class Deploy:
+    """Change the set of flows that are served, and keep the deployment.
+
+    Illegal (DeploymentConflict) if one of its flows isn't served by the version that the deployment names as the one
+    before. The versions are published in the same commit.
+    """
+
+    deployment: Deployment
+
+
+@change("flow", fault_point="deploy")
+@dataclass(frozen=True, slots=True)
+class WriteFiles:
+    """Keep texts that are to be written to the folder of the flows, until `FilesWritten`. A newer text replaces one."""
+
+    files: tuple[FlowFile, ...]
+    at: datetime
+
+
+@change("flow", fault_point="files_written")
+@dataclass(frozen=True, slots=True)
+class FilesWritten:
+    """The texts of these files are in the folder, or aren't wanted there any more."""
+
+    files: tuple[tuple[str, FileKind], ...]
+    """Flow ids and kinds."""
+
+
+@change("flow", fault_point="deploy")
+@dataclass(frozen=True, slots=True)
+class SetCases:
+    """Keep the test cases of a flow that is served from the database; None removes them."""
+
+    flow_id: str
+    text: bytes | None
+    at: datetime
+
+
+@change("access", fault_point="token")
+@dataclass(frozen=True, slots=True)
+class CreateToken:
+    """Store a token. Illegal if a token that isn't revoked has its name."""
+
+    token: Token
+    digest: bytes
+    """SHA-256 of its secret."""
+
+
+@change("access", fault_point="token")
+@dataclass(frozen=True, slots=True)
+class RevokeToken:
+    """End a token. Illegal if there is none with this id, or it was revoked before."""
+
+    id: str
+    at: datetime
+
+
+@change("access")
+@dataclass(frozen=True, slots=True)
+class RecordAudit:
+    """Add entries to the audit, in the commit of the operations that they record."""
+
+    entries: tuple[AuditEntry, ...]
+
+
+@change("access")
+@dataclass(frozen=True, slots=True)
+class ForgetAudit:
+    """Remove the oldest audit entries from before a time, as many as one commit may take."""
+
+    before: datetime
+
+
+MAX_SIGN_INS_KEPT: Final = 1000
+"""The number of rejected sign-ins that are kept."""
+
+
+@change("access")
+@dataclass(frozen=True, slots=True)
+class RejectSignIns:
+    """Store rejected sign-ins. The newest `MAX_SIGN_INS_KEPT` stay."""
+
+    sign_ins: tuple[RejectedSignIn, ...]
+
+
 # --- Rejected requests -----------------------------------------------------------------------------------------------
 
 MAX_REJECTED_KEPT: Final = 100
@@ -745,6 +841,15 @@ Change: TypeAlias = (
     | PutCredential
     | PutTokens
     | DropCredential
+    | Deploy
+    | WriteFiles
+    | FilesWritten
+    | SetCases
+    | CreateToken
+    | RevokeToken
+    | RecordAudit
+    | ForgetAudit
+    | RejectSignIns
     | Reject
     | ForgetFiles
     | UseFiles

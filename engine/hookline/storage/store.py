@@ -7,7 +7,9 @@ from typing import Protocol
 
 import msgspec
 
+from hookline.model.access import ALL_ENTRIES, AuditEntry, AuditFilter, RejectedSignIn, Token
 from hookline.model.batch import BatchItem
+from hookline.model.deployment import Deployment, FlowFile, ServedFlow
 from hookline.model.execution import ALL_EXECUTIONS, ErrorInfo, Execution, ExecutionFilter, State, StepRecord
 from hookline.model.flow import FlowState
 from hookline.model.items import Progress
@@ -399,6 +401,95 @@ class SubscriptionQueries(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class AuditPage:
+    """A page of the audit, newest first."""
+
+    items: tuple[AuditEntry, ...]
+    next: str | None
+    """The `cursor` of the next page; None on the last page."""
+
+
+class AuditQueries(Protocol):
+    """The audit."""
+
+    async def audit(
+        self, chosen: AuditFilter = ALL_ENTRIES, *, cursor: str | None = None, limit: int = 50
+    ) -> AuditPage:
+        """Return a page of entries, newest first. Raises ValueError for an invalid cursor."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedSignInPage:
+    """A page of rejected sign-ins, newest first."""
+
+    items: tuple[RejectedSignIn, ...]
+    next: str | None
+    """The `cursor` of the next page; None on the last page."""
+
+
+class AccessQueries(Protocol):
+    """The tokens, and the requests whose tokens weren't valid."""
+
+    async def tokens(self) -> Sequence[Token]:
+        """Return all tokens, the newest first."""
+        ...
+
+    async def token(self, digest: bytes) -> Token | None:
+        """Return the token whose secret has this SHA-256, also one that isn't valid."""
+        ...
+
+    async def token_by_id(self, token_id: str) -> Token | None:
+        """Return a token, also one that isn't valid."""
+        ...
+
+    async def rejected_sign_ins(self, *, cursor: str | None = None, limit: int = 50) -> RejectedSignInPage:
+        """Return a page of rejected sign-ins, newest first. Raises ValueError for an invalid cursor."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentPage:
+    """A page of deployments, newest first."""
+
+    items: tuple[Deployment, ...]
+    next: str | None
+    """The `cursor` of the next page; None on the last page."""
+
+
+class DeploymentQueries(Protocol):
+    """The flows that are served, and the history of the whole set."""
+
+    async def served_flows(self) -> Sequence[ServedFlow]:
+        """Return the flows that are served, by the order of their ids."""
+        ...
+
+    async def served_after(self, deployment_id: str) -> Mapping[str, str]:
+        """Return the versions that were served after a deployment, by flow."""
+        ...
+
+    async def deployment(self, deployment_id: str) -> Deployment | None: ...
+
+    async def deployments(
+        self, *, flows: Collection[str] | None = None, cursor: str | None = None, limit: int = 50
+    ) -> DeploymentPage:
+        """Return a page of deployments, newest first.
+
+        `flows`: only deployments that changed one of these flows, without their other flows. Raises ValueError for an
+        invalid cursor.
+        """
+        ...
+
+    async def unwritten_files(self) -> Sequence[FlowFile]:
+        """Return the texts that are still to be written to the folder of the flows."""
+        ...
+
+    async def flow_cases(self, flow_id: str) -> bytes | None:
+        """Return the test cases of a flow that is served from the database."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Due:
     """A waiting execution whose time has come."""
 
@@ -449,6 +540,9 @@ class Store(
     RejectedQueries,
     CredentialQueries,
     SubscriptionQueries,
+    DeploymentQueries,
+    AccessQueries,
+    AuditQueries,
     Protocol,
 ):
     """The durable state. Every method raises StoreError if the backend can't be used now."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -32,8 +32,9 @@ class Event(msgspec.Struct, frozen=True):
 class Listener:
     """One listener. It is told the number of events that it didn't read in time."""
 
-    def __init__(self, flow_id: str | None) -> None:
-        self._flow_id = flow_id
+    def __init__(self, flows: Collection[str] | None) -> None:
+        """`flows`: it is told only of these; None for all."""
+        self._flows = flows
         self._events: deque[Event] = deque()
         self._missed = 0
         self._signal = asyncio.Event()
@@ -41,7 +42,7 @@ class Listener:
 
     def tell(self, event: Event) -> None:
         """Add an event."""
-        if self._flow_id is not None and event.flow_id != self._flow_id:
+        if self._flows is not None and event.flow_id not in self._flows:
             return
         if len(self._events) == KEPT:
             self._events.popleft()
@@ -64,7 +65,7 @@ class Listener:
         taken = list(self._events)
         self._events.clear()
         if self._missed:
-            taken.insert(0, Event("", MISSED, self._flow_id or "", {"count": self._missed}))
+            taken.insert(0, Event("", MISSED, "", {"count": self._missed}))
             self._missed = 0
         self._signal.clear()
         return taken
@@ -96,9 +97,9 @@ class Events:
         """True if events are needed. Check it before making an event."""
 
     @contextmanager
-    def listen(self, flow_id: str | None = None, after: str | None = None) -> Iterator[Listener]:
-        """Listen to the executions of a flow, or of all flows. `after`: the id of the last event received before."""
-        listener = Listener(flow_id)
+    def listen(self, flows: Collection[str] | None = None, after: str | None = None) -> Iterator[Listener]:
+        """Listen to the executions of some flows, or of all. `after`: the id of the last event received before."""
+        listener = Listener(flows)
         if after is not None:
             self._catch_up(listener, after)
         if self._fading is not None:

@@ -27,6 +27,17 @@ class Metrics:
         rejected = Counter(
             "hookline_rejected", "Requests rejected, by flow and reason.", ["flow", "reason"], registry=self.registry
         )
+        admin_rejected = Counter(
+            "hookline_admin_rejected",
+            "Requests to the admin API without a valid token, or with one that is too narrow.",
+            ["status"],
+            registry=self.registry,
+        )
+        self._sign_ins_dropped = Counter(
+            "hookline_sign_ins_dropped",
+            "Rejected sign-ins that are not recorded, because there were too many.",
+            registry=self.registry,
+        )
         ended = Counter(
             "hookline_executions_ended", "Executions ended, by state.", ["flow", "state"], registry=self.registry
         )
@@ -74,6 +85,7 @@ class Metrics:
         # Finding a child by its labels is slower than counting.
         self._accepted: Callable[[str], Counter] = lru_cache(4096)(accepted.labels)
         self._duplicates: Callable[[str], Counter] = lru_cache(4096)(duplicates.labels)
+        self._admin_rejected: Callable[[str], Counter] = lru_cache(8)(admin_rejected.labels)
         self._rejected: Callable[[str, str], Counter] = lru_cache(4096)(rejected.labels)
         self._ended: Callable[[str, State], Counter] = lru_cache(4096)(ended.labels)
         self._polls: Callable[[str, str], Counter] = lru_cache(4096)(polls.labels)
@@ -85,6 +97,14 @@ class Metrics:
     def accepted(self, flow_id: str) -> None:
         """Count an accepted message."""
         self._accepted(flow_id).inc()
+
+    def admin_rejected(self, status: int) -> None:
+        """Count a request to the admin API that had no right to what it asked for: status 401, 403 or 429."""
+        self._admin_rejected(str(status)).inc()
+
+    def sign_ins_dropped(self, count: int) -> None:
+        """Count rejected sign-ins that are not recorded."""
+        self._sign_ins_dropped.inc(count)
 
     def duplicate(self, flow_id: str) -> None:
         """Count a duplicate."""

@@ -19,6 +19,7 @@ from hookline.intake.callbacks import Callbacks, WaitingStep
 from hookline.intake.intake import Intake
 from hookline.kernel.errors import AuthorizationUnknown, CredentialError, FlowUnknown, StoreError, TokenUnknown
 from hookline.kernel.ids import Ids
+from hookline.model.access import AuditEntry
 from hookline.model.execution import Execution, StepRecord
 from hookline.model.flow import FlowDocument
 from hookline.model.message import Envelope
@@ -181,7 +182,9 @@ class MemoryIntake(Intake):
             raise FlowUnknown
         return self.flows[flow_id]
 
-    async def accept(self, flow: CompiledFlow, envelope: Envelope) -> Accepted | Duplicate:
+    async def accept(
+        self, flow: CompiledFlow, envelope: Envelope, *, audit: AuditEntry | None = None
+    ) -> Accepted | Duplicate:
         """Keep the message, unless its key was used."""
         if self.failure is not None:
             raise self.failure

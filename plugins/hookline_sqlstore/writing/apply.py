@@ -42,7 +42,7 @@ def apply(connection: Connection, dialect: Dialect, commits: Sequence[Commit]) -
             for statement, operations in stages(commits):
                 _run(connection, dialect, statement, operations)
             fault(*(f"{point}.before_commit" for point in points))
-    except _Short:
+    except (_Short, IllegalStateChange):
         pass
     except DBAPIError as error:
         if error.connection_invalidated:

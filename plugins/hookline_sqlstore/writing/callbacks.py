@@ -6,6 +6,7 @@ from sqlalchemy import Connection, and_, delete, exists, func, insert, select, u
 
 from hookline.api_storage import (
     MAX_EARLY_CALLBACKS,
+    AuditEntry,
     CallbackOutcome,
     CallbackRepeated,
     CallbackStored,
@@ -14,6 +15,7 @@ from hookline.api_storage import (
     WaitTimedOut,
 )
 from hookline_sqlstore.tables import blob_refs, callbacks, executions, waits
+from hookline_sqlstore.writing.administration import record_audit
 
 
 class CallbackRow(NamedTuple):
@@ -30,6 +32,8 @@ class CallbackRow(NamedTuple):
     until: int | None
     payload: bytes
     blob_ids: tuple[str, ...]
+    audit: AuditEntry | None = None
+    """Recorded if the callback is stored."""
 
 
 class EndRow(NamedTuple):
@@ -63,6 +67,13 @@ class TimeoutRow(NamedTuple):
 
 def call_back(connection: Connection, row: CallbackRow) -> CallbackOutcome:
     """Store a callback for its step and make the execution ready, unless another callback came first."""
+    outcome = _call_back(connection, row)
+    if isinstance(outcome, CallbackStored) and row.audit is not None:
+        record_audit(connection, (row.audit,))
+    return outcome
+
+
+def _call_back(connection: Connection, row: CallbackRow) -> CallbackOutcome:
     if row.execution_id is not None and row.path is not None:
         return _to_step(connection, row, row.execution_id, row.path)
     asked = _asking(connection, row)
@@ -179,7 +190,7 @@ def _keep(
     until: int | None,
 ) -> None:
     values = {**row._asdict(), "execution_id": execution_id, "path": path, "until": until}
-    values.pop("blob_ids")
+    del values["blob_ids"], values["audit"]
     connection.execute(insert(callbacks).values(**values))
     if row.blob_ids:
         connection.execute(

@@ -6,7 +6,7 @@ The caller makes them, so that values that can't be stored fail there, before an
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final, NamedTuple, assert_never
+from typing import Any, Final, NamedTuple, assert_never
 
 import msgspec
 
@@ -15,19 +15,24 @@ from hookline.api_storage import (
     Accept,
     AddState,
     Attachment,
+    AuditEntry,
     BeginWait,
     Cancel,
     Change,
     CheckpointItems,
     CloseBatch,
     CommitResult,
+    CreateToken,
+    Deploy,
     DismissDeadLetter,
     DropCredential,
     DropEntries,
     End,
     EndWait,
     Envelope,
+    FilesWritten,
     FinishBlock,
+    ForgetAudit,
     ForgetCallbacks,
     ForgetDedupeKeys,
     ForgetEarlyCallbacks,
@@ -42,13 +47,17 @@ from hookline.api_storage import (
     PutCredential,
     PutTokens,
     Rebind,
+    RecordAudit,
     RecordSteps,
     ReencryptSubscription,
     Reject,
     RejectedRequest,
+    RejectSignIns,
     ReleaseOrderKey,
     Reopen,
     Resume,
+    RevokeToken,
+    SetCases,
     SetCursor,
     SetDataKey,
     SetState,
@@ -62,11 +71,13 @@ from hookline.api_storage import (
     TimeOutWait,
     Unblock,
     UseFiles,
+    WriteFiles,
     cause_of,
     pack,
 )
-from hookline_sqlstore.column_values import key_hash, micros
+from hookline_sqlstore.column_values import key_hash, micros, storable
 from hookline_sqlstore.writing import statements
+from hookline_sqlstore.writing.administration import entry_row
 from hookline_sqlstore.writing.batches import JoinRow
 from hookline_sqlstore.writing.callbacks import CallbackRow, ClaimRow, EndRow, TimeoutRow
 from hookline_sqlstore.writing.counters import CountRow
@@ -87,7 +98,8 @@ class Operation(NamedTuple):
     statement: Statement
     key: str
     """The thing that it is about: operations with the same key keep their order. Empty: it is about everything."""
-    row: Row
+    row: Any
+    """Values of a row, or the argument of a procedure."""
     change: int
     """The index of its change in the commit."""
 
@@ -143,7 +155,7 @@ def prepare_commit(changes: Sequence[Change], lines: OrderPlaces) -> Commit:
             made.patient = True
         if isinstance(change, Accept):
             row = _accept_row(change, lines)
-            made.operations.extend(_accept(change.envelope, row, place))
+            made.operations.extend(_accept(change.envelope, change.audit, row, place))
             if change.begun:
                 made.unblocked.append(change.envelope.flow_id)
                 begun.append((place, change.envelope.execution_id))
@@ -187,7 +199,7 @@ def _accept_row(accept: Accept, lines: OrderPlaces) -> Row:
     )
 
 
-def _accept(envelope: Envelope, row: Row, place: int) -> Iterator[Operation]:
+def _accept(envelope: Envelope, audit: AuditEntry | None, row: Row, place: int) -> Iterator[Operation]:
     key, payload = envelope.execution_id, row[-1]
     if len(payload) <= INLINE:
         yield Operation(statements.ACCEPT, key, row, place)
@@ -198,6 +210,8 @@ def _accept(envelope: Envelope, row: Row, place: int) -> Iterator[Operation]:
         yield Operation(statements.HOLD, key, (key,), place)
     for attachment in envelope.message.attachments:
         yield Operation(statements.REFER, key, (key, attachment.id), place)
+    if audit is not None:
+        yield Operation(statements.AUDIT_ACCEPTED, key, (key, *entry_row(audit).values()), place)
     if envelope.arrival.replay_of is not None:
         yield Operation(statements.REPLAYS, key, (key, envelope.arrival.replay_of), place)
 
@@ -229,7 +243,7 @@ def _operations(change: Change, place: int, lines: OrderPlaces) -> Iterator[Oper
             yield Operation(statements.FINISH_BLOCK, key, (key, path), place)
             yield Operation(statements.DROP_RESULTS, key, (key, path), place)
         case Park(key, at, ready_at, reason, cancelling):
-            parked = (key, micros(at), micros(ready_at), _storable(reason), int(cancelling))
+            parked = (key, micros(at), micros(ready_at), storable(reason), int(cancelling))
             yield Operation(statements.PARK, key, parked, place)
         case BeginWait(key, path, flow_id, step_id, sought, at):
             hashed = None if sought is None else key_hash(sought)
@@ -293,7 +307,7 @@ def _operations(change: Change, place: int, lines: OrderPlaces) -> Iterator[Oper
             cause = (
                 (None, None, None, None)
                 if error is None
-                else (error.code, _storable(error.message), _storable(error.step), error.retryable)
+                else (error.code, storable(error.message), storable(error.step), error.retryable)
             )
             alike = cause_of(error) if error is not None and state is State.FAILED else None
             yield Operation(statements.END, key, (key, state.value, outcome.value, micros(at), *cause, alike), place)
@@ -328,6 +342,24 @@ def _operations(change: Change, place: int, lines: OrderPlaces) -> Iterator[Oper
             yield Operation(statements.PUT_TOKENS, f"credential {name}", (name, micros(put_at), ciphertext), place)
         case DropCredential(name):
             yield Operation(statements.DROP_CREDENTIAL, f"credential {name}", (name,), place)
+        case Deploy(deployment):
+            yield Operation(statements.DEPLOY, "deployments", deployment, place)
+        case WriteFiles():
+            yield Operation(statements.WRITE_FILES, "deployments", change, place)
+        case FilesWritten(files):
+            yield Operation(statements.FILES_WRITTEN, "deployments", files, place)
+        case SetCases():
+            yield Operation(statements.SET_CASES, "deployments", change, place)
+        case CreateToken():
+            yield Operation(statements.CREATE_TOKEN, "tokens", change, place)
+        case RevokeToken():
+            yield Operation(statements.REVOKE_TOKEN, "tokens", change, place)
+        case RecordAudit(entries):
+            yield Operation(statements.RECORD_AUDIT, "audit", entries, place)
+        case ForgetAudit(before):
+            yield Operation(statements.FORGET_AUDIT, "audit", micros(before), place)
+        case RejectSignIns(sign_ins):
+            yield Operation(statements.REJECT_SIGN_INS, "sign-ins", sign_ins, place)
         case Reject(requests):
             for request in requests:
                 yield Operation(statements.REJECT, f"rejected {request.flow_id}", _rejected_row(request), place)
@@ -380,7 +412,7 @@ def _record_row(execution_id: str, step: StepRecord) -> Row:
         None
         if step.error is None
         else _error.encode(
-            msgspec.structs.replace(step.error, message=_storable(step.error.message), step=_storable(step.error.step))
+            msgspec.structs.replace(step.error, message=storable(step.error.message), step=storable(step.error.step))
         ),
         step.input,
         step.output,
@@ -401,21 +433,22 @@ def _callback_row(change: StoreCallback) -> CallbackRow:
         until=micros(change.until),
         payload=change.payload,
         blob_ids=change.blob_ids,
+        audit=change.audit,
     )
 
 
 def _rejected_row(request: RejectedRequest) -> Row:
     return (
         request.id,
-        _storable(request.flow_id),
+        storable(request.flow_id),
         micros(request.at),
         request.code,
         request.status,
-        _storable(request.detail),
-        _storable(request.method),
-        _storable(request.path),
+        storable(request.detail),
+        storable(request.method),
+        storable(request.path),
         request.size,
-        _storable(request.client),
+        storable(request.client),
         request.body,
     )
 
@@ -433,8 +466,3 @@ def _blobs(execution_id: str, step: StepRecord) -> list[str]:
             f"entry {step.seq} of execution {execution_id}: its output is not JSON of a Result ({error})"
         ) from error
     return [attachment.id for attachment in kept.attachments]
-
-
-def _storable(text: str | None) -> str | None:
-    """Replace characters that a database rejects: PostgreSQL has no NUL, and no database has lone surrogates."""
-    return None if text is None else text.replace("\0", "\ufffd").encode(errors="replace").decode()

@@ -7,6 +7,7 @@ from typing import Final
 
 from hookline.api_storage import BLOCKED, MAX_REJECTED_KEPT, ORDER, TRANSITIONS, UNTIL, State
 from hookline_sqlstore.tables import UNDECIDED
+from hookline_sqlstore.writing import administration
 from hookline_sqlstore.writing.batches import join
 from hookline_sqlstore.writing.callbacks import call_back, claim, tell_cancelled, time_out
 from hookline_sqlstore.writing.counters import count
@@ -755,6 +756,38 @@ TRIM_REJECTED: Final = Statement(
     ),
     counted=False,
 )
+
+# --- Administration --------------------------------------------------------------------------------------------------
+
+DEPLOY: Final = Statement("deploy", procedure=administration.deploy)
+WRITE_FILES: Final = Statement("deploy", procedure=administration.write_files)
+FILES_WRITTEN: Final = Statement("files_written", procedure=administration.files_written)
+SET_CASES: Final = Statement("deploy", procedure=administration.set_cases)
+CREATE_TOKEN: Final = Statement("token", procedure=administration.create_token)
+REVOKE_TOKEN: Final = Statement("token", procedure=administration.revoke_token)
+RECORD_AUDIT: Final = Statement("audit", procedure=administration.record_audit)
+#: It joins the execution, so that a duplicate, which has none, writes nothing.
+AUDIT_ACCEPTED: Final = Statement(
+    "audit",
+    (
+        ("execution_id", "text"),
+        ("id", "text"),
+        ("at", "bigint"),
+        ("actor", "text"),
+        ("address", "text"),
+        ("operation", "text"),
+        ("flow_id", "text"),
+        ("flow_version", "text"),
+        ("subject", "text"),
+        ("detail", "text"),
+    ),
+    "INSERT INTO audit (id, at, actor, address, operation, flow_id, flow_version, subject, detail)"
+    " SELECT v.id, v.at, v.actor, v.address, v.operation, v.flow_id, v.flow_version, v.subject, v.detail"
+    " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id",
+    counted=False,
+)
+FORGET_AUDIT: Final = Statement("audit", procedure=administration.forget_audit)
+REJECT_SIGN_INS: Final = Statement("sign_in", procedure=administration.reject_sign_ins)
 
 PING: Final = Statement(
     "ping",

@@ -17,6 +17,7 @@ from hookline.engine_options import EngineOptions
 from hookline.flows.authoring.formatter import format_flow
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import SystemClock
+from hookline.model.access import SYSTEM
 from hookline.model.execution import FINAL
 from hookline.model.message import Message
 from hookline.secrets.vault import load_or_create_key
@@ -63,7 +64,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Sequence[st
             for number in range(3):
                 ids.append(engine.ids.new())
                 await engine.intake.start(
-                    engine.intake.flow(FLOW), Message({"n": number}, {}), execution_id=ids[-1], by="test"
+                    engine.intake.flow(FLOW), Message({"n": number}, {}), execution_id=ids[-1], by=SYSTEM
                 )
             for one in ids:
                 while not await ended(engine, one):  # noqa: ASYNC110 - the store tells nobody

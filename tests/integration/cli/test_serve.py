@@ -244,7 +244,7 @@ def test_a_server_that_started_later_keeps_its_file(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     settings = Settings(db="sqlite:///data/a.db")
     with announced(settings, "http://127.0.0.1:1", None) as path:
-        later = RunningServer("http://127.0.0.1:2", os.getpid() + 1, "x", None)
+        later = RunningServer("http://127.0.0.1:2", "http://127.0.0.1:2", os.getpid() + 1, "x", None)
         path.write_text(json.dumps({name: getattr(later, name) for name in later.__struct_fields__}))
     assert path.exists()
 

@@ -9,6 +9,7 @@ from tests.integration.oauth2_engine import HERE, agree
 
 from hookline.credentials.credential_check import check_credential
 from hookline.kernel.errors import CredentialError
+from hookline.model.access import SYSTEM
 from hookline.model.execution import State
 
 
@@ -34,7 +35,7 @@ def ask(service: AuthorizationService, **with_: Any) -> dict[str, Any]:
 async def test_a_client_that_acts_for_itself_asks_with_a_token(harness: Harness, service: AuthorizationService) -> None:
     harness.flow("who", [ask(service)])
     async with harness.engine(**HERE) as engine:
-        await engine.credentials.put("prod", "oauth2", client(service, audience="acme"))
+        await engine.credentials.put("prod", "oauth2", client(service, audience="acme"), by=SYSTEM)
         for _ in range(2):
             execution_id = await harness.send(engine, "who", {})
             await harness.until(engine, execution_id, State.SUCCEEDED)
@@ -50,7 +51,7 @@ async def test_one_that_somebody_authorizes_goes_on_with_another_token_after_a_4
     harness.flow("who", [ask(service)])
     given = client(service, authorize_url=f"{service.url}/authorize?prompt=consent", scopes=SCOPES.split())
     async with harness.engine(**HERE) as engine:
-        await engine.credentials.put("prod", "oauth2", given)
+        await engine.credentials.put("prod", "oauth2", given, by=SYSTEM)
         execution_id = await harness.send(engine, "who", {})
         await harness.until(engine, execution_id, State.WAITING)
         await agree(engine)
@@ -65,7 +66,7 @@ async def test_one_that_somebody_authorizes_goes_on_with_another_token_after_a_4
 async def test_a_header_of_the_step_is_not_sent_over_the_token(harness: Harness, service: AuthorizationService) -> None:
     harness.flow("who", [ask(service, headers={"authorization": "Bearer mine"})])
     async with harness.engine(**HERE) as engine:
-        await engine.credentials.put("prod", "oauth2", client(service))
+        await engine.credentials.put("prod", "oauth2", client(service), by=SYSTEM)
         execution_id = await harness.send(engine, "who", {})
         failed = await harness.until(engine, execution_id, State.FAILED)
     assert failed.error is not None
@@ -78,4 +79,4 @@ async def test_values_that_can_not_work_are_rejected_when_they_are_set(
 ) -> None:
     async with harness.engine(**HERE) as engine:
         with pytest.raises(CredentialError):
-            await engine.credentials.put("prod", "oauth2", client(service, **wrong))
+            await engine.credentials.put("prod", "oauth2", client(service, **wrong), by=SYSTEM)

@@ -27,6 +27,7 @@ from hookline.config import load
 from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
 from hookline.kernel.errors import AuthorizationUnknown, CredentialError
+from hookline.model.access import SYSTEM
 from hookline.service.admin import blueprints
 from hookline.service.app import create_app
 from hookline.service.hooks.hook import HookOptions
@@ -244,7 +245,7 @@ async def test_the_api_gives_the_address_and_the_callback_finishes(
 ) -> None:
     async with served(harness, acme()) as (engine, url), aiohttp.ClientSession(headers=AUTH) as api:
         service.client.redirect_uris = {f"{url}/oauth/callback"}
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         credential = f"{url}/api/v1/credentials/prod"
         async with api.post(f"{credential}/authorize") as answer:
             made = await answer.json()
@@ -283,9 +284,9 @@ async def test_the_api_gives_the_address_and_the_callback_finishes(
 
 async def test_a_redirect_counts_once_and_for_ten_minutes(harness: Harness, service: AuthorizationService) -> None:
     async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         begin, finish = engine.authorizations.begin, engine.authorizations.finish
-        first, other = begin("prod", LISTENER), begin("prod", LISTENER)
+        first, other = begin("prod", LISTENER, by=SYSTEM), begin("prod", LISTENER, by=SYSTEM)
         query = await redirected(first.url)
         with pytest.raises(AuthorizationUnknown):
             await finish(query, engine.http, other.id)
@@ -308,8 +309,8 @@ async def test_what_became_of_it_is_known_although_the_browser_is_gone(
     harness: Harness, service: AuthorizationService
 ) -> None:
     async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
-        made = engine.authorizations.begin("prod", LISTENER)
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
+        made = engine.authorizations.begin("prod", LISTENER, by=SYSTEM)
         query = await redirected(made.url)
         service.held.clear()
         finishing = asyncio.create_task(engine.authorizations.finish(query, engine.http))
@@ -323,8 +324,8 @@ async def test_what_became_of_it_is_known_although_the_browser_is_gone(
 
 async def test_a_code_without_its_verifier_is_worth_nothing(harness: Harness, service: AuthorizationService) -> None:
     async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
-        made = engine.authorizations.begin("prod", LISTENER)
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
+        made = engine.authorizations.begin("prod", LISTENER, by=SYSTEM)
         attempts = engine.authorizations._attempts
         attempts[made.id] = replace(attempts[made.id], verifier="another-verifier-that-is-as-long-as-one-has-to-be")
         done = await engine.authorizations.finish(await redirected(made.url), engine.http)
@@ -337,10 +338,10 @@ async def test_a_code_for_a_credential_that_was_set_anew_is_not_used(
     harness: Harness, service: AuthorizationService
 ) -> None:
     async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
-        made = engine.authorizations.begin("prod", LISTENER)
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
+        made = engine.authorizations.begin("prod", LISTENER, by=SYSTEM)
         query = await redirected(made.url)
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         done = await engine.authorizations.finish(query, engine.http)
         assert (done.state, done.code) == ("failed", "oauth2.changed")
         assert service.asked == []
@@ -350,20 +351,20 @@ async def test_an_exchange_that_fails_is_reported_and_can_be_begun_again(
     harness: Harness, service: AuthorizationService
 ) -> None:
     async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         service.answers.append((503, {}, ""))
-        made = engine.authorizations.begin("prod", LISTENER)
+        made = engine.authorizations.begin("prod", LISTENER, by=SYSTEM)
         done = await engine.authorizations.finish(await redirected(made.url), engine.http)
         assert (done.state, done.code) == ("failed", "oauth2.unavailable")
-        made = engine.authorizations.begin("prod", LISTENER)
+        made = engine.authorizations.begin("prod", LISTENER, by=SYSTEM)
         assert (await engine.authorizations.finish(await redirected(made.url), engine.http)).state == "done"
 
 
 async def test_what_acts_for_itself_is_authorized_by_nobody(harness: Harness, service: AuthorizationService) -> None:
     async with running(harness, for_itself()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         with pytest.raises(CredentialError, match="uses client credentials"):
-            engine.authorizations.begin("prod", LISTENER)
+            engine.authorizations.begin("prod", LISTENER, by=SYSTEM)
 
 
 @pytest.mark.parametrize(
@@ -384,17 +385,17 @@ async def test_a_redirect_goes_to_this_machine_or_to_the_server(
     harness: Harness, service: AuthorizationService, uri: str
 ) -> None:
     async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         with pytest.raises(CredentialError, match="the redirect can't go to"):
-            engine.authorizations.begin("prod", uri)
+            engine.authorizations.begin("prod", uri, by=SYSTEM)
 
 
 async def test_attempts_do_not_pile_up(harness: Harness, service: AuthorizationService) -> None:
     async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
-        made = [engine.authorizations.begin("prod", LISTENER) for _ in range(300)]
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
+        made = [engine.authorizations.begin("prod", LISTENER, by=SYSTEM) for _ in range(300)]
         assert len(engine.authorizations._attempts) == 200
         assert engine.authorizations.get("prod", made[-1].id).state == "waiting"
         harness.clock.advance(1200)
-        engine.authorizations.begin("prod", LISTENER)
+        engine.authorizations.begin("prod", LISTENER, by=SYSTEM)
         assert len(engine.authorizations._attempts) == 1

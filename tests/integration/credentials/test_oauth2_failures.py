@@ -11,6 +11,7 @@ from tests.integration.oauth2_acme import acme, for_itself, values
 from tests.integration.oauth2_engine import agree, failure, info, redirected, running
 
 from hookline.kernel.errors import AuthExpired, RateLimited, StepError, Unavailable
+from hookline.model.access import SYSTEM
 from hookline.testing.harness import plugin_of
 
 
@@ -19,7 +20,7 @@ async def test_what_was_revoked_has_to_be_authorized_again_and_says_so(
     harness: Harness, service: AuthorizationService, early: bool
 ) -> None:
     async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         await agree(engine)
         if not early:
             harness.clock.advance(service.lifetime)
@@ -51,7 +52,7 @@ async def test_a_renewal_that_fails_for_now_is_tried_again(
     harness: Harness, service: AuthorizationService, answer: Any, kind: type[StepError], code: str
 ) -> None:
     async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         await agree(engine)
         harness.clock.advance(service.lifetime)
         service.answers.append(answer)
@@ -73,7 +74,7 @@ async def test_a_token_that_still_holds_is_used_while_the_service_can_not_renew_
     harness: Harness, service: AuthorizationService
 ) -> None:
     async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         await agree(engine)
         first = await engine.tokens.get("prod")
         harness.clock.advance(service.lifetime - 30)
@@ -93,7 +94,7 @@ async def test_where_nobody_listens_a_renewal_is_tried_again(
 ) -> None:
     async with running(harness, for_itself()) as engine:
         url = f"http://127.0.0.1:{unused_tcp_port}"
-        await engine.credentials.put("prod", "acme", values(service, base_url=url))
+        await engine.credentials.put("prod", "acme", values(service, base_url=url), by=SYSTEM)
         error = await failure(engine)
     assert (type(error), error.error_code, error.retryable) == (Unavailable, "http.connect", True)
     assert "no access token for credential 'prod'" in error.message
@@ -104,7 +105,7 @@ async def test_a_token_endpoint_inside_the_network_is_out_of_reach(
 ) -> None:
     harness.plugins = [plugin_of(for_itself())]
     async with harness.engine() as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         error = await failure(engine)
     assert (error.error_code, error.retryable) == ("http.egress", False)
     assert service.asked == []
@@ -113,7 +114,7 @@ async def test_a_token_endpoint_inside_the_network_is_out_of_reach(
 async def test_what_the_service_echoes_is_masked(harness: Harness, service: AuthorizationService) -> None:
     service.client.auth_methods = {"client_secret_post"}
     async with running(harness, acme(client_auth="body")) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         await agree(engine)
         harness.clock.advance(service.lifetime)
         refresh = service.tokens[0].refresh_token
@@ -128,7 +129,7 @@ async def test_a_rejected_token_is_renewed_once_for_all_and_given_no_more(
     harness: Harness, service: AuthorizationService
 ) -> None:
     async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         await agree(engine)
         first = await engine.tokens.get("prod")
         service.spoil()
@@ -144,7 +145,7 @@ async def test_while_a_rejected_token_can_not_be_renewed_nobody_gets_it(
     harness: Harness, service: AuthorizationService
 ) -> None:
     async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         await agree(engine)
         first = await engine.tokens.get("prod")
         service.answers += [(503, {}, ""), (503, {}, "")]
@@ -157,7 +158,7 @@ async def test_a_service_that_rejects_each_token_is_not_asked_for_more(
     harness: Harness, service: AuthorizationService
 ) -> None:
     async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         await agree(engine)
         token = await engine.tokens.get("prod")
         token = await engine.tokens.get("prod", token)
@@ -174,9 +175,9 @@ async def test_without_a_refresh_token_one_rejection_takes_nothing_from_others(
     harness: Harness, service: AuthorizationService
 ) -> None:
     async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         service.answers.append((200, {}, '{"access_token": "only-one-there-is"}'))
-        made = engine.authorizations.begin("prod", "http://127.0.0.1:9/cb")
+        made = engine.authorizations.begin("prod", "http://127.0.0.1:9/cb", by=SYSTEM)
         done = await engine.authorizations.finish(await redirected(made.url), engine.http)
         assert "no refresh token" in (done.message or "")
         error = await failure(engine, "only-one-there-is")

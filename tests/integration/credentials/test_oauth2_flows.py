@@ -8,6 +8,7 @@ from tests.integration.engine_harness import Harness
 from tests.integration.oauth2_acme import acme, for_itself, values
 from tests.integration.oauth2_engine import agree, running
 
+from hookline.model.access import SYSTEM
 from hookline.model.execution import State
 from hookline.testing.harness import ListLog
 
@@ -21,7 +22,7 @@ async def test_an_execution_waits_until_its_credential_is_authorized(
 ) -> None:
     harness.flow("who", [step("acme.whoami")])
     async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         execution_id = await harness.send(engine, "who", {})
         waiting = await harness.until(engine, execution_id, State.WAITING)
         assert "hookline credentials authorize prod" in (waiting.reason or "")
@@ -34,7 +35,7 @@ async def test_an_action_goes_on_with_another_token_where_one_was_taken_away(
 ) -> None:
     harness.flow("who", [step("acme.whoami")])
     async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         await agree(engine)
         service.spoil()
         execution_id = await harness.send(engine, "who", {})
@@ -50,7 +51,7 @@ async def test_a_connector_that_says_a_token_is_not_heard(
     monkeypatch.setattr("structlog.get_logger", lambda *_: log)
     harness.flow("who", [step("acme.blurt", how=how)])
     async with running(harness, for_itself()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         execution_id = await harness.send(engine, "who", {})
         failed = await harness.until(engine, execution_id, State.FAILED)
         shown = f"{failed!r} {await engine.store.journal(execution_id)!r} {log.lines!r}"
@@ -65,7 +66,7 @@ async def test_a_poll_and_a_verification_have_tokens_too(harness: Harness, servi
     trigger = {"use": "acme.names", "with": {"existing": True}, "credential": "prod"}
     harness.flow("names", [{"id": "log", "use": "map", "with": {"body": "$.body.name"}}], trigger=trigger)
     async with running(harness, for_itself()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
 
         assert await harness.bodies(engine, "names", 1) == [{"name": "jo"}]
         parts: Any = {"http": engine.http, "resources": engine.resources, "log": engine.log, "tokens": engine.tokens}

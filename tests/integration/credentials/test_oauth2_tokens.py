@@ -15,6 +15,7 @@ from hookline.credentials.oauth_authorization import challenge_of
 from hookline.credentials.store import Credentials
 from hookline.kernel.errors import AuthExpired, StoreError, Unavailable
 from hookline.maintenance.key_rotation import rotate_keys
+from hookline.model.access import SYSTEM
 from hookline.secrets.vault import Vault
 from hookline.storage.changes import Change, PutTokens
 
@@ -26,7 +27,7 @@ async def test_a_client_that_acts_for_itself_gets_a_token_when_it_is_used(
     service.client.auth_methods = {"client_secret_basic" if client_auth == "basic" else "client_secret_post"}
     connector = for_itself(client_auth=client_auth, token_params={"audience": "acme"})
     async with running(harness, connector) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         assert info(engine).state == "on_demand"
         token = await engine.tokens.get("prod")
         assert token == service.tokens[0].access_token
@@ -39,7 +40,7 @@ async def test_a_client_that_acts_for_itself_gets_a_token_when_it_is_used(
 
 async def test_fifty_users_at_once_make_one_request(harness: Harness, service: AuthorizationService) -> None:
     async with running(harness, for_itself()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         service.held.clear()
         users = [asyncio.create_task(engine.tokens.get("prod")) for _ in range(50)]
         await asyncio.to_thread(service.arrived.acquire)
@@ -59,7 +60,7 @@ async def test_users_that_come_while_a_token_is_stored_wait_for_that(
     harness: Harness, service: AuthorizationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(harness, for_itself()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         storing, go_on, commit = asyncio.Event(), asyncio.Event(), engine.store.commit
 
         async def slow(changes: Any) -> Any:
@@ -84,7 +85,7 @@ async def test_a_wrong_secret_says_what_to_do_and_not_what_it_is(
     harness: Harness, service: AuthorizationService
 ) -> None:
     async with running(harness, for_itself()) as engine:
-        await engine.credentials.put("prod", "acme", values(service, client_secret="wrong-wrong-wrong"))
+        await engine.credentials.put("prod", "acme", values(service, client_secret="wrong-wrong-wrong"), by=SYSTEM)
         error = await failure(engine)
         assert (type(error), error.error_code, error.retryable) == (AuthExpired, "oauth2.client", False)
         assert "set the credential again" in error.message
@@ -93,7 +94,7 @@ async def test_a_wrong_secret_says_what_to_do_and_not_what_it_is(
         for _ in range(20):
             assert (await failure(engine)).error_code == "oauth2.client"
         assert len(service.asked) == 1
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         assert await engine.tokens.get("prod") == service.tokens[0].access_token
 
 
@@ -102,7 +103,7 @@ async def test_somebody_authorizes_and_the_token_is_renewed_before_it_expires(
 ) -> None:
     service.lifetime = 300
     async with running(harness, acme(authorize_params={"prompt": "consent"})) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         error = await failure(engine)
         assert (type(error), error.error_code) == (AuthExpired, "oauth2.unauthorized")
         assert "hookline credentials authorize prod" in error.message
@@ -125,7 +126,7 @@ async def test_a_refresh_token_that_is_replaced_is_stored_before_the_access_toke
     harness: Harness, service: AuthorizationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         await agree(engine)
         harness.clock.advance(service.lifetime)
         commit = engine.store.commit
@@ -150,7 +151,7 @@ async def test_what_could_not_be_stored_is_stored_when_the_engine_stops(
     harness: Harness, service: AuthorizationService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         await agree(engine)
         harness.clock.advance(service.lifetime)
         with monkeypatch.context() as patched:
@@ -169,7 +170,7 @@ async def test_a_renewal_under_way_is_finished_before_the_engine_stops(
     harness: Harness, service: AuthorizationService
 ) -> None:
     async with running(harness, acme(), grace=10) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         await agree(engine)
         await asyncio.to_thread(service.arrived.acquire)
         harness.clock.advance(service.lifetime)
@@ -188,7 +189,7 @@ async def test_a_service_that_keeps_its_refresh_token_is_asked_with_it_again(
 ) -> None:
     service.rotates = False
     async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         await agree(engine)
         for _ in range(2):
             harness.clock.advance(service.lifetime)
@@ -201,7 +202,7 @@ async def test_tokens_outlive_the_server_and_are_nowhere_in_the_open(
     harness: Harness, service: AuthorizationService
 ) -> None:
     async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         await agree(engine)
         first = await engine.tokens.get("prod")
     held = b"".join(path.read_bytes() for path in harness.folder.rglob("*") if path.is_file())
@@ -215,7 +216,7 @@ async def test_a_credential_that_is_set_anew_has_no_tokens_of_the_one_before(
     harness: Harness, service: AuthorizationService
 ) -> None:
     async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         await agree(engine)
         harness.clock.advance(service.lifetime)
         service.held.clear()
@@ -223,7 +224,7 @@ async def test_a_credential_that_is_set_anew_has_no_tokens_of_the_one_before(
         for _ in range(2):
             await asyncio.to_thread(service.arrived.acquire)
         # Whoever waits for a renewal of the old one gets nothing of it.
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         service.held.set()
         with pytest.raises(AuthExpired, match="is not authorized yet"):
             await user
@@ -236,7 +237,7 @@ async def test_a_renewal_that_comes_late_takes_nothing_from_who_authorized_meanw
     harness: Harness, service: AuthorizationService
 ) -> None:
     async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         await agree(engine)
         harness.clock.advance(service.lifetime)
         service.held.clear()
@@ -247,7 +248,7 @@ async def test_a_renewal_that_comes_late_takes_nothing_from_who_authorized_meanw
         assert held is not None
         assert held.tokens is not None
         mine = dataclasses.replace(held.tokens, access_token="mine", expires_at=None, refresh_token="my-own")
-        assert await engine.credentials.authorize("prod", held.value, mine)
+        assert await engine.credentials.authorize("prod", held.value, mine, by=SYSTEM)
         service.held.set()
         assert await user == "mine"
         assert await engine.tokens.get("prod") == "mine"
@@ -257,7 +258,7 @@ async def test_a_renewal_that_was_rejected_late_does_so_neither(
     harness: Harness, service: AuthorizationService
 ) -> None:
     async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         await agree(engine)
         harness.clock.advance(service.lifetime)
         service.held.clear()
@@ -269,7 +270,7 @@ async def test_a_renewal_that_was_rejected_late_does_so_neither(
         assert held is not None
         assert held.tokens is not None
         mine = dataclasses.replace(held.tokens, access_token="mine", expires_at=None, refresh_token="my-own")
-        assert await engine.credentials.authorize("prod", held.value, mine)
+        assert await engine.credentials.authorize("prod", held.value, mine, by=SYSTEM)
         service.held.set()
         assert await user == "mine"
         assert info(engine).state == "valid"
@@ -278,13 +279,14 @@ async def test_a_renewal_that_was_rejected_late_does_so_neither(
 async def test_what_another_process_has_renewed_is_used(harness: Harness, service: AuthorizationService) -> None:
     """As `hookline run` does, which the database belongs to between two commits."""
     async with running(harness, acme()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         await agree(engine)
         other = Credentials(
             engine.store,
             Vault(engine.options.secret_keys),
             engine.registry.credential_types,
             harness.clock,
+            engine.ids.new,
             oauth2=engine.registry.oauth2,
         )
         await other.load()
@@ -296,7 +298,7 @@ async def test_what_another_process_has_renewed_is_used(harness: Harness, servic
 
 async def test_a_life_that_is_over_at_once_is_no_endless_loop(harness: Harness, service: AuthorizationService) -> None:
     async with running(harness, for_itself()) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
 
         class Late:
             """Time passes while it is asked."""
@@ -318,12 +320,18 @@ async def test_a_rotation_of_the_master_key_encrypts_tokens_too(
 ) -> None:
     old, new = (b"o" * 32,), (b"n" * 32,)
     async with running(harness, acme(), secret_keys=old) as engine:
-        await engine.credentials.put("prod", "acme", values(service))
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         await agree(engine)
         first = await engine.tokens.get("prod")
     async with running(harness, acme(), secret_keys=new + old) as engine:
-        assert await rotate_keys(engine.credentials, engine.store, engine.vault) == 1
-        assert await rotate_keys(engine.credentials, engine.store, engine.vault) == 0
+        assert (
+            await rotate_keys(engine.credentials, engine.store, engine.vault, engine.clock, engine.ids.new, by=SYSTEM)
+            == 1
+        )
+        assert (
+            await rotate_keys(engine.credentials, engine.store, engine.vault, engine.clock, engine.ids.new, by=SYSTEM)
+            == 0
+        )
         assert await engine.tokens.get("prod") == first
     async with running(harness, acme(), secret_keys=new) as engine:
         assert await engine.tokens.get("prod") == first

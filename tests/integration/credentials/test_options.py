@@ -32,6 +32,7 @@ from hookline.discovery.registry import Registry
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
 from hookline.kernel.errors import CredentialError, HooklineError, NoOptions, OptionsNotReady, PluginError
+from hookline.model.access import SYSTEM
 from hookline.outbound.client import PooledClient
 from hookline.plugin_host.host import PluginHost
 from hookline.plugin_host.resources import EngineResources
@@ -294,8 +295,8 @@ async def test_the_admin_api_asks(tmp_path: Path, serve: Serve) -> None:
         egress_allow=("127.0.0.0/8",),
     )
     async with Engine(registry_of(acme()), options) as engine:
-        await engine.credentials.put("prod", "acme", {"url": url, "token": SECRET})
-        await engine.credentials.put("other", "acme", {"url": url, "token": "wrong-" + SECRET})
+        await engine.credentials.put("prod", "acme", {"url": url, "token": SECRET}, by=SYSTEM)
+        await engine.credentials.put("other", "acme", {"url": url, "token": "wrong-" + SECRET}, by=SYSTEM)
         client = create_pages(blueprints(engine, "token")).test_client()
 
         async def ask(path: str, **body: Any) -> tuple[int, Any]:

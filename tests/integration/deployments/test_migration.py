@@ -10,6 +10,7 @@ from tests.integration.engine_harness import Harness, act, each, fails
 
 from hookline.engine import Engine
 from hookline.kernel.errors import FlowNotFound, IllegalStateChange, JournalIncompatible
+from hookline.model.access import SYSTEM
 from hookline.model.execution import Execution, State
 
 Step = Mapping[str, Any]
@@ -32,7 +33,7 @@ async def move(harness: Harness, engine: Engine, execution_id: str, steps: Seque
     """Deploy other steps, and move an execution to them."""
     harness.flow("f", steps, **settings)
     await engine.serving.refresh()
-    await engine.migration.migrate(execution_id, "current")
+    await engine.migration.migrate(execution_id, "current", by=SYSTEM)
 
 
 async def bound(engine: Engine, execution_id: str) -> str | None:
@@ -59,7 +60,7 @@ async def test_what_fits_goes_on_in_the_new_version_and_does_nothing_again(harne
         )
         assert (await bound(engine, execution_id)) == current(engine) != old
         await harness.until(engine, execution_id, State.WAITING)
-        await engine.operations.resume(execution_id, "hold", b'"came"')
+        await engine.operations.resume(execution_id, "hold", b'"came"', by=SYSTEM)
         assert (await harness.until(engine, execution_id)).state is State.SUCCEEDED
     assert [(step, value) for step, _, _, value in harness.probe.calls] == [("done", 1), ("last", "new")]
 
@@ -105,7 +106,7 @@ async def test_what_does_not_fit_stays_and_says_which_step_and_why(harness: Harn
         assert f"step '{at}'" in rejected.value.message
         assert current(engine) in rejected.value.message
         assert await bound(engine, execution_id) == old
-        await engine.operations.resume(execution_id, "hold", b"null")
+        await engine.operations.resume(execution_id, "hold", b"null", by=SYSTEM)
         assert (await harness.until(engine, execution_id)).state is State.SUCCEEDED
     assert harness.probe.steps() == ["done"]
 
@@ -179,17 +180,17 @@ async def test_only_what_waits_and_has_begun_is_moved(harness: Harness) -> None:
     harness.flow("f", [act("a"), HOLD])
     async with harness.engine() as engine:
         ended = await waiting(harness, engine)
-        await engine.operations.resume(ended, "hold", b"1")
+        await engine.operations.resume(ended, "hold", b"1", by=SYSTEM)
         await harness.until(engine, ended)
-        await engine.serving.set_state("f", "paused")
+        await engine.serving.set_state("f", "paused", by=SYSTEM)
         queued = await harness.send(engine, "f", 1)
         for execution_id in (ended, queued):
             with pytest.raises(IllegalStateChange, match="can be moved"):
-                await engine.migration.migrate(execution_id, "current")
-        await engine.serving.set_state("f", "active")
+                await engine.migration.migrate(execution_id, "current", by=SYSTEM)
+        await engine.serving.set_state("f", "active", by=SYSTEM)
         await harness.until(engine, queued, State.WAITING)
         with pytest.raises(FlowNotFound):
-            await engine.migration.migrate(queued, "abcd")
+            await engine.migration.migrate(queued, "abcd", by=SYSTEM)
 
 
 async def test_a_version_is_named_by_its_first_digits_and_going_back_is_a_move_too(harness: Harness) -> None:
@@ -200,7 +201,7 @@ async def test_a_version_is_named_by_its_first_digits_and_going_back_is_a_move_t
         await move(harness, engine, execution_id, [act("a"), HOLD, act("b")])
         assert await bound(engine, execution_id) == current(engine) != old
         await harness.until(engine, execution_id, State.WAITING)
-        await engine.migration.migrate(execution_id, old[:6])
+        await engine.migration.migrate(execution_id, old[:6], by=SYSTEM)
         assert await bound(engine, execution_id) == old
 
 
@@ -216,7 +217,7 @@ async def test_what_is_blocked_in_its_version_goes_on_in_another(harness: Harnes
             while True:
                 await harness.until(engine, execution_id, State.WAITING)
                 try:
-                    await engine.migration.migrate(execution_id, "current")
+                    await engine.migration.migrate(execution_id, "current", by=SYSTEM)
                 except IllegalStateChange:
                     continue
                 break
@@ -232,7 +233,7 @@ async def retried(harness: Harness, steps: Sequence[Step], later: Sequence[Step]
         assert (await harness.until(engine, execution_id)).state is State.FAILED
         harness.flow("f", later)
         await engine.serving.refresh()
-        await engine.operations.retry(execution_id)
+        await engine.operations.retry(execution_id, by=SYSTEM)
         await harness.until(engine, execution_id, State.SUCCEEDED, State.FAILED)
         ended = await harness.until(engine, execution_id)
         return ended, harness.probe.steps(), ended.flow_version == current(engine)
@@ -273,7 +274,7 @@ async def test_a_foreach_with_many_items_fits_only_as_many(harness: Harness) -> 
             await move(harness, engine, execution_id, [{**calls, "foreach": "{{ body[:1000] }}"}, HOLD])
         await move(harness, engine, execution_id, [{**calls, "concurrency": 2}, HOLD, act("b")])
         await harness.until(engine, execution_id, State.WAITING)
-        await engine.operations.resume(execution_id, "hold", b"1")
+        await engine.operations.resume(execution_id, "hold", b"1", by=SYSTEM)
         await harness.until(engine, execution_id)
     assert len(harness.probe.calls) == len(many) + 1
 

@@ -17,6 +17,7 @@ from hookline.flows.authoring.upgrade import upgrade_flow
 from hookline.flows.check.check_flow import check_flow
 from hookline.kernel.errors import PluginError
 from hookline.kernel.json import encode
+from hookline.model.access import SYSTEM
 from hookline.model.execution import Outcome, State
 
 TRIGGER = {"use": "webhook", "with": {"verify": "none"}}
@@ -144,7 +145,7 @@ async def test_an_operators_retry_takes_the_rewritten_flow(harness: Harness, acm
         assert failed.state is State.FAILED
     harness.flow("f", [order("acme.order@3", sku="a"), bad])
     async with harness.engine() as engine:
-        await engine.operations.retry(execution_id)
+        await engine.operations.retry(execution_id, by=SYSTEM)
         done = await harness.until(engine, execution_id, State.SUCCEEDED)
         assert done.flow_version != failed.flow_version
     assert len(acme.ordered) == 1, "what is done is done, whatever its settings were called"

@@ -8,6 +8,7 @@ import pytest
 from tests.integration.engine_harness import Harness, act, each, fails
 from tests.integration.store_trouble import Trouble, holds
 
+from hookline.model.access import SYSTEM
 from hookline.model.execution import State
 from hookline.storage.changes import Change, Park, Unblock
 
@@ -28,7 +29,7 @@ async def test_what_lacks_a_credential_waits_and_goes_on_when_it_is_there(harnes
         assert waiting.reason is not None
         assert waiting.reason.startswith("blocked: ")
         assert "key" in waiting.reason
-        await engine.credentials.put("key", "probe", {"token": "t0k3n"})
+        await engine.credentials.put("key", "probe", {"token": "t0k3n"}, by=SYSTEM)
         assert (await harness.until(engine, execution_id)).state is State.SUCCEEDED
         record = (await harness.journal(engine, execution_id))["use"]
     assert harness.probe.steps() == ["first"]
@@ -42,7 +43,7 @@ async def test_a_cause_that_goes_while_its_execution_is_being_parked_wakes_it_al
 
         async def slow(changes: Sequence[Change]) -> Any:
             if holds(Park)(changes) and not unblocked.is_set():
-                await engine.credentials.put("key", "probe", {"token": "t"})
+                await engine.credentials.put("key", "probe", {"token": "t"}, by=SYSTEM)
                 async with asyncio.timeout(30):
                     await unblocked.wait()
             results = await commit(changes)
@@ -61,7 +62,7 @@ async def test_causes_that_go_while_the_store_fails_are_told_later(harness: Harn
         execution_id = await harness.send(engine, "f", 1)
         await harness.until(engine, execution_id, State.WAITING)
         trouble = Trouble(engine, holds(Unblock))
-        await engine.credentials.put("key", "probe", {"token": "t"})
+        await engine.credentials.put("key", "probe", {"token": "t"}, by=SYSTEM)
         await trouble.until_rejected()
         trouble.rejects = holds()
         assert (await harness.advance_until(engine, execution_id)).state is State.SUCCEEDED
@@ -87,7 +88,7 @@ async def test_an_item_that_is_blocked_goes_on_when_its_cause_goes_also_where_an
         waiting = await harness.until(engine, execution_id, State.WAITING)
         assert waiting.reason is not None
         assert waiting.reason.startswith("blocked: ")
-        await engine.credentials.put("key", "probe", {"token": "t"})
+        await engine.credentials.put("key", "probe", {"token": "t"}, by=SYSTEM)
         await harness.until_calls(2)
         assert harness.probe.steps() == ["again", "done"]
         waiting = await harness.until(engine, execution_id, State.WAITING)

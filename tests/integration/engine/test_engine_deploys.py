@@ -6,6 +6,7 @@ import pytest
 from tests.integration.engine_harness import Hang, Harness, act, fails
 
 from hookline.kernel.errors import FlowUnknown
+from hookline.model.access import SYSTEM
 from hookline.model.execution import State
 
 
@@ -120,6 +121,6 @@ async def test_a_failed_execution_of_a_flow_that_was_deleted_can_be_retried(harn
         await harness.until(engine, execution_id)
         (harness.folder / "flows" / "f.json").unlink()
         await engine.serving.refresh()
-        await engine.operations.retry(execution_id)
+        await engine.operations.retry(execution_id, by=SYSTEM)
         assert (await harness.until(engine, execution_id, State.SUCCEEDED)).attempt == 2
     assert harness.probe.steps() == ["done", "broken", "broken"]

@@ -10,6 +10,7 @@ from tests.integration.engine_harness import SLEEPERS, Harness, act, fails
 
 from hookline.executions.steps.step import StepRun
 from hookline.kernel.errors import IllegalStateChange
+from hookline.model.access import SYSTEM
 from hookline.model.execution import Outcome, State, StepState
 
 
@@ -65,11 +66,11 @@ async def test_an_operators_retry_keeps_what_was_done(harness: Harness) -> None:
     async with harness.engine() as engine:
         execution_id = await harness.send(engine, "f", 1)
         assert (await harness.until(engine, execution_id)).state is State.FAILED
-        await engine.operations.retry(execution_id)
+        await engine.operations.retry(execution_id, by=SYSTEM)
         execution = await harness.until(engine, execution_id, State.SUCCEEDED)
         assert execution.attempt == 2
         with pytest.raises(IllegalStateChange):
-            await engine.operations.retry(execution_id)
+            await engine.operations.retry(execution_id, by=SYSTEM)
     assert harness.probe.steps() == ["done", "broken", "broken"]
 
 
@@ -179,7 +180,7 @@ async def test_a_defect_of_the_engine_keeps_what_was_done_before_it(
         assert execution.error is not None
         assert execution.error.code == "engine.defect"
         broken = False
-        await engine.operations.retry(execution_id)
+        await engine.operations.retry(execution_id, by=SYSTEM)
         assert (await harness.until(engine, execution_id, State.SUCCEEDED)).attempt == 2
     assert harness.probe.steps() == ["one"]
 
@@ -208,5 +209,5 @@ async def test_a_message_that_cant_be_read_can_be_cancelled(harness: Harness) ->
         connection.execute("update executions set payload = x'ff' where id = ?", (spoilt,))
     connection.close()
     async with harness.engine() as engine:
-        await engine.operations.cancel(spoilt)
+        await engine.operations.cancel(spoilt, by=SYSTEM)
         assert (await harness.until(engine, spoilt)).state is State.CANCELLED

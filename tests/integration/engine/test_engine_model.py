@@ -29,6 +29,7 @@ from hookline.engine import Engine
 from hookline.kernel.errors import IllegalStateChange, ServiceUnavailable, StoreError
 from hookline.kernel.ids import idempotency_key
 from hookline.kernel.json import decode
+from hookline.model.access import SYSTEM
 from hookline.model.durations import parse_duration
 from hookline.model.execution import FINAL, OUTCOME_UNKNOWN, Outcome, State, StepRecord, StepState
 from hookline.model.message import Envelope
@@ -413,7 +414,7 @@ class World:
         if execution.state not in FINAL:
             return False
         if execution.state is State.FAILED and case.retries > case.round:
-            await engine.operations.retry(case.execution_id)
+            await engine.operations.retry(case.execution_id, by=SYSTEM)
             return False
         return True
 
@@ -431,7 +432,7 @@ class World:
             case.cancel_after = None
             case.cancelled = True
             with contextlib.suppress(IllegalStateChange):
-                await engine.operations.cancel(case.execution_id)
+                await engine.operations.cancel(case.execution_id, by=SYSTEM)
         # A step that calls a flow waits too, and not for this.
         waiting = [
             path

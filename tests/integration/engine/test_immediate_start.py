@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 from tests.integration.engine_harness import Hang, Harness, act
 
+from hookline.model.access import SYSTEM
 from hookline.model.execution import State, StepState
 from hookline.storage.changes import Accept, Change, CommitResult
 from hookline.storage.store import Store
@@ -52,7 +53,7 @@ async def test_without_a_free_slot_it_is_queued_and_runs_later(harness: Harness)
         assert stored is not None
         assert (stored.state, engine.intake.backlog("f")) == (State.QUEUED, 1)
         harness.probe.does.clear()
-        await engine.operations.cancel(first)
+        await engine.operations.cancel(first, by=SYSTEM)
         assert (await harness.until(engine, second)).state is State.SUCCEEDED
         assert engine.intake.backlog("f") == 0
 

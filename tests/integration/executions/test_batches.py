@@ -9,6 +9,7 @@ from tests.integration.engine_harness import Harness, act, fails
 
 from hookline.engine import Engine
 from hookline.kernel.json import decode
+from hookline.model.access import SYSTEM
 from hookline.model.execution import BATCH, Execution, Outcome, State, StepState
 from hookline.model.message import Arrival, Attachment, Envelope, Message
 from hookline.operations.replay import Edit
@@ -240,7 +241,7 @@ async def test_who_has_to_end_takes_what_was_gathered_first_and_it_can_be_replay
         leader = await leading(harness, engine)
         await member(harness, engine, 2)
         if how == "cancelled":
-            await engine.operations.cancel(leader)
+            await engine.operations.cancel(leader, by=SYSTEM)
         elif how == "out of time":
             harness.clock.advance(60)
         if how != "cancelled while it can't run":
@@ -250,7 +251,7 @@ async def test_who_has_to_end_takes_what_was_gathered_first_and_it_can_be_replay
         harness.probe = harness.plugins[0]  # type: ignore[assignment]  # it has none of the actions
         harness.plugins = []
         async with harness.engine() as engine:
-            await engine.operations.cancel(leader)
+            await engine.operations.cancel(leader, by=SYSTEM)
             await harness.until(engine, leader)
         harness.probe = probe
     async with harness.engine() as engine:
@@ -259,7 +260,7 @@ async def test_who_has_to_end_takes_what_was_gathered_first_and_it_can_be_replay
         assert (await output(harness, engine, leader))["body"] == [1, 2]
         assert dict(await engine.store.batches(leader)) == {}
         assert called(harness) == []
-        again = await engine.operations.replay(leader, step="lines")
+        again = await engine.operations.replay(leader, step="lines", by=SYSTEM)
         assert (await harness.until(engine, again)).outcome is Outcome.COMPLETED
         assert called(harness) == [[1, 2]]
 
@@ -273,7 +274,7 @@ async def test_a_leader_that_fails_is_one_dead_letter_and_its_retry_gathers_noth
         assert (await harness.until(engine, leader)).outcome is Outcome.FAILED
         (group,) = (await engine.store.dead_letters()).items
         assert (group.count, group.newest) == (1, leader)
-        await engine.operations.retry(leader)
+        await engine.operations.retry(leader, by=SYSTEM)
         assert (await harness.until(engine, leader)).outcome is Outcome.COMPLETED
         assert called(harness) == [[1, 2], [1, 2]]
 
@@ -287,20 +288,21 @@ async def test_a_replay_from_the_step_or_behind_it_has_the_list_and_one_from_bef
         other = await member(harness, engine, 2)
         await harness.until(engine, leader)
         harness.probe.calls.clear()
-        await harness.until(engine, await engine.operations.replay(leader, step="b", edit=Edit(body=b'"edited"')))
-        await harness.until(engine, await engine.operations.replay(leader, step="a"))
-        await harness.until(engine, await engine.operations.replay(leader, step="lines"))
+        edited = await engine.operations.replay(leader, step="b", edit=Edit(body=b'"edited"'), by=SYSTEM)
+        await harness.until(engine, edited)
+        await harness.until(engine, await engine.operations.replay(leader, step="a", by=SYSTEM))
+        await harness.until(engine, await engine.operations.replay(leader, step="lines", by=SYSTEM))
         assert called(harness) == ["edited", *[[1, 2]] * 4]
-        same = await harness.until(engine, await engine.operations.replay(other, step="lines"))
+        same = await harness.until(engine, await engine.operations.replay(other, step="lines", by=SYSTEM))
         assert (same.outcome, await output(harness, engine, same.id)) == (
             Outcome.FILTERED,
             {"body": {"batch": leader, "place": 2}},
         )
-        anew = await engine.operations.replay(leader, step="lines", edit=Edit(body=b"3"))
+        anew = await engine.operations.replay(leader, step="lines", edit=Edit(body=b"3"), by=SYSTEM)
         async with asyncio.timeout(30):
             while (await found(engine, anew)).reason != BATCH:  # noqa: ASYNC110 - it is several tasks away
                 await asyncio.sleep(0.002)
-        await harness.until(engine, await engine.operations.replay(other))
+        await harness.until(engine, await engine.operations.replay(other, by=SYSTEM))
         await harness.until(engine, anew)
         assert called(harness)[-1] == [3, 2]
 
@@ -312,7 +314,7 @@ async def test_a_leader_is_moved_to_another_version_with_what_it_has_gathered(ha
         await member(harness, engine, 2)
         harness.flow("f", [gather(size=9, within="10s"), act("after", {"new": "$.body"})])
         await engine.serving.refresh()
-        await engine.migration.migrate(leader, "current")
+        await engine.migration.migrate(leader, "current", by=SYSTEM)
         await harness.until(engine, leader, State.WAITING)
         harness.clock.advance(10)
         await harness.until(engine, leader)

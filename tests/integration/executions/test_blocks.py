@@ -11,6 +11,7 @@ from tests.integration.engine_harness import Harness, fails
 
 from hookline.engine import Engine
 from hookline.kernel.errors import IllegalStateChange, StepError
+from hookline.model.access import SYSTEM
 from hookline.model.execution import Outcome, State
 from hookline.model.waits import Call, pack_callback, raw_json
 from hookline.storage.changes import CallbackOutcome, CallbackRepeated, CallbackStored, NotWaiting, StoreCallback
@@ -173,7 +174,7 @@ async def test_a_failure_in_catch_fails_the_execution_once_finally_has_run(harne
         assert harness.probe.steps() == ["charge", "ship", "refund", "report"]
         # An operator's retry goes on from what failed: what catch has taken stays taken.
         harness.probe.does.clear()
-        await engine.operations.retry(execution_id)
+        await engine.operations.retry(execution_id, by=SYSTEM)
         again = await harness.until(engine, execution_id)
         assert again.outcome is Outcome.COMPLETED
         assert harness.probe.steps()[4:] == ["refund", "last"]
@@ -455,12 +456,12 @@ async def test_a_cancelled_execution_ends_so_and_runs_its_finally(harness: Harne
             await harness.until(engine, execution_id, State.WAITING)
         if what == "queued":
             execution_id = await harness.send(engine, "f", {})
-        await engine.operations.cancel(execution_id)
+        await engine.operations.cancel(execution_id, by=SYSTEM)
         done = await harness.until(engine, execution_id)
         assert (done.state, done.outcome) == (State.CANCELLED, Outcome.CANCELLED)
         assert ("report" in harness.probe.steps()) == (what != "queued")
         with pytest.raises(IllegalStateChange):
-            await engine.operations.cancel(execution_id)
+            await engine.operations.cancel(execution_id, by=SYSTEM)
 
 
 async def test_a_wish_to_cancel_outlives_a_restart(harness: Harness) -> None:
@@ -484,6 +485,6 @@ async def test_steps_on_error_run_before_an_execution_ends_as_failed(harness: Ha
         done = await harness.until(engine, execution_id)
         assert done.state is State.FAILED
         assert harness.probe.calls[-1][3] == ["bad", {"n": 1}]
-        await engine.operations.retry(execution_id)
+        await engine.operations.retry(execution_id, by=SYSTEM)
         assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
         assert harness.probe.steps() == ["bad", "tell", "bad"]

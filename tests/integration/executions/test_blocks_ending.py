@@ -11,6 +11,7 @@ from tests.integration.engine_harness import Harness, act, each, fails
 
 from hookline.cli.operate.execution_text import describe
 from hookline.kernel.json import decode, encode
+from hookline.model.access import SYSTEM
 from hookline.model.execution import SLEEP, ExecutionFilter, Outcome, State
 from hookline.service.views.executions import execution_view
 
@@ -48,7 +49,7 @@ async def test_an_operators_retry_does_again_what_failed_before_its_finally(harn
     async with harness.engine() as engine:
         execution_id = await harness.send(engine, "f", {})
         assert (await harness.until(engine, execution_id)).outcome is Outcome.FAILED
-        await engine.operations.retry(execution_id)
+        await engine.operations.retry(execution_id, by=SYSTEM)
         assert (await harness.until(engine, execution_id, State.SUCCEEDED)).outcome is Outcome.COMPLETED
         assert harness.probe.steps() == ["bad", "last", "bad", "after"]
 
@@ -86,7 +87,7 @@ async def test_items_that_wait_end_with_their_finally_where_the_execution_is_can
     async with harness.engine() as engine:
         execution_id = await harness.send(engine, "f", ["a", "b", "c"])
         await harness.until(engine, execution_id, State.WAITING)
-        await engine.operations.cancel(execution_id)
+        await engine.operations.cancel(execution_id, by=SYSTEM)
         assert (await harness.until(engine, execution_id)).outcome is Outcome.CANCELLED
         assert await engine.store.waits(execution_id) == ()
         assert [call[3] for call in harness.probe.calls] == [0, 1, 2]
@@ -130,7 +131,7 @@ async def test_a_cancelled_execution_sleeps_in_its_finally_and_then_ends(harness
     async with harness.engine() as engine:
         execution_id = await harness.send(engine, "f", {})
         await harness.until(engine, execution_id, State.WAITING)
-        await engine.operations.cancel(execution_id)
+        await engine.operations.cancel(execution_id, by=SYSTEM)
         async with asyncio.timeout(30):
             while (await harness.until(engine, execution_id, State.WAITING)).reason != SLEEP:  # noqa: ASYNC110 - it is several tasks away
                 await asyncio.sleep(0.002)
@@ -166,7 +167,7 @@ async def test_an_action_that_gives_items_is_cut_off_when_the_execution_is_cance
     async with harness.engine() as engine:
         execution_id = await harness.send(engine, "f", {})
         await reached.wait()
-        await engine.operations.cancel(execution_id)
+        await engine.operations.cancel(execution_id, by=SYSTEM)
         assert (await harness.until(engine, execution_id)).outcome is Outcome.CANCELLED
         assert harness.probe.steps() == ["first", "last"]
         assert "t/all" not in await harness.journal(engine, execution_id)
@@ -179,7 +180,7 @@ async def test_a_step_that_waited_when_its_execution_was_cancelled_is_shown_as_i
         execution_id = await harness.send(engine, "f", {})
         await harness.until(engine, execution_id, State.WAITING)
         harness.clock.advance(60)
-        await engine.operations.cancel(execution_id)
+        await engine.operations.cancel(execution_id, by=SYSTEM)
         await harness.until(engine, execution_id, State.CANCELLED)
         view = await execution_view(engine.store, execution_id)
         assert view is not None
@@ -213,7 +214,7 @@ async def test_what_ends_early_runs_the_finally_of_what_waits_behind_a_block(
         execution_id = await harness.send(engine, "f", {})
         await harness.until(engine, execution_id, State.WAITING)
         if how == "cancel":
-            await engine.operations.cancel(execution_id)
+            await engine.operations.cancel(execution_id, by=SYSTEM)
         else:
             harness.clock.advance(3601)
         done = await harness.until(engine, execution_id)
@@ -236,9 +237,9 @@ async def test_an_operators_retry_waits_anew_where_a_failure_beside_it_ended_a_w
     async with harness.engine() as engine:
         execution_id = await harness.send(engine, "f", {})
         await harness.until(engine, execution_id, State.WAITING)
-        await engine.operations.resume(execution_id, "hold", b"1")
+        await engine.operations.resume(execution_id, "hold", b"1", by=SYSTEM)
         assert (await harness.until(engine, execution_id)).outcome is Outcome.FAILED
-        await engine.operations.retry(execution_id)
+        await engine.operations.retry(execution_id, by=SYSTEM)
         path = "p/w" if waits == "webhook" else "p/call#2"
         async with asyncio.timeout(30):
             while await engine.store.waits(execution_id) != (path,):  # noqa: ASYNC110 - it is several tasks away
@@ -251,7 +252,7 @@ async def test_an_operators_retry_waits_anew_where_a_failure_beside_it_ended_a_w
                 while await engine.store.waits(again) != ("w",):  # noqa: ASYNC110 - it is several tasks away
                     await asyncio.sleep(0.002)
             waiting = again
-        await engine.operations.resume(waiting, "w", b"2")
+        await engine.operations.resume(waiting, "w", b"2", by=SYSTEM)
         assert (await harness.until(engine, execution_id, State.SUCCEEDED)).outcome is Outcome.COMPLETED
         assert harness.probe.steps() == ["bad", "bad", "after"]
 
@@ -275,7 +276,7 @@ async def test_what_fails_again_after_an_operators_retry_lets_nothing_go_on_whil
     async with harness.engine() as engine:
         execution_id = await harness.send(engine, "f", [0, 1])
         await harness.until(engine, execution_id, State.FAILED)
-        await engine.operations.retry(execution_id)
+        await engine.operations.retry(execution_id, by=SYSTEM)
         await harness.advance_until(engine, execution_id, seconds=60)
         ends = [one for one in await engine.store.journal(execution_id) if one.path == fan["id"]]
     assert harness.probe.steps() == ["clean", "clean", "last"]

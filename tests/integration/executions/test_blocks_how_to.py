@@ -12,6 +12,7 @@ from aiohttp.test_utils import TestServer
 from tests.integration.engine_harness import Harness
 
 from hookline.engine import Engine
+from hookline.model.access import SYSTEM
 from hookline.model.execution import Execution, ExecutionFilter, Outcome, State
 
 HOW_TO = Path(__file__).parents[3] / "docs" / "how-to"
@@ -145,7 +146,7 @@ async def test_a_machine_is_given_back_where_the_execution_is_cancelled(harness:
     async with engine_of(harness) as engine:
         execution_id = await harness.send(engine, "rent-machine", {"name": "m1"})
         await harness.until(engine, execution_id, State.WAITING)
-        await engine.operations.cancel(execution_id)
+        await engine.operations.cancel(execution_id, by=SYSTEM)
         execution = await harness.until(engine, execution_id)
     assert (execution.state, execution.outcome) == (State.CANCELLED, Outcome.CANCELLED)
     assert service.calls == ["POST /machines", "DELETE /machines/m1"]

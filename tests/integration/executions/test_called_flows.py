@@ -11,6 +11,7 @@ from tests.integration.engine_harness import Hang, Harness, act, each, fails
 from hookline.cli.operate.execution_text import describe
 from hookline.engine import Engine
 from hookline.kernel.json import decode, encode
+from hookline.model.access import SYSTEM
 from hookline.model.execution import Execution, ExecutionFilter, Outcome, State, StepState
 from hookline.model.message import Envelope
 from hookline.service.views.executions import execution_view
@@ -234,7 +235,7 @@ async def test_an_operators_retry_calls_the_flow_again(harness: Harness) -> None
         assert failed.error is not None
         assert (failed.error.code, failed.error.step) == ("probe.away", "call")
         assert first.id in failed.error.message
-        await engine.operations.retry(execution_id)
+        await engine.operations.retry(execution_id, by=SYSTEM)
         assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
         assert sorted(child.state for child in await of_flow(engine)) == [State.FAILED, State.SUCCEEDED]
         assert harness.probe.steps() == ["before", "work", "work", "after"]
@@ -284,7 +285,7 @@ async def test_cancelling_the_caller_cancels_what_it_waits_for(harness: Harness)
         await hang.reached.wait()
         child = await one_of(engine)
         await harness.until(engine, execution_id, State.WAITING)
-        await engine.operations.cancel(execution_id)
+        await engine.operations.cancel(execution_id, by=SYSTEM)
         assert (await harness.until(engine, execution_id)).state is State.CANCELLED
         assert (await harness.until(engine, child.id)).state is State.CANCELLED
         assert set(harness.probe.steps()) == {"slow", "clean_up", "report"}
@@ -301,7 +302,7 @@ async def test_a_flow_that_is_cancelled_by_itself_fails_the_step(harness: Harnes
         if not queued:
             await hang.reached.wait()
         child = await one_of(engine)
-        await engine.operations.cancel(child.id)
+        await engine.operations.cancel(child.id, by=SYSTEM)
         failed = await harness.until(engine, execution_id)
         assert failed.error is not None
         assert failed.error.code == "flow.cancelled"
@@ -360,7 +361,7 @@ async def test_a_failure_starts_the_flow_that_takes_care_of_it(harness: Harness)
         assert (about["id"], about["flow_id"], about["flow_version"]) == (execution_id, "f", failed.flow_version)
         assert about["created_at"] <= about["started_at"]
         # Once for each time that it fails.
-        await engine.operations.retry(execution_id)
+        await engine.operations.retry(execution_id, by=SYSTEM)
         await harness.until(engine, execution_id)
         assert len(await of_flow(engine, "care")) == 2
 
@@ -373,7 +374,7 @@ async def test_what_is_cancelled_is_no_failure_and_a_timeout_is_one(harness: Har
     async with harness.engine() as engine:
         execution_id = await harness.send(engine, "f", {})
         await hang.reached.wait()
-        await engine.operations.cancel(execution_id)
+        await engine.operations.cancel(execution_id, by=SYSTEM)
         await harness.until(engine, execution_id)
         assert not await of_flow(engine, "care")
         hang.reached.clear()

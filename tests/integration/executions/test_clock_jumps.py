@@ -9,6 +9,7 @@ from tests.integration.store_trouble import Trouble, holds
 
 from hookline.engine import Engine
 from hookline.kernel.time import rfc3339
+from hookline.model.access import SYSTEM
 from hookline.model.execution import State
 from hookline.storage.changes import MoveWaits
 
@@ -124,7 +125,7 @@ async def test_what_is_queued_or_waits_for_its_turn_runs_at_once_on_a_clock_that
         harness.flow("paused", [act("see", None)])
         await engine.serving.refresh()
         assert (await harness.until(engine, queued)).state is State.SUCCEEDED
-        await engine.operations.cancel(first)
+        await engine.operations.cancel(first, by=SYSTEM)
         await harness.until(engine, first)
         await harness.until(engine, second, State.WAITING)
 

@@ -11,6 +11,7 @@ from tests.integration.engine_harness import Harness
 from hookline.api import Connector, Context, hookimpl
 from hookline.engine import Engine
 from hookline.kernel.errors import PluginError
+from hookline.model.access import SYSTEM
 from hookline.model.execution import Outcome, State
 
 
@@ -63,7 +64,7 @@ async def test_all_flows_with_one_credential_share_its_turns(tmp_path: Path) -> 
     harness, acme = flows(tmp_path, "1/m")
     async with harness.engine() as engine:
         for name in ("a", "b"):
-            await engine.credentials.put(name, "acme", {})
+            await engine.credentials.put(name, "acme", {}, by=SYSTEM)
         (first,) = await started(harness, engine, "one")
         assert (await harness.until(engine, first)).outcome is Outcome.COMPLETED
         second, other = await started(harness, engine, "two", "other")
@@ -81,8 +82,8 @@ async def test_all_flows_with_one_credential_share_its_turns(tmp_path: Path) -> 
 async def test_a_credential_may_say_the_rate(tmp_path: Path) -> None:
     harness, acme = flows(tmp_path, lambda plan: plan.rate)
     async with harness.engine() as engine:
-        await engine.credentials.put("a", "acme", {"rate": "1/h"})
-        await engine.credentials.put("b", "acme", {})
+        await engine.credentials.put("a", "acme", {"rate": "1/h"}, by=SYSTEM)
+        await engine.credentials.put("b", "acme", {}, by=SYSTEM)
         ids = await started(harness, engine, "one", "other", "other")
         for execution_id in ids:
             await harness.until(engine, execution_id)
@@ -96,7 +97,7 @@ async def test_a_credential_may_say_the_rate(tmp_path: Path) -> None:
 async def test_a_rate_that_is_none_bounds_nothing(tmp_path: Path, rate: Any) -> None:
     harness, acme = flows(tmp_path, rate)
     async with harness.engine() as engine:
-        await engine.credentials.put("a", "acme", {})
+        await engine.credentials.put("a", "acme", {}, by=SYSTEM)
         for execution_id in await started(harness, engine, "one", "two"):
             assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
     assert len(acme.ran) == 2
@@ -107,7 +108,7 @@ async def test_a_step_with_a_rate_of_its_own_waits_for_both(tmp_path: Path) -> N
     step = {"id": "call", "use": "acme.call", "credential": "a", "rate": "1/h"}
     harness.flow("slow", [step])
     async with harness.engine() as engine:
-        await engine.credentials.put("a", "acme", {})
+        await engine.credentials.put("a", "acme", {}, by=SYSTEM)
         first, second = await started(harness, engine, "slow", "slow")
         await harness.until(engine, first)
         waiting = await harness.until(engine, second, State.WAITING)

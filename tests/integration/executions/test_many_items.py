@@ -13,6 +13,7 @@ from hookline.api import Context, Reply, StepError
 from hookline.engine import Engine
 from hookline.executions.blocks import foreach_results
 from hookline.executions.replies import FINISHED
+from hookline.model.access import SYSTEM
 from hookline.model.execution import Outcome, State
 
 N = 1500
@@ -238,7 +239,7 @@ async def test_the_first_failure_ends_it_and_a_retry_goes_on_there(harness: Harn
         assert len(await engine.store.journal(execution_id)) < 20
         harness.probe.does.clear()
         before = len(values(harness, "a"))
-        await engine.operations.retry(execution_id)
+        await engine.operations.retry(execution_id, by=SYSTEM)
         assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
         assert set(values(harness, "a")) == set(range(N))
         assert values(harness, "a")[before:][0] == 1200

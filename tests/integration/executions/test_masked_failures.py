@@ -8,6 +8,7 @@ import structlog
 from tests.integration.engine_harness import Harness, ProbeKey
 
 from hookline.api import Context, PollContext, PollResult, StepError
+from hookline.model.access import SYSTEM
 
 SECRET = "the-key-of-the-probe"
 
@@ -28,7 +29,7 @@ async def test_a_step_that_fails_shows_no_secret(harness: Harness, kind: str) ->
     harness.flow("f", [{"id": "ask", "use": "probe.ask", "credential": "key", "retry": {"attempts": 1}}])
     with structlog.testing.capture_logs() as logs:
         async with harness.engine() as engine:
-            await engine.credentials.put("key", "probe", {"token": SECRET})
+            await engine.credentials.put("key", "probe", {"token": SECRET}, by=SYSTEM)
             execution = await harness.until(engine, await harness.send(engine, "f", 1))
     assert execution.error is not None
     assert "401 for https://erp.example/?key=" in execution.error.message
@@ -46,7 +47,7 @@ async def test_a_poll_that_fails_shows_no_secret(harness: Harness, kind: str) ->
 
     harness.flow("f", [], trigger={"use": "probe.news", "credential": "key"})
     async with harness.engine() as engine:
-        await engine.credentials.put("key", "probe", {"token": SECRET})
+        await engine.credentials.put("key", "probe", {"token": SECRET}, by=SYSTEM)
         async with asyncio.timeout(30):
             while "401" not in (said := (await harness.looked(engine, "f")).error or ""):
                 engine.sources.try_again()

@@ -8,6 +8,7 @@ from tests.integration.engine_harness import Harness, fails
 
 from hookline.engine import Engine
 from hookline.kernel.errors import SchemaViolation, TooManyRequests
+from hookline.model.access import SYSTEM
 from hookline.model.execution import State
 
 KEY = "$.body.customer"
@@ -113,11 +114,11 @@ async def test_a_failure_that_holds_its_key_lets_the_next_run_after_a_retry_or_a
         (other,) = await send(harness, engine, 9, customer="other")
         assert (await harness.until(engine, other)).state is State.FAILED
         assert await state(engine, second) is State.QUEUED
-        await engine.operations.retry(first)
+        await engine.operations.retry(first, by=SYSTEM)
         await harness.until(engine, first, State.SUCCEEDED)
         await harness.until(engine, third, State.SUCCEEDED)
         (behind,) = await send(harness, engine, 10, customer="other")
-        await engine.operations.release(other)
+        await engine.operations.release(other, by=SYSTEM)
         await harness.until(engine, behind, State.SUCCEEDED)
     assert done(harness) == [1, 9, 1, 2, 3, 10]
 

@@ -12,6 +12,7 @@ from tests.integration.engine_harness import Hang, Harness, act, each, fails
 from hookline.engine import Engine
 from hookline.kernel.backoff import RetryPolicy, next_wait
 from hookline.kernel.errors import StepError
+from hookline.model.access import SYSTEM
 from hookline.model.execution import OUTCOME_UNKNOWN, Execution, Outcome, State, StepState
 from hookline.storage.changes import Change, CommitResult, RecordSteps
 
@@ -65,7 +66,7 @@ async def test_what_was_under_way_when_the_engine_stopped_is_not_run_again(harne
     async with harness.engine() as engine:
         assert failed_unknown(await harness.until(engine, execution_id))
         # An operator's retry doesn't repeat it either: only a replay, which has keys of its own, does.
-        await engine.operations.retry(execution_id)
+        await engine.operations.retry(execution_id, by=SYSTEM)
         assert failed_unknown(await harness.until(engine, execution_id))
         assert harness.probe.steps() == ["pay"]
 
@@ -116,7 +117,7 @@ async def test_a_failure_that_is_known_stays_what_it_is_and_is_not_tried_again(h
         assert failed.error is not None
         assert (failed.outcome, failed.error.code) == (Outcome.FAILED, "probe.away")
         # It is known that nothing was done: an operator may let it try again.
-        await engine.operations.retry(execution_id)
+        await engine.operations.retry(execution_id, by=SYSTEM)
         assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
 
 
@@ -127,7 +128,7 @@ async def test_what_cancelling_cuts_off_says_that_its_outcome_is_not_known(harne
     async with harness.engine() as engine:
         execution_id = await harness.send(engine, "f", {})
         await hang.reached.wait()
-        await engine.operations.cancel(execution_id)
+        await engine.operations.cancel(execution_id, by=SYSTEM)
         done = await harness.until(engine, execution_id)
         assert (done.state, done.outcome) == (State.CANCELLED, Outcome.OUTCOME_UNKNOWN)
         assert done.error is not None
@@ -156,7 +157,7 @@ async def test_what_was_told_to_end_before_it_began_runs_when_an_operator_retrie
         execution_id = await harness.send(engine, "f", {})
         assert (await harness.until(engine, execution_id)).outcome is Outcome.FAILED
         assert harness.probe.steps() == ["bad"], "it failed while the other's start was committed"
-        await engine.operations.retry(execution_id)
+        await engine.operations.retry(execution_id, by=SYSTEM)
         assert (await harness.until(engine, execution_id, State.SUCCEEDED)).outcome is Outcome.COMPLETED
         assert sorted(harness.probe.steps()) == ["bad", "bad", "pay"]
 

@@ -17,6 +17,7 @@ from tests.integration.served_hook import SERVERS
 from hookline.engine import Engine
 from hookline.maintenance.retention import Purger
 from hookline.maintenance.sweeper import Sweeper
+from hookline.model.access import SYSTEM, Actor, AuditFilter
 from hookline.model.execution import Outcome, State
 from hookline.service.app import create_app
 from hookline.service.hooks.receive import HookOptions
@@ -93,6 +94,21 @@ async def test_a_call_resumes_the_execution_with_its_message(harness: Harness, s
         assert (await site.post(url + "x", {}))[0] == 404
 
 
+@pytest.mark.rule(48, 49)
+async def test_a_call_to_a_resume_url_is_recorded_once_with_its_address(harness: Harness) -> None:
+    harness.flow("f", [ASK, APPROVE])
+    async with serving(harness) as site:
+        execution_id, url = await asked(harness, site)
+        assert (await site.post(url + "x", {}))[0] == 404
+        for status, body in ((202, 1), (200, 1), (409, 2)):
+            assert (await site.post(url, body))[0] == status
+        (entry,) = (await site.engine.store.audit(AuditFilter(operation="execution.resume"))).items
+        assert entry.actor == Actor("resume-url", "", "127.0.0.1")
+        version = site.engine.version_resolver.current("f").version
+        assert (entry.flow_id, entry.flow_version, entry.subject) == ("f", version, execution_id)
+        assert entry.detail == "approve"
+
+
 async def test_the_form_of_the_page_resumes_it(harness: Harness) -> None:
     harness.flow("f", [ASK, APPROVE])
     async with serving(harness) as site:
@@ -129,7 +145,7 @@ async def test_a_call_after_the_time_or_after_the_end_is_gone(harness: Harness) 
     async with serving(harness) as site:
         execution_id, url = await asked(harness, site)
         other_id, other = await asked(harness, site, count=2)
-        await site.engine.operations.cancel(other_id)
+        await site.engine.operations.cancel(other_id, by=SYSTEM)
         await harness.until(site.engine, other_id, State.CANCELLED)
         harness.clock.advance(2 * 86400 + 1)
         assert (await harness.until(site.engine, execution_id)).error.code == "wait_timed_out"  # type: ignore[union-attr]  # it has one
@@ -233,7 +249,9 @@ async def test_calls_are_given_up_once_nothing_can_ask_for_them(harness: Harness
         engine = site.engine
         purger = Purger(engine.store, engine.blobs, engine.clock, engine.log, engine.retention_of)
         hour = timedelta(hours=1)
-        sweeper = Sweeper(engine.store, engine.blobs, engine.clock, engine.log, timedelta(days=30), hour, purger)
+        sweeper = Sweeper(
+            engine.store, engine.blobs, engine.clock, engine.log, timedelta(days=30), hour, purger, timedelta(days=400)
+        )
         execution_id, url = await asked(harness, site)
         assert (await site.post("http://x/hook/f/paid", early))[0] == 202
         await sweeper.sweep()
@@ -245,7 +263,7 @@ async def test_calls_are_given_up_once_nothing_can_ask_for_them(harness: Harness
         harness.clock.advance(31 * 86400)
         await sweeper.sweep()
         assert (await site.post(url, {"shop": "a", "order": 2}))[0] == 200, "the execution goes on"
-        await engine.operations.cancel(execution_id)
+        await engine.operations.cancel(execution_id, by=SYSTEM)
         await harness.until(engine, execution_id)
         await sweeper.sweep()
         assert (await site.post(url, {"shop": "a", "order": 2}))[0] == 200, "it has ended, but not long ago"

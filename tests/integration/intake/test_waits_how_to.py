@@ -11,6 +11,7 @@ from aiohttp import web
 from tests.integration.engine_harness import Harness
 from tests.integration.intake.test_callbacks import Site, serving
 
+from hookline.model.access import SYSTEM
 from hookline.model.execution import Outcome, State
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "callbacks-and-approvals.md"
@@ -87,7 +88,7 @@ async def test_expenses_are_paid_rejected_or_left(
 
 async def test_orders_are_found_by_shop_and_number(harness: Harness) -> None:
     async with serving(harness) as site:
-        await site.engine.credentials.put("payments", "api-key", {"key": "a-long-key"})
+        await site.engine.credentials.put("payments", "api-key", {"key": "a-long-key"}, by=SYSTEM)
         _, accepted = await site.post("http://x/hook/orders", {"shop": "a", "order": 7})
         await harness.until(site.engine, accepted["execution_id"], State.WAITING)
         payment = {"shop": "a", "payment": {"order": 7, "sum": 5}}

@@ -10,6 +10,7 @@ from hookline.engine import Engine
 from hookline.kernel.errors import ServiceUnavailable
 from hookline.maintenance import disk_budget
 from hookline.maintenance.usage import measure_usage
+from hookline.model.access import SYSTEM
 from hookline.model.execution import ExecutionFilter, State
 from hookline.model.message import Arrival, Attachment, Envelope, Message
 from hookline.service.admin import blueprints
@@ -126,7 +127,7 @@ async def test_nothing_is_purged_that_frees_too_little_and_no_dead_letter_at_all
         with pytest.raises(ServiceUnavailable, match="no space"):
             await harness.send(engine, "others", None)
 
-        await engine.operations.discard(dead[0])
+        await engine.operations.discard(dead[0], by=SYSTEM)
         harness.clock.advance(1)
         await check(engine)
         assert await kept(engine, "dead") == dead[1:]
@@ -156,7 +157,7 @@ async def test_a_flow_that_uses_more_than_half_and_has_nothing_to_purge_gets_503
         shown = await (await client.get("/api/v1/storage", headers=AUTH)).get_json()
         assert {flow["flow_id"]: bool(flow["full"]) for flow in shown["flows"]} == {"stuck": True, "others": False}
 
-        await engine.operations.cancel(ids[0])
+        await engine.operations.cancel(ids[0], by=SYSTEM)
         await harness.until(engine, ids[0])
         harness.clock.advance(1)
         await check(engine)
@@ -182,7 +183,7 @@ async def test_every_flow_gets_503_while_the_whole_budget_is_used_up_and_nothing
         ready = await client.get("/readyz", headers=AUTH)
         assert (ready.status_code, (await ready.get_json())["status"]) == (503, "the disk budget is used up")
         assert "10,000,000" in (await ready.get_json())["reason"]
-        await engine.operations.cancel(ids[0])
+        await engine.operations.cancel(ids[0], by=SYSTEM)
         await harness.until(engine, ids[0])
         harness.clock.advance(1)
         await check(engine)

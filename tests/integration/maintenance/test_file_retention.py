@@ -16,6 +16,7 @@ from hookline.engine import Engine
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange
 from hookline.maintenance.retention import Purger
 from hookline.maintenance.sweeper import Sweeper
+from hookline.model.access import SYSTEM
 from hookline.model.execution import State
 from hookline.model.message import Arrival, Attachment, Envelope, Message
 from hookline.service.app import create_endpoints
@@ -33,7 +34,7 @@ LONG = timedelta(days=10_000)
 def sweeper(engine: Engine) -> Sweeper:
     longest = engine.options.max_request_time
     purger = Purger(engine.store, engine.blobs, engine.clock, engine.log, engine.retention_of)
-    return Sweeper(engine.store, engine.blobs, engine.clock, engine.log, RETENTION, longest, purger)
+    return Sweeper(engine.store, engine.blobs, engine.clock, engine.log, RETENTION, longest, purger, LONG)
 
 
 async def upload(harness: Harness, engine: Engine, flow_id: str, data: bytes) -> tuple[str, str]:
@@ -125,10 +126,10 @@ async def test_what_opens_a_file_that_was_removed_fails_at_once_and_says_why(har
         harness.clock.advance(RETENTION.total_seconds() + 1)
         await sweeper(engine).sweep()
         assert await kept(engine, blob_id), "nobody has decided on the dead letter"
-        await engine.operations.discard(execution_id)
+        await engine.operations.discard(execution_id, by=SYSTEM)
         await sweeper(engine).sweep()
         del harness.probe.does["act"]
-        await engine.operations.retry(execution_id)
+        await engine.operations.retry(execution_id, by=SYSTEM)
         execution = await harness.until(engine, execution_id)
         assert execution.error is not None
         assert (execution.error.code, execution.error.retryable) == ("store.blob_gone", False)
@@ -177,7 +178,7 @@ async def test_a_replay_beside_the_removal_of_its_file_has_the_file_or_is_reject
                 return await commit(changes)
             monkeypatch.setattr(engine.store, "commit", commit)
             if first == "replay":
-                made.append(await engine.operations.replay(execution_id, step=step))
+                made.append(await engine.operations.replay(execution_id, step=step, by=SYSTEM))
             elif how == "purge":
                 await purger.free("files", 1)
             else:
@@ -188,7 +189,7 @@ async def test_a_replay_beside_the_removal_of_its_file_has_the_file_or_is_reject
         monkeypatch.setattr(engine.store, "commit", second)
         if first == "removal":
             with pytest.raises(ExecutionNotFound if how == "purge" else IllegalStateChange):
-                await engine.operations.replay(execution_id, step=step)
+                await engine.operations.replay(execution_id, step=step, by=SYSTEM)
         else:
             await (purger.free("files", 1) if how == "purge" else sweeper(engine).sweep())
         assert await kept(engine, blob_id) == (first == "replay")

@@ -12,6 +12,7 @@ from tests.integration.engine_harness import SLEEPERS, Harness, act, fails
 
 from hookline.cli.main import main
 from hookline.engine import Engine
+from hookline.model.access import SYSTEM
 from hookline.model.execution import ExecutionFilter, State
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
@@ -91,8 +92,8 @@ async def test_what_waits_and_dead_letters_are_kept_however_old_they_are_until_s
         assert [one.count for one in (await engine.store.dead_letters()).items] == [3]
         assert await kept(engine) == [waiting]
 
-        await engine.operations.discard(dead[0])
-        await engine.operations.retry(dead[1])
+        await engine.operations.discard(dead[0], by=SYSTEM)
+        await engine.operations.retry(dead[1], by=SYSTEM)
         await harness.until(engine, dead[1])
         await pass_by(harness, 3600)
         await becomes(lambda: kept(engine, "dead"), [dead[1], dead[2]])

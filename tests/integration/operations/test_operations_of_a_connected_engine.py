@@ -4,6 +4,7 @@ import asyncio
 
 from tests.integration.engine_harness import Harness, act, fails
 
+from hookline.model.access import SYSTEM
 from hookline.model.execution import ExecutionFilter, State
 
 
@@ -19,9 +20,9 @@ async def test_a_connected_engine_retries_and_replays_and_runs_nothing(harness: 
     await engine.connect()
     try:
         assert [one.serves for one in await engine.version_history.list("f")] == [True]
-        replays = {await engine.operations.replay(failed), await engine.operations.replay(failed)}
-        await engine.operations.retry(failed)
-        result = await engine.operations.bulk("cancel", ExecutionFilter(replay_of=failed), limit=1)
+        replays = {await engine.operations.replay(failed, by=SYSTEM), await engine.operations.replay(failed, by=SYSTEM)}
+        await engine.operations.retry(failed, by=SYSTEM)
+        result = await engine.operations.bulk("cancel", ExecutionFilter(replay_of=failed), limit=1, by=SYSTEM)
         ((cancelled, _),) = result.done
         (again,) = replays - {cancelled}
         await asyncio.sleep(0.05)
@@ -45,7 +46,7 @@ async def test_a_connected_engine_retries_on_the_version_of_the_file(harness: Ha
     engine = harness.engine()
     await engine.connect()
     try:
-        await engine.operations.retry(failed)
+        await engine.operations.retry(failed, by=SYSTEM)
         execution = await engine.store.execution(failed)
         assert execution is not None
         assert execution.flow_version not in (None, old)

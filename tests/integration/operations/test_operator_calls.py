@@ -15,6 +15,7 @@ from tests.integration.engine_harness import Harness, act
 from hookline.cli.main import main
 from hookline.kernel.json import decode, encode
 from hookline.kernel.time import rfc3339
+from hookline.model.access import SYSTEM
 from hookline.model.execution import State
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
@@ -133,7 +134,7 @@ async def test_each_part_of_a_callback_can_be_read_after_an_operators_call(harne
     async with harness.engine() as engine:
         execution_id = await harness.send(engine, "asked", {})
         await harness.until(engine, execution_id, State.WAITING)
-        await engine.operations.resume(execution_id, "approve", b'{"ok": true}')
+        await engine.operations.resume(execution_id, "approve", b'{"ok": true}', by=SYSTEM)
         await harness.until_calls(1)
         at = rfc3339(harness.clock.now())
         assert harness.probe.calls[0][3] == {

@@ -7,6 +7,7 @@ from tests.integration.engine_harness import Harness, act
 
 from hookline.engine import Engine
 from hookline.kernel.errors import ExecutionNotFound, ProvenanceUnknown
+from hookline.model.access import SYSTEM
 from hookline.operations.explain import Explained, explain
 from hookline.operations.replay import Edit
 
@@ -143,7 +144,7 @@ async def test_a_place_in_the_file_is_named_while_the_file_holds_that_version(ha
 async def test_an_edited_input_of_a_replay_is_where_it_ends(harness: Harness) -> None:
     async with harness.engine() as engine:
         id_ = await ran(harness, engine, [mapped("a", "$.body"), mapped("b", {"n": "$.body.n"})], {"n": 1})
-        again = await engine.operations.replay(id_, step="b", edit=Edit(body=b'{"n": 5}'))
+        again = await engine.operations.replay(id_, step="b", edit=Edit(body=b'{"n": 5}'), by=SYSTEM)
         await harness.until(engine, again)
         (read,) = (await ask(engine, again, "body.n")).reads
     assert (read.value, read.made_by) == (5, [])

@@ -9,6 +9,7 @@ from tests.integration.engine_harness import Harness, act, each, fails
 
 from hookline.engine import Engine
 from hookline.kernel.errors import ExecutionNotFound, FlowUnknown, IllegalStateChange, NotReplayable, SchemaViolation
+from hookline.model.access import SYSTEM
 from hookline.model.execution import ExecutionFilter, State
 from hookline.operations.replay import Edit
 
@@ -49,7 +50,7 @@ async def test_a_replay_is_an_execution_of_its_own_with_the_same_message(harness
     await engine.serving.refresh()
     first = await harness.send(engine, "f", {"n": 1}, dedupe_key="k")
     await harness.until(engine, first)
-    again = await engine.operations.replay(first)
+    again = await engine.operations.replay(first, by=SYSTEM)
     ended = await harness.until(engine, again)
     assert (ended.state, ended.replay_of) == (State.SUCCEEDED, first)
     assert called(harness) == [("a", {"n": 1})] * 2
@@ -59,7 +60,7 @@ async def test_a_replay_is_an_execution_of_its_own_with_the_same_message(harness
 
 async def test_a_replay_from_a_step_runs_it_and_what_follows(harness: Harness, engine: Engine) -> None:
     first = await ran(harness, engine, "f", CHAIN, 1)
-    again = await engine.operations.replay(first, step="b")
+    again = await engine.operations.replay(first, step="b", by=SYSTEM)
     assert (await harness.until(engine, again)).state is State.SUCCEEDED
     assert called(harness) == [("b", {"was": {"was": 1}}), ("c", {"was": {"was": {"was": 1}}})]
     assert [entry.path for entry in await engine.store.journal(again)] == ["a", "b", "c"]
@@ -67,7 +68,7 @@ async def test_a_replay_from_a_step_runs_it_and_what_follows(harness: Harness, e
 
 async def test_what_reaches_the_step_can_be_replaced(harness: Harness, engine: Engine) -> None:
     first = await ran(harness, engine, "f", CHAIN, 1)
-    again = await engine.operations.replay(first, step="b", edit=Edit(body=b'{"other": true}'))
+    again = await engine.operations.replay(first, step="b", edit=Edit(body=b'{"other": true}'), by=SYSTEM)
     assert (await harness.until(engine, again)).state is State.SUCCEEDED
     assert called(harness)[0] == ("b", {"was": {"other": True}})
     edited = (await engine.store.journal(again))[1]
@@ -77,13 +78,13 @@ async def test_what_reaches_the_step_can_be_replaced(harness: Harness, engine: E
 async def test_an_edited_replay_that_fails_keeps_its_input_when_it_is_retried(harness: Harness, engine: Engine) -> None:
     first = await ran(harness, engine, "f", CHAIN, 1)
     harness.probe.does["c"] = fails(1, retryable=False)
-    again = await engine.operations.replay(first, step="b", edit=Edit(body=b'"x"'))
+    again = await engine.operations.replay(first, step="b", edit=Edit(body=b'"x"'), by=SYSTEM)
     assert (await harness.until(engine, again)).state is State.FAILED
-    await engine.operations.retry(again)
+    await engine.operations.retry(again, by=SYSTEM)
     assert (await harness.until(engine, again)).state is State.SUCCEEDED
     assert called(harness) == [("b", {"was": "x"}), ("c", {"was": {"was": "x"}}), ("c", {"was": {"was": "x"}})]
     harness.probe.calls.clear()
-    third = await engine.operations.replay(again, step="c")
+    third = await engine.operations.replay(again, step="c", by=SYSTEM)
     assert (await harness.until(engine, third)).state is State.SUCCEEDED
     assert called(harness) == [("c", {"was": {"was": "x"}})]
 
@@ -98,7 +99,7 @@ async def test_the_first_message_can_be_edited_whole_by_path_and_by_a_patch(harn
         ),
         (Edit(merge={"n": 3, "old": None, "lines": []}), {"n": 3, "lines": []}),
     ):
-        again = await engine.operations.replay(first, edit=edit)
+        again = await engine.operations.replay(first, edit=edit, by=SYSTEM)
         await harness.until(engine, again)
         assert harness.probe.calls[-1][3] == expected
         kept = await engine.store.envelope(first)
@@ -118,13 +119,13 @@ async def test_the_first_message_can_be_edited_whole_by_path_and_by_a_patch(harn
 async def test_an_edit_that_cant_be_made_says_so(harness: Harness, engine: Engine, edit: Edit, says: str) -> None:
     first = await ran(harness, engine, "f", [act("a")], {"n": 1})
     with pytest.raises(NotReplayable, match=says):
-        await engine.operations.replay(first, edit=edit)
+        await engine.operations.replay(first, edit=edit, by=SYSTEM)
 
 
 async def test_an_edited_message_has_to_satisfy_the_flows_schema(harness: Harness, engine: Engine) -> None:
     first = await ran(harness, engine, "f", [act("a")], {"n": 1}, schema={"type": "object", "required": ["n"]})
     with pytest.raises(SchemaViolation):
-        await engine.operations.replay(first, edit=Edit(body=b"{}"))
+        await engine.operations.replay(first, edit=Edit(body=b"{}"), by=SYSTEM)
     assert (await engine.store.executions(ExecutionFilter(replay_of=first))).items == ()
 
 
@@ -133,9 +134,9 @@ async def test_a_replay_runs_on_the_current_version_or_on_its_own(harness: Harne
     old = await engine.store.execution(first)
     harness.flow("f", [act("a"), act("b", "changed"), act("c")])
     await engine.serving.refresh()
-    current = await harness.until(engine, await engine.operations.replay(first, step="b"))
-    same = await harness.until(engine, await engine.operations.replay(first, step="b", version="same"))
-    whole = await harness.until(engine, await engine.operations.replay(first, version="same"))
+    current = await harness.until(engine, await engine.operations.replay(first, step="b", by=SYSTEM))
+    same = await harness.until(engine, await engine.operations.replay(first, step="b", version="same", by=SYSTEM))
+    whole = await harness.until(engine, await engine.operations.replay(first, version="same", by=SYSTEM))
     assert old is not None
     assert current.flow_version != old.flow_version
     assert {same.flow_version, whole.flow_version} == {old.flow_version}
@@ -149,7 +150,7 @@ async def test_a_step_that_uses_something_else_now_runs_again_though_it_stands_b
     first = await ran(harness, engine, "f", CHAIN, 1)
     harness.flow("f", [{"id": "a", "use": "map", "with": {"body": "mapped"}}, act("b"), act("c")])
     await engine.serving.refresh()
-    await harness.until(engine, await engine.operations.replay(first, step="b"))
+    await harness.until(engine, await engine.operations.replay(first, step="b", by=SYSTEM))
     assert called(harness)[0] == ("b", "mapped")
 
 
@@ -188,7 +189,7 @@ async def test_what_ran_before_or_beside_a_step_inside_blocks_isnt_run_again(
 
     harness.probe.does["t2"] = t2
     first = await ran(harness, engine, "f", BLOCKS, 1)
-    again = await engine.operations.replay(first, step=step)
+    again = await engine.operations.replay(first, step=step, by=SYSTEM)
     assert (await harness.until(engine, again)).state is State.SUCCEEDED
     assert sorted(harness.probe.steps()) == sorted(runs.split())
 
@@ -196,7 +197,7 @@ async def test_what_ran_before_or_beside_a_step_inside_blocks_isnt_run_again(
 async def test_a_failed_execution_is_replayed_from_the_step_that_failed(harness: Harness, engine: Engine) -> None:
     harness.probe.does["i1"] = fails(1, retryable=False)
     first = await ran(harness, engine, "f", [act("a"), each(act("i1"), act("i2")), act("b")], [1, 2])
-    again = await engine.operations.replay(first, step="i1")
+    again = await engine.operations.replay(first, step="i1", by=SYSTEM)
     assert (await harness.until(engine, again)).state is State.SUCCEEDED
     assert called(harness) == [("i1", 1), ("i2", 1), ("i1", 2), ("i2", 2), ("b", [1, 2])]
 
@@ -221,7 +222,7 @@ async def test_a_step_that_cant_be_replayed_from_says_why(
     harness.flow("f", [act("a"), each(act("i1")), never, act("b")])
     await engine.serving.refresh()
     with pytest.raises(NotReplayable, match=says):
-        await engine.operations.replay(first, step=step)
+        await engine.operations.replay(first, step=step, by=SYSTEM)
 
 
 @pytest.fixture
@@ -263,7 +264,7 @@ async def test_a_step_that_the_named_item_didnt_reach_isnt_replayed_for_another_
     journal = await harness.journal(engine, first)
     assert f"lines[0]/{step}" in journal
     with pytest.raises(NotReplayable, match=r"didn't reach step 'lines\[1\]/.*': it reached lines\[0\]/"):
-        await engine.operations.replay(first, step=f"lines[1]/{step}", edit=Edit(body=b'"edited"'))
+        await engine.operations.replay(first, step=f"lines[1]/{step}", edit=Edit(body=b'"edited"'), by=SYSTEM)
     assert (await engine.store.executions(ExecutionFilter(replay_of=first))).items == ()
 
 
@@ -271,13 +272,13 @@ async def test_a_step_that_the_named_item_didnt_reach_isnt_replayed_for_another_
 async def test_a_path_that_names_some_items_means_the_step_in_those(harness: Harness, engine: Engine) -> None:
     inner = {"id": "inner", "foreach": "{{ range(body) | list }}", "steps": [act("post", "edited {{ body }}")]}
     first = await ran(harness, engine, "f", [{"id": "lines", "foreach": [1, 2], "steps": [inner]}], 1)
-    again = await engine.operations.replay(first, step="lines/inner[1]/post", edit=Edit(body=b'"x"'))
+    again = await engine.operations.replay(first, step="lines/inner[1]/post", edit=Edit(body=b'"x"'), by=SYSTEM)
     await harness.until(engine, again)
     assert called(harness) == [("post", "edited x")]
     edited = [record.path for record in await engine.store.journal(again) if record.use == "replay"]
     assert edited == ["lines[1]/inner[1]/post#input"]
     with pytest.raises(NotReplayable, match="ran several times"):
-        await engine.operations.replay(first, step="lines/inner[0]/post")
+        await engine.operations.replay(first, step="lines/inner[0]/post", by=SYSTEM)
 
 
 @pytest.mark.rule(46)
@@ -297,26 +298,27 @@ async def test_an_item_among_so_many_that_they_arent_recorded_isnt_replayed_alon
     first = await ran(harness, engine, "f", [lines], 1)
     assert "lines[5]/post" in await harness.journal(engine, first)
     with pytest.raises(NotReplayable, match=r"'lines' had so many items that .* choose 'lines' or a step before it"):
-        await engine.operations.replay(first, step="lines[5]/post")
+        await engine.operations.replay(first, step="lines[5]/post", by=SYSTEM)
 
 
 async def test_what_isnt_there_is_not_replayed(harness: Harness, engine: Engine) -> None:
     with pytest.raises(ExecutionNotFound):
-        await engine.operations.replay(engine.ids.new())
+        await engine.operations.replay(engine.ids.new(), by=SYSTEM)
     first = await ran(harness, engine, "f", CHAIN, 1)
     harness.flow("f", CHAIN, state="stopped")
     await engine.serving.refresh()
     with pytest.raises(FlowUnknown):
-        await engine.operations.replay(first)
+        await engine.operations.replay(first, by=SYSTEM)
+    edit = Edit(merge={}, paths={"$.body": 1})
     with pytest.raises(NotReplayable, match="as a whole"):
-        await engine.operations.replay(first, step="a", version="same", edit=Edit(merge={}, paths={"$.body": 1}))
+        await engine.operations.replay(first, step="a", version="same", edit=edit, by=SYSTEM)
 
 
 async def test_a_replay_waits_for_its_turn_where_its_flow_runs_in_order(harness: Harness, engine: Engine) -> None:
     first = await ran(harness, engine, "f", CHAIN, {"key": "x"}, order_by="$.body.key")
     gate = harness.probe.does["a"] = fails(0)
     assert gate
-    ids = [await engine.operations.replay(first, step="b"), await engine.operations.replay(first)]
+    ids = [await engine.operations.replay(first, step="b", by=SYSTEM), await engine.operations.replay(first, by=SYSTEM)]
     for id_ in ids:
         assert (await harness.until(engine, id_)).state is State.SUCCEEDED
     kept = await engine.store.envelope(ids[0])
@@ -337,12 +339,12 @@ async def test_dead_letters_are_replayed_once_each_however_often_it_is_asked_for
     (group,) = (await engine.store.dead_letters()).items
     assert (group.count, group.error.code) == (3, "probe.away")
     chosen = ExecutionFilter(flow_id="f", cause=group.cause)
-    first = await engine.operations.bulk("replay", chosen, limit=2)
+    first = await engine.operations.bulk("replay", chosen, limit=2, by=SYSTEM)
     assert [id_ for id_, _ in first.done] == failed[:0:-1]
     assert first.next == failed[1]
-    rest = await engine.operations.bulk("replay", chosen, limit=2)
+    rest = await engine.operations.bulk("replay", chosen, limit=2, by=SYSTEM)
     assert ([id_ for id_, _ in rest.done], rest.next) == ([failed[0]], None)
-    assert (await engine.operations.bulk("replay", chosen)).done == ()
+    assert (await engine.operations.bulk("replay", chosen, by=SYSTEM)).done == ()
     assert (await engine.store.dead_letters()).items == ()
     for _, again in (*first.done, *rest.done):
         assert again is not None
@@ -351,8 +353,8 @@ async def test_dead_letters_are_replayed_once_each_however_often_it_is_asked_for
 
 async def test_a_bulk_deed_says_with_which_it_couldnt_be_done(harness: Harness, engine: Engine) -> None:
     first = await ran(harness, engine, "f", [act("a")], 1)
-    done = await engine.operations.bulk("cancel", ExecutionFilter(flow_id="f"))
+    done = await engine.operations.bulk("cancel", ExecutionFilter(flow_id="f"), by=SYSTEM)
     assert done.done == ()
     assert [(one.id, one.code) for one in done.rejected] == [(first, "execution.state")]
     with pytest.raises(IllegalStateChange):
-        await engine.operations.discard(first)
+        await engine.operations.discard(first, by=SYSTEM)

@@ -11,6 +11,7 @@ from tests.integration.engine_harness import Harness, act, fails
 
 from hookline.cli.main import main
 from hookline.discovery.loader import load_plugins
+from hookline.model.access import SYSTEM
 from hookline.model.execution import Execution, State
 from hookline.secrets.vault import generate_key, read_keys
 from hookline.testing.clock import ManualClock
@@ -38,7 +39,7 @@ def failed(harness: Harness, *, discarded: bool = False, **settings: Any) -> Exe
             ended = await harness.until(engine, execution_id)
             assert ended.state is State.FAILED
             if discarded:
-                await engine.operations.discard(execution_id)
+                await engine.operations.discard(execution_id, by=SYSTEM)
             return ended
 
     return asyncio.run(serve())

@@ -11,6 +11,7 @@ from tests.integration.engine_harness import Harness
 from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
 from hookline.flows.check.check_flow import check_flow
+from hookline.model.access import SYSTEM
 from hookline.model.execution import Execution, State
 
 REGISTRY = load_plugins()
@@ -114,7 +115,7 @@ async def test_the_engine_sends_a_credential_to_a_host_of_a_message_only_if_the_
         harness.engine(egress_allow=("127.0.0.1",)) as engine,
     ):
         named = hosts.replace("{port}", str(server.port)) if isinstance(hosts, str) else hosts
-        await engine.credentials.put("erp", "bearer", {"token": "secret-token", "hosts": named})
+        await engine.credentials.put("erp", "bearer", {"token": "secret-token", "hosts": named}, by=SYSTEM)
         execution = await run(harness, engine, {"url": f"http://127.0.0.1:{server.port}/"})
     assert sink.shown == (["Bearer secret-token"] if goes else [])
     if not goes:
@@ -134,6 +135,6 @@ async def test_the_host_of_a_var_needs_no_permission(harness: Harness) -> None:
     async with TestServer(application, host="127.0.0.1") as server:
         harness.flow("f", document["steps"], vars={"base": f"http://127.0.0.1:{server.port}"})
         async with harness.engine(egress_allow=("127.0.0.1",)) as engine:
-            await engine.credentials.put("erp", "bearer", {"token": "secret-token"})
+            await engine.credentials.put("erp", "bearer", {"token": "secret-token"}, by=SYSTEM)
             assert (await run(harness, engine, "a")).state is State.SUCCEEDED
     assert sink.shown == ["Bearer secret-token"]

@@ -16,6 +16,7 @@ from hookline.discovery.loader import load_plugins
 from hookline.kernel.errors import AuthExpired, RateLimited, StepError, Unavailable
 from hookline.kernel.ids import idempotency_key
 from hookline.kernel.time import SystemClock
+from hookline.model.access import SYSTEM
 from hookline.model.execution import State
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
@@ -383,7 +384,7 @@ async def test_a_flow_subscribes_with_an_access_token_as_it_starts(tmp_path: Pat
         "public_url_set": True,
     }
     async with harness.engine(**options) as engine:
-        await engine.credentials.put("app", "paypal-api", server.credential())
+        await engine.credentials.put("app", "paypal-api", server.credential(), by=SYSTEM)
         async with asyncio.timeout(30):
             while not server.webhooks:
                 await asyncio.sleep(0.01)
@@ -407,7 +408,7 @@ async def test_flows_get_their_tokens_from_paypal(tmp_path: Path, server: PayPal
     ordering = {"use": "paypal.create_order", "with": {"amount": "1.00", "currency": "EUR"}, "credential": "app"}
     harness.flow("f", [{"id": "first", **ordering}, {"id": "second", **ordering}])
     async with harness.engine(egress_allow=("127.0.0.0/8",)) as engine:
-        await engine.credentials.put("app", "paypal-api", server.credential())
+        await engine.credentials.put("app", "paypal-api", server.credential(), by=SYSTEM)
         execution = await harness.advance_until(engine, await harness.send(engine, "f", None))
         assert execution.state is State.SUCCEEDED
         assert (server.given, len(server.orders)) == (1, 2)

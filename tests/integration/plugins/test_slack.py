@@ -15,6 +15,7 @@ from hookline.credentials.options import OptionsRequest, fetch_options
 from hookline.discovery.loader import load_plugins
 from hookline.kernel.errors import AuthExpired, RateLimited, StepError, Unavailable
 from hookline.kernel.time import SystemClock
+from hookline.model.access import SYSTEM
 from hookline.model.message import Attachment, Message
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
@@ -401,7 +402,7 @@ async def test_a_flow_posts_pages_and_waits_as_long_as_slack_says(tmp_path: Path
         ],
     )
     async with harness.engine(egress_allow=("127.0.0.0/8",)) as engine:
-        await engine.credentials.put("bot", "slack-api", workspace.credential())
+        await engine.credentials.put("bot", "slack-api", workspace.credential(), by=SYSTEM)
         limited = web.json_response({"ok": False, "error": "ratelimited"}, status=429, headers={"Retry-After": "300"})
         workspace.spoiled = [None, None, None, None, limited]
         execution_id = await harness.send(engine, "hello", None)

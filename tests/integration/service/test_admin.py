@@ -17,6 +17,7 @@ from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
 from hookline.kernel.errors import StoreError
+from hookline.model.access import SYSTEM
 from hookline.model.execution import ExecutionFilter
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.service.admin import blueprints, openapi
@@ -243,7 +244,7 @@ async def test_any_flow_is_started_by_hand(engine: Engine, client: Client) -> No
     assert second == {**first, "status": "duplicate"}
     execution = await ended(client, first["execution_id"])
     assert execution["steps"][0]["output"]["body"] == {"hello": "Ada"}
-    assert (execution["trigger"]["use"], execution["trigger"]["verified_by"]) == ("manual", "admin token")
+    assert (execution["trigger"]["use"], execution["trigger"]["verified_by"]) == ("manual", "token:admin")
     envelope = await engine.store.envelope(first["execution_id"])
     assert envelope is not None
     assert envelope.message.headers == {"x-from": "me"}
@@ -401,7 +402,7 @@ async def test_an_engine_whose_files_cant_be_kept_does_not_start(engine: Engine,
 
 async def test_metrics_count_what_was_accepted_and_how_it_ended(engine: Engine, client: Client) -> None:
     await ended(client, await accept(engine, "greet", {"name": "Ada"}))
-    text = await (await client.get("/metrics")).get_data(as_text=True)
+    text = await (await client.get("/metrics", headers=AUTH)).get_data(as_text=True)
     assert 'hookline_accepted_total{flow="greet"} 1.0' in text
     assert 'hookline_executions_ended_total{flow="greet",state="succeeded"} 1.0' in text
 
@@ -411,7 +412,7 @@ async def test_metrics_count_the_lines_of_the_log_that_were_dropped(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hookline.kernel.logs.dropped_lines", lambda: 7)
-    text = await (await client.get("/metrics")).get_data(as_text=True)
+    text = await (await client.get("/metrics", headers=AUTH)).get_data(as_text=True)
     assert "hookline_log_lines_dropped_total 7.0" in text
 
 
@@ -423,7 +424,7 @@ async def test_counters_are_shown_while_the_store_hangs(
     monkeypatch.setattr(engine.store, "backlog", asyncio.Event().wait)
     with structlog.testing.capture_logs() as logs:
         for _ in range(2):
-            assert "hookline_accepted" in await (await client.get("/metrics")).get_data(as_text=True)
+            assert "hookline_accepted" in await (await client.get("/metrics", headers=AUTH)).get_data(as_text=True)
     assert [(log["event"], log["error"]) for log in logs] == [
         ("the store can't be used", "queue depths can't be read within 0.01 s")
     ]
@@ -500,7 +501,7 @@ async def test_the_problems_of_flows_and_those_of_requests_are_described_apart(c
     schemas = document["components"]["schemas"]
     (of_flows,) = references(schemas["FlowView"]["properties"]["problems"])
     assert "pointer" in schemas[of_flows.rpartition("/")[2]]["properties"]
-    answer = operations(document)["GET", "/api/v1/flows"]["responses"]["default"]
+    answer = operations(document)["GET", "/api/v1/executions"]["responses"]["400"]
     (of_requests,) = references(answer)
     described = schemas[of_requests.rpartition("/")[2]]
     rejected = await (await client.get("/api/v1/executions?limit=0", headers=AUTH)).get_json(force=True)
@@ -573,9 +574,9 @@ async def test_the_api_signs_for_a_flow_and_tells_no_secret(engine: Engine, flow
         verify = {"scheme": scheme, "credential": scheme}
         flow = GREET | {"id": scheme, "trigger": {"use": "webhook", "with": {"verify": verify}}}
         (flows / f"{scheme}.json").write_text(json.dumps(flow))
-    engine.catalog.refresh()
-    await engine.credentials.put("github", "github", {"secret": "hunter2-hunter2"})
-    await engine.credentials.put("basic", "basic", {"username": "u", "password": "hunter2-hunter2"})
+    await engine.serving.refresh()
+    await engine.credentials.put("github", "github", {"secret": "hunter2-hunter2"}, by=SYSTEM)
+    await engine.credentials.put("basic", "basic", {"username": "u", "password": "hunter2-hunter2"}, by=SYSTEM)
 
     async def asked(flow_id: str, headers: dict[str, str] = AUTH, **message: Any) -> tuple[int, Any]:
         response = await client.post(f"/api/v1/flows/{flow_id}/sign", headers=headers, json=message)

@@ -92,57 +92,13 @@ SERVERS_HEADERS = (
 )
 
 
-@pytest.mark.parametrize("name", [*SERVERS_HEADERS, "X-Content-Type-Options"])
+@pytest.mark.parametrize("name", [*SERVERS_HEADERS, "X-Content-Type-Options", "Content-Security-Policy"])
 async def test_a_flow_does_not_set_the_headers_of_the_server(harness: Harness, name: str) -> None:
     flow(harness, [{"use": "reply", "with": {"headers": {name: "1"}, "body": 1}}], respond="reply")
     async with calling(harness) as caller:
         assert (await caller.send({})).status == 502, "the step fails"
     with pytest.raises(ValidationError, match="the server itself sets"):
         AcceptedAnswer.model_validate({"headers": {name.upper(): "1"}})
-
-
-@pytest.mark.parametrize("respond", ["accepted", "finished", "reply"])
-async def test_no_browser_runs_what_a_message_put_into_a_response(harness: Harness, respond: str) -> None:
-    html = {"headers": {"Content-Type": "text/html"}, "body": "<script>alert(1)</script>"}
-    settings = {"accepted": html} if respond == "accepted" else {"respond": respond}
-    steps = [{"use": "reply", "with": html}] if respond == "reply" else [{"use": "map", "with": {"body": "<script>"}}]
-    flow(harness, steps, **settings)
-    async with calling(harness) as caller:
-        reply = await caller.send({})
-        assert header(reply, "x-content-type-options") == "nosniff"
-        if respond != "finished":
-            assert header(reply, "content-security-policy") == "sandbox"
-        else:
-            assert header(reply, "content-type") == "text/plain; charset=utf-8"
-
-
-@pytest.mark.parametrize(
-    ("media_type", "policy"),
-    [
-        ("TEXT/HTML; charset=utf-8", "sandbox"),
-        ("application/xhtml+xml", "sandbox"),
-        ("image/svg+xml", "sandbox"),
-        ("text/xml", "sandbox"),
-        ("application/json", None),
-        ("text/csv", None),
-    ],
-)
-async def test_documents_with_scripts_are_sent_in_a_sandbox(
-    harness: Harness, media_type: str, policy: str | None
-) -> None:
-    answer = {"use": "reply", "with": {"headers": {"Content-Type": media_type}, "body": "x"}}
-    flow(harness, [answer], respond="reply")
-    async with calling(harness) as caller:
-        assert header(await caller.send({}), "content-security-policy") == policy
-
-
-async def test_a_flow_may_have_a_policy_of_its_own_for_its_documents(harness: Harness) -> None:
-    headers = {"Content-Type": "text/html", "Content-Security-Policy": "default-src 'self'"}
-    flow(harness, [{"use": "reply", "with": {"headers": headers, "body": "<p>"}}], respond="reply")
-    async with calling(harness) as caller:
-        reply = await caller.send({})
-        assert header(reply, "content-security-policy") == "default-src 'self'"
-        assert [name for name, _ in reply.headers].count(b"content-security-policy") == 1
 
 
 async def test_a_flow_that_answers_when_it_has_finished_gives_its_last_body(harness: Harness) -> None:

@@ -15,6 +15,7 @@ from tests.integration.engine_harness import Hang, Harness, act
 from hookline.api import BrokerMessage, Connector, ConsumeContext, Payload, StepError, hookimpl
 from hookline.engine import Engine
 from hookline.kernel.errors import StoreError
+from hookline.model.access import SYSTEM
 from hookline.model.execution import ExecutionFilter
 from hookline.sources.source import SourceStatus
 from hookline.storage.changes import Accept, Change, CommitResult
@@ -378,10 +379,10 @@ async def test_what_lacks_its_credential_listens_once_it_is_there_and_anew_where
     async with harness.engine() as engine:
         status = await listens(engine, listening=False)
         assert "key" in (status.error or "")
-        await engine.credentials.put("key", "bus", {"token": "first"})
+        await engine.credentials.put("key", "bus", {"token": "first"}, by=SYSTEM)
         await listens(engine)
-        await engine.credentials.put("other", "bus", {"token": "no matter"})
-        await engine.credentials.put("key", "bus", {"token": "second"})
+        await engine.credentials.put("other", "bus", {"token": "no matter"}, by=SYSTEM)
+        await engine.credentials.put("key", "bus", {"token": "second"}, by=SYSTEM)
         await until(lambda: bus.connections == ["first", "second"])
         bus.send("a")
         assert await harness.bodies(engine, "f", 1) == ["a"]
@@ -516,7 +517,7 @@ async def test_a_full_flow_holds_back_acknowledging_and_reading(harness: Harness
             for s in (await engine.store.executions(ExecutionFilter(flow_id="f"))).items
             if s.execution.state == "running"
         ]
-        await engine.operations.cancel(running.execution.id)
+        await engine.operations.cancel(running.execution.id, by=SYSTEM)
         async with asyncio.timeout(30):
             while len(bus.acknowledged) < 20:
                 harness.clock.advance(1)
@@ -555,11 +556,11 @@ async def test_a_paused_flow_leaves_messages_with_the_broker(harness: Harness, b
     bus_flow(harness)
     async with harness.engine() as engine:
         await listens(engine)
-        await engine.serving.set_state("f", "paused")
+        await engine.serving.set_state("f", "paused", by=SYSTEM)
         await harness.without_source(engine, "f")
         await until(lambda: b"hookline_broker_listening{" not in engine.metrics.exposition())
         bus.send("a")
-        await engine.serving.set_state("f", "active")
+        await engine.serving.set_state("f", "active", by=SYSTEM)
         assert await harness.bodies(engine, "f", 1) == ["a"]
 
 
@@ -586,7 +587,7 @@ async def test_nothing_that_is_said_of_a_connection_shows_its_credential(harness
     bus.before_acknowledging = fails
     with structlog.testing.capture_logs() as logs:
         async with harness.engine() as engine:
-            await engine.credentials.put("key", "bus", {"token": token})
+            await engine.credentials.put("key", "bus", {"token": token}, by=SYSTEM)
             status = await listens(engine, listening=False)
             for said in ("rejected: ***", "no file ***", "what is ***"):
                 await until(lambda said=said: said in (status.error or ""))  # type: ignore[misc]

@@ -17,6 +17,7 @@ from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
 from hookline.flows.compiler.compile import compile_flow
 from hookline.kernel.errors import StoreError
+from hookline.model.access import SYSTEM
 from hookline.model.execution import ExecutionFilter
 from hookline.storage.changes import Change, CommitResult, SetCursor
 from hookline.testing.clock import START, ManualClock
@@ -244,11 +245,11 @@ async def test_what_lacks_its_credential_looks_again_once_it_is_there(harness: H
     async with harness.engine() as engine:
         status = await harness.looked(engine, "f")
         assert "'key'" in (status.error or "")
-        await engine.credentials.put("key", "probe", {"token": "wrong"})
+        await engine.credentials.put("key", "probe", {"token": "wrong"}, by=SYSTEM)
         async with asyncio.timeout(30):
             while "is of type probe" not in (status.error or ""):  # noqa: ASYNC110 - it is several tasks away
                 await asyncio.sleep(0.002)
-        await engine.credentials.put("key", "shop", {"token": "s3cret"})
+        await engine.credentials.put("key", "shop", {"token": "s3cret"}, by=SYSTEM)
         assert await harness.bodies(engine, "f", 1) == ["s3cret"]
 
 
@@ -354,11 +355,12 @@ async def test_a_poll_that_starts_anew_says_so_and_follows_the_answer_or_else_th
     async with harness.engine() as engine:
         await harness.looked(engine, "f")
         polled_flow(harness, trigger={"use": "shop.orders", "with": {"n": 2, "existing": setting}})
-        assert await engine.operations.restart_poll(compile_flow(file.read_bytes(), engine.registry), answer) is None
+        same = compile_flow(file.read_bytes(), engine.registry)
+        assert await engine.operations.restart_poll(same, answer, by=SYSTEM) is None
         shop.does = Ledger(1, 7)
         polled_flow(harness, trigger={"use": "shop.orders", "with": {"folder": "other", "existing": setting}})
         flow = compile_flow(file.read_bytes(), engine.registry)
-        restart = await engine.operations.restart_poll(flow, answer)
+        restart = await engine.operations.restart_poll(flow, answer, by=SYSTEM)
         assert restart is not None
         assert (restart.changed, restart.existing, restart.answered) == (("folder",), takes, answer is not None)
         with structlog.testing.capture_logs() as log:
@@ -371,7 +373,7 @@ async def test_a_poll_that_starts_anew_says_so_and_follows_the_answer_or_else_th
         (line,) = [one for one in log if one["event"].startswith("a poll starts anew")]
         assert line["settings"] == ["folder"]
         assert line["existing_items"] == ("start executions" if takes else "count as seen")
-        assert await engine.operations.restart_poll(flow) is None
+        assert await engine.operations.restart_poll(flow, by=SYSTEM) is None
 
 
 async def test_settings_may_come_from_vars(harness: Harness, shop: Shop) -> None:
@@ -488,7 +490,7 @@ async def test_a_poll_waits_where_the_flow_has_no_room(harness: Harness, shop: S
             for s in (await engine.store.executions(ExecutionFilter(flow_id="f"))).items
             if s.execution.state == "running"
         ]
-        await engine.operations.cancel(running.execution.id)
+        await engine.operations.cancel(running.execution.id, by=SYSTEM)
         await harness.until_calls(3)
         while len(await harness.bodies(engine, "f")) < 4:
             harness.clock.advance(1)

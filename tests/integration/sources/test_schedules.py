@@ -11,6 +11,7 @@ from tests.integration.engine_harness import Hang, Harness, act
 from hookline.engine import Engine
 from hookline.kernel.errors import StoreError
 from hookline.kernel.time import rfc3339
+from hookline.model.access import SYSTEM
 from hookline.model.execution import ExecutionFilter, State
 from hookline.model.message import Message
 from hookline.sources import schedule as schedule_source
@@ -111,7 +112,7 @@ async def test_two_runs_never_overlap(harness: Harness, missed: str, expected: l
         assert len(harness.probe.calls) == 1
         hanging = (await engine.store.executions(ExecutionFilter(flow_id="f", state=State.RUNNING))).items
         del harness.probe.does["one"]
-        await engine.operations.cancel(hanging[0].execution.id)
+        await engine.operations.cancel(hanging[0].execution.id, by=SYSTEM)
         for number in range(1, len(expected) - 1):
             await harness.until_calls(1 + number)
         for summary in (await engine.store.executions(ExecutionFilter(flow_id="f"))).items:
@@ -127,17 +128,16 @@ async def test_a_run_that_is_started_by_hand_does_not_overlap_either(harness: Ha
     harness.probe.does["one"] = hang
     harness.flow("f", [act("one")], trigger=hourly())
     async with harness.engine() as engine:
+        flow, ids = engine.intake.flow("f"), (engine.ids.new(), engine.ids.new())
         started = [
-            (
-                await engine.intake.start(engine.intake.flow("f"), Message(n), execution_id=engine.ids.new(), by="test")
-            ).execution_id
-            for n in (1, 2)
+            (await engine.intake.start(flow, Message(n), execution_id=id_, by=SYSTEM)).execution_id
+            for n, id_ in enumerate(ids, 1)
         ]
         await hang.reached.wait()
         del harness.probe.does["one"]
         await asyncio.sleep(0.02)
         assert len(harness.probe.calls) == 1
-        await engine.operations.cancel(started[0])
+        await engine.operations.cancel(started[0], by=SYSTEM)
         assert (await harness.until(engine, started[1])).state is State.SUCCEEDED
 
 
@@ -226,7 +226,8 @@ async def test_a_schedule_waits_where_the_flow_has_no_room(harness: Harness) -> 
         assert engine.intake.backlog("f") == 2, "as many as it has room for"
         del harness.probe.does["one"]
         await engine.operations.cancel(
-            (await engine.store.executions(ExecutionFilter(flow_id="f", state=State.RUNNING))).items[0].execution.id
+            (await engine.store.executions(ExecutionFilter(flow_id="f", state=State.RUNNING))).items[0].execution.id,
+            by=SYSTEM,
         )
         while len(await harness.bodies(engine, "f")) < 5:
             harness.clock.advance(1)

@@ -17,6 +17,7 @@ from hookline.api import Connector, StepError, Subscription, SubscriptionContext
 from hookline.engine import Engine
 from hookline.kernel.errors import StoreError
 from hookline.maintenance.key_rotation import rotate_keys
+from hookline.model.access import SYSTEM
 from hookline.secrets.vault import Vault, for_subscription, generate_key, read_keys
 from hookline.service.app import create_endpoints
 from hookline.service.hooks.hook import HookOptions
@@ -238,12 +239,12 @@ async def test_a_stopped_flow_is_unsubscribed_and_a_paused_one_stays(harness: Ha
     flow(harness)
     async with engine(harness) as running:
         await settled(running)
-        await running.serving.set_state("f", "paused")
+        await running.serving.set_state("f", "paused", by=SYSTEM)
         (secret,) = shop.secrets()
         assert (await send(running, secret)).status == 202
-        await running.serving.set_state("f", "stopped")
+        await running.serving.set_state("f", "stopped", by=SYSTEM)
         await until(lambda: not shop.there)
-        await running.serving.set_state("f", "active")
+        await running.serving.set_state("f", "active", by=SYSTEM)
         await until(lambda: shop.there)
     assert shop.calls == ["subscribe orders here", "unsubscribe s1", "subscribe orders here"]
 
@@ -342,10 +343,10 @@ async def test_before_it_is_subscribed_a_request_can_not_be_verified(harness: Ha
         assert "there is no credential 'key'" in (status.error or "")
         reply = await send(running, "x" * 64)
         assert reply.status == 503
-        await running.credentials.put("key", "probe", {"token": "t"})
+        await running.credentials.put("key", "probe", {"token": "t"}, by=SYSTEM)
         await until(lambda: "is of type probe" in (shown(running).error or ""))
         assert running.subscriptions.flows == (), "nothing has begun"
-        await running.credentials.put("key", "shop", {"token": "s3cret"})
+        await running.credentials.put("key", "shop", {"token": "s3cret"}, by=SYSTEM)
         await until(lambda: shop.there)
 
 
@@ -407,7 +408,7 @@ async def test_the_providers_own_secret_verifies_and_until_it_is_told_nothing_is
     shop.after = sends
     flow(harness, use="shop.payments", credential="key")
     async with engine(harness) as running:
-        await running.credentials.put("key", "shop", {"token": "s3cret"})
+        await running.credentials.put("key", "shop", {"token": "s3cret"}, by=SYSTEM)
         await until(lambda: running.subscriptions.of("f").current is not None)
         assert early == [503]
         assert (await send(running, shop.secrets()[-1], {"id": "evt_0"}, scheme="stripe")).status == 202
@@ -480,7 +481,7 @@ async def test_what_can_not_be_removed_is_tried_again_for_a_week_and_then_left(h
     async with engine(harness) as running:
         await settled(running)
         shop.before = failing(*[StepError("gone away", retryable=True)] * 10_000, only="unsubscribe")
-        await running.serving.set_state("f", "stopped")
+        await running.serving.set_state("f", "stopped", by=SYSTEM)
         status = await harness.looked(running, "f")
         assert "gone away" in (status.error or "")
         waiting = asyncio.ensure_future(until(lambda: not running.subscriptions.flows))
@@ -586,7 +587,7 @@ async def test_a_new_key_encrypts_it_and_a_missing_one_is_named(harness: Harness
         (secret,) = shop.secrets()
     new = read_keys(generate_key())
     async with engine(harness, secret_keys=(*new, *KEYS)) as running:
-        await rotate_keys(running.credentials, running.store, running.vault)
+        await rotate_keys(running.credentials, running.store, running.vault, running.clock, running.ids.new, by=SYSTEM)
     async with engine(harness, secret_keys=new) as running:
         assert (await send(running, secret)).status == 202
     async with engine(harness) as running:

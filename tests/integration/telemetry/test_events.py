@@ -7,6 +7,7 @@ import pytest
 from tests.integration.engine_harness import Harness, act, fails
 
 from hookline.engine import Engine
+from hookline.model.access import SYSTEM
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
 from hookline.telemetry.events import KEPT, LINGER, Events, Listener
@@ -28,10 +29,10 @@ async def test_an_executions_life_is_told_in_order(harness: Harness) -> None:
     harness.flow("f", [act("a", retry={"attempts": 2, "wait": "1m"})])
     harness.probe.does["a"] = fails(2)
     async with harness.engine() as engine:
-        with engine.events.listen("f") as listener, engine.events.listen("other") as deaf:
+        with engine.events.listen(("f",)) as listener, engine.events.listen(("other",)) as deaf:
             id_ = await harness.send(engine, "f", 1)
             await harness.advance_until(engine, id_)
-            await engine.operations.retry(id_)
+            await engine.operations.retry(id_, by=SYSTEM)
             await harness.advance_until(engine, id_)
             heard = listener.take()
             assert deaf.take() == []
@@ -58,7 +59,7 @@ async def test_what_is_cancelled_before_it_ran_is_told_too(harness: Harness) -> 
     async with harness.engine() as engine:
         with engine.events.listen() as listener:
             id_ = await harness.send(engine, "f", 1)
-            await engine.operations.cancel(id_)
+            await engine.operations.cancel(id_, by=SYSTEM)
             assert kinds(listener) == ["execution.queued", "execution.ended"]
 
 

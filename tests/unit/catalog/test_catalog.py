@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from hookline.catalog.catalog import Catalog, CatalogChanges
+from hookline.catalog.catalog import CatalogChanges
+from hookline.catalog.folder_catalog import FolderCatalog
 from hookline.discovery.registry import Registry
 from hookline.kernel.errors import FlowInvalid
 from hookline.kernel.json import encode
@@ -17,8 +18,8 @@ Write = Callable[..., Path]
 
 
 @pytest.fixture
-def catalog(tmp_path: Path, registry: Registry) -> Catalog:
-    return Catalog(tmp_path, registry)
+def catalog(tmp_path: Path, registry: Registry) -> FolderCatalog:
+    return FolderCatalog(tmp_path, registry)
 
 
 @pytest.fixture
@@ -47,12 +48,12 @@ def ids(changes: CatalogChanges) -> dict[str, list[str]]:
     return {kind: [entry.id for entry in entries] for kind, entries in kinds.items() if entries}
 
 
-def serves(catalog: Catalog, flow_id: str) -> int | None:
+def serves(catalog: FolderCatalog, flow_id: str) -> int | None:
     flow = catalog.entries[flow_id].flow
     return None if flow is None else flow.vars["n"]
 
 
-def test_flows_are_found_by_id(catalog: Catalog, write: Write) -> None:
+def test_flows_are_found_by_id(catalog: FolderCatalog, write: Write) -> None:
     write("b", 2)
     write("a", 1, state="paused")
     assert ids(catalog.refresh()) == {"added": ["a", "b"]}
@@ -61,7 +62,7 @@ def test_flows_are_found_by_id(catalog: Catalog, write: Write) -> None:
     assert not catalog.refresh()
 
 
-def test_case_files_the_schema_and_others_are_no_flows(catalog: Catalog, write: Write, tmp_path: Path) -> None:
+def test_case_files_the_schema_and_others_are_no_flows(catalog: FolderCatalog, write: Write, tmp_path: Path) -> None:
     write("a.test")
     write("flow.schema")
     write(".hidden")
@@ -71,14 +72,14 @@ def test_case_files_the_schema_and_others_are_no_flows(catalog: Catalog, write: 
 
 
 def test_a_folder_that_does_not_exist_has_no_flows(tmp_path: Path, registry: Registry, write: Write) -> None:
-    catalog = Catalog(tmp_path / "later", registry)
+    catalog = FolderCatalog(tmp_path / "later", registry)
     assert not catalog.refresh()
     write("a")
     (tmp_path / "later").symlink_to(tmp_path)
     assert ids(catalog.refresh()) == {"added": ["a"]}
 
 
-def test_a_changed_file_is_taken_and_its_old_version_stays_at_hand(catalog: Catalog, write: Write) -> None:
+def test_a_changed_file_is_taken_and_its_old_version_stays_at_hand(catalog: FolderCatalog, write: Write) -> None:
     write("a", 1)
     write("b", 1)
     catalog.refresh()
@@ -94,7 +95,9 @@ def test_a_changed_file_is_taken_and_its_old_version_stays_at_hand(catalog: Cata
     assert catalog.version("a", "0" * 16) is None
 
 
-def test_only_files_that_changed_are_read(catalog: Catalog, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_files_that_changed_are_read(
+    catalog: FolderCatalog, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write("a", 1)
     write("b", 1)
     catalog.refresh()
@@ -112,7 +115,7 @@ def test_only_files_that_changed_are_read(catalog: Catalog, write: Write, monkey
 
 
 @pytest.mark.rule(11)
-def test_a_broken_file_leaves_the_last_good_version_serving(catalog: Catalog, write: Write) -> None:
+def test_a_broken_file_leaves_the_last_good_version_serving(catalog: FolderCatalog, write: Write) -> None:
     write("a", 1)
     catalog.refresh()
     write("a", text=b'{"id": "a",\n "trigger"')
@@ -127,7 +130,7 @@ def test_a_broken_file_leaves_the_last_good_version_serving(catalog: Catalog, wr
 
 
 @pytest.mark.rule(12)
-def test_a_file_that_was_never_good_is_broken_and_not_absent(catalog: Catalog, write: Write) -> None:
+def test_a_file_that_was_never_good_is_broken_and_not_absent(catalog: FolderCatalog, write: Write) -> None:
     write("a", trigger={"use": "webhok"})
     assert ids(catalog.refresh()) == {"added": ["a"], "broken": ["a"]}
     entry = catalog.entries["a"]
@@ -142,7 +145,7 @@ def test_a_flow_whose_plugin_failed_is_broken_with_the_cause(
     tmp_path: Path, broken_registry: Registry, write: Write
 ) -> None:
     write("a", trigger={"use": "webhook", "with": {"verify": "none"}}, steps=[{"use": "acme.create_order"}])
-    catalog = Catalog(tmp_path, broken_registry)
+    catalog = FolderCatalog(tmp_path, broken_registry)
     catalog.refresh()
     (error,) = catalog.entries["a"].errors
     assert error.code == "plugin_failed"
@@ -151,7 +154,7 @@ def test_a_flow_whose_plugin_failed_is_broken_with_the_cause(
 
 
 @pytest.mark.rule(11)
-def test_a_deleted_file_stops_the_flow(catalog: Catalog, write: Write) -> None:
+def test_a_deleted_file_stops_the_flow(catalog: FolderCatalog, write: Write) -> None:
     path = write("a")
     catalog.refresh()
     flow = catalog.entries["a"].flow
@@ -163,7 +166,7 @@ def test_a_deleted_file_stops_the_flow(catalog: Catalog, write: Write) -> None:
     assert catalog.version("a", flow.version) is flow
 
 
-def test_two_files_with_one_id_are_both_rejected_and_both_named(catalog: Catalog, write: Write) -> None:
+def test_two_files_with_one_id_are_both_rejected_and_both_named(catalog: FolderCatalog, write: Write) -> None:
     write("a", 1)
     write("copy", 2, flow_id="a")
     assert ids(catalog.refresh()) == {"added": ["a"], "broken": ["a"]}
@@ -175,7 +178,7 @@ def test_two_files_with_one_id_are_both_rejected_and_both_named(catalog: Catalog
     assert all(problem.line == 1 for problem in doubled)
 
 
-def test_a_copy_takes_nothing_away_that_serves_and_its_removal_mends_all(catalog: Catalog, write: Write) -> None:
+def test_a_copy_takes_nothing_away_that_serves_and_its_removal_mends_all(catalog: FolderCatalog, write: Write) -> None:
     write("a", 1)
     catalog.refresh()
     copy = write("copy", 2, flow_id="a")
@@ -188,7 +191,7 @@ def test_a_copy_takes_nothing_away_that_serves_and_its_removal_mends_all(catalog
     assert not catalog.entries["a"].problems
 
 
-def test_a_file_is_named_after_its_flow(catalog: Catalog, write: Write) -> None:
+def test_a_file_is_named_after_its_flow(catalog: FolderCatalog, write: Write) -> None:
     write("b", flow_id="a")
     catalog.refresh()
     (problem,) = catalog.entries["a"].errors
@@ -196,7 +199,7 @@ def test_a_file_is_named_after_its_flow(catalog: Catalog, write: Write) -> None:
     assert "a.json" in problem.remedy
 
 
-def test_an_id_changed_by_problem_leaves_the_flow_serving(catalog: Catalog, write: Write) -> None:
+def test_an_id_changed_by_problem_leaves_the_flow_serving(catalog: FolderCatalog, write: Write) -> None:
     write("a", 1)
     catalog.refresh()
     write("a", 2, flow_id="b")
@@ -205,7 +208,7 @@ def test_an_id_changed_by_problem_leaves_the_flow_serving(catalog: Catalog, writ
 
 
 def test_a_file_that_cannot_be_read_is_a_problem(
-    catalog: Catalog, write: Write, monkeypatch: pytest.MonkeyPatch
+    catalog: FolderCatalog, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def reject(path: Path) -> bytes:
         raise PermissionError(13, "Permission denied", str(path))
@@ -216,29 +219,29 @@ def test_a_file_that_cannot_be_read_is_a_problem(
     assert [problem.code for problem in catalog.entries["a"].errors] == ["unreadable"]
 
 
-def test_a_published_version_is_compiled_once(catalog: Catalog, write: Write) -> None:
+def test_a_published_version_is_compiled_once(catalog: FolderCatalog, write: Write) -> None:
     write("a", 1)
     catalog.refresh()
     flow = catalog.entries["a"].flow
     assert flow is not None
-    other = Catalog(catalog.directory / "nowhere", catalog._registry)
+    other = FolderCatalog(catalog.directory / "nowhere", catalog._registry)
     assert other.version("a", flow.version) is None
     made = other.compile_published(flow.source)
     assert made.version == flow.version
     assert other.version("a", flow.version) is made
 
 
-def test_a_published_version_that_cannot_run_now_says_why(tmp_path: Path, catalog: Catalog, write: Write) -> None:
+def test_a_published_version_that_cannot_run_now_says_why(tmp_path: Path, catalog: FolderCatalog, write: Write) -> None:
     write("a")
     catalog.refresh()
     flow = catalog.entries["a"].flow
     assert flow is not None
     with pytest.raises(FlowInvalid):
-        Catalog(tmp_path, Registry()).compile_published(flow.source)
+        FolderCatalog(tmp_path, Registry()).compile_published(flow.source)
 
 
 def test_versions_that_stay_compiled_are_bounded(tmp_path: Path, registry: Registry, write: Write) -> None:
-    catalog = Catalog(tmp_path, registry, kept=2)
+    catalog = FolderCatalog(tmp_path, registry, kept=2)
     versions: list[str] = []
     for n in range(5):
         write("a", n)
@@ -252,12 +255,14 @@ def test_versions_that_stay_compiled_are_bounded(tmp_path: Path, registry: Regis
 @pytest.mark.rule(13)
 def test_the_environment_overrides_vars(tmp_path: Path, registry: Registry, write: Write) -> None:
     write("a", 1)
-    catalog = Catalog(tmp_path, registry, environment={"HOOKLINE_VARS_A__N": "7"})
+    catalog = FolderCatalog(tmp_path, registry, environment={"HOOKLINE_VARS_A__N": "7"})
     catalog.refresh()
     assert serves(catalog, "a") == 7
 
 
-def test_a_flow_takes_little_memory(tmp_path: Path, catalog: Catalog, flow: Callable[..., dict[str, Any]]) -> None:
+def test_a_flow_takes_little_memory(
+    tmp_path: Path, catalog: FolderCatalog, flow: Callable[..., dict[str, Any]]
+) -> None:
     """A server with ten thousand flows keeps each of them, and most of them wait."""
 
     def write(numbers: range) -> None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretBytes, SecretStr
 
 from hookline.credentials.store import Credentials, validated
 from hookline.kernel.errors import CredentialError, StoreError
+from hookline.model.access import SYSTEM
 from hookline.secrets.vault import Vault
 from hookline.storage.changes import Change, DropCredential, PutCredential
 from hookline.storage.store import StoredCredential
@@ -70,12 +71,14 @@ class Still:
 
 
 def make(rows: Rows, keys: Sequence[bytes] = (OLD,), types: Any = None, changed: Any = ()) -> Credentials:
-    return Credentials(rows, Vault(keys), {"acme": Token} if types is None else types, Still(), changed)  # type: ignore[arg-type] # rows are the part of a store that is used
+    return Credentials(rows, Vault(keys), {"acme": Token} if types is None else types, Still(), lambda: "1", changed)  # type: ignore[arg-type] # rows are the part of a store that is used
 
 
 async def test_a_credential_comes_back_after_a_start() -> None:
     rows = Rows()
-    await make(rows).put("acme-prod", "acme", {"token": SECRET, "raw": SecretBytes(b"bytes"), "port": "8443"})
+    await make(rows).put(
+        "acme-prod", "acme", {"token": SECRET, "raw": SecretBytes(b"bytes"), "port": "8443"}, by=SYSTEM
+    )
     again = make(rows)
     await again.load()
     type_name, value = again.get("acme-prod")
@@ -89,7 +92,7 @@ async def test_no_secret_is_at_rest_or_in_what_is_shown(caplog: pytest.LogCaptur
     rows = Rows()
     credentials = make(rows)
     with caplog.at_level(logging.DEBUG):
-        await credentials.put("acme-prod", "acme", {"token": SecretStr(SECRET)})
+        await credentials.put("acme-prod", "acme", {"token": SecretStr(SECRET)}, by=SYSTEM)
     shown = [repr(credentials.list()), repr(credentials.get("acme-prod")), repr(credentials._held), caplog.text]
     assert SECRET.encode() not in rows.rows["acme-prod"].ciphertext
     assert not [text for text in shown if SECRET in text]
@@ -99,7 +102,7 @@ async def test_every_problem_is_reported_at_once_without_the_values() -> None:
     rows = Rows()
     values = {"token": "horse", "prot": "8443", "port": "many-horses"}
     with pytest.raises(CredentialError) as caught:
-        await make(rows).put("x", "acme", values)
+        await make(rows).put("x", "acme", values, by=SYSTEM)
     assert {problem.pointer for problem in caught.value.problems} == {"/token", "/prot", "/port"}
     assert "did you mean 'port'?" in str(caught.value)
     assert "it must be a whole number" in str(caught.value)
@@ -110,28 +113,28 @@ async def test_every_problem_is_reported_at_once_without_the_values() -> None:
 
 async def test_names_are_plain() -> None:
     with pytest.raises(CredentialError, match="letters, digits"):
-        await make(Rows()).put("../x", "acme", {"token": SECRET})
+        await make(Rows()).put("../x", "acme", {"token": SECRET}, by=SYSTEM)
 
 
 async def test_a_missing_name_lists_the_near_one_and_the_command() -> None:
     credentials = make(Rows())
-    await credentials.put("acme-prod", "acme", {"token": SECRET})
+    await credentials.put("acme-prod", "acme", {"token": SECRET}, by=SYSTEM)
     with pytest.raises(CredentialError, match=r"did you mean 'acme-prod'\?.*hookline credentials set acme-prd"):
         credentials.get("acme-prd")
 
 
 async def test_an_unknown_type_lists_the_near_one() -> None:
     with pytest.raises(CredentialError, match=r"did you mean 'acme'\?"):
-        await make(Rows()).put("x", "acne", {"token": SECRET})
+        await make(Rows()).put("x", "acne", {"token": SECRET}, by=SYSTEM)
 
 
 async def test_what_cannot_be_used_stops_only_itself() -> None:
     rows = Rows()
     first = make(rows)
-    await first.put("good", "acme", {"token": SECRET})
-    await first.put("moved", "acme", {"token": SECRET})
-    await make(rows, types={"gone": Token}).put("gone", "gone", {"token": SECRET})
-    await make(rows, keys=[NEW]).put("foreign", "acme", {"token": SECRET})
+    await first.put("good", "acme", {"token": SECRET}, by=SYSTEM)
+    await first.put("moved", "acme", {"token": SECRET}, by=SYSTEM)
+    await make(rows, types={"gone": Token}).put("gone", "gone", {"token": SECRET}, by=SYSTEM)
+    await make(rows, keys=[NEW]).put("foreign", "acme", {"token": SECRET}, by=SYSTEM)
     rows.rows["moved"] = StoredCredential("moved", "acme", rows.rows["good"].ciphertext, NOW)
     again = make(rows)
     await again.load()
@@ -148,14 +151,14 @@ async def test_what_cannot_be_used_stops_only_itself() -> None:
 async def test_changes_are_told_wherever_they_were_made() -> None:
     rows, told = Rows(), list[str]()
     here, elsewhere = make(rows, changed=[told.append]), make(rows)
-    await here.put("a", "acme", {"token": SECRET})
-    await elsewhere.put("b", "acme", {"token": SECRET})
+    await here.put("a", "acme", {"token": SECRET}, by=SYSTEM)
+    await elsewhere.put("b", "acme", {"token": SECRET}, by=SYSTEM)
     await here.load()
     assert told == ["a", "b"]
     await here.load()
     assert told == ["a", "b"]
-    await here.drop("a")
-    await elsewhere.drop("b")
+    await here.drop("a", by=SYSTEM)
+    await elsewhere.drop("b", by=SYSTEM)
     await here.load()
     assert told == ["a", "b", "a", "b"]
     assert here.list() == []
@@ -163,7 +166,7 @@ async def test_changes_are_told_wherever_they_were_made() -> None:
 
 async def test_dropping_what_is_not_there_is_an_error() -> None:
     with pytest.raises(CredentialError, match="no credential 'x'"):
-        await make(Rows()).drop("x")
+        await make(Rows()).drop("x", by=SYSTEM)
 
 
 async def test_what_could_not_be_committed_is_not_in_memory() -> None:
@@ -171,7 +174,7 @@ async def test_what_could_not_be_committed_is_not_in_memory() -> None:
     credentials = make(rows, changed=[told.append])
     rows.broken = True
     with pytest.raises(StoreError):
-        await credentials.put("a", "acme", {"token": SECRET})
+        await credentials.put("a", "acme", {"token": SECRET}, by=SYSTEM)
     with pytest.raises(CredentialError):
         credentials.get("a")
     assert told == []
@@ -196,16 +199,16 @@ class Slow(Rows):
 async def test_memory_is_what_was_committed_although_whoever_asked_is_gone(change: str) -> None:
     rows, told = Slow(), list[str]()
     rows.go_on.set()
-    await make(rows).put("a", "acme", {"token": "the old one"})
+    await make(rows).put("a", "acme", {"token": "the old one"}, by=SYSTEM)
     credentials = make(rows, keys=[NEW, OLD], changed=[told.append])
     await credentials.load()
     told.clear()
     rows.begun.clear()
     rows.go_on.clear()
     calls = {
-        "put": lambda: credentials.put("a", "acme", {"token": SECRET}),
-        "drop": lambda: credentials.drop("a"),
-        "rotate": credentials.rotate,
+        "put": lambda: credentials.put("a", "acme", {"token": SECRET}, by=SYSTEM),
+        "drop": lambda: credentials.drop("a", by=SYSTEM),
+        "rotate": lambda: credentials.rotate(by=SYSTEM),
     }
     asking = asyncio.ensure_future(calls[change]())
     await rows.begun.wait()
@@ -221,18 +224,18 @@ async def test_memory_is_what_was_committed_although_whoever_asked_is_gone(chang
     # Another process's eyes see nothing that memory doesn't.
     await credentials.load()
     assert told == ([] if change == "rotate" else ["a"])
-    assert await credentials.rotate() == 0
+    assert await credentials.rotate(by=SYSTEM) == 0
 
 
 @pytest.mark.rule(34)
 async def test_rotation_encrypts_again_with_the_first_key() -> None:
     rows = Rows()
-    await make(rows).put("a", "acme", {"token": SECRET})
+    await make(rows).put("a", "acme", {"token": SECRET}, by=SYSTEM)
     both = make(rows, keys=[NEW, OLD])
     await both.load()
-    await both.put("b", "acme", {"token": SECRET})
-    assert await both.rotate() == 1
-    assert await both.rotate() == 0
+    await both.put("b", "acme", {"token": SECRET}, by=SYSTEM)
+    assert await both.rotate(by=SYSTEM) == 1
+    assert await both.rotate(by=SYSTEM) == 0
     new = make(rows, keys=[NEW])
     await new.load()
     assert new.get("a") == new.get("b") == ("acme", Token(token=SecretStr(SECRET)))
@@ -240,12 +243,12 @@ async def test_rotation_encrypts_again_with_the_first_key() -> None:
 
 async def test_rotation_without_the_old_key_changes_nothing() -> None:
     rows = Rows()
-    await make(rows).put("a", "acme", {"token": SECRET})
+    await make(rows).put("a", "acme", {"token": SECRET}, by=SYSTEM)
     before = dict(rows.rows)
     new = make(rows, keys=[NEW])
     await new.load()
     with pytest.raises(CredentialError, match="HOOKLINE_SECRET_KEY"):
-        await new.rotate()
+        await new.rotate(by=SYSTEM)
     assert rows.rows == before
 
 

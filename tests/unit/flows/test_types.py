@@ -460,7 +460,7 @@ def test_a_problem_that_is_known_without_types_is_said_once(lint: Lint) -> None:
 def test_what_is_known_is_told_for_each_step(shops: Registry) -> None:
     trigger = {"use": "webhook", "with": {"verify": "none"}}
     steps = [ORDER, {"foreach": "$.body.lines", "id": "each", "steps": [given("$.item.sku", "inner")]}, {"use": "stop"}]
-    told = describe_steps(compile_flow(encode({"id": "orders", "trigger": trigger, "steps": steps}), shops))
+    told = list(describe_steps(compile_flow(encode({"id": "orders", "trigger": trigger, "steps": steps}), shops)))
     assert [one.step for one in told][:3] == ["order", "each", "inner"]
     assert told[2].scope["item"] == "Line {sku: text, price: number}"
     assert told[2].body == "text"

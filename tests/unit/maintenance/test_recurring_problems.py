@@ -35,6 +35,9 @@ class Failing:
     async def disk_usage(self) -> Any:
         return SimpleNamespace(total=await self.purge(), free=0)
 
+    async def audit(self, *_: Any, **__: Any) -> Any:
+        return SimpleNamespace(items=())
+
     async def commit(self, _changes: Any) -> None: ...
 
     async def executions_with_callbacks(self, *_: Any) -> tuple[str, ...]:
@@ -57,7 +60,7 @@ async def test_many_failed_attempts_are_one_problem_that_is_logged_once_a_minute
     clock, log, day = ManualClock(), structlog.get_logger(), timedelta(days=1)
     parts: dict[str, DiskBudget | Sweeper] = {
         "budget": DiskBudget(store, files, store, lambda *_: None, clock, log, 1_000_000),
-        "sweeper": Sweeper(store, store, clock, log, day, day, store),
+        "sweeper": Sweeper(store, store, clock, log, day, day, store, day),
     }
     running = asyncio.create_task(parts[part].run())
     await clock.until_sleeping(1)

@@ -66,7 +66,6 @@ async def test_a_handshake_is_answered_once_the_signature_holds_and_before_the_b
     assert dict(reply.headers) == {
         b"x-greeting": b"yes",
         b"content-type": b"text/plain",
-        b"x-content-type-options": b"nosniff",
     }
     assert hook.intake.accepted == []
 

@@ -9,6 +9,7 @@ import pytest
 
 from hookline.discovery.loader import load_plugins
 from hookline.flows.compiler.compile import compile_flow
+from hookline.flows.documents.read import read
 from hookline.kernel.errors import FlowInvalid
 from hookline.kernel.time import SystemClock
 from hookline.simulation.case_run import CaseResult, CaseRunner
@@ -165,7 +166,9 @@ def test_names_that_the_flow_has_not_are_said_with_what_was_meant(tmp_path: Path
     path = tmp_path / "orders.test.json"
     path.write_text(json.dumps({"cases": [case | {"expect": {"outcome": "completed", "path": ["post", "nothing"]}}]}))
     compiled = compile_flow(json.dumps(document).encode(), REGISTRY)
-    found = {one.pointer: one.remedy for one in check_names(read_cases(path), compiled, path)}
+    found = {
+        one.pointer: one.remedy for one in check_names(read_cases(path), compiled, read(path.read_bytes(), str(path)))
+    }
     assert found == {
         "/cases/0/vars/limt": "did you mean 'limit'?",
         "/cases/0/stubs/pots": "did you mean 'post'?",
@@ -257,12 +260,12 @@ def test_what_a_flow_can_not_be_given_is_said(tmp_path: Path) -> None:
     file = tmp_path / "orders.test.json"
     file.write_text(json.dumps({"cases": [wrong]}))
     compiled = compile_flow(json.dumps(flow(inner, WAIT)).encode(), REGISTRY)
-    problems = check_names(read_cases(file), compiled, file)
+    problems = check_names(read_cases(file), compiled, read(file.read_bytes(), str(file)))
     assert [problem.pointer.removeprefix("/cases/0/") for problem in problems] == [
         "input/method", "state/", "state/long", "stubs/both", "stubs/answer"
     ]  # fmt: skip
     manual = compile_flow(json.dumps({"id": "orders", "trigger": {"use": "manual"}, "steps": []}).encode(), REGISTRY)
     wrong = {"name": "one", "input": {"query": {"a": "b"}}, "expect": {"outcome": "completed"}}
     file.write_text(json.dumps({"cases": [wrong]}))
-    (problem,) = check_names(read_cases(file), manual, file)
+    (problem,) = check_names(read_cases(file), manual, read(file.read_bytes(), str(file)))
     assert "no request starts the flow" in str(problem)

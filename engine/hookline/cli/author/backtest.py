@@ -2,14 +2,12 @@
 
 import asyncio
 import sys
-import tempfile
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hookline.cli.command import Command, emit
 from hookline.config import Settings
-from hookline.kernel.errors import ConfigError
 from hookline.kernel.json import encode
 from hookline.kernel.suggest import counted
 
@@ -77,22 +75,9 @@ def _run(settings: Settings, flow_id: str, recordings: "list[Mapping[str, Any]]"
 
     from hookline.cli.inputs import flow_of
     from hookline.discovery.loader import load_plugins
-    from hookline.kernel.time import SystemClock
-    from hookline.simulation.case_run import CaseRunner
-    from hookline.simulation.recordings.backtest import Backtest
-    from hookline.simulation.recordings.backtest import backtest as replay
+    from hookline.simulation.recordings.backtest import backtest
 
     registry = load_plugins()
     flow = flow_of(settings, registry, flow_id)
-    factory = registry.blob_stores.get("file")
-    if factory is None:
-        raise ConfigError("no plugin gives a blob store for file: URLs; `hookline plugins` shows which work")
-    result = Backtest(flow.id)
     shown = track(recordings, "backtest", console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
-    with (
-        tempfile.TemporaryDirectory(prefix="hookline-backtest-") as folder,
-        CaseRunner(registry, factory(f"file://{folder}", clock=SystemClock())) as runner,
-    ):
-        for recording in shown:
-            replay(flow, recording, runner, registry, settings.flows, result)
-    return result
+    return backtest(flow, shown, registry, settings.flows_dir)

@@ -56,7 +56,7 @@ def check(
         emit({"steps": steps}, as_json=as_json, text=lambda: explained_text(steps))
         return
 
-    from hookline.catalog.catalog import Catalog, unreadable_file
+    from hookline.catalog.folder_catalog import FolderCatalog, unreadable_file
     from hookline.discovery.loader import load_plugins
     from hookline.flows.check.check_flow import check_flow
 
@@ -65,7 +65,7 @@ def check(
     # Before anything is set up, missing credentials are no error of the flows.
     fresh = settings.sqlite_file is not None and not settings.sqlite_file.exists()
     problems: list[Problem] = []
-    files = list(_files(paths or (settings.flows,)))
+    files = list(_files(paths or (settings.flows_dir,)))
     for file, among in files:
         try:
             data = file.read_bytes()
@@ -87,7 +87,7 @@ def check(
         problems += [_warned(problem) if fresh else problem for problem in found]
     # Problems between files: names that don't fit, ids that two files have.
     for folder in sorted({file.parent for file, _ in files}):
-        catalog = Catalog(folder, registry, environment=os.environ)
+        catalog = FolderCatalog(folder, registry, environment=os.environ)
         catalog.refresh()
         known = set(problems)
         shown = {str(file) for file, _ in files}
@@ -187,12 +187,12 @@ def explained(wanted: str, settings: Settings) -> Sequence[StepDescription]:
     from hookline.flows.documents.read import read
 
     name, step = (wanted, "") if Path(wanted).is_file() else _parts(wanted)
-    file = Path(name) if Path(name).is_file() else settings.flows / f"{name}.json"
+    file = Path(name) if Path(name).is_file() else settings.flows_dir / f"{name}.json"
     if not file.is_file():
-        near = did_you_mean(name, [path.stem for path in settings.flows.glob("*.json")])
-        raise FlowNotFound(f"there is no flow {name!r} in {settings.flows}/{f'; {near}' if near else ''}")
+        near = did_you_mean(name, [path.stem for path in settings.flows_dir.glob("*.json")])
+        raise FlowNotFound(f"there is no flow {name!r} in {settings.flows_dir}/{f'; {near}' if near else ''}")
     flow = compile_flow(read(file.read_bytes(), str(file)), load_plugins(), environment=os.environ)
-    steps = describe_steps(flow, samples_beside(file))
+    steps = list(describe_steps(flow, samples_beside(file)))
     if not step:
         return steps
     found = [one for one in steps if one.step == step]

@@ -70,7 +70,7 @@ async def _pairs(
         return [await _with_current(settings, old)]
     from hookline.catalog.flow_folder import scan
 
-    return [await _with_current(settings, file.stem) for file in scan(settings.flows)]
+    return [await _with_current(settings, file.stem) for file in scan(settings.flows_dir)]
 
 
 async def _with_current(settings: Settings, name: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
@@ -92,7 +92,7 @@ async def _named(settings: Settings, name: str) -> Mapping[str, Any]:
         async with connect(settings) as client:
             found = await client.get("flows", flow_id, "versions", version)
         return {"name": f"{flow_id}@{found['version']}", "version": found["version"], "document": found["document"]}
-    path = Path(name) if name.endswith(".json") or "/" in name else settings.flows / f"{name}.json"
+    path = Path(name) if name.endswith(".json") or "/" in name else settings.flows_dir / f"{name}.json"
     try:
         data = path.read_bytes()
     except OSError as error:

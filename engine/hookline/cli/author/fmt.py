@@ -37,7 +37,7 @@ def fmt(
         registry = load_plugins()
     changed: list[str] = []
     problems: list[Problem] = []
-    files = list(_files(paths or (settings.flows,)))
+    files = list(_files(paths or (settings.flows_dir,)))
     for file in files:
         try:
             before, after = canonical_text(file, registry, problems)

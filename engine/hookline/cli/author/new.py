@@ -81,8 +81,8 @@ def new_flow(flow_id: str, use: str | None, as_json: bool, settings: Settings) -
             case = {"name": case["name"], "input": case["input"], "expect": {"outcome": "completed"}}
     flow = {"id": flow_id, "trigger": {"use": "webhook", "with": {"verify": "none"}}, "steps": [step]}
     files = {f"{flow_id}.json": format_flow(flow), f"{flow_id}.test.json": _text({"cases": [case]})}
-    _write(settings.flows, files)
-    _tell(settings.flows, files, as_json, "try it out: hookline test")
+    _write(settings.flows_dir, files)
+    _tell(settings.flows_dir, files, as_json, "try it out: hookline test")
 
 
 def _title(name: str) -> str:

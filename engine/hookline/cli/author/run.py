@@ -99,7 +99,7 @@ async def _run(
 
 def _file_of(settings: Settings, flow: str) -> Path:
     """Return the file of a flow. Raises FlowNotFound."""
-    path = Path(flow) if flow.endswith(".json") else settings.flows / f"{flow}.json"
+    path = Path(flow) if flow.endswith(".json") else settings.flows_dir / f"{flow}.json"
     if not path.is_file():
         near = did_you_mean(path.stem, [one.stem for one in scan(path.parent)])
         raise FlowNotFound(f"there is no flow {path}" + (f" ({near})" if near else ""))

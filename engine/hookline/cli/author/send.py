@@ -122,7 +122,7 @@ def _addresses(settings: Settings, url: str | None, *, to_public: bool) -> tuple
         return url, url
     running = find(settings)
     if running is not None:
-        return running[0].url, settings.public_url
+        return running[0].hooks_url, settings.public_url
     base = local_url(settings.host, settings.port)
     return base, settings.public_url or base
 

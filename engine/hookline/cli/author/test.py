@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -72,7 +71,7 @@ def test(
     from hookline.simulation.case_files import ENDING, case_files
     from hookline.simulation.coverage import percent
 
-    results, reached = _run(list(case_files(paths or (settings.flows,))), name)
+    results, reached = _run(list(case_files(paths or (settings.flows_dir,))), name)
     if not results:
         besides = f" with {name!r} in its name" if name else f": no {ENDING} file beside a flow"
         raise ConfigError(f"there is no case{besides}")
@@ -116,27 +115,21 @@ def test(
 
 def _run(files: Sequence[Path], name: str | None) -> "tuple[list[CaseResult], list[FlowCoverage]]":
     from hookline.discovery.loader import load_plugins
-    from hookline.kernel.time import SystemClock
     from hookline.simulation.case_files import flow_of, load
-    from hookline.simulation.case_run import CaseRunner
+    from hookline.simulation.case_run import open_runner
     from hookline.simulation.coverage import coverage
 
     registry = load_plugins()
-    factory = registry.blob_stores.get("file")
-    if factory is None:
-        raise ConfigError("no plugin gives a blob store for file: URLs; `hookline plugins` shows which work")
     results: list[CaseResult] = []
     reached = []
-    with tempfile.TemporaryDirectory(prefix="hookline-test-") as folder:
-        blobs = factory(f"file://{folder}", clock=SystemClock())
-        with CaseRunner(registry, blobs) as runner:
-            for file in files:
-                flow, cases = load(file, registry, os.environ)
-                chosen = [case for case in cases if name is None or name.lower() in case.name.lower()]
-                ran = [runner.run(flow, case, file.parent) for case in chosen]
-                results += ran
-                if ran:
-                    reached.append(coverage(flow, flow_of(file), [result.steps for result in ran]))
+    with open_runner(registry) as runner:
+        for file in files:
+            flow, cases = load(file, registry, os.environ)
+            chosen = [case for case in cases if name is None or name.lower() in case.name.lower()]
+            ran = [runner.run(flow, case, file.parent) for case in chosen]
+            results += ran
+            if ran:
+                reached.append(coverage(flow, flow_of(file), [result.steps for result in ran]))
     return results, reached
 
 
@@ -213,7 +206,7 @@ async def _recorded(settings: Settings, execution_id: str) -> tuple[Mapping[str,
 
 
 def _case_file(settings: Settings, registry: "Registry", flow_id: str, given: Path | None) -> Path:
-    from hookline.catalog.catalog import Catalog
+    from hookline.catalog.folder_catalog import FolderCatalog
     from hookline.simulation.case_files import ENDING
 
     if given is not None and given.suffix == ".json":
@@ -223,12 +216,12 @@ def _case_file(settings: Settings, registry: "Registry", flow_id: str, given: Pa
     elif given is not None and str(given) != flow_id:
         raise ConfigError(f"the execution is one of flow {flow_id!r}, and not of {str(given)!r}")
     else:
-        catalog = Catalog(settings.flows, registry, environment=os.environ)
+        catalog = FolderCatalog(settings.flows_dir, registry, environment=os.environ)
         catalog.refresh()
         entry = catalog.entries.get(flow_id)
-        if entry is None:
-            raise FlowNotFound(f"there is no flow {flow_id!r} in {settings.flows}; name the directory with --flows")
-        flow = Path(entry.file)
+        if entry is None or entry.file is None:
+            raise FlowNotFound(f"there is no flow {flow_id!r} in {settings.flows_dir}; name the directory with --flows")
+        flow = entry.file
     return flow.with_name(flow.stem + ENDING)
 
 
@@ -238,16 +231,9 @@ def _case_of(
     from hookline.flows.compiler.compile import compile_flow
     from hookline.flows.documents.read import read
     from hookline.kernel.json import encode
-    from hookline.kernel.time import SystemClock
-    from hookline.simulation.case_run import CaseRunner
+    from hookline.simulation.case_run import open_runner
     from hookline.simulation.recordings.recording import recorded_case
 
     flow = compile_flow(read(encode(document), recording["flow_id"]), registry, environment=os.environ)
-    factory = registry.blob_stores.get("file")
-    if factory is None:
-        raise ConfigError("no plugin gives a blob store for file: URLs; `hookline plugins` shows which work")
-    with (
-        tempfile.TemporaryDirectory(prefix="hookline-test-") as scratch,
-        CaseRunner(registry, factory(f"file://{scratch}", clock=SystemClock())) as runner,
-    ):
+    with open_runner(registry) as runner:
         return recorded_case(flow, recording, name, runner, registry, folder)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from hookline.cli.actor import local_user
 from hookline.cli.command import Command
 from hookline.cli.host.reloading import ignore_hangups
 from hookline.cli.table import shortened
@@ -71,6 +72,7 @@ def demo(ctx: click.Context, once: bool, port: int | None, folder: Path, as_json
             "db": f"sqlite:///{folder / 'hookline.db'}",
             "flows": str(folder / "flows"),
             "public_url": address,
+            "admin_bind": "",
             # No load balancer is in front of it.
             "drain_delay": 0,
         }
@@ -177,7 +179,10 @@ class _Demo:
         hook = f"{server.url}/hook/{FLOW}"
         private_key, certificate = _certificate()
         await server.engine.credentials.put(
-            _CREDENTIAL, "paypal", {"webhook_id": _WEBHOOK_ID, "certificate": certificate, "private_key": private_key}
+            _CREDENTIAL,
+            "paypal",
+            {"webhook_id": _WEBHOOK_ID, "certificate": certificate, "private_key": private_key},
+            by=local_user(),
         )
         self._show(f"Hookline listens on {server.url}\n")
         before = self._rows()

@@ -10,13 +10,14 @@ _OTHERS: Final = 1024
 """Descriptors for everything except connections: outgoing requests, databases, files, plugins."""
 
 
-def reserve_files(max_connections: int, log: Log) -> int:
+def reserve_files(max_connections: int, log: Log, apart: int = 0) -> int:
     """Raise the soft limit of open files to what so many connections need; return the number that can be served.
 
+    `apart`: further connections, which are served in any case.
     If the hard limit is too low, the log says so, and a quarter of it is kept for everything except connections.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = max_connections + LINGERING + _OTHERS
+    needed = max_connections + apart + LINGERING + _OTHERS
     if soft == resource.RLIM_INFINITY or soft >= needed:
         return max_connections
     if hard == resource.RLIM_INFINITY or hard >= needed:
@@ -25,7 +26,7 @@ def reserve_files(max_connections: int, log: Log) -> int:
         soft = _raised(hard, hard, soft)
     if soft >= needed:
         return max_connections
-    served = max(1, min(max_connections, soft - LINGERING - min(_OTHERS, soft // 4)))
+    served = max(1, min(max_connections, soft - apart - LINGERING - min(_OTHERS, soft // 4)))
     log.warning(
         "the limit of open files is too low",
         limit=soft,

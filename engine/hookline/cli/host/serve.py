@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         "role",
         "server",
         "public_url",
+        "admin_bind",
         "grace",
         "drain_delay",
         "log_level",
@@ -50,7 +51,8 @@ def serve(ctx: click.Context, as_json: bool, settings: Settings) -> None:
     logs.take_over_output()
     # First of all, so that a port in use is reported before anything is started.
     sock = listen(settings.host, settings.port)
-    if not run(settings, sock, ready, ctx.meta[RELOAD]):
+    admin_sock = None if settings.admin_address is None else listen(*settings.admin_address)
+    if not run(settings, sock, ready, ctx.meta[RELOAD], admin_sock):
         ctx.exit(1)
 
 
@@ -59,7 +61,13 @@ def _report(server: "RunningServer", as_json: bool) -> None:
 
     def text() -> str:
         token = "the setting admin_token" if token_file is None else str(token_file)
-        return f"Hookline listens on {url}\nhooks: {url}/hook/<flow>   admin API: {url}/api/v1   its token: {token}"
+        api = f"{server.admin_url}/api/v1"
+        return f"Hookline listens on {url}\nhooks: {url}/hook/<flow>   admin API: {api}   its token: {token}"
 
-    value = {"url": url, "pid": os.getpid(), "token_file": None if token_file is None else str(token_file.absolute())}
+    value = {
+        "url": url,
+        "admin_url": server.admin_url,
+        "pid": os.getpid(),
+        "token_file": None if token_file is None else str(token_file.absolute()),
+    }
     emit(value, as_json=as_json, text=text)

@@ -24,7 +24,9 @@ from hookline.kernel.ongoing import OngoingProblem
 from hookline.kernel.time import Clock
 from hookline.plugin_host.threads import DefaultThreads
 from hookline.service.admin import blueprints
-from hookline.service.app import create_app
+from hookline.service.admin.health import Readiness, probes_blueprint
+from hookline.service.admin.hosts import Hosts
+from hookline.service.app import create_app, create_pages
 from hookline.service.server import serving
 from hookline.service.server.stopping import Stopping
 
@@ -35,6 +37,8 @@ _CALLERS_PART: Final = 0.75
 _LAST_ANSWERS: Final = 1.0
 #: Seconds without a failure after which connections are accepted again.
 _ACCEPTING_AGAIN: Final = 3.0
+#: The most open connections to the admin API, if it has an address of its own: senders can't take them.
+_ADMIN_CONNECTIONS: Final = 100
 #: Seconds for the tasks that plugins have left running, after everything else has ended.
 _TASKS_GRACE: Final = 2.0
 
@@ -45,6 +49,9 @@ class RunningServer:
 
     engine: Engine
     url: str
+    """The URL of its hooks on this machine."""
+    admin_url: str
+    """The URL under which people reach its admin API."""
     token: str
     token_file: Path | None
     """The file with the token; None if it came from the settings."""
@@ -57,13 +64,14 @@ def run(
     sock: socket.socket,
     ready: Callable[[RunningServer], Awaitable[None]],
     reload: Callable[[], Settings] | None = None,
+    admin_sock: socket.socket | None = None,
 ) -> bool:
-    """Run `run_server` in its own event loop, and close the socket. Also return False after a second signal."""
+    """Run `run_server` in its own event loop, and close the sockets. Also return False after a second signal."""
     runner = asyncio.Runner(loop_factory=serving.loop_factory())
-    with contextlib.closing(sock):
+    with contextlib.closing(sock), contextlib.closing(admin_sock) if admin_sock else contextlib.nullcontext():
         try:
             runner.get_loop().set_default_executor(DefaultThreads())
-            return runner.run(run_server(settings, sock, ready, reload))
+            return runner.run(run_server(settings, sock, ready, reload, admin_sock))
         except asyncio.CancelledError:
             # Only the second signal cancels; its sender needs no traceback.
             return False
@@ -89,8 +97,11 @@ async def run_server(
     sock: socket.socket,
     ready: Callable[[RunningServer], Awaitable[None]],
     reload: Callable[[], Settings] | None = None,
+    admin_sock: socket.socket | None = None,
 ) -> bool:
     """Serve on a listening socket until a signal: the first one drains, a second one stops at once.
+
+    `admin_sock`: the socket of the admin API, if it has an address of its own.
 
     `ready` is awaited while the server runs; its errors are raised after the server has stopped. `reload` loads the
     settings again, on SIGHUP. Returns False if the server stopped because a part of the engine failed.
@@ -99,13 +110,16 @@ async def run_server(
     thread_switching.tune()
     host, port = sock.getsockname()[:2]
     url = local_url(host, port)
+    url = _url(sock)
+    api_url = url if admin_sock is None else _url(admin_sock)
     token, token_file = admin_token(settings)
     registry = load_plugins(timeout=settings.plugin_timeout.total_seconds())
     engine = Engine(registry, engine_options(settings, url))
     for plugin in registry.failed:
         engine.log.error("a plugin can't be used", plugin=str(plugin), error=plugin.error)
     shutdown = asyncio.Event()
-    server = RunningServer(engine, url, token, token_file, shutdown)
+    shown = settings.admin_url or (settings.public_url if admin_sock is None else None) or api_url
+    server = RunningServer(engine, url, shown, token, token_file, shutdown)
     await engine.start()
     left: float | None = None
     try:
@@ -114,8 +128,8 @@ async def run_server(
         report_accepting(engine.log, engine.clock)
         _report_flows(engine, settings)
         gc_tuning.settle()
-        with announced(settings, url, token_file):
-            left = await _serve(server, settings, sock, ready, reloading)
+        with announced(settings, api_url, token_file, url):
+            left = await _serve(server, settings, (sock, admin_sock), ready, reloading)
     except asyncio.CancelledError:
         # A second signal has no time for a grace period.
         left = 0
@@ -125,17 +139,46 @@ async def run_server(
     return not engine.failed.is_set()
 
 
+def _url(sock: socket.socket) -> str:
+    return local_url(*sock.getsockname()[:2])
+
+
+def _listeners(
+    server: RunningServer, settings: Settings, sock: socket.socket, admin_sock: socket.socket | None
+) -> tuple[serving.Listener, ...]:
+    """What the server answers on each of its sockets: all, or hooks and probes on one, and the rest on the other."""
+    engine, options = server.engine, hook_options(settings, server.url)
+    readiness = Readiness.of(engine)
+    apart = 0 if admin_sock is None else _ADMIN_CONNECTIONS
+    connections = reserve_files(settings.max_connections, engine.log, apart)
+    named = (f"//{settings.host}", f"//{settings.admin_bind or ''}", server.admin_url)
+    pages = blueprints(
+        engine,
+        server.token,
+        hosts=Hosts(named),
+        metrics_public=settings.metrics_public,
+        readiness=readiness,
+    )
+    # Quart's types are those of one framework; the servers take any application.
+    app: Any
+    if admin_sock is None:
+        app = create_app(engine, options, blueprints=pages)
+        return (serving.Listener(app, sock, connections),)
+    app = create_app(engine, options, blueprints=(probes_blueprint(engine, readiness),), explains=False)
+    admin: Any = create_pages(pages)
+    return serving.Listener(app, sock, connections), serving.Listener(admin, admin_sock, _ADMIN_CONNECTIONS)
+
+
 async def _serve(
     server: RunningServer,
     settings: Settings,
-    sock: socket.socket,
+    sockets: tuple[socket.socket, socket.socket | None],
     ready: Callable[[RunningServer], Awaitable[None]],
     reloading: Reloading,
 ) -> float:
     """Serve until the server has stopped; return the seconds that are left of the grace period."""
     engine = server.engine
-    # Quart's types are those of one framework; the servers take any application.
-    app: Any = create_app(engine, hook_options(settings, server.url), blueprints=blueprints(engine, server.token))
+    first, *further = _listeners(server, settings, *sockets)
     stopping = Stopping(server.shutdown, settings.drain_delay)
     callers_grace = settings.grace * _CALLERS_PART
     watchers = (
@@ -147,14 +190,15 @@ async def _serve(
     beside = asyncio.create_task(_beside(ready, server))
     try:
         await serving.serve(
-            app,
+            first.app,
             shutdown=server.shutdown,
-            sock=sock,
+            sock=first.sock,
             server=settings.server,
             stopping=stopping,
             graceful_timeout=callers_grace + _LAST_ANSWERS,
-            max_connections=reserve_files(settings.max_connections, engine.log),
+            max_connections=first.max_connections,
             trusted_proxies=settings.trusted_proxies,
+            further=further,
         )
     finally:
         for task in (*watchers, beside):
@@ -230,9 +274,8 @@ async def _stop_on_failure(engine: Engine, shutdown: asyncio.Event) -> None:
 
 
 def _report_flows(engine: Engine, settings: Settings) -> None:
-    folder = engine.catalog.directory
-    if not folder.is_dir():
-        engine.log.warning("the folder of the flows doesn't exist, so no flow is served", flows=str(folder))
+    if engine.flow_source.problem is not None:
+        engine.log.warning(engine.flow_source.problem)
     for entry in engine.catalog.entries.values():
         unknown = public_url_problems(entry.flow) if settings.public_url is None and entry.flow is not None else []
         for problem in (*entry.problems, *unknown):

@@ -1,4 +1,4 @@
-"""`hookline flows list|show|pause|resume|stop|reset|versions|rollback|plan`."""
+"""`hookline flows list|show|pause|resume|stop|reset|versions|rollback|plan|export`."""
 
 import sys
 from collections.abc import Mapping
@@ -7,12 +7,13 @@ from typing import Any, Final
 
 import click
 
-from hookline.cli.client import ApiError, call, created_for
+from hookline.cli.client import ApiError, Missing, call, created_for
 from hookline.cli.command import CommandGroup, emit, emit_page, paged, problem_line
 from hookline.cli.table import table
-from hookline.config import Settings
+from hookline.config import DATABASE, Settings
 from hookline.kernel.errors import ConfigError, PollStartsAnew, Problem
 from hookline.kernel.json import encode
+from hookline.kernel.suggest import counted
 
 _SETTINGS: Final = ("flows", "db")
 
@@ -25,7 +26,7 @@ def flows() -> None:
 @flows.command("list", settings=_SETTINGS)
 def list_flows(as_json: bool, settings: Settings) -> None:
     """List the flows with their state, version and trigger."""
-    found = call(settings, "GET", "flows", missing="empty" if settings.flows.is_dir() else "rejected")
+    found = call(settings, "GET", "flows", missing=_empty_for(settings))
 
     def text() -> str:
         rows = [(one["id"], _state(one), one["version"] or "", one["trigger"] or "") for one in found["items"]]
@@ -38,7 +39,7 @@ def list_flows(as_json: bool, settings: Settings) -> None:
 @click.argument("flow_id", metavar="FLOW")
 def show_flow(flow_id: str, as_json: bool, settings: Settings) -> None:
     """Show a flow: its state, who decided it, the version that serves, and the problems of its file."""
-    found = call(settings, "GET", "flows", flow_id, missing="empty" if settings.flows.is_dir() else "rejected")
+    found = call(settings, "GET", "flows", flow_id, missing=_empty_for(settings))
     emit(found, as_json=as_json, text=lambda: _described(found))
 
 
@@ -120,7 +121,7 @@ def roll_back_flow(
             raise ConfigError(f"the poll of flow {flow_id!r} starts anew in that version: {_OPTIONS}") from None
         body["existing"] = click.confirm(f"The poll of flow {flow_id!r} starts anew. {_QUESTION}", err=True)
         done = call(settings, "POST", "flows", flow_id, "rollback", body=body)
-    emit(done, as_json=as_json, text=lambda: f"{done['file']} has version {done['version']} again")
+    emit(done, as_json=as_json, text=lambda: _rolled_back(done))
 
 
 @flows.command("plan", settings=_SETTINGS)
@@ -149,7 +150,7 @@ def plan_deploy(
     """
     import msgspec
 
-    path = file or settings.flows / f"{flow_id}.json"
+    path = file or settings.flows_dir / f"{flow_id}.json"
     try:
         document = path.read_bytes()
     except OSError as error:
@@ -174,6 +175,21 @@ def plan_deploy(
     )
 
 
+@flows.command("export", settings=_SETTINGS)
+@click.argument("directory", metavar="[DIR]", type=click.Path(path_type=Path, file_okay=False), default=Path("flows"))
+@click.option("--force", is_flag=True, help="Overwrite files that differ.")
+def export_flows(directory: Path, force: bool, as_json: bool, settings: Settings) -> None:
+    """Write the flows that serve, and their test cases, to files in DIR; by default `flows`.
+
+    Nothing is written if a file of DIR differs, unless --force is given. Other files of DIR stay.
+    """
+    from hookline.cli.operate.export import export
+
+    written = export(settings, directory, force=force)
+    shown = {"directory": str(directory), "files": [path.name for path in written]}
+    emit(shown, as_json=as_json, text=lambda: f"{directory}: {counted(len(written), 'file')} written")
+
+
 _QUESTION: Final = "Shall the items that exist start executions? If not, they count as seen."
 _OPTIONS: Final = "say --existing if the items that exist are to start executions, or --no-existing if not"
 
@@ -194,6 +210,11 @@ def _value(document: bytes, path: Path) -> bytes:
     return encode(read(document, str(path)).value)
 
 
+def _rolled_back(done: Mapping[str, Any]) -> str:
+    where = f"flow {done['flow_id']}" if done["file"] is None else done["file"]
+    return f"{where} has version {done['version']} again"
+
+
 def _landing(one: Mapping[str, Any]) -> str:
     if not one["fits"]:
         return f"doesn't fit: {one['problem']}"
@@ -203,6 +224,11 @@ def _landing(one: Mapping[str, Any]) -> str:
 def _decide(decision: str, flow_id: str, as_json: bool, settings: Settings) -> None:
     found = call(settings, "POST", "flows", flow_id, decision, missing=created_for(settings, flow_id))
     emit(found, as_json=as_json, text=lambda: f"flow {flow_id} is {_state(found)}")
+
+
+def _empty_for(settings: Settings) -> Missing:
+    """A database that doesn't exist is read as an empty one if there is a directory of flows."""
+    return "empty" if settings.flows != DATABASE and settings.flows_dir.is_dir() else "rejected"
 
 
 def _state(flow: Mapping[str, Any]) -> str:
@@ -227,7 +253,7 @@ def _described(flow: Mapping[str, Any]) -> str:
             lines.append(f"{name:<8} {value}")
     if flow["source"] is not None:
         lines.append(f"source   {source_status(flow['source'])}")
-    lines.append(f"file     {flow['file']}")
+    lines.append(f"file     {flow['file'] or 'none: it is served from the database'}")
     lines += [problem_line(Problem(**problem)) for problem in flow["problems"]]
     return "\n".join(lines)
 

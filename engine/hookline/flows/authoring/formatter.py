@@ -4,10 +4,7 @@ Only the keys of the flow language are sorted. Keys that the author chooses (in 
 order, because the objects that a `map` gives have it.
 """
 
-import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from tempfile import NamedTemporaryFile
 from typing import Any, Final
 
 from pydantic import BaseModel
@@ -132,26 +129,7 @@ def _expanded(value: Any, indent: int, used: int) -> str:
     return f"{brackets[0]}\n" + ",\n".join(pad + line for line in lines) + f"\n{' ' * indent}{brackets[1]}"
 
 
-def write_flow(file: Path, document: Mapping[str, Any], current: Mapping[str, Any] | None) -> None:
-    """Replace a flow's file atomically by a document in canonical form.
-
-    The keys that don't change the version, such as the title, keep the values of the `current` document. Raises
-    OSError.
-    """
-    if current is not None:
-        silent = {key: value for key, value in current.items() if key in SILENT}
-        document = {**{key: value for key, value in document.items() if key not in SILENT}, **silent}
-    # A symbolic link stays a link.
-    target = file.resolve()
-    mode = target.stat().st_mode if target.exists() else None
-    with NamedTemporaryFile("w", encoding="utf-8", dir=target.parent, prefix=".", suffix=".tmp", delete=False) as new:
-        try:
-            new.write(format_flow(document))
-            new.flush()
-            os.fsync(new.fileno())
-            made = Path(new.name)
-            made.chmod(0o644 if mode is None else mode & 0o7777)
-            made.replace(target)
-        except BaseException:
-            Path(new.name).unlink()
-            raise
+def with_silent_keys(document: Mapping[str, Any], current: Mapping[str, Any]) -> dict[str, Any]:
+    """A document whose keys that don't change the version, such as the title, have the values of another."""
+    silent = {key: value for key, value in current.items() if key in SILENT}
+    return {**{key: value for key, value in document.items() if key not in SILENT}, **silent}

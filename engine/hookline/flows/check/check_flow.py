@@ -1,6 +1,7 @@
 """Checking a flow before it runs: `hookline check`."""
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
@@ -57,10 +58,46 @@ def check_flow(
     `public_url`: the server has a public URL. `files`: it has a folder for files. `samples`: the shapes of bodies and
     results that the flow's cases show; they are used where no type is declared.
     """
+    checked = check_document(
+        source,
+        registry,
+        credentials,
+        flows=flows,
+        file=file,
+        environment=environment,
+        public_url=public_url,
+        files=files,
+        samples=samples,
+    )
+    return checked.problems
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedDocument:
+    """The problems of a document, and its flow."""
+
+    problems: list[Problem]
+    flow: CompiledFlow | None
+    """None if it has errors that keep it from running."""
+
+
+def check_document(
+    source: bytes | Document,
+    registry: Registry,
+    credentials: Mapping[str, str] | None = None,
+    *,
+    flows: Collection[str] | None = None,
+    file: str | None = None,
+    environment: Mapping[str, str] = _NOTHING,
+    public_url: bool = True,
+    files: bool = True,
+    samples: Samples = NO_SAMPLES,
+) -> CheckedDocument:
+    """Check as `check_flow` does, and keep the flow."""
     try:
         document = read(source, file) if isinstance(source, bytes) else source
     except FlowInvalid as error:
-        return list(error.problems)
+        return CheckedDocument(list(error.problems), None)
     examined = compile_document(document, registry, environment=environment)
     problems = list(examined.problems)
     if examined.flow is not None:
@@ -86,7 +123,7 @@ def check_flow(
         problems += [_flow_problem(use, flows) for use in examined.flows if use.id not in flows]
     if not public_url and examined.flow is not None:
         problems += public_url_problems(examined.flow)
-    return document.place(problems)
+    return CheckedDocument(document.place(problems), examined.flow)
 
 
 def _flow_problem(use: FlowUse, flows: Collection[str]) -> Problem:

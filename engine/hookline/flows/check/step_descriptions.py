@@ -22,17 +22,18 @@ class StepDescription:
     """The type of the body after the step; None if no step runs after it."""
 
 
-def describe_steps(flow: CompiledFlow, samples: Samples = NO_SAMPLES) -> list[StepDescription]:
-    """The steps that are reached, in the order of the text."""
-    return [
-        StepDescription(
+def describe_steps(flow: CompiledFlow, samples: Samples = NO_SAMPLES) -> Iterator[StepDescription]:
+    """Yield the steps that are reached, in the order of the text.
+
+    A step sees the results of all steps before it, so all descriptions together grow with the square of their number.
+    """
+    for visit in analyse_flow(flow, samples).visits:
+        yield StepDescription(
             visit.node.id,
             visit.node.pointer,
             dict(_paths(visit.scope)),
             None if visit.behind is None else shape_text(visit.behind.message.body),
         )
-        for visit in analyse_flow(flow, samples).visits
-    ]
 
 
 def _paths(scope: TypeScope) -> Iterator[tuple[str, str]]:

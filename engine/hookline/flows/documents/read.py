@@ -17,18 +17,24 @@ _TOKEN: Final = re.compile(r'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[{}\[\],:]|[^\s{}\[\],
 
 
 def lines(text: str) -> Iterator[tuple[str, int]]:
-    """Yield the JSON pointer of each value in a JSON text and its line, counted from 1; for a member, its key's line.
+    """Yield the JSON pointer of each value in a JSON text and its line: see `places`."""
+    return ((pointer, line) for pointer, line, _ in places(text))
 
-    The pointer of a repeated key is yielded for each occurrence.
+
+def places(text: str) -> Iterator[tuple[str, int, int]]:
+    """Yield the JSON pointer of each value in a JSON text, its line and its column, each counted from 1.
+
+    The place of a member is that of its key. The pointer of a repeated key is yielded for each occurrence.
     """
-    starts = [match.end() for match in re.finditer("\n", text)]
+    starts = [0, *(match.end() for match in re.finditer("\n", text))]
     pointers: list[str] = []
     #: The index of the current item for each open array; None for an open object.
     indexes: list[int | None] = []
     key: str | None = None
     for token in _TOKEN.finditer(text):
         symbol = token[0]
-        line = bisect_right(starts, token.start()) + 1
+        line = bisect_right(starts, token.start())
+        column = token.start() - starts[line - 1] + 1
         if symbol in "}]":
             indexes.pop()
             pointers.pop()
@@ -40,16 +46,16 @@ def lines(text: str) -> Iterator[tuple[str, int]]:
             pass
         elif indexes and indexes[-1] is None and key is None:
             key = json.loads(symbol)
-            yield f"{pointers[-1]}/{escape(key or '')}", line
+            yield f"{pointers[-1]}/{escape(key or '')}", line, column
         else:
             if not indexes:
                 pointer = ""
-                yield pointer, line
+                yield pointer, line, column
             elif key is not None:
                 pointer = f"{pointers[-1]}/{escape(key)}"
             else:
                 pointer = f"{pointers[-1]}/{indexes[-1]}"
-                yield pointer, line
+                yield pointer, line, column
             if symbol in "{[":
                 pointers.append(pointer)
                 indexes.append(0 if symbol == "[" else None)
@@ -79,31 +85,32 @@ class Document:
     """Problems of the text that don't keep it from being read: repeated keys."""
 
     @cached_property
-    def _lines(self) -> dict[str, int]:
-        return dict(lines(self.text))
+    def _places(self) -> dict[str, tuple[int, int]]:
+        return {pointer: (line, column) for pointer, line, column in places(self.text)}
 
     def line(self, pointer: str) -> int:
         """The line of the value at a pointer, or of the innermost existing value around it."""
-        return self._lines.get(self._existing(pointer), 1)
+        return self._place(pointer)[0]
+
+    def _place(self, pointer: str) -> tuple[int, int]:
+        return self._places.get(self._existing(pointer), (1, 1))
 
     def place(self, problems: Iterable[Problem]) -> list[Problem]:
-        """The problems with their file and line, in the order of the text.
+        """The problems with their file, line and column, in the order of the text.
 
         A problem of a value that doesn't exist is placed at the innermost existing value around it.
         """
-        placed = [
-            replace(
-                problem,
-                pointer=self._existing(problem.pointer),
-                file=self.file,
-                line=problem.line or self.line(problem.pointer),
-            )
-            for problem in problems
-        ]
-        return sorted(placed, key=lambda problem: problem.line or 0)
+        return sorted(map(self._placed, problems), key=lambda problem: problem.line or 0)
+
+    def _placed(self, problem: Problem) -> Problem:
+        pointer = self._existing(problem.pointer)
+        if problem.line is not None:
+            return replace(problem, pointer=pointer, file=self.file)
+        line, column = self._place(pointer)
+        return replace(problem, pointer=pointer, file=self.file, line=line, column=column)
 
     def _existing(self, pointer: str) -> str:
-        while pointer and pointer not in self._lines:
+        while pointer and pointer not in self._places:
             pointer = pointer.rpartition("/")[0]
         return pointer
 
@@ -131,15 +138,16 @@ def read(data: bytes, file: str | None = None) -> Document:
         _check(text, value)
     except json.JSONDecodeError as error:
         message = f"the file is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
-        raise _invalid(message, _REMEDIES.get(error.msg, "correct the text there"), file, error.lineno) from error
+        remedy = _REMEDIES.get(error.msg, "correct the text there")
+        raise _invalid(message, remedy, file, error.lineno, error.colno) from error
     except (ValueError, RecursionError) as error:
         cause = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise _invalid(f"the file has a value that can't be used: {cause}", "correct the value", file, None) from error
     return Document(value, text, file, tuple(_repeated_keys(text, file)) if repeated else ())
 
 
-def _invalid(message: str, remedy: str, file: str | None, line: int | None) -> FlowInvalid:
-    return FlowInvalid([Problem(message, code="syntax", remedy=remedy, file=file, line=line)])
+def _invalid(message: str, remedy: str, file: str | None, line: int | None, column: int | None = None) -> FlowInvalid:
+    return FlowInvalid([Problem(message, code="syntax", remedy=remedy, file=file, line=line, column=column)])
 
 
 def _constant(name: str) -> NoReturn:
@@ -177,7 +185,7 @@ def _depth(value: Any) -> int:
 
 def _repeated_keys(text: str, file: str | None) -> Iterable[Problem]:
     seen: dict[str, int] = {}
-    for pointer, line in lines(text):
+    for pointer, line, column in places(text):
         if pointer in seen:
             yield Problem(
                 f"the key {pointer.rpartition('/')[2]!r} is repeated; it is in line {seen[pointer]} already",
@@ -186,5 +194,6 @@ def _repeated_keys(text: str, file: str | None) -> Iterable[Problem]:
                 remedy="remove one of the two",
                 file=file,
                 line=line,
+                column=column,
             )
         seen.setdefault(pointer, line)

@@ -1,7 +1,7 @@
 """The admin API (`/api/v1/`), and the routes for monitoring: `/healthz`, `/readyz` and `/metrics`.
 
-Everything under `/api/v1/` requires the bearer token. Health, readiness and metrics don't: they contain only counts and
-the names of flows, and are for probes without a token.
+Everything under `/api/v1/` needs a token, and each route a scope. Health and readiness don't: they are for probes
+without a token.
 """
 
 from typing import Any
@@ -9,46 +9,59 @@ from typing import Any
 from quart import Blueprint, Response, current_app
 
 from hookline.engine import Engine
-from hookline.kernel.errors import HooklineError, NotVerified
+from hookline.kernel.errors import HooklineError
+from hookline.model.access import Actor
+from hookline.service.admin.access import add_access
+from hookline.service.admin.authoring import add_authoring
+from hookline.service.admin.callers import Gate
 from hookline.service.admin.components import add_components
 from hookline.service.admin.credentials import add_credentials
 from hookline.service.admin.dead_letters import add_dead_letters
 from hookline.service.admin.deployments import add_deployments
 from hookline.service.admin.events import add_events
 from hookline.service.admin.executions import add_executions, add_recordings
+from hookline.service.admin.flow_changes import add_flow_changes
 from hookline.service.admin.flow_state import add_flow_values
 from hookline.service.admin.flows import add_flows
-from hookline.service.admin.health import has_admin_token, health_blueprint
+from hookline.service.admin.health import Readiness, metrics_blueprint, probes_blueprint
+from hookline.service.admin.hosts import Hosts
 from hookline.service.admin.openapi import Description, operation
 from hookline.service.admin.operations import add_bulk, add_operations
 from hookline.service.admin.rejected import add_rejected
-from hookline.service.admin.requests import problem_response
 from hookline.service.admin.storage import add_storage
 
 
-def blueprints(engine: Engine, token: str) -> tuple[Blueprint, ...]:
-    """Create the blueprints of an engine. `token`: the bearer token that the API accepts."""
-    return _api(engine, token), health_blueprint(engine, token)
+def blueprints(
+    engine: Engine,
+    token: str,
+    *,
+    own: Actor | None = None,
+    hosts: Hosts | None = None,
+    metrics_public: bool = False,
+    readiness: Readiness | None = None,
+) -> tuple[Blueprint, ...]:
+    """Create the blueprints of an engine.
+
+    `token`: the server's own admin token. `own`: the actor that has it, if that isn't the token itself. `hosts`: those
+    of the API besides its address and localhost. `metrics_public`: `/metrics` needs no token.
+    """
+    gate = Gate(engine, token, own, hosts)
+    probes = probes_blueprint(engine, readiness or Readiness.of(engine), token)
+    return _api(engine, gate), probes, metrics_blueprint(engine, gate, public=metrics_public)
 
 
-def _api(engine: Engine, token: str) -> Blueprint:
+def _api(engine: Engine, gate: Gate) -> Blueprint:
     api = Blueprint("api", __name__, url_prefix="/api/v1")
-
-    @api.errorhandler(HooklineError)
-    async def rejected(error: HooklineError) -> Response:
-        return problem_response(error)
-
-    @api.before_request
-    async def authorise() -> None:
-        if not has_admin_token(token):
-            raise NotVerified("Send the admin token: Authorization: Bearer <token>.")
-
+    api.register_error_handler(HooklineError, gate.respond)
+    api.before_request(gate.check_all)
     # In the order of the API's description.
     for add in (
         add_flows,
         add_rejected,
         add_components,
+        add_authoring,
         add_deployments,
+        add_flow_changes,
         add_flow_values,
         add_recordings,
         add_storage,
@@ -58,6 +71,7 @@ def _api(engine: Engine, token: str) -> Blueprint:
         add_dead_letters,
         add_events,
         add_credentials,
+        add_access,
     ):
         add(api, engine)
     description = Description()

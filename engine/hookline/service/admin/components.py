@@ -1,11 +1,13 @@
 """The admin API's routes about components."""
 
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 
 from hookline.credentials.options import OptionsRequest, fetch_options
 from hookline.engine import Engine
+from hookline.kernel.errors import CredentialError, NoOptions, OptionsNotReady, StepError
+from hookline.model.access import Scope
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import decode_body, json_response
+from hookline.service.admin.requests import decode_body, json_response, read_body
 from hookline.service.views.components import (
     ComponentView,
     OptionsPageView,
@@ -25,14 +27,24 @@ def add_components(api: Blueprint, engine: Engine) -> None:
         return json_response(PageView(component_views(engine.registry), None))
 
     @api.post("/components/<component>/options/<setting>")
-    @operation(OptionsPageView, request=OptionsRequestBody)
+    @operation(
+        OptionsPageView,
+        request=OptionsRequestBody,
+        scope=Scope.AUTHOR,
+        errors=(
+            NoOptions,
+            OptionsNotReady,
+            CredentialError,
+            StepError,
+        ),
+    )
     async def list_options(component: str, setting: str) -> Response:
         """List the options of a setting, as the service of an action or a trigger offers them.
 
         If a setting has options, the component's setting says so under `options`, with the other settings on which they
         depend. If the service fails, the status is 502.
         """
-        given = decode_body(await request.get_data(as_text=False), OptionsRequestBody)
+        given = decode_body(await read_body(), OptionsRequestBody)
         found = await fetch_options(
             OptionsRequest(component, setting, given.credential, given.with_, given.search),
             engine.credentials,

@@ -1,19 +1,22 @@
 """The admin API's routes about credentials."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 
 from hookline.credentials.credential_check import CredentialCheck, check_credential
 from hookline.credentials.oauth_authorization import Authorization, query_of
 from hookline.credentials.store import CredentialInfo
 from hookline.engine import Engine
+from hookline.kernel.errors import CredentialError
 from hookline.kernel.time import rfc3339
 from hookline.maintenance.key_rotation import rotate_keys
+from hookline.model.access import Scope
+from hookline.service.admin.callers import caller
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import CredentialMissing, body_of, decode_body, json_response
-from hookline.service.views.pages import PageView, Time
+from hookline.service.admin.requests import CredentialMissing, body_of, decode_body, json_response, read_body
+from hookline.service.views.pages import Count, PageView, Time, one_of
 
 
 class CredentialView(msgspec.Struct, frozen=True):
@@ -31,7 +34,7 @@ class CredentialView(msgspec.Struct, frozen=True):
 class TokensView(msgspec.Struct, frozen=True):
     """The state of a credential's access tokens."""
 
-    state: str
+    state: Annotated[str, one_of("valid", "renewable", "on_demand", "missing", "lost")]
     """`valid`; `renewable`: expired, and renewed when they are used; `on_demand`: fetched when they are first used;
     `missing` or `lost`: somebody has to authorize the credential."""
     expires_at: Time | None
@@ -62,7 +65,7 @@ class AuthorizationView(msgspec.Struct, frozen=True):
     redirect_uri: str
     """The URL to which the browser is redirected afterwards: the OAuth client has to allow it."""
     expires_at: Time
-    state: str
+    state: Annotated[str, one_of("waiting", "done", "failed")]
     """`waiting`, `done` or `failed`."""
     message: str | None
     """The result, in words."""
@@ -88,7 +91,7 @@ class CredentialCheckView(msgspec.Struct, frozen=True):
 
     name: str
     type: str
-    state: str
+    state: Annotated[str, one_of("valid", "failed", "unknown")]
     """`valid`, `failed`, or `unknown` if no plugin can verify credentials of this type."""
     message: str
     """The account at the service, or the reason why the credential can't be used."""
@@ -124,7 +127,7 @@ class RedirectedRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 class Rotated(msgspec.Struct, frozen=True):
     """The number of credentials that were encrypted again."""
 
-    rotated: int
+    rotated: Count
 
 
 def add_credentials(api: Blueprint, engine: Engine) -> None:
@@ -136,27 +139,29 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
         raise CredentialMissing(f"there is no credential {name!r}")
 
     @api.get("/credentials")
-    @operation(PageView[CredentialView])
+    @operation(PageView[CredentialView], all_flows=True)
     async def list_credentials() -> Response:
         """List the credentials, without their secrets."""
         return json_response(PageView([credential_view(info) for info in engine.credentials.list()], None))
 
     @api.get("/credentials/<name>")
-    @operation(CredentialView)
+    @operation(CredentialView, all_flows=True)
     async def get_credential(name: str) -> Response:
         """Get a credential, without its secrets."""
         return json_response(found(name))
 
     @api.put("/credentials/<name>")
-    @operation(CredentialView, request=PutCredentialRequest)
+    @operation(
+        CredentialView, request=PutCredentialRequest, scope=Scope.ADMIN, all_flows=True, errors=(CredentialError,)
+    )
     async def put_credential(name: str) -> Response:
         """Create or replace a credential."""
-        given = decode_body(await request.get_data(as_text=False), PutCredentialRequest)
-        await engine.credentials.put(name, given.type, given.values)
+        given = decode_body(await read_body(), PutCredentialRequest)
+        await engine.credentials.put(name, given.type, given.values, by=caller().actor)
         return json_response(found(name))
 
     @api.post("/credentials/<name>/verify")
-    @operation(CredentialCheckView)
+    @operation(CredentialCheckView, scope=Scope.OPERATE, all_flows=True)
     async def verify_credential(name: str) -> Response:
         """Check a credential with its service. The response is 200 whatever the service answers."""
         found(name)
@@ -172,7 +177,14 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
         return json_response(check_view(await checking))
 
     @api.post("/credentials/<name>/authorize")
-    @operation(AuthorizationView, request=AuthorizeRequest, body_required=False)
+    @operation(
+        AuthorizationView,
+        request=AuthorizeRequest,
+        body_required=False,
+        scope=Scope.ADMIN,
+        all_flows=True,
+        errors=(CredentialError,),
+    )
     async def authorize_credential(name: str) -> Response:
         """Start to authorize a credential; gives the URL to open in a browser.
 
@@ -182,33 +194,39 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
         """
         found(name)
         given = await body_of(AuthorizeRequest)
-        return json_response(authorization_view(engine.authorizations.begin(name, given.redirect_uri)))
+        begun = engine.authorizations.begin(name, given.redirect_uri, by=caller().actor)
+        return json_response(authorization_view(begun))
 
     @api.get("/credentials/<name>/authorize/<id>")
-    @operation(AuthorizationView)
+    @operation(AuthorizationView, scope=Scope.ADMIN, all_flows=True, errors=(CredentialError,))
     async def get_authorization(name: str, id: str) -> Response:
         """Get the state of an authorization."""
         return json_response(authorization_view(engine.authorizations.get(name, id)))
 
     @api.post("/credentials/<name>/authorize/<id>")
-    @operation(AuthorizationView, request=RedirectedRequest)
+    @operation(
+        AuthorizationView, request=RedirectedRequest, scope=Scope.ADMIN, all_flows=True, errors=(CredentialError,)
+    )
     async def finish_authorization(name: str, id: str) -> Response:
         """Pass on the URL to which a browser was redirected. The status is 200 whatever the service says."""
         engine.authorizations.get(name, id)
-        given = decode_body(await request.get_data(as_text=False), RedirectedRequest)
+        given = decode_body(await read_body(), RedirectedRequest)
         done = await engine.authorizations.finish(query_of(given.redirected), engine.http, id)
         return json_response(authorization_view(done))
 
     @api.post("/credentials/rotate")
-    @operation(Rotated)
+    @operation(Rotated, scope=Scope.ADMIN, all_flows=True, errors=(CredentialError,))
     async def rotate_credentials() -> Response:
         """Encrypt with the first key everything that is encrypted with another one."""
-        return json_response(Rotated(await rotate_keys(engine.credentials, engine.store, engine.vault)))
+        rotated = await rotate_keys(
+            engine.credentials, engine.store, engine.vault, engine.clock, engine.ids.new, by=caller().actor
+        )
+        return json_response(Rotated(rotated))
 
     @api.delete("/credentials/<name>")
-    @operation(status=204)
+    @operation(status=204, scope=Scope.ADMIN, all_flows=True)
     async def drop_credential(name: str) -> Response:
         """Delete a credential."""
         found(name)
-        await engine.credentials.drop(name)
+        await engine.credentials.drop(name, by=caller().actor)
         return Response(status=204)

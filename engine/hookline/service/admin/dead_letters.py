@@ -9,11 +9,13 @@ from hookline.engine import Engine
 from hookline.kernel.errors import ExecutionNotFound
 from hookline.kernel.time import rfc3339
 from hookline.model.causes import normalised, step_of
+from hookline.service.admin.callers import caller
+from hookline.service.admin.limited import visible_page
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import PAGE, Parameter, json_response, page_or_malformed, read_query, require_flow
 from hookline.service.views.executions import ErrorView, cause_parts, cause_view
-from hookline.service.views.pages import PageView, Time
-from hookline.storage.store import DeadLetters
+from hookline.service.views.pages import Count, PageView, Time, Uuid
+from hookline.storage.store import DeadLetterPage, DeadLetters
 
 
 class DeadLettersView(msgspec.Struct, frozen=True):
@@ -25,10 +27,10 @@ class DeadLettersView(msgspec.Struct, frozen=True):
     error: ErrorView
     """Its message is without the parts that differ: numbers, ids, quoted texts. Its step is without the places of
     items."""
-    count: int
+    count: Count
     first_at: Time
     last_at: Time
-    newest: str
+    newest: Uuid
     """The execution that was accepted last."""
     example: str
     """The message of the newest execution's error."""
@@ -60,9 +62,14 @@ def add_dead_letters(api: Blueprint, engine: Engine) -> None:
         first."""
         given = read_query(_LIST)
         await require_flow(engine, given["flow_id"])
-        page = await page_or_malformed(
-            engine.store.dead_letters(flow_id=given["flow_id"], cursor=given["cursor"], limit=given["limit"])
+
+        async def page_of(flow_id: str | None) -> DeadLetterPage:
+            return await engine.store.dead_letters(flow_id=flow_id, cursor=given["cursor"], limit=given["limit"])
+
+        found = visible_page(
+            caller(), given["flow_id"], page_of, DeadLetterPage, lambda group: group.newest, given["limit"]
         )
+        page = await page_or_malformed(found)
         return json_response(PageView([dead_letters_view(one) for one in page.items], page.next))
 
     @api.get("/dead-letters/<cause>")
@@ -70,6 +77,7 @@ def add_dead_letters(api: Blueprint, engine: Engine) -> None:
     async def get_dead_letters(cause: str) -> Response:
         """Get one group. Its executions are `executions?cause=…`."""
         flow_id, own = cause_parts(cause)
+        caller().require_flow(flow_id)
         page = await engine.store.dead_letters(flow_id=flow_id, cause=own, limit=1)
         if not page.items:
             raise ExecutionNotFound(f"there are no dead letters of the cause {cause!r}")

@@ -10,14 +10,23 @@ from hookline.deployments.migration import PlannedMigration
 from hookline.deployments.version_history import CURRENT, VersionInfo
 from hookline.engine import Engine
 from hookline.flows.compiler.compile import compile_flow
-from hookline.kernel.errors import FlowInvalid, Problem, StoreError
+from hookline.kernel.errors import (
+    FlowInvalid,
+    FlowNotFound,
+    IllegalStateChange,
+    PollStartsAnew,
+    Problem,
+    UnpublishedChanges,
+)
 from hookline.kernel.time import rfc3339
+from hookline.model.access import Scope
 from hookline.model.flow import FlowState
+from hookline.service.admin.callers import caller
 from hookline.service.admin.flows import FlowView, flow_view
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import PAGE, body_of, json_response, page_or_malformed, read_query, require_flow
 from hookline.service.views.executions import ExecutionView, execution_view
-from hookline.service.views.pages import PageView, Time
+from hookline.service.views.pages import Count, PageView, Time, Uuid
 from hookline.sources.poll_start import PollRestart
 
 
@@ -31,7 +40,7 @@ class VersionView(msgspec.Struct, frozen=True):
     """The time at which it last began to serve."""
     serves: bool
     """True if new executions get it."""
-    executions: dict[str, int]
+    executions: dict[str, Count]
     """The number of executions that are bound to it and have not ended, by state."""
 
 
@@ -46,7 +55,7 @@ class DocumentView(msgspec.Struct, frozen=True):
 class LandingView(msgspec.Struct, frozen=True):
     """The place at which a waiting execution would continue in another version."""
 
-    execution_id: str
+    execution_id: Uuid
     flow_version: str
     """The version to which it is bound."""
     reason: str | None
@@ -84,11 +93,12 @@ class PlanView(msgspec.Struct, frozen=True):
 
 
 class RolledBack(msgspec.Struct, frozen=True):
-    """A flow whose file has an earlier version again."""
+    """A flow that an earlier version serves again."""
 
     flow_id: str
     version: str
-    file: str
+    file: str | None
+    """null if it is served from the database."""
 
 
 def versions_view(kept: Sequence[VersionInfo]) -> PageView[VersionView]:
@@ -170,11 +180,21 @@ def add_deployments(api: Blueprint, engine: Engine) -> None:
     _versions(api, engine)
 
     @api.post("/executions/<execution_id>/move")
-    @operation(ExecutionView, request=MoveRequest, body_required=False)
+    @operation(
+        ExecutionView,
+        request=MoveRequest,
+        body_required=False,
+        scope=Scope.OPERATE,
+        errors=(
+            IllegalStateChange,
+            FlowNotFound,
+            FlowInvalid,
+        ),
+    )
     async def move_execution(execution_id: str) -> Response:
         """Move a waiting execution to another version of its flow, if its journal fits that version."""
         given = await body_of(MoveRequest)
-        await engine.migration.migrate(execution_id, given.to)
+        await engine.migration.migrate(execution_id, given.to, by=caller().actor)
         return json_response(await execution_view(engine.store, execution_id, engine.resume_url))
 
 
@@ -188,33 +208,37 @@ def _states(api: Blueprint, engine: Engine) -> None:
     @api.get("/flows/<flow_id>")
     @operation(FlowView)
     async def get_flow(flow_id: str) -> Response:
-        """Get a flow."""
-        return json_response(found(flow_id))
+        """Get a flow. Its ETag is the version that serves."""
+        shown = found(flow_id)
+        response = json_response(shown)
+        if shown.version is not None:
+            response.set_etag(shown.version)
+        return response
 
     async def decide(flow_id: str, decision: str) -> Response:
-        await engine.serving.set_state(flow_id, DECISIONS[decision])
+        await engine.serving.set_state(flow_id, DECISIONS[decision], by=caller().actor)
         return json_response(found(flow_id))
 
     @api.post("/flows/<flow_id>/pause")
-    @operation(FlowView)
+    @operation(FlowView, scope=Scope.OPERATE, errors=(FlowInvalid,))
     async def pause_flow(flow_id: str) -> Response:
         """Pause a flow: it accepts messages, but doesn't start executions; running ones continue."""
         return await decide(flow_id, "pause")
 
     @api.post("/flows/<flow_id>/stop")
-    @operation(FlowView)
+    @operation(FlowView, scope=Scope.OPERATE, errors=(FlowInvalid,))
     async def stop_flow(flow_id: str) -> Response:
         """Stop a flow: it accepts no messages; running executions continue."""
         return await decide(flow_id, "stop")
 
     @api.post("/flows/<flow_id>/resume")
-    @operation(FlowView)
+    @operation(FlowView, scope=Scope.OPERATE, errors=(FlowInvalid,))
     async def resume_flow(flow_id: str) -> Response:
         """Resume a flow: it accepts messages and runs them, whatever its file says."""
         return await decide(flow_id, "resume")
 
     @api.post("/flows/<flow_id>/reset")
-    @operation(FlowView)
+    @operation(FlowView, scope=Scope.OPERATE, errors=(FlowInvalid,))
     async def reset_flow(flow_id: str) -> Response:
         """Reset the state of a flow to the one in its file."""
         return await decide(flow_id, "reset")
@@ -238,21 +262,41 @@ def _versions(api: Blueprint, engine: Engine) -> None:
         return json_response(DocumentView(flow_id, named, msgspec.Raw(document)))
 
     @api.post("/flows/<flow_id>/rollback")
-    @operation(RolledBack, request=RollBackRequest, body_required=False)
+    @operation(
+        RolledBack,
+        request=RollBackRequest,
+        body_required=False,
+        scope=Scope.AUTHOR,
+        errors=(
+            UnpublishedChanges,
+            PollStartsAnew,
+            FlowInvalid,
+            IllegalStateChange,
+        ),
+    )
     async def roll_back_flow(flow_id: str) -> Response:
-        """Write an earlier version of a flow to its file, and serve it."""
+        """Serve an earlier version of a flow again; its file has that version then."""
         given = await body_of(RollBackRequest)
         await require_flow(engine, flow_id)
-        try:
-            version, file = await engine.operations.roll_back(
-                flow_id, given.version, existing=given.existing, force=given.force
-            )
-        except OSError as error:
-            raise StoreError(f"the flow's file can't be written: {error}") from error
-        return json_response(RolledBack(flow_id, version, str(file)))
+        version = await engine.operations.roll_back(
+            flow_id, given.version, by=caller().actor, existing=given.existing, force=given.force
+        )
+        entry = engine.catalog.entries.get(flow_id)
+        file = None if entry is None or entry.file is None else str(entry.file)
+        return json_response(RolledBack(flow_id, version, file))
 
     @api.post("/flows/<flow_id>/plan")
-    @operation(PlanView, request=PlanRequest, body_required=False, query=PAGE)
+    @operation(
+        PlanView,
+        request=PlanRequest,
+        body_required=False,
+        query=PAGE,
+        scope=Scope.AUTHOR,
+        errors=(
+            FlowInvalid,
+            PollStartsAnew,
+        ),
+    )
     async def plan_deploy(flow_id: str) -> Response:
         """Show where the waiting executions of a flow would continue in another version, and if its poll starts anew.
 
@@ -268,5 +312,5 @@ def _versions(api: Blueprint, engine: Engine) -> None:
                 problem = Problem(f"this is flow {flow.id!r}, and not {flow_id!r}", "/id", "other_flow", "name its id")
                 raise FlowInvalid([problem])
         landings, following = await page_or_malformed(engine.migration.plan(flow, page["cursor"], page["limit"]))
-        restart = await engine.operations.restart_poll(flow, given.existing)
+        restart = await engine.operations.restart_poll(flow, given.existing, by=caller().actor)
         return json_response(plan_view(flow.version, restart, landings, following))

@@ -7,6 +7,7 @@ from quart import Blueprint, Response, request
 
 from hookline.engine import Engine
 from hookline.kernel.json import encode
+from hookline.service.admin.callers import caller, still_valid
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import Parameter, read_query, require_flow
 from hookline.telemetry.events import Event
@@ -15,6 +16,8 @@ HEARTBEAT: Final = 15.0
 """Seconds without an event after which the stream sends a comment, to show that the connection is alive."""
 
 
+_CHECK: Final = 3.0
+"""Seconds after which the token of a listener is checked again, so that a stream ends soon after its token does."""
 _EVENTS: Final = (Parameter("flow_id", "Only those of this flow."),)
 
 
@@ -32,18 +35,27 @@ def add_events(api: Blueprint, engine: Engine) -> None:
         """
         given = read_query(_EVENTS)
         await require_flow(engine, given["flow_id"])
-        after = request.headers.get("Last-Event-ID")
+        after, by = request.headers.get("Last-Event-ID"), caller()
+        flows = by.flows if given["flow_id"] is None else frozenset((given["flow_id"],))
 
         async def told() -> AsyncIterator[bytes]:
-            with engine.events.listen(given["flow_id"], after) as listener:
+            with engine.events.listen(flows, after) as listener:
                 yield b": hookline\n\n"
+                silent = 0.0
                 while True:
                     events = listener.take()
                     for event in events:
                         yield _event(event)
                     if listener.closed:
                         return
-                    if not events and not await listener.wait(engine.clock, HEARTBEAT):
+                    if not events and not await listener.wait(engine.clock, _CHECK):
+                        silent += _CHECK
+                        if not await still_valid(engine, by):
+                            return
+                    else:
+                        silent = 0.0
+                    if silent >= HEARTBEAT:
+                        silent = 0.0
                         yield b": here\n\n"
 
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

@@ -8,12 +8,22 @@ import msgspec
 from quart import Blueprint, Response
 
 from hookline.engine import Engine
-from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, Malformed
+from hookline.kernel.errors import (
+    BlobGone,
+    ExecutionNotFound,
+    FlowInvalid,
+    FlowNotFound,
+    IllegalStateChange,
+    Malformed,
+    ProvenanceUnknown,
+)
 from hookline.kernel.json import encode
 from hookline.kernel.time import rfc3339
 from hookline.model.execution import FINAL, Execution, ExecutionFilter, Outcome, State
 from hookline.model.message import Attachment, Envelope, arrival_view, pack
 from hookline.operations.explain import Explained, explain
+from hookline.service.admin.callers import caller
+from hookline.service.admin.limited import visible_page
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (
     PAGE,
@@ -28,6 +38,7 @@ from hookline.service.admin.requests import (
 )
 from hookline.service.views.executions import (
     ExecutionView,
+    StateName,
     StepView,
     SummaryView,
     cause_parts,
@@ -37,9 +48,9 @@ from hookline.service.views.executions import (
     steps_view,
     summary_view,
 )
-from hookline.service.views.pages import PageView, Time
+from hookline.service.views.pages import PageView, Time, Uuid
 from hookline.storage.blobs import Blobs
-from hookline.storage.store import Store
+from hookline.storage.store import ExecutionPage, Store
 
 FILTERS: Final[Query] = (
     Parameter("flow_id", "Only executions of this flow."),
@@ -74,9 +85,9 @@ def with_cause_divided(given: ExecutionFilter) -> ExecutionFilter:
 class MatchView(msgspec.Struct, frozen=True):
     """An execution that a part of its id names."""
 
-    id: str
+    id: Uuid
     flow_id: str
-    state: str
+    state: StateName
     created_at: Time
 
 
@@ -104,8 +115,17 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
         given = read_query(_LIST)
         chosen = with_cause_divided(ExecutionFilter(**{one.name: given[one.name] for one in FILTERS}))
         await require_flow(engine, chosen.flow_id)
-        page = await page_or_malformed(engine.store.executions(chosen, cursor=given["cursor"], limit=given["limit"]))
-        return json_response(page_view(page))
+        if chosen.flow_id is not None:
+            caller().require_flow(chosen.flow_id)
+
+        async def page_of(flow_id: str | None) -> ExecutionPage:
+            one = msgspec.structs.replace(chosen, flow_id=flow_id)
+            return await engine.store.executions(one, cursor=given["cursor"], limit=given["limit"])
+
+        found = visible_page(
+            caller(), chosen.flow_id, page_of, ExecutionPage, lambda item: item.execution.id, given["limit"]
+        )
+        return json_response(page_view(await page_or_malformed(found)))
 
     @api.get("/executions/matching/<part>")
     @operation(MatchesView)
@@ -114,7 +134,12 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
         if not _PART_OF_ID.match(part):
             raise Malformed("A part of an id has digits, the letters a to f, and dashes.")
         found = await engine.store.matching_ids(part, _MATCHES + 1)
-        known = [one for id_ in found[:_MATCHES] if (one := await engine.store.execution(id_)) is not None]
+        by = caller()
+        known = [
+            one
+            for id_ in found[:_MATCHES]
+            if (one := await engine.store.execution(id_)) is not None and by.sees(one.flow_id)
+        ]
         shown = [MatchView(one.id, one.flow_id, one.state.value, rfc3339(one.created_at)) for one in known]
         return json_response(MatchesView(shown, len(found) > _MATCHES))
 
@@ -138,7 +163,15 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
         return json_response(await page_or_malformed(shown))
 
     @api.get("/executions/<execution_id>/provenance")
-    @operation(Explained, query=_FIELD)
+    @operation(
+        Explained,
+        query=_FIELD,
+        errors=(
+            ProvenanceUnknown,
+            FlowNotFound,
+            FlowInvalid,
+        ),
+    )
     async def explain_field(execution_id: str) -> Response:
         """Explain where a value comes from: the expression that computed it, the values that this read, and so on."""
         field = read_query(_FIELD)["field"]
@@ -177,7 +210,13 @@ def add_recordings(api: Blueprint, engine: Engine) -> None:
         return json_response(await page_or_malformed(page))
 
     @api.get("/executions/<execution_id>/recording")
-    @operation(WholeRecordingView)
+    @operation(
+        WholeRecordingView,
+        errors=(
+            IllegalStateChange,
+            BlobGone,
+        ),
+    )
     async def recording(execution_id: str) -> Response:
         """Get an execution that has ended, with its message, the small text files of the message, and its journal."""
         return json_response(await recorded_one(engine.store, engine.blobs, execution_id))

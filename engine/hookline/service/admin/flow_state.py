@@ -4,15 +4,26 @@ from datetime import datetime
 from typing import Final
 
 import msgspec
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 
+from hookline.access.audit import Operation, audited
 from hookline.engine import Engine
 from hookline.kernel.errors import Malformed, StateKeyNotFound, StepError
 from hookline.kernel.json import decode
 from hookline.kernel.time import rfc3339
+from hookline.model.access import Scope
 from hookline.sdk.context import check_key, packed
+from hookline.service.admin.callers import caller
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import PAGE, Parameter, json_response, page_or_malformed, read_query, require_flow
+from hookline.service.admin.requests import (
+    PAGE,
+    Parameter,
+    json_response,
+    page_or_malformed,
+    read_body,
+    read_query,
+    require_flow,
+)
 from hookline.service.views.pages import PageView, Time
 from hookline.storage.changes import SetState
 from hookline.storage.store import Store
@@ -59,6 +70,13 @@ def state_change(flow_id: str, key: str, value: bytes, at: datetime) -> SetState
 
 def add_flow_values(api: Blueprint, engine: Engine) -> None:
 
+    async def commit(change: SetState) -> None:
+        operation: Operation = "state.drop" if change.value is None else "state.set"
+        entry = engine.catalog.entries.get(change.flow_id)
+        version = None if entry is None or entry.flow is None else entry.flow.version
+        about = {"flow_id": change.flow_id, "flow_version": version, "subject": change.key}
+        await engine.store.commit([change, audited(engine.ids.new(), change.at, caller().actor, operation, **about)])
+
     @api.get("/flows/<flow_id>/state")
     @operation(PageView[KeptView], query=PAGE)
     async def list_kept(flow_id: str) -> Response:
@@ -69,7 +87,7 @@ def add_flow_values(api: Blueprint, engine: Engine) -> None:
         return json_response(await page_or_malformed(shown))
 
     @api.get("/flows/<flow_id>/state/value")
-    @operation(KeptView, query=_KEY)
+    @operation(KeptView, query=_KEY, errors=(StateKeyNotFound,))
     async def get_kept(flow_id: str) -> Response:
         """Get the value of a key."""
         key = read_query(_KEY)["key"]
@@ -77,21 +95,21 @@ def add_flow_values(api: Blueprint, engine: Engine) -> None:
         return json_response(await kept_value(engine.store, flow_id, key))
 
     @api.put("/flows/<flow_id>/state/value")
-    @operation(status=204, query=_KEY, request=msgspec.Raw)
+    @operation(status=204, query=_KEY, request=msgspec.Raw, scope=Scope.OPERATE)
     async def set_kept(flow_id: str) -> Response:
         """Set the value of a key: the body, which is any JSON value; null deletes it."""
         if flow_id not in engine.catalog.entries:
             raise engine.catalog.missing(flow_id)
-        key, given = read_query(_KEY)["key"], bytes(await request.body)
-        await engine.store.commit([state_change(flow_id, key, given, engine.clock.now())])
+        key, given = read_query(_KEY)["key"], await read_body()
+        await commit(state_change(flow_id, key, given, engine.clock.now()))
         return Response(status=204)
 
     @api.delete("/flows/<flow_id>/state/value")
-    @operation(status=204, query=_KEY)
+    @operation(status=204, query=_KEY, scope=Scope.OPERATE, errors=(StateKeyNotFound,))
     async def drop_kept(flow_id: str) -> Response:
         """Delete the value of a key."""
         key = read_query(_KEY)["key"]
         await require_flow(engine, flow_id)
         await kept_value(engine.store, flow_id, key)
-        await engine.store.commit([SetState(flow_id, key, None, engine.clock.now())])
+        await commit(SetState(flow_id, key, None, engine.clock.now()))
         return Response(status=204)

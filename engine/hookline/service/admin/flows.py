@@ -1,19 +1,31 @@
 """The admin API's routes about flows: listing them, starting one by hand, and signing a message for one."""
 
+from typing import Annotated
+
 import msgspec
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 
 from hookline.catalog.catalog import CatalogEntry
 from hookline.catalog.current_flows import FlowStates
 from hookline.engine import Engine
-from hookline.kernel.errors import FlowNotFound, Malformed, Problem
+from hookline.kernel.errors import (
+    CannotSign,
+    CredentialError,
+    FlowNotFound,
+    FlowUnknown,
+    Malformed,
+    Problem,
+    SchemaViolation,
+)
 from hookline.kernel.json import decode
 from hookline.kernel.time import rfc3339
+from hookline.model.access import Scope
 from hookline.model.message import Message
+from hookline.service.admin.callers import caller
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import decode_body, json_response
+from hookline.service.admin.requests import decode_body, json_response, read_body
 from hookline.service.signing import SignedMessage, UnsignedMessage, credential_of, hook_url, sign_without_secrets
-from hookline.service.views.pages import PageView, Time, time_view
+from hookline.service.views.pages import Count, PageView, Time, Uuid, one_of, time_view
 from hookline.sources.source import SourceStatus
 from hookline.storage.changes import Duplicate
 
@@ -27,7 +39,7 @@ class SourceView(msgspec.Struct, frozen=True):
     """The time at which it runs or connects again; null if it doesn't, or is listening."""
     error: str | None
     """The error of its last poll, connection or subscription."""
-    failures: int
+    failures: Count
     """The number of failures in a row."""
     listening: bool | None
     """True if it is connected to its broker; null if it has none."""
@@ -39,7 +51,7 @@ class OverrideView(msgspec.Struct, frozen=True):
     """An operator's decision about a flow's state."""
 
     at: Time
-    file_state: str
+    file_state: Annotated[str, one_of("active", "paused", "stopped")]
     """The state in its file; once that changes, the new one holds."""
 
 
@@ -48,7 +60,7 @@ class FlowView(msgspec.Struct, frozen=True):
 
     id: str
     title: str
-    state: str
+    state: Annotated[str, one_of("active", "paused", "stopped", "broken")]
     """`active`, `paused`, `stopped`, or `broken` if no version of it can serve."""
     override: OverrideView | None
     """An operator's decision about its state; null if the state is the one in its file."""
@@ -59,9 +71,10 @@ class FlowView(msgspec.Struct, frozen=True):
     """The URL of its webhook; null if requests don't start it."""
     source: SourceView | None
     """The state of its schedule, poll, broker or subscription; null if it has none, or none that runs here."""
-    file: str
+    file: str | None
+    """null if it is served from the database."""
     problems: tuple[Problem, ...]
-    """The problems in the file as it is now."""
+    """The problems of the document as it is now."""
 
 
 def flow_view(entry: CatalogEntry, public_url: str, source: SourceStatus | None, states: FlowStates) -> FlowView:
@@ -77,7 +90,7 @@ def flow_view(entry: CatalogEntry, public_url: str, source: SourceStatus | None,
         trigger=None if flow is None else flow.trigger.use,
         url=f"{public_url}/hook/{entry.id}" if hook else None,
         source=None if source is None else _source_view(source),
-        file=str(entry.file),
+        file=None if entry.file is None else str(entry.file),
         problems=entry.problems,
     )
 
@@ -106,9 +119,9 @@ class StartRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Started(msgspec.Struct, frozen=True):
     """The execution that a message started, now or before."""
 
-    execution_id: str
+    execution_id: Uuid
     flow_id: str
-    status: str
+    status: Annotated[str, one_of("queued", "duplicate")]
     """`queued`, or `duplicate`."""
 
 
@@ -119,15 +132,26 @@ def add_flows(api: Blueprint, engine: Engine) -> None:
     async def list_flows() -> Response:
         """List the flows, sorted by id; broken ones with their problems."""
         url = engine.options.public_url
-        entries = sorted(engine.catalog.entries.items())
+        by = caller()
+        entries = sorted(entry for entry in engine.catalog.entries.items() if by.sees(entry[0]))
         shown = [flow_view(entry, url, engine.sources.status(entry.id), engine.states) for _, entry in entries]
         return json_response(PageView(shown, None))
 
     @api.post("/flows/<flow_id>/start")
-    @operation(Started, request=StartRequest, status=202)
+    @operation(
+        Started,
+        request=StartRequest,
+        status=202,
+        scope=Scope.OPERATE,
+        errors=(
+            SchemaViolation,
+            FlowUnknown,
+        ),
+        also=(200,),
+    )
     async def start_flow(flow_id: str) -> Response:
         """Start a flow by hand, whatever its trigger is."""
-        given = decode_body(await request.get_data(as_text=False), StartRequest)
+        given = decode_body(await read_body(), StartRequest)
         flow = engine.intake.flow(flow_id)
         headers = {name.lower(): value for name, value in given.headers.items()}
         try:
@@ -136,20 +160,32 @@ def add_flows(api: Blueprint, engine: Engine) -> None:
             raise Malformed(f"The message's body is wrong: {error}.") from None
         message = Message(body, headers)
         result = await engine.intake.start(
-            flow, message, execution_id=engine.ids.new(), by="admin token", dedupe_key=given.dedupe_key
+            flow,
+            message,
+            execution_id=engine.ids.new(),
+            by=caller().actor,
+            dedupe_key=given.dedupe_key,
         )
         if isinstance(result, Duplicate):
             return json_response(Started(result.execution_id, flow_id, "duplicate"))
         return json_response(Started(result.execution_id, flow_id, "queued"), 202)
 
     @api.post("/flows/<flow_id>/sign")
-    @operation(SignedMessage, request=UnsignedMessage)
+    @operation(
+        SignedMessage,
+        request=UnsignedMessage,
+        scope=Scope.OPERATE,
+        errors=(
+            CannotSign,
+            CredentialError,
+        ),
+    )
     async def sign_message(flow_id: str) -> Response:
         """Sign a message as its provider would, for `hookline send`.
 
         The result contains no secret; schemes whose headers contain it are rejected.
         """
-        message = decode_body(await request.get_data(as_text=False), UnsignedMessage)
+        message = decode_body(await read_body(), UnsignedMessage)
         entry = engine.catalog.entries.get(flow_id)
         if entry is None:
             raise engine.catalog.missing(flow_id)

@@ -1,4 +1,4 @@
-"""Monitoring without a token: `/healthz`, `/readyz` and `/metrics`."""
+"""Monitoring: the probes `/healthz` and `/readyz`, which need no token, and `/metrics`."""
 
 import asyncio
 import hmac
@@ -9,8 +9,9 @@ import msgspec
 from quart import Blueprint, Response, request
 
 from hookline.engine import Engine
-from hookline.kernel.errors import StoreError
+from hookline.kernel.errors import HooklineError, StoreError
 from hookline.kernel.time import Clock
+from hookline.service.admin.callers import Gate
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import json_response
 from hookline.storage.blobs import Blobs
@@ -46,6 +47,11 @@ class Trouble(msgspec.Struct, frozen=True):
 
 class Readiness:
     """Determines whether messages can be stored. One for each server."""
+
+    @classmethod
+    def of(cls, engine: Engine) -> "Readiness":
+        """That of an engine."""
+        return cls(engine.store, engine.blobs, engine.clock, engine.store_problem, lambda: engine.intake.full)
 
     def __init__(
         self,
@@ -106,19 +112,18 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     """The reason, for requests with the admin token: it may name files and servers."""
 
 
-def health_blueprint(engine: Engine, token: str) -> Blueprint:
-    """Create the routes of an engine; with the admin token they tell more."""
-    watch = Blueprint("watch", __name__)
-    readiness = Readiness(engine.store, engine.blobs, engine.clock, engine.store_problem, lambda: engine.intake.full)
+def probes_blueprint(engine: Engine, readiness: Readiness, token: str | None = None) -> Blueprint:
+    """Create the probes of an engine. With the admin token, they tell the reason; with None, they never do."""
+    probes = Blueprint("probes", __name__)
 
-    @watch.get("/healthz")
-    @operation(Status, open=True)
+    @probes.get("/healthz")
+    @operation(Status, open=True, also=(503,))
     async def healthz() -> Response:
         """Report whether the process works; if it doesn't, it has to be restarted."""
         return json_response(Status("failed"), 503) if engine.failed.is_set() else json_response(Status("ok"))
 
-    @watch.get("/readyz")
-    @operation(Status, open=True)
+    @probes.get("/readyz")
+    @operation(Status, open=True, also=(503,))
     async def readyz() -> Response:
         """Report whether the server is ready for requests: not while it starts or stops.
 
@@ -128,11 +133,23 @@ def health_blueprint(engine: Engine, token: str) -> Blueprint:
             return json_response(Status("not ready"), 503)
         trouble = await readiness.trouble()
         if trouble is not None:
-            return json_response(Status(trouble.status, trouble.reason if has_admin_token(token) else None), 503)
+            tells = token is not None and has_admin_token(token)
+            return json_response(Status(trouble.status, trouble.reason if tells else None), 503)
         return json_response(Status("ready"))
 
+    return probes
+
+
+def metrics_blueprint(engine: Engine, gate: Gate, *, public: bool) -> Blueprint:
+    """Create the route of an engine's metrics. They contain the names of all flows."""
+    watch = Blueprint("watch", __name__)
+    watch.register_error_handler(HooklineError, gate.respond)
+    if not public:
+        # Prometheus may use any name of this server, and a page of another site has no token.
+        watch.before_request(gate.check_token)
+
     @watch.get("/metrics")
-    @operation(str, open=True, media_type="text/plain")
+    @operation(str, open=public, all_flows=True, media_type="text/plain")
     async def metrics() -> Response:
         """Return the metrics for Prometheus."""
         # The counters are useful even if the store doesn't answer.

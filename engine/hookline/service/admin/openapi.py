@@ -3,19 +3,40 @@
 quart-schema isn't used, since it loses the definitions of nested msgspec records.
 """
 
+import copy
 import inspect
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any, Final, NamedTuple, TypeVar, get_origin
 
 import msgspec
 from quart import Quart
 
 from hookline import __version__
+from hookline.kernel.errors import (
+    AuthorizationUnknown,
+    ExecutionNotFound,
+    FlowNotFound,
+    HooklineError,
+    Malformed,
+    NotForLimitedTokens,
+    ScopeTooSmall,
+    ServiceUnavailable,
+    StepError,
+    StoreError,
+    TokenInvalid,
+    TooLarge,
+    TooManyRequests,
+    UnsupportedMedia,
+    WrongHost,
+)
 from hookline.kernel.json import encode
+from hookline.model.access import Scope
+from hookline.model.flow import FLOW_ID
 from hookline.service import problems
-from hookline.service.admin.requests import Parameter, Query
+from hookline.service.admin.requests import CredentialMissing, Parameter, Query, status_of
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _ATTRIBUTE: Final = "hookline_operation"
@@ -29,6 +50,12 @@ class Operation:
     response: Any
     """The type of the response; None if it has no body."""
     status: int = 200
+    also: tuple[int, ...] = ()
+    """Further statuses with the same type of response."""
+    errors: Sequence[type[HooklineError]] = ()
+    """The errors of this route, besides those that follow from its description."""
+    path: Mapping[str, str] = field(default_factory=dict)
+    """Patterns of parameters of the path that differ from the usual ones."""
     query: Query = ()
     """The query parameters, which the route reads by `read_query`."""
     request: Any = None
@@ -37,7 +64,17 @@ class Operation:
     """False if the body may be left out."""
     open: bool = False
     """True if it needs no token."""
+    scope: Scope = Scope.READ
+    """The scope that a token needs."""
+    all_flows: bool = False
+    """True if it concerns the whole server, so that a token that is limited to some flows doesn't allow it."""
     media_type: str = "application/json"
+
+
+def operation_of(view: Callable[..., Any]) -> Operation | None:
+    """Return the description of a route's function; None if it has none."""
+    found: Operation | None = getattr(view, _ATTRIBUTE, None)
+    return found
 
 
 def operation(response: Any = None, **details: Any) -> Callable[[_F], _F]:
@@ -65,15 +102,13 @@ class Description:
 def document(app: Quart) -> dict[str, Any]:
     """The OpenAPI 3.1 document of the routes that have a description."""
     marked = [
-        (rule, view, getattr(view, _ATTRIBUTE))
+        (rule, view, it)
         for rule in app.url_map.iter_rules()
-        if hasattr(view := app.view_functions[rule.endpoint], _ATTRIBUTE)
+        if (it := operation_of(view := app.view_functions[rule.endpoint])) is not None
     ]
-    types = [kind for _, _, it in marked for kind in (it.response, it.request) if kind is not None]
-    schemas, components = msgspec.json.schema_components(types, ref_template=_REF)
-    if _PROBLEM_NAME in components:
-        raise TypeError(f"a record of the API has the name {_PROBLEM_NAME}, which is that of its errors")
-    known = dict(zip(map(str, types), schemas, strict=True))
+    given = [it.request for _, _, it in marked if it.request is not None]
+    returned = [it.response for _, _, it in marked if it.response is not None]
+    known, components = _schemas(given, returned)
     paths: dict[str, dict[str, Any]] = {}
     for rule, view, it in marked:
         path = re.sub(r"<(?:[^:>]*:)?([^>]+)>", r"{\1}", rule.rule)
@@ -81,7 +116,14 @@ def document(app: Quart) -> dict[str, Any]:
             paths.setdefault(path, {})[method.lower()] = _operation(view, sorted(rule.arguments), it, known)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Hookline", "version": __version__, "summary": "The admin API of a Hookline server."},
+        "info": {
+            "title": "Hookline",
+            "version": __version__,
+            "summary": "The admin API of a Hookline server.",
+            "description": "A request that isn't well-formed HTTP is rejected before it reaches an operation, with a "
+            "problem document: 400, 405, 408 or 431.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": components | {_PROBLEM_NAME: _PROBLEM},
@@ -91,28 +133,105 @@ def document(app: Quart) -> dict[str, Any]:
     }
 
 
+def _schemas(given: Sequence[Any], returned: Sequence[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The schemas of types by their texts, and of all records by their names."""
+    types = [*given, *returned]
+    in_responses = sorted(_records(returned) - _records(given), key=str)
+    schemas, components = msgspec.json.schema_components([*types, *in_responses], ref_template=_REF)
+    if _PROBLEM_NAME in components:
+        raise TypeError(f"a record of the API has the name {_PROBLEM_NAME}, which is that of its errors")
+    for record, schema in zip(in_responses, schemas[len(types) :], strict=True):
+        described = components[schema["$ref"].rpartition("/")[2]]
+        described["required"] = [one.encode_name for one in msgspec.inspect.type_info(record).fields if _always(one)]  # type: ignore[attr-defined]  # it is a record
+    return dict(zip(map(str, types), schemas, strict=False)), components
+
+
+def _records(types: Sequence[Any]) -> set[Any]:
+    """The records in types, with those in their fields."""
+    found: set[Any] = set()
+    left: list[Any] = list(msgspec.inspect.multi_type_info(types))
+    while left:
+        kind = left.pop()
+        if isinstance(kind, msgspec.inspect.StructType | msgspec.inspect.DataclassType):
+            if kind.cls in found:
+                continue
+            config = getattr(get_origin(kind.cls) or kind.cls, "__struct_config__", None)
+            if config is None or not config.omit_defaults:
+                found.add(kind.cls)
+            left += [one.type for one in kind.fields]
+        left += [getattr(kind, name) for name in _PARTS if isinstance(getattr(kind, name, None), msgspec.inspect.Type)]
+        for name in _PLURALS:
+            left += getattr(kind, name, ())
+    return found
+
+
+_PARTS: Final = ("type", "item_type", "key_type", "value_type")
+_PLURALS: Final = ("types", "item_types")
+
+
+def _always(one: msgspec.inspect.Field) -> bool:
+    """True for a field that is always in a response: fields with a default are, too."""
+    return one.default is not msgspec.UNSET
+
+
+class _PathParameter(NamedTuple):
+    schema: Mapping[str, Any]
+    errors: tuple[type[HooklineError], ...] = ()
+    """Those of a value that isn't there."""
+
+
+_UUID: Final = {"type": "string", "format": "uuid"}
+_FLOW: Final = {"type": "string", "pattern": FLOW_ID, "maxLength": 100}
+_ANY: Final = {"type": "string", "minLength": 1}
+_CREDENTIAL: Final = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"}
+_PATH: Final[Mapping[str, _PathParameter]] = {
+    "flow_id": _PathParameter(_FLOW, (FlowNotFound,)),
+    "execution_id": _PathParameter(_UUID, (ExecutionNotFound,)),
+    "token_id": _PathParameter(_UUID),
+    "deployment_id": _PathParameter(_UUID),
+    "version": _PathParameter({"type": "string", "pattern": "^([0-9a-f]{1,64}|current)$"}),
+    "part": _PathParameter({"type": "string", "pattern": "^[0-9a-f-]{1,36}$"}),
+    "cause": _PathParameter({"type": "string", "pattern": "^.+:.+$"}, (ExecutionNotFound,)),
+    "component": _PathParameter(_ANY),
+    "setting": _PathParameter(_ANY),
+    "name": _PathParameter(_CREDENTIAL, (CredentialMissing,)),
+    "id": _PathParameter(_ANY, (AuthorizationUnknown,)),
+}
+
+
+def _path_parameter(name: str) -> _PathParameter:
+    found = _PATH.get(name)
+    if found is None:
+        raise TypeError(f"describe the path parameter {name} in {__name__}")
+    return found
+
+
+def _path_schema(name: str, it: Operation) -> dict[str, Any]:
+    usual = dict(_path_parameter(name).schema)
+    return usual | {"pattern": it.path[name]} if name in it.path else usual
+
+
 def _operation(view: Callable[..., Any], arguments: list[str], it: Operation, known: Mapping[str, Any]) -> Any:
     summary, _, description = (inspect.getdoc(view) or "").partition("\n")
     success: dict[str, Any] = {"description": "Done."}
     if it.response is not None:
         success["content"] = {it.media_type: {"schema": known[str(it.response)]}}
+    answers = {str(status): copy.deepcopy(success) for status in (it.status, *it.also)}
+    for status, codes in _problems(it, arguments).items():
+        answer = answers.setdefault(str(status), {"description": HTTPStatus(status).phrase})
+        answer.setdefault("content", {})[problems.MEDIA_TYPE.decode()] = {"schema": _problem(status, codes)}
     made: dict[str, Any] = {
         "operationId": view.__name__,
         "summary": summary,
         "parameters": [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in arguments
+            {"name": name, "in": "path", "required": True, "schema": _path_schema(name, it)} for name in arguments
         ]
         + [_parameter(one) for one in it.query],
-        "responses": {
-            str(it.status): success,
-            "default": {
-                "description": "A problem document (RFC 9457).",
-                "content": {
-                    problems.MEDIA_TYPE.decode(): {"schema": {"$ref": _REF.format(name=_PROBLEM_NAME)}},
-                },
-            },
-        },
+        "responses": dict(sorted(answers.items())),
+        "security": [] if it.open else [{"token": [it.scope.value]}],
     }
+    if it.all_flows:
+        made["x-all-flows"] = True
     if description.strip():
         made["description"] = description.strip()
     if it.request is not None:
@@ -120,9 +239,49 @@ def _operation(view: Callable[..., Any], arguments: list[str], it: Operation, kn
             "required": it.body_required,
             "content": {"application/json": {"schema": known[str(it.request)]}},
         }
-    if it.open:
-        made["security"] = []
     return made
+
+
+#: The errors of every request: one that can't be read, and one that can't be handled now.
+_ALWAYS: Final = (Malformed, ServiceUnavailable, HooklineError)
+_WITH_TOKEN: Final = (TokenInvalid, WrongHost, TooManyRequests, StoreError)
+_WITH_BODY: Final = (TooLarge, UnsupportedMedia)
+
+
+def _problems(it: Operation, arguments: Sequence[str]) -> dict[int, set[str] | None]:
+    """The codes of the problems of an operation by their status; None if they aren't known, as those of services."""
+    kinds: list[type[HooklineError]] = [*_ALWAYS]
+    if not it.open:
+        kinds += _WITH_TOKEN
+    if not it.open and it.scope is not Scope.READ:
+        kinds.append(ScopeTooSmall)
+    if it.all_flows and not it.open:
+        kinds.append(NotForLimitedTokens)
+    if it.request is not None:
+        kinds += _WITH_BODY
+    if any(one.name == "flow_id" for one in it.query):
+        kinds.append(FlowNotFound)
+    for name in arguments:
+        kinds += _path_parameter(name).errors
+    own = [kind for error in it.errors for kind in problems.error_kinds(error).values()]
+    found: dict[int, set[str] | None] = {}
+    if arguments:
+        # A value with a slash is another path, which may have other methods.
+        found |= {404: {"http.404"}, 405: {"http.405"}}
+    for kind in (*kinds, *own):
+        codes = found.setdefault(status_of(kind), set())
+        if issubclass(kind, StepError):
+            found[status_of(kind)] = None
+        elif codes is not None:
+            codes.add(kind.code)
+    return found
+
+
+def _problem(status: int, codes: set[str] | None) -> dict[str, Any]:
+    properties: dict[str, Any] = {"status": {"const": status}}
+    if codes is not None:
+        properties["code"] = {"enum": sorted(codes)}
+    return {"allOf": [{"$ref": _REF.format(name=_PROBLEM_NAME)}, {"properties": properties}]}
 
 
 def _parameter(it: Parameter) -> dict[str, Any]:
@@ -142,9 +301,22 @@ _PROBLEM: Final[Mapping[str, Any]] = {
     "properties": {
         "type": {"type": "string", "format": "uri-reference"},
         "title": {"type": "string"},
-        "status": {"type": "integer"},
+        "status": {"type": "integer", "minimum": 400, "maximum": 599},
         "detail": {"type": "string"},
         "code": {"type": "string"},
-        "problems": {"type": "array", "items": {"type": "object"}},
+        "problems": {
+            "type": "array",
+            "maxItems": problems.MAX_PROBLEMS,
+            "items": {
+                "type": "object",
+                "required": ["detail", "pointer", "code"],
+                "properties": {
+                    "detail": {"type": "string"},
+                    "pointer": {"type": "string"},
+                    "code": {"type": "string"},
+                    "remedy": {"type": "string"},
+                },
+            },
+        },
     },
 }

@@ -2,17 +2,28 @@
 bulk."""
 
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 
 from hookline.engine import Engine
-from hookline.kernel.errors import Malformed
+from hookline.kernel.errors import (
+    FlowInvalid,
+    FlowNotFound,
+    IllegalStateChange,
+    Malformed,
+    NotReplayable,
+    RedactedUnreadable,
+    SchemaViolation,
+)
+from hookline.model.access import Scope
 from hookline.model.execution import ExecutionFilter
 from hookline.operations.bulk import BulkResult
 from hookline.operations.replay import Edit
+from hookline.service.admin.callers import caller
 from hookline.service.admin.executions import with_cause_divided
+from hookline.service.admin.limited import require_named_flow
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (
     MAX_LIMIT,
@@ -22,10 +33,12 @@ from hookline.service.admin.requests import (
     decode_body,
     json_response,
     page_or_malformed,
+    read_body,
     read_query,
     require_flow,
 )
 from hookline.service.views.executions import ExecutionView, execution_view
+from hookline.service.views.pages import Uuid
 
 
 class ResumeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,9 +66,9 @@ class EditRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Replayed(msgspec.Struct, frozen=True):
     """The new execution of a replay."""
 
-    execution_id: str
+    execution_id: Uuid
     flow_id: str
-    replay_of: str
+    replay_of: Uuid
 
 
 class _Version(StrEnum):
@@ -72,39 +85,85 @@ _REPLAY: Final = (
 def add_operations(api: Blueprint, engine: Engine) -> None:
 
     @api.post("/executions/<execution_id>/retry")
-    @operation(ExecutionView, status=202)
+    @operation(
+        ExecutionView,
+        status=202,
+        scope=Scope.OPERATE,
+        errors=(
+            IllegalStateChange,
+            FlowNotFound,
+            FlowInvalid,
+        ),
+    )
     async def retry_execution(execution_id: str) -> Response:
         """Retry a failed execution. Completed steps don't run again."""
-        await engine.operations.retry(execution_id)
+        await engine.operations.retry(execution_id, by=caller().actor)
         return json_response(await execution_view(engine.store, execution_id, engine.resume_url), 202)
 
     @api.post("/executions/<execution_id>/resume")
-    @operation(ExecutionView, request=ResumeRequest, status=202)
+    @operation(
+        ExecutionView,
+        request=ResumeRequest,
+        status=202,
+        scope=Scope.OPERATE,
+        errors=(
+            IllegalStateChange,
+            RedactedUnreadable,
+            SchemaViolation,
+            FlowNotFound,
+            FlowInvalid,
+        ),
+    )
     async def resume_execution(execution_id: str) -> Response:
         """Resume a waiting step, in place of its callback."""
-        given = decode_body(await request.get_data(as_text=False), ResumeRequest)
-        await engine.operations.resume(execution_id, given.step, bytes(given.body))
+        given = decode_body(await read_body(), ResumeRequest)
+        await engine.operations.resume(execution_id, given.step, bytes(given.body), by=caller().actor)
         return json_response(await execution_view(engine.store, execution_id, engine.resume_url), 202)
 
     @api.post("/executions/<execution_id>/release")
-    @operation(ExecutionView)
+    @operation(
+        ExecutionView,
+        scope=Scope.OPERATE,
+        errors=(
+            IllegalStateChange,
+            FlowNotFound,
+            FlowInvalid,
+        ),
+    )
     async def release_execution(execution_id: str) -> Response:
         """Release the order key of a failed execution, so that the next execution with that key runs."""
-        await engine.operations.release(execution_id)
+        await engine.operations.release(execution_id, by=caller().actor)
         return json_response(await execution_view(engine.store, execution_id, engine.resume_url))
 
     @api.post("/executions/<execution_id>/cancel")
-    @operation(ExecutionView, status=202)
+    @operation(
+        ExecutionView,
+        status=202,
+        scope=Scope.OPERATE,
+        errors=(
+            IllegalStateChange,
+            FlowNotFound,
+            FlowInvalid,
+        ),
+    )
     async def cancel_execution(execution_id: str) -> Response:
         """Cancel an execution: running steps are cancelled, and each `finally` around them runs."""
-        await engine.operations.cancel(execution_id)
+        await engine.operations.cancel(execution_id, by=caller().actor)
         return json_response(await execution_view(engine.store, execution_id, engine.resume_url), 202)
 
     @api.post("/executions/<execution_id>/discard")
-    @operation(ExecutionView)
+    @operation(
+        ExecutionView,
+        scope=Scope.OPERATE,
+        errors=(
+            IllegalStateChange,
+            FlowNotFound,
+            FlowInvalid,
+        ),
+    )
     async def discard_execution(execution_id: str) -> Response:
         """Discard a dead letter. The execution stays in the history, and can still be replayed."""
-        await engine.operations.discard(execution_id)
+        await engine.operations.discard(execution_id, by=caller().actor)
         return json_response(await execution_view(engine.store, execution_id, engine.resume_url))
 
     @api.post("/executions/<execution_id>/replay")
@@ -114,13 +173,22 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
         status=202,
         body_required=False,
         query=_REPLAY,
+        scope=Scope.OPERATE,
+        errors=(
+            IllegalStateChange,
+            NotReplayable,
+            RedactedUnreadable,
+            SchemaViolation,
+            FlowNotFound,
+            FlowInvalid,
+        ),
     )
     async def replay_execution(execution_id: str) -> Response:
         """Replay an execution as a new one: with its message, or from one of its steps on."""
         given = read_query(_REPLAY)
         edit = message_edit(await body_of(EditRequest))
         new_id = await engine.operations.replay(
-            execution_id, step=given["from"], version=given["version"].value, edit=edit
+            execution_id, by=caller().actor, step=given["from"], version=given["version"].value, edit=edit
         )
         made = await engine.store.execution(new_id)
         flow_id = "" if made is None else made.flow_id
@@ -149,21 +217,21 @@ class BulkRequest(ExecutionFilter, frozen=True, forbid_unknown_fields=True, kw_o
     version: Literal["current", "same"] = "current"
     """The version in which they are replayed."""
     cursor: str | None = None
-    limit: int = 50
+    limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT)] = 50
 
 
 class DoneView(msgspec.Struct, frozen=True):
     """An execution for which the operation succeeded."""
 
-    id: str
-    new_id: str | None
+    id: Uuid
+    new_id: Uuid | None
     """The execution that replays it."""
 
 
 class RejectionView(msgspec.Struct, frozen=True):
     """An execution for which the operation failed."""
 
-    id: str
+    id: Uuid
     code: str
     message: str
 
@@ -180,7 +248,7 @@ class BulkResultView(msgspec.Struct, frozen=True):
 def add_bulk(api: Blueprint, engine: Engine) -> None:
 
     @api.post("/executions/many")
-    @operation(BulkResultView, request=BulkRequest)
+    @operation(BulkResultView, request=BulkRequest, scope=Scope.OPERATE, errors=(FlowNotFound,))
     async def many_executions() -> Response:
         """Retry, replay, cancel or discard a page of executions, newest first; `next` is the cursor of the next page.
 
@@ -188,13 +256,13 @@ def add_bulk(api: Blueprint, engine: Engine) -> None:
         dead letters of a cause discards each with its replay, so that an interrupted run can start again.
         """
         given = await body_of(BulkRequest)
-        if not 1 <= given.limit <= MAX_LIMIT:
-            raise Malformed(f"limit is a number from 1 to {MAX_LIMIT}.")
         chosen = with_cause_divided(msgspec.convert(given, ExecutionFilter, from_attributes=True))
         await require_flow(engine, chosen.flow_id)
+        require_named_flow(caller(), chosen.flow_id)
         page = engine.operations.bulk(
             given.do,
             chosen,
+            by=caller().actor,
             version=given.version,
             step=given.step,
             edit=message_edit(given),

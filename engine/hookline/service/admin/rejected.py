@@ -1,32 +1,37 @@
 """The admin API's routes about rejected requests."""
 
+from typing import Annotated
+
 import msgspec
 from quart import Blueprint, Response
 
 from hookline.engine import Engine
 from hookline.kernel.time import rfc3339
+from hookline.model.flow import FLOW_ID
+from hookline.service.admin.callers import caller
+from hookline.service.admin.limited import visible_page
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import PAGE, json_response, page_or_malformed, read_query, require_flow
 from hookline.service.hooks.rejection import UNKNOWN_FLOW
-from hookline.service.views.pages import PageView, Time
+from hookline.service.views.pages import Count, PageView, Time, Uuid
 from hookline.storage.store import RejectedPage
 
 
 class RejectedView(msgspec.Struct, frozen=True):
     """A rejected request."""
 
-    id: str
+    id: Uuid
     flow_id: str
     """`-` if there is no flow at its path."""
     at: Time
     code: str
-    status: int
+    status: Annotated[int, msgspec.Meta(ge=400, le=599)]
     detail: str
     """The message to the sender, and the reason as far as it is known."""
     method: str
     path: str
     """The path after `/hook/`, without the query."""
-    size: int
+    size: Count
     """Bytes of the received body, or of the announced one if none was read."""
     client: str | None
     body: str | None
@@ -58,7 +63,7 @@ def rejected_view(page: RejectedPage) -> PageView[RejectedView]:
 def add_rejected(api: Blueprint, engine: Engine) -> None:
 
     @api.get("/flows/<flow_id>/rejected")
-    @operation(PageView[RejectedView], query=PAGE)
+    @operation(PageView[RejectedView], query=PAGE, path={"flow_id": f"^-$|{FLOW_ID}"})
     async def list_rejected_by_flow(flow_id: str) -> Response:
         """List the requests that a flow rejected, newest first; `-` stands for unknown flows."""
         given = read_query(PAGE)
@@ -71,5 +76,9 @@ def add_rejected(api: Blueprint, engine: Engine) -> None:
     async def list_rejected() -> Response:
         """List the rejected requests of all flows, newest first."""
         given = read_query(PAGE)
-        found = engine.store.rejected(cursor=given["cursor"], limit=given["limit"])
+
+        async def page_of(flow_id: str | None) -> RejectedPage:
+            return await engine.store.rejected(flow_id=flow_id, cursor=given["cursor"], limit=given["limit"])
+
+        found = visible_page(caller(), None, page_of, RejectedPage, lambda one: one.id, given["limit"])
         return json_response(rejected_view(await page_or_malformed(found)))

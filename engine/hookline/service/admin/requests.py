@@ -1,5 +1,6 @@
 """Reading the requests of the admin API, and writing its responses."""
 
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
@@ -7,15 +8,19 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import msgspec
 from quart import Response, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from hookline.engine import Engine
 from hookline.kernel.errors import (
     AuthorizationUnknown,
     CannotSign,
     CredentialError,
+    DeploymentConflict,
+    DeploymentNotFound,
     ExecutionNotFound,
     FlowInvalid,
     FlowNotFound,
+    FolderReadOnly,
     HooklineError,
     IllegalStateChange,
     Malformed,
@@ -30,13 +35,18 @@ from hookline.kernel.errors import (
     StateKeyNotFound,
     StepError,
     StoreError,
+    TooLarge,
     UnpublishedChanges,
+    UnsupportedMedia,
+    WorkLimit,
 )
 from hookline.kernel.json import encode
 from hookline.service.problems import MEDIA_TYPE, problem_body
 
 MAX_LIMIT: Final = 200
 _LIMIT: Final = 50
+_RETRY_AFTER: Final = 5.0
+"""Seconds after which a client tries again, if the error doesn't say it."""
 
 _T = TypeVar("_T")
 
@@ -69,12 +79,24 @@ def choice(name: str, meaning: str, of: type[StrEnum], default: StrEnum | None =
     return Parameter(name, meaning, schema if default is None else schema | {"default": default}, read)
 
 
+def flag(name: str, meaning: str) -> Parameter:
+    """A parameter that is true or false, and false if it is left out."""
+
+    def read(text: str) -> bool:
+        if text not in ("true", "false"):
+            raise ValueError("true or false")
+        return text == "true"
+
+    return Parameter(name, meaning, {"type": "boolean", "default": False}, read)
+
+
 def time(name: str, meaning: str) -> Parameter:
     """A parameter that is a time with its offset."""
-    return Parameter(name, meaning, {"type": "string", "format": "date-time"}, _read_time)
+    return Parameter(name, meaning, {"type": "string", "format": "date-time"}, read_time)
 
 
-def _read_time(text: str) -> datetime:
+def read_time(text: str) -> datetime:
+    """Read a time. Raises ValueError, which shows an example."""
     try:
         at = datetime.fromisoformat(text)
     except ValueError:
@@ -147,6 +169,8 @@ def decode_body(data: str | bytes, kind: type[_T]) -> _T:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Malformed(f"The body is wrong: {error}.") from None
+    except RecursionError:
+        raise Malformed("The body is nested too deeply.") from None
 
 
 async def require_flow(engine: Engine, flow_id: str | None) -> None:
@@ -158,9 +182,24 @@ async def require_flow(engine: Engine, flow_id: str | None) -> None:
         raise engine.catalog.missing(flow_id, before)
 
 
+async def read_body() -> bytes:
+    """The body of a request, which is JSON. Raises TooLarge and UnsupportedMedia.
+
+    A page of another site can send a form or a text without asking, but no JSON.
+    """
+    try:
+        raw: Any = await request.get_data(as_text=False)
+    except RequestEntityTooLarge:
+        raise TooLarge from None
+    data, kind = bytes(raw), request.mimetype
+    if data and kind and kind != "application/json" and not kind.endswith("+json"):
+        raise UnsupportedMedia(f"The body is application/json, and not {kind[:100]}.")
+    return data
+
+
 async def body_of(kind: type[_T]) -> _T:
     """Decode the body of a request, which may be left out. Raises Malformed."""
-    data = await request.get_data(as_text=False)
+    data = await read_body()
     return decode_body(data if data.strip() else b"{}", kind)
 
 
@@ -170,22 +209,23 @@ class CredentialMissing(CredentialError):
 
 def problem_response(error: HooklineError) -> Response:
     """The response to an error."""
-    status = _status(error)
+    status = status_of(type(error))
     title = (type(error).__doc__ or "").partition("\n")[0]
     listed: Sequence[Problem] = getattr(error, "problems", ())
     code = getattr(error, "error_code", error.code)
-    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {"Retry-After": "5"} if status == 503 else {}
+    wait = getattr(error, "retry_after", None)
+    headers = {"WWW-Authenticate": "Bearer"} if status == 401 else {}
+    if status == 503 or wait is not None:
+        headers["Retry-After"] = str(math.ceil(wait or _RETRY_AFTER))
     body = problem_body(status, code, title, error.message, listed)
     return Response(body, status, headers, content_type=MEDIA_TYPE.decode())
 
 
-def _status(error: HooklineError) -> int:
-    if isinstance(error, RequestRejected):
-        return error.status
-    for kind, status in _STATUS.items():
-        if isinstance(error, kind):
-            return status
-    return 500
+def status_of(kind: type[HooklineError]) -> int:
+    """The status of the response to an error of some kind."""
+    if issubclass(kind, RequestRejected):
+        return kind.status
+    return next((status for one, status in _STATUS.items() if issubclass(kind, one)), 503)
 
 
 _STATUS: Final[Mapping[type[HooklineError], int]] = {
@@ -193,6 +233,10 @@ _STATUS: Final[Mapping[type[HooklineError], int]] = {
     FlowNotFound: 404,
     StateKeyNotFound: 404,
     FlowInvalid: 422,
+    WorkLimit: 422,
+    DeploymentConflict: 412,
+    DeploymentNotFound: 404,
+    FolderReadOnly: 409,
     IllegalStateChange: 409,
     UnpublishedChanges: 409,
     PollStartsAnew: 409,

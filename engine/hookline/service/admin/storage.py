@@ -11,7 +11,7 @@ from hookline.maintenance.retention import Retention
 from hookline.maintenance.usage import FlowUsage, measure_usage
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import json_response
-from hookline.service.views.pages import Time
+from hookline.service.views.pages import Count, Time
 from hookline.storage.store import Store
 
 
@@ -19,17 +19,17 @@ class FlowStorageView(msgspec.Struct, frozen=True):
     """The storage that a flow uses, and the retention of its executions."""
 
     flow_id: str
-    used: int
+    used: Count
     """Bytes of its rows and files, by estimate."""
-    purgeable: int
+    purgeable: Count
     """Bytes of them that the disk budget can free."""
-    dead_letters: int
+    dead_letters: Count
     """Bytes of them that open dead letters use; they are never purged."""
     full: str | None
     """The reason why the flow accepts no messages, if that is so."""
-    age: int
+    age: Count
     """Seconds for which they are kept after they have ended."""
-    count: int | None
+    count: Count | None
     """The number of executions that are kept at most; null if it is not limited."""
     next_at: Time | None
     """The time at which the oldest ended execution is purged; null if none has ended. Purging runs every quarter of an
@@ -39,16 +39,16 @@ class FlowStorageView(msgspec.Struct, frozen=True):
 class StorageView(msgspec.Struct, frozen=True):
     """The used storage, in bytes."""
 
-    database: int
+    database: Count
     """Bytes on disk."""
-    reusable: int | None
+    reusable: Count | None
     """Bytes of them that new data fills before the database grows; null if the database doesn't tell."""
-    files: int
-    executions: int
+    files: Count
+    executions: Count
     """The number of stored executions."""
-    used: int
+    used: Count
     """Bytes that the disk budget counts: the rows and files of all flows, by estimate."""
-    budget: int | None
+    budget: Count | None
     """The disk budget; null if there is none."""
     full: str | None
     """The reason why no flow accepts messages, if that is so."""
@@ -103,7 +103,7 @@ async def _next(store: Store, flow_id: str, retention: Retention, now: datetime)
 def add_storage(api: Blueprint, engine: Engine) -> None:
 
     @api.get("/storage")
-    @operation(StorageView)
+    @operation(StorageView, all_flows=True)
     async def get_storage() -> Response:
         """Get the used storage by flow, and the time at which the oldest execution of each flow is purged."""
         return json_response(await storage_view(engine))

@@ -1,10 +1,12 @@
 """Callbacks: requests to waiting steps. Each is received like a message, and delivered to its step."""
 
 import hashlib
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
 
+from hookline.access.audit import entry
 from hookline.bodies.forms import lenient_query
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
@@ -14,6 +16,7 @@ from hookline.kernel.errors import AlreadyCalled, TooManyRequests, WaitOver
 from hookline.kernel.ids import Ids
 from hookline.kernel.json import canonical, encode
 from hookline.kernel.time import Clock
+from hookline.model.access import Actor, AuditEntry
 from hookline.model.message import Arrival, Message
 from hookline.model.waits import Call
 from hookline.sdk.schemes import WebhookResponse
@@ -145,6 +148,19 @@ class CallbackHandler:
             until=None if step is not None else now + node.settings.early,
             payload=self._redaction.redact_call(flow.redaction_rules, call),
             blob_ids=tuple(attachment.id for attachment in received.attachments),
+            audit=None if step is None else self._audit(step, now, incoming.client),
+        )
+
+    def _audit(self, step: WaitingStep, now: datetime, client: str | None) -> AuditEntry:
+        return entry(
+            self._ids.new(),
+            now,
+            Actor("resume-url", address=client),
+            "execution.resume",
+            flow_id=step.flow.id,
+            flow_version=step.flow.version,
+            subject=step.execution_id,
+            detail=step.path,
         )
 
 

@@ -84,21 +84,9 @@ def scheme_response(answer: WebhookResponse) -> HookResponse:
     return HookResponse(answer.status, guarded(headers), answer.body)
 
 
-_ACTIVE: Final = (b"html", b"xml", b"svg")
-"""Parts of the types of documents that may have scripts."""
-
-
 def guarded(headers: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes], ...]:
-    """The headers of a response whose content comes from a flow or a scheme, and so partly from a sender.
-
-    No browser may take it for another type than the declared one, nor run scripts in it as those of this server, unless
-    the flow has a policy of its own. Headers that only the server sets are left out.
-    """
-    kept = [one for one in headers if not is_server_header(one[0].decode("latin-1"))]
-    kept.append((b"x-content-type-options", b"nosniff"))
-    if any(name == b"content-type" and any(part in value.lower() for part in _ACTIVE) for name, value in headers):
-        add_default(kept, b"content-security-policy", b"sandbox")
-    return tuple(kept)
+    """The headers of a flow's or a scheme's response, without those that only the server sets."""
+    return tuple(one for one in headers if not is_server_header(one[0].decode("latin-1")))
 
 
 def without_body(reply: HookResponse) -> HookResponse:

@@ -8,11 +8,12 @@ then the response ends and the connection closes.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
 from hookline.kernel.errors import ServiceUnavailable
 from hookline.service.problems import rejection_response
+from hookline.service.sandbox import POLICY_HEADER, SANDBOX
 from hookline.service.server.stopping import Stopping
 from hookline.service.types import HookRequest, HookResponse, SenderGone
 
@@ -20,6 +21,7 @@ Scope: TypeAlias = MutableMapping[str, Any]
 Event: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Event]]
 Send: TypeAlias = Callable[[Event], Awaitable[None]]
+_Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 HOOK: Final = "/hook/"
@@ -127,12 +129,13 @@ class HookApplication:
             return
         except asyncio.CancelledError:
             # The server stops and waits no longer. uvicorn would respond with 500, which senders take as final.
-            await _send_whole(_STOPPING, send, close=request.http_version.startswith("1"))
+            await _send_whole(_STOPPING, SANDBOX, send, close=request.http_version.startswith("1"))
             raise
+        policy = SANDBOX if prefix is HOOK or not _has_policy(reply) else ()
         if body.complete or not _announces_body(request):
-            await _send_whole(reply, send, close=False)
+            await _send_whole(reply, policy, send, close=False)
         else:
-            await self._answer_early(reply, request, body, send)
+            await self._answer_early(reply, policy, request, body, send)
 
     async def _hold_back(self) -> None:
         if self._held >= _MOST_HELD:
@@ -155,9 +158,11 @@ class HookApplication:
                     if left < 0:
                         return
 
-    async def _answer_early(self, reply: HookResponse, request: HookRequest, body: _Body, send: Send) -> None:
+    async def _answer_early(
+        self, reply: HookResponse, policy: _Headers, request: HookRequest, body: _Body, send: Send
+    ) -> None:
         # HTTP/2 has no Connection header; its streams end without their connection.
-        await send(_start(reply, close=request.http_version.startswith("1")))
+        await send(_start(reply, policy, close=request.http_version.startswith("1")))
         await send({"type": "http.response.body", "body": reply.body, "more_body": True})
         # Receiving goes on until the response has ended: Hypercorn can't end it while its queue of chunks is full.
         async with asyncio.TaskGroup() as tasks:
@@ -199,16 +204,20 @@ def _is_small(request: HookRequest) -> bool:
     return not any(name == b"expect" for name, _ in request.headers)
 
 
-async def _send_whole(reply: HookResponse, send: Send, *, close: bool) -> None:
-    await send(_start(reply, close=close))
+async def _send_whole(reply: HookResponse, policy: _Headers, send: Send, *, close: bool) -> None:
+    await send(_start(reply, policy, close=close))
     if reply.chunks is not None:
         async for chunk in reply.chunks:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": reply.body})
 
 
-def _start(reply: HookResponse, *, close: bool) -> Event:
-    headers = [*reply.headers]
+def _has_policy(reply: HookResponse) -> bool:
+    return any(name == POLICY_HEADER for name, _ in reply.headers)
+
+
+def _start(reply: HookResponse, policy: _Headers, *, close: bool) -> Event:
+    headers = [*reply.headers, *policy]
     if reply.status != 204:  # which has no body, and may not say so (RFC 9110, 8.6)
         size = reply.file.size if reply.file is not None else len(reply.body)
         headers.append((b"content-length", b"%d" % size))
@@ -251,10 +260,7 @@ class StoppingApplication:
         if not self._stopping.rejecting:
             await self._app(scope, receive, answer)
             return
-        length = (b"content-length", b"%d" % len(_STOPPING.body))
-        await answer(
-            {"type": "http.response.start", "status": _STOPPING.status, "headers": [*_STOPPING.headers, length]}
-        )
+        await answer(_start(_STOPPING, SANDBOX, close=False))
         await answer({"type": "http.response.body", "body": _STOPPING.body})
 
     def _closing(self, send: Send) -> Send:

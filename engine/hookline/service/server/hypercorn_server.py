@@ -33,6 +33,7 @@ from hyperframe.frame import GoAwayFrame
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import Malformed, MethodUnknown, RequestRejected, ServiceUnavailable
 from hookline.service.problems import rejection_response
+from hookline.service.sandbox import SANDBOX
 from hookline.service.server.asgi import Application
 from hookline.service.server.connections import PATIENCE, LastingTimer, Place, Places, TurnTransport, abort_unless_read
 from hookline.service.server.framing import LENGTH, METHODS, ORIGIN_FORM, Framing
@@ -216,7 +217,8 @@ class Http2(H2Protocol):
 
     def _reject(self, request: h2.events.RequestReceived, error: RequestRejected) -> None:
         reply = rejection_response(error)
-        headers = [(b":status", b"%d" % reply.status), *reply.headers, (b"content-length", b"%d" % len(reply.body))]
+        length = (b"content-length", b"%d" % len(reply.body))
+        headers = [(b":status", b"%d" % reply.status), *reply.headers, *SANDBOX, length]
         self.connection.send_headers(request.stream_id, headers)
         self.connection.send_data(request.stream_id, reply.body, end_stream=True)
         if request.stream_ended is None:

@@ -6,12 +6,13 @@ from typing import Final
 
 from hookline.kernel.errors import RequestRejected
 from hookline.service.problems import rejection_response
+from hookline.service.sandbox import SANDBOX
 
 
 def raw_response(error: RequestRejected) -> bytes:
     """A rejection as an HTTP/1.1 response, the last of its connection."""
     reply = rejection_response(error)
-    headers = [*reply.headers, (b"content-length", b"%d" % len(reply.body)), (b"connection", b"close")]
+    headers = [*reply.headers, *SANDBOX, (b"content-length", b"%d" % len(reply.body)), (b"connection", b"close")]
     head = b"".join(b"%b: %b\r\n" % header for header in headers)
     return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (reply.status, HTTPStatus(reply.status).phrase.encode(), head, reply.body)
 

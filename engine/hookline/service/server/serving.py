@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal, TypeAlias
@@ -51,6 +51,16 @@ def listen(host: str, port: int) -> socket.socket:
     return sock
 
 
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """A further address of a server, with an application and a number of connections of its own."""
+
+    app: Application
+    sock: socket.socket
+    """A result of `listen`; it is closed with the server."""
+    max_connections: int
+
+
 async def serve(
     app: Application,
     *,
@@ -65,6 +75,7 @@ async def serve(
     head_timeout: float = HEAD_TIMEOUT,
     max_connections: int = MAX_CONNECTIONS,
     trusted_proxies: Networks = (),
+    further: Sequence[Listener] = (),
 ) -> None:
     """Serve until `shutdown` is set, and then until running requests have ended, or `graceful_timeout` seconds.
 
@@ -72,31 +83,39 @@ async def serve(
     with the address and the port once connections are queued. `stopping`: the phases of the stop, for a caller that
     follows them. `head_timeout`: seconds for a request's head, on a new connection and between requests.
     `max_connections`: further connections get a 503 and are closed, and so do those of an address that has half of
-    them, unless it is one of `trusted_proxies`. All connections of HTTP/2 together have as many streams. Nothing is
-    printed; the caller handles signals.
+    them, unless it is one of `trusted_proxies`. All connections of HTTP/2 together have as many streams. `further`
+    addresses go through the same phases at the same time. Nothing is printed; the caller handles signals.
     """
     listening = sock if sock is not None else listen(host, port)
     stopping = stopping or Stopping(shutdown)
-    with contextlib.closing(listening):
+    listeners = (Listener(app, listening, max_connections), *further)
+    with contextlib.ExitStack() as sockets:
+        for one in listeners:
+            sockets.enter_context(contextlib.closing(one.sock))
         if bound is not None:
             bound(*listening.getsockname()[:2])
-        places = partial(Places, most=max_connections, trusted=trusted_proxies)
         run = _hypercorn if server == "hypercorn" else _uvicorn
-        limits = _Limits(graceful_timeout, head_timeout, places)
-        phases = asyncio.ensure_future(stopping.run(listening))
-        serving = asyncio.ensure_future(run(StoppingApplication(app, stopping), listening, stopping, limits))
+        serving = []
+        for one in listeners:
+            places = partial(Places, most=one.max_connections, trusted=trusted_proxies)
+            limits = _Limits(graceful_timeout, head_timeout, places)
+            application = StoppingApplication(one.app, stopping)
+            serving.append(asyncio.ensure_future(run(application, one.sock, stopping, limits)))
+        phases = asyncio.ensure_future(stopping.run(*(one.sock for one in listeners)))
         closing = asyncio.ensure_future(stopping.closing.wait())
-        tasks = (phases, serving, closing)
+        tasks = (phases, closing, *serving)
         try:
-            await asyncio.wait((serving, closing), return_when=asyncio.FIRST_COMPLETED)
-            # Both servers keep the deadline themselves, except uvicorn while it waits for its sockets to close.
-            await asyncio.wait((serving,), timeout=graceful_timeout + _MARGIN)
+            await asyncio.wait((closing, *serving), return_when=asyncio.FIRST_COMPLETED)
+            if closing.done():
+                # Both servers keep the deadline themselves, except uvicorn while it waits for its sockets to close.
+                await asyncio.wait(serving, timeout=graceful_timeout + _MARGIN)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
-        if not serving.cancelled():
-            serving.result()
+        for task in serving:
+            if not task.cancelled():
+                task.result()
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,8 @@ class Stopping:
         self._closing_at: float | None = None
         self._time: Callable[[], float] = asyncio.get_running_loop().time
 
-    async def run(self, listening: socket.socket) -> None:
-        """Wait for the beginning of the stop, and go through its phases."""
+    async def run(self, *listening: socket.socket) -> None:
+        """Wait for the beginning of the stop, and go through its phases, which are those of all sockets."""
         await self.begun.wait()
         await asyncio.sleep(self._delay)
         self.rejecting = True
@@ -52,7 +52,8 @@ class Stopping:
             if left <= 0:
                 break
             await asyncio.sleep(left)
-        if _begins_no_handshakes(listening):
+        filtered = [_begins_no_handshakes(one) for one in listening]
+        if any(filtered):
             await asyncio.sleep(_HANDSHAKES)
         self._closing_at = self._time()
         self.closing.set()

@@ -6,7 +6,7 @@ the JSON Schema that pydantic generates.
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import structs
@@ -24,6 +24,7 @@ from hookline.sdk.action import Action
 from hookline.sdk.options import OptionsFunction
 from hookline.sdk.poll import PollTrigger
 from hookline.sdk.triggers import ConnectorTrigger, Trigger
+from hookline.service.views.pages import one_of
 
 _NO_OPTIONS: Final[Mapping[str, OptionsFunction]] = {}
 
@@ -53,7 +54,7 @@ class ComponentView(msgspec.Struct, frozen=True):
     """An action, trigger, block, scheme, mapper or type of credential."""
 
     name: str
-    kind: str
+    kind: Annotated[str, one_of("action", "block", "trigger", "scheme", "mapper", "credential type")]
     """`action`, `block`, `trigger`, `scheme`, `mapper` or `credential type`."""
     title: str
     description: str
@@ -65,12 +66,12 @@ class ComponentView(msgspec.Struct, frozen=True):
     """The reason why it can't be used here, with the remedy."""
     output: str = ""
     """The result of an action, in words."""
-    idempotent: str | None = None
+    idempotent: Annotated[str, one_of("yes", "no", "depends")] | None = None
     """`yes` if an action may run twice, `no` if it may not, `depends` if its settings decide, or null if it isn't
     known."""
     connector: str | None = None
     """The connector of an action or a trigger; null if it has none."""
-    quality: str | None = None
+    quality: Annotated[str, one_of("bronze", "silver", "gold")] | None = None
     """The quality level of its connector: `bronze`, `silver` or `gold`; null below bronze."""
     rate: str | None = None
     """The rate limit with one credential: `50/s`, or `by credential` if the credential determines it."""

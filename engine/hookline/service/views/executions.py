@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 
@@ -11,14 +11,19 @@ from hookline.executions.context import HookUrls
 from hookline.intake.callbacks import waiting_records
 from hookline.kernel.errors import Malformed
 from hookline.kernel.time import rfc3339
-from hookline.model.execution import FINAL, ErrorInfo, Execution, StepRecord, StepState
+from hookline.model.execution import FINAL, ErrorInfo, Execution, Outcome, State, StepRecord, StepState
 from hookline.model.message import arrival_view, pack
-from hookline.service.views.pages import PageView, Time, time_view
+from hookline.service.views.pages import Count, PageView, Time, Uuid, one_of, time_view
 from hookline.storage.store import ExecutionPage, Store
 
 _NULL = msgspec.Raw(b"null")
 #: The state of a step that still waited when its execution ended.
 INTERRUPTED: Final = "interrupted"
+
+
+StateName = Annotated[str, one_of(*State)]
+StepStateName = Annotated[str, one_of(*StepState)]
+OutcomeName = Annotated[str, one_of(*Outcome)]
 
 
 class ErrorView(msgspec.Struct, frozen=True):
@@ -36,8 +41,8 @@ class StepView(msgspec.Struct, frozen=True):
     id: str
     path: str
     use: str
-    state: str
-    attempt: int
+    state: Annotated[str, one_of(*StepState, INTERRUPTED)]
+    attempt: Count
     input: msgspec.Raw
     """The settings after mapping, secrets masked; null if none were recorded."""
     output: msgspec.Raw
@@ -47,7 +52,7 @@ class StepView(msgspec.Struct, frozen=True):
     finished_at: Time
     due_at: Time | None
     """The time of the next attempt."""
-    signal: str | None
+    signal: Annotated[str, one_of("filtered", "stopped", "joined")] | None
     """`filtered` or `stopped` if the step ended its branch or the execution, `joined` if the execution is part of
     another's batch."""
 
@@ -55,8 +60,8 @@ class StepView(msgspec.Struct, frozen=True):
 class AttemptView(msgspec.Struct, frozen=True):
     """An earlier attempt at a step."""
 
-    attempt: int
-    state: str
+    attempt: Count
+    state: StepStateName
     error: ErrorView | None
     started_at: Time
     finished_at: Time
@@ -129,24 +134,24 @@ ATTEMPTS_SHOWN = 20
 class SummaryView(msgspec.Struct, frozen=True):
     """An execution in a list."""
 
-    id: str
+    id: Uuid
     flow_id: str
     flow_version: str | None
-    state: str
-    outcome: str | None
+    state: StateName
+    outcome: OutcomeName | None
     trigger: dict[str, Any]
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
     error: ErrorView | None
-    attempt: int
+    attempt: Count
     reason: str | None
     """The reason why it waits."""
     ready_at: Time | None
     """The time at which it runs next."""
     files_removed_at: Time | None
     """The time at which its files were removed by retention; null while they are kept."""
-    replay_of: str | None
+    replay_of: Uuid | None
     """The execution that it replays."""
     cause: str | None
     """The name of its group of dead letters, whether or not it was discarded."""
@@ -170,9 +175,9 @@ class ItemsView(msgspec.Struct, frozen=True):
     """The progress of a foreach of which only the items in progress are among the steps."""
 
     path: str
-    total: int
-    done: int
-    failed: int
+    total: Count
+    done: Count
+    failed: Count
     """The number of finished items that failed; the first of them are among the steps."""
 
 

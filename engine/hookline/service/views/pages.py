@@ -9,6 +9,13 @@ from hookline.kernel.time import rfc3339
 
 _T = TypeVar("_T")
 Time = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
+Uuid = Annotated[str, msgspec.Meta(extra_json_schema={"format": "uuid"})]
+Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
+def one_of(*words: str) -> msgspec.Meta:
+    """The texts that a field can have, for its annotation."""
+    return msgspec.Meta(extra_json_schema={"enum": list(words)})
 
 
 class PageView(msgspec.Struct, Generic[_T], frozen=True):

@@ -1,6 +1,6 @@
 """A changed flow over what executions of it took in, answered as they were, and how what becomes of them differs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ from hookline.model.execution import REPLAY, Outcome
 from hookline.model.items import STREAM
 from hookline.model.message import Arrival, Attachment, Envelope, Message
 from hookline.simulation.branches import lane, side_by_side, step_paths
-from hookline.simulation.case_run import CaseRunner
+from hookline.simulation.case_run import CaseRunner, open_runner
 from hookline.simulation.recordings.playback import Playback, last_inputs
 from hookline.simulation.recordings.redaction import mask_resume_urls
 from hookline.simulation.result import SimulationResult
@@ -93,15 +93,30 @@ class Backtest:
 
 
 def backtest(
-    flow: CompiledFlow, recording: Mapping[str, Any], runner: CaseRunner, registry: Registry, folder: Path, to: Backtest
+    flow: CompiledFlow, recordings: Iterable[Mapping[str, Any]], registry: Registry, folder: Path | None
+) -> Backtest:
+    """Try a flow on recordings, which are JSON as the admin API gives it. `folder` has the flows that it calls."""
+    result = Backtest(flow.id)
+    with open_runner(registry) as runner:
+        for recording in recordings:
+            backtest_one(flow, recording, runner, registry, folder, result)
+    return result
+
+
+def backtest_one(
+    flow: CompiledFlow,
+    recording: Mapping[str, Any],
+    runner: CaseRunner,
+    registry: Registry,
+    folder: Path | None,
+    to: Backtest,
 ) -> None:
-    """Try a flow on one recording, and add how it differs; a recording is JSON, as the admin API gives it."""
+    """Try a flow on one recording, and add how it differs."""
     to.executions += 1
     if (why := _not_to_be_tried(recording)) is not None:
         to.leave_out(why, "", recording["id"])
         return
-    envelope = _envelope(flow, recording)
-    ended, outside = runner.replay(flow, envelope, lambda clock: Playback(recording, flow, registry, clock), folder)
+    ended, outside = play(flow, recording, runner, registry, folder)
     for step in sorted({without_items(path) for path in outside.stood_for}):
         to.leave_out(_ITEMS, step, recording["id"])
     found = _differences(flow, recording, ended, outside)
@@ -114,6 +129,14 @@ def backtest(
         group.count += 1
         if len(group.examples) < _EXAMPLES:
             group.examples.append(Example(recording["id"], place, before, after))
+
+
+def play(
+    flow: CompiledFlow, recording: Mapping[str, Any], runner: CaseRunner, registry: Registry, folder: Path | None
+) -> tuple[SimulationResult, Playback]:
+    """Run a flow on a recording, which answers for what is outside."""
+    envelope = _envelope(flow, recording)
+    return runner.replay(flow, envelope, lambda clock: Playback(recording, flow, registry, clock), folder)
 
 
 def _not_to_be_tried(recording: Mapping[str, Any]) -> str | None:

@@ -57,6 +57,32 @@ def recorded_case(
     It expects what is the same in the execution and in a run of the case: times, ids and addresses are others each
     time. `flow` is the version that ran.
     """
+    seen = _seen(flow, recording)
+    joined = next((one for one in seen["steps"] if one["signal"] == JOINED), None)
+    if joined is not None:
+        raise NoCase(
+            f"execution {recording['id']} ended where it joined the batch of {joined['output']['body']['batch']}, "
+            "which a case can't do: make one of that execution"
+        )
+    draft, left_out = _draft(flow, seen, name, registry)
+    ran = runner.run(flow, _case(flow, draft), folder)
+    if not ran.passed:
+        raise NoCase(_unlike(recording["id"], ran.differences))
+    draft["expect"] |= _expected(seen, ran, left_out)
+    ran = runner.run(flow, _case(flow, draft), folder)
+    if not ran.passed:
+        raise NoCase(_unlike(recording["id"], ran.differences))
+    return RecordedCase(draft, tuple(left_out))
+
+
+def recorded_input(flow: CompiledFlow, recording: Mapping[str, Any], registry: Registry) -> dict[str, Any]:
+    """The case of an execution, with nothing that it expects; `flow` needn't be the version that ran."""
+    draft, _ = _draft(flow, _seen(flow, recording), f"execution {recording['id']}", registry)
+    return draft
+
+
+def _seen(flow: CompiledFlow, recording: Mapping[str, Any]) -> dict[str, Any]:
+    """The recording without secrets."""
     shown = {part: recording[part] for part in ("body", "headers", "trigger", "contents", "steps", "error")}
     shown["steps"], secrets = masked_state(recording["steps"])
     # Numbers are those that the case's text will have.
@@ -66,12 +92,13 @@ def recorded_case(
         {**one, "path": kept["path"], "use": kept["use"]}
         for one, kept in zip(seen["steps"], recording["steps"], strict=True)
     ]
-    joined = next((one for one in seen["steps"] if one["signal"] == JOINED), None)
-    if joined is not None:
-        raise NoCase(
-            f"execution {recording['id']} ended where it joined the batch of {joined['output']['body']['batch']}, "
-            "which a case can't do: make one of that execution"
-        )
+    return seen
+
+
+def _draft(
+    flow: CompiledFlow, seen: Mapping[str, Any], name: str, registry: Registry
+) -> tuple[dict[str, Any], list[str]]:
+    """The case of an execution, which expects only its outcome; and the things that it leaves out."""
     left_out: list[str] = []
     given = _input(flow, seen, left_out)
     state, read = state_before(_outside_of(unkept(seen["steps"]), seen["steps"]))
@@ -79,22 +106,14 @@ def recorded_case(
     draft: dict[str, Any] = {
         "name": name,
         "input": given,
-        "now": recording["started_at"] or recording["created_at"],
+        "now": seen["started_at"] or seen["created_at"],
         "state": state,
-        "retries": recording["attempt"] - 1,
+        "retries": seen["attempt"] - 1,
         "stubs": _stubs(flow, seen["steps"], registry, read, without_files=without_files),
         "answers": _answers(flow, seen["steps"]),
-        "expect": {"outcome": recording["outcome"]},
+        "expect": {"outcome": seen["outcome"]},
     }
-    draft = {key: value for key, value in draft.items() if value or key == "expect"}
-    ran = runner.run(flow, _case(flow, draft), folder)
-    if not ran.passed:
-        raise NoCase(_unlike(recording["id"], ran.differences))
-    draft["expect"] |= _expected(seen, ran, left_out)
-    ran = runner.run(flow, _case(flow, draft), folder)
-    if not ran.passed:
-        raise NoCase(_unlike(recording["id"], ran.differences))
-    return RecordedCase(draft, tuple(left_out))
+    return {key: value for key, value in draft.items() if value or key == "expect"}, left_out
 
 
 def _unlike(execution_id: str, how: Sequence[str]) -> str:

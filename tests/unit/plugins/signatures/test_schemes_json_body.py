@@ -252,8 +252,7 @@ async def test_graphs_validation_is_answered_before_a_body_is_parsed_and_stores_
     hook = over_memory(MicrosoftGraph(), STATE)
     reply = await hook.send(b"", "text/plain; charset=utf-8", query=b"validationToken=a%3Cb%3E")
     assert (reply.status, reply.body) == (200, b"a<b>")
-    sent = dict(reply.headers)
-    assert (sent[b"content-type"], sent[b"x-content-type-options"]) == (b"text/plain; charset=utf-8", b"nosniff")
+    assert dict(reply.headers)[b"content-type"] == b"text/plain; charset=utf-8"
     assert hook.intake.accepted == []
     assert (await hook.send(notifications("topsecret"))).status == 202
 
@@ -262,8 +261,7 @@ async def test_dropboxs_challenge_is_answered_though_the_flow_takes_no_get() -> 
     hook = over_memory(Dropbox(), KEY)
     reply = await hook.send(method="GET", content_type=None, query=b"challenge=%3Cscript%3E")
     assert (reply.status, reply.body) == (200, b"<script>")
-    sent = dict(reply.headers)
-    assert (sent[b"content-type"], sent[b"x-content-type-options"]) == (b"text/plain; charset=utf-8", b"nosniff")
+    assert dict(reply.headers)[b"content-type"] == b"text/plain; charset=utf-8"
     for query, status in ((b"", 405), (b"other=a", 405), (b"challenge=", 401), (b"challenge=a&challenge=b", 401)):
         assert (await hook.send(method="GET", content_type=None, query=query)).status == status
     assert hook.intake.accepted == []

@@ -1,15 +1,15 @@
 """The contract of stores. The tests of a backend subclass `StoreContract` and define the fixtures that it names."""
 
 from hookline.testing.contracts.store.accepting import AcceptingContract, CommitsContract
+from hookline.testing.contracts.store.administration import AccessContract, AuditContract, DeploymentsContract
 from hookline.testing.contracts.store.batches import BatchesContract
 from hookline.testing.contracts.store.callbacks import CallbacksContract
-from hookline.testing.contracts.store.credentials import CredentialsContract, SubscriptionsContract
 from hookline.testing.contracts.store.dead_letters import DeadLettersContract
+from hookline.testing.contracts.store.encrypted import CredentialsContract, DataKeysContract, SubscriptionsContract
 from hookline.testing.contracts.store.files import FilesContract
 from hookline.testing.contracts.store.flow_state import FlowsContract, FlowValuesContract
 from hookline.testing.contracts.store.journal import ItemsContract, JournalContract, ReplaysContract
 from hookline.testing.contracts.store.lists import ListsContract, WorkContract
-from hookline.testing.contracts.store.redaction import DataKeysContract
 from hookline.testing.contracts.store.rejected import RejectedContract
 from hookline.testing.contracts.store.retention import PurgingContract, UsageContract
 from hookline.testing.contracts.store.states import EndsContract, StatesContract
@@ -37,5 +37,8 @@ class StoreContract(
     CredentialsContract,
     DataKeysContract,
     SubscriptionsContract,
+    DeploymentsContract,
+    AccessContract,
+    AuditContract,
 ):
     """Fixtures to define: `clock`, a ManualClock, and `backend`, open, empty, and on that clock."""

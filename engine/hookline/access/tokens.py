@@ -1,0 +1,130 @@
+"""The tokens of the admin API.
+
+A token is shown once, when it is created, and stored as its SHA-256. A slow hash would protect nothing: a token has 256
+random bits, so nobody finds one by trying.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final, Literal
+
+from hookline.access.audit import audited
+from hookline.access.caller import Caller
+from hookline.kernel.errors import Malformed, ScopeTooSmall, TokenNotFound
+from hookline.kernel.time import Clock
+from hookline.model.access import Actor, Scope, Token
+from hookline.storage.changes import CreateToken, RevokeToken
+from hookline.storage.store import Store
+
+PREFIX: Final = "hookline_"
+"""The beginning of each token, by which scanners find leaked ones."""
+_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@-]{0,62}[A-Za-z0-9])?")
+BUILT_IN: Final = "admin"
+"""The name of the token that the server makes at its first start, or takes from its settings."""
+
+Invalid = Literal["unknown", "expired", "revoked"]
+
+
+class Tokens:
+    """Creates, revokes and recognizes tokens."""
+
+    def __init__(self, store: Store, clock: Clock, new_id: Callable[[], str]) -> None:
+        self._store = store
+        self._clock = clock
+        self._new_id = new_id
+
+    async def create(
+        self,
+        name: str,
+        scopes: Sequence[Scope],
+        *,
+        by: Caller,
+        expires_at: datetime | None = None,
+        flows: Sequence[str] | None = None,
+    ) -> tuple[Token, str]:
+        """Create a token that isn't wider than that of its creator; return it with its secret.
+
+        Raises Malformed, ScopeTooSmall, TokenNameTaken and StoreError.
+        """
+        now = self._clock.now()
+        _check(name, scopes, expires_at, flows, now)
+        token = Token(
+            self._new_id(),
+            name,
+            tuple(sorted(set(scopes), key=list(Scope).index)),
+            now,
+            str(by.actor),
+            expires_at,
+            None if flows is None else tuple(sorted(set(flows))),
+        )
+        _check_not_wider(token, by)
+        secret = PREFIX + secrets.token_urlsafe(32)
+        limits = f"{token.scope}" + ("" if flows is None else f", {len(set(flows))} flows")
+        entry = audited(self._new_id(), now, by.actor, "token.create", subject=token.id, detail=f"{name}: {limits}")
+        await self._store.commit([CreateToken(token, digest(secret)), entry])
+        return token, secret
+
+    async def revoke(self, token_id: str, *, by: Caller) -> None:
+        """End a token at once. Raises TokenNotFound, ScopeTooSmall if it is wider than the caller's, and StoreError."""
+        found = await self._store.token_by_id(token_id)
+        if found is None:
+            raise TokenNotFound(f"there is no token {token_id!r}")
+        _check_not_wider(found, by, expiry=False)
+        now = self._clock.now()
+        entry = audited(self._new_id(), now, by.actor, "token.revoke", subject=token_id, detail=found.name)
+        await self._store.commit([RevokeToken(token_id, now), entry])
+
+    async def recognize(self, secret: str, address: str | None) -> Caller | tuple[Invalid, str | None]:
+        """Return the caller with a token, or why it is invalid, with its name if it is known. Raises StoreError."""
+        token = await self._store.token(digest(secret))
+        if token is None:
+            return "unknown", None
+        if token.revoked_at is not None:
+            return "revoked", token.name
+        if not token.is_valid(self._clock.now()):
+            return "expired", token.name
+        return caller_of(token, address)
+
+
+def caller_of(token: Token, address: str | None) -> Caller:
+    flows = None if token.flows is None else frozenset(token.flows)
+    return Caller(Actor("token", token.name, address), token.scope, flows, token.id, token.expires_at)
+
+
+def digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "surrogateescape")).digest()
+
+
+def is_same(secret: str, other: str) -> bool:
+    """Compare two secrets in a time that doesn't tell where they differ."""
+    return hmac.compare_digest(digest(secret), digest(other))
+
+
+def _check(
+    name: str, scopes: Sequence[Scope], expires_at: datetime | None, flows: Sequence[str] | None, now: datetime
+) -> None:
+    """Raise Malformed for a token that can't be meant."""
+    if not _NAME.fullmatch(name) or name == BUILT_IN:
+        raise Malformed(
+            "The name of a token has up to 64 letters, digits and . _ @ -, and isn't that of the server's own token."
+        )
+    if not scopes:
+        raise Malformed(f"Name at least one scope: {', '.join(Scope)}.")
+    if expires_at is not None and expires_at <= now:
+        raise Malformed("The token would have expired already; expires is a time in the future.")
+    if flows is not None and not flows:
+        raise Malformed("The token would see no flow; name flows, or leave flows out.")
+
+
+def _check_not_wider(token: Token, by: Caller, *, expiry: bool = True) -> None:
+    """Raise ScopeTooSmall if a token allows more than its creator's."""
+    if not by.scope.includes(token.scope):
+        raise ScopeTooSmall(f"A token with the scope {by.scope} can't give the scope {token.scope}.")
+    if by.flows is not None and (token.flows is None or not by.flows.issuperset(token.flows)):
+        raise ScopeTooSmall("A token that is limited to some flows can't give access to others.")
+    if expiry and by.expires_at is not None and (token.expires_at is None or token.expires_at > by.expires_at):
+        raise ScopeTooSmall("A token can't give a longer access than its own: name an earlier time for expires.")

@@ -1,0 +1,171 @@
+"""The catalog of a folder: the flows in its files, each with its last valid version while its file is broken."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from hookline.catalog.catalog import Catalog, CatalogChanges, CatalogEntry
+from hookline.catalog.flow_folder import FileStamp, scan
+from hookline.discovery.registry import Registry
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.documents.read import Document, read
+from hookline.kernel.errors import FlowInvalid, Problem
+
+_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+
+
+@dataclass(slots=True)
+class _File:
+    """A file as it was last read."""
+
+    stamp: FileStamp
+    claim: str
+    """The id in the file, or else the file's name."""
+    flow: CompiledFlow | None
+    problems: tuple[Problem, ...]
+    serving: CompiledFlow | None = None
+    """The last valid version of this file."""
+    collisions: tuple[Problem, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return self.serving.id if self.serving is not None else self.claim
+
+
+@dataclass(frozen=True, slots=True)
+class FolderReading:
+    """The files of a folder as they were read, which aren't active yet."""
+
+    files: Mapping[Path, _File]
+    entries: Mapping[str, CatalogEntry]
+
+    @property
+    def stamps(self) -> Mapping[Path, FileStamp]:
+        return {path: file.stamp for path, file in self.files.items()}
+
+
+class FolderCatalog(Catalog):
+    """The flows of a folder."""
+
+    def __init__(
+        self, directory: Path, registry: Registry, *, environment: Mapping[str, str] = _NOTHING, kept: int = 256
+    ) -> None:
+        super().__init__(registry, environment=environment, kept=kept)
+        self.directory = directory
+        self._files: Mapping[Path, _File] = MappingProxyType({})
+
+    def refresh(self) -> CatalogChanges:
+        """Read the files that have changed, and activate them.
+
+        Raises OSError if the folder exists but can't be read.
+        """
+        return self.adopt(self.read())
+
+    def read(self, only: Collection[Path] | None = None) -> FolderReading:
+        """Read the files that have changed, or those of them that `only` names.
+
+        Raises OSError if the folder exists but can't be read.
+        """
+        before, stamps = self._files, scan(self.directory)
+        if only is not None:
+            others = {path: file.stamp for path, file in before.items() if path not in only}
+            stamps = {path: stamp for path, stamp in stamps.items() if path in only} | others
+        files: dict[Path, _File] = {}
+        for path, stamp in sorted(stamps.items()):
+            known = before.get(path)
+            fresh = known if known is not None and known.stamp == stamp else self._read(path, stamp, known)
+            if fresh is not None:
+                # What is active must not change before it is adopted.
+                files[path] = replace(fresh)
+        _activate(files)
+        return FolderReading(MappingProxyType(files), _entries(files))
+
+    def adopt(self, reading: FolderReading) -> CatalogChanges:
+        """Activate what was read."""
+        self._files = reading.files
+        return self.adopt_entries(reading.entries)
+
+    def _read(self, path: Path, stamp: FileStamp, known: _File | None) -> _File | None:
+        serving = known.serving if known is not None else None
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return _File(stamp, path.stem, None, (unreadable_file(path, error),), serving)
+        try:
+            document = read(data, str(path))
+        except FlowInvalid as error:
+            return _File(stamp, path.stem, None, error.problems, serving)
+        examined = self.compile(document)
+        claim = _claim(document) or path.stem
+        if claim == path.stem:
+            return _File(stamp, claim, examined.flow, examined.problems, serving)
+        problem = Problem(
+            f"flow {claim!r} is in the file {path.name!r}",
+            "/id",
+            "file_name",
+            f"rename the file to {claim}.json, or the flow to {path.stem!r}",
+        )
+        problems = (*document.place([problem]), *examined.problems)
+        return _File(stamp, claim, None, problems, serving)
+
+
+def _activate(files: Mapping[Path, _File]) -> None:
+    """Activate the valid files, except those whose id another file also has."""
+    claims: dict[str, list[Path]] = {}
+    for path, file in files.items():
+        claims.setdefault(file.claim, []).append(path)
+    for path, file in files.items():
+        others = [other.name for other in claims[file.claim] if other != path]
+        file.collisions = tuple(_collisions(path, file, others)) if others else ()
+        if file.flow is not None and not others:
+            file.serving = file.flow
+
+
+def _claim(document: Document) -> str | None:
+    value = document.value
+    found = value.get("id") if isinstance(value, dict) else None
+    return found if isinstance(found, str) and found else None
+
+
+def _collisions(path: Path, file: _File, others: list[str]) -> list[Problem]:
+    problem = Problem(
+        f"{path.name} and {', '.join(others)} have the same id {file.claim!r}, so none of them is used",
+        "/id",
+        "duplicate_flow",
+        "give each flow its own id, or remove one of the files",
+        file=str(path),
+    )
+    try:
+        return read(path.read_bytes(), str(path)).place([problem])
+    except (OSError, FlowInvalid):
+        return [problem]
+
+
+def _entries(files: Mapping[Path, _File]) -> dict[str, CatalogEntry]:
+    entries: dict[str, CatalogEntry] = {}
+    for path, file in files.items():
+        problems = (*file.collisions, *file.problems)
+        known = entries.get(file.id)
+        if known is None:
+            entries[file.id] = CatalogEntry(file.id, path, file.serving, problems)
+        else:
+            # Several files with one id are one entry. Its file is the one with the active version.
+            serves = path if known.flow is None and file.serving is not None else known.file
+            entries[file.id] = replace(
+                known, file=serves, flow=known.flow or file.serving, problems=(*known.problems, *problems)
+            )
+    return dict(sorted(entries.items()))
+
+
+def unreadable_file(path: Path, error: OSError) -> Problem:
+    """The problem of a file that the system doesn't let Hookline read."""
+    return Problem(
+        f"the file can't be read: {error.strerror}",
+        code="unreadable",
+        remedy="give Hookline permission to read it, or remove it from the folder",
+        file=str(path),
+    )

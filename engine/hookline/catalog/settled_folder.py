@@ -1,0 +1,58 @@
+"""The moment at which nobody is changing a folder: nothing changes for a while, and git isn't at work."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from hookline.catalog.flow_folder import stamps
+from hookline.kernel.ongoing import OngoingProblem
+from hookline.kernel.time import Clock
+
+QUIET: Final = 1.0
+"""Seconds without a change after which a folder is settled."""
+_EVERY: Final = 0.2
+_LONG: Final = 10.0
+"""Seconds after which a lock of git is reported, since git may have died and left it."""
+
+
+class SettledFolder:
+    """Waits until a folder is settled, so that a pull of many files is seen as a whole."""
+
+    def __init__(self, directory: Path, clock: Clock, log: Any) -> None:
+        self._directory = directory
+        self._clock = clock
+        self._locked = OngoingProblem(
+            log, clock, "the flows aren't deployed while git has its lock", "git has given up its lock"
+        )
+
+    async def wait(self) -> None:
+        """Return once no flow file has changed for a second, and git has no lock. Raises OSError."""
+        began = since = self._clock.monotonic()
+        seen = stamps(self._directory)
+        while self._clock.monotonic() - since < QUIET:
+            await self._clock.sleep(_EVERY)
+            found, lock, now = stamps(self._directory), git_lock(self._directory), self._clock.monotonic()
+            if found != seen or lock is not None:
+                seen, since = found, now
+            if lock is not None and now - began > _LONG:
+                self._locked.noticed(lock=str(lock))
+        self._locked.absent()
+
+
+def git_lock(directory: Path) -> Path | None:
+    """The lock that git holds while it changes the working tree of a folder; None if it doesn't, or there is none."""
+    for folder in (directory.resolve(), *directory.resolve().parents):
+        lock = _lock_in(folder / ".git")
+        if lock is not None:
+            return lock if lock.exists() else None
+    return None
+
+
+def _lock_in(git: Path) -> Path | None:
+    """The place of the lock; None if this is no repository. In a linked working tree, `.git` is a file."""
+    try:
+        if git.is_dir():
+            return git / "index.lock"
+        kind, _, place = git.read_text(encoding="utf-8").strip().partition(": ")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return git.parent / place / "index.lock" if kind == "gitdir" else None

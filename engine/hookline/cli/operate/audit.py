@@ -1,0 +1,54 @@
+"""`hookline audit`."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import click
+
+from hookline.cli.client import call, connect
+from hookline.cli.command import Command, emit_page, paged
+from hookline.cli.operate.bulk import Moment
+from hookline.config import Settings
+from hookline.kernel.json import encode
+
+_LARGEST_PAGE: Final = 200
+
+
+@click.command(cls=Command, settings=("db",))
+@click.option("--flow", "flow_id", metavar="ID", help="Only entries about this flow.")
+@click.option("--actor", metavar="ACTOR", help="Only what this actor did, such as token:ci, local:root or folder.")
+@click.option("--operation", metavar="NAME", help="Only this operation, such as execution.retry.")
+@click.option("--subject", metavar="ID", help="Only entries about this execution, token, deployment or credential.")
+@click.option("--since", type=Moment(), help="From this time on: a time, or 2h for two hours ago.")
+@click.option("--until", type=Moment(), help="Before this time.")
+@click.option("--export", is_flag=True, help="Print all entries, not only a page, as JSON lines.")
+@paged
+def audit(export: bool, cursor: str | None, limit: int, as_json: bool, settings: Settings, **chosen: Any) -> None:
+    """List who changed what, newest first.
+
+    Each change is recorded in the same commit as the change itself. The entries of the last 400 days are kept, or those
+    of the time in the setting audit_retention.
+    """
+    if export:
+        asyncio.run(_export(settings, chosen, cursor))
+        return
+    page = call(settings, "GET", "audit", **chosen, cursor=cursor, limit=limit)
+    columns = ("time", "actor", "from", "operation", "flow", "version", "subject", "detail")
+    emit_page(page, as_json=as_json, columns=columns, row=_row, texts=("detail",))
+
+
+async def _export(settings: Settings, chosen: Mapping[str, str | None], cursor: str | None) -> None:
+    async with connect(settings) as client:
+        while True:
+            page = await client.get("audit", **chosen, cursor=cursor, limit=_LARGEST_PAGE)
+            for one in page["items"]:
+                click.echo(encode(one))
+            cursor = page["next"]
+            if cursor is None:
+                return
+
+
+def _row(one: Mapping[str, Any]) -> Sequence[str]:
+    columns = ("at", "actor", "address", "operation", "flow_id", "flow_version", "subject", "detail")
+    return [one[column] or "-" for column in columns]

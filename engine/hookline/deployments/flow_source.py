@@ -1,0 +1,87 @@
+"""The place where the flows are kept and their changes are written: a folder, or the database."""
+
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from hookline.catalog.catalog import Catalog, CatalogChanges, CatalogEntry
+from hookline.storage.changes import Change
+
+
+@dataclass(frozen=True, slots=True)
+class NewTexts:
+    """The documents and the cases that are to be kept; None deletes one."""
+
+    documents: Mapping[str, Mapping[str, Any] | None]
+    """By flow id."""
+    cases: Mapping[str, bytes | None]
+
+    @property
+    def flow_ids(self) -> Collection[str]:
+        return {*self.documents, *self.cases}
+
+
+class FlowReading(Protocol):
+    """The flows as they were read, which aren't active yet."""
+
+    @property
+    def entries(self) -> Mapping[str, CatalogEntry]: ...
+
+
+class StagedTexts(Protocol):
+    """Texts that are ready to be kept, and are kept once a commit has their changes."""
+
+    @property
+    def changes(self) -> Sequence[Change]: ...
+
+    async def finish(self) -> None:
+        """Do what is left after the commit. Raises OSError and StoreError; `recover` does it then."""
+        ...
+
+    async def discard(self) -> None:
+        """Forget the texts, since the commit failed."""
+        ...
+
+
+class FlowSource(Protocol):
+    """A place of flows."""
+
+    @property
+    def catalog(self) -> Catalog: ...
+
+    @property
+    def problem(self) -> str | None:
+        """The reason why there are no flows, if the place itself doesn't exist."""
+        ...
+
+    async def recover(self) -> None:
+        """Do what commits have left to do. Raises OSError and StoreError."""
+        ...
+
+    async def read(self, only: Collection[str] | None = None) -> FlowReading:
+        """Read the flows, or those that `only` names, without activating them. Raises OSError and StoreError."""
+        ...
+
+    def adopt(self, reading: Any) -> CatalogChanges:
+        """Activate all that was read, at once."""
+        ...
+
+    async def stage(self, texts: NewTexts, at: datetime, *, force: bool) -> StagedTexts:
+        """Prepare texts. Raises FolderReadOnly, and StoreError if there is no room for them.
+
+        Raises UnpublishedChanges if a text would replace another that was never published, unless `force` is set.
+        """
+        ...
+
+    async def document(self, flow_id: str) -> Mapping[str, Any] | None:
+        """Return the document of a flow as it is kept now; None if there is none that can be read."""
+        ...
+
+    async def cases(self, flow_id: str) -> bytes | None:
+        """Return the cases of a flow. Raises OSError and StoreError."""
+        ...
+
+    def changes(self) -> AsyncIterator[None]:
+        """Yield after each change by others, once it is complete."""
+        ...

@@ -1,0 +1,245 @@
+"""Flows in a folder: deployments write their files, and people edit them.
+
+The files of a deployment are written in two steps, since no commit covers a database and files. Their texts are synced
+in temporary files, and stored in the commit of the deployment; then the temporary files replace the others. If the
+process dies in between, the next start writes the stored texts. A file that somebody has edited meanwhile stays.
+"""
+
+import asyncio
+import errno
+import hashlib
+import os
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+from typing import Any, Final
+
+from hookline.catalog.catalog import CatalogChanges
+from hookline.catalog.flow_folder import stamps, watch
+from hookline.catalog.folder_catalog import FolderCatalog, FolderReading
+from hookline.catalog.settled_folder import SettledFolder
+from hookline.deployments.flow_source import NewTexts
+from hookline.flows.authoring.formatter import format_flow
+from hookline.flows.documents.read import read
+from hookline.flows.documents.version import version_of
+from hookline.kernel.errors import FlowInvalid, FolderReadOnly, StoreError, UnpublishedChanges
+from hookline.kernel.time import Clock
+from hookline.model.deployment import FileKind, FlowFile
+from hookline.storage.changes import Change, FilesWritten, WriteFiles
+from hookline.storage.store import Store
+
+_PREFIX: Final = ".hookline-"
+_SUFFIX: Final = ".tmp"
+_NOT_ALLOWED: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+_ENDINGS: Final[Mapping[FileKind, str]] = {"flow": ".json", "cases": ".test.json"}
+
+
+class FolderSource:
+    """The flows of a folder."""
+
+    def __init__(self, catalog: FolderCatalog, store: Store, clock: Clock, log: Any) -> None:
+        self.catalog = catalog
+        self._store = store
+        self._log = log
+        self._settled = SettledFolder(catalog.directory, clock, log)
+
+    @property
+    def problem(self) -> str | None:
+        """The reason why there are no flows."""
+        folder = self.catalog.directory
+        return None if folder.is_dir() else f"the folder of the flows doesn't exist, so no flow is served: {folder}"
+
+    def file(self, flow_id: str, kind: FileKind = "flow") -> Path:
+        """The file of a flow, or of its cases."""
+        return self.catalog.directory / f"{flow_id}{_ENDINGS[kind]}"
+
+    async def recover(self) -> None:
+        """Write the texts that a deployment has stored and not written."""
+        files = await self._store.unwritten_files()
+        await asyncio.to_thread(_remove_drafts, self.catalog.directory)
+        if files:
+            await self.write(files, {})
+
+    async def read(self, only: Collection[str] | None = None) -> FolderReading:
+        """Read the files; if they change meanwhile, again once they are settled."""
+        paths = None if only is None else {self.file(flow_id) for flow_id in only}
+        while True:
+            reading = await asyncio.to_thread(self.catalog.read, paths)
+            directory = self.catalog.directory
+            if only is not None or reading.stamps == {directory / name: it for name, it in stamps(directory).items()}:
+                return reading
+            await self._settled.wait()
+
+    def adopt(self, reading: FolderReading) -> CatalogChanges:
+        """Activate all that was read, at once."""
+        return self.catalog.adopt(reading)
+
+    async def stage(self, texts: NewTexts, at: datetime, *, force: bool) -> "StagedFiles":
+        """Write temporary files."""
+        if not force:
+            for flow_id in texts.documents:
+                await self._check_published(flow_id)
+        try:
+            files, drafts = await asyncio.to_thread(self._draft, texts)
+        except OSError as error:
+            if error.errno in _NOT_ALLOWED:
+                raise FolderReadOnly(f"{self.catalog.directory} can't be written: {error.strerror}") from error
+            raise StoreError(f"the files of the flows can't be written: {error}") from error
+        return StagedFiles(self, files, drafts, (WriteFiles(tuple(files), at),))
+
+    async def _check_published(self, flow_id: str) -> None:
+        """Raise UnpublishedChanges if the file of a flow has a text that isn't one of its versions."""
+        file = self.file(flow_id)
+        if not file.exists():
+            return
+        current = await self.document(flow_id)
+        known = [one.version for one in await self._store.flow_versions(flow_id)]
+        if current is None or version_of(current) not in known:
+            why = "has changes that were never published" if current is not None else "can't be read as a flow"
+            raise UnpublishedChanges(f"{file} {why}: save them elsewhere, or give them up with --force, or force=true")
+
+    def _draft(self, texts: NewTexts) -> tuple[list[FlowFile], dict[Path, Path]]:
+        """The files that are to be written, and the temporary file of each."""
+        wanted: list[tuple[str, FileKind, bytes | None]] = []
+        for flow_id, document in texts.documents.items():
+            wanted.append((flow_id, "flow", None if document is None else format_flow(document).encode()))
+            if document is None and flow_id not in texts.cases:
+                wanted.append((flow_id, "cases", None))
+        wanted += [(flow_id, "cases", cases) for flow_id, cases in texts.cases.items()]
+        self.catalog.directory.mkdir(parents=True, exist_ok=True)
+        if not os.access(self.catalog.directory, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.catalog.directory))
+        files: list[FlowFile] = []
+        drafts: dict[Path, Path] = {}
+        try:
+            for flow_id, kind, text in wanted:
+                file = self.file(flow_id, kind)
+                before = _text_in(file)
+                if before == text:
+                    continue
+                files.append(FlowFile(flow_id, kind, text, None if before is None else _digest(before)))
+                if text is not None:
+                    drafts[file] = _draft_of(file, text)
+        except BaseException:
+            _remove(drafts.values())
+            raise
+        return files, drafts
+
+    async def write(self, files: Sequence[FlowFile], drafts: Mapping[Path, Path]) -> None:
+        """Write files whose texts are stored, from their temporary files if they have any."""
+        await asyncio.to_thread(self._write, files, drafts)
+        await self._store.commit((FilesWritten(tuple((one.flow_id, one.kind) for one in files)),))
+
+    def _write(self, files: Sequence[FlowFile], drafts: Mapping[Path, Path]) -> None:
+        folders: set[Path] = set()
+        self.catalog.directory.mkdir(parents=True, exist_ok=True)
+        for one in files:
+            file = self.file(one.flow_id, one.kind)
+            before = _text_in(file)
+            if before == one.text:
+                continue
+            if (None if before is None else _digest(before)) != one.replaces:
+                self._log.warning(
+                    "a file was edited while it was deployed; the edited one stays", file=str(file), flow_id=one.flow_id
+                )
+                continue
+            if one.text is None:
+                file.unlink()
+                folders.add(file.parent)
+            else:
+                draft = drafts.get(file) or _draft_of(file, one.text)
+                draft.replace(_target(file))
+                folders.add(_target(file).parent)
+        _remove(drafts.values())
+        for folder in folders:
+            _sync(folder)
+
+    async def document(self, flow_id: str) -> Mapping[str, Any] | None:
+        """The document in a flow's file, which need not be published yet."""
+        try:
+            value = read(self.file(flow_id).read_bytes()).value
+        except (FlowInvalid, OSError):
+            return None
+        return value if isinstance(value, dict) else None
+
+    async def cases(self, flow_id: str) -> bytes | None:
+        """The text of a flow's cases."""
+        return await asyncio.to_thread(_text_in, self.file(flow_id, "cases"))
+
+    async def changes(self) -> AsyncIterator[None]:
+        """Yield when files have changed, and nobody is changing more of them."""
+        async for _ in watch(self.catalog.directory):
+            await self._settled.wait()
+            yield
+
+
+@dataclass(frozen=True, slots=True)
+class StagedFiles:
+    """Temporary files, and the change that stores their texts."""
+
+    source: FolderSource
+    files: Sequence[FlowFile]
+    drafts: Mapping[Path, Path]
+    changes: Sequence[Change]
+
+    async def finish(self) -> None:
+        """Replace the files by the temporary ones."""
+        await self.source.write(self.files, self.drafts)
+
+    async def discard(self) -> None:
+        """Remove the temporary files."""
+        await asyncio.to_thread(_remove, self.drafts.values())
+
+
+def _target(file: Path) -> Path:
+    """The file itself: a symbolic link stays a link."""
+    return file.resolve()
+
+
+def _text_in(file: Path) -> bytes | None:
+    try:
+        return file.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _digest(text: bytes) -> bytes:
+    return hashlib.sha256(text).digest()
+
+
+def _draft_of(file: Path, text: bytes) -> Path:
+    """Write and sync a temporary file beside a file, with its permissions."""
+    target = _target(file)
+    mode = target.stat().st_mode & 0o7777 if target.exists() else 0o644
+    with NamedTemporaryFile("wb", dir=target.parent, prefix=_PREFIX, suffix=_SUFFIX, delete=False) as draft:
+        made = Path(draft.name)
+        try:
+            draft.write(text)
+            draft.flush()
+            made.chmod(mode)
+            os.fsync(draft.fileno())
+        except BaseException:
+            made.unlink()
+            raise
+    return made
+
+
+def _remove(drafts: Collection[Path]) -> None:
+    for draft in drafts:
+        draft.unlink(missing_ok=True)
+
+
+def _remove_drafts(directory: Path) -> None:
+    """Remove the temporary files that a process has left."""
+    if directory.is_dir() and os.access(directory, os.W_OK):
+        _remove(list(directory.glob(f"{_PREFIX}*{_SUFFIX}")))
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

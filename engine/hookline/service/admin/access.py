@@ -1,0 +1,248 @@
+"""The admin API's routes about who uses it: the caller, tokens, rejected sign-ins, and the audit."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from typing import Annotated, Final
+
+import msgspec
+from quart import Blueprint, Response
+
+from hookline.engine import Engine
+from hookline.kernel.errors import Malformed, NotForLimitedTokens, TokenNameTaken, TokenNotFound
+from hookline.kernel.time import rfc3339
+from hookline.model.access import AuditFilter, Scope, Token
+from hookline.model.durations import parse_duration
+from hookline.service.admin.callers import caller
+from hookline.service.admin.openapi import operation
+from hookline.service.admin.requests import (
+    PAGE,
+    Parameter,
+    decode_body,
+    json_response,
+    page_or_malformed,
+    read_body,
+    read_query,
+    read_time,
+    time,
+)
+from hookline.service.views.pages import PageView, Time, Uuid, one_of, time_view
+from hookline.storage.store import AuditPage, RejectedSignInPage
+
+
+class MeView(msgspec.Struct, frozen=True):
+    """The caller."""
+
+    name: str
+    """The name of its token."""
+    scopes: list[Scope]
+    """All that it has, those that others include as well."""
+    flows: list[str] | None
+    """The ids of the only flows that it sees; null for all."""
+    expires: Time | None
+
+
+class TokenView(msgspec.Struct, frozen=True):
+    """A token, without its secret."""
+
+    id: Uuid
+    name: str
+    scopes: list[Scope]
+    flows: list[str] | None
+    """The ids of the only flows that it sees; null for all."""
+    created_at: Time
+    created_by: str
+    expires: Time | None
+    revoked_at: Time | None
+    valid: bool
+    """True if it works now."""
+
+
+class CreatedTokenView(TokenView, frozen=True):
+    """A new token with its secret, which is shown only now."""
+
+    token: str
+
+
+class CreateTokenRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A new token."""
+
+    name: str
+    scopes: list[Scope]
+    expires: str | None = None
+    """A time with its offset, or a duration from now, such as `90d`. Without it, the token doesn't expire."""
+    flows: list[str] | None = None
+    """The ids of the only flows that it sees; null for all."""
+
+
+class RejectedSignInView(msgspec.Struct, frozen=True):
+    """A request with a token that isn't valid."""
+
+    id: Uuid
+    at: Time
+    address: str
+    """Empty if it isn't known."""
+    reason: Annotated[str, one_of("unknown", "expired", "revoked")]
+    """`unknown`, `expired` or `revoked`."""
+    token: str | None
+    """The name of the token, if it was valid once."""
+
+
+class AuditView(msgspec.Struct, frozen=True):
+    """An operation, and who did it."""
+
+    id: Uuid
+    at: Time
+    actor: str
+    """`token:<name>`, `person:<name>`, `local:<user>`, `folder`, `resume-url` or `system`."""
+    address: str | None
+    operation: str
+    flow_id: str | None
+    flow_version: str | None
+    subject: str | None
+    """The id of the execution, token or deployment, or the name of the credential or key."""
+    detail: str | None
+
+
+_AUDIT: Final = (
+    Parameter("flow_id", "Only entries about this flow."),
+    Parameter("actor", "Only what this actor did, such as `token:ci`."),
+    Parameter("operation", "Only this operation, such as `flow.deploy`."),
+    Parameter("subject", "Only entries about this execution, token, deployment, credential or key."),
+    time("since", "Only entries from this time or later."),
+    time("until", "Only entries from before this time."),
+    *PAGE,
+)
+
+
+def token_view(token: Token, now: datetime) -> TokenView:
+    return TokenView(
+        token.id,
+        token.name,
+        list(token.scopes),
+        None if token.flows is None else list(token.flows),
+        rfc3339(token.created_at),
+        token.created_by,
+        time_view(token.expires_at),
+        time_view(token.revoked_at),
+        token.is_valid(now),
+    )
+
+
+def audit_view(page: AuditPage) -> PageView[AuditView]:
+    shown = [
+        AuditView(
+            entry.id,
+            rfc3339(entry.at),
+            str(entry.actor),
+            entry.actor.address,
+            entry.operation,
+            entry.flow_id,
+            entry.flow_version,
+            entry.subject,
+            entry.detail,
+        )
+        for entry in page.items
+    ]
+    return PageView(shown, page.next)
+
+
+def _rejected_view(page: RejectedSignInPage) -> PageView[RejectedSignInView]:
+    shown = [RejectedSignInView(one.id, rfc3339(one.at), one.address, one.reason, one.token) for one in page.items]
+    return PageView(shown, page.next)
+
+
+def _expiry(text: str | None, now: datetime) -> datetime | None:
+    """The time at which a token expires. Raises Malformed."""
+    if text is None:
+        return None
+    with suppress(ValueError, OverflowError):
+        return now + parse_duration(text)
+    with suppress(ValueError):
+        return read_time(text)
+    raise Malformed(f"expires is a time such as 2026-01-31T08:00:00Z, or a duration such as 90d, not {text!r}.")
+
+
+def visible_tokens(tokens: Sequence[Token]) -> list[Token]:
+    """The tokens that the caller may see: those that are limited to flows that it sees."""
+    by = caller()
+    if by.flows is None:
+        return list(tokens)
+    return [token for token in tokens if token.flows is not None and by.flows.issuperset(token.flows)]
+
+
+def add_access(api: Blueprint, engine: Engine) -> None:
+
+    @api.get("/me")
+    @operation(MeView)
+    async def get_me() -> Response:
+        """Get the caller: the name, the scopes and the flows of the token."""
+        by = caller()
+        scopes = [scope for scope in Scope if by.scope.includes(scope)]
+        flows = None if by.flows is None else sorted(by.flows)
+        return json_response(MeView(by.actor.name, scopes, flows, time_view(by.expires_at)))
+
+    @api.get("/tokens")
+    @operation(PageView[TokenView], scope=Scope.ADMIN)
+    async def list_tokens() -> Response:
+        """List all tokens, the newest first, with those that expired or were revoked."""
+        now = engine.clock.now()
+        return json_response(
+            PageView([token_view(token, now) for token in visible_tokens(await engine.store.tokens())], None)
+        )
+
+    @api.post("/tokens")
+    @operation(
+        CreatedTokenView,
+        request=CreateTokenRequest,
+        status=201,
+        scope=Scope.ADMIN,
+        errors=(
+            TokenNameTaken,
+            NotForLimitedTokens,
+        ),
+    )
+    async def create_token() -> Response:
+        """Create a token, which is shown only in this response. It can't allow more than the caller's."""
+        given = decode_body(await read_body(), CreateTokenRequest)
+        now = engine.clock.now()
+        token, secret = await engine.api_tokens.create(
+            given.name, given.scopes, by=caller(), expires_at=_expiry(given.expires, now), flows=given.flows
+        )
+        shown = msgspec.structs.asdict(token_view(token, now))
+        return json_response(CreatedTokenView(**shown, token=secret), 201)
+
+    @api.delete("/tokens/<token_id>")
+    @operation(
+        status=204,
+        scope=Scope.ADMIN,
+        errors=(
+            TokenNotFound,
+            NotForLimitedTokens,
+        ),
+    )
+    async def revoke_token(token_id: str) -> Response:
+        """Revoke a token. It ends at once."""
+        await engine.api_tokens.revoke(token_id, by=caller())
+        return Response(status=204)
+
+    @api.get("/tokens/rejected")
+    @operation(PageView[RejectedSignInView], query=PAGE, scope=Scope.ADMIN, all_flows=True)
+    async def list_rejected_sign_ins() -> Response:
+        """List the newest requests whose tokens weren't valid."""
+        given = read_query(PAGE)
+        found = engine.store.rejected_sign_ins(cursor=given["cursor"], limit=given["limit"])
+        return json_response(_rejected_view(await page_or_malformed(found)))
+
+    @api.get("/audit")
+    @operation(PageView[AuditView], query=_AUDIT)
+    async def list_audit() -> Response:
+        """List what was changed, and by whom, newest first."""
+        given, by = read_query(_AUDIT), caller()
+        flow_id = given["flow_id"]
+        flows = (flow_id,) if flow_id is not None else None if by.flows is None else tuple(sorted(by.flows))
+        chosen = AuditFilter(
+            flows, given["actor"], given["operation"], given["subject"], given["since"], given["until"]
+        )
+        found = engine.store.audit(chosen, cursor=given["cursor"], limit=given["limit"])
+        return json_response(audit_view(await page_or_malformed(found)))

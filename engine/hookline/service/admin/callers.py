@@ -1,0 +1,111 @@
+"""The caller of a request to the admin API: recognized by its token, and held to its scope and its flows."""
+
+from typing import Final
+
+from quart import Response, current_app, g, request
+
+from hookline.access.caller import Caller
+from hookline.access.tokens import BUILT_IN, is_same
+from hookline.engine import Engine
+from hookline.kernel.errors import ExecutionNotFound, HooklineError, TokenInvalid
+from hookline.model.access import Actor, Scope
+from hookline.service.admin.hosts import Hosts
+from hookline.service.admin.openapi import Operation, operation_of
+from hookline.service.admin.requests import problem_response
+
+_NO_ACCESS: Final = frozenset({401, 403, 421, 429})
+_SEND: Final = "Send a token: Authorization: Bearer <token>."
+
+
+def caller() -> Caller:
+    """The caller of the current request."""
+    found: Caller = g.caller
+    return found
+
+
+class Gate:
+    """Lets a request in if it is for this server, and if its token allows what it asks for."""
+
+    def __init__(self, engine: Engine, admin_token: str, own: Actor | None = None, hosts: Hosts | None = None) -> None:
+        """`admin_token`: the server's own. `own`: the actor that has it, if that isn't the token itself."""
+        self._engine = engine
+        self._admin_token = admin_token
+        self._own = own
+        self._hosts = hosts or Hosts()
+
+    async def check_all(self) -> None:
+        """Raise an error unless the current request may be answered."""
+        self._hosts.check(request.headers.get("Host", ""), (request.scope.get("server") or (None,))[0])
+        await self.check_token()
+
+    async def check_token(self) -> None:
+        """Raise an error unless the token of the current request allows it. For programs that have no browser."""
+        g.caller = by = await recognize(self._engine, self._admin_token, self._own)
+        described = operation_of(current_app.view_functions[request.endpoint or ""])
+        if described is not None:
+            await check_access(self._engine, by, described)
+
+    async def respond(self, error: HooklineError) -> Response:
+        """The response to an error. Requests that aren't let in are counted and logged."""
+        response = problem_response(error)
+        if response.status_code in _NO_ACCESS:
+            self._engine.metrics.admin_rejected(response.status_code)
+            self._engine.log.info(
+                "a request to the API was rejected",
+                status=response.status_code,
+                address=request.remote_addr,
+                code=error.code,
+                path=request.path,
+            )
+        return response
+
+
+async def recognize(engine: Engine, admin_token: str, own: Actor | None = None) -> Caller:
+    """Return the caller of the current request. Raises TokenInvalid, TooManyRequests and StoreError.
+
+    `own`: the actor that has the admin token, if it isn't the token itself: the command line in its own process.
+    """
+    kind, _, given = request.headers.get("Authorization", "").partition(" ")
+    secret = given.strip()
+    address = request.remote_addr or ""
+    # The server's own token works also if the store doesn't, and however often others fail.
+    if is_same(secret, admin_token) and kind.lower() == "bearer":
+        return Caller(own or Actor("token", BUILT_IN, address or None), Scope.ADMIN)
+    if not secret or kind.lower() != "bearer":
+        raise TokenInvalid(_SEND)
+    engine.sign_ins.check(address)
+    found = await engine.api_tokens.recognize(secret, address or None)
+    if isinstance(found, Caller):
+        return found
+    reason, name = found
+    engine.sign_ins.reject(address, reason, name)
+    raise TokenInvalid(f"The token is {reason}. {_SEND}" if reason != "unknown" else f"No token is like this. {_SEND}")
+
+
+async def check_access(engine: Engine, by: Caller, operation: Operation) -> None:
+    """Raise an error unless a caller may do what the current request asks for.
+
+    Flows that a limited token doesn't see, and their executions, are answered as if they didn't exist.
+    """
+    by.require(operation.scope)
+    if operation.all_flows:
+        by.require_all_flows()
+    if by.flows is None:
+        return
+    named = request.view_args or {}
+    for flow_id in (named.get("flow_id"), request.args.get("flow_id")):
+        if flow_id is not None:
+            by.require_flow(flow_id)
+    execution_id = named.get("execution_id")
+    if execution_id is not None:
+        execution = await engine.store.execution(execution_id)
+        if execution is None or not by.sees(execution.flow_id):
+            raise ExecutionNotFound(f"there is no execution {execution_id!r}")
+
+
+async def still_valid(engine: Engine, by: Caller) -> bool:
+    """Return whether the token of a caller is still valid. Raises StoreError."""
+    if by.token_id is None:
+        return True
+    token = await engine.store.token_by_id(by.token_id)
+    return token is not None and token.is_valid(engine.clock.now())

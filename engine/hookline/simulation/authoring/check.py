@@ -1,0 +1,42 @@
+"""Checking a document that isn't served yet."""
+
+from typing import Final
+
+from hookline.discovery.registry import Registry
+from hookline.flows.check.check_flow import check_document
+from hookline.flows.check.step_descriptions import StepDescription, describe_steps
+from hookline.flows.types.samples import read_samples
+from hookline.kernel.json import decode
+from hookline.simulation.authoring.jobs import CheckJob, CheckResult
+
+MAX_PROBLEMS: Final = 1000
+"""The most problems in a result."""
+_MAX_SCOPES: Final = 2_000_000
+"""The most characters of types in a result; a step sees all steps before it, so their number grows with its square."""
+
+
+def check(job: CheckJob, registry: Registry) -> CheckResult:
+    """Find the problems of a document; if it can be compiled, also the types in scope at each step."""
+    samples = read_samples(decode(job.cases))
+    checked = check_document(
+        job.document.source,
+        registry,
+        job.credentials,
+        flows=job.flows,
+        environment=job.document.environment,
+        public_url=job.public_url,
+        files=job.files,
+        samples=samples,
+    )
+    problems = tuple(checked.problems[:MAX_PROBLEMS])
+    more = len(checked.problems) > MAX_PROBLEMS
+    if checked.flow is None:
+        return CheckResult(problems, (), more)
+    described: list[StepDescription] = []
+    left = _MAX_SCOPES
+    for one in describe_steps(checked.flow, samples):
+        left -= sum(len(path) + len(shape) for path, shape in one.scope.items())
+        if left < 0:
+            return CheckResult(problems, tuple(described), more, more_steps=True)
+        described.append(one)
+    return CheckResult(problems, tuple(described), more)

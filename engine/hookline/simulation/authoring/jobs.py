@@ -1,0 +1,149 @@
+"""The jobs that a worker process does for authors, and their results. They travel as MessagePack; JSON stays bytes."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final, TypeAlias
+
+import msgspec
+
+from hookline.flows.check.step_descriptions import StepDescription
+from hookline.kernel.errors import Problem
+from hookline.model.execution import ErrorInfo, StepRecord
+
+MAX_DOCUMENT: Final = 1_000_000
+"""The largest document, in bytes of JSON."""
+MAX_STEPS: Final = 1000
+"""The most steps in a result."""
+MAX_ATTEMPTS: Final = 20
+"""The most attempts at a step in a result, the newest."""
+
+
+class Document(msgspec.Struct, frozen=True):
+    """A flow that is to be compiled."""
+
+    source: bytes
+    environment: Mapping[str, str] = {}
+    """The variables that may override its vars."""
+
+
+class GivenMessage(msgspec.Struct, frozen=True):
+    """A message, as its author writes it."""
+
+    body: bytes = b"null"
+    headers: Mapping[str, str] = {}
+
+
+class CheckJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
+    """Find the problems of a document, and the types in scope at each step."""
+
+    document: Document
+    credentials: Mapping[str, str] | None
+    """The type of each credential; None if their names aren't checked."""
+    flows: tuple[str, ...]
+    """The ids of the flows that it may call."""
+    cases: bytes = b"null"
+    """JSON of its cases, which show what its messages are like."""
+    public_url: bool = True
+    files: bool = True
+
+
+class EvaluateJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
+    """Evaluate an expression on a message, or at a step of a recording."""
+
+    expression: bytes
+    """JSON: any setting of a step."""
+    mappers: tuple[str, ...] = ()
+    exact: bool = False
+    message: GivenMessage = GivenMessage()
+    steps: bytes = b"{}"
+    """JSON of `steps` in expressions."""
+    vars: bytes = b"{}"
+    recording: bytes | None = None
+    """An execution, as the admin API gives it, in place of the message."""
+    document: Document | None = None
+    """The version that it ran on."""
+    step: str | None = None
+    """The path of the step before which the expression is evaluated; None for the message that came in."""
+
+
+class TrialJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
+    """Simulate a document on a message or on a recording; whatever it would do outside is stubbed."""
+
+    document: Document
+    given: bytes
+    """JSON of a case without name and expectations."""
+    recording: bytes | None = None
+    """An execution, as the admin API gives it: its message and its results stand in for those that aren't given."""
+
+
+class BacktestJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
+    """Compare a document with recordings of its flow."""
+
+    document: Document
+    recordings: tuple[bytes, ...]
+
+
+Job: TypeAlias = CheckJob | EvaluateJob | TrialJob | BacktestJob
+
+
+class CheckResult(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
+    """The problems of a document, and the scopes of its steps."""
+
+    problems: tuple[Problem, ...]
+    steps: tuple[StepDescription, ...]
+    more_problems: bool = False
+    more_steps: bool = False
+
+
+class EvaluateResult(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
+    """The value of an expression, or its problems."""
+
+    value: bytes = b"null"
+    type: str | None = None
+    """None if there is no value."""
+    problems: tuple[Problem, ...] = ()
+
+
+class TrialResult(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
+    """The result of a flow that was tried."""
+
+    flow_id: str
+    flow_version: str
+    execution_id: str
+    outcome: str | None
+    """None if it had not ended."""
+    error: ErrorInfo | None
+    reason: str | None
+    """The reason for which it waits."""
+    body: bytes
+    reply: bytes | None
+    """JSON of the reply to the caller."""
+    records: tuple[StepRecord, ...]
+    """The journal, by step; steps of called flows stand behind the path of the calling step."""
+    more_steps: bool
+    stubbed: tuple[str, ...]
+    """The paths of the steps that were stubbed, once for each call."""
+    without_stub: tuple[str, ...]
+    """Those of them for which there was no stub."""
+    unanswered: tuple[str, ...]
+    """The paths of the steps that waited for a callback that never came."""
+    took: timedelta
+
+
+class BacktestResult(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
+    """The comparison with the recordings."""
+
+    backtest: bytes
+    """JSON of a `Backtest`."""
+
+
+class Failure(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
+    """An error in the document or in the job."""
+
+    kind: str
+    """`invalid` for a document with problems, or `limit`."""
+    message: str
+    problems: tuple[Problem, ...] = ()
+
+
+Result: TypeAlias = CheckResult | EvaluateResult | TrialResult | BacktestResult | Failure

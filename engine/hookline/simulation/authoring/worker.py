@@ -1,0 +1,115 @@
+"""The process that does the jobs of authors: `python -m hookline.simulation.authoring.worker`.
+
+It reads jobs from its input and writes their results, each as a length and MessagePack. What a document costs, it costs
+this process: it has a limit of memory, and ends itself if a job takes too long, also if its parent is gone.
+"""
+
+import gc
+import os
+import resource
+import signal
+import struct
+import sys
+import tempfile
+from pathlib import Path
+from typing import BinaryIO, Final
+
+import msgspec
+
+from hookline.discovery.loader import load_plugins
+from hookline.discovery.registry import Registry
+from hookline.kernel.errors import FlowInvalid, HooklineError
+from hookline.kernel.json import decode, encode
+from hookline.simulation.authoring.check import check
+from hookline.simulation.authoring.evaluate import evaluate
+from hookline.simulation.authoring.guard import deny_effects
+from hookline.simulation.authoring.jobs import (
+    BacktestJob,
+    BacktestResult,
+    CheckJob,
+    EvaluateJob,
+    Failure,
+    Job,
+    Result,
+    TrialJob,
+)
+from hookline.simulation.authoring.trial import compile_document, try_document
+from hookline.simulation.recordings.backtest import backtest
+
+LENGTH: Final = struct.Struct(">I")
+MAX_RESULT: Final = 32_000_000
+"""The largest result, in bytes."""
+_NICE: Final = 10
+
+_decoder = msgspec.msgpack.Decoder[Job](Job)
+
+
+def work(job: Job, registry: Registry) -> Result:
+    """Do a job. An error of the document, or of what was given with it, is a result, too."""
+    try:
+        match job:
+            case CheckJob():
+                return check(job, registry)
+            case EvaluateJob():
+                return evaluate(job, registry)
+            case TrialJob():
+                return try_document(job, registry)
+            case BacktestJob():
+                flow = compile_document(job.document, registry)
+                recordings = (decode(one, exact=True) for one in job.recordings)
+                return BacktestResult(encode(backtest(flow, recordings, registry, None)))
+    except FlowInvalid as error:
+        return Failure("invalid", error.message, error.problems[:1000])
+    except (HooklineError, ValueError) as error:
+        return Failure("invalid", str(error))
+    except RecursionError:
+        return Failure("limit", "it is nested too deeply")
+    except MemoryError:
+        return Failure("limit", "it needs more memory than there is for it")
+
+
+def serve(jobs: BinaryIO, results: BinaryIO, registry: Registry, seconds: float) -> None:
+    """Do jobs one after the other until there are no more. A job that takes longer ends the process."""
+    _write(results, b"")
+    while len(head := jobs.read(LENGTH.size)) == LENGTH.size:
+        job = jobs.read(LENGTH.unpack(head)[0])
+        # The default action of the signal ends the process, whatever it is doing.
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        result = exchange(job, registry)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        _write(results, result)
+        del job, result
+        gc.collect()
+
+
+def exchange(job: bytes, registry: Registry) -> bytes:
+    """Do a packed job, and return its packed result."""
+    result = msgspec.msgpack.encode(work(_decoder.decode(job), registry))
+    if len(result) > MAX_RESULT:
+        return msgspec.msgpack.encode(Failure("limit", "the result is too large"))
+    return result
+
+
+def _write(results: BinaryIO, data: bytes) -> None:
+    results.write(LENGTH.pack(len(data)) + data)
+    results.flush()
+
+
+def main() -> None:
+    """Serve. The arguments: seconds for each job, bytes of memory, and the folder for files."""
+    seconds, memory, folder = float(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    # The results have a descriptor of their own, so that nothing that a plugin prints comes among them.
+    with os.fdopen(os.dup(1), "wb") as results:
+        os.dup2(2, 1)
+        os.nice(_NICE)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        registry = load_plugins()
+        tempfile.tempdir = folder
+        gc.freeze()
+        resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))
+        deny_effects(Path(folder))
+        serve(sys.stdin.buffer, results, registry, seconds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,178 @@
+"""The writes of remote administration: deployments, tokens, the audit, and rejected sign-ins.
+
+They are few and small, so each is a function that writes row by row, and not a statement over the rows of many commits.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from sqlalchemy import Connection, delete, insert, select, update
+
+from hookline.api_storage import (
+    MAX_SIGN_INS_KEPT,
+    AuditEntry,
+    CreateToken,
+    DeployedFlow,
+    Deployment,
+    DeploymentConflict,
+    FileKind,
+    FlowFile,
+    RejectedSignIn,
+    RevokeToken,
+    SetCases,
+    TokenNameTaken,
+    TokenNotFound,
+    WriteFiles,
+)
+from hookline_sqlstore.column_values import micros, storable
+from hookline_sqlstore.tables import (
+    audit,
+    deployed_flows,
+    deployments,
+    flow_cases,
+    rejected_sign_ins,
+    served_flows,
+    tokens,
+    unwritten_files,
+)
+
+#: The audit entries that one commit removes at most.
+_FORGOTTEN_AT_ONCE = 500
+
+
+def deploy(connection: Connection, deployment: Deployment) -> None:
+    """Change the served flows and keep the deployment. Raises DeploymentConflict."""
+    for flow in deployment.flows:
+        _serve(connection, deployment.id, flow)
+    row = {
+        "id": deployment.id,
+        "at": micros(deployment.at),
+        "author": str(deployment.author),
+        "address": deployment.author.address,
+        "message": storable(deployment.message),
+        "rollback_of": deployment.rollback_of,
+    }
+    connection.execute(insert(deployments).values(row))
+
+
+def _serve(connection: Connection, deployment_id: str, flow: DeployedFlow) -> None:
+    this = served_flows.c.flow_id == flow.flow_id
+    before: str | None = connection.scalar(select(served_flows.c.version).where(this).with_for_update())
+    if before != flow.before:
+        now = "isn't served" if before is None else f"is served by version {before}"
+        raise DeploymentConflict(f"flow {flow.flow_id!r} {now} now")
+    if flow.version is None:
+        connection.execute(delete(served_flows).where(this))
+    elif before is None:
+        served = {"flow_id": flow.flow_id, "version": flow.version, "deployment_id": deployment_id}
+        connection.execute(insert(served_flows).values(served))
+    else:
+        connection.execute(update(served_flows).where(this).values(version=flow.version, deployment_id=deployment_id))
+    connection.execute(
+        insert(deployed_flows).values(
+            flow_id=flow.flow_id, deployment_id=deployment_id, version=flow.version, before=flow.before
+        )
+    )
+
+
+def write_files(connection: Connection, change: WriteFiles) -> None:
+    """Keep texts until they are in the folder."""
+    files_written(connection, [(file.flow_id, file.kind) for file in change.files])
+    for file in change.files:
+        connection.execute(insert(unwritten_files).values(**_file_row(file), at=micros(change.at)))
+
+
+def _file_row(file: FlowFile) -> dict[str, object]:
+    return {"flow_id": file.flow_id, "kind": file.kind, "replaces": file.replaces, "text": file.text}
+
+
+def files_written(connection: Connection, files: Iterable[tuple[str, FileKind]]) -> None:
+    """Forget the texts of these files."""
+    for flow_id, kind in files:
+        connection.execute(
+            delete(unwritten_files).where(unwritten_files.c.flow_id == flow_id, unwritten_files.c.kind == kind)
+        )
+
+
+def set_cases(connection: Connection, change: SetCases) -> None:
+    """Keep or remove the test cases of a flow."""
+    connection.execute(delete(flow_cases).where(flow_cases.c.flow_id == change.flow_id))
+    if change.text is not None:
+        row = {"flow_id": change.flow_id, "updated_at": micros(change.at), "text": change.text}
+        connection.execute(insert(flow_cases).values(row))
+
+
+def create_token(connection: Connection, change: CreateToken) -> None:
+    """Store a token. Raises TokenNameTaken."""
+    token = change.token
+    taken = select(tokens.c.id).where(tokens.c.name == token.name, tokens.c.revoked_at.is_(None))
+    if connection.scalar(taken) is not None:
+        raise TokenNameTaken(f"a token has the name {token.name!r} already; revoke it first, or choose another name")
+    row = {
+        "id": token.id,
+        "name": token.name,
+        "digest": change.digest,
+        "scopes": " ".join(token.scopes),
+        "created_at": micros(token.created_at),
+        "created_by": token.created_by,
+        "expires_at": micros(token.expires_at),
+        "flows": None if token.flows is None else msgspec.json.encode(token.flows),
+        "revoked_at": micros(token.revoked_at),
+    }
+    connection.execute(insert(tokens).values(row))
+
+
+def revoke_token(connection: Connection, change: RevokeToken) -> None:
+    """End a token. Raises TokenNotFound."""
+    this = update(tokens).where(tokens.c.id == change.id, tokens.c.revoked_at.is_(None))
+    if connection.execute(this.values(revoked_at=micros(change.at))).rowcount == 0:
+        raise TokenNotFound(f"there is no token {change.id!r}, or it was revoked before")
+
+
+def entry_row(entry: AuditEntry) -> dict[str, object]:
+    """The values of an entry by column, in the order of the columns."""
+    return {
+        "id": entry.id,
+        "at": micros(entry.at),
+        "actor": storable(str(entry.actor)),
+        "address": entry.actor.address,
+        "operation": entry.operation,
+        "flow_id": storable(entry.flow_id),
+        "flow_version": entry.flow_version,
+        "subject": storable(entry.subject),
+        "detail": storable(entry.detail),
+    }
+
+
+def record_audit(connection: Connection, entries: Sequence[AuditEntry]) -> None:
+    """Add audit entries."""
+    if entries:
+        connection.execute(insert(audit), [entry_row(entry) for entry in entries])
+
+
+def forget_audit(connection: Connection, before: int) -> None:
+    """Remove the oldest entries from before a time in microseconds."""
+    # Ids sort by time, so that the primary key leads to the oldest.
+    oldest = select(audit.c.id, audit.c.at).order_by(audit.c.id).limit(_FORGOTTEN_AT_ONCE).subquery("oldest")
+    connection.execute(delete(audit).where(audit.c.id.in_(select(oldest.c.id).where(oldest.c.at < before))))
+
+
+def reject_sign_ins(connection: Connection, sign_ins: Sequence[RejectedSignIn]) -> None:
+    """Store rejected sign-ins, and remove all but the newest."""
+    if not sign_ins:
+        return
+    rows = [
+        {
+            "id": one.id,
+            "at": micros(one.at),
+            "address": storable(one.address),
+            "reason": one.reason,
+            "token": storable(one.token),
+        }
+        for one in sign_ins
+    ]
+    connection.execute(insert(rejected_sign_ins), rows)
+    newest = select(rejected_sign_ins.c.id).order_by(rejected_sign_ins.c.id.desc())
+    last: str | None = connection.scalar(newest.offset(MAX_SIGN_INS_KEPT).limit(1))
+    if last is not None:
+        connection.execute(delete(rejected_sign_ins).where(rejected_sign_ins.c.id <= last))

@@ -1,0 +1,130 @@
+"""Hostile documents of authors cost neither the server nor other flows anything, and have no effects outside."""
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import psutil
+import pytest
+
+from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
+from tests.acceptance.sink import Sink
+from tests.acceptance.test_stalls import LIMIT, Probe, Stalls
+
+PROBE = {
+    "id": "probe",
+    "trigger": {"use": "webhook", "with": {"verify": "none"}},
+    "steps": [{"id": "end", "use": "stop"}],
+}
+
+
+def flow(*steps: dict[str, Any]) -> dict[str, Any]:
+    return {"id": "tried", "trigger": {"use": "webhook", "with": {"verify": "none"}}, "steps": list(steps)}
+
+
+def step(number: int, body: Any) -> dict[str, Any]:
+    return {"id": f"s{number}", "use": "map", "with": {"body": body}}
+
+
+def nested(depth: int) -> dict[str, Any]:
+    inner: dict[str, Any] = {"id": "last", "use": "stop"}
+    for number in range(depth):
+        inner = {"id": f"b{number}", "try": [inner], "finally": [step(number, 1)]}
+    return inner
+
+
+def hostile() -> dict[str, tuple[str, Any]]:
+    """The path and the body of each request."""
+    many = flow(*(step(number, {"a": "$.body"}) for number in range(10_000)))
+    cycle = flow(*({"id": f"call{number}", "use": "flow", "with": {"id": "tried"}} for number in range(500)))
+    message = {"body": "x" * 1_000_000}
+    schema = {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}
+    growing = {"body": "{% set ns = [body] %}{% for i in range(100000) %}{{ body * 10000 }}{% endfor %}"}
+    return {
+        "check: 10,000 steps": ("check", {"document": many}),
+        "try: 10,000 steps": ("try", {"document": many, "input": {"body": 1}}),
+        "check: brackets": ("check", {"text": "[" * 990_000}),
+        "check: keys": ("check", {"text": json.dumps({f"k{number}": 1 for number in range(60_000)})}),
+        "check: nested": ("check", {"document": flow(nested(40))}),
+        "check: references": ("check", {"document": {**flow(step(0, "$.body")), "schema": schema}}),
+        "check: text": ("check", {"document": flow(step(0, "{{ " + "(" * 400_000))}),
+        "try: cycle": ("try", {"document": cycle, "input": {"body": 1}}),
+        "evaluate: repeat": ("evaluate", {"expression": growing["body"], "message": message}),
+        "evaluate: power": ("evaluate", {"expression": "{{ 9 ** 9 ** 9 }}", "message": message}),
+        "evaluate: pattern": (
+            "evaluate",
+            {"expression": "{{ body is matching('(x+x+)+y') }}", "message": message},
+        ),
+        "evaluate: search": ("evaluate", {"expression": "$..a..b..c", "message": {"body": [[[[1]] * 100] * 100]}}),
+    }
+
+
+def ask(server: ServerProcess, path: str, given: Any, *, timeout: float = 120) -> tuple[int, Any]:
+    headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+    request = Request(f"{server.url}/api/v1/{path}", json.dumps(given).encode(), headers)
+    try:
+        with urlopen(request, timeout=timeout) as response:
+            return response.status, json.load(response)
+    except HTTPError as error:
+        return error.code, json.load(error)
+
+
+def workers(server: ServerProcess) -> list[psutil.Process]:
+    """The processes that work for authors."""
+    return [
+        process
+        for process in psutil.Process(server.pid).children(recursive=True)
+        if "hookline.simulation.authoring.worker" in process.cmdline()
+    ]
+
+
+@pytest.fixture
+def server(make_server: Callable[..., ServerProcess]) -> ServerProcess:
+    server = make_server()
+    server.flow(PROBE)
+    server.start()
+    return server
+
+
+def test_hostile_documents_end_and_have_no_effects(server: ServerProcess, sink: Sink, tmp_path: Path) -> None:
+    for name, (path, given) in hostile().items():
+        status, found = ask(server, path, given)
+        assert status in (200, 400, 413, 422), (name, found)
+    post = {"id": "post", "use": "http.request", "with": {"method": "POST", "url": sink.url}}
+    status, tried = ask(server, "try", {"document": flow(post), "input": {"body": 1}})
+    assert (status, tried["stubbed"], sink.received) == (200, ["post"], [])
+    status, _ = ask(server, "check", {"document": PROBE})
+    assert status == 200
+
+
+def test_work_ends_when_its_caller_goes_away(server: ServerProcess) -> None:
+    path, given = hostile()["check: 10,000 steps"]
+    assert ask(server, "check", {"document": PROBE})[0] == 200
+    (worker,) = workers(server)
+    with pytest.raises(TimeoutError):
+        ask(server, path, given, timeout=1.0)
+    eventually("the work ends", lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, 5)
+    assert ask(server, "check", {"document": PROBE})[0] == 200
+
+
+@pytest.mark.long
+def test_hostile_documents_delay_no_other_flow(server: ServerProcess, sink: Sink) -> None:
+    stalls = Stalls(server, sink, None)
+    late: list[str] = []
+    for name, (path, given) in hostile().items():
+        delays: list[float] = []
+        for _ in range(3):
+            with Probe(server) as probe:
+                asked = threading.Thread(target=ask, args=(server, path, given))
+                asked.start()
+                asked.join()
+            delays.append(probe.slowest - stalls.idle)
+            if delays[-1] <= LIMIT:
+                break
+        if min(delays) > LIMIT:
+            late.append(f"{name}: {min(delays) * 1000:.0f} ms")
+    assert late == []

@@ -1,0 +1,78 @@
+"""Holds each answer of the admin API against the OpenAPI document, wherever a test asks the API in this process."""
+
+import json
+import re
+from functools import cache
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from quart import Quart, Response
+from quart.ctx import RequestContext
+
+from hookline.service.admin.openapi import document, operation_of
+
+_documents: dict[tuple[str, ...], dict[str, Any]] = {}
+
+
+class DescribedAnswers:
+    """The problems of the answers that came while it watched."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+        self.seen = 0
+
+    def watch(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Look at all answers of Quart's applications."""
+        process = Quart.process_response
+
+        async def watched(app: Quart, response: Any, context: RequestContext) -> Any:
+            processed = await process(app, response, context)
+            await self.look(app, processed, context)
+            return processed
+
+        monkeypatch.setattr(Quart, "process_response", watched)
+
+    async def look(self, app: Quart, response: Response, context: RequestContext) -> None:
+        """Note what is wrong with an answer."""
+        request = context.request
+        rule = request.url_rule
+        if rule is None or operation_of(app.view_functions[rule.endpoint]) is None:
+            return
+        if request.method not in ("GET", "PUT", "POST", "DELETE", "PATCH"):
+            return
+        self.seen += 1
+        path = re.sub(r"<(?:[^:>]*:)?([^>]+)>", r"{\1}", rule.rule)
+        place = f"{request.method} {path}: {response.status_code}"
+        described = _document(app)
+        answer = described["paths"][path][request.method.lower()]["responses"].get(str(response.status_code))
+        content = {} if answer is None else answer.get("content", {})
+        data = b"" if response.mimetype == "text/event-stream" else await response.get_data(as_text=False)
+        if answer is None:
+            self.problems.append(f"{place} is not described: {data[:500]!r}")
+        elif not content and data:
+            self.problems.append(f"{place} has no body, but there is one: {data[:500]!r}")
+        elif content and response.mimetype not in content:
+            self.problems.append(f"{place} has the type {response.mimetype}, which is not among {sorted(content)}")
+        elif response.mimetype.endswith("json"):
+            schema = content[response.mimetype]["schema"]
+            errors = _validator(json.dumps({**schema, "components": described["components"]})).iter_errors(
+                json.loads(data)
+            )
+            self.problems += [f"{place}: {error.instance_path}: {error.message}" for error in errors]
+
+
+def _document(app: Quart) -> dict[str, Any]:
+    key = tuple(
+        f"{rule.rule} {rule.methods} {operation.open}"
+        for rule in app.url_map.iter_rules()
+        if (operation := operation_of(app.view_functions[rule.endpoint])) is not None
+    )
+    if key not in _documents:
+        _documents[key] = document(app)
+    return _documents[key]
+
+
+@cache
+def _validator(schema: str) -> jsonschema_rs.Draft202012Validator:
+    return jsonschema_rs.Draft202012Validator(json.loads(schema), validate_formats=True)

@@ -1,0 +1,126 @@
+"""What a browser shows of a message acts as no page of this server: each response says so by its headers."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from quart.typing import TestClientProtocol as Client
+from tests.integration.served_hook import JSON, SERVERS, post, serving
+
+from hookline.discovery.loader import load_plugins
+from hookline.engine import Engine
+from hookline.engine_options import EngineOptions
+from hookline.service.admin import blueprints
+from hookline.service.app import create_app
+from hookline.service.hooks.hook import HookOptions
+
+TOKEN = "a-token-of-the-tests"
+AUTH = {"Authorization": f"Bearer {TOKEN}"}
+POLICY = "sandbox allow-forms allow-scripts allow-popups"
+ATTACK = "<script>fetch('/api/v1/me').then(r => r.text()).then(t => document.title = t)</script>"
+HTML = {"headers": {"Content-Type": "text/html"}, "body": ATTACK}
+
+
+def hook(id_: str, steps: list[object], **settings: object) -> dict[str, object]:
+    return {"id": id_, "trigger": {"use": "webhook", "with": {"verify": "none", **settings}}, "steps": steps}
+
+
+FLOWS = (
+    hook("page", [{"use": "reply", "with": HTML}], respond="reply"),
+    hook("accepted", [{"use": "log", "with": {"message": "x"}}], accepted=HTML),
+    hook("file", [{"use": "reply", "with": {"attachment": "$.attachments[0]"}}], respond="reply", body="raw"),
+    hook("failing", [{"use": "fail", "with": {"message": ATTACK}}], respond="reply"),
+    hook("quiet", [{"use": "reply", "with": {"status": 204}}], respond="reply"),
+    hook("limited", [{"use": "log", "with": {"message": "x"}}], max_body=10, cors={"origins": ["*"]}),
+)
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[Client]:
+    folder = tmp_path / "flows"
+    folder.mkdir()
+    for flow in FLOWS:
+        (folder / f"{flow['id']}.json").write_text(json.dumps(flow))
+    options = EngineOptions(
+        db=f"sqlite:///{tmp_path}/hookline.db",
+        blobs=f"file://{tmp_path}/blobs",
+        flows=folder,
+        secret_keys=(b"k" * 32,),
+        watch=False,
+        public_url="https://hooks.example",
+    )
+    async with Engine(load_plugins(), options) as engine:
+        assert {entry.state for entry in engine.catalog.entries.values()} == {"active"}
+        hooks = HookOptions("https://hooks.example")
+        yield create_app(engine, hooks, blueprints=blueprints(engine, TOKEN)).test_client()
+
+
+def assert_apart(response: object) -> None:
+    """Exactly one policy, which is the server's: without `allow-same-origin`, no cookie goes with a request."""
+    headers = response.headers  # type: ignore[attr-defined]  # that of Quart's test client
+    assert headers.getlist("Content-Security-Policy") == [POLICY]
+    assert headers.getlist("X-Content-Type-Options") == ["nosniff"]
+
+
+@pytest.mark.rule(54)
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("page", 200), ("accepted", 200), ("quiet", 204), ("failing", 502), ("unknown", 404), ("limited", 413)],
+)
+async def test_every_response_under_hook_is_in_the_sandbox(client: Client, path: str, status: int) -> None:
+    response = await client.post(f"/hook/{path}", json={"a": "b" * 20})
+    assert response.status_code == status, await response.get_data()
+    assert_apart(response)
+    if status == 200:
+        assert await response.get_data(as_text=True) == ATTACK
+
+
+@pytest.mark.rule(54)
+async def test_an_attachment_is_in_the_sandbox_whatever_type_its_sender_declares(client: Client) -> None:
+    response = await client.post("/hook/file", data=ATTACK.encode(), headers={"Content-Type": "image/svg+xml"})
+    assert (response.status_code, response.headers["Content-Type"]) == (200, "image/svg+xml")
+    assert await response.get_data(as_text=True) == ATTACK
+    assert_apart(response)
+
+
+@pytest.mark.rule(54)
+async def test_other_methods_and_preflights_are_in_the_sandbox(client: Client) -> None:
+    for ask in (client.get, client.head, client.options, client.delete):
+        assert_apart(await ask("/hook/limited"))
+    preflight = {"Origin": "https://shop.example", "Access-Control-Request-Method": "POST"}
+    assert_apart(await client.options("/hook/limited", headers=preflight))
+
+
+@pytest.mark.rule(54)
+async def test_every_answer_of_the_api_is_in_the_sandbox(client: Client) -> None:
+    """Also what senders have sent: bodies and attachments of recordings."""
+    await client.post("/hook/file", data=ATTACK.encode(), headers={"Content-Type": "text/html"})
+    (execution,) = (await (await client.get("/api/v1/executions", headers=AUTH)).get_json())["items"]
+    for path in (f"executions/{execution['id']}", f"executions/{execution['id']}/recording", "openapi.json", "none"):
+        assert_apart(await client.get(f"/api/v1/{path}", headers=AUTH))
+    for path in ("/api/v1/me", "/healthz", "/metrics", "/problems/request.host", "/nothing"):
+        assert_apart(await client.get(path))
+
+
+@pytest.mark.rule(54)
+async def test_pages_of_the_server_keep_their_stricter_policy(client: Client) -> None:
+    page = await client.get("/oauth/callback?state=x")
+    (policy,) = page.headers.getlist("Content-Security-Policy")
+    assert policy.startswith("default-src 'none'")
+    assert "allow-scripts" not in policy
+    rejected = await client.get("/resume/unknown")
+    assert rejected.status_code == 404
+    assert_apart(rejected)
+
+
+@pytest.mark.rule(54)
+@pytest.mark.parametrize("server", SERVERS)
+async def test_what_the_servers_themselves_reject_is_in_the_sandbox(server: str) -> None:
+    async with serving(server) as served:  # type: ignore[arg-type]  # one of them
+        for request in (post(JSON, "Content-Length: x", body=b"{}"), b"BREW /hook/orders HTTP/1.1\r\nHost: x\r\n\r\n"):
+            head = (await served.exchange(request)).lower()
+            assert re.search(rb"http/1.1 40[05]", head)
+            assert head.count(b"content-security-policy: " + POLICY.encode()) == 1
+            assert head.count(b"x-content-type-options: nosniff") == 1
