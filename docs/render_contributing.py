@@ -109,7 +109,7 @@ RECIPES: Final = {
     "endpoint": Recipe(
         r"/provenance\b",
         {
-            "engine/hookline/service/admin/executions.py": "the route, its description for OpenAPI, and its views",
+            "engine/hookline/service/admin/executions/executions.py": "the route, its description and its views",
             "docs/reference/admin-api.md": "its line in the reference",
             "tests/integration/service/test_admin.py": "a request to it; a test checks each answer against OpenAPI",
         },

@@ -22,7 +22,7 @@ from hookline.kernel.json import encode
 from hookline.kernel.time import SystemClock
 from hookline.model.execution import ExecutionFilter, Outcome, State
 from hookline.model.message import pack
-from hookline.service.admin.dead_letters import dead_letters_view
+from hookline.service.admin.executions.dead_letters import dead_letters_view
 from hookline.service.views.executions import execution_view, page_view, steps_view
 from hookline.storage.backend import Backend
 from hookline.storage.store import Store

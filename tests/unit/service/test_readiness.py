@@ -7,7 +7,7 @@ import pytest
 import structlog
 
 from hookline.kernel.errors import StoreError
-from hookline.service.admin.health import FILES_EVERY, Readiness, Trouble
+from hookline.service.admin.system.health import FILES_EVERY, Readiness, Trouble
 from hookline.telemetry.store_problem import StoreProblem
 from hookline.testing.hook import StillClock
 
@@ -71,7 +71,7 @@ async def test_a_bucket_is_asked_twice_a_minute_however_often_somebody_asks() ->
 
 @pytest.mark.rule(38)
 async def test_a_bucket_that_gives_no_answer_is_trouble_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hookline.service.admin.health._FILES_TIMEOUT", 0.01)
+    monkeypatch.setattr("hookline.service.admin.system.health._FILES_TIMEOUT", 0.01)
     trial = Trial()
     trial.blobs.hangs = True
     assert await trial.trouble() == Trouble("files can't be kept", "the blob store gives no answer in 0.01 s")

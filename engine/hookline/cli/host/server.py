@@ -24,8 +24,8 @@ from hookline.kernel.ongoing import OngoingProblem
 from hookline.kernel.time import Clock
 from hookline.plugin_host.threads import DefaultThreads
 from hookline.service.admin import blueprints
-from hookline.service.admin.health import Readiness, probes_blueprint
 from hookline.service.admin.hosts import Hosts
+from hookline.service.admin.system.health import Readiness, probes_blueprint
 from hookline.service.app import create_app, create_pages
 from hookline.service.server import serving
 from hookline.service.server.stopping import Stopping

@@ -11,24 +11,24 @@ from quart import Blueprint, Response, current_app
 from hookline.engine import Engine
 from hookline.kernel.errors import HooklineError
 from hookline.model.access import Actor
-from hookline.service.admin.access import add_access
-from hookline.service.admin.authoring import add_authoring
 from hookline.service.admin.callers import Gate
-from hookline.service.admin.components import add_components
-from hookline.service.admin.credentials import add_credentials
-from hookline.service.admin.dead_letters import add_dead_letters
-from hookline.service.admin.deployments import add_deployments
-from hookline.service.admin.events import add_events
-from hookline.service.admin.executions import add_executions, add_recordings
-from hookline.service.admin.flow_changes import add_flow_changes
-from hookline.service.admin.flow_state import add_flow_values
-from hookline.service.admin.flows import add_flows
-from hookline.service.admin.health import Readiness, metrics_blueprint, probes_blueprint
+from hookline.service.admin.executions.dead_letters import add_dead_letters
+from hookline.service.admin.executions.events import add_events
+from hookline.service.admin.executions.executions import add_executions, add_recordings
+from hookline.service.admin.executions.operations import add_bulk, add_operations
+from hookline.service.admin.executions.rejected import add_rejected
+from hookline.service.admin.flows.authoring import add_authoring
+from hookline.service.admin.flows.deployments import add_deployments
+from hookline.service.admin.flows.flow_changes import add_flow_changes
+from hookline.service.admin.flows.flow_state import add_flow_values
+from hookline.service.admin.flows.flows import add_flows
 from hookline.service.admin.hosts import Hosts
 from hookline.service.admin.openapi import Description, operation
-from hookline.service.admin.operations import add_bulk, add_operations
-from hookline.service.admin.rejected import add_rejected
-from hookline.service.admin.storage import add_storage
+from hookline.service.admin.system.access import add_access
+from hookline.service.admin.system.components import add_components
+from hookline.service.admin.system.credentials import add_credentials
+from hookline.service.admin.system.health import Readiness, metrics_blueprint, probes_blueprint
+from hookline.service.admin.system.storage import add_storage
 
 
 def blueprints(

@@ -23,7 +23,7 @@ from hookline.model.access import Scope
 from hookline.model.execution import StepRecord
 from hookline.model.message import Message
 from hookline.service.admin.callers import caller
-from hookline.service.admin.executions import WholeRecordingView, recorded, recorded_one
+from hookline.service.admin.executions.executions import WholeRecordingView, recorded, recorded_one
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (
     PAGE,

@@ -26,7 +26,7 @@ from hookline.kernel.time import rfc3339
 from hookline.model.access import Scope
 from hookline.model.deployment import Deployment
 from hookline.service.admin.callers import caller
-from hookline.service.admin.deployments import PlanView, plan_view
+from hookline.service.admin.flows.deployments import PlanView, plan_view
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (
     PAGE,

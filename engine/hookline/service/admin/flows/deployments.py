@@ -22,7 +22,7 @@ from hookline.kernel.time import rfc3339
 from hookline.model.access import Scope
 from hookline.model.flow import FlowState
 from hookline.service.admin.callers import caller
-from hookline.service.admin.flows import FlowView, flow_view
+from hookline.service.admin.flows.flows import FlowView, flow_view
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import PAGE, body_of, json_response, page_or_malformed, read_query, require_flow
 from hookline.service.views.executions import ExecutionView, execution_view
