@@ -55,7 +55,7 @@ async def run_stub(
             run.progress.note_stream()
     now = run.services.clock.now()
     record = run.journal.add(
-        computed_again=False,
+        recomputable=False,
         id=node.id,
         path=path,
         use="foreach",

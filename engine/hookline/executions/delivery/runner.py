@@ -150,6 +150,7 @@ class Runner:
             await self._unrunnable.end(delivery, failure.error)
             return
         if found is None:
+            # It had ended before: only the acknowledgement was missing.
             await delivery.ack()
             return
         run = self._begin(found)
