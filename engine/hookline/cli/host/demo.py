@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from hookline.cli.command import Command
-from hookline.cli.host.reloading import ignore_hangups
+from hookline.cli.host.sighup import ignore_hangups
 from hookline.cli.table import shortened
 from hookline.config import load
 from hookline.kernel.errors import ConfigError, HooklineError

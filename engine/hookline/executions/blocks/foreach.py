@@ -191,7 +191,7 @@ class _Items:
             if self._stopped:
                 return
             # The work of an item must not depend on when another item commits.
-            await self._run.journal.commit_unrepeatable()
+            await self._run.journal.commit_unrecomputable()
             if monotonic() > turn_ends:
                 turns += 1
                 await asyncio.sleep(0 if turns % _REST_AFTER else _REST)

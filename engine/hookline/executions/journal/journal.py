@@ -184,7 +184,7 @@ class Journal:
     def _add(self, record: StepRecord, stored: StepRecord, *, recomputable: bool) -> None:
         self._next_seq += 1
         uncommitted = self._uncommitted
-        uncommitted.unrepeatable_pending = uncommitted.unrepeatable_pending or not recomputable
+        uncommitted.unrecomputable_pending = uncommitted.unrecomputable_pending or not recomputable
         decides = record.state is StepState.FAILED or record.signal == STOPPED.name
         uncommitted.decision_pending = uncommitted.decision_pending or decides
         self._last_entries[record.path] = record
@@ -328,9 +328,9 @@ class Journal:
             self._current_commit = None
             commit.set_result(durable)
 
-    async def commit_unrepeatable(self) -> None:
+    async def commit_unrecomputable(self) -> None:
         """Return when all entries that can't be computed again are durable."""
-        if self._uncommitted.unrepeatable_pending or self._current_commit is not None:
+        if self._uncommitted.unrecomputable_pending or self._current_commit is not None:
             await self.flush()
 
     async def before_effect(self, path: str) -> None:
@@ -344,22 +344,22 @@ class Journal:
         if item is not None and item.group <= self._durable_group:
             return
         waiting = self._uncommitted
-        due = waiting.unrepeatable_pending or waiting.decision_pending or waiting.first_changes
+        due = waiting.unrecomputable_pending or waiting.decision_pending or waiting.first_changes
         if due or self._current_commit is not None:
             await self.flush()
 
     @property
-    def unrepeatable_pending(self) -> bool:
+    def unrecomputable_pending(self) -> bool:
         """True if there are entries that can't be computed again and aren't durable."""
-        return self._uncommitted.unrepeatable_pending
+        return self._uncommitted.unrecomputable_pending
 
-    async def try_commit_unrepeatable(self) -> None:
+    async def try_commit_unrecomputable(self) -> None:
         """Try once to make durable what can't be computed again.
 
         A failure of the store is only reported. If someone else has ended the execution, the stored state counts.
         """
         async with self._lock:
-            if self._uncommitted.unrepeatable_pending:
+            if self._uncommitted.unrecomputable_pending:
                 with suppress(StoreError, IllegalStateChange, ExecutionNotFound), self._commit_in_progress():
                     await self._commit(self._uncommitted.take(), once=True)
 

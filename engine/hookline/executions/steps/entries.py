@@ -24,7 +24,7 @@ def entry_of(attempt: Attempt, state: StepState, finished_at: datetime) -> dict[
     }
 
 
-def is_large(attempt: Attempt, output: Any) -> bool:
+def is_large_entry(attempt: Attempt, output: Any) -> bool:
     """True if the JSON of the entry is so large that it has to be made in a thread."""
     body = output.body if isinstance(output, CallerReply) else output
     return is_heavy_value(body) or is_heavy_value(attempt.settings.raw)

@@ -11,7 +11,7 @@ from hookline.executions.context import Ending, ExecutionContext, Frame, StepFai
 from hookline.executions.interruption import Interrupted
 from hookline.executions.rate_limits import LONGEST_SLEEP
 from hookline.executions.steps.attempt import Attempt, EngineUnavailable, Result
-from hookline.executions.steps.entries import entry_of, input_json, is_large, output_json
+from hookline.executions.steps.entries import entry_of, input_json, is_large_entry, output_json
 from hookline.executions.steps.rate import take_turn
 from hookline.executions.steps.recorded_result import continue_from_entry
 from hookline.flows.blocks.action import ActionNode
@@ -368,7 +368,7 @@ class StepRun:
         entry = entry_of(attempt, state, finished_at)
         entry |= {"signal": signal, "error": error, "due_at": due_at}
         recomputable = attempt.recomputable
-        if is_large(attempt, output):
+        if is_large_entry(attempt, output):
             await journal.add_large(
                 lambda: (input_json(attempt), output_json(output)), kept, recomputable=recomputable, **entry
             )
@@ -380,7 +380,7 @@ class StepRun:
     async def _record_start(self, attempt: Attempt) -> None:
         """Commit that an action which must not run twice is about to run."""
         journal, entry = self.run.journal, entry_of(attempt, StepState.STARTED, attempt.started_at)
-        if is_large(attempt, None):
+        if is_large_entry(attempt, None):
             await journal.add_large(lambda: (input_json(attempt), None), recomputable=False, **entry)
         else:
             journal.add(recomputable=False, input=input_json(attempt), **entry)
