@@ -12,12 +12,12 @@ from tests.services import need_program
 
 
 class OwnNetwork:
-    """A namespace at `there`, reached from this host's addresses `here`."""
-
-    there = "10.213.7.2"
-    here = ("10.213.7.1", "10.213.7.5")
+    """A namespace at `there`, reached from this host's addresses `here`. Others may exist beside it."""
 
     def __init__(self) -> None:
+        net = f"10.213.{os.getpid() % 256}"
+        self.there = f"{net}.2"
+        self.here = (f"{net}.1", f"{net}.5")
         self._name = f"hookline{uuid.uuid4().hex[:6]}"
         self._link = f"hl{uuid.uuid4().hex[:6]}"
         self.prefix = ("ip", "netns", "exec", self._name)

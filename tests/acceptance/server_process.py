@@ -201,8 +201,11 @@ class ServerProcess:
                 return found
 
     def drained(self) -> bool:
-        """Whether every execution has ended. Asks for one of each state, so that it may be asked often."""
-        for state in ("queued", "running", "waiting"):
+        """Whether every execution has ended. Asks for one of each state, so that it may be asked often.
+
+        It asks twice, since an execution that continues between two questions is in neither answer.
+        """
+        for state in ("queued", "running", "waiting") * 2:
             status, page = self.get(f"/api/v1/executions?state={state}&limit=1")
             assert status == 200, page
             if page["items"]:

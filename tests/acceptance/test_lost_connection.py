@@ -14,7 +14,7 @@ from tests.acceptance.test_hanging_store import assert_503, assert_each_once, as
 
 __all__ = ["network"]
 
-pytestmark = [pytest.mark.long, pytest.mark.promise(1), pytest.mark.rule(38)]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(240), pytest.mark.promise(1), pytest.mark.rule(38)]
 
 
 @pytest.fixture

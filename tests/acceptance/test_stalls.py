@@ -253,6 +253,7 @@ def test_a_hostile_request_delays_no_other_flow(
 
 
 @pytest.mark.long
+@pytest.mark.alone
 @pytest.mark.rule(16)
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("name", SERVERS)

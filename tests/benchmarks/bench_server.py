@@ -2,16 +2,20 @@
 
     python tests/benchmarks/bench_server.py [--server hypercorn|uvicorn] [--seconds 5] [--connections 32]
     python tests/benchmarks/bench_server.py --against CHECKOUT [--rounds 5] …
+    python tests/benchmarks/bench_server.py --postgres postgresql://127.0.0.1 [--rounds 5] …
 
 With `--against`, another checkout of Hookline, installed in `CHECKOUT/.venv`, is measured in turn with this one, and
-each row ends with the ratio of this one's figure to the other's.
+each row ends with the ratio of this one's figure to the other's. With `--postgres`, this checkout is measured on
+PostgreSQL and on SQLite in turn; each run makes a database on that server, and drops it.
 
 Load comes from `wrk` (Debian's package of that name). Figures are ratios within one run; the machine also runs the
 load generator and the sink.
 """
 
 import argparse
+import asyncio
 import json
+import os
 import re
 import shutil
 import signal
@@ -22,12 +26,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.request import Request, urlopen
 
+import asyncpg
 import psutil
 
 HERE = Path(__file__).parent
@@ -51,14 +58,21 @@ def free_port() -> int:
 
 @contextmanager
 def served(
-    what: str, server: str, folder: Path, *, profile: Path | None = None, checkout: Path | None = None
+    what: str,
+    server: str,
+    folder: Path,
+    *,
+    profile: Path | None = None,
+    checkout: Path | None = None,
+    db: str | None = None,
 ) -> Iterator[tuple[str, psutil.Process]]:
-    """A process that serves; gives its URL."""
+    """A process that serves; gives its URL. `db`: the URL of its database; None for one in the folder."""
     port = free_port()
     python, script = sys.executable, HERE / "served.py"
     if checkout is not None:
         python, script = str(checkout / ".venv" / "bin" / "python"), checkout / "tests" / "benchmarks" / "served.py"
-    process = subprocess.Popen([python, str(script), what, server, str(folder), str(port)])
+    command = [python, str(script), what, server, str(folder), str(port)]
+    process = subprocess.Popen(command if db is None else [*command, db])
     try:
         deadline = time.monotonic() + 60
         while True:
@@ -132,13 +146,44 @@ def executed(folder: Path) -> int:
     return count
 
 
-def run_flow(url: str, folder: Path, seconds: int, connections: int) -> tuple[float, float, float, int, float]:
-    """The load's figures, and executions finished a second while it lasts and until all are done."""
-    before, began = executed(folder), time.monotonic()
+@contextmanager
+def postgres_database(server: str) -> Iterator[str]:
+    """The URL of a new database on a server of PostgreSQL."""
+    name, url = f"hookline_bench_{os.getpid()}_{time.monotonic_ns()}", server.rstrip("/")
+    asyncio.run(_on_postgres(f"{url}/postgres", f'create database "{name}"'))
+    try:
+        yield f"{url}/{name}"
+    finally:
+        asyncio.run(_on_postgres(f"{url}/postgres", f'drop database "{name}" with (force)'))
+
+
+async def _on_postgres(url: str, statement: str) -> Any:
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(statement)
+    finally:
+        await connection.close()
+
+
+def executed_on_postgres(url: str) -> int:
+    """How many executions have succeeded."""
+    count: int = asyncio.run(_on_postgres(url, "select count(*) from executions where state = 'succeeded'"))
+    return count
+
+
+def run_flow(
+    url: str, folder: Path, seconds: int, connections: int, count: Callable[[], int] | None = None
+) -> tuple[float, float, float, int, float]:
+    """The load's figures, and executions finished a second while it lasts and until all are done.
+
+    `count` returns how many have succeeded, if the database isn't in the folder.
+    """
+    count = count or partial(executed, folder)
+    before, began = count(), time.monotonic()
     figures = load(f"{url}/hook/bench", folder, seconds, connections)
     sent = figures[0] * seconds
     while True:
-        done = executed(folder) - before
+        done = count() - before
         if done >= sent * 0.999:
             return *figures, done / (time.monotonic() - began)
         if time.monotonic() - began > seconds * 20 + 60:
@@ -157,55 +202,71 @@ class Cost:
     processor: float
 
 
-def compare(given: argparse.Namespace) -> None:
-    """Measure both checkouts in turn, and print the ratios of this one's figures to the other's."""
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of two that are measured in turn."""
+
+    checkout: Path | None = None
+    """None for this one."""
+    postgres: str | None = None
+    """The server on which it has its database; None for SQLite."""
+
+
+def compare(given: argparse.Namespace, new: Side, old: Side) -> None:
+    """Measure both sides in turn, and print the ratios of the new one's figures to the old one's."""
     ratios: dict[str, list[tuple[float, float]]] = {}
     for number in range(given.rounds):
         # Whichever comes second finds a warmer machine.
-        order = (None, given.against) if number % 2 else (given.against, None)
-        costs = {checkout: _measure(given, checkout) for checkout in order}
-        for name, new in costs[None].items():
-            old = costs[given.against][name]
-            ratios.setdefault(name, []).append((new.rate / old.rate, new.processor / old.processor))
+        order = (new, old) if number % 2 else (old, new)
+        costs = {side: _measure(given, side) for side in order}
+        for name, one in costs[new].items():
+            other = costs[old][name]
+            ratios.setdefault(name, []).append((one.rate / other.rate, one.processor / other.processor))
             print(
-                f"round {number + 1}  {name:30}{new.rate:>8,.0f}/s{old.rate:>8,.0f}/s{new.rate / old.rate:>7.2f}"
-                f"{new.processor:>9,.0f} µs{old.processor:>7,.0f} µs{new.processor / old.processor:>7.2f}",
+                f"round {number + 1}  {name:30}{one.rate:>8,.0f}/s{other.rate:>8,.0f}/s{one.rate / other.rate:>7.2f}"
+                f"{one.processor:>9,.0f} µs{other.processor:>7,.0f} µs{one.processor / other.processor:>7.2f}",
                 flush=True,
             )
     print()
     for name, found in ratios.items():
         for what, figures in zip(("rate", "processor time"), zip(*found, strict=True), strict=True):
             low, middle, high = min(figures), statistics.median(figures), max(figures)
-            print(f"{name:30} {what:15} new/old: median {middle:.2f}, from {low:.2f} to {high:.2f}")
+            ratio = "new/old" if given.against else "PostgreSQL/SQLite"
+            print(f"{name:30} {what:15} {ratio}: median {middle:.2f}, from {low:.2f} to {high:.2f}")
 
 
-def _measure(given: argparse.Namespace, checkout: Path | None) -> dict[str, Cost]:
+def _measure(given: argparse.Namespace, side: Side) -> dict[str, Cost]:
     """The costs of accepting a message, and of running its execution too."""
     costs = {}
     for name, what in (("accept durably", "accept"), ("webhook → map → http.request", "all")):
-        with (
-            tempfile.TemporaryDirectory(prefix="hookline-bench-") as path,
-            served("sink", "uvicorn", Path(path)) as sink,
-        ):
-            folder = Path(path)
-            write_flows(folder, f"{sink[0]}/")
-            with served(what, given.server, folder, checkout=checkout) as (url, process):
-                urlopen(Request(f"{url}/hook/bench", BODY.encode(), {"Content-Type": "application/json"})).close()
-                before = _processor_time(process)
-                if what == "accept":
-                    rate = load(f"{url}/hook/bench", folder, given.seconds, given.connections)[0]
-                    count = rate * given.seconds
-                else:
-                    done = executed(folder)
-                    rate = run_flow(url, folder, given.seconds, given.connections)[-1]
-                    count = executed(folder) - done
-                costs[name] = Cost(rate, (_processor_time(process) - before) / count * 1e6)
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hookline-bench-")))
+            sink, _ = stack.enter_context(served("sink", "uvicorn", folder))
+            write_flows(folder, f"{sink}/")
+            db = None if side.postgres is None else stack.enter_context(postgres_database(side.postgres))
+            count = partial(executed, folder) if db is None else partial(executed_on_postgres, db)
+            url, process = stack.enter_context(served(what, given.server, folder, checkout=side.checkout, db=db))
+            costs[name] = _cost(given, what, url, process, folder, count)
     return costs
+
+
+def _cost(
+    given: argparse.Namespace, what: str, url: str, process: psutil.Process, folder: Path, count: Callable[[], int]
+) -> Cost:
+    urlopen(Request(f"{url}/hook/bench", BODY.encode(), {"Content-Type": "application/json"})).close()
+    before, done = _processor_time(process), count()
+    if what == "accept":
+        rate = load(f"{url}/hook/bench", folder, given.seconds, given.connections)[0]
+        messages = rate * given.seconds
+    else:
+        rate = run_flow(url, folder, given.seconds, given.connections, count)[-1]
+        messages = count() - done
+    return Cost(rate, (_processor_time(process) - before) / messages * 1e6)
 
 
 def _processor_time(process: psutil.Process) -> float:
     times = process.cpu_times()
-    return times.user + times.system
+    return float(times.user + times.system)
 
 
 def main() -> None:
@@ -216,13 +277,17 @@ def main() -> None:
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--profile", type=Path, help="write a py-spy profile of the flow's run here")
     parser.add_argument("--against", type=Path, help="another checkout, to measure in turn with this one")
+    parser.add_argument("--postgres", metavar="URL", help="a server of PostgreSQL, to measure in turn with SQLite")
     parser.add_argument("--rounds", type=int, default=5, help="how often both are measured")
     given = parser.parse_args()
     if shutil.which("wrk") is None:
         raise SystemExit("wrk is not installed; apt-get install wrk")
     print(f"{given.server}, {given.connections} connections, {len(BODY)} bytes of JSON, {given.seconds} s each\n")
     if given.against is not None:
-        compare(given)
+        compare(given, Side(), Side(checkout=given.against))
+        return
+    if given.postgres is not None:
+        compare(given, Side(postgres=given.postgres), Side())
         return
     print(f"{'':34}{'a second':>10}{'ratio':>8}{'p50 ms':>9}{'p99 ms':>9}{'not 2xx':>9}")
     with tempfile.TemporaryDirectory(prefix="hookline-bench-") as name:

@@ -1,4 +1,4 @@
-"""What the server benchmarks measure, each run as a process of its own: `python served.py WHAT SERVER FOLDER PORT`."""
+"""What the server benchmarks measure, each a process of its own: `python served.py WHAT SERVER FOLDER PORT [DB]`."""
 
 import asyncio
 import signal
@@ -48,7 +48,7 @@ def quart_noop() -> Any:
     return app
 
 
-async def run(what: str, server: Server, folder: Path, port: int) -> None:
+async def run(what: str, server: Server, folder: Path, port: int, db: str) -> None:
     """Serve until SIGTERM."""
     shutdown = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -61,7 +61,7 @@ async def run(what: str, server: Server, folder: Path, port: int) -> None:
     gc_tuning.pause()
     role: Role = "webhook" if what == "accept" else "all"
     options = EngineOptions(
-        db=f"sqlite:///{folder}/bench.db",
+        db=db,
         blobs=f"file://{folder}/blobs",
         flows=folder / "flows",
         secret_keys=read_keys(generate_key()),
@@ -77,7 +77,15 @@ async def run(what: str, server: Server, folder: Path, port: int) -> None:
 
 
 if __name__ == "__main__":
-    _, what, server, folder, port = sys.argv
+    _, what, server, folder, port, *db = sys.argv
     assert server in ("hypercorn", "uvicorn")
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(run(what, "hypercorn" if server == "hypercorn" else "uvicorn", Path(folder), int(port)))
+        runner.run(
+            run(
+                what,
+                "hypercorn" if server == "hypercorn" else "uvicorn",
+                Path(folder),
+                int(port),
+                *(db or [f"sqlite:///{folder}/bench.db"]),
+            )
+        )

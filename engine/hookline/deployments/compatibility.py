@@ -151,13 +151,13 @@ class _DryJournal(Journal):
     async def flush(self) -> None:
         pass
 
-    async def commit_unrepeatable(self) -> None:
+    async def commit_unrecomputable(self) -> None:
         pass
 
     async def before_effect(self, path: str) -> None:
         pass
 
-    async def try_commit_unrepeatable(self) -> None:
+    async def try_commit_unrecomputable(self) -> None:
         pass
 
     async def close(self, *changes: Change) -> None:

@@ -95,7 +95,8 @@ class Frame:
     steps: dict[str, Any]
     """Results by step id, as expressions see them."""
     now: datetime
-    """The time of the last commit before this point, so that computing a step again gives the same result."""
+    """The time of the last entry before this point that isn't computed again, at first of the start: a step that is
+    computed again sees the same time."""
     prefix: str = ""
     """The beginning of the paths of its steps, such as `lines[3]/`."""
     names: Mapping[str, Any] = field(default_factory=dict)

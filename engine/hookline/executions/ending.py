@@ -108,7 +108,7 @@ def _failure(run: ExecutionContext, failed: StepFailed | Interrupted, now: datet
 def is_patient(run: ExecutionContext) -> bool:
     """Return whether the commit of the end may wait a moment: nobody waits for it, and a crash repeats no work."""
     return (
-        not run.journal.unrepeatable_pending
+        not run.journal.unrecomputable_pending
         and run.envelope.order_key is None
         and run.flow.settings.concurrency >= _ROOMY
         and run.id not in run.services.replies.waiting

@@ -16,7 +16,7 @@ import click
 
 from hookline.cli.actor import local_user
 from hookline.cli.command import Command
-from hookline.cli.host.reloading import ignore_hangups
+from hookline.cli.host.sighup import ignore_hangups
 from hookline.cli.table import shortened
 from hookline.config import load
 from hookline.kernel.errors import ConfigError, HooklineError

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from hookline.cli.command import RELOAD, Command, emit
-from hookline.cli.host.reloading import ignore_hangups
+from hookline.cli.host.sighup import ignore_hangups
 from hookline.config import Settings
 from hookline.secrets.masking import mask_log_fields
 

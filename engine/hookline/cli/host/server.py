@@ -13,7 +13,7 @@ from typing import Any, Final
 from hookline.cli.engine_setup import engine_options, hook_options, local_url
 from hookline.cli.host import gc_tuning, thread_switching
 from hookline.cli.host.open_files import reserve_files
-from hookline.cli.host.reloading import Reloading, ignore_hangups
+from hookline.cli.host.sighup import Reloading, ignore_hangups
 from hookline.cli.server_file import admin_token, announced
 from hookline.config import Settings
 from hookline.discovery.loader import load_plugins

@@ -271,7 +271,7 @@ def _add(
 ) -> StepRecord:
     """Record the end of the step."""
     return run.journal.add(
-        computed_again=False,
+        recomputable=False,
         id=node.id,
         path=path,
         use=USE,

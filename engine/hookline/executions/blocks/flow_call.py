@@ -274,7 +274,7 @@ class _Call:
 
     def _add(self, state: StepState, attempt: int, started_at: datetime, **entry: Any) -> StepRecord:
         return self._run.journal.add(
-            computed_again=False,
+            recomputable=False,
             id=self._node.id,
             path=self.path,
             use=USE,

@@ -55,7 +55,7 @@ async def run_stub(
             run.progress.note_stream()
     now = run.services.clock.now()
     record = run.journal.add(
-        computed_again=False,
+        recomputable=False,
         id=node.id,
         path=path,
         use="foreach",
@@ -191,7 +191,7 @@ class _Items:
             if self._stopped:
                 return
             # The work of an item must not depend on when another item commits.
-            await self._run.journal.commit_unrepeatable()
+            await self._run.journal.commit_unrecomputable()
             if monotonic() > turn_ends:
                 turns += 1
                 await asyncio.sleep(0 if turns % _REST_AFTER else _REST)

@@ -147,7 +147,7 @@ class CheckpointedItems:
         now = run.services.clock.now()
         await run.journal.add_large(
             lambda: (encode({"items": progress.total}), encode(view)),
-            computed_again=False,
+            recomputable=False,
             id=node.id,
             path=progress.path,
             use="foreach",

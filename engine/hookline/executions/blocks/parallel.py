@@ -87,7 +87,7 @@ class _Branches:
             self._results[name] = inner.message.body
         elif ending is Ending.STOPPED:
             together.interrupt(SUPERSEDED, cut=False)
-        await self._run.journal.commit_unrepeatable()
+        await self._run.journal.commit_unrecomputable()
 
     async def _end_waiting(self, together: Interruption) -> bool:
         """Let the waiting branches run their `finally` steps; return whether one of them still waits."""

@@ -35,7 +35,7 @@ STEP_RUNNERS: Final[dict[type[Node], StepRunner]] = {
     ParallelNode: run_parallel,
     TryNode: run_try,
 }
-"""The function that runs each kind of step."""
+"""The function that runs each kind of step. Mappers and filters are actions, too: pure ones."""
 
 
 async def run_steps(run: ExecutionContext, nodes: Sequence[Node], frame: Frame) -> Ending:

@@ -74,7 +74,7 @@ async def _begin(run: ExecutionContext, node: WaitNode, frame: Frame, path: str,
             raise StepFailed(run.error_info(failure, path))
     due_at = now + node.settings.timeout if node.settings.timeout is not None else None
     entry = run.journal.add(
-        computed_again=False,
+        recomputable=False,
         id=node.id,
         path=path,
         use=USE,
@@ -112,7 +112,7 @@ def _note(
     finished_at = run.services.clock.now()
     output = entry.pop("output", None)
     run.journal.add(
-        computed_again=False,
+        recomputable=False,
         id=node.id,
         path=path,
         use=USE,

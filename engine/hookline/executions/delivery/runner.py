@@ -150,6 +150,7 @@ class Runner:
             await self._unrunnable.end(delivery, failure.error)
             return
         if found is None:
+            # It had ended before: only the acknowledgement was missing.
             await delivery.ack()
             return
         run = self._begin(found)
@@ -214,7 +215,7 @@ class Runner:
             await run.journal.close(closing, *follow_up)
         except asyncio.CancelledError:
             # The engine stops. Finished work of this execution must not be done again at the next start.
-            await asyncio.shield(run.journal.try_commit_unrepeatable())
+            await asyncio.shield(run.journal.try_commit_unrecomputable())
             raise
         return closing
 
@@ -237,7 +238,7 @@ class Runner:
             raise
         except Exception:
             # Finished work must not be done again when the execution is repeated.
-            await run.journal.commit_unrepeatable()
+            await run.journal.commit_unrecomputable()
             raise
         now = self._services.clock.now()
         if ending is Ending.WAITING:

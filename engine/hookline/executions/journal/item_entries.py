@@ -126,7 +126,7 @@ class ItemEntries:
             self.note(kept)
         block.finish(index, at, result=result, failed=failed is not None)
         self._uncommitted.progress[block.path] = block
-        self._uncommitted.unrepeatable_pending = self._uncommitted.unrepeatable_pending or block.full
+        self._uncommitted.unrecomputable_pending = self._uncommitted.unrecomputable_pending or block.full
 
     def give_back(self, progress: Iterable[CheckpointItems]) -> None:
         """Return the progress of running blocks that was not committed."""

@@ -106,21 +106,21 @@ class Journal:
         read: Callable[[], tuple[bytes | None, bytes | None]],
         state_changes: Sequence[SetState] = (),
         *,
-        computed_again: bool,
+        recomputable: bool,
         **entry: Any,
     ) -> StepRecord:
         """Add an entry together with changes of the flow's state; `read` gives the JSON of its input and its output.
 
         `read` is called in a thread. The entry is added even if the caller is cancelled meanwhile. See `add` for
-        `computed_again`.
+        `recomputable`.
         """
-        return await shielded(self._add_large(read, state_changes, computed_again, entry))
+        return await shielded(self._add_large(read, state_changes, recomputable, entry))
 
     async def _add_large(
         self,
         read: Callable[[], tuple[bytes | None, bytes | None]],
         state_changes: Sequence[SetState],
-        computed_again: bool,
+        recomputable: bool,
         entry: dict[str, Any],
     ) -> StepRecord:
         def made() -> tuple[StepRecord, StepRecord]:
@@ -133,17 +133,17 @@ class Journal:
         seq = self._next_seq
         added = msgspec.structs.replace(record, seq=seq)
         stored = added if stored is record else msgspec.structs.replace(stored, seq=seq)
-        self._add(added, stored, computed_again=computed_again)
+        self._add(added, stored, recomputable=recomputable)
         self.set_state(*state_changes)
         return added
 
-    def add(self, *, computed_again: bool, **entry: Any) -> StepRecord:
+    def add(self, *, recomputable: bool, **entry: Any) -> StepRecord:
         """Add an entry.
 
-        `computed_again`: a resume can compute it again. Otherwise it is durable before the next action that isn't pure.
+        `recomputable`: a resume can compute it again. Otherwise it is durable before the next action that isn't pure.
         """
         record = StepRecord(seq=self._next_seq, **entry)
-        self._add(record, self._redactor.redact_entry(record), computed_again=computed_again)
+        self._add(record, self._redactor.redact_entry(record), recomputable=recomputable)
         return record
 
     def record_computed(
@@ -167,7 +167,7 @@ class Journal:
         if last is not None and last.state is state and not again:
             return
         self.add(
-            computed_again=True,
+            recomputable=True,
             id=path.rpartition("/")[2],
             path=path,
             use=use,
@@ -181,10 +181,10 @@ class Journal:
             error=error,
         )
 
-    def _add(self, record: StepRecord, stored: StepRecord, *, computed_again: bool) -> None:
+    def _add(self, record: StepRecord, stored: StepRecord, *, recomputable: bool) -> None:
         self._next_seq += 1
         uncommitted = self._uncommitted
-        uncommitted.unrepeatable_pending = uncommitted.unrepeatable_pending or not computed_again
+        uncommitted.unrecomputable_pending = uncommitted.unrecomputable_pending or not recomputable
         decides = record.state is StepState.FAILED or record.signal == STOPPED.name
         uncommitted.decision_pending = uncommitted.decision_pending or decides
         self._last_entries[record.path] = record
@@ -328,9 +328,9 @@ class Journal:
             self._current_commit = None
             commit.set_result(durable)
 
-    async def commit_unrepeatable(self) -> None:
+    async def commit_unrecomputable(self) -> None:
         """Return when all entries that can't be computed again are durable."""
-        if self._uncommitted.unrepeatable_pending or self._current_commit is not None:
+        if self._uncommitted.unrecomputable_pending or self._current_commit is not None:
             await self.flush()
 
     async def before_effect(self, path: str) -> None:
@@ -344,22 +344,22 @@ class Journal:
         if item is not None and item.group <= self._durable_group:
             return
         waiting = self._uncommitted
-        due = waiting.unrepeatable_pending or waiting.decision_pending or waiting.first_changes
+        due = waiting.unrecomputable_pending or waiting.decision_pending or waiting.first_changes
         if due or self._current_commit is not None:
             await self.flush()
 
     @property
-    def unrepeatable_pending(self) -> bool:
+    def unrecomputable_pending(self) -> bool:
         """True if there are entries that can't be computed again and aren't durable."""
-        return self._uncommitted.unrepeatable_pending
+        return self._uncommitted.unrecomputable_pending
 
-    async def try_commit_unrepeatable(self) -> None:
+    async def try_commit_unrecomputable(self) -> None:
         """Try once to make durable what can't be computed again.
 
         A failure of the store is only reported. If someone else has ended the execution, the stored state counts.
         """
         async with self._lock:
-            if self._uncommitted.unrepeatable_pending:
+            if self._uncommitted.unrecomputable_pending:
                 with suppress(StoreError, IllegalStateChange, ExecutionNotFound), self._commit_in_progress():
                     await self._commit(self._uncommitted.take(), once=True)
 

@@ -37,7 +37,7 @@ class Uncommitted:
         "group",
         "other_changes",
         "progress",
-        "unrepeatable_pending",
+        "unrecomputable_pending",
     )
 
     def __init__(self, execution_id: str, first_changes: Iterable[Change]) -> None:
@@ -51,7 +51,7 @@ class Uncommitted:
         """The blocks with many items whose progress has changed, by path."""
         self.dropped: list[int] = []
         """The numbers of the stored entries to remove."""
-        self.unrepeatable_pending = False
+        self.unrecomputable_pending = False
         """There is work that can't be computed again."""
         self.decision_pending = False
         """There are entries that decide which steps follow, such as the failure that ended a block first."""
@@ -65,7 +65,7 @@ class Uncommitted:
     def add_changes(self, *changes: Change) -> None:
         """Add changes that can't be computed again."""
         self.other_changes.extend(changes)
-        self.unrepeatable_pending = True
+        self.unrecomputable_pending = True
 
     def take(self) -> TakenWork:
         """Take all work; new work belongs to the next group."""
@@ -75,7 +75,7 @@ class Uncommitted:
         self.group += 1
         self.first_changes, self.entries, self.other_changes = (), {}, []
         self.progress, self.dropped = {}, []
-        self.unrepeatable_pending = self.decision_pending = False
+        self.unrecomputable_pending = self.decision_pending = False
         return taken
 
     def give_back(self, taken: TakenWork) -> None:
@@ -85,5 +85,5 @@ class Uncommitted:
         self.other_changes[:0] = taken.other_changes
         self.dropped[:0] = taken.dropped
         pending = bool(taken.entries or taken.other_changes or taken.progress)
-        self.unrepeatable_pending = self.unrepeatable_pending or pending
+        self.unrecomputable_pending = self.unrecomputable_pending or pending
         self.decision_pending = self.decision_pending or bool(taken.entries)

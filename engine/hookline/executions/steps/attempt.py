@@ -97,12 +97,12 @@ class Attempt:
         "_hidden",
         "_state",
         "_stub",
-        "computed_again",
         "first_time",
         "frame",
         "node",
         "number",
         "path",
+        "recomputable",
         "run",
         "settings",
         "started_at",
@@ -128,7 +128,7 @@ class Attempt:
         self.started_at = started_at
         self.first_time = first_time
         self.settings: StepSettings = UNEVALUATED
-        self.computed_again = node.action.pure
+        self.recomputable = node.action.pure
         """A resume computes the step again, because its action is pure and its result isn't a stream. If it can't, the
         entry is durable before the next action that isn't pure."""
         self._state: StateTransaction | None = None

@@ -1,6 +1,6 @@
 """The run of an action step, from its situation in the journal to its result."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, Final
@@ -11,16 +11,19 @@ from hookline.executions.context import Ending, ExecutionContext, Frame, StepFai
 from hookline.executions.interruption import Interrupted
 from hookline.executions.rate_limits import LONGEST_SLEEP
 from hookline.executions.steps.attempt import Attempt, EngineUnavailable, Result
-from hookline.executions.steps.entries import record_attempt, record_count, record_start
+from hookline.executions.steps.entries import entry_of, input_json, is_large_entry, output_json
 from hookline.executions.steps.rate import take_turn
 from hookline.executions.steps.recorded_result import continue_from_entry
 from hookline.flows.blocks.action import ActionNode
 from hookline.kernel.backoff import STORE_RETRY, next_wait
 from hookline.kernel.errors import StepError
+from hookline.kernel.json import encode
 from hookline.model.execution import OUTCOME_UNKNOWN, RATE, RETRY, SLEEP, UNTIL, ErrorInfo, StepRecord, StepState
 from hookline.model.items import STREAM, Stream
 from hookline.model.message import CallerReply
 from hookline.sdk.action import PASS, Increment, Reply, Signal, Sleep
+from hookline.sdk.context import check_key
+from hookline.storage.changes import SetState
 
 #: The signal of an entry of an at-most-once step that was interrupted before it began; the step hasn't failed.
 _NOT_BEGUN: Final = "not_begun"
@@ -31,7 +34,7 @@ class Situation(Enum):
     """The situation of a step when its execution reaches it, as the journal tells it."""
 
     FIRST_TRY = "first try"
-    """Nothing, or nothing that counts: it runs."""
+    """Nothing, or nothing that counts: it runs. A pure step runs each time, unless its result is a stream."""
     REPLAYED = "replayed"
     """It has succeeded: its result is taken from the journal."""
     FAILED = "failed"
@@ -150,7 +153,7 @@ class StepRun:
         if not self.run.gate.may_act(self.path):
             return Ending.WAITING
         error = self.run.error_info(_unknown(self.node, "the engine was stopped while it ran"), self.path)
-        recorded_at = await record_attempt(self._attempt_of(entry), StepState.FAILED, error=error)
+        recorded_at = await self._record(self._attempt_of(entry), StepState.FAILED, error=error)
         self.run.progress.note_unknown(error)
         return self._end_failed(error, recorded_at)
 
@@ -167,7 +170,7 @@ class StepRun:
         if wait > LONGEST_SLEEP:
             attempt = self._new_attempt(self._number, services.clock.now())
             due_at = attempt.started_at + wait
-            await record_attempt(attempt, StepState.WAITING, due_at=due_at, signal=RATE)
+            await self._record(attempt, StepState.WAITING, due_at=due_at, signal=RATE)
             self.run.progress.wait_until(due_at, RATE)
             return False
         if wait:
@@ -207,7 +210,7 @@ class StepRun:
             # A pure step isn't interrupted, or a `finally` after it would not be reached.
             return await attempt.call()
         if self.node.once:
-            await record_start(attempt)
+            await self._record_start(attempt)
         with self.frame.interruption.interruptible():
             self._begun = True
             return await attempt.call()
@@ -225,7 +228,25 @@ class StepRun:
         return await self._finish(attempt, result)
 
     async def _counted(self, attempt: Attempt, count: Increment) -> Ending:
-        return await continue_from_entry(self.run, self.frame, self.node.id, await record_count(attempt, count))
+        """Add to a number of the flow's state, and continue with the sum. Raises StepError if it isn't a number."""
+        run, attachments = self.run, self.frame.message.attachments
+        changes, now = attempt.changes(count.key), run.services.clock.now()
+        entry = await run.journal.count(
+            run.flow.id,
+            check_key(count.key),
+            encode(count.by),
+            now,
+            *changes,
+            **entry_of(attempt, StepState.SUCCEEDED, now),
+            input=input_json(attempt),
+            output=encode({"attachments": attachments}) if attachments else None,
+        )
+        if entry is None:
+            raise StepError(
+                f"the flow's state under {count.key!r} is not a number that can be added to; set it, or remove it",
+                code="state.not_a_number",
+            )
+        return await continue_from_entry(run, self.frame, self.node.id, entry)
 
     async def _sleep(self, attempt: Attempt, pause: Sleep) -> Ending:
         """Sleep through a short pause; store a longer one."""
@@ -233,7 +254,7 @@ class StepRun:
         left = until - self.run.services.clock.now()
         if left > LONGEST_SLEEP:
             fixed = None if pause.until is None else UNTIL
-            await record_attempt(attempt, StepState.WAITING, due_at=until, signal=fixed, kept=attempt.changes())
+            await self._record(attempt, StepState.WAITING, due_at=until, signal=fixed, kept=attempt.changes())
             self.run.progress.wait_until(until, SLEEP)
             return Ending.WAITING
         await self.run.services.clock.sleep(max(0.0, left.total_seconds()))
@@ -249,7 +270,7 @@ class StepRun:
         return ending
 
     async def _finish(self, attempt: Attempt, result: Signal | Reply | CallerReply) -> Ending:
-        """Record the result, unless it was computed again, and continue with it."""
+        """Record the result, unless the journal has it already, and continue with it."""
         run, frame, node = self.run, self.frame, self.node
         output: Any = None
         signal: str | None = None
@@ -257,18 +278,18 @@ class StepRun:
             frame.message, output = next_message(frame.message, result)
             if type(result.body) is Stream:
                 # Its items are stored, so a resume takes it from the journal.
-                attempt.computed_again = False
+                attempt.recomputable = False
                 run.progress.note_stream()
                 signal = STREAM
         elif isinstance(result, Signal):
             signal = result.name
         else:
             signal, output = PASS.name, result
-        known = node.action.pure and self.last_entry is not None and self.last_entry.state is StepState.SUCCEEDED
-        if not known:
+        recorded = node.action.pure and self.last_entry is not None and self.last_entry.state is StepState.SUCCEEDED
+        if not recorded:
             kept = attempt.changes()
-            recorded_at = await record_attempt(attempt, StepState.SUCCEEDED, output=output, signal=signal, kept=kept)
-            if not attempt.computed_again:
+            recorded_at = await self._record(attempt, StepState.SUCCEEDED, output=output, signal=signal, kept=kept)
+            if not attempt.recomputable:
                 frame.now = recorded_at
         frame.steps[node.id] = output if isinstance(result, Reply) else {"body": frame.message.body}
         return Ending.after(signal)
@@ -282,9 +303,9 @@ class StepRun:
             return await self._pure_failed(attempt, info)
         wait = next_wait(node.retry, self._number, error, f"{run.id}\n{self.path}")
         if wait is None:
-            return self._end_failed(info, await record_attempt(attempt, StepState.FAILED, error=info))
+            return self._end_failed(info, await self._record(attempt, StepState.FAILED, error=info))
         due_at = run.services.clock.now() + wait
-        await record_attempt(attempt, StepState.WAITING, error=info, due_at=due_at)
+        await self._record(attempt, StepState.WAITING, error=info, due_at=due_at)
         if wait > LONGEST_SLEEP:
             run.progress.wait_until(due_at, RETRY)
             return Ending.WAITING
@@ -295,13 +316,12 @@ class StepRun:
     async def _pure_failed(self, attempt: Attempt, error: ErrorInfo) -> Ending:
         """Handle the failure of a pure step.
 
-        `frame.now` doesn't change: the step has no commit of its own, and on a resume expressions must see the same
-        time.
+        `frame.now` doesn't change: on a resume the step is computed again, and expressions must see the same time.
         """
         entry, continues = self.last_entry, self.node.on_error == "continue"
         known = entry is not None and entry.state is StepState.FAILED
         if entry is None or not known or not (continues or self.run.keeps_failure(self.frame, entry)):
-            await record_attempt(attempt, StepState.FAILED, error=error)
+            await self._record(attempt, StepState.FAILED, error=error)
         if continues:
             return self.frame.continue_after(error, self.node.id, self.frame.now)
         raise StepFailed(error)
@@ -313,7 +333,7 @@ class StepRun:
             return
         error = self.run.error_info(_unknown(self.node, "it was interrupted while it ran"), self.path)
         self.run.progress.note_unknown(error)
-        await record_attempt(attempt, StepState.FAILED, error=error)
+        await self._record(attempt, StepState.FAILED, error=error)
 
     async def _wait_for_engine(self, attempt: Attempt, failure: EngineUnavailable) -> None:
         """Wait for the engine. It counts as no attempt, and leaves no entry of a failure."""
@@ -327,7 +347,44 @@ class StepRun:
 
     async def _record_not_begun(self, attempt: Attempt) -> None:
         error = ErrorInfo("interrupted", "it was interrupted before it began", self.path)
-        await record_attempt(attempt, StepState.FAILED, error=error, signal=_NOT_BEGUN)
+        await self._record(attempt, StepState.FAILED, error=error, signal=_NOT_BEGUN)
+
+    async def _record(
+        self,
+        attempt: Attempt,
+        state: StepState,
+        *,
+        output: Any = None,
+        signal: str | None = None,
+        error: ErrorInfo | None = None,
+        due_at: datetime | None = None,
+        kept: Sequence[SetState] = (),
+    ) -> datetime:
+        """Add the entry of an attempt that ended or waits to the journal, which commits it later; return its time.
+
+        `due_at`: the time of the next attempt, or the end of a sleep. `kept`: the changes of the flow's state.
+        """
+        journal, finished_at = self.run.journal, self.run.services.clock.now()
+        entry = entry_of(attempt, state, finished_at)
+        entry |= {"signal": signal, "error": error, "due_at": due_at}
+        recomputable = attempt.recomputable
+        if is_large_entry(attempt, output):
+            await journal.add_large(
+                lambda: (input_json(attempt), output_json(output)), kept, recomputable=recomputable, **entry
+            )
+        else:
+            journal.add(recomputable=recomputable, input=input_json(attempt), output=output_json(output), **entry)
+            journal.set_state(*kept)
+        return finished_at
+
+    async def _record_start(self, attempt: Attempt) -> None:
+        """Commit that an action which must not run twice is about to run."""
+        journal, entry = self.run.journal, entry_of(attempt, StepState.STARTED, attempt.started_at)
+        if is_large_entry(attempt, None):
+            await journal.add_large(lambda: (input_json(attempt), None), recomputable=False, **entry)
+        else:
+            journal.add(recomputable=False, input=input_json(attempt), **entry)
+        await journal.flush()
 
     def _end_failed(self, error: ErrorInfo, recorded_at: datetime) -> Ending:
         if self.node.on_error == "continue":

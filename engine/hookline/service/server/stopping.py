@@ -21,6 +21,8 @@ FIRST_REQUEST: Final = 1.0
 _PAUSE: Final = 0.01
 _HANDSHAKES: Final = 0.05
 """Seconds in which connections that are being made become complete."""
+_ACCEPTING: Final = 2.0
+"""Seconds in which a busy process accepts the connections that are complete."""
 
 
 class Stopping:
@@ -55,6 +57,10 @@ class Stopping:
         filtered = [_begins_no_handshakes(one) for one in listening]
         if any(filtered):
             await asyncio.sleep(_HANDSHAKES)
+            latest = self._time() + _ACCEPTING
+            # No event tells it: the system's queue of connections becomes empty.
+            while _unaccepted(listening) and self._time() < latest:  # noqa: ASYNC110
+                await asyncio.sleep(_PAUSE)
         self._closing_at = self._time()
         self.closing.set()
 
@@ -89,3 +95,18 @@ def _begins_no_handshakes(listening: socket.socket) -> bool:
     except OSError:
         return False
     return True
+
+
+_UNACKED: Final = struct.Struct("24xI")
+"""The place of `tcpi_unacked` in the system's `tcp_info`."""
+
+
+def _unaccepted(listening: socket.socket) -> int:
+    """The number of complete connections that the process hasn't accepted yet: `tcpi_unacked` of a listening socket."""
+    try:
+        info = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _UNACKED.size)
+    except OSError:
+        # A Unix socket has none.
+        return 0
+    count: int = _UNACKED.unpack(info)[0]
+    return count
