@@ -20,7 +20,9 @@ GLOSSARY = ROOT / "docs" / "reference" / "glossary.md"
 
 #: Commands and resources that are no thing of the glossary.
 VERBS = {"check", "demo", "diff", "fmt", "new", "run", "schema", "send", "serve", "start", "test", "backtest"}
-ORDINARY = {"events", "storage"}
+ORDINARY = {"events", "me", "storage"}
+#: Resources that are asked to do something.
+REQUESTS = {"check", "evaluate", "try"}
 
 #: Riddles: sentences with these words have plainer ones.
 RIDDLES = ("whoever", "mend", "mended", "mends", "nobody has cared")
@@ -110,7 +112,7 @@ def test_commands_and_resources_are_named_by_words_of_the_glossary() -> None:
     named = {path.split("/")[1] for path in resources() if not re.search(r"[.:]", path)}
     probes = {"healthz", "readyz", "metrics"}
     pages = {"hook", "id", "oauth", "problems", "resume"}
-    assert named - known - probes - pages == set()
+    assert named - known - probes - pages - REQUESTS == set()
     assert set(COMMANDS) - known - VERBS == set()
 
 

@@ -146,7 +146,7 @@ def _url(sock: socket.socket) -> str:
 def _listeners(
     server: RunningServer, settings: Settings, sock: socket.socket, admin_sock: socket.socket | None
 ) -> tuple[serving.Listener, ...]:
-    """What the server answers on each of its sockets: all, or hooks and probes on one, and the rest on the other."""
+    """The applications of the sockets: all on one, or hooks and probes on one and the rest on the other."""
     engine, options = server.engine, hook_options(settings, server.url)
     readiness = Readiness.of(engine)
     apart = 0 if admin_sock is None else _ADMIN_CONNECTIONS

@@ -66,7 +66,7 @@ class EvaluateJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     """The path of the step before which the expression is evaluated; None for the message that came in."""
 
 
-class TrialJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
+class TryJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     """Simulate a document on a message or on a recording; whatever it would do outside is stubbed."""
 
     document: Document
@@ -83,7 +83,7 @@ class BacktestJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     recordings: tuple[bytes, ...]
 
 
-Job: TypeAlias = CheckJob | EvaluateJob | TrialJob | BacktestJob
+Job: TypeAlias = CheckJob | EvaluateJob | TryJob | BacktestJob
 
 
 class CheckResult(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
@@ -104,7 +104,7 @@ class EvaluateResult(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     problems: tuple[Problem, ...] = ()
 
 
-class TrialResult(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
+class TryResult(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     """The result of a flow that was tried."""
 
     flow_id: str
@@ -146,4 +146,4 @@ class Failure(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     problems: tuple[Problem, ...] = ()
 
 
-Result: TypeAlias = CheckResult | EvaluateResult | TrialResult | BacktestResult | Failure
+Result: TypeAlias = CheckResult | EvaluateResult | TryResult | BacktestResult | Failure

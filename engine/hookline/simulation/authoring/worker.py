@@ -31,9 +31,9 @@ from hookline.simulation.authoring.jobs import (
     Failure,
     Job,
     Result,
-    TrialJob,
+    TryJob,
 )
-from hookline.simulation.authoring.trial import compile_document, try_document
+from hookline.simulation.authoring.try_document import compile_document, try_document
 from hookline.simulation.recordings.backtest import backtest
 
 LENGTH: Final = struct.Struct(">I")
@@ -52,7 +52,7 @@ def work(job: Job, registry: Registry) -> Result:
                 return check(job, registry)
             case EvaluateJob():
                 return evaluate(job, registry)
-            case TrialJob():
+            case TryJob():
                 return try_document(job, registry)
             case BacktestJob():
                 flow = compile_document(job.document, registry)

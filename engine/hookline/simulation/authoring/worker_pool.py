@@ -21,10 +21,10 @@ from hookline.simulation.authoring.jobs import (
     Failure,
     Job,
     Result,
-    TrialResult,
+    TryResult,
 )
 
-_T = TypeVar("_T", CheckResult, EvaluateResult, TrialResult, BacktestResult)
+_T = TypeVar("_T", CheckResult, EvaluateResult, TryResult, BacktestResult)
 MODULE: Final = "hookline.simulation.authoring.worker"
 _LENGTH: Final = struct.Struct(">I")
 _START: Final = 60.0

@@ -46,11 +46,11 @@ from hookline.simulation.authoring.jobs import (
     EvaluateJob,
     EvaluateResult,
     GivenMessage,
-    TrialJob,
-    TrialResult,
+    TryJob,
+    TryResult,
 )
-from hookline.simulation.authoring.real_trial import RealTrial
-from hookline.simulation.authoring.trial import compile_document, read_given
+from hookline.simulation.authoring.real_effects import RealEffects
+from hookline.simulation.authoring.try_document import compile_document, read_given
 
 _UNSET: Final = msgspec.UNSET
 _BACKTEST: Final[Query] = (
@@ -155,8 +155,8 @@ class TryRequest(DocumentRequest, frozen=True, forbid_unknown_fields=True, kw_on
     """With stubbed effects: the time at which it starts."""
 
 
-class TrialView(msgspec.Struct, frozen=True):
-    """What a flow did that was tried. Nothing of it is stored."""
+class TryView(msgspec.Struct, frozen=True):
+    """The run of a tried document, of which nothing is stored."""
 
     flow_id: str
     flow_version: str
@@ -238,11 +238,11 @@ def check_view(result: CheckResult) -> CheckView:
     return CheckView(valid, list(result.problems), result.more_problems, list(result.steps), result.more_steps)
 
 
-def trial_view(result: TrialResult, effects: str) -> TrialView:
+def try_view(result: TryResult, effects: str) -> TryView:
     latest: dict[str, list[StepRecord]] = {}
     for record in result.records:
         latest.setdefault(record.path, []).append(record)
-    return TrialView(
+    return TryView(
         flow_id=result.flow_id,
         flow_version=result.flow_version,
         effects=effects,
@@ -298,7 +298,7 @@ def add_authoring(api: Blueprint, engine: Engine) -> None:
         return json_response(EvaluateView(msgspec.Raw(result.value), result.type, list(result.problems)))
 
     @api.post("/try")
-    @operation(TrialView, request=TryRequest, scope=Scope.AUTHOR)
+    @operation(TryView, request=TryRequest, scope=Scope.AUTHOR)
     async def try_flow() -> Response:
         """Run a document on a message, without storing anything. By default it has no effects outside."""
         given = decode_body(await request.get_data(as_text=False), TryRequest)
@@ -312,9 +312,9 @@ def add_authoring(api: Blueprint, engine: Engine) -> None:
                 result = await _try_for_real(engine, by, given, case, recording)
             else:
                 document = _document(engine, given)
-                job = TrialJob(document, case, None if recording is None else encode(recording))
-                result = await engine.authoring.run(job, TrialResult)
-        return json_response(trial_view(result, given.effects))
+                job = TryJob(document, case, None if recording is None else encode(recording))
+                result = await engine.authoring.run(job, TryResult)
+        return json_response(try_view(result, given.effects))
 
     @api.post("/backtest")
     @operation(BacktestView, request=DocumentRequest, query=_BACKTEST, scope=Scope.AUTHOR)
@@ -423,7 +423,7 @@ async def _recordings(engine: Engine, flow_id: str, page: Mapping[str, Any]) -> 
 
 async def _try_for_real(
     engine: Engine, by: Caller, given: TryRequest, case: bytes, recording: WholeRecordingView | None
-) -> TrialResult:
+) -> TryResult:
     """Try a document with real effects. Raises FlowInvalid, WorkLimit, and StoreError if it can't be audited."""
     # The document is examined in a process first: what costs too much never comes to this one.
     checked = await _checked(engine, by, given)
@@ -454,8 +454,8 @@ async def _try_for_real(
         ]
     )
     others = partial(_called, engine, by)
-    trial = RealTrial(engine.services, engine.registry, others, engine.authoring.seconds)
-    return await trial.run(flow, asked, message, execution_id)
+    tried = RealEffects(engine.services, engine.registry, others, engine.authoring.seconds)
+    return await tried.run(flow, asked, message, execution_id)
 
 
 def _called(engine: Engine, by: Caller, flow_id: str) -> CompiledFlow | None:

@@ -349,7 +349,7 @@ def _problem_views(checked: CheckedDeployment) -> list[ProblemView]:
 
 
 def _expected(flow_id: str) -> Mapping[str, Expected]:
-    """What the caller expects of a flow, or of its cases, by the request's headers. Raises Malformed."""
+    """The expectation of a flow, or of its cases, by the request's headers. Raises Malformed."""
     if "If-None-Match" in request.headers:
         if not request.if_none_match.star_tag or "If-Match" in request.headers:
             raise Malformed("If-None-Match is * here, for a flow that doesn't exist yet; use If-Match for others.")

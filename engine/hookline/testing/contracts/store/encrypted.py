@@ -1,4 +1,4 @@
-"""What is stored encrypted: credentials, subscriptions, and the data keys of executions that may run again."""
+"""Values that are stored encrypted: credentials, subscriptions, and the data keys of executions that may run again."""
 
 from datetime import datetime
 

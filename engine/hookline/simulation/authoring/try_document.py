@@ -18,7 +18,7 @@ from hookline.model.message import Envelope
 from hookline.sdk.action import Action, Reply
 from hookline.secrets.redaction import NO_REDACTOR, NoRedactor, Redaction, Redactor
 from hookline.secrets.vault import Vault
-from hookline.simulation.authoring.jobs import MAX_ATTEMPTS, MAX_STEPS, Document, TrialJob, TrialResult
+from hookline.simulation.authoring.jobs import MAX_ATTEMPTS, MAX_STEPS, Document, TryJob, TryResult
 from hookline.simulation.branches import step_paths
 from hookline.simulation.case_run import open_runner
 from hookline.simulation.cases import Case, case_problems
@@ -30,8 +30,8 @@ _MAX_BYTES: Final = 8_000_000
 """The most bytes of inputs and outputs in a result."""
 
 
-class TrialStubs(CaseStubs):
-    """The stubs of a trial. A step with effects that has none gives an empty result, and is remembered."""
+class TryStubs(CaseStubs):
+    """The stubs of a tried document. A step with effects that has none gives an empty result, and is remembered."""
 
     def __init__(self, case: Case, registry: Registry) -> None:
         super().__init__(case, registry)
@@ -57,14 +57,14 @@ async def _empty() -> Reply:
     return Reply(None)
 
 
-def try_document(job: TrialJob, registry: Registry) -> TrialResult:
+def try_document(job: TryJob, registry: Registry) -> TryResult:
     """Try a document without effects. Raises FlowInvalid with the problems of the document, or of what was given."""
     flow = compile_document(job.document, registry)
     case = read_given(job.given, flow, registry, job.recording)
-    stubs = TrialStubs(case, registry)
+    stubs = TryStubs(case, registry)
     with open_runner(registry) as runner:
         ran = runner.simulate(flow, case, stubs)
-    return trial_result(flow, ran.envelope, ran.result, stubs.without_stub)
+    return try_result(flow, ran.envelope, ran.result, stubs.without_stub)
 
 
 def compile_document(document: Document, registry: Registry) -> CompiledFlow:
@@ -94,10 +94,10 @@ def read_given(given: bytes, flow: CompiledFlow, registry: Registry, recording: 
     return Case.model_validate(decode(encode(united), exact=flow.exact))
 
 
-def trial_result(
+def try_result(
     flow: CompiledFlow, envelope: Envelope, ended: SimulationResult, without_stub: Sequence[str]
-) -> TrialResult:
-    """The result of a trial, bounded, with the values masked that the flow redacts."""
+) -> TryResult:
+    """The result of a tried document, bounded, with the values masked that the flow redacts."""
     redactor: Redactor | NoRedactor = NO_REDACTOR
     if flow.redaction_rules is not None:
         # Nothing is stored, so the key is needed only now.
@@ -108,7 +108,7 @@ def trial_result(
     reply = None
     if ended.reply is not None:
         reply = encode(redactor.hidden.mask(decode(encode(ended.reply), exact=True)))
-    return TrialResult(
+    return TryResult(
         flow_id=flow.id,
         flow_version=flow.version,
         execution_id=envelope.execution_id,

@@ -13,8 +13,8 @@ from hookline.kernel.json import encode
 from hookline.model.items import Stream
 from hookline.model.message import Arrival, Message
 from hookline.sdk.action import Action
-from hookline.simulation.authoring.jobs import TrialResult
-from hookline.simulation.authoring.trial import trial_result
+from hookline.simulation.authoring.jobs import TryResult
+from hookline.simulation.authoring.try_document import try_result
 from hookline.simulation.cases import Case
 from hookline.simulation.clock import RealClock
 from hookline.simulation.simulation import Simulation
@@ -22,7 +22,7 @@ from hookline.simulation.stubs import CaseStubs, FinishedStub, NeverFinishedStub
 
 
 class PinnedStubs(CaseStubs):
-    """The stubs of a trial with real effects: only steps that have one are stubbed."""
+    """The stubs of a run with real effects: only steps that have one are stubbed."""
 
     def call(self, path: str, attempt: int, action: Action, settings: Any) -> PreparedStub | None:
         """The stub's result, or its error."""
@@ -38,7 +38,7 @@ class PinnedStubs(CaseStubs):
 
 
 @dataclass(frozen=True, slots=True)
-class RealTrial:
+class RealEffects:
     """Tries documents on the event loop of an engine, with the engine's services."""
 
     services: Services
@@ -48,7 +48,7 @@ class RealTrial:
     seconds: float
     """The most seconds; after them, steps are cancelled."""
 
-    async def run(self, flow: CompiledFlow, case: Case, message: Message, execution_id: str) -> TrialResult:
+    async def run(self, flow: CompiledFlow, case: Case, message: Message, execution_id: str) -> TryResult:
         """Try a flow on a message, with the stubs, answers, state and vars of a case."""
         flow = replace(flow, vars={**flow.vars, **case.vars})
         clock = RealClock(self.services.clock)
@@ -77,4 +77,4 @@ class RealTrial:
             ended = await simulation.run(envelope, self.seconds)
         finally:
             clock.close()
-        return trial_result(flow, envelope, ended, ())
+        return try_result(flow, envelope, ended, ())
