@@ -45,12 +45,18 @@ class SignIns:
         self._held: deque[RejectedSignIn] = deque()
         self._some = asyncio.Event()
 
-    def check(self, address: str) -> None:
-        """Raise TooManyRequests if an address has failed too often."""
-        failures = self._failures.get(address)
-        if failures is None:
-            return
+    def reject(self, client: str, address: str, reason: Invalid, token: str | None) -> None:
+        """Count and record a failed sign-in. Raises TooManyRequests if its client has failed too often.
+
+        `client`: the name under which the addresses of one host are counted. Only failures are limited: a valid token
+        works whatever others do behind the same address. Guessing needs no limit, for a token has 256 random bits; the
+        record and the log do.
+        """
         now = self._clock.monotonic()
+        failures = self._failures.pop(client, None) or deque(maxlen=MOST_FAILURES)
+        self._failures[client] = failures
+        if len(self._failures) > _ADDRESSES:
+            self._failures.popitem(last=False)
         while failures and failures[0] <= now - WITHIN:
             failures.popleft()
         if len(failures) >= MOST_FAILURES:
@@ -58,14 +64,7 @@ class SignIns:
                 "Too many requests from this address had tokens that aren't valid.",
                 retry_after=failures[0] + WITHIN - now,
             )
-
-    def reject(self, address: str, reason: Invalid, token: str | None) -> None:
-        """Count and record a failed sign-in."""
-        failures = self._failures.pop(address, None) or deque(maxlen=MOST_FAILURES)
-        failures.append(self._clock.monotonic())
-        self._failures[address] = failures
-        if len(self._failures) > _ADDRESSES:
-            self._failures.popitem(last=False)
+        failures.append(now)
         if len(self._held) == _HELD:
             self._held.popleft()
             self._dropped(1)

@@ -22,7 +22,8 @@ from hookline.storage.store import Store
 
 PREFIX: Final = "hookline_"
 """The beginning of each token, by which scanners find leaked ones."""
-_NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._@-]{0,62}[A-Za-z0-9])?")
+NAME: Final = r"[A-Za-z0-9]([A-Za-z0-9._@-]{0,62}[A-Za-z0-9])?"
+"""The pattern of a name."""
 BUILT_IN: Final = "admin"
 """The name of the token that the server makes at its first start, or takes from its settings."""
 
@@ -108,7 +109,7 @@ def _check(
     name: str, scopes: Sequence[Scope], expires_at: datetime | None, flows: Sequence[str] | None, now: datetime
 ) -> None:
     """Raise Malformed for a token that can't be meant."""
-    if not _NAME.fullmatch(name) or name == BUILT_IN:
+    if not re.fullmatch(NAME, name) or name == BUILT_IN:
         raise Malformed(
             "The name of a token has up to 64 letters, digits and . _ @ -, and isn't that of the server's own token."
         )

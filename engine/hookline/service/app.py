@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple, Protocol
 import structlog
 from quart import Blueprint, Quart, Response
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import BaseConverter, Map
 
 from hookline.credentials.oauth_authorization import Authorizations
 from hookline.executions.replies import History, Replies
@@ -35,7 +36,20 @@ from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.rejections import RejectionRecord
 from hookline.telemetry.store_problem import StoreProblem
 
+_RETRY_AFTER: Final = 5
+"""Seconds after which a client tries again that met a defect."""
 _log: Final = structlog.get_logger("hookline.service")
+
+
+class OtherThan(BaseConverter):
+    """A part of a path that isn't one of some words, which are paths of their own: `<but(many):execution_id>`.
+
+    Without it, another method of such a path would be answered as if it named an execution.
+    """
+
+    def __init__(self, map: Map, *words: str) -> None:
+        super().__init__(map)
+        self.regex = rf"(?!(?:{'|'.join(words)})\Z)[^/]+"
 
 
 class HookDependencies(Protocol):
@@ -137,6 +151,7 @@ def create_pages(blueprints: Iterable[Blueprint] = (), *, explains: bool = True)
     app = Quart("hookline", static_folder=None)
     # A path with two slashes in a row is another path, and no address to be redirected from.
     app.url_map.merge_slashes = False
+    app.url_map.converters["but"] = OtherThan
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
 
@@ -183,7 +198,8 @@ def create_pages(blueprints: Iterable[Blueprint] = (), *, explains: bool = True)
 
 
 def _problem(status: int, code: str, title: str, detail: str | None = None) -> Response:
-    return Response(problem_body(status, code, title, detail), status, content_type=MEDIA_TYPE.decode())
+    headers = {"Retry-After": str(_RETRY_AFTER)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    return Response(problem_body(status, code, title, detail), status, headers, content_type=MEDIA_TYPE.decode())
 
 
 def _from_reply(reply: HookResponse) -> Response:

@@ -7,7 +7,7 @@ contain the secret itself (`basic`, `api-key`, …), and doesn't return bodies t
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, Final, NoReturn
+from typing import Annotated, Any, Final, NoReturn, TypeAlias
 from urllib.parse import quote
 
 import msgspec
@@ -22,10 +22,15 @@ _REMEDY: Final = "give the credential's values to `hookline send` itself: --secr
 _NO_KEY: Final = "`hookline run` tries the flow's steps without a sender"
 
 
+_BASE64: Final = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
+Pair: TypeAlias = Annotated[list[str], msgspec.Meta(min_length=2, max_length=2)]
+"""The name and the value of a header. Generators of clients know lists, and few of them tuples."""
+
+
 class UnsignedMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A message to sign."""
 
-    body: bytes = b""
+    body: Annotated[bytes, msgspec.Meta(extra_json_schema={"pattern": _BASE64})] = b""
     """Base64 in JSON."""
     method: str = "POST"
     base_url: str | None = None
@@ -33,7 +38,7 @@ class UnsignedMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     server."""
     rest: str = ""
     """The rest of the URL after the flow's: a path that begins with a slash, a query with its question mark."""
-    headers: list[tuple[str, str]] = []
+    headers: list[Pair] = []
     """The headers that the sender chooses, such as the id of a repeated delivery."""
 
 
@@ -42,7 +47,7 @@ class SignedMessage(msgspec.Struct, frozen=True):
 
     scheme: str
     """`none` if the flow verifies nothing."""
-    headers: list[tuple[str, str]]
+    headers: list[Pair]
     body: bytes
     """Base64 in JSON; with the values that the provider itself adds."""
 
@@ -81,7 +86,7 @@ def sign(
     request = SignedRequest(message.method, url, headers, at, NoNetwork())
     try:
         body = scheme.complete(request, message.body, credential, settings)
-        made = list(scheme.sign(request, body, credential, settings))
+        made = [list(pair) for pair in scheme.sign(request, body, credential, settings)]
     except NotImplementedError as error:
         raise CannotSign(
             f"only the provider itself can sign as scheme {scheme.name!r} does with this credential; "

@@ -86,7 +86,7 @@ def send(
     if not any(name.lower() == "content-type" for name, _ in given):
         # The signature may depend on it.
         given.insert(0, ("content-type", kind))
-    message = UnsignedMessage(body, method, public, rest, given)
+    message = UnsignedMessage(body, method, public, rest, [list(pair) for pair in given])
     signed = _sign(settings, flow_id, scheme, read_values(secrets), message, base)
     # A later header replaces an earlier one of the same name, so the signed ones come last.
     sent = {name.lower(): _on_the_wire(value) for name, value in [*given, *signed.headers]}

@@ -27,6 +27,7 @@ from hookline.service.admin import blueprints
 from hookline.service.admin.hosts import Hosts
 from hookline.service.admin.system.health import Readiness, probes_blueprint
 from hookline.service.app import create_app, create_pages
+from hookline.service.hooks.sender import Senders
 from hookline.service.server import serving
 from hookline.service.server.stopping import Stopping
 
@@ -158,6 +159,7 @@ def _listeners(
         hosts=Hosts(named),
         metrics_public=settings.metrics_public,
         readiness=readiness,
+        senders=Senders(options.trusted_proxies, options.forwarded_header),
     )
     # Quart's types are those of one framework; the servers take any application.
     app: Any

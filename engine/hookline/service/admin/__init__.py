@@ -29,6 +29,7 @@ from hookline.service.admin.system.components import add_components
 from hookline.service.admin.system.credentials import add_credentials
 from hookline.service.admin.system.health import Readiness, metrics_blueprint, probes_blueprint
 from hookline.service.admin.system.storage import add_storage
+from hookline.service.hooks.sender import Senders
 
 
 def blueprints(
@@ -39,13 +40,15 @@ def blueprints(
     hosts: Hosts | None = None,
     metrics_public: bool = False,
     readiness: Readiness | None = None,
+    senders: Senders | None = None,
 ) -> tuple[Blueprint, ...]:
     """Create the blueprints of an engine.
 
     `token`: the server's own admin token. `own`: the actor that has it, if that isn't the token itself. `hosts`: those
-    of the API besides its address and localhost. `metrics_public`: `/metrics` needs no token.
+    of the API besides its address and localhost. `metrics_public`: `/metrics` needs no token. `senders` finds the
+    addresses behind trusted proxies.
     """
-    gate = Gate(engine, token, own, hosts)
+    gate = Gate(engine, token, own, hosts, senders)
     probes = probes_blueprint(engine, readiness or Readiness.of(engine), token)
     return _api(engine, gate), probes, metrics_blueprint(engine, gate, public=metrics_public)
 

@@ -1,8 +1,10 @@
 """The caller of a request to the admin API: recognized by its token, and held to its scope and its flows."""
 
+from collections.abc import Mapping
 from typing import Final
 
 from quart import Response, current_app, g, request
+from werkzeug.datastructures import Headers
 
 from hookline.access.caller import Caller
 from hookline.access.tokens import BUILT_IN, is_same
@@ -12,6 +14,7 @@ from hookline.model.access import Actor, Scope
 from hookline.service.admin.hosts import Hosts
 from hookline.service.admin.openapi import Operation, operation_of
 from hookline.service.admin.requests import problem_response
+from hookline.service.hooks.sender import Address, Senders, address_text, client_of
 
 _NO_ACCESS: Final = frozenset({401, 403, 421, 429})
 _SEND: Final = "Send a token: Authorization: Bearer <token>."
@@ -26,8 +29,17 @@ def caller() -> Caller:
 class Gate:
     """Lets a request in if it is for this server, and if its token allows what it asks for."""
 
-    def __init__(self, engine: Engine, admin_token: str, own: Actor | None = None, hosts: Hosts | None = None) -> None:
-        """`admin_token`: the server's own. `own`: the actor that has it, if that isn't the token itself."""
+    def __init__(
+        self,
+        engine: Engine,
+        admin_token: str,
+        own: Actor | None = None,
+        hosts: Hosts | None = None,
+        senders: Senders | None = None,
+    ) -> None:
+        """`admin_token`: the server's own. `own`: the actor that has it, if that isn't the token itself. `senders`
+        finds the addresses behind trusted proxies."""
+        self._senders = senders or Senders()
         self._engine = engine
         self._admin_token = admin_token
         self._own = own
@@ -40,10 +52,13 @@ class Gate:
 
     async def check_token(self) -> None:
         """Raise an error unless the token of the current request allows it. For programs that have no browser."""
-        g.caller = by = await recognize(self._engine, self._admin_token, self._own)
+        g.caller = by = await recognize(self._engine, self._admin_token, self._sender(), self._own)
         described = operation_of(current_app.view_functions[request.endpoint or ""])
         if described is not None:
             await check_access(self._engine, by, described)
+
+    def _sender(self) -> Address | None:
+        return self._senders.address(request.remote_addr, _one_of_each(request.headers))
 
     async def respond(self, error: HooklineError) -> Response:
         """The response to an error. Requests that aren't let in are counted and logged."""
@@ -53,32 +68,41 @@ class Gate:
             self._engine.log.info(
                 "a request to the API was rejected",
                 status=response.status_code,
-                address=request.remote_addr,
+                address=None if (sender := self._sender()) is None else address_text(sender),
                 code=error.code,
                 path=request.path,
             )
         return response
 
 
-async def recognize(engine: Engine, admin_token: str, own: Actor | None = None) -> Caller:
+def _one_of_each(headers: Headers) -> Mapping[str, str]:
+    """The headers by their names in lower case; the values of one name are joined, as proxies may send several."""
+    found: dict[str, str] = {}
+    for name, value in headers.items():
+        name = name.lower()
+        found[name] = f"{found[name]},{value}" if name in found else value
+    return found
+
+
+async def recognize(engine: Engine, admin_token: str, sender: Address | None, own: Actor | None = None) -> Caller:
     """Return the caller of the current request. Raises TokenInvalid, TooManyRequests and StoreError.
 
+    `sender`: the address from which it came; None if it isn't known.
     `own`: the actor that has the admin token, if it isn't the token itself: the command line in its own process.
     """
     kind, _, given = request.headers.get("Authorization", "").partition(" ")
     secret = given.strip()
-    address = request.remote_addr or ""
+    address = "" if sender is None else address_text(sender)
     # The server's own token works also if the store doesn't, and however often others fail.
     if is_same(secret, admin_token) and kind.lower() == "bearer":
         return Caller(own or Actor("token", BUILT_IN, address or None), Scope.ADMIN)
     if not secret or kind.lower() != "bearer":
         raise TokenInvalid(_SEND)
-    engine.sign_ins.check(address)
     found = await engine.api_tokens.recognize(secret, address or None)
     if isinstance(found, Caller):
         return found
     reason, name = found
-    engine.sign_ins.reject(address, reason, name)
+    engine.sign_ins.reject(client_of(sender), address, reason, name)
     raise TokenInvalid(f"The token is {reason}. {_SEND}" if reason != "unknown" else f"No token is like this. {_SEND}")
 
 

@@ -17,6 +17,8 @@ from quart import Quart
 from hookline import __version__
 from hookline.kernel.errors import (
     AuthorizationUnknown,
+    DeploymentConflict,
+    DeploymentNotFound,
     ExecutionNotFound,
     FlowNotFound,
     HooklineError,
@@ -27,6 +29,7 @@ from hookline.kernel.errors import (
     StepError,
     StoreError,
     TokenInvalid,
+    TokenNotFound,
     TooLarge,
     TooManyRequests,
     UnsupportedMedia,
@@ -34,9 +37,8 @@ from hookline.kernel.errors import (
 )
 from hookline.kernel.json import encode
 from hookline.model.access import Scope
-from hookline.model.flow import FLOW_ID
 from hookline.service import problems
-from hookline.service.admin.requests import CredentialMissing, Parameter, Query, status_of
+from hookline.service.admin.requests import CAUSE_SCHEMA, FLOW_SCHEMA, CredentialMissing, Parameter, Query, status_of
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _ATTRIBUTE: Final = "hookline_operation"
@@ -58,6 +60,12 @@ class Operation:
     """Patterns of parameters of the path that differ from the usual ones."""
     query: Query = ()
     """The query parameters, which the route reads by `read_query`."""
+    conditions: bool = False
+    """True if it reads `If-Match` and `If-None-Match`."""
+    headers: Query = ()
+    """Further headers that it reads."""
+    etag: bool = False
+    """True if its response has an `ETag`, unless there is nothing to tag."""
     request: Any = None
     """The type of the body."""
     body_required: bool = True
@@ -69,6 +77,17 @@ class Operation:
     all_flows: bool = False
     """True if it concerns the whole server, so that a token that is limited to some flows doesn't allow it."""
     media_type: str = "application/json"
+
+    @property
+    def read_headers(self) -> Query:
+        """All headers that it reads, besides those of each request."""
+        return (*CONDITIONS, *self.headers) if self.conditions else self.headers
+
+
+CONDITIONS: Final[Query] = (
+    Parameter("If-Match", "Entity tags: the status is 412 if the current one isn't among them.", {"type": "string"}),
+    Parameter("If-None-Match", "`*`: the status is 412 if there is one already.", {"type": "string", "enum": ["*"]}),
+)
 
 
 def operation_of(view: Callable[..., Any]) -> Operation | None:
@@ -181,17 +200,21 @@ class _PathParameter(NamedTuple):
 
 
 _UUID: Final = {"type": "string", "format": "uuid"}
-_FLOW: Final = {"type": "string", "pattern": FLOW_ID, "maxLength": 100}
 _ANY: Final = {"type": "string", "minLength": 1}
-_CREDENTIAL: Final = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"}
+_CREDENTIAL: Final = {
+    "type": "string",
+    "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$",
+    # It names an operation of its own.
+    "not": {"const": "rotate"},
+}
 _PATH: Final[Mapping[str, _PathParameter]] = {
-    "flow_id": _PathParameter(_FLOW, (FlowNotFound,)),
+    "flow_id": _PathParameter(FLOW_SCHEMA, (FlowNotFound,)),
     "execution_id": _PathParameter(_UUID, (ExecutionNotFound,)),
-    "token_id": _PathParameter(_UUID),
-    "deployment_id": _PathParameter(_UUID),
+    "token_id": _PathParameter(_UUID, (TokenNotFound,)),
+    "deployment_id": _PathParameter(_UUID, (DeploymentNotFound,)),
     "version": _PathParameter({"type": "string", "pattern": "^([0-9a-f]{1,64}|current)$"}),
     "part": _PathParameter({"type": "string", "pattern": "^[0-9a-f-]{1,36}$"}),
-    "cause": _PathParameter({"type": "string", "pattern": "^.+:.+$"}, (ExecutionNotFound,)),
+    "cause": _PathParameter(CAUSE_SCHEMA, (ExecutionNotFound,)),
     "component": _PathParameter(_ANY),
     "setting": _PathParameter(_ANY),
     "name": _PathParameter(_CREDENTIAL, (CredentialMissing,)),
@@ -214,11 +237,15 @@ def _path_schema(name: str, it: Operation) -> dict[str, Any]:
 def _operation(view: Callable[..., Any], arguments: list[str], it: Operation, known: Mapping[str, Any]) -> Any:
     summary, _, description = (inspect.getdoc(view) or "").partition("\n")
     success: dict[str, Any] = {"description": "Done."}
+    if it.etag:
+        success["headers"] = {"ETag": _header("The version, for `If-Match`.", required=False)}
     if it.response is not None:
         success["content"] = {it.media_type: {"schema": known[str(it.response)]}}
     answers = {str(status): copy.deepcopy(success) for status in (it.status, *it.also)}
     for status, codes in _problems(it, arguments).items():
         answer = answers.setdefault(str(status), {"description": HTTPStatus(status).phrase})
+        if status in _HEADERS:
+            answer["headers"] = copy.deepcopy(dict(_HEADERS[status]))
         answer.setdefault("content", {})[problems.MEDIA_TYPE.decode()] = {"schema": _problem(status, codes)}
     made: dict[str, Any] = {
         "operationId": view.__name__,
@@ -226,7 +253,8 @@ def _operation(view: Callable[..., Any], arguments: list[str], it: Operation, kn
         "parameters": [
             {"name": name, "in": "path", "required": True, "schema": _path_schema(name, it)} for name in arguments
         ]
-        + [_parameter(one) for one in it.query],
+        + [_parameter(one, "query") for one in it.query]
+        + [_parameter(one, "header") for one in it.read_headers],
         "responses": dict(sorted(answers.items())),
         "security": [] if it.open else [{"token": [it.scope.value]}],
     }
@@ -257,13 +285,15 @@ def _problems(it: Operation, arguments: Sequence[str]) -> dict[int, set[str] | N
         kinds.append(ScopeTooSmall)
     if it.all_flows and not it.open:
         kinds.append(NotForLimitedTokens)
+    if it.conditions:
+        kinds.append(DeploymentConflict)
     if it.request is not None:
         kinds += _WITH_BODY
     if any(one.name == "flow_id" for one in it.query):
         kinds.append(FlowNotFound)
     for name in arguments:
         kinds += _path_parameter(name).errors
-    own = [kind for error in it.errors for kind in problems.error_kinds(error).values()]
+    own = [kind for error in it.errors for kind in _with_subclasses(error)]
     found: dict[int, set[str] | None] = {}
     if arguments:
         # A value with a slash is another path, which may have other methods.
@@ -277,6 +307,24 @@ def _problems(it: Operation, arguments: Sequence[str]) -> dict[int, set[str] | N
     return found
 
 
+def _with_subclasses(kind: type[HooklineError]) -> list[type[HooklineError]]:
+    return [kind, *(inner for one in kind.__subclasses__() for inner in _with_subclasses(one))]
+
+
+def _header(description: str, kind: str = "string", *, required: bool = True) -> dict[str, Any]:
+    return {"description": description, "required": required, "schema": {"type": kind}}
+
+
+_AGAIN: Final = {"Retry-After": _header("Seconds after which a request may succeed.", "integer")}
+_HEADERS: Final[Mapping[int, Mapping[str, Any]]] = {
+    401: {"WWW-Authenticate": _header("`Bearer`.")},
+    405: {"Allow": _header("The methods of the path.")},
+    429: _AGAIN,
+    503: _AGAIN,
+}
+"""The headers that problems of a status have."""
+
+
 def _problem(status: int, codes: set[str] | None) -> dict[str, Any]:
     properties: dict[str, Any] = {"status": {"const": status}}
     if codes is not None:
@@ -284,10 +332,10 @@ def _problem(status: int, codes: set[str] | None) -> dict[str, Any]:
     return {"allOf": [{"$ref": _REF.format(name=_PROBLEM_NAME)}, {"properties": properties}]}
 
 
-def _parameter(it: Parameter) -> dict[str, Any]:
+def _parameter(it: Parameter, place: str) -> dict[str, Any]:
     return {
         "name": it.name,
-        "in": "query",
+        "in": place,
         "description": it.meaning,
         "required": it.required,
         "schema": dict(it.schema),

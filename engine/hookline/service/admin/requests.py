@@ -1,10 +1,11 @@
 """Reading the requests of the admin API, and writing its responses."""
 
 import math
+import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final, TypeAlias, TypeVar
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 from quart import Response, request
@@ -35,14 +36,25 @@ from hookline.kernel.errors import (
     StateKeyNotFound,
     StepError,
     StoreError,
+    TokenNotFound,
     TooLarge,
     UnpublishedChanges,
     UnsupportedMedia,
     WorkLimit,
 )
 from hookline.kernel.json import encode
+from hookline.model.flow import FLOW_ID
 from hookline.service.problems import MEDIA_TYPE, problem_body
 
+_UUID: Final = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+FlowId: TypeAlias = Annotated[str, msgspec.Meta(pattern=FLOW_ID, max_length=100)]
+ExecutionId: TypeAlias = Annotated[str, msgspec.Meta(pattern=_UUID, extra_json_schema={"format": "uuid"})]
+Cause: TypeAlias = Annotated[str, msgspec.Meta(pattern="^.+:.+$")]
+FLOW_SCHEMA: Final = {"type": "string", "pattern": FLOW_ID, "maxLength": 100}
+CAUSE_SCHEMA: Final = {"type": "string", "pattern": "^.+:.+$"}
+EXECUTION_SCHEMA: Final = {"type": "string", "format": "uuid"}
+CURSOR_SCHEMA: Final = {"type": "string", "minLength": 1, "format": "cursor"}
+"""The format is that of the list: clients take cursors from pages, and don't make them."""
 MAX_LIMIT: Final = 200
 _LIMIT: Final = 50
 _RETRY_AFTER: Final = 5.0
@@ -56,11 +68,29 @@ class Parameter(msgspec.Struct, frozen=True):
 
     name: str
     meaning: str
-    schema: Mapping[str, Any] = msgspec.field(default_factory=lambda: {"type": "string"})
+    schema: Mapping[str, Any] = msgspec.field(default_factory=lambda: {"type": "string", "minLength": 1})
     """JSON Schema; its `default` is the value of a parameter that is left out."""
-    read: Callable[[str], Any] = str
-    """Return the value of a text. Raises ValueError, which says what the parameter is."""
+    read: Callable[[str], Any] | None = None
+    """Return the value of a text. Raises ValueError, which says what the parameter is. None if it is a text that fits
+    the schema."""
     required: bool = False
+
+    def value(self, text: str) -> Any:
+        """Return the value of a text. Raises ValueError, which says what the parameter is."""
+        return _read_text(text, self.schema) if self.read is None else self.read(text)
+
+
+def _read_text(text: str, schema: Mapping[str, Any]) -> str:
+    least, most = schema.get("minLength", 0), schema.get("maxLength", len(text))
+    if not least <= len(text) <= most:
+        raise ValueError("a text that isn't empty" if not text else f"a text of at most {most} characters")
+    if re.search(schema.get("pattern", ""), text) is None:
+        raise ValueError(f"a text of the form {schema['pattern']}")
+    if text not in schema.get("enum", (text,)):
+        raise ValueError(f"one of {', '.join(schema['enum'])}")
+    if schema.get("format") == "uuid" and re.search(_UUID, text) is None:
+        raise ValueError("the whole id of an execution")
+    return text
 
 
 Query: TypeAlias = tuple[Parameter, ...]
@@ -113,7 +143,7 @@ def _read_limit(text: str) -> int:
 
 
 PAGE: Final[Query] = (
-    Parameter("cursor", "Where the page starts: the `next` of the page before."),
+    Parameter("cursor", "Where the page starts: the `next` of the page before.", CURSOR_SCHEMA),
     Parameter(
         "limit",
         "How many items.",
@@ -150,7 +180,7 @@ def _value(parameter: Parameter, given: list[str]) -> Any:
             raise Malformed(f"Give ?{parameter.name}=…: {parameter.meaning}")
         return parameter.schema.get("default")
     try:
-        return parameter.read(given[0])
+        return parameter.value(given[0])
     except ValueError as error:
         raise Malformed(f"{parameter.name} is {error}, not {given[0][:100]!r}.") from None
 
@@ -235,6 +265,7 @@ _STATUS: Final[Mapping[type[HooklineError], int]] = {
     FlowInvalid: 422,
     WorkLimit: 422,
     DeploymentConflict: 412,
+    TokenNotFound: 404,
     DeploymentNotFound: 404,
     FolderReadOnly: 409,
     IllegalStateChange: 409,

@@ -35,6 +35,9 @@ class ErrorView(msgspec.Struct, frozen=True):
     retryable: bool
 
 
+_SIGNALS: Final = ("pass", "filtered", "stopped", "joined", "rate", "until", "not_begun", "stream")
+
+
 class StepView(msgspec.Struct, frozen=True):
     """One attempt at a step."""
 
@@ -52,9 +55,11 @@ class StepView(msgspec.Struct, frozen=True):
     finished_at: Time
     due_at: Time | None
     """The time of the next attempt."""
-    signal: Annotated[str, one_of("filtered", "stopped", "joined")] | None
-    """`filtered` or `stopped` if the step ended its branch or the execution, `joined` if the execution is part of
-    another's batch."""
+    signal: Annotated[str, one_of(*_SIGNALS)] | None
+    """`pass` if the message passed as it was; `filtered` or `stopped` if the step ended its branch or the execution;
+    `joined` if the execution is part of another's batch; `rate` or `until` while it waits for its rate limit, or until
+    a time that its flow names; `not_begun` if it failed before it did anything; `stream` if its items were written
+    one by one."""
 
 
 class AttemptView(msgspec.Struct, frozen=True):

@@ -12,7 +12,15 @@ from hookline.model.causes import normalised, step_of
 from hookline.service.admin.callers import caller
 from hookline.service.admin.limited import visible_page
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import PAGE, Parameter, json_response, page_or_malformed, read_query, require_flow
+from hookline.service.admin.requests import (
+    FLOW_SCHEMA,
+    PAGE,
+    Parameter,
+    json_response,
+    page_or_malformed,
+    read_query,
+    require_flow,
+)
 from hookline.service.views.executions import ErrorView, cause_parts, cause_view
 from hookline.service.views.pages import Count, PageView, Time, Uuid
 from hookline.storage.store import DeadLetterPage, DeadLetters
@@ -50,7 +58,7 @@ def dead_letters_view(group: DeadLetters) -> DeadLettersView:
     )
 
 
-_LIST: Final = (Parameter("flow_id", "Only those of this flow."), *PAGE)
+_LIST: Final = (Parameter("flow_id", "Only those of this flow.", FLOW_SCHEMA), *PAGE)
 
 
 def add_dead_letters(api: Blueprint, engine: Engine) -> None:

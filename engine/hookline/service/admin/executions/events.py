@@ -9,7 +9,7 @@ from hookline.engine import Engine
 from hookline.kernel.json import encode
 from hookline.service.admin.callers import caller, still_valid
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import Parameter, read_query, require_flow
+from hookline.service.admin.requests import FLOW_SCHEMA, Parameter, read_query, require_flow
 from hookline.telemetry.events import Event
 
 HEARTBEAT: Final = 15.0
@@ -18,13 +18,14 @@ HEARTBEAT: Final = 15.0
 
 _CHECK: Final = 3.0
 """Seconds after which the token of a listener is checked again, so that a stream ends soon after its token does."""
-_EVENTS: Final = (Parameter("flow_id", "Only those of this flow."),)
+_EVENTS: Final = (Parameter("flow_id", "Only those of this flow.", FLOW_SCHEMA),)
+_LAST: Final = (Parameter("Last-Event-ID", "The id of the last event that the client got.", {"type": "string"}),)
 
 
 def add_events(api: Blueprint, engine: Engine) -> None:
 
     @api.get("/events")
-    @operation(str, media_type="text/event-stream", query=_EVENTS)
+    @operation(str, media_type="text/event-stream", query=_EVENTS, headers=_LAST)
     async def stream_events() -> Response:
         """Stream events as server-sent events, until the client closes the connection or the server stops.
 

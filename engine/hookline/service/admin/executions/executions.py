@@ -26,6 +26,9 @@ from hookline.service.admin.callers import caller
 from hookline.service.admin.limited import visible_page
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (
+    CAUSE_SCHEMA,
+    EXECUTION_SCHEMA,
+    FLOW_SCHEMA,
     PAGE,
     Parameter,
     Query,
@@ -53,14 +56,14 @@ from hookline.storage.blobs import Blobs
 from hookline.storage.store import ExecutionPage, Store
 
 FILTERS: Final[Query] = (
-    Parameter("flow_id", "Only executions of this flow."),
+    Parameter("flow_id", "Only executions of this flow.", FLOW_SCHEMA),
     choice("state", "Only executions in this state.", State),
     choice("outcome", "Only executions that ended in this way.", Outcome),
     Parameter("error_code", "Only executions that failed with this code, such as `http.503`."),
-    Parameter("cause", "Only dead letters of this cause: see `dead-letters`."),
+    Parameter("cause", "Only dead letters of this cause: see `dead-letters`.", CAUSE_SCHEMA),
     time("since", "Only executions whose message was accepted at this time or later."),
     time("until", "Only executions whose message was accepted before this time."),
-    Parameter("replay_of", "Only replays of this execution."),
+    Parameter("replay_of", "Only replays of this execution.", EXECUTION_SCHEMA),
 )
 """The query parameters of the fields of an `ExecutionFilter`."""
 _LIST: Final = (*FILTERS, *PAGE)
@@ -143,7 +146,7 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
         shown = [MatchView(one.id, one.flow_id, one.state.value, rfc3339(one.created_at)) for one in known]
         return json_response(MatchesView(shown, len(found) > _MATCHES))
 
-    @api.get("/executions/<execution_id>")
+    @api.get("/executions/<but(many):execution_id>")
     @operation(ExecutionView)
     async def get_execution(execution_id: str) -> Response:
         """Get an execution with the latest attempt at each of its steps."""

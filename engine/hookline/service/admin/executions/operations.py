@@ -12,7 +12,6 @@ from hookline.kernel.errors import (
     FlowInvalid,
     FlowNotFound,
     IllegalStateChange,
-    Malformed,
     NotReplayable,
     RedactedUnreadable,
     SchemaViolation,
@@ -26,7 +25,11 @@ from hookline.service.admin.executions.executions import with_cause_divided
 from hookline.service.admin.limited import require_named_flow
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (
+    CURSOR_SCHEMA,
     MAX_LIMIT,
+    Cause,
+    ExecutionId,
+    FlowId,
     Parameter,
     body_of,
     choice,
@@ -59,7 +62,7 @@ class EditRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """They replace its headers."""
     edits: dict[str, Any] = {}
     """Values by JSONPath, such as `$.body.currency`; not with a step."""
-    merge: Any = None
+    merge: dict[str, Any] | None = None
     """A JSON merge patch (RFC 7396) of the body; not with a step."""
 
 
@@ -196,27 +199,27 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
 
 
 def message_edit(given: "EditRequest | BulkRequest") -> Edit:
-    """The changes of a message in a request. Raises Malformed."""
+    """The changes of a message in a request."""
     body = None if given.body is msgspec.UNSET else bytes(given.body)
-    merge = given.merge
-    if merge is not None and not isinstance(merge, dict):
-        raise Malformed("merge is an object: its members replace those of the body, and null removes a member.")
-    return Edit(body, given.headers, given.edits, merge)
+    return Edit(body, given.headers, given.edits, given.merge)
 
 
 class BulkRequest(ExecutionFilter, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An operation and the filter of its executions; for replays also changes of the messages."""
 
+    flow_id: FlowId | None = None
+    cause: Cause | None = None
+    replay_of: ExecutionId | None = None
     do: Literal["retry", "replay", "cancel", "discard"]
     body: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     headers: dict[str, str] | None = None
     edits: dict[str, Any] = msgspec.field(default_factory=dict)
-    merge: Any = None
+    merge: dict[str, Any] | None = None
     step: str | None = None
     """The step from which on they are replayed."""
     version: Literal["current", "same"] = "current"
     """The version in which they are replayed."""
-    cursor: str | None = None
+    cursor: Annotated[str, msgspec.Meta(extra_json_schema=CURSOR_SCHEMA)] | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT)] = 50
 
 

@@ -7,17 +7,27 @@ import asyncio
 from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 
 from hookline.access.audit import audited
 from hookline.access.caller import Caller
 from hookline.engine import Engine
 from hookline.flows.check.step_descriptions import StepDescription
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.kernel.errors import ExecutionNotFound, FlowInvalid, FlowNotFound, Malformed, Problem, TooLarge
+from hookline.kernel.errors import (
+    BlobGone,
+    ExecutionNotFound,
+    FlowInvalid,
+    FlowNotFound,
+    IllegalStateChange,
+    Malformed,
+    Problem,
+    TooLarge,
+    WorkLimit,
+)
 from hookline.kernel.json import decode, encode
 from hookline.model.access import Scope
 from hookline.model.execution import StepRecord
@@ -31,6 +41,7 @@ from hookline.service.admin.requests import (
     decode_body,
     json_response,
     page_or_malformed,
+    read_body,
     read_query,
     require_flow,
     time,
@@ -260,21 +271,45 @@ def try_view(result: TryResult, effects: str) -> TryView:
     )
 
 
+_EITHER: Final = msgspec.Meta(
+    extra_json_schema={
+        "oneOf": [
+            {"required": ["document"], "properties": {"text": {"type": "null"}}},
+            {"required": ["text"], "properties": {"text": {"type": "string"}, "document": False}},
+        ]
+    }
+)
+_STEP_OF_EXECUTION: Final = msgspec.Meta(
+    extra_json_schema={
+        "anyOf": [
+            {"properties": {"step": {"type": "null"}}},
+            {"required": ["execution_id"], "properties": {"execution_id": {"type": "string"}}},
+        ]
+    }
+)
+_Document = Annotated[DocumentRequest, _EITHER]
+_Check = Annotated[CheckRequest, _EITHER]
+_Try = Annotated[TryRequest, _EITHER]
+_Evaluate = Annotated[EvaluateRequest, _STEP_OF_EXECUTION]
+_WORK: Final = (FlowInvalid, WorkLimit)
+_RECORDING: Final = (ExecutionNotFound, FlowNotFound, IllegalStateChange, BlobGone)
+
+
 def add_authoring(api: Blueprint, engine: Engine) -> None:
 
     @api.post("/check")
-    @operation(CheckView, request=CheckRequest, scope=Scope.AUTHOR)
+    @operation(CheckView, request=_Check, scope=Scope.AUTHOR, errors=_WORK)
     async def check_document() -> Response:
         """Check a document: its problems, and the types of the values in scope at each step. Nothing is changed."""
-        given = decode_body(await request.get_data(as_text=False), CheckRequest)
+        given = decode_body(await read_body(), CheckRequest)
         with engine.authoring.slot():
             return json_response(check_view(await _checked(engine, caller(), given, _raw(given.cases))))
 
     @api.post("/evaluate")
-    @operation(EvaluateView, request=EvaluateRequest, scope=Scope.AUTHOR)
+    @operation(EvaluateView, request=_Evaluate, scope=Scope.AUTHOR, errors=(*_WORK, *_RECORDING))
     async def evaluate_expression() -> Response:
         """Evaluate an expression on a message, or as a step of an execution would have done."""
-        given = decode_body(await request.get_data(as_text=False), EvaluateRequest)
+        given = decode_body(await read_body(), EvaluateRequest)
         job = EvaluateJob(
             bytes(given.expression),
             tuple(given.mappers),
@@ -298,10 +333,10 @@ def add_authoring(api: Blueprint, engine: Engine) -> None:
         return json_response(EvaluateView(msgspec.Raw(result.value), result.type, list(result.problems)))
 
     @api.post("/try")
-    @operation(TryView, request=TryRequest, scope=Scope.AUTHOR)
+    @operation(TryView, request=_Try, scope=Scope.AUTHOR, errors=(*_WORK, *_RECORDING))
     async def try_flow() -> Response:
         """Run a document on a message, without storing anything. By default it has no effects outside."""
-        given = decode_body(await request.get_data(as_text=False), TryRequest)
+        given = decode_body(await read_body(), TryRequest)
         by = caller()
         recording = None if given.execution_id is None else await _recording(engine, by, given.execution_id)
         case = _case(given)
@@ -317,13 +352,13 @@ def add_authoring(api: Blueprint, engine: Engine) -> None:
         return json_response(try_view(result, given.effects))
 
     @api.post("/backtest")
-    @operation(BacktestView, request=DocumentRequest, query=_BACKTEST, scope=Scope.AUTHOR)
+    @operation(BacktestView, request=_Document, query=_BACKTEST, scope=Scope.AUTHOR, errors=(FlowNotFound, *_WORK))
     async def backtest_flow() -> Response:
         """Compare a document with executions of its flow that have ended, the newest first, a page at a time.
 
         Nothing is sent or written: each step with effects gets the result that was recorded for it.
         """
-        given, page = decode_body(await request.get_data(as_text=False), DocumentRequest), read_query(_BACKTEST)
+        given, page = decode_body(await read_body(), DocumentRequest), read_query(_BACKTEST)
         document = _document(engine, given)
         flow_id = _id_of(document)
         caller().require_flow(flow_id)

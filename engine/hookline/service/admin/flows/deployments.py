@@ -206,7 +206,7 @@ def _states(api: Blueprint, engine: Engine) -> None:
         return flow_view(entry, engine.options.public_url, engine.sources.status(flow_id), engine.states)
 
     @api.get("/flows/<flow_id>")
-    @operation(FlowView)
+    @operation(FlowView, etag=True)
     async def get_flow(flow_id: str) -> Response:
         """Get a flow. Its ETag is the version that serves."""
         shown = found(flow_id)

@@ -19,7 +19,17 @@ from hookline.engine import Engine
 from hookline.flows.authoring.formatter import format_value
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.read import read
-from hookline.kernel.errors import DeploymentNotFound, FlowInvalid, Malformed, Problem, TooLarge
+from hookline.kernel.errors import (
+    DeploymentConflict,
+    DeploymentNotFound,
+    FlowInvalid,
+    FlowNotFound,
+    FolderReadOnly,
+    Malformed,
+    Problem,
+    TooLarge,
+    UnpublishedChanges,
+)
 from hookline.kernel.json import decode
 from hookline.kernel.pointer import escape
 from hookline.kernel.time import rfc3339
@@ -30,11 +40,13 @@ from hookline.service.admin.flows.deployments import PlanView, plan_view
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (
     PAGE,
+    FlowId,
     Parameter,
     decode_body,
     flag,
     json_response,
     page_or_malformed,
+    read_body,
     read_query,
 )
 from hookline.service.views.pages import PageView, Time
@@ -52,9 +64,9 @@ _Text = Annotated[dict[str, Any], msgspec.Meta(extra_json_schema={"description":
 
 _DRY_RUN: Final = flag("dry_run", "Only check it; nothing is changed.")
 _FORCE: Final = flag("force", "Overwrite changes in the flow's file that have never served.")
-_MESSAGE: Final = Parameter(
-    "message", "The reason for the change.", {"type": "string", "maxLength": 1000}, lambda text: _short(text)
-)
+_MESSAGE: Final = Parameter("message", "The reason for the change.", {"type": "string", "maxLength": 1000})
+_CHANGES: Final = (FlowInvalid, DeploymentConflict, UnpublishedChanges, FolderReadOnly)
+"""The errors of a change of flows."""
 
 
 class ProblemView(msgspec.Struct, frozen=True):
@@ -124,13 +136,13 @@ class DeploymentResultView(msgspec.Struct, frozen=True):
 class DeployRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A change of the set of flows, which takes place as a whole or not at all."""
 
-    flows: dict[str, msgspec.Raw]
+    flows: dict[FlowId, msgspec.Raw]
     """Documents by flow id; null deletes a flow. Flows that aren't named stay as they are."""
-    cases: dict[str, msgspec.Raw] = {}
+    cases: dict[FlowId, msgspec.Raw] = {}
     """Test cases by flow id, as in `<id>.test.json`; null removes them."""
     message: _Message | None = None
     """The reason for the change."""
-    expected: dict[str, str | None] = {}
+    expected: dict[FlowId, str | None] = {}
     """The version that serves now by flow id; null for a flow that doesn't exist. The answer is 412 if another does."""
     dry_run: bool = False
     """Only check it."""
@@ -146,7 +158,16 @@ def add_flow_changes(api: Blueprint, engine: Engine) -> None:
 
 def _flows(api: Blueprint, engine: Engine) -> None:
     @api.put("/flows/<flow_id>")
-    @operation(FlowDeployedView, request=_Text, query=(_DRY_RUN, _MESSAGE, _FORCE), scope=Scope.AUTHOR)
+    @operation(
+        FlowDeployedView,
+        request=_Text,
+        query=(_DRY_RUN, _MESSAGE, _FORCE),
+        conditions=True,
+        etag=True,
+        also=(201,),
+        scope=Scope.AUTHOR,
+        errors=_CHANGES,
+    )
     async def put_flow(flow_id: str) -> Response:
         """Create or replace a flow; its new version serves when this answers.
 
@@ -154,10 +175,12 @@ def _flows(api: Blueprint, engine: Engine) -> None:
         one serves. The answer is 201 if no version served before, and 422 with every problem of the document.
         """
         given = read_query((_DRY_RUN, _MESSAGE, _FORCE))
-        return await change_flow(flow_id, _bounded(bytes(await request.body)), given)
+        return await change_flow(flow_id, _bounded(await read_body()), given)
 
     @api.delete("/flows/<flow_id>")
-    @operation(FlowDeployedView, query=(_DRY_RUN, _MESSAGE, _FORCE), scope=Scope.AUTHOR)
+    @operation(
+        FlowDeployedView, query=(_DRY_RUN, _MESSAGE, _FORCE), conditions=True, scope=Scope.AUTHOR, errors=_CHANGES
+    )
     async def delete_flow(flow_id: str) -> Response:
         """Delete a flow and its cases. Its executions that have started continue.
 
@@ -194,7 +217,7 @@ def _flows(api: Blueprint, engine: Engine) -> None:
 
 def _cases(api: Blueprint, engine: Engine) -> None:
     @api.get("/flows/<flow_id>/cases")
-    @operation(dict[str, Any])
+    @operation(dict[str, Any], etag=True)
     async def get_cases(flow_id: str) -> Response:
         """Get the test cases of a flow, as in its file `<id>.test.json`. Their ETag is that of the text."""
         if flow_id not in engine.catalog.entries:
@@ -206,13 +229,13 @@ def _cases(api: Blueprint, engine: Engine) -> None:
         return response
 
     @api.put("/flows/<flow_id>/cases")
-    @operation(status=204, request=dict[str, Any], scope=Scope.AUTHOR)
+    @operation(status=204, request=dict[str, Any], conditions=True, etag=True, scope=Scope.AUTHOR, errors=_CHANGES)
     async def put_cases(flow_id: str) -> Response:
         """Create or replace the test cases of a flow. No cases at all (`{"cases": []}`) remove them.
 
         `If-Match` and `If-None-Match: *` work as those of the flow, with the ETag of the cases.
         """
-        data = _bounded(bytes(await request.body))
+        data = _bounded(await read_body())
         text = await asyncio.to_thread(checked_cases, _flow_of(engine, flow_id), data)
         wanted = DeploymentRequest(caller().actor, {}, {flow_id: text}, expected_cases=_expected(flow_id))
         await engine.serving.deploy(CheckedDeployment(wanted, {}, {}))
@@ -245,14 +268,14 @@ def _flow_of(engine: Engine, flow_id: str, checked: CheckedDeployment | None = N
 
 def _deployments(api: Blueprint, engine: Engine) -> None:
     @api.post("/deployments")
-    @operation(DeploymentResultView, request=DeployRequest, scope=Scope.AUTHOR)
+    @operation(DeploymentResultView, request=DeployRequest, scope=Scope.AUTHOR, errors=(FlowNotFound, *_CHANGES))
     async def deploy_flows() -> Response:
         """Deploy a set of flows: all of them, or none. Their versions serve when this answers.
 
         The answer is 422 with every problem of every document, and 412 if a flow is served by another version than
         expected; then nothing has changed.
         """
-        given, by = decode_body(await request.get_data(as_text=False), DeployRequest), caller()
+        given, by = decode_body(await read_body(), DeployRequest), caller()
         if len({*given.flows, *given.cases}) > MAX_FLOWS:
             raise Malformed(f"A deployment has at most {MAX_FLOWS} flows.")
         for flow_id in {*given.flows, *given.cases, *given.expected}:
@@ -288,7 +311,7 @@ def _deployments(api: Blueprint, engine: Engine) -> None:
         return json_response(await visible(deployment_id))
 
     @api.post("/deployments/<deployment_id>/rollback")
-    @operation(DeploymentResultView, scope=Scope.AUTHOR)
+    @operation(DeploymentResultView, scope=Scope.AUTHOR, errors=(FlowNotFound, *_CHANGES))
     async def roll_back_deployment(deployment_id: str) -> Response:
         """Serve the whole set of flows as it was after a deployment; flows that came later are deleted.
 
@@ -351,8 +374,10 @@ def _problem_views(checked: CheckedDeployment) -> list[ProblemView]:
 def _expected(flow_id: str) -> Mapping[str, Expected]:
     """The expectation of a flow, or of its cases, by the request's headers. Raises Malformed."""
     if "If-None-Match" in request.headers:
-        if not request.if_none_match.star_tag or "If-Match" in request.headers:
+        if not request.if_none_match.star_tag:
             raise Malformed("If-None-Match is * here, for a flow that doesn't exist yet; use If-Match for others.")
+        if "If-Match" in request.headers:
+            raise DeploymentConflict("If-Match and If-None-Match: * can't hold together: leave out one of them")
         return {flow_id: Expected(absent=True)}
     if "If-Match" not in request.headers:
         return {}
@@ -368,10 +393,4 @@ def _given(raw: msgspec.Raw) -> bytes | None:
 def _bounded(text: bytes) -> bytes:
     if len(text) > MAX_DOCUMENT:
         raise TooLarge(f"A document has at most {MAX_DOCUMENT:,} bytes.")
-    return text
-
-
-def _short(text: str) -> str:
-    if len(text) > 1000:
-        raise ValueError("a text of at most 1000 characters")
     return text

@@ -12,7 +12,7 @@ from hookline.kernel.errors import Malformed, StateKeyNotFound, StepError
 from hookline.kernel.json import decode
 from hookline.kernel.time import rfc3339
 from hookline.model.access import Scope
-from hookline.sdk.context import check_key, packed
+from hookline.sdk.context import MAX_KEY, check_key, packed
 from hookline.service.admin.callers import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (
@@ -29,7 +29,7 @@ from hookline.storage.changes import SetState
 from hookline.storage.store import Store
 
 #: Not in the path: a key may contain slashes, several in a row and at its ends.
-_KEY: Final = (Parameter("key", "The key.", required=True),)
+_KEY: Final = (Parameter("key", "The key.", {"type": "string", "minLength": 1, "maxLength": MAX_KEY}, required=True),)
 
 
 class KeptView(msgspec.Struct, frozen=True):

@@ -3,20 +3,24 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from quart import Blueprint, Response
 
+from hookline.access.audit import OPERATIONS
+from hookline.access.tokens import BUILT_IN, NAME
 from hookline.engine import Engine
 from hookline.kernel.errors import Malformed, NotForLimitedTokens, TokenNameTaken, TokenNotFound
 from hookline.kernel.time import rfc3339
 from hookline.model.access import AuditFilter, Scope, Token
-from hookline.model.durations import parse_duration
+from hookline.model.durations import PATTERN, parse_duration
 from hookline.service.admin.callers import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (
+    FLOW_SCHEMA,
     PAGE,
+    FlowId,
     Parameter,
     decode_body,
     json_response,
@@ -28,6 +32,11 @@ from hookline.service.admin.requests import (
 )
 from hookline.service.views.pages import PageView, Time, Uuid, one_of, time_view
 from hookline.storage.store import AuditPage, RejectedSignInPage
+
+
+def _schema(**keywords: Any) -> msgspec.Meta:
+    """JSON Schema for conditions that are checked elsewhere, with messages of their own."""
+    return msgspec.Meta(extra_json_schema=keywords)
 
 
 class MeView(msgspec.Struct, frozen=True):
@@ -67,11 +76,11 @@ class CreatedTokenView(TokenView, frozen=True):
 class CreateTokenRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A new token."""
 
-    name: str
-    scopes: list[Scope]
-    expires: str | None = None
+    name: Annotated[str, _schema(pattern=f"^{NAME}$", **{"not": {"const": BUILT_IN}})]
+    scopes: Annotated[list[Scope], _schema(minItems=1)]
+    expires: Annotated[str, _schema(anyOf=[{"format": "date-time"}, {"pattern": PATTERN}])] | None = None
     """A time with its offset, or a duration from now, such as `90d`. Without it, the token doesn't expire."""
-    flows: list[str] | None = None
+    flows: Annotated[list[FlowId], _schema(minItems=1)] | None = None
     """The ids of the only flows that it sees; null for all."""
 
 
@@ -96,7 +105,7 @@ class AuditView(msgspec.Struct, frozen=True):
     actor: str
     """`token:<name>`, `person:<name>`, `local:<user>`, `folder`, `resume-url` or `system`."""
     address: str | None
-    operation: str
+    operation: Annotated[str, one_of(*OPERATIONS)]
     flow_id: str | None
     flow_version: str | None
     subject: str | None
@@ -105,9 +114,9 @@ class AuditView(msgspec.Struct, frozen=True):
 
 
 _AUDIT: Final = (
-    Parameter("flow_id", "Only entries about this flow."),
+    Parameter("flow_id", "Only entries about this flow.", FLOW_SCHEMA),
     Parameter("actor", "Only what this actor did, such as `token:ci`."),
-    Parameter("operation", "Only this operation, such as `flow.deploy`."),
+    Parameter("operation", "Only this operation.", {"type": "string", "enum": list(OPERATIONS)}),
     Parameter("subject", "Only entries about this execution, token, deployment, credential or key."),
     time("since", "Only entries from this time or later."),
     time("until", "Only entries from before this time."),
@@ -212,7 +221,7 @@ def add_access(api: Blueprint, engine: Engine) -> None:
         shown = msgspec.structs.asdict(token_view(token, now))
         return json_response(CreatedTokenView(**shown, token=secret), 201)
 
-    @api.delete("/tokens/<token_id>")
+    @api.delete("/tokens/<but(rejected):token_id>")
     @operation(
         status=204,
         scope=Scope.ADMIN,

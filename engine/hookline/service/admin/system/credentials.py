@@ -144,13 +144,13 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
         """List the credentials, without their secrets."""
         return json_response(PageView([credential_view(info) for info in engine.credentials.list()], None))
 
-    @api.get("/credentials/<name>")
+    @api.get("/credentials/<but(rotate):name>")
     @operation(CredentialView, all_flows=True)
     async def get_credential(name: str) -> Response:
         """Get a credential, without its secrets."""
         return json_response(found(name))
 
-    @api.put("/credentials/<name>")
+    @api.put("/credentials/<but(rotate):name>")
     @operation(
         CredentialView, request=PutCredentialRequest, scope=Scope.ADMIN, all_flows=True, errors=(CredentialError,)
     )
@@ -223,7 +223,7 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
         )
         return json_response(Rotated(rotated))
 
-    @api.delete("/credentials/<name>")
+    @api.delete("/credentials/<but(rotate):name>")
     @operation(status=204, scope=Scope.ADMIN, all_flows=True)
     async def drop_credential(name: str) -> Response:
         """Delete a credential."""

@@ -149,7 +149,7 @@ def metrics_blueprint(engine: Engine, gate: Gate, *, public: bool) -> Blueprint:
         watch.before_request(gate.check_token)
 
     @watch.get("/metrics")
-    @operation(str, open=public, all_flows=True, media_type="text/plain")
+    @operation(str, open=public, all_flows=True, media_type="application/openmetrics-text")
     async def metrics() -> Response:
         """Return the metrics for Prometheus."""
         # The counters are useful even if the store doesn't answer.
