@@ -7,7 +7,6 @@ from typing import Any, Final, NamedTuple, Protocol
 import structlog
 from quart import Blueprint, Quart, Response
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import BaseConverter, Map
 
 from hookline.credentials.oauth_authorization import Authorizations
 from hookline.executions.replies import History, Replies
@@ -39,17 +38,6 @@ from hookline.telemetry.store_problem import StoreProblem
 _RETRY_AFTER: Final = 5
 """Seconds after which a client tries again that met a defect."""
 _log: Final = structlog.get_logger("hookline.service")
-
-
-class OtherThan(BaseConverter):
-    """A part of a path that isn't one of some words, which are paths of their own: `<but(many):execution_id>`.
-
-    Without it, another method of such a path would be answered as if it named an execution.
-    """
-
-    def __init__(self, map: Map, *words: str) -> None:
-        super().__init__(map)
-        self.regex = rf"(?!(?:{'|'.join(words)})\Z)[^/]+"
 
 
 class HookDependencies(Protocol):
@@ -151,7 +139,6 @@ def create_pages(blueprints: Iterable[Blueprint] = (), *, explains: bool = True)
     app = Quart("hookline", static_folder=None)
     # A path with two slashes in a row is another path, and no address to be redirected from.
     app.url_map.merge_slashes = False
-    app.url_map.converters["but"] = OtherThan
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
 

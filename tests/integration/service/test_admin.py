@@ -541,7 +541,7 @@ async def test_each_parameter_is_described_as_it_is_read(client: Client) -> None
                 assert await rejected({**required, one["name"]: value}), (path, one["name"], value)
         if required and not url.endswith("/events"):
             assert await rejected({}), path
-    assert seen == {"string", "integer", "enum", "date-time"}
+    assert seen == {"string", "integer", "enum", "date-time", "uuid", "cursor"}
 
 
 async def test_a_parameter_that_is_given_twice_or_unknown_is_rejected(client: Client) -> None:

@@ -7,6 +7,7 @@ without a token.
 from typing import Any
 
 from quart import Blueprint, Response, current_app
+from werkzeug.routing import BaseConverter, Map
 
 from hookline.engine import Engine
 from hookline.kernel.errors import HooklineError
@@ -32,6 +33,17 @@ from hookline.service.admin.system.storage import add_storage
 from hookline.service.hooks.sender import Senders
 
 
+class OtherThan(BaseConverter):
+    """A part of a path that isn't one of some words, which are paths of their own: `<but(many):execution_id>`.
+
+    Without it, another method of such a path would be answered as if it named an execution.
+    """
+
+    def __init__(self, map: Map, *words: str) -> None:
+        super().__init__(map)
+        self.regex = rf"(?!(?:{'|'.join(words)})\Z)[^/]+"
+
+
 def blueprints(
     engine: Engine,
     token: str,
@@ -55,6 +67,7 @@ def blueprints(
 
 def _api(engine: Engine, gate: Gate) -> Blueprint:
     api = Blueprint("api", __name__, url_prefix="/api/v1")
+    api.record_once(lambda state: state.app.url_map.converters.update(but=OtherThan))
     api.register_error_handler(HooklineError, gate.respond)
     api.before_request(gate.check_all)
     # In the order of the API's description.

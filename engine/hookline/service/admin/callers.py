@@ -14,7 +14,7 @@ from hookline.model.access import Actor, Scope
 from hookline.service.admin.hosts import Hosts
 from hookline.service.admin.openapi import Operation, operation_of
 from hookline.service.admin.requests import problem_response
-from hookline.service.hooks.sender import Address, Senders, address_text, client_of
+from hookline.service.hooks.sender import Senders, address_text, client_of
 
 _NO_ACCESS: Final = frozenset({401, 403, 421, 429})
 _SEND: Final = "Send a token: Authorization: Bearer <token>."
@@ -57,8 +57,15 @@ class Gate:
         if described is not None:
             await check_access(self._engine, by, described)
 
-    def _sender(self) -> Address | None:
-        return self._senders.address(request.remote_addr, _one_of_each(request.headers))
+    def _sender(self) -> tuple[str, str]:
+        """The address from which the current request came, and the name under which its host is counted.
+
+        Both are empty if the connection has no address.
+        """
+        address = self._senders.address(request.remote_addr, _one_of_each(request.headers))
+        if address is None:
+            return request.remote_addr or "", request.remote_addr or ""
+        return address_text(address), client_of(address)
 
     async def respond(self, error: HooklineError) -> Response:
         """The response to an error. Requests that aren't let in are counted and logged."""
@@ -68,7 +75,7 @@ class Gate:
             self._engine.log.info(
                 "a request to the API was rejected",
                 status=response.status_code,
-                address=None if (sender := self._sender()) is None else address_text(sender),
+                address=self._sender()[0],
                 code=error.code,
                 path=request.path,
             )
@@ -84,15 +91,15 @@ def _one_of_each(headers: Headers) -> Mapping[str, str]:
     return found
 
 
-async def recognize(engine: Engine, admin_token: str, sender: Address | None, own: Actor | None = None) -> Caller:
+async def recognize(engine: Engine, admin_token: str, sender: tuple[str, str], own: Actor | None = None) -> Caller:
     """Return the caller of the current request. Raises TokenInvalid, TooManyRequests and StoreError.
 
-    `sender`: the address from which it came; None if it isn't known.
+    `sender`: its address, and the name under which its host is counted.
     `own`: the actor that has the admin token, if it isn't the token itself: the command line in its own process.
     """
     kind, _, given = request.headers.get("Authorization", "").partition(" ")
     secret = given.strip()
-    address = "" if sender is None else address_text(sender)
+    address, client = sender
     # The server's own token works also if the store doesn't, and however often others fail.
     if is_same(secret, admin_token) and kind.lower() == "bearer":
         return Caller(own or Actor("token", BUILT_IN, address or None), Scope.ADMIN)
@@ -102,7 +109,7 @@ async def recognize(engine: Engine, admin_token: str, sender: Address | None, ow
     if isinstance(found, Caller):
         return found
     reason, name = found
-    engine.sign_ins.reject(client_of(sender), address, reason, name)
+    engine.sign_ins.reject(client, address, reason, name)
     raise TokenInvalid(f"The token is {reason}. {_SEND}" if reason != "unknown" else f"No token is like this. {_SEND}")
 
 
