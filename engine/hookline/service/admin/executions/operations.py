@@ -11,6 +11,7 @@ from hookline.engine import Engine
 from hookline.kernel.errors import (
     FlowInvalid,
     FlowNotFound,
+    FlowUnknown,
     IllegalStateChange,
     NotReplayable,
     RedactedUnreadable,
@@ -182,6 +183,7 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
             NotReplayable,
             RedactedUnreadable,
             SchemaViolation,
+            FlowUnknown,
             FlowNotFound,
             FlowInvalid,
         ),
