@@ -132,10 +132,10 @@ class _Analyser:
                 self._out.expressions.append((part, arriving))
         end = self._steps(flow.steps, start)
         if flow.on_error_steps:
-            known = end.steps if end is not None else {}
-            known = {**{visit.node.id: UNKNOWN for visit in self._out.visits}, **known}
-            handled = replace(start, steps=known, unsure=frozenset(known), names={"error": ERROR})
-            self._steps(flow.on_error_steps, handled)
+            known: dict[str, Shape] = {visit.node.id: UNKNOWN for visit in self._out.visits}
+            if end is not None:
+                known |= end.results_since(start)
+            self._steps(flow.on_error_steps, replace(start.knowing(known), names={"error": ERROR}))
         return self._out
 
     def _steps(self, nodes: Sequence[Node], scope: TypeScope) -> TypeScope | None:
@@ -259,7 +259,7 @@ class _Analyser:
                     ends.append(end)
                     messages.append(end.message)
                 if node.match == "all" and end is not None:
-                    before = before.knowing(end.steps, frozenset(end.steps.keys() - scope.steps.keys()))
+                    before = before.knowing(end.results_since(before))
             messages += filtered
         if not chosen:
             messages.append(scope.message)
@@ -307,17 +307,17 @@ class _Analyser:
         return scope.with_message(MessageShape(body, NO_HEADERS, scope.message.attachments)).after(node.id, view)
 
     def attempt(self, node: TryNode, scope: TypeScope) -> TypeScope | None:
+        at = len(self._out.visits)
         tried = self._steps(node.steps, scope)
-        inside = [visit.node.id for visit in self._out.visits if visit.node.pointer.startswith(f"{node.pointer}/")]
-        known = dict.fromkeys(inside, UNKNOWN) if tried is None else tried.steps
-        started = scope.knowing(known, frozenset(known))
+        inside = [visit.node.id for visit in self._out.visits[at:]]
+        started = scope.knowing(dict.fromkeys(inside, UNKNOWN) if tried is None else tried.results_since(scope))
         ends = [tried]
         if node.handler is not None:
             caught = replace(started, message=scope.message, names={**scope.names, "error": ERROR})
             handled = self._steps(node.handler, caught)
             ends.append(handled if handled is None else replace(handled, names=scope.names))
         reached = [end for end in ends if end is not None]
-        behind = reduce(lambda one, end: one.knowing(end.steps, frozenset(end.steps)), reached, started)
+        behind = reduce(lambda one, end: one.knowing(end.results_since(scope)), reached, started)
         if node.last:
             self._steps(
                 node.last, behind.with_message(join_messages([scope.message, *(end.message for end in reached)]))
@@ -363,21 +363,17 @@ def _known(scope: TypeScope, ends: Iterable[TypeScope]) -> TypeScope:
     """The scope after a block in which some of the steps have run."""
     found: dict[str, list[Shape]] = {}
     for end in ends:
-        for name in end.steps.keys() - scope.steps.keys():
-            found.setdefault(name, []).append(end.steps[name])
-    joined = {name: join(shapes) for name, shapes in found.items()}
-    return scope.knowing(joined, frozenset(joined))
+        for name, shape in end.results_since(scope).items():
+            found.setdefault(name, []).append(shape)
+    return scope.knowing({name: join(shapes) for name, shapes in found.items()})
 
 
 def _maybe(node: Node, scope: TypeScope, behind: TypeScope | None) -> TypeScope | None:
     """The scope after a step that its `when` may skip."""
     if behind is None:
         return scope
-    known = scope.knowing(behind.steps, frozenset(behind.steps.keys() - scope.steps.keys()))
-    message = join_messages((behind.message, scope.message))
-    return replace(
-        known.with_message(message), unsure=known.unsure | {node.id} if node.id in known.steps else known.unsure
-    )
+    known = scope.knowing(behind.results_since(scope))
+    return known.with_message(join_messages((behind.message, scope.message)))
 
 
 def _guarded(scope: TypeScope, condition: Compiled) -> TypeScope:

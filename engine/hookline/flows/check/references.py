@@ -46,9 +46,9 @@ def _problem(reference: Reference, pointer: str, scope: TypeScope) -> Problem | 
         return _nothing_there(path, found, pointer, optional=optional)
     if found.doubtful is not None:
         return _probably_not(path, found.doubtful, pointer)
-    if optional or any(path[: len(asked)] == asked for asked in scope.guarded):
+    if optional or any(path[:length] in scope.guarded for length in range(1, len(path) + 1)):
         return None
-    if path[0] == "steps" and path[1] in scope.unsure:
+    if path[0] == "steps" and not scope.steps[str(path[1])].required:
         return Problem(
             f"step {path[1]!r} may not have run",
             pointer,

@@ -1,9 +1,14 @@
-"""Shapes: static types of JSON values. No problem is ever reported for an `UNKNOWN` value."""
+"""Shapes: static types of JSON values. No problem is ever reported for an `UNKNOWN` value.
 
-from collections.abc import Iterable, Mapping
+A step may put what it gets into a new object twice. After thirty such steps, a value of a thousand million keys would
+have a shape, which is small as long as it isn't compared or written. So shapes have a weight and a depth, and those
+above a bound are `UNKNOWN`: see `bounded`.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, ClassVar, Final, Literal, TypeAlias
 
 ScalarType: TypeAlias = Literal["text", "number", "boolean", "null"]
 _MOST: Final = 12
@@ -14,12 +19,17 @@ _MOST: Final = 12
 class Unknown:
     """Any value."""
 
+    weight: ClassVar[int] = 3
+    depth: ClassVar[int] = 0
+
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
     """A text, number, boolean or null."""
 
     kind: ScalarType
+    weight: ClassVar[int] = 7
+    depth: ClassVar[int] = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +37,11 @@ class ListOf:
     """A list."""
 
     item: "Shape"
+    weight: int = field(init=False, compare=False, repr=False)
+    depth: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _weigh(self, 8, (self.item,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +49,11 @@ class StreamOf:
     """A stored list of many items. A foreach can iterate over it, and expressions can read its `count`."""
 
     item: "Shape"
+    weight: int = field(init=False, compare=False, repr=False)
+    depth: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _weigh(self, 10, (self.item,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +76,15 @@ class Record:
     """The name of its type, if any."""
     declared: bool = False
     """A type or schema says which keys are required, so the others must be expected to be missing."""
+    weight: int = field(init=False, compare=False, repr=False)
+    depth: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        known = getattr(self.fields, "weight", None)
+        if known is not None:
+            _set(self, known, self.fields.depth)  # type: ignore[attr-defined]  # those with a weight have a depth
+        else:
+            _weigh(self, 4 + sum(map(len, self.fields)), [one.shape for one in self.fields.values()])
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +92,11 @@ class OneOf:
     """One of several shapes."""
 
     options: "tuple[Shape, ...]"
+    weight: int = field(init=False, compare=False, repr=False)
+    depth: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _weigh(self, 3, self.options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +104,40 @@ class Likely:
     """Any value. The samples of it have this shape."""
 
     shape: "Shape"
+    weight: int = field(init=False, compare=False, repr=False)
+    depth: int = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _weigh(self, 13, (self.shape,))
 
 
 Shape: TypeAlias = Unknown | Scalar | ListOf | StreamOf | Record | OneOf | Likely
+
+
+def _weigh(shape: "Shape", own: int, inner: "Collection[Shape]") -> None:
+    """Set the weight of a shape, which is about the length of its text, and its depth."""
+    _set(shape, own + sum(one.weight for one in inner), 1 + max((one.depth for one in inner), default=0))
+
+
+def _set(shape: "Shape", weight: int, depth: int) -> None:
+    object.__setattr__(shape, "weight", weight)
+    object.__setattr__(shape, "depth", depth)
+
 
 UNKNOWN: Final = Unknown()
 TEXT: Final = Scalar("text")
 NUMBER: Final = Scalar("number")
 BOOLEAN: Final = Scalar("boolean")
 NULL: Final = Scalar("null")
+
+
+_HEAVIEST: Final = 200_000
+_DEEPEST: Final = 100
+
+
+def bounded(shape: Shape) -> Shape:
+    """The shape, or `UNKNOWN` if it is too large to be compared and written at each step."""
+    return shape if shape.weight <= _HEAVIEST and shape.depth <= _DEEPEST else UNKNOWN
 
 
 def closed(**fields: Shape) -> Record:

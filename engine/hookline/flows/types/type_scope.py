@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from hookline.flows.elements.expressions import Template
+from hookline.flows.types.known_steps import NO_STEPS, KnownSteps
 from hookline.flows.types.path_lookup import PathFound, PathMissing, look_up
 from hookline.flows.types.shape import (
     BOOLEAN,
@@ -17,6 +18,7 @@ from hookline.flows.types.shape import (
     OneOf,
     Record,
     Shape,
+    bounded,
     closed,
     join,
     of_value,
@@ -78,10 +80,8 @@ class TypeScope:
     trigger: Shape
     vars: Shape
     execution: Shape
-    steps: Mapping[str, Shape] = field(default_factory=dict)
+    steps: KnownSteps = field(default_factory=lambda: NO_STEPS)
     """The results of the steps that may have run."""
-    unsure: frozenset[str] = frozenset()
-    """Ids of those steps that have not certainly run."""
     names: Mapping[str, Shape] = field(default_factory=dict)
     """The item of a foreach, its index, or an error."""
     guarded: frozenset[tuple[str | int, ...]] = frozenset()
@@ -89,13 +89,12 @@ class TypeScope:
 
     def roots(self) -> dict[str, Shape]:
         """The shape of each name."""
-        steps = Record({name: Field(shape, name not in self.unsure) for name, shape in self.steps.items()})
         return {
             "body": self.message.body,
             "headers": self.message.headers,
             "attachments": self.message.attachments,
             "trigger": self.trigger,
-            "steps": steps,
+            "steps": Record(self.steps),
             "vars": self.vars,
             "execution": self.execution,
             **self.names,
@@ -112,6 +111,7 @@ class TypeScope:
 
     def with_message(self, message: MessageShape) -> "TypeScope":
         """The scope after a step that gave another message."""
+        message = replace(message, body=bounded(message.body))
         if message == self.message:
             return self
         kept = frozenset(path for path in self.guarded if path[0] not in ("body", "headers", "attachments"))
@@ -119,13 +119,19 @@ class TypeScope:
 
     def after(self, step: str, result: Shape, *, unsure: bool = False) -> "TypeScope":
         """The scope after a step."""
-        sure = self.unsure | {step} if unsure else self.unsure - {step}
-        return replace(self, steps={**self.steps, step: result}, unsure=sure)
+        return replace(self, steps=self.steps.adding(step, Field(bounded(result), not unsure)))
 
-    def knowing(self, steps: Mapping[str, Shape], unsure: frozenset[str]) -> "TypeScope":
-        """The scope after blocks whose steps may have run."""
-        new = steps.keys() - self.steps.keys()
-        return replace(self, steps={**steps, **self.steps}, unsure=self.unsure | (unsure & new))
+    def knowing(self, steps: Mapping[str, Shape]) -> "TypeScope":
+        """The scope after blocks with other steps, which may have run."""
+        known = self.steps
+        for name, shape in steps.items():
+            if name not in known:
+                known = known.adding(name, Field(shape, required=False))
+        return self if known is self.steps else replace(self, steps=known)
+
+    def results_since(self, before: "TypeScope") -> dict[str, Shape]:
+        """The results of the steps that may have run since another scope, from which this one was made."""
+        return {name: one.shape for name, one in self.steps.since(before.steps).items()}
 
 
 _GIVEN: Final[Mapping[type | None, Shape]] = {
@@ -142,16 +148,17 @@ _GIVEN: Final[Mapping[type | None, Shape]] = {
 def shape_of(template: Template, scope: TypeScope) -> Shape:
     """The shape of the values that a template gives in a scope."""
     if template.constant:
-        return of_value(template.value)
+        return bounded(of_value(template.value))
     if template.fields is not None:
-        return Record({key: Field(shape_of(field, scope)) for key, field in template.fields.items()}, closed=True)
+        fields = {key: Field(shape_of(field, scope)) for key, field in template.fields.items()}
+        return bounded(Record(fields, closed=True))
     if template.items is not None:
-        return ListOf(join(shape_of(item, scope) for item in template.items))
+        return bounded(ListOf(join(shape_of(item, scope) for item in template.items)))
     if template.either is not None:
         return join(shape_of(each, scope) for each in template.either)
     expressions = [expression for _, expression in template.parts()]
     if len(expressions) == 1 and (path := expressions[0].path):
         found = scope.find(path)
         # A wrong path is reported at the expression itself.
-        return found.shape if isinstance(found, PathFound) else UNKNOWN
+        return bounded(found.shape) if isinstance(found, PathFound) else UNKNOWN
     return _GIVEN.get(template.gives, UNKNOWN)
