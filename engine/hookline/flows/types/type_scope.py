@@ -112,7 +112,8 @@ class TypeScope:
     def with_message(self, message: MessageShape) -> "TypeScope":
         """The scope after a step that gave another message."""
         message = replace(message, body=bounded(message.body))
-        if message == self.message:
+        # Most differ in their weights, which are known; the rest is compared only if they don't.
+        if message.body.weight == self.message.body.weight and message == self.message:
             return self
         kept = frozenset(path for path in self.guarded if path[0] not in ("body", "headers", "attachments"))
         return replace(self, message=message, guarded=kept)
