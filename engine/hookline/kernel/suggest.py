@@ -1,12 +1,26 @@
 """Parts of messages: the name that was probably meant, and counts of things."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
+from itertools import islice
+from typing import Final
+
+_MOST: Final = 300
+"""The most names among which a similar one is searched, and that a message lists. A document with thousands of names
+may have thousands of wrong ones as well, and each search takes as long as there are names."""
+_LONGEST: Final = 100
+"""The most characters of a name for which a similar one is searched: that takes the square of its length."""
 
 
 def nearest_name(word: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is most similar to a word, ignoring case; None if none is similar."""
-    names = {name.lower(): name for name in sorted(known, reverse=True)}
+    """Return the known name that is most similar to a word, ignoring case; None if none is similar, or there are too
+    many."""
+    if len(word) > _LONGEST:
+        return None
+    given = list(islice(known, _MOST + 1))
+    if len(given) > _MOST:
+        return None
+    names = {name.lower(): name for name in sorted(given, reverse=True) if len(name) <= 2 * _LONGEST}
     close = get_close_matches(word.lower(), names, n=1, cutoff=0.6)
     return names[close[0]] if close else None
 
@@ -15,6 +29,13 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
     """Return `did you mean 'filter'?`, or `otherwise` if no name is similar to the word."""
     name = nearest_name(word, known)
     return f"did you mean {name!r}?" if name is not None else otherwise
+
+
+def listed(before: str, names: Collection[str]) -> str:
+    """Return the names in order, as in `the vars are a, b`, or their number if there are many."""
+    if len(names) > _MOST:
+        return f"there are {len(names):,} names"
+    return f"{before} {', '.join(sorted(names))}"
 
 
 def counted(number: int, name: str) -> str:

@@ -20,7 +20,7 @@ from hookline.flows.documents.read import Document, read
 from hookline.flows.elements.external_names import CredentialUse, FlowUse
 from hookline.flows.types.samples import NO_SAMPLES, Samples
 from hookline.kernel.errors import FlowInvalid, Problem
-from hookline.kernel.suggest import did_you_mean
+from hookline.kernel.suggest import did_you_mean, listed
 
 
 def analysis_problems(flow: CompiledFlow, samples: Samples = NO_SAMPLES) -> list[Problem]:
@@ -127,8 +127,8 @@ def check_document(
 
 
 def _flow_problem(use: FlowUse, flows: Collection[str]) -> Problem:
-    listed = f"the flows are {', '.join(sorted(flows))}" if flows else "there are no other flows"
-    near = did_you_mean(use.id, flows, listed)
+    others = listed("the flows are", flows) if flows else "there are no other flows"
+    near = did_you_mean(use.id, flows, others)
     return Problem(f"there is no flow {use.id!r}", use.pointer, "unknown_flow", near)
 
 

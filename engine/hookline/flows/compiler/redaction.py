@@ -14,7 +14,7 @@ from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.elements.expressions import Expressions, Template, language
 from hookline.flows.elements.message_keys import MessageKey
 from hookline.kernel.errors import Problem
-from hookline.kernel.suggest import did_you_mean
+from hookline.kernel.suggest import did_you_mean, listed
 from hookline.secrets.masking import PathPart, Wildcard
 from hookline.secrets.redaction_rules import MESSAGE, RedactionRule, RedactionRules
 
@@ -52,8 +52,8 @@ class _Rejected(Exception):
 def _check_steps(places: Iterable[tuple[PathPart, ...]], steps: Mapping[str, str]) -> None:
     for place in places:
         if place[0] == "steps" and isinstance(place[1], str) and place[1] not in steps:
-            listed = f"its steps are {', '.join(steps)}" if steps else "the flow has no steps"
-            raise _Rejected(f"there is no step {place[1]!r}", did_you_mean(place[1], steps, listed))
+            others = listed("its steps are", steps) if steps else "the flow has no steps"
+            raise _Rejected(f"there is no step {place[1]!r}", did_you_mean(place[1], steps, others))
 
 
 def _alternatives(source: str, expressions: Expressions) -> list[tuple[PathPart, ...]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from hookline.kernel.errors import Problem
-from hookline.kernel.suggest import did_you_mean
+from hookline.kernel.suggest import did_you_mean, listed
 from hookline.sdk.mappers import Reference
 
 ALWAYS: Final = frozenset({"body", "headers", "attachments", "trigger", "steps", "vars", "execution"})
@@ -61,7 +61,7 @@ class DeclaredNames:
             return self._step(reference.path[1], reference.optional, place, pointer)
         if root == "vars" and reference.path[1] not in self.vars:
             name = reference.path[1]
-            declared = f"the vars are {', '.join(sorted(self.vars))}" if self.vars else "declare it in the flow's vars"
+            declared = listed("the vars are", self.vars) if self.vars else "declare it in the flow's vars"
             return Problem(
                 f"there is no var {name!r}",
                 pointer,
@@ -118,8 +118,8 @@ class DeclaredNames:
             )
         if step not in self.steps:
             known = place.steps | place.maybe
-            listed = f"the earlier steps are {', '.join(sorted(known))}" if known else "no step comes before this one"
-            return Problem(f"there is no step {step!r}", pointer, "unknown_step", did_you_mean(step, known, listed))
+            earlier = listed("the earlier steps are", known) if known else "no step comes before this one"
+            return Problem(f"there is no step {step!r}", pointer, "unknown_step", did_you_mean(step, known, earlier))
         own = self.steps[step]
         if pointer.startswith(f"{own}/"):
             return Problem(
