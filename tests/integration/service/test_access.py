@@ -1,82 +1,57 @@
 """Who may do what over the admin API: every route, with each scope, and with tokens that are no good."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pytest
 from quart.typing import TestClientProtocol as Client
 
+from hookline.access import sign_ins
 from hookline.access.caller import Caller
 from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
+from hookline.kernel.errors import TooManyRequests
 from hookline.kernel.time import rfc3339
 from hookline.model.access import SYSTEM, Scope
 from hookline.service.admin import blueprints, openapi
 from hookline.service.app import create_pages
+from hookline.service.hooks.sender import Senders
 from hookline.testing.clock import ManualClock
 
 ADMIN: Final = "a-token-of-the-tests"
-#: What needs more than `read`, by operation id. What isn't listed here needs `read`, and changes nothing.
+#: The scope that each operation needs, by its id. A new one must be added here: see the first test.
 NEEDS: Final[Mapping[str, Scope]] = {
-    "put_flow": Scope.AUTHOR,
-    "delete_flow": Scope.AUTHOR,
-    "put_cases": Scope.AUTHOR,
-    "deploy_flows": Scope.AUTHOR,
-    "roll_back_deployment": Scope.AUTHOR,
-    **dict.fromkeys(
-        (
-            "start_flow",
-            "sign_message",
-            "pause_flow",
-            "stop_flow",
-            "resume_flow",
-            "reset_flow",
-            "set_kept",
-            "drop_kept",
-            "move_execution",
-            "retry_execution",
-            "resume_execution",
-            "release_execution",
-            "cancel_execution",
-            "discard_execution",
-            "replay_execution",
-            "many_executions",
-            "verify_credential",
-        ),
-        Scope.OPERATE,
-    ),
-    **dict.fromkeys(
-        (
-            "roll_back_flow",
-            "plan_deploy",
-            "list_options",
-            "check_document",
-            "evaluate_expression",
-            "try_flow",
-            "backtest_flow",
-        ),
-        Scope.AUTHOR,
-    ),
-    **dict.fromkeys(
-        (
-            "put_credential",
-            "drop_credential",
-            "authorize_credential",
-            "get_authorization",
-            "finish_authorization",
-            "rotate_credentials",
-            "list_tokens",
-            "create_token",
-            "revoke_token",
-            "list_rejected_sign_ins",
-        ),
-        Scope.ADMIN,
-    ),
+    name: scope
+    for scope, names in {
+        Scope.READ: """
+            list_flows get_flow list_versions get_version get_cases recordings list_rejected list_rejected_by_flow
+            list_kept get_kept list_executions list_matching get_execution list_steps explain_field recording
+            list_dead_letters get_dead_letters stream_events list_deployments get_deployment list_components
+            list_credentials get_credential get_storage get_me list_audit get_description
+        """,
+        Scope.OPERATE: """
+            start_flow sign_message pause_flow stop_flow resume_flow reset_flow set_kept drop_kept move_execution
+            retry_execution resume_execution release_execution cancel_execution discard_execution replay_execution
+            many_executions verify_credential
+        """,
+        Scope.AUTHOR: """
+            put_flow delete_flow put_cases deploy_flows roll_back_deployment roll_back_flow plan_deploy list_options
+            check_document evaluate_expression try_flow backtest_flow
+        """,
+        Scope.ADMIN: """
+            put_credential drop_credential authorize_credential get_authorization finish_authorization
+            rotate_credentials list_tokens create_token revoke_token list_rejected_sign_ins
+        """,
+    }.items()
+    for name in names.split()
 }
 #: What concerns the whole server, and is nothing for a token that is limited to some flows.
 WHOLE_SERVER: Final = frozenset(
@@ -137,45 +112,77 @@ async def _token(client: Client, name: str, scope: str, **fields: Any) -> str:
     return str(made["token"])
 
 
-def _routes(client: Client) -> list[tuple[str, str, str]]:
-    """Method, path with its parameters filled in, and operation id of each route of the document under /api/v1."""
+class Route(NamedTuple):
+    method: str
+    path: str
+    """With its parameters filled in: the flow is `mine`, and nothing else that it names exists."""
+    name: str
+    described: Mapping[str, Any]
+
+
+def _routes(client: Client) -> list[Route]:
+    """The operations of the document under /api/v1."""
     described = openapi.document(client.app)["paths"]  # type: ignore[attr-defined]  # the test client has it
     return [
-        (method.upper(), re.sub(r"\{flow_id\}", "mine", re.sub(r"\{(?!flow_id)[^}]*\}", "x", path)), it["operationId"])
+        Route(method.upper(), _filled(path), it["operationId"], it)
         for path, operations in described.items()
-        if path.startswith("/api/v1/") and path != "/api/v1/events"
+        if path.startswith("/api/v1/")
         for method, it in operations.items()
     ]
 
 
-async def _status(client: Client, method: str, path: str, secret: str | None) -> int:
+def _filled(path: str) -> str:
+    # The stream of events has no end, unless its flow doesn't exist.
+    if path.endswith("/events"):
+        return f"{path}?flow_id=nothing"
+    return re.sub(r"\{[^}]*\}", "x", path.replace("{flow_id}", "mine"))
+
+
+async def _status(client: Client, route: Route, secret: str | None) -> int:
     headers = {} if secret is None else _bearer(secret)
-    response = await client.open(path, method=method, headers=headers, data=b"" if method != "GET" else None)
+    data = b"" if route.method != "GET" else None
+    response = await client.open(route.path, method=route.method, headers=headers, data=data)
     return int(response.status_code)
+
+
+async def test_each_route_of_the_application_is_in_the_table(client: Client) -> None:
+    """A route without a description would be in neither the document nor the table, and would need no scope."""
+    rules = client.app.url_map.iter_rules()  # type: ignore[attr-defined]  # the test client has it
+    known = {
+        (method, re.sub(r"<(?:[^:>]*:)?([^>]+)>", r"{\1}", rule.rule))
+        for rule in rules
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+        if rule.rule.startswith("/api/")
+    }
+    described = openapi.document(client.app)["paths"]  # type: ignore[attr-defined]
+    assert known == {
+        (method.upper(), path) for path, it in described.items() if path.startswith("/api/") for method in it
+    }
+    routes = _routes(client)
+    assert {route.name for route in routes} == NEEDS.keys()
+    for route in routes:
+        assert route.described["security"] == [{"token": [NEEDS[route.name]]}], route.name
+        assert ("x-all-flows" in route.described) == (route.name in WHOLE_SERVER), route.name
+        assert route.method == "GET" or NEEDS[route.name] is not Scope.READ, "what changes something needs more"
 
 
 @pytest.mark.timeout(120)
 async def test_each_route_lets_in_whom_it_should(client: Client, engine: Engine) -> None:
     secrets = {scope: await _token(client, f"all-{scope}", scope) for scope in _SCOPES}
     limited = {scope: await _token(client, f"other-{scope}", scope, flows=["other"]) for scope in _SCOPES}
-    routes = _routes(client)
-    assert NEEDS.keys() | WHOLE_SERVER <= {name for _, _, name in routes}, "a route is gone"
-    for method, path, name in routes:
-        needed = NEEDS.get(name, Scope.READ)
-        assert method == "GET" or needed is not Scope.READ, f"say in NEEDS which scope {name} needs"
+    for route in _routes(client):
+        needed = NEEDS[route.name]
         for scope in _SCOPES:
-            if name == "revoke_token" or (name == "rotate_credentials" and scope is Scope.ADMIN):
-                continue
-            status = await _status(client, method, path, secrets[scope])
-            assert (status == 403) == (not scope.includes(needed)), (method, path, scope, status)
+            status = await _status(client, route, secrets[scope])
+            assert (status == 403) == (not scope.includes(needed)), (route, scope, status)
             assert status != 401
-            status = await _status(client, method, path, limited[scope])
-            if not scope.includes(needed) or name in WHOLE_SERVER:
-                assert status == 403, (method, path, scope)
-            elif "/mine" in path:
-                assert status == 404, (method, path, scope, status)
+            status = await _status(client, route, limited[scope])
+            if not scope.includes(needed) or route.name in WHOLE_SERVER:
+                assert status == 403, (route, scope)
+            elif "/mine" in route.path:
+                assert status == 404, (route, scope, status)
             else:
-                assert status not in (401, 403), (method, path, scope, status)
+                assert status not in (401, 403), (route, scope, status)
 
 
 @pytest.mark.timeout(120)
@@ -187,10 +194,10 @@ async def test_no_route_lets_in_who_has_no_valid_token(client: Client, engine: E
     await engine.api_tokens.revoke(me["revoked"], by=Caller(SYSTEM, Scope.ADMIN))
     clock.advance(7200)
     engine.api_tokens._clock = clock
-    for method, path, _ in _routes(client):
+    for route in _routes(client):
         for secret in (None, "wrong", expired, revoked):
             engine.sign_ins._failures.clear()
-            assert await _status(client, method, path, secret) == 401, (method, path, secret)
+            assert await _status(client, route, secret) == 401, (route, secret)
 
 
 async def test_a_token_says_who_it_is_and_can_give_no_more_than_it_has(client: Client) -> None:
@@ -259,10 +266,125 @@ async def test_a_limited_token_sees_only_its_flows_in_lists(client: Client, engi
     assert {one["flow_id"] for one in entries} == {"mine"}
 
 
+async def test_a_limited_token_is_told_nothing_of_other_flows(client: Client, engine: Engine) -> None:
+    """Whatever it reads, of its own flow or of the whole server, and whatever it names."""
+    for name in ("mine", "other"):
+        for number in range(2):
+            start = {"body": f"of-{name}-{number}"}
+            await client.post(f"/api/v1/flows/{name}/start", headers=_bearer(ADMIN), json=start)
+            await client.put(f"/api/v1/flows/{name}/state/value?key=k", headers=_bearer(ADMIN), json=f"of-{name}")
+        await client.post(f"/hook/{name}")
+    await _token(client, "of-other", "read", flows=["other"])
+
+    async def found(path: str, secret: str) -> Any:
+        return await (await client.get(f"/api/v1/{path}", headers=_bearer(secret))).get_json(force=True)
+
+    async with asyncio.timeout(30):
+        while len((await found("executions?state=failed", ADMIN))["items"]) < 4:  # noqa: ASYNC110 - it is asked
+            await asyncio.sleep(0.01)
+    limited = await _token(client, "limited", "admin", flows=["mine"])
+    executions = (await found("executions", ADMIN))["items"]
+    named = {"mine": {"flow_id": "mine"}, "other": {"flow_id": "other"}}
+    for one in (await found("dead-letters", ADMIN))["items"]:
+        named[one["flow_id"]]["cause"] = one["cause"]
+    for one in executions:
+        named[one["flow_id"]] |= {"execution_id": one["id"], "part": one["id"]}
+    hidden = {one["id"] for one in executions if one["flow_id"] == "other"} | {'"other"', "of-other"}
+    read = 0
+    for path, operations in openapi.document(client.app)["paths"].items():  # type: ignore[attr-defined]
+        if "get" not in operations or not path.startswith("/api/v1/") or path.endswith(("/events", "/openapi.json")):
+            continue
+        for ids in named.values():
+            url = re.sub(r"\{(\w+)\}", lambda name, ids=ids: ids.get(name[1], "current"), path)  # type: ignore[misc]
+            for query in ("", "?flow_id=other", f"?key=k&field=body&flow_id={ids['flow_id']}"):
+                response = await client.get(url + query, headers=_bearer(limited))
+                text = (await response.get_data()).decode()
+                read += response.status_code == 200
+                if response.status_code != 200:
+                    continue
+                assert not [one for one in hidden if one in text], (url + query, text)
+    assert read > 20
+    for body in (
+        {"do": "cancel", "flow_id": "other"},
+        {"do": "discard", "cause": named["other"]["cause"]},
+        {"do": "replay"},
+    ):
+        response = await client.post("/api/v1/executions/many", headers=_bearer(limited), json=body)
+        assert response.status_code in (400, 404), body
+    for path, given in (
+        ("deployments", {"flows": {"other": None}}),
+        ("deployments", {"flows": {"mine": _flow("mine"), "new": _flow("new")}}),
+        ("deployments", {"flows": {}, "cases": {"other": {"cases": []}}}),
+        ("deployments", {"flows": {}, "expected": {"other": None}}),
+        ("backtest", {"document": _flow("other")}),
+        ("evaluate", {"expression": "$.body", "execution_id": named["other"]["execution_id"]}),
+        ("try", {"document": _flow("mine"), "execution_id": named["other"]["execution_id"]}),
+        ("try", {"document": _flow("other"), "effects": "real", "input": {}}),
+    ):
+        response = await client.post(f"/api/v1/{path}", headers=_bearer(limited), json=given)
+        assert response.status_code == 404, (path, given, await response.get_data())
+    assert engine.catalog.entries.keys() == {"mine", "other"}
+
+
+async def test_a_limited_token_hears_only_of_its_flows(client: Client) -> None:
+    limited = _bearer(await _token(client, "limited", "read", flows=["mine"]))
+    async with client.request("/api/v1/events", headers=limited) as connection:
+        await connection.receive()
+        for name in ("other", "mine"):
+            await client.post(f"/api/v1/flows/{name}/start", headers=_bearer(ADMIN), json={"body": 1})
+        told = b""
+        async with asyncio.timeout(30):
+            while b"execution.ended" not in told:
+                told += await connection.receive()
+        await connection.disconnect()
+    assert b'"mine"' in told
+    assert b'"other"' not in told
+    response = await client.get("/api/v1/events?flow_id=other", headers=limited)
+    assert response.status_code == 404
+
+
 async def test_an_address_that_fails_too_often_must_wait(client: Client, engine: Engine) -> None:
-    statuses = [await _status(client, "GET", "/api/v1/me", f"guess-{number}") for number in range(12)]
+    me = Route("GET", "/api/v1/me", "get_me", {})
+    valid = await _token(client, "valid", "read")
+    statuses = [await _status(client, me, f"guess-{number}") for number in range(12)]
     assert statuses == [401] * 10 + [429] * 2
-    assert await _status(client, "GET", "/api/v1/me", ADMIN) == 200
+    # Somebody who fails can't keep out those who share the address.
+    assert [await _status(client, me, secret) for secret in (ADMIN, valid)] == [200, 200]
     await engine.sign_ins.flush()
     response = await client.get("/api/v1/tokens/rejected", headers=_bearer(ADMIN))
     assert [one["reason"] for one in (await response.get_json())["items"]] == ["unknown"] * 10
+
+
+async def test_sign_ins_are_counted_by_the_client_behind_the_proxies(engine: Engine) -> None:
+    senders = Senders((ip_network("10.0.0.0/8"),))
+    client = create_pages(blueprints(engine, ADMIN, senders=senders)).test_client()
+
+    async def fail(peer: str, forwarded: str | None = None) -> int:
+        headers = _bearer("wrong") | ({} if forwarded is None else {"X-Forwarded-For": forwarded})
+        response = await client.get("/api/v1/me", headers=headers, scope_base={"client": (peer, 1)})
+        return int(response.status_code)
+
+    assert [await fail("10.0.0.1", "198.51.100.7") for _ in range(11)] == [401] * 10 + [429]
+    assert await fail("10.0.0.2", "198.51.100.7") == 429
+    assert await fail("10.0.0.1", "198.51.100.8") == 401
+    # Only trusted proxies are believed.
+    assert [await fail("192.0.2.1", f"198.51.100.{number}") for number in range(11)] == [401] * 10 + [429]
+    # One host has all addresses of its network.
+    assert [await fail(f"2001:db8::{number:x}") for number in range(11)] == [401] * 10 + [429]
+    assert await fail("2001:db8:0:1::1") == 401
+    await engine.sign_ins.flush()
+    page = await engine.store.rejected_sign_ins(limit=200)
+    assert {one.address for one in page.items} >= {"198.51.100.7", "198.51.100.8", "192.0.2.1", "2001:db8::1"}
+    assert "10.0.0.1" not in {one.address for one in page.items}
+
+
+async def test_the_memory_of_failed_sign_ins_is_bounded(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sign_ins, "_ADDRESSES", 50)
+    for number in range(1000):
+        engine.sign_ins.reject(f"client-{number}", "192.0.2.1", "unknown", None)
+    for _ in range(30):
+        with suppress(TooManyRequests):
+            engine.sign_ins.reject("one", "192.0.2.1", "unknown", None)
+    assert len(engine.sign_ins._failures) == 50
+    assert max(map(len, engine.sign_ins._failures.values())) == sign_ins.MOST_FAILURES
+    assert len(engine.sign_ins._held) <= sign_ins._HELD

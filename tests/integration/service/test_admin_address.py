@@ -13,13 +13,14 @@ import pytest
 from quart.typing import TestClientProtocol as Client
 from tests.integration.cli.test_serve import folder, hookline, serving, stopped
 from tests.integration.served_hook import SERVERS
+from tests.integration.service.test_http2 import Sender
 
 from hookline.config import load
 from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
 from hookline.kernel.errors import ConfigError, WrongHost
-from hookline.service.admin import blueprints
+from hookline.service.admin import blueprints, openapi
 from hookline.service.admin.hosts import Hosts
 from hookline.service.app import create_pages
 from hookline.service.server.asgi import Receive, Scope, Send
@@ -235,3 +236,69 @@ async def test_no_address_goes_on_alone_if_the_other_one_fails() -> None:
     with pytest.raises(OSError, match="Bad file descriptor"):
         await serve(failing, shutdown=asyncio.Event(), sock=sock, further=[Listener(failing, closed, 10)])
     assert sock.fileno() == -1
+
+
+@pytest.mark.rule(53)
+async def test_no_operation_of_the_api_answers_a_foreign_host(engine: Engine) -> None:
+    client = client_of(engine)
+    described = openapi.document(client.app)["paths"]  # type: ignore[attr-defined]  # the test client has it
+    paths = [(method, path) for path, it in described.items() if path.startswith("/api/") for method in it]
+    assert len(paths) > 60
+    for method, path in [*paths, ("options", "/api/v1/me")]:
+        response = await client.open(path, method=method.upper(), headers=AUTH | {"Host": "evil.example"})
+        assert response.status_code == 421, (method, path)
+
+
+@pytest.mark.rule(53)
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_foreign_host_does_not_hide_behind_a_second_one(folder: Path, server: str) -> None:
+    with serving(folder, "--server", server) as (process, said):
+        token = Path(said["token_file"]).read_text().strip()
+        address = said["url"].removeprefix("http://")
+        own, foreign, both = [f"Host: {address}"], ["Host: evil.example"], f"http://evil.example{ME}"
+        assert status_of(address, ME, own, token) == 200
+        for target, hosts in (
+            (ME, foreign),
+            (ME, own + foreign),
+            (ME, foreign + own),
+            (ME, []),
+            (both, foreign),
+        ):
+            assert status_of(address, target, hosts, token) in (400, 421), (target, hosts)
+        assert stopped(process) == 0
+
+
+ME = "/api/v1/me"
+
+
+def status_of(address: str, target: str, hosts: list[str], token: str) -> int:
+    host, port = address.rsplit(":", 1)
+    lines = [f"GET {target} HTTP/1.1", *hosts, f"Authorization: Bearer {token}", "Connection: close", "", ""]
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall("\r\n".join(lines).encode())
+        return int(connection.makefile("rb").readline().split()[1])
+
+
+@pytest.mark.rule(53)
+async def test_with_http2_the_authority_is_the_host(folder: Path) -> None:
+    """Also if there is a `host` besides, and whichever of them is foreign."""
+    with serving(folder) as (process, said):
+        token = Path(said["token_file"]).read_text().strip()
+        address = said["url"].removeprefix("http://")
+        host, port = address.rsplit(":", 1)
+
+        async def statuses(*requests: list[tuple[str, str]]) -> list[int | None]:
+            """Those on one connection; a request that the server resets, or drops with its connection, has none."""
+            reader, writer = await asyncio.open_connection(host, int(port))
+            sender = Sender(reader, writer)
+            streams = [sender.ask([*request, ("authorization", f"Bearer {token}")], None) for request in requests]
+            await sender.wait(*streams)
+            writer.close()
+            return [sender.statuses.get(stream) for stream in streams]
+
+        good = [(":method", "GET"), (":scheme", "http"), (":authority", address), (":path", ME)]
+        evil = [(":method", "GET"), (":scheme", "http"), (":authority", "evil.example"), (":path", ME)]
+        assert await statuses(good, evil, good) == [200, 421, 200]
+        for mixed in ([*good, ("host", "evil.example")], [*evil, ("host", address)]):
+            assert set(await statuses(mixed)) <= {421, 400, None}
+        assert stopped(process) == 0

@@ -17,8 +17,10 @@ from hookline.kernel.errors import StoreError
 from hookline.kernel.json import decode, encode
 from hookline.model.execution import Execution, State
 from hookline.model.webhook import AcceptedAnswer
+from hookline.sdk.schemes import WebhookResponse
 from hookline.service.app import create_endpoints
 from hookline.service.hooks.hook import HookOptions
+from hookline.service.hooks.responses import scheme_response
 from hookline.service.types import HookRequest, HookResponse
 from hookline.storage.changes import Purge
 
@@ -90,6 +92,30 @@ SERVERS_HEADERS = (
     "Transfer-Encoding",
     "Connection",
 )
+
+
+ORIGINS_HEADERS = (
+    "Set-Cookie",
+    "Clear-Site-Data",
+    "Strict-Transport-Security",
+    "Alt-Svc",
+    "NEL",
+    "Service-Worker-Allowed",
+    "Content-Security-Policy-Report-Only",
+)
+
+
+@pytest.mark.rule(54)
+@pytest.mark.parametrize("name", ORIGINS_HEADERS)
+async def test_a_flow_does_not_set_headers_with_power_over_other_pages(harness: Harness, name: str) -> None:
+    flow(harness, [{"use": "reply", "with": {"headers": {name: "1"}, "body": 1}}], respond="reply")
+    async with calling(harness) as caller:
+        reply = await caller.send({})
+        assert (reply.status, header(reply, name.lower())) == (502, None), "the step fails"
+    with pytest.raises(ValidationError, match="power over other pages"):
+        AcceptedAnswer.model_validate({"headers": {name.lower(): "1"}})
+    made = scheme_response(WebhookResponse(headers=((name, "1"), ("X-Own", "2"))))
+    assert made.headers == ((b"x-own", b"2"),)
 
 
 @pytest.mark.parametrize("name", [*SERVERS_HEADERS, "X-Content-Type-Options", "Content-Security-Policy"])

@@ -47,7 +47,9 @@ class Gate:
 
     async def check_all(self) -> None:
         """Raise an error unless the current request may be answered."""
-        self._hosts.check(request.headers.get("Host", ""), (request.scope.get("server") or (None,))[0])
+        # A server may pass on several: with HTTP/2, `:authority` and `host`. None of them may be foreign.
+        for host in request.headers.getlist("Host") or [""]:
+            self._hosts.check(host, (request.scope.get("server") or (None,))[0])
         await self.check_token()
 
     async def check_token(self) -> None:
@@ -124,7 +126,8 @@ async def check_access(engine: Engine, by: Caller, operation: Operation) -> None
     if by.flows is None:
         return
     named = request.view_args or {}
-    for flow_id in (named.get("flow_id"), request.args.get("flow_id")):
+    asked = request.args.getlist("flow_id") if any(one.name == "flow_id" for one in operation.query) else []
+    for flow_id in (named.get("flow_id"), *asked):
         if flow_id is not None:
             by.require_flow(flow_id)
     execution_id = named.get("execution_id")

@@ -6,7 +6,7 @@ import msgspec
 from quart import Blueprint, Response
 
 from hookline.engine import Engine
-from hookline.kernel.errors import ExecutionNotFound
+from hookline.kernel.errors import ExecutionNotFound, FlowNotFound
 from hookline.kernel.time import rfc3339
 from hookline.model.causes import normalised, step_of
 from hookline.service.admin.callers import caller
@@ -81,7 +81,7 @@ def add_dead_letters(api: Blueprint, engine: Engine) -> None:
         return json_response(PageView([dead_letters_view(one) for one in page.items], page.next))
 
     @api.get("/dead-letters/<cause>")
-    @operation(DeadLettersView)
+    @operation(DeadLettersView, errors=(FlowNotFound,))
     async def get_dead_letters(cause: str) -> Response:
         """Get one group. Its executions are `executions?cause=…`."""
         flow_id, own = cause_parts(cause)
