@@ -162,7 +162,21 @@ def _schemas(given: Sequence[Any], returned: Sequence[Any]) -> tuple[dict[str, A
     for record, schema in zip(in_responses, schemas[len(types) :], strict=True):
         described = components[schema["$ref"].rpartition("/")[2]]
         described["required"] = [one.encode_name for one in msgspec.inspect.type_info(record).fields if _always(one)]  # type: ignore[attr-defined]  # it is a record
+    for schema in components.values():
+        _tell_defaults(schema)
     return dict(zip(map(str, types), schemas, strict=False)), components
+
+
+def _tell_defaults(schema: dict[str, Any]) -> None:
+    """Move the defaults of an object's keys into their descriptions.
+
+    Generators of clients take a key with a default for one that is always there: for requests, it isn't.
+    """
+    for one in schema.get("properties", {}).values():
+        default = one.pop("default", None)
+        # Nothing is what a reader expects of a key that is left out.
+        if default not in (None, {}, [], ""):
+            one["description"] = f"By default `{encode(default).decode()}`."
 
 
 def _records(types: Sequence[Any]) -> set[Any]:
@@ -326,9 +340,9 @@ _HEADERS: Final[Mapping[int, Mapping[str, Any]]] = {
 
 
 def _problem(status: int, codes: set[str] | None) -> dict[str, Any]:
-    properties: dict[str, Any] = {"status": {"const": status}}
+    properties: dict[str, Any] = {"status": {"type": "integer", "enum": [status]}}
     if codes is not None:
-        properties["code"] = {"enum": sorted(codes)}
+        properties["code"] = {"type": "string", "enum": sorted(codes)}
     return {"allOf": [{"$ref": _REF.format(name=_PROBLEM_NAME)}, {"properties": properties}]}
 
 
