@@ -4,20 +4,15 @@ import json
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
-from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.acceptance.postgres import postgres_schema
 from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
 
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
 FLOWS = "/api/v1/flows"
-#: The places at which a server dies: before the commit, between the commit and the file, and after the file.
-POINTS = ("deploy.before_commit", "deploy.after_commit", "files_written.before_commit", "files_written.after_commit")
 
 
 def flow(flow_id: str, number: int) -> dict[str, Any]:
@@ -111,48 +106,6 @@ def test_a_set_with_one_wrong_flow_changes_nothing_and_a_right_one_is_rolled_bac
     assert sum(one["operation"] == "flow.delete" for one in entries) == 2
     assert sum(one["operation"] == "flow.rollback" for one in entries) == 10
     assert len({one["subject"] for one in entries if one["operation"] == "flow.rollback"}) == 1
-
-
-def stands(server: ServerProcess, flow_id: str) -> tuple[str, int]:
-    """The version that serves, and the number of audit entries about deployments of a flow."""
-    rows = server.stored(f"SELECT operation, flow_version FROM audit WHERE flow_id = '{flow_id}'")
-    return served(server)[flow_id], len(rows)
-
-
-@pytest.mark.long  # eight times, a server is started, killed and started again
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize("flows", ["flows", "database"])
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_a_server_killed_while_it_deploys_has_the_old_flow_or_the_new(
-    flows: str, database: str, make_server: Callable[..., ServerProcess]
-) -> None:
-    with postgres_schema() if database == "postgresql" else nullcontext() as url:
-        server = make_server("--flows", flows, environment={"HOOKLINE_DB": url} if url else {})
-        server.start()
-        status, created = put(server, flow("f", 0))
-        assert status == 201, created
-        versions, number = [created["version"]], 0
-        for point in POINTS:
-            if flows == "database" and point.startswith("files_written"):
-                continue
-            number += 1
-            before = stands(server, "f")
-            server.arm(point)  # type: ignore[attr-defined]  # of a forked server
-            with pytest.raises((OSError, HTTPException)):
-                put(server, flow("f", number))
-            assert server.died() == -9
-            server.start()
-            after = stands(server, "f")
-            changed = point != "deploy.before_commit"
-            assert after[1] - before[1] == changed
-            assert (after[0] != before[0]) == changed
-            versions.append(after[0])
-            if flows == "flows":
-                text = (server.folder / "flows" / "f.json").read_text(encoding="utf-8")
-                assert json.loads(text) == flow("f", number if changed else 0)
-                left = [path.name for path in (server.folder / "flows").iterdir()]
-                assert left == ["f.json"]
-        assert server.stop() == 0
 
 
 def git(folder: Path, *arguments: str) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hookline.catalog.flow_folder import stamps
+from hookline.kernel.errors import FolderBusy
 from hookline.kernel.ongoing import OngoingProblem
 from hookline.kernel.time import Clock
 
@@ -36,6 +37,17 @@ class SettledFolder:
             if lock is not None and now - began > _LONG:
                 self._locked.noticed(lock=str(lock))
         self._locked.absent()
+
+    async def wait_for_git(self) -> None:
+        """Return once git has no lock. Raises FolderBusy if it keeps its lock for longer than its commands take."""
+        began = self._clock.monotonic()
+        while (lock := git_lock(self._directory)) is not None:
+            if self._clock.monotonic() - began > _LONG:
+                raise FolderBusy(
+                    f"git is changing the folder of the flows: try again once {lock} is gone, and remove it if git has "
+                    "died and left it"
+                )
+            await self._clock.sleep(_EVERY)
 
 
 def git_lock(directory: Path) -> Path | None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from quart import Blueprint, Response, request
 
-from hookline.deployments.deployer import (
+from hookline.deployments.deployment_request import (
     CheckedDeployment,
     Deployed,
     DeploymentRequest,
@@ -19,7 +19,19 @@ from hookline.engine import Engine
 from hookline.flows.authoring.formatter import format_value
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.read import read
-from hookline.kernel.errors import DeploymentNotFound, FlowInvalid, Malformed, Problem, TooLarge
+from hookline.kernel.errors import (
+    DeploymentConflict,
+    DeploymentNotFound,
+    FlowInvalid,
+    FlowNotFound,
+    FolderBusy,
+    FolderReadOnly,
+    Malformed,
+    NotForLimitedTokens,
+    Problem,
+    TooLarge,
+    UnpublishedChanges,
+)
 from hookline.kernel.json import decode
 from hookline.kernel.pointer import escape
 from hookline.kernel.time import rfc3339
@@ -35,6 +47,7 @@ from hookline.service.admin.requests import (
     flag,
     json_response,
     page_or_malformed,
+    read_body,
     read_query,
 )
 from hookline.service.views.pages import PageView, Time
@@ -55,6 +68,10 @@ _FORCE: Final = flag("force", "Overwrite changes in the flow's file that have ne
 _MESSAGE: Final = Parameter(
     "message", "The reason for the change.", {"type": "string", "maxLength": 1000}, lambda text: _short(text)
 )
+
+
+_ERRORS: Final = (DeploymentConflict, FlowInvalid, FolderBusy, FolderReadOnly, UnpublishedChanges)
+"""The errors of everything that deploys."""
 
 
 class ProblemView(msgspec.Struct, frozen=True):
@@ -146,7 +163,14 @@ def add_flow_changes(api: Blueprint, engine: Engine) -> None:
 
 def _flows(api: Blueprint, engine: Engine) -> None:
     @api.put("/flows/<flow_id>")
-    @operation(FlowDeployedView, request=_Text, query=(_DRY_RUN, _MESSAGE, _FORCE), scope=Scope.AUTHOR)
+    @operation(
+        FlowDeployedView,
+        request=_Text,
+        query=(_DRY_RUN, _MESSAGE, _FORCE),
+        scope=Scope.AUTHOR,
+        also=(201,),
+        errors=_ERRORS,
+    )
     async def put_flow(flow_id: str) -> Response:
         """Create or replace a flow; its new version serves when this answers.
 
@@ -154,10 +178,10 @@ def _flows(api: Blueprint, engine: Engine) -> None:
         one serves. The answer is 201 if no version served before, and 422 with every problem of the document.
         """
         given = read_query((_DRY_RUN, _MESSAGE, _FORCE))
-        return await change_flow(flow_id, _bounded(bytes(await request.body)), given)
+        return await change_flow(flow_id, _bounded(await read_body()), given)
 
     @api.delete("/flows/<flow_id>")
-    @operation(FlowDeployedView, query=(_DRY_RUN, _MESSAGE, _FORCE), scope=Scope.AUTHOR)
+    @operation(FlowDeployedView, query=(_DRY_RUN, _MESSAGE, _FORCE), scope=Scope.AUTHOR, errors=_ERRORS)
     async def delete_flow(flow_id: str) -> Response:
         """Delete a flow and its cases. Its executions that have started continue.
 
@@ -175,6 +199,7 @@ def _flows(api: Blueprint, engine: Engine) -> None:
             message=given["message"],
             expected=_expected(flow_id),
             force=given["force"],
+            visible=caller().flows,
         )
         checked = await engine.serving.check(wanted)
         done = Deployed(None) if given["dry_run"] else await engine.serving.deploy(checked)
@@ -206,13 +231,13 @@ def _cases(api: Blueprint, engine: Engine) -> None:
         return response
 
     @api.put("/flows/<flow_id>/cases")
-    @operation(status=204, request=dict[str, Any], scope=Scope.AUTHOR)
+    @operation(status=204, request=dict[str, Any], scope=Scope.AUTHOR, errors=_ERRORS)
     async def put_cases(flow_id: str) -> Response:
         """Create or replace the test cases of a flow. No cases at all (`{"cases": []}`) remove them.
 
         `If-Match` and `If-None-Match: *` work as those of the flow, with the ETag of the cases.
         """
-        data = _bounded(bytes(await request.body))
+        data = _bounded(await read_body())
         text = await asyncio.to_thread(checked_cases, _flow_of(engine, flow_id), data)
         wanted = DeploymentRequest(caller().actor, {}, {flow_id: text}, expected_cases=_expected(flow_id))
         await engine.serving.deploy(CheckedDeployment(wanted, {}, {}))
@@ -245,14 +270,14 @@ def _flow_of(engine: Engine, flow_id: str, checked: CheckedDeployment | None = N
 
 def _deployments(api: Blueprint, engine: Engine) -> None:
     @api.post("/deployments")
-    @operation(DeploymentResultView, request=DeployRequest, scope=Scope.AUTHOR)
+    @operation(DeploymentResultView, request=DeployRequest, scope=Scope.AUTHOR, errors=(*_ERRORS, FlowNotFound))
     async def deploy_flows() -> Response:
         """Deploy a set of flows: all of them, or none. Their versions serve when this answers.
 
         The answer is 422 with every problem of every document, and 412 if a flow is served by another version than
         expected; then nothing has changed.
         """
-        given, by = decode_body(await request.get_data(as_text=False), DeployRequest), caller()
+        given, by = decode_body(await read_body(), DeployRequest), caller()
         if len({*given.flows, *given.cases}) > MAX_FLOWS:
             raise Malformed(f"A deployment has at most {MAX_FLOWS} flows.")
         for flow_id in {*given.flows, *given.cases, *given.expected}:
@@ -262,7 +287,14 @@ def _deployments(api: Blueprint, engine: Engine) -> None:
             flow_id: Expected(absent=True) if version is None else Expected(frozenset({version}))
             for flow_id, version in given.expected.items()
         }
-        wanted = DeploymentRequest(by.actor, documents, message=given.message, expected=expected, force=given.force)
+        wanted = DeploymentRequest(
+            by.actor,
+            documents,
+            message=given.message,
+            expected=expected,
+            force=given.force,
+            visible=by.flows,
+        )
         checked = await engine.serving.check(wanted, prefixed=True)
         if given.cases:
             cases = await asyncio.to_thread(_cases_of, engine, given, checked)
@@ -282,21 +314,22 @@ def _deployments(api: Blueprint, engine: Engine) -> None:
         return json_response(PageView([deployment_view(one) for one in page.items], page.next))
 
     @api.get("/deployments/<deployment_id>")
-    @operation(DeploymentView)
+    @operation(DeploymentView, errors=(DeploymentNotFound,))
     async def get_deployment(deployment_id: str) -> Response:
         """Get a deployment."""
         return json_response(await visible(deployment_id))
 
     @api.post("/deployments/<deployment_id>/rollback")
-    @operation(DeploymentResultView, scope=Scope.AUTHOR)
+    @operation(DeploymentResultView, scope=Scope.AUTHOR, errors=(*_ERRORS, DeploymentNotFound, NotForLimitedTokens))
     async def roll_back_deployment(deployment_id: str) -> Response:
         """Serve the whole set of flows as it was after a deployment; flows that came later are deleted.
 
-        It is a new deployment. A token that is limited to some flows can roll back only what changes no others.
+        It is a new deployment. A token that is limited to some flows can roll back only what changes no others. If the
+        document of a version isn't stored any more, the answer is 422 with all such versions, and nothing has changed.
         """
         await visible(deployment_id)
         by = caller()
-        done = await engine.operations.roll_back_all(deployment_id, by=by.actor, sees=by.require_flow)
+        done = await engine.operations.roll_back_all(deployment_id, by=by.actor, visible=by.flows)
         shown = None if done.deployment is None else deployment_view(done.deployment)
         return json_response(DeploymentResultView(shown, [], []))
 
