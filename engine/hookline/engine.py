@@ -209,6 +209,7 @@ class Engine:
             source=self.flow_source,
             versions=self.version_resolver,
             clock=self.clock,
+            ids=Ids(self.clock),
             new_id=self.ids.new,
             check=DeploymentCheck(
                 self.flow_source,

@@ -1,15 +1,13 @@
 """Deploying over the API to real servers: authors at the same time, kills, and pulls of many files under load."""
 
 import json
-import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
+from tests.acceptance.server_process import TOKEN, ServerProcess
 
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
 FLOWS = "/api/v1/flows"
@@ -106,75 +104,3 @@ def test_a_set_with_one_wrong_flow_changes_nothing_and_a_right_one_is_rolled_bac
     assert sum(one["operation"] == "flow.delete" for one in entries) == 2
     assert sum(one["operation"] == "flow.rollback" for one in entries) == 10
     assert len({one["subject"] for one in entries if one["operation"] == "flow.rollback"}) == 1
-
-
-def git(folder: Path, *arguments: str) -> None:
-    own = ("-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main")
-    subprocess.run(["git", *own, *arguments], cwd=folder, check=True, capture_output=True)
-
-
-def test_a_pull_of_many_files_under_load_is_one_deployment(
-    make_server: Callable[..., ServerProcess], tmp_path: Path
-) -> None:
-    count = 200
-    origin = tmp_path / "origin"
-    origin.mkdir()
-    git(origin, "init")
-
-    def commit(number: int) -> None:
-        for index in range(count):
-            text = json.dumps(flow(f"f{index}", number))
-            (origin / f"f{index}.json").write_text(text, encoding="utf-8")
-        git(origin, "add", ".")
-        git(origin, "commit", "-m", str(number))
-
-    commit(0)
-    git(tmp_path, "clone", str(origin), "checkout")
-    server = make_server("--flows", "checkout")
-    server.start()
-    sent: list[tuple[str, str]] = []
-    over = threading.Event()
-
-    def send() -> None:
-        number = 0
-        while not over.is_set():
-            number = (number + 7) % count
-            status, answer = server.post(f"f{number}", {})
-            assert status == 202, answer
-            sent.append((f"f{number}", answer["execution_id"]))
-
-    before = served(server)
-    sender = threading.Thread(target=send)
-    sender.start()
-    try:
-        eventually("messages come", lambda: len(sent) > 20)
-        commit(1)
-        git(tmp_path / "checkout", "pull")
-        server.eventually("all serve", lambda: all(served(server)[one] != version for one, version in before.items()))
-        enough = len(sent) + 20
-        eventually("more messages come", lambda: len(sent) > enough)
-    finally:
-        over.set()
-        sender.join()
-    server.eventually("all have run", server.drained)
-    first, second = sorted(server.get("/api/v1/deployments")[1]["items"], key=lambda one: one["id"])
-    assert [len(one["flows"]) for one in (first, second)] == [count, count]
-    assert {one["author"] for one in (first, second)} == {"folder"}
-    after = {one["flow_id"]: one["version"] for one in second["flows"]}
-    executions = {one["id"]: one for one in server.executions()}
-    assert len(executions) == len(sent)
-    switched = False
-    for flow_id, execution_id in sent:
-        execution = executions[execution_id]
-        assert execution["outcome"] == "completed"
-        assert execution["flow_id"] == flow_id
-        # The messages came one after the other: after the first one on a new version, none may run on an old one.
-        is_new = execution["flow_version"] == after[flow_id]
-        assert is_new or execution["flow_version"] == before[flow_id]
-        assert is_new or not switched
-        switched |= is_new
-    assert switched
-    for flow_id, execution_id in (sent[0], sent[-1]):
-        steps = server.get(f"/api/v1/executions/{execution_id}")[1]["steps"]
-        assert [one["id"] for one in steps] == ["first", "log", "second"], flow_id
-    assert server.stop() == 0

@@ -12,12 +12,14 @@ from hookline.deployments.deployment_request import (
     CheckedDeployment,
     Deployed,
     DeploymentRequest,
+    tag_of,
     version_of_cases,
 )
 from hookline.deployments.flow_source import FlowReading, FlowSource, NewTexts
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import DeploymentConflict, FlowInvalid, FlowNotFound, StoreError
+from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock
 from hookline.model.access import FOLDER
 from hookline.model.deployment import DeployedFlow, Deployment
@@ -35,15 +37,18 @@ class Deployer:
         source: FlowSource,
         versions: VersionResolver,
         clock: Clock,
+        ids: Ids,
         new_id: Callable[[], str],
         check: DeploymentCheck,
         adopted: Callable[[CatalogChanges], None],
     ) -> None:
-        """`adopted` is told each change of the catalog."""
+        """`ids` makes those of deployments, and `new_id` those of audit entries; `adopted` is told each change of the
+        catalog."""
         self._store = store
         self._source = source
         self._versions = versions
         self._clock = clock
+        self._ids = ids
         self._new_id = new_id
         self._check = check
         self._adopted = adopted
@@ -83,6 +88,9 @@ class Deployer:
 
     async def _recover(self) -> None:
         if self._unfinished:
+            # The sets of flows follow from the order of the deployments, which is that of their ids.
+            for newest in (await self._store.deployments(limit=1)).items:
+                self._ids.follow(newest.id)
             await self._source.recover()
             self._unfinished = False
 
@@ -97,7 +105,7 @@ class Deployer:
         found = [entry.flow for entry in reading.entries.values() if entry.flow is not None]
         publish = [flow for flow in found if not self._is_published(flow)]
         if flows or publish:
-            deployment = Deployment(self._new_id(), self._clock.now(), FOLDER, flows)
+            deployment = Deployment(self._ids.new(), self._clock.now(), FOLDER, flows)
             await self._store.commit(self._changes(deployment, publish))
             self._published(publish)
         self._adopt(reading)
@@ -197,7 +205,7 @@ class Deployer:
             DeployedFlow(flow_id, None if flow is None else flow.version, served.get(flow_id))
             for flow_id, flow in sorted(changed.items())
         )
-        deployment = Deployment(self._new_id(), now, request.by, flows, request.message, request.rollback_of)
+        deployment = Deployment(self._ids.new(), now, request.by, flows, request.message, request.rollback_of)
         operation: Operation = "flow.rollback" if request.served_before else "flow.deploy"
         publish = [flow for flow in changed.values() if flow is not None]
         changes = self._changes(deployment, publish, operation)
@@ -259,9 +267,10 @@ class Deployer:
     def _check_expected(self, request: DeploymentRequest, served: Mapping[str, str]) -> None:
         """Raise DeploymentConflict unless the flows are served by the versions that the caller expects."""
         for flow_id, expected in request.expected.items():
-            now = served.get(flow_id)
-            broken = expected.absent and flow_id in self._source.catalog.entries
-            if broken or not expected.fits(now):
+            now, entry = served.get(flow_id), self._source.catalog.entries.get(flow_id)
+            flow = None if entry is None else entry.flow
+            tag = None if flow is None or flow.version != now else tag_of(flow)
+            if (expected.absent and entry is not None) or not expected.fits(now, tag):
                 state = "isn't served" if now is None else f"is served by version {now}"
                 raise DeploymentConflict(f"flow {flow_id!r} {state} now: read it again, and repeat your change")
 

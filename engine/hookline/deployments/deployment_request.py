@@ -7,7 +7,10 @@ from typing import Any
 
 from hookline.catalog.catalog import CatalogEntry
 from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.documents.read import read
+from hookline.flows.documents.version import SILENT
 from hookline.kernel.errors import Problem
+from hookline.kernel.json import encode
 from hookline.model.access import Actor
 from hookline.model.deployment import Deployment
 
@@ -17,15 +20,18 @@ class Expected:
     """The version of a flow that a caller has seen. It is the one that is served, or the caller has missed a change."""
 
     versions: frozenset[str] | None = None
-    """One of these is served; None for any version."""
+    """One of these is served; None for any version. They may also be what `tag_of` returns."""
     absent: bool = False
     """No version is served, and there is no flow of this id."""
+    by_tag: bool = False
+    """Only what `tag_of` returns counts, so that no title is overwritten unseen."""
 
-    def fits(self, version: str | None) -> bool:
+    def fits(self, version: str | None, tag: str | None = None) -> bool:
         """Return true if a version is one of those; None is no version."""
-        if self.absent:
-            return version is None
-        return version is not None and (self.versions is None or version in self.versions)
+        if self.absent or version is None:
+            return self.absent and version is None
+        found = {tag or version} if self.by_tag else {version, tag}
+        return self.versions is None or not self.versions.isdisjoint(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,13 @@ class Deployed:
     """None if everything was as it should be already."""
     created: frozenset[str] = frozenset()
     """The flows that were not served before."""
+
+
+def tag_of(flow: CompiledFlow) -> str:
+    """The ETag of a flow: its version, with a hash of the keys that the version leaves out, such as the title."""
+    document = read(flow.source).value
+    silent = {key: value for key, value in sorted(document.items()) if key in SILENT}
+    return f"{flow.version}-{hashlib.sha256(encode(silent)).hexdigest()[:8]}" if silent else flow.version
 
 
 def version_of_cases(text: bytes) -> str:

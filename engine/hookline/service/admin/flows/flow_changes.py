@@ -13,6 +13,7 @@ from hookline.deployments.deployment_request import (
     Deployed,
     DeploymentRequest,
     Expected,
+    tag_of,
     version_of_cases,
 )
 from hookline.engine import Engine
@@ -148,7 +149,8 @@ class DeployRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     message: _Message | None = None
     """The reason for the change."""
     expected: dict[str, str | None] = {}
-    """The version that serves now by flow id; null for a flow that doesn't exist. The answer is 412 if another does."""
+    """The version that serves now by flow id, or the flow's ETag; null for a flow that doesn't exist. The answer is 412
+    if another does."""
     dry_run: bool = False
     """Only check it."""
     force: bool = False
@@ -174,8 +176,9 @@ def _flows(api: Blueprint, engine: Engine) -> None:
     async def put_flow(flow_id: str) -> Response:
         """Create or replace a flow; its new version serves when this answers.
 
-        `If-Match` names the version that is replaced, and `If-None-Match: *` says that there is none: 412 if another
-        one serves. The answer is 201 if no version served before, and 422 with every problem of the document.
+        `If-Match` has the ETag of the flow that is replaced, and `If-None-Match: *` says that there is none: 412 if the
+        flow is another one now. The answer is 201 if no version served before, and 422 with every problem of the
+        document.
         """
         given = read_query((_DRY_RUN, _MESSAGE, _FORCE))
         return await change_flow(flow_id, _bounded(await read_body()), given)
@@ -185,7 +188,7 @@ def _flows(api: Blueprint, engine: Engine) -> None:
     async def delete_flow(flow_id: str) -> Response:
         """Delete a flow and its cases. Its executions that have started continue.
 
-        `If-Match` names the version that is deleted: 412 if another one serves.
+        `If-Match` has the ETag of the flow that is deleted: 412 if it is another one now.
         """
         given = read_query((_DRY_RUN, _MESSAGE, _FORCE))
         if flow_id not in engine.catalog.entries:
@@ -204,16 +207,15 @@ def _flows(api: Blueprint, engine: Engine) -> None:
         checked = await engine.serving.check(wanted)
         done = Deployed(None) if given["dry_run"] else await engine.serving.deploy(checked)
         flow = checked.flows[flow_id]
-        version = None if flow is None else flow.version
         shown = FlowDeployedView(
             flow_id,
-            version,
+            None if flow is None else flow.version,
             None if done.deployment is None else done.deployment.id,
             _problem_views(checked),
         )
         response = json_response(shown, 201 if flow_id in done.created else 200)
-        if version is not None:
-            response.set_etag(version)
+        if flow is not None:
+            response.set_etag(tag_of(flow))
         return response
 
 
@@ -390,7 +392,7 @@ def _expected(flow_id: str) -> Mapping[str, Expected]:
     if "If-Match" not in request.headers:
         return {}
     wanted = request.if_match
-    return {flow_id: Expected(None if wanted.star_tag else frozenset(wanted.as_set()))}
+    return {flow_id: Expected(None if wanted.star_tag else frozenset(wanted.as_set()), by_tag=True)}
 
 
 def _given(raw: msgspec.Raw) -> bytes | None:
