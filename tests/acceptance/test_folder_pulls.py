@@ -11,7 +11,7 @@ import pytest
 
 from tests.acceptance.server_process import ServerProcess, eventually
 
-#: In the middle of a pull, git does nothing for longer than a folder has to be quiet; only its lock shows that it works.
+#: In the middle of a pull, git pauses for longer than a folder has to be quiet. Only its lock shows that it works.
 PAUSE = "case %f in f7.json) sleep 2;; esac; cat"
 
 
@@ -135,24 +135,23 @@ def check_executions(
     server: ServerProcess, sent: list[tuple[str, str]], before: Mapping[str, str], after: Mapping[str, str]
 ) -> None:
     """Each message has run on its own flow, on the old version or the new one, and on the new one once another has."""
-    executions = {one["id"]: one for one in server.executions()}
-    assert len(executions) == len(sent)
-    first_new = next(
-        at for at, (one, execution_id) in enumerate(sent) if version(executions, execution_id) == after[one]
-    )
+    flow_of = {execution_id: flow_id for flow_id, execution_id in sent}
+    executions = server.executions()
+    assert {one["id"]: one["flow_id"] for one in executions} == flow_of
+    # An execution gets its version when it starts.
+    executions.sort(key=lambda one: (one["started_at"], is_new(one, after)))
+    first_new = next(at for at, one in enumerate(executions) if is_new(one, after))
     assert first_new > 0
-    for at, (flow_id, execution_id) in enumerate(sent):
-        execution = executions[execution_id]
-        assert (execution["outcome"], execution["flow_id"]) == ("completed", flow_id)
-        assert execution["flow_version"] == (before if at < first_new else after)[flow_id]
+    for at, execution in enumerate(executions):
+        versions = after if at >= first_new else before
+        assert (execution["outcome"], execution["flow_version"]) == ("completed", versions[execution["flow_id"]])
         if abs(at - first_new) < 20:
-            # The old ones among them ran when the new versions came.
-            steps = server.get(f"/api/v1/executions/{execution_id}")[1]["steps"]
+            # The old ones among them slept when the new versions came.
+            steps = server.get(f"/api/v1/executions/{execution['id']}")[1]["steps"]
             number = int(at >= first_new)
-            assert steps[0]["output"] == {"flow": flow_id, "first": number}
-            assert steps[-1]["output"] == {"first": number, "second": number}
+            assert steps[0]["output"]["body"] == {"flow": execution["flow_id"], "first": number}
+            assert steps[-1]["output"]["body"] == {"first": number, "second": number}
 
 
-def version(executions: Mapping[str, Any], execution_id: str) -> str:
-    found: str = executions[execution_id]["flow_version"]
-    return found
+def is_new(execution: Mapping[str, Any], after: Mapping[str, str]) -> bool:
+    return bool(execution["flow_version"] == after[execution["flow_id"]])

@@ -5,12 +5,13 @@ from typing import Any, Final
 
 from hookline.catalog.flow_folder import stamps
 from hookline.kernel.errors import FolderBusy
-from hookline.kernel.ongoing import OngoingProblem
 from hookline.kernel.time import Clock
 
 QUIET: Final = 1.0
 """Seconds without a change after which a folder is settled."""
 _EVERY: Final = 0.2
+_REMIND: Final = 60.0
+"""Seconds until it is reported again."""
 _LONG: Final = 10.0
 """Seconds after which a lock of git is reported, since git may have died and left it."""
 
@@ -21,22 +22,23 @@ class SettledFolder:
     def __init__(self, directory: Path, clock: Clock, log: Any) -> None:
         self._directory = directory
         self._clock = clock
-        self._locked = OngoingProblem(
-            log, clock, "the flows aren't deployed while git has its lock", "git has given up its lock"
-        )
+        self._log = log
 
     async def wait(self) -> None:
         """Return once no flow file has changed for a second, and git has no lock. Raises OSError."""
         began = since = self._clock.monotonic()
+        reported: float | None = None
         seen = stamps(self._directory)
         while self._clock.monotonic() - since < QUIET:
             await self._clock.sleep(_EVERY)
             found, lock, now = stamps(self._directory), git_lock(self._directory), self._clock.monotonic()
             if found != seen or lock is not None:
                 seen, since = found, now
-            if lock is not None and now - began > _LONG:
-                self._locked.noticed(lock=str(lock))
-        self._locked.absent()
+            if lock is not None and now - (began + _LONG if reported is None else reported + _REMIND) > 0:
+                self._log.error("the flows aren't deployed while git has its lock", lock=str(lock))
+                reported = now
+        if reported is not None:
+            self._log.info("git has given up its lock")
 
     async def wait_for_git(self) -> None:
         """Return once git has no lock. Raises FolderBusy if it keeps its lock for longer than its commands take."""
