@@ -69,10 +69,8 @@ _FORCE: Final = flag("force", "Overwrite changes in the flow's file that have ne
 _MESSAGE: Final = Parameter(
     "message", "The reason for the change.", {"type": "string", "maxLength": 1000}, lambda text: _short(text)
 )
-
-
-_ERRORS: Final = (DeploymentConflict, FlowInvalid, FolderBusy, FolderReadOnly, UnpublishedChanges)
-"""The errors of everything that deploys."""
+_CHANGES: Final = (FlowInvalid, DeploymentConflict, UnpublishedChanges, FolderReadOnly, FolderBusy)
+"""The errors of a change of flows."""
 
 
 class ProblemView(msgspec.Struct, frozen=True):
@@ -171,7 +169,7 @@ def _flows(api: Blueprint, engine: Engine) -> None:
         query=(_DRY_RUN, _MESSAGE, _FORCE),
         scope=Scope.AUTHOR,
         also=(201,),
-        errors=_ERRORS,
+        errors=_CHANGES,
     )
     async def put_flow(flow_id: str) -> Response:
         """Create or replace a flow; its new version serves when this answers.
@@ -184,7 +182,7 @@ def _flows(api: Blueprint, engine: Engine) -> None:
         return await change_flow(flow_id, _bounded(await read_body()), given)
 
     @api.delete("/flows/<flow_id>")
-    @operation(FlowDeployedView, query=(_DRY_RUN, _MESSAGE, _FORCE), scope=Scope.AUTHOR, errors=_ERRORS)
+    @operation(FlowDeployedView, query=(_DRY_RUN, _MESSAGE, _FORCE), scope=Scope.AUTHOR, errors=_CHANGES)
     async def delete_flow(flow_id: str) -> Response:
         """Delete a flow and its cases. Its executions that have started continue.
 
@@ -233,7 +231,7 @@ def _cases(api: Blueprint, engine: Engine) -> None:
         return response
 
     @api.put("/flows/<flow_id>/cases")
-    @operation(status=204, request=dict[str, Any], scope=Scope.AUTHOR, errors=_ERRORS)
+    @operation(status=204, request=dict[str, Any], scope=Scope.AUTHOR, errors=_CHANGES)
     async def put_cases(flow_id: str) -> Response:
         """Create or replace the test cases of a flow. No cases at all (`{"cases": []}`) remove them.
 
@@ -272,7 +270,7 @@ def _flow_of(engine: Engine, flow_id: str, checked: CheckedDeployment | None = N
 
 def _deployments(api: Blueprint, engine: Engine) -> None:
     @api.post("/deployments")
-    @operation(DeploymentResultView, request=DeployRequest, scope=Scope.AUTHOR, errors=(*_ERRORS, FlowNotFound))
+    @operation(DeploymentResultView, request=DeployRequest, scope=Scope.AUTHOR, errors=(*_CHANGES, FlowNotFound))
     async def deploy_flows() -> Response:
         """Deploy a set of flows: all of them, or none. Their versions serve when this answers.
 
@@ -322,7 +320,7 @@ def _deployments(api: Blueprint, engine: Engine) -> None:
         return json_response(await visible(deployment_id))
 
     @api.post("/deployments/<deployment_id>/rollback")
-    @operation(DeploymentResultView, scope=Scope.AUTHOR, errors=(*_ERRORS, DeploymentNotFound, NotForLimitedTokens))
+    @operation(DeploymentResultView, scope=Scope.AUTHOR, errors=(*_CHANGES, DeploymentNotFound, NotForLimitedTokens))
     async def roll_back_deployment(deployment_id: str) -> Response:
         """Serve the whole set of flows as it was after a deployment; flows that came later are deleted.
 
