@@ -70,7 +70,7 @@ class FlowSource(Protocol):
         ...
 
     async def settled(self) -> None:
-        """Return once nobody is changing the flows. Raises OSError."""
+        """Return once nobody is changing the flows."""
         ...
 
     def adopt(self, reading: Any) -> CatalogChanges:
@@ -89,7 +89,7 @@ class FlowSource(Protocol):
         ...
 
     async def cases(self, flow_id: str) -> bytes | None:
-        """Return the cases of a flow. Raises OSError and StoreError."""
+        """Return the cases of a flow. Raises StoreError."""
         ...
 
     def changes(self) -> AsyncIterator[None]:

@@ -187,7 +187,11 @@ class FolderSource:
 
     async def cases(self, flow_id: str) -> bytes | None:
         """The text of a flow's cases."""
-        return await asyncio.to_thread(_text_in, self.file(flow_id, "cases"))
+        file = self.file(flow_id, "cases")
+        try:
+            return await asyncio.to_thread(_text_in, file)
+        except OSError as error:
+            raise StoreError(f"{file} can't be read: {error.strerror}") from error
 
     async def changes(self) -> AsyncIterator[None]:
         """Yield when files have changed, and nobody is changing more of them."""

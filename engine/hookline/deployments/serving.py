@@ -15,7 +15,7 @@ from hookline.flows.authoring.formatter import with_silent_keys
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.read import read
 from hookline.kernel.backoff import STORE_RETRY
-from hookline.kernel.errors import FlowNotFound, StoreError
+from hookline.kernel.errors import DeploymentConflict, FlowNotFound, StoreError
 from hookline.kernel.json import encode
 from hookline.kernel.ongoing import OngoingProblem
 from hookline.kernel.time import Clock
@@ -207,7 +207,8 @@ class Serving:
             try:
                 while not await self.refresh():
                     await self._source.settled()
-            except (StoreError, OSError) as error:
+            except (StoreError, OSError, DeploymentConflict) as error:
+                # After a conflict, what is served is read again.
                 self._unloaded.noticed(error=str(error))
                 await self._clock.sleep(STORE_RETRY)
             else:

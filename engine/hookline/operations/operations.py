@@ -7,7 +7,7 @@ from typing import Unpack
 
 from hookline.access.audit import About, Operation, audited
 from hookline.catalog.current_flows import VersionResolver
-from hookline.deployments.deployment_request import Deployed, DeploymentRequest, Expected
+from hookline.deployments.deployment_request import CheckedDeployment, DeploymentRequest, Expected
 from hookline.deployments.migration import Migration
 from hookline.deployments.serving import Serving
 from hookline.deployments.version_history import VersionHistory
@@ -216,12 +216,14 @@ class Operations:
         await self._serving.deploy(await self._serving.check(request))
         return version
 
-    async def roll_back_all(self, deployment_id: str, *, by: Actor, visible: frozenset[str] | None = None) -> Deployed:
-        """Serve the whole set of flows as it was after a deployment.
+    async def check_rollback(
+        self, deployment_id: str, *, by: Actor, visible: frozenset[str] | None = None
+    ) -> CheckedDeployment:
+        """Return the deployment after which the whole set of flows is served as it was after an earlier one.
 
         `visible`: the only flows that the caller may know of. Raises DeploymentNotFound, NotForLimitedTokens if other
-        flows would change, FlowInvalid with the problems of all and the versions that aren't stored any more, and the
-        errors of `Serving.deploy`.
+        flows would change, FlowInvalid with the problems of all and the versions that aren't stored any more, and
+        StoreError.
         """
         if await self._store.deployment(deployment_id) is None:
             raise DeploymentNotFound(f"there is no deployment {deployment_id!r}")
@@ -238,7 +240,7 @@ class Operations:
         request = DeploymentRequest(
             by, documents, expected=expected, rollback_of=deployment_id, served_before=True, visible=visible
         )
-        return await self._serving.deploy(await self._serving.check(request, prefixed=True))
+        return await self._serving.check(request, prefixed=True)
 
     async def _documents(self, versions: Mapping[str, str | None]) -> dict[str, bytes | None]:
         """The documents of versions by flow id, each with the title that the flow has now; None for no version.

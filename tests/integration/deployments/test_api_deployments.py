@@ -12,6 +12,7 @@ from hookline.deployments.deployment_request import DeploymentRequest
 from hookline.kernel.errors import FlowInvalid
 from hookline.kernel.json import encode
 from hookline.model.access import SYSTEM
+from hookline.model.execution import State
 from hookline.storage.changes import ForgetVersions
 
 CASES = {"cases": [{"name": "it runs", "input": {"body": {}}, "expect": {"outcome": "completed"}}]}
@@ -226,3 +227,27 @@ async def test_retention_keeps_the_versions_of_the_last_deployments(api: AdminCl
 async def test_a_wrong_body_is_rejected_as_everywhere(api: AdminClient) -> None:
     for method, path in (("PUT", "flows/f"), ("PUT", "flows/f/cases"), ("POST", "deployments")):
         assert (await api.ask(method, path, {}, {"Content-Type": "text/plain"}))[0] == 415
+
+
+async def test_a_deployment_and_a_rollback_have_the_plan_of_the_executions_that_wait(
+    api: AdminClient, harness: Harness
+) -> None:
+    hold = {"id": "hold", "use": "webhook"}
+    first = (await api.deploy(document("f", steps=[hold])))["deployment"]["id"]
+    execution_id = await harness.send(api.engine, "f", 1)
+    await harness.until(api.engine, execution_id, State.WAITING)
+    log = {"id": "log", "use": "log", "with": {"message": "after"}}
+    answers = [
+        await api.deploy(document("f", steps=[hold, log]), dry_run=True),
+        await api.deploy(document("f", steps=[hold, log])),
+        (await api.ask("POST", f"deployments/{first}/rollback"))[1],
+    ]
+    for answer in answers:
+        (plan,) = answer["plans"]
+        assert [(one["execution_id"], one["fits"], one["lands"]) for one in plan["items"]] == [
+            (execution_id, True, ["hold"])
+        ]
+    # It stays where it is until it is moved.
+    execution = await api.engine.store.execution(execution_id)
+    assert execution is not None
+    assert execution.flow_version == answers[2]["plans"][0]["version"]

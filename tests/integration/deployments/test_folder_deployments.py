@@ -373,3 +373,12 @@ async def test_deployments_stay_in_order_if_the_clock_is_set_back_before_a_start
         assert (await api.ask("POST", f"deployments/{first}/rollback"))[0] == 200
         assert number_of(api, "f") == 1
         assert "g" not in api.engine.catalog.entries
+
+
+async def test_cases_that_cannot_be_read_give_503(api: AdminClient) -> None:
+    await api.put(document("f"))
+    api.file("f.test.json").mkdir()
+    for answer in (await api.ask("GET", "flows/f/cases"), await api.put(document("f", 1))):
+        assert answer[0] == 503
+    assert "f.test.json" in (await api.ask("GET", "flows/f/cases"))[1]["detail"]
+    assert number_of(api, "f") == 0

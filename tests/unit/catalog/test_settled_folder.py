@@ -1,12 +1,15 @@
 """A folder is settled when nobody changes it: nothing changes for a second, and git has no lock."""
 
 import asyncio
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 
+from hookline.catalog import settled_folder
 from hookline.catalog.settled_folder import SettledFolder, git_lock
 from hookline.kernel.errors import FolderBusy
 from hookline.testing.clock import ManualClock
@@ -98,3 +101,17 @@ async def test_a_deployment_waits_for_git_for_ten_seconds(tmp_path: Path) -> Non
             await asyncio.sleep(0)
     with pytest.raises(FolderBusy, match="remove it if git has died"):
         task.result()
+
+
+async def test_a_folder_that_cannot_be_read_is_settled_so_that_its_reader_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreadable(_: Path) -> Any:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(settled_folder, "stamps", unreadable)
+    monkeypatch.setattr(settled_folder, "_lock_in", unreadable)
+    waiter = Waiter(tmp_path)
+    assert not await waiter.passes(0.8)
+    assert await waiter.passes(0.6)
+    assert waiter.task.exception() is None

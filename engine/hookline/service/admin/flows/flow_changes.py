@@ -299,8 +299,11 @@ def _deployments(api: Blueprint, engine: Engine) -> None:
         if given.cases:
             cases = await asyncio.to_thread(_cases_of, engine, given, checked)
             checked = replace(checked, request=replace(wanted, cases=cases))
+        return await deploy(checked, dry_run=given.dry_run)
+
+    async def deploy(checked: CheckedDeployment, *, dry_run: bool) -> Response:
         plans = await _plans(engine, checked)
-        done = Deployed(None) if given.dry_run else await engine.serving.deploy(checked)
+        done = Deployed(None) if dry_run else await engine.serving.deploy(checked)
         shown = None if done.deployment is None else deployment_view(done.deployment)
         return json_response(DeploymentResultView(shown, _problem_views(checked), plans))
 
@@ -329,9 +332,8 @@ def _deployments(api: Blueprint, engine: Engine) -> None:
         """
         await visible(deployment_id)
         by = caller()
-        done = await engine.operations.roll_back_all(deployment_id, by=by.actor, visible=by.flows)
-        shown = None if done.deployment is None else deployment_view(done.deployment)
-        return json_response(DeploymentResultView(shown, [], []))
+        checked = await engine.operations.check_rollback(deployment_id, by=by.actor, visible=by.flows)
+        return await deploy(checked, dry_run=False)
 
     async def visible(deployment_id: str) -> DeploymentView:
         found, by = await engine.store.deployment(deployment_id), caller()
