@@ -22,6 +22,7 @@ from hookline.credentials.store import Credentials
 from hookline.deployments.compatibility import CompatibilityChecker
 from hookline.deployments.database_source import DatabaseSource
 from hookline.deployments.deployer import Deployer
+from hookline.deployments.deployment_check import DeploymentCheck
 from hookline.deployments.flow_source import FlowSource
 from hookline.deployments.folder_source import FolderSource
 from hookline.deployments.migration import Migration
@@ -208,14 +209,18 @@ class Engine:
             source=self.flow_source,
             versions=self.version_resolver,
             clock=self.clock,
+            ids=Ids(self.clock),
             new_id=self.ids.new,
-            credentials=lambda: {one.name: one.type for one in self.credentials.list()},
-            check=partial(
-                check_flow,
-                registry=registry,
-                environment=options.environment,
-                public_url=options.public_url_set,
-                files=options.files_root is not None,
+            check=DeploymentCheck(
+                self.flow_source,
+                lambda: {one.name: one.type for one in self.credentials.list()},
+                partial(
+                    check_flow,
+                    registry=registry,
+                    environment=options.environment,
+                    public_url=options.public_url_set,
+                    files=options.files_root is not None,
+                ),
             ),
             adopted=lambda changes: self.serving.adopted(changes),
         )

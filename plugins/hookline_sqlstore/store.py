@@ -219,9 +219,9 @@ class SqlStore:
     async def files_of(self, execution_ids: Sequence[str]) -> Mapping[str, Collection[str]]:
         return await self._database.read(lambda connection: usage.files_of(connection, execution_ids), long=True)
 
-    async def spent_versions(self, flow_id: str, keep: int) -> Sequence[str]:
+    async def spent_versions(self, flow_id: str, keep: int, deployments: int = 0) -> Sequence[str]:
         return await self._database.read(
-            lambda connection: history.spent_versions(connection, flow_id, keep), long=True
+            lambda connection: history.spent_versions(connection, flow_id, keep, deployments), long=True
         )
 
     async def rejected(self, *, flow_id: str | None = None, cursor: str | None = None, limit: int = 50) -> RejectedPage:

@@ -1,23 +1,20 @@
-"""Deploying over the API to real servers: authors at the same time, kills, and pulls of many files under load."""
+"""Deploying over the API to real servers: authors at the same time, sets of flows, and editors of files."""
 
 import json
-import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from http.client import HTTPException
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import pytest
 
 from tests.acceptance.postgres import postgres_schema
-from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
+from tests.acceptance.server_process import TOKEN, ServerProcess
 
-AUTH = {"Authorization": f"Bearer {TOKEN}"}
+AUTH = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
 FLOWS = "/api/v1/flows"
-#: The places at which a server dies: before the commit, between the commit and the file, and after the file.
-POINTS = ("deploy.before_commit", "deploy.after_commit", "files_written.before_commit", "files_written.after_commit")
 
 
 def flow(flow_id: str, number: int) -> dict[str, Any]:
@@ -51,32 +48,45 @@ def served(server: ServerProcess) -> dict[str, str]:
     return {one["id"]: one["version"] for one in server.get(FLOWS)[1]["items"]}
 
 
-@pytest.fixture(params=["flows", "database"])
+@pytest.fixture(
+    params=[
+        ("flows", "sqlite"),
+        ("database", "sqlite"),
+        # Only the database is another one.
+        pytest.param(("flows", "postgresql"), marks=(pytest.mark.postgres, pytest.mark.long)),
+        pytest.param(("database", "postgresql"), marks=(pytest.mark.postgres, pytest.mark.long)),
+    ],
+    ids="-".join,
+)
 def server(request: pytest.FixtureRequest, make_server: Callable[..., ServerProcess]) -> Iterator[ServerProcess]:
-    server = make_server("--flows", request.param)
-    server.start()
-    yield server
-    assert server.stop() == 0
+    flows, database = request.param
+    with postgres_schema() if database == "postgresql" else nullcontext() as url:
+        server = make_server("--flows", flows, environment={"HOOKLINE_DB": url} if url else {})
+        server.start()
+        yield server
+        assert server.stop() == 0
+
+
+def at_once(*requests: Callable[[], tuple[int, Any]]) -> list[tuple[int, Any]]:
+    """Send requests at the same time; gives the answers."""
+    ready = threading.Barrier(len(requests))
+
+    def send(request: Callable[[], tuple[int, Any]]) -> tuple[int, Any]:
+        ready.wait()
+        return request()
+
+    with ThreadPoolExecutor(len(requests)) as pool:
+        return list(pool.map(send, requests))
 
 
 def test_of_two_authors_at_once_one_gets_412_and_nothing_is_lost(server: ServerProcess) -> None:
     status, created = put(server, flow("f", 0), {"If-None-Match": "*"})
     assert status == 201, created
     assert put(server, flow("f", 9), {"If-None-Match": "*"})[0] == 412
-    answers: dict[int, tuple[int, Any]] = {}
-    ready = threading.Barrier(2)
-
-    def author(number: int) -> None:
-        ready.wait()
-        answers[number] = put(server, flow("f", number), {"If-Match": f'"{created["version"]}"'})
-
-    authors = [threading.Thread(target=author, args=(number,)) for number in (1, 2)]
-    for one in authors:
-        one.start()
-    for one in authors:
-        one.join()
-    assert sorted(status for status, _ in answers.values()) == [200, 412]
-    (won,) = (answer for status, answer in answers.values() if status == 200)
+    match = {"If-Match": f'"{created["version"]}"'}
+    answers = at_once(lambda: put(server, flow("f", 1), match), lambda: put(server, flow("f", 2), match))
+    assert sorted(status for status, _ in answers) == [200, 412]
+    (won,) = (answer for status, answer in answers if status == 200)
     assert served(server) == {"f": won["version"]}
     history = server.get("/api/v1/deployments")[1]["items"]
     assert [(one["flows"][0]["version"], one["flows"][0]["before"]) for one in history] == [
@@ -113,115 +123,52 @@ def test_a_set_with_one_wrong_flow_changes_nothing_and_a_right_one_is_rolled_bac
     assert len({one["subject"] for one in entries if one["operation"] == "flow.rollback"}) == 1
 
 
-def stands(server: ServerProcess, flow_id: str) -> tuple[str, int]:
-    """The version that serves, and the number of audit entries about deployments of a flow."""
-    rows = server.stored(f"SELECT operation, flow_version FROM audit WHERE flow_id = '{flow_id}'")
-    return served(server)[flow_id], len(rows)
+def test_of_two_sets_at_once_one_gets_412_and_nothing_is_lost(server: ServerProcess) -> None:
+    """They have one flow in common."""
+    created = {one: put(server, flow(one, 0))[1]["version"] for one in ("a", "b", "c")}
+
+    def both(number: int, *names: str) -> tuple[int, Any]:
+        flows = {one: flow(one, number) for one in names}
+        return deploy(server, flows=flows, expected={one: created[one] for one in names})
+
+    answers = at_once(lambda: both(1, "a", "b"), lambda: both(2, "b", "c"))
+    assert sorted(status for status, _ in answers) == [200, 412]
+    (won,) = (answer["deployment"] for status, answer in answers if status == 200)
+    assert served(server) == created | {one["flow_id"]: one["version"] for one in won["flows"]}
+    entries = server.get("/api/v1/audit")[1]["items"]
+    assert len(entries) == 3 + 2
+    assert {one["flow_version"] for one in entries[:2]} == {one["version"] for one in won["flows"]}
 
 
-@pytest.mark.long  # eight times, a server is started, killed and started again
-@pytest.mark.timeout(180)
-@pytest.mark.parametrize("flows", ["flows", "database"])
-@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
-def test_a_server_killed_while_it_deploys_has_the_old_flow_or_the_new(
-    flows: str, database: str, make_server: Callable[..., ServerProcess]
+def test_an_edit_of_a_file_is_never_lost_when_the_flow_is_deployed_at_once(
+    make_server: Callable[..., ServerProcess],
 ) -> None:
-    with postgres_schema() if database == "postgresql" else nullcontext() as url:
-        server = make_server("--flows", flows, environment={"HOOKLINE_DB": url} if url else {})
-        server.start()
-        status, created = put(server, flow("f", 0))
-        assert status == 201, created
-        versions, number = [created["version"]], 0
-        for point in POINTS:
-            if flows == "database" and point.startswith("files_written"):
-                continue
-            number += 1
-            before = stands(server, "f")
-            server.arm(point)  # type: ignore[attr-defined]  # of a forked server
-            with pytest.raises((OSError, HTTPException)):
-                put(server, flow("f", number))
-            assert server.died() == -9
-            server.start()
-            after = stands(server, "f")
-            changed = point != "deploy.before_commit"
-            assert after[1] - before[1] == changed
-            assert (after[0] != before[0]) == changed
-            versions.append(after[0])
-            if flows == "flows":
-                text = (server.folder / "flows" / "f.json").read_text(encoding="utf-8")
-                assert json.loads(text) == flow("f", number if changed else 0)
-                left = [path.name for path in (server.folder / "flows").iterdir()]
-                assert left == ["f.json"]
-        assert server.stop() == 0
-
-
-def git(folder: Path, *arguments: str) -> None:
-    own = ("-c", "user.name=t", "-c", "user.email=t@example.com", "-c", "init.defaultBranch=main")
-    subprocess.run(["git", *own, *arguments], cwd=folder, check=True, capture_output=True)
-
-
-def test_a_pull_of_many_files_under_load_is_one_deployment(
-    make_server: Callable[..., ServerProcess], tmp_path: Path
-) -> None:
-    count = 200
-    origin = tmp_path / "origin"
-    origin.mkdir()
-    git(origin, "init")
-
-    def commit(number: int) -> None:
-        for index in range(count):
-            text = json.dumps(flow(f"f{index}", number))
-            (origin / f"f{index}.json").write_text(text, encoding="utf-8")
-        git(origin, "add", ".")
-        git(origin, "commit", "-m", str(number))
-
-    commit(0)
-    git(tmp_path, "clone", str(origin), "checkout")
-    server = make_server("--flows", "checkout")
+    """The edit comes first, and the deployment gets 409; or it comes last, and is deployed next."""
+    server = make_server()
     server.start()
-    sent: list[tuple[str, str]] = []
-    over = threading.Event()
+    assert put(server, flow("f", 0))[0] == 201
+    file = server.folder / "flows" / "f.json"
 
-    def send() -> None:
-        number = 0
-        while not over.is_set():
-            number = (number + 7) % count
-            status, answer = server.post(f"f{number}", {})
-            assert status == 202, answer
-            sent.append((f"f{number}", answer["execution_id"]))
+    def edit(number: int) -> tuple[int, Any]:
+        draft = file.with_name(".draft")
+        draft.write_text(json.dumps(flow("f", number)), encoding="utf-8")
+        draft.replace(file)
+        return 0, None
 
-    before = served(server)
-    sender = threading.Thread(target=send)
-    sender.start()
-    try:
-        eventually("messages come", lambda: len(sent) > 20)
-        commit(1)
-        git(tmp_path / "checkout", "pull")
-        server.eventually("all serve", lambda: all(served(server)[one] != version for one, version in before.items()))
-        enough = len(sent) + 20
-        eventually("more messages come", lambda: len(sent) > enough)
-    finally:
-        over.set()
-        sender.join()
-    server.eventually("all have run", server.drained)
-    first, second = sorted(server.get("/api/v1/deployments")[1]["items"], key=lambda one: one["id"])
-    assert [len(one["flows"]) for one in (first, second)] == [count, count]
-    assert {one["author"] for one in (first, second)} == {"folder"}
-    after = {one["flow_id"]: one["version"] for one in second["flows"]}
-    executions = {one["id"]: one for one in server.executions()}
-    assert len(executions) == len(sent)
-    switched = False
-    for flow_id, execution_id in sent:
-        execution = executions[execution_id]
-        assert execution["outcome"] == "completed"
-        assert execution["flow_id"] == flow_id
-        # The messages came one after the other: after the first one on a new version, none may run on an old one.
-        is_new = execution["flow_version"] == after[flow_id]
-        assert is_new or execution["flow_version"] == before[flow_id]
-        assert is_new or not switched
-        switched |= is_new
-    assert switched
-    for flow_id, execution_id in (sent[0], sent[-1]):
-        steps = server.get(f"/api/v1/executions/{execution_id}")[1]["steps"]
-        assert [one["id"] for one in steps] == ["first", "log", "second"], flow_id
+    for number in range(1, 4):
+        deployed, edited = flow("f", number), flow("f", 100 + number)
+        _, (status, answer) = at_once(partial(edit, 100 + number), partial(put, server, deployed))
+        assert status in (200, 409), answer
+        server.eventually("the edited file serves", partial(does_serve, server, edited))
+        kept = [document_of(server, one["version"]) for one in server.get(f"{FLOWS}/f/versions")[1]["items"]]
+        assert (deployed in kept) == (status == 200)
+        assert json.loads(file.read_text(encoding="utf-8")) == edited
     assert server.stop() == 0
+
+
+def document_of(server: ServerProcess, version: str) -> Any:
+    return server.get(f"{FLOWS}/f/versions/{version}")[1]["document"]
+
+
+def does_serve(server: ServerProcess, document: Mapping[str, Any]) -> bool:
+    return bool(document_of(server, "current") == document)

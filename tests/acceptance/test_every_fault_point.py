@@ -22,6 +22,7 @@ from tests.acceptance.forked_server import EVERY_KILL, ForkedServer
 from tests.acceptance.postgres import postgres_schema
 from tests.acceptance.server_process import TOKEN, eventually
 from tests.acceptance.sink import Sink
+from tests.acceptance.test_deployment_kills import KINDS as DEPLOYMENT_KINDS
 from tests.app_thread import AppThread
 from tests.github_server import TOKEN as TOKEN_OF_GITHUB
 from tests.github_server import GitHubServer
@@ -480,6 +481,31 @@ def test_a_file_is_there_whole_or_not_accepted(server: Server, point: str) -> No
     assert server.told(flow_id) == ["a file"]
 
 
+@pytest.mark.rule(48)
+@killed_at("token")
+def test_a_token_is_made_or_revoked_with_its_entry_or_not_at_all(server: Server, point: str) -> None:
+    name, made = server.new_id(), point == "token.after_commit"
+
+    def stands() -> tuple[list[str], list[str]]:
+        tokens = [one for one in server.ask("GET", "tokens")[1]["items"] if one["name"] == name]
+        found = server.ask("GET", "audit?limit=200")[1]["items"]
+        entries = [one["operation"] for one in found if one["operation"].startswith("token.") and name in one["detail"]]
+        return [one["id"] for one in tokens if one["revoked_at"] is None], entries
+
+    with server.dying(point):
+        server.ask("POST", "tokens", {"name": name, "scopes": ["read"]})
+    tokens, entries = stands()
+    assert (len(tokens), entries) == (made, ["token.create"] * made)
+    if not made:
+        assert server.ask("POST", "tokens", {"name": name, "scopes": ["read"]})[0] == 201
+        tokens, entries = stands()
+    with server.dying(point):
+        server.ask("DELETE", f"tokens/{tokens[0]}")
+    assert stands() == (([], ["token.revoke", *entries]) if made else (tokens, entries))
+
+
+# Deployments are killed at each of their points, and more often, in a file of their own.
+_here.update(DEPLOYMENT_KINDS)
 _here.add("purge")
 LARGE: Final = 20
 

@@ -70,7 +70,7 @@ OPERATIONS: Final[Mapping[Operation, Recorded]] = {
     "flow.reset": Recorded(
         "A flow has the state that its file says.", "", "why, if the engine has ended an operator's decision"
     ),
-    "flow.deploy": Recorded("A version began to serve.", "the deployment", ""),
+    "flow.deploy": Recorded("A version began to serve, or got another title.", "the deployment", ""),
     "flow.rollback": Recorded(
         "An earlier version began to serve again.", "the deployment", "the deployment to which the set was rolled back"
     ),

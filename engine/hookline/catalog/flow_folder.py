@@ -20,7 +20,8 @@ class FileStamp(NamedTuple):
     inode: int
 
 
-_UNKNOWN: Final = FileStamp(0, 0, 0)
+UNKNOWN: Final = FileStamp(0, 0, 0)
+"""The stamp of a file that could not be read, which no file has."""
 
 
 def scan(directory: Path) -> dict[Path, FileStamp]:
@@ -29,6 +30,15 @@ def scan(directory: Path) -> dict[Path, FileStamp]:
     Case files (`<id>.test.json`), the JSON Schema and hidden files are not flows. Links are followed.
     """
     return {directory / name: stamp for name, stamp in sorted(stamps(directory).items())}
+
+
+def stamp_of(file: Path) -> FileStamp | None:
+    """The stamp of a file; None if it doesn't exist or can't be reached."""
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return FileStamp(status.st_mtime_ns, status.st_size, status.st_ino)
 
 
 def stamps(directory: Path) -> dict[str, FileStamp]:
@@ -49,7 +59,7 @@ def stamps(directory: Path) -> dict[str, FileStamp]:
                     continue
                 except OSError:
                     # A link to itself or into a folder without permission. Reading the file reports which.
-                    found[name] = _UNKNOWN
+                    found[name] = UNKNOWN
                     continue
                 found[name] = FileStamp(status.st_mtime_ns, status.st_size, status.st_ino)
     return found

@@ -1,13 +1,13 @@
 """The catalog of a folder: the flows in its files, each with its last valid version while its file is broken."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
 from hookline.catalog.catalog import Catalog, CatalogChanges, CatalogEntry
-from hookline.catalog.flow_folder import FileStamp, scan
+from hookline.catalog.flow_folder import UNKNOWN, FileStamp, scan, stamp_of
 from hookline.discovery.registry import Registry
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.read import Document, read
@@ -63,22 +63,36 @@ class FolderCatalog(Catalog):
         """
         return self.adopt(self.read())
 
-    def read(self, only: Collection[Path] | None = None) -> FolderReading:
-        """Read the files that have changed, or those of them that `only` names.
-
-        Raises OSError if the folder exists but can't be read.
-        """
-        before, stamps = self._files, scan(self.directory)
-        if only is not None:
-            others = {path: file.stamp for path, file in before.items() if path not in only}
-            stamps = {path: stamp for path, stamp in stamps.items() if path in only} | others
+    def read(self) -> FolderReading:
+        """Read the files that have changed. Raises OSError if the folder exists but can't be read."""
+        before = self._files
         files: dict[Path, _File] = {}
-        for path, stamp in sorted(stamps.items()):
+        for path, stamp in sorted(scan(self.directory).items()):
             known = before.get(path)
             fresh = known if known is not None and known.stamp == stamp else self._read(path, stamp, known)
             if fresh is not None:
                 # What is active must not change before it is adopted.
                 files[path] = replace(fresh)
+        _activate(files)
+        return FolderReading(MappingProxyType(files), _entries(files))
+
+    def read_deployed(self, flows: Mapping[str, CompiledFlow | None]) -> FolderReading:
+        """Read the files of flows that a deployment serves; None is a flow that it deletes.
+
+        If a file has another text, somebody has changed it meanwhile. Then the deployed version is active until the
+        next `read`, which reads that file.
+        """
+        files = {path: replace(file) for path, file in self._files.items()}
+        for flow_id, flow in flows.items():
+            path = self.directory / f"{flow_id}.json"
+            files.pop(path, None)
+            if flow is not None:
+                stamp = stamp_of(path)
+                file = None if stamp is None else self._read(path, stamp, None)
+                if file is None or file.flow is None or file.flow.source != flow.source:
+                    file = _File(UNKNOWN, flow_id, flow, ())
+                files[path] = file
+        files = dict(sorted(files.items()))
         _activate(files)
         return FolderReading(MappingProxyType(files), _entries(files))
 

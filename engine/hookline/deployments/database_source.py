@@ -1,6 +1,6 @@
 """Flows in the database: a deployment's commit is all that there is to write."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from hookline.catalog.catalog import CatalogChanges
 from hookline.catalog.stored_catalog import StoredCatalog, StoredReading
 from hookline.deployments.flow_source import NewTexts
+from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.read import read
 from hookline.storage.changes import Change, SetCases
 from hookline.storage.store import Store
@@ -25,9 +26,16 @@ class DatabaseSource:
     async def recover(self) -> None:
         """Do nothing: a commit leaves nothing to do."""
 
-    async def read(self, only: Collection[str] | None = None) -> StoredReading:
-        """Read the flows that are served; all of them, since that is one query."""
+    async def read(self) -> StoredReading:
+        """Read the flows that are served."""
         return await self.catalog.read()
+
+    async def read_deployed(self, flows: Mapping[str, CompiledFlow | None]) -> StoredReading:
+        """Read the flows that are served: what is committed is all that there is to know."""
+        return await self.catalog.read()
+
+    async def settled(self) -> None:
+        """Do nothing: a commit is whole."""
 
     def adopt(self, reading: StoredReading) -> CatalogChanges:
         """Activate all that was read, at once."""

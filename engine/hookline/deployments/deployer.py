@@ -1,90 +1,30 @@
-"""Deployments: the check of a change of several flows, and its application as a whole."""
+"""Deployments: a change of several flows is applied as a whole."""
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Any, Final
 
 from hookline.access.audit import Operation, audited
 from hookline.catalog.catalog import CatalogChanges, CatalogEntry
 from hookline.catalog.current_flows import VersionResolver
-from hookline.deployments.flow_source import FlowSource, NewTexts
-from hookline.flows.check.check_flow import check_flow
+from hookline.deployments.deployment_check import DeploymentCheck, canonical_source
+from hookline.deployments.deployment_request import (
+    CheckedDeployment,
+    Deployed,
+    DeploymentRequest,
+    tag_of,
+    version_of_cases,
+)
+from hookline.deployments.flow_source import FlowReading, FlowSource, NewTexts
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.flows.documents.read import Document, read
-from hookline.flows.types.samples import NO_SAMPLES, Samples, read_samples
 from hookline.kernel.cancellation import shielded
-from hookline.kernel.errors import DeploymentConflict, FlowInvalid, Problem, StoreError
-from hookline.kernel.json import decode
-from hookline.kernel.pointer import escape
+from hookline.kernel.errors import DeploymentConflict, FlowInvalid, FlowNotFound, StoreError
+from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock
-from hookline.model.access import FOLDER, Actor
+from hookline.model.access import FOLDER
 from hookline.model.deployment import DeployedFlow, Deployment
 from hookline.storage.changes import Change, Deploy, Publish
 from hookline.storage.store import Store
-
-#: A flow with these problems can serve: its executions wait for the credential.
-_ONLY_WARNED: Final = frozenset({"credential_missing", "credential_type"})
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """The version of a flow that a caller has seen. It is the one that is served, or the caller has missed a change."""
-
-    versions: frozenset[str] | None = None
-    """One of these is served; None for any version."""
-    absent: bool = False
-    """No version is served, and there is no flow of this id."""
-
-    def fits(self, version: str | None) -> bool:
-        """Return true if a version is one of those; None is no version."""
-        if self.absent:
-            return version is None
-        return version is not None and (self.versions is None or version in self.versions)
-
-
-@dataclass(frozen=True, slots=True)
-class DeploymentRequest:
-    """A change of the set of flows."""
-
-    by: Actor
-    documents: Mapping[str, bytes | None]
-    """The texts of the documents by flow id; None deletes a flow."""
-    cases: Mapping[str, bytes | None] = field(default_factory=dict)
-    """The texts of cases by flow id; None deletes them."""
-    message: str | None = None
-    expected: Mapping[str, Expected] = field(default_factory=dict)
-    """By flow id; flows that aren't here may be served by any version."""
-    rollback_of: str | None = None
-    force: bool = False
-    """Replace files that have changes which were never published."""
-    served_before: bool = False
-    """The documents have served before, so that only what keeps them from running counts."""
-    expected_cases: Mapping[str, Expected] = field(default_factory=dict)
-    """By flow id; the versions of cases are those of `version_of_cases`."""
-
-
-@dataclass(frozen=True, slots=True)
-class CheckedDeployment:
-    """A change of the set of flows in which no error was found."""
-
-    request: DeploymentRequest
-    flows: Mapping[str, CompiledFlow | None]
-    documents: Mapping[str, Mapping[str, Any] | None]
-    warnings: Mapping[str, Sequence[Problem]] = field(default_factory=dict)
-    """By flow id."""
-
-
-@dataclass(frozen=True, slots=True)
-class Deployed:
-    """The result of a deployment."""
-
-    deployment: Deployment | None
-    """None if everything was as it should be already."""
-    created: frozenset[str] = frozenset()
-    """The flows that were not served before."""
 
 
 class Deployer:
@@ -97,63 +37,114 @@ class Deployer:
         source: FlowSource,
         versions: VersionResolver,
         clock: Clock,
+        ids: Ids,
         new_id: Callable[[], str],
-        credentials: Callable[[], Mapping[str, str]],
-        check: Callable[..., list[Problem]] = check_flow,
+        check: DeploymentCheck,
         adopted: Callable[[CatalogChanges], None],
     ) -> None:
-        """`credentials` returns the type of each credential; `check` knows the plugins and settings of the server;
-        `adopted` is told each change of the catalog."""
+        """`ids` makes those of deployments, and `new_id` those of audit entries; `adopted` is told each change of the
+        catalog."""
         self._store = store
         self._source = source
         self._versions = versions
         self._clock = clock
+        self._ids = ids
         self._new_id = new_id
-        self._credentials = credentials
-        self._check_flow = check
+        self._check = check
         self._adopted = adopted
         self._lock = asyncio.Lock()
         self._unfinished = True
+        self._stored: dict[str, bytes] = {}
+        """The documents of the versions that serve, as far as they are known to be stored like this."""
 
     async def load(self) -> None:
-        """Read the flows and activate them, without deploying them. Raises StoreError and OSError."""
+        """Read the flows and activate them, without deploying them. Raises StoreError and OSError.
+
+        If others are changing the flows just now, those of the last deployment are activated.
+        """
         async with self._lock:
-            self._adopt(await self._source.read())
+            reading = await self._source.read()
+            self._adopt(reading or await self._source.read_deployed(await self._deployed_last()))
+
+    async def _deployed_last(self) -> Mapping[str, CompiledFlow]:
+        found: dict[str, CompiledFlow] = {}
+        for flow_id, version in (await self._served()).items():
+            with suppress(FlowInvalid, FlowNotFound):
+                found[flow_id] = await self._versions.version(flow_id, version)
+        return found
 
     async def recover(self) -> None:
         """Finish what a process has left. Raises StoreError and OSError."""
         async with self._lock:
             await self._recover()
 
-    async def refresh(self) -> None:
-        """Deploy what has changed in the source, as one deployment. Raises StoreError and OSError."""
+    async def refresh(self) -> bool:
+        """Deploy what has changed in the source, as one deployment. Raises StoreError and OSError.
+
+        Return false if others are changing the flows just now. Then nothing is deployed.
+        """
         async with self._lock:
-            await shielded(self._refresh())
+            return await shielded(self._refresh())
 
     async def _recover(self) -> None:
         if self._unfinished:
+            # The sets of flows follow from the order of the deployments, which is that of their ids.
+            for newest in (await self._store.deployments(limit=1)).items:
+                self._ids.follow(newest.id)
             await self._source.recover()
             self._unfinished = False
 
-    async def _refresh(self) -> None:
+    async def _refresh(self) -> bool:
         await self._recover()
         reading = await self._source.read()
+        if reading is None:
+            return False
         served = await self._served()
-        flows = _differences(reading.entries, served)
+        await self._read_stored(reading.entries, served)
+        flows = self._differences(reading.entries, served)
         found = [entry.flow for entry in reading.entries.values() if entry.flow is not None]
-        publish = [flow for flow in found if self._versions.published.get(flow.id) != flow.version]
+        publish = [flow for flow in found if not self._is_published(flow)]
         if flows or publish:
-            deployment = Deployment(self._new_id(), self._clock.now(), FOLDER, flows)
+            deployment = Deployment(self._ids.new(), self._clock.now(), FOLDER, flows)
             await self._store.commit(self._changes(deployment, publish))
             self._published(publish)
         self._adopt(reading)
+        return True
 
-    def _adopt(self, reading: Any) -> None:
-        changes = self._source.adopt(reading)
-        self._adopted(changes)
+    async def _read_stored(self, entries: Mapping[str, CatalogEntry], served: Mapping[str, str]) -> None:
+        """Read how the versions that serve are stored, so that a change of a title is seen at a start, too."""
+        for entry in entries.values():
+            flow = entry.flow
+            if flow is not None and served.get(flow.id) == flow.version and flow.id not in self._stored:
+                document = await self._store.flow_document(flow.id, flow.version)
+                if document is not None:
+                    self._stored[flow.id] = document
+
+    def _differences(self, entries: Mapping[str, CatalogEntry], served: Mapping[str, str]) -> tuple[DeployedFlow, ...]:
+        """The changes after which the versions of these entries are served; broken ones stay as they are."""
+        changed = [
+            DeployedFlow(entry.id, entry.flow.version, served.get(entry.id))
+            for entry in entries.values()
+            if entry.flow is not None
+            and (entry.flow.version != served.get(entry.id) or self._has_other_title(entry.flow))
+        ]
+        gone = [DeployedFlow(flow_id, None, version) for flow_id, version in served.items() if flow_id not in entries]
+        return tuple(sorted([*changed, *gone], key=lambda flow: flow.flow_id))
+
+    def _has_other_title(self, flow: CompiledFlow) -> bool:
+        """Return true if a version was stored with another title, or with other keys that the version leaves out."""
+        stored = self._stored.get(flow.id)
+        return stored is not None and not _is_same(stored, flow.source)
+
+    def _is_published(self, flow: CompiledFlow) -> bool:
+        return self._versions.published.get(flow.id) == flow.version and self._stored.get(flow.id) == flow.source
+
+    def _adopt(self, reading: FlowReading) -> None:
+        self._adopted(self._source.adopt(reading))
 
     def _published(self, flows: Sequence[CompiledFlow]) -> None:
         self._versions.published.update({flow.id: flow.version for flow in flows})
+        self._stored.update({flow.id: flow.source for flow in flows})
 
     def _changes(
         self, deployment: Deployment, publish: Sequence[CompiledFlow], operation: Operation = "flow.deploy"
@@ -184,66 +175,7 @@ class Deployer:
         flows, DeploymentConflict and StoreError.
         """
         self._check_expected(request, await self._served())
-        samples = {flow_id: await self._samples(request, flow_id) for flow_id in request.documents}
-        return await asyncio.to_thread(self._checked, request, samples, self._credentials(), prefixed)
-
-    async def _samples(self, request: DeploymentRequest, flow_id: str) -> Samples:
-        """The shapes that the cases of a flow show."""
-        text = request.cases[flow_id] if flow_id in request.cases else await self._source.cases(flow_id)
-        if text is not None:
-            # The problems of cases are reported where they are set.
-            with suppress(ValueError, RecursionError):
-                return read_samples(decode(text))
-        return NO_SAMPLES
-
-    def _checked(
-        self,
-        request: DeploymentRequest,
-        samples: Mapping[str, Samples],
-        credentials: Mapping[str, str],
-        prefixed: bool,
-    ) -> CheckedDeployment:
-        entries = self._source.catalog.entries
-        known = {*entries, *request.documents} - {key for key, text in request.documents.items() if text is None}
-        problems: list[Problem] = []
-        flows: dict[str, CompiledFlow | None] = {}
-        documents: dict[str, Mapping[str, Any] | None] = {}
-        warnings: dict[str, Sequence[Problem]] = {}
-        for flow_id, text in request.documents.items():
-            start = f"/flows/{escape(flow_id)}" if prefixed else ""
-            flow, document, found = None, None, list[Problem]()
-            if text is not None:
-                flow, document, found = self._examined(request, flow_id, text, samples[flow_id], credentials, known)
-            elif flow_id not in entries:
-                found = [Problem(f"there is no flow {flow_id!r}", "", "unknown_flow", "leave it out")]
-            flows[flow_id], documents[flow_id] = flow, document
-            found = [replace(problem, pointer=start + problem.pointer) for problem in found]
-            warnings[flow_id] = [problem for problem in found if problem.severity == "warning"]
-            problems += [problem for problem in found if problem.severity == "error"]
-        if problems:
-            raise FlowInvalid(problems)
-        return CheckedDeployment(request, flows, documents, warnings)
-
-    def _examined(
-        self,
-        request: DeploymentRequest,
-        flow_id: str,
-        text: bytes,
-        samples: Samples,
-        credentials: Mapping[str, str],
-        known: set[str],
-    ) -> tuple[CompiledFlow | None, Mapping[str, Any] | None, list[Problem]]:
-        """The flow of a document, the document, and its problems."""
-        try:
-            document = read(text)
-        except FlowInvalid as error:
-            return None, None, list(error.problems)
-        compiled = self._source.catalog.compile(document)
-        if request.served_before:
-            return compiled.flow, document.value, list(compiled.problems)
-        problems = self._check_flow(document, credentials=credentials, flows=known, samples=samples)
-        problems += _other_id(document, flow_id)
-        return compiled.flow, document.value, [_lenient(problem) for problem in problems]
+        return await self._check.check(request, prefixed=prefixed)
 
     async def deploy(self, checked: CheckedDeployment) -> Deployed:
         """Apply a deployment: all of it in one commit, or none. Its versions are active when this returns.
@@ -258,6 +190,9 @@ class Deployer:
         request, served, now = checked.request, await self._served(), self._clock.now()
         await self._recovered()
         self._check_expected(request, served)
+        if checked.among is not None and checked.among is not self._source.catalog.entries:
+            # Another deployment came in between: a flow that this one calls may be gone.
+            checked = await self._check.check(request, prefixed=checked.prefixed)
         changed = {
             flow_id: flow
             for flow_id, flow in checked.flows.items()
@@ -270,16 +205,17 @@ class Deployer:
             DeployedFlow(flow_id, None if flow is None else flow.version, served.get(flow_id))
             for flow_id, flow in sorted(changed.items())
         )
-        deployment = Deployment(self._new_id(), now, request.by, flows, request.message, request.rollback_of)
+        deployment = Deployment(self._ids.new(), now, request.by, flows, request.message, request.rollback_of)
         operation: Operation = "flow.rollback" if request.served_before else "flow.deploy"
-        changes = self._changes(deployment, [flow for flow in changed.values() if flow is not None], operation)
+        publish = [flow for flow in changed.values() if flow is not None]
+        changes = self._changes(deployment, publish, operation)
+        serves = served | {flow.id: flow.version for flow in publish}
         changes += [
-            audited(self._new_id(), now, request.by, "flow.cases", flow_id=flow_id, flow_version=served.get(flow_id))
+            audited(self._new_id(), now, request.by, "flow.cases", flow_id=flow_id, flow_version=serves.get(flow_id))
             for flow_id in cases
         ]
         texts = NewTexts({flow_id: checked.documents[flow_id] for flow_id in changed}, cases)
-        await self._commit(texts, changes, force=request.force)
-        self._published([flow for flow in changed.values() if flow is not None])
+        await self._commit(texts, changed, changes, force=request.force)
         created = frozenset(one.flow_id for one in flows if one.version is not None and one.before is None)
         return Deployed(deployment if flows else None, created)
 
@@ -292,7 +228,9 @@ class Deployer:
                 raise DeploymentConflict(f"the cases of flow {flow_id!r} were changed: read them again")
         return {flow_id: text for flow_id, text in request.cases.items() if text != before[flow_id]}
 
-    async def _commit(self, texts: NewTexts, changes: list[Change], *, force: bool) -> None:
+    async def _commit(
+        self, texts: NewTexts, flows: Mapping[str, CompiledFlow | None], changes: list[Change], *, force: bool
+    ) -> None:
         """Commit a deployment with its texts, and activate its versions."""
         staged = await self._source.stage(texts, self._clock.now(), force=force)
         try:
@@ -302,13 +240,14 @@ class Deployer:
             self._unfinished |= isinstance(error, StoreError)
             await staged.discard()
             raise
+        self._published([flow for flow in flows.values() if flow is not None])
         self._unfinished = True
         try:
             await staged.finish()
         except OSError as error:
             raise StoreError(f"the flows are deployed, and their files will be written later: {error}") from error
         self._unfinished = False
-        self._adopt(await self._source.read(texts.flow_ids))
+        self._adopt(await self._source.read_deployed(flows))
 
     async def _recovered(self) -> None:
         """Finish what an earlier deployment has left. Raises StoreError."""
@@ -323,14 +262,15 @@ class Deployer:
         if flow is None:
             return entry is not None or served is not None
         now = None if entry is None or entry.errors else entry.flow
-        return served != flow.version or now is None or now.source != flow.source
+        return served != flow.version or now is None or not _is_same(now.source, flow.source)
 
     def _check_expected(self, request: DeploymentRequest, served: Mapping[str, str]) -> None:
         """Raise DeploymentConflict unless the flows are served by the versions that the caller expects."""
         for flow_id, expected in request.expected.items():
-            now = served.get(flow_id)
-            broken = expected.absent and flow_id in self._source.catalog.entries
-            if broken or not expected.fits(now):
+            now, entry = served.get(flow_id), self._source.catalog.entries.get(flow_id)
+            flow = None if entry is None else entry.flow
+            tag = None if flow is None or flow.version != now else tag_of(flow)
+            if (expected.absent and entry is not None) or not expected.fits(now, tag):
                 state = "isn't served" if now is None else f"is served by version {now}"
                 raise DeploymentConflict(f"flow {flow_id!r} {state} now: read it again, and repeat your change")
 
@@ -338,30 +278,6 @@ class Deployer:
         return {one.flow_id: one.version for one in await self._store.served_flows()}
 
 
-def version_of_cases(text: bytes) -> str:
-    """The version of cases: a hash of their text."""
-    return hashlib.sha256(text).hexdigest()[:16]
-
-
-def _differences(entries: Mapping[str, CatalogEntry], served: Mapping[str, str]) -> tuple[DeployedFlow, ...]:
-    """The changes after which the versions of these entries are served; broken ones stay as they are."""
-    changed = [
-        DeployedFlow(entry.id, entry.flow.version, served.get(entry.id))
-        for entry in entries.values()
-        if entry.flow is not None and entry.flow.version != served.get(entry.id)
-    ]
-    gone = [DeployedFlow(flow_id, None, version) for flow_id, version in served.items() if flow_id not in entries]
-    return tuple(sorted([*changed, *gone], key=lambda flow: flow.flow_id))
-
-
-def _other_id(document: Document, flow_id: str) -> list[Problem]:
-    value = document.value
-    found = value.get("id") if isinstance(value, dict) else None
-    if found == flow_id or not isinstance(found, str):
-        return []
-    problem = Problem(f"this is flow {found!r}, and not {flow_id!r}", "/id", "other_flow", f"write {flow_id}")
-    return document.place([problem])
-
-
-def _lenient(problem: Problem) -> Problem:
-    return replace(problem, severity="warning") if problem.code in _ONLY_WARNED else problem
+def _is_same(one: bytes, other: bytes) -> bool:
+    """Return true if two documents differ at most in the order of the keys that the canonical form sorts."""
+    return one == other or canonical_source(one) == canonical_source(other)

@@ -1,11 +1,12 @@
 """The place where the flows are kept and their changes are written: a folder, or the database."""
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
 from hookline.catalog.catalog import Catalog, CatalogChanges, CatalogEntry
+from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.storage.changes import Change
 
 
@@ -16,10 +17,6 @@ class NewTexts:
     documents: Mapping[str, Mapping[str, Any] | None]
     """By flow id."""
     cases: Mapping[str, bytes | None]
-
-    @property
-    def flow_ids(self) -> Collection[str]:
-        return {*self.documents, *self.cases}
 
 
 class FlowReading(Protocol):
@@ -59,8 +56,21 @@ class FlowSource(Protocol):
         """Do what commits have left to do. Raises OSError and StoreError."""
         ...
 
-    async def read(self, only: Collection[str] | None = None) -> FlowReading:
-        """Read the flows, or those that `only` names, without activating them. Raises OSError and StoreError."""
+    async def read(self) -> FlowReading | None:
+        """Read the flows without activating them; None if others are changing them just now. Raises OSError and
+        StoreError."""
+        ...
+
+    async def read_deployed(self, flows: Mapping[str, CompiledFlow | None]) -> FlowReading:
+        """Read the flows of a deployment that was committed, or of the last one; None is a flow that it deletes.
+
+        The versions that are given are the active ones, whatever others have changed since. Raises OSError and
+        StoreError.
+        """
+        ...
+
+    async def settled(self) -> None:
+        """Return once nobody is changing the flows."""
         ...
 
     def adopt(self, reading: Any) -> CatalogChanges:
@@ -68,7 +78,7 @@ class FlowSource(Protocol):
         ...
 
     async def stage(self, texts: NewTexts, at: datetime, *, force: bool) -> StagedTexts:
-        """Prepare texts. Raises FolderReadOnly, and StoreError if there is no room for them.
+        """Prepare texts. Raises FolderReadOnly, FolderBusy, and StoreError if there is no room for them.
 
         Raises UnpublishedChanges if a text would replace another that was never published, unless `force` is set.
         """
@@ -79,7 +89,7 @@ class FlowSource(Protocol):
         ...
 
     async def cases(self, flow_id: str) -> bytes | None:
-        """Return the cases of a flow. Raises OSError and StoreError."""
+        """Return the cases of a flow. Raises StoreError."""
         ...
 
     def changes(self) -> AsyncIterator[None]:

@@ -19,12 +19,14 @@ from typing import Any, Final
 from hookline.catalog.catalog import CatalogChanges
 from hookline.catalog.flow_folder import stamps, watch
 from hookline.catalog.folder_catalog import FolderCatalog, FolderReading
-from hookline.catalog.settled_folder import SettledFolder
+from hookline.catalog.settled_folder import SettledFolder, git_lock
 from hookline.deployments.flow_source import NewTexts
 from hookline.flows.authoring.formatter import format_flow
+from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.read import read
 from hookline.flows.documents.version import version_of
 from hookline.kernel.errors import FlowInvalid, FolderReadOnly, StoreError, UnpublishedChanges
+from hookline.kernel.faults import fault
 from hookline.kernel.time import Clock
 from hookline.model.deployment import FileKind, FlowFile
 from hookline.storage.changes import Change, FilesWritten, WriteFiles
@@ -62,15 +64,22 @@ class FolderSource:
         if files:
             await self.write(files, {})
 
-    async def read(self, only: Collection[str] | None = None) -> FolderReading:
-        """Read the files; if they change meanwhile, again once they are settled."""
-        paths = None if only is None else {self.file(flow_id) for flow_id in only}
-        while True:
-            reading = await asyncio.to_thread(self.catalog.read, paths)
-            directory = self.catalog.directory
-            if only is not None or reading.stamps == {directory / name: it for name, it in stamps(directory).items()}:
-                return reading
-            await self._settled.wait()
+    async def read(self) -> FolderReading | None:
+        """Read the files; None if they have changed meanwhile, or if git is changing them."""
+        reading = await asyncio.to_thread(self.catalog.read)
+        directory = self.catalog.directory
+        if reading.stamps != {directory / name: it for name, it in stamps(directory).items()}:
+            return None
+        # Looked for last: a git that has begun before the files were read isn't finished, or has changed their stamps.
+        return None if git_lock(directory) is not None else reading
+
+    async def read_deployed(self, flows: Mapping[str, CompiledFlow | None]) -> FolderReading:
+        """Read the files of these flows."""
+        return await asyncio.to_thread(self.catalog.read_deployed, flows)
+
+    async def settled(self) -> None:
+        """Return once no file changes and git isn't at work."""
+        await self._settled.wait()
 
     def adopt(self, reading: FolderReading) -> CatalogChanges:
         """Activate all that was read, at once."""
@@ -78,8 +87,10 @@ class FolderSource:
 
     async def stage(self, texts: NewTexts, at: datetime, *, force: bool) -> "StagedFiles":
         """Write temporary files."""
-        if not force:
-            for flow_id in texts.documents:
+        await self._settled.wait_for_git()
+        for flow_id in texts.documents:
+            self._check_named(flow_id)
+            if not force:
                 await self._check_published(flow_id)
         try:
             files, drafts = await asyncio.to_thread(self._draft, texts)
@@ -95,10 +106,18 @@ class FolderSource:
         if not file.exists():
             return
         current = await self.document(flow_id)
-        known = [one.version for one in await self._store.flow_versions(flow_id)]
-        if current is None or version_of(current) not in known:
+        # A version is stored with the title that it had last.
+        stored = None if current is None else await self._store.flow_document(flow_id, version_of(current))
+        if current is None or stored is None or format_flow(read(stored).value) != format_flow(current):
             why = "has changes that were never published" if current is not None else "can't be read as a flow"
             raise UnpublishedChanges(f"{file} {why}: save them elsewhere, or give them up with --force, or force=true")
+
+    def _check_named(self, flow_id: str) -> None:
+        """Raise UnpublishedChanges if a file of another name has a flow, since two files with one id aren't served."""
+        entry = self.catalog.entries.get(flow_id)
+        for problem in () if entry is None else entry.errors:
+            if problem.code in ("duplicate_flow", "file_name"):
+                raise UnpublishedChanges(f"flow {flow_id!r} can't be written to its own file: {problem}")
 
     def _draft(self, texts: NewTexts) -> tuple[list[FlowFile], dict[Path, Path]]:
         """The files that are to be written, and the temporary file of each."""
@@ -145,6 +164,7 @@ class FolderSource:
                     "a file was edited while it was deployed; the edited one stays", file=str(file), flow_id=one.flow_id
                 )
                 continue
+            fault("flow_file.before_commit")
             if one.text is None:
                 file.unlink()
                 folders.add(file.parent)
@@ -152,6 +172,7 @@ class FolderSource:
                 draft = drafts.get(file) or _draft_of(file, one.text)
                 draft.replace(_target(file))
                 folders.add(_target(file).parent)
+            fault("flow_file.after_commit")
         _remove(drafts.values())
         for folder in folders:
             _sync(folder)
@@ -166,7 +187,11 @@ class FolderSource:
 
     async def cases(self, flow_id: str) -> bytes | None:
         """The text of a flow's cases."""
-        return await asyncio.to_thread(_text_in, self.file(flow_id, "cases"))
+        file = self.file(flow_id, "cases")
+        try:
+            return await asyncio.to_thread(_text_in, file)
+        except OSError as error:
+            raise StoreError(f"{file} can't be read: {error.strerror}") from error
 
     async def changes(self) -> AsyncIterator[None]:
         """Yield when files have changed, and nobody is changing more of them."""

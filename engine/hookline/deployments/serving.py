@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from hookline.catalog.catalog import CatalogChanges
 from hookline.catalog.current_flows import FlowStates, VersionResolver
-from hookline.deployments.deployer import CheckedDeployment, Deployed, Deployer, DeploymentRequest
+from hookline.deployments.deployer import Deployer
+from hookline.deployments.deployment_request import CheckedDeployment, Deployed, DeploymentRequest
 from hookline.deployments.flow_source import FlowSource
 from hookline.engine_options import EngineOptions
 from hookline.executions.delivery.dispatcher import Dispatcher
@@ -14,7 +15,7 @@ from hookline.flows.authoring.formatter import with_silent_keys
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.read import read
 from hookline.kernel.backoff import STORE_RETRY
-from hookline.kernel.errors import FlowNotFound, StoreError
+from hookline.kernel.errors import DeploymentConflict, FlowNotFound, StoreError
 from hookline.kernel.json import encode
 from hookline.kernel.ongoing import OngoingProblem
 from hookline.kernel.time import Clock
@@ -85,10 +86,14 @@ class Serving:
         await self._deployer.refresh()
         await self._switch()
 
-    async def refresh(self) -> None:
-        """Deploy what has changed in the source. Raises StoreError and OSError; both may be tried again."""
-        await self._deployer.refresh()
+    async def refresh(self) -> bool:
+        """Deploy what has changed in the source. Raises StoreError and OSError; both may be tried again.
+
+        Return false if others are changing the flows just now. Then nothing is deployed.
+        """
+        done = await self._deployer.refresh()
         await self._switch()
+        return done
 
     async def deploy(self, checked: CheckedDeployment) -> Deployed:
         """Apply a deployment: its versions serve when this returns. See `Deployer.deploy`."""
@@ -200,8 +205,10 @@ class Serving:
     async def _refresh_until_done(self) -> None:
         while True:
             try:
-                await self.refresh()
-            except (StoreError, OSError) as error:
+                while not await self.refresh():
+                    await self._source.settled()
+            except (StoreError, OSError, DeploymentConflict) as error:
+                # After a conflict, what is served is read again.
                 self._unloaded.noticed(error=str(error))
                 await self._clock.sleep(STORE_RETRY)
             else:

@@ -13,6 +13,7 @@ HooklineError
 ├── StateKeyNotFound         a flow has no value under a key
 ├── UnpublishedChanges       a flow's file differs from every published version
 ├── FolderReadOnly           the folder of the flows can't be written
+├── FolderBusy               git is changing the folder of the flows
 ├── PollStartsAnew           it isn't said what the poll is to do with the existing items
 ├── IllegalStateChange       the execution's state doesn't allow a change
 │   └── JournalIncompatible  its journal doesn't fit a version of its flow
@@ -203,6 +204,12 @@ class FolderReadOnly(HooklineError):
     """The server may not write to the folder of its flows."""
 
     code = "flow.folder_read_only"
+
+
+class FolderBusy(HooklineError):
+    """Git is changing the folder of the flows."""
+
+    code = "flow.folder_busy"
 
 
 class RedactedUnreadable(HooklineError):

@@ -37,6 +37,7 @@ commit of several changes passes the points of all of them.
 | `publish.before_commit`, `publish.after_commit` | a version of a flow |
 | `credential.before_commit`, `credential.after_commit` | a credential made, replaced or removed, or its tokens |
 | `deploy.before_commit`, `deploy.after_commit` | a deployment of flows, or the test cases of one |
+| `flow_file.before_commit`, `flow_file.after_commit` | one file of a deployment, in the folder of the flows |
 | `files_written.before_commit`, `files_written.after_commit` | the files of a deployment, which are written by then |
 | `token.before_commit`, `token.after_commit` | an access token created or revoked |
 | `purge.before_commit`, `purge.after_commit` | the removal of ended executions |
@@ -87,6 +88,7 @@ POINTS: Final = frozenset(
         "publish",
         "credential",
         "deploy",
+        "flow_file",
         "files_written",
         "token",
         "purge",

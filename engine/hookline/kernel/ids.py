@@ -13,6 +13,7 @@ from threading import Lock
 from hookline.kernel.time import Clock
 
 _COUNTER_BITS = 42
+_LOW_BITS = 30
 
 
 class Ids:
@@ -38,10 +39,20 @@ class Ids:
                 self._counter += 1
             millisecond, counter = self._millisecond, self._counter
         # Layout: 48 bits of time, version, 12 bits of counter, variant, 30 bits of counter, 32 random bits.
-        high, low = counter >> 30, counter & ((1 << 30) - 1)
+        high, low = counter >> _LOW_BITS, counter & ((1 << _LOW_BITS) - 1)
         value = (millisecond << 80) | (7 << 76) | (high << 64) | (2 << 62) | (low << 32) | self._random_bits(32)
         text = f"{value:032x}"
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+    def follow(self, earlier: str) -> None:
+        """Make only ids that are greater than one that an earlier process made, also if the clock was set back since.
+
+        Raises ValueError if it is no id.
+        """
+        value = int(earlier.replace("-", ""), 16)
+        counter = (value >> 64 & 0xFFF) << _LOW_BITS | value >> 32 & ((1 << _LOW_BITS) - 1)
+        with self._lock:
+            self._millisecond, self._counter = max((self._millisecond, self._counter), (value >> 80, counter))
 
 
 def derived_id(at: datetime, *parts: str) -> str:

@@ -14,6 +14,8 @@ from hookline.storage.store import Store
 
 VERSIONS_KEPT: Final = 20
 """The number of unreferenced versions that are kept for each flow, for rollbacks."""
+DEPLOYMENTS_KEPT: Final = 100
+"""The number of deployments, of whatever flows, to whose sets of flows a rollback is possible in any case."""
 _PAGE: Final = 500
 _FIRST: Final = 16
 #: The seconds that one commit should take at most, because others wait for it.
@@ -71,7 +73,7 @@ class Purger:
                 last = await self._store.first_too_many(flow_id, retention.count)
                 if last is not None:
                     gone += await self._from(flow_id, timedelta(0), up_to=last)
-            versions = tuple(await self._store.spent_versions(flow_id, VERSIONS_KEPT))
+            versions = tuple(await self._store.spent_versions(flow_id, VERSIONS_KEPT, DEPLOYMENTS_KEPT))
             if versions:
                 await self._store.commit((ForgetVersions(flow_id, versions),))
         if gone:

@@ -1,13 +1,13 @@
 """The operations of operators on executions and flows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from typing import Unpack
 
 from hookline.access.audit import About, Operation, audited
 from hookline.catalog.current_flows import VersionResolver
-from hookline.deployments.deployer import Deployed, DeploymentRequest, Expected
+from hookline.deployments.deployment_request import CheckedDeployment, DeploymentRequest, Expected
 from hookline.deployments.migration import Migration
 from hookline.deployments.serving import Serving
 from hookline.deployments.version_history import VersionHistory
@@ -16,7 +16,16 @@ from hookline.executions.ending import parent_callback
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.callbacks import Callbacks, check_delivered, operator_callback
 from hookline.intake.intake import Intake
-from hookline.kernel.errors import DeploymentNotFound, ExecutionNotFound, FlowInvalid, FlowNotFound, PollStartsAnew
+from hookline.kernel.errors import (
+    DeploymentNotFound,
+    ExecutionNotFound,
+    FlowInvalid,
+    FlowNotFound,
+    NotForLimitedTokens,
+    PollStartsAnew,
+    Problem,
+)
+from hookline.kernel.pointer import escape
 from hookline.kernel.time import Clock
 from hookline.model.access import Actor
 from hookline.model.execution import Execution, ExecutionFilter, Outcome, State
@@ -207,30 +216,49 @@ class Operations:
         await self._serving.deploy(await self._serving.check(request))
         return version
 
-    async def roll_back_all(self, deployment_id: str, *, by: Actor, sees: Callable[[str], None]) -> Deployed:
-        """Serve the whole set of flows as it was after a deployment.
+    async def check_rollback(
+        self, deployment_id: str, *, by: Actor, visible: frozenset[str] | None = None
+    ) -> CheckedDeployment:
+        """Return the deployment after which the whole set of flows is served as it was after an earlier one.
 
-        `sees` is called with the id of each flow that would change. Raises DeploymentNotFound, FlowNotFound if a
-        version isn't stored any more, FlowInvalid with the problems of all, and the errors of `Serving.deploy`.
+        `visible`: the only flows that the caller may know of. Raises DeploymentNotFound, NotForLimitedTokens if other
+        flows would change, FlowInvalid with the problems of all and the versions that aren't stored any more, and
+        StoreError.
         """
         if await self._store.deployment(deployment_id) is None:
             raise DeploymentNotFound(f"there is no deployment {deployment_id!r}")
         then = await self._store.served_after(deployment_id)
         now = {one.flow_id: one.version for one in await self._store.served_flows()}
-        documents: dict[str, bytes | None] = {}
-        for flow_id in sorted({*then, *now}):
-            version = then.get(flow_id)
-            if version == now.get(flow_id):
-                continue
-            sees(flow_id)
-            text = None if version is None else await self._versions.document(flow_id, version)
-            documents[flow_id] = None if text is None else await self._serving.with_title(flow_id, text)
+        changing = sorted(flow_id for flow_id in {*then, *now} if then.get(flow_id) != now.get(flow_id))
+        if visible is not None and not visible.issuperset(changing):
+            raise NotForLimitedTokens("This would also change flows that the token doesn't see.")
+        documents = await self._documents({flow_id: then.get(flow_id) for flow_id in changing})
         expected = {
             flow_id: Expected(frozenset({now[flow_id]})) if flow_id in now else Expected(absent=True)
             for flow_id in documents
         }
-        request = DeploymentRequest(by, documents, expected=expected, rollback_of=deployment_id, served_before=True)
-        return await self._serving.deploy(await self._serving.check(request, prefixed=True))
+        request = DeploymentRequest(
+            by, documents, expected=expected, rollback_of=deployment_id, served_before=True, visible=visible
+        )
+        return await self._serving.check(request, prefixed=True)
+
+    async def _documents(self, versions: Mapping[str, str | None]) -> dict[str, bytes | None]:
+        """The documents of versions by flow id, each with the title that the flow has now; None for no version.
+
+        Raises FlowInvalid with all versions that aren't stored any more, and StoreError.
+        """
+        documents: dict[str, bytes | None] = {}
+        gone: list[Problem] = []
+        for flow_id, version in versions.items():
+            text = None if version is None else await self._store.flow_document(flow_id, version)
+            documents[flow_id] = None if text is None else await self._serving.with_title(flow_id, text)
+            if version is not None and text is None:
+                remedy = "roll back to a later deployment, or deploy the document again"
+                message = f"version {version} of flow {flow_id!r} isn't stored any more"
+                gone.append(Problem(message, f"/flows/{escape(flow_id)}", "version_gone", remedy))
+        if gone:
+            raise FlowInvalid(gone)
+        return documents
 
     async def restart_poll(self, flow: CompiledFlow, existing: bool | None = None, *, by: Actor) -> PollRestart | None:
         """Return how the poll of a version would start anew once it serves; None if it wouldn't.

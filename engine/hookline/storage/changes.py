@@ -489,7 +489,8 @@ class TakeBatch:
 class Publish:
     """Keep a version of a flow, for the executions bound to it, and note that it serves from now on.
 
-    A known version isn't changed; the one that serves keeps the time since which it serves.
+    A known version gets the document, which may have another title; the one that serves keeps the time since which it
+    serves.
     """
 
     flow_id: str

@@ -349,8 +349,12 @@ class HistoryQueries(Protocol):
         don't count."""
         ...
 
-    async def spent_versions(self, flow_id: str, keep: int) -> Sequence[str]:
-        """Return versions of a flow, except the `keep` that served last, to which no stored execution can refer."""
+    async def spent_versions(self, flow_id: str, keep: int, deployments: int = 0) -> Sequence[str]:
+        """Return versions of a flow to which no stored execution can refer.
+
+        The `keep` that served last aren't among them, and neither are those that served after one of the newest
+        `deployments`, of whatever flows.
+        """
         ...
 
 

@@ -10,6 +10,8 @@ from hookline_sqlstore.column_values import first_id, micros
 from hookline_sqlstore.tables import (
     UNDECIDED,
     blob_refs,
+    deployed_flows,
+    deployments,
     executions,
     flow_versions,
 )
@@ -63,7 +65,7 @@ def first_too_many(connection: Connection, flow_id: str, count: int) -> str | No
     return found
 
 
-def spent_versions(connection: Connection, flow_id: str, keep: int) -> Sequence[str]:
+def spent_versions(connection: Connection, flow_id: str, keep: int, newest: int) -> Sequence[str]:
     versions = flow_versions.c
     served = connection.execute(
         select(versions.version, versions.served_at)
@@ -80,6 +82,7 @@ def spent_versions(connection: Connection, flow_id: str, keep: int) -> Sequence[
             select(executions.c.flow_version).where(needed, executions.c.flow_id == flow_id).distinct()
         )
     }
+    bound |= _deployed_lately(connection, flow_id, newest)
     oldest: int | None = connection.scalar(
         select(executions.c.created_at).where(executions.c.flow_id == flow_id).order_by(executions.c.id).limit(1)
     )
@@ -90,6 +93,19 @@ def spent_versions(connection: Connection, flow_id: str, keep: int) -> Sequence[
         for next_, one in zip(served[keep - 1 :], served[keep:], strict=False)
         if one.version not in bound and (oldest is None or next_.served_at < oldest)
     )
+
+
+def _deployed_lately(connection: Connection, flow_id: str, newest: int) -> set[str | None]:
+    """The versions of a flow that served after one of the newest deployments, of whatever flows."""
+    if newest == 0:
+        return set()
+    ids = select(deployments.c.id).order_by(deployments.c.id.desc())
+    first: str = connection.scalar(ids.offset(newest - 1).limit(1)) or ""
+    mine = select(deployed_flows.c.version).where(deployed_flows.c.flow_id == flow_id)
+    # The one that served after the first of them may come from an earlier one.
+    after_first = mine.where(deployed_flows.c.deployment_id <= first).order_by(deployed_flows.c.deployment_id.desc())
+    later = mine.where(deployed_flows.c.deployment_id > first)
+    return {*connection.scalars(after_first.limit(1)), *connection.scalars(later)}
 
 
 def referenced(connection: Connection, blob_ids: Collection[str]) -> frozenset[str]:

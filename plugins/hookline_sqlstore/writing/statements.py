@@ -533,13 +533,19 @@ RELEASE_ORDER_KEY: Final = Statement(
     "UPDATE executions SET order_seq = NULL FROM {v} WHERE executions.id = v.id AND executions.state = 'failed'",
 )
 
+#: Another version of the flow served after this one.
+_SERVED_LATER: Final = (
+    "flow_versions.served_at <"
+    " (SELECT max(other.served_at) FROM flow_versions AS other WHERE other.flow_id = excluded.flow_id)"
+)
 PUBLISH: Final = Statement(
     "publish",
     (("flow_id", "text"), ("version", "text"), ("at", "bigint"), ("document", "bytea")),
-    "INSERT INTO flow_versions (flow_id, version, created_at, served_at, document)"
+    "INSERT INTO flow_versions (flow_id, version, created_at, served_at, document)"  # noqa: S608 - our own names
     " SELECT v.flow_id, v.version, v.at, v.at, v.document FROM {v} WHERE v.flow_id IS NOT NULL"
-    " ON CONFLICT (flow_id, version) DO UPDATE SET served_at = excluded.served_at WHERE flow_versions.served_at <"
-    " (SELECT max(other.served_at) FROM flow_versions AS other WHERE other.flow_id = excluded.flow_id)",
+    " ON CONFLICT (flow_id, version) DO UPDATE SET document = excluded.document, served_at ="
+    f" CASE WHEN {_SERVED_LATER} THEN excluded.served_at ELSE flow_versions.served_at END"
+    f" WHERE {_SERVED_LATER} OR flow_versions.document <> excluded.document",
     counted=False,
 )
 

@@ -12,6 +12,7 @@ from tests.integration.engine_harness import SLEEPERS, Harness, act, fails
 
 from hookline.cli.main import main
 from hookline.engine import Engine
+from hookline.maintenance import retention
 from hookline.model.access import SYSTEM
 from hookline.model.execution import ExecutionFilter, State
 from hookline.service.admin import blueprints
@@ -112,7 +113,11 @@ async def test_a_message_that_comes_again_starts_nothing_although_its_execution_
         assert len(harness.probe.calls) == 1
 
 
-async def test_versions_go_that_nothing_refers_to_but_for_the_last(harness: Harness) -> None:
+@pytest.mark.parametrize(("deployments", "left"), [(10, 20), (22, 22)])
+async def test_versions_go_that_nothing_refers_to_but_for_the_last_and_those_of_the_last_deployments(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch, deployments: int, left: int
+) -> None:
+    monkeypatch.setattr(retention, "DEPLOYMENTS_KEPT", deployments)
     async with harness.engine(retention=timedelta(days=1)) as engine:
         for number in range(25):
             harness.flow("f", [act(f"step{number}")])
@@ -129,7 +134,7 @@ async def test_versions_go_that_nothing_refers_to_but_for_the_last(harness: Harn
         async def versions() -> int:
             return len(await engine.store.flow_versions("f"))
 
-        await becomes(versions, 20)
+        await becomes(versions, left)
 
 
 async def test_storage_is_shown_with_what_goes_when(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:

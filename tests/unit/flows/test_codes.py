@@ -4,12 +4,16 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import hookline.flows
+import hookline
 from hookline.flows.check.codes import CODES
 
 #: Codes of a body, in the response to its sender; the others are `schema.` and the keyword that isn't satisfied.
 OF_BODIES = {"schema.too_many_values", "schema.not_located"}
-SOURCES = list(Path(hookline.flows.__file__).parent.rglob("*.py"))
+SOURCES = [
+    source
+    for room in ("flows", "deployments", "operations", "catalog", "service/admin/flows")
+    for source in (Path(hookline.__file__).parent / room).rglob("*.py")
+]
 
 
 def used() -> Iterator[str]:

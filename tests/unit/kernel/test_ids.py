@@ -36,6 +36,19 @@ def test_ids_ascend_whatever_the_clock_does(steps: list[int]) -> None:
     assert made == sorted(set(made))
 
 
+@given(st.lists(st.integers(min_value=-5_000, max_value=5_000), max_size=50))
+def test_ids_that_follow_those_of_an_earlier_process_ascend(steps: list[int]) -> None:
+    """Each process sees another time, and knows the newest id of the one before."""
+    clock = _Clock()
+    made = [Ids(clock).new()]
+    for step in steps:
+        clock.at += timedelta(milliseconds=step)
+        ids = Ids(clock)
+        ids.follow(made[-1])
+        made += [ids.new(), ids.new()]
+    assert made == sorted(set(made))
+
+
 @pytest.mark.rule(3)
 def test_an_id_is_a_version_7_uuid_that_holds_its_time() -> None:
     clock = _Clock()

@@ -208,6 +208,7 @@ class _Compiler:
                 *wait_places(on_error_steps, ON_ERROR),
             ),
             redaction_rules=redaction,
+            calls=tuple(self.flows),
         )
 
     def _on_error(self, behind: VisibleNames) -> tuple[Node, ...]:

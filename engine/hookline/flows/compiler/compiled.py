@@ -13,6 +13,7 @@ from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.step_tree import WalkedStep, walk_steps
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.body_schema import BodySchema
+from hookline.flows.elements.external_names import FlowUse
 from hookline.flows.elements.message_keys import MessageKey
 from hookline.kernel.errors import Problem, SchemaViolation
 from hookline.kernel.json import DECIMALS, FLOATS, Numbers, encode
@@ -145,6 +146,8 @@ class CompiledFlow:
     """The steps that run after a failure, before the execution ends."""
     on_error_flow: str | None = None
     """The flow that is started after an execution has failed."""
+    calls: tuple[FlowUse, ...] = ()
+    """The places where it names other flows."""
     waits: Mapping[str, WaitNode] = field(default_factory=dict)
     """Its steps that wait for callbacks, by id."""
     wait_places: tuple[WaitPlace, ...] = ()

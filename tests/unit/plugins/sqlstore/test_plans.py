@@ -260,7 +260,7 @@ ASKED: dict[str, Ask] = {
     "file_usage": lambda backend, _: backend.store.file_usage(CURSOR, 10),
     "freed_by_purging": lambda backend, _: backend.store.freed_by_purging([CURSOR]),
     "files_of": lambda backend, _: backend.store.files_of([CURSOR]),
-    "spent_versions": lambda backend, _: backend.store.spent_versions("orders", 0),
+    "spent_versions": lambda backend, _: backend.store.spent_versions("orders", 0, 10),
     "state": lambda backend, _: backend.store.state("orders", "k"),
     "kept": lambda backend, _: backend.store.state_entries("orders", cursor="k"),
     "credentials": lambda backend, _: backend.store.credentials(),

@@ -6,6 +6,7 @@ from typing import Final
 import msgspec
 from quart import Blueprint, Response
 
+from hookline.deployments.deployment_request import tag_of
 from hookline.deployments.migration import PlannedMigration
 from hookline.deployments.version_history import CURRENT, VersionInfo
 from hookline.engine import Engine
@@ -208,11 +209,11 @@ def _states(api: Blueprint, engine: Engine) -> None:
     @api.get("/flows/<flow_id>")
     @operation(FlowView, etag=True)
     async def get_flow(flow_id: str) -> Response:
-        """Get a flow. Its ETag is the version that serves."""
-        shown = found(flow_id)
-        response = json_response(shown)
-        if shown.version is not None:
-            response.set_etag(shown.version)
+        """Get a flow. Its ETag names the version that serves, and its title."""
+        response = json_response(found(flow_id))
+        flow = engine.catalog.entries[flow_id].flow
+        if flow is not None:
+            response.set_etag(tag_of(flow))
         return response
 
     async def decide(flow_id: str, decision: str) -> Response:

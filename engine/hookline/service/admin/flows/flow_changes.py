@@ -8,11 +8,12 @@ from typing import Annotated, Any, Final
 import msgspec
 from quart import Blueprint, Response, request
 
-from hookline.deployments.deployer import (
+from hookline.deployments.deployment_request import (
     CheckedDeployment,
     Deployed,
     DeploymentRequest,
     Expected,
+    tag_of,
     version_of_cases,
 )
 from hookline.engine import Engine
@@ -24,8 +25,10 @@ from hookline.kernel.errors import (
     DeploymentNotFound,
     FlowInvalid,
     FlowNotFound,
+    FolderBusy,
     FolderReadOnly,
     Malformed,
+    NotForLimitedTokens,
     Problem,
     TooLarge,
     UnpublishedChanges,
@@ -65,7 +68,7 @@ _Text = Annotated[dict[str, Any], msgspec.Meta(extra_json_schema={"description":
 _DRY_RUN: Final = flag("dry_run", "Only check it; nothing is changed.")
 _FORCE: Final = flag("force", "Overwrite changes in the flow's file that have never served.")
 _MESSAGE: Final = Parameter("message", "The reason for the change.", {"type": "string", "maxLength": 1000})
-_CHANGES: Final = (FlowInvalid, DeploymentConflict, UnpublishedChanges, FolderReadOnly)
+_CHANGES: Final = (FlowInvalid, DeploymentConflict, UnpublishedChanges, FolderReadOnly, FolderBusy)
 """The errors of a change of flows."""
 
 
@@ -143,7 +146,8 @@ class DeployRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     message: _Message | None = None
     """The reason for the change."""
     expected: dict[FlowId, str | None] = {}
-    """The version that serves now by flow id; null for a flow that doesn't exist. The answer is 412 if another does."""
+    """The version that serves now by flow id, or the flow's ETag; null for a flow that doesn't exist. The answer is 412
+    if another does."""
     dry_run: bool = False
     """Only check it."""
     force: bool = False
@@ -171,8 +175,9 @@ def _flows(api: Blueprint, engine: Engine) -> None:
     async def put_flow(flow_id: str) -> Response:
         """Create or replace a flow; its new version serves when this answers.
 
-        `If-Match` names the version that is replaced, and `If-None-Match: *` says that there is none: 412 if another
-        one serves. The answer is 201 if no version served before, and 422 with every problem of the document.
+        `If-Match` has the ETag of the flow that is replaced, and `If-None-Match: *` says that there is none: 412 if the
+        flow is another one now. The answer is 201 if no version served before, and 422 with every problem of the
+        document.
         """
         given = read_query((_DRY_RUN, _MESSAGE, _FORCE))
         return await change_flow(flow_id, _bounded(await read_body()), given)
@@ -184,7 +189,7 @@ def _flows(api: Blueprint, engine: Engine) -> None:
     async def delete_flow(flow_id: str) -> Response:
         """Delete a flow and its cases. Its executions that have started continue.
 
-        `If-Match` names the version that is deleted: 412 if another one serves.
+        `If-Match` has the ETag of the flow that is deleted: 412 if it is another one now.
         """
         given = read_query((_DRY_RUN, _MESSAGE, _FORCE))
         if flow_id not in engine.catalog.entries:
@@ -198,20 +203,20 @@ def _flows(api: Blueprint, engine: Engine) -> None:
             message=given["message"],
             expected=_expected(flow_id),
             force=given["force"],
+            visible=caller().flows,
         )
         checked = await engine.serving.check(wanted)
         done = Deployed(None) if given["dry_run"] else await engine.serving.deploy(checked)
         flow = checked.flows[flow_id]
-        version = None if flow is None else flow.version
         shown = FlowDeployedView(
             flow_id,
-            version,
+            None if flow is None else flow.version,
             None if done.deployment is None else done.deployment.id,
             _problem_views(checked),
         )
         response = json_response(shown, 201 if flow_id in done.created else 200)
-        if version is not None:
-            response.set_etag(version)
+        if flow is not None:
+            response.set_etag(tag_of(flow))
         return response
 
 
@@ -285,13 +290,23 @@ def _deployments(api: Blueprint, engine: Engine) -> None:
             flow_id: Expected(absent=True) if version is None else Expected(frozenset({version}))
             for flow_id, version in given.expected.items()
         }
-        wanted = DeploymentRequest(by.actor, documents, message=given.message, expected=expected, force=given.force)
+        wanted = DeploymentRequest(
+            by.actor,
+            documents,
+            message=given.message,
+            expected=expected,
+            force=given.force,
+            visible=by.flows,
+        )
         checked = await engine.serving.check(wanted, prefixed=True)
         if given.cases:
             cases = await asyncio.to_thread(_cases_of, engine, given, checked)
             checked = replace(checked, request=replace(wanted, cases=cases))
+        return await deploy(checked, dry_run=given.dry_run)
+
+    async def deploy(checked: CheckedDeployment, *, dry_run: bool) -> Response:
         plans = await _plans(engine, checked)
-        done = Deployed(None) if given.dry_run else await engine.serving.deploy(checked)
+        done = Deployed(None) if dry_run else await engine.serving.deploy(checked)
         shown = None if done.deployment is None else deployment_view(done.deployment)
         return json_response(DeploymentResultView(shown, _problem_views(checked), plans))
 
@@ -305,23 +320,27 @@ def _deployments(api: Blueprint, engine: Engine) -> None:
         return json_response(PageView([deployment_view(one) for one in page.items], page.next))
 
     @api.get("/deployments/<deployment_id>")
-    @operation(DeploymentView)
+    @operation(DeploymentView, errors=(DeploymentNotFound,))
     async def get_deployment(deployment_id: str) -> Response:
         """Get a deployment."""
         return json_response(await visible(deployment_id))
 
     @api.post("/deployments/<deployment_id>/rollback")
-    @operation(DeploymentResultView, scope=Scope.AUTHOR, errors=(FlowNotFound, *_CHANGES))
+    @operation(
+        DeploymentResultView,
+        scope=Scope.AUTHOR,
+        errors=(FlowNotFound, *_CHANGES, DeploymentNotFound, NotForLimitedTokens),
+    )
     async def roll_back_deployment(deployment_id: str) -> Response:
         """Serve the whole set of flows as it was after a deployment; flows that came later are deleted.
 
-        It is a new deployment. A token that is limited to some flows can roll back only what changes no others.
+        It is a new deployment. A token that is limited to some flows can roll back only what changes no others. If the
+        document of a version isn't stored any more, the answer is 422 with all such versions, and nothing has changed.
         """
         await visible(deployment_id)
         by = caller()
-        done = await engine.operations.roll_back_all(deployment_id, by=by.actor, sees=by.require_flow)
-        shown = None if done.deployment is None else deployment_view(done.deployment)
-        return json_response(DeploymentResultView(shown, [], []))
+        checked = await engine.operations.check_rollback(deployment_id, by=by.actor, visible=by.flows)
+        return await deploy(checked, dry_run=False)
 
     async def visible(deployment_id: str) -> DeploymentView:
         found, by = await engine.store.deployment(deployment_id), caller()
@@ -382,7 +401,7 @@ def _expected(flow_id: str) -> Mapping[str, Expected]:
     if "If-Match" not in request.headers:
         return {}
     wanted = request.if_match
-    return {flow_id: Expected(None if wanted.star_tag else frozenset(wanted.as_set()))}
+    return {flow_id: Expected(None if wanted.star_tag else frozenset(wanted.as_set()), by_tag=True)}
 
 
 def _given(raw: msgspec.Raw) -> bytes | None:

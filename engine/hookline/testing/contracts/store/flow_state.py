@@ -123,12 +123,17 @@ def _add(execution_id: str, envelopes: Envelopes, seq: int, by: bytes, at: datet
 class FlowsContract(StoreFixtures):
     """Versions and states of flows are stored."""
 
-    async def test_a_published_version_stays_as_it_was(self, store: Store, envelopes: Envelopes) -> None:
+    async def test_a_version_has_the_document_that_was_published_last(self, store: Store, envelopes: Envelopes) -> None:
         now = envelopes.clock.now()
         await store.commit([Publish("orders", "v1", b"{}", now), Publish("orders", "v2", b"[2]", now)])
-        await store.commit([Publish("orders", "v1", b"other", now)])
-        assert await store.flow_document("orders", "v1") == b"{}"
+        await store.commit([Publish("orders", "v1", b"title", now)])
+        assert await store.flow_document("orders", "v1") == b"title"
         assert await store.flow_document("orders", "v2") == b"[2]"
+        versions = await store.flow_versions("orders")
+        # The one that serves keeps its time, too, if its title changes.
+        await store.commit([Publish("orders", "v2", b"title", now + timedelta(hours=1))])
+        assert await store.flow_document("orders", "v2") == b"title"
+        assert await store.flow_versions("orders") == versions
 
     async def test_the_version_that_began_to_serve_last_comes_first(self, store: Store, envelopes: Envelopes) -> None:
         began = [envelopes.clock.now() + timedelta(hours=hours) for hours in range(5)]

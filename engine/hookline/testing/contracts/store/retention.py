@@ -8,6 +8,8 @@ import pytest
 
 from hookline.kernel.errors import ExecutionNotFound
 from hookline.kernel.json import encode
+from hookline.model.access import FOLDER
+from hookline.model.deployment import DeployedFlow, Deployment
 from hookline.model.execution import ErrorInfo, ExecutionFilter, Outcome, State
 from hookline.model.items import Progress
 from hookline.model.message import Result
@@ -16,6 +18,7 @@ from hookline.storage.changes import (
     Accepted,
     BeginWait,
     CheckpointItems,
+    Deploy,
     DismissDeadLetter,
     Duplicate,
     End,
@@ -237,6 +240,24 @@ class PurgingContract(StoreFixtures):
         assert list(await store.spent_versions("orders", 2)) == ["v2"]
         await store.commit([ForgetVersions("orders", ("v1", "v2"))])
         assert [one.version for one in await store.flow_versions("orders")] == ["v4", "v3", "v1"]
+
+    async def test_the_versions_of_the_newest_deployments_are_not_spent(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        before: str | None = None
+        for version in ("v1", "v2", "v3", "v4"):
+            flow = DeployedFlow("orders", version, before)
+            deployment = Deployment(envelopes.ids.new(), clock.now(), FOLDER, (flow,))
+            await store.commit([Publish("orders", version, b"{}", clock.now()), Deploy(deployment)])
+            clock.advance(10)
+            before = version
+        other = Deployment(envelopes.ids.new(), clock.now(), FOLDER, (DeployedFlow("invoices", "v1"),))
+        await store.commit([Publish("invoices", "v1", b"{}", clock.now()), Deploy(other)])
+        assert list(await store.spent_versions("orders", 1)) == ["v3", "v2", "v1"]
+        # The set after the newest deployment but one has the fourth version, and so has that after the newest.
+        assert list(await store.spent_versions("orders", 1, 2)) == ["v3", "v2", "v1"]
+        assert list(await store.spent_versions("orders", 1, 3)) == ["v2", "v1"]
+        assert list(await store.spent_versions("orders", 1, 100)) == []
 
     async def test_a_version_is_not_spent_while_an_execution_is_kept_that_may_have_run_on_it(
         self, store: Store, envelopes: Envelopes, clock: ManualClock

@@ -1,0 +1,143 @@
+"""The check of a deployment: the problems of its documents, and of the flows that stay."""
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, Final
+
+from hookline.catalog.catalog import CatalogEntry
+from hookline.deployments.deployment_request import CheckedDeployment, DeploymentRequest
+from hookline.deployments.flow_source import FlowSource
+from hookline.flows.authoring.formatter import format_flow
+from hookline.flows.check.check_flow import check_flow
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.documents.read import Document, read
+from hookline.flows.types.samples import NO_SAMPLES, Samples, read_samples
+from hookline.kernel.errors import FlowInvalid, Problem
+from hookline.kernel.json import decode, encode
+from hookline.kernel.pointer import escape
+
+#: A flow with these problems can serve: its executions wait for the credential.
+_ONLY_WARNED: Final = frozenset({"credential_missing", "credential_type"})
+
+
+class DeploymentCheck:
+    """Checks the documents of deployments among the flows that a source has."""
+
+    def __init__(
+        self,
+        source: FlowSource,
+        credentials: Callable[[], Mapping[str, str]],
+        check: Callable[..., list[Problem]] = check_flow,
+    ) -> None:
+        """`credentials` returns the type of each credential; `check` knows the plugins and settings of the server."""
+        self._source = source
+        self._credentials = credentials
+        self._check_flow = check
+
+    async def check(self, request: DeploymentRequest, *, prefixed: bool) -> CheckedDeployment:
+        """Raises FlowInvalid with the problems of all flows, and StoreError."""
+        samples = {flow_id: await self._samples(request, flow_id) for flow_id in request.documents}
+        return await asyncio.to_thread(self._checked, request, samples, self._credentials(), prefixed)
+
+    async def _samples(self, request: DeploymentRequest, flow_id: str) -> Samples:
+        """The shapes that the cases of a flow show."""
+        text = request.cases[flow_id] if flow_id in request.cases else await self._source.cases(flow_id)
+        if text is not None:
+            # The problems of cases are reported where they are set.
+            with suppress(ValueError, RecursionError):
+                return read_samples(decode(text))
+        return NO_SAMPLES
+
+    def _checked(
+        self,
+        request: DeploymentRequest,
+        samples: Mapping[str, Samples],
+        credentials: Mapping[str, str],
+        prefixed: bool,
+    ) -> CheckedDeployment:
+        entries = self._source.catalog.entries
+        deleted = {flow_id for flow_id, text in request.documents.items() if text is None}
+        known = {flow_id for flow_id in {*entries, *request.documents} - deleted if request.sees(flow_id)}
+        left = {} if request.served_before else _left_calls(request, deleted, entries)
+        problems: list[Problem] = []
+        flows: dict[str, CompiledFlow | None] = {}
+        documents: dict[str, Mapping[str, Any] | None] = {}
+        warnings: dict[str, Sequence[Problem]] = {}
+        for flow_id, text in request.documents.items():
+            start = f"/flows/{escape(flow_id)}" if prefixed else ""
+            flow, document, found = None, None, list(left.get(flow_id, ()))
+            if text is not None:
+                flow, document, found = self._examined(request, flow_id, text, samples[flow_id], credentials, known)
+            elif flow_id not in entries:
+                found = [Problem(f"there is no flow {flow_id!r}", "", "unknown_flow", "leave it out")]
+            flows[flow_id], documents[flow_id] = flow, document
+            found = [replace(problem, pointer=start + problem.pointer) for problem in found]
+            warnings[flow_id] = [problem for problem in found if problem.severity == "warning"]
+            problems += [problem for problem in found if problem.severity == "error"]
+        if problems:
+            raise FlowInvalid(problems)
+        return CheckedDeployment(request, flows, documents, warnings, entries, prefixed)
+
+    def _examined(
+        self,
+        request: DeploymentRequest,
+        flow_id: str,
+        text: bytes,
+        samples: Samples,
+        credentials: Mapping[str, str],
+        known: Collection[str],
+    ) -> tuple[CompiledFlow | None, Mapping[str, Any] | None, list[Problem]]:
+        """The flow of a document, the document, and its problems."""
+        try:
+            document = read(text)
+        except FlowInvalid as error:
+            return None, None, list(error.problems)
+        compiled = self._source.catalog.compile(document)
+        flow = None if compiled.flow is None else _canonical(compiled.flow)
+        if request.served_before:
+            return flow, document.value, list(compiled.problems)
+        problems = self._check_flow(document, credentials=credentials, flows=known, samples=samples)
+        problems += _other_id(document, flow_id)
+        return flow, document.value, [_lenient(problem) for problem in problems]
+
+
+def _canonical(flow: CompiledFlow) -> CompiledFlow:
+    """The flow as it is read from the file that a folder has of it, so that both have the same source."""
+    return replace(flow, source=canonical_source(flow.source))
+
+
+def canonical_source(source: bytes) -> bytes:
+    """A document in canonical form, without spaces."""
+    return encode(read(format_flow(read(source).value).encode()).value)
+
+
+def _left_calls(
+    request: DeploymentRequest, deleted: Collection[str], entries: Mapping[str, CatalogEntry]
+) -> Mapping[str, Sequence[Problem]]:
+    """The problems of deleted flows that others call which stay as they are, by the id of the deleted flow."""
+    found: dict[str, list[Problem]] = {}
+    for entry in entries.values():
+        if not deleted or entry.flow is None or entry.id in request.documents:
+            continue
+        for use in entry.flow.calls:
+            if use.id in deleted:
+                sees = request.sees(entry.id)
+                caller = f"flow {entry.id!r} calls it, at {use.pointer}" if sees else "another flow calls it"
+                remedy = "change or delete the flow that calls it, before or in the same deployment"
+                found.setdefault(use.id, []).append(Problem(caller, "", "unknown_flow", remedy))
+    return found
+
+
+def _other_id(document: Document, flow_id: str) -> list[Problem]:
+    value = document.value
+    found = value.get("id") if isinstance(value, dict) else None
+    if found == flow_id or not isinstance(found, str):
+        return []
+    problem = Problem(f"this is flow {found!r}, and not {flow_id!r}", "/id", "other_flow", f"write {flow_id}")
+    return document.place([problem])
+
+
+def _lenient(problem: Problem) -> Problem:
+    return replace(problem, severity="warning") if problem.code in _ONLY_WARNED else problem
