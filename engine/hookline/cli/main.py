@@ -27,7 +27,7 @@ COMMANDS: Final = {
     "tokens": ("hookline.cli.operate.tokens", "Manage the tokens of the admin API."),
     "rejected": ("hookline.cli.operate.rejected", "List rejected requests and the reasons."),
     "audit": ("hookline.cli.operate.audit", "List who changed what."),
-    "flows": ("hookline.cli.operate.flows", "Pause, stop and roll back flows; list their versions."),
+    "flows": ("hookline.cli.deploy.flows", "Pause, stop and roll back flows; list their versions."),
     "storage": ("hookline.cli.operate.storage", "Show the disk space in use and what is removed next."),
     "state": ("hookline.cli.operate.state", "Manage the values that flows keep between executions."),
     "executions": ("hookline.cli.operate.executions", "List, show and repair executions."),

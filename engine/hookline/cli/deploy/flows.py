@@ -183,7 +183,7 @@ def export_flows(directory: Path, force: bool, as_json: bool, settings: Settings
 
     Nothing is written if a file of DIR differs, unless --force is given. Other files of DIR stay.
     """
-    from hookline.cli.operate.export import export
+    from hookline.cli.deploy.export import export
 
     written = export(settings, directory, force=force)
     shown = {"directory": str(directory), "files": [path.name for path in written]}
