@@ -59,7 +59,7 @@ class Stopping:
             await asyncio.sleep(_HANDSHAKES)
             latest = self._time() + _ACCEPTING
             # No event tells it: the system's queue of connections becomes empty.
-            while _unaccepted(listening) and self._time() < latest:  # noqa: ASYNC110
+            while any(map(_unaccepted, listening)) and self._time() < latest:  # noqa: ASYNC110
                 await asyncio.sleep(_PAUSE)
         self._closing_at = self._time()
         self.closing.set()
