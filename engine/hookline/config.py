@@ -298,7 +298,15 @@ class Settings(BaseSettings):
 
 
 #: TextList under our prefix that aren't settings, though they look like one.
-_NO_SETTINGS = ("HOOKLINE_VARS_", "HOOKLINE_TEST_", "HOOKLINE_FAULT", "HOOKLINE_REQUIRE_SERVICES", "HOOKLINE_CONFIG")
+_NO_SETTINGS = (
+    "HOOKLINE_VARS_",
+    "HOOKLINE_TEST_",
+    "HOOKLINE_FAULT",
+    "HOOKLINE_REQUIRE_SERVICES",
+    "HOOKLINE_CONFIG",
+    "HOOKLINE_REMOTE",
+    "HOOKLINE_TOKEN",
+)
 
 
 def load(options: Mapping[str, Any] | None = None, file: Path | None = None) -> Settings:

@@ -19,7 +19,10 @@ ROOT = Path(__file__).parents[2]
 GLOSSARY = ROOT / "docs" / "reference" / "glossary.md"
 
 #: Commands and resources that are no thing of the glossary.
-VERBS = {"check", "demo", "diff", "fmt", "new", "run", "schema", "send", "serve", "start", "test", "backtest"}
+VERBS = {
+    *("check", "demo", "deploy", "diff", "fmt", "graph", "login", "logout", "new", "run", "schema", "send", "serve"),
+    *("start", "test", "backtest"),
+}
 ORDINARY = {"events", "me", "storage"}
 #: Resources that are asked to do something.
 REQUESTS = {"check", "evaluate", "try"}

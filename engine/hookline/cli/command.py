@@ -1,4 +1,4 @@
-"""The parts that all commands share: `--json`, options for server settings, pages of lists, and errors.
+"""The parts that all commands share: `--json`, `--remote`, options for server settings, pages of lists, and errors.
 
 Exit codes: 0 for success, 1 for a failure and for the name of something that doesn't exist, 2 for wrong usage, wrong
 settings included.
@@ -14,6 +14,8 @@ from typing import IO, Any, Final, TypeVar
 
 import click
 
+from hookline.cli.client.remote import Remote, find_remote, settings_for
+from hookline.cli.remote_option import remote_given, remote_option
 from hookline.cli.table import table
 from hookline.config import Settings, load
 from hookline.kernel.errors import CannotSign, ConfigError, HooklineError, Problem
@@ -21,6 +23,8 @@ from hookline.kernel.json import encode
 
 RELOAD: Final = "hookline.reload"
 """The key in a context's `meta` of the function that loads the command's settings again."""
+_LOCAL: Final = ("db", "blobs", "retention", "disk_budget")
+"""Settings that a command has for the database of this machine."""
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -61,32 +65,68 @@ class Command(click.Command):
     """A command whose function is called with `as_json` and `settings`.
 
     `settings` names the server settings that are options of this command. With `needs_settings=False` no settings are
-    loaded or passed.
+    loaded or passed. `remote`: it is a client of a server, which may be a remote one; by default if it has the setting
+    `db`.
     """
 
-    def __init__(self, *args: Any, settings: Sequence[str] = (), needs_settings: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        settings: Sequence[str] = (),
+        needs_settings: bool = True,
+        remote: bool | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self._settings = tuple(settings)
         self._needs_settings = needs_settings
+        self.remote = "db" in settings if remote is None else remote
         self.params += [_option(name) for name in settings]
+        if self.remote:
+            self.params.append(remote_option())
         self.params.append(click.Option(["--json", "as_json"], is_flag=True, help="Print JSON."))
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
+            remote = self._remote(ctx)
             if self._needs_settings:
                 options = {name: ctx.params.pop(name) for name in self._settings}
                 config = ctx.find_root().params.get("config")
                 ctx.meta[RELOAD] = partial(load, options, Path(config) if config else None)
-                ctx.params["settings"] = ctx.meta[RELOAD]()
+                ctx.params["settings"] = settings_for(ctx.meta[RELOAD](), remote)
             return super().invoke(ctx)
         except HooklineError as error:
             raise failure(error, as_json=ctx.params["as_json"]) from error
 
+    def _remote(self, ctx: click.Context) -> Remote | None:
+        """The remote server that it is for. Raises UsageError and ConfigError."""
+        given = remote_given(ctx)
+        if not self.remote:
+            if given:
+                raise click.UsageError(f"`{ctx.command_path}` works on this machine: leave --remote out")
+            return None
+        found = find_remote(given)
+        local = [name for name in _LOCAL if ctx.params.get(name) is not None]
+        if found is not None and local:
+            raise click.UsageError(
+                f"--{local[0].replace('_', '-')} is for this machine, and the command is for {found.url} (--remote or "
+                "HOOKLINE_REMOTE): leave one of them out"
+            )
+        return found
+
 
 class CommandGroup(click.Group):
-    """Commands under one name. Its help has the whole first sentence of each."""
+    """Commands under one name. Its help has the whole first sentence of each.
+
+    `remote`: some of them are clients of a server, which may be a remote one.
+    """
 
     command_class = Command
+
+    def __init__(self, *args: Any, remote: bool = True, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if remote:
+            self.params.append(remote_option())
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
@@ -126,6 +166,11 @@ def problem_line(problem: Problem) -> str:
     if problem.severity != "error":
         text = f"{problem.severity}: {text}"
     return f"{text} ({problem.remedy})" if problem.remedy else text
+
+
+def can_ask() -> bool:
+    """Return true if somebody sits at a terminal and can answer a question."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def emit(value: Any, *, as_json: bool, text: Callable[[], str]) -> None:

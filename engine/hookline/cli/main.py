@@ -6,14 +6,20 @@ from typing import Final
 import click
 
 from hookline import __version__
+from hookline.cli.remote_option import remote_option
 
 #: The module of each command and its line in `--help`; the object in the module has the command's name, with _ for -.
 COMMANDS: Final = {
     "demo": ("hookline.cli.host.demo", "Send a signed PayPal event to a server and see it booked."),
     "new": ("hookline.cli.author.new", "Create a plugin or a flow."),
+    "login": ("hookline.cli.operate.login", "Store a token for a remote server."),
+    "logout": ("hookline.cli.operate.login", "Remove the token of a remote server from this machine."),
     "serve": ("hookline.cli.host.serve", "Accept webhooks and run flows."),
     "check": ("hookline.cli.author.check", "Find errors in flows."),
     "fmt": ("hookline.cli.author.fmt", "Write flows in their canonical form."),
+    "deploy": ("hookline.cli.deploy.deploy", "Deploy a folder of flows to a server."),
+    "deployments": ("hookline.cli.deploy.deployments", "List, show and roll back deployments."),
+    "graph": ("hookline.cli.author.graph", "Draw a flow."),
     "diff": ("hookline.cli.author.diff", "Show the differences between flows."),
     "run": ("hookline.cli.author.run", "Run a flow once, on an input."),
     "start": ("hookline.cli.operate.start", "Start a flow on the running server."),
@@ -27,7 +33,7 @@ COMMANDS: Final = {
     "tokens": ("hookline.cli.operate.tokens", "Manage the tokens of the admin API."),
     "rejected": ("hookline.cli.operate.rejected", "List rejected requests and the reasons."),
     "audit": ("hookline.cli.operate.audit", "List who changed what."),
-    "flows": ("hookline.cli.operate.flows", "Pause, stop and roll back flows; list their versions."),
+    "flows": ("hookline.cli.deploy.flows", "Pause, stop and roll back flows; list their versions."),
     "storage": ("hookline.cli.operate.storage", "Show the disk space in use and what is removed next."),
     "state": ("hookline.cli.operate.state", "Manage the values that flows keep between executions."),
     "executions": ("hookline.cli.operate.executions", "List, show and repair executions."),
@@ -63,6 +69,9 @@ class Commands(click.Group):
 )
 def main(config: str | None) -> None:
     """A plugin-based workflow engine for webhooks."""
+
+
+main.params.append(remote_option())
 
 
 if __name__ == "__main__":

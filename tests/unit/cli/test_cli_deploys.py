@@ -175,7 +175,7 @@ def test_a_plan_says_that_a_poll_starts_anew_and_keeps_the_answer(
     assert answered(other) == {**known, "existing": False, "answered": False}
     shown = hookline("flows", "plan", "greet", "--file", "other.json")
     assert "the poll file.new starts anew, because of folder; the items that exist then count as seen (say" in shown
-    monkeypatch.setattr("hookline.cli.operate.flows._can_ask", lambda: True)
+    monkeypatch.setattr("hookline.cli.deploy.flows.can_ask", lambda: True)
     result = CliRunner().invoke(main, ["flows", "plan", "greet", "--file", "other.json"], input="y\n")
     assert "Shall the items that exist start executions?" in result.output
     assert answered(other) == {**known, "existing": True, "answered": True}
@@ -190,7 +190,7 @@ def test_a_rollback_after_which_a_poll_starts_anew_asks_what_to_do_with_existing
     before = polled.read_text(encoding="utf-8")
     assert "--existing" in hookline("flows", "rollback", "greet", code=2)
     assert polled.read_text(encoding="utf-8") == before
-    monkeypatch.setattr("hookline.cli.operate.flows._can_ask", lambda: True)
+    monkeypatch.setattr("hookline.cli.deploy.flows.can_ask", lambda: True)
     result = CliRunner().invoke(main, ["flows", "rollback", "greet"], input="y\n")
     assert (result.exit_code, "starts anew. Shall the items" in result.output) == (0, True)
     assert json.loads(polled.read_text(encoding="utf-8"))["trigger"] == POLL

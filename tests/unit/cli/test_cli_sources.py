@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from hookline.cli.operate.flows import source_status
+from hookline.cli.deploy.flows import source_status
 
 AT, NEXT = "2026-01-31T08:00:00.000000Z", "2026-01-31T08:00:02.000000Z"
 

@@ -5,9 +5,12 @@ import os
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from hookline.cli.client import connect, is_new
+from hookline.cli.client.remote import remote_of
 from hookline.cli.command import Command, NotFound, emit, problem_line
 from hookline.config import Settings
 from hookline.flows.check.step_descriptions import StepDescription
@@ -15,6 +18,9 @@ from hookline.flows.types.samples import NO_SAMPLES, Samples, read_samples
 from hookline.kernel.errors import ConfigError, FlowInvalid, FlowNotFound, HooklineError, Problem
 from hookline.kernel.json import decode
 from hookline.kernel.suggest import counted, did_you_mean
+
+if TYPE_CHECKING:
+    from hookline.discovery.registry import Registry
 
 
 @click.command(cls=Command, settings=("flows", "db"))
@@ -47,8 +53,6 @@ def check(
     Every problem is listed with its file, line, JSON pointer and remedy. Exit code 1 if there are errors. Missing
     credentials are errors if there is a database, and warnings otherwise.
     """
-    from hookline.cli.author.check import explained, explained_text, samples_beside
-
     if explaining is not None:
         if paths:
             raise click.UsageError("--explain names the flow itself: give no files")
@@ -56,35 +60,40 @@ def check(
         emit({"steps": steps}, as_json=as_json, text=lambda: explained_text(steps))
         return
 
-    from hookline.catalog.folder_catalog import FolderCatalog, unreadable_file
     from hookline.discovery.loader import load_plugins
-    from hookline.flows.check.check_flow import check_flow
 
     registry = load_plugins()
     credentials = asyncio.run(_credential_types(settings)) if with_credentials else None
     # Before anything is set up, missing credentials are no error of the flows.
-    fresh = settings.sqlite_file is not None and not settings.sqlite_file.exists()
-    problems: list[Problem] = []
-    files = list(_files(paths or (settings.flows_dir,)))
-    for file, among in files:
-        try:
-            data = file.read_bytes()
-        except OSError as error:
-            # One unreadable file must not hide the problems of the others.
-            problems.append(unreadable_file(file, error))
-            continue
-        found = check_flow(
-            data,
-            registry,
-            credentials,
-            file=str(file),
-            flows=among,
-            environment=os.environ,
-            public_url=settings.public_url is not None,
-            files=settings.files is not None,
-            samples=samples_beside(file),
-        )
-        problems += [_warned(problem) if fresh else problem for problem in found]
+    fresh = is_new(settings)
+    files = list(files_of(paths or (settings.flows_dir,)))
+    problems = check_files(settings, files, registry, credentials)
+    if fresh:
+        problems = [_warned(problem) for problem in problems]
+    failed = any(problem.severity == "error" or (strict and problem.severity == "warning") for problem in problems)
+
+    def text() -> str:
+        lines = [problem_line(problem) for problem in problems]
+        return "\n".join([*lines, _summary(len(files), problems)])
+
+    emit({"files": len(files), "problems": problems}, as_json=as_json, text=text)
+    if failed:
+        ctx.exit(1)
+
+
+def check_files(
+    settings: Settings,
+    files: Sequence[tuple[Path, Collection[str] | None]],
+    registry: "Registry",
+    credentials: Mapping[str, str] | None,
+) -> list[Problem]:
+    """The problems in files, each given with the flows that it may call, and those between the files of a folder.
+
+    `credentials`: the type of each; None if they aren't known.
+    """
+    from hookline.catalog.folder_catalog import FolderCatalog
+
+    problems = [problem for file, among in files for problem in _in_file(settings, file, among, registry, credentials)]
     # Problems between files: names that don't fit, ids that two files have.
     for folder in sorted({file.parent for file, _ in files}):
         catalog = FolderCatalog(folder, registry, environment=os.environ)
@@ -97,20 +106,41 @@ def check(
             for problem in entry.problems
             if problem not in known and problem.file in shown
         ]
-    problems += _not_canonical(file for file, _ in files)
-    failed = any(problem.severity == "error" or (strict and problem.severity == "warning") for problem in problems)
-
-    def text() -> str:
-        lines = [problem_line(problem) for problem in problems]
-        return "\n".join([*lines, _summary(len(files), problems)])
-
-    emit({"files": len(files), "problems": problems}, as_json=as_json, text=text)
-    if failed:
-        ctx.exit(1)
+    return [*problems, *_not_canonical(file for file, _ in files)]
 
 
-def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, Collection[str] | None]]:
-    """Yield the files, each with the ids of the flows that it may call; None if they aren't known."""
+def _in_file(
+    settings: Settings,
+    file: Path,
+    among: Collection[str] | None,
+    registry: "Registry",
+    credentials: Mapping[str, str] | None,
+) -> Sequence[Problem]:
+    from hookline.catalog.folder_catalog import unreadable_file
+    from hookline.flows.check.check_flow import check_flow
+
+    # The settings of a remote server aren't known here; its own check reports what they lack.
+    elsewhere = remote_of(settings) is not None
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        # One unreadable file must not hide the problems of the others.
+        return [unreadable_file(file, error)]
+    return check_flow(
+        data,
+        registry,
+        credentials,
+        file=str(file),
+        flows=among,
+        environment=os.environ,
+        public_url=elsewhere or settings.public_url is not None,
+        files=elsewhere or settings.files is not None,
+        samples=samples_beside(file),
+    )
+
+
+def files_of(paths: Sequence[Path]) -> Iterator[tuple[Path, Collection[str] | None]]:
+    """Yield the flow files, each with the ids of the flows that it may call; None if they aren't known."""
     from hookline.catalog.flow_folder import scan
 
     for path in paths:
@@ -145,9 +175,7 @@ def _warned(problem: Problem) -> Problem:
 
 async def _credential_types(settings: Settings) -> Mapping[str, str] | None:
     """Return the type of each credential; none without a database, and None if the database can't be read now."""
-    from hookline.cli.client import connect
-
-    if settings.sqlite_file is not None and not settings.sqlite_file.exists():
+    if is_new(settings):
         return {}
     try:
         async with connect(settings) as client:

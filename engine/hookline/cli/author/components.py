@@ -1,11 +1,12 @@
 """`hookline components [NAME]`, and `hookline components options NAME SETTING`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from hookline.cli.client import call
+from hookline.cli.client.remote import remote_of
 from hookline.cli.command import Command, NotFound, emit
 from hookline.cli.table import table
 from hookline.config import Settings
@@ -38,19 +39,15 @@ class _Components(Command):
         return super().make_context(info_name, args, parent, **extra)
 
 
-@click.command(cls=_Components, needs_settings=False)
+@click.command(cls=_Components, remote=True)
 @click.argument("name", required=False)
-def components(name: str | None, as_json: bool) -> None:
+def components(name: str | None, as_json: bool, settings: Settings) -> None:
     """List the components that flows can use: actions, triggers, blocks, schemes, mappers, types of credentials.
 
-    With NAME, show its settings and its types of credentials. `hookline components options NAME SETTING` asks the
-    service for the options of a setting.
+    They are those of the plugins that are installed here, or on the remote server. With NAME, show its settings and its
+    types of credentials. `hookline components options NAME SETTING` asks the service for the options of a setting.
     """
-    from hookline.discovery.loader import load_plugins
-    from hookline.service.views.components import component_views
-
-    registry = load_plugins()
-    views = component_views(registry)
+    views, failure_of = _known(settings)
     if name is None:
         rows = [(view.name, view.kind, _quality(view), view.unavailable or view.title) for view in views]
         emit(
@@ -61,7 +58,7 @@ def components(name: str | None, as_json: bool) -> None:
         return
     found = [view for view in views if view.name == name]
     if not found:
-        raise UnknownComponent(_missing(name, sorted({view.name for view in views}), registry.failure(name)))
+        raise UnknownComponent(_missing(name, sorted({view.name for view in views}), failure_of(name)))
     emit(found, as_json=as_json, text=lambda: "\n\n".join(_described(view) for view in found))
 
 
@@ -105,6 +102,22 @@ def options(
         return "\n".join([*lines, "there are more: use --search"] if found["more"] else lines)
 
     emit(found, as_json=as_json, text=text)
+
+
+def _known(settings: Settings) -> "tuple[Sequence[ComponentView], Callable[[str], object]]":
+    """The components of a remote server, or else of this machine; and why a plugin has failed that may have one."""
+    if remote_of(settings) is not None:
+        import msgspec
+
+        from hookline.service.views.components import ComponentView
+
+        found = call(settings, "GET", "components")["items"]
+        return msgspec.convert(found, list[ComponentView]), lambda _: None
+    from hookline.discovery.loader import load_plugins
+    from hookline.service.views.components import component_views
+
+    registry = load_plugins()
+    return component_views(registry), registry.failure
 
 
 def _missing(name: str, known: Sequence[str], failure: object) -> str:

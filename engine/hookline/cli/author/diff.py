@@ -1,9 +1,8 @@
 """`hookline diff [OLD] [NEW]`."""
 
 import asyncio
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -11,7 +10,11 @@ from hookline.cli.client import ApiError, connect
 from hookline.cli.command import Command, emit
 from hookline.config import Settings
 from hookline.kernel.errors import ConfigError, FlowInvalid, FlowNotFound, Problem
+from hookline.kernel.json import encode
 from hookline.kernel.suggest import counted
+
+if TYPE_CHECKING:
+    from hookline.flows.documents.read import Document
 
 
 @click.command(cls=Command, settings=("flows", "db"))
@@ -36,11 +39,11 @@ def diff(ctx: click.Context, old: str | None, new: str | None, as_json: bool, se
         raise ConfigError(error.message, problems=error.problems) from None
     compared = [
         {
-            "old": before["name"],
-            "new": after["name"],
-            "old_version": before["version"],
-            "new_version": after["version"],
-            "differences": flow_differences(before["document"], after["document"]),
+            "old": before.name,
+            "new": after.name,
+            "old_version": before.version,
+            "new_version": after.version,
+            "differences": flow_differences(before.text.value, after.text.value),
         }
         for before, after in pairs
     ]
@@ -61,11 +64,9 @@ def diff(ctx: click.Context, old: str | None, new: str | None, as_json: bool, se
         ctx.exit(1)
 
 
-async def _pairs(
-    settings: Settings, old: str | None, new: str | None
-) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+async def _pairs(settings: Settings, old: str | None, new: str | None) -> list[tuple["NamedDocument", "NamedDocument"]]:
     if old is not None and new is not None:
-        return [(await _named(settings, old), await _named(settings, new))]
+        return [(await document_of(settings, old), await document_of(settings, new))]
     if old is not None:
         return [await _with_current(settings, old)]
     from hookline.catalog.flow_folder import scan
@@ -73,26 +74,39 @@ async def _pairs(
     return [await _with_current(settings, file.stem) for file in scan(settings.flows_dir)]
 
 
-async def _with_current(settings: Settings, name: str) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+async def _with_current(settings: Settings, name: str) -> tuple["NamedDocument", "NamedDocument"]:
     """The version of a flow that serves, and the flow's file."""
     if "@" in name:
-        return await _named(settings, name), await _named(settings, name.partition("@")[0])
-    after = await _named(settings, name)
-    flow_id = str(after["document"].get("id", name))
-    return await _named(settings, f"{flow_id}@current"), after
+        return await document_of(settings, name), await document_of(settings, name.partition("@")[0])
+    after = await document_of(settings, name)
+    flow_id = str(after.text.value.get("id", name))
+    return await document_of(settings, f"{flow_id}@current"), after
 
 
-async def _named(settings: Settings, name: str) -> Mapping[str, Any]:
+class NamedDocument(NamedTuple):
     """A document with the name and the version to show."""
+
+    name: str
+    version: str
+    text: "Document"
+
+
+async def document_of(settings: Settings, name: str, *, served: bool = False) -> NamedDocument:
+    """Return the document of a file, an id, or FLOW@VERSION.
+
+    `served`: an id is the version that serves, and not the flow's file. Raises ConfigError, FlowInvalid and ApiError.
+    """
     from hookline.flows.documents.read import read
     from hookline.flows.documents.version import version_of
 
     flow_id, _, version = name.partition("@")
-    if version:
+    is_file = name.endswith(".json") or "/" in name
+    if not is_file and (version or served):
         async with connect(settings) as client:
-            found = await client.get("flows", flow_id, "versions", version)
-        return {"name": f"{flow_id}@{found['version']}", "version": found["version"], "document": found["document"]}
-    path = Path(name) if name.endswith(".json") or "/" in name else settings.flows_dir / f"{name}.json"
+            found = await client.get("flows", flow_id, "versions", version or "current")
+        shown = f"{flow_id}@{found['version']}"
+        return NamedDocument(shown, found["version"], read(encode(found["document"]), shown))
+    path = Path(name) if is_file else settings.flows_dir / f"{name}.json"
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -101,4 +115,4 @@ async def _named(settings: Settings, name: str) -> Mapping[str, Any]:
     if document.problems or not isinstance(document.value, dict):
         wrong = Problem("a flow is an object", code="wrong_type", remedy="write { … }", file=str(path))
         raise FlowInvalid(document.problems or [wrong])
-    return {"name": str(path), "version": version_of(document.value), "document": document.value}
+    return NamedDocument(str(path), version_of(document.value), document)

@@ -25,7 +25,7 @@ _SPECIAL: Final = frozenset('"\\`<>[]*')
 _FLOW: Final = re.compile(r"[a-z0-9][a-z0-9-]*\Z")
 
 
-@click.group(cls=CommandGroup)
+@click.group(cls=CommandGroup, remote=False)
 def new() -> None:
     """Create a plugin or a flow. No file is overwritten."""
 

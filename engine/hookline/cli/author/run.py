@@ -34,7 +34,7 @@ _POLL: Final = 0.05
 """Seconds between two reads of the execution."""
 
 
-@click.command(cls=Command, settings=("flows", "db", "log_level"))
+@click.command(cls=Command, settings=("flows", "db", "log_level"), remote=False)
 @click.argument("flow")
 @click.option(
     "--input",

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import click
 
-from hookline.cli.client import call
+from hookline.cli.client import ApiError, call
+from hookline.cli.client.remote import is_loopback, remote_of
 from hookline.cli.command import Command, NotFound, emit
 from hookline.cli.inputs import flow_of, header_pairs
 from hookline.cli.operate.credentials import read_values
@@ -19,6 +20,8 @@ from hookline.config import Settings
 from hookline.kernel.errors import CannotSign, ConfigError, FlowNotFound, StoreError
 
 if TYPE_CHECKING:
+    from hookline.discovery.registry import Registry
+    from hookline.flows.compiler.compiled import CompiledFlow
     from hookline.service.signing import SignedMessage, UnsignedMessage
 
 _NONE: Final = "none"
@@ -66,7 +69,8 @@ def send(
 ) -> None:
     """Send FILE (- is standard input) to FLOW (its id, or id/path), signed as the flow's provider would sign it.
 
-    It is sent to the server of this machine, and the address is printed first; --url and --public name another one.
+    It is sent to the server of this machine, or to the remote one, and the address is printed first; --url and --public
+    name another one.
     The message is signed with the flow's own credential, and nothing that shows the secret is returned. For schemes
     that send the secret itself (basic, api-key, …), and for the credentials of other servers, give --secret. Values
     that a provider writes into the body, such as a time, are added. Exit code 1 if the status is 400 or above, and 2 if
@@ -78,8 +82,8 @@ def send(
 
     given = header_pairs(headers)
     body = _read(file)
-    base, public = _addresses(settings, url, to_public=to_public)
     flow_id, _, path = flow.partition("/")
+    base, public = _addresses(settings, flow_id, url, to_public=to_public)
     rest = (f"/{quote(path)}" if path else "") + (f"?{query}" if query else "")
     method = method.upper()
     kind = media_type or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
@@ -107,11 +111,14 @@ def _read(path: Path) -> bytes:
         raise ConfigError(f"the file {path} can't be read: {error.strerror}") from error
 
 
-def _addresses(settings: Settings, url: str | None, *, to_public: bool) -> tuple[str, str | None]:
+def _addresses(settings: Settings, flow_id: str, url: str | None, *, to_public: bool) -> tuple[str, str | None]:
     """Return the URL to send to, and the public URL, which some providers sign; None if the server knows it."""
     from hookline.cli.engine_setup import local_url
     from hookline.cli.server_file import find
 
+    remote = remote_of(settings)
+    if remote is not None and url is None:
+        return _remote_address(settings, remote.url, flow_id, to_public=to_public), None
     if to_public:
         if url is not None or settings.public_url is None:
             raise click.UsageError("--public takes the setting public_url, and no --url")
@@ -125,6 +132,35 @@ def _addresses(settings: Settings, url: str | None, *, to_public: bool) -> tuple
         return running[0].hooks_url, settings.public_url
     base = local_url(settings.host, settings.port)
     return base, settings.public_url or base
+
+
+def _remote_address(settings: Settings, remote: str, flow_id: str, *, to_public: bool) -> str:
+    """The URL of a remote server's hooks: its public URL, or that of its admin API if it has none."""
+    url: str | None = call(settings, "GET", "flows", flow_id)["url"]
+    if url is None:
+        return remote
+    if is_loopback(urlsplit(url).hostname or "") and not is_loopback(urlsplit(remote).hostname or ""):
+        if to_public:
+            raise ConfigError(f"the server at {remote} has no public_url; leave --public out, or give the URL as --url")
+        return remote
+    return url.removesuffix(f"/hook/{flow_id}")
+
+
+def _flow(settings: Settings, registry: "Registry", flow_id: str) -> "CompiledFlow":
+    """Return a flow of the flows directory, or of the remote server. Raises FlowNotFound and FlowInvalid."""
+    if remote_of(settings) is None:
+        return flow_of(settings, registry, flow_id)
+    from hookline.flows.compiler.compile import compile_flow
+    from hookline.flows.documents.read import read
+    from hookline.kernel.json import encode
+
+    try:
+        found = call(settings, "GET", "flows", flow_id, "versions", "current")
+    except ApiError as error:
+        if error.error_code != FlowNotFound.code:
+            raise
+        raise FlowNotFound(error.message) from None
+    return compile_flow(read(encode(found["document"]), flow_id), registry)
 
 
 def _on_the_wire(value: str) -> str:
@@ -179,7 +215,7 @@ def _sign_here(
 
     registry = load_plugins()
     try:
-        trigger = flow_of(settings, registry, flow_id).trigger
+        trigger = _flow(settings, registry, flow_id).trigger
     except FlowNotFound:
         # It may be a flow of another server.
         if name is None:

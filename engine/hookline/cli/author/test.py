@@ -71,7 +71,7 @@ def test(
     from hookline.simulation.case_files import ENDING, case_files
     from hookline.simulation.coverage import percent
 
-    results, reached = _run(list(case_files(paths or (settings.flows_dir,))), name)
+    results, reached = run_cases(list(case_files(paths or (settings.flows_dir,))), name)
     if not results:
         besides = f" with {name!r} in its name" if name else f": no {ENDING} file beside a flow"
         raise ConfigError(f"there is no case{besides}")
@@ -113,7 +113,8 @@ def test(
         ctx.exit(1)
 
 
-def _run(files: Sequence[Path], name: str | None) -> "tuple[list[CaseResult], list[FlowCoverage]]":
+def run_cases(files: Sequence[Path], name: str | None) -> "tuple[list[CaseResult], list[FlowCoverage]]":
+    """Run the cases of files, or those with a text in their names. Raises FlowInvalid."""
     from hookline.discovery.loader import load_plugins
     from hookline.simulation.case_files import flow_of, load
     from hookline.simulation.case_run import open_runner

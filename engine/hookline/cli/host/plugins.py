@@ -25,7 +25,7 @@ class PluginsGroup(CommandGroup):
             raise failure(error, as_json=ctx.params["as_json"]) from error
 
 
-@click.group(cls=PluginsGroup, invoke_without_command=True)
+@click.group(cls=PluginsGroup, invoke_without_command=True, remote=False)
 @click.option(
     "--no-import", "without_import", is_flag=True, help="Read the plugins' descriptions without importing the plugins."
 )

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         "log_level",
         "log_format",
     ),
+    remote=False,
 )
 @click.pass_context
 def serve(ctx: click.Context, as_json: bool, settings: Settings) -> None:

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from hookline.cli.client import connect
-from hookline.cli.server_file import find
 from hookline.config import Settings
 from hookline.credentials.oauth_authorization import CALLBACK
 from hookline.kernel.errors import AuthorizationUnknown, ConfigError, HooklineError
@@ -31,10 +30,9 @@ async def authorize(settings: Settings, name: str, redirect_uri: str | None, beg
     The redirect goes to the running server, unless a `redirect_uri` is given; otherwise to a listener of this process.
     Raises ApiError if the credential can't be authorized, and ConfigError if the listener can't listen.
     """
-    running = find(settings) is not None
     path = ("credentials", name, "authorize")
     async with connect(settings) as client:
-        if running and redirect_uri is None:
+        if client.server is not None and redirect_uri is None:
             made: Mapping[str, Any] = await client.post(*path, body={})
             begun(made)
             while made["state"] == "waiting":

@@ -124,7 +124,7 @@ def rotate_credentials(master: bool, as_json: bool, settings: Settings) -> None:
     )
 
 
-@credentials.command("new-key", settings=_SETTINGS)
+@credentials.command("new-key", settings=_SETTINGS, remote=False)
 def new_key(as_json: bool, settings: Settings) -> None:
     """Make a new key after `secret.key` was lost for good.
 

@@ -1,6 +1,5 @@
 """`hookline flows list|show|pause|resume|stop|reset|versions|rollback|plan|export`."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -8,7 +7,7 @@ from typing import Any, Final
 import click
 
 from hookline.cli.client import ApiError, Missing, call, created_for
-from hookline.cli.command import CommandGroup, emit, emit_page, paged, problem_line
+from hookline.cli.command import CommandGroup, can_ask, emit, emit_page, paged, problem_line
 from hookline.cli.table import table
 from hookline.config import DATABASE, Settings
 from hookline.kernel.errors import ConfigError, PollStartsAnew, Problem
@@ -117,7 +116,7 @@ def roll_back_flow(
     except ApiError as error:
         if error.error_code != PollStartsAnew.code:
             raise
-        if as_json or not _can_ask():
+        if as_json or not can_ask():
             raise ConfigError(f"the poll of flow {flow_id!r} starts anew in that version: {_OPTIONS}") from None
         body["existing"] = click.confirm(f"The poll of flow {flow_id!r} starts anew. {_QUESTION}", err=True)
         done = call(settings, "POST", "flows", flow_id, "rollback", body=body)
@@ -158,18 +157,18 @@ def plan_deploy(
     body = {"document": msgspec.Raw(_value(document, path)), "existing": existing}
     page = call(settings, "POST", "flows", flow_id, "plan", body=body, cursor=cursor, limit=limit)
     poll = page["poll"]
-    if poll is not None and not poll["answered"] and not as_json and _can_ask():
-        body["existing"] = click.confirm(f"{_restart(poll)}. {_QUESTION}", default=poll["existing"], err=True)
+    if poll is not None and not poll["answered"] and not as_json and can_ask():
+        body["existing"] = click.confirm(f"{restart_text(poll)}. {_QUESTION}", default=poll["existing"], err=True)
         page = call(settings, "POST", "flows", flow_id, "plan", body=body, cursor=cursor, limit=limit)
     elif poll is not None and not as_json:
         seen = "start executions" if poll["existing"] else "count as seen"
         ask = "" if poll["answered"] else f" ({_OPTIONS})"
-        click.echo(f"{_restart(poll)}; the items that exist then {seen}{ask}")
+        click.echo(f"{restart_text(poll)}; the items that exist then {seen}{ask}")
     emit_page(
         page,
         as_json=as_json,
         columns=("execution", "version", "waits", f"in {page['version']}"),
-        row=lambda one: (one["execution_id"], one["flow_version"], one["reason"] or "", _landing(one)),
+        row=lambda one: (one["execution_id"], one["flow_version"], one["reason"] or "", landing_text(one)),
         texts=("waits", f"in {page['version']}"),
         ids=("execution",),
     )
@@ -183,7 +182,7 @@ def export_flows(directory: Path, force: bool, as_json: bool, settings: Settings
 
     Nothing is written if a file of DIR differs, unless --force is given. Other files of DIR stay.
     """
-    from hookline.cli.operate.export import export
+    from hookline.cli.deploy.export import export
 
     written = export(settings, directory, force=force)
     shown = {"directory": str(directory), "files": [path.name for path in written]}
@@ -194,13 +193,10 @@ _QUESTION: Final = "Shall the items that exist start executions? If not, they co
 _OPTIONS: Final = "say --existing if the items that exist are to start executions, or --no-existing if not"
 
 
-def _restart(poll: Mapping[str, Any]) -> str:
+def restart_text(poll: Mapping[str, Any]) -> str:
+    """The reason why a poll starts anew."""
     why = f"because of {', '.join(poll['changed'])}" if poll["changed"] else "because the trigger is another one"
     return f"the poll {poll['trigger']} starts anew, {why}"
-
-
-def _can_ask() -> bool:
-    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def _value(document: bytes, path: Path) -> bytes:
@@ -215,7 +211,8 @@ def _rolled_back(done: Mapping[str, Any]) -> str:
     return f"{where} has version {done['version']} again"
 
 
-def _landing(one: Mapping[str, Any]) -> str:
+def landing_text(one: Mapping[str, Any]) -> str:
+    """The place at which an execution would continue."""
     if not one["fits"]:
         return f"doesn't fit: {one['problem']}"
     return f"continues at {', '.join(one['lands'])}" if one["lands"] else "ends"

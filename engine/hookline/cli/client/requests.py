@@ -1,0 +1,97 @@
+"""Requests to the admin API, whatever carries them, and the errors that it answers."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final, Protocol
+from urllib.parse import quote
+
+from hookline.kernel.errors import HooklineError, Problem, StoreError
+from hookline.kernel.json import decode, encode
+
+API: Final = "/api/v1"
+
+
+class ApiError(HooklineError):
+    """The admin API rejected the request."""
+
+    def __init__(self, message: str, code: str, problems: tuple[Problem, ...] = (), *, status: int = 0) -> None:
+        super().__init__(message)
+        self.error_code = code
+        self.problems = problems
+        self.status = status
+
+
+class Transport(Protocol):
+    """The way to an admin API."""
+
+    url: str | None
+    """The URL of the server that answers; None for the API in this process."""
+
+    async def request(self, method: str, path: str, query: Mapping[str, str], body: bytes | None) -> tuple[int, bytes]:
+        """Return the status and the body of the response. Raises StoreError if there is none."""
+        ...
+
+    def events(self, query: Mapping[str, str]) -> AsyncIterator[Mapping[str, Any]]: ...
+
+
+class Client:
+    """Sends requests to the admin API.
+
+    A path is given in parts, which are quoted; keyword arguments are the query, in which None is left out. Values are
+    JSON, with exact numbers. Raises ApiError if the API rejects a request, and StoreError if no response comes.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    @property
+    def server(self) -> str | None:
+        """The URL of the running server; None if the API is in this process."""
+        return self._transport.url
+
+    async def get(self, *path: str, **query: object) -> Any:
+        return await self.request("GET", *path, **query)
+
+    async def post(self, *path: str, body: Any = None, **query: object) -> Any:
+        return await self.request("POST", *path, body=body, **query)
+
+    async def request(self, method: str, *path: str, body: Any = None, **query: object) -> Any:
+        url = API + "".join(f"/{quote(part, safe='')}" for part in path)
+        data = None if body is None else encode(body)
+        status, content = await self._transport.request(method, url, _given(query), data)
+        if status >= 300:
+            raise _error(status, content, self.server)
+        try:
+            return decode(content, exact=True) if content else None
+        except ValueError:
+            raise StoreError(f"what answers at {self.server}{url} is no server of Hookline; {_WHICH}") from None
+
+    def events(self, **query: object) -> AsyncIterator[Mapping[str, Any]]:
+        """The server's events from now on, each as `{"event", "data"}`, across breaks of the connection."""
+        return self._transport.events(_given(query))
+
+
+_WHICH: Final = "name the URL under which people reach its admin API, without /api/v1"
+
+
+def _given(query: Mapping[str, object]) -> dict[str, str]:
+    return {name: str(value) for name, value in query.items() if value is not None}
+
+
+def _error(status: int, content: bytes, server: str | None) -> ApiError:
+    try:
+        document = decode(content)
+        problems = tuple(
+            Problem(
+                one["detail"],
+                one.get("pointer", ""),
+                one.get("code", "invalid"),
+                one.get("remedy", ""),
+                line=one.get("line"),
+            )
+            for one in document.get("problems", ())
+        )
+        return ApiError(document["detail"], document["code"], problems, status=status)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        # A proxy in front of the server, or another server.
+        where = "" if server is None else f" at {server}; {_WHICH}"
+        return ApiError(f"the server answered {status}{where}", f"http.{status}", status=status)

@@ -1,0 +1,129 @@
+"""`hookline deploy [DIR]`."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from hookline.cli.client import connect
+from hookline.cli.command import Command, can_ask, emit, failure
+from hookline.config import DATABASE, Settings
+from hookline.kernel.errors import ConfigError, HooklineError
+from hookline.kernel.suggest import counted
+
+_DEFAULT: Final = Path("flows")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The options of the command."""
+
+    message: str | None
+    yes: bool
+    dry_run: bool
+    delete: bool
+    check: bool
+    force: bool
+    as_json: bool
+
+
+@click.command(cls=Command, settings=("flows", "db"))
+@click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
+@click.option("--message", "-m", metavar="TEXT", help="The reason for the change, which the history shows.")
+@click.option("--yes", "-y", is_flag=True, help="Deploy without a question.")
+@click.option("--dry-run", is_flag=True, help="Only show and check the differences.")
+@click.option("--delete", is_flag=True, help="Delete the flows that the server has and DIR doesn't.")
+@click.option(
+    "--check/--no-check",
+    default=True,
+    help="Check the flows and run their cases on this machine first. The server checks them in any case.",
+)
+@click.option("--force", is_flag=True, help="Overwrite changes in files of the server that never served.")
+@click.option("--watch", is_flag=True, help="Deploy again whenever a file of DIR changes, without a question.")
+def deploy(
+    directory: Path | None,
+    message: str | None,
+    yes: bool,
+    dry_run: bool,
+    delete: bool,
+    check: bool,
+    force: bool,
+    watch: bool,
+    as_json: bool,
+    settings: Settings,
+) -> None:
+    """Deploy the flows of DIR, with their test cases, to the server; by default the flows directory.
+
+    Shows the differences in meaning, checks the flows, runs their cases, and asks before it deploys. All flows are
+    deployed at once, or none. If somebody else has deployed one of them since the comparison, nothing is changed.
+    Executions that wait stay on their versions; their places in the new ones are listed.
+    """
+    folder = directory or (_DEFAULT if settings.flows == DATABASE else settings.flows_dir)
+    options = Options(message, yes, dry_run, delete, check, force, as_json)
+    if watch:
+        from hookline.cli.deploy.watch import each_change
+
+        each_change(folder, lambda first: _shown_or_done(settings, folder, options, first=first))
+    else:
+        _done(settings, folder, options)
+
+
+def _shown_or_done(settings: Settings, folder: Path, options: Options, *, first: bool) -> None:
+    """Deploy, and show an error without ending. The first time asks."""
+    try:
+        _done(settings, folder, options if first else replace(options, yes=True))
+    except HooklineError as error:
+        if first and isinstance(error, ConfigError):
+            raise
+        failure(error, as_json=options.as_json).show()
+
+
+def _done(settings: Settings, folder: Path, options: Options) -> None:
+    from hookline.cli.deploy import deployment, report
+    from hookline.cli.deploy.folder import read_folder
+
+    flows = read_folder(folder)
+    checked = deployment.check_here(settings, folder, flows) if options.check else ((), 0)
+
+    async def prepare() -> deployment.Prepared:
+        async with connect(settings, missing="empty") as client:
+            return await deployment.prepare(
+                client, flows, delete=options.delete, force=options.force, message=options.message, checked=checked
+            )
+
+    async def apply() -> Mapping[str, Any]:
+        async with connect(settings, missing="created") as client:
+            return await deployment.deploy(client, prepared, flows)
+
+    prepared = asyncio.run(prepare())
+    value: dict[str, Any] = {
+        "server": prepared.server,
+        "flows": prepared.comparison.changes,
+        "only_on_server": prepared.comparison.only_on_server,
+        "warnings": prepared.warnings,
+        "plans": prepared.plans,
+        "deployment": None,
+    }
+    if not options.as_json:
+        click.echo(report.differences_text(prepared, folder))
+    if not prepared.comparison.changed or options.dry_run:
+        end = "nothing was deployed" if prepared.comparison.changed else "nothing to deploy"
+        emit(value, as_json=options.as_json, text=lambda: end)
+        return
+    _confirm(prepared, options)
+    done = asyncio.run(apply())
+    value |= {"deployment": done["deployment"], "plans": done["plans"]}
+    emit(value, as_json=options.as_json, text=lambda: report.deployed_text(done, done["plans"]))
+
+
+def _confirm(prepared: Any, options: Options) -> None:
+    """Ask whether to deploy. Raises ConfigError if nobody can be asked, and Abort if the answer is no."""
+    if options.yes:
+        return
+    if options.as_json or not can_ask():
+        raise ConfigError("nothing can be asked here, and nothing was deployed: add --yes to deploy, or --dry-run")
+    count = counted(len(prepared.comparison.changed), "flow")
+    click.confirm(f"Deploy {count} to {prepared.server or 'this machine'}?", abort=True, err=True)

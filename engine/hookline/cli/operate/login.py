@@ -1,0 +1,128 @@
+"""`hookline login URL` and `hookline logout PROFILE`."""
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import click
+
+from hookline.cli.client import ApiError
+from hookline.cli.client.http import http_client
+from hookline.cli.client.profiles import Profile, keep_profile, profiles_file, read_profiles, remove_profile
+from hookline.cli.client.remote import REMOTE, TOKEN, check_secure, checked_token, server_url
+from hookline.cli.command import Command, NotFound, emit
+from hookline.cli.table import printable
+from hookline.kernel.errors import ConfigError
+from hookline.kernel.suggest import did_you_mean
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
+_WIDEST: Final = ("admin", "author", "operate", "read")
+"""The scopes, each of which includes those after it."""
+
+
+@click.command(cls=Command, needs_settings=False)
+@click.argument("url", metavar="URL")
+@click.option("--profile", metavar="NAME", help="The name of the profile; by default that of the host.")
+@click.option(
+    "--token-file",
+    type=click.Path(path_type=Path, allow_dash=True, dir_okay=False),
+    help="A file with the token; - is standard input. By default it is HOOKLINE_TOKEN, or asked for.",
+)
+@click.option(
+    "--insecure", is_flag=True, help="Allow plain http to another machine: others on the way can read the token."
+)
+def login(url: str, profile: str | None, token_file: Path | None, insecure: bool, as_json: bool) -> None:
+    """Store a token for the remote server at URL, the address of its admin API, as a profile.
+
+    The token is checked first. The profile is a name for --remote and HOOKLINE_REMOTE. It is stored in
+    ~/.config/hookline/profiles.json, or in the folder that XDG_CONFIG_HOME names, which only you can read.
+    `hookline tokens create` on the server creates tokens.
+    """
+    place = server_url(url, "URL")
+    name = profile or _name_of(place)
+    if not _NAME.match(name):
+        raise ConfigError(f"--profile {name!r}: a name has letters, digits, dots, dashes and underscores")
+    check_secure(place, insecure=insecure)
+    token = _token(token_file)
+    me = asyncio.run(_me(place, token))
+    plain = urlsplit(place).scheme == "http"
+    file = keep_profile(name, Profile(place, token, insecure=insecure and plain))
+    value = {"profile": name, "url": place, "file": str(file), **me}
+
+    def text() -> str:
+        return (
+            f"signed in to {place} {_described(me)}\nprofile {name} is in {file}; use it with --remote {name}, or set "
+            f"{REMOTE}={name}"
+        )
+
+    emit(value, as_json=as_json, text=text)
+
+
+@click.command(cls=Command, needs_settings=False)
+@click.argument("profile")
+def logout(profile: str, as_json: bool) -> None:
+    """Remove PROFILE, with its token, from this machine. The token stays valid until it is revoked."""
+    known = read_profiles()
+    if not remove_profile(profile):
+        near = did_you_mean(profile, known, "`hookline login` stores one")
+        raise NotFound(f"there is no profile {profile!r} in {profiles_file()} ({near})")
+    emit({"profile": profile}, as_json=as_json, text=lambda: f"profile {profile} is removed")
+
+
+def _name_of(url: str) -> str:
+    parts = urlsplit(url)
+    host = (parts.hostname or "").replace(":", "-").strip("-")
+    return host if parts.port is None else f"{host}-{parts.port}"
+
+
+def _token(file: Path | None) -> str:
+    """Return the token. Raises ConfigError if there is none, or if it can't be one."""
+    if file is not None:
+        place, token = _read(file)
+    elif os.environ.get(TOKEN, "").strip():
+        place, token = TOKEN, os.environ[TOKEN]
+    elif sys.stdin.isatty():
+        place, token = "the answer", click.prompt("Token", hide_input=True, err=True)
+    else:
+        raise ConfigError(
+            f"nothing can be asked here: give the token as --token-file FILE (- is standard input), or set {TOKEN}"
+        )
+    return checked_token(token, place)
+
+
+def _read(file: Path) -> tuple[str, str]:
+    if str(file) == "-":
+        return "standard input", sys.stdin.read()
+    try:
+        return str(file), file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file} has no token: it isn't text") from None
+    except OSError as error:
+        raise ConfigError(f"{file} can't be read: {error.strerror}") from None
+
+
+async def _me(url: str, token: str) -> Mapping[str, Any]:
+    """Return the holder of a token. Raises ApiError and StoreError."""
+    async with http_client(url, token, proxies=True) as client:
+        try:
+            me: Mapping[str, Any] = await client.get("me")
+        except ApiError as error:
+            if error.status != 401:
+                raise
+            message = f"{url} doesn't accept the token; `hookline tokens create` on the server makes another"
+            raise ApiError(message, error.error_code, status=error.status) from None
+    if not isinstance(me, dict) or not {"name", "scopes", "flows", "expires"} <= me.keys():
+        raise ConfigError(f"what answers at {url} is no server of Hookline; give the URL of its admin API")
+    return me
+
+
+def _described(me: Mapping[str, Any]) -> str:
+    scope = next((one for one in _WIDEST if one in me["scopes"]), "none")
+    limited = "" if me["flows"] is None else f", for the flows {', '.join(me['flows'])}"
+    until = "" if me["expires"] is None else f", until {me['expires']}"
+    return printable(f"with token {me['name']}: scope {scope}{limited}{until}")
