@@ -28,7 +28,7 @@ class SettledFolder:
     async def wait(self) -> None:
         """Return once no flow file has changed for a second, and git has no lock.
 
-        A folder that can't be read doesn't change: whoever reads it then is told the reason.
+        A folder that can't be read doesn't change; who reads it then gets the reason.
         """
         began = since = self._clock.monotonic()
         reported: float | None = None

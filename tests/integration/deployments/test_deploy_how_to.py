@@ -33,7 +33,9 @@ async def test_the_flow_of_the_page_is_deployed_if_its_version_is_the_one_that_w
     method, url = command[command.index("-X") + 1], next(part for part in command if part.startswith("https://"))
     given = [command[at + 1].partition(": ") for at, part in enumerate(command) if part == "-H"]
     headers = {name: value for name, _, value in given if name != "Authorization"}
-    assert headers.keys() == {"Content-Type", "If-Match"}
+    assert headers.keys() == {"If-Match"}
+    assert "--json" in command, "curl says then that it sends JSON"
+    headers["Content-Type"] = "application/json"
     path = url.partition("/api/v1/")[2]
     async with harness.engine(**options) as engine:
         api = AdminClient(harness, engine)
