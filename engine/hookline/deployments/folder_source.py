@@ -88,29 +88,38 @@ class FolderSource:
     async def stage(self, texts: NewTexts, at: datetime, *, force: bool) -> "StagedFiles":
         """Write temporary files."""
         await self._settled.wait_for_git()
+        replaced: dict[str, bytes | None] = {}
         for flow_id in texts.documents:
             self._check_named(flow_id)
             if not force:
-                await self._check_published(flow_id)
+                replaced[flow_id] = await self._published(flow_id)
         try:
-            files, drafts = await asyncio.to_thread(self._draft, texts)
+            files, drafts = await asyncio.to_thread(self._draft, texts, replaced)
         except OSError as error:
             if error.errno in _NOT_ALLOWED:
                 raise FolderReadOnly(f"{self.catalog.directory} can't be written: {error.strerror}") from error
             raise StoreError(f"the files of the flows can't be written: {error}") from error
         return StagedFiles(self, files, drafts, (WriteFiles(tuple(files), at),))
 
-    async def _check_published(self, flow_id: str) -> None:
-        """Raise UnpublishedChanges if the file of a flow has a text that isn't one of its versions."""
+    async def _published(self, flow_id: str) -> bytes | None:
+        """Return the text in the file of a flow. Raises UnpublishedChanges if it isn't one of the flow's versions.
+
+        Only this text may be replaced: another one that comes a moment later is an edit.
+        """
         file = self.file(flow_id)
-        if not file.exists():
-            return
-        current = await self.document(flow_id)
+        try:
+            text = await asyncio.to_thread(_text_in, file)
+        except OSError as error:
+            raise UnpublishedChanges(f"{file} can't be read: {error.strerror}") from error
+        if text is None:
+            return None
+        current = _document_in(text)
         # A version is stored with the title that it had last.
         stored = None if current is None else await self._store.flow_document(flow_id, version_of(current))
         if current is None or stored is None or format_flow(read(stored).value) != format_flow(current):
             why = "has changes that were never published" if current is not None else "can't be read as a flow"
             raise UnpublishedChanges(f"{file} {why}: save them elsewhere, or give them up with --force, or force=true")
+        return text
 
     def _check_named(self, flow_id: str) -> None:
         """Raise UnpublishedChanges if a file of another name has a flow, since two files with one id aren't served."""
@@ -119,8 +128,11 @@ class FolderSource:
             if problem.code in ("duplicate_flow", "file_name"):
                 raise UnpublishedChanges(f"flow {flow_id!r} can't be written to its own file: {problem}")
 
-    def _draft(self, texts: NewTexts) -> tuple[list[FlowFile], dict[Path, Path]]:
-        """The files that are to be written, and the temporary file of each."""
+    def _draft(self, texts: NewTexts, replaced: Mapping[str, bytes | None]) -> tuple[list[FlowFile], dict[Path, Path]]:
+        """The files that are to be written, and the temporary file of each.
+
+        `replaced`: the texts of flows that may be replaced; others may be whatever they are now.
+        """
         wanted: list[tuple[str, FileKind, bytes | None]] = []
         for flow_id, document in texts.documents.items():
             wanted.append((flow_id, "flow", None if document is None else format_flow(document).encode()))
@@ -135,7 +147,7 @@ class FolderSource:
         try:
             for flow_id, kind, text in wanted:
                 file = self.file(flow_id, kind)
-                before = _text_in(file)
+                before = replaced[flow_id] if kind == "flow" and flow_id in replaced else _text_in(file)
                 if before == text:
                     continue
                 files.append(FlowFile(flow_id, kind, text, None if before is None else _digest(before)))
@@ -180,10 +192,9 @@ class FolderSource:
     async def document(self, flow_id: str) -> Mapping[str, Any] | None:
         """The document in a flow's file, which need not be published yet."""
         try:
-            value = read(self.file(flow_id).read_bytes()).value
-        except (FlowInvalid, OSError):
+            return _document_in(self.file(flow_id).read_bytes())
+        except OSError:
             return None
-        return value if isinstance(value, dict) else None
 
     async def cases(self, flow_id: str) -> bytes | None:
         """The text of a flow's cases."""
@@ -221,6 +232,15 @@ class StagedFiles:
 def _target(file: Path) -> Path:
     """The file itself: a symbolic link stays a link."""
     return file.resolve()
+
+
+def _document_in(text: bytes) -> Mapping[str, Any] | None:
+    """The document in a text; None if it has none."""
+    try:
+        value = read(text).value
+    except FlowInvalid:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _text_in(file: Path) -> bytes | None:

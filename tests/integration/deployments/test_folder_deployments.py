@@ -382,3 +382,22 @@ async def test_cases_that_cannot_be_read_give_503(api: AdminClient) -> None:
         assert answer[0] == 503
     assert "f.test.json" in (await api.ask("GET", "flows/f/cases"))[1]["detail"]
     assert number_of(api, "f") == 0
+
+
+async def test_a_file_that_is_edited_after_it_was_checked_is_not_replaced(
+    api: AdminClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The text that may be replaced is the one that was checked, and not the one that is there when it is drafted."""
+    await api.put(document("f"))
+    draft = FolderSource._draft
+
+    def edited(source: FolderSource, *given: Any) -> Any:
+        edit(api, document("f", 5))
+        return draft(source, *given)
+
+    monkeypatch.setattr(FolderSource, "_draft", edited)
+    assert (await api.put(document("f", 1)))[0] == 200
+    monkeypatch.undo()
+    assert json.loads(api.file("f.json").read_bytes()) == document("f", 5)
+    await api.engine.serving.refresh()
+    assert number_of(api, "f") == 5
