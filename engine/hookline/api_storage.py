@@ -89,7 +89,7 @@ from hookline.storage.changes import (
     WaitTimedOut,
     counted_output,
 )
-from hookline.storage.queue import Delivery, ImmediateStart, Queue
+from hookline.storage.queue import Delivery, ImmediateStart, Queue, Stored
 from hookline.storage.store import (
     DeadLetterPage,
     DeadLetters,
@@ -217,6 +217,7 @@ __all__ = [
     "Store",
     "StoreCallback",
     "StoreError",
+    "Stored",
     "StoredCredential",
     "TakeBatch",
     "TakeDedupeKeys",

@@ -148,6 +148,7 @@ async def _serve(
     try:
         await serving.serve(
             app,
+            direct=app.direct,
             shutdown=server.shutdown,
             sock=sock,
             server=settings.server,

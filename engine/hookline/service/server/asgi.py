@@ -42,7 +42,8 @@ _MOST_HELD: Final = 250
 """The number of responses that are held back at once: their connections count towards the limit for all."""
 _TOO_MANY: Final = 429
 _TOO_SLOW: Final = 408
-_STOPPING: Final = rejection_response(ServiceUnavailable("the server is stopping", retry_after=5))
+STOPPING: Final = rejection_response(ServiceUnavailable("the server is stopping", retry_after=5))
+"""The response when the server waits no longer; senders would take a 500 as final."""
 
 
 class _Body:
@@ -127,7 +128,7 @@ class HookApplication:
             return
         except asyncio.CancelledError:
             # The server stops and waits no longer. uvicorn would respond with 500, which senders take as final.
-            await _send_whole(_STOPPING, send, close=request.http_version.startswith("1"))
+            await _send_whole(STOPPING, send, close=request.http_version.startswith("1"))
             raise
         if body.complete or not _announces_body(request):
             await _send_whole(reply, send, close=False)
@@ -251,11 +252,9 @@ class StoppingApplication:
         if not self._stopping.rejecting:
             await self._app(scope, receive, answer)
             return
-        length = (b"content-length", b"%d" % len(_STOPPING.body))
-        await answer(
-            {"type": "http.response.start", "status": _STOPPING.status, "headers": [*_STOPPING.headers, length]}
-        )
-        await answer({"type": "http.response.body", "body": _STOPPING.body})
+        length = (b"content-length", b"%d" % len(STOPPING.body))
+        await answer({"type": "http.response.start", "status": STOPPING.status, "headers": [*STOPPING.headers, length]})
+        await answer({"type": "http.response.body", "body": STOPPING.body})
 
     def _closing(self, send: Send) -> Send:
         async def send_closing(event: Event) -> None:

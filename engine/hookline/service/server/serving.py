@@ -13,6 +13,7 @@ from hookline.kernel.errors import ConfigError
 from hookline.service.hooks.sender import Networks
 from hookline.service.server.asgi import Application, StoppingApplication
 from hookline.service.server.connections import Places
+from hookline.service.server.direct import Direct
 from hookline.service.server.overflow import MAX_CONNECTIONS, Overflow
 from hookline.service.server.stopping import Stopping
 
@@ -54,6 +55,7 @@ def listen(host: str, port: int) -> socket.socket:
 async def serve(
     app: Application,
     *,
+    direct: Direct | None = None,
     shutdown: asyncio.Event,
     host: str = "127.0.0.1",
     port: int = 8080,
@@ -68,12 +70,12 @@ async def serve(
 ) -> None:
     """Serve until `shutdown` is set, and then until running requests have ended, or `graceful_timeout` seconds.
 
-    `sock` is a result of `listen`, for a caller that needs to know the port first; it is closed here. `bound` is called
-    with the address and the port once connections are queued. `stopping`: the phases of the stop, for a caller that
-    follows them. `head_timeout`: seconds for a request's head, on a new connection and between requests.
-    `max_connections`: further connections get a 503 and are closed, and so do those of an address that has half of
-    them, unless it is one of `trusted_proxies`. All connections of HTTP/2 together have as many streams. Nothing is
-    printed; the caller handles signals.
+    `direct` is the hook, which then gets small requests without the application. `sock` is a result of `listen`, for a
+    caller that needs to know the port first; it is closed here. `bound` is called with the address and the port once
+    connections are queued. `stopping`: the phases of the stop, for a caller that follows them. `head_timeout`: seconds
+    for a request's head, on a new connection and between requests. `max_connections`: further connections get a 503 and
+    are closed, and so do those of an address that has half of them, unless it is one of `trusted_proxies`. All
+    connections of HTTP/2 together have as many streams. Nothing is printed; the caller handles signals.
     """
     listening = sock if sock is not None else listen(host, port)
     stopping = stopping or Stopping(shutdown)
@@ -84,7 +86,7 @@ async def serve(
         run = _hypercorn if server == "hypercorn" else _uvicorn
         limits = _Limits(graceful_timeout, head_timeout, places)
         phases = asyncio.ensure_future(stopping.run(listening))
-        serving = asyncio.ensure_future(run(StoppingApplication(app, stopping), listening, stopping, limits))
+        serving = asyncio.ensure_future(run(StoppingApplication(app, stopping), direct, listening, stopping, limits))
         closing = asyncio.ensure_future(stopping.closing.wait())
         tasks = (phases, serving, closing)
         try:
@@ -106,7 +108,9 @@ class _Limits:
     places: Callable[[str], Places]
 
 
-async def _hypercorn(app: Application, sock: socket.socket, stopping: Stopping, limits: _Limits) -> None:
+async def _hypercorn(
+    app: Application, direct: Direct | None, sock: socket.socket, stopping: Stopping, limits: _Limits
+) -> None:
     from hypercorn.config import Config
 
     from hookline.service.server import hypercorn_server
@@ -123,11 +127,19 @@ async def _hypercorn(app: Application, sock: socket.socket, stopping: Stopping, 
     config.graceful_timeout = limits.graceful_timeout
     config.max_app_queue_size = _CHUNKS
     await hypercorn_server.serve(
-        app, config, sock, stopping, limits.places("connections"), limits.places("requests on connections of HTTP/2")
+        app,
+        direct,
+        config,
+        sock,
+        stopping,
+        limits.places("connections"),
+        limits.places("requests on connections of HTTP/2"),
     )
 
 
-async def _uvicorn(app: Application, sock: socket.socket, stopping: Stopping, limits: _Limits) -> None:
+async def _uvicorn(
+    app: Application, direct: Direct | None, sock: socket.socket, stopping: Stopping, limits: _Limits
+) -> None:
     try:
         import uvicorn
 
@@ -141,6 +153,7 @@ async def _uvicorn(app: Application, sock: socket.socket, stopping: Stopping, li
     Protocol.head_timeout = limits.head_timeout
     Protocol.places = limits.places("connections")
     Protocol.stopping = stopping
+    Protocol.direct = direct
     overflow = Protocol.overflow = Overflow()
 
     class QuietServer(uvicorn.Server):
