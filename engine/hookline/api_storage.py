@@ -109,7 +109,7 @@ from hookline.storage.changes import (
     WriteFiles,
     counted_output,
 )
-from hookline.storage.queue import Delivery, ImmediateStart, Queue
+from hookline.storage.queue import Delivery, ImmediateStart, Queue, Stored
 from hookline.storage.store import (
     AuditPage,
     DeadLetterPage,
@@ -264,6 +264,7 @@ __all__ = [
     "Store",
     "StoreCallback",
     "StoreError",
+    "Stored",
     "StoredCredential",
     "TakeBatch",
     "TakeDedupeKeys",

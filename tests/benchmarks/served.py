@@ -73,7 +73,7 @@ async def run(what: str, server: Server, folder: Path, port: int, db: str) -> No
     async with Engine(load_plugins(), options) as engine:
         app = create_app(engine, HookOptions(public_url="http://127.0.0.1"))
         gc_tuning.settle()
-        await serve(app, host="127.0.0.1", port=port, server=server, shutdown=shutdown)
+        await serve(app, direct=app.direct, host="127.0.0.1", port=port, server=server, shutdown=shutdown)
 
 
 if __name__ == "__main__":

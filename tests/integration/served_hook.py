@@ -78,6 +78,7 @@ async def serving(
         running = tasks.create_task(
             serve(
                 app,
+                direct=hook.endpoints.direct,
                 shutdown=shutdown,
                 stopping=stopping,
                 port=0,

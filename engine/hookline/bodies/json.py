@@ -146,9 +146,12 @@ def read_json(
     text = _utf8(data, charset, what)
     if not text.lstrip(b" \t\r\n"):
         return Received(None, json=b"null", raw=data or None)
-    room = room or Room()
-    brackets = room.take(text, what)
-    room.take_numbers(text, what, exact=exact)
+    if room is None and len(text) <= _ALWAYS_ROOM:
+        brackets = text.count(b"[") + text.count(b"{")
+    else:
+        room = room or Room()
+        brackets = room.take(text, what)
+        room.take_numbers(text, what, exact=exact)
     try:
         value = decode(text, exact=exact)
     except RecursionError:

@@ -1,5 +1,6 @@
 """Accepting messages: finding the flow, applying its limits, and making the message durable."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Final, Protocol
@@ -30,7 +31,7 @@ from hookline.model.message import Envelope, Message, is_heavy_message, json_to_
 from hookline.plugin_host.offload import Offloader
 from hookline.secrets.redaction import Redaction
 from hookline.storage.changes import Accept, Accepted, Change, Duplicate
-from hookline.storage.queue import ImmediateStart, Queue
+from hookline.storage.queue import ImmediateStart, Queue, Stored
 from hookline.storage.store import Store
 from hookline.telemetry.events import Events
 from hookline.telemetry.metrics import Metrics
@@ -96,6 +97,7 @@ class Intake:
         self._backlog = backlog
         self._depths = QueueDepth(store, clock)
         self._rates: dict[str, tuple[str, RateLimit]] = {}
+        self._starting: set[asyncio.Task[Accepted | Duplicate]] = set()
         self.places: Places = NO_PLACES
         """Finds places for executions that may start at once."""
         self.full: str | None = None
@@ -178,10 +180,63 @@ class Intake:
             self._reserve(envelope, rate)
             return await shielded(self._put(envelope, rate, audit))
         except StoreError as error:
-            # The sender only learns that it may try again; the reason is for the operator.
-            if self._store_problem is not None:
-                self._store_problem.report(error, flow_id=flow.id)
-            raise ServiceUnavailable("the message can't be stored now", retry_after=RETRY_AFTER) from error
+            raise self._not_stored(flow.id, error) from error
+
+    def direct_flow(self, flow_id: str) -> CompiledFlow | None:
+        """Return the flow if a message of it may be stored now by `begin`; None if only `accept` can tell.
+
+        Raises as `flow` does.
+        """
+        flow = self.flow(flow_id)
+        return flow if flow.direct and self._rejection(flow, self._rate(flow)) is None else None
+
+    def begin(self, flow: CompiledFlow, envelope: Envelope, stored: Stored) -> None:
+        """Begin to make a message durable, and return at once; `direct_flow` has just given its flow.
+
+        `stored` is called with the result, or with the error that `accept` would raise. Raises StoreError, and then
+        calls nothing.
+        """
+        rate = self._rate(flow)
+        place = self._place(flow, envelope)
+        if place is not None:
+            if rate is not None:
+                rate.use(self._clock.monotonic())
+            task = asyncio.get_running_loop().create_task(self._put_started(envelope, rate, place))
+            self._starting.add(task)
+            task.add_done_callback(partial(self._started, flow.id, stored))
+            return
+        self._reserve(envelope, rate)
+        try:
+            exceeded = rate is not None and rate.exceeded(self._clock.monotonic())
+            self._queue.begin(envelope, partial(self._ended, envelope, rate, stored), patient=exceeded)
+        except BaseException:
+            self._settle(envelope, rate, None)
+            raise
+
+    def _started(self, flow_id: str, stored: Stored, task: "asyncio.Task[Accepted | Duplicate]") -> None:
+        self._starting.discard(task)
+        if not task.cancelled():
+            error = task.exception()
+            stored(task.result() if error is None else self._told(flow_id, error))
+
+    def _ended(
+        self,
+        envelope: Envelope,
+        rate: RateLimit | None,
+        stored: Stored,
+        result: Accepted | Duplicate | BaseException,
+    ) -> None:
+        self._settle(envelope, rate, result)
+        stored(self._told(envelope.flow_id, result) if isinstance(result, BaseException) else result)
+
+    def _told(self, flow_id: str, error: BaseException) -> BaseException:
+        return self._not_stored(flow_id, error) if isinstance(error, StoreError) else error
+
+    def _not_stored(self, flow_id: str, error: StoreError) -> ServiceUnavailable:
+        """The error for the sender, who only learns that it may try again; the reason is for the operator."""
+        if self._store_problem is not None:
+            self._store_problem.report(error, flow_id=flow_id)
+        return ServiceUnavailable("the message can't be stored now", retry_after=RETRY_AFTER)
 
     async def start(
         self,

@@ -18,6 +18,7 @@ from hookline.kernel.time import Clock
 from hookline.sdk.http import HttpClient
 from hookline.secrets.redaction import Redaction
 from hookline.service.hooks.callbacks import CallbackHandler
+from hookline.service.hooks.direct import DirectHook
 from hookline.service.hooks.hook import Hook, HookOptions
 from hookline.service.hooks.receive import RequestReceiver
 from hookline.service.hooks.rejection import RejectionHandler
@@ -79,6 +80,7 @@ class Endpoints(NamedTuple):
     """The endpoints for requests from outside, and the parts that they share."""
 
     hook: Hook
+    direct: DirectHook
     resume: Resume
     callback: OAuthCallback
     receiver: RequestReceiver
@@ -111,9 +113,12 @@ def create_endpoints(engine: HookDependencies, options: HookOptions) -> Endpoint
         reply_waiter=ReplyWaiter(engine.replies, engine.store, engine.blobs, engine.redaction),
         rejections=rejections,
     )
+    direct = DirectHook(
+        intake=engine.intake, receiver=receiver, clock=engine.clock, ids=engine.ids, rejections=rejections
+    )
     resume = Resume(waiting=engine.callbacks, callbacks=callbacks, receiver=receiver, rejections=rejections)
     callback = OAuthCallback(authorizations=engine.authorizations, http=engine.http, rejections=rejections)
-    return Endpoints(hook, resume, callback, receiver, rejections)
+    return Endpoints(hook, direct, resume, callback, receiver, rejections)
 
 
 def create_app(
@@ -127,16 +132,25 @@ def create_app(
     app = create_pages(blueprints, explains=explains)
     # Quart documents this way of wrapping an application; its types are those of one framework, and ours of none.
     rest: Any = app.asgi_app
-    app.asgi_app = PrefixRouter(HookApplication(create_endpoints(engine, options).by_prefix()), rest)  # type: ignore[method-assign,assignment]  # as said above
+    endpoints = create_endpoints(engine, options)
+    app.asgi_app = PrefixRouter(HookApplication(endpoints.by_prefix()), rest)  # type: ignore[method-assign,assignment]  # as said above
+    app.direct = endpoints.direct
     return app
 
 
-def create_pages(blueprints: Iterable[Blueprint] = (), *, explains: bool = True) -> Quart:
+class Pages(Quart):
+    """The web application."""
+
+    direct: DirectHook | None = None
+    """The way of small messages that doesn't pass through ASGI, if there is a hook."""
+
+
+def create_pages(blueprints: Iterable[Blueprint] = (), *, explains: bool = True) -> Pages:
     """Create an application with everything except the hook, for `admin_bind`.
 
     `explains`: with the pages of `/problems`, to which the answers refer.
     """
-    app = Quart("hookline", static_folder=None)
+    app = Pages("hookline", static_folder=None)
     # A path with two slashes in a row is another path, and no address to be redirected from.
     app.url_map.merge_slashes = False
     for blueprint in blueprints:

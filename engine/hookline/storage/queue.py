@@ -1,10 +1,13 @@
 """The queue: delivers accepted and woken executions to the flows."""
 
-from collections.abc import AsyncGenerator
-from typing import Protocol
+from collections.abc import AsyncGenerator, Callable
+from typing import Protocol, TypeAlias
 
 from hookline.model.message import Envelope
 from hookline.storage.changes import Accepted, Duplicate, Start
+
+Stored: TypeAlias = Callable[[Accepted | Duplicate | BaseException], None]
+"""Called once on the event loop: with the result when a message is durable, or else with the error."""
 
 
 class Delivery(Protocol):
@@ -48,6 +51,13 @@ class Queue(Protocol):
 
         With `patient`, the commit may wait a moment to share a transaction. With `at_once`, the execution is started in
         the same commit, and delivered there instead of to the flow's consumer.
+        """
+        ...
+
+    def begin(self, envelope: Envelope, stored: Stored, *, patient: bool = False) -> None:
+        """Begin to store a message, as `put` does, and return at once. Raises StoreError, and then calls nothing.
+
+        For callers that have no task: nothing waits, and nothing can be cancelled.
         """
         ...
 

@@ -1,5 +1,6 @@
 """A hook over memory: to try requests, bodies and schemes without a store, a server or time."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -42,6 +43,7 @@ from hookline.storage.changes import (
     Duplicate,
     StoreCallback,
 )
+from hookline.storage.queue import Stored
 from hookline.storage.store import Store
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.rejections import RejectionRecord
@@ -188,6 +190,18 @@ class MemoryIntake(Intake):
         """Keep the message, unless its key was used."""
         if self.failure is not None:
             raise self.failure
+        return self._keep(envelope)
+
+    def direct_flow(self, flow_id: str) -> CompiledFlow | None:
+        """The flow of that id, if it is direct."""
+        flow = self.flow(flow_id)
+        return flow if flow.direct else None
+
+    def begin(self, flow: CompiledFlow, envelope: Envelope, stored: Stored) -> None:
+        """Keep the message in the next turn of the loop."""
+        asyncio.get_running_loop().call_soon(lambda: stored(self.failure or self._keep(envelope)))
+
+    def _keep(self, envelope: Envelope) -> Accepted | Duplicate:
         if envelope.dedupe_key is not None:
             for known in self.accepted:
                 if (known.flow_id, known.dedupe_key) == (envelope.flow_id, envelope.dedupe_key):

@@ -125,6 +125,8 @@ class SqliteDatabase:
                 "journal_mode=WAL",
                 "synchronous=FULL",
                 f"query_only={'ON' if query_only else 'OFF'}",
+                # A statement that changes many rows notes how to undo itself: otherwise in a file, once for each group.
+                f"temp_store={'DEFAULT' if query_only else 'MEMORY'}",
             ):
                 connection.execute(f"PRAGMA {pragma}").close()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Final
 
 from hookline.api import StoreError
@@ -16,11 +17,12 @@ from hookline.api_storage import (
     Start,
     State,
     Store,
+    Stored,
 )
 from hookline_sqlstore.databases.database import Database
 from hookline_sqlstore.queue.feed import READ_AHEAD, Feed, InlineBudget, Offer
 from hookline_sqlstore.reading import executions, work
-from hookline_sqlstore.writing.operations import INLINE, Commit
+from hookline_sqlstore.writing.operations import INLINE, Commit, prepare_commit
 
 READ_AHEAD_BYTES: Final = 8 * 1024 * 1024
 """The payload bytes that all feeds may hold together."""
@@ -81,6 +83,12 @@ class SqlQueue:
         (result,) = await self._store.commit([Accept(envelope, patient=patient)])
         assert isinstance(result, Accepted | Duplicate)  # noqa: S101 - an Accept gives no other
         return result
+
+    def begin(self, envelope: Envelope, stored: Stored, *, patient: bool = False) -> None:
+        if self._closed:
+            raise StoreError("the queue is closed")
+        commit = prepare_commit((Accept(envelope, patient=patient),), self._database.lines)
+        self._database.write(commit).add_done_callback(partial(_tell, commit, stored))
 
     async def _put_started(self, envelope: Envelope, at_once: ImmediateStart) -> Accepted | Duplicate:
         self._at_once[envelope.execution_id] = at_once
@@ -245,3 +253,14 @@ class SqlQueue:
         for task in pauses:
             task.cancel()
         await asyncio.gather(*pauses, return_exceptions=True)
+
+
+def _tell(commit: Commit, stored: Stored, done: "asyncio.Future[None]") -> None:
+    """Give the result of the one message of a commit."""
+    error = done.exception()
+    if error is not None:
+        stored(error)
+        return
+    (result,) = commit.results
+    assert isinstance(result, Accepted | Duplicate)  # noqa: S101 - an Accept gives no other
+    stored(result)

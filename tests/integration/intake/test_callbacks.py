@@ -59,7 +59,14 @@ async def serving(harness: Harness, server: Server = "uvicorn", **options: Any) 
         app: Any = create_app(engine, HookOptions(engine.options.public_url))
         async with asyncio.TaskGroup() as tasks, aiohttp.ClientSession() as session:
             tasks.create_task(
-                serve(app, shutdown=shutdown, port=0, server=server, bound=lambda _, found: port.set_result(found))
+                serve(
+                    app,
+                    direct=app.direct,
+                    shutdown=shutdown,
+                    port=0,
+                    server=server,
+                    bound=lambda _, found: port.set_result(found),
+                )
             )
             try:
                 yield Site(engine, f"http://127.0.0.1:{await port}", session)

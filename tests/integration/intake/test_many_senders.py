@@ -31,7 +31,14 @@ async def served(harness: Harness, server: Server = "hypercorn") -> AsyncIterato
         port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(
-                serve(app, shutdown=shutdown, port=0, server=server, bound=lambda _, number: port.set_result(number))
+                serve(
+                    app,
+                    direct=app.direct,
+                    shutdown=shutdown,
+                    port=0,
+                    server=server,
+                    bound=lambda _, number: port.set_result(number),
+                )
             )
             try:
                 yield engine, f"http://127.0.0.1:{await port}/hook"

@@ -15,6 +15,7 @@ from hookline.kernel.errors import ServiceUnavailable, StoreError, TooManyReques
 from hookline.kernel.json import encode
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.storage.changes import Accepted, Duplicate
+from hookline.storage.queue import Stored
 from hookline.telemetry.metrics import Metrics
 from hookline.testing.clock import ManualClock
 from hookline.testing.eventually import assert_eventually
@@ -39,6 +40,13 @@ class Slow:
         result: asyncio.Future[Accepted | Duplicate] = asyncio.get_running_loop().create_future()
         self.under_way[envelope.execution_id] = result
         return await result
+
+    def begin(self, envelope: Envelope, stored: Stored, *, patient: bool = False) -> None:
+        def tell(done: "asyncio.Future[Accepted | Duplicate]") -> None:
+            stored(done.exception() or done.result())
+
+        result = self.under_way[envelope.execution_id] = asyncio.get_running_loop().create_future()
+        result.add_done_callback(tell)
 
     def end(self, execution_id: str, outcome: Outcome) -> None:
         result = self.under_way[execution_id]
@@ -119,6 +127,44 @@ def test_the_backlog_is_what_is_stored_whoever_is_cancelled_and_whatever_fails(
                 task.exception()
 
     asyncio.run(trial())
+
+
+@given(st.lists(st.sampled_from(["stored", "duplicate", "store fails", "defect"]), max_size=8))
+def test_the_backlog_is_what_is_stored_also_of_messages_for_which_no_task_waits(outcomes: list[Outcome]) -> None:
+    async def trial() -> None:
+        queue = Slow()
+        door = intake(queue)
+        told: list[object] = []
+        for place in range(len(outcomes)):
+            door.begin(FLOW, envelope(str(place)), told.append)
+        assert door.backlog("f") == len(outcomes)
+        for place, outcome in enumerate(outcomes):
+            queue.end(str(place), outcome)
+        await steps()
+        assert door.backlog("f") == queue.stored
+        kinds = {"stored": Accepted, "duplicate": Duplicate, "store fails": ServiceUnavailable, "defect": KeyError}
+        assert [type(one) for one in told] == [kinds[outcome] for outcome in outcomes]
+
+    asyncio.run(trial())
+
+
+async def test_a_message_whose_storing_cant_begin_counts_nothing() -> None:
+    class Closed:
+        def begin(self, *_: object, **__: object) -> None:
+            raise StoreError("the queue is closed")
+
+    door = intake(Closed())
+    with pytest.raises(StoreError):
+        door.begin(FLOW, envelope("a"), lambda result: pytest.fail(f"told {result}"))
+    assert door.backlog("f") == 0
+
+
+async def test_a_full_backlog_has_no_room_for_messages_for_which_no_task_waits() -> None:
+    queue = Slow()
+    door = intake(queue, max_backlog=1)
+    assert door.direct_flow("f") is FLOW
+    door.begin(FLOW, envelope("a"), lambda _: None)
+    assert door.direct_flow("f") is None
 
 
 async def test_who_is_cancelled_before_its_message_reached_the_queue_counts_nothing() -> None:

@@ -1,11 +1,12 @@
 """Where requests begin and end, whatever pieces they come in, and what both servers' parsers make of what is passed."""
 
+from contextlib import suppress
 from typing import NamedTuple
 
 import h11
 import httptools
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hookline.kernel.errors import HeadTooLarge, Malformed, RequestRejected
@@ -140,6 +141,46 @@ def streams(draw: st.DrawFn) -> bytes:
 def test_what_is_passed_reads_alike_to_both_servers(data: bytes) -> None:
     for request in passed([data])[0]:
         assert read_by_h11(request) == read_by_httptools(request)
+
+
+@given(streams())
+@example(
+    b"POST /hook/orders?x=% HTTP/1.1\r\nhOST:x\r\nContent-Length:\t05 \r\nX: a  b \t\r\nX:\r\nx: \xe9\r\n\r\nhello"
+)
+@example(
+    b"PUT http://x?b HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nPROXY-Connection: close\r\nContent-Length: 5\r\n\r\n"
+    b"hello"
+)
+def test_what_is_handled_without_a_server_reads_as_the_servers_read_it(data: bytes) -> None:
+    framing = Framing(MAX_HEAD)
+    with suppress(RequestRejected):
+        while data:
+            request = framing.feed(data)
+            if framing.whole is not None:
+                head, body = framing.whole
+                assert Seen(head.method, head.target, b"1.1", head.fields, body) == read_by_h11(request)
+            data = framing.rest
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhell",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n5\r\n0\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhello",
+        b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello",
+        b"POST / HTTP/1.0\r\nHost: x\r\nContent-Length: 5\r\n\r\nhello",
+    ],
+)
+def test_what_a_server_has_to_follow_is_not_whole(request_: bytes) -> None:
+    framing = Framing(MAX_HEAD)
+    assert framing.feed(request_) == request_
+    assert framing.whole is None
+    framing = Framing(MAX_HEAD)
+    framing.feed(request_[:20])
+    framing.feed(request_[20:])
+    assert framing.whole is None
 
 
 @given(streams(), st.data())

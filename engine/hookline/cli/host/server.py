@@ -109,8 +109,6 @@ async def run_server(
     """
     gc_tuning.pause()
     thread_switching.tune()
-    host, port = sock.getsockname()[:2]
-    url = local_url(host, port)
     url = _url(sock)
     api_url = url if admin_sock is None else _url(admin_sock)
     token, token_file = admin_token(settings)
@@ -165,10 +163,13 @@ def _listeners(
     app: Any
     if admin_sock is None:
         app = create_app(engine, options, blueprints=pages)
-        return (serving.Listener(app, sock, connections),)
+        return (serving.Listener(app, sock, connections, app.direct),)
     app = create_app(engine, options, blueprints=(probes_blueprint(engine, readiness),), explains=False)
     admin: Any = create_pages(pages)
-    return serving.Listener(app, sock, connections), serving.Listener(admin, admin_sock, _ADMIN_CONNECTIONS)
+    return (
+        serving.Listener(app, sock, connections, app.direct),
+        serving.Listener(admin, admin_sock, _ADMIN_CONNECTIONS),
+    )
 
 
 async def _serve(
@@ -193,6 +194,7 @@ async def _serve(
     try:
         await serving.serve(
             first.app,
+            direct=first.direct,
             shutdown=server.shutdown,
             sock=first.sock,
             server=settings.server,

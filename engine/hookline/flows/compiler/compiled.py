@@ -157,12 +157,26 @@ class CompiledFlow:
     """Its executions read fractions as Decimals."""
     numbers: Numbers = field(init=False)
     """Decodes JSON for its executions."""
+    direct: bool = field(init=False)
+    """A small JSON message needs no check except those of its media type, its size, its syntax and the schema, and
+    nothing is waited for before it is stored."""
 
     def __post_init__(self) -> None:
         settings = self.trigger.webhook or self.trigger.settings
         kinds = WebhookSettings | PollSettings | ConsumeSettings
         object.__setattr__(self, "exact", isinstance(settings, kinds) and settings.numbers == "exact")
         object.__setattr__(self, "numbers", DECIMALS if self.exact else FLOATS)
+        object.__setattr__(self, "direct", self._is_direct())
+
+    def _is_direct(self) -> bool:
+        webhook, trigger = self.trigger.webhook, self.trigger.request
+        if webhook is None or self.trigger.scheme is not None:
+            return False
+        own_format = trigger is not None and (trigger.read is not None or trigger.body_mode is not None)
+        checks_senders = webhook.cors or webhook.client_rate or webhook.allow_from is not None or webhook.media_types
+        own_answer = webhook.respond != "accepted" or webhook.accepted is not None or webhook.keep_rejected_bodies
+        stored_otherwise = self.waits or self.order_by is not None or self.redaction_rules is not None
+        return not (own_format or checks_senders or own_answer or stored_otherwise)
 
     def start(self, execution_id: str, at: datetime) -> Start:
         """The change that starts an execution on this version."""

@@ -11,7 +11,6 @@ from hookline.bodies.text import Received
 from hookline.kernel.errors import HeadTooLarge, Malformed, UnsupportedMedia
 from hookline.kernel.pointer import parts_of
 from hookline.secrets.masking import MASK, Wildcard, mask_path
-from hookline.service.types import HookRequest
 
 
 class Masks(msgspec.Struct, frozen=True):
@@ -97,11 +96,11 @@ SINGLETONS: Final = frozenset(
 """Headers that decide how a request is read: with a second one, its meaning would be ambiguous."""
 
 
-def read_headers(request: HookRequest) -> Headers:
+def read_headers(lines: Sequence[tuple[bytes, bytes]]) -> Headers:
     """Return the headers of a request. Raises HeadTooLarge, and Malformed for a singleton that is repeated."""
-    if len(request.headers) > MAX_HEADERS:
+    if len(lines) > MAX_HEADERS:
         raise HeadTooLarge(f"the request has more than {MAX_HEADERS} header lines; send fewer")
-    received = tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers])
+    received = tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in lines])
     headers = _join(received)
     if len(headers.joined) < len(received):
         counts = Counter(name for name, _ in received)

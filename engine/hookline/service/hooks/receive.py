@@ -4,7 +4,7 @@ The order of the checks is fixed, since each decides how much a later one may co
 rate, media type, address and credentials in headers, counted size, signature, handshake, parsing, schema.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -155,6 +155,15 @@ class RequestReceiver:
         """Return the uploads of a new request."""
         return Uploads(self._blobs, self._stored, self._held)
 
+    def max_body(self, settings: RequestSettings) -> int:
+        """The most bytes of a body in memory."""
+        return settings.max_body or self._options.max_body
+
+    def client(self, request: HookRequest, headers: Mapping[str, str]) -> str | None:
+        """The address of the sender, if it is known."""
+        sender = self._clients.address(request.client, headers)
+        return None if sender is None else address_text(sender)
+
     def check_sender(
         self, request: HookRequest, headers: Headers, target: RequestTarget, context: RequestContext
     ) -> None:
@@ -171,7 +180,7 @@ class RequestReceiver:
         """
         received_at = self._clock.now()
         options, settings = self._options, target.settings
-        limits = BodyLimits(settings.max_body or options.max_body, settings.max_file or options.max_file)
+        limits = BodyLimits(self.max_body(settings), settings.max_file or options.max_file)
         joined = headers.joined
         source = request.body
         if settings.keep_rejected_bodies and target.flow.redaction_rules is None:

@@ -99,11 +99,18 @@ class RejectionHandler:
             self._defect.noticed(context.flow_id, flow=context.flow_id, exc_info=error)
         return self.reject(request, context, ServiceUnavailable(retry_after=RETRY_AFTER))
 
-    def handled(self, context: RequestContext) -> None:
+    def answer(self, request: HookRequest, context: RequestContext, error: Exception) -> HookResponse:
+        """Return the response to a request that failed, for whatever reason."""
+        if isinstance(error, RequestRejected):
+            return self.reject(request, context, error)
+        # A sender takes a 503 as "try again", and a 500 may be final.
+        return self.failed(request, context, error)
+
+    def handled(self, flow_id: str) -> None:
         """Note that a request was handled without an error."""
         for problem in (self._unverified, self._defect):
             if problem.going:
-                problem.absent(context.flow_id, flow=context.flow_id)
+                problem.absent(flow_id, flow=flow_id)
 
     def gone(self, context: RequestContext) -> None:
         """Count a sender that closed the connection before the response."""
@@ -188,7 +195,7 @@ async def respond(request: HookRequest, rejections: RejectionHandler, handle: Ha
     """
     context = RequestContext()
     try:
-        reply = await handle(request, read_headers(request), context)
+        reply = await handle(request, read_headers(request.headers), context)
     except RequestRejected as error:
         if context.prefix is not None:
             await context.prefix.read()
@@ -201,5 +208,5 @@ async def respond(request: HookRequest, rejections: RejectionHandler, handle: Ha
     except Exception as error:  # noqa: BLE001 - a sender takes a 503 as "try again", and a 500 may be final
         reply = rejections.failed(request, context, error)
     else:
-        rejections.handled(context)
+        rejections.handled(context.flow_id)
     return reply if context.webhook is None else cors.allowing(reply, context.webhook, context.origin)

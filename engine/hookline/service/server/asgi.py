@@ -44,7 +44,8 @@ _MOST_HELD: Final = 250
 """The number of responses that are held back at once: their connections count towards the limit for all."""
 _TOO_MANY: Final = 429
 _TOO_SLOW: Final = 408
-_STOPPING: Final = rejection_response(ServiceUnavailable("the server is stopping", retry_after=5))
+STOPPING: Final = rejection_response(ServiceUnavailable("the server is stopping", retry_after=5))
+"""The response when the server waits no longer; senders would take a 500 as final."""
 
 
 class _Body:
@@ -129,7 +130,7 @@ class HookApplication:
             return
         except asyncio.CancelledError:
             # The server stops and waits no longer. uvicorn would respond with 500, which senders take as final.
-            await _send_whole(_STOPPING, SANDBOX, send, close=request.http_version.startswith("1"))
+            await _send_whole(STOPPING, SANDBOX, send, close=request.http_version.startswith("1"))
             raise
         policy = SANDBOX if prefix is HOOK or not _has_policy(reply) else ()
         if body.complete or not _announces_body(request):
@@ -260,8 +261,8 @@ class StoppingApplication:
         if not self._stopping.rejecting:
             await self._app(scope, receive, answer)
             return
-        await answer(_start(_STOPPING, SANDBOX, close=False))
-        await answer({"type": "http.response.body", "body": _STOPPING.body})
+        await answer(_start(STOPPING, SANDBOX, close=False))
+        await answer({"type": "http.response.body", "body": STOPPING.body})
 
     def _closing(self, send: Send) -> Send:
         async def send_closing(event: Event) -> None:

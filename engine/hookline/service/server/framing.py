@@ -23,10 +23,13 @@ _GOOD_FIELDS: Final = re.compile(rb"(?:%b)*+" % _FIELD)
 _REQUEST_LINE: Final = re.compile(rb"(%b) ([\x21-\x7e]+) HTTP/(1\.[01])(?=\r\n)" % TOKEN)
 _ABSOLUTE_FORM: Final = re.compile(rb"https?://([^/?#@]+)([/?].*)?", re.IGNORECASE)
 _HOST: Final = re.compile(rb"(?:[\w.~%!$&'()*+;=-]*|\[[\w.:~%-]+\])(?::[0-9]*)?")
-_TELLING: Final = re.compile(
-    rb"\r\n(host|content-length|transfer-encoding|connection|upgrade|proxy-connection|expect):([^\r]*)(?=\r\n)",
-    re.IGNORECASE,
+_FIELDS: Final = re.compile(rb"\r\n([^:\r]+):[\t ]*([^\r]*)")
+"""The headers of a checked head."""
+_TELLING: Final = frozenset(
+    (b"host", b"content-length", b"transfer-encoding", b"connection", b"upgrade", b"proxy-connection", b"expect")
 )
+"""The headers that decide where a request ends, and what its connection is for."""
+_CHANGE_PROTOCOL: Final = frozenset((b"upgrade", b"proxy-connection"))
 _DROPPED: Final = re.compile(rb"\r\n(?:upgrade|proxy-connection):[^\r]*(?=\r\n)", re.IGNORECASE)
 """Connections don't change their protocol, and one of the servers takes `Proxy-Connection` for `Connection`."""
 _DROPPED_BEFORE_1_1: Final = re.compile(rb"\r\n(?:upgrade|proxy-connection|expect):[^\r]*(?=\r\n)", re.IGNORECASE)
@@ -44,6 +47,13 @@ class Head(NamedTuple):
     """Bytes in the body; None if it comes in chunks."""
     last: bool
     """True if no other request follows on this connection."""
+    expects: bool
+    """True if the sender waits for `100 Continue` before it sends the body."""
+    method: bytes
+    target: bytes
+    """The path and the query."""
+    fields: list[tuple[bytes, bytes]]
+    """The headers of `data` in order, with names in lower case."""
 
 
 def check_head(head: bytes) -> Head:
@@ -59,18 +69,22 @@ def check_head(head: bytes) -> Head:
     lengths: list[bytes] = []
     codings: list[bytes] = []
     last = version == b"1.0"
-    dropped = False
-    for name, value in _TELLING.findall(head, start):
-        match name.lower():
+    dropped = expects = False
+    fields = [(name.lower(), value.rstrip(b" \t")) for name, value in _FIELDS.findall(head, start)]
+    for name, value in fields:
+        if name not in _TELLING:
+            continue
+        match name:
             case b"host":
-                hosts.append(value.strip(b" \t"))
+                hosts.append(value)
             case b"content-length":
-                lengths.append(value.strip(b" \t"))
+                lengths.append(value)
             case b"transfer-encoding":
-                codings.append(value.strip(b" \t"))
+                codings.append(value)
             case b"connection":
                 last = last or b"close" in [part.strip(b" \t") for part in value.lower().split(b",")]
             case b"expect":
+                expects = True
                 dropped = dropped or version == b"1.0"
             case _:
                 dropped = True
@@ -80,11 +94,12 @@ def check_head(head: bytes) -> Head:
         raise MethodUnknown
     path = _path(target, hosts)
     if path is not target or dropped:
+        fields = [field for field in fields if field[0] not in _CHANGE_PROTOCOL]
         drop = _DROPPED_BEFORE_1_1 if version == b"1.0" else _DROPPED
         head = b"%b %b HTTP/%b%b" % (method, path, version, drop.sub(b"", head[start:]))
     if b" \r\n" in head or b"\t\r\n" in head:
         head = b"\r\n".join(part.rstrip(b" \t") for part in head.split(b"\r\n"))
-    return Head(head, length, last)
+    return Head(head, length, last, expects, method, path, fields)
 
 
 def _check_host(hosts: list[bytes], version: bytes) -> None:
@@ -222,6 +237,13 @@ class ChunkedBody:
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
+class Whole(NamedTuple):
+    """A request that has come at once, and may be handled without a parser."""
+
+    head: Head
+    body: bytes
+
+
 class _Due(Enum):
     HEAD = auto()
     LENGTH = auto()
@@ -248,13 +270,16 @@ class Framing:
         """True if the beginning of a request was passed on, and not its end."""
         self.rest = b""
         """The bytes after the end of the request, to be fed after the response."""
+        self.whole: Whole | None = None
+        """The request whose bytes were just passed on, if they are all of it, nothing is to be decoded or sent before
+        the response, and the connection stays open."""
 
     def feed(self, data: bytes) -> bytes:
         """Return the bytes that the server may read now.
 
         Raises Malformed, MethodUnknown and HeadTooLarge; then the connection ends.
         """
-        self.rest = b""
+        self.rest, self.whole = b"", None
         if self.http2:
             return data
         if self._due is _Due.HEAD:
@@ -289,6 +314,8 @@ class Framing:
             self._due, self._left = _Due.LENGTH, head.length
         body = self._read_body(data[end + 4 :])
         self.under_way = self._due in (_Due.LENGTH, _Due.CHUNKS)
+        if self._due is _Due.HEAD and head.length and not head.expects:
+            self.whole = Whole(head, body)
         return head.data + body
 
     def _check_beginning(self, data: bytes, start: int) -> None:

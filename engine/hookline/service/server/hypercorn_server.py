@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 import h2.errors
@@ -34,20 +35,26 @@ from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import Malformed, MethodUnknown, RequestRejected, ServiceUnavailable
 from hookline.service.problems import rejection_response
 from hookline.service.sandbox import SANDBOX
-from hookline.service.server.asgi import Application
+from hookline.service.server.asgi import STOPPING, Application
 from hookline.service.server.connections import PATIENCE, LastingTimer, Place, Places, TurnTransport, abort_unless_read
-from hookline.service.server.framing import LENGTH, METHODS, ORIGIN_FORM, Framing
+from hookline.service.server.direct import Direct, hook_request
+from hookline.service.server.framing import LENGTH, METHODS, ORIGIN_FORM, Framing, Whole
 from hookline.service.server.overflow import Overflow, raw_response
 from hookline.service.server.stopping import FIRST_REQUEST, Stopping
+from hookline.service.types import HookResponse
 
 
 class Http1(H11Protocol):
     """One connection of HTTP/1."""
 
+    direct: Direct | None
+    """The hook, for requests that need no application."""
+    stopping: Stopping
+
     @classmethod
-    def after(cls, first: H11Protocol) -> "Http1":
+    def after(cls, first: H11Protocol, direct: Direct | None, stopping: Stopping) -> "Http1":
         """Replace Hypercorn's protocol object, which has read nothing yet."""
-        return cls(
+        made = cls(
             first.app,
             first.config,
             first.context,
@@ -58,6 +65,9 @@ class Http1(H11Protocol):
             first.server,
             first.send,
         )
+        made.direct = direct
+        made.stopping = stopping
+        return made
 
     async def _create_stream(self, request: h11.Request) -> None:
         connection = self.connection
@@ -71,11 +81,51 @@ class Http1(H11Protocol):
         else:
             await super()._create_stream(request)
 
+    async def answer_directly(self, whole: Whole, data: bytes) -> bool:
+        """Let the hook handle a whole request, and return False if it has to come through the application.
+
+        h11 reads the request and writes the response. Hypercorn would also begin a task, and pass on messages.
+        """
+        asked = hook_request(whole, None if self.client is None else self.client[0])
+        if asked is None or self.direct is None or self.stopping.begun.is_set():
+            return False
+        loop = asyncio.get_running_loop()
+        stored: asyncio.Future[HookResponse] = loop.create_future()
+        if not self.direct.begin(asked, whole.body, partial(_set_unless_done, stored)):
+            return False
+        self.stopping.last_arrival = loop.time()
+        self.connection.receive_data(data)
+        while not isinstance(event := self.connection.next_event(), h11.EndOfMessage):
+            assert event is not h11.NEED_DATA  # noqa: S101 - the framing has seen the whole request
+        await self.send(Updated(idle=False))
+        try:
+            reply = await stored
+        except asyncio.CancelledError:
+            await self._respond(STOPPING)
+            raise
+        await self._respond(reply)
+        return True
+
+    async def _respond(self, reply: HookResponse) -> None:
+        """Send a whole response, and be ready for the next request."""
+        length = (b"content-length", b"%d" % len(reply.body))
+        headers = [*reply.headers, *SANDBOX, length, *self.config.response_headers("h11")]
+        if self.stopping.begun.is_set():
+            headers.append((b"connection", b"close"))
+        events = (h11.Response(status_code=reply.status, headers=headers), h11.Data(reply.body), h11.EndOfMessage())
+        await self.send(RawData(b"".join([self.connection.send(event) or b"" for event in events])))
+        await self._maybe_recycle()
+
     async def go_on(self) -> None:
         """Ask the sender for the body, unless the response has begun."""
         if self.connection.our_state is h11.SEND_RESPONSE:
             headers = self.config.response_headers("h11")
             await self._send_h11_event(h11.InformationalResponse(status_code=100, headers=headers))
+
+
+def _set_unless_done(future: "asyncio.Future[HookResponse]", reply: HookResponse) -> None:
+    if not future.done():
+        future.set_result(reply)
 
 
 class _Asked:
@@ -254,18 +304,24 @@ _READ: Final = 2**16
 
 
 async def serve(
-    app: Application, config: Config, sock: socket.socket, stopping: Stopping, places: Places, streams: Places
+    app: Application,
+    direct: Direct | None,
+    config: Config,
+    sock: socket.socket,
+    stopping: Stopping,
+    places: Places,
+    streams: Places,
 ) -> None:
     """Serve on a listening socket through the phases of a stop, and close the socket.
 
-    `places` are those of all connections, and `streams` those of the streams over all connections of HTTP/2.
-    Running requests then have the configuration's `graceful_timeout` to end; idle connections are closed at once. If
-    this is cancelled, the connections are aborted.
+    `direct` is the hook, for requests that need no application. `places` are those of all connections, and `streams`
+    those of the streams over all connections of HTTP/2. Running requests then have the configuration's
+    `graceful_timeout` to end; idle connections are closed at once. If this is cancelled, the connections are aborted.
     """
     wrapped = ASGIWrapper(app)  # type: ignore[arg-type]  # our scopes are plain mappings
     with contextlib.closing(sock):
         async with _lifespan(wrapped, config) as state:
-            connections = _Connections(wrapped, config, state, stopping, places, streams)
+            connections = _Connections(wrapped, direct, config, state, stopping, places, streams)
             try:
                 await connections.accept(sock)
             finally:
@@ -319,6 +375,7 @@ class _Connection(TCPServer):
 
     def __init__(
         self,
+        direct: Direct | None,
         stopping: Stopping,
         streams: _Streams,
         transport: TurnTransport,
@@ -329,6 +386,7 @@ class _Connection(TCPServer):
     ) -> None:
         """`transport`: that of the writer."""
         super().__init__(app, loop, config, *args)
+        self.direct = direct
         self.stopping = stopping
         self.streams = streams
         self._transport = transport
@@ -378,7 +436,7 @@ class _Connection(TCPServer):
 
     async def _read_data(self) -> None:
         if isinstance(self.protocol.protocol, H11Protocol):
-            self.protocol.protocol = Http1.after(self.protocol.protocol)
+            self.protocol.protocol = Http1.after(self.protocol.protocol, self.direct, self.stopping)
         while not self._ended and not self.reader.at_eof():
             self._silence.begin()
             try:
@@ -416,6 +474,9 @@ class _Connection(TCPServer):
                 await self.protocol.initiate()
                 if self.stopping.begun.is_set():
                     self.go_away()
+            whole, protocol = self.framing.whole, self.protocol.protocol
+            if whole is not None and isinstance(protocol, Http1) and await protocol.answer_directly(whole, passed):
+                continue
             if passed:
                 await self.protocol.handle(RawData(passed))
 
@@ -468,6 +529,7 @@ class _Connections:
     def __init__(
         self,
         app: AppWrapper,
+        direct: Direct | None,
         config: Config,
         state: LifespanState,
         stopping: Stopping,
@@ -475,6 +537,7 @@ class _Connections:
         streams: Places,
     ) -> None:
         self._app = app
+        self._direct = direct
         self._config = config
         self._state = state
         self._context = WorkerContext(None)
@@ -530,6 +593,7 @@ class _Connections:
         transport = TurnTransport(writer.transport, loop, keep=writer)
         writer = asyncio.StreamWriter(transport, transport.get_protocol(), reader, loop)
         connection = _Connection(
+            self._direct,
             self._stopping,
             streams,
             transport,

@@ -1,20 +1,36 @@
-"""Connections above the limit: each gets a 503 and is closed."""
+"""Responses that don't pass through a server; among them the 503 of each connection above the limit."""
 
 import asyncio
+from collections.abc import Sequence
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
 
 from hookline.kernel.errors import RequestRejected
 from hookline.service.problems import rejection_response
 from hookline.service.sandbox import SANDBOX
+from hookline.service.types import HookResponse
 
 
 def raw_response(error: RequestRejected) -> bytes:
     """A rejection as an HTTP/1.1 response, the last of its connection."""
-    reply = rejection_response(error)
-    headers = [*reply.headers, *SANDBOX, (b"content-length", b"%d" % len(reply.body)), (b"connection", b"close")]
-    head = b"".join(b"%b: %b\r\n" % header for header in headers)
-    return b"HTTP/1.1 %d %b\r\n%b\r\n%b" % (reply.status, HTTPStatus(reply.status).phrase.encode(), head, reply.body)
+    return response_bytes(rejection_response(error), close=True)
+
+
+def response_bytes(reply: HookResponse, headers: Sequence[tuple[bytes, bytes]] = (), *, close: bool) -> bytes:
+    """A response with a body as HTTP/1.1. `headers`: further ones. `close`: it is the last of its connection."""
+    lines = [_status_line(reply.status)]
+    lines += [b"%b: %b\r\n" % header for header in headers]
+    lines += [b"%b: %b\r\n" % header for header in (*reply.headers, *SANDBOX)]
+    lines.append(b"content-length: %d\r\n" % len(reply.body))
+    lines.append(b"connection: close\r\n\r\n" if close else b"\r\n")
+    lines.append(reply.body)
+    return b"".join(lines)
+
+
+@lru_cache
+def _status_line(status: int) -> bytes:
+    return b"HTTP/1.1 %d %b\r\n" % (status, HTTPStatus(status).phrase.encode())
 
 
 MAX_CONNECTIONS: Final = 1000

@@ -13,6 +13,7 @@ from hookline.kernel.errors import ConfigError
 from hookline.service.hooks.sender import Networks
 from hookline.service.server.asgi import Application, StoppingApplication
 from hookline.service.server.connections import Places
+from hookline.service.server.direct import Direct
 from hookline.service.server.overflow import MAX_CONNECTIONS, Overflow
 from hookline.service.server.stopping import Stopping
 
@@ -59,11 +60,14 @@ class Listener:
     sock: socket.socket
     """A result of `listen`; it is closed with the server."""
     max_connections: int
+    direct: Direct | None = None
+    """The hook of the application, if small requests may go straight to it."""
 
 
 async def serve(
     app: Application,
     *,
+    direct: Direct | None = None,
     shutdown: asyncio.Event,
     host: str = "127.0.0.1",
     port: int = 8080,
@@ -79,16 +83,17 @@ async def serve(
 ) -> None:
     """Serve until `shutdown` is set, and then until running requests have ended, or `graceful_timeout` seconds.
 
-    `sock` is a result of `listen`, for a caller that needs to know the port first; it is closed here. `bound` is called
-    with the address and the port once connections are queued. `stopping`: the phases of the stop, for a caller that
-    follows them. `head_timeout`: seconds for a request's head, on a new connection and between requests.
-    `max_connections`: further connections get a 503 and are closed, and so do those of an address that has half of
-    them, unless it is one of `trusted_proxies`. All connections of HTTP/2 together have as many streams. `further`
-    addresses go through the same phases at the same time. Nothing is printed; the caller handles signals.
+    `direct` is the hook, which then gets small requests without the application. `sock` is a result of `listen`, for a
+    caller that needs to know the port first; it is closed here. `bound` is called with the address and the port once
+    connections are queued. `stopping`: the phases of the stop, for a caller that follows them. `head_timeout`: seconds
+    for a request's head, on a new connection and between requests. `max_connections`: further connections get a 503 and
+    are closed, and so do those of an address that has half of them, unless it is one of `trusted_proxies`. All
+    connections of HTTP/2 together have as many streams. `further` addresses go through the same phases at the same
+    time. Nothing is printed; the caller handles signals.
     """
     listening = sock if sock is not None else listen(host, port)
     stopping = stopping or Stopping(shutdown)
-    listeners = (Listener(app, listening, max_connections), *further)
+    listeners = (Listener(app, listening, max_connections, direct), *further)
     with contextlib.ExitStack() as sockets:
         for one in listeners:
             sockets.enter_context(contextlib.closing(one.sock))
@@ -100,7 +105,7 @@ async def serve(
             places = partial(Places, most=one.max_connections, trusted=trusted_proxies)
             limits = _Limits(graceful_timeout, head_timeout, places)
             application = StoppingApplication(one.app, stopping)
-            serving.append(asyncio.ensure_future(run(application, one.sock, stopping, limits)))
+            serving.append(asyncio.ensure_future(run(application, one.direct, one.sock, stopping, limits)))
         phases = asyncio.ensure_future(stopping.run(*(one.sock for one in listeners)))
         closing = asyncio.ensure_future(stopping.closing.wait())
         tasks = (phases, closing, *serving)
@@ -125,7 +130,9 @@ class _Limits:
     places: Callable[[str], Places]
 
 
-async def _hypercorn(app: Application, sock: socket.socket, stopping: Stopping, limits: _Limits) -> None:
+async def _hypercorn(
+    app: Application, direct: Direct | None, sock: socket.socket, stopping: Stopping, limits: _Limits
+) -> None:
     from hypercorn.config import Config
 
     from hookline.service.server import hypercorn_server
@@ -142,11 +149,19 @@ async def _hypercorn(app: Application, sock: socket.socket, stopping: Stopping, 
     config.graceful_timeout = limits.graceful_timeout
     config.max_app_queue_size = _CHUNKS
     await hypercorn_server.serve(
-        app, config, sock, stopping, limits.places("connections"), limits.places("requests on connections of HTTP/2")
+        app,
+        direct,
+        config,
+        sock,
+        stopping,
+        limits.places("connections"),
+        limits.places("requests on connections of HTTP/2"),
     )
 
 
-async def _uvicorn(app: Application, sock: socket.socket, stopping: Stopping, limits: _Limits) -> None:
+async def _uvicorn(
+    app: Application, direct: Direct | None, sock: socket.socket, stopping: Stopping, limits: _Limits
+) -> None:
     try:
         import uvicorn
 
@@ -160,6 +175,7 @@ async def _uvicorn(app: Application, sock: socket.socket, stopping: Stopping, li
     Protocol.head_timeout = limits.head_timeout
     Protocol.places = limits.places("connections")
     Protocol.stopping = stopping
+    Protocol.direct = direct
     overflow = Protocol.overflow = Overflow()
 
     class QuietServer(uvicorn.Server):

@@ -11,9 +11,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from hookline.kernel.errors import RequestRejected, ServiceUnavailable
 from hookline.service.server.connections import PATIENCE, LastingTimer, Place, Places, TurnTransport, abort_unless_read
-from hookline.service.server.framing import Framing
-from hookline.service.server.overflow import Overflow, raw_response
+from hookline.service.server.direct import Direct, hook_request
+from hookline.service.server.framing import Framing, Whole
+from hookline.service.server.overflow import Overflow, raw_response, response_bytes
 from hookline.service.server.stopping import FIRST_REQUEST, Stopping
+from hookline.service.types import HookResponse
 
 _LINGER: Final = 1.0
 """Seconds until a rejected connection is closed: if it were closed at once, the reset of further data could overtake
@@ -34,6 +36,8 @@ class FramedProtocol(HttpToolsProtocol):
 
     overflow: ClassVar[Overflow]
     stopping: ClassVar[Stopping]
+    direct: ClassVar[Direct | None]
+    """The hook, for requests that need no application."""
 
     _framing: Framing
     _place: Place
@@ -41,6 +45,10 @@ class FramedProtocol(HttpToolsProtocol):
     _rejected = False
     _spoke = False
     """True once a request has come."""
+    _direct_under_way = False
+    """True while the hook itself handles a request."""
+    _last = False
+    """True if the connection closes after the response to that."""
     _waiting = b""
     """The bytes of the next request while one is in progress."""
 
@@ -123,7 +131,9 @@ class FramedProtocol(HttpToolsProtocol):
 
     def shutdown(self) -> None:
         """Close an idle connection, and the others after their response; the first request of a new one may come."""
-        if self._spoke:
+        if self._direct_under_way:
+            self._last = True
+        elif self._spoke:
             super().shutdown()
         else:
             self.loop.call_later(FIRST_REQUEST, super().shutdown)
@@ -142,7 +152,8 @@ class FramedProtocol(HttpToolsProtocol):
             except RequestRejected as error:
                 self._reject(error)
                 return
-            if passed:
+            whole = self._framing.whole
+            if passed and (whole is None or not self._handled_directly(whole)):
                 super().data_received(passed)
             if self.transport.is_closing():
                 return
@@ -152,7 +163,30 @@ class FramedProtocol(HttpToolsProtocol):
             data = self._framing.rest
 
     def _is_answered(self) -> bool:
-        return self.cycle is None or self.cycle.response_complete
+        return (self.cycle is None or self.cycle.response_complete) and not self._direct_under_way
+
+    def _handled_directly(self, whole: Whole) -> bool:
+        """Give a request to the hook itself, unless the application has to handle it."""
+        if self.direct is None or self.flow.write_paused or self.stopping.begun.is_set():
+            return False
+        request = hook_request(whole, None if self.client is None else self.client[0])
+        if request is None or not self.direct.begin(request, whole.body, self._answer):
+            return False
+        self.stopping.last_arrival = self.loop.time()
+        self._direct_under_way = self._spoke = True
+        self._stop_timer()
+        self._idle.end()
+        return True
+
+    def _answer(self, reply: HookResponse) -> None:
+        self._direct_under_way = False
+        if self.transport.is_closing():
+            return
+        last = self._last or self.stopping.begun.is_set()
+        self.transport.write(response_bytes(reply, self.server_state.default_headers, close=last))
+        if last:
+            self.transport.close()
+        self.on_response_complete()
 
     def _go_on(self) -> None:
         data, self._waiting = self._waiting, b""

@@ -153,6 +153,21 @@ class QueueContract:
             await self._end(backend, delivery, clock.now())
             await consumer.nothing(backend)
 
+    async def test_a_message_whose_caller_has_no_task_is_as_durable_before_it_is_told(
+        self, backend: Backend, envelopes: Envelopes
+    ) -> None:
+        told: asyncio.Queue[Accepted | Duplicate | BaseException] = asyncio.Queue()
+        async with consuming(backend) as consumer:
+            first, again = envelopes.make(key="k"), envelopes.make(key="k")
+            backend.queue.begin(first, told.put_nowait)
+            assert told.empty()
+            assert await told.get() == Accepted(first.execution_id)
+            assert await backend.store.envelope(first.execution_id) == first
+            assert (await consumer.next()).execution_id == first.execution_id
+            backend.queue.begin(again, told.put_nowait)
+            assert await told.get() == Duplicate(first.execution_id)
+            await consumer.nothing(backend)
+
     async def test_a_message_that_starts_at_once_runs_in_its_place_and_not_at_the_consumer(
         self, backend: Backend, envelopes: Envelopes, clock: ManualClock
     ) -> None:
