@@ -71,6 +71,18 @@ async def test_a_connection_may_have_requests_of_both_ways(served: Served) -> No
     writer.close()
 
 
+async def test_both_ways_give_the_same_answer(served: Served) -> None:
+    heads = []
+    for request in (message(5), post(JSON, "Transfer-Encoding: chunked", body=b"1\r\n5\r\n0\r\n\r\n")):
+        reader, writer = await served.connect()
+        writer.write(request)
+        head, _ = await read_response(reader)
+        heads.append({line.partition(b":")[0] for line in head.splitlines()[1:]})
+        writer.close()
+    assert heads[0] == heads[1]
+    assert b"content-security-policy" in heads[0]
+
+
 async def test_a_message_that_is_being_stored_when_the_server_stops_gets_its_answer(served: Served) -> None:
     slow = Slow(served)
     reader, writer = await served.connect()
