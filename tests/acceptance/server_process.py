@@ -157,8 +157,9 @@ class ServerProcess:
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Any, Mapping[str, str]]:
-        """Send a request: status, decoded JSON body, headers."""
-        request = Request(self.url + path, data=body, method=method, headers=dict(headers or {}))
+        """Send a request, to the API one with JSON: status, decoded JSON body, headers."""
+        kind = {"Content-Type": "application/json"} if body is not None and path.startswith("/api/") else {}
+        request = Request(self.url + path, data=body, method=method, headers=kind | dict(headers or {}))
         try:
             with urlopen(request, timeout=30) as response:
                 content, status, found = response.read(), response.status, dict(response.headers)

@@ -7,8 +7,7 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from quart import Quart, Response
-from quart.ctx import RequestContext
+from quart import Quart, Response, request
 
 from hookline.service.admin.openapi import document, operation_of
 
@@ -26,16 +25,16 @@ class DescribedAnswers:
         """Look at all answers of Quart's applications."""
         process = Quart.process_response
 
-        async def watched(app: Quart, response: Any, context: RequestContext) -> Any:
-            processed = await process(app, response, context)
-            await self.look(app, processed, context)
+        async def watched(app: Quart, *given: Any) -> Any:
+            # Before Quart 0.23 these are the response and the context, and since then the context and the response.
+            processed = await process(app, *given)
+            await self.look(app, processed)
             return processed
 
         monkeypatch.setattr(Quart, "process_response", watched)
 
-    async def look(self, app: Quart, response: Response, context: RequestContext) -> None:
-        """Note what is wrong with an answer."""
-        request = context.request
+    async def look(self, app: Quart, response: Response) -> None:
+        """Note what is wrong with an answer to the current request."""
         rule = request.url_rule
         if rule is None or operation_of(app.view_functions[rule.endpoint]) is None:
             return

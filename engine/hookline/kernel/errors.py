@@ -488,7 +488,7 @@ class TooLarge(RequestRejected):
 
 
 class UnsupportedMedia(RequestRejected):
-    """The flow doesn't take this media type."""
+    """The media type isn't accepted."""
 
     code = "request.media_type"
     status = 415

@@ -5,9 +5,11 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import Final
 
-_MOST: Final = 300
-"""The most names among which a similar one is searched, and that a message lists. A document with thousands of names
+_SEARCHED: Final = 700
+"""The most names among which a similar one is searched: there are 600 time zones. A document with thousands of names
 may have thousands of wrong ones as well, and each search takes as long as there are names."""
+_LISTED: Final = 300
+"""The most names in a message."""
 _LONGEST: Final = 100
 """The most characters of a name for which a similar one is searched: that takes the square of its length."""
 
@@ -17,8 +19,8 @@ def nearest_name(word: str, known: Iterable[str]) -> str | None:
     many."""
     if len(word) > _LONGEST:
         return None
-    given = list(islice(known, _MOST + 1))
-    if len(given) > _MOST:
+    given = list(islice(known, _SEARCHED + 1))
+    if len(given) > _SEARCHED:
         return None
     names = {name.lower(): name for name in sorted(given, reverse=True) if len(name) <= 2 * _LONGEST}
     close = get_close_matches(word.lower(), names, n=1, cutoff=0.6)
@@ -33,7 +35,7 @@ def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
 
 def listed(before: str, names: Collection[str]) -> str:
     """Return the names in order, as in `the vars are a, b`, or their number if there are many."""
-    if len(names) > _MOST:
+    if len(names) > _LISTED:
         return f"there are {len(names):,} names"
     return f"{before} {', '.join(sorted(names))}"
 

@@ -216,7 +216,7 @@ def test_what_cannot_be_served_yet_is_rejected_with_the_remedy(folder: Path) -> 
 def test_a_flows_folder_that_does_not_exist_is_told_at_the_start(folder: Path) -> None:
     with serving(folder, "--flows", "flosw") as (process, _):
         assert stopped(process) == 0
-    assert "flows=flosw" in (folder / "log").read_text()
+    assert "the folder of the flows doesn't exist, so no flow is served: flosw" in (folder / "log").read_text()
 
 
 def test_json_logs_are_one_object_a_line(folder: Path) -> None:

@@ -372,7 +372,7 @@ async def test_a_long_list_of_steps_that_only_compute_can_be_cancelled(harness: 
     async with harness.engine() as engine:
         execution_id = await harness.send(engine, "f", list(range(50_000)))
         await harness.until(engine, execution_id, State.RUNNING)
-        await engine.operations.cancel(execution_id)
+        await engine.operations.cancel(execution_id, by=SYSTEM)
         assert (await harness.until(engine, execution_id)).outcome is Outcome.CANCELLED
         progress = await engine.store.progress(execution_id)
         assert all(one.done[-1][1] < 50_000 for one in progress), "it went on to the last item"

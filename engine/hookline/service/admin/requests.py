@@ -52,7 +52,7 @@ FlowId: TypeAlias = Annotated[str, msgspec.Meta(pattern=FLOW_ID, max_length=100)
 ExecutionId: TypeAlias = Annotated[str, msgspec.Meta(pattern=_UUID, extra_json_schema={"format": "uuid"})]
 Cause: TypeAlias = Annotated[str, msgspec.Meta(pattern="^.+:.+$")]
 FLOW_SCHEMA: Final = {"type": "string", "pattern": FLOW_ID, "maxLength": 100}
-CAUSE_SCHEMA: Final = {"type": "string", "pattern": "^.+:.+$"}
+CAUSE_SCHEMA: Final = {"type": "string", "pattern": "^[^:]+:."}
 EXECUTION_SCHEMA: Final = {"type": "string", "format": "uuid"}
 CURSOR_SCHEMA: Final = {"type": "string", "minLength": 1, "format": "cursor"}
 """The format is that of the list: clients take cursors from pages, and don't make them."""

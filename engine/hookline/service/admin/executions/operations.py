@@ -95,6 +95,8 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
         scope=Scope.OPERATE,
         errors=(
             IllegalStateChange,
+            NotReplayable,
+            RedactedUnreadable,
             FlowNotFound,
             FlowInvalid,
         ),
