@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-from hookline.access.audit import Operation, audited
+from hookline.access.audit import Operation, audited, entry
 from hookline.catalog.catalog import CatalogChanges, CatalogEntry
 from hookline.catalog.current_flows import VersionResolver
 from hookline.deployments.deployment_check import DeploymentCheck, canonical_source
@@ -21,9 +21,9 @@ from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import DeploymentConflict, FlowInvalid, FlowNotFound, StoreError
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock
-from hookline.model.access import FOLDER
+from hookline.model.access import FOLDER, AuditEntry
 from hookline.model.deployment import DeployedFlow, Deployment
-from hookline.storage.changes import Change, Deploy, Publish
+from hookline.storage.changes import Change, Deploy, Publish, RecordAudit
 from hookline.storage.store import Store
 
 
@@ -113,8 +113,8 @@ class Deployer:
 
     async def _read_stored(self, entries: Mapping[str, CatalogEntry], served: Mapping[str, str]) -> None:
         """Read how the versions that serve are stored, so that a change of a title is seen at a start, too."""
-        for entry in entries.values():
-            flow = entry.flow
+        for one in entries.values():
+            flow = one.flow
             if flow is not None and served.get(flow.id) == flow.version and flow.id not in self._stored:
                 document = await self._store.flow_document(flow.id, flow.version)
                 if document is not None:
@@ -152,21 +152,21 @@ class Deployer:
         """The changes of a deployment, besides those of its texts."""
         changes: list[Change] = [Publish(flow.id, flow.version, flow.source, deployment.at) for flow in publish]
         if deployment.flows:
-            changes.append(Deploy(deployment))
-        changes += [
-            audited(
-                self._new_id(),
-                deployment.at,
-                deployment.author,
-                "flow.delete" if flow.version is None else operation,
-                flow_id=flow.flow_id,
-                flow_version=flow.version,
-                subject=deployment.id,
-                detail=deployment.rollback_of,
-            )
-            for flow in deployment.flows
-        ]
+            entries = tuple(self._entry(deployment, flow, operation) for flow in deployment.flows)
+            changes += [Deploy(deployment), RecordAudit(entries)]
         return changes
+
+    def _entry(self, deployment: Deployment, flow: DeployedFlow, operation: Operation) -> AuditEntry:
+        return entry(
+            self._new_id(),
+            deployment.at,
+            deployment.author,
+            "flow.delete" if flow.version is None else operation,
+            flow_id=flow.flow_id,
+            flow_version=flow.version,
+            subject=deployment.id,
+            detail=deployment.rollback_of,
+        )
 
     async def check(self, request: DeploymentRequest, *, prefixed: bool = False) -> CheckedDeployment:
         """Check all documents and what the caller expects; nothing is changed.

@@ -1,9 +1,10 @@
 """The writes of remote administration: deployments, tokens, the audit, and rejected sign-ins.
 
-They are few and small, so each is a function that writes row by row, and not a statement over the rows of many commits.
+They are few, so each is a function for one change, and not a statement over the rows of many commits.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
@@ -38,12 +39,15 @@ from hookline_sqlstore.tables import (
 
 #: The audit entries that one commit removes at most.
 _FORGOTTEN_AT_ONCE = 500
+_ROWS_AT_ONCE = 200
+
+T = TypeVar("T")
 
 
 def deploy(connection: Connection, deployment: Deployment) -> None:
     """Change the served flows and keep the deployment. Raises DeploymentConflict."""
-    for flow in deployment.flows:
-        _serve(connection, deployment.id, flow)
+    for flows in _portions(deployment.flows):
+        _serve(connection, deployment.id, flows)
     row = {
         "id": deployment.id,
         "at": micros(deployment.at),
@@ -55,24 +59,27 @@ def deploy(connection: Connection, deployment: Deployment) -> None:
     connection.execute(insert(deployments).values(row))
 
 
-def _serve(connection: Connection, deployment_id: str, flow: DeployedFlow) -> None:
-    this = served_flows.c.flow_id == flow.flow_id
-    before: str | None = connection.scalar(select(served_flows.c.version).where(this).with_for_update())
-    if before != flow.before:
-        now = "isn't served" if before is None else f"is served by version {before}"
-        raise DeploymentConflict(f"flow {flow.flow_id!r} {now} now")
-    if flow.version is None:
-        connection.execute(delete(served_flows).where(this))
-    elif before is None:
-        served = {"flow_id": flow.flow_id, "version": flow.version, "deployment_id": deployment_id}
-        connection.execute(insert(served_flows).values(served))
-    else:
-        connection.execute(update(served_flows).where(this).values(version=flow.version, deployment_id=deployment_id))
-    connection.execute(
-        insert(deployed_flows).values(
-            flow_id=flow.flow_id, deployment_id=deployment_id, version=flow.version, before=flow.before
-        )
-    )
+def _serve(connection: Connection, deployment_id: str, flows: Sequence[DeployedFlow]) -> None:
+    these = served_flows.c.flow_id.in_([flow.flow_id for flow in flows])
+    found = connection.execute(select(served_flows.c.flow_id, served_flows.c.version).where(these).with_for_update())
+    before: dict[str, str] = {row.flow_id: row.version for row in found}
+    for flow in flows:
+        now = before.get(flow.flow_id)
+        if now != flow.before:
+            state = "isn't served" if now is None else f"is served by version {now}"
+            raise DeploymentConflict(f"flow {flow.flow_id!r} {state} now")
+    connection.execute(delete(served_flows).where(these))
+    rows = [{"flow_id": one.flow_id, "deployment_id": deployment_id, "version": one.version} for one in flows]
+    if served := [row for row in rows if row["version"] is not None]:
+        connection.execute(insert(served_flows), served)
+    deployed = [row | {"before": flow.before} for row, flow in zip(rows, flows, strict=True)]
+    connection.execute(insert(deployed_flows), deployed)
+
+
+def _portions(records: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Parts of many records: the rows of all at once would take much memory."""
+    for start in range(0, len(records), _ROWS_AT_ONCE):
+        yield records[start : start + _ROWS_AT_ONCE]
 
 
 def write_files(connection: Connection, change: WriteFiles) -> None:
@@ -146,8 +153,8 @@ def entry_row(entry: AuditEntry) -> dict[str, object]:
 
 def record_audit(connection: Connection, entries: Sequence[AuditEntry]) -> None:
     """Add audit entries."""
-    if entries:
-        connection.execute(insert(audit), [entry_row(entry) for entry in entries])
+    for some in _portions(entries):
+        connection.execute(insert(audit), [entry_row(entry) for entry in some])
 
 
 def forget_audit(connection: Connection, before: int) -> None:
