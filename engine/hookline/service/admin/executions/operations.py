@@ -85,6 +85,9 @@ _REPLAY: Final = (
     choice("version", "`same` is the version on which it ran.", _Version, _Version.CURRENT),
 )
 
+_ERRORS: Final = (IllegalStateChange, FlowNotFound, FlowInvalid)
+"""The errors of each operation on an execution."""
+
 
 def add_operations(api: Blueprint, engine: Engine) -> None:
 
@@ -93,13 +96,7 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
         ExecutionView,
         status=202,
         scope=Scope.OPERATE,
-        errors=(
-            IllegalStateChange,
-            NotReplayable,
-            RedactedUnreadable,
-            FlowNotFound,
-            FlowInvalid,
-        ),
+        errors=(*_ERRORS, NotReplayable, RedactedUnreadable),
     )
     async def retry_execution(execution_id: str) -> Response:
         """Retry a failed execution. Completed steps don't run again."""
@@ -112,13 +109,7 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
         request=ResumeRequest,
         status=202,
         scope=Scope.OPERATE,
-        errors=(
-            IllegalStateChange,
-            RedactedUnreadable,
-            SchemaViolation,
-            FlowNotFound,
-            FlowInvalid,
-        ),
+        errors=(*_ERRORS, RedactedUnreadable, SchemaViolation),
     )
     async def resume_execution(execution_id: str) -> Response:
         """Resume a waiting step, in place of its callback."""
@@ -130,11 +121,7 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
     @operation(
         ExecutionView,
         scope=Scope.OPERATE,
-        errors=(
-            IllegalStateChange,
-            FlowNotFound,
-            FlowInvalid,
-        ),
+        errors=_ERRORS,
     )
     async def release_execution(execution_id: str) -> Response:
         """Release the order key of a failed execution, so that the next execution with that key runs."""
@@ -146,11 +133,7 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
         ExecutionView,
         status=202,
         scope=Scope.OPERATE,
-        errors=(
-            IllegalStateChange,
-            FlowNotFound,
-            FlowInvalid,
-        ),
+        errors=_ERRORS,
     )
     async def cancel_execution(execution_id: str) -> Response:
         """Cancel an execution: running steps are cancelled, and each `finally` around them runs."""
@@ -161,11 +144,7 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
     @operation(
         ExecutionView,
         scope=Scope.OPERATE,
-        errors=(
-            IllegalStateChange,
-            FlowNotFound,
-            FlowInvalid,
-        ),
+        errors=_ERRORS,
     )
     async def discard_execution(execution_id: str) -> Response:
         """Discard a dead letter. The execution stays in the history, and can still be replayed."""
@@ -180,15 +159,7 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
         body_required=False,
         query=_REPLAY,
         scope=Scope.OPERATE,
-        errors=(
-            IllegalStateChange,
-            NotReplayable,
-            RedactedUnreadable,
-            SchemaViolation,
-            FlowUnknown,
-            FlowNotFound,
-            FlowInvalid,
-        ),
+        errors=(*_ERRORS, NotReplayable, RedactedUnreadable, SchemaViolation, FlowUnknown),
     )
     async def replay_execution(execution_id: str) -> Response:
         """Replay an execution as a new one: with its message, or from one of its steps on."""

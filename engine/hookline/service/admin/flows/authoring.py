@@ -1,6 +1,7 @@
-"""The admin API's routes for authors: they check, evaluate, try and backtest what isn't served yet.
+"""The admin API's routes for authors: they check, evaluate, try and backtest documents that aren't served yet.
 
-What a document costs, it costs a process of its own: see `hookline.simulation.authoring`.
+Documents are compiled and run in processes of their own, with limits on time and memory: see
+`hookline.simulation.authoring`.
 """
 
 import asyncio
@@ -77,7 +78,7 @@ class DocumentRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """A flow's document, as JSON or as its text."""
 
     document: msgspec.Raw | msgspec.UnsetType = _UNSET
-    """The document; places are counted in this part of the request as it is written."""
+    """The document; lines and columns of problems are counted from its beginning in the request."""
     text: str | None = None
     """The text of the document, if it may be no JSON yet."""
 
@@ -86,7 +87,7 @@ class CheckRequest(DocumentRequest, frozen=True, forbid_unknown_fields=True, kw_
     """A document that is to be checked."""
 
     cases: msgspec.Raw | msgspec.UnsetType = _UNSET
-    """The contents of its case file; they show what its messages and results are like."""
+    """The contents of its case file, which show the types of its messages and results."""
 
 
 class CheckView(msgspec.Struct, frozen=True):
@@ -112,7 +113,7 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EvaluateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An expression, and what it is evaluated against: an execution that has ended, or a message."""
+    """An expression, and the execution that has ended, or the message, on which it is evaluated."""
 
     expression: msgspec.Raw
     """Any value that a step's setting may have: an expression, or a JSON value that contains expressions."""
@@ -148,7 +149,7 @@ class TryRequest(DocumentRequest, frozen=True, forbid_unknown_fields=True, kw_on
     """A document and a message on which it is tried."""
 
     effects: Literal["stubbed", "real"] = "stubbed"
-    """`real`: steps without a stub really do what they do, with credentials, and this is audited."""
+    """`real`: steps without a stub have their real effects, with the server's credentials; this is audited."""
     execution_id: str | None = None
     """An execution that has ended: its message is taken, and with stubbed effects also its results, callbacks and
     state, where none are given."""
@@ -173,7 +174,7 @@ class TryView(msgspec.Struct, frozen=True):
     flow_version: str
     effects: str
     outcome: str | None
-    """Null if it had not ended: it waits for something, or the time was up."""
+    """Null if it had not ended: it waits for something, or it took too long."""
     error: ErrorView | None
     reason: str | None
     """The reason why it waits."""
@@ -182,14 +183,14 @@ class TryView(msgspec.Struct, frozen=True):
     reply: msgspec.Raw
     """The reply to the caller with `status`, `headers` and `body`; null if there is none."""
     steps: list[LatestView]
-    """As in an execution; steps of a called flow stand behind the path of the calling step."""
+    """As in an execution; the paths of a called flow's steps begin with the path of the calling step."""
     more_steps: bool
     stubbed: list[str]
     """The paths of the steps that were stubbed, in order, once for each call."""
     without_stub: list[str]
-    """Those of them that got an empty result, since there was no stub."""
+    """Those of them that got an empty result, because they had no stub."""
     unanswered: list[str]
-    """The paths of the steps that waited for a callback, which never came."""
+    """The paths of the steps that waited for a callback that never came."""
     took: float
     """Seconds; with stubbed effects those of the simulated time, in which waits take no time."""
 
@@ -232,7 +233,7 @@ class ComparedView(msgspec.Struct, frozen=True):
     executions: int
     same: int
     unknown: int
-    """The number of executions with a call that isn't recorded; what follows it is unknown."""
+    """The number of executions with a call that isn't recorded, so that their further course is unknown."""
     kinds: list[DifferenceView]
     left_out: list[NotComparedView]
 
@@ -241,7 +242,7 @@ class BacktestView(ComparedView, frozen=True):
     """One page of a backtest."""
 
     next: str | None
-    """The cursor of the executions before those; null at the end."""
+    """The cursor of the older executions; null at the end."""
 
 
 def check_view(result: CheckResult) -> CheckView:
@@ -300,7 +301,7 @@ def add_authoring(api: Blueprint, engine: Engine) -> None:
     @api.post("/check")
     @operation(CheckView, request=_Check, scope=Scope.AUTHOR, errors=_WORK)
     async def check_document() -> Response:
-        """Check a document: its problems, and the types of the values in scope at each step. Nothing is changed."""
+        """Check a document: get its problems, and the types of the values in scope at each step. Nothing is changed."""
         given = decode_body(await read_body(), CheckRequest)
         with engine.authoring.slot():
             return json_response(check_view(await _checked(engine, caller(), given, _raw(given.cases))))
@@ -308,7 +309,7 @@ def add_authoring(api: Blueprint, engine: Engine) -> None:
     @api.post("/evaluate")
     @operation(EvaluateView, request=_Evaluate, scope=Scope.AUTHOR, errors=(*_WORK, *_RECORDING))
     async def evaluate_expression() -> Response:
-        """Evaluate an expression on a message, or as a step of an execution would have done."""
+        """Evaluate an expression on a message, or as a step of an execution would have evaluated it."""
         given = decode_body(await read_body(), EvaluateRequest)
         job = EvaluateJob(
             bytes(given.expression),
@@ -327,7 +328,7 @@ def add_authoring(api: Blueprint, engine: Engine) -> None:
                 step=given.step,
             )
         elif given.step is not None:
-            raise Malformed("A step is one of an execution: give execution_id, too.")
+            raise Malformed("step is a step of an execution: give execution_id, too.")
         with engine.authoring.slot():
             result = await engine.authoring.run(job, EvaluateResult)
         return json_response(EvaluateView(msgspec.Raw(result.value), result.type, list(result.problems)))
@@ -460,7 +461,7 @@ async def _try_for_real(
     engine: Engine, by: Caller, given: TryRequest, case: bytes, recording: WholeRecordingView | None
 ) -> TryResult:
     """Try a document with real effects. Raises FlowInvalid, WorkLimit, and StoreError if it can't be audited."""
-    # The document is examined in a process first: what costs too much never comes to this one.
+    # The document is checked in a worker process first, so that one that costs too much is never compiled in this one.
     checked = await _checked(engine, by, given)
     errors = [problem for problem in checked.problems if problem.severity == "error"]
     if errors:
