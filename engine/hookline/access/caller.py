@@ -10,7 +10,7 @@ from hookline.model.access import Actor, Scope
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody who was authenticated."""
+    """An authenticated caller."""
 
     actor: Actor
     scope: Scope
@@ -26,9 +26,9 @@ class Caller:
             raise ScopeTooSmall(f"This needs the scope {scope}; the token has {self.scope}.")
 
     def require_all_flows(self) -> None:
-        """Raise NotForLimitedTokens if the caller sees only some flows: for what concerns the whole server."""
+        """Raise NotForLimitedTokens if the caller sees only some flows."""
         if self.flows is not None:
-            raise NotForLimitedTokens("This concerns all flows; the token is limited to some.")
+            raise NotForLimitedTokens("This concerns all flows, but the token is limited to some.")
 
     def sees(self, flow_id: str) -> bool:
         """Return true if the caller may know of a flow."""
@@ -40,5 +40,5 @@ class Caller:
             raise FlowNotFound(f"there is no flow {flow_id!r}")
 
     def visible(self, flow_ids: Iterable[str]) -> list[str]:
-        """Return those of some flows that the caller may know of."""
+        """Return the ids of the flows that the caller may know of, out of some."""
         return [flow_id for flow_id in flow_ids if self.sees(flow_id)]

@@ -1,4 +1,4 @@
-"""Who may use the admin API, and who did what with it: scopes, tokens, actors and the audit."""
+"""Access to the admin API, and the record of its use: scopes, tokens, actors and the audit."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -26,7 +26,7 @@ ActorKind: TypeAlias = Literal["token", "person", "local", "folder", "resume-url
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Somebody, or something, that changes what Hookline does."""
+    """The person or program that makes a change."""
 
     kind: ActorKind
     """`local` is the command line in a process of its own, `folder` a changed file, `resume-url` a callback."""
@@ -87,7 +87,7 @@ class RejectedSignIn(msgspec.Struct, frozen=True):
 
 
 class AuditEntry(msgspec.Struct, frozen=True):
-    """An operation. It names flows by version, and no content of theirs."""
+    """The record of an operation. It has the version of a flow, but none of its content."""
 
     id: str
     """Ids sort by time."""

@@ -387,4 +387,4 @@ async def test_the_memory_of_failed_sign_ins_is_bounded(engine: Engine, monkeypa
             engine.sign_ins.reject("one", "192.0.2.1", "unknown", None)
     assert len(engine.sign_ins._failures) == 50
     assert max(map(len, engine.sign_ins._failures.values())) == sign_ins.MOST_FAILURES
-    assert len(engine.sign_ins._held) <= sign_ins._HELD
+    assert len(engine.sign_ins._waiting) <= sign_ins._MOST_WAITING

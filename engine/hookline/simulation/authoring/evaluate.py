@@ -1,7 +1,7 @@
 """Evaluating an expression on a message, or as a step of a recorded execution would.
 
-At a step, the expression is evaluated by a step of its own, which is put before that step in the version that ran. The
-recording answers all that this version asked from outside, so the expression sees what the step saw.
+To evaluate an expression at a step, a step with the expression is inserted before it in the version that ran. That
+version is then played on the recording, so the expression sees the values that the step saw.
 """
 
 from collections.abc import Mapping

@@ -1,5 +1,9 @@
-"""The jobs that a worker process does for authors, and their results. They travel as MessagePack; JSON stays bytes."""
+"""The jobs that a worker process does for authors, and their results.
 
+Each is sent as its length and MessagePack, in which JSON stays bytes.
+"""
+
+import struct
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final, TypeAlias
@@ -10,6 +14,8 @@ from hookline.flows.check.step_descriptions import StepDescription
 from hookline.kernel.errors import Problem
 from hookline.model.execution import ErrorInfo, StepRecord
 
+LENGTH: Final = struct.Struct(">I")
+"""The format of a length."""
 MAX_DOCUMENT: Final = 1_000_000
 """The largest document, in bytes of JSON."""
 MAX_STEPS: Final = 1000
@@ -42,7 +48,7 @@ class CheckJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     flows: tuple[str, ...]
     """The ids of the flows that it may call."""
     cases: bytes = b"null"
-    """JSON of its cases, which show what its messages are like."""
+    """JSON of its cases, which show the types of its messages."""
     public_url: bool = True
     files: bool = True
 
@@ -67,13 +73,13 @@ class EvaluateJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
 
 
 class TryJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
-    """Simulate a document on a message or on a recording; whatever it would do outside is stubbed."""
+    """Simulate a document on a message or on a recording; all effects are stubbed."""
 
     document: Document
     given: bytes
     """JSON of a case without name and expectations."""
     recording: bytes | None = None
-    """An execution, as the admin API gives it: its message and its results stand in for those that aren't given."""
+    """An execution, as the admin API gives it: its message and its results are used where none are given."""
 
 
 class BacktestJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
@@ -119,12 +125,12 @@ class TryResult(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     reply: bytes | None
     """JSON of the reply to the caller."""
     records: tuple[StepRecord, ...]
-    """The journal, by step; steps of called flows stand behind the path of the calling step."""
+    """The journal, by step; the paths of a called flow's steps begin with the path of the calling step."""
     more_steps: bool
     stubbed: tuple[str, ...]
     """The paths of the steps that were stubbed, once for each call."""
     without_stub: tuple[str, ...]
-    """Those of them for which there was no stub."""
+    """Those of them that had no stub."""
     unanswered: tuple[str, ...]
     """The paths of the steps that waited for a callback that never came."""
     took: timedelta

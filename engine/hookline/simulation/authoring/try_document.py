@@ -1,4 +1,4 @@
-"""Trying a document on a message without effects: stubs answer for all that is outside, and time is simulated."""
+"""Trying a document on a message without effects: steps with effects are stubbed, and time is simulated."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""The admin API's routes about who uses it: the caller, tokens, rejected sign-ins, and the audit."""
+"""The admin API's routes about access to it: the caller, tokens, rejected sign-ins, and the audit."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -35,7 +35,7 @@ from hookline.storage.store import AuditPage, RejectedSignInPage
 
 
 def _schema(**keywords: Any) -> msgspec.Meta:
-    """JSON Schema for conditions that are checked elsewhere, with messages of their own."""
+    """The JSON Schema of conditions that are checked elsewhere, with better messages."""
     return msgspec.Meta(extra_json_schema=keywords)
 
 
@@ -45,7 +45,7 @@ class MeView(msgspec.Struct, frozen=True):
     name: str
     """The name of its token."""
     scopes: list[Scope]
-    """All that it has, those that others include as well."""
+    """Its scopes, including those that they include."""
     flows: list[str] | None
     """The ids of the only flows that it sees; null for all."""
     expires: Time | None
@@ -64,7 +64,7 @@ class TokenView(msgspec.Struct, frozen=True):
     expires: Time | None
     revoked_at: Time | None
     valid: bool
-    """True if it works now."""
+    """True if it is valid now."""
 
 
 class CreatedTokenView(TokenView, frozen=True):
@@ -194,7 +194,7 @@ def add_access(api: Blueprint, engine: Engine) -> None:
     @api.get("/tokens")
     @operation(PageView[TokenView], scope=Scope.ADMIN)
     async def list_tokens() -> Response:
-        """List all tokens, the newest first, with those that expired or were revoked."""
+        """List all tokens, newest first, including those that expired or were revoked."""
         now = engine.clock.now()
         return json_response(
             PageView([token_view(token, now) for token in visible_tokens(await engine.store.tokens())], None)
@@ -206,13 +206,10 @@ def add_access(api: Blueprint, engine: Engine) -> None:
         request=CreateTokenRequest,
         status=201,
         scope=Scope.ADMIN,
-        errors=(
-            TokenNameTaken,
-            NotForLimitedTokens,
-        ),
+        errors=(TokenNameTaken, NotForLimitedTokens),
     )
     async def create_token() -> Response:
-        """Create a token, which is shown only in this response. It can't allow more than the caller's."""
+        """Create a token, which is shown only in this response. It can't allow more than the caller's token."""
         given = decode_body(await read_body(), CreateTokenRequest)
         now = engine.clock.now()
         token, secret = await engine.api_tokens.create(
@@ -225,13 +222,10 @@ def add_access(api: Blueprint, engine: Engine) -> None:
     @operation(
         status=204,
         scope=Scope.ADMIN,
-        errors=(
-            TokenNotFound,
-            NotForLimitedTokens,
-        ),
+        errors=(TokenNotFound, NotForLimitedTokens),
     )
     async def revoke_token(token_id: str) -> Response:
-        """Revoke a token. It ends at once."""
+        """Revoke a token. It is invalid at once."""
         await engine.api_tokens.revoke(token_id, by=caller())
         return Response(status=204)
 

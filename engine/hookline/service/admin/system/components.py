@@ -31,12 +31,7 @@ def add_components(api: Blueprint, engine: Engine) -> None:
         OptionsPageView,
         request=OptionsRequestBody,
         scope=Scope.AUTHOR,
-        errors=(
-            NoOptions,
-            OptionsNotReady,
-            CredentialError,
-            StepError,
-        ),
+        errors=(NoOptions, OptionsNotReady, CredentialError, StepError),
     )
     async def list_options(component: str, setting: str) -> Response:
         """List the options of a setting, as the service of an action or a trigger offers them.
