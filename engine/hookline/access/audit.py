@@ -7,7 +7,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias, TypedDict, Unpack
 from hookline.model.access import Actor, AuditEntry
 from hookline.storage.changes import RecordAudit
 
-Operation: TypeAlias = Literal[
+AuditedOperation: TypeAlias = Literal[
     "credential.authorize",
     "credential.drop",
     "credential.put",
@@ -51,7 +51,7 @@ class Recorded(NamedTuple):
 
 _EXECUTION: Final = "the execution"
 
-OPERATIONS: Final[Mapping[Operation, Recorded]] = {
+OPERATIONS: Final[Mapping[AuditedOperation, Recorded]] = {
     "execution.retry": Recorded("A failed execution was retried.", _EXECUTION, ""),
     "execution.replay": Recorded(
         "An execution was replayed.", "the replayed execution", "the new execution, and how it differs"
@@ -105,11 +105,13 @@ class About(TypedDict, total=False):
     detail: str | None
 
 
-def entry(entry_id: str, at: datetime, actor: Actor, operation: Operation, **about: Unpack[About]) -> AuditEntry:
+def entry(entry_id: str, at: datetime, actor: Actor, operation: AuditedOperation, **about: Unpack[About]) -> AuditEntry:
     """Return the entry of an operation, for a change that adds it only if it takes effect."""
     return AuditEntry(entry_id, at, actor, operation, **about)
 
 
-def audited(entry_id: str, at: datetime, actor: Actor, operation: Operation, **about: Unpack[About]) -> RecordAudit:
+def audited(
+    entry_id: str, at: datetime, actor: Actor, operation: AuditedOperation, **about: Unpack[About]
+) -> RecordAudit:
     """Return the change that records an operation, for the commit of the operation."""
     return RecordAudit((entry(entry_id, at, actor, operation, **about),))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hookline.kernel.errors import FlowNotFound, NotForLimitedTokens, ScopeTooSmall
-from hookline.model.access import Actor, Scope
+from hookline.model.access import Actor, TokenScope
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,14 +13,14 @@ class Caller:
     """An authenticated caller."""
 
     actor: Actor
-    scope: Scope
+    scope: TokenScope
     flows: frozenset[str] | None = None
     """The ids of the only flows that it sees; None for all."""
     token_id: str | None = None
     """None for the server's own admin token."""
     expires_at: datetime | None = None
 
-    def require(self, scope: Scope) -> None:
+    def require(self, scope: TokenScope) -> None:
         """Raise ScopeTooSmall unless the caller has a scope."""
         if not self.scope.includes(scope):
             raise ScopeTooSmall(f"This needs the scope {scope}; the token has {self.scope}.")

@@ -44,6 +44,7 @@ class SignIns:
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
         self._waiting: deque[RejectedSignIn] = deque()
         self._is_waiting = asyncio.Event()
+        self._flushing = asyncio.Lock()
 
     def reject(self, client: str, address: str, reason: Invalid, token: str | None) -> None:
         """Count and record a failed sign-in. Raises TooManyRequests if its client has failed too often.
@@ -82,10 +83,12 @@ class SignIns:
 
     async def flush(self) -> None:
         """Store the sign-ins that wait. Raises StoreError, and then keeps them."""
-        waiting = tuple(self._waiting)
-        if waiting:
-            await self._store.commit((RejectSignIns(waiting),))
-            for _ in range(min(len(waiting), len(self._waiting))):
-                self._waiting.popleft()
-        if not self._waiting:
-            self._is_waiting.clear()
+        # Two at once would store the same sign-ins twice.
+        async with self._flushing:
+            waiting = tuple(self._waiting)
+            if waiting:
+                await self._store.commit((RejectSignIns(waiting),))
+                for _ in range(min(len(waiting), len(self._waiting))):
+                    self._waiting.popleft()
+            if not self._waiting:
+                self._is_waiting.clear()

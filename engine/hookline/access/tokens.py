@@ -16,7 +16,7 @@ from hookline.access.audit import audited
 from hookline.access.caller import Caller
 from hookline.kernel.errors import Malformed, ScopeTooSmall, TokenNotFound
 from hookline.kernel.time import Clock
-from hookline.model.access import Actor, Scope, Token
+from hookline.model.access import Actor, Token, TokenScope
 from hookline.storage.changes import CreateToken, RevokeToken
 from hookline.storage.store import Store
 
@@ -41,7 +41,7 @@ class Tokens:
     async def create(
         self,
         name: str,
-        scopes: Sequence[Scope],
+        scopes: Sequence[TokenScope],
         *,
         by: Caller,
         expires_at: datetime | None = None,
@@ -56,7 +56,7 @@ class Tokens:
         token = Token(
             self._new_id(),
             name,
-            tuple(sorted(set(scopes), key=list(Scope).index)),
+            tuple(sorted(set(scopes), key=list(TokenScope).index)),
             now,
             str(by.actor),
             expires_at,
@@ -107,7 +107,7 @@ def is_same(secret: str, other: str) -> bool:
 
 
 def _check(
-    name: str, scopes: Sequence[Scope], expires_at: datetime | None, flows: Sequence[str] | None, now: datetime
+    name: str, scopes: Sequence[TokenScope], expires_at: datetime | None, flows: Sequence[str] | None, now: datetime
 ) -> None:
     """Raise Malformed for an invalid name, scope, expiry or list of flows."""
     if not re.fullmatch(NAME, name) or name == BUILT_IN:
@@ -115,7 +115,7 @@ def _check(
             "The name of a token has up to 64 letters, digits and . _ @ -, and isn't that of the server's own token."
         )
     if not scopes:
-        raise Malformed(f"Name at least one scope: {', '.join(Scope)}.")
+        raise Malformed(f"Name at least one scope: {', '.join(TokenScope)}.")
     if expires_at is not None and expires_at <= now:
         raise Malformed("The token would have expired already; expires is a time in the future.")
     if flows is not None and not flows:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-from hookline.access.audit import Operation, audited
+from hookline.access.audit import AuditedOperation, audited
 from hookline.catalog.catalog import CatalogChanges, CatalogEntry
 from hookline.catalog.current_flows import VersionResolver
 from hookline.deployments.deployment_check import DeploymentCheck, canonical_source
@@ -148,7 +148,7 @@ class Deployer:
         self._stored.update({flow.id: flow.source for flow in flows})
 
     def _changes(
-        self, deployment: Deployment, publish: Sequence[CompiledFlow], operation: Operation = "flow.deploy"
+        self, deployment: Deployment, publish: Sequence[CompiledFlow], operation: AuditedOperation = "flow.deploy"
     ) -> list[Change]:
         """The changes of a deployment, besides those of its texts."""
         changes: list[Change] = [Publish(flow.id, flow.version, flow.source, deployment.at) for flow in publish]
@@ -207,7 +207,7 @@ class Deployer:
             for flow_id, flow in sorted(changed.items())
         )
         deployment = Deployment(self._ids.new(), now, request.by, flows, request.message, request.rollback_of)
-        operation: Operation = "flow.rollback" if request.served_before else "flow.deploy"
+        operation: AuditedOperation = "flow.rollback" if request.served_before else "flow.deploy"
         publish = [flow for flow in changed.values() if flow is not None]
         changes = self._changes(deployment, publish, operation)
         serves = served | {flow.id: flow.version for flow in publish}

@@ -7,20 +7,20 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 
-class Scope(StrEnum):
-    """A level of access to the admin API. Each scope includes those before it."""
+class TokenScope(StrEnum):
+    """The level of access that a token gives to the admin API. Each scope includes those before it."""
 
     READ = "read"
     OPERATE = "operate"
     AUTHOR = "author"
     ADMIN = "admin"
 
-    def includes(self, other: "Scope") -> bool:
+    def includes(self, other: "TokenScope") -> bool:
         """Return true if this scope allows whatever the other allows."""
         return _ORDER[self] >= _ORDER[other]
 
 
-_ORDER = {scope: place for place, scope in enumerate(Scope)}
+_ORDER = {scope: place for place, scope in enumerate(TokenScope)}
 
 ActorKind: TypeAlias = Literal["token", "person", "local", "folder", "resume-url", "system"]
 
@@ -54,7 +54,7 @@ class Token(msgspec.Struct, frozen=True):
 
     id: str
     name: str
-    scopes: tuple[Scope, ...]
+    scopes: tuple[TokenScope, ...]
     """At least one."""
     created_at: datetime
     created_by: str
@@ -66,7 +66,7 @@ class Token(msgspec.Struct, frozen=True):
     revoked_at: datetime | None = None
 
     @property
-    def scope(self) -> Scope:
+    def scope(self) -> TokenScope:
         """The widest of its scopes."""
         return max(self.scopes, key=_ORDER.__getitem__)
 

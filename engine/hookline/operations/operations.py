@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Unpack
 
-from hookline.access.audit import About, Operation, audited
+from hookline.access.audit import About, AuditedOperation, audited
 from hookline.catalog.current_flows import VersionResolver
 from hookline.deployments.deployment_request import CheckedDeployment, DeploymentRequest, Expected
 from hookline.deployments.migration import Migration
@@ -285,7 +285,9 @@ class Operations:
             restart = replace(restart, existing=existing, answered=True)
         return restart
 
-    def _audited(self, by: Actor, operation: Operation, execution: Execution, **more: Unpack[About]) -> RecordAudit:
+    def _audited(
+        self, by: Actor, operation: AuditedOperation, execution: Execution, **more: Unpack[About]
+    ) -> RecordAudit:
         """Return the change that records an operation on an execution, with its own version unless `more` names one."""
         about: About = {
             "flow_id": execution.flow_id,

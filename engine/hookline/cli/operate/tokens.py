@@ -9,7 +9,7 @@ from hookline.cli.client import call
 from hookline.cli.command import CommandGroup, NotFound, emit
 from hookline.cli.table import table
 from hookline.config import Settings
-from hookline.model.access import Scope
+from hookline.model.access import TokenScope
 
 _SETTINGS: Final = ("db",)
 
@@ -26,7 +26,7 @@ def tokens() -> None:
     "scopes",
     multiple=True,
     required=True,
-    type=click.Choice([scope.value for scope in Scope]),
+    type=click.Choice([scope.value for scope in TokenScope]),
     help="A scope of the token; each scope includes those before it. May be repeated.",
 )
 @click.option("--expires", metavar="WHEN", help="A duration such as 90d, or a time such as 2026-01-31T08:00:00Z.")

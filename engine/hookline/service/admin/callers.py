@@ -10,7 +10,7 @@ from hookline.access.caller import Caller
 from hookline.access.tokens import BUILT_IN, is_same
 from hookline.engine import Engine
 from hookline.kernel.errors import ExecutionNotFound, HooklineError, TokenInvalid
-from hookline.model.access import Actor, Scope
+from hookline.model.access import Actor, TokenScope
 from hookline.service.admin.hosts import Hosts
 from hookline.service.admin.openapi import Operation, operation_of
 from hookline.service.admin.requests import problem_response
@@ -104,7 +104,7 @@ async def recognize(engine: Engine, admin_token: str, sender: tuple[str, str], o
     address, client = sender
     # The server's own token works even if the store fails, and however many invalid tokens come from the address.
     if is_same(secret, admin_token) and kind.lower() == "bearer":
-        return Caller(own or Actor("token", BUILT_IN, address or None), Scope.ADMIN)
+        return Caller(own or Actor("token", BUILT_IN, address or None), TokenScope.ADMIN)
     if not secret or kind.lower() != "bearer":
         raise TokenInvalid(_SEND)
     found = await engine.api_tokens.recognize(secret, address or None)

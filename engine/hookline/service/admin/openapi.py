@@ -36,7 +36,7 @@ from hookline.kernel.errors import (
     WrongHost,
 )
 from hookline.kernel.json import encode
-from hookline.model.access import Scope
+from hookline.model.access import TokenScope
 from hookline.service import problems
 from hookline.service.admin.requests import CAUSE_SCHEMA, FLOW_SCHEMA, CredentialMissing, Parameter, Query, status_of
 
@@ -72,7 +72,7 @@ class Operation:
     """False if the body may be left out."""
     open: bool = False
     """True if it needs no token."""
-    scope: Scope = Scope.READ
+    scope: TokenScope = TokenScope.READ
     """The scope that a token needs."""
     all_flows: bool = False
     """True if it concerns the whole server, so that a token that is limited to some flows doesn't allow it."""
@@ -295,7 +295,7 @@ def _problems(it: Operation, arguments: Sequence[str]) -> dict[int, set[str] | N
     kinds: list[type[HooklineError]] = [*_ALWAYS]
     if not it.open:
         kinds += _WITH_TOKEN
-    if not it.open and it.scope is not Scope.READ:
+    if not it.open and it.scope is not TokenScope.READ:
         kinds.append(ScopeTooSmall)
     if it.all_flows and not it.open:
         kinds.append(NotForLimitedTokens)

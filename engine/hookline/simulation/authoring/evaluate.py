@@ -22,7 +22,7 @@ from hookline.kernel.suggest import did_you_mean
 from hookline.kernel.time import rfc3339
 from hookline.model.execution import ErrorInfo
 from hookline.model.message import Arrival, Message
-from hookline.simulation.authoring.jobs import Document, EvaluateJob, EvaluateResult
+from hookline.simulation.authoring.jobs import EvaluateJob, EvaluateResult, GivenDocument
 from hookline.simulation.branches import step_paths
 from hookline.simulation.case_run import open_runner
 from hookline.simulation.recordings.backtest import play
@@ -110,7 +110,7 @@ def _failed(error: ErrorInfo, value: Any) -> EvaluateResult:
 
 
 def _at_step(
-    document: Document,
+    document: GivenDocument,
     step: str,
     pointer: str,
     value: Any,

@@ -24,7 +24,7 @@ MAX_ATTEMPTS: Final = 20
 """The most attempts at a step in a result, the newest."""
 
 
-class Document(msgspec.Struct, frozen=True):
+class GivenDocument(msgspec.Struct, frozen=True):
     """A flow that is to be compiled."""
 
     source: bytes
@@ -42,7 +42,7 @@ class GivenMessage(msgspec.Struct, frozen=True):
 class CheckJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     """Find the problems of a document, and the types in scope at each step."""
 
-    document: Document
+    document: GivenDocument
     credentials: Mapping[str, str] | None
     """The type of each credential; None if their names aren't checked."""
     flows: tuple[str, ...]
@@ -66,7 +66,7 @@ class EvaluateJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     vars: bytes = b"{}"
     recording: bytes | None = None
     """An execution, as the admin API gives it, in place of the message."""
-    document: Document | None = None
+    document: GivenDocument | None = None
     """The version that it ran on."""
     step: str | None = None
     """The path of the step before which the expression is evaluated; None for the message that came in."""
@@ -75,7 +75,7 @@ class EvaluateJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
 class TryJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     """Simulate a document on a message or on a recording; all effects are stubbed."""
 
-    document: Document
+    document: GivenDocument
     given: bytes
     """JSON of a case without name and expectations."""
     recording: bytes | None = None
@@ -85,7 +85,7 @@ class TryJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
 class BacktestJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     """Compare a document with recordings of its flow."""
 
-    document: Document
+    document: GivenDocument
     recordings: tuple[bytes, ...]
 
 

@@ -33,7 +33,7 @@ from hookline.simulation.authoring.jobs import (
     Result,
     TryJob,
 )
-from hookline.simulation.authoring.try_document import compile_document, try_document
+from hookline.simulation.authoring.try_document import compile_given, try_document
 from hookline.simulation.recordings.backtest import backtest
 
 MAX_RESULT: Final = 32_000_000
@@ -54,7 +54,7 @@ def work(job: Job, registry: Registry) -> Result:
             case TryJob():
                 return try_document(job, registry)
             case BacktestJob():
-                flow = compile_document(job.document, registry)
+                flow = compile_given(job.document, registry)
                 recordings = (decode(one, exact=True) for one in job.recordings)
                 return BacktestResult(encode(backtest(flow, recordings, registry, None)))
     except FlowInvalid as error:

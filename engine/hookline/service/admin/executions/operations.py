@@ -17,7 +17,7 @@ from hookline.kernel.errors import (
     RedactedUnreadable,
     SchemaViolation,
 )
-from hookline.model.access import Scope
+from hookline.model.access import TokenScope
 from hookline.model.execution import ExecutionFilter
 from hookline.operations.bulk import BulkResult
 from hookline.operations.replay import Edit
@@ -95,7 +95,7 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
     @operation(
         ExecutionView,
         status=202,
-        scope=Scope.OPERATE,
+        scope=TokenScope.OPERATE,
         errors=(*_ERRORS, NotReplayable, RedactedUnreadable),
     )
     async def retry_execution(execution_id: str) -> Response:
@@ -108,7 +108,7 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
         ExecutionView,
         request=ResumeRequest,
         status=202,
-        scope=Scope.OPERATE,
+        scope=TokenScope.OPERATE,
         errors=(*_ERRORS, RedactedUnreadable, SchemaViolation),
     )
     async def resume_execution(execution_id: str) -> Response:
@@ -120,7 +120,7 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
     @api.post("/executions/<execution_id>/release")
     @operation(
         ExecutionView,
-        scope=Scope.OPERATE,
+        scope=TokenScope.OPERATE,
         errors=_ERRORS,
     )
     async def release_execution(execution_id: str) -> Response:
@@ -132,7 +132,7 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
     @operation(
         ExecutionView,
         status=202,
-        scope=Scope.OPERATE,
+        scope=TokenScope.OPERATE,
         errors=_ERRORS,
     )
     async def cancel_execution(execution_id: str) -> Response:
@@ -143,7 +143,7 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
     @api.post("/executions/<execution_id>/discard")
     @operation(
         ExecutionView,
-        scope=Scope.OPERATE,
+        scope=TokenScope.OPERATE,
         errors=_ERRORS,
     )
     async def discard_execution(execution_id: str) -> Response:
@@ -158,7 +158,7 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
         status=202,
         body_required=False,
         query=_REPLAY,
-        scope=Scope.OPERATE,
+        scope=TokenScope.OPERATE,
         errors=(*_ERRORS, NotReplayable, RedactedUnreadable, SchemaViolation, FlowUnknown),
     )
     async def replay_execution(execution_id: str) -> Response:
@@ -226,7 +226,7 @@ class BulkResultView(msgspec.Struct, frozen=True):
 def add_bulk(api: Blueprint, engine: Engine) -> None:
 
     @api.post("/executions/many")
-    @operation(BulkResultView, request=BulkRequest, scope=Scope.OPERATE, errors=(FlowNotFound,))
+    @operation(BulkResultView, request=BulkRequest, scope=TokenScope.OPERATE, errors=(FlowNotFound,))
     async def many_executions() -> Response:
         """Retry, replay, cancel or discard a page of executions, newest first; `next` is the cursor of the next page.
 

@@ -30,7 +30,7 @@ from hookline.kernel.errors import (
     WorkLimit,
 )
 from hookline.kernel.json import decode, encode
-from hookline.model.access import Scope
+from hookline.model.access import TokenScope
 from hookline.model.execution import StepRecord
 from hookline.model.message import Message
 from hookline.service.admin.callers import caller
@@ -54,15 +54,15 @@ from hookline.simulation.authoring.jobs import (
     BacktestResult,
     CheckJob,
     CheckResult,
-    Document,
     EvaluateJob,
     EvaluateResult,
+    GivenDocument,
     GivenMessage,
     TryJob,
     TryResult,
 )
 from hookline.simulation.authoring.real_effects import RealEffects
-from hookline.simulation.authoring.try_document import compile_document, read_given
+from hookline.simulation.authoring.try_document import compile_given, read_given
 
 _UNSET: Final = msgspec.UNSET
 _BACKTEST: Final[Query] = (
@@ -299,7 +299,7 @@ _RECORDING: Final = (ExecutionNotFound, FlowNotFound, IllegalStateChange, BlobGo
 def add_authoring(api: Blueprint, engine: Engine) -> None:
 
     @api.post("/check")
-    @operation(CheckView, request=_Check, scope=Scope.AUTHOR, errors=_WORK)
+    @operation(CheckView, request=_Check, scope=TokenScope.AUTHOR, errors=_WORK)
     async def check_document() -> Response:
         """Check a document: get its problems, and the types of the values in scope at each step. Nothing is changed."""
         given = decode_body(await read_body(), CheckRequest)
@@ -307,7 +307,7 @@ def add_authoring(api: Blueprint, engine: Engine) -> None:
             return json_response(check_view(await _checked(engine, caller(), given, _raw(given.cases))))
 
     @api.post("/evaluate")
-    @operation(EvaluateView, request=_Evaluate, scope=Scope.AUTHOR, errors=(*_WORK, *_RECORDING))
+    @operation(EvaluateView, request=_Evaluate, scope=TokenScope.AUTHOR, errors=(*_WORK, *_RECORDING))
     async def evaluate_expression() -> Response:
         """Evaluate an expression on a message, or as a step of an execution would have evaluated it."""
         given = decode_body(await read_body(), EvaluateRequest)
@@ -324,7 +324,7 @@ def add_authoring(api: Blueprint, engine: Engine) -> None:
             job = msgspec.structs.replace(
                 job,
                 recording=encode(recording),
-                document=await _ran(engine, recording),
+                document=await _version_that_ran(engine, recording),
                 step=given.step,
             )
         elif given.step is not None:
@@ -334,7 +334,7 @@ def add_authoring(api: Blueprint, engine: Engine) -> None:
         return json_response(EvaluateView(msgspec.Raw(result.value), result.type, list(result.problems)))
 
     @api.post("/try")
-    @operation(TryView, request=_Try, scope=Scope.AUTHOR, errors=(*_WORK, *_RECORDING))
+    @operation(TryView, request=_Try, scope=TokenScope.AUTHOR, errors=(*_WORK, *_RECORDING))
     async def try_flow() -> Response:
         """Run a document on a message, without storing anything. By default it has no effects outside."""
         given = decode_body(await read_body(), TryRequest)
@@ -353,7 +353,7 @@ def add_authoring(api: Blueprint, engine: Engine) -> None:
         return json_response(try_view(result, given.effects))
 
     @api.post("/backtest")
-    @operation(BacktestView, request=_Document, query=_BACKTEST, scope=Scope.AUTHOR, errors=(FlowNotFound, *_WORK))
+    @operation(BacktestView, request=_Document, query=_BACKTEST, scope=TokenScope.AUTHOR, errors=(FlowNotFound, *_WORK))
     async def backtest_flow() -> Response:
         """Compare a document with executions of its flow that have ended, the newest first, a page at a time.
 
@@ -379,14 +379,14 @@ def _lower(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-def _document(engine: Engine, given: DocumentRequest) -> Document:
+def _document(engine: Engine, given: DocumentRequest) -> GivenDocument:
     """The document of a request. Raises Malformed unless there is one, and TooLarge."""
     if (given.document is _UNSET) == (given.text is None):
         raise Malformed("Give a document, or the text of one.")
     source = given.text.encode() if given.text is not None else _raw(given.document)
     if len(source) > MAX_DOCUMENT:
         raise TooLarge(f"A document has at most {MAX_DOCUMENT} bytes; this one has {len(source)}.")
-    return Document(source, dict(engine.options.environment))
+    return GivenDocument(source, dict(engine.options.environment))
 
 
 async def _checked(engine: Engine, by: Caller, given: DocumentRequest, cases: bytes = b"null") -> CheckResult:
@@ -417,15 +417,15 @@ async def _recording(engine: Engine, by: Caller, execution_id: str) -> WholeReco
     return await recorded_one(engine.store, engine.blobs, execution_id)
 
 
-async def _ran(engine: Engine, recording: WholeRecordingView) -> Document:
+async def _version_that_ran(engine: Engine, recording: WholeRecordingView) -> GivenDocument:
     """The version on which an execution ran. Raises Malformed if it ended before it ran."""
     if recording.flow_version is None:
         raise Malformed(f"Execution {recording.id} ended before it ran, so its steps saw nothing.")
     source = await engine.version_history.document(recording.flow_id, recording.flow_version)
-    return Document(bytes(source), dict(engine.options.environment))
+    return GivenDocument(bytes(source), dict(engine.options.environment))
 
 
-def _id_of(document: Document) -> str:
+def _id_of(document: GivenDocument) -> str:
     """The id that a document names. Raises FlowInvalid."""
     try:
         found = msgspec.json.decode(document.source, type=_Named)
@@ -466,7 +466,7 @@ async def _try_for_real(
     errors = [problem for problem in checked.problems if problem.severity == "error"]
     if errors:
         raise FlowInvalid(errors)
-    flow = await asyncio.to_thread(compile_document, _document(engine, given), engine.registry)
+    flow = await asyncio.to_thread(compile_given, _document(engine, given), engine.registry)
     by.require_flow(flow.id)
     asked = await asyncio.to_thread(read_given, case, flow, engine.registry)
     message = Message(asked.input.body, _lower(asked.input.headers))

@@ -36,7 +36,7 @@ from hookline.kernel.errors import (
 from hookline.kernel.json import decode
 from hookline.kernel.pointer import escape
 from hookline.kernel.time import rfc3339
-from hookline.model.access import Scope
+from hookline.model.access import TokenScope
 from hookline.model.deployment import Deployment
 from hookline.service.admin.callers import caller
 from hookline.service.admin.flows.versions import PlanView, plan_view
@@ -169,7 +169,7 @@ def _flows(api: Blueprint, engine: Engine) -> None:
         conditions=True,
         etag=True,
         also=(201,),
-        scope=Scope.AUTHOR,
+        scope=TokenScope.AUTHOR,
         errors=_CHANGES,
     )
     async def put_flow(flow_id: str) -> Response:
@@ -184,7 +184,7 @@ def _flows(api: Blueprint, engine: Engine) -> None:
 
     @api.delete("/flows/<flow_id>")
     @operation(
-        FlowDeployedView, query=(_DRY_RUN, _MESSAGE, _FORCE), conditions=True, scope=Scope.AUTHOR, errors=_CHANGES
+        FlowDeployedView, query=(_DRY_RUN, _MESSAGE, _FORCE), conditions=True, scope=TokenScope.AUTHOR, errors=_CHANGES
     )
     async def delete_flow(flow_id: str) -> Response:
         """Delete a flow and its cases. Its executions that have started continue.
@@ -234,7 +234,7 @@ def _cases(api: Blueprint, engine: Engine) -> None:
         return response
 
     @api.put("/flows/<flow_id>/cases")
-    @operation(status=204, request=dict[str, Any], conditions=True, etag=True, scope=Scope.AUTHOR, errors=_CHANGES)
+    @operation(status=204, request=dict[str, Any], conditions=True, etag=True, scope=TokenScope.AUTHOR, errors=_CHANGES)
     async def put_cases(flow_id: str) -> Response:
         """Create or replace the test cases of a flow. An empty list (`{"cases": []}`) removes them.
 
@@ -273,7 +273,7 @@ def _flow_of(engine: Engine, flow_id: str, checked: CheckedDeployment | None = N
 
 def _deployments(api: Blueprint, engine: Engine) -> None:
     @api.post("/deployments")
-    @operation(DeploymentResultView, request=DeployRequest, scope=Scope.AUTHOR, errors=(FlowNotFound, *_CHANGES))
+    @operation(DeploymentResultView, request=DeployRequest, scope=TokenScope.AUTHOR, errors=(FlowNotFound, *_CHANGES))
     async def deploy_flows() -> Response:
         """Deploy a set of flows: all of them, or none. Their versions serve once the response comes.
 
@@ -328,7 +328,7 @@ def _deployments(api: Blueprint, engine: Engine) -> None:
     @api.post("/deployments/<deployment_id>/rollback")
     @operation(
         DeploymentResultView,
-        scope=Scope.AUTHOR,
+        scope=TokenScope.AUTHOR,
         errors=(FlowNotFound, *_CHANGES, DeploymentNotFound, NotForLimitedTokens),
     )
     async def roll_back_deployment(deployment_id: str) -> Response:

@@ -21,7 +21,7 @@ from hookline.kernel.errors import (
 )
 from hookline.kernel.json import decode
 from hookline.kernel.time import rfc3339
-from hookline.model.access import Scope
+from hookline.model.access import TokenScope
 from hookline.model.flow import FlowState
 from hookline.model.message import Message
 from hookline.service.admin.callers import caller
@@ -146,7 +146,7 @@ def add_flows(api: Blueprint, engine: Engine) -> None:
         Started,
         request=StartRequest,
         status=202,
-        scope=Scope.OPERATE,
+        scope=TokenScope.OPERATE,
         errors=(SchemaViolation, FlowUnknown),
         also=(200,),
     )
@@ -175,7 +175,7 @@ def add_flows(api: Blueprint, engine: Engine) -> None:
     @operation(
         SignedMessage,
         request=UnsignedMessage,
-        scope=Scope.OPERATE,
+        scope=TokenScope.OPERATE,
         errors=(CannotSign, CredentialError),
     )
     async def sign_message(flow_id: str) -> Response:
@@ -219,25 +219,25 @@ def _states(api: Blueprint, engine: Engine) -> None:
         return json_response(found(flow_id))
 
     @api.post("/flows/<flow_id>/pause")
-    @operation(FlowView, scope=Scope.OPERATE, errors=(FlowInvalid,))
+    @operation(FlowView, scope=TokenScope.OPERATE, errors=(FlowInvalid,))
     async def pause_flow(flow_id: str) -> Response:
         """Pause a flow: it accepts messages, but doesn't start executions; running ones continue."""
         return await decide(flow_id, "paused")
 
     @api.post("/flows/<flow_id>/stop")
-    @operation(FlowView, scope=Scope.OPERATE, errors=(FlowInvalid,))
+    @operation(FlowView, scope=TokenScope.OPERATE, errors=(FlowInvalid,))
     async def stop_flow(flow_id: str) -> Response:
         """Stop a flow: it accepts no messages; running executions continue."""
         return await decide(flow_id, "stopped")
 
     @api.post("/flows/<flow_id>/resume")
-    @operation(FlowView, scope=Scope.OPERATE, errors=(FlowInvalid,))
+    @operation(FlowView, scope=TokenScope.OPERATE, errors=(FlowInvalid,))
     async def resume_flow(flow_id: str) -> Response:
         """Resume a flow: it accepts messages and runs them, whatever its file says."""
         return await decide(flow_id, "active")
 
     @api.post("/flows/<flow_id>/reset")
-    @operation(FlowView, scope=Scope.OPERATE, errors=(FlowInvalid,))
+    @operation(FlowView, scope=TokenScope.OPERATE, errors=(FlowInvalid,))
     async def reset_flow(flow_id: str) -> Response:
         """Reset the state of a flow to the one in its file."""
         return await decide(flow_id, None)

@@ -18,7 +18,7 @@ from hookline.kernel.errors import (
     UnpublishedChanges,
 )
 from hookline.kernel.time import rfc3339
-from hookline.model.access import Scope
+from hookline.model.access import TokenScope
 from hookline.service.admin.callers import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import PAGE, body_of, json_response, page_or_malformed, read_query, require_flow
@@ -171,7 +171,7 @@ def add_versions(api: Blueprint, engine: Engine) -> None:
         ExecutionView,
         request=MoveRequest,
         body_required=False,
-        scope=Scope.OPERATE,
+        scope=TokenScope.OPERATE,
         errors=(IllegalStateChange, FlowNotFound, FlowInvalid),
     )
     async def move_execution(execution_id: str) -> Response:
@@ -203,7 +203,7 @@ def _versions(api: Blueprint, engine: Engine) -> None:
         RolledBack,
         request=RollBackRequest,
         body_required=False,
-        scope=Scope.AUTHOR,
+        scope=TokenScope.AUTHOR,
         errors=(UnpublishedChanges, PollStartsAnew, FlowInvalid, IllegalStateChange),
     )
     async def roll_back_flow(flow_id: str) -> Response:
@@ -223,7 +223,7 @@ def _versions(api: Blueprint, engine: Engine) -> None:
         request=PlanRequest,
         body_required=False,
         query=PAGE,
-        scope=Scope.AUTHOR,
+        scope=TokenScope.AUTHOR,
         errors=(FlowInvalid, PollStartsAnew),
     )
     async def plan_deploy(flow_id: str) -> Response:
