@@ -12,7 +12,7 @@ from hookline.kernel.errors import (
 from hookline.kernel.faults import fault
 from hookline.kernel.threads import Threads
 from hookline.kernel.time import Clock
-from hookline.model.access import ALL_ENTRIES, Actor, AuditEntry, AuditFilter, RejectedSignIn, Scope, Token
+from hookline.model.access import ALL_ENTRIES, Actor, AuditEntry, AuditFilter, RejectedSignIn, Token, TokenScope
 from hookline.model.batch import JOINED, MAX_BATCH_BYTES, BatchItem, joined_output
 from hookline.model.causes import cause_of
 from hookline.model.deployment import DeployedFlow, Deployment, FileKind, FlowFile, ServedFlow
@@ -246,7 +246,6 @@ __all__ = [
     "RevokeToken",
     "RowUsage",
     "RowUsagePage",
-    "Scope",
     "ServedFlow",
     "SetCases",
     "SetCursor",
@@ -273,6 +272,7 @@ __all__ = [
     "Token",
     "TokenNameTaken",
     "TokenNotFound",
+    "TokenScope",
     "TooManyEarlyCallbacks",
     "Unblock",
     "UseFiles",

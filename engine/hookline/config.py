@@ -54,10 +54,10 @@ class Settings(BaseSettings):
     flows: str = Field(
         default="flows",
         min_length=1,
-        description="The directory of the flows; or `database`, from which flows are then served.",
+        description="The directory of the flows, or `database` to serve the flows from the database.",
     )
     host: str = Field(default="127.0.0.1", min_length=1, description="The address to listen on.")
-    port: int = Field(default=8080, ge=0, le=65535, description="The port to listen on; 0 chooses a free one.")
+    port: int = Field(default=8080, ge=0, le=_LAST_PORT, description="The port to listen on; 0 chooses a free one.")
     server: Literal["hypercorn", "uvicorn"] = Field(
         default="hypercorn", description="The HTTP server; `uvicorn` needs the extra `fast`."
     )
@@ -75,7 +75,7 @@ class Settings(BaseSettings):
         default=None,
         pattern=r"^([^\s:/\[\]]+|\[[0-9A-Fa-f:.]+(%\w+)?\]):\d{1,5}$",
         description="The address of the admin API, such as `127.0.0.1:8081`; port 0 chooses a free one. The other "
-        "address then answers only hooks, callbacks, redirects of OAuth and probes. Without `admin_bind`, one address "
+        "address then answers only hooks, callbacks, OAuth redirects and probes. Without `admin_bind`, one address "
         "answers everything.",
     )
     admin_url: str | None = Field(
@@ -86,7 +86,7 @@ class Settings(BaseSettings):
         "`admin_bind` is set.",
     )
     metrics_public: bool = Field(
-        default=False, description="True if `/metrics` needs no token; otherwise it needs one with the scope `read`."
+        default=False, description="Serve `/metrics` without a token; by default it needs one with the scope `read`."
     )
     admin_token: SecretStr | None = Field(
         default=None,
@@ -297,7 +297,7 @@ class Settings(BaseSettings):
         return self.blobs or f"file://{(self.data_dir / 'blobs').absolute()}"
 
 
-#: TextList under our prefix that aren't settings, though they look like one.
+#: Beginnings of environment variables under our prefix that aren't settings.
 _NO_SETTINGS = (
     "HOOKLINE_VARS_",
     "HOOKLINE_TEST_",

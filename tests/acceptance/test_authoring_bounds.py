@@ -135,7 +135,7 @@ def test_a_worker_that_dies_is_replaced(server: ServerProcess) -> None:
 _COUNTED = """
 import json, sys, tempfile
 from hookline.discovery.loader import load_plugins
-from hookline.simulation.authoring.jobs import Document, TryJob
+from hookline.simulation.authoring.jobs import GivenDocument, TryJob
 from hookline.simulation.authoring.try_document import try_document
 
 registry = load_plugins()
@@ -151,7 +151,7 @@ def guard(event, arguments):
 
 sys.addaudithook(guard)
 document = sys.stdin.buffer.read()
-done = try_document(TryJob(Document(document), b'{"input": {"body": {"a": 1}}}', None), registry)
+done = try_document(TryJob(GivenDocument(document), b'{"input": {"body": {"a": 1}}}', None), registry)
 counted = len(touched)
 import socket
 socket.getaddrinfo("127.0.0.1", 1)  # the guard counts

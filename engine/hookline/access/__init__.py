@@ -1,1 +1,1 @@
-"""Who may use the admin API: tokens, callers, failed sign-ins, and the audit entries of what they change."""
+"""Access to the admin API: tokens, callers, failed sign-ins, and the audit entries of changes."""

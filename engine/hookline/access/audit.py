@@ -7,7 +7,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias, TypedDict, Unpack
 from hookline.model.access import Actor, AuditEntry
 from hookline.storage.changes import RecordAudit
 
-Operation: TypeAlias = Literal[
+AuditedOperation: TypeAlias = Literal[
     "credential.authorize",
     "credential.drop",
     "credential.put",
@@ -38,7 +38,7 @@ Operation: TypeAlias = Literal[
 
 
 class Recorded(NamedTuple):
-    """The facts that an entry of one operation has."""
+    """The contents of the entries of one operation."""
 
     meaning: str
     subject: str
@@ -51,7 +51,7 @@ class Recorded(NamedTuple):
 
 _EXECUTION: Final = "the execution"
 
-OPERATIONS: Final[Mapping[Operation, Recorded]] = {
+OPERATIONS: Final[Mapping[AuditedOperation, Recorded]] = {
     "execution.retry": Recorded("A failed execution was retried.", _EXECUTION, ""),
     "execution.replay": Recorded(
         "An execution was replayed.", "the replayed execution", "the new execution, and how it differs"
@@ -68,7 +68,7 @@ OPERATIONS: Final[Mapping[Operation, Recorded]] = {
     "flow.resume": Recorded("A flow was resumed.", "", ""),
     "flow.stop": Recorded("A flow was stopped.", "", ""),
     "flow.reset": Recorded(
-        "A flow has the state that its file says.", "", "why, if the engine has ended an operator's decision"
+        "A flow got the state in its file again.", "", "why, if the engine has ended an operator's decision"
     ),
     "flow.deploy": Recorded("A version began to serve, or got another title.", "the deployment", ""),
     "flow.rollback": Recorded(
@@ -78,7 +78,7 @@ OPERATIONS: Final[Mapping[Operation, Recorded]] = {
     "flow.cases": Recorded("The test cases of a flow were replaced or removed.", "", ""),
     "flow.try": Recorded("A document was tried with real effects.", "the execution, which is not stored", ""),
     "poll.answer": Recorded(
-        "It was decided what a poll that starts anew does with the existing items.", "", "the decision"
+        "It was decided if the existing items of a poll that starts anew start executions.", "", "the decision"
     ),
     "state.set": Recorded("A value that a flow keeps was set.", "the key", ""),
     "state.drop": Recorded("A value that a flow keeps was removed.", "the key", ""),
@@ -87,7 +87,9 @@ OPERATIONS: Final[Mapping[Operation, Recorded]] = {
     "credential.authorize": Recorded(
         "An authorization has given a credential its access tokens.", "the credential", "", flow=False
     ),
-    "key.rotate": Recorded("Something was encrypted with the first key.", "", "what, and how many", flow=False),
+    "key.rotate": Recorded(
+        "Values of an older key were encrypted with the first key.", "", "their kind and their number", flow=False
+    ),
     "token.create": Recorded("A token was created.", "the token", "its name and limits", flow=False),
     "token.revoke": Recorded("A token was revoked.", "the token", "its name", flow=False),
 }
@@ -103,11 +105,13 @@ class About(TypedDict, total=False):
     detail: str | None
 
 
-def entry(entry_id: str, at: datetime, actor: Actor, operation: Operation, **about: Unpack[About]) -> AuditEntry:
+def entry(entry_id: str, at: datetime, actor: Actor, operation: AuditedOperation, **about: Unpack[About]) -> AuditEntry:
     """Return the entry of an operation, for a change that adds it only if it takes effect."""
     return AuditEntry(entry_id, at, actor, operation, **about)
 
 
-def audited(entry_id: str, at: datetime, actor: Actor, operation: Operation, **about: Unpack[About]) -> RecordAudit:
-    """Return the change that records an operation; it belongs into the commit of the operation."""
+def audited(
+    entry_id: str, at: datetime, actor: Actor, operation: AuditedOperation, **about: Unpack[About]
+) -> RecordAudit:
+    """Return the change that records an operation, for the commit of the operation."""
     return RecordAudit((entry(entry_id, at, actor, operation, **about),))

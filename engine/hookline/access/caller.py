@@ -5,30 +5,30 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hookline.kernel.errors import FlowNotFound, NotForLimitedTokens, ScopeTooSmall
-from hookline.model.access import Actor, Scope
+from hookline.model.access import Actor, TokenScope
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody who was authenticated."""
+    """An authenticated caller."""
 
     actor: Actor
-    scope: Scope
+    scope: TokenScope
     flows: frozenset[str] | None = None
     """The ids of the only flows that it sees; None for all."""
     token_id: str | None = None
     """None for the server's own admin token."""
     expires_at: datetime | None = None
 
-    def require(self, scope: Scope) -> None:
+    def require(self, scope: TokenScope) -> None:
         """Raise ScopeTooSmall unless the caller has a scope."""
         if not self.scope.includes(scope):
             raise ScopeTooSmall(f"This needs the scope {scope}; the token has {self.scope}.")
 
     def require_all_flows(self) -> None:
-        """Raise NotForLimitedTokens if the caller sees only some flows: for what concerns the whole server."""
+        """Raise NotForLimitedTokens if the caller sees only some flows."""
         if self.flows is not None:
-            raise NotForLimitedTokens("This concerns all flows; the token is limited to some.")
+            raise NotForLimitedTokens("This concerns all flows, but the token is limited to some.")
 
     def sees(self, flow_id: str) -> bool:
         """Return true if the caller may know of a flow."""
@@ -40,5 +40,5 @@ class Caller:
             raise FlowNotFound(f"there is no flow {flow_id!r}")
 
     def visible(self, flow_ids: Iterable[str]) -> list[str]:
-        """Return those of some flows that the caller may know of."""
+        """Return the ids of the flows that the caller may know of, out of some."""
         return [flow_id for flow_id in flow_ids if self.sees(flow_id)]

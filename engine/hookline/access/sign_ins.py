@@ -16,11 +16,11 @@ from hookline.telemetry.store_problem import StoreProblem
 MOST_FAILURES: Final = 10
 """The failed sign-ins that one address may have in `WITHIN` seconds."""
 WITHIN: Final = 60.0
-_ADDRESSES: Final = 10_000
-"""The number of addresses that are remembered."""
-_HELD: Final = 200
+_MOST_ADDRESSES: Final = 10_000
+"""The number of addresses whose failures are counted."""
+_MOST_WAITING: Final = 200
 """The number of rejected sign-ins that wait to be stored; older ones are dropped, and counted."""
-_EVERY: Final = 1.0
+_COMMIT_EVERY: Final = 1.0
 """Seconds between two commits."""
 
 
@@ -42,20 +42,20 @@ class SignIns:
         self._store_problem = store_problem
         self._dropped = dropped
         self._failures: OrderedDict[str, deque[float]] = OrderedDict()
-        self._held: deque[RejectedSignIn] = deque()
-        self._some = asyncio.Event()
+        self._waiting: deque[RejectedSignIn] = deque()
+        self._is_waiting = asyncio.Event()
+        self._flushing = asyncio.Lock()
 
     def reject(self, client: str, address: str, reason: Invalid, token: str | None) -> None:
         """Count and record a failed sign-in. Raises TooManyRequests if its client has failed too often.
 
         `client`: the name under which the addresses of one host are counted. Only failures are limited: a valid token
-        works whatever others do behind the same address. Guessing needs no limit, for a token has 256 random bits; the
-        record and the log do.
+        always works. The limit protects the record and the log; tokens can't be guessed, with their 256 random bits.
         """
         now = self._clock.monotonic()
         failures = self._failures.pop(client, None) or deque(maxlen=MOST_FAILURES)
         self._failures[client] = failures
-        if len(self._failures) > _ADDRESSES:
+        if len(self._failures) > _MOST_ADDRESSES:
             self._failures.popitem(last=False)
         while failures and failures[0] <= now - WITHIN:
             failures.popleft()
@@ -65,28 +65,30 @@ class SignIns:
                 retry_after=failures[0] + WITHIN - now,
             )
         failures.append(now)
-        if len(self._held) == _HELD:
-            self._held.popleft()
+        if len(self._waiting) == _MOST_WAITING:
+            self._waiting.popleft()
             self._dropped(1)
-        self._held.append(RejectedSignIn(self._new_id(), self._clock.now(), address, reason, token))
-        self._some.set()
+        self._waiting.append(RejectedSignIn(self._new_id(), self._clock.now(), address, reason, token))
+        self._is_waiting.set()
 
     async def run(self) -> None:
-        """Store the rejected sign-ins that come, until cancelled."""
+        """Store rejected sign-ins as they come, until cancelled."""
         while True:
-            await self._some.wait()
+            await self._is_waiting.wait()
             try:
                 await self.flush()
             except StoreError as error:
                 self._store_problem.report(error)
-            await self._clock.sleep(_EVERY)
+            await self._clock.sleep(_COMMIT_EVERY)
 
     async def flush(self) -> None:
-        """Store the collected sign-ins. Raises StoreError, and then keeps them."""
-        held = tuple(self._held)
-        if held:
-            await self._store.commit((RejectSignIns(held),))
-            for _ in range(min(len(held), len(self._held))):
-                self._held.popleft()
-        if not self._held:
-            self._some.clear()
+        """Store the sign-ins that wait. Raises StoreError, and then keeps them."""
+        # Two at once would store the same sign-ins twice.
+        async with self._flushing:
+            waiting = tuple(self._waiting)
+            if waiting:
+                await self._store.commit((RejectSignIns(waiting),))
+                for _ in range(min(len(waiting), len(self._waiting))):
+                    self._waiting.popleft()
+            if not self._waiting:
+                self._is_waiting.clear()

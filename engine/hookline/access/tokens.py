@@ -1,7 +1,7 @@
 """The tokens of the admin API.
 
-A token is shown once, when it is created, and stored as its SHA-256. A slow hash would protect nothing: a token has 256
-random bits, so nobody finds one by trying.
+A token is shown once, when it is created; only its SHA-256 is stored. A slow hash would protect nothing: a token has
+256 random bits, so it can't be guessed.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from hookline.access.audit import audited
 from hookline.access.caller import Caller
 from hookline.kernel.errors import Malformed, ScopeTooSmall, TokenNotFound
 from hookline.kernel.time import Clock
-from hookline.model.access import Actor, Scope, Token
+from hookline.model.access import Actor, Token, TokenScope
 from hookline.storage.changes import CreateToken, RevokeToken
 from hookline.storage.store import Store
 
@@ -25,7 +25,7 @@ PREFIX: Final = "hookline_"
 NAME: Final = r"[A-Za-z0-9]([A-Za-z0-9._@-]{0,62}[A-Za-z0-9])?"
 """The pattern of a name."""
 BUILT_IN: Final = "admin"
-"""The name of the token that the server makes at its first start, or takes from its settings."""
+"""The name of the server's own token, which is generated at the first start or comes from the settings."""
 
 Invalid = Literal["unknown", "expired", "revoked"]
 
@@ -41,7 +41,7 @@ class Tokens:
     async def create(
         self,
         name: str,
-        scopes: Sequence[Scope],
+        scopes: Sequence[TokenScope],
         *,
         by: Caller,
         expires_at: datetime | None = None,
@@ -56,7 +56,7 @@ class Tokens:
         token = Token(
             self._new_id(),
             name,
-            tuple(sorted(set(scopes), key=list(Scope).index)),
+            tuple(sorted(set(scopes), key=list(TokenScope).index)),
             now,
             str(by.actor),
             expires_at,
@@ -70,7 +70,8 @@ class Tokens:
         return token, secret
 
     async def revoke(self, token_id: str, *, by: Caller) -> None:
-        """End a token at once. Raises TokenNotFound, ScopeTooSmall if it is wider than the caller's, and StoreError."""
+        """Revoke a token at once. Raises TokenNotFound, ScopeTooSmall if it allows more than the caller's, and
+        StoreError."""
         found = await self._store.token_by_id(token_id)
         if found is None:
             raise TokenNotFound(f"there is no token {token_id!r}")
@@ -106,15 +107,15 @@ def is_same(secret: str, other: str) -> bool:
 
 
 def _check(
-    name: str, scopes: Sequence[Scope], expires_at: datetime | None, flows: Sequence[str] | None, now: datetime
+    name: str, scopes: Sequence[TokenScope], expires_at: datetime | None, flows: Sequence[str] | None, now: datetime
 ) -> None:
-    """Raise Malformed for a token that can't be meant."""
+    """Raise Malformed for an invalid name, scope, expiry or list of flows."""
     if not re.fullmatch(NAME, name) or name == BUILT_IN:
         raise Malformed(
             "The name of a token has up to 64 letters, digits and . _ @ -, and isn't that of the server's own token."
         )
     if not scopes:
-        raise Malformed(f"Name at least one scope: {', '.join(Scope)}.")
+        raise Malformed(f"Name at least one scope: {', '.join(TokenScope)}.")
     if expires_at is not None and expires_at <= now:
         raise Malformed("The token would have expired already; expires is a time in the future.")
     if flows is not None and not flows:
@@ -122,10 +123,10 @@ def _check(
 
 
 def _check_not_wider(token: Token, by: Caller, *, expiry: bool = True) -> None:
-    """Raise ScopeTooSmall if a token allows more than its creator's."""
+    """Raise ScopeTooSmall if a token allows more than the caller's; `expiry`: also if it lasts longer."""
     if not by.scope.includes(token.scope):
-        raise ScopeTooSmall(f"A token with the scope {by.scope} can't give the scope {token.scope}.")
+        raise ScopeTooSmall(f"A token with the scope {by.scope} can't create one with the scope {token.scope}.")
     if by.flows is not None and (token.flows is None or not by.flows.issuperset(token.flows)):
         raise ScopeTooSmall("A token that is limited to some flows can't give access to others.")
     if expiry and by.expires_at is not None and (token.expires_at is None or token.expires_at > by.expires_at):
-        raise ScopeTooSmall("A token can't give a longer access than its own: name an earlier time for expires.")
+        raise ScopeTooSmall("A token can't create one that lasts longer than itself: name an earlier time for expires.")

@@ -17,7 +17,8 @@ from hookline.kernel.suggest import did_you_mean
 
 CatalogState: TypeAlias = Literal["active", "paused", "stopped", "broken"]
 
-_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
+NO_VARIABLES: Final[Mapping[str, str]] = MappingProxyType({})
+"""An environment that overrides no vars."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +62,11 @@ class CatalogChanges:
 class Catalog:
     """The flows by id, and the compiled versions of each that were needed last.
 
-    `FolderCatalog` and `StoredCatalog` read them. Only one thread at a time may call `adopt`. Other threads may use
-    everything else meanwhile; they see the flows of one adoption.
+    `FolderCatalog` and `StoredCatalog` read them. Only one thread at a time may call `adopt_entries`. Other threads may
+    use everything else meanwhile; they see the entries of one adoption.
     """
 
-    def __init__(self, registry: Registry, *, environment: Mapping[str, str] = _NOTHING, kept: int = 256) -> None:
+    def __init__(self, registry: Registry, *, environment: Mapping[str, str] = NO_VARIABLES, kept: int = 256) -> None:
         """`environment`: the variables that may override vars; `kept`: the number of older versions that stay
         compiled."""
         self.entries: Mapping[str, CatalogEntry] = MappingProxyType({})

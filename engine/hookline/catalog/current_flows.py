@@ -5,7 +5,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
-from hookline.access.audit import Operation, audited
+from hookline.access.audit import AuditedOperation, audited
 from hookline.catalog.catalog import Catalog
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import FlowInvalid, FlowNotFound
@@ -15,7 +15,7 @@ from hookline.model.flow import FlowState
 from hookline.storage.changes import Change, OverrideState, Publish
 from hookline.storage.store import StateOverride, Store
 
-_OPERATIONS: Final[Mapping[FlowState | None, Operation]] = {
+_OPERATIONS: Final[Mapping[FlowState | None, AuditedOperation]] = {
     "active": "flow.resume",
     "paused": "flow.pause",
     "stopped": "flow.stop",

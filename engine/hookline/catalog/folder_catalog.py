@@ -4,16 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
 
-from hookline.catalog.catalog import Catalog, CatalogChanges, CatalogEntry
+from hookline.catalog.catalog import NO_VARIABLES, Catalog, CatalogChanges, CatalogEntry
 from hookline.catalog.flow_folder import UNKNOWN, FileStamp, scan, stamp_of
 from hookline.discovery.registry import Registry
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.read import Document, read
 from hookline.kernel.errors import FlowInvalid, Problem
-
-_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -50,7 +47,7 @@ class FolderCatalog(Catalog):
     """The flows of a folder."""
 
     def __init__(
-        self, directory: Path, registry: Registry, *, environment: Mapping[str, str] = _NOTHING, kept: int = 256
+        self, directory: Path, registry: Registry, *, environment: Mapping[str, str] = NO_VARIABLES, kept: int = 256
     ) -> None:
         super().__init__(registry, environment=environment, kept=kept)
         self.directory = directory

@@ -1,4 +1,4 @@
-"""The moment at which nobody is changing a folder: nothing changes for a while, and git isn't at work."""
+"""Waiting until nobody is changing a folder: no file changes for a while, and git isn't at work."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +28,7 @@ class SettledFolder:
     async def wait(self) -> None:
         """Return once no flow file has changed for a second, and git has no lock.
 
-        A folder that can't be read doesn't change; who reads it then gets the reason.
+        A folder that can't be read counts as unchanged; reading it afterwards raises the error.
         """
         began = since = self._clock.monotonic()
         reported: float | None = None
@@ -39,10 +39,10 @@ class SettledFolder:
             if found != seen or lock is not None:
                 seen, since = found, now
             if lock is not None and now - (began + _LONG if reported is None else reported + _REMIND) > 0:
-                self._log.error("the flows aren't deployed while git has its lock", lock=str(lock))
+                self._log.error("no flow is deployed while git holds its lock", lock=str(lock))
                 reported = now
         if reported is not None:
-            self._log.info("git has given up its lock")
+            self._log.info("git has released its lock")
 
     def _stamps(self) -> Mapping[str, FileStamp] | None:
         try:
@@ -63,14 +63,14 @@ class SettledFolder:
 
 
 def git_lock(directory: Path) -> Path | None:
-    """The lock that git holds while it changes the working tree of a folder; None if it doesn't, or there is none."""
+    """The lock that git holds while it changes the working tree of a folder; None if git isn't changing it."""
     for folder in (directory.resolve(), *directory.resolve().parents):
         try:
             lock = _lock_in(folder / ".git")
             if lock is not None:
                 return lock if lock.exists() else None
         except OSError:
-            # Nobody without permission for the repository can tell.
+            # Without permission for the repository, the lock can't be seen.
             return None
     return None
 

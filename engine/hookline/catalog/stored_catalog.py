@@ -4,16 +4,13 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
 
-from hookline.catalog.catalog import Catalog, CatalogChanges, CatalogEntry
+from hookline.catalog.catalog import NO_VARIABLES, Catalog, CatalogChanges, CatalogEntry
 from hookline.discovery.registry import Registry
 from hookline.flows.documents.read import read
 from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.model.deployment import ServedFlow
 from hookline.storage.store import Store
-
-_NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +24,7 @@ class StoredReading:
 class StoredCatalog(Catalog):
     """The flows that a database serves."""
 
-    def __init__(self, store: Store, registry: Registry, *, environment: Mapping[str, str] = _NOTHING) -> None:
+    def __init__(self, store: Store, registry: Registry, *, environment: Mapping[str, str] = NO_VARIABLES) -> None:
         super().__init__(registry, environment=environment)
         self._store = store
         self._served: Mapping[str, ServedFlow] = MappingProxyType({})
@@ -49,7 +46,9 @@ class StoredCatalog(Catalog):
     async def _read(self, served: ServedFlow) -> CatalogEntry:
         text = await self._store.flow_document(served.flow_id, served.version)
         if text is None:
-            problem = Problem(f"version {served.version} isn't stored any more", code="unreadable", remedy="deploy it")
+            problem = Problem(
+                f"version {served.version} isn't stored any more", code="unreadable", remedy="deploy the flow again"
+            )
             return CatalogEntry(served.flow_id, None, None, (problem,))
         return await asyncio.to_thread(self._compiled, served.flow_id, text)
 

@@ -1,4 +1,4 @@
-"""The actor of the operations that the command line does in its own process."""
+"""The actor of operations that the command line does in its own process."""
 
 import os
 import pwd
@@ -8,7 +8,7 @@ from hookline.model.access import Actor
 
 def local_user() -> Actor:
     """The user of the operating system that runs this process."""
-    # Not from the environment, in which everybody can write another name.
+    # Not from the environment, where anybody can set another name.
     user = os.getuid()
     try:
         name = pwd.getpwuid(user).pw_name

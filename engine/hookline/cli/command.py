@@ -24,7 +24,7 @@ from hookline.kernel.json import encode
 RELOAD: Final = "hookline.reload"
 """The key in a context's `meta` of the function that loads the command's settings again."""
 _LOCAL: Final = ("db", "blobs", "retention", "disk_budget")
-"""Settings that a command has for the database of this machine."""
+"""Options that concern the database of this machine."""
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
@@ -65,8 +65,7 @@ class Command(click.Command):
     """A command whose function is called with `as_json` and `settings`.
 
     `settings` names the server settings that are options of this command. With `needs_settings=False` no settings are
-    loaded or passed. `remote`: it is a client of a server, which may be a remote one; by default if it has the setting
-    `db`.
+    loaded or passed. `remote`: the command can call a remote server; by default, if it has the setting `db`.
     """
 
     def __init__(
@@ -99,11 +98,11 @@ class Command(click.Command):
             raise failure(error, as_json=ctx.params["as_json"]) from error
 
     def _remote(self, ctx: click.Context) -> Remote | None:
-        """The remote server that it is for. Raises UsageError and ConfigError."""
+        """The remote server to call. Raises UsageError and ConfigError."""
         given = remote_given(ctx)
         if not self.remote:
             if given:
-                raise click.UsageError(f"`{ctx.command_path}` works on this machine: leave --remote out")
+                raise click.UsageError(f"`{ctx.command_path}` works only on this machine: leave --remote out")
             return None
         found = find_remote(given)
         local = [name for name in _LOCAL if ctx.params.get(name) is not None]
@@ -118,7 +117,7 @@ class Command(click.Command):
 class CommandGroup(click.Group):
     """Commands under one name. Its help has the whole first sentence of each.
 
-    `remote`: some of them are clients of a server, which may be a remote one.
+    `remote`: some of them can call a remote server.
     """
 
     command_class = Command
@@ -169,7 +168,7 @@ def problem_line(problem: Problem) -> str:
 
 
 def can_ask() -> bool:
-    """Return true if somebody sits at a terminal and can answer a question."""
+    """Return true if there is a terminal at which somebody can answer a question."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 

@@ -12,7 +12,7 @@ from hookline.cli.remote_option import remote_option
 COMMANDS: Final = {
     "demo": ("hookline.cli.host.demo", "Send a signed PayPal event to a server and see it booked."),
     "new": ("hookline.cli.author.new", "Create a plugin or a flow."),
-    "login": ("hookline.cli.operate.login", "Store a token for a remote server."),
+    "login": ("hookline.cli.operate.login", "Store a token for a remote server as a profile."),
     "logout": ("hookline.cli.operate.login", "Remove the token of a remote server from this machine."),
     "serve": ("hookline.cli.host.serve", "Accept webhooks and run flows."),
     "check": ("hookline.cli.author.check", "Find errors in flows."),

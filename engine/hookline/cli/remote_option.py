@@ -1,6 +1,6 @@
-"""`--remote`, which may be written anywhere on the command line: before a command, and after it.
+"""`--remote`, which may be anywhere on the command line: before a command, or after it.
 
-It imports nothing, so that `hookline --help` is quick.
+This module imports nothing of Hookline, so that `hookline --help` is fast.
 """
 
 from typing import Final

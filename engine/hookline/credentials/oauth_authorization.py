@@ -73,7 +73,7 @@ class Authorizations:
     def begin(self, name: str, redirect_uri: str | None = None, *, by: Actor) -> Authorization:
         """Begin an authorization. `redirect_uri` is an address of this machine to use instead of the server's.
 
-        The tokens that it gives are recorded as the doing of `by`, even if another one passes the redirect on.
+        When it gives tokens, `by` is recorded as the actor, even if somebody else passes the redirect on.
         Raises CredentialError if the credential can't be authorized, or the address is on another machine.
         """
         redirect_uri = self._redirect_uri(redirect_uri)

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
-from hookline.access.audit import Operation, audited
+from hookline.access.audit import AuditedOperation, audited
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import CredentialError, Problem, StepError
 from hookline.kernel.json import decode, encode
@@ -281,7 +281,9 @@ class Credentials:
                 self._held[stored.name] = replace(self._held[stored.name], stored=stored)
         return len(renewed)
 
-    def _audited(self, by: Actor, operation: Operation, name: str | None, detail: str | None = None) -> RecordAudit:
+    def _audited(
+        self, by: Actor, operation: AuditedOperation, name: str | None, detail: str | None = None
+    ) -> RecordAudit:
         return audited(self._new_id(), self._clock.now(), by, operation, subject=name, detail=detail)
 
     def _encrypted_anew(self, old: StoredCredential) -> StoredCredential:

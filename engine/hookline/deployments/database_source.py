@@ -1,4 +1,4 @@
-"""Flows in the database: a deployment's commit is all that there is to write."""
+"""Flows in the database: a deployment writes nothing besides its commit."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class DatabaseSource:
         return await self.catalog.read()
 
     async def read_deployed(self, flows: Mapping[str, CompiledFlow | None]) -> StoredReading:
-        """Read the flows that are served: what is committed is all that there is to know."""
+        """Read the flows that are served; those of the deployment are committed already."""
         return await self.catalog.read()
 
     async def settled(self) -> None:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
-from hookline.access.audit import Operation, audited, entry
+from hookline.access.audit import AuditedOperation, audited, entry
 from hookline.catalog.catalog import CatalogChanges, CatalogEntry
 from hookline.catalog.current_flows import VersionResolver
 from hookline.deployments.deployment_check import DeploymentCheck, canonical_source
@@ -28,7 +28,7 @@ from hookline.storage.store import Store
 
 
 class Deployer:
-    """Applies deployments one at a time: those of callers, and those that a source has."""
+    """Applies deployments one at a time: those that callers request, and the changes that others make in the source."""
 
     def __init__(
         self,
@@ -42,8 +42,8 @@ class Deployer:
         check: DeploymentCheck,
         adopted: Callable[[CatalogChanges], None],
     ) -> None:
-        """`ids` makes those of deployments, and `new_id` those of audit entries; `adopted` is told each change of the
-        catalog."""
+        """`ids` makes the ids of deployments, and `new_id` those of audit entries; `adopted` is called with each change
+        of the catalog."""
         self._store = store
         self._source = source
         self._versions = versions
@@ -55,7 +55,7 @@ class Deployer:
         self._lock = asyncio.Lock()
         self._unfinished = True
         self._stored: dict[str, bytes] = {}
-        """The documents of the versions that serve, as far as they are known to be stored like this."""
+        """The stored documents of the versions that serve, as far as they are known."""
 
     async def load(self) -> None:
         """Read the flows and activate them, without deploying them. Raises StoreError and OSError.
@@ -74,7 +74,7 @@ class Deployer:
         return found
 
     async def recover(self) -> None:
-        """Finish what a process has left. Raises StoreError and OSError."""
+        """Finish the deployment that an earlier process has left unfinished. Raises StoreError and OSError."""
         async with self._lock:
             await self._recover()
 
@@ -107,7 +107,7 @@ class Deployer:
         if flows or publish:
             deployment = Deployment(self._ids.new(), self._clock.now(), FOLDER, flows)
             await self._store.commit(self._changes(deployment, publish))
-            self._published(publish)
+            self._remember(publish)
         self._adopt(reading)
         return True
 
@@ -142,12 +142,13 @@ class Deployer:
     def _adopt(self, reading: FlowReading) -> None:
         self._adopted(self._source.adopt(reading))
 
-    def _published(self, flows: Sequence[CompiledFlow]) -> None:
+    def _remember(self, flows: Sequence[CompiledFlow]) -> None:
+        """Remember that these versions are published."""
         self._versions.published.update({flow.id: flow.version for flow in flows})
         self._stored.update({flow.id: flow.source for flow in flows})
 
     def _changes(
-        self, deployment: Deployment, publish: Sequence[CompiledFlow], operation: Operation = "flow.deploy"
+        self, deployment: Deployment, publish: Sequence[CompiledFlow], operation: AuditedOperation = "flow.deploy"
     ) -> list[Change]:
         """The changes of a deployment, besides those of its texts."""
         changes: list[Change] = [Publish(flow.id, flow.version, flow.source, deployment.at) for flow in publish]
@@ -156,7 +157,7 @@ class Deployer:
             changes += [Deploy(deployment), RecordAudit(entries)]
         return changes
 
-    def _entry(self, deployment: Deployment, flow: DeployedFlow, operation: Operation) -> AuditEntry:
+    def _entry(self, deployment: Deployment, flow: DeployedFlow, operation: AuditedOperation) -> AuditEntry:
         return entry(
             self._new_id(),
             deployment.at,
@@ -188,7 +189,7 @@ class Deployer:
 
     async def _deploy(self, checked: CheckedDeployment) -> Deployed:
         request, served, now = checked.request, await self._served(), self._clock.now()
-        await self._recovered()
+        await self._finish_earlier()
         self._check_expected(request, served)
         if checked.among is not None and checked.among is not self._source.catalog.entries:
             # Another deployment came in between: a flow that this one calls may be gone.
@@ -206,7 +207,7 @@ class Deployer:
             for flow_id, flow in sorted(changed.items())
         )
         deployment = Deployment(self._ids.new(), now, request.by, flows, request.message, request.rollback_of)
-        operation: Operation = "flow.rollback" if request.served_before else "flow.deploy"
+        operation: AuditedOperation = "flow.rollback" if request.served_before else "flow.deploy"
         publish = [flow for flow in changed.values() if flow is not None]
         changes = self._changes(deployment, publish, operation)
         serves = served | {flow.id: flow.version for flow in publish}
@@ -220,7 +221,7 @@ class Deployer:
         return Deployed(deployment if flows else None, created)
 
     async def _changed_cases(self, request: DeploymentRequest) -> Mapping[str, bytes | None]:
-        """The cases that aren't as they should be. Raises DeploymentConflict."""
+        """The cases that the request changes. Raises DeploymentConflict."""
         before = {flow_id: await self._source.cases(flow_id) for flow_id in request.cases}
         for flow_id, expected in request.expected_cases.items():
             now = before[flow_id]
@@ -240,7 +241,7 @@ class Deployer:
             self._unfinished |= isinstance(error, StoreError)
             await staged.discard()
             raise
-        self._published([flow for flow in flows.values() if flow is not None])
+        self._remember([flow for flow in flows.values() if flow is not None])
         self._unfinished = True
         try:
             await staged.finish()
@@ -249,12 +250,12 @@ class Deployer:
         self._unfinished = False
         self._adopt(await self._source.read_deployed(flows))
 
-    async def _recovered(self) -> None:
-        """Finish what an earlier deployment has left. Raises StoreError."""
+    async def _finish_earlier(self) -> None:
+        """Finish an earlier deployment whose files could not be written. Raises StoreError."""
         try:
             await self._recover()
         except OSError as error:
-            raise StoreError(f"the files of the deployment before can't be written: {error}") from error
+            raise StoreError(f"the files of the earlier deployment can't be written: {error}") from error
 
     def _differs(self, flow_id: str, flow: CompiledFlow | None, served: str | None) -> bool:
         """Return true if a flow isn't as a deployment wants it. Its title counts, although its version stays."""

@@ -42,7 +42,7 @@ class DeploymentCheck:
         return await asyncio.to_thread(self._checked, request, samples, self._credentials(), prefixed)
 
     async def _samples(self, request: DeploymentRequest, flow_id: str) -> Samples:
-        """The shapes that the cases of a flow show."""
+        """The samples in the cases of a flow."""
         text = request.cases[flow_id] if flow_id in request.cases else await self._source.cases(flow_id)
         if text is not None:
             # The problems of cases are reported where they are set.
@@ -104,7 +104,7 @@ class DeploymentCheck:
 
 
 def _canonical(flow: CompiledFlow) -> CompiledFlow:
-    """The flow as it is read from the file that a folder has of it, so that both have the same source."""
+    """The flow with its source in canonical form, as it is read from the file that a folder would have of it."""
     return replace(flow, source=canonical_source(flow.source))
 
 
@@ -116,7 +116,7 @@ def canonical_source(source: bytes) -> bytes:
 def _left_calls(
     request: DeploymentRequest, deleted: Collection[str], entries: Mapping[str, CatalogEntry]
 ) -> Mapping[str, Sequence[Problem]]:
-    """The problems of deleted flows that others call which stay as they are, by the id of the deleted flow."""
+    """The problems of deleted flows that other flows still call, by the id of the deleted flow."""
     found: dict[str, list[Problem]] = {}
     for entry in entries.values():
         if not deleted or entry.flow is None or entry.id in request.documents:

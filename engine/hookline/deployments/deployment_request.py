@@ -1,4 +1,4 @@
-"""Requests for deployments: what a caller wants to change, what was found in it, and what came of it."""
+"""Requests for deployments, in three stages: as the caller made them, checked, and deployed."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -17,17 +17,17 @@ from hookline.model.deployment import Deployment
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """The version of a flow that a caller has seen. It is the one that is served, or the caller has missed a change."""
+    """The version of a flow that a caller expects to be served; if another one is, somebody else has changed it."""
 
     versions: frozenset[str] | None = None
     """One of these is served; None for any version. They may also be what `tag_of` returns."""
     absent: bool = False
     """No version is served, and there is no flow of this id."""
     by_tag: bool = False
-    """Only what `tag_of` returns counts, so that no title is overwritten unseen."""
+    """Compare only with what `tag_of` returns, so that no title is overwritten unseen."""
 
     def fits(self, version: str | None, tag: str | None = None) -> bool:
-        """Return true if a version is one of those; None is no version."""
+        """Return true if the version that is served is an expected one; None if no version is served."""
         if self.absent or version is None:
             return self.absent and version is None
         found = {tag or version} if self.by_tag else {version, tag}
@@ -48,9 +48,9 @@ class DeploymentRequest:
     """By flow id; flows that aren't here may be served by any version."""
     rollback_of: str | None = None
     force: bool = False
-    """Replace files that have changes which were never published."""
+    """Replace files even if they have changes that were never published."""
     served_before: bool = False
-    """The documents have served before, so that only what keeps them from running counts."""
+    """The documents have served before, so that only problems that keep them from running are errors."""
     expected_cases: Mapping[str, Expected] = field(default_factory=dict)
     """By flow id; the versions of cases are those of `version_of_cases`."""
     visible: frozenset[str] | None = None
@@ -71,7 +71,7 @@ class CheckedDeployment:
     warnings: Mapping[str, Sequence[Problem]] = field(default_factory=dict)
     """By flow id."""
     among: Mapping[str, CatalogEntry] | None = None
-    """The flows that were served when it was checked; None if it has nothing to do with them."""
+    """The flows that were served when it was checked; None if the check doesn't depend on them."""
     prefixed: bool = False
     """The pointers of problems begin with `/flows/<id>`."""
 
@@ -81,7 +81,7 @@ class Deployed:
     """The result of a deployment."""
 
     deployment: Deployment | None
-    """None if everything was as it should be already."""
+    """None if no flow had to be changed."""
     created: frozenset[str] = frozenset()
     """The flows that were not served before."""
 

@@ -27,13 +27,13 @@ class FlowReading(Protocol):
 
 
 class StagedTexts(Protocol):
-    """Texts that are ready to be kept, and are kept once a commit has their changes."""
+    """New texts that are prepared, and take effect with the commit of their changes."""
 
     @property
     def changes(self) -> Sequence[Change]: ...
 
     async def finish(self) -> None:
-        """Do what is left after the commit. Raises OSError and StoreError; `recover` does it then."""
+        """Do what is left to do after the commit. Raises OSError and StoreError; then `recover` does it later."""
         ...
 
     async def discard(self) -> None:
@@ -42,7 +42,7 @@ class StagedTexts(Protocol):
 
 
 class FlowSource(Protocol):
-    """A place of flows."""
+    """A place in which flows are kept."""
 
     @property
     def catalog(self) -> Catalog: ...
@@ -53,11 +53,11 @@ class FlowSource(Protocol):
         ...
 
     async def recover(self) -> None:
-        """Do what commits have left to do. Raises OSError and StoreError."""
+        """Finish deployments that were committed and not finished. Raises OSError and StoreError."""
         ...
 
     async def read(self) -> FlowReading | None:
-        """Read the flows without activating them; None if others are changing them just now. Raises OSError and
+        """Read the flows without activating them; return None if others are changing them just now. Raises OSError and
         StoreError."""
         ...
 

@@ -58,7 +58,7 @@ class FolderSource:
         return self.catalog.directory / f"{flow_id}{_ENDINGS[kind]}"
 
     async def recover(self) -> None:
-        """Write the texts that a deployment has stored and not written."""
+        """Write the texts that a deployment has stored and not yet written."""
         files = await self._store.unwritten_files()
         await asyncio.to_thread(_remove_drafts, self.catalog.directory)
         if files:
@@ -70,7 +70,7 @@ class FolderSource:
         directory = self.catalog.directory
         if reading.stamps != {directory / name: it for name, it in stamps(directory).items()}:
             return None
-        # Looked for last: a git that has begun before the files were read isn't finished, or has changed their stamps.
+        # Last: a git command that began before the files were read still holds its lock, or has changed their stamps.
         return None if git_lock(directory) is not None else reading
 
     async def read_deployed(self, flows: Mapping[str, CompiledFlow | None]) -> FolderReading:
@@ -122,7 +122,7 @@ class FolderSource:
         return text
 
     def _check_named(self, flow_id: str) -> None:
-        """Raise UnpublishedChanges if a file of another name has a flow, since two files with one id aren't served."""
+        """Raise UnpublishedChanges if a file with another name has the flow: of two files with one id, none serves."""
         entry = self.catalog.entries.get(flow_id)
         for problem in () if entry is None else entry.errors:
             if problem.code in ("duplicate_flow", "file_name"):

@@ -190,12 +190,12 @@ class Serving:
         self._unblock.set()
 
     async def follow_source(self) -> None:
-        """Deploy what others have changed in the source, each time that they have."""
+        """Deploy each change that others make in the source."""
         async for _ in self._source.changes():
             await self._refresh_until_done()
 
     async def follow_failures(self) -> None:
-        """Find out what has become of deployments whose commit or whose files have failed."""
+        """Refresh after a deployment whose commit or whose files have failed, to serve what was stored of it."""
         while True:
             await self._again.wait()
             self._again.clear()

@@ -27,7 +27,7 @@ HooklineError
 │   └── ExpressionLimit      it exceeded a limit
 ├── CredentialError          a credential is missing, has another type, or can't be decrypted
 │   └── AuthorizationUnknown no authorization waits for this redirect
-├── WorkLimit                a document or an expression costs too much
+├── WorkLimit                a document or an expression exceeds its limit of time or memory
 ├── NoOptions                a setting has no options
 ├── OptionsNotReady          the options of a setting depend on other settings
 ├── CannotSign               a message can't be signed as its provider would
@@ -177,7 +177,7 @@ class TokenNameTaken(IllegalStateChange):
 
 
 class TokenNotFound(IllegalStateChange):
-    """There is no such token, or it was revoked before."""
+    """There is no such token, or it was revoked already."""
 
     code = "token.not_found"
 
@@ -267,7 +267,7 @@ class ExpressionLimit(ExpressionError):
 
 
 class WorkLimit(HooklineError):
-    """The work takes longer, or needs more memory, than it may."""
+    """The work exceeds its limit of time or memory."""
 
     code = "work.limit"
 
@@ -409,7 +409,7 @@ class TokenInvalid(RequestRejected):
 
 
 class ScopeTooSmall(RequestRejected):
-    """The token doesn't allow this."""
+    """The scope of the token doesn't allow this."""
 
     code = "token.scope"
     status = 403

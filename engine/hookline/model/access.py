@@ -1,4 +1,4 @@
-"""Who may use the admin API, and who did what with it: scopes, tokens, actors and the audit."""
+"""Access to the admin API, and the record of its use: scopes, tokens, actors and the audit."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -7,26 +7,26 @@ from typing import Final, Literal, TypeAlias
 import msgspec
 
 
-class Scope(StrEnum):
-    """A level of access to the admin API. Each scope includes those before it."""
+class TokenScope(StrEnum):
+    """The level of access that a token gives to the admin API. Each scope includes those before it."""
 
     READ = "read"
     OPERATE = "operate"
     AUTHOR = "author"
     ADMIN = "admin"
 
-    def includes(self, other: "Scope") -> bool:
+    def includes(self, other: "TokenScope") -> bool:
         """Return true if this scope allows whatever the other allows."""
         return _ORDER[self] >= _ORDER[other]
 
 
-_ORDER = {scope: place for place, scope in enumerate(Scope)}
+_ORDER = {scope: place for place, scope in enumerate(TokenScope)}
 
 ActorKind: TypeAlias = Literal["token", "person", "local", "folder", "resume-url", "system"]
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Somebody, or something, that changes what Hookline does."""
+    """The person or program that makes a change."""
 
     kind: ActorKind
     """`local` is the command line in a process of its own, `folder` a changed file, `resume-url` a callback."""
@@ -54,7 +54,7 @@ class Token(msgspec.Struct, frozen=True):
 
     id: str
     name: str
-    scopes: tuple[Scope, ...]
+    scopes: tuple[TokenScope, ...]
     """At least one."""
     created_at: datetime
     created_by: str
@@ -66,7 +66,7 @@ class Token(msgspec.Struct, frozen=True):
     revoked_at: datetime | None = None
 
     @property
-    def scope(self) -> Scope:
+    def scope(self) -> TokenScope:
         """The widest of its scopes."""
         return max(self.scopes, key=_ORDER.__getitem__)
 
@@ -87,7 +87,7 @@ class RejectedSignIn(msgspec.Struct, frozen=True):
 
 
 class AuditEntry(msgspec.Struct, frozen=True):
-    """An operation. It names flows by version, and no content of theirs."""
+    """The record of an operation. It has the version of a flow, but none of its content."""
 
     id: str
     """Ids sort by time."""

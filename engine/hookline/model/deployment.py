@@ -42,7 +42,7 @@ class ServedFlow(msgspec.Struct, frozen=True):
 
 
 class FlowFile(msgspec.Struct, frozen=True):
-    """The text of a file beside or in place of which a flow is stored."""
+    """A file of a flow that a deployment writes or deletes."""
 
     flow_id: str
     kind: FileKind

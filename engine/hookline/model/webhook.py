@@ -46,27 +46,27 @@ _SERVER_HEADERS: Final = frozenset(
 )
 _ORIGIN_HEADERS: Final = frozenset(
     {
-        # A cookie of a flow could take the place of an operator's, and end or exchange the session.
+        # A flow's cookie could replace an operator's, and so end or take over the session.
         *("set-cookie", "set-cookie2", "set-login", "clear-site-data", "sec-session-registration"),
         *("strict-transport-security", "public-key-pins", "expect-ct", "alt-svc", "origin-agent-cluster"),
         *("nel", "report-to", "reporting-endpoints", "content-security-policy-report-only"),
         *("service-worker-allowed", "speculation-rules", "use-as-dictionary", "accept-ch", "critical-ch"),
     }
 )
-"""Headers by which a browser changes what it does with other pages of the server, and not only with the response."""
+"""Headers that affect other pages of the server in a browser, and not only the response."""
 _SERVER_PREFIX: Final = "hookline-"
 
 
 def is_server_header(name: str) -> bool:
-    """Return true for a header of responses that a flow can't set: it frames the body, names the execution, keeps a
-    browser from running the content as a page of the server, or has power over other pages of the server."""
+    """Return true for a response header that a flow can't set: it frames the body, names the execution, keeps a browser
+    from running the content as a page of the server, or affects other pages of the server."""
     lower = name.lower()
     return lower in _SERVER_HEADERS or lower in _ORIGIN_HEADERS or lower.startswith(_SERVER_PREFIX)
 
 
 def _not_server_header(name: str) -> str:
     if name.lower() in _ORIGIN_HEADERS:
-        raise ValueError(f"in a browser, {name} has power over other pages of the server; leave it out")
+        raise ValueError(f"in a browser, {name} affects other pages of the server; leave it out")
     if is_server_header(name):
         raise ValueError(f"the server itself sets {name}; leave it out")
     return name

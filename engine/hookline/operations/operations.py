@@ -5,7 +5,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Unpack
 
-from hookline.access.audit import About, Operation, audited
+from hookline.access.audit import About, AuditedOperation, audited
 from hookline.catalog.current_flows import VersionResolver
 from hookline.deployments.deployment_request import CheckedDeployment, DeploymentRequest, Expected
 from hookline.deployments.migration import Migration
@@ -111,7 +111,7 @@ class Operations:
     async def cancel(self, execution_id: str, *, by: Actor | None) -> None:
         """Cancel an execution: interrupt its running steps, then run the `finally` steps around them.
 
-        `by` is None for an execution that cancels one that it has called: that is part of its flow, and not recorded.
+        `by` is None if a flow cancels an execution that it has called, which isn't recorded.
         Raises ExecutionNotFound, IllegalStateChange if it has ended, and StoreError.
         """
         execution = await self._found(execution_id)
@@ -219,7 +219,7 @@ class Operations:
     async def check_rollback(
         self, deployment_id: str, *, by: Actor, visible: frozenset[str] | None = None
     ) -> CheckedDeployment:
-        """Return the deployment after which the whole set of flows is served as it was after an earlier one.
+        """Return the checked deployment that rolls all flows back to an earlier deployment.
 
         `visible`: the only flows that the caller may know of. Raises DeploymentNotFound, NotForLimitedTokens if other
         flows would change, FlowInvalid with the problems of all and the versions that aren't stored any more, and
@@ -231,7 +231,7 @@ class Operations:
         now = {one.flow_id: one.version for one in await self._store.served_flows()}
         changing = sorted(flow_id for flow_id in {*then, *now} if then.get(flow_id) != now.get(flow_id))
         if visible is not None and not visible.issuperset(changing):
-            raise NotForLimitedTokens("This would also change flows that the token doesn't see.")
+            raise NotForLimitedTokens("The rollback would also change flows that the token doesn't see.")
         documents = await self._documents({flow_id: then.get(flow_id) for flow_id in changing})
         expected = {
             flow_id: Expected(frozenset({now[flow_id]})) if flow_id in now else Expected(absent=True)
@@ -285,7 +285,9 @@ class Operations:
             restart = replace(restart, existing=existing, answered=True)
         return restart
 
-    def _audited(self, by: Actor, operation: Operation, execution: Execution, **more: Unpack[About]) -> RecordAudit:
+    def _audited(
+        self, by: Actor, operation: AuditedOperation, execution: Execution, **more: Unpack[About]
+    ) -> RecordAudit:
         """Return the change that records an operation on an execution, with its own version unless `more` names one."""
         about: About = {
             "flow_id": execution.flow_id,

@@ -83,8 +83,8 @@ class WebhookResponse:
     body: bytes = b""
     media_type: str | None = None
     headers: Sequence[tuple[str, str]] = ()
-    """More headers than `Content-Type` and `Content-Length`. `X-Content-Type-Options` and `Content-Security-Policy` are
-    always the server's."""
+    """More headers than `Content-Type` and `Content-Length`. The server always sets `X-Content-Type-Options` and
+    `Content-Security-Policy` itself."""
 
     def __post_init__(self) -> None:
         if not 200 <= self.status <= 599:

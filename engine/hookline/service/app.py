@@ -37,7 +37,7 @@ from hookline.telemetry.rejections import RejectionRecord
 from hookline.telemetry.store_problem import StoreProblem
 
 _RETRY_AFTER: Final = 5
-"""Seconds after which a client tries again that met a defect."""
+"""Seconds after which a client should try again after a defect."""
 _log: Final = structlog.get_logger("hookline.service")
 
 
@@ -148,17 +148,17 @@ class Pages(Quart):
 def create_pages(blueprints: Iterable[Blueprint] = (), *, explains: bool = True) -> Pages:
     """Create an application with everything except the hook, for `admin_bind`.
 
-    `explains`: with the pages of `/problems`, to which the answers refer.
+    `explains`: serve the pages under `/problems`, which explain the codes of problems.
     """
     app = Pages("hookline", static_folder=None)
-    # A path with two slashes in a row is another path, and no address to be redirected from.
+    # A path with two slashes in a row is not found, instead of being redirected.
     app.url_map.merge_slashes = False
     for blueprint in blueprints:
         app.register_blueprint(blueprint)
 
     @app.after_request
     async def keep_apart(response: Response) -> Response:
-        # Answers of the API contain what senders have sent. A page of the console has a policy of its own.
+        # Responses of the API contain data of senders.
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers.setdefault(POLICY_HEADER.decode(), POLICY)
         return response

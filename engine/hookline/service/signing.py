@@ -24,7 +24,7 @@ _NO_KEY: Final = "`hookline run` tries the flow's steps without a sender"
 
 _BASE64: Final = "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"
 Pair: TypeAlias = Annotated[list[str], msgspec.Meta(min_length=2, max_length=2)]
-"""The name and the value of a header. Generators of clients know lists, and few of them tuples."""
+"""The name and the value of a header. It is a list, because few client generators support tuples."""
 
 
 class UnsignedMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

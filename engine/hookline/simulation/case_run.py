@@ -68,7 +68,7 @@ class CaseRun:
 
 @contextmanager
 def open_runner(registry: Registry) -> Iterator["CaseRunner"]:
-    """Give a runner whose files are in a temporary folder. Raises ConfigError if no plugin can store files there."""
+    """Open a runner whose files are in a temporary folder. Raises ConfigError if no plugin can store files there."""
     factory = registry.blob_stores.get("file")
     if factory is None:
         raise ConfigError("no plugin gives a blob store for file: URLs; `hookline plugins` shows which work")
@@ -107,9 +107,9 @@ class CaseRunner:
         return self._runner.run(self._case(flow, case, folder))
 
     def simulate(self, flow: CompiledFlow, case: Case, stubs: CaseStubs) -> CaseRun:
-        """Run a flow on the input of a case, whatever the case expects; `stubs` answer for what is outside.
+        """Run a flow on the input of a case, whatever the case expects; `stubs` give the results of steps with effects.
 
-        There are no files but those that the input contains, and no flows to call.
+        There are no files except those in the input, and no flows to call.
         """
         return self._runner.run(self._simulate(flow, case, stubs, None))
 

@@ -91,7 +91,7 @@ class CaseClock:
 
 
 class RealClock(CaseClock):
-    """Doesn't leap: the time is that of another clock, and so is each wait. It needs no loop of its own."""
+    """A clock that doesn't leap: its time and its waits are those of another clock. It needs no loop of its own."""
 
     def __init__(self, clock: Clock) -> None:
         super().__init__(clock.now())

@@ -661,7 +661,10 @@ class Deploy:
 @change("flow", fault_point="deploy")
 @dataclass(frozen=True, slots=True)
 class WriteFiles:
-    """Keep texts that are to be written to the folder of the flows, until `FilesWritten`. A newer text replaces one."""
+    """Keep the texts of files until they are written to the folder of the flows: see `FilesWritten`.
+
+    A newer text of the same file replaces an older one.
+    """
 
     files: tuple[FlowFile, ...]
     at: datetime
@@ -670,7 +673,7 @@ class WriteFiles:
 @change("flow", fault_point="files_written")
 @dataclass(frozen=True, slots=True)
 class FilesWritten:
-    """The texts of these files are in the folder, or aren't wanted there any more."""
+    """Drop the kept texts of files, because they are in the folder, or no longer belong there."""
 
     files: tuple[tuple[str, FileKind], ...]
     """Flow ids and kinds."""
@@ -699,7 +702,7 @@ class CreateToken:
 @change("access", fault_point="token")
 @dataclass(frozen=True, slots=True)
 class RevokeToken:
-    """End a token. Illegal if there is none with this id, or it was revoked before."""
+    """Revoke a token. Illegal if there is none with this id, or it was revoked already."""
 
     id: str
     at: datetime

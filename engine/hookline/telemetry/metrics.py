@@ -29,13 +29,13 @@ class Metrics:
         )
         admin_rejected = Counter(
             "hookline_admin_rejected",
-            "Requests to the admin API without a valid token, or with one that is too narrow.",
+            "Requests to the admin API that were rejected because of their token or host, by status.",
             ["status"],
             registry=self.registry,
         )
         self._sign_ins_dropped = Counter(
             "hookline_sign_ins_dropped",
-            "Rejected sign-ins that are not recorded, because there were too many.",
+            "Requests with invalid tokens that are not recorded, because there were too many.",
             registry=self.registry,
         )
         ended = Counter(
@@ -99,7 +99,7 @@ class Metrics:
         self._accepted(flow_id).inc()
 
     def admin_rejected(self, status: int) -> None:
-        """Count a request to the admin API that had no right to what it asked for: status 401, 403 or 429."""
+        """Count a request to the admin API that isn't admitted: status 401, 403, 421 or 429."""
         self._admin_rejected(str(status)).inc()
 
     def sign_ins_dropped(self, count: int) -> None:

@@ -17,9 +17,9 @@ from hookline.api_storage import (
     FlowFile,
     RejectedSignIn,
     RejectedSignInPage,
-    Scope,
     ServedFlow,
     Token,
+    TokenScope,
 )
 from hookline_sqlstore.column_values import first_id, moment
 from hookline_sqlstore.reading import lists
@@ -127,7 +127,7 @@ def _token(row: Any) -> Token:
     return Token(
         row.id,
         row.name,
-        tuple(Scope(scope) for scope in row.scopes.split()),
+        tuple(TokenScope(scope) for scope in row.scopes.split()),
         moment(row.created_at),
         row.created_by,
         moment(row.expires_at),

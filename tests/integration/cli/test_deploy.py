@@ -18,7 +18,7 @@ from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
 from tests.integration.cli.places import Place, elsewhere
 
-AUTH = {"Authorization": f"Bearer {TOKEN}"}
+AUTH = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
 OPEN = {"use": "webhook", "with": {"verify": "none"}}
 CASES = {"cases": [{"name": "it runs", "input": {"body": {}}, "expect": {"outcome": "completed"}}]}
 
@@ -112,8 +112,8 @@ def test_a_login_checks_the_token_and_says_whose_it_is(place: Place) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "headers", "said"),
     [
-        (200, b"<html>", {}, "is no server of Hookline"),
-        (200, b"{}", {}, "is no server of Hookline"),
+        (200, b"<html>", {}, "is not a Hookline server"),
+        (200, b"{}", {}, "is not a Hookline server"),
         (404, b"", {}, "answered 404"),
         (302, b"", {"Location": "https://elsewhere.example.com/"}, "redirects to https://elsewhere.example.com/"),
     ],

@@ -288,8 +288,8 @@ def test_the_option_may_be_anywhere_and_the_one_nearest_to_the_command_wins(
 
 def test_a_command_of_this_machine_takes_no_remote_server(places: list[Place]) -> None:
     far = places[1]
-    assert "works on this machine" in far.error("--remote", "there", "run", "greets", code=2)
-    assert "works on this machine" in far.error("--remote", "there", "credentials", "new-key", code=2)
+    assert "works only on this machine" in far.error("--remote", "there", "run", "greets", code=2)
+    assert "works only on this machine" in far.error("--remote", "there", "credentials", "new-key", code=2)
     assert "leave one of them out" in far.error("executions", "list", "--db", "sqlite:///x.db", code=2)
     # The variable is for commands that are clients.
     assert "hello" in far.ok("run", "greets", "-i", "event.json")

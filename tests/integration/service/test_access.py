@@ -20,7 +20,7 @@ from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
 from hookline.kernel.errors import TooManyRequests
 from hookline.kernel.time import rfc3339
-from hookline.model.access import SYSTEM, Scope
+from hookline.model.access import SYSTEM, TokenScope
 from hookline.service.admin import blueprints, openapi
 from hookline.service.app import create_pages
 from hookline.service.hooks.sender import Senders
@@ -28,25 +28,25 @@ from hookline.testing.clock import ManualClock
 
 ADMIN: Final = "a-token-of-the-tests"
 #: The scope that each operation needs, by its id. A new one must be added here: see the first test.
-NEEDS: Final[Mapping[str, Scope]] = {
+NEEDS: Final[Mapping[str, TokenScope]] = {
     name: scope
     for scope, names in {
-        Scope.READ: """
+        TokenScope.READ: """
             list_flows get_flow list_versions get_version get_cases recordings list_rejected list_rejected_by_flow
             list_kept get_kept list_executions list_matching get_execution list_steps explain_field recording
             list_dead_letters get_dead_letters stream_events list_deployments get_deployment list_components
             list_credentials get_credential get_storage get_me list_audit get_description
         """,
-        Scope.OPERATE: """
+        TokenScope.OPERATE: """
             start_flow sign_message pause_flow stop_flow resume_flow reset_flow set_kept drop_kept move_execution
             retry_execution resume_execution release_execution cancel_execution discard_execution replay_execution
             many_executions verify_credential
         """,
-        Scope.AUTHOR: """
+        TokenScope.AUTHOR: """
             put_flow delete_flow put_cases deploy_flows roll_back_deployment roll_back_flow plan_deploy list_options
             check_document evaluate_expression try_flow backtest_flow
         """,
-        Scope.ADMIN: """
+        TokenScope.ADMIN: """
             put_credential drop_credential authorize_credential get_authorization finish_authorization
             rotate_credentials list_tokens create_token revoke_token list_rejected_sign_ins
         """,
@@ -69,7 +69,7 @@ WHOLE_SERVER: Final = frozenset(
         "list_rejected_sign_ins",
     }
 )
-_SCOPES: Final = list(Scope)
+_SCOPES: Final = list(TokenScope)
 
 
 def _flow(name: str) -> dict[str, Any]:
@@ -163,7 +163,7 @@ async def test_each_route_of_the_application_is_in_the_table(client: Client) -> 
     for route in routes:
         assert route.described["security"] == [{"token": [NEEDS[route.name]]}], route.name
         assert ("x-all-flows" in route.described) == (route.name in WHOLE_SERVER), route.name
-        assert route.method == "GET" or NEEDS[route.name] is not Scope.READ, "what changes something needs more"
+        assert route.method == "GET" or NEEDS[route.name] is not TokenScope.READ, "what changes something needs more"
 
 
 @pytest.mark.timeout(120)
@@ -191,7 +191,7 @@ async def test_no_route_lets_in_who_has_no_valid_token(client: Client, engine: E
     soon = rfc3339(clock.now() + timedelta(hours=1))
     expired, revoked = await _token(client, "expired", "admin", expires=soon), await _token(client, "revoked", "admin")
     me = {one.name: one.id for one in await engine.store.tokens()}
-    await engine.api_tokens.revoke(me["revoked"], by=Caller(SYSTEM, Scope.ADMIN))
+    await engine.api_tokens.revoke(me["revoked"], by=Caller(SYSTEM, TokenScope.ADMIN))
     clock.advance(7200)
     engine.api_tokens._clock = clock
     for route in _routes(client):
@@ -203,7 +203,7 @@ async def test_no_route_lets_in_who_has_no_valid_token(client: Client, engine: E
 async def test_a_token_says_who_it_is_and_can_give_no_more_than_it_has(client: Client) -> None:
     narrow = await _token(client, "narrow", "admin", flows=["mine"], expires="1d")
     shown = await (await client.get("/api/v1/me", headers=_bearer(narrow))).get_json()
-    assert (shown["name"], shown["scopes"], shown["flows"]) == ("narrow", list(Scope), ["mine"])
+    assert (shown["name"], shown["scopes"], shown["flows"]) == ("narrow", list(TokenScope), ["mine"])
     for wider in (
         {"scopes": ["read"]},
         {"scopes": ["read"], "flows": ["mine", "other"], "expires": "1h"},
@@ -379,7 +379,7 @@ async def test_sign_ins_are_counted_by_the_client_behind_the_proxies(engine: Eng
 
 
 async def test_the_memory_of_failed_sign_ins_is_bounded(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sign_ins, "_ADDRESSES", 50)
+    monkeypatch.setattr(sign_ins, "_MOST_ADDRESSES", 50)
     for number in range(1000):
         engine.sign_ins.reject(f"client-{number}", "192.0.2.1", "unknown", None)
     for _ in range(30):
@@ -387,4 +387,4 @@ async def test_the_memory_of_failed_sign_ins_is_bounded(engine: Engine, monkeypa
             engine.sign_ins.reject("one", "192.0.2.1", "unknown", None)
     assert len(engine.sign_ins._failures) == 50
     assert max(map(len, engine.sign_ins._failures.values())) == sign_ins.MOST_FAILURES
-    assert len(engine.sign_ins._held) <= sign_ins._HELD
+    assert len(engine.sign_ins._waiting) <= sign_ins._MOST_WAITING

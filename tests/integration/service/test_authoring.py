@@ -15,12 +15,12 @@ from hookline.access.caller import Caller
 from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions
-from hookline.model.access import Actor, AuditFilter, Scope
+from hookline.model.access import Actor, AuditFilter, TokenScope
 from hookline.model.execution import FINAL, ExecutionFilter
 from hookline.model.message import Message
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
-from hookline.simulation.authoring.jobs import CheckJob, CheckResult, Document
+from hookline.simulation.authoring.jobs import CheckJob, CheckResult, GivenDocument
 from hookline.simulation.authoring.worker import exchange
 from hookline.simulation.authoring.worker_pool import WorkerPool
 from hookline.testing.eventually import assert_eventually
@@ -371,8 +371,8 @@ async def test_a_backtest_shows_what_a_change_does(engine: Engine, client: Clien
 
 
 async def test_authors_with_some_flows_see_no_others(engine: Engine, client: Client, sink: Sink) -> None:
-    by = Caller(Actor("token", "admin"), Scope.ADMIN)
-    _, token = await engine.api_tokens.create("limited", [Scope.AUTHOR], by=by, expires_at=None, flows=["others"])
+    by = Caller(Actor("token", "admin"), TokenScope.ADMIN)
+    _, token = await engine.api_tokens.create("limited", [TokenScope.AUTHOR], by=by, expires_at=None, flows=["others"])
     execution_id = await ran(engine, {"sku": "a", "price": 3})
     for path, given in (
         ("evaluate", {"execution_id": execution_id, "expression": "$.body"}),
@@ -387,8 +387,8 @@ async def test_authors_with_some_flows_see_no_others(engine: Engine, client: Cli
 
 @pytest.mark.parametrize("path", ["check", "evaluate", "try", "backtest"])
 async def test_operators_are_no_authors(engine: Engine, client: Client, path: str) -> None:
-    by = Caller(Actor("token", "admin"), Scope.ADMIN)
-    _, token = await engine.api_tokens.create("operator", [Scope.OPERATE], by=by, expires_at=None, flows=None)
+    by = Caller(Actor("token", "admin"), TokenScope.ADMIN)
+    _, token = await engine.api_tokens.create("operator", [TokenScope.OPERATE], by=by, expires_at=None, flows=None)
     status, found = await post(client, path, {}, token=token)
     assert (status, found["code"]) == (403, "token.scope")
 
@@ -424,7 +424,7 @@ async def test_work_ends_when_nobody_waits_for_it() -> None:
     pool = WorkerPool(seconds=60)
     steps = [{"id": f"s{number}", "use": "map", "with": {"body": "$.body"}} for number in range(10_000)]
     document = {"id": "long", "trigger": {"use": "webhook", "with": {"verify": "none"}}, "steps": steps}
-    job = CheckJob(Document(json.dumps(document).encode()), {}, ())
+    job = CheckJob(GivenDocument(json.dumps(document).encode()), {}, ())
     task = asyncio.create_task(pool.run(job, CheckResult))
     await assert_eventually(lambda: bool(pool.processes))
     (process,) = pool.processes

@@ -112,7 +112,7 @@ async def test_a_flow_does_not_set_headers_with_power_over_other_pages(harness: 
     async with calling(harness) as caller:
         reply = await caller.send({})
         assert (reply.status, header(reply, name.lower())) == (502, None), "the step fails"
-    with pytest.raises(ValidationError, match="power over other pages"):
+    with pytest.raises(ValidationError, match="affects other pages"):
         AcceptedAnswer.model_validate({"headers": {name.lower(): "1"}})
     made = scheme_response(WebhookResponse(headers=((name, "1"), ("X-Own", "2"))))
     assert made.headers == ((b"x-own", b"2"),)

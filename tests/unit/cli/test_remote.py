@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from hookline.cli.client.http import proxy_for
-from hookline.cli.client.profiles import Profile, keep_profile, profiles_file, read_profiles, remove_profile
+from hookline.cli.client.profiles import Profile, profiles_file, read_profiles, remove_profile, store_profile
 from hookline.cli.client.remote import (
     Remote,
     check_secure,
@@ -40,12 +40,12 @@ def mode(path: Path) -> int:
 
 
 def test_a_profile_is_in_a_file_that_only_its_owner_can_read(home: Path) -> None:
-    file = keep_profile("prod", Profile(URL, SECRET))
+    file = store_profile("prod", Profile(URL, SECRET))
     assert file == home / ".config" / "hookline" / "profiles.json"
     assert (mode(file), mode(file.parent)) == (0o600, 0o700)
     assert read_profiles() == {"prod": Profile(URL, SECRET)}
-    keep_profile("test", Profile("https://test.example.com", "other"))
-    keep_profile("prod", Profile(URL, "newer"))
+    store_profile("test", Profile("https://test.example.com", "other"))
+    store_profile("prod", Profile(URL, "newer"))
     assert {name: one.token for name, one in read_profiles().items()} == {"prod": "newer", "test": "other"}
     assert remove_profile("prod")
     assert not remove_profile("prod")
@@ -61,7 +61,7 @@ def test_the_folder_is_the_users_configuration_folder(home: Path, monkeypatch: p
 
 
 def test_a_file_that_others_can_read_is_not_used() -> None:
-    file = keep_profile("prod", Profile(URL, SECRET))
+    file = store_profile("prod", Profile(URL, SECRET))
     file.chmod(0o640)
     with pytest.raises(ConfigError, match="chmod 600"):
         read_profiles()
@@ -69,17 +69,17 @@ def test_a_file_that_others_can_read_is_not_used() -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", '{"profiles": {"a": {"url": 1}}}'])
 def test_a_damaged_file_is_named_and_stays(text: str) -> None:
-    file = keep_profile("prod", Profile(URL, SECRET))
+    file = store_profile("prod", Profile(URL, SECRET))
     file.write_text(text)
     with pytest.raises(ConfigError, match="is damaged"):
-        keep_profile("other", Profile(URL, SECRET))
+        store_profile("other", Profile(URL, SECRET))
     assert file.read_text() == text
 
 
 def test_a_folder_that_cannot_be_made_is_told(home: Path) -> None:
     (home / ".config").write_text("a file")
     with pytest.raises(ConfigError, match=r"can't be written|can't be read"):
-        keep_profile("prod", Profile(URL, SECRET))
+        store_profile("prod", Profile(URL, SECRET))
 
 
 def test_no_representation_shows_a_token() -> None:
@@ -89,7 +89,7 @@ def test_no_representation_shows_a_token() -> None:
 
 
 def test_a_remote_server_is_a_profile_or_a_url_and_the_option_wins() -> None:
-    keep_profile("prod", Profile(URL, SECRET))
+    store_profile("prod", Profile(URL, SECRET))
     assert find_remote(None, {}) is None
     assert find_remote("", {"HOOKLINE_REMOTE": "prod"}) is None
     assert find_remote("prod", {"HOOKLINE_REMOTE": "nothing"}) == Remote(URL, SECRET)
@@ -114,7 +114,7 @@ def test_a_remote_server_is_a_profile_or_a_url_and_the_option_wins() -> None:
     ],
 )
 def test_a_server_that_cannot_be_called_is_told_with_the_remedy(name: str, said: str) -> None:
-    keep_profile("prod", Profile(URL, SECRET))
+    store_profile("prod", Profile(URL, SECRET))
     with pytest.raises(ConfigError, match=said):
         find_remote(name, {})
 
@@ -127,8 +127,8 @@ def test_a_variable_that_is_no_token_is_told_and_not_shown(token: str) -> None:
 
 
 def test_several_tokens_for_one_url_take_the_name_of_a_profile() -> None:
-    keep_profile("reader", Profile(URL, "one"))
-    keep_profile("author", Profile(URL, "two"))
+    store_profile("reader", Profile(URL, "one"))
+    store_profile("author", Profile(URL, "two"))
     with pytest.raises(ConfigError, match="name of one"):
         find_remote(URL, {})
     assert find_remote("author", {}) == Remote(URL, "two")
@@ -139,10 +139,10 @@ def test_a_token_is_sent_over_plain_http_only_to_this_machine_or_where_that_was_
         check_secure(url, insecure=False)
     with pytest.raises(ConfigError, match="--insecure"):
         find_remote("http://10.0.0.1", {"HOOKLINE_TOKEN": "x"})
-    keep_profile("edited", Profile("http://10.0.0.2", SECRET))
+    store_profile("edited", Profile("http://10.0.0.2", SECRET))
     with pytest.raises(ConfigError, match="--insecure"):
         find_remote("edited", {})
-    keep_profile("inside", Profile("http://10.0.0.1", SECRET, insecure=True))
+    store_profile("inside", Profile("http://10.0.0.1", SECRET, insecure=True))
     assert find_remote("http://10.0.0.1", {}) == Remote("http://10.0.0.1", SECRET)
     assert not any(map(is_loopback, ("127.0.0.1.example.com", "localhost.example.com", "10.0.0.1", "")))
 
@@ -185,7 +185,7 @@ def test_a_login_that_cannot_be_is_wrong_usage_and_stores_nothing(
 
 
 def test_logout_removes_a_profile_and_names_the_one_that_was_meant() -> None:
-    keep_profile("prod", Profile(URL, SECRET))
+    store_profile("prod", Profile(URL, SECRET))
     wrong = CliRunner().invoke(main, ["logout", "prud"])
     assert (wrong.exit_code, "did you mean 'prod'" in wrong.stderr) == (1, True)
     assert json.loads(CliRunner().invoke(main, ["logout", "prod", "--json"]).stdout) == {"profile": "prod"}

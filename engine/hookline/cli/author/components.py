@@ -44,7 +44,7 @@ class _Components(Command):
 def components(name: str | None, as_json: bool, settings: Settings) -> None:
     """List the components that flows can use: actions, triggers, blocks, schemes, mappers, types of credentials.
 
-    They are those of the plugins that are installed here, or on the remote server. With NAME, show its settings and its
+    These come from the plugins that are installed here, or on the remote server. With NAME, show its settings and its
     types of credentials. `hookline components options NAME SETTING` asks the service for the options of a setting.
     """
     views, failure_of = _known(settings)
@@ -105,7 +105,8 @@ def options(
 
 
 def _known(settings: Settings) -> "tuple[Sequence[ComponentView], Callable[[str], object]]":
-    """The components of a remote server, or else of this machine; and why a plugin has failed that may have one."""
+    """The components of the remote server, or else of this machine, and a function that returns the failure of the
+    plugin that may have a component."""
     if remote_of(settings) is not None:
         import msgspec
 

@@ -26,8 +26,8 @@ _FORMATS: Final = ("tree", "mermaid", "svg")
 def graph(flow: str, format_: str, output: Path | None, as_json: bool, settings: Settings) -> None:
     """Draw a flow: its steps, branches, loops, and the flows that it calls.
 
-    FLOW is a file, an id, or FLOW@VERSION. An id is the file in the flows directory; with --remote, it is the version
-    that the server serves. `tree` is text for a terminal, `mermaid` text for Markdown, and `svg` an image.
+    FLOW is a file, an id, or FLOW@VERSION. An id names the file in the flows directory; with --remote, it names the
+    version that the server serves. `tree` is text for a terminal, `mermaid` text for Markdown, and `svg` an image.
     """
     from hookline.flows.graph.chart import chart_of
 

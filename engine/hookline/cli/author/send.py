@@ -69,8 +69,8 @@ def send(
 ) -> None:
     """Send FILE (- is standard input) to FLOW (its id, or id/path), signed as the flow's provider would sign it.
 
-    It is sent to the server of this machine, or to the remote one, and the address is printed first; --url and --public
-    name another one.
+    It is sent to the server of this machine, or to the remote server, and the address is printed first; --url and
+    --public name another one.
     The message is signed with the flow's own credential, and nothing that shows the secret is returned. For schemes
     that send the secret itself (basic, api-key, …), and for the credentials of other servers, give --secret. Values
     that a provider writes into the body, such as a time, are added. Exit code 1 if the status is 400 or above, and 2 if

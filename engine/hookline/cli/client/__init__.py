@@ -1,6 +1,6 @@
-"""The client of the admin API: of a remote server, the one that runs on this machine, or the API in this process.
+"""The client of the admin API: that of a remote server, of the server on this machine, or of this process.
 
-`connection` is the one place that decides between them. Commands call `connect` or `call`, and do the same for all.
+`connection` is the one place that decides between them. Commands call `connect` or `call` without knowing which it is.
 """
 
 from hookline.cli.client.connection import NoDatabase, call, connect, created_for, is_new

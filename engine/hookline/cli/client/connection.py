@@ -1,4 +1,4 @@
-"""The decision which admin API a command calls: a remote server's, the running server's, or that of this process."""
+"""The choice of the admin API that a command calls: that of a remote server, the running server, or this process."""
 
 import asyncio
 import contextlib
@@ -77,7 +77,7 @@ def created_for(settings: Settings, flow_id: str) -> Missing:
 
 
 def is_new(settings: Settings) -> bool:
-    """Return true if the database doesn't exist yet. That of a remote server does."""
+    """Return true if the database doesn't exist yet; that of a remote server always exists."""
     file = settings.sqlite_file
     return remote_of(settings) is None and file is not None and not file.exists()
 

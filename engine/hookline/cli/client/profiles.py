@@ -22,7 +22,7 @@ class Profile(msgspec.Struct, frozen=True):
     url: str
     token: str
     insecure: bool = False
-    """True if the token may be sent over plain http, which others on the way can read."""
+    """True if the token may be sent over plain http, which anybody on the network can read."""
 
     def __repr__(self) -> str:
         return f"Profile({self.url!r})"
@@ -64,7 +64,7 @@ def read_profiles() -> Mapping[str, Profile]:
         raise ConfigError(f"{path} is damaged: {error}; correct it, or remove it and sign in again") from None
 
 
-def keep_profile(name: str, profile: Profile) -> Path:
+def store_profile(name: str, profile: Profile) -> Path:
     """Store a profile, in place of one with the same name, and return the file. Raises ConfigError."""
     with _changing() as found:
         found[name] = profile
@@ -79,7 +79,7 @@ def remove_profile(name: str) -> bool:
 
 @contextlib.contextmanager
 def _changing() -> Iterator[dict[str, Profile]]:
-    """The profiles, to be changed in the block: by one process at a time, and as a whole."""
+    """The profiles, which the block changes; one process at a time, and atomically."""
     path = profiles_file()
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -31,7 +31,7 @@ class Remote(msgspec.Struct, frozen=True):
 
 
 class RemoteSettings(Settings):
-    """The settings of a command for a remote server: those of this machine say where its files are."""
+    """The settings of a command for a remote server, besides those of this machine, which name its folders."""
 
     model_config = SettingsConfigDict(arbitrary_types_allowed=True)
 
@@ -117,7 +117,7 @@ def check_secure(url: str, *, insecure: bool) -> None:
     if insecure or parts.scheme == "https" or is_loopback(parts.hostname or ""):
         return
     raise ConfigError(
-        f"{url}: over plain http, others on the way can read the token; use https, or allow it for this server with "
+        f"{url}: over plain http, anybody on the network can read the token; use https, or allow http for it with "
         f"`hookline login {url} --insecure`"
     )
 

@@ -1,4 +1,4 @@
-"""Requests to the admin API, whatever carries them, and the errors that it answers."""
+"""Requests to the admin API over any transport, and its errors."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, Protocol
@@ -63,14 +63,14 @@ class Client:
         try:
             return decode(content, exact=True) if content else None
         except ValueError:
-            raise StoreError(f"what answers at {self.server}{url} is no server of Hookline; {_WHICH}") from None
+            raise StoreError(f"{self.server}{url} is not a Hookline server; {_REMEDY}") from None
 
     def events(self, **query: object) -> AsyncIterator[Mapping[str, Any]]:
         """The server's events from now on, each as `{"event", "data"}`, across breaks of the connection."""
         return self._transport.events(_given(query))
 
 
-_WHICH: Final = "name the URL under which people reach its admin API, without /api/v1"
+_REMEDY: Final = "give the URL under which people reach the admin API, without /api/v1"
 
 
 def _given(query: Mapping[str, object]) -> dict[str, str]:
@@ -93,5 +93,5 @@ def _error(status: int, content: bytes, server: str | None) -> ApiError:
         return ApiError(document["detail"], document["code"], problems, status=status)
     except (ValueError, KeyError, TypeError, AttributeError):
         # A proxy in front of the server, or another server.
-        where = "" if server is None else f" at {server}; {_WHICH}"
+        where = "" if server is None else f" at {server}; {_REMEDY}"
         return ApiError(f"the server answered {status}{where}", f"http.{status}", status=status)

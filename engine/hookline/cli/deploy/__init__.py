@@ -1,1 +1,1 @@
-"""The commands that change the flows of a server, and show what a change means."""
+"""The commands that list and change the flows of a server, and show the effect of a change."""

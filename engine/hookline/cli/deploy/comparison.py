@@ -36,7 +36,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
     changes: Sequence[FlowChange]
     only_on_server: Sequence[str]
-    """The ids of flows that the folder doesn't have, and that stay as they are."""
+    """The ids of the flows that the folder doesn't have, and that aren't deleted."""
 
     @property
     def changed(self) -> Sequence[FlowChange]:
@@ -45,7 +45,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
 
 async def compare(client: Client, flows: Sequence[FolderFlow], *, delete: bool) -> Comparison:
-    """Compare the flows of a folder with a server's. `delete`: flows that only the server has are deleted."""
+    """Compare the flows of a folder with a server's. `delete`: flows that only the server has count as deleted."""
     served = {one["id"]: one for one in (await client.get("flows"))["items"]}
     slots = asyncio.Semaphore(_AT_ONCE)
 

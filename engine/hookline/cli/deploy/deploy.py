@@ -32,8 +32,8 @@ class Options:
 
 @click.command(cls=Command, settings=("flows", "db"))
 @click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
-@click.option("--message", "-m", metavar="TEXT", help="The reason for the change, which the history shows.")
-@click.option("--yes", "-y", is_flag=True, help="Deploy without a question.")
+@click.option("--message", "-m", metavar="TEXT", help="The reason for the change, which `deployments list` shows.")
+@click.option("--yes", "-y", is_flag=True, help="Deploy without asking.")
 @click.option("--dry-run", is_flag=True, help="Only show and check the differences.")
 @click.option("--delete", is_flag=True, help="Delete the flows that the server has and DIR doesn't.")
 @click.option(
@@ -41,8 +41,8 @@ class Options:
     default=True,
     help="Check the flows and run their cases on this machine first. The server checks them in any case.",
 )
-@click.option("--force", is_flag=True, help="Overwrite changes in files of the server that never served.")
-@click.option("--watch", is_flag=True, help="Deploy again whenever a file of DIR changes, without a question.")
+@click.option("--force", is_flag=True, help="Overwrite changes in files of the server that were never published.")
+@click.option("--watch", is_flag=True, help="Deploy again whenever a file of DIR changes, without asking.")
 def deploy(
     directory: Path | None,
     message: str | None,
@@ -55,33 +55,33 @@ def deploy(
     as_json: bool,
     settings: Settings,
 ) -> None:
-    """Deploy the flows of DIR, with their test cases, to the server; by default the flows directory.
+    """Deploy the flows of DIR, with their test cases, to the server; DIR is the flows directory by default.
 
     Shows the differences in meaning, checks the flows, runs their cases, and asks before it deploys. All flows are
     deployed at once, or none. If somebody else has deployed one of them since the comparison, nothing is changed.
-    Executions that wait stay on their versions; their places in the new ones are listed.
+    Waiting executions stay on their versions; the steps at which they would continue in the new ones are listed.
     """
     folder = directory or (_DEFAULT if settings.flows == DATABASE else settings.flows_dir)
     options = Options(message, yes, dry_run, delete, check, force, as_json)
     if watch:
-        from hookline.cli.deploy.watch import each_change
+        from hookline.cli.deploy.watch import deploy_each_change
 
-        each_change(folder, lambda first: _shown_or_done(settings, folder, options, first=first))
+        deploy_each_change(folder, lambda first: _deploy_or_show_error(settings, folder, options, first=first))
     else:
-        _done(settings, folder, options)
+        _deploy(settings, folder, options)
 
 
-def _shown_or_done(settings: Settings, folder: Path, options: Options, *, first: bool) -> None:
-    """Deploy, and show an error without ending. The first time asks."""
+def _deploy_or_show_error(settings: Settings, folder: Path, options: Options, *, first: bool) -> None:
+    """Deploy, and show an error without ending the command. Only the first deployment asks."""
     try:
-        _done(settings, folder, options if first else replace(options, yes=True))
+        _deploy(settings, folder, options if first else replace(options, yes=True))
     except HooklineError as error:
         if first and isinstance(error, ConfigError):
             raise
         failure(error, as_json=options.as_json).show()
 
 
-def _done(settings: Settings, folder: Path, options: Options) -> None:
+def _deploy(settings: Settings, folder: Path, options: Options) -> None:
     from hookline.cli.deploy import deployment, report
     from hookline.cli.deploy.folder import read_folder
 
@@ -124,6 +124,6 @@ def _confirm(prepared: Any, options: Options) -> None:
     if options.yes:
         return
     if options.as_json or not can_ask():
-        raise ConfigError("nothing can be asked here, and nothing was deployed: add --yes to deploy, or --dry-run")
+        raise ConfigError("there is no terminal to ask at, so nothing was deployed: add --yes to deploy, or --dry-run")
     count = counted(len(prepared.comparison.changed), "flow")
     click.confirm(f"Deploy {count} to {prepared.server or 'this machine'}?", abort=True, err=True)

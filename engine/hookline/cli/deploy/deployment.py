@@ -8,7 +8,7 @@ import msgspec
 
 from hookline.cli.client import ApiError, Client
 from hookline.cli.deploy.comparison import Comparison, compare
-from hookline.cli.deploy.folder import FolderFlow, placed, run_cases
+from hookline.cli.deploy.folder import FolderFlow, placed
 from hookline.config import Settings
 from hookline.kernel.errors import DeploymentConflict, FlowInvalid, HooklineError, Problem
 from hookline.kernel.suggest import counted
@@ -17,7 +17,7 @@ _SHOWN: Final = 10
 
 
 class CasesFailed(HooklineError):
-    """A case of the flows fails, so that they aren't deployed."""
+    """A case of the flows failed, so nothing was deployed."""
 
     code = "deploy.cases_failed"
 
@@ -36,7 +36,7 @@ class Prepared(msgspec.Struct, frozen=True):
     comparison: Comparison
     warnings: Sequence[Problem]
     plans: Sequence[Mapping[str, Any]]
-    """For each flow with executions that wait: the places at which they would continue."""
+    """For each flow with waiting executions: the steps at which they would continue."""
     cases: int
     """The number of cases that passed here."""
     request: Mapping[str, Any]
@@ -49,12 +49,13 @@ def check_here(settings: Settings, directory: Path, flows: Sequence[FolderFlow])
     CasesFailed.
     """
     from hookline.cli.author.check import check_files, files_of
+    from hookline.cli.author.test import run_cases
     from hookline.discovery.loader import load_plugins
 
     problems = check_files(settings, list(files_of((directory,))), load_plugins(), None)
     if any(problem.severity == "error" for problem in problems):
         raise FlowInvalid([problem for problem in problems if problem.severity != "note"])
-    results = run_cases(flows)
+    results, _ = run_cases([flow.cases_file for flow in flows if flow.cases is not None], None)
     failed = [f"{one.flow_id}: {one.name}" for one in results if not one.passed]
     if failed:
         more = f" and {len(failed) - _SHOWN} more" if len(failed) > _SHOWN else ""

@@ -22,7 +22,7 @@ _PART: Final = re.compile(r"[0-9a-f-]{4,35}\Z")
 
 @click.group(cls=CommandGroup)
 def deployments() -> None:
-    """List, show and roll back deployments: the changes of the whole set of flows."""
+    """List, show and roll back deployments."""
 
 
 @deployments.command("list", settings=_SETTINGS)
@@ -46,7 +46,7 @@ def list_deployments(cursor: str | None, limit: int, as_json: bool, settings: Se
 def show_deployment(deployment_id: str, as_json: bool, settings: Settings) -> None:
     """Show a deployment: its flows, with the versions before and after it.
 
-    ID is its id, or the last or first characters, as `hookline deployments list` shows them.
+    ID is its id, or the first or last characters of the id, as `hookline deployments list` shows them.
     """
     found = asyncio.run(_found(settings, deployment_id))
 
@@ -65,16 +65,16 @@ def show_deployment(deployment_id: str, as_json: bool, settings: Settings) -> No
 
 @deployments.command("rollback", settings=_SETTINGS)
 @click.argument("deployment_id", metavar="ID")
-@click.option("--yes", "-y", is_flag=True, help="Roll back without a question.")
+@click.option("--yes", "-y", is_flag=True, help="Roll back without asking.")
 def roll_back(deployment_id: str, yes: bool, as_json: bool, settings: Settings) -> None:
-    """Serve the whole set of flows again as it was after the deployment ID. Flows that came later are deleted.
+    """Serve all flows again as they were after the deployment ID. Flows that came later are deleted.
 
-    That is a new deployment, which can be rolled back, too.
+    This is a new deployment, which can be rolled back, too.
     """
     found = asyncio.run(_found(settings, deployment_id))
     if not yes:
         if as_json or not can_ask():
-            raise ConfigError("nothing can be asked here, and nothing was changed: add --yes to roll back")
+            raise ConfigError("there is no terminal to ask at, so nothing was changed: add --yes to roll back")
         question = (
             f"Serve all flows as they were after deployment {found['id']} of {found['at']}, by {found['author']}?"
         )

@@ -101,7 +101,7 @@ _existing: Final = click.option(
 @flows.command("rollback", settings=_SETTINGS)
 @click.argument("flow_id", metavar="FLOW")
 @click.argument("version", required=False)
-@click.option("--force", is_flag=True, help="Overwrite changes of the flow's file that never served.")
+@click.option("--force", is_flag=True, help="Overwrite changes in the flow's file that were never published.")
 @_existing
 def roll_back_flow(
     flow_id: str, version: str | None, force: bool, existing: bool | None, as_json: bool, settings: Settings
@@ -178,9 +178,9 @@ def plan_deploy(
 @click.argument("directory", metavar="[DIR]", type=click.Path(path_type=Path, file_okay=False), default=Path("flows"))
 @click.option("--force", is_flag=True, help="Overwrite files that differ.")
 def export_flows(directory: Path, force: bool, as_json: bool, settings: Settings) -> None:
-    """Write the flows that serve, and their test cases, to files in DIR; by default `flows`.
+    """Write the flows that serve, and their test cases, to files in DIR; DIR is `flows` by default.
 
-    Nothing is written if a file of DIR differs, unless --force is given. Other files of DIR stay.
+    Nothing is written if a file in DIR differs, unless --force is given. Other files in DIR stay.
     """
     from hookline.cli.deploy.export import export
 
@@ -224,7 +224,7 @@ def _decide(decision: str, flow_id: str, as_json: bool, settings: Settings) -> N
 
 
 def _empty_for(settings: Settings) -> Missing:
-    """A database that doesn't exist is read as an empty one if there is a directory of flows."""
+    """Return that a database that doesn't exist is read as an empty one, if there is a directory of flows."""
     return "empty" if settings.flows != DATABASE and settings.flows_dir.is_dir() else "rejected"
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from hookline.catalog.flow_folder import scan
 from hookline.flows.documents.read import read
@@ -11,9 +11,6 @@ from hookline.flows.documents.version import version_of
 from hookline.kernel.errors import ConfigError, FlowInvalid, Problem
 from hookline.kernel.pointer import parts_of, pointer_to
 from hookline.simulation.case_files import ENDING
-
-if TYPE_CHECKING:
-    from hookline.simulation.case_run import CaseResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +32,7 @@ class FolderFlow:
         return self.file.with_name(self.id + ENDING)
 
 
-_MARK: Final = b"\xef\xbb\xbf"
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 
 
 def read_folder(directory: Path) -> Sequence[FolderFlow]:
@@ -57,7 +54,7 @@ def read_folder(directory: Path) -> Sequence[FolderFlow]:
 
 
 def _read(file: Path) -> FolderFlow:
-    text = file.read_bytes().removeprefix(_MARK)
+    text = file.read_bytes().removeprefix(_BYTE_ORDER_MARK)
     document = read(text, str(file))
     value = document.value
     problems = list(document.problems)
@@ -69,7 +66,7 @@ def _read(file: Path) -> FolderFlow:
     if problems:
         raise FlowInvalid(problems)
     cases_file = file.with_name(file.stem + ENDING)
-    cases_text = cases_file.read_bytes().removeprefix(_MARK) if cases_file.exists() else None
+    cases_text = cases_file.read_bytes().removeprefix(_BYTE_ORDER_MARK) if cases_file.exists() else None
     cases = None if cases_text is None else read(cases_text, str(cases_file)).value
     return FolderFlow(file.stem, file, text, value, version_of(value), cases_text, cases)
 
@@ -90,11 +87,3 @@ def _placed(problem: Problem, flows: Mapping[str, FolderFlow]) -> Problem:
         return problem
     (found,) = read(text, str(file)).place([replace(problem, pointer=pointer_to(parts[2:]), line=None)])
     return found
-
-
-def run_cases(flows: Sequence[FolderFlow]) -> "Sequence[CaseResult]":
-    """Run the cases of flows. Raises FlowInvalid."""
-    from hookline.cli.author.test import run_cases as run
-
-    results, _ = run([flow.cases_file for flow in flows if flow.cases is not None], None)
-    return results

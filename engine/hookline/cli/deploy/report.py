@@ -56,12 +56,6 @@ def plan_lines(plans: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             yield from (f"    {one['execution_id']} {landing_text(one)}" for one in plan["items"])
 
 
-def _restarted(poll: Mapping[str, Any]) -> str:
-    seen = "start executions" if poll["existing"] else "count as seen"
-    how = "" if poll["answered"] else " (`hookline flows plan` with --existing or --no-existing decides it)"
-    return f"{restart_text(poll)}; the items that exist then {seen}{how}"
-
-
 def deployed_text(done: Mapping[str, Any], plans: Sequence[Mapping[str, Any]]) -> str:
     """The result of a deployment."""
     made = done["deployment"]

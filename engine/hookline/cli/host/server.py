@@ -38,7 +38,7 @@ _CALLERS_PART: Final = 0.75
 _LAST_ANSWERS: Final = 1.0
 #: Seconds without a failure after which connections are accepted again.
 _ACCEPTING_AGAIN: Final = 3.0
-#: The most open connections to the admin API, if it has an address of its own: senders can't take them.
+#: The most open connections to the admin API if it has an address of its own. Senders can't use them up.
 _ADMIN_CONNECTIONS: Final = 100
 #: Seconds for the tasks that plugins have left running, after everything else has ended.
 _TASKS_GRACE: Final = 2.0
@@ -145,7 +145,7 @@ def _url(sock: socket.socket) -> str:
 def _listeners(
     server: RunningServer, settings: Settings, sock: socket.socket, admin_sock: socket.socket | None
 ) -> tuple[serving.Listener, ...]:
-    """The applications of the sockets: all on one, or hooks and probes on one and the rest on the other."""
+    """The applications by socket: one for everything, or one for hooks and probes and one for the rest."""
     engine, options = server.engine, hook_options(settings, server.url)
     readiness = Readiness.of(engine)
     apart = 0 if admin_sock is None else _ADMIN_CONNECTIONS

@@ -27,8 +27,8 @@ _LARGEST_PAGE: Final = 200
 def audit(export: bool, cursor: str | None, limit: int, as_json: bool, settings: Settings, **chosen: Any) -> None:
     """List who changed what, newest first.
 
-    Each change is recorded in the same commit as the change itself. The entries of the last 400 days are kept, or those
-    of the time in the setting audit_retention.
+    Each change is recorded in the same commit as the change itself. Entries are kept for 400 days, or for the time in
+    the setting audit_retention.
     """
     if export:
         asyncio.run(_export(settings, chosen, cursor))

@@ -13,7 +13,7 @@ import click
 
 from hookline.cli.client import ApiError
 from hookline.cli.client.http import http_client
-from hookline.cli.client.profiles import Profile, keep_profile, profiles_file, read_profiles, remove_profile
+from hookline.cli.client.profiles import Profile, profiles_file, read_profiles, remove_profile, store_profile
 from hookline.cli.client.remote import REMOTE, TOKEN, check_secure, checked_token, server_url
 from hookline.cli.command import Command, NotFound, emit
 from hookline.cli.table import printable
@@ -27,20 +27,20 @@ _WIDEST: Final = ("admin", "author", "operate", "read")
 
 @click.command(cls=Command, needs_settings=False)
 @click.argument("url", metavar="URL")
-@click.option("--profile", metavar="NAME", help="The name of the profile; by default that of the host.")
+@click.option("--profile", metavar="NAME", help="The name of the profile; by default the name of the host.")
 @click.option(
     "--token-file",
     type=click.Path(path_type=Path, allow_dash=True, dir_okay=False),
-    help="A file with the token; - is standard input. By default it is HOOKLINE_TOKEN, or asked for.",
+    help="A file with the token; - is standard input. By default, HOOKLINE_TOKEN is used, or the token is asked for.",
 )
 @click.option(
-    "--insecure", is_flag=True, help="Allow plain http to another machine: others on the way can read the token."
+    "--insecure", is_flag=True, help="Allow plain http to another machine; anybody on the network can read the token."
 )
 def login(url: str, profile: str | None, token_file: Path | None, insecure: bool, as_json: bool) -> None:
-    """Store a token for the remote server at URL, the address of its admin API, as a profile.
+    """Store a token for a remote server as a profile. URL is the address of the server's admin API.
 
-    The token is checked first. The profile is a name for --remote and HOOKLINE_REMOTE. It is stored in
-    ~/.config/hookline/profiles.json, or in the folder that XDG_CONFIG_HOME names, which only you can read.
+    The token is checked first. The name of the profile is a value of --remote and HOOKLINE_REMOTE. Profiles are stored
+    in ~/.config/hookline/profiles.json, or in the folder that XDG_CONFIG_HOME names; only you can read the file.
     `hookline tokens create` on the server creates tokens.
     """
     place = server_url(url, "URL")
@@ -51,7 +51,7 @@ def login(url: str, profile: str | None, token_file: Path | None, insecure: bool
     token = _token(token_file)
     me = asyncio.run(_me(place, token))
     plain = urlsplit(place).scheme == "http"
-    file = keep_profile(name, Profile(place, token, insecure=insecure and plain))
+    file = store_profile(name, Profile(place, token, insecure=insecure and plain))
     value = {"profile": name, "url": place, "file": str(file), **me}
 
     def text() -> str:
@@ -90,7 +90,7 @@ def _token(file: Path | None) -> str:
         place, token = "the answer", click.prompt("Token", hide_input=True, err=True)
     else:
         raise ConfigError(
-            f"nothing can be asked here: give the token as --token-file FILE (- is standard input), or set {TOKEN}"
+            f"there is no terminal to ask for the token: add --token-file FILE (- is standard input), or set {TOKEN}"
         )
     return checked_token(token, place)
 
@@ -114,10 +114,10 @@ async def _me(url: str, token: str) -> Mapping[str, Any]:
         except ApiError as error:
             if error.status != 401:
                 raise
-            message = f"{url} doesn't accept the token; `hookline tokens create` on the server makes another"
+            message = f"{url} doesn't accept the token; `hookline tokens create` on the server creates one"
             raise ApiError(message, error.error_code, status=error.status) from None
     if not isinstance(me, dict) or not {"name", "scopes", "flows", "expires"} <= me.keys():
-        raise ConfigError(f"what answers at {url} is no server of Hookline; give the URL of its admin API")
+        raise ConfigError(f"{url} is not a Hookline server; give the URL of the admin API")
     return me
 
 

@@ -27,7 +27,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "unknown_var": "The flow has no such var.",
         "unknown_override": "An environment variable sets a var that the flow doesn't have.",
         "invalid_override": "An environment variable sets a var to an invalid value.",
-        "unknown_flow": "There is no such flow, or another flow calls the one that is deleted.",
+        "unknown_flow": "There is no such flow, or a flow that is to be deleted is called by another.",
         "other_flow": "The document has the id of another flow.",
         "version_gone": "The version isn't stored any more.",
         "no_such_key": "A path can't exist: the type or schema of the value has no such key.",

@@ -25,7 +25,8 @@ class StepDescription:
 def describe_steps(flow: CompiledFlow, samples: Samples = NO_SAMPLES) -> Iterator[StepDescription]:
     """Yield the steps that are reached, in the order of the text.
 
-    A step sees the results of all steps before it, so all descriptions together grow with the square of their number.
+    A step sees the results of all steps before it, so the length of all descriptions grows with the square of their
+    number.
     """
     for visit in analyse_flow(flow, samples).visits:
         yield StepDescription(

@@ -9,8 +9,8 @@ from hookline.flows.types.shape import Field
 class KnownSteps(Mapping[str, Field]):
     """The shapes of results by step id, in the order of the steps; `required` if the step has certainly run.
 
-    Each position of a flow has its own, so a copy for each would cost the square of the number of steps. Instead, one
-    with a further step shares the others: it holds layers, each of which is larger than all that come after it.
+    Each position in a flow has its own mapping, so copies would cost the square of the number of steps. Instead, a
+    mapping with a further step shares the other steps: it consists of layers, each larger than all after it.
     """
 
     __slots__ = ("_count", "_layers", "_name", "_parent", "depth", "weight")
@@ -33,7 +33,7 @@ class KnownSteps(Mapping[str, Field]):
         made._layers = (*layers, layer)
         made._parent, made._name = self, name
         made._count = self._count + (name not in self)
-        # A result that is replaced counts on: the weight is a bound.
+        # A replaced result still counts: the weight is an upper bound.
         made.weight = self.weight + len(name) + result.shape.weight
         made.depth = max(self.depth, result.shape.depth + 1)
         return made

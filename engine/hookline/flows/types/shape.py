@@ -1,8 +1,8 @@
 """Shapes: static types of JSON values. No problem is ever reported for an `UNKNOWN` value.
 
-A step may put what it gets into a new object twice. After thirty such steps, a value of a thousand million keys would
-have a shape, which is small as long as it isn't compared or written. So shapes have a weight and a depth, and those
-above a bound are `UNKNOWN`: see `bounded`.
+A step may put its input into a new object twice. After thirty such steps, the value has a thousand million keys. Its
+shape shares its parts, so it is small, but to compare or write it takes as long as there are keys. So shapes have a
+weight and a depth, and those above a bound are `UNKNOWN`: see `bounded`.
 """
 
 from collections.abc import Collection, Iterable, Mapping

@@ -19,10 +19,10 @@ from hookline.service.admin.executions.executions import add_executions, add_rec
 from hookline.service.admin.executions.operations import add_bulk, add_operations
 from hookline.service.admin.executions.rejected import add_rejected
 from hookline.service.admin.flows.authoring import add_authoring
-from hookline.service.admin.flows.deployments import add_deployments
-from hookline.service.admin.flows.flow_changes import add_flow_changes
+from hookline.service.admin.flows.deploy import add_deployments
 from hookline.service.admin.flows.flow_state import add_flow_values
 from hookline.service.admin.flows.flows import add_flows
+from hookline.service.admin.flows.versions import add_versions
 from hookline.service.admin.hosts import Hosts
 from hookline.service.admin.openapi import Description, operation
 from hookline.service.admin.system.access import add_access
@@ -34,9 +34,9 @@ from hookline.service.hooks.sender import Senders
 
 
 class OtherThan(BaseConverter):
-    """A part of a path that isn't one of some words, which are paths of their own: `<but(many):execution_id>`.
+    """A part of a path that isn't one of some words, as in `<but(many):execution_id>`, because they are other routes.
 
-    Without it, another method of such a path would be answered as if it named an execution.
+    Without it, a wrong method on such a route would be handled as if the word were an id.
     """
 
     def __init__(self, map: Map, *words: str) -> None:
@@ -56,7 +56,7 @@ def blueprints(
 ) -> tuple[Blueprint, ...]:
     """Create the blueprints of an engine.
 
-    `token`: the server's own admin token. `own`: the actor that has it, if that isn't the token itself. `hosts`: those
+    `token`: the server's own token. `own`: the actor that uses it, if that isn't the token itself. `hosts`: the hosts
     of the API besides its address and localhost. `metrics_public`: `/metrics` needs no token. `senders` finds the
     addresses behind trusted proxies.
     """
@@ -69,15 +69,15 @@ def _api(engine: Engine, gate: Gate) -> Blueprint:
     api = Blueprint("api", __name__, url_prefix="/api/v1")
     api.record_once(lambda state: state.app.url_map.converters.update(but=OtherThan))
     api.register_error_handler(HooklineError, gate.respond)
-    api.before_request(gate.check_all)
+    api.before_request(gate.check_request)
     # In the order of the API's description.
     for add in (
         add_flows,
         add_rejected,
         add_components,
         add_authoring,
+        add_versions,
         add_deployments,
-        add_flow_changes,
         add_flow_values,
         add_recordings,
         add_storage,

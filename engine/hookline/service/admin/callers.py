@@ -1,4 +1,4 @@
-"""The caller of a request to the admin API: recognized by its token, and held to its scope and its flows."""
+"""The caller of a request to the admin API, who is recognized by a token and limited to its scope and flows."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -10,7 +10,7 @@ from hookline.access.caller import Caller
 from hookline.access.tokens import BUILT_IN, is_same
 from hookline.engine import Engine
 from hookline.kernel.errors import ExecutionNotFound, HooklineError, TokenInvalid
-from hookline.model.access import Actor, Scope
+from hookline.model.access import Actor, TokenScope
 from hookline.service.admin.hosts import Hosts
 from hookline.service.admin.openapi import Operation, operation_of
 from hookline.service.admin.requests import problem_response
@@ -27,7 +27,7 @@ def caller() -> Caller:
 
 
 class Gate:
-    """Lets a request in if it is for this server, and if its token allows what it asks for."""
+    """Admits a request if it is for this server, and if its token allows the operation."""
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Gate:
         hosts: Hosts | None = None,
         senders: Senders | None = None,
     ) -> None:
-        """`admin_token`: the server's own. `own`: the actor that has it, if that isn't the token itself. `senders`
+        """`admin_token`: the server's own. `own`: the actor that uses it, if that isn't the token itself. `senders`
         finds the addresses behind trusted proxies."""
         self._senders = senders or Senders()
         self._engine = engine
@@ -45,15 +45,15 @@ class Gate:
         self._own = own
         self._hosts = hosts or Hosts()
 
-    async def check_all(self) -> None:
-        """Raise an error unless the current request may be answered."""
-        # A server may pass on several: with HTTP/2, `:authority` and `host`. None of them may be foreign.
+    async def check_request(self) -> None:
+        """Raise an error unless the host and the token of the current request are right."""
+        # There may be several: with HTTP/2, `:authority` and `host`. None of them may be foreign.
         for host in request.headers.getlist("Host") or [""]:
             self._hosts.check(host, (request.scope.get("server") or (None,))[0])
         await self.check_token()
 
     async def check_token(self) -> None:
-        """Raise an error unless the token of the current request allows it. For programs that have no browser."""
+        """Raise an error unless the token of the current request allows the operation; its host isn't checked."""
         g.caller = by = await recognize(self._engine, self._admin_token, self._sender(), self._own)
         described = operation_of(current_app.view_functions[request.endpoint or ""])
         if described is not None:
@@ -64,13 +64,13 @@ class Gate:
 
         Both are empty if the connection has no address.
         """
-        address = self._senders.address(request.remote_addr, _one_of_each(request.headers))
+        address = self._senders.address(request.remote_addr, _joined(request.headers))
         if address is None:
             return request.remote_addr or "", request.remote_addr or ""
         return address_text(address), client_of(address)
 
     async def respond(self, error: HooklineError) -> Response:
-        """The response to an error. Requests that aren't let in are counted and logged."""
+        """The response to an error. Requests that aren't admitted are counted and logged."""
         response = problem_response(error)
         if response.status_code in _NO_ACCESS:
             self._engine.metrics.admin_rejected(response.status_code)
@@ -84,8 +84,8 @@ class Gate:
         return response
 
 
-def _one_of_each(headers: Headers) -> Mapping[str, str]:
-    """The headers by their names in lower case; the values of one name are joined, as proxies may send several."""
+def _joined(headers: Headers) -> Mapping[str, str]:
+    """The headers by their names in lower case; values of the same name are joined, since proxies may send several."""
     found: dict[str, str] = {}
     for name, value in headers.items():
         name = name.lower()
@@ -97,14 +97,14 @@ async def recognize(engine: Engine, admin_token: str, sender: tuple[str, str], o
     """Return the caller of the current request. Raises TokenInvalid, TooManyRequests and StoreError.
 
     `sender`: its address, and the name under which its host is counted.
-    `own`: the actor that has the admin token, if it isn't the token itself: the command line in its own process.
+    `own`: the actor that uses the admin token, if it isn't the token itself: the command line in its own process.
     """
     kind, _, given = request.headers.get("Authorization", "").partition(" ")
     secret = given.strip()
     address, client = sender
-    # The server's own token works also if the store doesn't, and however often others fail.
+    # The server's own token works even if the store fails, and however many invalid tokens come from the address.
     if is_same(secret, admin_token) and kind.lower() == "bearer":
-        return Caller(own or Actor("token", BUILT_IN, address or None), Scope.ADMIN)
+        return Caller(own or Actor("token", BUILT_IN, address or None), TokenScope.ADMIN)
     if not secret or kind.lower() != "bearer":
         raise TokenInvalid(_SEND)
     found = await engine.api_tokens.recognize(secret, address or None)
@@ -112,13 +112,13 @@ async def recognize(engine: Engine, admin_token: str, sender: tuple[str, str], o
         return found
     reason, name = found
     engine.sign_ins.reject(client, address, reason, name)
-    raise TokenInvalid(f"The token is {reason}. {_SEND}" if reason != "unknown" else f"No token is like this. {_SEND}")
+    raise TokenInvalid(f"The token is {reason}. {_SEND}")
 
 
 async def check_access(engine: Engine, by: Caller, operation: Operation) -> None:
-    """Raise an error unless a caller may do what the current request asks for.
+    """Raise an error unless a caller may do the operation of the current request.
 
-    Flows that a limited token doesn't see, and their executions, are answered as if they didn't exist.
+    Flows that a limited token doesn't see, and their executions, don't exist for it.
     """
     by.require(operation.scope)
     if operation.all_flows:
@@ -138,7 +138,7 @@ async def check_access(engine: Engine, by: Caller, operation: Operation) -> None
 
 
 async def still_valid(engine: Engine, by: Caller) -> bool:
-    """Return whether the token of a caller is still valid. Raises StoreError."""
+    """Return true if the token of a caller is still valid. Raises StoreError."""
     if by.token_id is None:
         return True
     token = await engine.store.token_by_id(by.token_id)

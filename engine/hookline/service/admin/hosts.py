@@ -1,7 +1,7 @@
-"""The hosts at which the admin API and the console are reached.
+"""The hosts at which the admin API is reached.
 
-A page of another site can let its own name lead to this address (DNS rebinding). Its requests then count as those of
-one origin, so the browser shows it the answers. They have the name of that site in `Host`.
+A page of another site can make its own name resolve to this address (DNS rebinding). For the browser, the page and the
+API then have the same origin, so the page may read the responses. Such requests have the name of that site in `Host`.
 """
 
 import ipaddress
@@ -15,10 +15,10 @@ _LOCAL: Final = "localhost"
 
 
 class Hosts:
-    """The names of one server. Ports don't matter: they may be forwarded, and a site can't choose them freely."""
+    """The host names of one server. Ports don't matter: they may be forwarded."""
 
     def __init__(self, urls: Iterable[str] = ()) -> None:
-        """`urls` that people use, besides the address itself and localhost."""
+        """`urls`: those that people use, besides the address itself and localhost."""
         self._names = frozenset(name for url in urls if (name := urlsplit(url).hostname))
 
     def check(self, host: str, bound: str | None) -> None:
@@ -45,5 +45,5 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
         found = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
         return None
-    # A socket for both versions shows the addresses of IPv4 in those of IPv6.
+    # A dual-stack socket shows IPv4 addresses as IPv6 addresses.
     return getattr(found, "ipv4_mapped", None) or found

@@ -1,4 +1,4 @@
-"""Pages of lists for tokens that are limited to some flows: those of each flow, merged."""
+"""Pages of lists for tokens that are limited to some flows: the pages of these flows, merged."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -28,10 +28,10 @@ async def visible_page(
     id_of: Callable[[Any], str],
     limit: int,
 ) -> P:
-    """Return a page of what a caller may see.
+    """Return a page with the items that a caller may see.
 
-    `page_of` returns the page of one flow, or of all for None; its cursor is the id of an item, after which the page
-    begins. `make` makes a page, `id_of` gives the id by which a list is sorted. Raises what `page_of` raises.
+    `page_of` returns the page of one flow, or of all for None; its cursor is the id of the item before the page. `make`
+    makes a page, and `id_of` returns the id by which a list is sorted. Raises the errors of `page_of`.
     """
     if flow_id is not None or by.flows is None:
         return await page_of(flow_id)

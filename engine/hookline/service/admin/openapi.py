@@ -36,7 +36,7 @@ from hookline.kernel.errors import (
     WrongHost,
 )
 from hookline.kernel.json import encode
-from hookline.model.access import Scope
+from hookline.model.access import TokenScope
 from hookline.service import problems
 from hookline.service.admin.requests import CAUSE_SCHEMA, FLOW_SCHEMA, CredentialMissing, Parameter, Query, status_of
 
@@ -72,7 +72,7 @@ class Operation:
     """False if the body may be left out."""
     open: bool = False
     """True if it needs no token."""
-    scope: Scope = Scope.READ
+    scope: TokenScope = TokenScope.READ
     """The scope that a token needs."""
     all_flows: bool = False
     """True if it concerns the whole server, so that a token that is limited to some flows doesn't allow it."""
@@ -170,11 +170,11 @@ def _schemas(given: Sequence[Any], returned: Sequence[Any]) -> tuple[dict[str, A
 def _tell_defaults(schema: dict[str, Any]) -> None:
     """Move the defaults of an object's keys into their descriptions.
 
-    Generators of clients take a key with a default for one that is always there: for requests, it isn't.
+    Client generators regard a key with a default as always present, which isn't so in requests.
     """
     for one in schema.get("properties", {}).values():
         default = one.pop("default", None)
-        # Nothing is what a reader expects of a key that is left out.
+        # Readers expect an empty value if a key is left out.
         if default not in (None, {}, [], ""):
             one["description"] = f"By default `{encode(default).decode()}`."
 
@@ -203,14 +203,14 @@ _PLURALS: Final = ("types", "item_types")
 
 
 def _always(one: msgspec.inspect.Field) -> bool:
-    """True for a field that is always in a response: fields with a default are, too."""
+    """Return true for a field that is always in a response, as fields with a default are."""
     return one.default is not msgspec.UNSET
 
 
 class _PathParameter(NamedTuple):
     schema: Mapping[str, Any]
     errors: tuple[type[HooklineError], ...] = ()
-    """Those of a value that isn't there."""
+    """The errors for a value that doesn't exist."""
 
 
 _UUID: Final = {"type": "string", "format": "uuid"}
@@ -291,11 +291,11 @@ _WITH_BODY: Final = (TooLarge, UnsupportedMedia)
 
 
 def _problems(it: Operation, arguments: Sequence[str]) -> dict[int, set[str] | None]:
-    """The codes of the problems of an operation by their status; None if they aren't known, as those of services."""
+    """The codes of an operation's problems by status; None if they aren't known, like those of services."""
     kinds: list[type[HooklineError]] = [*_ALWAYS]
     if not it.open:
         kinds += _WITH_TOKEN
-    if not it.open and it.scope is not Scope.READ:
+    if not it.open and it.scope is not TokenScope.READ:
         kinds.append(ScopeTooSmall)
     if it.all_flows and not it.open:
         kinds.append(NotForLimitedTokens)

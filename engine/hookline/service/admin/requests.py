@@ -48,10 +48,11 @@ from hookline.model.flow import FLOW_ID
 from hookline.service.problems import MEDIA_TYPE, problem_body
 
 _UUID: Final = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
-FlowId: TypeAlias = Annotated[str, msgspec.Meta(pattern=FLOW_ID, max_length=100)]
+_FLOW_ID_LENGTH: Final = 100
+FlowId: TypeAlias = Annotated[str, msgspec.Meta(pattern=FLOW_ID, max_length=_FLOW_ID_LENGTH)]
 ExecutionId: TypeAlias = Annotated[str, msgspec.Meta(pattern=_UUID, extra_json_schema={"format": "uuid"})]
 Cause: TypeAlias = Annotated[str, msgspec.Meta(pattern="^.+:.+$")]
-FLOW_SCHEMA: Final = {"type": "string", "pattern": FLOW_ID, "maxLength": 100}
+FLOW_SCHEMA: Final = {"type": "string", "pattern": FLOW_ID, "maxLength": _FLOW_ID_LENGTH}
 CAUSE_SCHEMA: Final = {"type": "string", "pattern": "^[^:]+:."}
 EXECUTION_SCHEMA: Final = {"type": "string", "format": "uuid"}
 CURSOR_SCHEMA: Final = {"type": "string", "minLength": 1, "format": "cursor"}
@@ -59,7 +60,7 @@ CURSOR_SCHEMA: Final = {"type": "string", "minLength": 1, "format": "cursor"}
 MAX_LIMIT: Final = 200
 _LIMIT: Final = 50
 _RETRY_AFTER: Final = 5.0
-"""Seconds after which a client tries again, if the error doesn't say it."""
+"""Seconds after which a client should try again, if the error doesn't say it."""
 
 _T = TypeVar("_T")
 
@@ -216,7 +217,7 @@ async def require_flow(engine: Engine, flow_id: str | None) -> None:
 async def read_body() -> bytes:
     """The body of a request, which is JSON. Raises TooLarge and UnsupportedMedia.
 
-    A page of another site can send a form or a text without asking, but no JSON.
+    Other types are rejected, because a page of another site can send them without a CORS preflight.
     """
     try:
         raw: Any = await request.get_data(as_text=False)

@@ -54,7 +54,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """A further address of a server, with an application and a number of connections of its own."""
+    """An address of a server, with an application and a number of connections of its own."""
 
     app: Application
     sock: socket.socket

@@ -42,7 +42,7 @@ class Stopping:
         self._time: Callable[[], float] = asyncio.get_running_loop().time
 
     async def run(self, *listening: socket.socket) -> None:
-        """Wait for the beginning of the stop, and go through its phases, which are those of all sockets."""
+        """Wait for the beginning of the stop, and go through its phases, together for all sockets."""
         await self.begun.wait()
         await asyncio.sleep(self._delay)
         self.rejecting = True

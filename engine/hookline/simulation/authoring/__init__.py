@@ -1,2 +1,2 @@
-"""Work on documents and expressions that somebody is still writing: bounded in time and memory, in processes of its
-own."""
+"""Checking and trying documents and expressions that somebody is still writing, in processes with limits on time and
+memory."""

@@ -1,7 +1,7 @@
 """Evaluating an expression on a message, or as a step of a recorded execution would.
 
-At a step, the expression is evaluated by a step of its own, which is put before that step in the version that ran. The
-recording answers all that this version asked from outside, so the expression sees what the step saw.
+To evaluate an expression at a step, a step with the expression is inserted before it in the version that ran. That
+version is then played on the recording, so the expression sees the values that the step saw.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from hookline.kernel.suggest import did_you_mean
 from hookline.kernel.time import rfc3339
 from hookline.model.execution import ErrorInfo
 from hookline.model.message import Arrival, Message
-from hookline.simulation.authoring.jobs import Document, EvaluateJob, EvaluateResult
+from hookline.simulation.authoring.jobs import EvaluateJob, EvaluateResult, GivenDocument
 from hookline.simulation.branches import step_paths
 from hookline.simulation.case_run import open_runner
 from hookline.simulation.recordings.backtest import play
@@ -110,7 +110,7 @@ def _failed(error: ErrorInfo, value: Any) -> EvaluateResult:
 
 
 def _at_step(
-    document: Document,
+    document: GivenDocument,
     step: str,
     pointer: str,
     value: Any,

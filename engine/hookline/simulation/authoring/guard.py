@@ -1,7 +1,7 @@
-"""The guard of a worker process: whatever a flow's plugins try to do outside, the process doesn't do it.
+"""The guard of a worker process, which rejects effects outside the process.
 
-Stubs stand in for actions that declare effects. The guard is for code that has effects although it declares none. It is
-no sandbox for hostile plugins, which are trusted as the server itself.
+Actions that declare effects are stubbed. The guard is for code that has effects without declaring them. It is no
+sandbox for hostile plugins: plugins are trusted like the server itself.
 """
 
 import os
@@ -33,11 +33,11 @@ _CHANGES: Final = frozenset({"os.mkdir", "os.remove", "os.rmdir", "os.rename", "
 
 
 class EffectDenied(PermissionError):
-    """Code that is tried must not do this."""
+    """Code that runs without effects must not do this."""
 
 
 def deny_effects(folder: Path) -> None:
-    """From now on, and until the process ends, reject connections, other processes, and writes outside a folder."""
+    """Reject connections, other processes, and writes outside a folder, until the process ends."""
     inside = f"{folder.resolve()}{os.sep}"
 
     def audit(event: str, arguments: tuple[Any, ...]) -> None:

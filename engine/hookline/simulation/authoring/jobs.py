@@ -1,5 +1,9 @@
-"""The jobs that a worker process does for authors, and their results. They travel as MessagePack; JSON stays bytes."""
+"""The jobs that a worker process does for authors, and their results.
 
+Each is sent as its length and MessagePack, in which JSON stays bytes.
+"""
+
+import struct
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final, TypeAlias
@@ -10,6 +14,8 @@ from hookline.flows.check.step_descriptions import StepDescription
 from hookline.kernel.errors import Problem
 from hookline.model.execution import ErrorInfo, StepRecord
 
+LENGTH: Final = struct.Struct(">I")
+"""The format of a length."""
 MAX_DOCUMENT: Final = 1_000_000
 """The largest document, in bytes of JSON."""
 MAX_STEPS: Final = 1000
@@ -18,7 +24,7 @@ MAX_ATTEMPTS: Final = 20
 """The most attempts at a step in a result, the newest."""
 
 
-class Document(msgspec.Struct, frozen=True):
+class GivenDocument(msgspec.Struct, frozen=True):
     """A flow that is to be compiled."""
 
     source: bytes
@@ -36,13 +42,13 @@ class GivenMessage(msgspec.Struct, frozen=True):
 class CheckJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     """Find the problems of a document, and the types in scope at each step."""
 
-    document: Document
+    document: GivenDocument
     credentials: Mapping[str, str] | None
     """The type of each credential; None if their names aren't checked."""
     flows: tuple[str, ...]
     """The ids of the flows that it may call."""
     cases: bytes = b"null"
-    """JSON of its cases, which show what its messages are like."""
+    """JSON of its cases, which show the types of its messages."""
     public_url: bool = True
     files: bool = True
 
@@ -60,26 +66,26 @@ class EvaluateJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     vars: bytes = b"{}"
     recording: bytes | None = None
     """An execution, as the admin API gives it, in place of the message."""
-    document: Document | None = None
+    document: GivenDocument | None = None
     """The version that it ran on."""
     step: str | None = None
     """The path of the step before which the expression is evaluated; None for the message that came in."""
 
 
 class TryJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
-    """Simulate a document on a message or on a recording; whatever it would do outside is stubbed."""
+    """Simulate a document on a message or on a recording; all effects are stubbed."""
 
-    document: Document
+    document: GivenDocument
     given: bytes
     """JSON of a case without name and expectations."""
     recording: bytes | None = None
-    """An execution, as the admin API gives it: its message and its results stand in for those that aren't given."""
+    """An execution, as the admin API gives it: its message and its results are used where none are given."""
 
 
 class BacktestJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     """Compare a document with recordings of its flow."""
 
-    document: Document
+    document: GivenDocument
     recordings: tuple[bytes, ...]
 
 
@@ -119,12 +125,12 @@ class TryResult(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     reply: bytes | None
     """JSON of the reply to the caller."""
     records: tuple[StepRecord, ...]
-    """The journal, by step; steps of called flows stand behind the path of the calling step."""
+    """The journal, by step; the paths of a called flow's steps begin with the path of the calling step."""
     more_steps: bool
     stubbed: tuple[str, ...]
     """The paths of the steps that were stubbed, once for each call."""
     without_stub: tuple[str, ...]
-    """Those of them for which there was no stub."""
+    """Those of them that had no stub."""
     unanswered: tuple[str, ...]
     """The paths of the steps that waited for a callback that never came."""
     took: timedelta

@@ -44,9 +44,9 @@ class RealEffects:
     services: Services
     registry: Registry
     others: Callable[[str], CompiledFlow | None]
-    """Gives the flows that may be called; they have real effects, too."""
+    """Returns a flow that may be called; it has real effects, too."""
     seconds: float
-    """The most seconds; after them, steps are cancelled."""
+    """The seconds after which running steps are cancelled."""
 
     async def run(self, flow: CompiledFlow, case: Case, message: Message, execution_id: str) -> TryResult:
         """Try a flow on a message, with the stubs, answers, state and vars of a case."""

@@ -1,4 +1,4 @@
-"""Trying a document on a message without effects: stubs answer for all that is outside, and time is simulated."""
+"""Trying a document on a message without effects: steps with effects are stubbed, and time is simulated."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ from hookline.model.message import Envelope
 from hookline.sdk.action import Action, Reply
 from hookline.secrets.redaction import NO_REDACTOR, NoRedactor, Redaction, Redactor
 from hookline.secrets.vault import Vault
-from hookline.simulation.authoring.jobs import MAX_ATTEMPTS, MAX_STEPS, Document, TryJob, TryResult
+from hookline.simulation.authoring.jobs import MAX_ATTEMPTS, MAX_STEPS, GivenDocument, TryJob, TryResult
 from hookline.simulation.branches import step_paths
 from hookline.simulation.case_run import open_runner
 from hookline.simulation.cases import Case, case_problems
@@ -59,7 +59,7 @@ async def _empty() -> Reply:
 
 def try_document(job: TryJob, registry: Registry) -> TryResult:
     """Try a document without effects. Raises FlowInvalid with the problems of the document, or of what was given."""
-    flow = compile_document(job.document, registry)
+    flow = compile_given(job.document, registry)
     case = read_given(job.given, flow, registry, job.recording)
     stubs = TryStubs(case, registry)
     with open_runner(registry) as runner:
@@ -67,7 +67,7 @@ def try_document(job: TryJob, registry: Registry) -> TryResult:
     return try_result(flow, ran.envelope, ran.result, stubs.without_stub)
 
 
-def compile_document(document: Document, registry: Registry) -> CompiledFlow:
+def compile_given(document: GivenDocument, registry: Registry) -> CompiledFlow:
     """Compile a document. Raises FlowInvalid."""
     return compile_flow(document.source, registry, environment=document.environment)
 

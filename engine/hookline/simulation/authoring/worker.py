@@ -1,14 +1,13 @@
 """The process that does the jobs of authors: `python -m hookline.simulation.authoring.worker`.
 
-It reads jobs from its input and writes their results, each as a length and MessagePack. What a document costs, it costs
-this process: it has a limit of memory, and ends itself if a job takes too long, also if its parent is gone.
+It reads jobs from its input and writes their results, each as a length and MessagePack. The process has a memory limit,
+and ends itself if a job takes too long, even if its parent is gone.
 """
 
 import gc
 import os
 import resource
 import signal
-import struct
 import sys
 import tempfile
 from pathlib import Path
@@ -24,6 +23,7 @@ from hookline.simulation.authoring.check import check
 from hookline.simulation.authoring.evaluate import evaluate
 from hookline.simulation.authoring.guard import deny_effects
 from hookline.simulation.authoring.jobs import (
+    LENGTH,
     BacktestJob,
     BacktestResult,
     CheckJob,
@@ -33,10 +33,9 @@ from hookline.simulation.authoring.jobs import (
     Result,
     TryJob,
 )
-from hookline.simulation.authoring.try_document import compile_document, try_document
+from hookline.simulation.authoring.try_document import compile_given, try_document
 from hookline.simulation.recordings.backtest import backtest
 
-LENGTH: Final = struct.Struct(">I")
 MAX_RESULT: Final = 32_000_000
 """The largest result, in bytes."""
 _NICE: Final = 10
@@ -55,7 +54,7 @@ def work(job: Job, registry: Registry) -> Result:
             case TryJob():
                 return try_document(job, registry)
             case BacktestJob():
-                flow = compile_document(job.document, registry)
+                flow = compile_given(job.document, registry)
                 recordings = (decode(one, exact=True) for one in job.recordings)
                 return BacktestResult(encode(backtest(flow, recordings, registry, None)))
     except FlowInvalid as error:
@@ -65,7 +64,7 @@ def work(job: Job, registry: Registry) -> Result:
     except RecursionError:
         return Failure("limit", "it is nested too deeply")
     except MemoryError:
-        return Failure("limit", "it needs more memory than there is for it")
+        return Failure("limit", "it needs more memory than it may use")
 
 
 def serve(jobs: BinaryIO, results: BinaryIO, registry: Registry, seconds: float) -> None:
@@ -98,7 +97,7 @@ def _write(results: BinaryIO, data: bytes) -> None:
 def main() -> None:
     """Serve. The arguments: seconds for each job, bytes of memory, and the folder for files."""
     seconds, memory, folder = float(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    # The results have a descriptor of their own, so that nothing that a plugin prints comes among them.
+    # The results have a descriptor of their own, so that the output of plugins doesn't mix with them.
     with os.fdopen(os.dup(1), "wb") as results:
         os.dup2(2, 1)
         os.nice(_NICE)

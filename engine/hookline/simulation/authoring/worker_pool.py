@@ -3,7 +3,6 @@
 import asyncio
 import os
 import shutil
-import struct
 import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -15,6 +14,7 @@ import msgspec
 
 from hookline.kernel.errors import FlowInvalid, ServiceUnavailable, WorkLimit
 from hookline.simulation.authoring.jobs import (
+    LENGTH,
     BacktestResult,
     CheckResult,
     EvaluateResult,
@@ -26,7 +26,7 @@ from hookline.simulation.authoring.jobs import (
 
 _T = TypeVar("_T", CheckResult, EvaluateResult, TryResult, BacktestResult)
 MODULE: Final = "hookline.simulation.authoring.worker"
-_LENGTH: Final = struct.Struct(">I")
+
 _START: Final = 60.0
 """Seconds in which a process must have loaded the plugins."""
 _IDLE: Final = 120.0
@@ -34,7 +34,7 @@ _IDLE: Final = 120.0
 _MOST_JOBS: Final = 100
 """The number of jobs after which a process ends, so that nothing grows in it."""
 _GRACE: Final = 1.0
-"""Seconds after which a process ends itself that its parent hasn't ended."""
+"""Seconds after the limit at which a process ends itself, if its parent hasn't ended it."""
 _result: Final = msgspec.msgpack.Decoder[Result](Result)
 
 
@@ -57,11 +57,11 @@ class _Worker:
 
     async def read(self) -> bytes:
         """Raises IncompleteReadError if the process has ended."""
-        head = await self._results.readexactly(_LENGTH.size)
-        return await self._results.readexactly(_LENGTH.unpack(head)[0])
+        head = await self._results.readexactly(LENGTH.size)
+        return await self._results.readexactly(LENGTH.unpack(head)[0])
 
     async def write(self, data: bytes) -> None:
-        self._jobs.write(_LENGTH.pack(len(data)))
+        self._jobs.write(LENGTH.pack(len(data)))
         self._jobs.write(data)
         await self._jobs.drain()
 
@@ -104,7 +104,7 @@ class WorkerPool:
         """Hold one of the places for work. Raises ServiceUnavailable if there is none left."""
         if self._busy >= self._most:
             raise ServiceUnavailable(
-                f"{self._busy} requests for authors are in progress, and more are not done at once; try again soon",
+                f"{self._busy} requests of authors are in progress, which is the limit; try again soon",
                 retry_after=1,
             )
         self._busy += 1
@@ -114,10 +114,10 @@ class WorkerPool:
             self._busy -= 1
 
     async def run(self, job: Job, result: type[_T]) -> _T:
-        """Do a job, which has such a result, in a slot that the caller holds.
+        """Do a job in a slot that the caller holds. `result`: the type of its result.
 
-        If this call is cancelled, the job ends at once.
-        Raises FlowInvalid if the document, or what was given with it, can't be used, and WorkLimit.
+        If this call is cancelled, the job ends at once. Raises FlowInvalid if the document, or the data that was given
+        with it, can't be used, and WorkLimit.
         """
         done: Result = _result.decode(await self.exchange(msgspec.msgpack.encode(job)))
         if isinstance(done, Failure):
@@ -142,7 +142,7 @@ class WorkerPool:
                     f"this takes more than {self.seconds:g} s; make the document or the message smaller"
                 ) from None
             if isinstance(error, asyncio.IncompleteReadError | ConnectionError):
-                raise WorkLimit("this needs more memory than there is for it") from None
+                raise WorkLimit("this needs more memory than it may use") from None
             raise
         self._give_back(worker)
         return result
@@ -166,7 +166,7 @@ class WorkerPool:
 
     async def _start(self) -> _Worker:
         folder = tempfile.mkdtemp(prefix="hookline-authoring-")
-        # The server's own settings are no business of a document.
+        # A document must not see the server's own settings.
         environment = {name: value for name, value in os.environ.items() if not name.startswith("HOOKLINE_")}
         try:
             process = await asyncio.create_subprocess_exec(

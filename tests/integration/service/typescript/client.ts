@@ -12,7 +12,7 @@ const client = createClient<paths>({
 
 const me = await client.GET("/api/v1/me");
 if (me.data === undefined) throw new Error(me.error.detail);
-const scopes: components["schemas"]["Scope"][] = me.data.scopes;
+const scopes: components["schemas"]["TokenScope"][] = me.data.scopes;
 
 const failed = await client.GET("/api/v1/executions", { params: { query: { state: "failed", limit: 1 } } });
 const code: string | undefined = failed.data?.items[0]?.error?.code;

@@ -1,1 +1,1 @@
-"""The admin API's routes about executions, what is done with them, and the requests that started none."""
+"""The admin API's routes about executions, operations on them, and rejected requests."""

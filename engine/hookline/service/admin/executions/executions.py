@@ -169,11 +169,7 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
     @operation(
         Explained,
         query=_FIELD,
-        errors=(
-            ProvenanceUnknown,
-            FlowNotFound,
-            FlowInvalid,
-        ),
+        errors=(ProvenanceUnknown, FlowNotFound, FlowInvalid),
     )
     async def explain_field(execution_id: str) -> Response:
         """Explain where a value comes from: the expression that computed it, the values that this read, and so on."""
@@ -215,10 +211,7 @@ def add_recordings(api: Blueprint, engine: Engine) -> None:
     @api.get("/executions/<execution_id>/recording")
     @operation(
         WholeRecordingView,
-        errors=(
-            IllegalStateChange,
-            BlobGone,
-        ),
+        errors=(IllegalStateChange, BlobGone),
     )
     async def recording(execution_id: str) -> Response:
         """Get an execution that has ended, with its message, the small text files of the message, and its journal."""

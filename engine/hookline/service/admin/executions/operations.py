@@ -17,7 +17,7 @@ from hookline.kernel.errors import (
     RedactedUnreadable,
     SchemaViolation,
 )
-from hookline.model.access import Scope
+from hookline.model.access import TokenScope
 from hookline.model.execution import ExecutionFilter
 from hookline.operations.bulk import BulkResult
 from hookline.operations.replay import Edit
@@ -85,6 +85,9 @@ _REPLAY: Final = (
     choice("version", "`same` is the version on which it ran.", _Version, _Version.CURRENT),
 )
 
+_ERRORS: Final = (IllegalStateChange, FlowNotFound, FlowInvalid)
+"""The errors of each operation on an execution."""
+
 
 def add_operations(api: Blueprint, engine: Engine) -> None:
 
@@ -92,14 +95,8 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
     @operation(
         ExecutionView,
         status=202,
-        scope=Scope.OPERATE,
-        errors=(
-            IllegalStateChange,
-            NotReplayable,
-            RedactedUnreadable,
-            FlowNotFound,
-            FlowInvalid,
-        ),
+        scope=TokenScope.OPERATE,
+        errors=(*_ERRORS, NotReplayable, RedactedUnreadable),
     )
     async def retry_execution(execution_id: str) -> Response:
         """Retry a failed execution. Completed steps don't run again."""
@@ -111,14 +108,8 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
         ExecutionView,
         request=ResumeRequest,
         status=202,
-        scope=Scope.OPERATE,
-        errors=(
-            IllegalStateChange,
-            RedactedUnreadable,
-            SchemaViolation,
-            FlowNotFound,
-            FlowInvalid,
-        ),
+        scope=TokenScope.OPERATE,
+        errors=(*_ERRORS, RedactedUnreadable, SchemaViolation),
     )
     async def resume_execution(execution_id: str) -> Response:
         """Resume a waiting step, in place of its callback."""
@@ -129,12 +120,8 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
     @api.post("/executions/<execution_id>/release")
     @operation(
         ExecutionView,
-        scope=Scope.OPERATE,
-        errors=(
-            IllegalStateChange,
-            FlowNotFound,
-            FlowInvalid,
-        ),
+        scope=TokenScope.OPERATE,
+        errors=_ERRORS,
     )
     async def release_execution(execution_id: str) -> Response:
         """Release the order key of a failed execution, so that the next execution with that key runs."""
@@ -145,12 +132,8 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
     @operation(
         ExecutionView,
         status=202,
-        scope=Scope.OPERATE,
-        errors=(
-            IllegalStateChange,
-            FlowNotFound,
-            FlowInvalid,
-        ),
+        scope=TokenScope.OPERATE,
+        errors=_ERRORS,
     )
     async def cancel_execution(execution_id: str) -> Response:
         """Cancel an execution: running steps are cancelled, and each `finally` around them runs."""
@@ -160,12 +143,8 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
     @api.post("/executions/<execution_id>/discard")
     @operation(
         ExecutionView,
-        scope=Scope.OPERATE,
-        errors=(
-            IllegalStateChange,
-            FlowNotFound,
-            FlowInvalid,
-        ),
+        scope=TokenScope.OPERATE,
+        errors=_ERRORS,
     )
     async def discard_execution(execution_id: str) -> Response:
         """Discard a dead letter. The execution stays in the history, and can still be replayed."""
@@ -179,16 +158,8 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
         status=202,
         body_required=False,
         query=_REPLAY,
-        scope=Scope.OPERATE,
-        errors=(
-            IllegalStateChange,
-            NotReplayable,
-            RedactedUnreadable,
-            SchemaViolation,
-            FlowUnknown,
-            FlowNotFound,
-            FlowInvalid,
-        ),
+        scope=TokenScope.OPERATE,
+        errors=(*_ERRORS, NotReplayable, RedactedUnreadable, SchemaViolation, FlowUnknown),
     )
     async def replay_execution(execution_id: str) -> Response:
         """Replay an execution as a new one: with its message, or from one of its steps on."""
@@ -255,7 +226,7 @@ class BulkResultView(msgspec.Struct, frozen=True):
 def add_bulk(api: Blueprint, engine: Engine) -> None:
 
     @api.post("/executions/many")
-    @operation(BulkResultView, request=BulkRequest, scope=Scope.OPERATE, errors=(FlowNotFound,))
+    @operation(BulkResultView, request=BulkRequest, scope=TokenScope.OPERATE, errors=(FlowNotFound,))
     async def many_executions() -> Response:
         """Retry, replay, cancel or discard a page of executions, newest first; `next` is the cursor of the next page.
 

@@ -1,1 +1,1 @@
-"""The admin API's routes about flows: listing, changing and deploying them, and trying what isn't served yet."""
+"""The admin API's routes about flows: listing, changing and deploying them, and trying documents before that."""

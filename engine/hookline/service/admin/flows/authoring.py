@@ -1,6 +1,7 @@
-"""The admin API's routes for authors: they check, evaluate, try and backtest what isn't served yet.
+"""The admin API's routes for authors: they check, evaluate, try and backtest documents that aren't served yet.
 
-What a document costs, it costs a process of its own: see `hookline.simulation.authoring`.
+Documents are compiled and run in processes of their own, with limits on time and memory: see
+`hookline.simulation.authoring`.
 """
 
 import asyncio
@@ -29,7 +30,7 @@ from hookline.kernel.errors import (
     WorkLimit,
 )
 from hookline.kernel.json import decode, encode
-from hookline.model.access import Scope
+from hookline.model.access import TokenScope
 from hookline.model.execution import StepRecord
 from hookline.model.message import Message
 from hookline.service.admin.callers import caller
@@ -53,15 +54,15 @@ from hookline.simulation.authoring.jobs import (
     BacktestResult,
     CheckJob,
     CheckResult,
-    Document,
     EvaluateJob,
     EvaluateResult,
+    GivenDocument,
     GivenMessage,
     TryJob,
     TryResult,
 )
 from hookline.simulation.authoring.real_effects import RealEffects
-from hookline.simulation.authoring.try_document import compile_document, read_given
+from hookline.simulation.authoring.try_document import compile_given, read_given
 
 _UNSET: Final = msgspec.UNSET
 _BACKTEST: Final[Query] = (
@@ -77,7 +78,7 @@ class DocumentRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """A flow's document, as JSON or as its text."""
 
     document: msgspec.Raw | msgspec.UnsetType = _UNSET
-    """The document; places are counted in this part of the request as it is written."""
+    """The document; lines and columns of problems are counted from its beginning in the request."""
     text: str | None = None
     """The text of the document, if it may be no JSON yet."""
 
@@ -86,7 +87,7 @@ class CheckRequest(DocumentRequest, frozen=True, forbid_unknown_fields=True, kw_
     """A document that is to be checked."""
 
     cases: msgspec.Raw | msgspec.UnsetType = _UNSET
-    """The contents of its case file; they show what its messages and results are like."""
+    """The contents of its case file, which show the types of its messages and results."""
 
 
 class CheckView(msgspec.Struct, frozen=True):
@@ -112,7 +113,7 @@ class MessageRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class EvaluateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """An expression, and what it is evaluated against: an execution that has ended, or a message."""
+    """An expression, and the execution that has ended, or the message, on which it is evaluated."""
 
     expression: msgspec.Raw
     """Any value that a step's setting may have: an expression, or a JSON value that contains expressions."""
@@ -148,7 +149,7 @@ class TryRequest(DocumentRequest, frozen=True, forbid_unknown_fields=True, kw_on
     """A document and a message on which it is tried."""
 
     effects: Literal["stubbed", "real"] = "stubbed"
-    """`real`: steps without a stub really do what they do, with credentials, and this is audited."""
+    """`real`: steps without a stub have their real effects, with the server's credentials; this is audited."""
     execution_id: str | None = None
     """An execution that has ended: its message is taken, and with stubbed effects also its results, callbacks and
     state, where none are given."""
@@ -173,7 +174,7 @@ class TryView(msgspec.Struct, frozen=True):
     flow_version: str
     effects: str
     outcome: str | None
-    """Null if it had not ended: it waits for something, or the time was up."""
+    """Null if it had not ended: it waits for something, or it took too long."""
     error: ErrorView | None
     reason: str | None
     """The reason why it waits."""
@@ -182,14 +183,14 @@ class TryView(msgspec.Struct, frozen=True):
     reply: msgspec.Raw
     """The reply to the caller with `status`, `headers` and `body`; null if there is none."""
     steps: list[LatestView]
-    """As in an execution; steps of a called flow stand behind the path of the calling step."""
+    """As in an execution; the paths of a called flow's steps begin with the path of the calling step."""
     more_steps: bool
     stubbed: list[str]
     """The paths of the steps that were stubbed, in order, once for each call."""
     without_stub: list[str]
-    """Those of them that got an empty result, since there was no stub."""
+    """Those of them that got an empty result, because they had no stub."""
     unanswered: list[str]
-    """The paths of the steps that waited for a callback, which never came."""
+    """The paths of the steps that waited for a callback that never came."""
     took: float
     """Seconds; with stubbed effects those of the simulated time, in which waits take no time."""
 
@@ -232,7 +233,7 @@ class ComparedView(msgspec.Struct, frozen=True):
     executions: int
     same: int
     unknown: int
-    """The number of executions with a call that isn't recorded; what follows it is unknown."""
+    """The number of executions with a call that isn't recorded, so that their further course is unknown."""
     kinds: list[DifferenceView]
     left_out: list[NotComparedView]
 
@@ -241,7 +242,7 @@ class BacktestView(ComparedView, frozen=True):
     """One page of a backtest."""
 
     next: str | None
-    """The cursor of the executions before those; null at the end."""
+    """The cursor of the older executions; null at the end."""
 
 
 def check_view(result: CheckResult) -> CheckView:
@@ -298,17 +299,17 @@ _RECORDING: Final = (ExecutionNotFound, FlowNotFound, IllegalStateChange, BlobGo
 def add_authoring(api: Blueprint, engine: Engine) -> None:
 
     @api.post("/check")
-    @operation(CheckView, request=_Check, scope=Scope.AUTHOR, errors=_WORK)
+    @operation(CheckView, request=_Check, scope=TokenScope.AUTHOR, errors=_WORK)
     async def check_document() -> Response:
-        """Check a document: its problems, and the types of the values in scope at each step. Nothing is changed."""
+        """Check a document: get its problems, and the types of the values in scope at each step. Nothing is changed."""
         given = decode_body(await read_body(), CheckRequest)
         with engine.authoring.slot():
             return json_response(check_view(await _checked(engine, caller(), given, _raw(given.cases))))
 
     @api.post("/evaluate")
-    @operation(EvaluateView, request=_Evaluate, scope=Scope.AUTHOR, errors=(*_WORK, *_RECORDING))
+    @operation(EvaluateView, request=_Evaluate, scope=TokenScope.AUTHOR, errors=(*_WORK, *_RECORDING))
     async def evaluate_expression() -> Response:
-        """Evaluate an expression on a message, or as a step of an execution would have done."""
+        """Evaluate an expression on a message, or as a step of an execution would have evaluated it."""
         given = decode_body(await read_body(), EvaluateRequest)
         job = EvaluateJob(
             bytes(given.expression),
@@ -323,17 +324,17 @@ def add_authoring(api: Blueprint, engine: Engine) -> None:
             job = msgspec.structs.replace(
                 job,
                 recording=encode(recording),
-                document=await _ran(engine, recording),
+                document=await _version_that_ran(engine, recording),
                 step=given.step,
             )
         elif given.step is not None:
-            raise Malformed("A step is one of an execution: give execution_id, too.")
+            raise Malformed("step is a step of an execution: give execution_id, too.")
         with engine.authoring.slot():
             result = await engine.authoring.run(job, EvaluateResult)
         return json_response(EvaluateView(msgspec.Raw(result.value), result.type, list(result.problems)))
 
     @api.post("/try")
-    @operation(TryView, request=_Try, scope=Scope.AUTHOR, errors=(*_WORK, *_RECORDING))
+    @operation(TryView, request=_Try, scope=TokenScope.AUTHOR, errors=(*_WORK, *_RECORDING))
     async def try_flow() -> Response:
         """Run a document on a message, without storing anything. By default it has no effects outside."""
         given = decode_body(await read_body(), TryRequest)
@@ -352,7 +353,7 @@ def add_authoring(api: Blueprint, engine: Engine) -> None:
         return json_response(try_view(result, given.effects))
 
     @api.post("/backtest")
-    @operation(BacktestView, request=_Document, query=_BACKTEST, scope=Scope.AUTHOR, errors=(FlowNotFound, *_WORK))
+    @operation(BacktestView, request=_Document, query=_BACKTEST, scope=TokenScope.AUTHOR, errors=(FlowNotFound, *_WORK))
     async def backtest_flow() -> Response:
         """Compare a document with executions of its flow that have ended, the newest first, a page at a time.
 
@@ -378,14 +379,14 @@ def _lower(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
 
-def _document(engine: Engine, given: DocumentRequest) -> Document:
+def _document(engine: Engine, given: DocumentRequest) -> GivenDocument:
     """The document of a request. Raises Malformed unless there is one, and TooLarge."""
     if (given.document is _UNSET) == (given.text is None):
         raise Malformed("Give a document, or the text of one.")
     source = given.text.encode() if given.text is not None else _raw(given.document)
     if len(source) > MAX_DOCUMENT:
         raise TooLarge(f"A document has at most {MAX_DOCUMENT} bytes; this one has {len(source)}.")
-    return Document(source, dict(engine.options.environment))
+    return GivenDocument(source, dict(engine.options.environment))
 
 
 async def _checked(engine: Engine, by: Caller, given: DocumentRequest, cases: bytes = b"null") -> CheckResult:
@@ -416,15 +417,15 @@ async def _recording(engine: Engine, by: Caller, execution_id: str) -> WholeReco
     return await recorded_one(engine.store, engine.blobs, execution_id)
 
 
-async def _ran(engine: Engine, recording: WholeRecordingView) -> Document:
+async def _version_that_ran(engine: Engine, recording: WholeRecordingView) -> GivenDocument:
     """The version on which an execution ran. Raises Malformed if it ended before it ran."""
     if recording.flow_version is None:
         raise Malformed(f"Execution {recording.id} ended before it ran, so its steps saw nothing.")
     source = await engine.version_history.document(recording.flow_id, recording.flow_version)
-    return Document(bytes(source), dict(engine.options.environment))
+    return GivenDocument(bytes(source), dict(engine.options.environment))
 
 
-def _id_of(document: Document) -> str:
+def _id_of(document: GivenDocument) -> str:
     """The id that a document names. Raises FlowInvalid."""
     try:
         found = msgspec.json.decode(document.source, type=_Named)
@@ -460,12 +461,12 @@ async def _try_for_real(
     engine: Engine, by: Caller, given: TryRequest, case: bytes, recording: WholeRecordingView | None
 ) -> TryResult:
     """Try a document with real effects. Raises FlowInvalid, WorkLimit, and StoreError if it can't be audited."""
-    # The document is examined in a process first: what costs too much never comes to this one.
+    # The document is checked in a worker process first, so that one that costs too much is never compiled in this one.
     checked = await _checked(engine, by, given)
     errors = [problem for problem in checked.problems if problem.severity == "error"]
     if errors:
         raise FlowInvalid(errors)
-    flow = await asyncio.to_thread(compile_document, _document(engine, given), engine.registry)
+    flow = await asyncio.to_thread(compile_given, _document(engine, given), engine.registry)
     by.require_flow(flow.id)
     asked = await asyncio.to_thread(read_given, case, flow, engine.registry)
     message = Message(asked.input.body, _lower(asked.input.headers))

@@ -6,12 +6,12 @@ from typing import Final
 import msgspec
 from quart import Blueprint, Response
 
-from hookline.access.audit import Operation, audited
+from hookline.access.audit import AuditedOperation, audited
 from hookline.engine import Engine
 from hookline.kernel.errors import Malformed, StateKeyNotFound, StepError
 from hookline.kernel.json import decode
 from hookline.kernel.time import rfc3339
-from hookline.model.access import Scope
+from hookline.model.access import TokenScope
 from hookline.sdk.context import MAX_KEY, check_key, packed
 from hookline.service.admin.callers import caller
 from hookline.service.admin.openapi import operation
@@ -71,7 +71,7 @@ def state_change(flow_id: str, key: str, value: bytes, at: datetime) -> SetState
 def add_flow_values(api: Blueprint, engine: Engine) -> None:
 
     async def commit(change: SetState) -> None:
-        operation: Operation = "state.drop" if change.value is None else "state.set"
+        operation: AuditedOperation = "state.drop" if change.value is None else "state.set"
         entry = engine.catalog.entries.get(change.flow_id)
         version = None if entry is None or entry.flow is None else entry.flow.version
         about = {"flow_id": change.flow_id, "flow_version": version, "subject": change.key}
@@ -95,7 +95,7 @@ def add_flow_values(api: Blueprint, engine: Engine) -> None:
         return json_response(await kept_value(engine.store, flow_id, key))
 
     @api.put("/flows/<flow_id>/state/value")
-    @operation(status=204, query=_KEY, request=msgspec.Raw, scope=Scope.OPERATE)
+    @operation(status=204, query=_KEY, request=msgspec.Raw, scope=TokenScope.OPERATE)
     async def set_kept(flow_id: str) -> Response:
         """Set the value of a key: the body, which is any JSON value; null deletes it."""
         if flow_id not in engine.catalog.entries:
@@ -105,7 +105,7 @@ def add_flow_values(api: Blueprint, engine: Engine) -> None:
         return Response(status=204)
 
     @api.delete("/flows/<flow_id>/state/value")
-    @operation(status=204, query=_KEY, scope=Scope.OPERATE, errors=(StateKeyNotFound,))
+    @operation(status=204, query=_KEY, scope=TokenScope.OPERATE, errors=(StateKeyNotFound,))
     async def drop_kept(flow_id: str) -> Response:
         """Delete the value of a key."""
         key = read_query(_KEY)["key"]

@@ -1,4 +1,4 @@
-"""The admin API's routes about flows: listing them, starting one by hand, and signing a message for one."""
+"""The admin API's routes about flows: listing them, their states, starting one by hand, and signing a message."""
 
 from typing import Annotated
 
@@ -7,10 +7,12 @@ from quart import Blueprint, Response
 
 from hookline.catalog.catalog import CatalogEntry
 from hookline.catalog.current_flows import FlowStates
+from hookline.deployments.deployment_request import tag_of
 from hookline.engine import Engine
 from hookline.kernel.errors import (
     CannotSign,
     CredentialError,
+    FlowInvalid,
     FlowNotFound,
     FlowUnknown,
     Malformed,
@@ -19,7 +21,8 @@ from hookline.kernel.errors import (
 )
 from hookline.kernel.json import decode
 from hookline.kernel.time import rfc3339
-from hookline.model.access import Scope
+from hookline.model.access import TokenScope
+from hookline.model.flow import FlowState
 from hookline.model.message import Message
 from hookline.service.admin.callers import caller
 from hookline.service.admin.openapi import operation
@@ -126,6 +129,7 @@ class Started(msgspec.Struct, frozen=True):
 
 
 def add_flows(api: Blueprint, engine: Engine) -> None:
+    _states(api, engine)
 
     @api.get("/flows")
     @operation(PageView[FlowView])
@@ -142,11 +146,8 @@ def add_flows(api: Blueprint, engine: Engine) -> None:
         Started,
         request=StartRequest,
         status=202,
-        scope=Scope.OPERATE,
-        errors=(
-            SchemaViolation,
-            FlowUnknown,
-        ),
+        scope=TokenScope.OPERATE,
+        errors=(SchemaViolation, FlowUnknown),
         also=(200,),
     )
     async def start_flow(flow_id: str) -> Response:
@@ -174,11 +175,8 @@ def add_flows(api: Blueprint, engine: Engine) -> None:
     @operation(
         SignedMessage,
         request=UnsignedMessage,
-        scope=Scope.OPERATE,
-        errors=(
-            CannotSign,
-            CredentialError,
-        ),
+        scope=TokenScope.OPERATE,
+        errors=(CannotSign, CredentialError),
     )
     async def sign_message(flow_id: str) -> Response:
         """Sign a message as its provider would, for `hookline send`.
@@ -197,3 +195,49 @@ def add_flows(api: Blueprint, engine: Engine) -> None:
             credential = credential_of(entry.flow, engine.credentials.get)
         url = hook_url(engine.options.public_url, flow_id, message)
         return json_response(sign_without_secrets(entry.flow, credential, message, url, engine.clock.now()))
+
+
+def _states(api: Blueprint, engine: Engine) -> None:
+    def found(flow_id: str) -> FlowView:
+        entry = engine.catalog.entries.get(flow_id)
+        if entry is None:
+            raise engine.catalog.missing(flow_id)
+        return flow_view(entry, engine.options.public_url, engine.sources.status(flow_id), engine.states)
+
+    @api.get("/flows/<flow_id>")
+    @operation(FlowView, etag=True)
+    async def get_flow(flow_id: str) -> Response:
+        """Get a flow. Its ETag names the version that serves, and its title."""
+        response = json_response(found(flow_id))
+        flow = engine.catalog.entries[flow_id].flow
+        if flow is not None:
+            response.set_etag(tag_of(flow))
+        return response
+
+    async def decide(flow_id: str, state: FlowState | None) -> Response:
+        await engine.serving.set_state(flow_id, state, by=caller().actor)
+        return json_response(found(flow_id))
+
+    @api.post("/flows/<flow_id>/pause")
+    @operation(FlowView, scope=TokenScope.OPERATE, errors=(FlowInvalid,))
+    async def pause_flow(flow_id: str) -> Response:
+        """Pause a flow: it accepts messages, but doesn't start executions; running ones continue."""
+        return await decide(flow_id, "paused")
+
+    @api.post("/flows/<flow_id>/stop")
+    @operation(FlowView, scope=TokenScope.OPERATE, errors=(FlowInvalid,))
+    async def stop_flow(flow_id: str) -> Response:
+        """Stop a flow: it accepts no messages; running executions continue."""
+        return await decide(flow_id, "stopped")
+
+    @api.post("/flows/<flow_id>/resume")
+    @operation(FlowView, scope=TokenScope.OPERATE, errors=(FlowInvalid,))
+    async def resume_flow(flow_id: str) -> Response:
+        """Resume a flow: it accepts messages and runs them, whatever its file says."""
+        return await decide(flow_id, "active")
+
+    @api.post("/flows/<flow_id>/reset")
+    @operation(FlowView, scope=TokenScope.OPERATE, errors=(FlowInvalid,))
+    async def reset_flow(flow_id: str) -> Response:
+        """Reset the state of a flow to the one in its file."""
+        return await decide(flow_id, None)

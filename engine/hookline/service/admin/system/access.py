@@ -1,4 +1,4 @@
-"""The admin API's routes about who uses it: the caller, tokens, rejected sign-ins, and the audit."""
+"""The admin API's routes about access to it: the caller, tokens, rejected sign-ins, and the audit."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,7 +13,7 @@ from hookline.access.tokens import BUILT_IN, NAME
 from hookline.engine import Engine
 from hookline.kernel.errors import Malformed, NotForLimitedTokens, TokenNameTaken, TokenNotFound
 from hookline.kernel.time import rfc3339
-from hookline.model.access import AuditFilter, Scope, Token
+from hookline.model.access import AuditFilter, Token, TokenScope
 from hookline.model.durations import PATTERN, parse_duration
 from hookline.service.admin.callers import caller
 from hookline.service.admin.openapi import operation
@@ -35,7 +35,7 @@ from hookline.storage.store import AuditPage, RejectedSignInPage
 
 
 def _schema(**keywords: Any) -> msgspec.Meta:
-    """JSON Schema for conditions that are checked elsewhere, with messages of their own."""
+    """The JSON Schema of conditions that are checked elsewhere, with better messages."""
     return msgspec.Meta(extra_json_schema=keywords)
 
 
@@ -44,8 +44,8 @@ class MeView(msgspec.Struct, frozen=True):
 
     name: str
     """The name of its token."""
-    scopes: list[Scope]
-    """All that it has, those that others include as well."""
+    scopes: list[TokenScope]
+    """Its scopes, including those that they include."""
     flows: list[str] | None
     """The ids of the only flows that it sees; null for all."""
     expires: Time | None
@@ -56,7 +56,7 @@ class TokenView(msgspec.Struct, frozen=True):
 
     id: Uuid
     name: str
-    scopes: list[Scope]
+    scopes: list[TokenScope]
     flows: list[str] | None
     """The ids of the only flows that it sees; null for all."""
     created_at: Time
@@ -64,7 +64,7 @@ class TokenView(msgspec.Struct, frozen=True):
     expires: Time | None
     revoked_at: Time | None
     valid: bool
-    """True if it works now."""
+    """True if it is valid now."""
 
 
 class CreatedTokenView(TokenView, frozen=True):
@@ -77,7 +77,7 @@ class CreateTokenRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """A new token."""
 
     name: Annotated[str, _schema(pattern=f"^{NAME}$", **{"not": {"const": BUILT_IN}})]
-    scopes: Annotated[list[Scope], _schema(minItems=1)]
+    scopes: Annotated[list[TokenScope], _schema(minItems=1)]
     expires: Annotated[str, _schema(anyOf=[{"format": "date-time"}, {"pattern": PATTERN}])] | None = None
     """A time with its offset, or a duration from now, such as `90d`. Without it, the token doesn't expire."""
     flows: Annotated[list[FlowId], _schema(minItems=1)] | None = None
@@ -187,14 +187,14 @@ def add_access(api: Blueprint, engine: Engine) -> None:
     async def get_me() -> Response:
         """Get the caller: the name, the scopes and the flows of the token."""
         by = caller()
-        scopes = [scope for scope in Scope if by.scope.includes(scope)]
+        scopes = [scope for scope in TokenScope if by.scope.includes(scope)]
         flows = None if by.flows is None else sorted(by.flows)
         return json_response(MeView(by.actor.name, scopes, flows, time_view(by.expires_at)))
 
     @api.get("/tokens")
-    @operation(PageView[TokenView], scope=Scope.ADMIN)
+    @operation(PageView[TokenView], scope=TokenScope.ADMIN)
     async def list_tokens() -> Response:
-        """List all tokens, the newest first, with those that expired or were revoked."""
+        """List all tokens, newest first, including those that expired or were revoked."""
         now = engine.clock.now()
         return json_response(
             PageView([token_view(token, now) for token in visible_tokens(await engine.store.tokens())], None)
@@ -205,14 +205,11 @@ def add_access(api: Blueprint, engine: Engine) -> None:
         CreatedTokenView,
         request=CreateTokenRequest,
         status=201,
-        scope=Scope.ADMIN,
-        errors=(
-            TokenNameTaken,
-            NotForLimitedTokens,
-        ),
+        scope=TokenScope.ADMIN,
+        errors=(TokenNameTaken, NotForLimitedTokens),
     )
     async def create_token() -> Response:
-        """Create a token, which is shown only in this response. It can't allow more than the caller's."""
+        """Create a token, which is shown only in this response. It can't allow more than the caller's token."""
         given = decode_body(await read_body(), CreateTokenRequest)
         now = engine.clock.now()
         token, secret = await engine.api_tokens.create(
@@ -224,19 +221,16 @@ def add_access(api: Blueprint, engine: Engine) -> None:
     @api.delete("/tokens/<but(rejected):token_id>")
     @operation(
         status=204,
-        scope=Scope.ADMIN,
-        errors=(
-            TokenNotFound,
-            NotForLimitedTokens,
-        ),
+        scope=TokenScope.ADMIN,
+        errors=(TokenNotFound, NotForLimitedTokens),
     )
     async def revoke_token(token_id: str) -> Response:
-        """Revoke a token. It ends at once."""
+        """Revoke a token. It is invalid at once."""
         await engine.api_tokens.revoke(token_id, by=caller())
         return Response(status=204)
 
     @api.get("/tokens/rejected")
-    @operation(PageView[RejectedSignInView], query=PAGE, scope=Scope.ADMIN, all_flows=True)
+    @operation(PageView[RejectedSignInView], query=PAGE, scope=TokenScope.ADMIN, all_flows=True)
     async def list_rejected_sign_ins() -> Response:
         """List the newest requests whose tokens weren't valid."""
         given = read_query(PAGE)

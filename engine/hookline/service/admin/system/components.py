@@ -5,7 +5,7 @@ from quart import Blueprint, Response
 from hookline.credentials.options import OptionsRequest, fetch_options
 from hookline.engine import Engine
 from hookline.kernel.errors import CredentialError, NoOptions, OptionsNotReady, StepError
-from hookline.model.access import Scope
+from hookline.model.access import TokenScope
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import decode_body, json_response, read_body
 from hookline.service.views.components import (
@@ -30,13 +30,8 @@ def add_components(api: Blueprint, engine: Engine) -> None:
     @operation(
         OptionsPageView,
         request=OptionsRequestBody,
-        scope=Scope.AUTHOR,
-        errors=(
-            NoOptions,
-            OptionsNotReady,
-            CredentialError,
-            StepError,
-        ),
+        scope=TokenScope.AUTHOR,
+        errors=(NoOptions, OptionsNotReady, CredentialError, StepError),
     )
     async def list_options(component: str, setting: str) -> Response:
         """List the options of a setting, as the service of an action or a trigger offers them.

@@ -12,7 +12,7 @@ from hookline.engine import Engine
 from hookline.kernel.errors import CredentialError
 from hookline.kernel.time import rfc3339
 from hookline.maintenance.key_rotation import rotate_keys
-from hookline.model.access import Scope
+from hookline.model.access import TokenScope
 from hookline.service.admin.callers import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import CredentialMissing, body_of, decode_body, json_response, read_body
@@ -152,7 +152,7 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
 
     @api.put("/credentials/<but(rotate):name>")
     @operation(
-        CredentialView, request=PutCredentialRequest, scope=Scope.ADMIN, all_flows=True, errors=(CredentialError,)
+        CredentialView, request=PutCredentialRequest, scope=TokenScope.ADMIN, all_flows=True, errors=(CredentialError,)
     )
     async def put_credential(name: str) -> Response:
         """Create or replace a credential."""
@@ -161,7 +161,7 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
         return json_response(found(name))
 
     @api.post("/credentials/<name>/verify")
-    @operation(CredentialCheckView, scope=Scope.OPERATE, all_flows=True)
+    @operation(CredentialCheckView, scope=TokenScope.OPERATE, all_flows=True)
     async def verify_credential(name: str) -> Response:
         """Check a credential with its service. The response is 200 whatever the service answers."""
         found(name)
@@ -181,7 +181,7 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
         AuthorizationView,
         request=AuthorizeRequest,
         body_required=False,
-        scope=Scope.ADMIN,
+        scope=TokenScope.ADMIN,
         all_flows=True,
         errors=(CredentialError,),
     )
@@ -198,14 +198,14 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
         return json_response(authorization_view(begun))
 
     @api.get("/credentials/<name>/authorize/<id>")
-    @operation(AuthorizationView, scope=Scope.ADMIN, all_flows=True, errors=(CredentialError,))
+    @operation(AuthorizationView, scope=TokenScope.ADMIN, all_flows=True, errors=(CredentialError,))
     async def get_authorization(name: str, id: str) -> Response:
         """Get the state of an authorization."""
         return json_response(authorization_view(engine.authorizations.get(name, id)))
 
     @api.post("/credentials/<name>/authorize/<id>")
     @operation(
-        AuthorizationView, request=RedirectedRequest, scope=Scope.ADMIN, all_flows=True, errors=(CredentialError,)
+        AuthorizationView, request=RedirectedRequest, scope=TokenScope.ADMIN, all_flows=True, errors=(CredentialError,)
     )
     async def finish_authorization(name: str, id: str) -> Response:
         """Pass on the URL to which a browser was redirected. The status is 200 whatever the service says."""
@@ -215,7 +215,7 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
         return json_response(authorization_view(done))
 
     @api.post("/credentials/rotate")
-    @operation(Rotated, scope=Scope.ADMIN, all_flows=True, errors=(CredentialError,))
+    @operation(Rotated, scope=TokenScope.ADMIN, all_flows=True, errors=(CredentialError,))
     async def rotate_credentials() -> Response:
         """Encrypt with the first key everything that is encrypted with another one."""
         rotated = await rotate_keys(
@@ -224,7 +224,7 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
         return json_response(Rotated(rotated))
 
     @api.delete("/credentials/<but(rotate):name>")
-    @operation(status=204, scope=Scope.ADMIN, all_flows=True)
+    @operation(status=204, scope=TokenScope.ADMIN, all_flows=True)
     async def drop_credential(name: str) -> Response:
         """Delete a credential."""
         found(name)

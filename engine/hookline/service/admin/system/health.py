@@ -50,7 +50,7 @@ class Readiness:
 
     @classmethod
     def of(cls, engine: Engine) -> "Readiness":
-        """That of an engine."""
+        """The readiness of an engine."""
         return cls(engine.store, engine.blobs, engine.clock, engine.store_problem, lambda: engine.intake.full)
 
     def __init__(
@@ -113,7 +113,7 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def probes_blueprint(engine: Engine, readiness: Readiness, token: str | None = None) -> Blueprint:
-    """Create the probes of an engine. With the admin token, they tell the reason; with None, they never do."""
+    """Create the probes of an engine. Requests with `token` get the reason; if it is None, no request does."""
     probes = Blueprint("probes", __name__)
 
     @probes.get("/healthz")
@@ -141,7 +141,7 @@ def probes_blueprint(engine: Engine, readiness: Readiness, token: str | None = N
 
 
 def metrics_blueprint(engine: Engine, gate: Gate, *, public: bool) -> Blueprint:
-    """Create the route of an engine's metrics. They contain the names of all flows."""
+    """Create the route of an engine's metrics, which contain the names of all flows."""
     watch = Blueprint("watch", __name__)
     watch.register_error_handler(HooklineError, gate.respond)
     if not public:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hookline.kernel.errors import DeploymentConflict, ExecutionNotFound, TokenNameTaken, TokenNotFound
-from hookline.model.access import FOLDER, Actor, AuditEntry, AuditFilter, RejectedSignIn, Scope, Token
+from hookline.model.access import FOLDER, Actor, AuditEntry, AuditFilter, RejectedSignIn, Token, TokenScope
 from hookline.model.deployment import DeployedFlow, Deployment, FlowFile, ServedFlow
 from hookline.storage.changes import (
     MAX_SIGN_INS_KEPT,
@@ -101,7 +101,7 @@ class AccessContract(StoreFixtures):
 
     def _token(self, envelopes: Envelopes, name: str, **fields: Any) -> Token:
         told: dict[str, Any] = {
-            "scopes": (Scope.READ,),
+            "scopes": (TokenScope.READ,),
             "created_at": envelopes.clock.now(),
             "created_by": str(_ANN),
         }
@@ -109,7 +109,7 @@ class AccessContract(StoreFixtures):
 
     async def test_a_token_is_found_by_the_digest_of_its_secret(self, store: Store, envelopes: Envelopes) -> None:
         now = envelopes.clock.now()
-        wide = self._token(envelopes, "ann", scopes=(Scope.READ, Scope.ADMIN))
+        wide = self._token(envelopes, "ann", scopes=(TokenScope.READ, TokenScope.ADMIN))
         narrow = self._token(envelopes, "ci", flows=("a", "ü"), expires_at=now + timedelta(days=1))
         await store.commit([CreateToken(wide, b"\0\xff"), CreateToken(narrow, b"2")])
         assert await store.token(b"\0\xff") == wide

@@ -1,12 +1,10 @@
-"""The admin API's routes about the states and versions of flows, and about moving executions to another version."""
+"""The admin API's routes about the versions of flows: their documents, rollbacks, and moving executions to another."""
 
 from collections.abc import Sequence
-from typing import Final
 
 import msgspec
 from quart import Blueprint, Response
 
-from hookline.deployments.deployment_request import tag_of
 from hookline.deployments.migration import PlannedMigration
 from hookline.deployments.version_history import CURRENT, VersionInfo
 from hookline.engine import Engine
@@ -20,10 +18,8 @@ from hookline.kernel.errors import (
     UnpublishedChanges,
 )
 from hookline.kernel.time import rfc3339
-from hookline.model.access import Scope
-from hookline.model.flow import FlowState
+from hookline.model.access import TokenScope
 from hookline.service.admin.callers import caller
-from hookline.service.admin.flows.flows import FlowView, flow_view
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import PAGE, body_of, json_response, page_or_malformed, read_query, require_flow
 from hookline.service.views.executions import ExecutionView, execution_view
@@ -139,22 +135,13 @@ def _landing(landing: PlannedMigration) -> LandingView:
     )
 
 
-DECISIONS: Final[dict[str, FlowState | None]] = {
-    "pause": "paused",
-    "resume": "active",
-    "stop": "stopped",
-    "reset": None,
-}
-"""The decisions of an operator about a flow, with the state that results; None is the state in the flow's file."""
-
-
 class RollBackRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The version that is to serve again."""
 
     version: str | None = None
     """Its first digits; by default the version that served before."""
     force: bool = False
-    """Overwrite changes in the file that have never served."""
+    """Overwrite changes in the file that were never published."""
     existing: bool | None = None
     """If the flow's poll starts anew: true if the items that exist start executions, false if they count as seen."""
 
@@ -176,8 +163,7 @@ class MoveRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The first digits of a version, or `current`."""
 
 
-def add_deployments(api: Blueprint, engine: Engine) -> None:
-    _states(api, engine)
+def add_versions(api: Blueprint, engine: Engine) -> None:
     _versions(api, engine)
 
     @api.post("/executions/<execution_id>/move")
@@ -185,64 +171,14 @@ def add_deployments(api: Blueprint, engine: Engine) -> None:
         ExecutionView,
         request=MoveRequest,
         body_required=False,
-        scope=Scope.OPERATE,
-        errors=(
-            IllegalStateChange,
-            FlowNotFound,
-            FlowInvalid,
-        ),
+        scope=TokenScope.OPERATE,
+        errors=(IllegalStateChange, FlowNotFound, FlowInvalid),
     )
     async def move_execution(execution_id: str) -> Response:
         """Move a waiting execution to another version of its flow, if its journal fits that version."""
         given = await body_of(MoveRequest)
         await engine.migration.migrate(execution_id, given.to, by=caller().actor)
         return json_response(await execution_view(engine.store, execution_id, engine.resume_url))
-
-
-def _states(api: Blueprint, engine: Engine) -> None:
-    def found(flow_id: str) -> FlowView:
-        entry = engine.catalog.entries.get(flow_id)
-        if entry is None:
-            raise engine.catalog.missing(flow_id)
-        return flow_view(entry, engine.options.public_url, engine.sources.status(flow_id), engine.states)
-
-    @api.get("/flows/<flow_id>")
-    @operation(FlowView, etag=True)
-    async def get_flow(flow_id: str) -> Response:
-        """Get a flow. Its ETag names the version that serves, and its title."""
-        response = json_response(found(flow_id))
-        flow = engine.catalog.entries[flow_id].flow
-        if flow is not None:
-            response.set_etag(tag_of(flow))
-        return response
-
-    async def decide(flow_id: str, decision: str) -> Response:
-        await engine.serving.set_state(flow_id, DECISIONS[decision], by=caller().actor)
-        return json_response(found(flow_id))
-
-    @api.post("/flows/<flow_id>/pause")
-    @operation(FlowView, scope=Scope.OPERATE, errors=(FlowInvalid,))
-    async def pause_flow(flow_id: str) -> Response:
-        """Pause a flow: it accepts messages, but doesn't start executions; running ones continue."""
-        return await decide(flow_id, "pause")
-
-    @api.post("/flows/<flow_id>/stop")
-    @operation(FlowView, scope=Scope.OPERATE, errors=(FlowInvalid,))
-    async def stop_flow(flow_id: str) -> Response:
-        """Stop a flow: it accepts no messages; running executions continue."""
-        return await decide(flow_id, "stop")
-
-    @api.post("/flows/<flow_id>/resume")
-    @operation(FlowView, scope=Scope.OPERATE, errors=(FlowInvalid,))
-    async def resume_flow(flow_id: str) -> Response:
-        """Resume a flow: it accepts messages and runs them, whatever its file says."""
-        return await decide(flow_id, "resume")
-
-    @api.post("/flows/<flow_id>/reset")
-    @operation(FlowView, scope=Scope.OPERATE, errors=(FlowInvalid,))
-    async def reset_flow(flow_id: str) -> Response:
-        """Reset the state of a flow to the one in its file."""
-        return await decide(flow_id, "reset")
 
 
 def _versions(api: Blueprint, engine: Engine) -> None:
@@ -267,16 +203,11 @@ def _versions(api: Blueprint, engine: Engine) -> None:
         RolledBack,
         request=RollBackRequest,
         body_required=False,
-        scope=Scope.AUTHOR,
-        errors=(
-            UnpublishedChanges,
-            PollStartsAnew,
-            FlowInvalid,
-            IllegalStateChange,
-        ),
+        scope=TokenScope.AUTHOR,
+        errors=(UnpublishedChanges, PollStartsAnew, FlowInvalid, IllegalStateChange),
     )
     async def roll_back_flow(flow_id: str) -> Response:
-        """Serve an earlier version of a flow again; its file has that version then."""
+        """Serve an earlier version of a flow again. If the flow has a file, the version is written to it."""
         given = await body_of(RollBackRequest)
         await require_flow(engine, flow_id)
         version = await engine.operations.roll_back(
@@ -292,11 +223,8 @@ def _versions(api: Blueprint, engine: Engine) -> None:
         request=PlanRequest,
         body_required=False,
         query=PAGE,
-        scope=Scope.AUTHOR,
-        errors=(
-            FlowInvalid,
-            PollStartsAnew,
-        ),
+        scope=TokenScope.AUTHOR,
+        errors=(FlowInvalid, PollStartsAnew),
     )
     async def plan_deploy(flow_id: str) -> Response:
         """Show where the waiting executions of a flow would continue in another version, and if its poll starts anew.

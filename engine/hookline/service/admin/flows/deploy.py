@@ -1,4 +1,4 @@
-"""The admin API's routes that deploy flows: one, or a set of them; with their cases, and the history of the set."""
+"""The admin API's routes that deploy flows and their cases, one or several at once, and list deployments."""
 
 import asyncio
 from collections.abc import Mapping
@@ -36,10 +36,10 @@ from hookline.kernel.errors import (
 from hookline.kernel.json import decode
 from hookline.kernel.pointer import escape
 from hookline.kernel.time import rfc3339
-from hookline.model.access import Scope
+from hookline.model.access import TokenScope
 from hookline.model.deployment import Deployment
 from hookline.service.admin.callers import caller
-from hookline.service.admin.flows.deployments import PlanView, plan_view
+from hookline.service.admin.flows.versions import PlanView, plan_view
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (
     PAGE,
@@ -63,10 +63,10 @@ _PLANNED: Final = 20
 """The waiting executions of each flow that the response to a deployment lists."""
 
 _Message = Annotated[str, msgspec.Meta(max_length=1000)]
-_Text = Annotated[dict[str, Any], msgspec.Meta(extra_json_schema={"description": "The document of a flow."})]
+_Document = Annotated[dict[str, Any], msgspec.Meta(extra_json_schema={"description": "The document of a flow."})]
 
 _DRY_RUN: Final = flag("dry_run", "Only check it; nothing is changed.")
-_FORCE: Final = flag("force", "Overwrite changes in the flow's file that have never served.")
+_FORCE: Final = flag("force", "Overwrite changes in the flow's file that were never published.")
 _MESSAGE: Final = Parameter("message", "The reason for the change.", {"type": "string", "maxLength": 1000})
 _CHANGES: Final = (FlowInvalid, DeploymentConflict, UnpublishedChanges, FolderReadOnly, FolderBusy)
 """The errors of a change of flows."""
@@ -137,7 +137,7 @@ class DeploymentResultView(msgspec.Struct, frozen=True):
 
 
 class DeployRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A change of the set of flows, which takes place as a whole or not at all."""
+    """A change of the set of flows, which is applied as a whole or not at all."""
 
     flows: dict[FlowId, msgspec.Raw]
     """Documents by flow id; null deletes a flow. Flows that aren't named stay as they are."""
@@ -146,15 +146,15 @@ class DeployRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     message: _Message | None = None
     """The reason for the change."""
     expected: dict[FlowId, str | None] = {}
-    """The version that serves now by flow id, or the flow's ETag; null for a flow that doesn't exist. The answer is 412
-    if another does."""
+    """By flow id, the version that serves now or the flow's ETag; null for a flow that doesn't exist. The status is 412
+    if another version serves."""
     dry_run: bool = False
     """Only check it."""
     force: bool = False
-    """Overwrite changes in files that have never served."""
+    """Overwrite changes in files that were never published."""
 
 
-def add_flow_changes(api: Blueprint, engine: Engine) -> None:
+def add_deployments(api: Blueprint, engine: Engine) -> None:
     _flows(api, engine)
     _cases(api, engine)
     _deployments(api, engine)
@@ -164,32 +164,32 @@ def _flows(api: Blueprint, engine: Engine) -> None:
     @api.put("/flows/<flow_id>")
     @operation(
         FlowDeployedView,
-        request=_Text,
+        request=_Document,
         query=(_DRY_RUN, _MESSAGE, _FORCE),
         conditions=True,
         etag=True,
         also=(201,),
-        scope=Scope.AUTHOR,
+        scope=TokenScope.AUTHOR,
         errors=_CHANGES,
     )
     async def put_flow(flow_id: str) -> Response:
-        """Create or replace a flow; its new version serves when this answers.
+        """Create or replace a flow; its new version serves once the response comes.
 
-        `If-Match` has the ETag of the flow that is replaced, and `If-None-Match: *` says that there is none: 412 if the
-        flow is another one now. The answer is 201 if no version served before, and 422 with every problem of the
-        document.
+        `If-Match` has the ETag of the flow that is replaced, and `If-None-Match: *` says that there is none; if that is
+        no longer so, the status is 412. It is 201 if no version served before, and 422, with every problem, if the
+        document has errors.
         """
         given = read_query((_DRY_RUN, _MESSAGE, _FORCE))
         return await change_flow(flow_id, _bounded(await read_body()), given)
 
     @api.delete("/flows/<flow_id>")
     @operation(
-        FlowDeployedView, query=(_DRY_RUN, _MESSAGE, _FORCE), conditions=True, scope=Scope.AUTHOR, errors=_CHANGES
+        FlowDeployedView, query=(_DRY_RUN, _MESSAGE, _FORCE), conditions=True, scope=TokenScope.AUTHOR, errors=_CHANGES
     )
     async def delete_flow(flow_id: str) -> Response:
         """Delete a flow and its cases. Its executions that have started continue.
 
-        `If-Match` has the ETag of the flow that is deleted: 412 if it is another one now.
+        `If-Match` has the ETag of the flow that is deleted; if the flow has changed, the status is 412.
         """
         given = read_query((_DRY_RUN, _MESSAGE, _FORCE))
         if flow_id not in engine.catalog.entries:
@@ -224,7 +224,7 @@ def _cases(api: Blueprint, engine: Engine) -> None:
     @api.get("/flows/<flow_id>/cases")
     @operation(dict[str, Any], etag=True)
     async def get_cases(flow_id: str) -> Response:
-        """Get the test cases of a flow, as in its file `<id>.test.json`. Their ETag is that of the text."""
+        """Get the test cases of a flow, as in its file `<id>.test.json`. Their ETag changes with their text."""
         if flow_id not in engine.catalog.entries:
             raise engine.catalog.missing(flow_id)
         text = await engine.flow_source.cases(flow_id)
@@ -234,11 +234,11 @@ def _cases(api: Blueprint, engine: Engine) -> None:
         return response
 
     @api.put("/flows/<flow_id>/cases")
-    @operation(status=204, request=dict[str, Any], conditions=True, etag=True, scope=Scope.AUTHOR, errors=_CHANGES)
+    @operation(status=204, request=dict[str, Any], conditions=True, etag=True, scope=TokenScope.AUTHOR, errors=_CHANGES)
     async def put_cases(flow_id: str) -> Response:
-        """Create or replace the test cases of a flow. No cases at all (`{"cases": []}`) remove them.
+        """Create or replace the test cases of a flow. An empty list (`{"cases": []}`) removes them.
 
-        `If-Match` and `If-None-Match: *` work as those of the flow, with the ETag of the cases.
+        `If-Match` and `If-None-Match: *` work as for flows, with the ETag of the cases.
         """
         data = _bounded(await read_body())
         text = await asyncio.to_thread(checked_cases, _flow_of(engine, flow_id), data)
@@ -273,12 +273,12 @@ def _flow_of(engine: Engine, flow_id: str, checked: CheckedDeployment | None = N
 
 def _deployments(api: Blueprint, engine: Engine) -> None:
     @api.post("/deployments")
-    @operation(DeploymentResultView, request=DeployRequest, scope=Scope.AUTHOR, errors=(FlowNotFound, *_CHANGES))
+    @operation(DeploymentResultView, request=DeployRequest, scope=TokenScope.AUTHOR, errors=(FlowNotFound, *_CHANGES))
     async def deploy_flows() -> Response:
-        """Deploy a set of flows: all of them, or none. Their versions serve when this answers.
+        """Deploy a set of flows: all of them, or none. Their versions serve once the response comes.
 
-        The answer is 422 with every problem of every document, and 412 if a flow is served by another version than
-        expected; then nothing has changed.
+        The status is 422, with every problem, if a document has errors, and 412 if a flow is served by another version
+        than expected; then nothing has changed.
         """
         given, by = decode_body(await read_body(), DeployRequest), caller()
         if len({*given.flows, *given.cases}) > MAX_FLOWS:
@@ -328,14 +328,14 @@ def _deployments(api: Blueprint, engine: Engine) -> None:
     @api.post("/deployments/<deployment_id>/rollback")
     @operation(
         DeploymentResultView,
-        scope=Scope.AUTHOR,
+        scope=TokenScope.AUTHOR,
         errors=(FlowNotFound, *_CHANGES, DeploymentNotFound, NotForLimitedTokens),
     )
     async def roll_back_deployment(deployment_id: str) -> Response:
-        """Serve the whole set of flows as it was after a deployment; flows that came later are deleted.
+        """Serve all flows as they were after a deployment; flows that came later are deleted.
 
-        It is a new deployment. A token that is limited to some flows can roll back only what changes no others. If the
-        document of a version isn't stored any more, the answer is 422 with all such versions, and nothing has changed.
+        This is a new deployment. A token that is limited to some flows can roll back only if no other flow changes. If
+        versions are no longer stored, the status is 422, with all of them as problems, and nothing has changed.
         """
         await visible(deployment_id)
         by = caller()
@@ -391,12 +391,12 @@ def _problem_views(checked: CheckedDeployment) -> list[ProblemView]:
 
 
 def _expected(flow_id: str) -> Mapping[str, Expected]:
-    """The expectation of a flow, or of its cases, by the request's headers. Raises Malformed."""
+    """The expected version of a flow, or of its cases, from the request's headers. Raises Malformed."""
     if "If-None-Match" in request.headers:
         if not request.if_none_match.star_tag:
-            raise Malformed("If-None-Match is * here, for a flow that doesn't exist yet; use If-Match for others.")
+            raise Malformed("If-None-Match is *, for a flow that doesn't exist yet; for others, use If-Match.")
         if "If-Match" in request.headers:
-            raise DeploymentConflict("If-Match and If-None-Match: * can't hold together: leave out one of them")
+            raise DeploymentConflict("If-Match and If-None-Match: * exclude each other: leave out one of them")
         return {flow_id: Expected(absent=True)}
     if "If-Match" not in request.headers:
         return {}
