@@ -15,6 +15,7 @@ from typing import Final, Literal
 from hookline.access.audit import audited
 from hookline.access.caller import Caller
 from hookline.kernel.errors import Malformed, ScopeTooSmall, TokenNotFound
+from hookline.kernel.suggest import counted
 from hookline.kernel.time import Clock
 from hookline.model.access import Actor, Token, TokenScope
 from hookline.storage.changes import CreateToken, RevokeToken
@@ -64,7 +65,7 @@ class Tokens:
         )
         _check_not_wider(token, by)
         secret = PREFIX + secrets.token_urlsafe(32)
-        limits = f"{token.scope}" + ("" if flows is None else f", {len(set(flows))} flows")
+        limits = f"{token.scope}" + ("" if flows is None else f", {counted(len(set(flows)), 'flow')}")
         entry = audited(self._new_id(), now, by.actor, "token.create", subject=token.id, detail=f"{name}: {limits}")
         await self._store.commit([CreateToken(token, digest(secret)), entry])
         return token, secret

@@ -1,6 +1,8 @@
 """The flow files of a folder: listing them and watching them for changes."""
 
+import errno
 import os
+import stat
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from pathlib import Path
@@ -30,6 +32,19 @@ def scan(directory: Path) -> dict[Path, FileStamp]:
     Case files (`<id>.test.json`), the JSON Schema and hidden files are not flows. Links are followed.
     """
     return {directory / name: stamp for name, stamp in sorted(stamps(directory).items())}
+
+
+def read_file(file: Path) -> bytes:
+    """The contents of a file of the folder. Raises OSError, also for a pipe or a device, which may have no end."""
+    with open(file, "rb", opener=_without_waiting) as opened:
+        if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is a pipe or a device", str(file))
+        return opened.read()
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file. A pipe without a writer is opened at once."""
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def stamp_of(file: Path) -> FileStamp | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from hookline.catalog.catalog import NO_VARIABLES, Catalog, CatalogChanges, CatalogEntry
-from hookline.catalog.flow_folder import UNKNOWN, FileStamp, scan, stamp_of
+from hookline.catalog.flow_folder import UNKNOWN, FileStamp, read_file, scan, stamp_of
 from hookline.discovery.registry import Registry
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.read import Document, read
@@ -101,7 +101,7 @@ class FolderCatalog(Catalog):
     def _read(self, path: Path, stamp: FileStamp, known: _File | None) -> _File | None:
         serving = known.serving if known is not None else None
         try:
-            data = path.read_bytes()
+            data = read_file(path)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -151,7 +151,7 @@ def _collisions(path: Path, file: _File, others: list[str]) -> list[Problem]:
         file=str(path),
     )
     try:
-        return read(path.read_bytes(), str(path)).place([problem])
+        return read(read_file(path), str(path)).place([problem])
     except (OSError, FlowInvalid):
         return [problem]
 

@@ -17,9 +17,9 @@ import click
 from hookline.cli.client.remote import Remote, find_remote, settings_for
 from hookline.cli.remote_option import remote_given, remote_option
 from hookline.cli.table import table
+from hookline.cli.terminal import harmless, json_line
 from hookline.config import Settings, load
 from hookline.kernel.errors import CannotSign, ConfigError, HooklineError, Problem
-from hookline.kernel.json import encode
 
 RELOAD: Final = "hookline.reload"
 """The key in a context's `meta` of the function that loads the command's settings again."""
@@ -47,12 +47,12 @@ class Failed(click.ClickException):
         target = file or sys.stderr
         if self.as_json:
             value = {"code": self.code, "message": self.message, "problems": self.problems}
-            click.echo(encode({"error": value}), file=target)
+            click.echo(json_line({"error": value}), file=target)
         elif self.problems:
             for problem in self.problems:
-                click.echo(problem_line(problem), file=target)
+                click.echo(harmless(problem_line(problem)), file=target)
         else:
-            click.echo(f"hookline: {self.message}", file=target)
+            click.echo(harmless(f"hookline: {self.message}"), file=target)
 
 
 class WronglyUsed(Failed):
@@ -173,8 +173,8 @@ def can_ask() -> bool:
 
 
 def emit(value: Any, *, as_json: bool, text: Callable[[], str]) -> None:
-    """Print a result: `value` as JSON, or else its text."""
-    click.echo(encode(value) if as_json else text())
+    """Print a result: `value` as JSON, or else its text. Nothing in it acts in a terminal."""
+    click.echo(json_line(value) if as_json else harmless(text()))
 
 
 def paged(function: _F) -> _F:

@@ -11,6 +11,8 @@ from typing import Final
 
 import click
 
+from hookline.cli.terminal import printable
+
 _GAP: Final = "  "
 _LEAST: Final = 24
 """The fewest characters of a line that a column of text takes; with fewer, texts go below their rows."""
@@ -69,16 +71,6 @@ def shortened(ids: Sequence[str]) -> list[str]:
         if len({one[-length:] for one in distinct}) == len(distinct):
             return [one[-length:] for one in ids]
     return list(ids)
-
-
-def printable(text: str) -> str:
-    """Return a text without control characters: senders wrote some of it, and a terminal would obey them."""
-    return "".join(one if one.isprintable() else _escaped(ord(one)) for one in text)
-
-
-def _escaped(code: int) -> str:
-    """Return a character as Python writes it: each form has a fixed number of digits, so later digits stay apart."""
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
 def _fitted(columns: Sequence[str], rows: Sequence[Sequence[str]], texts: Collection[str], width: int) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """The check of a deployment: the problems of its documents, and of the flows that stay."""
 
 import asyncio
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -17,9 +18,11 @@ from hookline.flows.types.samples import NO_SAMPLES, Samples, read_samples
 from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.json import decode, encode
 from hookline.kernel.pointer import escape
+from hookline.model.flow import FLOW_ID
 
 #: A flow with these problems can serve: its executions wait for the credential.
 _ONLY_WARNED: Final = frozenset({"credential_missing", "credential_type"})
+_LONGEST_ID: Final = 100
 
 
 class DeploymentCheck:
@@ -43,6 +46,9 @@ class DeploymentCheck:
 
     async def _samples(self, request: DeploymentRequest, flow_id: str) -> Samples:
         """The samples in the cases of a flow."""
+        if len(flow_id) > _LONGEST_ID or not re.fullmatch(FLOW_ID, flow_id):
+            # Perhaps no file can have this name. The check of the document tells what is wrong.
+            return NO_SAMPLES
         text = request.cases[flow_id] if flow_id in request.cases else await self._source.cases(flow_id)
         if text is not None:
             # The problems of cases are reported where they are set.

@@ -17,7 +17,7 @@ from tempfile import NamedTemporaryFile
 from typing import Any, Final
 
 from hookline.catalog.catalog import CatalogChanges
-from hookline.catalog.flow_folder import stamps, watch
+from hookline.catalog.flow_folder import read_file, stamps, watch
 from hookline.catalog.folder_catalog import FolderCatalog, FolderReading
 from hookline.catalog.settled_folder import SettledFolder, git_lock
 from hookline.deployments.flow_source import NewTexts
@@ -192,7 +192,7 @@ class FolderSource:
     async def document(self, flow_id: str) -> Mapping[str, Any] | None:
         """The document in a flow's file, which need not be published yet."""
         try:
-            return _document_in(self.file(flow_id).read_bytes())
+            return _document_in(read_file(self.file(flow_id)))
         except OSError:
             return None
 
@@ -245,7 +245,7 @@ def _document_in(text: bytes) -> Mapping[str, Any] | None:
 
 def _text_in(file: Path) -> bytes | None:
     try:
-        return file.read_bytes()
+        return read_file(file)
     except FileNotFoundError:
         return None
 

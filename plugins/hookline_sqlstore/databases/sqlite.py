@@ -230,7 +230,12 @@ class SqliteDatabase:
 
         def ask() -> T:
             with failing(f"{self.path} can't be read"), engine.connect() as connection:
-                return question(connection)
+                try:
+                    return question(connection)
+                except BaseException:
+                    # Rows that weren't fetched would keep the connection at the state that it saw.
+                    connection.invalidate()
+                    raise
 
         name = str(self.path)
         if self._pending.in_doubt:

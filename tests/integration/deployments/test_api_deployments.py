@@ -251,3 +251,14 @@ async def test_a_deployment_and_a_rollback_have_the_plan_of_the_executions_that_
     execution = await api.engine.store.execution(execution_id)
     assert execution is not None
     assert execution.flow_version == answers[2]["plans"][0]["version"]
+
+
+@pytest.mark.parametrize("flow_id", ["a%00b", "a" * 300, "..", "A"])
+async def test_an_id_that_no_flow_can_have_is_a_problem_of_the_document(api: AdminClient, flow_id: str) -> None:
+    before = await api.stands()
+    status, answer = await api.ask("PUT", f"flows/{flow_id}", document(flow_id.replace("%00", "\0")))
+    assert status == 422
+    assert [problem["pointer"] for problem in answer["problems"]] == ["/id"]
+    assert (await api.ask("PUT", f"flows/{flow_id}/cases", CASES))[0] == 404
+    assert (await api.ask("GET", f"flows/{flow_id}"))[0] == 404
+    assert await api.stands() == before

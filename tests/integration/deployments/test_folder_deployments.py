@@ -401,3 +401,20 @@ async def test_a_file_that_is_edited_after_it_was_checked_is_not_replaced(
     assert json.loads(api.file("f.json").read_bytes()) == document("f", 5)
     await api.engine.serving.refresh()
     assert number_of(api, "f") == 5
+
+
+async def test_a_pipe_in_the_folder_keeps_nobody_waiting(api: AdminClient) -> None:
+    await api.put(document("f", 1))
+    os.mkfifo(api.file("pipe.json"))
+    os.mkfifo(api.file("f.test.json"))
+    async with asyncio.timeout(10):
+        assert await api.engine.serving.refresh()
+        found = (await api.ask("GET", "flows/pipe"))[1]
+        assert [problem["message"] for problem in found["problems"]] == [
+            "the file can't be read: it is a pipe or a device"
+        ]
+        status, answer = await api.ask("GET", "flows/f/cases")
+        assert status == 503
+        assert answer["detail"].endswith("f.test.json can't be read: it is a pipe or a device")
+        assert (await api.put(document("g")))[0] == 201
+        assert number_of(api, "f") == 1

@@ -230,6 +230,8 @@ async def test_a_token_says_who_it_is_and_can_give_no_more_than_it_has(client: C
         ({"name": "a", "scopes": ["read"], "flows": []}, "flow"),
         ({"name": "a", "scopes": ["read"], "expires": "yesterday"}, "expires"),
         ({"name": "a", "scopes": ["read"], "expires": "2001-01-01T00:00:00Z"}, "expired already"),
+        ({"name": "a", "scopes": ["read"], "expires": "9999-12-31T23:59:59-14:00"}, "expires is a time such as"),
+        ({"name": "a", "scopes": ["read"], "expires": "9999999d"}, "expires is a time such as"),
     ],
 )
 async def test_a_token_that_cannot_be_meant_is_rejected(client: Client, wrong: Mapping[str, Any], says: str) -> None:
@@ -237,6 +239,8 @@ async def test_a_token_that_cannot_be_meant_is_rejected(client: Client, wrong: M
     problem = await response.get_json()
     assert response.status_code == 400
     assert says in problem["detail"]
+    listed = await client.get("/api/v1/tokens", headers=_bearer(ADMIN))
+    assert (await listed.get_json())["items"] == []
 
 
 async def test_a_limited_token_sees_only_its_flows_in_lists(client: Client, engine: Engine) -> None:

@@ -201,7 +201,18 @@ async def test_lists_are_paged_by_cursor_newest_first(engine: Engine, client: Cl
 
 
 @pytest.mark.parametrize(
-    "query", ["limit=0", "limit=201", "limit=x", "state=done", "cursor=%00nonsense", "flow=greet", "limit=%D9%A1"]
+    "query",
+    [
+        "limit=0",
+        "limit=201",
+        "limit=x",
+        "state=done",
+        "cursor=%00nonsense",
+        "flow=greet",
+        "limit=%D9%A1",
+        "since=9999-12-31T23:59:59-14:00",
+        "until=0001-01-01T00:00:00%2B14:00",
+    ],
 )
 async def test_a_wrong_query_is_400_with_what_is_right(client: Client, query: str) -> None:
     found = await get(client, f"/api/v1/executions?{query}", 400)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from hookline.catalog import folder_catalog
 from hookline.catalog.catalog import CatalogChanges
 from hookline.catalog.folder_catalog import FolderCatalog
 from hookline.discovery.registry import Registry
@@ -102,13 +103,12 @@ def test_only_files_that_changed_are_read(
     write("b", 1)
     catalog.refresh()
     read: list[str] = []
-    original = Path.read_bytes
 
     def note(path: Path) -> bytes:
         read.append(path.name)
-        return original(path)
+        return path.read_bytes()
 
-    monkeypatch.setattr(Path, "read_bytes", note)
+    monkeypatch.setattr(folder_catalog, "read_file", note)
     write("b", 2)
     catalog.refresh()
     assert read == ["b.json"]
@@ -214,7 +214,7 @@ def test_a_file_that_cannot_be_read_is_a_problem(
         raise PermissionError(13, "Permission denied", str(path))
 
     write("a")
-    monkeypatch.setattr(Path, "read_bytes", reject)
+    monkeypatch.setattr(folder_catalog, "read_file", reject)
     catalog.refresh()
     assert [problem.code for problem in catalog.entries["a"].errors] == ["unreadable"]
 

@@ -67,7 +67,7 @@ def test_a_file_that_others_can_read_is_not_used() -> None:
         read_profiles()
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"profiles": {"a": {"url": 1}}}'])
+@pytest.mark.parametrize("text", ["", "[]", '{"profiles": {"a": {"url": 1}}}', '{"x":' + "[" * 100_000], ids=range(4))
 def test_a_damaged_file_is_named_and_stays(text: str) -> None:
     file = store_profile("prod", Profile(URL, SECRET))
     file.write_text(text)
@@ -190,3 +190,19 @@ def test_logout_removes_a_profile_and_names_the_one_that_was_meant() -> None:
     assert (wrong.exit_code, "did you mean 'prod'" in wrong.stderr) == (1, True)
     assert json.loads(CliRunner().invoke(main, ["logout", "prod", "--json"]).stdout) == {"profile": "prod"}
     assert read_profiles() == {}
+
+
+@pytest.mark.parametrize(("url", "token"), [(URL, "two\nlines"), (URL, "caf\u00e9"), ("javascript:1", SECRET)])
+def test_a_profile_that_was_edited_to_nonsense_is_told_with_its_place(url: str, token: str) -> None:
+    file = store_profile("prod", Profile(url, token))
+    with pytest.raises(ConfigError, match=rf"^{file}: profile prod"):
+        find_remote("prod", {})
+    if url == URL:
+        with pytest.raises(ConfigError, match=f"^{file}: the profile of {URL} has no token"):
+            find_remote(URL, {})
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:8081", "http://localhost:8081", "http://[::1]:8081"])
+def test_what_is_for_this_machine_is_not_shown_to_a_proxy(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://proxy.example.com:3128")
+    assert proxy_for(url) is None

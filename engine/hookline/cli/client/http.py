@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from hookline.cli.client.remote import is_loopback
 from hookline.cli.client.requests import API, Client
 from hookline.kernel.errors import StoreError
 from hookline.kernel.json import decode
@@ -42,7 +43,8 @@ def proxy_for(url: str) -> str | None:
     """Return the URL of the proxy that the environment names for a server; None if it names none."""
     # aiohttp's `trust_env` reads ~/.netrc as well, and fails if that has a password for the server.
     parts = urlsplit(url)
-    if parts.hostname is None or proxy_bypass(parts.netloc.rpartition("@")[2]):
+    # A proxy would read a token that is sent over plain http to this machine.
+    if parts.hostname is None or is_loopback(parts.hostname) or proxy_bypass(parts.netloc.rpartition("@")[2]):
         return None
     return getproxies().get(parts.scheme)
 

@@ -60,6 +60,8 @@ def read_profiles() -> Mapping[str, Profile]:
         return {}
     except OSError as error:
         raise ConfigError(f"{path} can't be read: {error.strerror}") from error
+    except RecursionError:
+        raise ConfigError(f"{path} is damaged: nested too deeply; correct it, or remove it and sign in again") from None
     except msgspec.DecodeError as error:
         raise ConfigError(f"{path} is damaged: {error}; correct it, or remove it and sign in again") from None
 

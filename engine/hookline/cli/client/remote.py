@@ -73,13 +73,15 @@ def find_remote(option: str | None, environment: Mapping[str, str] = os.environ)
         raise ConfigError(f"there is no token for {url}: `hookline login {url}` stores one, or set {TOKEN}")
     if not given and len({one.token for one in known}) > 1:
         raise ConfigError(f"several profiles have tokens for {url}: give the name of one as {source}")
-    return Remote(url, given or known[0].token)
+    return Remote(url, given or checked_token(known[0].token, f"{profiles_file()}: the profile of {url}"))
 
 
 def _profile(name: str, source: str) -> Profile:
     profiles = read_profiles()
     if name in profiles:
-        return profiles[name]
+        # Somebody may have edited the file.
+        found, place = profiles[name], f"{profiles_file()}: profile {name}"
+        return Profile(server_url(found.url, place), checked_token(found.token, place), found.insecure)
     remedy = did_you_mean(name, profiles, f"`hookline login URL --profile {name}` stores one")
     raise ConfigError(
         f"{source}: there is no profile {name!r} in {profiles_file()}; a URL begins with https:// ({remedy})"

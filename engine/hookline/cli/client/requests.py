@@ -61,15 +61,21 @@ class Client:
         if status >= 300:
             raise _error(status, content, self.server)
         try:
-            return decode(content, exact=True) if content else None
-        except ValueError:
-            raise StoreError(f"{self.server}{url} is not a Hookline server; {_REMEDY}") from None
+            value = decode(content, exact=True) if content else None
+        except (ValueError, RecursionError):
+            value = _NONSENSE
+        # Each answer of the API is an object, and those to GET aren't empty.
+        if not isinstance(value, dict) and (value is not None or method == "GET"):
+            raise StoreError(f"{self.server}{url} is not a Hookline server; {_REMEDY}")
+        return value
 
     def events(self, **query: object) -> AsyncIterator[Mapping[str, Any]]:
         """The server's events from now on, each as `{"event", "data"}`, across breaks of the connection."""
         return self._transport.events(_given(query))
 
 
+_NONSENSE: Final = ""
+_NO_ROUTE: Final = "http.404"
 _REMEDY: Final = "give the URL under which people reach the admin API, without /api/v1"
 
 
@@ -90,8 +96,10 @@ def _error(status: int, content: bytes, server: str | None) -> ApiError:
             )
             for one in document.get("problems", ())
         )
-        return ApiError(document["detail"], document["code"], problems, status=status)
-    except (ValueError, KeyError, TypeError, AttributeError):
-        # A proxy in front of the server, or another server.
-        where = "" if server is None else f" at {server}; {_REMEDY}"
-        return ApiError(f"the server answered {status}{where}", f"http.{status}", status=status)
+        if document["code"] != _NO_ROUTE or server is None:
+            return ApiError(document["detail"], document["code"], problems, status=status)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        pass
+    # A proxy in front of the server, another server, or an address of the server that has no admin API.
+    where = "" if server is None else f" at {server}; {_REMEDY}"
+    return ApiError(f"the server answered {status}{where}", f"http.{status}", status=status)

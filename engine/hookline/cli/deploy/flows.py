@@ -9,6 +9,7 @@ import click
 from hookline.cli.client import ApiError, Missing, call, created_for
 from hookline.cli.command import CommandGroup, can_ask, emit, emit_page, paged, problem_line
 from hookline.cli.table import table
+from hookline.cli.terminal import printable
 from hookline.config import DATABASE, Settings
 from hookline.kernel.errors import ConfigError, PollStartsAnew, Problem
 from hookline.kernel.json import encode
@@ -158,12 +159,14 @@ def plan_deploy(
     page = call(settings, "POST", "flows", flow_id, "plan", body=body, cursor=cursor, limit=limit)
     poll = page["poll"]
     if poll is not None and not poll["answered"] and not as_json and can_ask():
-        body["existing"] = click.confirm(f"{restart_text(poll)}. {_QUESTION}", default=poll["existing"], err=True)
+        body["existing"] = click.confirm(
+            f"{printable(restart_text(poll))}. {_QUESTION}", default=poll["existing"], err=True
+        )
         page = call(settings, "POST", "flows", flow_id, "plan", body=body, cursor=cursor, limit=limit)
     elif poll is not None and not as_json:
         seen = "start executions" if poll["existing"] else "count as seen"
         ask = "" if poll["answered"] else f" ({_OPTIONS})"
-        click.echo(f"{restart_text(poll)}; the items that exist then {seen}{ask}")
+        click.echo(f"{printable(restart_text(poll))}; the items that exist then {seen}{ask}")
     emit_page(
         page,
         as_json=as_json,
@@ -252,7 +255,7 @@ def _described(flow: Mapping[str, Any]) -> str:
         lines.append(f"source   {source_status(flow['source'])}")
     lines.append(f"file     {flow['file'] or 'none: it is served from the database'}")
     lines += [problem_line(Problem(**problem)) for problem in flow["problems"]]
-    return "\n".join(lines)
+    return "\n".join(map(printable, lines))
 
 
 def source_status(source: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from hookline.catalog.flow_folder import scan
+from hookline.catalog.flow_folder import read_file, scan
 from hookline.flows.documents.read import read
 from hookline.flows.documents.version import version_of
 from hookline.kernel.errors import ConfigError, FlowInvalid, Problem
@@ -47,14 +47,15 @@ def read_folder(directory: Path) -> Sequence[FolderFlow]:
         except FlowInvalid as error:
             problems += error.problems
         except OSError as error:
-            problems.append(Problem(f"it can't be read: {error.strerror}", code="unreadable", file=str(file)))
+            place = str(error.filename or file)
+            problems.append(Problem(f"it can't be read: {error.strerror}", code="unreadable", file=place))
     if problems:
         raise FlowInvalid(problems)
     return found
 
 
 def _read(file: Path) -> FolderFlow:
-    text = file.read_bytes().removeprefix(_BYTE_ORDER_MARK)
+    text = read_file(file).removeprefix(_BYTE_ORDER_MARK)
     document = read(text, str(file))
     value = document.value
     problems = list(document.problems)
@@ -66,7 +67,7 @@ def _read(file: Path) -> FolderFlow:
     if problems:
         raise FlowInvalid(problems)
     cases_file = file.with_name(file.stem + ENDING)
-    cases_text = cases_file.read_bytes().removeprefix(_BYTE_ORDER_MARK) if cases_file.exists() else None
+    cases_text = read_file(cases_file).removeprefix(_BYTE_ORDER_MARK) if cases_file.exists() else None
     cases = None if cases_text is None else read(cases_text, str(cases_file)).value
     return FolderFlow(file.stem, file, text, value, version_of(value), cases_text, cases)
 

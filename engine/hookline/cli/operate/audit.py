@@ -9,8 +9,8 @@ import click
 from hookline.cli.client import call, connect
 from hookline.cli.command import Command, emit_page, paged
 from hookline.cli.operate.bulk import Moment
+from hookline.cli.terminal import json_line
 from hookline.config import Settings
-from hookline.kernel.json import encode
 
 _LARGEST_PAGE: Final = 200
 
@@ -43,7 +43,7 @@ async def _export(settings: Settings, chosen: Mapping[str, str | None], cursor: 
         while True:
             page = await client.get("audit", **chosen, cursor=cursor, limit=_LARGEST_PAGE)
             for one in page["items"]:
-                click.echo(encode(one))
+                click.echo(json_line(one))
             cursor = page["next"]
             if cursor is None:
                 return

@@ -38,9 +38,9 @@ class Moment(click.ParamType[str]):
             pass
         try:
             at = datetime.fromisoformat(value)
-        except ValueError:
+            return rfc3339(at if at.tzinfo is not None else at.astimezone())
+        except (ValueError, OverflowError):
             self.fail(f"{value!r} is neither a time such as 2026-01-31T08:00:00Z nor a duration such as 2h", param, ctx)
-        return rfc3339(at if at.tzinfo is not None else at.astimezone())
 
 
 def filters(function: _F) -> _F:

@@ -13,9 +13,9 @@ from hookline.cli.inputs import body_of
 from hookline.cli.operate import bulk
 from hookline.cli.operate.execution_ids import full_id
 from hookline.cli.operate.execution_text import cause_of, describe, event_line, origin_lines
+from hookline.cli.terminal import json_line, printable
 from hookline.config import Settings
 from hookline.kernel.errors import ConfigError, HooklineError
-from hookline.kernel.json import encode
 
 _SETTINGS: Final = ("db",)
 _SETTINGS_AND_FLOWS: Final = ("db", "flows")
@@ -251,7 +251,7 @@ async def _tail(settings: Settings, flow_id: str | None, count: int | None, as_j
     no_server = "this takes a running server: start one with `hookline serve`"
     async with connect(settings, server_only=no_server) as client:
         async for event in client.events(flow_id=flow_id):
-            click.echo(encode(event) if as_json else event_line(event))
+            click.echo(json_line(event) if as_json else printable(event_line(event)))
             if left is not None:
                 left -= 1
                 if left == 0:

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
@@ -128,14 +128,16 @@ def time(name: str, meaning: str) -> Parameter:
 
 
 def read_time(text: str) -> datetime:
-    """Read a time. Raises ValueError, which shows an example."""
+    """Read a time, in UTC. Raises ValueError, which shows an example."""
     try:
         at = datetime.fromisoformat(text)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None:
+        # A time at the end of the calendar may have no equal in UTC, and nothing that is stored could show it.
+        utc = None if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        utc = None
+    if utc is None:
         raise ValueError("a time such as 2026-01-31T08:00:00Z")
-    return at
+    return utc
 
 
 def _read_limit(text: str) -> int:

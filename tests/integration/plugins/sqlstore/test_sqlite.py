@@ -13,7 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, select
 from sqlalchemy.exc import SQLAlchemyError
 
 from hookline.kernel.errors import StoreError
@@ -29,6 +29,7 @@ from hookline_sqlstore.databases import pending
 from hookline_sqlstore.queue.feed import READ_AHEAD
 from hookline_sqlstore.queue.queue import SqlQueue
 from hookline_sqlstore.reading import work
+from hookline_sqlstore.tables import executions
 
 
 @pytest.fixture
@@ -505,3 +506,28 @@ async def test_what_starts_in_a_commit_that_was_given_up_and_stored_after_all_is
     assert stored is not None
     assert stored.state is State.RUNNING
     await deliveries.aclose()
+
+
+async def test_a_reading_that_fails_keeps_no_later_one_at_its_state(
+    backend: Backend, clock: ManualClock, envelopes: Envelopes
+) -> None:
+    database = backend._database  # type: ignore[attr-defined]  # no reading of the store fails in the middle
+    await backend.store.commit([Accept(envelopes.make()) for _ in range(3)])
+
+    def fail(connection: Connection) -> None:
+        rows = connection.execute(select(executions.c.id))
+        rows.fetchone()
+        raise OverflowError("a defect")
+
+    failures: list[BaseException] = []
+    for _ in range(50):
+        try:
+            await database.read(fail)
+        except OverflowError as error:
+            # A log keeps an error, and thereby the rows that weren't fetched.
+            failures.append(error)
+    await backend.store.commit([Accept(envelopes.make())])
+    for _ in range(50):
+        found = await database.read(lambda connection: connection.execute(select(executions.c.id)).all())
+        assert len(found) == 4
+    assert len(failures) == 50
