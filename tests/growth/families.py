@@ -5,7 +5,7 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 
-from tests.growth.measure import Family
+from tests.growth.measure import MOST, Family
 
 _PRIME: Final = 2**61 - 1
 """Python hashes an integer to its remainder of this."""
@@ -14,8 +14,14 @@ _LONGEST_INTEGER: Final = 4290
 
 
 def family(name: str, make: Callable[[int], Any]) -> Family:
-    """A family whose last inputs are kept: many things are given the same."""
-    return Family(name, lru_cache(maxsize=4)(make))
+    """A family whose last inputs are kept: many things are given the same. Of the large ones, only the last of all."""
+    kept = lru_cache(maxsize=4)(make)
+    return Family(name, lambda size: kept(size) if size <= MOST else _large(make, size))
+
+
+@lru_cache(maxsize=4)
+def _large(make: Callable[[int], Any], size: int) -> Any:
+    return make(size)
 
 
 def repeated(part: str, end: str = "") -> Callable[[int], str]:

@@ -110,4 +110,4 @@ def test_an_answer_that_is_not_of_hookline_is_told(said: Said, answer: bytes) ->
 
 def test_an_address_without_the_api_is_told_with_the_remedy(said: Said) -> None:
     body = b'{"detail": "Not here.", "code": "http.404"}'
-    assert "name the URL under which people reach its admin API, without /api/v1" in said(404, body, "flows", "list")
+    assert "give the URL under which people reach the admin API, without /api/v1" in said(404, body, "flows", "list")
