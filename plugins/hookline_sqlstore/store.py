@@ -155,6 +155,9 @@ class SqlStore:
     async def flow_document(self, flow_id: str, version: str) -> bytes | None:
         return await self._database.read(lambda connection: flows.flow_document(connection, flow_id, version))
 
+    async def flow_documents(self, versions: Collection[tuple[str, str]]) -> Mapping[str, bytes]:
+        return await self._database.read(lambda connection: flows.flow_documents(connection, versions), long=True)
+
     async def flow_versions(self, flow_id: str) -> Sequence[FlowVersion]:
         return await self._database.read(lambda connection: flows.flow_versions_of(connection, flow_id))
 

@@ -32,10 +32,10 @@ class StoredCatalog(Catalog):
     async def read(self) -> StoredReading:
         """Read the flows that a deployment has changed. Raises StoreError."""
         served = {one.flow_id: one for one in await self._store.served_flows()}
-        entries: dict[str, CatalogEntry] = {}
-        for flow_id, one in served.items():
-            known = self.entries.get(flow_id) if self._served.get(flow_id) == one else None
-            entries[flow_id] = known or await self._read(one)
+        changed = [one for flow_id, one in served.items() if self._served.get(flow_id) != one]
+        documents = await self._store.flow_documents([(one.flow_id, one.version) for one in changed])
+        read = await asyncio.to_thread(lambda: {one.flow_id: self._read(one, documents) for one in changed})
+        entries = {flow_id: read.get(flow_id) or self.entries[flow_id] for flow_id in served}
         return StoredReading(MappingProxyType(served), entries)
 
     def adopt(self, reading: StoredReading) -> CatalogChanges:
@@ -43,18 +43,15 @@ class StoredCatalog(Catalog):
         self._served = reading.served
         return self.adopt_entries(reading.entries)
 
-    async def _read(self, served: ServedFlow) -> CatalogEntry:
-        text = await self._store.flow_document(served.flow_id, served.version)
+    def _read(self, served: ServedFlow, documents: Mapping[str, bytes]) -> CatalogEntry:
+        text = documents.get(served.flow_id)
         if text is None:
             problem = Problem(
                 f"version {served.version} isn't stored any more", code="unreadable", remedy="deploy the flow again"
             )
             return CatalogEntry(served.flow_id, None, None, (problem,))
-        return await asyncio.to_thread(self._compiled, served.flow_id, text)
-
-    def _compiled(self, flow_id: str, text: bytes) -> CatalogEntry:
         try:
             compiled = self.compile(read(text))
         except FlowInvalid as error:
-            return CatalogEntry(flow_id, None, None, tuple(error.problems))
-        return CatalogEntry(flow_id, None, compiled.flow, compiled.problems)
+            return CatalogEntry(served.flow_id, None, None, tuple(error.problems))
+        return CatalogEntry(served.flow_id, None, compiled.flow, compiled.problems)

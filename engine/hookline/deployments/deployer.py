@@ -113,12 +113,10 @@ class Deployer:
 
     async def _read_stored(self, entries: Mapping[str, CatalogEntry], served: Mapping[str, str]) -> None:
         """Read how the versions that serve are stored, so that a change of a title is seen at a start, too."""
-        for one in entries.values():
-            flow = one.flow
-            if flow is not None and served.get(flow.id) == flow.version and flow.id not in self._stored:
-                document = await self._store.flow_document(flow.id, flow.version)
-                if document is not None:
-                    self._stored[flow.id] = document
+        flows = [one.flow for one in entries.values() if one.flow is not None and one.id not in self._stored]
+        unknown = [(flow.id, flow.version) for flow in flows if served.get(flow.id) == flow.version]
+        if unknown:
+            self._stored |= await self._store.flow_documents(unknown)
 
     def _differences(self, entries: Mapping[str, CatalogEntry], served: Mapping[str, str]) -> tuple[DeployedFlow, ...]:
         """The changes after which the versions of these entries are served; broken ones stay as they are."""

@@ -221,6 +221,10 @@ class FlowQueries(Protocol):
         """Return the document of a published version."""
         ...
 
+    async def flow_documents(self, versions: Collection[tuple[str, str]]) -> Mapping[str, bytes]:
+        """Return the documents of published versions by flow. `versions`: ids of flows, one version of each."""
+        ...
+
     async def flow_versions(self, flow_id: str) -> Sequence[FlowVersion]:
         """Return the stored versions of a flow; the one that serves comes first."""
         ...

@@ -1,8 +1,9 @@
 """Stored values, versions, state overrides and rejected requests of flows."""
 
+from collections.abc import Collection
 from typing import Final
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, func, select, tuple_
 
 from hookline.api_storage import (
     FlowVersion,
@@ -24,6 +25,8 @@ from hookline_sqlstore.tables import (
 )
 from hookline_sqlstore.tables import state as state_
 
+#: The versions that one query names.
+_AT_ONCE: Final = 500
 _OPEN: Final = executions.c.finished_at.is_(None)
 
 
@@ -55,6 +58,19 @@ def flow_document(connection: Connection, flow_id: str, version: str) -> bytes |
         select(flow_versions.c.document).where(flow_versions.c.flow_id == flow_id, flow_versions.c.version == version)
     )
     return document
+
+
+def flow_documents(connection: Connection, versions: Collection[tuple[str, str]]) -> dict[str, bytes]:
+    """Return the documents of versions, by flow."""
+    found: dict[str, bytes] = {}
+    wanted, columns = list(versions), flow_versions.c
+    for start in range(0, len(wanted), _AT_ONCE):
+        these = tuple_(columns.flow_id, columns.version).in_(wanted[start : start + _AT_ONCE])
+        found |= {
+            row.flow_id: row.document
+            for row in connection.execute(select(columns.flow_id, columns.document).where(these))
+        }
+    return found
 
 
 def flow_versions_of(connection: Connection, flow_id: str) -> tuple[FlowVersion, ...]:

@@ -233,6 +233,7 @@ ASKED: dict[str, Ask] = {
     "due at first": lambda backend, envelopes: backend.store.due(None, envelopes.clock.now(), 10),
     "next_due": lambda backend, envelopes: backend.store.next_due(envelopes.clock.now()),
     "flow_document": lambda backend, _: backend.store.flow_document("orders", "v1"),
+    "flow_documents": lambda backend, _: backend.store.flow_documents([("orders", "v1"), ("orders", "v2")]),
     "flows_with_work": lambda backend, _: backend.store.flows_with_work(),
     "backlog": lambda backend, _: backend.store.backlog(),
     "queue_depth": lambda backend, _: backend.store.queue_depth("orders", "k", 10),

@@ -129,6 +129,9 @@ class FlowsContract(StoreFixtures):
         await store.commit([Publish("orders", "v1", b"title", now)])
         assert await store.flow_document("orders", "v1") == b"title"
         assert await store.flow_document("orders", "v2") == b"[2]"
+        several = [("orders", "v2"), ("invoices", "v1")]
+        assert await store.flow_documents(several) == {"orders": b"[2]"}
+        assert await store.flow_documents([]) == {}
         versions = await store.flow_versions("orders")
         # The one that serves keeps its time, too, if its title changes.
         await store.commit([Publish("orders", "v2", b"title", now + timedelta(hours=1))])
