@@ -160,7 +160,8 @@ def page(connection: Connection, chosen: ExecutionFilter, cursor: str | None, li
     """Return a page, newest first. Raises ValueError for an invalid cursor."""
     ids = lists.ids(connection, chosen, cursor, limit + 1, flows_with_work)
     wanted = ids[:limit]
-    rows = connection.execute(select(*_ABOUT, executions.c.payload).where(executions.c.id.in_(wanted)))
+    # One of them may have been purged since.
+    rows = connection.execute(select(*_ABOUT, executions.c.payload).where(executions.c.id.in_(wanted), _THERE))
     found = {row.id: row for row in rows}
     return ExecutionPage(
         items=tuple(

@@ -312,7 +312,13 @@ def test_a_watched_folder_is_deployed_again_whenever_it_changes(place: Place) ->
     with (
         log.open("wb") as output,
         subprocess.Popen(
-            command, cwd=place.folder, env=clean | place.environment, stdout=output, stderr=output
+            command,
+            cwd=place.folder,
+            env=clean | place.environment,
+            stdout=output,
+            stderr=output,
+            # A run of tests in the background of a shell ignores Ctrl-C, and so would its children.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         ) as process,
     ):
         try:

@@ -317,7 +317,7 @@ async def revoke_token(world: World) -> Case:
 E: Final = "/api/v1/executions"
 F: Final = "/api/v1/flows/{flow_id}"
 C: Final = "/api/v1/credentials"
-CASES: Final[Mapping[tuple[str, str], tuple[audit.Operation, Callable[[World], Awaitable[Case]]]]] = {
+CASES: Final[Mapping[tuple[str, str], tuple[audit.AuditedOperation, Callable[[World], Awaitable[Case]]]]] = {
     ("POST", f"{E}/{{execution_id}}/retry"): ("execution.retry", retry),
     ("POST", f"{E}/{{execution_id}}/replay"): ("execution.replay", replay),
     ("POST", f"{E}/{{execution_id}}/resume"): ("execution.resume", resume),
@@ -548,7 +548,7 @@ def test_the_command_line_writes_to_no_database_by_itself() -> None:
 
 def test_each_operation_is_in_the_table() -> None:
     assert {operation for operation, _ in CASES.values()} == audit.OPERATIONS.keys()
-    assert set(get_args(audit.Operation)) == audit.OPERATIONS.keys()
+    assert set(get_args(audit.AuditedOperation)) == audit.OPERATIONS.keys()
 
 
 @pytest.mark.parametrize(
