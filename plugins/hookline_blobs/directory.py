@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mappi
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
+from io import FileIO
 from pathlib import Path
 from tempfile import TemporaryFile
 from threading import Lock
@@ -93,7 +94,7 @@ class DirectoryBlobs:
             raise missing
         with failing("read"):
             try:
-                file = await self._in_thread(self._path(blob_id).open, "rb", buffering=0)
+                file = await self._opened(self._path(blob_id))
             except FileNotFoundError:
                 raise missing from None
             # A whole number of chunks in one go.
@@ -148,6 +149,15 @@ class DirectoryBlobs:
         """Nothing is held open between two calls, and idle threads end."""
         self._threads.shutdown()
 
+    async def _opened(self, path: Path) -> FileIO:
+        opening = asyncio.ensure_future(self._in_thread(path.open, "rb", buffering=0))
+        try:
+            return await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # The thread opens it nevertheless.
+            opening.add_done_callback(_close)
+            raise
+
     async def _in_thread(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run work in the store's own threads: a plugin whose threads wait for a file's bytes can't fill these."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(work, *args, **kwargs))
@@ -169,6 +179,11 @@ def failing(what: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreError(f"the blob {error.filename or ''} can't be {what}: {error.strerror}") from error
+
+
+def _close(opening: "asyncio.Future[FileIO]") -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 def _read(file: int, size: int) -> bytes:

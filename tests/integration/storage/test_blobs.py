@@ -6,9 +6,12 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import tracemalloc
 from datetime import timedelta
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +19,7 @@ from hookline.kernel.errors import StoreError
 from hookline.storage.blobs import Blobs
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.blobs import BlobsContract, put
+from hookline.testing.eventually import assert_eventually
 from hookline_blobs.directory import file_blobs
 
 
@@ -52,6 +56,27 @@ async def test_nothing_is_under_its_name_before_it_is_committed(blobs: Blobs, tm
     (path,) = _files(tmp_path)
     assert path == tmp_path / "blobs" / blob.id[:2] / blob.id[2:4] / blob.id
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+async def test_a_file_is_closed_if_its_reading_is_cancelled_while_it_is_opened(
+    blobs: Blobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob = await put(blobs, b"x")
+    opened: list[FileIO] = []
+    go_on, real = threading.Event(), Path.open
+
+    def slowly(path: Path, mode: str, buffering: int) -> Any:
+        opened.append(real(path, mode, buffering))
+        go_on.wait(10)
+        return opened[0]
+
+    monkeypatch.setattr(Path, "open", slowly)
+    reading = asyncio.ensure_future(anext(blobs.open(blob.id)))
+    await assert_eventually(lambda: len(opened) == 1)
+    reading.cancel()
+    await asyncio.wait({reading})
+    go_on.set()
+    await assert_eventually(lambda: opened[0].closed)
 
 
 async def test_what_a_dead_process_left_half_written_is_removed_by_its_age(
