@@ -133,7 +133,7 @@ def _inline(name: str, nodes: Iterable[ast.AST], scope: Mapping[str, Any]) -> It
 
 # --- Texts that nearly match -----------------------------------------------------------------------------------------
 
-_ENDS: Final = ("\0",)
+_ENDS: Final = ("\0", "\n\nx")
 _MORE_ENDS: Final = ("", "\0", " ://", "!")
 _ALPHABET: Final = "a0 .-_\"'\\/:;=,<>[](){}@%&\n\tZ"
 
