@@ -31,6 +31,7 @@ class OwnPostgres:
         # PostgreSQL refuses to run as root.
         self._user = ("runuser", "-u", "postgres", "--") if os.geteuid() == 0 else ()
         self._process: subprocess.Popen[bytes] | None = None
+        self._program = Path()
         self._folder: Path | None = None
         """Its data and its socket."""
 
@@ -47,13 +48,18 @@ class OwnPostgres:
 
     @property
     def url(self) -> str:
-        return f"postgresql://hookline@{self.host}:{self.port}/postgres"
+        return self.database("postgres")
+
+    def database(self, name: str) -> str:
+        """The URL of one of its databases."""
+        return f"postgresql://hookline@{self.host}:{self.port}/{name}"
 
     def start(self) -> None:
         binaries = [shutil.which("initdb"), *(str(path / "initdb") for path in _BINARIES)]
         initdb = next((path for path in binaries if path and Path(path).exists()), None) or need_program(
             "PostgreSQL", "initdb"
         )
+        self._program = Path(initdb).with_name("postgres")
         # Each start of pytest closes the folder of temporary paths to other users, also to one that runs already.
         self._folder = Path(tempfile.mkdtemp(prefix="hookline-postgres-"))
         if self._user:
@@ -66,20 +72,35 @@ class OwnPostgres:
             cwd="/",
         )
         (data / "pg_hba.conf").write_text("host all all 0.0.0.0/0 trust\nlocal all all trust\n")
-        with self._log.open("wb") as log:
+        self.launch()
+        self.run("SELECT 1", wait=30)
+
+    def launch(self) -> None:
+        """Start it over the data that it has, and don't wait until it answers."""
+        assert self._folder is not None
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
                     *self._prefix,
                     *self._user,
-                    str(Path(initdb).with_name("postgres")),
-                    *("-D", str(data), "-p", str(self.port), "-k", str(self._folder), "-h", self.host),
+                    str(self._program),
+                    *("-D", str(self._folder / "data"), "-p", str(self.port)),
+                    *("-k", str(self._folder), "-h", self.host),
                     *("-c", "fsync=off", "-c", "shared_buffers=16MB"),
                 ],
                 cwd="/",
                 stdout=log,
                 stderr=log,
             )
-        self.run("SELECT 1", wait=30)
+
+    def halt(self, number: int) -> None:
+        """Shut it down and keep its data: SIGINT is fast, SIGQUIT immediate, as after a crash."""
+        assert self._folder is not None
+        assert self._process is not None
+        first = int((self._folder / "data" / "postmaster.pid").read_text(encoding="utf-8").split("\n", 1)[0])
+        os.kill(first, number)
+        self._process.wait(timeout=60)
+        self._process = None
 
     def log(self) -> str:
         """The end of what it printed."""
@@ -101,8 +122,8 @@ class OwnPostgres:
             await asyncio.sleep(0.05)
 
     @contextlib.asynccontextmanager
-    async def session(self) -> Any:
-        session = await asyncpg.connect(self.url, timeout=5)
+    async def session(self, database: str = "postgres") -> Any:
+        session = await asyncpg.connect(self.database(database), timeout=5)
         try:
             yield session
         finally:

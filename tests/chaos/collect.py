@@ -1,0 +1,76 @@
+"""What the system itself says after a run: its executions, by the admin API, and its journal, by the database."""
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+import asyncpg  # type: ignore[import-untyped]  # it has no types
+
+from tests.acceptance.own_postgres import OwnPostgres
+from tests.chaos.cluster import FLOWS, Node
+from tests.chaos.history import Ended, Entry
+
+OPEN_STATES = ("queued", "running", "waiting")
+
+
+def is_drained(node: Node) -> bool:
+    """Whether every execution has ended; false if the node can't tell now."""
+    try:
+        # Twice, since an execution that continues between two questions is in neither answer.
+        pages = [node.get(f"/api/v1/executions?state={state}&limit=1") for state in OPEN_STATES * 2]
+    except OSError:
+        return False
+    return all(status == 200 and not page["items"] for status, page in pages)
+
+
+def executions(node: Node) -> list[Ended]:
+    """All executions: those that have ended with their messages, and the others."""
+    found: dict[str, Ended] = {}
+    for flow in sorted(path.stem for path in FLOWS.glob("*.json")):
+        for item in _pages(node, "/api/v1/executions", flow_id=flow):
+            found[item["id"]] = _execution(item, None)
+        for item in _pages(node, f"/api/v1/flows/{flow}/recordings"):
+            found[item["id"]] = _execution(item, item["body"]["message"])
+    return list(found.values())
+
+
+def _pages(node: Node, path: str, **query: str) -> Iterator[dict[str, Any]]:
+    cursor: str | None = None
+    while True:
+        given = {**query, "limit": "100", **({"cursor": cursor} if cursor else {})}
+        status, page = node.get(f"{path}?{urlencode(given)}")
+        assert status == 200, page
+        yield from page["items"]
+        cursor = page["next"]
+        if cursor is None:
+            return
+
+
+def _execution(item: dict[str, Any], message: str | None) -> Ended:
+    parent = item["trigger"].get("parent")
+    return Ended(
+        id=item["id"],
+        flow=item["flow_id"],
+        state=item["state"],
+        error=None if item["error"] is None else f"{item['error']['code']}: {item['error']['message']}",
+        parent=parent if parent is None or isinstance(parent, str) else str(parent),
+        message=message,
+        node=item.get("node"),
+    )
+
+
+async def journal(postgres: OwnPostgres) -> list[Entry]:
+    """All entries, in order."""
+    async with postgres.session() as session:
+        rows: list[asyncpg.Record] = await session.fetch("SELECT * FROM journal ORDER BY execution_id, seq")
+    return [
+        Entry(
+            execution=row["execution_id"],
+            seq=row["seq"],
+            path=row["path"],
+            state=row["state"],
+            attempt=row["attempt"],
+            node=row.get("node"),
+        )
+        for row in rows
+    ]

@@ -1,0 +1,158 @@
+"""The faults of a run: a schedule that a seed decides, and their injection.
+
+The schedule is made before the run, and is the same for the same seed and options. Faults may overlap, but a target has
+one at a time. The kinds are dealt like cards, so that each comes before any comes again.
+"""
+
+import random
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tests.chaos.cluster import Cluster, Node
+from tests.chaos.history import BOOKS, CLOCK, CUT, KILL, PAUSE, POSTGRES, RESTART, SLOW, Disturbance, History
+from tests.chaos.proxy import Link
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of fault."""
+
+    kind: str
+    details: tuple[str, ...]
+    """One of them is chosen."""
+    seconds: tuple[float, float]
+    """The shortest and the longest time that it lasts."""
+
+
+#: A lease of a node lasts 10 s: pauses and cuts are shorter and longer.
+NODE_KINDS: Final = (
+    Kind(KILL, ("kill -9",), (0.2, 6)),
+    Kind(KILL, ("kill -9",), (0.2, 3)),
+    Kind(PAUSE, ("SIGSTOP",), (2, 8)),
+    Kind(PAUSE, ("SIGSTOP",), (11, 18)),
+    Kind(CUT, ("closed", "silent"), (1, 6)),
+    Kind(CUT, ("silent", "closed"), (11, 18)),
+    Kind(SLOW, ("0.02", "0.1", "0.2"), (4, 12)),
+    Kind(CLOCK, ("-3600", "+3600"), (5, 30)),
+)
+OTHER_KINDS: Final = (
+    (POSTGRES, Kind(RESTART, ("fast", "immediate"), (0.2, 5))),
+    (BOOKS, Kind(CUT, ("closed", "silent"), (1, 8))),
+)
+_SHUTDOWNS: Final = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault of a schedule."""
+
+    at: float
+    """Seconds from the beginning."""
+    seconds: float
+    kind: str
+    target: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.at:7.1f} s  {self.kind:<8} {self.target:<9} {self.detail:<10} for {self.seconds:.1f} s"
+
+
+def schedule(seed: int, seconds: float, nodes: Sequence[str], *, gap: float = 3.0) -> list[Fault]:
+    """Return the faults that begin and end within a time, in order. `gap`: the mean time between their beginnings."""
+    chance = random.Random(f"faults {seed}")
+    found: list[Fault] = []
+    busy_until: dict[str, float] = {}
+    cards = _cards(chance)
+    at = 1.0
+    while True:
+        target, kind = next(cards)
+        target = chance.choice(nodes) if target is None else target
+        lasts = chance.uniform(*kind.seconds)
+        at = max(at + chance.uniform(0.2, 2 * gap - 0.2), busy_until.get(target, 0.0) + 0.5)
+        if at + kind.seconds[0] > seconds:
+            return found
+        lasts = min(lasts, seconds - at)
+        found.append(Fault(round(at, 1), round(lasts, 1), kind.kind, target, chance.choice(kind.details)))
+        busy_until[target] = at + lasts
+
+
+def _cards(chance: random.Random) -> Iterator[tuple[str | None, Kind]]:
+    """The kinds with their targets; None stands for a node."""
+    while True:
+        cards: list[tuple[str | None, Kind]] = [*((None, kind) for kind in NODE_KINDS), *OTHER_KINDS]
+        chance.shuffle(cards)
+        yield from cards
+
+
+class Injector:
+    """Injects a schedule into a cluster, and writes down what took place."""
+
+    def __init__(self, cluster: Cluster, history: History) -> None:
+        self._cluster = cluster
+        self._history = history
+        self._nodes = {node.name: node for node in cluster.nodes}
+
+    def run(self, faults: Sequence[Fault], say: Callable[[str], None]) -> None:
+        """Return when all faults are over; meanwhile, nodes that end by themselves are started again."""
+        began = time.monotonic()
+        events = [(fault.at, False, fault) for fault in faults]
+        events += [(fault.at + fault.seconds, True, fault) for fault in faults]
+        started: dict[Fault, float] = {}
+        for at, over, fault in sorted(events, key=lambda event: event[:2]):
+            while time.monotonic() < began + at:
+                time.sleep(min(0.2, max(0.0, began + at - time.monotonic())))
+                self._cluster.tend()
+            if not over:
+                say(str(fault))
+                started[fault] = time.monotonic()
+                self._begin(fault)
+                continue
+            self._end(fault)
+            self._history.add(
+                Disturbance(
+                    kind=fault.kind,
+                    target=fault.target,
+                    detail=fault.detail,
+                    started=started[fault],
+                    ended=time.monotonic(),
+                )
+            )
+
+    def _begin(self, fault: Fault) -> None:
+        node = self._nodes.get(fault.target)
+        match fault.kind:
+            case "kill" if node is not None:
+                node.kill()
+            case "pause" if node is not None:
+                node.pause()
+            case "cut":
+                link = self._link(fault, node)
+                link.close() if fault.detail == "closed" else link.silence()
+            case "slow":
+                self._link(fault, node).slow(float(fault.detail))
+            case "clock" if node is not None:
+                node.set_clock(int(fault.detail))
+            case "restart":
+                self._cluster.postgres.halt(_SHUTDOWNS[fault.detail])
+            case _:
+                raise ValueError(f"there is no such fault: {fault}")
+
+    def _end(self, fault: Fault) -> None:
+        node = self._nodes.get(fault.target)
+        match fault.kind:
+            case "kill" if node is not None:
+                node.launch()
+            case "pause" if node is not None:
+                node.go_on()
+            case "cut" | "slow":
+                self._link(fault, node).heal()
+            case "clock" if node is not None:
+                node.set_clock(0)
+            case "restart":
+                self._cluster.postgres.launch()
+
+    def _link(self, fault: Fault, node: Node | None) -> Link:
+        return self._cluster.books_link if node is None else node.link

@@ -1,0 +1,122 @@
+"""One run: a cluster, its clients and its sinks, the faults, and what is left in a folder for the judge."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from tests.app_thread import AppThread
+from tests.chaos import collect
+from tests.chaos.clients import Caller, Senders
+from tests.chaos.cluster import Cluster
+from tests.chaos.faults import Fault, Injector, schedule
+from tests.chaos.history import History, Run
+from tests.chaos.sinks import HttpSink, Listener, SqlSink
+
+_PATIENCE: Final = 180.0
+"""Seconds after the last fault in which all requests have to be accepted, and then again all executions to end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run is asked for."""
+
+    seed: int
+    seconds: float
+    nodes: int
+    queue: str = "none"
+    server: str = "hypercorn"
+    lines: int = 8
+    rate: float = 4.0
+    """Messages a second without a line."""
+
+    def faults(self) -> list[Fault]:
+        """The schedule of the faults."""
+        return schedule(self.seed, self.seconds, [f"node{number}" for number in range(1, self.nodes + 1)])
+
+
+def run(options: Options, folder: Path, say: Callable[[str], None]) -> None:
+    """Run, and leave the history in `folder`. `say` is told what happens."""
+    history = History(folder / "history")
+    history.add(
+        Run(
+            seed=options.seed,
+            nodes=options.nodes,
+            queue=options.queue,
+            server=options.server,
+            seconds=options.seconds,
+        )
+    )
+    with ExitStack() as stack:
+        cluster = stack.enter_context(Cluster(folder, history, nodes=options.nodes, server=options.server))
+        books = SqlSink(cluster.postgres)
+        asyncio.run(books.create())
+        sink = HttpSink(history, cluster.owner)
+        thread = stack.enter_context(AppThread(sink.app))
+        say(f"starting {options.nodes} nodes in {folder}")
+        cluster.start(f"{thread.url}/")
+        clients = _Clients(thread, history, cluster, options, sink.listeners)
+        stack.callback(clients.cancel)
+        clients.start()
+        Injector(cluster, history).run(options.faults(), say)
+        say("all faults are over; waiting until everything is accepted and has ended")
+        cluster.wait_until_ready()
+        clients.finish()
+        _wait(cluster, lambda: collect.is_drained(cluster.nodes[0]))
+        history.add(*asyncio.run(books.rows()))
+        history.add(*collect.executions(cluster.nodes[0]))
+        history.add(*asyncio.run(collect.journal(cluster.postgres)))
+
+
+def _wait(cluster: Cluster, holds: Callable[[], bool]) -> None:
+    """Return when something holds, or when the patience is over: then the judge will say what is missing."""
+    end = time.monotonic() + _PATIENCE
+    while not holds() and time.monotonic() < end:
+        cluster.tend()
+        time.sleep(0.2)
+
+
+class _Clients:
+    """The clients, in the event loop of the sink that they listen to."""
+
+    def __init__(
+        self,
+        thread: AppThread,
+        history: History,
+        cluster: Cluster,
+        options: Options,
+        listeners: list[Listener],
+    ) -> None:
+        self._thread = thread
+        self._cluster = cluster
+        nodes = [(node.name, node.url) for node in cluster.nodes]
+        self._senders = Senders(history, nodes, seed=options.seed, lines=options.lines, rate=options.rate)
+        self._caller = Caller(history, nodes, seed=options.seed)
+        listeners += [self._senders.hear, self._caller.hear]
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        async def begin() -> None:
+            self._tasks = [asyncio.create_task(self._senders.run()), asyncio.create_task(self._caller.run())]
+
+        self._thread.run(begin())
+
+    def finish(self) -> None:
+        """Begin no more messages, and wait until those that were begun are accepted."""
+
+        async def stop() -> None:
+            self._senders.stop()
+
+        self._thread.run(stop())
+        _wait(self._cluster, self._tasks[0].done)
+
+    def cancel(self) -> None:
+        async def cancelled() -> None:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
+        self._thread.run(cancelled())
