@@ -23,6 +23,8 @@ def main() -> int:
     parser.add_argument("--server", choices=("hypercorn", "uvicorn"), default="hypercorn")
     parser.add_argument("--lines", type=int, default=8, help="order keys")
     parser.add_argument("--rate", type=float, default=4.0, help="messages a second without an order key")
+    parser.add_argument("--gap", type=float, default=3.0, help="the mean seconds between two faults")
+    parser.add_argument("--without", action="append", default=[], metavar="KIND", help="a kind of fault to leave out")
     parser.add_argument("--folder", type=Path, help="an empty folder for logs and histories; by default a new one")
     given = parser.parse_args()
     folder = given.folder or Path(tempfile.mkdtemp(prefix="hookline-chaos-"))
@@ -35,6 +37,8 @@ def main() -> int:
         server=given.server,
         lines=given.lines,
         rate=given.rate,
+        gap=given.gap,
+        without=tuple(given.without),
     )
     print(f"seed {options.seed}; the faults:")
     for fault in options.faults():

@@ -24,6 +24,8 @@ _LIMIT: Final = 15.0
 """Seconds after which a client gives a request up."""
 _OPEN: Final = 2
 """Messages of one line that are accepted and not done, at which its sender waits."""
+_NOTES: Final = 30
+"""Messages without a line that are begun and not accepted, at which their sender waits."""
 _REPEATED: Final = 0.05
 """The part of the messages that are sent once more."""
 
@@ -132,11 +134,19 @@ class Senders:
     async def _send_notes(self, session: aiohttp.ClientSession) -> None:
         poster = Poster(self._nodes, f"{self._seed} notes")
         number = 0
+        places = asyncio.Semaphore(_NOTES)
+
+        async def deliver(message: str) -> None:
+            body = {"message": message, "troubles": poster.random.choice((0, 0, 0, 0, 1))}
+            try:
+                await self._deliver(session, poster, "notes", message, None, body)
+            finally:
+                places.release()
+
         async with asyncio.TaskGroup() as tasks:
             while not self._stopping.is_set():
-                message = f"note-{number}"
-                body = {"message": message, "troubles": poster.random.choice((0, 0, 0, 0, 1))}
-                tasks.create_task(self._deliver(session, poster, "notes", message, None, body))
+                await places.acquire()
+                tasks.create_task(deliver(f"note-{number}"))
                 number += 1
                 await asyncio.sleep(poster.random.expovariate(self._rate))
 

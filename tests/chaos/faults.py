@@ -42,6 +42,8 @@ OTHER_KINDS: Final = (
     (POSTGRES, Kind(RESTART, ("fast", "immediate"), (0.2, 5))),
     (BOOKS, Kind(CUT, ("closed", "silent"), (1, 8))),
 )
+_REST: Final = 0.5
+"""Seconds between two faults of a target."""
 _SHUTDOWNS: Final = {"fast": signal.SIGINT, "immediate": signal.SIGQUIT}
 
 
@@ -60,29 +62,39 @@ class Fault:
         return f"{self.at:7.1f} s  {self.kind:<8} {self.target:<9} {self.detail:<10} for {self.seconds:.1f} s"
 
 
-def schedule(seed: int, seconds: float, nodes: Sequence[str], *, gap: float = 3.0) -> list[Fault]:
-    """Return the faults that begin and end within a time, in order. `gap`: the mean time between their beginnings."""
+def schedule(
+    seed: int, seconds: float, nodes: Sequence[str], *, gap: float = 3.0, without: Sequence[str] = ()
+) -> list[Fault]:
+    """Return the faults that begin and end within a time, in order.
+
+    `gap`: the mean time between their beginnings, in seconds. `without`: kinds to leave out.
+    """
     chance = random.Random(f"faults {seed}")
     found: list[Fault] = []
     busy_until: dict[str, float] = {}
-    cards = _cards(chance)
+    cards = _cards(chance, without)
     at = 1.0
     while True:
         target, kind = next(cards)
-        target = chance.choice(nodes) if target is None else target
-        lasts = chance.uniform(*kind.seconds)
-        at = max(at + chance.uniform(0.2, 2 * gap - 0.2), busy_until.get(target, 0.0) + 0.5)
-        if at + kind.seconds[0] > seconds:
+        at += chance.uniform(0.2, 2 * gap - 0.2)
+        candidates = nodes if target is None else [target]
+        free = [one for one in candidates if busy_until.get(one, 0.0) < at]
+        if not free:
+            free = [min(candidates, key=lambda one: busy_until[one])]
+            at = busy_until[free[0]]
+        target = chance.choice(free)
+        lasts = min(chance.uniform(*kind.seconds), seconds - at)
+        if lasts < kind.seconds[0]:
             return found
-        lasts = min(lasts, seconds - at)
         found.append(Fault(round(at, 1), round(lasts, 1), kind.kind, target, chance.choice(kind.details)))
-        busy_until[target] = at + lasts
+        busy_until[target] = at + lasts + _REST
 
 
-def _cards(chance: random.Random) -> Iterator[tuple[str | None, Kind]]:
+def _cards(chance: random.Random, without: Sequence[str]) -> Iterator[tuple[str | None, Kind]]:
     """The kinds with their targets; None stands for a node."""
+    every: list[tuple[str | None, Kind]] = [*((None, kind) for kind in NODE_KINDS), *OTHER_KINDS]
+    cards = [card for card in every if card[1].kind not in without]
     while True:
-        cards: list[tuple[str | None, Kind]] = [*((None, kind) for kind in NODE_KINDS), *OTHER_KINDS]
         chance.shuffle(cards)
         yield from cards
 

@@ -32,10 +32,15 @@ class Options:
     lines: int = 8
     rate: float = 4.0
     """Messages a second without a line."""
+    gap: float = 3.0
+    """The mean time between the beginnings of two faults, in seconds."""
+    without: tuple[str, ...] = ()
+    """Kinds of faults that are left out."""
 
     def faults(self) -> list[Fault]:
         """The schedule of the faults."""
-        return schedule(self.seed, self.seconds, [f"node{number}" for number in range(1, self.nodes + 1)])
+        nodes = [f"node{number}" for number in range(1, self.nodes + 1)]
+        return schedule(self.seed, self.seconds, nodes, gap=self.gap, without=self.without)
 
 
 def run(options: Options, folder: Path, say: Callable[[str], None]) -> None:

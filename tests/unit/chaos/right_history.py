@@ -1,0 +1,138 @@
+"""A history in which everything is right: two messages of a line and a note, on two nodes, without a fault."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.chaos.history import Call, Callback, Disturbance, Ended, Entry, Place, Request, Row, Run
+from tests.chaos.judge.evidence import Evidence
+
+#: The steps of an order in the HTTP sink: name, place, seconds after the beginning of the execution.
+_ORDER_CALLS: tuple[tuple[str, Place, float], ...] = (
+    ("check", [1], 0.1),
+    ("part", [2, "part 0", 1], 0.3),
+    ("part", [2, "part 1", 1], 0.3),
+    ("before_pause", [3, "left", 1], 0.5),
+    ("after_pause", [3, "left", 2], 2.7),
+    ("ask", [4], 3.0),
+    ("done", [5], 3.5),
+)
+
+
+@dataclass
+class History:
+    """The records of a run, which a test changes before it has them judged."""
+
+    requests: list[Request] = field(default_factory=list)
+    callbacks: list[Callback] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
+    disturbances: list[Disturbance] = field(default_factory=list)
+    executions: list[Ended] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
+
+    def evidence(self) -> Evidence:
+        run = Run(seed=0, nodes=2, queue="none", server="hypercorn", seconds=60)
+        return Evidence(
+            run=run,
+            requests=self.requests,
+            callbacks=self.callbacks,
+            calls=self.calls,
+            rows=self.rows,
+            disturbances=self.disturbances,
+            executions=self.executions,
+            entries=self.entries,
+        )
+
+    def call(self, execution: str, step: str) -> Call:
+        """The first call of a step."""
+        return next(one for one in self.calls if (one.execution, one.step) == (execution, step))
+
+    def disturb(self, kind: str, target: str, started: float, ended: float) -> None:
+        self.disturbances.append(Disturbance(kind=kind, target=target, started=started, ended=ended))
+
+    def request(self, message: str, flow: str, line: str | None, status: int, at: float, **more: Any) -> None:
+        given = {"execution": f"e-{message}" if status in (200, 202) else None, **more}
+        self.requests.append(
+            Request(
+                message=message, flow=flow, line=line, node="node1", status=status, started=at, ended=at + 0.1, **given
+            )
+        )
+
+    def _call(self, execution: str, message: str, step: str, place: Place, at: float, node: str) -> None:
+        self.calls.append(
+            Call(
+                key=f"{execution} {place}",
+                message=message,
+                execution=execution,
+                step=step,
+                place=place,
+                value=f"yes to {message}" if step == "done" else None,
+                node=node,
+                life=1,
+                status=200,
+                started=at,
+                ended=at + 0.05,
+            )
+        )
+
+    def _row(self, execution: str, message: str, line: str | None, mark: str, place: Place, at: float) -> None:
+        self.rows.append(
+            Row(
+                number=len(self.rows) + 1,
+                message=message,
+                execution=execution,
+                line=line,
+                mark=mark,
+                place=place,
+                at=at,
+            )
+        )
+
+    def _end(self, execution: str, flow: str, message: str, parent: str | None, paths: Sequence[str]) -> None:
+        self.executions.append(
+            Ended(id=execution, flow=flow, state="succeeded", error=None, parent=parent, message=message)
+        )
+        self.entries += [
+            Entry(execution=execution, seq=number, path=path, state="succeeded", attempt=1)
+            for number, path in enumerate(paths, 1)
+        ]
+
+    def order(self, message: str, line: str, sent: float, began: float, node: str) -> None:
+        """An order that is sent at a time, and runs from another time on for four seconds."""
+        execution, parcel = f"e-{message}", f"p-{message}"
+        self.request(message, "orders", line, 202, sent)
+        self._row(execution, message, line, "begin", [0], began)
+        for step, place, after in _ORDER_CALLS:
+            self._call(execution, message, step, place, began + after, node)
+        self._call(parcel, message, "wrap", [1], began + 0.6, node)
+        self._row(parcel, message, None, "parcel", [2], began + 0.7)
+        self.callbacks.append(
+            Callback(
+                execution=execution,
+                node="node1",
+                value=f"yes to {message}",
+                status=202,
+                started=began + 3.1,
+                ended=began + 3.2,
+            )
+        )
+        self._row(execution, message, line, "end", [6], began + 4)
+        self._end(parcel, "parcels", message, execution, ["wrap", "parcel"])
+        paths = ["begin", "check", "parts[0]/part", "parts[1]/part", "parts", "left/before_pause"]
+        self._end(execution, "orders", message, None, [*paths, "ask", "approve", "done", "end"])
+
+    def note(self, message: str, sent: float, node: str) -> None:
+        self.request(message, "notes", None, 202, sent)
+        self._call(f"e-{message}", message, "note", [1], sent + 0.2, node)
+        self._row(f"e-{message}", message, None, "noted", [2], sent + 0.3)
+        self._end(f"e-{message}", "notes", message, None, ["note", "noted"])
+
+
+def right_history() -> History:
+    """Order `a` runs from 10 to 14 on node1, order `b` of the same line from 15 to 19 on node2, and the note at 20."""
+    made = History()
+    made.order("a", "line", sent=9.5, began=10, node="node1")
+    made.order("b", "line", sent=9.8, began=15, node="node2")
+    made.note("n", sent=20, node="node1")
+    return made
