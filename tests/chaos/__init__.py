@@ -1,0 +1,21 @@
+"""The chaos test: nodes under faults and load, and a judge that reads what everybody has written down.
+
+    python tests/chaos [--seed S] [--minutes 10] [--nodes 3] [--queue none] [--server hypercorn]
+    python -m tests.chaos.judge FOLDER/history
+
+The first command runs and judges; it exits with 1 if the judge finds a violation. It needs PostgreSQL's programs, and
+libfaketime for the faults of clocks. The second command judges a run again.
+
+- `cluster.py`: real `hookline serve` processes on a PostgreSQL of the run's own.
+- `proxy.py`: the TCP links between them, which can be cut, slowed down and healed.
+- `faults.py`: the schedule of faults, which follows from the seed, and their injection.
+- `flows/`: the flows: `orders` does everything for each line, `parcels` is called by it, `notes` is short.
+- `clients.py`: the senders of messages, and the caller of the steps that wait for a callback.
+- `sinks.py`: the HTTP sink and the SQL sink, where the flows' effects go.
+- `history.py`: the records that all of them write, as files of JSON lines.
+- `collect.py`: what the system itself says after the run: its executions and its journal.
+- `run.py`: one run, from the start of the cluster to the histories.
+- `judge/`: a program of its own, which knows nothing but the histories.
+
+docs/discussion/chaos.md explains what is judged, and why.
+"""
