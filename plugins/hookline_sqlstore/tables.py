@@ -161,6 +161,8 @@ nodes: Final = Table(
     Column("until", BigInteger, nullable=False),
     #: The microseconds by which the clock of its host is ahead.
     Column("clock_ahead", BigInteger, nullable=False, server_default="0"),
+    #: The last change of `cluster` that it has adopted.
+    Column("adopted", BigInteger, nullable=False, server_default="0"),
     #: The time of the request to stop.
     Column("drain_asked_at", BigInteger),
     #: The time at which it stopped, or another node took over.
@@ -168,6 +170,27 @@ nodes: Final = Table(
     #: The time at which its executions were given to others.
     Column("released_at", BigInteger),
     PrimaryKeyConstraint("lease", name="pk_nodes"),
+)
+
+#: One row, about all nodes.
+cluster: Final = Table(
+    "cluster",
+    metadata,
+    Column("id", Integer, nullable=False, autoincrement=False),
+    #: Counts the changes that each node has to adopt: deployments, states of flows, credentials.
+    Column("changes", BigInteger, nullable=False),
+    PrimaryKeyConstraint("id", name="pk_cluster"),
+)
+
+#: Work that one node does for all. It is free when the node that has it is gone.
+duties: Final = Table(
+    "duties",
+    metadata,
+    Column("name", Name, nullable=False),
+    #: The lease of the node.
+    Column("owner", Name, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    PrimaryKeyConstraint("name", name="pk_duties"),
 )
 
 payloads: Final = Table(

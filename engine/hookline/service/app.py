@@ -110,7 +110,7 @@ def create_endpoints(engine: HookDependencies, options: HookOptions) -> Endpoint
         callbacks=callbacks,
         clock=engine.clock,
         ids=engine.ids,
-        reply_waiter=ReplyWaiter(engine.replies, engine.store, engine.blobs, engine.redaction),
+        reply_waiter=ReplyWaiter(engine.replies, engine.store, engine.blobs, engine.redaction, engine.membership),
         rejections=rejections,
     )
     direct = DirectHook(

@@ -2,21 +2,35 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Any, Final
 
 from hookline.api import StoreError
-from hookline.api_storage import NodeDescription
-from hookline_sqlstore.cluster.lease import Lease, LeaseLost
+from hookline.api_storage import Node, NodeDescription
+from hookline_sqlstore.cluster.lease import DURATION, Lease, LeaseLost
+from hookline_sqlstore.databases.database import Database
+from hookline_sqlstore.reading import nodes as nodes_reading
+from hookline_sqlstore.writing import statements
+from hookline_sqlstore.writing.operations import Commit, Operation
+from hookline_sqlstore.writing.statement import Statement
+
+_PATIENCE: Final = DURATION + 5.0
+"""Seconds in which each node adopts a change, or has lost its lease."""
+_AGAIN: Final = 0.1
 
 
 class PostgresMembership:
     """Has at most one lease at a time. A new one is taken only when nothing runs any more under the one before."""
 
-    def __init__(self) -> None:
+    def __init__(self, database: Database) -> None:
         self.node = NodeDescription()
         self.on_lost: Callable[[], Awaitable[None]] | None = None
         self.on_cancel: Callable[[Sequence[str]], None] | None = None
+        self.on_change: Callable[[], Awaitable[None]] | None = None
+        self.on_drain: Callable[[], None] | None = None
+        self.alone = True
+        self._database = database
         self._lease: Lease | None = None
         self._dropping: asyncio.Future[None] | None = None
 
@@ -55,3 +69,36 @@ class PostgresMembership:
     async def _drop(self, on_lost: Callable[[], Awaitable[None]]) -> None:
         with contextlib.suppress(asyncio.CancelledError):
             await on_lost()
+
+    async def take(self, duties: Collection[str]) -> Collection[str]:
+        taken: Collection[str] = await self.write(statements.TAKE_DUTIES, tuple(duties))
+        return taken
+
+    async def give(self, duty: str) -> None:
+        await self.write(statements.GIVE_DUTY, duty)
+
+    async def adopted(self) -> Collection[str]:
+        change = await self._database.read(nodes_reading.last_change)
+        until = time.monotonic() + _PATIENCE
+        while late := await self._behind(change):
+            if time.monotonic() >= until:
+                return late
+            await asyncio.sleep(_AGAIN)
+        return ()
+
+    async def _behind(self, change: int) -> Sequence[str]:
+        rows = await self._database.read(nodes_reading.behind(change))
+        return sorted(row.name for row in rows if self._lease is None or row.lease != self._lease.id)
+
+    async def nodes(self) -> Sequence[Node]:
+        return await self._database.read(nodes_reading.nodes_of)
+
+    async def drain(self, lease: str) -> bool:
+        asked: bool = await self.write(statements.ASK_TO_DRAIN, lease)
+        return asked
+
+    async def write(self, statement: Statement, row: Any) -> Any:
+        """Write one row under the lease of this node, and return the result. Raises StoreError."""
+        commit = Commit([Operation(statement, "", row, 0)], [None])
+        await self._database.write(commit)
+        return commit.results[0]

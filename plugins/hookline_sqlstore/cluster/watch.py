@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, select, text
@@ -13,11 +13,10 @@ from hookline.api_storage import Clock, host_of_process, process_identity
 from hookline_sqlstore.cluster.membership import PostgresMembership
 from hookline_sqlstore.column_values import micros
 from hookline_sqlstore.databases.database import Database, Listener
+from hookline_sqlstore.reading.nodes import last_change, now_of
 from hookline_sqlstore.tables import nodes
 from hookline_sqlstore.writing import statements
 from hookline_sqlstore.writing.claims import TakeOverRow
-from hookline_sqlstore.writing.operations import Commit, Operation
-from hookline_sqlstore.writing.statement import Statement
 
 _EVERY: Final = 1.0
 """Seconds between two looks."""
@@ -46,6 +45,8 @@ class _Seen(NamedTuple):
     """The rows of nodes whose executions weren't released yet."""
     now: int
     """The database's time, in microseconds."""
+    change: int
+    """The last change that each node has to adopt."""
     ready: list[str]
     cancelling: list[str]
 
@@ -61,6 +62,9 @@ class Watch:
         self._task: asyncio.Task[None] | None = None
         self._failing = False
         self._told_clocks: set[str] = set()
+        self._adopted: tuple[str, int] | None = None
+        """The lease of this node, and the last change that it has adopted under it."""
+        self._adoption: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Take over from nodes that are dead, and begin to look. Raises StoreError."""
@@ -69,14 +73,16 @@ class Watch:
 
     async def stop(self) -> None:
         """End looking."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
-            self._task = None
+        tasks = [task for task in (self._task, self._adoption) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        self._task = self._adoption = None
 
     async def leave(self) -> None:
         """Give all executions of this node to the others, and end its lease. Raises StoreError."""
-        await self._write(statements.LEAVE, self._membership.lease.id)
+        await self._membership.write(statements.LEAVE, self._membership.lease.id)
 
     async def _run(self) -> None:
         while True:
@@ -99,10 +105,18 @@ class Watch:
             if node.lease != lease:
                 await self._take_over(node, seen.now)
         self._report_clocks(seen.nodes)
+        self._membership.alone = not any(
+            node.lease != lease and node.gone_at is None and node.role != "command" for node in seen.nodes
+        )
         if seen.ready:
             self._listener.ready(seen.ready)
         if seen.cancelling and self._membership.on_cancel is not None:
             self._membership.on_cancel(seen.cancelling)
+        if self._membership.on_drain is not None and any(
+            node.lease == lease and node.drain_asked_at is not None for node in seen.nodes
+        ):
+            self._membership.on_drain()
+        self._begin_adoption(lease, seen.change)
 
     async def _take_over(self, node: Any, now: int) -> None:
         """Take over from a node if it is dead, and make its executions ready for any."""
@@ -110,16 +124,30 @@ class Watch:
             dead = _is_dead(node)
             if not dead and node.until > now:
                 return
-            if not await self._write(statements.TAKE_OVER, TakeOverRow(node.lease, dead)):
+            if not await self._membership.write(statements.TAKE_OVER, TakeOverRow(node.lease, dead)):
                 return
             _log.warning("taking over from a node that is gone: %s", node.name)
-        flows: Iterable[str] = await self._write(statements.RELEASE, node.lease)
+        flows: Iterable[str] = await self._membership.write(statements.RELEASE, node.lease)
         self._listener.ready(flows)
 
-    async def _write(self, statement: Statement, row: Any) -> Any:
-        commit = Commit([Operation(statement, "", row, 0)], [None])
-        await self._database.write(commit)
-        return commit.results[0]
+    def _begin_adoption(self, lease: str, change: int) -> None:
+        """Adopt what other nodes have changed, beside the next looks."""
+        on_change = self._membership.on_change
+        going = self._adoption is not None and not self._adoption.done()
+        if not lease or going or on_change is None or self._adopted == (lease, change):
+            return
+        self._adoption = asyncio.get_running_loop().create_task(self._adopt(on_change, lease, change))
+
+    async def _adopt(self, on_change: Callable[[], Awaitable[None]], lease: str, change: int) -> None:
+        """Adopt what other nodes have changed, and tell that it is adopted. The next look tries again if it fails."""
+        try:
+            await on_change()
+            await self._membership.write(statements.ADOPT, change)
+            self._adopted = (lease, change)
+        except StoreError:
+            pass  # the writes report it
+        except Exception:  # noqa: BLE001 - whatever it is, it is reported, and the next look may do better
+            _log.exception("what other nodes have changed can't be adopted; trying again")
 
     def _report_clocks(self, rows: Iterable[Any]) -> None:
         """Report each node once whose host's clock is wrong. Nothing depends on it, besides what its logs say."""
@@ -131,11 +159,11 @@ class Watch:
 
 
 def _see(connection: Connection, lease: str, now: int) -> _Seen:
-    at: int = connection.scalar(text("SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint")) or 0
+    at, change = now_of(connection), last_change(connection)
     rows = list(connection.execute(_UNRELEASED))
     ready = list(connection.scalars(_READY, {"now": now}))
     cancelling = list(connection.scalars(_CANCELLING, {"lease": lease})) if lease else []
-    return _Seen(rows, at, ready, cancelling)
+    return _Seen(rows, at, change, ready, cancelling)
 
 
 def _is_dead(node: Any) -> bool:

@@ -64,7 +64,7 @@ class PostgresDatabase:
         self._name = f"the database {self._url.render_as_string(hide_password=True)}"
         self._clock = clock
         self._listener = listener
-        self.membership = PostgresMembership()
+        self.membership = PostgresMembership(self)
         self._watch = Watch(self, listener, self.membership, clock)
         self._writing: AsyncEngine | None = None
         self._reading: AsyncEngine | None = None

@@ -48,7 +48,7 @@ class SqliteDatabase:
         # SQLite keeps its log beside the file itself, also if a link names it.
         self.path = Path(url.database).resolve()
         self._clock = clock
-        self.membership = Alone()
+        self.membership = Alone(clock)
         self._lock = ProcessLock(self.path)
         self._known = KnownFile(self.path)
         self._pending = PendingCommits(str(self.path), listener)

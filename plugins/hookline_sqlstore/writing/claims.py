@@ -133,3 +133,41 @@ def leave(connection: Connection, lease: str) -> frozenset[str]:
     """End this node's own lease, and make its executions ready for others; return the ids of their flows."""
     connection.execute(text(f"UPDATE nodes SET gone_at = {_NOW} WHERE lease = :lease"), {"lease": lease})  # noqa: S608 - as above
     return release(connection, lease)
+
+
+_TAKE_DUTY: Final = text(
+    f"INSERT INTO duties (name, owner, since) VALUES (:name, {_ME}, {_NOW}) ON CONFLICT (name) DO UPDATE"  # noqa: S608 - as above
+    f" SET owner = excluded.owner, since = excluded.since WHERE duties.owner <> {_ME}"
+    " AND NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.lease = duties.owner AND nodes.gone_at IS NULL)"
+)
+_MY_DUTIES: Final = text(f"SELECT name FROM duties WHERE owner = {_ME} AND name = ANY(:names)").bindparams(  # noqa: S608 - as above
+    bindparam("names", type_=ARRAY(Text))
+)
+_GIVE_DUTY: Final = text(f"DELETE FROM duties WHERE owner = {_ME} AND name = :name")  # noqa: S608 - as above
+
+
+def take_duties(connection: Connection, names: Sequence[str]) -> frozenset[str]:
+    """Take the duties that no living node has; return those that this node has now."""
+    for name in sorted(names):
+        connection.execute(_TAKE_DUTY, {"name": name})
+    return frozenset(connection.scalars(_MY_DUTIES, {"names": list(names)}))
+
+
+def give_duty(connection: Connection, name: str) -> None:
+    """Leave a duty to other nodes."""
+    connection.execute(_GIVE_DUTY, {"name": name})
+
+
+def adopt(connection: Connection, change: int) -> None:
+    """Note that this node has adopted all changes up to this one."""
+    connection.execute(text(f"UPDATE nodes SET adopted = :change WHERE lease = {_ME}"), {"change": change})  # noqa: S608 - as above
+
+
+_ASK_TO_DRAIN: Final = text(
+    f"UPDATE nodes SET drain_asked_at = coalesce(drain_asked_at, {_NOW}) WHERE lease = :lease AND gone_at IS NULL"  # noqa: S608 - as above
+)
+
+
+def ask_to_drain(connection: Connection, lease: str) -> bool:
+    """Ask a node to stop; return false if it is gone."""
+    return connection.execute(_ASK_TO_DRAIN, {"lease": lease}).rowcount == 1

@@ -163,6 +163,10 @@ _error = msgspec.json.Encoder()
 _ranges = msgspec.json.Encoder()
 
 
+_ADOPTED: Final = (Deploy, OverrideState, PutCredential, PutTokens, DropCredential)
+"""The changes that each node has to adopt."""
+
+
 def prepare_commit(changes: Sequence[Change], claims: Claims = no_claims) -> Commit:
     """Make the operations of a commit.
 
@@ -191,6 +195,8 @@ def prepare_commit(changes: Sequence[Change], claims: Claims = no_claims) -> Com
             if isinstance(change, Unblock):
                 made.unblocked.append(change.flow_id)
             made.operations.extend(_operations(change, place))
+            if isinstance(change, _ADOPTED):
+                made.operations.append(Operation(statements.CHANGED, "cluster", (1,), place))
     # The changes that made them ready don't check their order keys.
     made.operations.extend(Operation(statements.HOLD, id_, (id_,), place) for place, id_ in begun)
     return made

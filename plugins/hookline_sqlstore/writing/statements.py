@@ -10,7 +10,16 @@ from hookline_sqlstore.tables import UNDECIDED
 from hookline_sqlstore.writing import administration
 from hookline_sqlstore.writing.batches import join
 from hookline_sqlstore.writing.callbacks import call_back, claim, tell_cancelled, time_out
-from hookline_sqlstore.writing.claims import claim_ready, leave, release, take_over
+from hookline_sqlstore.writing.claims import (
+    adopt,
+    ask_to_drain,
+    claim_ready,
+    give_duty,
+    leave,
+    release,
+    take_duties,
+    take_over,
+)
 from hookline_sqlstore.writing.counters import count
 from hookline_sqlstore.writing.statement import Statement
 
@@ -490,6 +499,19 @@ CLAIM_READY: Final = Statement("claim", procedure=claim_ready)
 TAKE_OVER: Final = Statement("take_over", procedure=take_over)
 RELEASE: Final = Statement("take_over", procedure=release)
 LEAVE: Final = Statement("take_over", procedure=leave)
+TAKE_DUTIES: Final = Statement("duty", procedure=take_duties)
+GIVE_DUTY: Final = Statement("duty", procedure=give_duty)
+ADOPT: Final = Statement("adopt", procedure=adopt)
+ASK_TO_DRAIN: Final = Statement("drain", procedure=ask_to_drain)
+
+#: Counts a change that each node has to adopt.
+CHANGED: Final = Statement(
+    "changed",
+    (("id", "bigint"),),
+    "UPDATE cluster SET changes = cluster.changes + 1 FROM {v} WHERE cluster.id = v.id",
+    counted=False,
+    repeated=True,
+)
 
 # --- When the clock was set ------------------------------------------------------------------------------------------
 

@@ -35,10 +35,25 @@ def upgrade() -> None:
         sa.Column("started_at", sa.BigInteger, nullable=False),
         sa.Column("until", sa.BigInteger, nullable=False),
         sa.Column("clock_ahead", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("adopted", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("drain_asked_at", sa.BigInteger),
         sa.Column("gone_at", sa.BigInteger),
         sa.Column("released_at", sa.BigInteger),
         sa.PrimaryKeyConstraint("lease", name="pk_nodes"),
+    )
+    cluster = op.create_table(
+        "cluster",
+        sa.Column("id", sa.Integer, nullable=False, autoincrement=False),
+        sa.Column("changes", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_cluster"),
+    )
+    op.bulk_insert(cluster, [{"id": 1, "changes": 0}])
+    op.create_table(
+        "duties",
+        sa.Column("name", _name, nullable=False),
+        sa.Column("owner", _name, nullable=False),
+        sa.Column("since", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_duties"),
     )
     op.add_column("executions", sa.Column("owner", _name))
     for name in ("ix_executions_ready", "ix_executions_begun"):
