@@ -72,10 +72,8 @@ def schedule(
     chance = random.Random(f"faults {seed}")
     found: list[Fault] = []
     busy_until: dict[str, float] = {}
-    cards = _cards(chance, without)
     at = 1.0
-    while True:
-        target, kind = next(cards)
+    for target, kind in _cards(chance, without):
         at += chance.uniform(0.2, 2 * gap - 0.2)
         candidates = nodes if target is None else [target]
         free = [one for one in candidates if busy_until.get(one, 0.0) < at]
@@ -85,16 +83,17 @@ def schedule(
         target = chance.choice(free)
         lasts = min(chance.uniform(*kind.seconds), seconds - at)
         if lasts < kind.seconds[0]:
-            return found
+            break
         found.append(Fault(round(at, 1), round(lasts, 1), kind.kind, target, chance.choice(kind.details)))
         busy_until[target] = at + lasts + _REST
+    return found
 
 
 def _cards(chance: random.Random, without: Sequence[str]) -> Iterator[tuple[str | None, Kind]]:
     """The kinds with their targets; None stands for a node."""
     every: list[tuple[str | None, Kind]] = [*((None, kind) for kind in NODE_KINDS), *OTHER_KINDS]
     cards = [card for card in every if card[1].kind not in without]
-    while True:
+    while cards:
         chance.shuffle(cards)
         yield from cards
 
@@ -107,16 +106,14 @@ class Injector:
         self._history = history
         self._nodes = {node.name: node for node in cluster.nodes}
 
-    def run(self, faults: Sequence[Fault], say: Callable[[str], None]) -> None:
-        """Return when all faults are over; meanwhile, nodes that end by themselves are started again."""
+    def run(self, faults: Sequence[Fault], seconds: float, say: Callable[[str], None]) -> None:
+        """Return after a time, in which all faults begin and end; nodes that end by themselves are started again."""
         began = time.monotonic()
         events = [(fault.at, False, fault) for fault in faults]
         events += [(fault.at + fault.seconds, True, fault) for fault in faults]
         started: dict[Fault, float] = {}
         for at, over, fault in sorted(events, key=lambda event: event[:2]):
-            while time.monotonic() < began + at:
-                time.sleep(min(0.2, max(0.0, began + at - time.monotonic())))
-                self._cluster.tend()
+            self._wait(began + at)
             if not over:
                 say(str(fault))
                 started[fault] = time.monotonic()
@@ -132,6 +129,12 @@ class Injector:
                     ended=time.monotonic(),
                 )
             )
+        self._wait(began + seconds)
+
+    def _wait(self, until: float) -> None:
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(min(0.2, left))
+            self._cluster.tend()
 
     def _begin(self, fault: Fault) -> None:
         node = self._nodes.get(fault.target)

@@ -66,7 +66,7 @@ def run(options: Options, folder: Path, say: Callable[[str], None]) -> None:
         clients = _Clients(thread, history, cluster, options, sink.listeners)
         stack.callback(clients.cancel)
         clients.start()
-        Injector(cluster, history).run(options.faults(), say)
+        Injector(cluster, history).run(options.faults(), options.seconds, say)
         say("all faults are over; waiting until everything is accepted and has ended")
         cluster.wait_until_ready()
         clients.finish()
