@@ -19,7 +19,7 @@ from hookline.model.items import Progress
 from hookline.model.message import Envelope
 from hookline.model.rejection import RejectedRequest
 
-Subject: TypeAlias = Literal["execution", "flow", "credential", "access"]
+Subject: TypeAlias = Literal["execution", "flow", "credential", "access", "node"]
 
 C = TypeVar("C")
 
@@ -701,6 +701,15 @@ class CreateToken:
     """SHA-256 of its secret."""
 
 
+@change("node")
+@dataclass(frozen=True, slots=True)
+class DrainNode:
+    """Ask a node to stop. Nothing happens if it is gone."""
+
+    lease: str
+    at: datetime
+
+
 @change("access", fault_point="token")
 @dataclass(frozen=True, slots=True)
 class RevokeToken:
@@ -852,6 +861,7 @@ Change: TypeAlias = (
     | FilesWritten
     | SetCases
     | CreateToken
+    | DrainNode
     | RevokeToken
     | RecordAudit
     | ForgetAudit

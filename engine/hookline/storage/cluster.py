@@ -97,8 +97,8 @@ class Membership(Protocol):
         """Return the nodes that serve the database, and those that did in the last hour; oldest first."""
         ...
 
-    async def drain(self, lease: str) -> bool:
-        """Ask a node to stop; return false if there is no such node any more. Raises StoreError."""
+    def drain(self, lease: str) -> None:
+        """Note that a node was asked to stop (`DrainNode`), if it is this one."""
         ...
 
 
@@ -133,12 +133,10 @@ class Alone:
         now, node = self._clock.now(), self.node
         return [Node(node.name, node.name, node.host, node.role, node.version, self._started_at, now, 0.0, None, None)]
 
-    async def drain(self, lease: str) -> bool:
+    def drain(self, lease: str) -> None:
         """Stop this node."""
-        if lease != self.node.name or self.on_drain is None:
-            return False
-        self.on_drain()
-        return True
+        if lease == self.node.name and self.on_drain is not None:
+            self.on_drain()
 
 
 _AGAIN: Final = 5.0

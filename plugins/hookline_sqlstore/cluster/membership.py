@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from hookline.api import StoreError
 from hookline.api_storage import Node, NodeDescription
-from hookline_sqlstore.cluster.lease import DURATION, Lease, LeaseLost
-from hookline_sqlstore.databases.database import Database
+from hookline_sqlstore.cluster.tables_access import TablesAccess
 from hookline_sqlstore.reading import nodes as nodes_reading
 from hookline_sqlstore.writing import statements
+from hookline_sqlstore.writing.lease import DURATION, Lease, LeaseLost
 from hookline_sqlstore.writing.operations import Commit, Operation
 from hookline_sqlstore.writing.statement import Statement
 
@@ -23,7 +23,7 @@ _AGAIN: Final = 0.1
 class PostgresMembership:
     """Has at most one lease at a time. A new one is taken only when nothing runs any more under the one before."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: TablesAccess) -> None:
         self.node = NodeDescription()
         self.on_lost: Callable[[], Awaitable[None]] | None = None
         self.on_cancel: Callable[[Sequence[str]], None] | None = None
@@ -93,9 +93,8 @@ class PostgresMembership:
     async def nodes(self) -> Sequence[Node]:
         return await self._database.read(nodes_reading.nodes_of)
 
-    async def drain(self, lease: str) -> bool:
-        asked: bool = await self.write(statements.ASK_TO_DRAIN, lease)
-        return asked
+    def drain(self, lease: str) -> None:
+        """Do nothing: the node notices the request when it looks next."""
 
     async def write(self, statement: Statement, row: Any) -> Any:
         """Write one row under the lease of this node, and return the result. Raises StoreError."""

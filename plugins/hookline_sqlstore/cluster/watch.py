@@ -11,8 +11,8 @@ from sqlalchemy import Connection, select, text
 from hookline.api import StoreError
 from hookline.api_storage import Clock, host_of_process, process_identity
 from hookline_sqlstore.cluster.membership import PostgresMembership
+from hookline_sqlstore.cluster.tables_access import ReadyListener, TablesAccess
 from hookline_sqlstore.column_values import micros
-from hookline_sqlstore.databases.database import Database, Listener
 from hookline_sqlstore.reading.nodes import last_change, now_of
 from hookline_sqlstore.tables import nodes
 from hookline_sqlstore.writing import statements
@@ -54,7 +54,9 @@ class _Seen(NamedTuple):
 class Watch:
     """Looks once a second."""
 
-    def __init__(self, database: Database, listener: Listener, membership: PostgresMembership, clock: Clock) -> None:
+    def __init__(
+        self, database: TablesAccess, listener: ReadyListener, membership: PostgresMembership, clock: Clock
+    ) -> None:
         self._database = database
         self._listener = listener
         self._membership = membership

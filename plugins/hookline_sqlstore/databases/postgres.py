@@ -15,7 +15,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from hookline.api import StoreError
 from hookline.api_storage import Clock, FollowingClock, NodeDescription
-from hookline_sqlstore.cluster.lease import LeaseLost
 from hookline_sqlstore.cluster.membership import PostgresMembership
 from hookline_sqlstore.cluster.watch import Watch
 from hookline_sqlstore.column_values import moment
@@ -24,6 +23,7 @@ from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Liste
 from hookline_sqlstore.databases.pending import LIMIT, LONG_LIMIT, Pending, PendingCommits, retrieve, within_limit
 from hookline_sqlstore.databases.session import dispose, prepare_sessions
 from hookline_sqlstore.writing.apply import Failure, apply
+from hookline_sqlstore.writing.lease import LeaseLost
 from hookline_sqlstore.writing.operations import Commit
 from hookline_sqlstore.writing.statement import PostgresDialect
 

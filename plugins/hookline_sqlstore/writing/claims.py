@@ -161,13 +161,3 @@ def give_duty(connection: Connection, name: str) -> None:
 def adopt(connection: Connection, change: int) -> None:
     """Note that this node has adopted all changes up to this one."""
     connection.execute(text(f"UPDATE nodes SET adopted = :change WHERE lease = {_ME}"), {"change": change})  # noqa: S608 - as above
-
-
-_ASK_TO_DRAIN: Final = text(
-    f"UPDATE nodes SET drain_asked_at = coalesce(drain_asked_at, {_NOW}) WHERE lease = :lease AND gone_at IS NULL"  # noqa: S608 - as above
-)
-
-
-def ask_to_drain(connection: Connection, lease: str) -> bool:
-    """Ask a node to stop; return false if it is gone."""
-    return connection.execute(_ASK_TO_DRAIN, {"lease": lease}).rowcount == 1

@@ -25,6 +25,7 @@ from hookline.api_storage import (
     CreateToken,
     Deploy,
     DismissDeadLetter,
+    DrainNode,
     DropCredential,
     DropEntries,
     End,
@@ -381,6 +382,8 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
             yield Operation(statements.SET_CASES, "deployments", change, place)
         case CreateToken():
             yield Operation(statements.CREATE_TOKEN, "tokens", change, place)
+        case DrainNode(lease, at):
+            yield Operation(statements.DRAIN, f"node {lease}", (lease, micros(at)), place)
         case RevokeToken():
             yield Operation(statements.REVOKE_TOKEN, "tokens", change, place)
         case RecordAudit(entries):

@@ -12,7 +12,6 @@ from hookline_sqlstore.writing.batches import join
 from hookline_sqlstore.writing.callbacks import call_back, claim, tell_cancelled, time_out
 from hookline_sqlstore.writing.claims import (
     adopt,
-    ask_to_drain,
     claim_ready,
     give_duty,
     leave,
@@ -502,7 +501,13 @@ LEAVE: Final = Statement("take_over", procedure=leave)
 TAKE_DUTIES: Final = Statement("duty", procedure=take_duties)
 GIVE_DUTY: Final = Statement("duty", procedure=give_duty)
 ADOPT: Final = Statement("adopt", procedure=adopt)
-ASK_TO_DRAIN: Final = Statement("drain", procedure=ask_to_drain)
+DRAIN: Final = Statement(
+    "drain",
+    (("lease", "text"), ("at", "bigint")),
+    "UPDATE nodes SET drain_asked_at = coalesce(nodes.drain_asked_at, v.at) FROM {v}"
+    " WHERE nodes.lease = v.lease AND nodes.gone_at IS NULL",
+    counted=False,
+)
 
 #: Counts a change that each node has to adopt.
 CHANGED: Final = Statement(
