@@ -109,6 +109,7 @@ from hookline.storage.changes import (
     WriteFiles,
     counted_output,
 )
+from hookline.storage.intake_queue import Insert, InsertInOrder, IntakeQueue, IntakeQueueFactory
 from hookline.storage.queue import Delivery, ImmediateStart, Queue, Stored
 from hookline.storage.store import (
     AuditPage,
@@ -215,6 +216,10 @@ __all__ = [
     "ForgetVersions",
     "IllegalStateChange",
     "ImmediateStart",
+    "Insert",
+    "InsertInOrder",
+    "IntakeQueue",
+    "IntakeQueueFactory",
     "JoinBatch",
     "Message",
     "MoveWaits",
