@@ -52,6 +52,7 @@ async def connect(address: Address) -> Client:
     except BaseException:
         await client.close()
         raise
+    failures.connected = True
     return client
 
 
@@ -60,6 +61,7 @@ class _Failures:
 
     def __init__(self, address: Address) -> None:
         self._name = address.name
+        self.connected = False
         self.last = ""
 
     async def failed(self, error: Exception) -> None:
@@ -67,8 +69,8 @@ class _Failures:
         _log.debug("%s: %s", self._name, self.last)
 
     async def disconnected(self) -> None:
-        if self.last:
-            _log.warning("the connection to %s is lost: %s", self._name, self.last)
+        if self.connected:
+            _log.warning("the connection to %s is lost: %s", self._name, self.last or "it was closed")
 
     async def reconnected(self) -> None:
         _log.warning("the connection to %s is made again", self._name)

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from nats.js.api import AckPolicy, ConsumerConfig, DiscardPolicy, RetentionPolicy, StorageType, StreamConfig
 from nats.js.client import JetStreamContext
-from nats.js.errors import BadRequestError, NotFoundError
+from nats.js.errors import APIError, BadRequestError, NotFoundError
 
 from hookline.api import StoreError
 from hookline_nats.address import Address
@@ -104,7 +104,17 @@ async def _created(stream: JetStreamContext, address: Address, new: StreamConfig
     except BadRequestError as error:
         if error.err_code == _NAME_IN_USE:  # another process has just created it
             return await stream.stream_info(address.stream)
-        raise
+        raise _not_created(address, error) from error
+    except APIError as error:
+        raise _not_created(address, error) from error
+
+
+def _not_created(address: Address, error: APIError) -> StoreError:
+    return StoreError(
+        f"{address.name} can't be created with {address.replicas} replicas of {address.max_bytes:,} bytes: "
+        f"{error.description}. It needs as many servers of one cluster, each with JetStream and room for it; "
+        "?replicas=1 and ?max_bytes=1GB make a smaller one"
+    )
 
 
 _NAME_IN_USE: Final = 10058

@@ -30,6 +30,7 @@ class OwnPostgres:
         self._prefix = prefix
         # PostgreSQL refuses to run as root.
         self._user = ("runuser", "-u", "postgres", "--") if os.geteuid() == 0 else ()
+        self._program = ""
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None
         """Its data and its socket."""
@@ -66,13 +67,17 @@ class OwnPostgres:
             cwd="/",
         )
         (data / "pg_hba.conf").write_text("host all all 0.0.0.0/0 trust\nlocal all all trust\n")
-        with self._log.open("wb") as log:
+        self._program = str(Path(initdb).with_name("postgres"))
+        self._launch()
+
+    def _launch(self) -> None:
+        with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [
                     *self._prefix,
                     *self._user,
-                    str(Path(initdb).with_name("postgres")),
-                    *("-D", str(data), "-p", str(self.port), "-k", str(self._folder), "-h", self.host),
+                    self._program,
+                    *("-D", f"{self._folder}/data", "-p", str(self.port), "-k", str(self._folder), "-h", self.host),
                     *("-c", "fsync=off", "-c", "shared_buffers=16MB"),
                 ],
                 cwd="/",
@@ -135,6 +140,17 @@ class OwnPostgres:
             yield
         finally:
             self._signal(signal.SIGCONT)
+
+    @contextlib.contextmanager
+    def down(self) -> Iterator[None]:
+        """It has ended like a crash, and is started again over its data."""
+        assert self._process is not None
+        self._signal(signal.SIGQUIT)
+        self._process.wait(timeout=30)
+        try:
+            yield
+        finally:
+            self._launch()
 
     def stop(self) -> None:
         """End it and remove its data. Raises AssertionError if it has ended by itself."""

@@ -47,8 +47,8 @@ class StoreProblem:
         return self._begun is not None
 
     def unanswered_for(self) -> float:
-        """Seconds since the stores were last known to work; 0 while there is no problem."""
-        return 0.0 if self._begun is None else self._clock.monotonic() - min(self._begun, self._answered)
+        """Seconds since the stores last answered, if they have a problem and are watched; 0 while there is none."""
+        return 0.0 if self._begun is None else self._clock.monotonic() - self._answered
 
     def report(self, error: StoreError, **about: object) -> None:
         """Note that a store failed. `about`: what failed with it, for the log."""
