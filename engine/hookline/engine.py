@@ -1,7 +1,7 @@
 """The engine wires all parts together, starts them and stops them. Several engines can live in one process."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
 from functools import partial
@@ -67,6 +67,7 @@ from hookline.sources.subscription_store import SubscriptionStore
 from hookline.sources.supervisor import SourceSupervisor
 from hookline.storage.backend import Backend
 from hookline.storage.blobs import Blobs
+from hookline.storage.cluster import Membership, NodeDescription, has_duty
 from hookline.storage.intake_queue import IntakeQueue
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
@@ -108,6 +109,7 @@ class Engine:
         self._backend: Backend = _made(registry.backends, options.db, "database", self.clock)
         self.store: Store = self._backend.store
         self.queue: Queue = self._backend.queue
+        self.membership: Membership = self._backend.membership
         self.blobs: Blobs = _made(registry.blob_stores, options.blobs, "blob store", self.clock)
         self.intake_queue: IntakeQueue | None = None
         if options.queue is not None:
@@ -166,7 +168,14 @@ class Engine:
         self._inserter: Inserter | None = None
         if self.intake_queue is not None:
             self._inserter = Inserter(
-                self.intake_queue, self.store, self.queue, self.clock, backlog, self.events, self.store_problem
+                self.intake_queue,
+                self.store,
+                self.queue,
+                self.clock,
+                backlog,
+                self.events,
+                self.store_problem,
+                self.membership,
             )
         self.replies = Replies()
         self._timers = Timers(self.store, self.queue, self.clock, self.store_problem, self.log)
@@ -192,6 +201,7 @@ class Engine:
             redaction=self.redaction,
             step_timeout=options.step_timeout,
             tokens=self.tokens,
+            membership=self.membership,
         )
         self.rejections = RejectionRecord(self.store, self.clock, self.ids, self.log, self.store_problem)
         self.subscriptions = SubscriptionStore(self.store, self.vault, self.clock, elsewhere=options.role == "webhook")
@@ -260,6 +270,7 @@ class Engine:
             clock=self.clock,
             log=self.log,
             store_problem=self.store_problem,
+            membership=self.membership,
         )
         self.operations = Operations(
             store=self.store,
@@ -333,7 +344,7 @@ class Engine:
 
         Raises StoreError if the backend can't be opened.
         """
-        await self._backend.open()
+        await self._backend.open(NodeDescription(self.options.node_name, "command"))
         try:
             await self._load()
         except BaseException:
@@ -347,7 +358,9 @@ class Engine:
 
         Raises StoreError if the backend can't be opened or no files can be stored.
         """
-        await self._backend.open()
+        self.membership.on_lost = self._drop
+        self.membership.on_cancel = self._cancel_all
+        await self._backend.open(NodeDescription(self.options.node_name, self.options.role))
         try:
             # A missing bucket is better found now than by the first file.
             await self.blobs.ping()
@@ -359,9 +372,27 @@ class Engine:
         except BaseException:
             await self._close()
             raise
+        self.membership.on_change = self._adopt
         self._loop_monitor.start()
         self._background = asyncio.create_task(self._run_background(), name="hookline engine")
         self.intake.open = self.options.role != "worker"
+
+    async def _drop(self) -> None:
+        """Drop all that runs here, since other nodes may have taken it over."""
+        await self.sources.drop()
+        if self._inserter is not None:
+            await self._inserter.drop()
+        await self._dispatcher.drop()
+
+    async def _adopt(self) -> None:
+        """Adopt what other nodes have changed. Raises StoreError."""
+        await self.credentials.load()
+        await self.subscriptions.load()
+        await self.serving.adopt()
+
+    def _cancel_all(self, execution_ids: Sequence[str]) -> None:
+        for execution_id in execution_ids:
+            self._runner.cancel(execution_id)
 
     async def _load(self) -> None:
         if self.options.keep_new_key is not None:
@@ -399,9 +430,7 @@ class Engine:
             async with asyncio.TaskGroup() as group:
                 if self.options.role != "webhook":
                     group.create_task(self._timers.run())
-                    group.create_task(self._sweeper.run())
-                    if self.disk_budget is not None:
-                        group.create_task(self.disk_budget.run())
+                    group.create_task(self._keep_house())
                     group.create_task(self.sources.run())
                     if self._inserter is not None:
                         group.create_task(self._inserter.run())
@@ -420,6 +449,14 @@ class Engine:
             self.log.critical("a part of the engine died", exc_info=True)
             self.failed.set()
             raise
+
+    async def _keep_house(self) -> None:
+        """Remove what is past its time, while this is the node that does it."""
+        await has_duty(self.membership, "housekeeping", self.clock)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._sweeper.run())
+            if self.disk_budget is not None:
+                group.create_task(self.disk_budget.run())
 
     async def _close(self) -> None:
         self._loop_monitor.stop()

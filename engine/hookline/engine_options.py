@@ -1,5 +1,6 @@
 """The options that an engine is given."""
 
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -28,6 +29,8 @@ class EngineOptions:
     intake_stale: timedelta = timedelta(minutes=5)
     """The time for which messages are accepted into the intake queue after the store has answered last."""
     role: Role = "all"
+    node_name: str = field(default_factory=socket.gethostname)
+    """The name of this node in lists, logs and metrics."""
     watch: bool = True
     """Deploy changed flow files while running."""
     triggers: bool = True

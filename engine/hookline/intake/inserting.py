@@ -13,12 +13,15 @@ from hookline.kernel.errors import ExecutionNotFound, StoreError
 from hookline.kernel.time import Clock
 from hookline.model.message import Envelope
 from hookline.storage.changes import Accept, Accepted, CommitResult, Duplicate, KeepAlias, SetCursor
+from hookline.storage.cluster import Membership, has_duty
 from hookline.storage.intake_queue import IntakeQueue
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
 from hookline.telemetry.events import Events
 from hookline.telemetry.store_problem import StoreProblem
 
+DUTY: Final = "intake queue"
+"""The duty of the one node that inserts the messages with an order key."""
 POSITION: Final = "intake queue"
 """The cursor of the messages in order. No flow has a name with a space."""
 _AGAIN: Final = 1.0
@@ -37,6 +40,7 @@ class Inserter:
         backlog: Backlog,
         events: Events,
         store_problem: StoreProblem,
+        membership: Membership,
     ) -> None:
         self._source = source
         self._store = store
@@ -45,14 +49,28 @@ class Inserter:
         self._backlog = backlog
         self._events = events
         self._store_problem = store_problem
+        self._membership = membership
+        self._in_order: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Insert messages forever, those with an order key too. Only one process at a time may insert these."""
+        """Insert messages forever; those with an order key while this is the node that does it."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._source.run(self.insert))
-            group.create_task(self.run_in_order())
+            while True:
+                await has_duty(self._membership, DUTY, self._clock)
+                self._in_order = group.create_task(self._run_in_order())
+                await asyncio.wait((self._in_order,))
 
-    async def run_in_order(self) -> None:
+    async def drop(self) -> None:
+        """Insert no more messages in order, since another node may do it; begin anew when it is this node's turn.
+
+        A commit that is under way fails with the lease.
+        """
+        if self._in_order is not None:
+            self._in_order.cancel()
+            await asyncio.wait((self._in_order,))
+
+    async def _run_in_order(self) -> None:
         """Insert the messages with an order key forever, in the order in which they were published."""
         while True:
             try:

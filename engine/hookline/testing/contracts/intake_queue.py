@@ -89,9 +89,11 @@ async def _happens(condition: Callable[[], Awaitable[bool]]) -> None:
 
 
 class IntakeQueueContract:
-    """Fixtures to define: `clock`, a ManualClock at the present; `blobs`; `queue`, open and empty; and `reopen`.
+    """Fixtures to define: `clock`, a ManualClock at the present; `blobs`; `queue`, open and empty; `reopen`; and
+    `another`.
 
-    `reopen()` ends the queue like a crash of the process, and returns a new one over the same messages.
+    `reopen()` ends the queue like a crash of the process, and returns a new one over the same messages. `another()`
+    returns a second one, as another process has it.
     """
 
     @pytest.fixture
