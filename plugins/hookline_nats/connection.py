@@ -27,7 +27,8 @@ _log: Final = logging.getLogger("hookline.queue")
 
 async def connect(address: Address) -> Client:
     """Return a connection that is made again by itself, forever. Raises StoreError if no server can be reached now."""
-    client, failures = Client(), _Failures(address)
+    client = Client()
+    failures = _Failures(address, client)
     try:
         async with asyncio.timeout(_PATIENCE):
             await client.connect(
@@ -59,8 +60,9 @@ async def connect(address: Address) -> Client:
 class _Failures:
     """Logs the beginning and the end of a lost connection, and remembers the last failure."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, client: Client) -> None:
         self._name = address.name
+        self._client = client
         self.connected = False
         self.last = ""
 
@@ -69,7 +71,7 @@ class _Failures:
         _log.debug("%s: %s", self._name, self.last)
 
     async def disconnected(self) -> None:
-        if self.connected:
+        if self.connected and not self._client.is_closed:
             _log.warning("the connection to %s is lost: %s", self._name, self.last or "it was closed")
 
     async def reconnected(self) -> None:

@@ -36,15 +36,15 @@ _ACK: Final = 5.0
 _log: Final = logging.getLogger("hookline.queue")
 
 
-class Aside:
-    """Sets messages aside that nobody can read: they stay in the stream, under a subject that nobody takes from."""
+class UnreadableMessages:
+    """Keeps messages apart that nobody can read: they stay in the stream, under a subject that nobody takes from."""
 
     def __init__(self, jetstream: JetStreamContext, address: Address, subjects: stream.Subjects) -> None:
         self._jetstream = jetstream
         self._address = address
         self._subjects = subjects
 
-    async def put(self, subject: str, data: bytes, headers: Mapping[str, str], why: Unreadable) -> None:
+    async def keep(self, subject: str, data: bytes, headers: Mapping[str, str], why: Unreadable) -> None:
         """Return when the message is durable under its new subject."""
         to = self._subjects.unreadable(subject)
         kept = {**headers, messages.MESSAGE_ID: f"{to}:{headers.get(messages.MESSAGE_ID, '')}"}
@@ -74,7 +74,7 @@ class Handover:
         self._address = address
         self._subjects = subjects
         self._payloads = payloads
-        self._aside = Aside(jetstream, address, subjects)
+        self._unreadable = UnreadableMessages(jetstream, address, subjects)
 
     async def run(self, insert: Insert) -> None:
         """Hand over messages forever."""
@@ -128,7 +128,7 @@ class Handover:
             try:
                 envelope = await self._payloads.read(message.data, headers)
             except Unreadable as why:
-                await self._aside.put(message.subject, message.data, headers, why)
+                await self._unreadable.keep(message.subject, message.data, headers, why)
                 await message.ack()
             except StoreError as error:
                 _log.warning("the payload of a message can't be read now: %s", error.message)

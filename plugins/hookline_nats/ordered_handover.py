@@ -19,7 +19,7 @@ from hookline.api_storage import Envelope, InsertInOrder
 from hookline_nats import messages, stream
 from hookline_nats.address import Address
 from hookline_nats.connection import ERRORS, check_cancelled, reason
-from hookline_nats.handover import Aside
+from hookline_nats.handover import UnreadableMessages
 from hookline_nats.payloads import Payloads, Unreadable
 
 _GROUP: Final = 256
@@ -51,7 +51,7 @@ class OrderedHandover:
         self._address = address
         self._subjects = subjects
         self._payloads = payloads
-        self._aside = Aside(jetstream, address, subjects)
+        self._unreadable = UnreadableMessages(jetstream, address, subjects)
 
     async def run(self, after: bytes | None, insert: InsertInOrder) -> None:
         """Hand over messages forever, beginning after a position that was committed."""
@@ -110,7 +110,7 @@ class OrderedHandover:
             try:
                 envelopes.append(await self._payloads.read(message.data or b"", headers))
             except Unreadable as why:
-                await self._aside.put(message.subject or "", message.data or b"", headers, why)
+                await self._unreadable.keep(message.subject or "", message.data or b"", headers, why)
         if envelopes:
             await insert(envelopes, msgspec.json.encode(reached))
         await self._remove(reached)

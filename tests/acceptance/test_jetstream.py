@@ -199,7 +199,11 @@ def test_a_full_stream_rejects_messages_until_it_has_room(
     succeeded(server, ids)
 
 
-def test_a_stream_that_was_created_otherwise_is_rejected_at_the_start(server: ServerProcess, stream: OwnNats) -> None:
+def test_a_stream_that_was_created_otherwise_is_rejected_at_the_start(
+    tmp_path: Path, postgres: OwnPostgres, stream: OwnNats
+) -> None:
+    server = ServerProcess(tmp_path, "--db", postgres.url, "--queue", url_of([stream], SETTINGS))
+
     async def create() -> None:
         client = await nats.connect(stream.url)
         await client.jetstream().add_stream(name="hookline", subjects=["hookline.hookline.>"], max_age=60)

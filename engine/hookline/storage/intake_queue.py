@@ -38,7 +38,7 @@ class IntakeQueue(Protocol):
     async def run(self, insert: Insert) -> None:
         """Hand over messages without an order key, in groups, forever. Any number of processes may do so at once.
 
-        A message that can't be decoded, or whose large payload is lost, is set aside, logged, and kept.
+        A message that can't be decoded, or whose large payload is lost, is kept apart, and logged.
         """
         ...
 

@@ -46,6 +46,10 @@ class StoreProblem:
         """True from the first failure until the stores work again."""
         return self._begun is not None
 
+    def note_answer(self) -> None:
+        """Note that the stores have answered just now."""
+        self._answered = self._clock.monotonic()
+
     def unanswered_for(self) -> float:
         """Seconds since the stores last answered, if they have a problem and are watched; 0 while there is none."""
         return 0.0 if self._begun is None else self._clock.monotonic() - self._answered
@@ -71,6 +75,7 @@ class StoreProblem:
                 if self._begun is None:
                     self.report(error if isinstance(error, StoreError) else StoreError("the blob store doesn't answer"))
             else:
+                self.note_answer()
                 self._note_works()
             await self._clock.sleep(EVERY)
 
@@ -82,7 +87,7 @@ class StoreProblem:
             await self._reported.wait()
 
     def _note_works(self) -> None:
-        self._answered = now = self._clock.monotonic()
+        now = self._clock.monotonic()
         if self._worked is None:
             self._worked = now
         elif self._begun is not None and now - self._worked >= QUIET:

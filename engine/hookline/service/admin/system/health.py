@@ -106,6 +106,7 @@ class Readiness:
             if self._publisher is not None and not self._publisher.stale:
                 return None
             return Trouble("the store can't be used", error.message)
+        self._store_problem.note_answer()
         return None
 
     def _of_budget(self) -> Trouble | None:
