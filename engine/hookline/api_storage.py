@@ -74,6 +74,7 @@ from hookline.storage.changes import (
     ForgetFiles,
     ForgetVersions,
     JoinBatch,
+    KeepAlias,
     MoveWaits,
     NotANumber,
     NotWaiting,
@@ -112,6 +113,7 @@ from hookline.storage.changes import (
     counted_output,
 )
 from hookline.storage.cluster import Alone, Membership, Node, NodeDescription, NodeRole
+from hookline.storage.intake_queue import Insert, InsertInOrder, IntakeQueue, IntakeQueueFactory
 from hookline.storage.queue import Delivery, ImmediateStart, Queue, Stored
 from hookline.storage.store import (
     AuditPage,
@@ -221,7 +223,12 @@ __all__ = [
     "ForgetVersions",
     "IllegalStateChange",
     "ImmediateStart",
+    "Insert",
+    "InsertInOrder",
+    "IntakeQueue",
+    "IntakeQueueFactory",
     "JoinBatch",
+    "KeepAlias",
     "Membership",
     "Message",
     "MoveWaits",

@@ -49,7 +49,16 @@ class Settings(BaseSettings):
         description="The database of executions: the URL of a backend, `sqlite:///…` or `postgresql://…`.",
     )
     queue: str | None = Field(
-        default=None, description="The queue of accepted messages: the URL of a backend; the database by default."
+        default=None,
+        description="The queue in front of the database, which accepts messages also while the database can't: "
+        "`nats://host:4222,host:4222`, see the how-to guide about a NATS cluster. By default there is none.",
+    )
+    intake_stale: Duration = Field(
+        default=timedelta(minutes=5),
+        ge=timedelta(seconds=1),
+        le=timedelta(hours=24),
+        description="With a `queue`, the time for which messages are accepted after the database has answered last, "
+        "with the flows and credentials that were known then; after that they get 503.",
     )
     flows: str = Field(
         default="flows",
@@ -241,7 +250,8 @@ class Settings(BaseSettings):
     @classmethod
     def _is_url(cls, value: str | None, info: ValidationInfo) -> str | None:
         if value is not None and not urlsplit(value).scheme:
-            example = "file:///srv/blobs or s3://bucket" if info.field_name == "blobs" else "sqlite:///hookline.db"
+            examples = {"blobs": "file:///srv/blobs or s3://bucket", "queue": "nats://127.0.0.1:4222"}
+            example = examples.get(info.field_name or "", "sqlite:///hookline.db")
             raise ValueError(f"{info.field_name} is a URL, such as {example}")
         return value
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -38,7 +39,9 @@ from hookline.executions.services import Services
 from hookline.flows.check.check_flow import check_flow
 from hookline.intake.backlog import Backlog
 from hookline.intake.callbacks import Callbacks
+from hookline.intake.inserting import Inserter
 from hookline.intake.intake import Intake
+from hookline.intake.publishing import Publisher
 from hookline.kernel.errors import ConfigError
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock, SystemClock, follow_jumps
@@ -65,6 +68,7 @@ from hookline.sources.supervisor import SourceSupervisor
 from hookline.storage.backend import Backend
 from hookline.storage.blobs import Blobs
 from hookline.storage.cluster import Membership, NodeDescription, has_duty
+from hookline.storage.intake_queue import IntakeQueue
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
 from hookline.telemetry.events import Events
@@ -107,6 +111,10 @@ class Engine:
         self.queue: Queue = self._backend.queue
         self.membership: Membership = self._backend.membership
         self.blobs: Blobs = _made(registry.blob_stores, options.blobs, "blob store", self.clock)
+        self.intake_queue: IntakeQueue | None = None
+        if options.queue is not None:
+            factory = _factory(registry.intake_queues, options.queue, "queue")
+            self.intake_queue = factory(options.queue, clock=self.clock, blobs=self.blobs)
         egress = Egress(options.egress_allow)
         self._http = PooledClient(clock=self.clock, egress=egress, blobs=self.blobs)
         self.http: HttpClient = HttpClientFacade(self._http)
@@ -134,7 +142,15 @@ class Engine:
         self.states = FlowStates(self.store, self.clock, self.ids.new)
         self.version_history = VersionHistory(self.store, self.catalog)
         self.events = Events(self.clock)
-        self.store_problem = StoreProblem(self.store, self.blobs, self.clock, self.log)
+        self.store_problem = StoreProblem(
+            self.store, self.blobs, self.clock, self.log, watches=self.intake_queue is not None
+        )
+        self.publisher: Publisher | None = None
+        if self.intake_queue is not None:
+            self.publisher = Publisher(
+                self.intake_queue, self.store, self.clock, self.log, self.store_problem, options.intake_stale
+            )
+        backlog = Backlog(self.clock, options.max_backlog, options.max_backlog_total)
         self.sign_ins = SignIns(self.store, self.clock, self.ids.new, self.store_problem, self.metrics.sign_ins_dropped)
         self.intake = Intake(
             store=self.store,
@@ -142,12 +158,25 @@ class Engine:
             clock=self.clock,
             metrics=self.metrics,
             current=self.version_resolver.current,
-            backlog=Backlog(self.clock, options.max_backlog, options.max_backlog_total),
+            backlog=backlog,
             state_of=self.states.of,
             events=self.events,
             redaction=self.redaction,
             store_problem=self.store_problem,
         )
+        self.intake.publisher = self.publisher
+        self._inserter: Inserter | None = None
+        if self.intake_queue is not None:
+            self._inserter = Inserter(
+                self.intake_queue,
+                self.store,
+                self.queue,
+                self.clock,
+                backlog,
+                self.events,
+                self.store_problem,
+                self.membership,
+            )
         self.replies = Replies()
         self._timers = Timers(self.store, self.queue, self.clock, self.store_problem, self.log)
         self.services = services = Services(
@@ -267,7 +296,7 @@ class Engine:
             clock=self.clock,
             new_id=self.ids.new,
         )
-        purger = Purger(self.store, self.blobs, self.clock, self.log, self.retention_of)
+        purger = Purger(self.store, self.blobs, self.clock, self.log, self.retention_of, self._oldest_unstored)
         self._sweeper = Sweeper(
             self.store,
             self.blobs,
@@ -277,6 +306,7 @@ class Engine:
             options.max_request_time,
             purger,
             options.audit_retention,
+            self._oldest_unstored,
         )
         self.disk_budget: DiskBudget | None = None
         if options.disk_budget is not None:
@@ -334,6 +364,8 @@ class Engine:
         try:
             # A missing bucket is better found now than by the first file.
             await self.blobs.ping()
+            if self.intake_queue is not None:
+                await self.intake_queue.open()
             await self.deployer.recover()
             await self._load()
             await self.serving.start()
@@ -348,6 +380,8 @@ class Engine:
     async def _drop(self) -> None:
         """Drop all that runs here, since other nodes may have taken it over."""
         await self.sources.drop()
+        if self._inserter is not None:
+            await self._inserter.drop()
         await self._dispatcher.drop()
 
     async def _adopt(self) -> None:
@@ -398,6 +432,8 @@ class Engine:
                     group.create_task(self._timers.run())
                     group.create_task(self._keep_house())
                     group.create_task(self.sources.run())
+                    if self._inserter is not None:
+                        group.create_task(self._inserter.run())
                 else:
                     group.create_task(follow_jumps(self.clock))
                 group.create_task(self.serving.follow_credentials())
@@ -426,8 +462,17 @@ class Engine:
         self._loop_monitor.stop()
         # Close every part, also after errors. The backend is closed last, because the others may still write to it.
         async with AsyncExitStack() as stack:
-            for part in (self._backend, self.blobs, self._http, self._resources, self.tokens, self.authoring):
-                stack.push_async_callback(part.close)
+            for part in (
+                self._backend,
+                self.blobs,
+                self.intake_queue,
+                self._http,
+                self._resources,
+                self.tokens,
+                self.authoring,
+            ):
+                if part is not None:
+                    stack.push_async_callback(part.close)
 
     def _flow_source(self) -> FlowSource:
         folder, environment = self.options.flows, self.options.environment
@@ -435,6 +480,10 @@ class Engine:
             return DatabaseSource(StoredCatalog(self.store, self.registry, environment=environment), self.store)
         catalog = FolderCatalog(folder, self.registry, environment=environment)
         return FolderSource(catalog, self.store, self.clock, self.log)
+
+    async def _oldest_unstored(self) -> datetime | None:
+        """The time of the oldest message that the store doesn't have, or may not have. Raises StoreError."""
+        return None if self.intake_queue is None else await self.intake_queue.oldest()
 
     def retention_of(self, flow_id: str) -> Retention:
         """The retention of a flow's executions."""
@@ -445,10 +494,14 @@ class Engine:
         return self.resume_tokens.url(self.options.public_url, execution_id, path)
 
 
-def _made(factories: Mapping[str, Any], url: str, what: str, clock: Clock) -> Any:
+def _factory(factories: Mapping[str, Any], url: str, what: str) -> Any:
     scheme = urlsplit(url).scheme
     factory = factories.get(scheme)
     if factory is None:
         known = ", ".join(sorted(factories)) or "none"
         raise ConfigError(f"no plugin gives a {what} for {scheme or url!r}: URLs; installed are {known}")
-    return factory(url, clock=clock)
+    return factory
+
+
+def _made(factories: Mapping[str, Any], url: str, what: str, clock: Clock) -> Any:
+    return _factory(factories, url, what)(url, clock=clock)

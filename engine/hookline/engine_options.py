@@ -24,6 +24,10 @@ class EngineOptions:
     """Keys that encrypt credentials; the first one encrypts, all decrypt."""
     keep_new_key: Callable[[], None] | None = None
     """Stores the key, if it was made for this engine. It isn't called if the store has data that needs another key."""
+    queue: str | None = None
+    """URL of the intake queue in front of the store, `nats://…`; None if there is none."""
+    intake_stale: timedelta = timedelta(minutes=5)
+    """The time for which messages are accepted into the intake queue after the store has answered last."""
     role: Role = "all"
     node_name: str = field(default_factory=socket.gethostname)
     """The name of this node in lists, logs and metrics."""

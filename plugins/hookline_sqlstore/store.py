@@ -92,6 +92,9 @@ class SqlStore:
             lambda connection: executions.accepted_as(connection, flow_id, dedupe_key, now)
         )
 
+    async def aliased(self, alias: str) -> str | None:
+        return await self._database.read(lambda connection: executions.aliased(connection, alias))
+
     async def journal(self, execution_id: str, after: int = 0, limit: int | None = None) -> Sequence[StepRecord]:
         return await self._database.read(lambda connection: journal.journal_of(connection, execution_id, after, limit))
 

@@ -399,6 +399,17 @@ batch_members: Final = Table(
     PrimaryKeyConstraint("execution_id", "path", "place", name="pk_batch_members"),
 )
 
+#: Ids of messages that proved to be duplicates after their senders had got them, with the executions that they mean.
+execution_aliases: Final = Table(
+    "execution_aliases",
+    metadata,
+    Column("alias", Name, nullable=False),
+    Column("execution_id", Name, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("alias", name="pk_execution_aliases"),
+)
+Index("ix_execution_aliases_execution", execution_aliases.c.execution_id)
+
 #: Stored values of flows.
 state: Final = Table(
     "state",

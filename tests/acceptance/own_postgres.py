@@ -157,6 +157,16 @@ class OwnPostgres:
         finally:
             self._signal(signal.SIGCONT)
 
+    @contextlib.contextmanager
+    def down(self) -> Iterator[None]:
+        """It has ended like a crash, and is started again over its data."""
+        self.halt(signal.SIGQUIT)
+        try:
+            yield
+        finally:
+            self.launch()
+            self.run("SELECT 1", wait=30)
+
     def stop(self) -> None:
         """End it and remove its data. Raises AssertionError if it has ended by itself."""
         try:

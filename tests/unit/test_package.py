@@ -59,9 +59,12 @@ def declared(*extras: str) -> set[str]:
     [
         (
             ("engine", "plugins"),
-            ("postgres", "s3", "fast", "jmespath", "jsonata", "amqp", "email", "mqtt", "mysql", "test"),
+            ("postgres", "s3", "fast", "jmespath", "jsonata", "amqp", "email", "mqtt", "nats", "mysql", "test"),
         ),
-        (("tests",), ("postgres", "s3", "fast", "jmespath", "jsonata", "amqp", "email", "mqtt", "mysql", "test")),
+        (
+            ("tests",),
+            ("postgres", "s3", "fast", "jmespath", "jsonata", "amqp", "email", "mqtt", "nats", "mysql", "test"),
+        ),
     ],
 )
 def test_what_is_imported_is_declared(folders: tuple[str, ...], extras: tuple[str, ...]) -> None:

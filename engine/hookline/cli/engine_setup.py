@@ -43,14 +43,14 @@ def engine_options(settings: Settings, url: str, *, secret_keys: tuple[bytes, ..
 
     Raises ConfigError for settings that can't be used yet, and CredentialError if the keys can't be used.
     """
-    if settings.queue is not None and settings.queue != settings.db:
-        raise ConfigError("a queue apart from the database can't be used yet; leave `queue` out")
     if settings.workers > 1:
         raise ConfigError("one process serves a database for now; set workers = 1")
     keys, keep_new_key = keys_of(settings) if secret_keys is None else (secret_keys, None)
     return EngineOptions(
         db=settings.db,
         blobs=settings.blobs_url,
+        queue=None if settings.queue == settings.db else settings.queue,
+        intake_stale=settings.intake_stale,
         flows=None if settings.flows == DATABASE else settings.flows_dir,
         secret_keys=keys,
         keep_new_key=keep_new_key,

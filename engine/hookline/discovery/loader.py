@@ -40,6 +40,7 @@ HOOKS: Final[Mapping[str, tuple[PartKind, type | None]]] = {
     "register_schemes": ("scheme", Scheme),
     "register_backends": ("backend", None),
     "register_blob_stores": ("blob store", None),
+    "register_intake_queues": ("intake queue", None),
     "register_template_filters": ("template filter", None),
 }
 """The kind of part that each hook returns, and its type if the hook returns a list of them."""
@@ -302,6 +303,7 @@ def _registry(collected: _Collected) -> Registry:
         credential_types=of("credential type"),
         backends=of("backend"),
         blob_stores=of("blob store"),
+        intake_queues=of("intake queue"),
         template_filters=filters,
         plugins=tuple(collected.plugins),
         origins=MappingProxyType(origins),

@@ -61,6 +61,8 @@ class PluginDescription(msgspec.Struct, frozen=True, omit_defaults=True):
     """URL schemes."""
     blob_stores: tuple[str, ...] = ()
     """URL schemes."""
+    intake_queues: tuple[str, ...] = ()
+    """URL schemes."""
     template_filters: tuple[str, ...] = ()
 
     def names(self) -> list[tuple[str, str]]:
@@ -75,6 +77,7 @@ class PluginDescription(msgspec.Struct, frozen=True, omit_defaults=True):
             ("credential type", self.credential_types),
             ("backend", self.backends),
             ("blob store", self.blob_stores),
+            ("intake queue", self.intake_queues),
             ("template filter", self.template_filters),
         ):
             found += [(kind, text) for text in texts]
@@ -99,6 +102,7 @@ def describe(registry: Registry, plugin: PluginStatus) -> PluginDescription:
         credential_types=tuple(names("credential type")),
         backends=tuple(names("backend")),
         blob_stores=tuple(names("blob store")),
+        intake_queues=tuple(names("intake queue")),
         template_filters=tuple(names("template filter")),
     )
 

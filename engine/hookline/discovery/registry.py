@@ -15,9 +15,19 @@ from hookline.sdk.schemes import Scheme
 from hookline.sdk.triggers import Trigger
 from hookline.storage.backend import BackendFactory
 from hookline.storage.blobs import BlobStoreFactory
+from hookline.storage.intake_queue import IntakeQueueFactory
 
 PartKind: TypeAlias = Literal[
-    "connector", "action", "mapper", "trigger", "scheme", "credential type", "backend", "blob store", "template filter"
+    "connector",
+    "action",
+    "mapper",
+    "trigger",
+    "scheme",
+    "credential type",
+    "backend",
+    "blob store",
+    "intake queue",
+    "template filter",
 ]
 
 
@@ -65,6 +75,8 @@ class Registry:
     backends: Mapping[str, BackendFactory] = field(default_factory=_empty)
     """By URL scheme."""
     blob_stores: Mapping[str, BlobStoreFactory] = field(default_factory=_empty)
+    """By URL scheme."""
+    intake_queues: Mapping[str, IntakeQueueFactory] = field(default_factory=_empty)
     """By URL scheme."""
     template_filters: Mapping[str, TemplateFilter] = field(default_factory=_empty)
     """The filters of templates. `mappers` have these already."""

@@ -1,9 +1,9 @@
 """Accepting messages: finding the flow, applying its limits, and making the message durable."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -13,6 +13,7 @@ from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.backlog import Backlog
 from hookline.intake.envelopes import manual_envelope, with_order_key
 from hookline.intake.limits import QueueDepth, RateLimit
+from hookline.intake.publishing import Publisher
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import (
     FlowInvalid,
@@ -100,6 +101,8 @@ class Intake:
         self._starting: set[asyncio.Task[Accepted | Duplicate]] = set()
         self.places: Places = NO_PLACES
         """Finds places for executions that may start at once."""
+        self.publisher: Publisher | None = None
+        """Takes the messages of flows that answer at once, in front of the store."""
         self.full: str | None = None
         """The reason why nothing more can be stored, if so."""
         self.full_flows: Mapping[str, str] = {}
@@ -162,6 +165,8 @@ class Intake:
             raise ServiceUnavailable("the server is stopping", retry_after=5)
         envelope = with_order_key(flow, envelope)
         envelope = await self._stored_form(flow, envelope)
+        if audit is None and self.publisher is not None and _answers_at_once(flow):
+            return await self._publish(self.publisher, flow, envelope)
         rate = self._rate(flow)
         try:
             rejection = await self._order_key_is_full(flow, envelope.order_key) or self._rejection(flow, rate)
@@ -196,14 +201,15 @@ class Intake:
         `stored` is called with the result, or with the error that `accept` would raise. Raises StoreError, and then
         calls nothing.
         """
+        if self.publisher is not None and _answers_at_once(flow):
+            self._begin_task(flow.id, self._publish(self.publisher, flow, envelope), stored)
+            return
         rate = self._rate(flow)
         place = self._place(flow, envelope)
         if place is not None:
             if rate is not None:
                 rate.use(self._clock.monotonic())
-            task = asyncio.get_running_loop().create_task(self._put_started(envelope, rate, place))
-            self._starting.add(task)
-            task.add_done_callback(partial(self._started, flow.id, stored))
+            self._begin_task(flow.id, self._put_started(envelope, rate, place), stored)
             return
         self._reserve(envelope, rate)
         try:
@@ -212,6 +218,11 @@ class Intake:
         except BaseException:
             self._settle(envelope, rate, None)
             raise
+
+    def _begin_task(self, flow_id: str, work: Coroutine[Any, Any, Accepted | Duplicate], stored: Stored) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._starting.add(task)
+        task.add_done_callback(partial(self._started, flow_id, stored))
 
     def _started(self, flow_id: str, stored: Stored, task: "asyncio.Task[Accepted | Duplicate]") -> None:
         self._starting.discard(task)
@@ -285,6 +296,48 @@ class Intake:
         else:
             self._metrics.duplicate(flow_id)
         return result
+
+    async def _publish(self, publisher: Publisher, flow: CompiledFlow, envelope: Envelope) -> Accepted | Duplicate:
+        """Make a message durable in the intake queue. It counts as queued when it is inserted into the store.
+
+        Raises TooManyRequests above the flow's rate limit or a limit of the backlog, and ServiceUnavailable.
+        """
+        rate = self._rate(flow)
+        rejection = await self._full_if_known(flow, envelope) or self._rejection(flow, rate)
+        if rejection is not None:
+            try:
+                duplicate = await self._duplicate(envelope)
+            except StoreError as error:
+                raise self._not_stored(flow.id, error) from error
+            if duplicate is None:
+                raise rejection
+            return duplicate
+        if rate is not None:
+            rate.use(self._clock.monotonic())
+        return await shielded(self._published(publisher, envelope, rate))
+
+    async def _published(
+        self, publisher: Publisher, envelope: Envelope, rate: RateLimit | None
+    ) -> Accepted | Duplicate:
+        result: Accepted | Duplicate | None = None
+        try:
+            result = await publisher.publish(envelope)
+        finally:
+            if rate is not None and not isinstance(result, Accepted):
+                rate.give_back()
+        if isinstance(result, Accepted):
+            self._metrics.accepted(envelope.flow_id)
+        else:
+            self._metrics.duplicate(envelope.flow_id)
+        return result
+
+    async def _full_if_known(self, flow: CompiledFlow, envelope: Envelope) -> TooManyRequests | None:
+        try:
+            return await self._order_key_is_full(flow, envelope.order_key)
+        except StoreError as error:
+            if self._store_problem is not None:
+                self._store_problem.report(error, flow_id=flow.id)
+            return None
 
     def _reserve(self, envelope: Envelope, rate: RateLimit | None) -> None:
         if rate is not None:
@@ -452,3 +505,9 @@ class Intake:
             return None
         self._metrics.duplicate(envelope.flow_id)
         return Duplicate(first)
+
+
+def _answers_at_once(flow: CompiledFlow) -> bool:
+    """True if the sender of a message learns only that it was accepted."""
+    webhook = flow.trigger.webhook
+    return webhook is not None and webhook.respond == "accepted"

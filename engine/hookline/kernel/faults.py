@@ -8,6 +8,7 @@ commit of several changes passes the points of all of them.
 | point | just before, or just after, the commit of |
 | --- | --- |
 | `accept.before_commit`, `accept.after_commit` | an accepted message |
+| `stream.before_commit`, `stream.after_commit` | an accepted message in the intake queue, in front of the store |
 | `start.before_commit`, `start.after_commit` | the start of an execution, which may be that of its message too |
 | `resume.before_commit`, `resume.after_commit` | its resumption after a wait |
 | `record.before_commit`, `record.after_commit` | entries of its journal |
@@ -59,6 +60,7 @@ POINTS: Final = frozenset(
     f"{kind}.{side}_commit"
     for kind in (
         "accept",
+        "stream",
         "start",
         "resume",
         "record",

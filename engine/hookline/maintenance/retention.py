@@ -1,9 +1,9 @@
 """Retention: purge ended executions, expired dedupe keys and old versions of flows."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
 
 from hookline.catalog.catalog import Catalog
 from hookline.kernel.logs import Log
@@ -16,10 +16,20 @@ VERSIONS_KEPT: Final = 20
 """The number of unreferenced versions that are kept for each flow, for rollbacks."""
 DEPLOYMENTS_KEPT: Final = 100
 """The number of deployments, of whatever flows, to whose sets of flows a rollback is possible in any case."""
+CLOCKS_DIFFER: Final = timedelta(hours=1)
+"""The time by which the clock of an intake queue may differ, and by which a file may be older than its message."""
 _PAGE: Final = 500
 _FIRST: Final = 16
 #: The seconds that one commit should take at most, because others wait for it.
 _LONGEST: Final = 0.02
+
+
+OldestUnstored: TypeAlias = Callable[[], Awaitable[datetime | None]]
+"""Returns the time of the oldest message in the intake queue; None if there is none. Raises StoreError."""
+
+
+async def nothing_unstored() -> None:
+    """Return that no message is in an intake queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +62,20 @@ class Purger:
     """Purge in small commits, each followed by a pause of the same length, so that messages are accepted in between."""
 
     def __init__(
-        self, store: Store, blobs: Blobs, clock: Clock, log: Log, retention_of: Callable[[str], Retention]
+        self,
+        store: Store,
+        blobs: Blobs,
+        clock: Clock,
+        log: Log,
+        retention_of: Callable[[str], Retention],
+        oldest_unstored: OldestUnstored = nothing_unstored,
     ) -> None:
-        """`retention_of` returns the retention of a flow by its id, also of a flow that no longer exists."""
+        """`retention_of` returns the retention of a flow by its id, also of a flow that no longer exists.
+
+        `oldest_unstored` returns the time of the oldest message that has not left the intake queue. It may be inserted
+        again, and would run again if its execution had been purged.
+        """
+        self._oldest_unstored = oldest_unstored
         self._store = store
         self._blobs = blobs
         self._clock = clock
@@ -64,15 +85,15 @@ class Purger:
 
     async def purge(self) -> int:
         """Purge the expired executions of all flows; return their number. Raises StoreError."""
-        gone = 0
-        await self._store.commit((ForgetDedupeKeys(self._clock.now()),))
+        gone, until = 0, await self._until()
+        await self._store.commit((ForgetDedupeKeys(until),))
         for flow_id in sorted(await self._store.flows_with_history()):
             retention = self._retention_of(flow_id)
-            gone += await self._from(flow_id, retention.age)
+            gone += await self._from(flow_id, min(until, self._clock.now() - retention.age))
             if retention.count is not None:
                 last = await self._store.first_too_many(flow_id, retention.count)
                 if last is not None:
-                    gone += await self._from(flow_id, timedelta(0), up_to=last)
+                    gone += await self._from(flow_id, until, up_to=last)
             versions = tuple(await self._store.spent_versions(flow_id, VERSIONS_KEPT, DEPLOYMENTS_KEPT))
             if versions:
                 await self._store.commit((ForgetVersions(flow_id, versions),))
@@ -85,9 +106,9 @@ class Purger:
 
         Their files are removed at once, however young they are, because the commits that refer to them have been made.
         """
-        gone, size, after = 0, 0, ""
+        gone, size, after, until = 0, 0, "", await self._until()
         while size < wanted:
-            page = await self._store.purgeable(flow_id, self._clock.now(), _PAGE, after=after)
+            page = await self._store.purgeable(flow_id, until, _PAGE, after=after)
             if not page:
                 return Freed(gone, size, all=True)
             rows = await self._store.freed_by_purging(page)
@@ -115,9 +136,14 @@ class Purger:
             await self._blobs.delete(blob_id)
         return sum(sizes.get(blob_id, 0) for blob_id in unused)
 
-    async def _from(self, flow_id: str, age: timedelta, *, up_to: str | None = None) -> int:
+    async def _until(self) -> datetime:
+        """Return the time before which executions must have ended. Raises StoreError."""
+        now, oldest = self._clock.now(), await self._oldest_unstored()
+        return now if oldest is None else min(now, oldest - CLOCKS_DIFFER)
+
+    async def _from(self, flow_id: str, ended_before: datetime, *, up_to: str | None = None) -> int:
         gone, after = 0, ""
-        while page := await self._store.purgeable(flow_id, self._clock.now() - age, _PAGE, after=after, up_to=up_to):
+        while page := await self._store.purgeable(flow_id, ended_before, _PAGE, after=after, up_to=up_to):
             after = page[-1]
             await self._in_steps(page)
             gone += len(page)

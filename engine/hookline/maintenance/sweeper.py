@@ -8,7 +8,7 @@ from hookline.kernel.errors import StoreError
 from hookline.kernel.logs import Log
 from hookline.kernel.ongoing import OngoingProblem
 from hookline.kernel.time import Clock
-from hookline.maintenance.retention import Purger
+from hookline.maintenance.retention import CLOCKS_DIFFER, OldestUnstored, Purger, nothing_unstored
 from hookline.model.access import AuditFilter
 from hookline.storage.blobs import Blobs
 from hookline.storage.changes import ForgetAudit, ForgetCallbacks, ForgetEarlyCallbacks, ForgetFiles
@@ -34,13 +34,17 @@ class Sweeper:
         longest_request: timedelta,
         purger: Purger,
         audit_retention: timedelta,
+        oldest_unstored: OldestUnstored = nothing_unstored,
     ) -> None:
         """`retention`: the time for which the files and the callbacks of an ended execution are kept.
 
         `audit_retention`: the time for which audit entries are kept, whatever the disk budget is.
         `longest_request`: the longest time of a request. A file is stored before the commit that refers to it, also by
         other processes, so files younger than twice this time may get a reference soon and are kept.
+        `oldest_unstored`: a message in the intake queue refers to its files only when it is inserted, so files from one
+        hour before the oldest one are kept.
         """
+        self._oldest_unstored = oldest_unstored
         self._retention = retention
         self._purger = purger
         self._audit_retention = audit_retention
@@ -70,12 +74,16 @@ class Sweeper:
 
         Executions that ended longer ago than the retention lose the references to their files first.
         """
+        oldest = await self._oldest_unstored()
         await self._forget_calls()
         await self._forget_audit()
         await self._forget()
         swept = 0
         page: list[str] = []
-        async for blob_id in self._blobs.older_than(self._clock.now() - self._age):
+        before = self._clock.now() - self._age
+        if oldest is not None:
+            before = min(before, oldest - CLOCKS_DIFFER)
+        async for blob_id in self._blobs.older_than(before):
             page.append(blob_id)
             if len(page) == _PAGE:
                 swept += await self._remove(page)

@@ -11,6 +11,7 @@ from hookline.sdk.schemes import Scheme
 from hookline.sdk.triggers import Trigger
 from hookline.storage.backend import BackendFactory
 from hookline.storage.blobs import BlobStoreFactory
+from hookline.storage.intake_queue import IntakeQueueFactory
 
 hookspec = pluggy.HookspecMarker("hookline")
 hookimpl = pluggy.HookimplMarker("hookline")
@@ -50,6 +51,12 @@ def register_backends() -> Mapping[str, BackendFactory]:
 @hookspec
 def register_blob_stores() -> Mapping[str, BlobStoreFactory]:
     """Return the factories of blob stores by URL scheme, such as `file`."""
+    return {}
+
+
+@hookspec
+def register_intake_queues() -> Mapping[str, IntakeQueueFactory]:
+    """Return the factories of intake queues by URL scheme, such as `nats`."""
     return {}
 
 

@@ -88,6 +88,20 @@ class Accept:
     """Added to the audit, unless the message is a duplicate."""
 
 
+@change("execution")
+@dataclass(frozen=True, slots=True)
+class KeepAlias:
+    """Keep the id of a message that proved to be a duplicate, as an alias of the execution that has its dedupe key.
+
+    For a message that an intake queue accepted while the store couldn't be asked. Nothing happens if the alias exists,
+    or if there is no such execution. Purging the execution removes its aliases.
+    """
+
+    alias: str
+    execution_id: str
+    at: datetime
+
+
 # --- The life of an execution ----------------------------------------------------------------------------------------
 
 
@@ -820,6 +834,7 @@ class ForgetVersions:
 
 Change: TypeAlias = (
     Accept
+    | KeepAlias
     | Start
     | Resume
     | Park

@@ -136,6 +136,10 @@ class ExecutionQueries(Protocol):
         """Return the execution that used a dedupe key whose window is still open; None if the key is free."""
         ...
 
+    async def aliased(self, alias: str) -> str | None:
+        """Return the execution of which an id is an alias; None if it is none."""
+        ...
+
     async def journal(self, execution_id: str, after: int = 0, limit: int | None = None) -> Sequence[StepRecord]:
         """Return the entries with a `seq` above `after`, in order."""
         ...

@@ -16,6 +16,8 @@ from hookline.storage.store import Store
 
 EVERY: Final = 1.0
 """Seconds between two questions to a store that has a problem."""
+WATCH: Final = 4.0
+"""Seconds between two questions to stores that have no problem, if they are watched."""
 QUIET: Final = STORE_RETRY + 1
 """Seconds without another failure after which a problem has ended, if the store works: those who failed try again
 meanwhile."""
@@ -26,7 +28,10 @@ _PATIENCE: Final = 5.0
 class StoreProblem:
     """The problem of an engine's stores, if they have one."""
 
-    def __init__(self, store: Store, blobs: Blobs, clock: Clock, log: Log) -> None:
+    def __init__(self, store: Store, blobs: Blobs, clock: Clock, log: Log, *, watches: bool = False) -> None:
+        """With `watches`, the stores are asked from time to time, although nobody has reported a failure."""
+        self._watches = watches
+        self._answered = clock.monotonic()
         self._store = store
         self._blobs = blobs
         self._clock = clock
@@ -35,6 +40,19 @@ class StoreProblem:
         self._worked: float | None = None
         """The time since which the stores work again; None while they don't."""
         self._reported = asyncio.Event()
+
+    @property
+    def present(self) -> bool:
+        """True from the first failure until the stores work again."""
+        return self._begun is not None
+
+    def note_answer(self) -> None:
+        """Note that the stores have answered just now."""
+        self._answered = self._clock.monotonic()
+
+    def unanswered_for(self) -> float:
+        """Seconds since the stores last answered, if they have a problem and are watched; 0 while there is none."""
+        return 0.0 if self._begun is None else self._clock.monotonic() - self._answered
 
     def report(self, error: StoreError, **about: object) -> None:
         """Note that a store failed. `about`: what failed with it, for the log."""
@@ -47,16 +65,26 @@ class StoreProblem:
     async def run(self) -> None:
         """Look for the ends of problems, until cancelled."""
         while True:
-            await self._reported.wait()
+            await self._next()
             try:
                 await self._store.ping()
                 async with asyncio.timeout(_PATIENCE):
                     await self._blobs.ping()
-            except (StoreError, TimeoutError):
+            except (StoreError, TimeoutError) as error:
                 self._worked = None
+                if self._begun is None:
+                    self.report(error if isinstance(error, StoreError) else StoreError("the blob store doesn't answer"))
             else:
+                self.note_answer()
                 self._note_works()
             await self._clock.sleep(EVERY)
+
+    async def _next(self) -> None:
+        """Return when the stores have to be asked."""
+        if self._watches and not self._reported.is_set():
+            await self._clock.sleep(WATCH)
+        else:
+            await self._reported.wait()
 
     def _note_works(self) -> None:
         now = self._clock.monotonic()

@@ -24,6 +24,7 @@ from hookline_sqlstore.column_values import key_hash, micros, moment
 from hookline_sqlstore.reading import lists
 from hookline_sqlstore.reading.work import flows_with_work
 from hookline_sqlstore.tables import (
+    execution_aliases,
     executions,
     payloads,
 )
@@ -154,6 +155,14 @@ def accepted_as(connection: Connection, flow_id: str, dedupe_key: str, now: date
     if row is None or (row.dedupe_until is not None and row.dedupe_until <= micros(now)):
         return None
     found: str = row.id
+    return found
+
+
+_ALIASED: Final = select(execution_aliases.c.execution_id).where(execution_aliases.c.alias == bindparam("alias"))
+
+
+def aliased(connection: Connection, alias: str) -> str | None:
+    found: str | None = connection.scalar(_ALIASED, {"alias": alias})
     return found
 
 

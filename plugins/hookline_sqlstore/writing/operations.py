@@ -40,6 +40,7 @@ from hookline.api_storage import (
     ForgetFiles,
     ForgetVersions,
     JoinBatch,
+    KeepAlias,
     MoveWaits,
     OverrideState,
     Park,
@@ -249,6 +250,8 @@ def _accept(envelope: Envelope, audit: AuditEntry | None, row: Row, place: int) 
 
 def _operations(change: Change, place: int) -> Iterator[Operation]:
     match change:
+        case KeepAlias(alias, key, at):
+            yield Operation(statements.KEEP_ALIAS, alias, (alias, key, micros(at)), place)
         case Start(key, version, at, own, deadline):
             yield Operation(statements.START, key, (key, version, own, micros(at), micros(deadline)), place)
         case Resume(key, _, version):

@@ -78,6 +78,16 @@ REPLAYS: Final = Statement(
     "UPDATE executions SET replay_of = v.replay_of FROM {v} WHERE executions.id = v.id",
 )
 
+#: An execution that was purged has no aliases.
+KEEP_ALIAS: Final = Statement(
+    "alias",
+    (("alias", "text"), ("execution_id", "text"), ("at", "bigint")),
+    "INSERT INTO execution_aliases (alias, execution_id, at) SELECT v.alias, v.execution_id, v.at"
+    " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id AND executions.state <> 'purged'"
+    " ON CONFLICT DO NOTHING",
+    counted=False,
+)
+
 #: Releases dedupe keys whose windows are over.
 EXPIRE_DEDUPE_KEY: Final = Statement(
     "accept",
@@ -710,6 +720,7 @@ PURGE_CALLBACKS: Final = _purging("callbacks")
 PURGE_BATCHES: Final = _purging("batches")
 PURGE_MEMBERS: Final = _purging("batch_members")
 PURGE_REFERENCES: Final = _purging("blob_refs")
+PURGE_ALIASES: Final = _purging("execution_aliases")
 KEEP_KEYS: Final = Statement(
     "purge",
     (("id", "text"), ("at", "bigint")),
@@ -738,6 +749,7 @@ PURGES: Final = (
     PURGE_BATCHES,
     PURGE_MEMBERS,
     PURGE_REFERENCES,
+    PURGE_ALIASES,
     KEEP_KEYS,
     PURGE,
 )

@@ -15,7 +15,7 @@ from hookline.storage.changes import DECLARATIONS, Change, CommitResult
 from hookline.testing.contracts import store as contracts
 
 #: Commits that pass these points contain a change with another point, or none at all.
-_OTHER_POINTS = {"hold", "advance", "replay", "blob", "flow_file"}
+_OTHER_POINTS = {"stream", "hold", "advance", "replay", "blob", "flow_file"}
 
 _names = {cls.__name__ for cls in DECLARATIONS}
 

@@ -57,6 +57,7 @@ class Gate:
         g.caller = by = await recognize(self._engine, self._admin_token, self._sender(), self._own)
         described = operation_of(current_app.view_functions[request.endpoint or ""])
         if described is not None:
+            await resolve_alias(self._engine)
             await check_access(self._engine, by, described)
 
     def _sender(self) -> tuple[str, str]:
@@ -113,6 +114,14 @@ async def recognize(engine: Engine, admin_token: str, sender: tuple[str, str], o
     reason, name = found
     engine.sign_ins.reject(client, address, reason, name)
     raise TokenInvalid(f"The token is {reason}. {_SEND}")
+
+
+async def resolve_alias(engine: Engine) -> None:
+    """Let a request for an alias be one for the execution that it means: see `KeepAlias`."""
+    named = request.view_args or {}
+    execution_id = named.get("execution_id")
+    if execution_id is not None:
+        named["execution_id"] = await engine.store.aliased(execution_id) or execution_id
 
 
 async def check_access(engine: Engine, by: Caller, operation: Operation) -> None:

@@ -31,6 +31,7 @@ from hookline.storage.changes import (
     ForgetEarlyCallbacks,
     ForgetFiles,
     ForgetVersions,
+    KeepAlias,
     MoveWaits,
     OverrideState,
     Park,
@@ -130,6 +131,7 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
     ordered = envelopes.make(order_key="p", order_holds=True)
     await backend.store.commit([Accept(ordered)])
     for change in (
+        KeepAlias(envelopes.ids.new(), id_, now),
         Start(id_, "v1", now),
         RecordSteps(id_, (envelopes.record(1),)),
         SetState("orders", "k", b"1", now),
@@ -226,6 +228,7 @@ ASKED: dict[str, Ask] = {
     "execution": lambda backend, _: backend.store.execution("x"),
     "envelope": lambda backend, _: backend.store.envelope("x"),
     "accepted_as": lambda backend, envelopes: backend.store.accepted_as("orders", "k", envelopes.clock.now()),
+    "aliased": lambda backend, _: backend.store.aliased("x"),
     "journal": lambda backend, _: backend.store.journal("x", limit=5),
     "progress": lambda backend, _: backend.store.progress("x"),
     "item_results": lambda backend, _: backend.store.item_results("x", "a"),

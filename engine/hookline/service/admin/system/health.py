@@ -9,6 +9,7 @@ import msgspec
 from quart import Blueprint, Response, request
 
 from hookline.engine import Engine
+from hookline.intake.publishing import Publisher
 from hookline.kernel.errors import HooklineError, StoreError
 from hookline.kernel.time import Clock
 from hookline.service.admin.callers import Gate
@@ -51,7 +52,14 @@ class Readiness:
     @classmethod
     def of(cls, engine: Engine) -> "Readiness":
         """The readiness of an engine."""
-        return cls(engine.store, engine.blobs, engine.clock, engine.store_problem, lambda: engine.intake.full)
+        return cls(
+            engine.store,
+            engine.blobs,
+            engine.clock,
+            engine.store_problem,
+            lambda: engine.intake.full,
+            engine.publisher,
+        )
 
     def __init__(
         self,
@@ -60,8 +68,13 @@ class Readiness:
         clock: Clock,
         store_problem: StoreProblem,
         full: Callable[[], str | None] = lambda: None,
+        publisher: Publisher | None = None,
     ) -> None:
-        """`full` returns the reason why nothing more may be stored, or None."""
+        """`full` returns the reason why nothing more may be stored, or None.
+
+        `publisher` accepts messages also while the store can't be used.
+        """
+        self._publisher = publisher
         self._full = full
         self._store = store
         self._blobs = blobs
@@ -72,14 +85,28 @@ class Readiness:
 
     async def trouble(self) -> Trouble | None:
         """The current trouble, or None."""
-        return await self._of_store() or await self._of_files() or self._of_budget()
+        return await self._of_queue() or await self._of_store() or await self._of_files() or self._of_budget()
+
+    async def _of_queue(self) -> Trouble | None:
+        if self._publisher is not None:
+            try:
+                await self._publisher.check()
+            except StoreError as error:
+                return Trouble("messages can't be accepted", error.message)
+        return None
 
     async def _of_store(self) -> Trouble | None:
+        # Who watches the problem asks the store already.
+        if self._publisher is not None and self._store_problem.present and not self._publisher.stale:
+            return None
         try:
             await self._store.ping()
         except StoreError as error:
             self._store_problem.report(error)
+            if self._publisher is not None and not self._publisher.stale:
+                return None
             return Trouble("the store can't be used", error.message)
+        self._store_problem.note_answer()
         return None
 
     def _of_budget(self) -> Trouble | None:

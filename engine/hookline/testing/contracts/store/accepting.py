@@ -14,7 +14,9 @@ from hookline.storage.changes import (
     Change,
     Duplicate,
     End,
+    KeepAlias,
     Park,
+    Purge,
     RecordSteps,
     Reopen,
     Resume,
@@ -65,6 +67,29 @@ class AcceptingContract(StoreFixtures):
         assert await store.envelope(second.execution_id) is None
         assert set(await store.referenced(["b2"])) == set()
         assert await store.accepted_as("orders", "k", clock.now()) == first.execution_id
+
+    async def test_an_alias_leads_to_its_execution_and_is_kept_once(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        first, other, alias = envelopes.make(key="k"), envelopes.make(), envelopes.ids.new()
+        await store.commit([Accept(first), Accept(other)])
+        assert await store.aliased(alias) is None
+        for id_ in (first.execution_id, other.execution_id):
+            await store.commit([KeepAlias(alias, id_, clock.now())])
+            assert await store.aliased(alias) == first.execution_id
+        assert await store.aliased(first.execution_id) is None
+        assert await store.execution(alias) is None
+
+    async def test_an_execution_that_is_gone_has_no_alias(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        gone, alias, late = envelopes.make(key="k"), envelopes.ids.new(), envelopes.ids.new()
+        id_ = gone.execution_id
+        await store.commit([Accept(gone), KeepAlias(alias, id_, clock.now())])
+        await store.commit([Start(id_, "v1", clock.now()), End(id_, State.SUCCEEDED, Outcome.COMPLETED, clock.now())])
+        await store.commit([Purge((id_,), clock.now())])
+        await store.commit([KeepAlias(late, id_, clock.now()), KeepAlias(late, envelopes.ids.new(), clock.now())])
+        assert (await store.aliased(alias), await store.aliased(late)) == (None, None)
 
     async def test_of_equal_keys_in_one_batch_the_first_is_accepted(self, store: Store, envelopes: Envelopes) -> None:
         batch = [envelopes.make(key=key) for key in ("a", "b", "a", "a", "b")]

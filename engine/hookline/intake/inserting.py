@@ -1,0 +1,148 @@
+"""Inserting the messages of the intake queue into the store.
+
+Nothing here decides by itself whether a message is new: its execution id and its dedupe key do, in the commit. So a
+message that comes again, because a process died between the commit and the acknowledgement, changes nothing.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from hookline.intake.backlog import Backlog
+from hookline.kernel.errors import ExecutionNotFound, StoreError
+from hookline.kernel.time import Clock
+from hookline.model.message import Envelope
+from hookline.storage.changes import Accept, Accepted, CommitResult, Duplicate, KeepAlias, SetCursor
+from hookline.storage.cluster import Membership, has_duty
+from hookline.storage.intake_queue import IntakeQueue
+from hookline.storage.queue import Queue
+from hookline.storage.store import Store
+from hookline.telemetry.events import Events
+from hookline.telemetry.store_problem import StoreProblem
+
+DUTY: Final = "intake queue"
+"""The duty of the one node that inserts the messages with an order key."""
+POSITION: Final = "intake queue"
+"""The cursor of the messages in order. No flow has a name with a space."""
+_AGAIN: Final = 1.0
+"""Seconds before the next attempt after a failed commit."""
+
+
+class Inserter:
+    """Takes messages from the intake queue, and commits them."""
+
+    def __init__(
+        self,
+        source: IntakeQueue,
+        store: Store,
+        queue: Queue,
+        clock: Clock,
+        backlog: Backlog,
+        events: Events,
+        store_problem: StoreProblem,
+        membership: Membership,
+    ) -> None:
+        self._source = source
+        self._store = store
+        self._queue = queue
+        self._clock = clock
+        self._backlog = backlog
+        self._events = events
+        self._store_problem = store_problem
+        self._membership = membership
+        self._in_order: asyncio.Task[None] | None = None
+
+    async def run(self) -> None:
+        """Insert messages forever; those with an order key while this is the node that does it."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._source.run(self.insert))
+            while True:
+                await has_duty(self._membership, DUTY, self._clock)
+                self._in_order = group.create_task(self._run_in_order())
+                await asyncio.wait((self._in_order,))
+
+    async def drop(self) -> None:
+        """Insert no more messages in order, since another node may do it; begin anew when it is this node's turn.
+
+        A commit that is under way fails with the lease.
+        """
+        if self._in_order is not None:
+            self._in_order.cancel()
+            await asyncio.wait((self._in_order,))
+
+    async def _run_in_order(self) -> None:
+        """Insert the messages with an order key forever, in the order in which they were published."""
+        while True:
+            try:
+                position = await self._store.cursor(POSITION)
+            except StoreError as error:
+                await self._wait(error)
+            else:
+                break
+        await self._source.run_in_order(position, self.insert_in_order)
+
+    async def insert(self, envelopes: Sequence[Envelope]) -> None:
+        """Return when messages are durable in the store. Each has a commit of its own; the store groups them."""
+        await asyncio.gather(*map(self._insert, envelopes))
+
+    async def insert_in_order(self, envelopes: Sequence[Envelope], position: bytes) -> None:
+        """Return when messages are durable in the store, in one commit with the position of the last one."""
+        while True:
+            try:
+                results = await self._commit_in_order(envelopes, position)
+            except StoreError as error:
+                await self._wait(error)
+            else:
+                break
+        for envelope, result in zip(envelopes, results, strict=True):
+            await self._inserted(envelope, result)
+
+    async def _commit_in_order(self, envelopes: Sequence[Envelope], position: bytes) -> Sequence[CommitResult]:
+        reached = SetCursor(POSITION, position, self._clock.now())
+        try:
+            return (await self._store.commit([*map(Accept, envelopes), reached]))[: len(envelopes)]
+        except ExecutionNotFound:
+            # One of them was inserted before, and its execution was purged. The others keep their order.
+            results = [await self._accepted(envelope) for envelope in envelopes]
+            await self._store.commit([reached])
+            return results
+
+    async def _accepted(self, envelope: Envelope) -> CommitResult:
+        """Commit one message. What was inserted and purged before is a duplicate of itself. Raises StoreError."""
+        try:
+            return await self._queue.put(envelope)
+        except ExecutionNotFound:
+            return Duplicate(envelope.execution_id)
+
+    async def _insert(self, envelope: Envelope) -> None:
+        while True:
+            try:
+                result = await self._accepted(envelope)
+            except StoreError as error:
+                await self._wait(error)
+            else:
+                await self._inserted(envelope, result)
+                return
+
+    async def _inserted(self, envelope: Envelope, result: CommitResult) -> None:
+        flow_id, id_ = envelope.flow_id, envelope.execution_id
+        if isinstance(result, Accepted):
+            self._backlog.count(flow_id, 1)
+            if self._events.listening:
+                self._events.accepted(flow_id, id_)
+        elif isinstance(result, Duplicate) and result.execution_id != id_:
+            # Its sender has got its id: it means the first one's execution from now on.
+            await self._keep_alias(KeepAlias(id_, result.execution_id, self._clock.now()))
+
+    async def _keep_alias(self, alias: KeepAlias) -> None:
+        while True:
+            try:
+                await self._store.commit([alias])
+            except StoreError as error:
+                await self._wait(error)
+            else:
+                return
+
+    async def _wait(self, error: StoreError) -> None:
+        self._store_problem.report(error)
+        await self._clock.sleep(_AGAIN)

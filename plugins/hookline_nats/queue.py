@@ -1,0 +1,157 @@
+"""JetStream as an intake queue: publishing, and what is left in the stream."""
+
+import asyncio
+from datetime import datetime
+from typing import Final
+
+import nats.errors
+from nats.aio.client import Client
+from nats.js.api import PubAck, RawStreamMsg
+from nats.js.client import JetStreamContext
+from nats.js.errors import APIError, NoStreamResponseError, NotFoundError, ServiceUnavailableError
+
+from hookline.api import StoreError
+from hookline.api_storage import (
+    Accepted,
+    Blobs,
+    Duplicate,
+    Envelope,
+    Insert,
+    InsertInOrder,
+    fault,
+)
+from hookline_nats import messages, stream
+from hookline_nats.address import parse
+from hookline_nats.connection import ERRORS, connect, error_code, failing, reason
+from hookline_nats.handover import Handover
+from hookline_nats.ordered_handover import OrderedHandover
+from hookline_nats.payloads import Payloads
+
+_LIMIT: Final = 10.0
+"""Seconds after which a publish is given up: the servers elect another leader in less."""
+_ATTEMPT: Final = 2.5
+"""Seconds after which a publish is repeated; the server recognizes it by its id."""
+_PAUSE: Final = 0.1
+"""Seconds before it is repeated after an answer."""
+_CALL: Final = 5.0
+"""Seconds after which other calls fail."""
+_FULL: Final = frozenset({10023, 10047, 10077})
+"""Codes of the server: there is no room for the message in the stream, the account or the server."""
+_IN_PROCESS: Final = 409
+"""The status of a message whose id another publish has at the same moment."""
+
+
+class JetStreamQueue:
+    """A stream."""
+
+    def __init__(self, url: str, blobs: Blobs) -> None:
+        self._address = parse(url)
+        self._subjects = stream.Subjects(self._address.stream)
+        self._payloads = Payloads(blobs)
+        self._client: Client | None = None
+
+    @property
+    def _name(self) -> str:
+        return self._address.name
+
+    def _connected(self) -> tuple[Client, JetStreamContext]:
+        if self._client is None:
+            raise StoreError(f"{self._name} is closed")
+        return self._client, self._client.jetstream(timeout=_CALL)
+
+    async def open(self) -> None:
+        self._client = await connect(self._address)
+        try:
+            with failing(self._name, "opened"):
+                await stream.prepare(self._connected()[1], self._address, self._subjects)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    async def publish(self, envelope: Envelope, *, new: bool = False) -> Accepted | Duplicate | None:
+        data, blob_id = await self._payloads.write(envelope)
+        fault("stream.before_commit")
+        # After an error, the message may be in the stream, and its blob is kept.
+        ack = await self._published(envelope, data, messages.headers(envelope, new=new, blob_id=blob_id))
+        fault("stream.after_commit")
+        if not ack.duplicate or messages.message_id(envelope, new=new) == envelope.execution_id:
+            return Accepted(envelope.execution_id)
+        return await self._repeated(envelope, ack.seq, blob_id)
+
+    async def _repeated(self, envelope: Envelope, seq: int, blob_id: str | None) -> Accepted | Duplicate | None:
+        """The result of a publish whose message id the server knows."""
+        original = await self._message(seq)
+        given = {} if original is None else original.headers or {}
+        first = given.get(messages.EXECUTION)
+        if first == envelope.execution_id:
+            return Accepted(first)  # an attempt of the same publish, whose answer was lost
+        if blob_id is not None and given.get(messages.BLOB) != blob_id and original is not None:
+            await self._payloads.forget(blob_id)
+        if first is None:
+            return None
+        if messages.is_open(given, envelope.accepted_at):
+            return Duplicate(first)
+        # The server remembers ids for longer than the flow does.
+        return await self.publish(envelope, new=True)
+
+    async def _published(self, envelope: Envelope, data: bytes, headers: dict[str, str]) -> PubAck:
+        """Publish until the stream's quorum has acknowledged it. Raises StoreError."""
+        loop = asyncio.get_running_loop()
+        until, failure = loop.time() + _LIMIT, "there is no connection"
+        subject = self._subjects.of(envelope.flow_id, ordered=envelope.order_key is not None)
+        while (left := until - loop.time()) > 0:
+            client, jetstream = self._connected()
+            # While there is no connection, the client would keep the message and send it much later.
+            if client.is_connected:
+                try:
+                    return await jetstream.publish(subject, data, timeout=min(_ATTEMPT, left), headers=headers)
+                except ERRORS as error:
+                    failure = reason(error)
+                    if error_code(error) in _FULL:
+                        raise StoreError(
+                            f"{self._name} is full: let the database take its messages, or raise its max_bytes"
+                        ) from error
+                    if not _is_temporary(error):
+                        raise StoreError(f"{self._name} has rejected a message: {failure}") from error
+            await asyncio.sleep(_PAUSE)
+        raise StoreError(f"{self._name} hasn't acknowledged a message within {_LIMIT:g} s: {failure}")
+
+    async def _message(self, seq: int) -> RawStreamMsg | None:
+        """A message of the stream; None if it has left it."""
+        with failing(self._name, "read"):
+            try:
+                return await self._connected()[1].get_msg(self._address.stream, seq)
+            except NotFoundError:
+                return None
+
+    async def oldest(self) -> datetime | None:
+        with failing(self._name, "read"):
+            try:
+                first = await self._connected()[1].get_msg(
+                    self._address.stream, seq=1, subject=self._subjects.all, next=True
+                )
+            except NotFoundError:
+                return None
+            return first.time
+
+    async def run(self, insert: Insert) -> None:
+        client, jetstream = self._connected()
+        await Handover(client, jetstream, self._address, self._subjects, self._payloads).run(insert)
+
+    async def run_in_order(self, after: bytes | None, insert: InsertInOrder) -> None:
+        _, jetstream = self._connected()
+        await OrderedHandover(jetstream, self._address, self._subjects, self._payloads).run(after, insert)
+
+
+def _is_temporary(error: BaseException) -> bool:
+    """True if another attempt may succeed: after a lost connection, or while the servers elect a leader."""
+    if isinstance(error, nats.errors.MaxPayloadError):
+        return False
+    if isinstance(error, APIError):
+        return isinstance(error, ServiceUnavailableError) or error.code == _IN_PROCESS
+    return isinstance(error, NoStreamResponseError | nats.errors.Error | OSError | TimeoutError)

@@ -1,0 +1,234 @@
+"""A server with a JetStream stream in front of its PostgreSQL: outages of both, kills at each point, duplicates."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nats
+import pytest
+
+from tests.acceptance.own_postgres import OwnPostgres
+from tests.acceptance.server_process import ServerProcess, eventually
+from tests.acceptance.sink import Sink
+from tests.own_nats import OwnNats, url_of
+
+MakeServer = Callable[..., ServerProcess]
+LARGE = 400_000
+SETTINGS = "?replicas=1&max_bytes=20MB"
+
+
+@pytest.fixture
+def postgres(tmp_path: Path) -> Iterator[OwnPostgres]:
+    with OwnPostgres(tmp_path) as started:
+        yield started
+
+
+@pytest.fixture
+def stream(tmp_path: Path) -> Iterator[OwnNats]:
+    with OwnNats(tmp_path) as started:
+        yield started
+
+
+def flow(id_: str, sink: Sink, *, settings: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
+    return {
+        "id": id_,
+        "trigger": {"use": "webhook", "with": {"verify": "none", **(settings or {})}},
+        "steps": [{"id": "call", "use": "http.request", "with": {"method": "POST", "url": sink.url, "json": "$.body"}}],
+        **more,
+    }
+
+
+@pytest.fixture
+def server(make_server: MakeServer, postgres: OwnPostgres, stream: OwnNats, sink: Sink) -> ServerProcess:
+    made = make_server("--db", postgres.url, "--queue", url_of([stream], SETTINGS))
+    made.flow(flow("plain", sink))
+    made.flow(flow("keyed", sink, settings={"dedupe_key": "$.body.id"}))
+    made.flow(flow("ordered", sink, order_by="$.body.key"))
+    made.flow(flow("answering", sink, settings={"respond": "finished", "respond_timeout": "5s"}))
+    return made
+
+
+def accepted(server: ServerProcess, flow_id: str, body: Any) -> str:
+    status, answer = server.post(flow_id, body)
+    assert status == 202, answer
+    id_: str = answer["execution_id"]
+    return id_
+
+
+def succeeded(server: ServerProcess, ids: list[str]) -> None:
+    """Each message was inserted, which takes a moment, and its execution has succeeded."""
+    for id_ in ids:
+        eventually(f"{id_} is inserted", lambda: server.get(f"/api/v1/executions/{id_}")[0] == 200, 60)  # noqa: B023
+        assert server.ended(id_, 60)["state"] == "succeeded"
+
+
+def ran(server: ServerProcess, sink: Sink, ids: list[str]) -> list[Any]:
+    """What the executions sent, once all have ended; each ran once."""
+    succeeded(server, ids)
+    assert len(server.executions()) == len(set(ids))
+    assert len(sink.received) == len(sink.keys) == len(ids)
+    return [one.body for one in sink.received]
+
+
+def test_while_the_database_is_down_messages_are_accepted_and_run_afterwards(
+    server: ServerProcess, make_server: MakeServer, postgres: OwnPostgres, sink: Sink
+) -> None:
+    # The stream doesn't know of this message.
+    without = make_server("--db", postgres.url)
+    without.start()
+    before = accepted(without, "keyed", {"id": "before"})
+    succeeded(without, [before])
+    assert without.stop() == 0
+    server.start()
+    assert server.post("keyed", {"id": "before"}) == (
+        200,
+        {"execution_id": before, "flow_id": "keyed", "status": "duplicate"},
+    )
+    ids = [before]
+    with postgres.down():
+        for number in range(40):
+            ids.append(accepted(server, "plain", {"number": number}))
+            ids.append(accepted(server, "ordered", {"key": number % 2, "number": number}))
+        ids.append(accepted(server, "plain", {"text": "x" * LARGE}))
+        twice = accepted(server, "keyed", {"id": "twice"})
+        ids.append(twice)
+        for _ in range(2):
+            status, answer = server.post("keyed", {"id": "twice"})
+            assert (status, answer["execution_id"], answer["status"]) == (200, twice, "duplicate")
+        alias = accepted(server, "keyed", {"id": "before"})
+        assert alias != before
+        status, _, headers = server.request("POST", "/hook/answering", b"1", {"Content-Type": "application/json"})
+        assert (status, "retry-after" in headers) == (503, True)
+        assert server.get("/readyz")[0] == 200
+        assert server.get(f"/api/v1/executions/{before}")[0] == 503
+    eventually("the database is back", lambda: server.get(f"/api/v1/executions/{before}")[0] == 200, 60)
+    sent = ran(server, sink, ids)
+    for key in range(2):
+        in_order = [body["number"] for body in sent if body.get("key") == key]
+        assert in_order == list(range(key, 40, 2))
+    eventually("the alias is kept", lambda: server.get(f"/api/v1/executions/{alias}")[0] == 200)
+    assert server.get(f"/api/v1/executions/{alias}")[1]["id"] == before
+    assert server.get(f"/api/v1/executions/{alias}/steps")[1]["items"][0]["id"] == "call"
+    assert server.post("answering", 1)[0] == 200
+
+
+def test_after_intake_stale_nothing_is_accepted_until_the_database_answers(
+    server: ServerProcess, postgres: OwnPostgres
+) -> None:
+    server.set("HOOKLINE_INTAKE_STALE", "3s")
+    server.start()
+    with postgres.down():
+        accepted(server, "plain", 1)
+
+        def rejected() -> bool:
+            status, answer, headers = server.request("POST", "/hook/plain", b"2")
+            assert status in (202, 503), answer
+            return status == 503 and "retry-after" in headers
+
+        eventually("messages are rejected", rejected)
+        assert server.get("/readyz")[0] == 503
+    eventually("the server is ready again", server.is_ready, 60)
+    accepted(server, "plain", 3)
+
+
+@pytest.mark.parametrize(
+    "point", ["stream.before_commit", "stream.after_commit", "accept.before_commit", "accept.after_commit"]
+)
+@pytest.mark.parametrize("flow_id", ["plain", "ordered", "keyed"])
+def test_a_message_runs_once_whenever_the_server_is_killed(
+    server: ServerProcess, sink: Sink, point: str, flow_id: str
+) -> None:
+    server.set("HOOKLINE_FAULT", point)
+    server.start()
+    ids: list[str] = []
+    try:
+        status, answer = server.post(flow_id, {"id": 1, "key": 1})
+    except OSError:
+        status = 0
+    if status == 202:
+        ids.append(answer["execution_id"])
+    assert server.died() < 0
+    server.set("HOOKLINE_FAULT", "")
+    server.start()
+    ids.append(accepted(server, flow_id, {"id": 2, "key": 1}))
+    if point == "stream.after_commit":
+        # It was in the stream, though its sender has no answer.
+        eventually("both messages run", lambda: len(server.executions()) == 2)
+        ids = [one["id"] for one in server.executions()]
+    sent = ran(server, sink, ids)
+    assert [body["id"] for body in sent] == ([2] if point == "stream.before_commit" else [1, 2]) or (
+        # Without an order key, the second one needn't wait until the first is given again.
+        flow_id != "ordered" and sorted(body["id"] for body in sent) == [1, 2]
+    )
+
+
+def test_without_the_stream_nothing_is_accepted_and_the_server_recovers(
+    server: ServerProcess, stream: OwnNats, sink: Sink
+) -> None:
+    server.start()
+    ids = [accepted(server, "plain", 1)]
+    stream.kill()
+    status, _, headers = server.request("POST", "/hook/plain", b"2", {"Content-Type": "application/json"})
+    assert (status, "retry-after" in headers) == (503, True)
+    assert server.get("/readyz")[0] == 503
+    stream.start()
+    eventually("the server is ready again", server.is_ready)
+    ids.append(accepted(server, "plain", 3))
+    assert ran(server, sink, ids) == [1, 3]
+
+
+def test_a_full_stream_rejects_messages_until_it_has_room(
+    server: ServerProcess, postgres: OwnPostgres, sink: Sink
+) -> None:
+    server.start()
+    ids = []
+    with postgres.down():
+        while True:
+            body = json.dumps("x" * 200_000).encode()
+            status, answer, headers = server.request("POST", "/hook/plain", body, {"Content-Type": "application/json"})
+            if status == 503:
+                break
+            ids.append(answer["execution_id"])
+        assert "retry-after" in headers
+        assert 50 < len(ids) < 110
+        assert "is full" in server.log()
+    eventually("there is room", lambda: server.post("plain", "x" * 200_000)[0] == 202, 60)
+    succeeded(server, ids)
+
+
+def test_a_stream_that_was_created_otherwise_is_rejected_at_the_start(
+    tmp_path: Path, postgres: OwnPostgres, stream: OwnNats
+) -> None:
+    server = ServerProcess(tmp_path, "--db", postgres.url, "--queue", url_of([stream], SETTINGS))
+
+    async def create() -> None:
+        client = await nats.connect(stream.url)
+        await client.jetstream().add_stream(name="hookline", subjects=["hookline.hookline.>"], max_age=60)
+        await client.close()
+
+    asyncio.run(create())
+    server.launch()
+    assert server.died(60) == 1
+    log = server.log()
+    for part in ("retention is limits, not workqueue", "discard is old, not new", "max_age is 60", "nats stream rm"):
+        assert part in log
+
+
+def test_what_many_senders_send_at_once_runs_once(server: ServerProcess, sink: Sink) -> None:
+    server.start()
+    ids: list[str] = []
+
+    def send(sender: int) -> None:
+        for number in range(20):
+            ids.append(accepted(server, "keyed", {"id": f"{sender}-{number}"}))
+
+    senders = [threading.Thread(target=send, args=(sender,)) for sender in range(8)]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    assert len(ids) == 160
+    ran(server, sink, ids)
