@@ -66,15 +66,11 @@ def apply(connection: Connection, dialect: Dialect, commits: Sequence[Commit]) -
 def _prepare(connection: Connection, dialect: Dialect, commits: Sequence[Commit]) -> Lines:
     """Lock what the commits change together with others: queues of order keys first, then executions."""
     lines = Lines(connection, dialect, commits)
-    parked = {
-        operation.row[0]
-        for commit in commits
-        for operation in commit.operations
-        if operation.statement is statements.PARK
-    }
-    if parked:
-        # A callback that another node stores is either seen by the statement that parks, or sees the parked execution.
-        dialect.lock_executions(connection, sorted(parked))
+    operations = [operation for commit in commits for operation in commit.operations]
+    # A callback that another node stores is either seen by the statement that parks, or sees the parked execution.
+    met = {operation.key for operation in operations if operation.statement in (statements.PARK, statements.CALL_BACK)}
+    if met:
+        dialect.lock_executions(connection, sorted(met))
     return lines
 
 

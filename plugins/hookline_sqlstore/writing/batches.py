@@ -150,6 +150,9 @@ def _add(connection: Connection, row: JoinRow, leader_id: str, place: int) -> No
 
 def _close(connection: Connection, found: Row[Any], at: int) -> None:
     connection.execute(update(batches).where(_is(found)).values(key_hash=None))
+    # Locked: if another node parks it now, the statement below sees it parked.
+    leader = select(executions.c.id).where(executions.c.id == found.execution_id)
+    connection.execute(leader.with_for_update(key_share=True))
     waits = and_(executions.c.id == found.execution_id, executions.c.state == "waiting")
     connection.execute(update(executions).where(waits).values(ready_at=at))
 

@@ -1,5 +1,6 @@
 """Callbacks: each finds its waiting step, or waits for that step. These changes take more than one statement."""
 
+import hashlib
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, and_, delete, exists, func, insert, select, update
@@ -76,6 +77,7 @@ def call_back(connection: Connection, row: CallbackRow) -> CallbackOutcome:
 def _call_back(connection: Connection, row: CallbackRow) -> CallbackOutcome:
     if row.execution_id is not None and row.path is not None:
         return _to_step(connection, row, row.execution_id, row.path)
+    _lock_key(connection, row)
     asked = _asking(connection, row)
     if asked is not None:
         return _to_step(connection, row, *asked)
@@ -84,6 +86,7 @@ def _call_back(connection: Connection, row: CallbackRow) -> CallbackOutcome:
 
 def claim(connection: Connection, row: ClaimRow) -> None:
     """Give an early callback with its key to a step that begins to wait."""
+    _lock_key(connection, row)
     early = _with_key(row) & callbacks.c.execution_id.is_(None) & (callbacks.c.until > row.at)
     callback_id = connection.scalar(select(callbacks.c.id).where(early))
     if callback_id is None:
@@ -120,8 +123,9 @@ def _to_step(connection: Connection, row: CallbackRow, execution_id: str, path: 
     if known is not None:
         digest, timed_out = known
         return NotWaiting() if timed_out else CallbackRepeated(execution_id, identical=digest == row.digest)
+    # Locked: if another node parks it now, the statement below sees it parked, or the parking sees the callback.
     is_open = select(executions.c.id).where(executions.c.id == execution_id, executions.c.finished_at.is_(None))
-    if connection.scalar(is_open) is None:
+    if connection.scalar(is_open.with_for_update(key_share=True)) is None:
         return NotWaiting()
     _keep(connection, row, owner=execution_id, execution_id=execution_id, path=path, until=None)
     waiting = exists().where(waits.c.execution_id == execution_id, waits.c.path == path)
@@ -196,6 +200,18 @@ def _keep(
         connection.execute(
             insert(blob_refs), [{"blob_id": blob_id, "execution_id": owner} for blob_id in dict.fromkeys(row.blob_ids)]
         )
+
+
+def _lock_key(connection: Connection, row: CallbackRow | ClaimRow) -> None:
+    """Lock a key until the end of the transaction, if several transactions run at a time.
+
+    Otherwise a step that begins to wait on one node, and a callback on another, could each miss the other.
+    """
+    if connection.dialect.name != "postgresql":
+        return
+    name = b"\n".join((row.flow_id.encode(), row.step_id.encode(), row.key_hash or b""))
+    number = int.from_bytes(hashlib.sha256(name).digest()[:8], signed=True)
+    connection.execute(select(func.pg_advisory_xact_lock(number)))
 
 
 def _with_key(row: CallbackRow | ClaimRow) -> Any:

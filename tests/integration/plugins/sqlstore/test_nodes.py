@@ -4,12 +4,14 @@ import asyncio
 import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
 
 from hookline.storage.backend import Backend
+from hookline.storage.changes import BeginWait, CallbackStored, Park, Start, StoreCallback
 from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.cluster import ClusterContract
@@ -198,3 +200,61 @@ async def test_two_messages_of_one_line_get_places_in_the_order_of_their_commits
         (first.execution_id, 1, None),
         (second.execution_id, 2, "order"),
     ]
+
+
+def _callback(envelopes: Envelopes, execution_id: str | None, key: str | None) -> StoreCallback:
+    now = envelopes.clock.now()
+    path, until = (None, now + timedelta(hours=1)) if execution_id is None else ("paid", None)
+    return StoreCallback(envelopes.ids.new(), execution_id, path, "orders", "paid", key, b"d", now, until, b"{}")
+
+
+@pytest.mark.rule(29)
+@pytest.mark.cluster_rule("C4")
+async def test_a_callback_wakes_an_execution_that_another_node_is_just_parking(
+    join: Callable[[], Awaitable[Backend]], session: Callable[[], Awaitable[Any]], clock: ManualClock
+) -> None:
+    node, halted = await join(), await session()
+    envelopes = Envelopes(clock)
+    execution_id = envelopes.make().execution_id
+    await halted.execute(
+        "INSERT INTO executions (id, flow_id, state, created_at, attempt, order_holds)"
+        " VALUES ($1, 'orders', 'running', 1, 1, false)",
+        execution_id,
+    )
+    await halted.execute("BEGIN")
+    await halted.execute("UPDATE executions SET state = 'waiting' WHERE id = $1", execution_id)
+    await halted.execute(
+        "INSERT INTO waits (execution_id, path, flow_id, step_id, opened_at) VALUES ($1, 'paid', 'orders', 'paid', 1)",
+        execution_id,
+    )
+    calling = asyncio.ensure_future(node.store.commit([_callback(envelopes, execution_id, None)]))
+    # It can't know whether the execution waits before the parking is durable, or gone.
+    assert not (await asyncio.wait((calling,), timeout=1.0))[0]
+    await halted.execute("COMMIT")
+    assert await calling == [CallbackStored(execution_id)]
+    query = "SELECT ready_at IS NOT NULL FROM executions WHERE id = $1"
+    assert await halted.fetchval(query, execution_id)
+
+
+@pytest.mark.rule(29)
+@pytest.mark.cluster_rule("C4")
+async def test_a_callback_with_a_key_finds_a_step_that_begins_to_wait_on_another_node(
+    join: Callable[[], Awaitable[Backend]], session: Callable[[], Awaitable[Any]], clock: ManualClock
+) -> None:
+    first, second = await join(), await join()
+    envelopes, watching = Envelopes(clock), await session()
+    executions: list[str] = []
+    for number in range(20):
+        envelope = envelopes.make()
+        executions.append(envelope.execution_id)
+        await first.queue.put(envelope)
+        await first.store.commit([Start(envelope.execution_id, "v1", clock.now())])
+        wait = BeginWait(envelope.execution_id, "paid", "orders", "paid", f"k{number}", clock.now())
+        park = Park(envelope.execution_id, clock.now(), None, "callback")
+        await asyncio.gather(
+            first.store.commit([wait, park]), second.store.commit([_callback(envelopes, None, f"k{number}")])
+        )
+    query = "SELECT id FROM executions WHERE state = 'waiting' AND ready_at IS NULL"
+    assert await watching.fetch(query) == []
+    found = await watching.fetch("SELECT execution_id FROM callbacks ORDER BY execution_id")
+    assert [row["execution_id"] for row in found] == sorted(executions)
