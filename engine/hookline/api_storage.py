@@ -10,7 +10,6 @@ from hookline.kernel.errors import (
     TokenNotFound,
 )
 from hookline.kernel.faults import fault
-from hookline.kernel.process import host_of_process, process_identity
 from hookline.kernel.threads import Threads
 from hookline.kernel.time import Clock, FollowingClock
 from hookline.model.access import ALL_ENTRIES, Actor, AuditEntry, AuditFilter, RejectedSignIn, Token, TokenScope
@@ -112,6 +111,7 @@ from hookline.storage.changes import (
     counted_output,
 )
 from hookline.storage.cluster import Alone, Membership, Node, NodeDescription, NodeRole
+from hookline.storage.process import host_of_process, process_identity
 from hookline.storage.queue import Delivery, ImmediateStart, Queue, Stored
 from hookline.storage.store import (
     AuditPage,

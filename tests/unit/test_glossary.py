@@ -95,7 +95,7 @@ def is_public(name: str) -> bool:
 
 def test_the_glossary_has_a_sentence_for_each_of_some_fifty_words() -> None:
     words = [entry.word for entry in ENTRIES]
-    assert 40 <= len(words) == len(set(words)) <= 65
+    assert 40 <= len(words) == len(set(words)) <= 70
     assert [entry.word for entry in ENTRIES if not re.fullmatch(r"[A-Z][^.]+(?:\.\S[^.]*)*\.", entry.meaning)] == []
 
 
