@@ -10,7 +10,6 @@ from hookline.kernel.errors import (
     TokenNotFound,
 )
 from hookline.kernel.faults import fault
-from hookline.kernel.process import host_of_process, process_identity
 from hookline.kernel.threads import Threads
 from hookline.kernel.time import Clock, FollowingClock
 from hookline.model.access import ALL_ENTRIES, Actor, AuditEntry, AuditFilter, RejectedSignIn, Token, TokenScope
@@ -114,6 +113,7 @@ from hookline.storage.changes import (
 )
 from hookline.storage.cluster import Alone, Membership, Node, NodeDescription, NodeRole
 from hookline.storage.intake_queue import Insert, InsertInOrder, IntakeQueue, IntakeQueueFactory
+from hookline.storage.process import host_of_process, process_identity
 from hookline.storage.queue import Delivery, ImmediateStart, Queue, Stored
 from hookline.storage.store import (
     AuditPage,

@@ -134,7 +134,7 @@ class Engine:
             registry.oauth2,
         )
         self.api_tokens = Tokens(self.store, self.clock, self.ids.new)
-        self.tokens = AccessTokens(self.credentials, self.http, self.clock, self.log)
+        self.tokens = AccessTokens(self.credentials, self.http, self.clock, self.log, self.membership)
         self.authorizations = Authorizations(self.credentials, self.clock, options.public_url.rstrip("/") + CALLBACK)
         self.flow_source = self._flow_source()
         self.catalog: Catalog = self.flow_source.catalog
@@ -236,6 +236,7 @@ class Engine:
             self.version_resolver.published,
         )
         self.intake.places = self._dispatcher
+        self.intake.membership = self.membership
         self.deployer = Deployer(
             store=self.store,
             source=self.flow_source,
@@ -362,6 +363,7 @@ class Engine:
         self.membership.on_cancel = self._cancel_all
         await self._backend.open(NodeDescription(self.options.node_name, self.options.role))
         try:
+            await self._check_folder()
             # A missing bucket is better found now than by the first file.
             await self.blobs.ping()
             if self.intake_queue is not None:
@@ -376,6 +378,21 @@ class Engine:
         self._loop_monitor.start()
         self._background = asyncio.create_task(self._run_background(), name="hookline engine")
         self.intake.open = self.options.role != "worker"
+
+    async def _check_folder(self) -> None:
+        """Raise ConfigError if the flows are in a folder of this host, and nodes of other hosts serve, too."""
+        if self.options.flows is None:
+            return
+        others = [
+            node.name
+            for node in await self.membership.nodes()
+            if node.gone_at is None and node.host != self.membership.node.host
+        ]
+        if others:
+            raise ConfigError(
+                f"nodes of other hosts serve this database ({', '.join(sorted(others))}), which don't see the folder "
+                f"{self.options.flows}: deploy the flows, and serve them with `--flows database`"
+            )
 
     async def _drop(self) -> None:
         """Drop all that runs here, since other nodes may have taken it over."""
@@ -436,6 +453,7 @@ class Engine:
                         group.create_task(self._inserter.run())
                 else:
                     group.create_task(follow_jumps(self.clock))
+                group.create_task(self.intake.follow_backlog())
                 group.create_task(self.serving.follow_credentials())
                 group.create_task(self.serving.follow_failures())
                 group.create_task(self.rejections.run())

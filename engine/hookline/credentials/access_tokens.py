@@ -5,6 +5,7 @@ they are used, since a service that gives a new refresh token with each renewal 
 """
 
 import asyncio
+import contextlib
 import copy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +22,7 @@ from hookline.kernel.time import Clock
 from hookline.model.tokens import TokenSet
 from hookline.sdk.http import HttpClient
 from hookline.secrets.masking import HiddenValues, secret_values
+from hookline.storage.cluster import Alone, Membership
 
 #: The time after a failed renewal in which tokens that are still valid are used without another try. After a renewal
 #: that failed for good, nothing is tried in this time.
@@ -29,6 +31,8 @@ _PAUSE: Final = 5.0
 _REJECTED_AGAIN: Final = timedelta(seconds=60)
 #: Errors without a request to the service.
 _LOCAL_ERRORS: Final = frozenset({"oauth2.unauthorized", "oauth2.expired"})
+#: Seconds until it is looked again if another node has got new tokens.
+_LOOK: Final = 0.2
 _ROUNDS: Final = 3
 """The largest number of tries of one call, after renewals or changes of the credential."""
 
@@ -72,7 +76,10 @@ class _Pause:
 class AccessTokens:
     """The access tokens of one engine's credentials."""
 
-    def __init__(self, credentials: Credentials, http: HttpClient, clock: Clock, log: Log) -> None:
+    def __init__(
+        self, credentials: Credentials, http: HttpClient, clock: Clock, log: Log, membership: Membership | None = None
+    ) -> None:
+        self._membership = membership or Alone()
         self._credentials = credentials
         self._http = http
         self._clock = clock
@@ -227,6 +234,35 @@ class AccessTokens:
             self._log.error("defect while requesting tokens", credential=name, exc_info=task.exception())
 
     async def _renew(self, found: OAuth2Credential) -> _Failure | None:
+        """Request tokens, while no other node does; return the error."""
+        duty = f"tokens of {found.name}"
+        try:
+            if await self._renewed_elsewhere(found, duty):
+                return None
+        except (StepError, StoreError) as error:
+            return error
+        try:
+            return await self._renew_here(found)
+        finally:
+            if not self._membership.alone:
+                with contextlib.suppress(StoreError):  # a node that is gone has no duties
+                    await self._membership.give(duty)
+
+    async def _renewed_elsewhere(self, found: OAuth2Credential, duty: str) -> bool:
+        """Return when it is for this node to request tokens, or true if another one has done so. Raises StoreError."""
+        while not self._membership.alone:
+            mine = bool(await self._membership.take((duty,)))
+            await self._credentials.load()
+            if self._changed(found):
+                if mine:
+                    await self._membership.give(duty)
+                return True
+            if mine:
+                break
+            await self._clock.sleep(_LOOK)
+        return False
+
+    async def _renew_here(self, found: OAuth2Credential) -> _Failure | None:
         name, before = found.name, found.tokens
         try:
             if await self._save(name):

@@ -184,15 +184,17 @@ class Serving:
             flows = self._flows()
             # Paused and stopped flows start no executions; started executions continue.
             idle = {flow.id for flow in flows if self._states.of(flow) != "active"}
-            lanes = {flow.id: (flow.settings.concurrency, flow.id in idle) for flow in flows}
+            lanes = {
+                flow.id: (flow.settings.concurrency, flow.id in idle, flow.settings.concurrency_set) for flow in flows
+            }
             for flow_id in with_work:
                 # These flows were deleted, or were invalid at the start. Their started executions continue with their
                 # own version; their queued executions are blocked with the reason.
-                lanes.setdefault(flow_id, (_LEFT_BEHIND, False))
+                lanes.setdefault(flow_id, (_LEFT_BEHIND, False, False))
             for flow_id in self._dispatcher.lanes() - lanes.keys():
                 await self._dispatcher.close(flow_id)
-            for flow_id, (concurrency, begun_only) in lanes.items():
-                await self._dispatcher.open(flow_id, concurrency, begun_only=begun_only)
+            for flow_id, (concurrency, begun_only, everywhere) in lanes.items():
+                await self._dispatcher.open(flow_id, concurrency, begun_only=begun_only, everywhere=everywhere)
             if self._options.triggers:
                 self._sources.adopt(
                     [flow for flow in flows if flow.id not in idle],

@@ -172,7 +172,7 @@ class ExecutionContext(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def ordered(self) -> bool:
-        """Whether the execution has an order key."""
+        """True if the execution has an order key."""
         return self.envelope.order_key is not None
 
     @property

@@ -1,5 +1,7 @@
 """The backlog: how many executions are queued, the limits on them, and how fast they leave the queue."""
 
+from collections.abc import Mapping
+
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.limits import Throughput
 from hookline.kernel.errors import TooManyRequests
@@ -29,6 +31,11 @@ class Backlog:
         before = self._queued.get(flow_id, 0)
         after = self._queued[flow_id] = max(0, before + change)
         self._total += after - before
+
+    def set_all(self, counts: Mapping[str, int]) -> None:
+        """Set the numbers of all flows, which other nodes change, too."""
+        for flow_id in self._queued.keys() | counts.keys():
+            self.count(flow_id, counts.get(flow_id, 0) - self.of(flow_id))
 
     def left_queue(self, flow_id: str) -> None:
         """Count one execution that has left the queue to run."""

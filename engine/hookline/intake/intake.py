@@ -1,6 +1,7 @@
 """Accepting messages: finding the flow, applying its limits, and making the message durable."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Protocol
@@ -32,6 +33,7 @@ from hookline.model.message import Envelope, Message, is_heavy_message, json_to_
 from hookline.plugin_host.offload import Offloader
 from hookline.secrets.redaction import Redaction
 from hookline.storage.changes import Accept, Accepted, Change, Duplicate
+from hookline.storage.cluster import Alone, Membership
 from hookline.storage.queue import ImmediateStart, Queue, Stored
 from hookline.storage.store import Store
 from hookline.telemetry.events import Events
@@ -39,6 +41,8 @@ from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.store_problem import StoreProblem
 
 #: Seconds after which a sender may try again, if nothing better is known.
+_COUNT_AGAIN: Final = 2.0
+"""Seconds between two counts of what is queued, if other nodes accept and run some, too."""
 RETRY_AFTER: Final = 30.0
 
 
@@ -89,6 +93,8 @@ class Intake:
         self._events = events
         self._redaction = redaction
         self._store_problem = store_problem
+        self.membership: Membership = Alone()
+        """The place of this node among those that accept messages, too."""
         self._offloader = Offloader()
         self._store = store
         self._queue = queue
@@ -462,6 +468,15 @@ class Intake:
         """Set the number of queued executions of a flow, which the engine reads from the store when it starts."""
         self._backlog.count(flow_id, count - self._backlog.of(flow_id))
 
+    async def follow_backlog(self) -> None:
+        """Count the queued executions again and again, while other nodes accept and run some, too."""
+        while True:
+            await self._clock.sleep(_COUNT_AGAIN)
+            if self.membership.alone:
+                continue
+            with contextlib.suppress(StoreError):  # the next count may do better
+                self._backlog.set_all({flow_id: count for flow_id, (count, _) in (await self._store.backlog()).items()})
+
     def left_queue(self, flow_id: str) -> None:
         """Count one execution that has left the queue."""
         self._backlog.left_queue(flow_id)
@@ -473,6 +488,8 @@ class Intake:
         known = self._rates.get(flow.id)
         if known is None or known[0] != text:
             known = self._rates[flow.id] = (text, RateLimit(text))
+        # Each node has an equal share, so that all together never exceed the rate.
+        known[1].share(self.membership.size)
         return known[1]
 
     async def _order_key_is_full(self, flow: CompiledFlow, order_key: str | None) -> TooManyRequests | None:

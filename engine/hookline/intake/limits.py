@@ -27,10 +27,14 @@ class RateLimit:
     """
 
     def __init__(self, text: str) -> None:
-        self._interval = seconds_each(text)
+        self._interval = self._whole = seconds_each(text)
         self._burst = _SECONDS[text.partition("/")[2]]
         self._next = 0.0
         self._exceeded_until = 0.0
+
+    def share(self, nodes: int) -> None:
+        """Leave to each of so many nodes an equal part of the rate."""
+        self._interval = self._whole * nodes
 
     def wait(self, now: float) -> float:
         """Seconds until the next message is allowed; 0 if one is allowed now."""

@@ -9,22 +9,24 @@ from typing import Final, Literal, Protocol
 
 from hookline import __version__
 from hookline.kernel.errors import StoreError
-from hookline.kernel.process import host_of_process, process_identity
 from hookline.kernel.time import Clock, SystemClock
+from hookline.storage.process import host_of_process, process_identity
 
 NodeRole = Literal["all", "webhook", "worker", "command"]
-"""What a node does; a command of the command line runs no executions."""
+"""The part that a node takes; a command of the command line runs no executions."""
 
 
 @dataclass(frozen=True, slots=True)
 class NodeDescription:
-    """What a node tells about itself."""
+    """The facts that a node tells about itself."""
 
     name: str = field(default_factory=socket.gethostname)
     role: NodeRole = "all"
     host: str = field(default_factory=host_of_process)
     process: str = field(default_factory=lambda: process_identity() or "")
     version: str = __version__
+    listen_url: str | None = None
+    """The URL of the database for a session that listens, if the other one leads to a pooler of transactions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,11 @@ class Membership(Protocol):
     """Called when an operator asks this node to stop; it may be called again."""
 
     @property
+    def size(self) -> int:
+        """The number of nodes that serve the database, with this one, as far as this process knows."""
+        ...
+
+    @property
     def alone(self) -> bool:
         """True if no other node serves the database, as far as this process knows."""
         ...
@@ -107,6 +114,7 @@ class Alone:
 
     held: Final = True
     alone: Final = True
+    size: Final = 1
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.node = NodeDescription()

@@ -61,10 +61,17 @@ class Queue(Protocol):
         """
         ...
 
-    def deliveries(self, flow_id: str, *, begun_only: bool = False) -> AsyncGenerator[Delivery, None]:
+    def starts_at_once(self, flow_id: str) -> bool:
+        """Return true if an execution of the flow may start with its acceptance. False if other nodes count, too."""
+        ...
+
+    def deliveries(
+        self, flow_id: str, *, begun_only: bool = False, limit: int | None = None
+    ) -> AsyncGenerator[Delivery, None]:
         """Yield the executions that a flow has to run, oldest first, without end; reads ahead by a bounded number.
 
-        With `begun_only`, only executions that have started before; the others stay queued.
+        With `begun_only`, only executions that have started before; the others stay queued. `limit`: the most that all
+        nodes together run and read ahead.
 
         A delivery without `ack` or `redeliver` isn't repeated while the process lives; after a crash it is.
         """

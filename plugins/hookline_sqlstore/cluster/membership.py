@@ -29,7 +29,7 @@ class PostgresMembership:
         self.on_cancel: Callable[[Sequence[str]], None] | None = None
         self.on_change: Callable[[], Awaitable[None]] | None = None
         self.on_drain: Callable[[], None] | None = None
-        self.alone = True
+        self.size = 1
         self._database = database
         self._lease: Lease | None = None
         self._dropping: asyncio.Future[None] | None = None
@@ -40,6 +40,11 @@ class PostgresMembership:
         if self._lease is None:
             raise LeaseLost
         return self._lease
+
+    @property
+    def alone(self) -> bool:
+        """True if no other node serves the database."""
+        return self.size == 1
 
     @property
     def held(self) -> bool:

@@ -1,4 +1,4 @@
-"""What this room needs of the database that it is a part of."""
+"""The parts of the database that this room needs."""
 
 import asyncio
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""What a node has to notice: dead nodes, executions that any node may claim, and requests to cancel its own."""
+"""The things that a node has to notice: dead nodes, executions that any node may claim, requests to cancel its own."""
 
 import asyncio
 import contextlib
@@ -12,6 +12,7 @@ from hookline.api import StoreError
 from hookline.api_storage import Clock, host_of_process, process_identity
 from hookline_sqlstore.cluster.membership import PostgresMembership
 from hookline_sqlstore.cluster.tables_access import ReadyListener, TablesAccess
+from hookline_sqlstore.cluster.wake_ups import Connect, WakeUps
 from hookline_sqlstore.column_values import micros
 from hookline_sqlstore.reading.nodes import last_change, now_of
 from hookline_sqlstore.tables import nodes
@@ -61,34 +62,54 @@ class Watch:
         self._listener = listener
         self._membership = membership
         self._clock = clock
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._now = asyncio.Event()
+        """Set when there is something to see before the next second."""
+        self.wake_ups = WakeUps(database, self._heard)
         self._failing = False
         self._told_clocks: set[str] = set()
         self._adopted: tuple[str, int] | None = None
         """The lease of this node, and the last change that it has adopted under it."""
         self._adoption: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Take over from nodes that are dead, and begin to look. Raises StoreError."""
+    async def start(self, connect: Connect) -> None:
+        """Take over from nodes that are dead, and begin to look. Raises StoreError.
+
+        `connect` opens a session that may listen.
+        """
         await self._look()
-        self._task = asyncio.get_running_loop().create_task(self._run(), name="hookline-nodes")
+        loop, me = asyncio.get_running_loop(), self._membership.lease.id
+        self._tasks = [
+            loop.create_task(self._run(), name="hookline-nodes"),
+            loop.create_task(self.wake_ups.run(connect, me), name="hookline-wake-ups"),
+        ]
+
+    def _heard(self, flow_ids: Iterable[str], more: bool) -> None:
+        self._listener.ready(flow_ids)
+        if more:
+            self._now.set()
 
     async def stop(self) -> None:
         """End looking."""
-        tasks = [task for task in (self._task, self._adoption) if task is not None]
+        tasks = [*self._tasks, *([] if self._adoption is None else [self._adoption])]
         for task in tasks:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        self._task = self._adoption = None
+        self._tasks, self._adoption = [], None
 
     async def leave(self) -> None:
         """Give all executions of this node to the others, and end its lease. Raises StoreError."""
         await self._membership.write(statements.LEAVE, self._membership.lease.id)
+        if not self._membership.alone:
+            await self.wake_ups.tell_at_once()
 
     async def _run(self) -> None:
         while True:
-            await asyncio.sleep(_EVERY)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_EVERY):
+                    await self._now.wait()
+            self._now.clear()
             try:
                 await self._look()
                 self._failing = False
@@ -107,9 +128,8 @@ class Watch:
             if node.lease != lease:
                 await self._take_over(node, seen.now)
         self._report_clocks(seen.nodes)
-        self._membership.alone = not any(
-            node.lease != lease and node.gone_at is None and node.role != "command" for node in seen.nodes
-        )
+        others = [node for node in seen.nodes if node.lease != lease and node.gone_at is None]
+        self._membership.size = 1 + sum(node.role != "command" for node in others)
         if seen.ready:
             self._listener.ready(seen.ready)
         if seen.cancelling and self._membership.on_cancel is not None:

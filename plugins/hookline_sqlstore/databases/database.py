@@ -63,6 +63,10 @@ class Database(Protocol):
         """
         ...
 
+    def tell(self, flow_ids: Iterable[str]) -> None:
+        """Tell the other nodes of flows with executions that any node may claim."""
+        ...
+
     async def read(self, question: Callable[[Connection], T], *, long: bool = False) -> T:
         """Run a query; a `long` one reads many rows, and no request waits for it. Raises StoreError."""
         ...

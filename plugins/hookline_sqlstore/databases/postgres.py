@@ -4,11 +4,11 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
-from sqlalchemy import Connection, NullPool
+from sqlalchemy import Connection, NullPool, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -99,7 +99,7 @@ class PostgresDatabase:
             raise
         self._writer = asyncio.get_running_loop().create_task(self._write(), name="hookline-postgres-writer")
         try:
-            await self._watch.start()
+            await self._watch.start(self._connect_to_listen)
         except BaseException:
             await self.close()
             raise
@@ -111,6 +111,18 @@ class PostgresDatabase:
         return create_async_engine(
             self._url, connect_args={"timeout": _CONNECT_TIMEOUT, "server_settings": settings}, **options
         )
+
+    async def _connect_to_listen(self) -> Any:
+        """Open a session for wake-ups, which must not go through a pooler of transactions."""
+        import asyncpg  # type: ignore[import-untyped]  # it has no types
+
+        direct = self.membership.node.listen_url
+        url = (self._url if direct is None else make_url(direct)).set(drivername="postgresql", query={})
+        return await asyncpg.connect(url.render_as_string(hide_password=False), timeout=_CONNECT_TIMEOUT)
+
+    def tell(self, flow_ids: Iterable[str]) -> None:
+        if not self.membership.alone:
+            self._watch.wake_ups.tell(flow_ids)
 
     async def _prepare_tables(self) -> None:
         async with self._connected(transactions=True) as connection:
@@ -223,6 +235,8 @@ class PostgresDatabase:
         else:
             self._pending.end(group, found)
             self._pending.works()
+            if not self.membership.alone and any(pending.commit.concerns_all for pending in group):
+                self._watch.wake_ups.tell((), more=True)
 
     async def _applied(self, connection: AsyncConnection, commits: list[Commit]) -> list[Failure | None]:
         """Apply commits; repeat them if they met those of another node, and then one by one."""

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -221,6 +221,9 @@ class SqliteDatabase:
                 ) from None
             if now != place:
                 raise StoreError(f"another file has taken the place of {path}; restart the server")
+
+    def tell(self, flow_ids: Iterable[str]) -> None:
+        """Do nothing: there is no other node."""
 
     async def read(self, question: Callable[[Connection], T], *, long: bool = False) -> T:
         engine, readers = self._read_engine, self._readers

@@ -62,6 +62,7 @@ class Feed:
         "begun_only",
         "behind",
         "flow_id",
+        "limit",
         "reading",
         "returned",
         "signal",
@@ -76,6 +77,8 @@ class Feed:
         """Executions that are due for another delivery."""
         self.begun_only = False
         """Only executions that have started before are delivered."""
+        self.limit: int | None = None
+        """The most executions that all nodes together may have; None if each node counts its own."""
         self.signal = asyncio.Event()
         """Set when something changes that the consumer may wait for."""
         self._budget = budget
@@ -113,7 +116,7 @@ class Feed:
 
     def keep_place(self) -> bool:
         """Keep a place for a message that is being accepted, if all earlier ones have been passed on."""
-        if self.behind or self.reading or self.begun_only or not self.room:
+        if self.behind or self.reading or self.begun_only or self.limit is not None or not self.room:
             self.behind = True
             return False
         self._places += 1
@@ -182,6 +185,8 @@ class Feed:
     def done(self, execution_id: str) -> None:
         """Note that an execution isn't in flight any more."""
         self._in_flight.discard(execution_id)
+        if self.limit is not None:
+            self.look()  # there may be room for another one
         if execution_id in self._claimed_again:
             self._claimed_again.discard(execution_id)
             self._missed.discard(execution_id)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from hookline.api_storage import Clock
 from hookline_sqlstore.databases.database import Database
@@ -25,6 +25,11 @@ class Page:
 class Pages(Protocol):
     """Read what a feed may deliver."""
 
+    @property
+    def shared(self) -> bool:
+        """True if several nodes may read."""
+        ...
+
     async def next(self, feed: Feed, again: Sequence[str], room: int) -> Page:
         """Return the executions `again`, unless they have ended, and the flow's ready ones that aren't in flight: at
         most `room` together. Raises StoreError."""
@@ -33,6 +38,8 @@ class Pages(Protocol):
 
 class ReadPages:
     """Pages of a database that only this process uses."""
+
+    shared: Final = False
 
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
@@ -58,6 +65,8 @@ class ReadPages:
 class ClaimedPages:
     """Pages of a database that several nodes use: a node claims what it reads."""
 
+    shared: Final = True
+
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
@@ -70,6 +79,7 @@ class ClaimedPages:
             room,
             self._clock.now(),
             begun_only=feed.begun_only,
+            limit=feed.limit,
         )
         commit = Commit([Operation(statements.CLAIM_READY, "", row, 0)], [None])
         await self._database.write(commit)

@@ -126,11 +126,15 @@ class SqlQueue:
                 self._feed(envelope.flow_id).begun(envelope.execution_id)
                 offer = Offer(envelope.execution_id, fresh=True, envelope=envelope)
                 at_once.run(SqlDelivery(self, envelope.flow_id, offer, at_once.change))
+        left: set[str] = set()
         for place, envelope, size, claimed in commit.accepts:
             feed = self._feeds.get(envelope.flow_id)
-            # Without a feed, the flow has no consumer: the message stays in the table until it has one.
+            # Without a feed, the flow has no consumer here: the message stays in the table.
             if feed is None or (feed.begun_only and not claimed):
+                left.add(envelope.flow_id)
                 continue
+            if not claimed and not feed.room:
+                left.add(envelope.flow_id)
             if isinstance(commit.results[place], Accepted):
                 feed.accepted(envelope, size, INLINE, kept=claimed)
             elif claimed:
@@ -139,6 +143,10 @@ class SqlQueue:
             feed = self._feeds.get(flow_id)
             if feed is not None:
                 feed.look()
+            if feed is None or not feed.room:
+                left.add(flow_id)
+        if left:
+            self._database.tell(left)
 
     def claims(self, envelope: Envelope) -> bool:
         """Claim a message that is being accepted, if the flow's consumer has room for it."""
@@ -179,7 +187,13 @@ class SqlQueue:
         if feed is not None:
             feed.wake(execution_id)
 
-    async def deliveries(self, flow_id: str, *, begun_only: bool = False) -> AsyncGenerator[Delivery, None]:
+    def starts_at_once(self, flow_id: str) -> bool:
+        feed = self._feeds.get(flow_id)
+        return feed is None or feed.limit is None
+
+    async def deliveries(
+        self, flow_id: str, *, begun_only: bool = False, limit: int | None = None
+    ) -> AsyncGenerator[Delivery, None]:
         """Deliver to the one consumer of a flow; a second one takes over, and the iteration of the first ends.
 
         Raises StoreError if the table can't be read; the deliveries that were read ahead then go to the next consumer.
@@ -187,6 +201,8 @@ class SqlQueue:
         me = self._consumers[flow_id] = object()
         feed = self._feed(flow_id)
         feed.begun_only = begun_only
+        # A single process keeps to the limit by itself.
+        feed.limit = limit if self._pages.shared else None
         feed.look()  # also tells the consumer before this one
         try:
             while not self._closed and self._consumers.get(flow_id) is me:

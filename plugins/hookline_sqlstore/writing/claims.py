@@ -18,7 +18,7 @@ _IDS: Final = ("again", "taken")
 
 
 class ClaimRow(NamedTuple):
-    """What a feed asks for."""
+    """The request of a feed."""
 
     flow_id: str
     again: tuple[str, ...]
@@ -29,10 +29,12 @@ class ClaimRow(NamedTuple):
     now: datetime
     begun_only: bool
     """Only executions that have started."""
+    limit: int | None
+    """The most executions of the flow that all nodes together may have claimed or run; None if each counts its own."""
 
 
 class Claimed(NamedTuple):
-    """What this node runs next, in order."""
+    """The executions that this node runs next, in order."""
 
     rows: Sequence[Any]
     complete: bool
@@ -77,10 +79,30 @@ def claim_ready(connection: Connection, row: ClaimRow) -> Claimed:
     room = row.room - len(kept)
     if room <= 0:
         return Claimed(kept, complete=False)
+    if row.limit is not None:
+        room = min(room, row.limit - _count(connection, row.flow_id))
+        if room <= 0:
+            # The end of another one makes room.
+            return Claimed(kept, complete=True)
     wanted = {"flow_id": row.flow_id, "now": micros(row.now), "room": room}
     claimed = connection.execute(_CLAIM[row.begun_only], wanted).all()
     ordered = sorted(claimed, key=lambda found: (found.ready_at, found.id))
-    return Claimed([*kept, *ordered], complete=len(claimed) < room)
+    return Claimed([*kept, *ordered], complete=len(claimed) < room or row.limit is not None)
+
+
+_ONE_COUNTS: Final = text("SELECT pg_advisory_xact_lock(hashtext('hookline concurrency'), hashtext(:flow_id))")
+_RUNNING: Final = text(
+    "SELECT (SELECT count(*) FROM executions WHERE flow_id = :flow_id AND state = 'running' AND finished_at IS NULL"
+    " AND owner IS NOT NULL) + (SELECT count(*) FROM executions WHERE flow_id = :flow_id AND state <> 'running'"
+    " AND owner IS NOT NULL AND ready_at IS NOT NULL AND finished_at IS NULL)"
+)
+
+
+def _count(connection: Connection, flow_id: str) -> int:
+    """Count the executions of a flow that nodes have claimed or run; until the end of the transaction, no other node
+    counts."""
+    connection.execute(_ONE_COUNTS, {"flow_id": flow_id})
+    return int(connection.scalar(_RUNNING, {"flow_id": flow_id}) or 0)
 
 
 def _waits(found: Any, row: ClaimRow) -> bool:

@@ -140,6 +140,8 @@ class Commit:
     """Ids of flows whose executions have become ready."""
     patient: bool = False
     """It may wait a moment to share a transaction."""
+    concerns_all: bool = False
+    """Other nodes may have to act."""
 
 
 class _Kept(msgspec.Struct):
@@ -165,7 +167,7 @@ _error = msgspec.json.Encoder()
 _ranges = msgspec.json.Encoder()
 
 
-_ADOPTED: Final = (Deploy, OverrideState, PutCredential, PutTokens, DropCredential)
+_ADOPTED: Final = Deploy | OverrideState | PutCredential | PutTokens | DropCredential
 """The changes that each node has to adopt."""
 
 
@@ -197,6 +199,8 @@ def prepare_commit(changes: Sequence[Change], claims: Claims = no_claims) -> Com
             if isinstance(change, Unblock):
                 made.unblocked.append(change.flow_id)
             made.operations.extend(_operations(change, place))
+            if isinstance(change, Cancel | DrainNode | _ADOPTED):
+                made.concerns_all = True
             if isinstance(change, _ADOPTED):
                 made.operations.append(Operation(statements.CHANGED, "cluster", (1,), place))
     # The changes that made them ready don't check their order keys.

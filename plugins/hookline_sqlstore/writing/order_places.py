@@ -1,8 +1,8 @@
 """The queues of order keys, of which the first execution may run.
 
 The place of an execution is the column `order_seq`, and only the first one is ever ready. So waiting executions cost
-the feeds nothing, and a restart changes nothing. Places are counted in the row of the queue. Whoever adds or removes an
-execution locks that row first, so that of two messages the one that is committed first goes first.
+the feeds nothing, and a restart changes nothing. Places are counted in the row of the queue. A transaction that adds or
+removes an execution locks that row first, so that of two messages the one that is committed first goes first.
 """
 
 from collections import Counter

@@ -26,7 +26,7 @@ class Runner:
 async def test_a_defect_of_a_queue_is_logged_when_it_begins_and_when_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     reads = 0
 
-    async def deliveries(_flow_id: str, *, begun_only: bool) -> AsyncIterator[Any]:
+    async def deliveries(_flow_id: str, *, begun_only: bool, limit: int | None) -> AsyncIterator[Any]:
         nonlocal reads
         reads += 1
         if reads <= 5:

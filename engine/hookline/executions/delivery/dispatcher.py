@@ -35,6 +35,8 @@ class _Lane:
     slots: "LaneSlots"
     concurrency: int
     begun_only: bool
+    everywhere: bool
+    """The concurrency holds over all nodes."""
     tasks: tuple[asyncio.Task[None], ...] = ()
 
 
@@ -70,14 +72,17 @@ class Dispatcher:
         """The number of running executions."""
         return len(self._running)
 
-    async def open(self, flow_id: str, concurrency: int, *, begun_only: bool = False) -> None:
-        """Run the deliveries of a flow with this concurrency; `begun_only`: only those of started executions."""
-        lane = self._lanes.get(flow_id)
-        if lane is not None and (lane.concurrency, lane.begun_only) == (concurrency, begun_only):
+    async def open(self, flow_id: str, concurrency: int, *, begun_only: bool = False, everywhere: bool = False) -> None:
+        """Run the deliveries of a flow with this concurrency; `begun_only`: only those of started executions.
+
+        `everywhere`: the concurrency holds over all nodes.
+        """
+        lane, wanted = self._lanes.get(flow_id), (concurrency, begun_only, everywhere)
+        if lane is not None and (lane.concurrency, lane.begun_only, lane.everywhere) == wanted:
             return
         # Running executions keep the slots of the old lane until they end.
         await self.close(flow_id)
-        lane = _Lane(asyncio.Queue(_LANE), LaneSlots(concurrency), concurrency, begun_only)
+        lane = _Lane(asyncio.Queue(_LANE), LaneSlots(concurrency), *wanted)
         lane.tasks = (
             asyncio.create_task(self._feed(flow_id, lane), name=f"feed {flow_id}"),
             asyncio.create_task(self._drain(flow_id, lane), name=f"drain {flow_id}"),
@@ -92,6 +97,8 @@ class Dispatcher:
         """
         lane = self._lanes.get(flow.id)
         if lane is None or lane.begun_only or self._published.get(flow.id) != flow.version:
+            return None
+        if lane.everywhere and not self._queue.starts_at_once(flow.id):
             return None
         # Made before the slots are taken: if it fails, none has to be given back.
         start = flow.start(execution_id, self._clock.now())
@@ -163,7 +170,9 @@ class Dispatcher:
     async def _feed(self, flow_id: str, lane: _Lane) -> None:
         while True:
             try:
-                async with aclosing(self._queue.deliveries(flow_id, begun_only=lane.begun_only)) as deliveries:
+                limit = lane.concurrency if lane.everywhere else None
+                delivered = self._queue.deliveries(flow_id, begun_only=lane.begun_only, limit=limit)
+                async with aclosing(delivered) as deliveries:
                     async for delivery in deliveries:
                         if self._defect.going:
                             self._defect.absent(flow_id, flow_id=flow_id)

@@ -100,6 +100,8 @@ class FlowSettings:
     title: str
     state: FlowState
     concurrency: int
+    concurrency_set: bool
+    """The document says how many run side by side, so that it holds over all nodes."""
     timeout: timedelta | None
     order_on_failure: Literal["release", "hold"]
     rate: str | None
@@ -113,6 +115,7 @@ class FlowSettings:
             title=document.title,
             state=document.state,
             concurrency=document.concurrency,
+            concurrency_set="concurrency" in document.model_fields_set,
             timeout=document.timeout,
             order_on_failure=document.order_on_failure,
             rate=document.rate,

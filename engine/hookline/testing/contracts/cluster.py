@@ -196,6 +196,42 @@ class ClusterContract:
                 assert delivery.execution_id == envelope.execution_id
                 await self._end(node, delivery, clock)
 
+    @pytest.mark.cluster_rule("C7")
+    async def test_a_limit_on_what_runs_holds_over_all_nodes(
+        self, join: Join, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        nodes = [await join() for _ in range(2)]
+        async with consuming(nodes[0], limit=2) as here, consuming(nodes[1], limit=2) as there:
+            consumers = list(zip(nodes, (here, there), strict=True))
+            await here.nothing(nodes[0])
+            await there.nothing(nodes[1])
+            made = [envelopes.make() for _ in range(6)]
+            for place, envelope in enumerate(made):
+                assert not nodes[place % 2].queue.starts_at_once("orders")
+                await nodes[place % 2].queue.put(envelope)
+            running = [await _next(consumers) for _ in range(2)]
+            ended: set[str] = set()
+            while len(ended) < len(made):
+                await here.nothing(nodes[0])
+                await there.nothing(nodes[1])
+                node, delivery = running.pop()
+                await self._end(node, delivery, clock)
+                ended.add(delivery.execution_id)
+                if len(ended) + len(running) < len(made):
+                    running.append(await _next(consumers))
+        assert ended == {envelope.execution_id for envelope in made}
+
+    @pytest.mark.cluster_rule("C9")
+    async def test_a_message_of_a_node_that_runs_nothing_comes_to_one_that_does(
+        self, join: Join, envelopes: Envelopes
+    ) -> None:
+        accepting, running = await join(), await join()
+        async with consuming(running) as there:
+            await there.nothing(running)
+            envelope = envelopes.make()
+            await accepting.queue.put(envelope)
+            assert (await there.next()).execution_id == envelope.execution_id
+
     async def test_a_dedupe_key_is_taken_once_over_all_nodes(self, join: Join, envelopes: Envelopes) -> None:
         nodes = [await join() for _ in range(3)]
         results = await asyncio.gather(*(node.queue.put(envelopes.make(key="k")) for node in nodes))
@@ -281,12 +317,18 @@ async def _accepts(backend: Backend, envelopes: Envelopes) -> bool:
 
 
 async def _first(consumers: Sequence[tuple[Backend, Consumer]]) -> tuple[Backend, Delivery]:
+    """Return the next delivery of any node; fail if two come."""
+    node, delivery = await _next(consumers)
+    for other, consumer in consumers:
+        await consumer.nothing(other)
+    return node, delivery
+
+
+async def _next(consumers: Sequence[tuple[Backend, Consumer]]) -> tuple[Backend, Delivery]:
     """Return the next delivery of any node."""
-    tasks = {asyncio.ensure_future(consumer.next()): node for node, consumer in consumers}
-    done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED, timeout=_PATIENCE)
-    for task in rest:
-        task.cancel()
-    await asyncio.gather(*rest, return_exceptions=True)
-    assert len(done) == 1, "one execution of a line runs at a time"
-    (task,) = done
-    return tasks[task], task.result()
+    async with asyncio.timeout(_PATIENCE):
+        while True:
+            for node, consumer in consumers:
+                if (delivery := await consumer.poll()) is not None:
+                    return node, delivery
+            await asyncio.sleep(_LOOK)

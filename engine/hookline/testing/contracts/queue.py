@@ -37,6 +37,16 @@ class Consumer:
         task, self._next = self._next, None
         return task.result()
 
+    async def poll(self) -> Delivery | None:
+        """Return the next delivery if it is there."""
+        if self._next is None:
+            self._next = asyncio.ensure_future(anext(self._deliveries))
+            await asyncio.sleep(0)
+        if not self._next.done():
+            return None
+        task, self._next = self._next, None
+        return task.result()
+
     async def take(self, count: int) -> list[Delivery]:
         """Return the next deliveries."""
         return [await self.next() for _ in range(count)]
@@ -68,9 +78,11 @@ class _Place:
 
 
 @asynccontextmanager
-async def consuming(backend: Backend, flow_id: str = "orders", *, begun_only: bool = False) -> AsyncIterator[Consumer]:
+async def consuming(
+    backend: Backend, flow_id: str = "orders", *, begun_only: bool = False, limit: int | None = None
+) -> AsyncIterator[Consumer]:
     """A consumer of a flow, while the block runs."""
-    deliveries = backend.queue.deliveries(flow_id, begun_only=begun_only)
+    deliveries = backend.queue.deliveries(flow_id, begun_only=begun_only, limit=limit)
     consumer = Consumer(deliveries)
     try:
         yield consumer
