@@ -2,6 +2,7 @@
 
 import asyncio
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -151,15 +152,16 @@ async def test_a_removed_stream_of_the_same_name_doesnt_hide_new_messages(
     assert stored.ids[-1] == later.execution_id
 
 
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[OwnNats]]:
+    with nats_cluster(tmp_path_factory.mktemp("cluster")) as started:
+        yield started
+
+
 @pytest.mark.long
 @pytest.mark.timeout(300)
 class TestJetStreamCluster(IntakeQueueContract):
     """On three servers."""
-
-    @pytest.fixture(scope="class")
-    def servers(self, tmp_path_factory: pytest.TempPathFactory) -> Any:
-        with nats_cluster(tmp_path_factory.mktemp("cluster")) as servers:
-            yield servers
 
     @pytest.fixture
     async def url(self, servers: list[OwnNats]) -> str:
