@@ -109,7 +109,11 @@ class JetStreamQueue:
             # While there is no connection, the client would keep the message and send it much later.
             if client.is_connected:
                 try:
-                    return await jetstream.publish(subject, data, timeout=min(_ATTEMPT, left), headers=headers)
+                    ack = await jetstream.publish(subject, data, timeout=min(_ATTEMPT, left), headers=headers)
+                    # A cluster knows an id before the quorum has its message, and then has no place to name.
+                    if ack.seq:
+                        return ack
+                    failure = "another message with its id is in process"
                 except ERRORS as error:
                     failure = reason(error)
                     if error_code(error) in _FULL:

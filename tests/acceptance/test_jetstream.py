@@ -19,6 +19,9 @@ MakeServer = Callable[..., ServerProcess]
 LARGE = 400_000
 SETTINGS = "?replicas=1&max_bytes=20MB"
 
+# Each starts a PostgreSQL of its own, which takes long on a busy machine.
+pytestmark = pytest.mark.timeout(180)
+
 
 @pytest.fixture
 def postgres(tmp_path: Path) -> Iterator[OwnPostgres]:
