@@ -171,7 +171,7 @@ class Cluster:
             own = {"HOOKLINE_DB": f"postgresql://hookline@127.0.0.1:{link.port}/postgres"}
             if queue_links:
                 servers = ",".join(f"127.0.0.1:{one.port}" for one in queue_links)
-                own["HOOKLINE_QUEUE"] = f"nats://{servers}"
+                own["HOOKLINE_QUEUE"] = f"nats://{servers}?max_bytes=500MB"
             node = Node(f"node{number}", self.folder / f"node{number}", link, queue_links, shared | own)
             self.nodes.append(node)
             self._stack.callback(node.stop)
