@@ -38,8 +38,12 @@ def local_url(host: str, port: int) -> str:
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
-def engine_options(settings: Settings, url: str, *, secret_keys: tuple[bytes, ...] | None = None) -> EngineOptions:
+def engine_options(
+    settings: Settings, url: str, *, secret_keys: tuple[bytes, ...] | None = None, worker: int | None = None
+) -> EngineOptions:
     """Return the options of the engine of a server at `url`; the settings' own keys by default.
+
+    `worker`: the number of this process among the workers of a server.
 
     Raises ConfigError for settings that can't be used yet, and CredentialError if the keys can't be used.
     """
@@ -55,6 +59,7 @@ def engine_options(settings: Settings, url: str, *, secret_keys: tuple[bytes, ..
         secret_keys=keys,
         keep_new_key=keep_new_key,
         role=settings.role,
+        node_name=settings.node(worker),
         public_url=settings.public_url or url,
         public_url_set=settings.public_url is not None,
         egress_allow=settings.egress_allow,
