@@ -10,8 +10,9 @@ from hookline.kernel.errors import (
     TokenNotFound,
 )
 from hookline.kernel.faults import fault
+from hookline.kernel.process import host_of_process, process_identity
 from hookline.kernel.threads import Threads
-from hookline.kernel.time import Clock
+from hookline.kernel.time import Clock, FollowingClock
 from hookline.model.access import ALL_ENTRIES, Actor, AuditEntry, AuditFilter, RejectedSignIn, Token, TokenScope
 from hookline.model.batch import JOINED, MAX_BATCH_BYTES, BatchItem, joined_output
 from hookline.model.causes import cause_of
@@ -109,6 +110,7 @@ from hookline.storage.changes import (
     WriteFiles,
     counted_output,
 )
+from hookline.storage.cluster import Alone, Membership, Node, NodeDescription, NodeRole
 from hookline.storage.queue import Delivery, ImmediateStart, Queue, Stored
 from hookline.storage.store import (
     AuditPage,
@@ -151,6 +153,7 @@ __all__ = [
     "Accepted",
     "Actor",
     "AddState",
+    "Alone",
     "Arrival",
     "Attachment",
     "AuditEntry",
@@ -207,6 +210,7 @@ __all__ = [
     "FinishBlock",
     "FlowFile",
     "FlowVersion",
+    "FollowingClock",
     "ForgetAudit",
     "ForgetCallbacks",
     "ForgetDedupeKeys",
@@ -216,8 +220,12 @@ __all__ = [
     "IllegalStateChange",
     "ImmediateStart",
     "JoinBatch",
+    "Membership",
     "Message",
     "MoveWaits",
+    "Node",
+    "NodeDescription",
+    "NodeRole",
     "NotANumber",
     "NotWaiting",
     "Outcome",
@@ -282,8 +290,10 @@ __all__ = [
     "check_transition",
     "counted_output",
     "fault",
+    "host_of_process",
     "joined_output",
     "pack",
+    "process_identity",
     "unpack",
     "without_body",
 ]

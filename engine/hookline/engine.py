@@ -1,7 +1,7 @@
 """The engine wires all parts together, starts them and stops them. Several engines can live in one process."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final
@@ -64,6 +64,7 @@ from hookline.sources.subscription_store import SubscriptionStore
 from hookline.sources.supervisor import SourceSupervisor
 from hookline.storage.backend import Backend
 from hookline.storage.blobs import Blobs
+from hookline.storage.cluster import Membership, NodeDescription
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
 from hookline.telemetry.events import Events
@@ -104,6 +105,7 @@ class Engine:
         self._backend: Backend = _made(registry.backends, options.db, "database", self.clock)
         self.store: Store = self._backend.store
         self.queue: Queue = self._backend.queue
+        self.membership: Membership = self._backend.membership
         self.blobs: Blobs = _made(registry.blob_stores, options.blobs, "blob store", self.clock)
         egress = Egress(options.egress_allow)
         self._http = PooledClient(clock=self.clock, egress=egress, blobs=self.blobs)
@@ -170,6 +172,7 @@ class Engine:
             redaction=self.redaction,
             step_timeout=options.step_timeout,
             tokens=self.tokens,
+            membership=self.membership,
         )
         self.rejections = RejectionRecord(self.store, self.clock, self.ids, self.log, self.store_problem)
         self.subscriptions = SubscriptionStore(self.store, self.vault, self.clock, elsewhere=options.role == "webhook")
@@ -310,7 +313,7 @@ class Engine:
 
         Raises StoreError if the backend can't be opened.
         """
-        await self._backend.open()
+        await self._backend.open(NodeDescription(self.options.node_name, "command"))
         try:
             await self._load()
         except BaseException:
@@ -324,7 +327,9 @@ class Engine:
 
         Raises StoreError if the backend can't be opened or no files can be stored.
         """
-        await self._backend.open()
+        self.membership.on_lost = self._dispatcher.drop
+        self.membership.on_cancel = self._cancel_all
+        await self._backend.open(NodeDescription(self.options.node_name, self.options.role))
         try:
             # A missing bucket is better found now than by the first file.
             await self.blobs.ping()
@@ -337,6 +342,10 @@ class Engine:
         self._loop_monitor.start()
         self._background = asyncio.create_task(self._run_background(), name="hookline engine")
         self.intake.open = self.options.role != "worker"
+
+    def _cancel_all(self, execution_ids: Sequence[str]) -> None:
+        for execution_id in execution_ids:
+            self._runner.cancel(execution_id)
 
     async def _load(self) -> None:
         if self.options.keep_new_key is not None:

@@ -26,7 +26,7 @@ class EngineOptions:
     """Stores the key, if it was made for this engine. It isn't called if the store has data that needs another key."""
     role: Role = "all"
     node_name: str = field(default_factory=socket.gethostname)
-    """The name of this node in logs and metrics."""
+    """The name of this node in lists, logs and metrics."""
     watch: bool = True
     """Deploy changed flow files while running."""
     triggers: bool = True

@@ -170,6 +170,8 @@ class End:
     error: ErrorInfo | None = None
     waited: bool = True
     """Any of its steps may have waited for a callback."""
+    ordered: bool = True
+    """It may have an order key."""
     patient: bool = False
     """The commit may wait a moment to share a transaction: nobody waits for this end."""
 

@@ -1,6 +1,7 @@
 """The migration of a database's tables."""
 
 from pathlib import Path
+from typing import Final
 
 from alembic import command
 from alembic.config import Config
@@ -9,6 +10,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from hookline.api import StoreError
+
+_ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtext('hookline migration'), hashtext(current_schema()))"
 
 
 def is_empty(connection: Connection) -> bool:
@@ -37,4 +40,7 @@ def upgrade(connection: Connection) -> None:
             "install the newer hookline that made them, or use another database"
         )
     with connection.begin():
+        if connection.dialect.name == "postgresql":
+            # Of several nodes that start together, one migrates; the others find it done.
+            connection.exec_driver_sql(_ONE_AT_A_TIME)
         command.upgrade(config, "head")

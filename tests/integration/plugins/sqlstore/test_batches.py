@@ -19,7 +19,6 @@ from hookline_sqlstore.databases.schema import upgrade
 from hookline_sqlstore.writing.apply import apply
 from hookline_sqlstore.writing.batches import items_of
 from hookline_sqlstore.writing.operations import prepare_commit
-from hookline_sqlstore.writing.order_places import OrderPlaces
 from hookline_sqlstore.writing.statement import PostgresDialect
 
 COUNT = 150
@@ -31,7 +30,7 @@ async def _write(engine: AsyncEngine, changes: list[list[Change]], clock: Manual
     found: list[BatchLed | BatchJoined] = []
     async with engine.connect() as connection:
         for each in changes:
-            made = prepare_commit(each, OrderPlaces(clock))
+            made = prepare_commit(each)
             assert await connection.run_sync(apply, PostgresDialect(), [made]) == [None]
             result = made.results[-1]
             assert isinstance(result, BatchLed | BatchJoined)
