@@ -49,8 +49,6 @@ def engine_options(
     """
     if settings.queue is not None and settings.queue != settings.db:
         raise ConfigError("a queue apart from the database can't be used yet; leave `queue` out")
-    if settings.workers > 1:
-        raise ConfigError("one process serves a database for now; set workers = 1")
     keys, keep_new_key = keys_of(settings) if secret_keys is None else (secret_keys, None)
     return EngineOptions(
         db=settings.db,

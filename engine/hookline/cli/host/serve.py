@@ -79,7 +79,7 @@ def _serve_as_worker(ctx: click.Context, settings: Settings, control: int) -> bo
     worker = Worker(control)
 
     async def ready(server: "RunningServer") -> None:
-        worker.report(server.ready())
+        await worker.report(server.ready())
 
     _set_up_logs(settings, settings.node(worker.number))
     return run(settings, worker.sock, ready, ctx.meta[RELOAD], worker.admin_sock, worker)

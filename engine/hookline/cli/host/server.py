@@ -170,7 +170,7 @@ def _listeners(
     metrics: WorkerMetrics | None,
 ) -> tuple[serving.Listener, ...]:
     """The applications by socket: one for everything, or one for hooks and probes and one for the rest."""
-    share, admin_share = (None, None) if worker is None else (worker.share(0), worker.share(1))
+    shares = (None, None) if worker is None else worker.shares
     engine, options = server.engine, hook_options(settings, server.url)
     readiness = Readiness.of(engine)
     apart = 0 if admin_sock is None else _ADMIN_CONNECTIONS
@@ -189,12 +189,12 @@ def _listeners(
     app: Any
     if admin_sock is None:
         app = create_app(engine, options, blueprints=pages)
-        return (serving.Listener(app, sock, connections, app.direct, share),)
+        return (serving.Listener(app, sock, connections, app.direct, shares[0]),)
     app = create_app(engine, options, blueprints=(probes_blueprint(engine, readiness),), explains=False)
     admin: Any = create_pages(pages)
     return (
-        serving.Listener(app, sock, connections, app.direct, share),
-        serving.Listener(admin, admin_sock, _ADMIN_CONNECTIONS, share=admin_share),
+        serving.Listener(app, sock, connections, app.direct, shares[0]),
+        serving.Listener(admin, admin_sock, _ADMIN_CONNECTIONS, share=shares[1]),
     )
 
 

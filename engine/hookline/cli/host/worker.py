@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 import msgspec
 
-from hookline.service.server.fair_accepting import Share, SharedCounts
+from hookline.service.server.fair_accepting import SharedCounts
 
 STOPS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 END: Final = b"\n"
@@ -89,12 +89,10 @@ class Worker:
         self.sock, *further = (socket.socket(fileno=descriptor) for descriptor in assignment.sockets)
         self.admin_sock = further[0] if further else None
         self._counts = SharedCounts(assignment.counts, assignment.workers, len(assignment.sockets))
+        self.shares = tuple(self._counts.share(self.number - 1, one) for one in range(len(assignment.sockets)))
+        """The shares in the listening sockets, in the order of the sockets."""
         self._all_stop = False
         self._orphan = False
-
-    def share(self, number: int) -> Share:
-        """The share of this worker in a listening socket: 0 is the public one."""
-        return self._counts.share(self.number - 1, number)
 
     def go_on(self) -> bool:
         """Return true if the other workers go on accepting while this one stops."""
@@ -104,8 +102,10 @@ class Worker:
         """Tell when the last connection or request has come to this worker, and return when to any worker."""
         return self._counts.latest_arrival(self.number - 1, arrival)
 
-    def report(self, ready: Ready) -> None:
-        """Tell the parent that this worker is ready."""
+    async def report(self, ready: Ready) -> None:
+        """Tell the parent that this worker is ready, once it accepts connections."""
+        for share in self.shares:
+            await share.begun.wait()
         with contextlib.suppress(OSError):
             # If the parent has gone, `follow` notices it.
             self._control.send(line(ready))

@@ -201,7 +201,8 @@ class _Parent:
             code = await process.ended()
             self._counts.forget(number - 1)
             if self._stopping.is_set():
-                self._failed = self._failed or code != 0
+                # One that was still starting has been ended by the signal.
+                self._failed = self._failed or (process.is_ready and code != 0)
                 return
             if _now() >= process.began + _STEADY:
                 failures = 0

@@ -93,6 +93,8 @@ class Share:
         self._row = first + worker * _FIELDS
         self._others = tuple(first + other * _FIELDS for other in range(workers) if other != worker)
         self._looks_before: dict[int, int] = {}
+        self.begun = asyncio.Event()
+        """Set once this process accepts connections."""
         self._absent: dict[int, int] = {}
         """The processes to which nothing is left, with the number of times that they had looked."""
 
@@ -100,6 +102,7 @@ class Share:
         """Accept connections from now on."""
         self._numbers[self._row + _OPEN] = 0
         self._numbers[self._row + _ACCEPTS] = 1
+        self.begun.set()
 
     def end(self) -> None:
         """Accept no more."""
