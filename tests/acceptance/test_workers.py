@@ -9,32 +9,44 @@ import signal
 import socket
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from tests.acceptance.load import Load
 from tests.acceptance.postgres import postgres_schema
-from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
+from tests.acceptance.server_process import TOKEN, ServerProcess
+from tests.acceptance.server_process import eventually as within
 from tests.acceptance.sink import Sink
 from tests.acceptance.stopping_senders import FLOW, REQUEST, check_stop
 from tests.integration.served_hook import read_response, status
+from tests.metric_samples import samples
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300)]
+
+PATIENCE = 120.0
+"""Seconds in which a process starts on a busy machine."""
 
 SERVERS = pytest.mark.parametrize("kind", ["hypercorn", "uvicorn"])
+
+
+eventually = partial(within, seconds=PATIENCE)
 
 
 class Workers(ServerProcess):
     """A server of several processes."""
 
-    def start(self, seconds: float = 60.0) -> None:
+    def start(self, seconds: float = PATIENCE) -> None:
         """Start it and wait until it says that all of its workers are ready."""
         self.launch()
         self.eventually("the server says that it is ready", lambda: '"workers":' in self.log(), seconds)
+
+    def eventually(self, what: str, holds: Callable[[], bool], seconds: float = PATIENCE) -> None:
+        """Wait until something holds; fail at once, and show the log, if the server ends before."""
+        super().eventually(what, holds, seconds)
 
     def said(self) -> dict[str, Any]:
         """What it printed when it was ready."""
@@ -65,12 +77,10 @@ class Workers(ServerProcess):
         code, text, _ = self.request("GET", "/metrics", headers=headers)
         assert code == 200, text
         found: dict[str, dict[tuple[str, ...], float]] = {}
-        for family in text_string_to_metric_families(text):  # type: ignore[no-untyped-call]  # it has no types
-            for sample in family.samples:
-                labels = dict(sample.labels)
-                key = (labels.pop("node"), *(labels[name] for name in sorted(labels)))
-                assert key not in found.setdefault(sample.name, {}), (sample.name, key)
-                found[sample.name][key] = sample.value
+        for (name, marks), value in samples(text).items():
+            labels = dict(marks)
+            key = (labels.pop("node"), *(labels[label] for label in sorted(labels)))
+            found.setdefault(name, {})[key] = value
         return found
 
 
@@ -291,7 +301,7 @@ def test_sighup_reloads_every_worker(make_workers: Callable[..., Workers], tmp_p
 def test_workers_that_cannot_start_end_their_parent_with_their_error(make_workers: Callable[..., Workers]) -> None:
     server = make_workers(HOOKLINE_DB="postgresql://nobody@127.0.0.1:1/nothing")
     server.launch()
-    assert server.died() == 1
+    assert server.died(PATIENCE) == 1
     assert server.log().count('"error"') == 1, server.log()
     assert not (server.folder / ".hookline" / "server.json").exists()
 
