@@ -4,10 +4,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 PATIENCE: Final = 1.0
 """Seconds in which a worker gives its metrics."""
+
+
+Exposition: TypeAlias = Callable[[], Awaitable[bytes]]
+"""Makes the text of a worker's metrics."""
 
 
 class WorkerMetrics:
@@ -19,7 +23,7 @@ class WorkerMetrics:
         self._others = [_socket(folder, other) for other in range(1, workers + 1) if other != number]
 
     @contextlib.asynccontextmanager
-    async def offered(self, exposition: Callable[[], Awaitable[bytes]]) -> AsyncIterator[None]:
+    async def offered(self, exposition: Exposition) -> AsyncIterator[None]:
         """Give the others the metrics that `exposition` returns, whenever they ask."""
 
         async def give(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

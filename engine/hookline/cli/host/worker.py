@@ -16,6 +16,7 @@ from typing import Final, Protocol
 
 import msgspec
 
+from hookline.kernel.errors import ConfigError
 from hookline.service.server.fair_accepting import SharedCounts
 
 STOPS: Final = frozenset({signal.SIGTERM, signal.SIGINT})
@@ -51,6 +52,14 @@ class Ready(msgspec.Struct, frozen=True):
     token_file: str | None
 
 
+def _assignment(text: bytes) -> Assignment:
+    try:
+        return msgspec.json.decode(text, type=Assignment)
+    except msgspec.DecodeError as error:
+        # The parent has ended, or somebody else uses the option.
+        raise ConfigError("no parent tells this worker what to do; start workers with --workers") from error
+
+
 def line(message: msgspec.Struct) -> bytes:
     """A message as it is sent."""
     return msgspec.json.encode(message) + END
@@ -79,7 +88,7 @@ class Worker:
         """`control`: the descriptor of the control socket, which this process has inherited."""
         self._control = socket.socket(fileno=control)
         with self._control.makefile("rb", buffering=0) as received:
-            assignment = msgspec.json.decode(received.readline(), type=Assignment)
+            assignment = _assignment(received.readline())
         self.number = assignment.number
         self.workers = assignment.workers
         self.folder = Path(assignment.folder)

@@ -178,15 +178,22 @@ class _Parent:
         return await self._running[number].ready()
 
     async def _spawn(self, number: int) -> None:
+        if self._stopping.is_set():
+            raise WorkerFailed(0)
+        descriptors = tuple(sock.fileno() for sock in self._sockets)
         control, its = socket.socketpair()
         control.setblocking(False)
-        descriptors = tuple(sock.fileno() for sock in self._sockets)
-        with its:
+        try:
             process = await asyncio.create_subprocess_exec(
                 *self._command(its.fileno()),
                 stdin=asyncio.subprocess.DEVNULL,
                 pass_fds=(its.fileno(), self._counts_descriptor, *descriptors),
             )
+        except BaseException:
+            control.close()
+            raise
+        finally:
+            its.close()
         assignment = Assignment(number, self._settings.workers, descriptors, self._counts_descriptor, self._folder)
         control.send(line(assignment))
         self._running[number] = _Process(process, control, _now())
@@ -209,12 +216,33 @@ class _Parent:
             wait = _BACKOFF.wait(failures).total_seconds() if failures else 0.0
             name = self._settings.node(number)
             self._log.error("a worker ended; starting it again", node=name, pid=process.pid, code=code, wait=wait)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), wait)
-                return
-            failures += 1
-            with contextlib.suppress(WorkerFailed):
-                await self._start(number)
+            while True:
+                if await self._stops_within(wait):
+                    return
+                failures += 1
+                if await self._started_again(number):
+                    break
+                wait = _BACKOFF.wait(failures).total_seconds()
+
+    async def _started_again(self, number: int) -> bool:
+        """Start a worker again. Return False if the system can't; True also if the worker has ended at once."""
+        try:
+            await self._start(number)
+        except WorkerFailed:
+            return True
+        except OSError as error:
+            self._log.error(
+                "a worker can't be started; trying again", node=self._settings.node(number), error=str(error)
+            )
+            return False
+        return True
+
+    async def _stops_within(self, seconds: float) -> bool:
+        try:
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+        except TimeoutError:
+            return False
+        return True
 
     async def _give_up(self, code: int) -> int:
         """End all workers after one has ended before it was ready, and return the exit code."""
