@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import socket
 import tomllib
 from collections.abc import Mapping
 from datetime import timedelta
@@ -74,6 +75,12 @@ class Settings(BaseSettings):
     role: Literal["all", "webhook", "worker"] = Field(
         default="all",
         description="The work of this process: `webhook` accepts messages, `worker` runs flows, `all` does both.",
+    )
+    node_name: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?$",
+        description="The name of this node in logs and metrics; the name of the host by default. With `workers`, `-1`, "
+        "`-2` and so on are appended.",
     )
     public_url: str | None = Field(
         default=None,
@@ -175,8 +182,9 @@ class Settings(BaseSettings):
     max_connections: int = Field(
         default=1000,
         ge=1,
-        description="The largest number of open connections; another one gets 503 and is closed. One address may have "
-        "half of them, except a trusted proxy. All HTTP/2 connections together may have the same number of streams.",
+        description="The largest number of open connections of a process; another one gets 503 and is closed. One "
+        "address may have half of them, except a trusted proxy. All HTTP/2 connections together may have the same "
+        "number of streams.",
     )
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(),
@@ -218,6 +226,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         "queue",
+        "node_name",
         "public_url",
         "admin_bind",
         "admin_url",
@@ -273,6 +282,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         # `load` reads the other sources itself, to know the source of each value.
         return (init_settings,)
+
+    def node(self, worker: int | None = None) -> str:
+        """The name of this process, or of its worker of that number, which begin at 1."""
+        name = self.node_name or socket.gethostname()
+        return name if worker is None else f"{name}-{worker}"
 
     @property
     def sqlite_file(self) -> Path | None:

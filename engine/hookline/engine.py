@@ -105,7 +105,7 @@ class Engine:
         self.clock: Clock = clock or SystemClock()
         self.log: Any = log or structlog.get_logger("hookline")
         self.ids = Ids(self.clock)
-        self.metrics = Metrics()
+        self.metrics = Metrics(options.node_name)
         self._backend: Backend = _made(registry.backends, options.db, "database", self.clock)
         self.store: Store = self._backend.store
         self.queue: Queue = self._backend.queue

@@ -34,6 +34,8 @@ class Load:
         """
         self.accepted: dict[int, Any] = {}
         self.rejected: list[int] = []
+        self.refused = 0
+        """The number of connections that nobody was there to take."""
         self.ended = False
         """Whether nothing more will be accepted."""
         self._numbers = iter(count(1) if numbers is None else numbers)
@@ -73,7 +75,8 @@ class Load:
             connection.request("POST", self._path, dumps({"n": number}), {"Content-Type": "application/json"})
             response = connection.getresponse()
             answer = response.read()
-        except (OSError, HTTPException):
+        except (OSError, HTTPException) as error:
+            self.refused += isinstance(error, ConnectionRefusedError)
             # It connects anew at the next request.
             connection.close()
             time.sleep(0.02)

@@ -24,7 +24,7 @@ import hookline
 from hookline.cli.host.server import RunningServer, run_server
 from hookline.cli.main import main
 from hookline.config import load
-from hookline.service.server.serving import listen
+from hookline.service.server.listening import listen
 from tests.acceptance.sink import Sink
 
 ENGINE: Final = Path(hookline.__file__).parent

@@ -91,6 +91,15 @@ def test_more_workers_than_one_on_sqlite_are_rejected_with_the_remedy() -> None:
     assert load({"workers": "2", "db": "postgresql://localhost/x"}).workers == 2
 
 
+def test_a_node_is_named_after_its_host_and_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "box")
+    assert (load().node(), load().node(2)) == ("box", "box-2")
+    named = load({"node_name": "eu-1"})
+    assert (named.node(), named.node(2)) == ("eu-1", "eu-1-2")
+    with pytest.raises(ConfigError, match="invalid"):
+        load({"node_name": 'a "name"'})
+
+
 def test_a_file_that_is_named_must_exist_and_be_toml(directory: Path) -> None:
     with pytest.raises(ConfigError, match="there is no file"):
         load(file=directory / "other.toml")

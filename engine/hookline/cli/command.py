@@ -23,6 +23,8 @@ from hookline.kernel.errors import CannotSign, ConfigError, HooklineError, Probl
 
 RELOAD: Final = "hookline.reload"
 """The key in a context's `meta` of the function that loads the command's settings again."""
+OPTIONS: Final = "hookline.options"
+"""The key in a context's `meta` of the options for settings, by the names of the settings; None for those not given."""
 _LOCAL: Final = ("db", "blobs", "retention", "disk_budget")
 """Options that concern the database of this machine."""
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -90,6 +92,7 @@ class Command(click.Command):
             remote = self._remote(ctx)
             if self._needs_settings:
                 options = {name: ctx.params.pop(name) for name in self._settings}
+                ctx.meta[OPTIONS] = options
                 config = ctx.find_root().params.get("config")
                 ctx.meta[RELOAD] = partial(load, options, Path(config) if config else None)
                 ctx.params["settings"] = settings_for(ctx.meta[RELOAD](), remote)

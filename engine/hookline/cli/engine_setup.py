@@ -7,7 +7,6 @@ from pathlib import Path
 
 from hookline.config import DATABASE, Settings
 from hookline.engine_options import EngineOptions
-from hookline.kernel.errors import ConfigError
 from hookline.secrets.vault import generate_key, keep_key, load_or_create_key, read_keys
 from hookline.service.hooks.hook import HookOptions
 
@@ -38,13 +37,15 @@ def local_url(host: str, port: int) -> str:
     return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
 
 
-def engine_options(settings: Settings, url: str, *, secret_keys: tuple[bytes, ...] | None = None) -> EngineOptions:
+def engine_options(
+    settings: Settings, url: str, *, secret_keys: tuple[bytes, ...] | None = None, worker: int | None = None
+) -> EngineOptions:
     """Return the options of the engine of a server at `url`; the settings' own keys by default.
+
+    `worker`: the number of this process among the workers of a server.
 
     Raises ConfigError for settings that can't be used yet, and CredentialError if the keys can't be used.
     """
-    if settings.workers > 1:
-        raise ConfigError("one process serves a database for now; set workers = 1")
     keys, keep_new_key = keys_of(settings) if secret_keys is None else (secret_keys, None)
     return EngineOptions(
         db=settings.db,
@@ -55,6 +56,7 @@ def engine_options(settings: Settings, url: str, *, secret_keys: tuple[bytes, ..
         secret_keys=keys,
         keep_new_key=keep_new_key,
         role=settings.role,
+        node_name=settings.node(worker),
         public_url=settings.public_url or url,
         public_url_set=settings.public_url is not None,
         egress_allow=settings.egress_allow,

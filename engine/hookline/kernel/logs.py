@@ -130,12 +130,19 @@ def _shorter(shortener: _Shortener, key: str, value: Any) -> Any:
     return value if key.startswith("_") else shortener.value(value)
 
 
-def set_up(level: str, format: Literal["json", "console"], mask: Processor, stream: TextIO | None = None) -> None:
+def set_up(
+    level: str,
+    format: Literal["json", "console"],
+    mask: Processor,
+    stream: TextIO | None = None,
+    node: str | None = None,
+) -> None:
     """Send everything that is logged at `level` and above to standard error, or to a stream.
 
     A line for standard error is written by another thread. Whatever happens to it, the caller goes on.
 
-    `mask`: the processor that masks secrets in an event's fields (`hookline.secrets.masking.mask_log_fields`).
+    `mask`: the processor that masks secrets in an event's fields (`hookline.secrets.masking.mask_log_fields`). `node`:
+    the name that every line has as `node`.
     """
     target = stream or sys.stderr
     shared: list[Processor] = [
@@ -143,6 +150,8 @@ def set_up(level: str, format: Literal["json", "console"], mask: Processor, stre
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
+    if node is not None:
+        shared.append(_named(node))
     ending: list[Processor] = (
         [_TRACEBACKS, shorten_fields, mask, _render_json]
         if format == "json"
@@ -172,6 +181,16 @@ def set_up(level: str, format: Literal["json", "console"], mask: Processor, stre
     root = logging.getLogger()
     root.handlers[:] = [_Handler(put, plain, shared, ending)]
     set_level(level)
+
+
+def _named(node: str) -> Processor:
+    """Add the name of the node to an event."""
+
+    def add(_logger: Any, _method: str, event: EventDict) -> EventDict:
+        event.setdefault("node", node)
+        return event
+
+    return add
 
 
 def set_level(level: str) -> None:

@@ -6,6 +6,7 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily
+from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from hookline.kernel import logs
@@ -17,9 +18,11 @@ _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 
 
 class Metrics:
-    """Counters, gauges and histograms. All names begin with `hookline_`."""
+    """Counters, gauges and histograms. All names begin with `hookline_`, and all series have the label `node`."""
 
-    def __init__(self) -> None:
+    def __init__(self, node: str = "") -> None:
+        """`node`: the name of the node that counts."""
+        self._node = node
         self.registry = CollectorRegistry()
         self.registry.register(_DroppedLines())
         accepted = Counter("hookline_accepted", "Messages accepted.", ["flow"], registry=self.registry)
@@ -62,6 +65,11 @@ class Metrics:
             "Duration of the attempts at actions.",
             ["flow", "action", "result"],
             buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._left_out = Counter(
+            "hookline_workers_left_out",
+            "Workers left out of /metrics, because they didn't give theirs in time.",
             registry=self.registry,
         )
         faults = Counter(
@@ -136,6 +144,10 @@ class Metrics:
         self._listening.labels(flow_id)
         self._listening.remove(flow_id)
 
+    def left_out(self, count: int) -> None:
+        """Count workers that are left out of `/metrics`."""
+        self._left_out.inc(count)
+
     def faulted(self, plugin: str, fault: str) -> None:
         """Count a fault of a plugin: `defect`, `abandoned_call` or `blocked_loop`."""
         self._faults(plugin, fault).inc()
@@ -157,8 +169,45 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Return the text that Prometheus scrapes."""
-        text: bytes = generate_latest(self.registry)  # type: ignore[no-untyped-call]  # the library has no types there
+        labelled = _Labelled(self.registry, self._node)
+        text: bytes = generate_latest(labelled)  # type: ignore[no-untyped-call]  # the library has no types there
         return text
+
+
+_END: Final = b"# EOF\n"
+_FAMILY: Final = b"# HELP "
+
+
+def merged(expositions: Iterable[bytes]) -> bytes:
+    """Merge the texts of several nodes, made by `Metrics.exposition`, into one.
+
+    Each family has its description once, as OpenMetrics demands, and then the series of all nodes.
+    """
+    families: dict[bytes, list[bytes]] = {}
+    for text in expositions:
+        lines = iter(text.removesuffix(b"\n" + _END).split(b"\n"))
+        series: list[bytes] = []
+        for line in lines:
+            if line.startswith(_FAMILY):
+                description = b"%b\n%b" % (line, next(lines))
+                series = families.setdefault(description, [])
+            else:
+                series.append(line)
+    return b"\n".join([*(line for head, series in families.items() for line in (head, *series)), _END])
+
+
+class _Labelled:
+    """The metrics of a registry, with the name of the node at each series."""
+
+    def __init__(self, registry: CollectorRegistry, node: str) -> None:
+        self._registry = registry
+        self._node = node
+
+    def collect(self) -> Iterable[Metric]:
+        for metric in self._registry.collect():
+            shown = Metric(metric.name, metric.documentation, metric.type, metric.unit)
+            shown.samples = [sample._replace(labels={**sample.labels, "node": self._node}) for sample in metric.samples]
+            yield shown
 
 
 class _DroppedLines:

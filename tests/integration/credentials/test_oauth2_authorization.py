@@ -32,6 +32,7 @@ from hookline.service.admin import blueprints
 from hookline.service.app import create_app
 from hookline.service.hooks.hook import HookOptions
 from hookline.service.server import serving
+from hookline.service.server.listening import listen
 from hookline.testing.harness import plugin_of
 
 TOKEN = "a-token-of-the-tests"
@@ -200,7 +201,7 @@ def test_a_flow_that_is_run_by_hand_uses_tokens_and_stores_what_it_renews(
 @asynccontextmanager
 async def served(harness: Harness, connector: Any) -> AsyncIterator[tuple[Engine, str]]:
     """A server that commands find."""
-    sock = serving.listen("127.0.0.1", 0)
+    sock = listen("127.0.0.1", 0)
     url = f"http://127.0.0.1:{sock.getsockname()[1]}"
     async with running(harness, connector, public_url=url) as engine:
         app: Any = create_app(engine, HookOptions(url), blueprints=blueprints(engine, TOKEN))

@@ -24,7 +24,8 @@ from hookline.service.admin import blueprints, openapi
 from hookline.service.admin.hosts import Hosts
 from hookline.service.app import create_pages
 from hookline.service.server.asgi import Receive, Scope, Send
-from hookline.service.server.serving import Listener, Server, listen, serve
+from hookline.service.server.listening import listen
+from hookline.service.server.serving import Listener, Server, serve
 from hookline.service.server.stopping import Stopping
 
 __all__ = ["folder"]

@@ -19,7 +19,8 @@ from hookline.kernel.errors import ConfigError, TooManyRequests
 from hookline.service.hooks.hook import HookOptions
 from hookline.service.server import connections, hypercorn_server, uvicorn_protocol
 from hookline.service.server.asgi import Receive, Scope, Send
-from hookline.service.server.serving import Server, listen, serve
+from hookline.service.server.listening import listen
+from hookline.service.server.serving import Server, serve
 from hookline.testing.hook import webhook_flow
 
 LOCAL = (ip_network("127.0.0.0/8"),)

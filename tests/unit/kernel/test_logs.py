@@ -38,6 +38,16 @@ def test_an_exact_number_is_shown_with_its_digits(format: str, shown: str) -> No
     assert "Decimal" not in stream.getvalue()
 
 
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_every_line_names_the_node(format: str) -> None:
+    stream = io.StringIO()
+    logs.set_up("info", format, mask_log_fields, stream, node="here-1")  # type: ignore[arg-type] - parametrised
+    structlog.get_logger("hookline").info("ours")
+    logging.getLogger("library").warning("theirs")
+    structlog.get_logger("hookline").info("of another", node="here-2")
+    assert ["here-1" in line for line in stream.getvalue().splitlines()] == [True, True, False]
+
+
 def test_json_is_one_object_a_line_with_the_bound_ids() -> None:
     stream = written("json")
     structlog.get_logger("hookline").bind(execution_id="e1", step="lines[3]/post").info("attempt failed", attempt=2)

@@ -114,7 +114,7 @@ def _prepare(folder: Path) -> None:
 
 def _socket(port: int | None) -> socket.socket:
     from hookline.kernel.errors import ConfigError
-    from hookline.service.server.serving import listen
+    from hookline.service.server.listening import listen
 
     try:
         return listen("127.0.0.1", 8080 if port is None else port)

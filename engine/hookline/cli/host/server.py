@@ -14,6 +14,7 @@ from hookline.cli.engine_setup import engine_options, hook_options, local_url
 from hookline.cli.host import gc_tuning, thread_switching
 from hookline.cli.host.open_files import reserve_files
 from hookline.cli.host.sighup import Reloading, ignore_hangups
+from hookline.cli.host.worker import Ready, Worker
 from hookline.cli.server_file import admin_token, announced
 from hookline.config import Settings
 from hookline.discovery.loader import load_plugins
@@ -25,11 +26,12 @@ from hookline.kernel.time import Clock
 from hookline.plugin_host.threads import DefaultThreads
 from hookline.service.admin import blueprints
 from hookline.service.admin.hosts import Hosts
-from hookline.service.admin.system.health import Readiness, probes_blueprint
+from hookline.service.admin.system.health import Readiness, offered_to_workers, probes_blueprint
 from hookline.service.app import create_app, create_pages
 from hookline.service.hooks.sender import Senders
 from hookline.service.server import serving
 from hookline.service.server.stopping import Stopping
+from hookline.telemetry.worker_metrics import WorkerMetrics
 
 #: The part of the grace period in which callers may get the replies of their flows, and bodies may arrive; the rest is
 #: for the executions that have begun meanwhile.
@@ -40,6 +42,8 @@ _LAST_ANSWERS: Final = 1.0
 _ACCEPTING_AGAIN: Final = 3.0
 #: The most open connections to the admin API if it has an address of its own. Senders can't use them up.
 _ADMIN_CONNECTIONS: Final = 100
+#: Seconds in which a worker that was sent a signal learns whether its parent was sent it too.
+_SIGNAL_OF_PARENT: Final = 0.2
 #: Seconds for the tasks that plugins have left running, after everything else has ended.
 _TASKS_GRACE: Final = 2.0
 
@@ -51,6 +55,8 @@ class RunningServer:
     engine: Engine
     url: str
     """The URL of its hooks on this machine."""
+    api_url: str
+    """The URL of its admin API on this machine."""
     admin_url: str
     """The URL under which people reach its admin API."""
     token: str
@@ -59,6 +65,11 @@ class RunningServer:
     shutdown: asyncio.Event
     """Set it to stop the server."""
 
+    def ready(self) -> Ready:
+        """What others have to know of it."""
+        token_file = None if self.token_file is None else str(self.token_file)
+        return Ready(self.url, self.api_url, self.admin_url, token_file)
+
 
 def run(
     settings: Settings,
@@ -66,13 +77,14 @@ def run(
     ready: Callable[[RunningServer], Awaitable[None]],
     reload: Callable[[], Settings] | None = None,
     admin_sock: socket.socket | None = None,
+    worker: Worker | None = None,
 ) -> bool:
     """Run `run_server` in its own event loop, and close the sockets. Also return False after a second signal."""
     runner = asyncio.Runner(loop_factory=serving.loop_factory())
     with contextlib.closing(sock), contextlib.closing(admin_sock) if admin_sock else contextlib.nullcontext():
         try:
             runner.get_loop().set_default_executor(DefaultThreads())
-            return runner.run(run_server(settings, sock, ready, reload, admin_sock))
+            return runner.run(run_server(settings, sock, ready, reload, admin_sock, worker))
         except asyncio.CancelledError:
             # Only the second signal cancels; its sender needs no traceback.
             return False
@@ -99,10 +111,12 @@ async def run_server(
     ready: Callable[[RunningServer], Awaitable[None]],
     reload: Callable[[], Settings] | None = None,
     admin_sock: socket.socket | None = None,
+    worker: Worker | None = None,
 ) -> bool:
     """Serve on a listening socket until a signal: the first one drains, a second one stops at once.
 
-    `admin_sock`: the socket of the admin API, if it has an address of its own.
+    `admin_sock`: the socket of the admin API, if it has an address of its own. `worker`: this process's part, if it is
+    one of several.
 
     `ready` is awaited while the server runs; its errors are raised after the server has stopped. `reload` loads the
     settings again, on SIGHUP. Returns False if the server stopped because a part of the engine failed.
@@ -113,22 +127,27 @@ async def run_server(
     api_url = url if admin_sock is None else _url(admin_sock)
     token, token_file = admin_token(settings)
     registry = load_plugins(timeout=settings.plugin_timeout.total_seconds())
-    engine = Engine(registry, engine_options(settings, url))
+    engine = Engine(registry, engine_options(settings, url, worker=None if worker is None else worker.number))
     for plugin in registry.failed:
         engine.log.error("a plugin can't be used", plugin=str(plugin), error=plugin.error)
     shutdown = asyncio.Event()
     shown = settings.admin_url or (settings.public_url if admin_sock is None else None) or api_url
-    server = RunningServer(engine, url, shown, token, token_file, shutdown)
+    server = RunningServer(engine, url, api_url, shown, token, token_file, shutdown)
     await engine.start()
     left: float | None = None
     try:
         reloading = Reloading(engine, settings, reload)
-        _handle_signals(engine, shutdown, reloading)
+        _handle_signals(engine, shutdown, reloading, worker)
         report_accepting(engine.log, engine.clock)
         _report_flows(engine, settings)
         gc_tuning.settle()
-        with announced(settings, api_url, token_file, url):
-            left = await _serve(server, settings, (sock, admin_sock), ready, reloading)
+        sockets = (sock, admin_sock)
+        if worker is None:
+            with announced(settings, api_url, token_file, url):
+                left = await _serve(server, settings, sockets, ready, reloading)
+        else:
+            # The parent announces the server.
+            left = await _serve_as_worker(server, settings, sockets, ready, reloading, worker)
     except asyncio.CancelledError:
         # A second signal has no time for a grace period.
         left = 0
@@ -143,9 +162,15 @@ def _url(sock: socket.socket) -> str:
 
 
 def _listeners(
-    server: RunningServer, settings: Settings, sock: socket.socket, admin_sock: socket.socket | None
+    server: RunningServer,
+    settings: Settings,
+    sock: socket.socket,
+    admin_sock: socket.socket | None,
+    worker: Worker | None,
+    metrics: WorkerMetrics | None,
 ) -> tuple[serving.Listener, ...]:
     """The applications by socket: one for everything, or one for hooks and probes and one for the rest."""
+    shares = (None, None) if worker is None else worker.shares
     engine, options = server.engine, hook_options(settings, server.url)
     readiness = Readiness.of(engine)
     apart = 0 if admin_sock is None else _ADMIN_CONNECTIONS
@@ -158,18 +183,35 @@ def _listeners(
         metrics_public=settings.metrics_public,
         readiness=readiness,
         senders=Senders(options.trusted_proxies, options.forwarded_header),
+        workers=metrics,
     )
     # Quart's types are those of one framework; the servers take any application.
     app: Any
     if admin_sock is None:
         app = create_app(engine, options, blueprints=pages)
-        return (serving.Listener(app, sock, connections, app.direct),)
+        return (serving.Listener(app, sock, connections, app.direct, shares[0]),)
     app = create_app(engine, options, blueprints=(probes_blueprint(engine, readiness),), explains=False)
     admin: Any = create_pages(pages)
     return (
-        serving.Listener(app, sock, connections, app.direct),
-        serving.Listener(admin, admin_sock, _ADMIN_CONNECTIONS),
+        serving.Listener(app, sock, connections, app.direct, shares[0]),
+        serving.Listener(admin, admin_sock, _ADMIN_CONNECTIONS, share=shares[1]),
     )
+
+
+async def _serve_as_worker(
+    server: RunningServer,
+    settings: Settings,
+    sockets: tuple[socket.socket, socket.socket | None],
+    ready: Callable[[RunningServer], Awaitable[None]],
+    reloading: Reloading,
+    worker: Worker,
+) -> float:
+    metrics = WorkerMetrics(worker.folder, worker.number, worker.workers)
+    try:
+        async with offered_to_workers(server.engine, metrics):
+            return await _serve(server, settings, sockets, ready, reloading, worker, metrics)
+    finally:
+        worker.leave()
 
 
 async def _serve(
@@ -178,11 +220,14 @@ async def _serve(
     sockets: tuple[socket.socket, socket.socket | None],
     ready: Callable[[RunningServer], Awaitable[None]],
     reloading: Reloading,
+    worker: Worker | None = None,
+    metrics: WorkerMetrics | None = None,
 ) -> float:
     """Serve until the server has stopped; return the seconds that are left of the grace period."""
     engine = server.engine
-    first, *further = _listeners(server, settings, *sockets)
-    stopping = Stopping(server.shutdown, settings.drain_delay)
+    first, *further = _listeners(server, settings, *sockets, worker, metrics)
+    delay = settings.drain_delay if worker is None else max(settings.drain_delay, _SIGNAL_OF_PARENT)
+    stopping = Stopping(server.shutdown, delay, worker)
     callers_grace = settings.grace * _CALLERS_PART
     watchers = (
         asyncio.create_task(_stop_on_failure(engine, server.shutdown)),
@@ -203,6 +248,7 @@ async def _serve(
             max_connections=first.max_connections,
             trusted_proxies=settings.trusted_proxies,
             further=further,
+            share=first.share,
         )
     finally:
         for task in (*watchers, beside):
@@ -221,28 +267,55 @@ async def _beside(ready: Callable[[RunningServer], Awaitable[None]], server: Run
         raise
 
 
-def _handle_signals(engine: Engine, shutdown: asyncio.Event, reloading: Reloading) -> None:
+def _handle_signals(engine: Engine, shutdown: asyncio.Event, reloading: Reloading, worker: Worker | None) -> None:
     loop = asyncio.get_running_loop()
-    main = asyncio.current_task()
-
-    def stop(name: str) -> None:
-        if shutdown.is_set():
-            if main is not None:
-                main.cancel()
-            engine.log.warning("stopping at once", signal=name)
-            return
-        shutdown.set()
-        engine.log.info("stopping", signal=name, grace=engine.options.grace)
-
-    def drain() -> None:
-        if not shutdown.is_set():
-            shutdown.set()
-            engine.log.info("stopping: an operator asked for it", grace=engine.options.grace)
-
-    engine.membership.on_drain = drain
+    stopper = _Stopper(engine, shutdown)
+    engine.membership.on_drain = stopper.drain
+    if worker is not None:
+        worker.follow(stopper, reloading.ask)
+        return
     for one in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(one, stop, one.name)
+        loop.add_signal_handler(one, stopper.stop, one.name)
     loop.add_signal_handler(signal.SIGHUP, reloading.ask)
+
+
+class _Stopper:
+    """What signals do to a server."""
+
+    def __init__(self, engine: Engine, shutdown: asyncio.Event) -> None:
+        self._engine = engine
+        self._shutdown = shutdown
+        self._main = asyncio.current_task()
+
+    def stop(self, name: str) -> None:
+        """Begin to stop, or stop at once if that has begun."""
+        if self._shutdown.is_set():
+            self.at_once(name)
+        else:
+            self.begin(name)
+
+    def begin(self, name: str) -> None:
+        """Begin to stop, unless that has begun."""
+        if not self._shutdown.is_set():
+            self._shutdown.set()
+            self._engine.log.info("stopping", signal=name, grace=self._engine.options.grace)
+
+    def drain(self) -> None:
+        """Begin to stop, since an operator asked for it, unless that has begun."""
+        if not self._shutdown.is_set():
+            self._shutdown.set()
+            self._engine.log.info("stopping: an operator asked for it", grace=self._engine.options.grace)
+
+    def at_once(self, name: str) -> None:
+        """Stop at once."""
+        if self._main is not None:
+            self._main.cancel()
+        self._engine.log.warning("stopping at once", signal=name)
+
+    def orphaned(self) -> None:
+        """Begin to stop, since the parent of this worker has gone."""
+        self._engine.log.warning("the process that started this worker is gone; stopping")
+        self._shutdown.set()
 
 
 def report_accepting(log: Log, clock: Clock) -> None:

@@ -32,6 +32,7 @@ from hookline.service.admin.system.health import Readiness, metrics_blueprint, p
 from hookline.service.admin.system.nodes import add_nodes
 from hookline.service.admin.system.storage import add_storage
 from hookline.service.hooks.sender import Senders
+from hookline.telemetry.worker_metrics import WorkerMetrics
 
 
 class OtherThan(BaseConverter):
@@ -54,16 +55,17 @@ def blueprints(
     metrics_public: bool = False,
     readiness: Readiness | None = None,
     senders: Senders | None = None,
+    workers: WorkerMetrics | None = None,
 ) -> tuple[Blueprint, ...]:
     """Create the blueprints of an engine.
 
     `token`: the server's own token. `own`: the actor that uses it, if that isn't the token itself. `hosts`: the hosts
     of the API besides its address and localhost. `metrics_public`: `/metrics` needs no token. `senders` finds the
-    addresses behind trusted proxies.
+    addresses behind trusted proxies. `workers`: the metrics of the other workers of the server.
     """
     gate = Gate(engine, token, own, hosts, senders)
     probes = probes_blueprint(engine, readiness or Readiness.of(engine), token)
-    return _api(engine, gate), probes, metrics_blueprint(engine, gate, public=metrics_public)
+    return _api(engine, gate), probes, metrics_blueprint(engine, gate, public=metrics_public, workers=workers)
 
 
 def _api(engine: Engine, gate: Gate) -> Blueprint:

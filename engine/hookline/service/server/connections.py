@@ -21,6 +21,9 @@ _RETRY_AFTER: Final = 5.0
 class Places:
     """A number of places for connections, or for requests on them."""
 
+    changed: Callable[[int], None] | None = None
+    """Called with the number of places that are taken, when it has changed."""
+
     def __init__(self, what: str, most: int, trusted: Networks = ()) -> None:
         """`what`: their plural, for errors. `trusted`: the proxies, behind each of which are many senders."""
         self._what = what
@@ -40,6 +43,8 @@ class Places:
             raise ServiceUnavailable(f"your address has too many {self._what}", retry_after=_RETRY_AFTER)
         self._total += 1
         self._taken[client] = self._taken.get(client, 0) + 1
+        if self.changed is not None:
+            self.changed(self._total)
         return Place(self, client)
 
     def leave(self, client: str) -> None:
@@ -48,6 +53,8 @@ class Places:
         self._taken[client] -= 1
         if not self._taken[client]:
             del self._taken[client]
+        if self.changed is not None:
+            self.changed(self._total)
 
     def _client(self, peer: str | None) -> str:
         address = None if peer is None else parse_address(peer)

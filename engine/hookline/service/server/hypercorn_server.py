@@ -38,6 +38,7 @@ from hookline.service.sandbox import SANDBOX
 from hookline.service.server.asgi import STOPPING, Application
 from hookline.service.server.connections import PATIENCE, LastingTimer, Place, Places, TurnTransport, abort_unless_read
 from hookline.service.server.direct import Direct, hook_request
+from hookline.service.server.fair_accepting import FairAcceptor, Share
 from hookline.service.server.framing import LENGTH, METHODS, ORIGIN_FORM, Framing, Whole
 from hookline.service.server.overflow import Overflow, raw_response
 from hookline.service.server.stopping import FIRST_REQUEST, Stopping
@@ -311,11 +312,13 @@ async def serve(
     stopping: Stopping,
     places: Places,
     streams: Places,
+    share: Share | None = None,
 ) -> None:
     """Serve on a listening socket through the phases of a stop, and close the socket.
 
     `direct` is the hook, for requests that need no application. `places` are those of all connections, and `streams`
-    those of the streams over all connections of HTTP/2. Running requests then have the configuration's
+    those of the streams over all connections of HTTP/2. `share` is this process's, if others accept connections of the
+    socket too. Running requests then have the configuration's
     `graceful_timeout` to end; idle connections are closed at once. If this is cancelled, the connections are aborted.
     """
     wrapped = ASGIWrapper(app)  # type: ignore[arg-type]  # our scopes are plain mappings
@@ -323,7 +326,7 @@ async def serve(
         async with _lifespan(wrapped, config) as state:
             connections = _Connections(wrapped, direct, config, state, stopping, places, streams)
             try:
-                await connections.accept(sock)
+                await connections.accept(sock, share)
             finally:
                 await connections.cut()
 
@@ -547,10 +550,15 @@ class _Connections:
         self._streams = streams
         self._overflow = Overflow()
 
-    async def accept(self, sock: socket.socket) -> None:
+    async def accept(self, sock: socket.socket, share: Share | None) -> None:
         """Accept connections until the stop closes the socket, and then wait for their requests to end, as long as
         they may."""
-        server = await asyncio.start_server(self._connected, sock=sock, backlog=self._config.backlog)
+        server: asyncio.Server | FairAcceptor
+        if share is None:
+            server = await asyncio.start_server(self._connected, sock=sock, backlog=self._config.backlog)
+        else:
+            server = FairAcceptor(sock, self._protocol, share)
+            self._places.changed = server.opened
         try:
             await self._stopping.begun.wait()
             for connection in tuple(self._open.values()):
@@ -578,6 +586,10 @@ class _Connections:
     async def _wait(self, seconds: float | None) -> None:
         if self._open:
             await asyncio.wait(tuple(self._open), timeout=seconds)
+
+    def _protocol(self) -> asyncio.StreamReaderProtocol:
+        reader = asyncio.StreamReader()
+        return asyncio.StreamReaderProtocol(reader, self._connected)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         loop = asyncio.get_running_loop()

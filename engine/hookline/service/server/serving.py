@@ -5,7 +5,7 @@ import contextlib
 import logging
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal, TypeAlias
 
@@ -14,6 +14,8 @@ from hookline.service.hooks.sender import Networks
 from hookline.service.server.asgi import Application, StoppingApplication
 from hookline.service.server.connections import Places
 from hookline.service.server.direct import Direct
+from hookline.service.server.fair_accepting import FairAcceptor, Share
+from hookline.service.server.listening import BACKLOG, listen
 from hookline.service.server.overflow import MAX_CONNECTIONS, Overflow
 from hookline.service.server.stopping import Stopping
 
@@ -25,7 +27,6 @@ SILENCE_TIMEOUT: Final = 120
 """Seconds without a byte from the other side, after which Hypercorn drops a connection: longer than any `read_timeout`
 of the hook, which sends a response, and longer than the time in which a flow may reply."""
 MAX_HEAD: Final = 64 * 1024
-BACKLOG: Final = 1024
 _MARGIN: Final = 5.0
 _CHUNKS: Final = 4
 """The chunks of one body that wait for the application: of 64 KB, or of 16 KB with HTTP/2."""
@@ -41,17 +42,6 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return factory
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """Open a listening socket; port 0 takes any free port. Raises ConfigError."""
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        sock = socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise ConfigError(f"can't listen on {host} port {port}: {error.strerror or error}; choose another") from error
-    sock.setblocking(False)
-    return sock
-
-
 @dataclass(frozen=True, slots=True)
 class Listener:
     """An address of a server, with an application and a number of connections of its own."""
@@ -62,6 +52,8 @@ class Listener:
     max_connections: int
     direct: Direct | None = None
     """The hook of the application, if small requests may go straight to it."""
+    share: Share | None = None
+    """The part of this process in the connections, if others accept them too."""
 
 
 async def serve(
@@ -80,6 +72,7 @@ async def serve(
     max_connections: int = MAX_CONNECTIONS,
     trusted_proxies: Networks = (),
     further: Sequence[Listener] = (),
+    share: Share | None = None,
 ) -> None:
     """Serve until `shutdown` is set, and then until running requests have ended, or `graceful_timeout` seconds.
 
@@ -89,11 +82,12 @@ async def serve(
     for a request's head, on a new connection and between requests. `max_connections`: further connections get a 503 and
     are closed, and so do those of an address that has half of them, unless it is one of `trusted_proxies`. All
     connections of HTTP/2 together have as many streams. `further` addresses go through the same phases at the same
-    time. Nothing is printed; the caller handles signals.
+    time. `share`: this process's, if others accept connections of `sock` too. Nothing is printed; the caller handles
+    signals.
     """
     listening = sock if sock is not None else listen(host, port)
     stopping = stopping or Stopping(shutdown)
-    listeners = (Listener(app, listening, max_connections, direct), *further)
+    listeners = (Listener(app, listening, max_connections, direct, share), *further)
     with contextlib.ExitStack() as sockets:
         for one in listeners:
             sockets.enter_context(contextlib.closing(one.sock))
@@ -105,7 +99,7 @@ async def serve(
             places = partial(Places, most=one.max_connections, trusted=trusted_proxies)
             limits = _Limits(graceful_timeout, head_timeout, places)
             application = StoppingApplication(one.app, stopping)
-            serving.append(asyncio.ensure_future(run(application, one.direct, one.sock, stopping, limits)))
+            serving.append(asyncio.ensure_future(run(replace(one, app=application), stopping, limits)))
         phases = asyncio.ensure_future(stopping.run(*(one.sock for one in listeners)))
         closing = asyncio.ensure_future(stopping.closing.wait())
         tasks = (phases, closing, *serving)
@@ -130,9 +124,7 @@ class _Limits:
     places: Callable[[str], Places]
 
 
-async def _hypercorn(
-    app: Application, direct: Direct | None, sock: socket.socket, stopping: Stopping, limits: _Limits
-) -> None:
+async def _hypercorn(listener: Listener, stopping: Stopping, limits: _Limits) -> None:
     from hypercorn.config import Config
 
     from hookline.service.server import hypercorn_server
@@ -149,19 +141,18 @@ async def _hypercorn(
     config.graceful_timeout = limits.graceful_timeout
     config.max_app_queue_size = _CHUNKS
     await hypercorn_server.serve(
-        app,
-        direct,
+        listener.app,
+        listener.direct,
         config,
-        sock,
+        listener.sock,
         stopping,
         limits.places("connections"),
         limits.places("requests on connections of HTTP/2"),
+        listener.share,
     )
 
 
-async def _uvicorn(
-    app: Application, direct: Direct | None, sock: socket.socket, stopping: Stopping, limits: _Limits
-) -> None:
+async def _uvicorn(listener: Listener, stopping: Stopping, limits: _Limits) -> None:
     try:
         import uvicorn
 
@@ -173,9 +164,9 @@ async def _uvicorn(
         max_head = MAX_HEAD
 
     Protocol.head_timeout = limits.head_timeout
-    Protocol.places = limits.places("connections")
+    places = Protocol.places = limits.places("connections")
     Protocol.stopping = stopping
-    Protocol.direct = direct
+    Protocol.direct = listener.direct
     overflow = Protocol.overflow = Overflow()
 
     class QuietServer(uvicorn.Server):
@@ -183,8 +174,20 @@ async def _uvicorn(
         def capture_signals(self) -> Iterator[None]:
             yield
 
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            if listener.share is None:
+                await super().startup(sockets)
+                return
+            await super().startup([])
+            acceptor = FairAcceptor(listener.sock, self._protocol, listener.share)
+            places.changed = acceptor.opened
+            self.servers.append(acceptor)  # type: ignore[arg-type]  # uvicorn only closes it
+
+        def _protocol(self) -> Protocol:
+            return Protocol(config, self.server_state, self.lifespan.state)
+
     config = uvicorn.Config(
-        app,
+        listener.app,
         http=Protocol,
         ws="none",
         log_config=None,
@@ -205,7 +208,7 @@ async def _uvicorn(
     async with asyncio.TaskGroup() as tasks:
         stopper = tasks.create_task(stop())
         try:
-            await running.serve(sockets=[sock])
+            await running.serve(sockets=[listener.sock])
         finally:
             overflow.close()
         stopper.cancel()

@@ -9,8 +9,8 @@ import ctypes
 import socket
 import struct
 import sys
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
 
 QUIET: Final = 0.2
 """Seconds without a new connection or request, after which the listening socket closes."""
@@ -19,16 +19,34 @@ LONGEST: Final = 5.0
 FIRST_REQUEST: Final = 1.0
 """Seconds in which a connection that was just made may send its request when the socket closes."""
 _PAUSE: Final = 0.01
+_LOOK_AT_OTHERS: Final = 0.05
+"""Seconds after which the arrivals of other processes are looked at again."""
 _HANDSHAKES: Final = 0.05
 """Seconds in which connections that are being made become complete."""
 _ACCEPTING: Final = 2.0
 """Seconds in which a busy process accepts the connections that are complete."""
 
 
-class Stopping:
-    """The phases of one server's stop."""
+class Others(Protocol):
+    """The other processes that accept connections of the same sockets."""
 
-    def __init__(self, shutdown: asyncio.Event, delay: float = 0.0) -> None:
+    def go_on(self) -> bool:
+        """Return true if they go on accepting, since only this process stops."""
+        ...
+
+    def latest_arrival(self, arrival: float) -> float:
+        """Tell them the time of this process's last arrival, and return that of all processes."""
+        ...
+
+
+class Stopping:
+    """The phases of one server's stop.
+
+    If other processes go on accepting on the same sockets, nothing is rejected: this one accepts nothing more after the
+    delay. If all of them stop, they close the sockets at the same time.
+    """
+
+    def __init__(self, shutdown: asyncio.Event, delay: float = 0.0, others: Others | None = None) -> None:
         """`shutdown` begins the stop; `delay`: seconds until new requests are rejected."""
         self.begun = shutdown
         """Set once each answer ends its connection."""
@@ -36,6 +54,7 @@ class Stopping:
         """Set once nothing new is accepted."""
         self.rejecting = False
         self._delay = delay
+        self._others = others
         self.last_arrival = 0.0
         """When the last connection or request came, by the event loop's time. The servers set it."""
         self._closing_at: float | None = None
@@ -45,15 +64,28 @@ class Stopping:
         """Wait for the beginning of the stop, and go through its phases, together for all sockets."""
         await self.begun.wait()
         await asyncio.sleep(self._delay)
-        self.rejecting = True
+        if self._others is None or not self._others.go_on():
+            self.rejecting = True
+            await self._wait_for_quiet()
+            await self._take_the_last(listening)
+        self._closing_at = self._time()
+        self.closing.set()
+
+    async def _wait_for_quiet(self) -> None:
         latest = self._time() + LONGEST
         while True:
             # If the whole process was paused, it first sees the connections and requests that came meanwhile.
             await asyncio.sleep(_PAUSE)
-            left = min(self.last_arrival + QUIET, latest) - self._time()
+            left = min(self._latest_arrival() + QUIET, latest) - self._time()
             if left <= 0:
-                break
-            await asyncio.sleep(left)
+                return
+            await asyncio.sleep(left if self._others is None else min(left, _LOOK_AT_OTHERS))
+
+    def _latest_arrival(self) -> float:
+        return self.last_arrival if self._others is None else self._others.latest_arrival(self.last_arrival)
+
+    async def _take_the_last(self, listening: Sequence[socket.socket]) -> None:
+        """Begin no new connections, and wait until those that are complete have been accepted."""
         filtered = [_begins_no_handshakes(one) for one in listening]
         if any(filtered):
             await asyncio.sleep(_HANDSHAKES)
@@ -61,8 +93,6 @@ class Stopping:
             # No event tells it: the system's queue of connections becomes empty.
             while any(map(_unaccepted, listening)) and self._time() < latest:  # noqa: ASYNC110
                 await asyncio.sleep(_PAUSE)
-        self._closing_at = self._time()
-        self.closing.set()
 
     def seconds_since_closing(self) -> float:
         """The seconds for which nothing new has been accepted."""

@@ -3,6 +3,8 @@
 import asyncio
 import hmac
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -17,8 +19,9 @@ from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import json_response
 from hookline.storage.blobs import Blobs
 from hookline.storage.store import Store
-from hookline.telemetry.metrics import CONTENT_TYPE
+from hookline.telemetry.metrics import CONTENT_TYPE, merged
 from hookline.telemetry.store_problem import StoreProblem
+from hookline.telemetry.worker_metrics import WorkerMetrics
 
 
 def has_admin_token(token: str) -> bool:
@@ -35,6 +38,8 @@ _FILES_TIMEOUT: Final = 5.0
 """Seconds. Probes give up early, and a blob store tries again for longer."""
 _GAUGES_TIMEOUT: Final = 5.0
 """Seconds for the gauges that are read from the store."""
+_GAUGES_OF_WORKERS: Final = 0.5
+"""Seconds for those of another worker, which has a second in all."""
 
 
 class Trouble(msgspec.Struct, frozen=True):
@@ -167,8 +172,11 @@ def probes_blueprint(engine: Engine, readiness: Readiness, token: str | None = N
     return probes
 
 
-def metrics_blueprint(engine: Engine, gate: Gate, *, public: bool) -> Blueprint:
-    """Create the route of an engine's metrics, which contain the names of all flows."""
+def metrics_blueprint(engine: Engine, gate: Gate, *, public: bool, workers: WorkerMetrics | None = None) -> Blueprint:
+    """Create the route of an engine's metrics, which contain the names of all flows.
+
+    `workers`: those of the other workers of the server.
+    """
     watch = Blueprint("watch", __name__)
     watch.register_error_handler(HooklineError, gate.respond)
     if not public:
@@ -178,22 +186,40 @@ def metrics_blueprint(engine: Engine, gate: Gate, *, public: bool) -> Blueprint:
     @watch.get("/metrics")
     @operation(str, open=public, all_flows=True, media_type="application/openmetrics-text")
     async def metrics() -> Response:
-        """Return the metrics for Prometheus."""
-        # The counters are useful even if the store doesn't answer.
-        try:
-            async with asyncio.timeout(_GAUGES_TIMEOUT):
-                await _update_gauges(engine)
-        except StoreError as error:
-            engine.store_problem.report(error)
-        except TimeoutError:
-            engine.store_problem.report(StoreError(f"queue depths can't be read within {_GAUGES_TIMEOUT:g} s"))
-        return Response(engine.metrics.exposition(), content_type=CONTENT_TYPE)
+        """Return the metrics for Prometheus, those of all workers."""
+        if workers is None:
+            text = await _exposition(engine, _GAUGES_TIMEOUT)
+        else:
+            others, _ = await asyncio.gather(workers.of_others(), _update_gauges(engine, _GAUGES_TIMEOUT))
+            engine.metrics.left_out(sum(other is None for other in others))
+            text = merged([engine.metrics.exposition(), *filter(None, others)])
+        return Response(text, content_type=CONTENT_TYPE)
 
     return watch
 
 
-async def _update_gauges(engine: Engine) -> None:
-    """Update the metrics that are read from the store. Raises StoreError."""
+def offered_to_workers(engine: Engine, workers: WorkerMetrics) -> AbstractAsyncContextManager[None]:
+    """Give the metrics of an engine to the other workers of the server."""
+    return workers.offered(partial(_exposition, engine, _GAUGES_OF_WORKERS))
+
+
+async def _exposition(engine: Engine, timeout: float) -> bytes:
+    await _update_gauges(engine, timeout)
+    return engine.metrics.exposition()
+
+
+async def _update_gauges(engine: Engine, timeout: float) -> None:
+    """Update the metrics that are read from the store, if it answers: the counters are useful even if it doesn't."""
+    try:
+        async with asyncio.timeout(timeout):
+            await _read_gauges(engine)
+    except StoreError as error:
+        engine.store_problem.report(error)
+    except TimeoutError:
+        engine.store_problem.report(StoreError(f"queue depths can't be read within {timeout:g} s"))
+
+
+async def _read_gauges(engine: Engine) -> None:
     now = engine.clock.now()
     backlog = {
         flow_id: (count, max(0.0, (now - oldest).total_seconds()))

@@ -1,0 +1,365 @@
+"""`hookline serve --workers`: several processes behind one address, over real HTTP."""
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tests.acceptance.load import Load
+from tests.acceptance.postgres import postgres_schema
+from tests.acceptance.server_process import TOKEN, ServerProcess
+from tests.acceptance.server_process import eventually as within
+from tests.acceptance.sink import Sink
+from tests.acceptance.stopping_senders import FLOW, REQUEST, check_stop
+from tests.integration.served_hook import read_response, status
+from tests.metric_samples import samples
+
+pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300)]
+
+PATIENCE = 120.0
+"""Seconds in which a process starts on a busy machine."""
+
+SERVERS = pytest.mark.parametrize("kind", ["hypercorn", "uvicorn"])
+
+
+eventually = partial(within, seconds=PATIENCE)
+
+
+class Workers(ServerProcess):
+    """A server of several processes."""
+
+    def start(self, seconds: float = PATIENCE) -> None:
+        """Start it and wait until it says that all of its workers are ready."""
+        self.launch()
+        self.eventually("the server says that it is ready", lambda: '"workers":' in self.log(), seconds)
+
+    def eventually(self, what: str, holds: Callable[[], bool], seconds: float = PATIENCE) -> None:
+        """Wait until something holds; fail at once, and show the log, if the server ends before."""
+        super().eventually(what, holds, seconds)
+
+    def said(self) -> dict[str, Any]:
+        """What it printed when it was ready."""
+        lines = [line for line in self.log().splitlines() if line.startswith('{"url"')]
+        assert len(lines) == 1, lines
+        said: dict[str, Any] = json.loads(lines[0])
+        return said
+
+    def pids(self) -> list[int]:
+        """The workers that run."""
+        return [child.pid for child in psutil.Process(self.pid).children() if child.status() != psutil.STATUS_ZOMBIE]
+
+    def connections(self) -> Counter[int]:
+        """The numbers of open connections, by worker."""
+        return Counter(
+            {
+                pid: sum(
+                    one.status == psutil.CONN_ESTABLISHED and one.laddr.port == self.port
+                    for one in psutil.Process(pid).net_connections("tcp")
+                )
+                for pid in self.pids()
+            }
+        )
+
+    def metrics(self) -> dict[str, dict[tuple[str, ...], float]]:
+        """The samples of `/metrics`, by name and by the values of their labels, `node` first."""
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        code, text, _ = self.request("GET", "/metrics", headers=headers)
+        assert code == 200, text
+        found: dict[str, dict[tuple[str, ...], float]] = {}
+        for (name, marks), value in samples(text).items():
+            labels = dict(marks)
+            key = (labels.pop("node"), *(labels[label] for label in sorted(labels)))
+            found.setdefault(name, {})[key] = value
+        return found
+
+
+@pytest.fixture
+def make_workers(tmp_path: Path) -> Iterator[Callable[..., Workers]]:
+    """Makes a server of two workers, over a schema of its own."""
+    with contextlib.ExitStack() as stack:
+        made: list[Workers] = []
+
+        def make(*options: str, workers: int = 2, **variables: str) -> Workers:
+            database = stack.enter_context(postgres_schema())
+            environment = {"HOOKLINE_DB": database, "HOOKLINE_NODE_NAME": "here", **variables}
+            server = Workers(tmp_path, "--workers", str(workers), "--json", *options, environment=environment)
+            server.flow(FLOW)
+            made.append(server)
+            return server
+
+        yield make
+        for server in made:
+            if server.running:
+                orphans = server.pids()
+                server.kill()
+                eventually("the workers have ended", lambda: not any(map(psutil.pid_exists, orphans)))  # noqa: B023
+
+
+async def connect(port: int, count: int) -> list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    return await asyncio.gather(*(asyncio.open_connection("127.0.0.1", port) for _ in range(count)))
+
+
+async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
+    writer.write(REQUEST)
+    async with asyncio.timeout(30):
+        head, _ = await read_response(reader)
+    return status(head)
+
+
+def test_workers_are_announced_once_and_end_with_their_parent(make_workers: Callable[..., Workers]) -> None:
+    server = make_workers()
+    server.start()
+    said = server.said()
+    workers = server.pids()
+    assert (said["pid"], sorted(said["workers"])) == (server.pid, sorted(workers))
+    assert len(workers) == 2
+    assert said["url"] == server.url
+    announced = json.loads((server.folder / ".hookline" / "server.json").read_text())
+    assert (announced["pid"], announced["url"]) == (server.pid, server.url)
+    assert server.run("flows", "list", "--json").exit_code == 0
+    # The parent serves nothing, and has imported nothing that serves.
+    assert server.memory() < psutil.Process(workers[0]).memory_full_info().uss / 2
+    assert server.stop() == 0
+    assert not any(map(psutil.pid_exists, workers))
+    assert not (server.folder / ".hookline" / "server.json").exists()
+
+
+@SERVERS
+def test_a_killed_worker_is_replaced_and_nothing_accepted_is_lost(
+    make_workers: Callable[..., Workers], sink: Sink, kind: str
+) -> None:
+    server = make_workers("--server", kind)
+    server.flow(
+        {
+            **FLOW,
+            "vars": {"sink": sink.url},
+            "steps": [
+                {
+                    "id": "tell",
+                    "use": "http.request",
+                    "with": {"method": "POST", "url": "$.vars.sink", "json": {"n": "$.trigger.body.n"}},
+                    "retry": {"attempts": 10, "wait": "100ms"},
+                }
+            ],
+        }
+    )
+    server.start()
+    first = set(server.pids())
+    load = Load(server, "/hook/f", pause=0.005)
+    load.start()
+    eventually("messages are accepted", lambda: len(load.accepted) > 50)
+    killed = first.pop()
+    os.kill(killed, signal.SIGKILL)
+    accepted = len(load.accepted)
+    eventually("the other worker accepts", lambda: len(load.accepted) > accepted + 50)
+    eventually("there is another worker", lambda: len(set(server.pids()) - {killed}) == 2)
+    (other,) = set(server.pids()) - first
+
+    async def shares() -> Counter[int]:
+        connections = await connect(server.port, 8)
+        found = server.connections()
+        for _, writer in connections:
+            writer.close()
+        return found
+
+    eventually("it accepts connections", lambda: asyncio.run(shares())[other] > 0)
+    load.stop()
+    assert (load.refused, load.rejected) == (0, [])
+    assert "a worker ended; starting it again" in server.log()
+    eventually("all messages ran", lambda: {one.body["n"] for one in sink.received} >= set(load.accepted))
+    assert server.stop() == 0
+
+
+def test_no_connection_is_lost_while_all_workers_are_gone(make_workers: Callable[..., Workers]) -> None:
+    server = make_workers()
+    server.start()
+    for pid in server.pids():
+        os.kill(pid, signal.SIGKILL)
+    # The parent holds the socket, so that the system takes the connection.
+    assert server.post("f", {})[0] == 202
+
+
+@SERVERS
+def test_a_stop_of_workers_under_load_resets_no_connection_and_keeps_none_waiting(
+    make_workers: Callable[..., Workers], kind: str
+) -> None:
+    server = make_workers("--server", kind, "--drain-delay", "0.5")
+    server.start()
+    check_stop(server, senders=10, rejected=50)
+
+
+@SERVERS
+def test_connections_are_shared_out_fairly(make_workers: Callable[..., Workers], kind: str) -> None:
+    server = make_workers("--server", kind)
+    server.start()
+
+    async def scenario() -> None:
+        connections = await connect(server.port, 64)
+        assert Counter([await ask(*one) for one in connections]) == {202: 64}
+        shares = server.connections()
+        assert sum(shares.values()) == 64
+        assert max(shares.values()) <= 0.6 * 64, shares
+        for _, writer in connections:
+            writer.close()
+
+    asyncio.run(scenario())
+
+
+@SERVERS
+def test_a_worker_that_stands_still_keeps_no_connection_waiting(
+    make_workers: Callable[..., Workers], kind: str
+) -> None:
+    server = make_workers("--server", kind)
+    server.start()
+    still = server.pids()[0]
+
+    async def scenario() -> None:
+        os.kill(still, signal.SIGSTOP)
+        try:
+            connections = await connect(server.port, 32)
+            assert Counter(await asyncio.gather(*(ask(*one) for one in connections))) == {202: 32}
+        finally:
+            os.kill(still, signal.SIGCONT)
+        assert server.connections()[still] == 0
+        # Now it is its turn.
+        connections += await connect(server.port, 24)
+        assert Counter(await asyncio.gather(*(ask(*one) for one in connections))) == {202: 56}
+        assert server.connections()[still] >= 20
+        for _, writer in connections:
+            writer.close()
+
+    asyncio.run(scenario())
+
+
+def test_workers_whose_parent_was_killed_stop_in_order(make_workers: Callable[..., Workers]) -> None:
+    server = make_workers("--drain-delay", "0.5")
+    server.start()
+    workers = server.pids()
+    server.kill()
+    eventually("the workers have ended", lambda: not any(map(psutil.pid_exists, workers)))
+    assert server.log().count("the process that started this worker is gone; stopping") == 2
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", server.port))
+
+
+def test_a_second_signal_stops_all_workers_at_once(make_workers: Callable[..., Workers]) -> None:
+    server = make_workers("--drain-delay", "60")
+    server.start()
+    workers = server.pids()
+    os.kill(server.pid, signal.SIGINT)
+    eventually("no worker is ready", lambda: {server.get("/readyz")[0] for _ in range(4)} == {503})
+    # What a supervisor sends to all processes itself is no second signal.
+    for pid in workers:
+        os.kill(pid, signal.SIGTERM)
+    assert server.post("f", {})[0] == 202
+    os.kill(server.pid, signal.SIGTERM)
+    assert server.died(20) == 1
+    assert not any(map(psutil.pid_exists, workers))
+
+
+def test_a_signal_to_one_worker_ends_only_that_one(make_workers: Callable[..., Workers]) -> None:
+    server = make_workers()
+    server.start()
+    one, other = server.pids()
+    load = Load(server, "/hook/f", pause=0.005)
+    load.start()
+    os.kill(one, signal.SIGTERM)
+    eventually("there is another worker", lambda: one not in server.pids() and len(server.pids()) == 2)
+    accepted = len(load.accepted)
+    eventually("messages are accepted", lambda: len(load.accepted) > accepted + 50)
+    load.stop()
+    assert (load.refused, load.rejected) == (0, [])
+    assert other in server.pids()
+    assert server.stop() == 0
+
+
+def test_sighup_reloads_every_worker(make_workers: Callable[..., Workers], tmp_path: Path) -> None:
+    server = make_workers("--log-format", "json")
+    server.start()
+    (tmp_path / "hookline.toml").write_text('log_level = "debug"\n')
+    os.kill(server.pid, signal.SIGHUP)
+
+    def reloaded() -> set[str]:
+        lines = [json.loads(line) for line in server.log().splitlines() if line.startswith("{")]
+        return {line["node"] for line in lines if line.get("event") == "reloaded"}
+
+    server.eventually("every worker has reloaded", lambda: reloaded() == {"here-1", "here-2"})
+    assert server.stop() == 0
+
+
+def test_workers_that_cannot_start_end_their_parent_with_their_error(make_workers: Callable[..., Workers]) -> None:
+    server = make_workers(HOOKLINE_DB="postgresql://nobody@127.0.0.1:1/nothing")
+    server.launch()
+    assert server.died(PATIENCE) == 1
+    assert server.log().count('"error"') == 1, server.log()
+    assert not (server.folder / ".hookline" / "server.json").exists()
+
+
+def test_a_worker_that_dies_again_and_again_is_started_less_and_less_often(
+    make_workers: Callable[..., Workers],
+) -> None:
+    server = make_workers("--log-format", "json")
+    server.start()
+    (server.folder / "hookline.toml").write_text('server = "nothing"\n')
+    os.kill(server.pids()[0], signal.SIGKILL)
+
+    def waits() -> list[float]:
+        lines = [json.loads(line) for line in server.log().splitlines() if line.startswith('{"')]
+        return [line["wait"] for line in lines if line.get("event") == "a worker ended; starting it again"]
+
+    server.eventually("it has died four times", lambda: len(waits()) >= 4)
+    assert waits()[:4] == [0.0, 0.5, 1.0, 2.0]
+    assert server.post("f", {})[0] == 202
+    (server.folder / "hookline.toml").unlink()
+    server.eventually("both workers run", lambda: len(server.metrics()["hookline_log_lines_dropped_total"]) == 2)
+    assert server.stop() == 0
+
+
+def test_metrics_cover_all_workers(make_workers: Callable[..., Workers]) -> None:
+    server = make_workers()
+    server.start()
+
+    async def send() -> None:
+        connections = await connect(server.port, 16)
+        assert Counter([await ask(*one) for one in connections]) == {202: 16}
+        for _, writer in connections:
+            writer.close()
+
+    asyncio.run(send())
+    accepted = server.metrics()["hookline_accepted_total"]
+    assert {node for node, _ in accepted} == {"here-1", "here-2"}
+    assert sum(accepted.values()) == 16
+    still, asked = server.pids()
+    os.kill(still, signal.SIGSTOP)
+    try:
+        left_out = server.metrics()
+    finally:
+        os.kill(still, signal.SIGCONT)
+    (node,) = {node for node, _ in left_out["hookline_accepted_total"]}
+    assert left_out["hookline_workers_left_out_total"] == {(node,): 1.0}
+    eventually("both are there again", lambda: len(server.metrics()["hookline_accepted_total"]) == 2)
+    assert asked in server.pids()
+
+
+def test_both_addresses_are_shared(make_workers: Callable[..., Workers]) -> None:
+    server = make_workers("--admin-bind", "127.0.0.1:0")
+    server.start()
+    admin = server.said()["admin_url"]
+    assert admin != server.url
+    assert server.get("/api/v1/flows")[0] == 404
+    assert server.run("flows", "list", "--json").exit_code == 0
+    assert server.stop() == 0
+    port = int(re.sub(r".*:", "", admin))
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
