@@ -197,7 +197,7 @@ def test_a_full_stream_rejects_messages_until_it_has_room(
             ids.append(answer["execution_id"])
         assert "retry-after" in headers
         assert 50 < len(ids) < 110
-        assert "is full" in server.log()
+        eventually("the log has the reason", lambda: "is full" in server.log())
     eventually("there is room", lambda: server.post("plain", "x" * 200_000)[0] == 202, 60)
     succeeded(server, ids)
 
