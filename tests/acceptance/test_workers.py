@@ -137,6 +137,7 @@ def test_workers_are_announced_once_and_end_with_their_parent(make_workers: Call
 
 
 @SERVERS_APART
+@pytest.mark.cluster_rule("C5", "C16")
 def test_a_killed_worker_is_replaced_and_nothing_accepted_is_lost(
     make_workers: Callable[..., Workers], sink: Sink, kind: str
 ) -> None:
@@ -182,6 +183,7 @@ def test_a_killed_worker_is_replaced_and_nothing_accepted_is_lost(
     assert server.stop() == 0
 
 
+@pytest.mark.cluster_rule("C16")
 def test_no_connection_is_lost_while_all_workers_are_gone(make_workers: Callable[..., Workers]) -> None:
     server = make_workers()
     server.start()
@@ -208,6 +210,7 @@ def test_a_stop_of_workers_under_load_resets_no_connection_and_keeps_none_waitin
 
 
 @SERVERS
+@pytest.mark.cluster_rule("C16")
 def test_connections_are_shared_out_fairly(make_workers: Callable[..., Workers], kind: str) -> None:
     server = make_workers("--server", kind)
     server.start()
@@ -292,6 +295,7 @@ def test_a_signal_to_one_worker_ends_only_that_one(make_workers: Callable[..., W
     assert server.stop() == 0
 
 
+@pytest.mark.cluster_rule("C16")
 def test_sighup_reloads_every_worker(make_workers: Callable[..., Workers], tmp_path: Path) -> None:
     server = make_workers("--log-format", "json")
     server.start()
@@ -335,6 +339,7 @@ def test_a_worker_that_dies_again_and_again_is_started_less_and_less_often(
     assert server.stop() == 0
 
 
+@pytest.mark.cluster_rule("C16")
 def test_metrics_cover_all_workers(make_workers: Callable[..., Workers]) -> None:
     server = make_workers()
     server.start()
