@@ -109,6 +109,7 @@ from hookline.storage.changes import (
     WriteFiles,
     counted_output,
 )
+from hookline.storage.database import CopySource, CopyTarget, DatabaseStatus, Inspectable, Row, TableReader, TableWriter
 from hookline.storage.queue import Delivery, ImmediateStart, Queue, Stored
 from hookline.storage.store import (
     AuditPage,
@@ -176,7 +177,10 @@ __all__ = [
     "Clock",
     "CloseBatch",
     "CommitResult",
+    "CopySource",
+    "CopyTarget",
     "CreateToken",
+    "DatabaseStatus",
     "DeadLetterPage",
     "DeadLetters",
     "Delivery",
@@ -215,6 +219,7 @@ __all__ = [
     "ForgetVersions",
     "IllegalStateChange",
     "ImmediateStart",
+    "Inspectable",
     "JoinBatch",
     "Message",
     "MoveWaits",
@@ -244,6 +249,7 @@ __all__ = [
     "Result",
     "Resume",
     "RevokeToken",
+    "Row",
     "RowUsage",
     "RowUsagePage",
     "ServedFlow",
@@ -265,6 +271,8 @@ __all__ = [
     "StoreError",
     "Stored",
     "StoredCredential",
+    "TableReader",
+    "TableWriter",
     "TakeBatch",
     "TakeDedupeKeys",
     "Threads",

@@ -1,11 +1,9 @@
 """The engine wires all parts together, starts them and stops them. Several engines can live in one process."""
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -39,7 +37,6 @@ from hookline.flows.check.check_flow import check_flow
 from hookline.intake.backlog import Backlog
 from hookline.intake.callbacks import Callbacks
 from hookline.intake.intake import Intake
-from hookline.kernel.errors import ConfigError
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock, SystemClock, follow_jumps
 from hookline.maintenance.disk_budget import DiskBudget
@@ -101,10 +98,10 @@ class Engine:
         self.log: Any = log or structlog.get_logger("hookline")
         self.ids = Ids(self.clock)
         self.metrics = Metrics()
-        self._backend: Backend = _made(registry.backends, options.db, "database", self.clock)
+        self._backend: Backend = registry.backend(options.db, self.clock)
         self.store: Store = self._backend.store
         self.queue: Queue = self._backend.queue
-        self.blobs: Blobs = _made(registry.blob_stores, options.blobs, "blob store", self.clock)
+        self.blobs: Blobs = registry.blob_store(options.blobs, self.clock)
         egress = Egress(options.egress_allow)
         self._http = PooledClient(clock=self.clock, egress=egress, blobs=self.blobs)
         self.http: HttpClient = HttpClientFacade(self._http)
@@ -415,12 +412,3 @@ class Engine:
     def resume_url(self, execution_id: str, path: str) -> str:
         """The resume URL of a waiting step, given by its execution and its path."""
         return self.resume_tokens.url(self.options.public_url, execution_id, path)
-
-
-def _made(factories: Mapping[str, Any], url: str, what: str, clock: Clock) -> Any:
-    scheme = urlsplit(url).scheme
-    factory = factories.get(scheme)
-    if factory is None:
-        known = ", ".join(sorted(factories)) or "none"
-        raise ConfigError(f"no plugin gives a {what} for {scheme or url!r}: URLs; installed are {known}")
-    return factory(url, clock=clock)

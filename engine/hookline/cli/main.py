@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "audit": ("hookline.cli.operate.audit", "List who changed what."),
     "flows": ("hookline.cli.deploy.flows", "Pause, stop and roll back flows; list their versions."),
     "storage": ("hookline.cli.operate.storage", "Show the disk space in use and what is removed next."),
+    "db": ("hookline.cli.host.db", "Examine, upgrade and copy the database."),
     "state": ("hookline.cli.operate.state", "Manage the values that flows keep between executions."),
     "executions": ("hookline.cli.operate.executions", "List, show and repair executions."),
     "dead-letters": ("hookline.cli.operate.dead_letters", "Failed executions that need attention, grouped by cause."),

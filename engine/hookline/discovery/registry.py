@@ -4,17 +4,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
+from hookline.kernel.errors import ConfigError
+from hookline.kernel.time import Clock
 from hookline.sdk.action import Action
 from hookline.sdk.connector import Connector
 from hookline.sdk.mappers import Mapper, TemplateFilter
 from hookline.sdk.oauth2 import OAuth2
 from hookline.sdk.schemes import Scheme
 from hookline.sdk.triggers import Trigger
-from hookline.storage.backend import BackendFactory
-from hookline.storage.blobs import BlobStoreFactory
+from hookline.storage.backend import Backend, BackendFactory
+from hookline.storage.blobs import Blobs, BlobStoreFactory
 
 PartKind: TypeAlias = Literal[
     "connector", "action", "mapper", "trigger", "scheme", "credential type", "backend", "blob store", "template filter"
@@ -104,6 +107,16 @@ class Registry:
                 return connector
         return None
 
+    def backend(self, url: str, clock: Clock) -> Backend:
+        """Make the backend of a database's URL. Raises ConfigError if no plugin has its scheme, and StoreError."""
+        backend: Backend = _made(self.backends, url, "database", clock)
+        return backend
+
+    def blob_store(self, url: str, clock: Clock) -> Blobs:
+        """Make the blob store of a URL. Raises ConfigError if no plugin has its scheme, and StoreError."""
+        blobs: Blobs = _made(self.blob_stores, url, "blob store", clock)
+        return blobs
+
     def failure(self, name: str) -> PluginStatus | None:
         """Return the failed plugin to which a name that isn't registered seems to belong, or None.
 
@@ -117,3 +130,12 @@ class Registry:
             if prefix in (plugin.name.replace("-", "_"), package, package.removeprefix("hookline_")):
                 return plugin
         return None
+
+
+def _made(factories: Mapping[str, Any], url: str, what: str, clock: Clock) -> Any:
+    scheme = urlsplit(url).scheme
+    factory = factories.get(scheme)
+    if factory is None:
+        known = ", ".join(sorted(factories)) or "none"
+        raise ConfigError(f"no plugin gives a {what} for {scheme or url!r}: URLs; installed are {known}")
+    return factory(url, clock=clock)

@@ -9,13 +9,13 @@ from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
 from sqlalchemy import Connection, NullPool
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from hookline.api import StoreError
 from hookline.api_storage import Clock
 from hookline_sqlstore.databases import schema
+from hookline_sqlstore.databases.address import CONNECT_TIMEOUT, Address, quoted
 from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Listener
 from hookline_sqlstore.databases.pending import LIMIT, LONG_LIMIT, Pending, PendingCommits, retrieve, within_limit
 from hookline_sqlstore.databases.schema_lock import PATIENCE_FOR_DEAD, SchemaLock, Session, end_session
@@ -29,8 +29,6 @@ from hookline_sqlstore.writing.statement import PostgresDialect
 T = TypeVar("T")
 
 READERS: Final = 4
-_CONNECT_TIMEOUT: Final = 5.0
-"""Seconds."""
 _BEAT: Final = 2.0
 """Seconds between signs of life of an idle session that writes. They show other servers that this one lives, and this
 one that its session does."""
@@ -43,18 +41,14 @@ _log: Final = logging.getLogger("hookline.store")
 
 
 class PostgresDatabase:
-    """A schema of a database: `public`, unless the URL has `?schema=name`."""
+    """A schema of a database."""
 
-    def __init__(self, url: URL, *, clock: Clock, listener: Listener) -> None:
-        schema_name = url.query.get("schema")
-        if unknown := set(url.query) - {"schema"} or (schema_name is not None and not isinstance(schema_name, str)):
-            raise StoreError(f"{url!r}: of settings in the URL there is `schema`, once; not {unknown}")
-        self._schema: str | None = schema_name
-        self._url = url.set(drivername="postgresql+asyncpg", query={})
-        self._name = f"the database {self._url.render_as_string(hide_password=True)}"
+    def __init__(self, address: Address, *, clock: Clock, listener: Listener) -> None:
+        self._address = address
+        self._name = address.name
         self._clock = clock
         self.lines = OrderPlaces(clock)
-        self._lock = SchemaLock(self._name, self._schema)
+        self._lock = SchemaLock(self._name, address.schema)
         self._writing: AsyncEngine | None = None
         self._reading: AsyncEngine | None = None
         self._readers: WeakSet[Any] = WeakSet()
@@ -68,12 +62,8 @@ class PostgresDatabase:
         self._writer: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        try:
-            self._writing = self._engine(poolclass=NullPool)
-            self._reading = self._engine(pool_size=READERS, max_overflow=0, pool_pre_ping=True)
-        except ModuleNotFoundError as error:
-            # SQLAlchemy imports the driver only here.
-            raise StoreError(f"PostgreSQL needs {error.name}: pip install 'hookline[postgres]'") from error
+        self._writing = self._address.engine(poolclass=NullPool)
+        self._reading = self._address.engine(pool_size=READERS, max_overflow=0, pool_pre_ping=True)
         prepare_sessions(self._writing.sync_engine)
         self._readers = prepare_sessions(self._reading.sync_engine, longest_query=LONG_LIMIT + LIMIT)
         try:
@@ -81,25 +71,16 @@ class PostgresDatabase:
             await self._told_if_slow(connection.run_sync(self._prepare))
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             await self._release()
-            raise self._failure("opened", error) from error
+            raise self._address.failure("opened", error) from error
         except BaseException:
             await self._release()
             raise
         self._writer = asyncio.get_running_loop().create_task(self._write(), name="hookline-postgres-writer")
 
-    def _engine(self, **options: Any) -> AsyncEngine:
-        settings = {"application_name": "hookline"}
-        if self._schema is not None:
-            settings["search_path"] = '"' + self._schema.replace('"', '""') + '"'
-        return create_async_engine(
-            self._url, connect_args={"timeout": _CONNECT_TIMEOUT, "server_settings": settings}, **options
-        )
-
     def _prepare(self, connection: Connection) -> None:
-        if self._schema is not None:
-            quoted = connection.dialect.identifier_preparer.quote(self._schema)
+        if self._address.schema is not None:
             with connection.begin():
-                connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {quoted}")
+                connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {quoted(self._address.schema)}")
         schema.upgrade(connection)
         work.recover(connection, self._clock.now())
         self.lines.start(work.last_in_line(connection))
@@ -126,7 +107,7 @@ class PostgresDatabase:
     async def _connected(self) -> AsyncIterator[AsyncConnection]:
         """A new connection, which is closed after an error."""
         assert self._writing is not None  # noqa: S101 - it is while the writer runs
-        async with asyncio.timeout(_CONNECT_TIMEOUT):
+        async with asyncio.timeout(CONNECT_TIMEOUT):
             connection = await self._writing.connect()
         try:
             yield connection
@@ -200,7 +181,7 @@ class PostgresDatabase:
             if connection is None:
                 connection = await self._connect()
         except Exception as error:  # noqa: BLE001 - the callers wait: whatever it is, it is theirs to hear
-            failure = error if isinstance(error, StoreError) else self._failure("written", error)
+            failure = error if isinstance(error, StoreError) else self._address.failure("written", error)
             self._pending.remain_in_doubt(failure)
             return failure
         try:
@@ -208,7 +189,7 @@ class PostgresDatabase:
         except Exception as error:  # noqa: BLE001 - as above
             self._pending.begin_doubt()
             await self._disconnect()
-            return error if isinstance(error, StoreError) else self._failure("written", error)
+            return error if isinstance(error, StoreError) else self._address.failure("written", error)
 
     async def _beat(self, _connection: AsyncConnection) -> None:
         """Send a query that opens no transaction."""
@@ -258,11 +239,7 @@ class PostgresDatabase:
             async with engine.connect() as connection:
                 return await connection.run_sync(question)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise self._failure("read", error) from error
-
-    def _failure(self, what: str, error: BaseException) -> StoreError:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        return StoreError(f"{self._name} can't be {what}: {cause or type(cause).__name__}")
+            raise self._address.failure("read", error) from error
 
     async def close(self) -> None:
         self._closing = True
