@@ -29,7 +29,7 @@ class OwnPostgres:
         self._log = folder / "postgres.log"
         self._prefix = prefix
         # PostgreSQL refuses to run as root.
-        self._user = ("runuser", "-u", "postgres", "--") if os.geteuid() == 0 else ()
+        self.user = ("runuser", "-u", "postgres", "--") if os.geteuid() == 0 else ()
         self._process: subprocess.Popen[bytes] | None = None
         self._folder: Path | None = None
         """Its data and its socket."""
@@ -56,21 +56,15 @@ class OwnPostgres:
         )
         # Each start of pytest closes the folder of temporary paths to other users, also to one that runs already.
         self._folder = Path(tempfile.mkdtemp(prefix="hookline-postgres-"))
-        if self._user:
+        if self.user:
             shutil.chown(self._folder, "postgres")
         data = self._folder / "data"
-        subprocess.run(
-            [*self._user, initdb, "-D", str(data), "-U", "hookline", "-A", "trust", "--no-sync", "--no-instructions"],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            cwd="/",
-        )
-        (data / "pg_hba.conf").write_text("host all all 0.0.0.0/0 trust\nlocal all all trust\n")
+        self.create(Path(initdb), data)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [
                     *self._prefix,
-                    *self._user,
+                    *self.user,
                     str(Path(initdb).with_name("postgres")),
                     *("-D", str(data), "-p", str(self.port), "-k", str(self._folder), "-h", self.host),
                     *("-c", "fsync=off", "-c", "shared_buffers=16MB"),
@@ -80,6 +74,22 @@ class OwnPostgres:
                 stderr=log,
             )
         self.run("SELECT 1", wait=30)
+
+    def create(self, initdb: Path, data: Path) -> None:
+        """Make its data. `initdb`: the path of that program."""
+        subprocess.run(
+            [
+                *self.user,
+                str(initdb),
+                *("-D", str(data), "-U", "hookline", "-A", "trust", "--no-sync", "--no-instructions"),
+            ],
+            check=True,
+            stdout=subprocess.DEVNULL,
+            cwd="/",
+        )
+        (data / "pg_hba.conf").write_text(
+            "host all all 0.0.0.0/0 trust\nlocal all all trust\nhost replication all 0.0.0.0/0 trust\n"
+        )
 
     def log(self) -> str:
         """The end of what it printed."""
@@ -135,6 +145,13 @@ class OwnPostgres:
             yield
         finally:
             self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """End all its processes at once, as a power failure does. Its data stays."""
+        assert self._process is not None
+        self._signal(signal.SIGKILL)
+        self._process.wait(timeout=30)
+        self._process = None
 
     def stop(self) -> None:
         """End it and remove its data. Raises AssertionError if it has ended by itself."""

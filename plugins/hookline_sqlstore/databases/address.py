@@ -1,6 +1,6 @@
 """The address of a PostgreSQL database: its URL, without what only Hookline reads in it."""
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from hookline.api import StoreError
 
 CONNECT_TIMEOUT: Final = 5.0
-"""Seconds in which a connection has to be there; several hosts share them."""
+"""Seconds in which a session has to be there; several hosts share them."""
 _SETTINGS: Final = ("schema", "host", "target_session_attrs")
 
 
@@ -26,10 +26,10 @@ class Address:
         unknown = ", ".join(sorted(set(url.query) - set(_SETTINGS)))
         if unknown:
             raise StoreError(f"{url!r}: the settings in the URL are {', '.join(_SETTINGS)}; there is no {unknown}")
+        self._used: tuple[str | None, int | None] | None = None
+        """The host and port of the last session."""
         self.schema = _once(url, "schema")
         _once(url, "target_session_attrs")
-        hosts = url.query.get("host", ())
-        self._hosts: Collection[str] = hosts.split(",") if isinstance(hosts, str) else hosts
         self._url = url.set(drivername="postgresql+asyncpg").difference_update_query(["schema"])
         shown = self._url.set(drivername="postgresql").render_as_string(hide_password=True)
         self.place = unquote(shown) + (f", schema {self.schema}" if self.schema else "")
@@ -41,14 +41,33 @@ class Address:
         settings = {"application_name": "hookline"}
         if self.schema is not None:
             settings["search_path"] = quoted(self.schema)
-        # The driver's limit is for each host: one that is silent must leave time for the others.
-        timeout = CONNECT_TIMEOUT / max(1, len(self._hosts))
-        connect = {"timeout": timeout, "server_settings": settings}
+        arguments = {"server_settings": settings, "async_creator_fn": self._connect}
         try:
-            return create_async_engine(self._url, connect_args=connect, **options)
+            return create_async_engine(self._url, connect_args=arguments, **options)
         except ModuleNotFoundError as error:
             # SQLAlchemy imports the driver only here.
             raise StoreError(f"PostgreSQL needs {error.name}: pip install 'hookline[postgres]'") from error
+
+    async def _connect(self, **options: Any) -> Any:
+        """Return a session of the driver on the first host that accepts one; the last such host is asked first.
+
+        The driver would give its whole time to a host that is silent, such as one without power.
+        """
+        import asyncpg  # type: ignore[import-untyped]  # it has no types
+
+        places = _places(options.pop("host", None), options.pop("port", None))
+        problems: list[str] = []
+        for host, port in sorted(places, key=lambda place: place != self._used):
+            try:
+                session = await asyncpg.connect(host=host, port=port, timeout=CONNECT_TIMEOUT / len(places), **options)
+            except (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched) as error:
+                if len(places) == 1:
+                    raise
+                problems.append(f"{host}:{port}: {error or type(error).__name__}")
+            else:
+                self._used = (host, port)
+                return session
+        raise OSError("; ".join(problems))
 
     def failure(self, what: str, error: BaseException) -> StoreError:
         """Return the error of a database that can't be `what`, such as `read`."""
@@ -59,6 +78,11 @@ class Address:
 def quoted(name: str) -> str:
     """Return a name as SQL has it."""
     return '"' + name.replace('"', '""') + '"'
+
+
+def _places(host: Any, port: Any) -> Sequence[tuple[str | None, int | None]]:
+    """The hosts and ports of a session's options: one each, or lists of the same length."""
+    return list(zip(host, port, strict=True)) if isinstance(host, list) else [(host, port)]
 
 
 def _once(url: URL, name: str) -> str | None:
