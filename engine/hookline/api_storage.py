@@ -10,8 +10,9 @@ from hookline.kernel.errors import (
     TokenNotFound,
 )
 from hookline.kernel.faults import fault
+from hookline.kernel.process import host_of_process, process_identity
 from hookline.kernel.threads import Threads
-from hookline.kernel.time import Clock
+from hookline.kernel.time import Clock, FollowingClock
 from hookline.model.access import ALL_ENTRIES, Actor, AuditEntry, AuditFilter, RejectedSignIn, Token, TokenScope
 from hookline.model.batch import JOINED, MAX_BATCH_BYTES, BatchItem, joined_output
 from hookline.model.causes import cause_of
@@ -58,6 +59,7 @@ from hookline.storage.changes import (
     CreateToken,
     Deploy,
     DismissDeadLetter,
+    DrainNode,
     DropCredential,
     DropEntries,
     Duplicate,
@@ -109,6 +111,7 @@ from hookline.storage.changes import (
     WriteFiles,
     counted_output,
 )
+from hookline.storage.cluster import Alone, Membership, Node, NodeDescription, NodeRole
 from hookline.storage.database import CopySource, CopyTarget, DatabaseStatus, Inspectable, Row, TableReader, TableWriter
 from hookline.storage.queue import Delivery, ImmediateStart, Queue, Stored
 from hookline.storage.store import (
@@ -152,6 +155,7 @@ __all__ = [
     "Accepted",
     "Actor",
     "AddState",
+    "Alone",
     "Arrival",
     "Attachment",
     "AuditEntry",
@@ -191,6 +195,7 @@ __all__ = [
     "DeploymentPage",
     "DiskUsage",
     "DismissDeadLetter",
+    "DrainNode",
     "DropCredential",
     "DropEntries",
     "Due",
@@ -211,6 +216,7 @@ __all__ = [
     "FinishBlock",
     "FlowFile",
     "FlowVersion",
+    "FollowingClock",
     "ForgetAudit",
     "ForgetCallbacks",
     "ForgetDedupeKeys",
@@ -221,8 +227,12 @@ __all__ = [
     "ImmediateStart",
     "Inspectable",
     "JoinBatch",
+    "Membership",
     "Message",
     "MoveWaits",
+    "Node",
+    "NodeDescription",
+    "NodeRole",
     "NotANumber",
     "NotWaiting",
     "Outcome",
@@ -290,8 +300,10 @@ __all__ = [
     "check_transition",
     "counted_output",
     "fault",
+    "host_of_process",
     "joined_output",
     "pack",
+    "process_identity",
     "unpack",
     "without_body",
 ]

@@ -1,6 +1,7 @@
 """The engine wires all parts together, starts them and stops them. Several engines can live in one process."""
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import Any, Final
@@ -61,6 +62,7 @@ from hookline.sources.subscription_store import SubscriptionStore
 from hookline.sources.supervisor import SourceSupervisor
 from hookline.storage.backend import Backend
 from hookline.storage.blobs import Blobs
+from hookline.storage.cluster import Membership, NodeDescription, has_duty
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
 from hookline.telemetry.events import Events
@@ -101,6 +103,7 @@ class Engine:
         self._backend: Backend = registry.backend(options.db, self.clock)
         self.store: Store = self._backend.store
         self.queue: Queue = self._backend.queue
+        self.membership: Membership = self._backend.membership
         self.blobs: Blobs = registry.blob_store(options.blobs, self.clock)
         egress = Egress(options.egress_allow)
         self._http = PooledClient(clock=self.clock, egress=egress, blobs=self.blobs)
@@ -167,6 +170,7 @@ class Engine:
             redaction=self.redaction,
             step_timeout=options.step_timeout,
             tokens=self.tokens,
+            membership=self.membership,
         )
         self.rejections = RejectionRecord(self.store, self.clock, self.ids, self.log, self.store_problem)
         self.subscriptions = SubscriptionStore(self.store, self.vault, self.clock, elsewhere=options.role == "webhook")
@@ -235,6 +239,7 @@ class Engine:
             clock=self.clock,
             log=self.log,
             store_problem=self.store_problem,
+            membership=self.membership,
         )
         self.operations = Operations(
             store=self.store,
@@ -307,7 +312,7 @@ class Engine:
 
         Raises StoreError if the backend can't be opened.
         """
-        await self._backend.open()
+        await self._backend.open(NodeDescription(self.options.node_name, "command"))
         try:
             await self._load()
         except BaseException:
@@ -321,7 +326,9 @@ class Engine:
 
         Raises StoreError if the backend can't be opened or no files can be stored.
         """
-        await self._backend.open()
+        self.membership.on_lost = self._drop
+        self.membership.on_cancel = self._cancel_all
+        await self._backend.open(NodeDescription(self.options.node_name, self.options.role))
         try:
             # A missing bucket is better found now than by the first file.
             await self.blobs.ping()
@@ -331,9 +338,25 @@ class Engine:
         except BaseException:
             await self._close()
             raise
+        self.membership.on_change = self._adopt
         self._loop_monitor.start()
         self._background = asyncio.create_task(self._run_background(), name="hookline engine")
         self.intake.open = self.options.role != "worker"
+
+    async def _drop(self) -> None:
+        """Drop all that runs here, since other nodes may have taken it over."""
+        await self.sources.drop()
+        await self._dispatcher.drop()
+
+    async def _adopt(self) -> None:
+        """Adopt what other nodes have changed. Raises StoreError."""
+        await self.credentials.load()
+        await self.subscriptions.load()
+        await self.serving.adopt()
+
+    def _cancel_all(self, execution_ids: Sequence[str]) -> None:
+        for execution_id in execution_ids:
+            self._runner.cancel(execution_id)
 
     async def _load(self) -> None:
         if self.options.keep_new_key is not None:
@@ -371,9 +394,7 @@ class Engine:
             async with asyncio.TaskGroup() as group:
                 if self.options.role != "webhook":
                     group.create_task(self._timers.run())
-                    group.create_task(self._sweeper.run())
-                    if self.disk_budget is not None:
-                        group.create_task(self.disk_budget.run())
+                    group.create_task(self._keep_house())
                     group.create_task(self.sources.run())
                 else:
                     group.create_task(follow_jumps(self.clock))
@@ -390,6 +411,14 @@ class Engine:
             self.log.critical("a part of the engine died", exc_info=True)
             self.failed.set()
             raise
+
+    async def _keep_house(self) -> None:
+        """Remove what is past its time, while this is the node that does it."""
+        await has_duty(self.membership, "housekeeping", self.clock)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._sweeper.run())
+            if self.disk_budget is not None:
+                group.create_task(self.disk_budget.run())
 
     async def _close(self) -> None:
         self._loop_monitor.stop()

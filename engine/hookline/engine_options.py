@@ -1,5 +1,6 @@
 """The options that an engine is given."""
 
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -24,6 +25,8 @@ class EngineOptions:
     keep_new_key: Callable[[], None] | None = None
     """Stores the key, if it was made for this engine. It isn't called if the store has data that needs another key."""
     role: Role = "all"
+    node_name: str = field(default_factory=socket.gethostname)
+    """The name of this node in lists, logs and metrics."""
     watch: bool = True
     """Deploy changed flow files while running."""
     triggers: bool = True

@@ -9,6 +9,7 @@ from hookline_sqlstore.copying.writer import filling
 from hookline_sqlstore.databases.address import Address
 from hookline_sqlstore.databases.postgres import PostgresDatabase
 from hookline_sqlstore.databases.status import status_of_schema
+from hookline_sqlstore.queue.pages import ClaimedPages
 from hookline_sqlstore.sql_backend import SqlBackend
 
 
@@ -17,7 +18,9 @@ class PostgresBackend(SqlBackend):
 
     def __init__(self, url: URL, clock: Clock) -> None:
         self._address = Address(url)
-        super().__init__(lambda listener: PostgresDatabase(self._address, clock=clock, listener=listener), clock)
+        super().__init__(
+            lambda listener: PostgresDatabase(self._address, clock=clock, listener=listener), ClaimedPages, clock
+        )
 
     async def status(self) -> DatabaseStatus:
         return await status_of_schema(self._address)

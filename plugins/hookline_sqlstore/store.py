@@ -61,13 +61,13 @@ _LARGE: Final = 64 * 1024
 class SqlStore:
     """The durable state in a SQL database."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database, clock: Clock, claims: operations.Claims = operations.no_claims) -> None:
         self._database = database
         self._clock = clock
+        self._claims = claims
 
     async def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
-        # Places in order are assigned here: nothing is awaited until the commit is in the writer's queue.
-        commit = operations.prepare_commit(changes, self._database.lines)
+        commit = operations.prepare_commit(changes, self._claims)
         if commit.operations:
             await self._database.write(commit)
         return commit.results

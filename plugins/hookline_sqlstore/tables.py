@@ -68,6 +68,8 @@ executions: Final = Table(
     Column("error_cause", Name),
     #: The time at which its dead letter was discarded.
     Column("discarded_at", BigInteger),
+    #: The lease of the node that has claimed it or runs it, or that ran it last; NULL while it waits for any node.
+    Column("owner", Name),
     #: Its encrypted data key; NULL once its redacted values are erased.
     Column("data_key", LargeBinary),
     #: NULL if it is large: then it is in `payloads`.
@@ -95,9 +97,23 @@ def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Inde
 
 _partial("ix_executions_dedupe", "flow_id", "dedupe_hash", where="dedupe_hash IS NOT NULL", unique=True)
 _partial("ix_executions_order", "flow_id", "order_key", "order_seq", where="order_seq IS NOT NULL")
-_partial("ix_executions_ready", "flow_id", "ready_at", "id", where="ready_at IS NOT NULL")
+_partial("ix_executions_ready", "flow_id", "ready_at", "id", where="ready_at IS NOT NULL AND owner IS NULL")
 # For a flow that starts no new executions; a queued execution is never in it.
-_partial("ix_executions_begun", "flow_id", "ready_at", "id", where="ready_at IS NOT NULL AND flow_version IS NOT NULL")
+_partial(
+    "ix_executions_begun",
+    "flow_id",
+    "ready_at",
+    "id",
+    where="ready_at IS NOT NULL AND owner IS NULL AND flow_version IS NOT NULL",
+)
+# Executions that a node has claimed and doesn't run yet.
+_partial("ix_executions_claimed", "owner", "flow_id", where="owner IS NOT NULL AND ready_at IS NOT NULL")
+# Running executions that are to be cancelled, for the nodes that run them.
+_partial(
+    "ix_executions_cancelling",
+    "owner",
+    where="owner IS NOT NULL AND cancel_asked_at IS NOT NULL AND finished_at IS NULL",
+)
 _partial("ix_executions_timers", "ready_at", "id", where="state = 'waiting' AND ready_at IS NOT NULL")
 # Executions that have not ended; by state, so that the few that run are found among the many that wait.
 _partial("ix_executions_open", "flow_id", "state", "id", where="finished_at IS NULL")
@@ -114,6 +130,68 @@ _partial("ix_executions_spent", "dedupe_until", where="state = 'purged'")
 _partial("ix_executions_encrypted", "id", where="data_key IS NOT NULL")
 _partial("ix_executions_replay", "replay_of", "id", where="replay_of IS NOT NULL")
 Index("ix_executions_flow", executions.c.flow_id, executions.c.id)
+
+#: The queues of order keys that have executions. Whoever changes such a queue locks its row first.
+lines: Final = Table(
+    "lines",
+    metadata,
+    Column("flow_id", Name, nullable=False),
+    Column("order_key", LargeBinary, nullable=False),
+    #: The last place that was given.
+    Column("last", BigInteger, nullable=False),
+    PrimaryKeyConstraint("flow_id", "order_key", name="pk_lines"),
+)
+
+#: The nodes that serve the database, or did. Each write of a node begins by renewing its lease, which is its row.
+nodes: Final = Table(
+    "nodes",
+    metadata,
+    #: The name of the node and a random part. A node that has lost its lease gets another one.
+    Column("lease", Name, nullable=False),
+    Column("name", Text, nullable=False),
+    #: A random text for each session: writes of an earlier session that are still on their way change nothing.
+    Column("session", Text, nullable=False),
+    #: Identifies the process on its host, so that its successor need not wait until the lease has run out.
+    Column("process", Text, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("role", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("started_at", BigInteger, nullable=False),
+    #: The time until which the lease holds.
+    Column("until", BigInteger, nullable=False),
+    #: The microseconds by which the clock of its host is ahead.
+    Column("clock_ahead", BigInteger, nullable=False, server_default="0"),
+    #: The last change of `cluster` that it has adopted.
+    Column("adopted", BigInteger, nullable=False, server_default="0"),
+    #: The time of the request to stop.
+    Column("drain_asked_at", BigInteger),
+    #: The time at which it stopped, or another node took over.
+    Column("gone_at", BigInteger),
+    #: The time at which its executions were given to others.
+    Column("released_at", BigInteger),
+    PrimaryKeyConstraint("lease", name="pk_nodes"),
+)
+
+#: One row, about all nodes.
+cluster: Final = Table(
+    "cluster",
+    metadata,
+    Column("id", Integer, nullable=False, autoincrement=False),
+    #: Counts the changes that each node has to adopt: deployments, states of flows, credentials.
+    Column("changes", BigInteger, nullable=False),
+    PrimaryKeyConstraint("id", name="pk_cluster"),
+)
+
+#: Work that one node does for all. It is free when the node that has it is gone.
+duties: Final = Table(
+    "duties",
+    metadata,
+    Column("name", Name, nullable=False),
+    #: The lease of the node.
+    Column("owner", Name, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    PrimaryKeyConstraint("name", name="pk_duties"),
+)
 
 payloads: Final = Table(
     "payloads",

@@ -194,6 +194,29 @@ def test_everything_continues_after_the_move_to_postgresql(server: ServerProcess
     before.continues(server, sink)
 
 
+def test_an_execution_that_ran_when_the_server_was_killed_continues(
+    server: ServerProcess, sink: Sink, target: str
+) -> None:
+    for document in flows(sink):
+        server.flow(document)
+    server.start()
+    sink.delay = 30.0
+    running = accepted(server, "ordered", {"key": "k", "n": 0})
+    queued = accepted(server, "ordered", {"key": "k", "n": 1})
+    server.eventually("the action is in progress", lambda: len(sink.received) == 1)
+    server.kill()
+    done = copy(server, target)
+    assert done.exit_code == 0, done.output
+    sink.delay = 0.0
+    server.set("HOOKLINE_DB", target)
+    server.set("HOOKLINE_SECRET_KEY", (server.folder / "data" / "secret.key").read_text(encoding="utf-8"))
+    server.start()
+    reaches(server, running, "waiting")
+    assert len({one.key for one in sink.received}) == 1, "the action was repeated with another key"
+    answer(server, resume_url(server, running), "go on")
+    reaches(server, queued, "waiting")
+
+
 @pytest.mark.rule(38)
 def test_a_copy_that_was_killed_leaves_nothing_that_a_server_uses(
     server: ServerProcess, sink: Sink, target: str

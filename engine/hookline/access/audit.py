@@ -29,6 +29,7 @@ AuditedOperation: TypeAlias = Literal[
     "flow.stop",
     "flow.try",
     "key.rotate",
+    "node.drain",
     "poll.answer",
     "state.drop",
     "state.set",
@@ -90,6 +91,7 @@ OPERATIONS: Final[Mapping[AuditedOperation, Recorded]] = {
     "key.rotate": Recorded(
         "Values of an older key were encrypted with the first key.", "", "their kind and their number", flow=False
     ),
+    "node.drain": Recorded("A node was asked to stop.", "the node's lease", "", flow=False),
     "token.create": Recorded("A token was created.", "the token", "its name and limits", flow=False),
     "token.revoke": Recorded("A token was revoked.", "the token", "its name", flow=False),
 }

@@ -34,6 +34,7 @@ COMMANDS: Final = {
     "rejected": ("hookline.cli.operate.rejected", "List rejected requests and the reasons."),
     "audit": ("hookline.cli.operate.audit", "List who changed what."),
     "flows": ("hookline.cli.deploy.flows", "Pause, stop and roll back flows; list their versions."),
+    "nodes": ("hookline.cli.host.nodes", "List the processes that serve the database."),
     "storage": ("hookline.cli.operate.storage", "Show the disk space in use and what is removed next."),
     "db": ("hookline.cli.host.db", "Examine, upgrade and copy the database."),
     "state": ("hookline.cli.operate.state", "Manage the values that flows keep between executions."),

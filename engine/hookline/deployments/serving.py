@@ -23,6 +23,7 @@ from hookline.model.access import Actor
 from hookline.model.flow import FlowState
 from hookline.sources.supervisor import SourceSupervisor
 from hookline.storage.changes import Unblock
+from hookline.storage.cluster import Membership, has_duty
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
 from hookline.telemetry.store_problem import StoreProblem
@@ -52,7 +53,9 @@ class Serving:
         clock: Clock,
         log: Any,
         store_problem: StoreProblem,
+        membership: Membership,
     ) -> None:
+        self._membership = membership
         self._store = store
         self._queue = queue
         self._source = source
@@ -95,6 +98,18 @@ class Serving:
         await self._switch()
         return done
 
+    async def adopt(self) -> None:
+        """Serve what another node has deployed, and the states that were set there. Raises StoreError.
+
+        What can't be read now is tried again later.
+        """
+        try:
+            if not await self.refresh():
+                self._again.set()
+        except (OSError, DeploymentConflict) as error:
+            self._unloaded.noticed(error=str(error))
+            self._again.set()
+
     async def deploy(self, checked: CheckedDeployment) -> Deployed:
         """Apply a deployment: its versions serve when this returns. See `Deployer.deploy`."""
         try:
@@ -105,6 +120,7 @@ class Serving:
             raise
         try:
             await self._switch()
+            await self._membership.adopted()
         except StoreError as error:
             self._store_problem.report(error)
             self._again.set()
@@ -150,6 +166,7 @@ class Serving:
         self._runner.causes_changed()
         await self.open_lanes()
         await self._unblock_all()
+        await self._membership.adopted()
 
     async def wake(self, flow_id: str, execution_id: str) -> None:
         """Deliver a ready execution."""
@@ -190,7 +207,8 @@ class Serving:
         self._unblock.set()
 
     async def follow_source(self) -> None:
-        """Deploy each change that others make in the source."""
+        """Deploy each change that others make in the source, while this is the node that does it."""
+        await has_duty(self._membership, "folder", self._clock)
         async for _ in self._source.changes():
             await self._refresh_until_done()
 

@@ -171,6 +171,11 @@ class ExecutionContext(msgspec.Struct, frozen=True, eq=False):
     """The parts of scopes that were made already."""
 
     @property
+    def ordered(self) -> bool:
+        """Whether the execution has an order key."""
+        return self.envelope.order_key is not None
+
+    @property
     def id(self) -> str:
         return self.envelope.execution_id
 

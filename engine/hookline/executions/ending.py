@@ -62,7 +62,7 @@ async def end(
     if failed is not None:
         closing = _failure(run, failed, now)
     else:
-        closing = End(run.id, State.SUCCEEDED, _OUTCOMES[ending], now, waited=run.progress.waited)
+        closing = End(run.id, State.SUCCEEDED, _OUTCOMES[ending], now, waited=run.progress.waited, ordered=run.ordered)
     if closing.state is not State.FAILED and run.envelope.arrival.parent is None:
         return closing, ()
     begun = AttemptStart(run.started_at, run.attempt)
@@ -93,7 +93,7 @@ def _failure(run: ExecutionContext, failed: StepFailed | Interrupted, now: datet
         # The last step may have been interrupted, so that it isn't known whether it took effect.
         error = run.progress.unknown
         outcome = Outcome.CANCELLED if error is None else Outcome.OUTCOME_UNKNOWN
-        return End(run.id, State.CANCELLED, outcome, now, error, waited=run.progress.waited)
+        return End(run.id, State.CANCELLED, outcome, now, error, waited=run.progress.waited, ordered=run.ordered)
     run.services.log.warning(
         "execution failed",
         execution_id=run.id,
@@ -102,7 +102,7 @@ def _failure(run: ExecutionContext, failed: StepFailed | Interrupted, now: datet
         code=error.code,
         error=error.message,
     )
-    return End(run.id, State.FAILED, outcome, now, error, waited=run.progress.waited)
+    return End(run.id, State.FAILED, outcome, now, error, waited=run.progress.waited, ordered=run.ordered)
 
 
 def is_patient(run: ExecutionContext) -> bool:

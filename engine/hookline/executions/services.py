@@ -27,6 +27,7 @@ from hookline.sdk.http import HttpClient
 from hookline.secrets.redaction import NO_REDACTION, NoRedaction, Redaction
 from hookline.storage.blobs import Blobs
 from hookline.storage.changes import Accept
+from hookline.storage.cluster import Alone, Membership
 from hookline.storage.store import Store
 from hookline.telemetry.events import Events
 from hookline.telemetry.metrics import Metrics
@@ -119,6 +120,8 @@ class Services:
     tokens: AccessTokens | None = None
     """Gives access tokens of credentials; None in simulations."""
     effects: Effects = field(default_factory=Effects)
+    membership: Membership = field(default_factory=Alone)
+    """Tells whether this node may still run what it runs."""
     step_timeout: timedelta | None = None
     """The time limit of a step whose flow sets none."""
 

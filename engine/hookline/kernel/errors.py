@@ -176,6 +176,13 @@ class TokenNameTaken(IllegalStateChange):
     code = "token.name_taken"
 
 
+class NodeNotFound(HooklineError):
+    """There is no such node, or it is gone."""
+
+    code = "node.not_found"
+    status = 404
+
+
 class TokenNotFound(IllegalStateChange):
     """There is no such token, or it was revoked already."""
 

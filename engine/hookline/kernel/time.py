@@ -35,6 +35,16 @@ class JumpingClock(Clock, Protocol):
         ...
 
 
+@runtime_checkable
+class FollowingClock(Clock, Protocol):
+    """A clock that can follow another one, such as that of a database which several processes use."""
+
+    def follow(self, now: datetime) -> None:
+        """Set the time to that of the other clock; go on from there with this machine's steady clock. Never goes
+        back."""
+        ...
+
+
 def rfc3339(at: datetime) -> str:
     """Format a time as in the API, messages and expressions: `2026-01-31T08:00:00.123456Z`."""
     return at.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
@@ -58,10 +68,21 @@ class SystemClock:
 
     def __init__(self) -> None:
         self._offset = time.time() - time.clock_gettime(_STEADY)
+        self._followed: float | None = None
+        """The time of the clock that is followed, less the steady time."""
+        self._last = 0.0
+
+    def follow(self, now: datetime) -> None:
+        """See `FollowingClock`."""
+        if self._followed is not None:
+            self._last = max(self._last, time.clock_gettime(_STEADY) + self._followed)
+        self._followed = now.timestamp() - time.clock_gettime(_STEADY)
 
     def now(self) -> datetime:
         """Return the current time, aware, in UTC."""
         steady = time.clock_gettime(_STEADY)
+        if self._followed is not None:
+            return datetime.fromtimestamp(max(steady + self._followed, self._last), UTC)
         now = time.time()
         if abs(now - steady - self._offset) > _TOLERANCE:
             return datetime.fromtimestamp(steady + self._offset, UTC)
@@ -70,6 +91,8 @@ class SystemClock:
 
     def jump(self) -> timedelta:
         """See `JumpingClock`."""
+        if self._followed is not None:
+            return timedelta(0)
         jump = time.time() - time.clock_gettime(_STEADY) - self._offset
         return timedelta(seconds=jump) if abs(jump) > _TOLERANCE else timedelta(0)
 

@@ -219,6 +219,8 @@ class Execution(msgspec.Struct, frozen=True):
     """The time of the request to cancel it."""
     replay_of: str | None = None
     """The execution that it replays."""
+    node: str | None = None
+    """The name of the node that runs it or has claimed it, or ran it last; None if it waits for any, and on SQLite."""
     error_cause: str | None = None
     """The cause of its failure, as `cause_of` gives it."""
     discarded_at: datetime | None = None

@@ -32,6 +32,7 @@ from hookline.service.server.asgi import HOOK, OAUTH, RESUME, Endpoint, HookAppl
 from hookline.service.types import HookResponse
 from hookline.sources.subscription_store import SubscriptionStore
 from hookline.storage.blobs import Blobs
+from hookline.storage.cluster import Membership
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.rejections import RejectionRecord
 from hookline.telemetry.store_problem import StoreProblem
@@ -74,6 +75,8 @@ class HookDependencies(Protocol):
     def redaction(self) -> Redaction: ...
     @property
     def authorizations(self) -> Authorizations: ...
+    @property
+    def membership(self) -> Membership: ...
 
 
 class Endpoints(NamedTuple):
@@ -110,7 +113,7 @@ def create_endpoints(engine: HookDependencies, options: HookOptions) -> Endpoint
         callbacks=callbacks,
         clock=engine.clock,
         ids=engine.ids,
-        reply_waiter=ReplyWaiter(engine.replies, engine.store, engine.blobs, engine.redaction),
+        reply_waiter=ReplyWaiter(engine.replies, engine.store, engine.blobs, engine.redaction, engine.membership),
         rejections=rejections,
     )
     direct = DirectHook(

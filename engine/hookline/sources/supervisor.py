@@ -1,6 +1,10 @@
-"""The supervisor that runs the sources of all flows: schedules, polls, brokers and subscriptions."""
+"""The supervisor that runs the sources of all flows: schedules, polls, brokers and subscriptions.
+
+Of several nodes, one runs a source: the one that has its duty. It has it until it ends the source, stops or dies.
+"""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +22,8 @@ from hookline.sources.subscription import SubscriptionSource, subscription_reque
 
 #: Seconds until a source runs again that ended with a defect of the engine.
 _AGAIN: Final = 60.0
+#: Seconds until a node tries again to take the sources that another one runs.
+_TAKE_AGAIN: Final = 5.0
 
 
 _Key: TypeAlias = tuple[Literal["own", "subscription"], str]
@@ -46,6 +52,7 @@ class SourceSupervisor:
         self._wanted: dict[_Key, _Wanted] = {}
         self._running: dict[_Key, _Running] = {}
         self._changed = asyncio.Event()
+        self._membership = services.engine.membership
 
     def adopt(
         self, active: Iterable[CompiledFlow], paused: Iterable[CompiledFlow] = (), broken: Collection[str] = ()
@@ -75,13 +82,39 @@ class SourceSupervisor:
         """Run the sources until cancelled."""
         async with asyncio.TaskGroup() as group:
             while True:
-                await self._changed.wait()
                 self._changed.clear()
                 await self._end_others()
-                for key, wanted in self._wanted.items():
-                    if key not in self._running and (source := wanted.make()) is not None:
+                lacking = [key for key in self._wanted if key not in self._running]
+                taken = await self._taken(lacking)
+                for key in taken:
+                    if (wanted := self._wanted.get(key)) is not None and (source := wanted.make()) is not None:
                         task = group.create_task(self._keep(key[1], source), name=f"source {key[1]}")
                         self._running[key] = _Running(wanted.version, source, task)
+                await self._wait(again=len(taken) < len(lacking))
+
+    async def drop(self) -> None:
+        """End all sources, since other nodes may run them; those that this node may run begin anew."""
+        await self._end(tuple(self._running))
+        self._changed.set()
+
+    async def _taken(self, keys: Collection[_Key]) -> list[_Key]:
+        """The sources that this node may run, of those that it doesn't run yet."""
+        if not keys:
+            return []
+        try:
+            duties = await self._membership.take([_duty(key) for key in keys])
+        except StoreError as error:
+            self._services.engine.store_problem.report(error)
+            return []
+        return [key for key in keys if _duty(key) in duties]
+
+    async def _wait(self, *, again: bool) -> None:
+        """Return when the flows have changed; `again`: also after a while, since another node may be gone."""
+        try:
+            async with asyncio.timeout(_TAKE_AGAIN if again else None):
+                await self._changed.wait()
+        except TimeoutError:
+            return
 
     async def _end_others(self) -> None:
         """End the sources that are no longer wanted, or belong to another version."""
@@ -90,7 +123,14 @@ class SourceSupervisor:
             for key, running in self._running.items()
             if key not in self._wanted or self._wanted[key].version != running.version
         ]
-        tasks = [self._running.pop(key).task for key in ending]
+        await self._end(ending)
+        for key in ending:
+            if key not in self._wanted:
+                with contextlib.suppress(StoreError):
+                    await self._membership.give(_duty(key))
+
+    async def _end(self, keys: Collection[_Key]) -> None:
+        tasks = [self._running.pop(key).task for key in keys]
         for task in tasks:
             task.cancel()
         if tasks:
@@ -119,6 +159,10 @@ class SourceSupervisor:
                 # A defect of one source must not stop the others.
                 log.error("defect of a trigger; trying again", flow_id=flow_id, exc_info=True)
                 await clock.sleep(_AGAIN)
+
+
+def _duty(key: _Key) -> str:
+    return f"source {key[0]} {key[1]}"
 
 
 def _has_source(flow: CompiledFlow) -> bool:

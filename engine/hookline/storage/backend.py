@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol
 
+from hookline.storage.cluster import Membership, NodeDescription
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
 
@@ -12,10 +13,15 @@ class Backend(Protocol):
     store: Store
     queue: Queue
 
-    async def open(self) -> None:
-        """Connect, migrate the tables, and make executions ready again that ran when the process died.
+    @property
+    def membership(self) -> Membership:
+        """The place of this process among those that use the database."""
+        ...
 
-        Raises StoreError if another process uses it, or if it can't be used.
+    async def open(self, node: NodeDescription | None = None) -> None:
+        """Connect, migrate the tables, and join as a node; executions that ran when a process died are ready again.
+
+        Raises StoreError if it can't be used, or if only one process may use it and another one does.
         """
         ...
 

@@ -19,7 +19,7 @@ from hookline.model.items import Progress
 from hookline.model.message import Envelope
 from hookline.model.rejection import RejectedRequest
 
-Subject: TypeAlias = Literal["execution", "flow", "credential", "access"]
+Subject: TypeAlias = Literal["execution", "flow", "credential", "access", "node"]
 
 C = TypeVar("C")
 
@@ -170,6 +170,8 @@ class End:
     error: ErrorInfo | None = None
     waited: bool = True
     """Any of its steps may have waited for a callback."""
+    ordered: bool = True
+    """It may have an order key."""
     patient: bool = False
     """The commit may wait a moment to share a transaction: nobody waits for this end."""
 
@@ -699,6 +701,15 @@ class CreateToken:
     """SHA-256 of its secret."""
 
 
+@change("node")
+@dataclass(frozen=True, slots=True)
+class DrainNode:
+    """Ask a node to stop. Nothing happens if it is gone."""
+
+    lease: str
+    at: datetime
+
+
 @change("access", fault_point="token")
 @dataclass(frozen=True, slots=True)
 class RevokeToken:
@@ -850,6 +861,7 @@ Change: TypeAlias = (
     | FilesWritten
     | SetCases
     | CreateToken
+    | DrainNode
     | RevokeToken
     | RecordAudit
     | ForgetAudit

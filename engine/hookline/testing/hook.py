@@ -43,6 +43,7 @@ from hookline.storage.changes import (
     Duplicate,
     StoreCallback,
 )
+from hookline.storage.cluster import Alone
 from hookline.storage.queue import Stored
 from hookline.storage.store import Store
 from hookline.telemetry.metrics import Metrics
@@ -351,6 +352,7 @@ class HookOverMemory:
         self.redaction = Redaction(Vault([bytes(32)]))
         self.callbacks = MemoryCallbacks()
         self.authorizations = NoAuthorizations()
+        self.membership = Alone(self.clock)
         self.endpoints = create_endpoints(self, self.options)
         self.hook = self.endpoints.hook
 

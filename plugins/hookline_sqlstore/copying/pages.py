@@ -7,9 +7,11 @@ from sqlalchemy import Select, Table, select
 
 from hookline.api_storage import Row
 from hookline_sqlstore.databases import schema
-from hookline_sqlstore.tables import metadata
+from hookline_sqlstore.tables import cluster, duties, metadata, nodes
 
-TABLES: Final = {table.name: table for table in metadata.sorted_tables}
+_OF_NODES: Final = (nodes, cluster, duties)
+"""Tables about the processes that serve this database; those of another database say nothing about it."""
+TABLES: Final = {table.name: table for table in metadata.sorted_tables if table not in _OF_NODES}
 _ROWS: Final = 1000
 _BYTES: Final = 4_000_000
 

@@ -1,13 +1,13 @@
 """The interface of both databases: grouped writes and concurrent reads."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
+from hookline.api_storage import Membership, NodeDescription
 from hookline_sqlstore.writing.operations import Commit
-from hookline_sqlstore.writing.order_places import OrderPlaces
 
 T = TypeVar("T")
 
@@ -20,10 +20,22 @@ PATIENT: Final = 16
 
 
 class Listener(Protocol):
-    """Told of what becomes durable. Its methods are called on the event loop."""
+    """Told of what becomes durable, and of what other nodes do. Its methods are called on the event loop."""
 
     def committed(self, commit: Commit) -> None:
         """A commit is durable; called before its caller continues, and also if the caller has given up."""
+        ...
+
+    def failed(self, commit: Commit) -> None:
+        """A commit has failed, or was given up and is in doubt."""
+        ...
+
+    def lost(self) -> None:
+        """The lease of this node is lost, and with it all executions that it had."""
+        ...
+
+    def ready(self, flow_ids: Iterable[str]) -> None:
+        """These flows have executions that any node may claim."""
         ...
 
     def recovered(self) -> None:
@@ -32,12 +44,15 @@ class Listener(Protocol):
 
 
 class Database(Protocol):
-    """A database that one process uses."""
+    """A database, as one node uses it."""
 
-    lines: OrderPlaces
+    @property
+    def membership(self) -> Membership:
+        """The place of this node among those of the database."""
+        ...
 
-    async def open(self) -> None:
-        """Lock it for this process and run the migrations. Raises StoreError."""
+    async def open(self, node: NodeDescription) -> None:
+        """Join as a node, or lock it for this process; run the migrations. Raises StoreError."""
         ...
 
     def write(self, commit: Commit) -> "asyncio.Future[None]":

@@ -111,6 +111,8 @@ class PendingCommits:
             if failure is None:
                 # Also if the caller has given up: the message is stored, so it has to run.
                 self._listener.committed(pending.commit)
+            else:
+                self._listener.failed(pending.commit)
             if pending.done.done():
                 continue
             if failure is None:

@@ -1,4 +1,4 @@
-"""PostgreSQL through asyncpg: one connection that writes and holds the server's lock, and a pool that reads."""
+"""PostgreSQL through asyncpg: one connection that writes under the lease of this node, and a pool that reads."""
 
 import asyncio
 import contextlib
@@ -9,35 +9,45 @@ from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
 from sqlalchemy import Connection, NullPool
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from hookline.api import StoreError
-from hookline.api_storage import Clock
+from hookline.api_storage import Clock, FollowingClock, NodeDescription
+from hookline_sqlstore.cluster.membership import PostgresMembership
+from hookline_sqlstore.cluster.watch import Watch
+from hookline_sqlstore.column_values import moment
 from hookline_sqlstore.databases import schema
 from hookline_sqlstore.databases.address import CONNECT_TIMEOUT, Address, quoted
 from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Listener
 from hookline_sqlstore.databases.pending import LIMIT, LONG_LIMIT, Pending, PendingCommits, retrieve, within_limit
-from hookline_sqlstore.databases.schema_lock import PATIENCE_FOR_DEAD, SchemaLock, Session, end_session
 from hookline_sqlstore.databases.session import dispose, prepare_sessions
-from hookline_sqlstore.reading import work
 from hookline_sqlstore.writing.apply import Failure, apply
+from hookline_sqlstore.writing.lease import LeaseLost
 from hookline_sqlstore.writing.operations import Commit
-from hookline_sqlstore.writing.order_places import OrderPlaces
 from hookline_sqlstore.writing.statement import PostgresDialect
 
 T = TypeVar("T")
 
+_TAKE_LIMIT: Final = 12.0
+"""Seconds in which a new session can continue a lease: the server ends a session without a client sooner."""
+_REPEATS: Final = 2
+"""How often a group of commits is tried that meets those of another node."""
 READERS: Final = 4
 _BEAT: Final = 2.0
-"""Seconds between signs of life of an idle session that writes. They show other servers that this one lives, and this
-one that its session does."""
+"""Seconds after which an idle node renews its lease."""
 _AGAIN: Final = 1.0
 """Seconds between attempts to connect."""
+_LOCK_LIMIT_ALONE: Final = 1.0
+"""Seconds for which a commit that has met others waits for a lock, when it is repeated by itself."""
 _SLOW: Final = 10.0
 """Seconds after which the log says that opening the database takes long."""
 
 _log: Final = logging.getLogger("hookline.store")
+
+
+class Conflict(Exception):
+    """The transaction met another one; it was rolled back, and may succeed if it is repeated."""
 
 
 class PostgresDatabase:
@@ -47,8 +57,9 @@ class PostgresDatabase:
         self._address = address
         self._name = address.name
         self._clock = clock
-        self.lines = OrderPlaces(clock)
-        self._lock = SchemaLock(self._name, address.schema)
+        self._listener = listener
+        self.membership = PostgresMembership(self)
+        self._watch = Watch(self, listener, self.membership, clock)
         self._writing: AsyncEngine | None = None
         self._reading: AsyncEngine | None = None
         self._readers: WeakSet[Any] = WeakSet()
@@ -61,14 +72,15 @@ class PostgresDatabase:
         self._closing = False
         self._writer: asyncio.Task[None] | None = None
 
-    async def open(self) -> None:
+    async def open(self, node: NodeDescription) -> None:
         self._writing = self._address.engine(poolclass=NullPool)
         self._reading = self._address.engine(pool_size=READERS, max_overflow=0, pool_pre_ping=True)
         prepare_sessions(self._writing.sync_engine)
         self._readers = prepare_sessions(self._reading.sync_engine, longest_query=LONG_LIMIT + LIMIT)
+        self.membership.node = node
         try:
-            connection = await self._connect(wait=PATIENCE_FOR_DEAD)
-            await self._told_if_slow(connection.run_sync(self._prepare))
+            await self._told_if_slow(self._prepare_tables())
+            await self._connect()
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             await self._release()
             raise self._address.failure("opened", error) from error
@@ -76,14 +88,22 @@ class PostgresDatabase:
             await self._release()
             raise
         self._writer = asyncio.get_running_loop().create_task(self._write(), name="hookline-postgres-writer")
+        try:
+            await self._watch.start()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _prepare_tables(self) -> None:
+        async with self._connected(transactions=True) as connection:
+            await connection.run_sync(self._prepare)
+            await connection.close()
 
     def _prepare(self, connection: Connection) -> None:
         if self._address.schema is not None:
             with connection.begin():
                 connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {quoted(self._address.schema)}")
         schema.upgrade(connection)
-        work.recover(connection, self._clock.now())
-        self.lines.start(work.last_in_line(connection))
 
     async def _told_if_slow(self, work: Coroutine[Any, Any, None]) -> None:
         timer = asyncio.get_running_loop().call_later(
@@ -94,22 +114,37 @@ class PostgresDatabase:
         finally:
             timer.cancel()
 
-    async def _connect(self, *, wait: float = 0.0) -> AsyncConnection:
-        """Return the connection that writes; it holds the lock as long as it lives, so no earlier transaction does."""
-        async with self._connected() as connection, asyncio.timeout(wait + PATIENCE_FOR_DEAD + LIMIT):
-            await self._lock.take(connection, wait=wait)
-            self._driver = (await connection.get_raw_connection()).driver_connection
+    async def _connect(self) -> AsyncConnection:
+        """Return the connection that writes, under the lease of this node, which is registered if it has none.
+
+        When it returns, no earlier transaction of this node is open, and none can become durable any more.
+        """
+        async with self._connected() as connection, asyncio.timeout(_TAKE_LIMIT):
+            driver = (await connection.get_raw_connection()).driver_connection
+            lease = await self.membership.joined(driver)
+            self._driver = driver
+            self._follow_time(lease)
         self._connection = connection
         self._pending.works()
         return connection
 
+    def _follow_time(self, now: int) -> None:
+        """Follow the database's clock. `now`: its time, in microseconds."""
+        if isinstance(self._clock, FollowingClock):
+            self._clock.follow(moment(now))
+
     @contextlib.asynccontextmanager
-    async def _connected(self) -> AsyncIterator[AsyncConnection]:
-        """A new connection, which is closed after an error."""
+    async def _connected(self, *, transactions: bool = False) -> AsyncIterator[AsyncConnection]:
+        """A new connection, which is closed after an error.
+
+        Without `transactions`, those that are begun are sent as statements, together with the renewal of the lease.
+        """
         assert self._writing is not None  # noqa: S101 - it is while the writer runs
         async with asyncio.timeout(CONNECT_TIMEOUT):
             connection = await self._writing.connect()
         try:
+            if not transactions:
+                connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
             yield connection
         except BaseException:
             await _drop(connection)
@@ -161,8 +196,7 @@ class PostgresDatabase:
             # Only now: until there is a connection, their callers may give them up.
             nonlocal group
             group = self._pending.begin(group)
-            commits = [pending.commit for pending in group]
-            return await connection.run_sync(apply, PostgresDialect(), commits) if commits else []
+            return await self._applied(connection, [pending.commit for pending in group])
 
         found = await self._attempt(work)
         if isinstance(found, StoreError):
@@ -171,10 +205,41 @@ class PostgresDatabase:
             self._pending.end(group, found)
             self._pending.works()
 
+    async def _applied(self, connection: AsyncConnection, commits: list[Commit]) -> list[Failure | None]:
+        """Apply commits; repeat them if they met those of another node, and then one by one."""
+        if not commits:
+            return []
+        lease = self.membership.lease
+        dialect = PostgresDialect(lease)
+        for _ in range(_REPEATS):
+            with contextlib.suppress(Conflict):
+                return await self._transaction(connection, dialect, commits)
+        alone, failures = PostgresDialect(lease, lock_limit=_LOCK_LIMIT_ALONE), list[Failure | None]()
+        for commit in commits:
+            try:
+                failures += await self._transaction(connection, alone, [commit])
+            except Conflict as error:
+                failures.append(self._address.failure("written", error))
+        return failures
+
+    async def _transaction(
+        self, connection: AsyncConnection, dialect: PostgresDialect, commits: list[Commit]
+    ) -> list[Failure | None]:
+        lease = self.membership.lease
+        sent = lease.sending()
+        try:
+            failures = await connection.run_sync(apply, dialect, commits)
+        except DBAPIError as error:
+            if dialect.is_conflict(error):
+                raise Conflict(str(error.orig)) from error
+            raise
+        lease.renewed(sent)
+        return failures
+
     async def _attempt(self, work: Callable[[AsyncConnection], Coroutine[Any, Any, T]]) -> T | StoreError:
         """Return the result of work on the connection that writes, or the reason why it failed.
 
-        What was begun on a connection that fails is in doubt until the next one has the lock.
+        What was begun on a connection that fails is in doubt until the next one has taken the lease over.
         """
         connection = self._connection
         try:
@@ -182,39 +247,39 @@ class PostgresDatabase:
                 connection = await self._connect()
         except Exception as error:  # noqa: BLE001 - the callers wait: whatever it is, it is theirs to hear
             failure = error if isinstance(error, StoreError) else self._address.failure("written", error)
+            if isinstance(error, LeaseLost):
+                self._lose_lease()
             self._pending.remain_in_doubt(failure)
             return failure
         try:
             return await self._watched(asyncio.ensure_future(work(connection)))
+        except LeaseLost as error:
+            # Nothing was written: the transaction was rolled back before its first change.
+            await self._disconnect()
+            self._lose_lease()
+            return error
         except Exception as error:  # noqa: BLE001 - as above
             self._pending.begin_doubt()
             await self._disconnect()
             return error if isinstance(error, StoreError) else self._address.failure("written", error)
 
+    def _lose_lease(self) -> None:
+        self._listener.lost()
+        self.membership.lose()
+
     async def _beat(self, _connection: AsyncConnection) -> None:
-        """Send a query that opens no transaction."""
-        await self._driver.execute("SELECT 1")
+        """Renew the lease, in a query that opens no transaction."""
+        self._follow_time(await self.membership.lease.renew(self._driver))
 
     async def _watched(self, work: "asyncio.Future[T]") -> T:
         """Return the result of work on the session that writes; if it takes too long, end the session."""
         limit = LONG_LIMIT
         work.add_done_callback(retrieve)
         while not (await asyncio.wait((work,), timeout=limit))[0]:
-            # As long as the server doesn't confirm that the session has ended, it may still commit.
-            if self._lock.session is not None and await self._end(self._lock.session):
-                self._abort()
+            # It may still commit: the next connection waits for it when it takes the lease over.
+            self._abort()
             limit = LIMIT
         return work.result()
-
-    async def _end(self, session: Session) -> bool:
-        """End a session from another one; return false if that isn't possible now."""
-        try:
-            async with asyncio.timeout(LIMIT), self._connected() as connection:
-                await end_session(connection, session)
-                await _drop(connection)
-        except (SQLAlchemyError, OSError, TimeoutError):
-            return False
-        return True
 
     def _abort(self) -> None:
         """Close the connection that writes without waiting for anything, so that what waits for it fails."""
@@ -242,6 +307,10 @@ class PostgresDatabase:
             raise self._address.failure("read", error) from error
 
     async def close(self) -> None:
+        await self._watch.stop()
+        if self._writer is not None and self._connection is not None:
+            with contextlib.suppress(StoreError):
+                await self._watch.leave()
         self._closing = True
         self._arrived.set()
         if self._writer is not None:

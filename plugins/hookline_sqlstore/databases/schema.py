@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 
 from hookline.api import StoreError
 
+_ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtext('hookline migration'), hashtext(current_schema()))"
 _COPYING: Final = "copying to "
 """The beginning of the version of tables that another database is being copied into. No release knows such a version,
 so none serves them before the copy is complete, also if it was killed."""
@@ -66,6 +67,9 @@ def upgrade(connection: Connection) -> None:
     config = _config()
     config.attributes["connection"] = connection
     with connection.begin():
+        if connection.dialect.name == "postgresql":
+            # Of several nodes that start together, one migrates; the others find it done.
+            connection.exec_driver_sql(_ONE_AT_A_TIME)
         command.upgrade(config, "head")
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from hookline.api import StoreError
-from hookline.api_storage import Clock, Threads
+from hookline.api_storage import Alone, Clock, NodeDescription, Threads
 from hookline_sqlstore.databases import schema
 from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Listener
 from hookline_sqlstore.databases.known_file import KnownFile
@@ -24,7 +24,6 @@ from hookline_sqlstore.databases.process_lock import ProcessLock
 from hookline_sqlstore.reading import work
 from hookline_sqlstore.writing.apply import Failure, apply
 from hookline_sqlstore.writing.operations import Commit
-from hookline_sqlstore.writing.order_places import OrderPlaces
 from hookline_sqlstore.writing.statement import SqliteDialect
 
 T = TypeVar("T")
@@ -42,7 +41,7 @@ class SqliteDatabase:
         """Raise StoreError if the URL names no file."""
         self.path = file_of(url)
         self._clock = clock
-        self.lines = OrderPlaces(clock)
+        self.membership = Alone(clock)
         self._lock = ProcessLock(self.path)
         self._known = KnownFile(self.path)
         self._pending = PendingCommits(str(self.path), listener)
@@ -57,7 +56,8 @@ class SqliteDatabase:
         """The reads that are running."""
         self._read_engine: Engine | None = None
 
-    async def open(self) -> None:
+    async def open(self, node: NodeDescription) -> None:
+        self.membership.node = node
         await asyncio.to_thread(self._open)
         loop = asyncio.get_running_loop()
         self._writer = Thread(
@@ -77,7 +77,6 @@ class SqliteDatabase:
             with failing(f"{self.path} can't be opened"), writer.connect() as connection:
                 self._upgrade(connection)
                 work.recover(connection, self._clock.now())
-                self.lines.start(work.last_in_line(connection))
             self._read_engine = self._engine(size=READERS, query_only=True)
             self._readers = Threads(READERS, "hookline-sqlite-reader")
             wal = self.path.with_name(self.path.name + "-wal")

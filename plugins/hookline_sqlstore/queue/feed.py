@@ -4,12 +4,12 @@ The table is the queue, and a feed is a window on it. If the window is at the en
 passed on from memory; if it is behind, or full, messages stay in the table and are read in pages. So the memory doesn't
 grow with the backlog, and the order is that of the table.
 
-Several nodes will need leases here: `in_flight` holds the deliveries of this process, which is the only one that serves
-the database.
+Several nodes may have a window on one table. What is in a window, or in flight, this node has claimed: its lease is the
+owner of those rows, and no other node takes them.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from hookline.api_storage import Envelope
@@ -55,8 +55,10 @@ class Feed:
     __slots__ = (
         "_budget",
         "_buffer",
+        "_claimed_again",
         "_in_flight",
         "_missed",
+        "_places",
         "begun_only",
         "behind",
         "flow_id",
@@ -82,20 +84,24 @@ class Feed:
         self._in_flight: set[str] = set()
         self._missed: set[str] = set()
         """Executions in flight that have become ready again: to be read when they leave flight."""
+        self._claimed_again: set[str] = set()
+        """Those of them that this node has claimed again already."""
+        self._places = 0
+        """The number of places that are kept for messages that are being accepted."""
 
     @property
     def idle(self) -> bool:
         """True if nothing is lost when this feed is forgotten."""
-        return not (self._in_flight or self.returned)
+        return not (self._in_flight or self.returned or self._places)
 
     @property
     def room(self) -> int:
-        return READ_AHEAD - len(self._buffer)
+        return max(0, READ_AHEAD - len(self._buffer) - self._places)
 
     @property
-    def holding(self) -> int:
-        """The number of ids in a page of the table that may be in flight."""
-        return len(self._in_flight)
+    def in_flight(self) -> Collection[str]:
+        """The ids of the deliveries that are read ahead, or that the consumer has."""
+        return self._in_flight
 
     def take(self) -> Offer | None:
         """Return the next delivery."""
@@ -105,15 +111,29 @@ class Feed:
         self._budget.give(offer.size)
         return offer
 
-    def accepted(self, envelope: Envelope, size: int, inline: int) -> None:
-        """Pass an accepted message on, if all earlier ones have been passed on."""
+    def keep_place(self) -> bool:
+        """Keep a place for a message that is being accepted, if all earlier ones have been passed on."""
+        if self.behind or self.reading or self.begun_only or not self.room:
+            self.behind = True
+            return False
+        self._places += 1
+        return True
+
+    def give_place(self) -> None:
+        """Give up the place that was kept for a message."""
+        self._places -= 1
+
+    def accepted(self, envelope: Envelope, size: int, inline: int, *, kept: bool) -> None:
+        """Note an accepted message; pass it on if a place was kept for it."""
+        if kept:
+            self.give_place()
         if envelope.execution_id in self._in_flight:
             return  # a page has had it first
-        if self.behind or self.reading or not self.room:
-            self.behind = True
-        else:
+        if kept:
             fits = size <= inline and self._budget.take(size)
             self._add(Offer(envelope.execution_id, fresh=True, envelope=envelope if fits else None, size=size * fits))
+        else:
+            self.behind = True
         self.signal.set()
 
     def begun(self, execution_id: str) -> None:
@@ -123,6 +143,10 @@ class Feed:
     def page(self, offers: Iterable[Offer]) -> None:
         """Add executions that were read from the table."""
         for offer in offers:
+            if offer.execution_id in self._in_flight:
+                # It was parked, has become ready, and was claimed again, before its last delivery was acknowledged.
+                self._claimed_again.add(offer.execution_id)
+                continue
             if offer.envelope is not None and not self._budget.take(offer.size):
                 offer.envelope, offer.size = None, 0
             elif offer.envelope is None:
@@ -158,7 +182,12 @@ class Feed:
     def done(self, execution_id: str) -> None:
         """Note that an execution isn't in flight any more."""
         self._in_flight.discard(execution_id)
-        if execution_id in self._missed:
+        if execution_id in self._claimed_again:
+            self._claimed_again.discard(execution_id)
+            self._missed.discard(execution_id)
+            self.returned.append(execution_id)
+            self.signal.set()
+        elif execution_id in self._missed:
             self._missed.discard(execution_id)
             self.look()
 
@@ -167,13 +196,23 @@ class Feed:
         if execution_id in self._in_flight:
             self._in_flight.discard(execution_id)
             self._missed.discard(execution_id)
+            self._claimed_again.discard(execution_id)
             self.returned.append(execution_id)
             self.signal.set()
+
+    def forget(self) -> None:
+        """Forget everything: this node has lost what it had claimed."""
+        while self.take() is not None:
+            pass
+        self._in_flight.clear()
+        self._missed.clear()
+        self._claimed_again.clear()
+        self.returned.clear()
+        self.look()
 
     def drop(self) -> None:
         """Drop the deliveries that were read ahead, since the flow has no consumer; the table still has them."""
         while (offer := self.take()) is not None:
             self._in_flight.discard(offer.execution_id)
-            if not offer.fresh:
-                self.returned.append(offer.execution_id)
+            self.returned.append(offer.execution_id)
         self.behind = True

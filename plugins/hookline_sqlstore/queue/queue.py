@@ -1,7 +1,7 @@
 """The queue: delivers executions from their table to the flows."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from functools import partial
 from typing import Final
 
@@ -21,7 +21,8 @@ from hookline.api_storage import (
 )
 from hookline_sqlstore.databases.database import Database
 from hookline_sqlstore.queue.feed import READ_AHEAD, Feed, InlineBudget, Offer
-from hookline_sqlstore.reading import executions, work
+from hookline_sqlstore.queue.pages import Pages
+from hookline_sqlstore.reading import executions
 from hookline_sqlstore.writing.operations import INLINE, Commit, prepare_commit
 
 READ_AHEAD_BYTES: Final = 8 * 1024 * 1024
@@ -31,10 +32,11 @@ READ_AHEAD_BYTES: Final = 8 * 1024 * 1024
 class SqlDelivery:
     """An execution that was delivered to the consumer."""
 
-    __slots__ = ("_queue", "envelope", "execution_id", "flow_id", "fresh", "start")
+    __slots__ = ("_lease", "_queue", "envelope", "execution_id", "flow_id", "fresh", "start")
 
     def __init__(self, queue: "SqlQueue", flow_id: str, offer: Offer, start: Start | None = None) -> None:
         self._queue = queue
+        self._lease = queue.lease
         self.execution_id = offer.execution_id
         self.flow_id = flow_id
         self.envelope = offer.envelope
@@ -42,18 +44,24 @@ class SqlDelivery:
         self.start = start
 
     async def ack(self) -> None:
-        self._queue.acknowledge(self.flow_id, self.execution_id)
+        if self._lease == self._queue.lease:
+            self._queue.acknowledge(self.flow_id, self.execution_id)
 
     async def redeliver(self, after: float) -> None:
-        self._queue.deliver_again(self.flow_id, self.execution_id, after)
+        # After the loss of a lease, the table alone tells what this node has.
+        if self._lease == self._queue.lease:
+            self._queue.deliver_again(self.flow_id, self.execution_id, after)
 
 
 class SqlQueue:
     """Delivers the accepted executions of the store to the flows. Accepting is a commit like any other."""
 
-    def __init__(self, database: Database, store: Store, clock: Clock) -> None:
+    def __init__(self, database: Database, store: Store, clock: Clock, pages: Pages) -> None:
         self._database = database
         self._store = store
+        self._pages = pages
+        self.lease = 0
+        """Counts the leases that this node has lost."""
         self._clock = clock
         self._budget = InlineBudget(READ_AHEAD_BYTES)
         self._feeds: dict[str, Feed] = {}
@@ -87,7 +95,7 @@ class SqlQueue:
     def begin(self, envelope: Envelope, stored: Stored, *, patient: bool = False) -> None:
         if self._closed:
             raise StoreError("the queue is closed")
-        commit = prepare_commit((Accept(envelope, patient=patient),), self._database.lines)
+        commit = prepare_commit((Accept(envelope, patient=patient),), self.claims)
         self._database.write(commit).add_done_callback(partial(_tell, commit, stored))
 
     async def _put_started(self, envelope: Envelope, at_once: ImmediateStart) -> Accepted | Duplicate:
@@ -118,16 +126,45 @@ class SqlQueue:
                 self._feed(envelope.flow_id).begun(envelope.execution_id)
                 offer = Offer(envelope.execution_id, fresh=True, envelope=envelope)
                 at_once.run(SqlDelivery(self, envelope.flow_id, offer, at_once.change))
-        for place, envelope, size in commit.accepts:
+        for place, envelope, size, claimed in commit.accepts:
             feed = self._feeds.get(envelope.flow_id)
             # Without a feed, the flow has no consumer: the message stays in the table until it has one.
-            if feed is None or feed.begun_only or not isinstance(commit.results[place], Accepted):
+            if feed is None or (feed.begun_only and not claimed):
                 continue
-            if envelope.order_key is None:
-                feed.accepted(envelope, size, INLINE)
-            else:
-                feed.look()  # only the table knows whether it is its turn
+            if isinstance(commit.results[place], Accepted):
+                feed.accepted(envelope, size, INLINE, kept=claimed)
+            elif claimed:
+                feed.give_place()
         for flow_id in commit.unblocked:
+            feed = self._feeds.get(flow_id)
+            if feed is not None:
+                feed.look()
+
+    def claims(self, envelope: Envelope) -> bool:
+        """Claim a message that is being accepted, if the flow's consumer has room for it."""
+        feed = self._feeds.get(envelope.flow_id)
+        # Only the table knows whether it is the turn of a message with an order key.
+        if feed is None or envelope.order_key is not None or envelope.flow_id not in self._consumers:
+            return False
+        return feed.keep_place()
+
+    def failed(self, commit: Commit) -> None:
+        """Give up what was claimed for a commit that failed, or is in doubt. If it takes place, the table tells."""
+        for accepted in commit.accepts:
+            if accepted.claimed:
+                self._feeds[accepted.envelope.flow_id].give_place()
+
+    def lost(self) -> None:
+        """Forget all deliveries: other nodes may have them."""
+        self.lease += 1
+        for task in self._pauses:
+            task.cancel()
+        for feed in tuple(self._feeds.values()):
+            feed.forget()
+
+    def ready(self, flow_ids: Iterable[str]) -> None:
+        """Read the table again for flows that have executions for any node."""
+        for flow_id in flow_ids:
             feed = self._feeds.get(flow_id)
             if feed is not None:
                 feed.look()
@@ -172,25 +209,11 @@ class SqlQueue:
 
     async def _read(self, feed: Feed) -> None:
         """Read a page of the table. Any change meanwhile marks the feed as behind again."""
-        now, room, again = self._clock.now(), feed.room, feed.returned[: feed.room]
-        limit, begun_only = room + feed.holding, feed.begun_only
+        room = feed.room
+        again, lease = feed.returned[:room], self.lease
         feed.behind, feed.reading = False, True
         try:
-            ids = await self._database.read(
-                lambda connection: work.ready(connection, feed.flow_id, now, limit, begun_only=begun_only)
-            )
-            returned = frozenset(feed.returned)
-            new = [execution_id for execution_id in feed.new(ids) if execution_id not in returned]
-            if len(ids) == limit or len(again) + len(new) > room:
-                feed.behind = True
-                del new[room - len(again) :]
-            rows = (
-                await self._database.read(
-                    lambda connection: work.to_run(connection, again, new, now, begun_only=begun_only)
-                )
-                if again or new
-                else []
-            )
+            page = await self._pages.next(feed, again, room)
         except BaseException:
             feed.behind = True
             raise
@@ -198,6 +221,10 @@ class SqlQueue:
             feed.reading = False
             # A consumer that has taken over meanwhile waits for this.
             feed.signal.set()
+        if lease != self.lease:
+            return  # what was read belongs to a lease that is lost
+        if not page.complete:
+            feed.behind = True
         del feed.returned[: len(again)]
         feed.page(
             Offer(
@@ -206,7 +233,7 @@ class SqlQueue:
                 envelope=(envelope := executions.readable(row)),
                 size=0 if envelope is None else len(row.payload),
             )
-            for row in rows
+            for row in page.rows
         )
 
     def acknowledge(self, flow_id: str, execution_id: str) -> None:

@@ -76,6 +76,7 @@ _READY: Final = (
     .where(
         executions.c.flow_id == bindparam("flow_id"),
         executions.c.ready_at.is_not(None),
+        executions.c.owner.is_(None),
         executions.c.ready_at <= bindparam("now"),
     )
     .order_by(executions.c.ready_at, executions.c.id)
@@ -164,17 +165,7 @@ _QUEUE_DEPTH: Final = select(func.count()).select_from(
 )
 
 
-_LAST_IN_LINE: Final = text("SELECT max(order_seq) FROM executions WHERE order_seq IS NOT NULL")
-
-
 def queue_depth(connection: Connection, flow_id: str, order_key: str, limit: int) -> int:
     """Count the executions of an order key that have not left its queue, up to `limit`."""
     asked = {"flow_id": flow_id, "order_key": order_key.encode(), "limit": limit}
     return connection.scalar(_QUEUE_DEPTH, asked) or 0
-
-
-def last_in_line(connection: Connection) -> int | None:
-    """Return the greatest place in the queues of all order keys; None if they are empty."""
-    with connection.begin():
-        found: int | None = connection.scalar(_LAST_IN_LINE)
-    return found

@@ -16,6 +16,7 @@ from hookline.api_storage import Accepted, Duplicate, ExecutionNotFound, Illegal
 from hookline_sqlstore.tables import executions
 from hookline_sqlstore.writing import statements
 from hookline_sqlstore.writing.operations import Commit, Operation
+from hookline_sqlstore.writing.order_places import Lines
 from hookline_sqlstore.writing.statement import Dialect, Row, Statement
 
 Failure: TypeAlias = StoreError | IllegalStateChange | ExecutionNotFound
@@ -36,26 +37,45 @@ def apply(connection: Connection, dialect: Dialect, commits: Sequence[Commit]) -
     if any(commit.started for commit in commits):
         points.add(statements.START.name)
     # A database that is locked is not asked twice.
-    transaction = connection.begin()
+    transaction = dialect.transaction(connection)
     try:
         with transaction:
+            lines = _prepare(connection, dialect, commits)
             for statement, operations in stages(commits):
-                _run(connection, dialect, statement, operations)
+                _run(connection, dialect, statement, operations, lines)
+            lines.drop_empty(connection, dialect)
             fault(*(f"{point}.before_commit" for point in points))
     except (_Short, IllegalStateChange):
         pass
     except DBAPIError as error:
-        if error.connection_invalidated:
+        if error.connection_invalidated or dialect.is_conflict(error):
             raise
     else:
         fault(*(f"{point}.after_commit" for point in points))
         return [None] * len(commits)
 
-    with connection.begin():
-        failures = [_alone(connection, dialect, commit) for commit in commits]
+    with dialect.transaction(connection):
+        lines = _prepare(connection, dialect, commits)
+        failures = [_alone(connection, dialect, commit, lines) for commit in commits]
+        lines.drop_empty(connection, dialect)
         fault(*(f"{point}.before_commit" for point in points))
     fault(*(f"{point}.after_commit" for point in points))
     return failures
+
+
+def _prepare(connection: Connection, dialect: Dialect, commits: Sequence[Commit]) -> Lines:
+    """Lock what the commits change together with others: queues of order keys first, then executions."""
+    lines = Lines(connection, dialect, commits)
+    parked = {
+        operation.row[0]
+        for commit in commits
+        for operation in commit.operations
+        if operation.statement is statements.PARK
+    }
+    if parked:
+        # A callback that another node stores is either seen by the statement that parks, or sees the parked execution.
+        dialect.lock_executions(connection, sorted(parked))
+    return lines
 
 
 def stages(commits: Iterable[Commit]) -> list[_Stage]:
@@ -82,10 +102,14 @@ def stages(commits: Iterable[Commit]) -> list[_Stage]:
 
 
 def _run(
-    connection: Connection, dialect: Dialect, statement: Statement, operations: list[tuple[Commit, Operation]]
+    connection: Connection,
+    dialect: Dialect,
+    statement: Statement,
+    operations: list[tuple[Commit, Operation]],
+    lines: Lines,
 ) -> None:
     if statement is statements.ACCEPT:
-        _accept(connection, dialect, operations)
+        _accept(connection, dialect, operations, lines)
         return
     if statement.procedure is not None:
         for commit, operation in operations:
@@ -96,17 +120,17 @@ def _run(
         found = dialect.read(connection, statement, [operation.row for _, operation in operations])
         operations[0][0].unblocked.extend({flow_id for (flow_id,) in found})
         return
-    changed = dialect.write(connection, statement, [operation.row for _, operation in operations])
+    changed = dialect.write(connection, statement, [lines.placed(operation) for _, operation in operations])
     if statement.counted and changed != len(operations):
         raise _Short
 
 
-def _accept(connection: Connection, dialect: Dialect, operations: list[tuple[Commit, Operation]]) -> None:
+def _accept(connection: Connection, dialect: Dialect, operations: list[tuple[Commit, Operation]], lines: Lines) -> None:
     """Insert messages. If one isn't inserted, its dedupe key is taken; if the window of that key is over, the key is
     released and the message is inserted after all."""
     pending = operations
     while pending:
-        rows = [operation.row for _, operation in pending]
+        rows = [lines.placed(operation) for _, operation in pending]
         missing = len(rows) - dialect.write(connection, statements.ACCEPT, rows)
         clashes = _clashes(connection, dialect, rows) if missing else {}
         if missing != len(clashes):
@@ -140,20 +164,20 @@ def _over(clash: Any, row: Row) -> bool:
     return until is not None and until <= accepted_at
 
 
-def _alone(connection: Connection, dialect: Dialect, commit: Commit) -> Failure | None:
+def _alone(connection: Connection, dialect: Dialect, commit: Commit, lines: Lines) -> Failure | None:
     """Apply one commit in a savepoint, one change at a time."""
     try:
         with connection.begin_nested():
             for operation in commit.operations:
                 try:
-                    _run(connection, dialect, operation.statement, [(commit, operation)])
+                    _run(connection, dialect, operation.statement, [(commit, operation)], lines)
                 except _Short:
                     _diagnose(connection, commit, operation)
     except (IllegalStateChange, ExecutionNotFound) as error:
         return error
     except DBAPIError as error:
         # If the whole transaction is undone, so are the earlier commits, and committing wouldn't report it.
-        if error.connection_invalidated or not dialect.in_transaction(connection):
+        if error.connection_invalidated or dialect.is_conflict(error) or not dialect.in_transaction(connection):
             raise
         return StoreError(f"the database rejected a change: {error.orig}")
     return None

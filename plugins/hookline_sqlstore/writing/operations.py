@@ -3,10 +3,10 @@
 The caller makes them, so that values that can't be stored fail there, before anything is written.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final, NamedTuple, assert_never
+from typing import Any, Final, NamedTuple, TypeAlias, assert_never
 
 import msgspec
 
@@ -25,6 +25,7 @@ from hookline.api_storage import (
     CreateToken,
     Deploy,
     DismissDeadLetter,
+    DrainNode,
     DropCredential,
     DropEntries,
     End,
@@ -81,7 +82,6 @@ from hookline_sqlstore.writing.administration import entry_row
 from hookline_sqlstore.writing.batches import JoinRow
 from hookline_sqlstore.writing.callbacks import CallbackRow, ClaimRow, EndRow, TimeoutRow
 from hookline_sqlstore.writing.counters import CountRow
-from hookline_sqlstore.writing.order_places import OrderPlaces
 from hookline_sqlstore.writing.statement import Row, Statement
 
 INLINE: Final = 16 * 1024
@@ -104,14 +104,35 @@ class Operation(NamedTuple):
     """The index of its change in the commit."""
 
 
+class AcceptedMessage(NamedTuple):
+    """A message that a commit accepts."""
+
+    change: int
+    """The index of its `Accept` in the commit."""
+    envelope: Envelope
+    size: int
+    """The bytes of its payload."""
+    claimed: bool
+    """This node has claimed it."""
+
+
+Claims: TypeAlias = Callable[[Envelope], bool]
+"""Tells whether this node claims a message that is being accepted, and counts it if so."""
+
+
+def no_claims(_envelope: Envelope) -> bool:
+    """Claim no message: any node may run it."""
+    return False
+
+
 @dataclass(eq=False, slots=True)
 class Commit:
     """The changes that one caller commits, and their results."""
 
     operations: list[Operation]
     results: list[CommitResult]
-    accepts: list[tuple[int, Envelope, int]] = field(default_factory=list)
-    """The index of each `Accept`, its message, and the size of its payload."""
+    accepts: list[AcceptedMessage] = field(default_factory=list)
+    """The messages that are queued."""
     started: list[tuple[int, Envelope]] = field(default_factory=list)
     """The index and the message of each `Accept` that also starts its execution."""
     unblocked: list[str] = field(default_factory=list)
@@ -143,10 +164,15 @@ _error = msgspec.json.Encoder()
 _ranges = msgspec.json.Encoder()
 
 
-def prepare_commit(changes: Sequence[Change], lines: OrderPlaces) -> Commit:
-    """Make the operations of a commit, which must be written before those of any commit that is prepared later.
+_ADOPTED: Final = (Deploy, OverrideState, PutCredential, PutTokens, DropCredential)
+"""The changes that each node has to adopt."""
 
-    Raises ValueError or TypeError for values that can't be stored.
+
+def prepare_commit(changes: Sequence[Change], claims: Claims = no_claims) -> Commit:
+    """Make the operations of a commit.
+
+    `claims` tells whether this node claims a message that is accepted. Raises ValueError or TypeError for values that
+    can't be stored.
     """
     made = Commit([], [None] * len(changes))
     begun: list[tuple[int, str]] = []
@@ -154,7 +180,10 @@ def prepare_commit(changes: Sequence[Change], lines: OrderPlaces) -> Commit:
         if isinstance(change, Accept | End) and change.patient:
             made.patient = True
         if isinstance(change, Accept):
-            row = _accept_row(change, lines)
+            row = _accept_row(change)
+            # Last, since a claim is counted.
+            claimed = change.start is not None or (not change.begun and claims(change.envelope))
+            row = (*row[:-1], claimed, row[-1])
             made.operations.extend(_accept(change.envelope, change.audit, row, place))
             if change.begun:
                 made.unblocked.append(change.envelope.flow_id)
@@ -162,11 +191,13 @@ def prepare_commit(changes: Sequence[Change], lines: OrderPlaces) -> Commit:
             elif change.start is not None:
                 made.started.append((place, change.envelope))
             else:
-                made.accepts.append((place, change.envelope, len(row[-1])))
+                made.accepts.append(AcceptedMessage(place, change.envelope, len(row[-1]), claimed))
         else:
             if isinstance(change, Unblock):
                 made.unblocked.append(change.flow_id)
-            made.operations.extend(_operations(change, place, lines))
+            made.operations.extend(_operations(change, place))
+            if isinstance(change, _ADOPTED):
+                made.operations.append(Operation(statements.CHANGED, "cluster", (1,), place))
     # The changes that made them ready don't check their order keys.
     made.operations.extend(Operation(statements.HOLD, id_, (id_,), place) for place, id_ in begun)
     return made
@@ -177,7 +208,7 @@ def ping(at: int) -> Commit:
     return Commit([Operation(statements.PING, "ping", (1, at), 0)], [None])
 
 
-def _accept_row(accept: Accept, lines: OrderPlaces) -> Row:
+def _accept_row(accept: Accept) -> Row:
     envelope, start = accept.envelope, accept.start
     key, order_key = envelope.dedupe_key, envelope.order_key
     started: Row = (None, None, None, None)
@@ -191,7 +222,7 @@ def _accept_row(accept: Accept, lines: OrderPlaces) -> Row:
         None if key is None else key_hash(key),
         micros(envelope.dedupe_until),
         None if order_key is None else order_key.encode(),
-        None if order_key is None else lines.next(),
+        None,  # its place in the queue of its order key, which the database gives
         envelope.order_holds,
         envelope.data_key,
         *started,
@@ -216,7 +247,7 @@ def _accept(envelope: Envelope, audit: AuditEntry | None, row: Row, place: int) 
         yield Operation(statements.REPLAYS, key, (key, envelope.arrival.replay_of), place)
 
 
-def _operations(change: Change, place: int, lines: OrderPlaces) -> Iterator[Operation]:
+def _operations(change: Change, place: int) -> Iterator[Operation]:
     match change:
         case Start(key, version, at, own, deadline):
             yield Operation(statements.START, key, (key, version, own, micros(at), micros(deadline)), place)
@@ -274,8 +305,7 @@ def _operations(change: Change, place: int, lines: OrderPlaces) -> Iterator[Oper
             yield Operation(statements.CANCEL, key, (key, micros(at)), place)
             if tells is not None:
                 yield Operation(statements.TELL_CANCELLED, key, EndRow(key, _callback_row(tells)), place)
-            if lines.used:
-                yield Operation(statements.ADVANCE, key, (key,), place)
+            yield Operation(statements.ADVANCE, key, (key,), place)
         case SetState(flow_id, name, value, at):
             about = f"state {flow_id} {name}"
             if value is None:
@@ -303,7 +333,7 @@ def _operations(change: Change, place: int, lines: OrderPlaces) -> Iterator[Oper
             yield Operation(statements.REENCRYPT_SUBSCRIPTION, f"subscription {flow_id}", (flow_id, value, was), place)
         case Unblock(flow_id, at):
             yield Operation(statements.UNBLOCK, "", (flow_id, micros(at)), place)
-        case End(key, state, outcome, at, error, waited):
+        case End(key, state, outcome, at, error, waited, ordered):
             cause = (
                 (None, None, None, None)
                 if error is None
@@ -314,10 +344,10 @@ def _operations(change: Change, place: int, lines: OrderPlaces) -> Iterator[Oper
             if waited:
                 yield Operation(statements.DROP_WAITS, key, (key,), place)
                 yield Operation(statements.CLOSE_BATCHES, key, (key,), place)
-            if lines.used:
+            if ordered:
                 yield Operation(statements.ADVANCE, key, (key,), place)
         case Reopen(key, at, deadline):
-            yield Operation(statements.REOPEN, key, (key, micros(at), lines.next(), micros(deadline)), place)
+            yield Operation(statements.REOPEN, key, (key, micros(at), None, micros(deadline)), place)
             yield Operation(statements.HOLD, key, (key,), place)
         case DismissDeadLetter(key, at):
             yield Operation(statements.DISMISS_DEAD_LETTER, key, (key, micros(at)), place)
@@ -352,6 +382,8 @@ def _operations(change: Change, place: int, lines: OrderPlaces) -> Iterator[Oper
             yield Operation(statements.SET_CASES, "deployments", change, place)
         case CreateToken():
             yield Operation(statements.CREATE_TOKEN, "tokens", change, place)
+        case DrainNode(lease, at):
+            yield Operation(statements.DRAIN, f"node {lease}", (lease, micros(at)), place)
         case RevokeToken():
             yield Operation(statements.REVOKE_TOKEN, "tokens", change, place)
         case RecordAudit(entries):

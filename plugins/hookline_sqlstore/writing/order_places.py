@@ -1,29 +1,70 @@
-"""Places of executions in the queue of their order key, of which the first may run.
+"""The queues of order keys, of which the first execution may run.
 
-The place is the column `order_seq`, and only the first execution is ever ready. So waiting executions cost the feeds
-nothing, and a restart changes nothing.
+The place of an execution is the column `order_seq`, and only the first one is ever ready. So waiting executions cost
+the feeds nothing, and a restart changes nothing. Places are counted in the row of the queue. Whoever adds or removes an
+execution locks that row first, so that of two messages the one that is committed first goes first.
 """
 
-from hookline.api_storage import Clock
-from hookline_sqlstore.column_values import micros
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from sqlalchemy import Connection
+
+from hookline_sqlstore.writing import statements
+from hookline_sqlstore.writing.operations import Commit, Operation
+from hookline_sqlstore.writing.statement import Dialect, Row
+
+Line: TypeAlias = tuple[str, bytes]
+"""A flow's id, and an order key."""
+
+_LEAVING: Final = (statements.ADVANCE, statements.REOPEN)
+_ORDER_KEY, _ACCEPT_PLACE, _REOPEN_PLACE = 6, 7, 2
 
 
-class OrderPlaces:
-    """Assigns places: always greater ones, also after a restart, or when the clock is set back."""
+class Lines:
+    """The queues that some commits change; they are locked, in their order, when this is made."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._last = 0
-        self.used = False
-        """True if any execution may have a place; otherwise the end of an execution needs no search for the next."""
+    def __init__(self, connection: Connection, dialect: Dialect, commits: Iterable[Commit]) -> None:
+        self._places: dict[tuple[Any, str], int] = {}
+        operations = [operation for commit in commits for operation in commit.operations]
+        accepts = [one for one in operations if one.statement is statements.ACCEPT and one.row[_ORDER_KEY] is not None]
+        others = [one for one in operations if one.statement in _LEAVING]
+        if not accepts and not others:
+            self._lines: Sequence[Line] = ()
+            return
+        known = _lines_of(connection, dialect, {one.row[0] for one in others}) if others else {}
+        joining = [(one, (one.row[1], one.row[_ORDER_KEY])) for one in accepts]
+        joining += [(one, known[one.row[0]]) for one in others if _joins(one) and one.row[0] in known]
+        wanted = Counter(line for _, line in joining)
+        self._lines = sorted({*wanted, *known.values()})
+        if not self._lines:
+            return
+        locked = dialect.read(connection, statements.LINES, [(*line, wanted[line]) for line in self._lines])
+        last = {(flow_id, bytes(key)): place - wanted[flow_id, bytes(key)] for flow_id, key, place in locked}
+        for operation, line in joining:
+            last[line] += 1
+            self._places[operation.statement, operation.row[0]] = last[line]
 
-    def start(self, last: int | None) -> None:
-        """`last`: the greatest place in the table."""
-        if last is not None:
-            self._last, self.used = max(self._last, last), True
+    def placed(self, operation: Operation) -> Row:
+        """Return the row of an operation, with its place if it joins a queue."""
+        row: Row = operation.row
+        place = self._places.get((operation.statement, row[0])) if self._places else None
+        if place is None:
+            return row
+        at = _ACCEPT_PLACE if operation.statement is statements.ACCEPT else _REOPEN_PLACE
+        return (*row[:at], place, *row[at + 1 :])
 
-    def next(self) -> int:
-        """Return the next place."""
-        self.used = True
-        self._last = max(self._last + 1, micros(self._clock.now()))
-        return self._last
+    def drop_empty(self, connection: Connection, dialect: Dialect) -> None:
+        """Delete the queues that have no execution any more."""
+        if self._lines:
+            dialect.write(connection, statements.DROP_LINES, self._lines)
+
+
+def _joins(operation: Operation) -> bool:
+    return operation.statement is statements.REOPEN
+
+
+def _lines_of(connection: Connection, dialect: Dialect, ids: Iterable[str]) -> Mapping[str, Line]:
+    found = dialect.read(connection, statements.LINES_OF, [(execution_id,) for execution_id in sorted(ids)])
+    return {execution_id: (flow_id, bytes(key)) for execution_id, flow_id, key in found}

@@ -6,14 +6,32 @@ of rows in one step of the database. A step of SQLite releases the interpreter's
 event loop takes up to 5 ms, which `executemany` would pay for each row.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, Protocol
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from hookline_sqlstore.writing.lease import LOCK_LIMIT, Lease, check_renewed, run_in_driver
 
 Row = tuple[Any, ...]
+
+#: SQL about the owner of an execution: on PostgreSQL, and on SQLite, which one process uses.
+_MARKS: Final = {
+    # The lease of this node, which each of its transactions names first.
+    "{me}": ("current_setting('hookline.lease')", "NULL"),
+    # This node runs the execution, or has claimed it.
+    "{mine}": ("executions.owner = current_setting('hookline.lease')", "TRUE"),
+    # No other node runs it or has claimed it.
+    "{free}": (
+        "(executions.owner = current_setting('hookline.lease')"
+        " OR (executions.owner IS NULL AND executions.state <> 'running'))",
+        "TRUE",
+    ),
+}
 
 LARGEST: Final = 256
 """The most rows in one statement on SQLite."""
@@ -28,7 +46,7 @@ class Statement:
     columns: tuple[tuple[str, str], ...] = ()
     """Names and PostgreSQL types of the columns of `v`; the first is never null."""
     text: str = ""
-    """SQL with `{v}` in the place of a table."""
+    """SQL with `{v}` in the place of a table, and the marks of `_MARKS` about the node that runs an execution."""
     procedure: Callable[[Connection, Any], Any] | None = None
     """In place of a text: a function that writes one row and returns the result of its change."""
     counted: bool = True
@@ -45,7 +63,13 @@ class Statement:
             row = "(" + ", ".join("?" * len(self.columns)) + ")"
             values = ", ".join([row] * size)
             relation = f"(SELECT {names} FROM (VALUES {values})) AS v"  # noqa: S608 - our own names and marks
-            text = self._by_size[size] = self.text.replace("{v}", relation)
+            text = self._by_size[size] = self._marked(1).replace("{v}", relation)
+        return text
+
+    def _marked(self, place: int) -> str:
+        text = self.text
+        for mark, meanings in _MARKS.items():
+            text = text.replace(mark, meanings[place])
         return text
 
     @cached_property
@@ -53,11 +77,19 @@ class Statement:
         """The text that takes an array for each column."""
         arrays = ", ".join(f"${place}::{type}[]" for place, (_, type) in enumerate(self.columns, 1))
         names = ", ".join(name for name, _ in self.columns)
-        return self.text.replace("{v}", f"unnest({arrays}) AS v({names})")
+        return self._marked(0).replace("{v}", f"unnest({arrays}) AS v({names})")
 
 
 class Dialect(Protocol):
     """The execution of statements on one kind of database."""
+
+    def transaction(self, connection: Connection) -> AbstractContextManager[object]:
+        """Begin a transaction; it is committed at the end of the block, and rolled back after an error."""
+        ...
+
+    def lock_executions(self, connection: Connection, ids: Sequence[str]) -> None:
+        """Lock the rows of executions until the end of the transaction, if several transactions run at a time."""
+        ...
 
     def write(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> int:
         """Run a statement over rows; return the number of changed rows."""
@@ -71,9 +103,19 @@ class Dialect(Protocol):
         """Return true if the transaction still exists after an error."""
         ...
 
+    def is_conflict(self, error: DBAPIError) -> bool:
+        """Return true if the transaction met another one, and may succeed if it is repeated."""
+        ...
+
 
 class SqliteDialect:
     """Statements with VALUES lists."""
+
+    def transaction(self, connection: Connection) -> AbstractContextManager[object]:
+        return connection.begin()
+
+    def lock_executions(self, connection: Connection, ids: Sequence[str]) -> None:
+        """Do nothing: one transaction at a time writes."""
 
     def write(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> int:
         # Core would spend more on compiling and binding a list of this length than SQLite on running it.
@@ -94,6 +136,9 @@ class SqliteDialect:
         driver = connection.connection.driver_connection
         return driver is not None and bool(driver.in_transaction)
 
+    def is_conflict(self, error: DBAPIError) -> bool:
+        return False
+
 
 def filled(statement: Statement, rows: Sequence[Row]) -> tuple[str, Row]:
     """Return the text and the values for rows, filled up with nulls to the next power of two."""
@@ -103,8 +148,32 @@ def filled(statement: Statement, rows: Sequence[Row]) -> tuple[str, Row]:
     return statement.for_sqlite(size), tuple(values)
 
 
+#: A deadlock, transactions that can't be put in an order, and a lock that wasn't to be had in time.
+_CONFLICTS: Final = frozenset({"40P01", "40001", "55P03"})
+_LOCK: Final = "SELECT FROM executions WHERE id = ANY($1::text[]) ORDER BY id FOR NO KEY UPDATE"
+
+
 class PostgresDialect:
-    """Statements with arrays."""
+    """Statements with arrays, in transactions that each begin by renewing the lease of this node."""
+
+    def __init__(self, lease: Lease, *, lock_limit: float = LOCK_LIMIT) -> None:
+        """`lock_limit`: the longest time, in seconds, for which a statement waits for a lock."""
+        self._begin = lease.begin(lock_limit)
+
+    @contextmanager
+    def transaction(self, connection: Connection) -> Iterator[None]:
+        with connection.begin():
+            try:
+                check_renewed(run_in_driver(connection, self._begin))
+                yield
+                run_in_driver(connection, "COMMIT")
+            except BaseException:
+                if not connection.invalidated:
+                    run_in_driver(connection, "ROLLBACK")
+                raise
+
+    def lock_executions(self, connection: Connection, ids: Sequence[str]) -> None:
+        connection.exec_driver_sql(_LOCK, (list(ids),))
 
     def write(self, connection: Connection, statement: Statement, rows: Sequence[Row]) -> int:
         return connection.exec_driver_sql(statement.for_postgres, _arrays(rows)).rowcount
@@ -114,6 +183,9 @@ class PostgresDialect:
 
     def in_transaction(self, connection: Connection) -> bool:
         return True  # an error undoes what came after the savepoint, and no more
+
+    def is_conflict(self, error: DBAPIError) -> bool:
+        return getattr(error.orig, "sqlstate", None) in _CONFLICTS
 
 
 def _arrays(rows: Sequence[Row]) -> Row:

@@ -10,6 +10,15 @@ from hookline_sqlstore.tables import UNDECIDED
 from hookline_sqlstore.writing import administration
 from hookline_sqlstore.writing.batches import join
 from hookline_sqlstore.writing.callbacks import call_back, claim, tell_cancelled, time_out
+from hookline_sqlstore.writing.claims import (
+    adopt,
+    claim_ready,
+    give_duty,
+    leave,
+    release,
+    take_duties,
+    take_over,
+)
 from hookline_sqlstore.writing.counters import count
 from hookline_sqlstore.writing.statement import Statement
 
@@ -41,14 +50,15 @@ ACCEPT: Final = Statement(
         ("vars", "bytea"),
         ("started_at", "bigint"),
         ("deadline_at", "bigint"),
+        ("claimed", "boolean"),
         ("payload", "bytea"),
     ),
     "INSERT INTO executions (id, flow_id, state, created_at, attempt, ready_at, dedupe_key, dedupe_hash, dedupe_until,"
-    " order_key, order_seq, order_holds, data_key, flow_version, vars, started_at, deadline_at, payload)"
+    " order_key, order_seq, order_holds, data_key, flow_version, vars, started_at, deadline_at, owner, payload)"
     " SELECT v.id, v.flow_id, CASE WHEN v.started_at IS NULL THEN 'queued' ELSE 'running' END, v.at, 1,"
     " CASE WHEN v.started_at IS NULL THEN v.at END, v.dedupe_key, v.dedupe_hash, v.dedupe_until,"
     " v.order_key, v.order_seq, v.order_holds, v.data_key, v.flow_version, v.vars, v.started_at, v.deadline_at,"
-    " v.payload"
+    " CASE WHEN v.claimed THEN {me} END, v.payload"
     " FROM {v} WHERE v.id IS NOT NULL ON CONFLICT DO NOTHING",
 )
 
@@ -98,16 +108,16 @@ START: Final = Statement(
     (("id", "text"), ("flow_version", "text"), ("vars", "bytea"), ("at", "bigint"), ("deadline_at", "bigint")),
     "UPDATE executions SET state = 'running', flow_version = v.flow_version, vars = v.vars, started_at = v.at,"
     " deadline_at = v.deadline_at,"
-    " ready_at = NULL, reason = NULL FROM {v} WHERE executions.id = v.id"
-    " AND executions.state IN ('queued', 'waiting') AND executions.flow_version IS NULL",
+    " ready_at = NULL, reason = NULL, owner = {me} FROM {v} WHERE executions.id = v.id"
+    " AND executions.state IN ('queued', 'waiting') AND executions.flow_version IS NULL AND {free}",
 )
 
 #: Also from running: an execution that ran when the process died is resumed.
 RESUME: Final = Statement(
     "resume",
     (("id", "text"), ("flow_version", "text")),
-    "UPDATE executions SET state = 'running', ready_at = NULL, reason = NULL FROM {v}"
-    " WHERE executions.id = v.id AND executions.state IN ('waiting', 'running')"
+    "UPDATE executions SET state = 'running', ready_at = NULL, reason = NULL, owner = {me} FROM {v}"
+    " WHERE executions.id = v.id AND executions.state IN ('waiting', 'running') AND {free}"
     " AND (v.flow_version IS NULL OR executions.flow_version = v.flow_version)",
 )
 
@@ -146,7 +156,7 @@ RECORD: Final = Statement(
     " SELECT v.execution_id, v.seq, v.step_id, v.path, v.used, v.state, v.attempt, v.started_at, v.finished_at,"
     " v.due_at, v.signal, v.error, v.input, v.output, v.encrypted"
     " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id AND executions.state = 'running'"
-    " ON CONFLICT DO NOTHING",
+    " AND {mine} ON CONFLICT DO NOTHING",
     repeated=True,
 )
 
@@ -163,7 +173,7 @@ CHECKPOINT_ITEMS: Final = Statement(
     "INSERT INTO progress (execution_id, path, total, done, failed, at)"
     " SELECT v.execution_id, v.path, v.total, v.done, v.failed, v.at"
     " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id AND executions.state = 'running'"
-    " ON CONFLICT (execution_id, path) DO UPDATE SET total = excluded.total, done = excluded.done,"
+    " AND {mine} ON CONFLICT (execution_id, path) DO UPDATE SET total = excluded.total, done = excluded.done,"
     " failed = excluded.failed, at = excluded.at",
     repeated=True,
 )
@@ -206,12 +216,13 @@ DROP_RESULTS: Final = Statement(
 PARK: Final = Statement(
     "park",
     (("id", "text"), ("at", "bigint"), ("ready_at", "bigint"), ("reason", "text"), ("cancelling", "bigint")),
-    "UPDATE executions SET state = 'waiting', reason = v.reason,"
+    "UPDATE executions SET state = 'waiting', reason = v.reason, owner = NULL,"
     " ready_at = CASE WHEN (v.cancelling = 0 AND executions.cancel_asked_at IS NOT NULL)"
     " OR EXISTS (SELECT 1 FROM waits, callbacks WHERE waits.execution_id = v.id"
     " AND callbacks.execution_id = waits.execution_id AND callbacks.path = waits.path)"
     " OR EXISTS (SELECT 1 FROM batches WHERE batches.execution_id = v.id AND batches.key_hash IS NULL)"
-    " THEN v.at ELSE v.ready_at END FROM {v} WHERE executions.id = v.id AND executions.state IN ('queued', 'running')",
+    " THEN v.at ELSE v.ready_at END FROM {v} WHERE executions.id = v.id AND executions.state IN ('queued', 'running')"
+    " AND {free}",
 )
 
 #: An execution that never ran ends here; all others end themselves, since their blocks may have to run steps.
@@ -427,13 +438,13 @@ END: Final = Statement(
     " error_retryable = v.error_retryable,"
     " data_key = CASE WHEN v.state = 'failed' THEN executions.data_key END,"
     " order_seq = CASE WHEN v.state = 'failed' AND executions.order_holds THEN executions.order_seq END"
-    " FROM {v} WHERE executions.id = v.id AND ({ends})".replace("{ends}", _ENDS),
+    " FROM {v} WHERE executions.id = v.id AND ({ends}) AND {free}".replace("{ends}", _ENDS),
 )
 
 REOPEN: Final = Statement(
     "reopen",
     (("id", "text"), ("at", "bigint"), ("order_seq", "bigint"), ("deadline_at", "bigint")),
-    "UPDATE executions SET state = 'waiting', outcome = NULL, finished_at = NULL, ready_at = v.at,"
+    "UPDATE executions SET state = 'waiting', outcome = NULL, finished_at = NULL, ready_at = v.at, owner = NULL,"
     " deadline_at = v.deadline_at, attempt = executions.attempt + 1, reopened_after ="
     " (SELECT coalesce(max(journal.seq), 0) FROM journal WHERE journal.execution_id = v.id),"
     " order_seq = CASE WHEN executions.order_key IS NOT NULL THEN coalesce(executions.order_seq, v.order_seq) END,"
@@ -482,6 +493,31 @@ ADVANCE: Final = Statement(
     counted=False,
 )
 
+#: On PostgreSQL: what a feed asks for becomes this node's.
+CLAIM_READY: Final = Statement("claim", procedure=claim_ready)
+TAKE_OVER: Final = Statement("take_over", procedure=take_over)
+RELEASE: Final = Statement("take_over", procedure=release)
+LEAVE: Final = Statement("take_over", procedure=leave)
+TAKE_DUTIES: Final = Statement("duty", procedure=take_duties)
+GIVE_DUTY: Final = Statement("duty", procedure=give_duty)
+ADOPT: Final = Statement("adopt", procedure=adopt)
+DRAIN: Final = Statement(
+    "drain",
+    (("lease", "text"), ("at", "bigint")),
+    "UPDATE nodes SET drain_asked_at = coalesce(nodes.drain_asked_at, v.at) FROM {v}"
+    " WHERE nodes.lease = v.lease AND nodes.gone_at IS NULL",
+    counted=False,
+)
+
+#: Counts a change that each node has to adopt.
+CHANGED: Final = Statement(
+    "changed",
+    (("id", "bigint"),),
+    "UPDATE cluster SET changes = cluster.changes + 1 FROM {v} WHERE cluster.id = v.id",
+    counted=False,
+    repeated=True,
+)
+
 # --- When the clock was set ------------------------------------------------------------------------------------------
 
 _MOVED: Final = (("moved", "bigint"),)
@@ -525,6 +561,34 @@ MOVE_EARLY: Final = Statement(
 )
 MOVES: Final = (MOVE_READY, MOVE_ENTRIES, MOVE_BATCHES, MOVE_EARLY)
 """`MOVE_READY` compares with the entries, so that it comes before them."""
+
+#: Locks the queues of order keys, and gives each so many more places. A queue without executions has no row.
+LINES: Final = Statement(
+    "line",
+    (("flow_id", "text"), ("order_key", "bytea"), ("places", "bigint")),
+    "INSERT INTO lines (flow_id, order_key, last) SELECT v.flow_id, v.order_key, v.places"
+    " FROM {v} WHERE v.flow_id IS NOT NULL"
+    " ON CONFLICT (flow_id, order_key) DO UPDATE SET last = lines.last + excluded.last"
+    " RETURNING flow_id, order_key, last",
+    counted=False,
+)
+#: The queues that executions are in.
+LINES_OF: Final = Statement(
+    "line",
+    (("id", "text"),),
+    "SELECT executions.id, executions.flow_id, executions.order_key FROM {v} CROSS JOIN executions"
+    " WHERE executions.id = v.id AND executions.order_key IS NOT NULL",
+    counted=False,
+)
+DROP_LINES: Final = Statement(
+    "line",
+    (("flow_id", "text"), ("order_key", "bytea")),
+    "DELETE FROM lines WHERE (flow_id, order_key) IN"
+    " (SELECT v.flow_id, v.order_key FROM {v} WHERE v.flow_id IS NOT NULL)"
+    " AND NOT EXISTS (SELECT 1 FROM executions WHERE executions.flow_id = lines.flow_id"
+    " AND executions.order_key = lines.order_key AND executions.order_seq IS NOT NULL)",
+    counted=False,
+)
 
 #: Releases the order key of a failed execution.
 RELEASE_ORDER_KEY: Final = Statement(

@@ -81,13 +81,15 @@ def upgrade(as_json: bool, settings: Settings) -> None:
 
 
 async def _upgraded(url: str) -> tuple["DatabaseStatus", "DatabaseStatus"]:
+    from hookline.storage.cluster import NodeDescription
+
     backend = _inspectable(url)
     before = await backend.status()
     if before.problem is not None:
         raise StoreError(before.problem)
     # A backend migrates its tables when it is opened.
     opened = _backend(url)
-    await opened.open()
+    await opened.open(NodeDescription(role="command"))
     await opened.close()
     return before, await backend.status()
 

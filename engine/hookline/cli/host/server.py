@@ -234,6 +234,12 @@ def _handle_signals(engine: Engine, shutdown: asyncio.Event, reloading: Reloadin
         shutdown.set()
         engine.log.info("stopping", signal=name, grace=engine.options.grace)
 
+    def drain() -> None:
+        if not shutdown.is_set():
+            shutdown.set()
+            engine.log.info("stopping: an operator asked for it", grace=engine.options.grace)
+
+    engine.membership.on_drain = drain
     for one in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(one, stop, one.name)
     loop.add_signal_handler(signal.SIGHUP, reloading.ask)

@@ -21,6 +21,8 @@ def describe(execution: Mapping[str, Any]) -> str:
         lines.append(cause)
     if execution["replay_of"]:
         lines.append(f"a replay of {execution['replay_of']}")
+    if execution["node"]:
+        lines.append(f"node {execution['node']}")
     if execution["discarded_at"]:
         lines.append(f"discarded {execution['discarded_at']}")
     elif execution["cause"]:

@@ -54,6 +54,7 @@ class Dispatcher:
         self._queue = queue
         self._runner = runner
         self._clock = clock
+        self._log = log
         self._published = published
         self._defect = OngoingProblem(
             log, clock, "defect of the queue of a flow; trying again", "the queue of a flow works again"
@@ -139,6 +140,15 @@ class Dispatcher:
         finally:
             left = await self._cut_off()
         return left
+
+    async def drop(self) -> None:
+        """Cancel all running executions, since other nodes may have them; return when none runs any more."""
+        for lane in self._lanes.values():
+            while not lane.deliveries.empty():
+                lane.deliveries.get_nowait()
+        left = await self._cut_off()
+        if left:
+            self._log.warning("executions were dropped, since other nodes may have them", executions=left)
 
     async def _cut_off(self) -> int:
         left = frozenset(self._running)

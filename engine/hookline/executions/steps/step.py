@@ -16,7 +16,7 @@ from hookline.executions.steps.rate import take_turn
 from hookline.executions.steps.recorded_result import continue_from_entry
 from hookline.flows.blocks.action import ActionNode
 from hookline.kernel.backoff import STORE_RETRY, next_wait
-from hookline.kernel.errors import StepError
+from hookline.kernel.errors import StepError, StoreError
 from hookline.kernel.json import encode
 from hookline.model.execution import OUTCOME_UNKNOWN, RATE, RETRY, SLEEP, UNTIL, ErrorInfo, StepRecord, StepState
 from hookline.model.items import STREAM, Stream
@@ -209,11 +209,18 @@ class StepRun:
             self._begun = True
             # A pure step isn't interrupted, or a `finally` after it would not be reached.
             return await attempt.call()
+        self._check_lease()
         if self.node.once:
             await self._record_start(attempt)
+            self._check_lease()
         with self.frame.interruption.interruptible():
             self._begun = True
             return await attempt.call()
+
+    def _check_lease(self) -> None:
+        """Raise StoreError if another node may have taken over this execution."""
+        if not self.run.services.membership.held:
+            raise StoreError("this node may have lost its lease: another one may run the execution")
 
     # --- The ends of an attempt ----------------------------------------------------------------------------------
 

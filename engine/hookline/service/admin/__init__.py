@@ -29,6 +29,7 @@ from hookline.service.admin.system.access import add_access
 from hookline.service.admin.system.components import add_components
 from hookline.service.admin.system.credentials import add_credentials
 from hookline.service.admin.system.health import Readiness, metrics_blueprint, probes_blueprint
+from hookline.service.admin.system.nodes import add_nodes
 from hookline.service.admin.system.storage import add_storage
 from hookline.service.hooks.sender import Senders
 
@@ -88,6 +89,7 @@ def _api(engine: Engine, gate: Gate) -> Blueprint:
         add_events,
         add_credentials,
         add_access,
+        add_nodes,
     ):
         add(api, engine)
     description = Description()

@@ -18,8 +18,11 @@ from hookline.service.problems import MEDIA_TYPE, problem_body
 from hookline.service.types import HookResponse
 from hookline.storage.blobs import Blobs
 from hookline.storage.changes import Accepted, Duplicate
+from hookline.storage.cluster import Alone, Membership
 
 _log: Final = structlog.get_logger("hookline.service")
+_LOOK: Final = 0.5
+"""Seconds after which the journal is read, if another node may run the execution."""
 _LATER: Final = (b"retry-after", b"5")
 
 
@@ -38,8 +41,16 @@ class NoReply(HooklineError):
 class ReplyWaiter:
     """Waits for the reply of an execution and makes it the response to the request."""
 
-    def __init__(self, replies: Replies, store: History, blobs: Blobs, redaction: Redaction | None = None) -> None:
+    def __init__(
+        self,
+        replies: Replies,
+        store: History,
+        blobs: Blobs,
+        redaction: Redaction | None = None,
+        membership: Membership | None = None,
+    ) -> None:
         """`redaction` decrypts stored replies with redacted values."""
+        self._membership = membership or Alone()
         self._redaction = redaction
         self._replies = replies
         self._store = store
@@ -53,11 +64,10 @@ class ReplyWaiter:
 
         Raises only what `commit` raises: once the message is stored, it isn't rejected, whatever happens to its reply.
         """
-        timeout = webhook.respond_timeout.total_seconds()
         with self._replies.expect(execution_id) as heard:
             outcome = await commit()
             if isinstance(outcome, Accepted):
-                return await self._heard(heard, execution_id, timeout)
+                return await self._heard(heard, execution_id, webhook)
         with self._replies.expect(outcome.execution_id) as heard:
             # The store is read only now: earlier replies are in it, and later ones are delivered here.
             try:
@@ -71,7 +81,7 @@ class ReplyWaiter:
                 )
             if stored is not None:
                 return self._reply(stored, outcome.execution_id)
-            return await self._heard(heard, outcome.execution_id, timeout)
+            return await self._heard(heard, outcome.execution_id, webhook)
 
     async def _stored(self, execution_id: str, webhook: WebhookSettings) -> CallerReply | Ended | None:
         # The state is read before the reply: an execution that ends in between has replied by the second read.
@@ -87,14 +97,29 @@ class ReplyWaiter:
             return None
         return Ended(execution.error if execution.state is State.FAILED else None)
 
-    async def _heard(self, heard: Heard, execution_id: str, timeout: float) -> HookResponse:
+    async def _heard(self, heard: Heard, execution_id: str, webhook: WebhookSettings) -> HookResponse:
+        timeout = webhook.respond_timeout.total_seconds()
         try:
             async with asyncio.timeout(timeout):
-                answer = await heard
+                answer = await self._answer(heard, execution_id, webhook)
         except TimeoutError:
             title, detail = _title(NoReplyYet), f"execution {execution_id} has not answered within {timeout:g} s"
             return _problem(504, NoReplyYet.code, title, detail, execution_id)
         return self._reply(answer, execution_id)
+
+    async def _answer(self, heard: Heard, execution_id: str, webhook: WebhookSettings) -> CallerReply | Ended | Stopped:
+        """Return the reply. Another node may run the execution: then the reply is found in the journal."""
+        while not (await asyncio.wait((heard,), timeout=_LOOK))[0]:
+            if self._membership.alone:
+                continue
+            try:
+                stored = await self._stored(execution_id, webhook)
+            except (StoreError, RedactedUnreadable) as error:
+                _log.warning("the reply can't be read now", execution_id=execution_id, error=error.message)
+                continue
+            if stored is not None and not heard.done():
+                return stored
+        return heard.result()
 
     def _reply(self, answer: CallerReply | Ended | Stopped, execution_id: str) -> HookResponse:
         if isinstance(answer, Stopped):

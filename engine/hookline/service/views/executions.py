@@ -158,6 +158,8 @@ class SummaryView(msgspec.Struct, frozen=True):
     """The time at which its files were removed by retention; null while they are kept."""
     replay_of: Uuid | None
     """The execution that it replays."""
+    node: str | None
+    """The node that runs it or has claimed it, or ran it last; null if it waits for any, and on SQLite."""
     cause: str | None
     """The name of its group of dead letters, whether or not it was discarded."""
     discarded_at: Time | None
@@ -280,6 +282,7 @@ def _summary(execution: Execution, trigger: Mapping[str, Any]) -> dict[str, Any]
         "ready_at": time_view(execution.ready_at),
         "files_removed_at": time_view(execution.files_removed_at),
         "replay_of": execution.replay_of,
+        "node": execution.node,
         "cause": None if execution.error_cause is None else cause_view(execution.flow_id, execution.error_cause),
         "discarded_at": time_view(execution.discarded_at),
     }

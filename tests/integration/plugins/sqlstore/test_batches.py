@@ -13,13 +13,14 @@ from tests.integration.plugins.sqlstore.test_backend import POSTGRES
 from hookline.model.batch import BatchItem
 from hookline.model.execution import StepState
 from hookline.storage.changes import Accept, BatchJoined, BatchLed, Change, JoinBatch, Start
+from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.databases.schema import upgrade
 from hookline_sqlstore.writing.apply import apply
 from hookline_sqlstore.writing.batches import items_of
+from hookline_sqlstore.writing.lease import Lease
 from hookline_sqlstore.writing.operations import prepare_commit
-from hookline_sqlstore.writing.order_places import OrderPlaces
 from hookline_sqlstore.writing.statement import PostgresDialect
 
 COUNT = 150
@@ -30,9 +31,12 @@ async def _write(engine: AsyncEngine, changes: list[list[Change]], clock: Manual
     """Commit them one after the other, and give what came of the last of each."""
     found: list[BatchLed | BatchJoined] = []
     async with engine.connect() as connection:
+        connection = await connection.execution_options(isolation_level="AUTOCOMMIT")
+        lease = Lease(NodeDescription())
+        await lease.register((await connection.get_raw_connection()).driver_connection)
         for each in changes:
-            made = prepare_commit(each, OrderPlaces(clock))
-            assert await connection.run_sync(apply, PostgresDialect(), [made]) == [None]
+            made = prepare_commit(each)
+            assert await connection.run_sync(apply, PostgresDialect(lease), [made]) == [None]
             result = made.results[-1]
             assert isinstance(result, BatchLed | BatchJoined)
             found.append(result)

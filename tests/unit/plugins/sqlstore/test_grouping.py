@@ -1,6 +1,7 @@
 """Batches that share a transaction: grouped by statement, in order where order counts."""
 
 from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -14,19 +15,10 @@ from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.column_values import micros, moment
 from hookline_sqlstore.writing import statement, statements
 from hookline_sqlstore.writing.apply import stages
-from hookline_sqlstore.writing.operations import Commit
-from hookline_sqlstore.writing.operations import prepare_commit as made_batch
-from hookline_sqlstore.writing.order_places import OrderPlaces
+from hookline_sqlstore.writing.operations import prepare_commit as batch
 
 NOW = ManualClock().now()
 ENVELOPES = Envelopes(ManualClock())
-
-
-def batch(changes: list[Change], *, lines: bool = True) -> Commit:
-    """A batch of a database in which some executions run in order, or none."""
-    made = OrderPlaces(ManualClock())
-    made.start(1 if lines else None)
-    return made_batch(changes, made)
 
 
 def test_the_same_changes_of_many_callers_are_one_statement_each() -> None:
@@ -76,21 +68,11 @@ def test_changes_of_one_execution_keep_their_order_and_none_is_lost(batches: lis
         highest = max(highest, at)
 
 
-def test_where_nothing_runs_in_order_what_ends_looks_for_no_successor() -> None:
-    ending: list[Change] = [End("a", State.SUCCEEDED, Outcome.COMPLETED, NOW, waited=False)]
-    assert [one.statement for one in batch(ending, lines=False).operations] == [statements.END]
-    assert [one.statement for one in batch(ending).operations] == [statements.END, statements.ADVANCE]
-
-
-def test_places_in_line_grow_although_the_clock_is_set_back() -> None:
-    clock = ManualClock()
-    lines = OrderPlaces(clock)
-    lines.start(micros(clock.now()) + 1_000_000)
-    places = [lines.next() for _ in range(3)]
-    clock.advance(3600)
-    places.append(lines.next())
-    assert places == sorted(set(places))
-    assert places[0] > micros(NOW) + 1_000_000
+def test_what_ends_without_an_order_key_looks_for_no_successor() -> None:
+    ending = End("a", State.SUCCEEDED, Outcome.COMPLETED, NOW, waited=False)
+    ordered = [one.statement for one in batch([ending]).operations]
+    assert ordered == [statements.END, statements.ADVANCE]
+    assert [one.statement for one in batch([replace(ending, ordered=False)]).operations] == [statements.END]
 
 
 def test_a_message_that_cant_be_stored_fails_before_anything_is() -> None:

@@ -1,6 +1,7 @@
 """Commits whose callers have given up: withdrawn before their transaction begins, and in doubt after that."""
 
 import asyncio
+from collections.abc import Iterable
 
 import pytest
 
@@ -15,13 +16,23 @@ pytestmark = pytest.mark.rule(38)
 class Heard:
     def __init__(self) -> None:
         self.commits: list[Commit] = []
+        self.failures: list[Commit] = []
         self.recoveries = 0
 
     def committed(self, commit: Commit) -> None:
         self.commits.append(commit)
 
+    def failed(self, commit: Commit) -> None:
+        self.failures.append(commit)
+
     def recovered(self) -> None:
         self.recoveries += 1
+
+    def lost(self) -> None:
+        raise AssertionError
+
+    def ready(self, flow_ids: Iterable[str]) -> None:
+        raise AssertionError(flow_ids)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,152 @@
+"""Nodes: the processes that serve one database."""
+
+import contextlib
+import socket
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Literal, Protocol
+
+from hookline import __version__
+from hookline.kernel.errors import StoreError
+from hookline.kernel.process import host_of_process, process_identity
+from hookline.kernel.time import Clock, SystemClock
+
+NodeRole = Literal["all", "webhook", "worker", "command"]
+"""What a node does; a command of the command line runs no executions."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeDescription:
+    """What a node tells about itself."""
+
+    name: str = field(default_factory=socket.gethostname)
+    role: NodeRole = "all"
+    host: str = field(default_factory=host_of_process)
+    process: str = field(default_factory=lambda: process_identity() or "")
+    version: str = __version__
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A node that serves the database, or did."""
+
+    lease: str
+    """Its lease: its name and a random part."""
+    name: str
+    host: str
+    role: str
+    version: str
+    started_at: datetime
+    until: datetime
+    """The time until which its lease holds."""
+    clock_ahead: float
+    """Seconds by which its host's clock is ahead of the database's."""
+    drain_asked_at: datetime | None
+    gone_at: datetime | None
+    """The time at which it stopped, or another node took over."""
+
+
+class Membership(Protocol):
+    """The place of this process among the nodes of its database."""
+
+    @property
+    def node(self) -> NodeDescription: ...
+
+    @property
+    def held(self) -> bool:
+        """True while no other node can have taken over what this one runs, as far as this process knows."""
+        ...
+
+    on_lost: Callable[[], Awaitable[None]] | None
+    """Called when the lease is lost. When it returns, nothing that ran under that lease may run; then the node
+    registers anew."""
+    on_cancel: Callable[[Sequence[str]], None] | None
+    """Called with executions of this node that are to be cancelled, which another node may have requested. It may be
+    called again with the same ones."""
+    on_change: Callable[[], Awaitable[None]] | None
+    """Called after changes that each node has to adopt: deployments, states of flows, credentials. Raises StoreError
+    if they can't be adopted now."""
+    on_drain: Callable[[], None] | None
+    """Called when an operator asks this node to stop; it may be called again."""
+
+    @property
+    def alone(self) -> bool:
+        """True if no other node serves the database, as far as this process knows."""
+        ...
+
+    async def take(self, duties: Collection[str]) -> Collection[str]:
+        """Take duties, each of which one node has; return those that this node has now. Raises StoreError.
+
+        It has them until it gives them, or loses its lease.
+        """
+        ...
+
+    async def give(self, duty: str) -> None:
+        """Leave a duty to other nodes. Raises StoreError."""
+        ...
+
+    async def adopted(self) -> Collection[str]:
+        """Return when each living node has adopted all changes that are durable now, or has lost its lease.
+
+        Return the names of the nodes that have done neither in time. Raises StoreError.
+        """
+        ...
+
+    async def nodes(self) -> Sequence[Node]:
+        """Return the nodes that serve the database, and those that did in the last hour; oldest first."""
+        ...
+
+    def drain(self, lease: str) -> None:
+        """Note that a node was asked to stop (`DrainNode`), if it is this one."""
+        ...
+
+
+class Alone:
+    """The only process that uses a database."""
+
+    held: Final = True
+    alone: Final = True
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self.node = NodeDescription()
+        self.on_lost: Callable[[], Awaitable[None]] | None = None
+        self.on_cancel: Callable[[Sequence[str]], None] | None = None
+        self.on_change: Callable[[], Awaitable[None]] | None = None
+        self.on_drain: Callable[[], None] | None = None
+        self._clock = clock or SystemClock()
+        self._started_at = self._clock.now()
+
+    async def take(self, duties: Collection[str]) -> Collection[str]:
+        """Return all: nobody else has one."""
+        return duties
+
+    async def give(self, duty: str) -> None:
+        """Do nothing."""
+
+    async def adopted(self) -> Collection[str]:
+        """Return at once: there is no other node."""
+        return ()
+
+    async def nodes(self) -> Sequence[Node]:
+        """Return this node."""
+        now, node = self._clock.now(), self.node
+        return [Node(node.name, node.name, node.host, node.role, node.version, self._started_at, now, 0.0, None, None)]
+
+    def drain(self, lease: str) -> None:
+        """Stop this node."""
+        if lease == self.node.name and self.on_drain is not None:
+            self.on_drain()
+
+
+_AGAIN: Final = 5.0
+"""Seconds until a duty is tried again that another node has."""
+
+
+async def has_duty(membership: Membership, duty: str, clock: Clock) -> None:
+    """Return when this node has a duty; until then, another one may have it."""
+    while True:
+        with contextlib.suppress(StoreError):
+            if await membership.take((duty,)):
+                return
+        await clock.sleep(_AGAIN)

@@ -1,0 +1,103 @@
+"""The place of this node among those of its database: its lease, and what happens when that is lost."""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Any, Final
+
+from hookline.api import StoreError
+from hookline.api_storage import Node, NodeDescription
+from hookline_sqlstore.cluster.tables_access import TablesAccess
+from hookline_sqlstore.reading import nodes as nodes_reading
+from hookline_sqlstore.writing import statements
+from hookline_sqlstore.writing.lease import DURATION, Lease, LeaseLost
+from hookline_sqlstore.writing.operations import Commit, Operation
+from hookline_sqlstore.writing.statement import Statement
+
+_PATIENCE: Final = DURATION + 5.0
+"""Seconds in which each node adopts a change, or has lost its lease."""
+_AGAIN: Final = 0.1
+
+
+class PostgresMembership:
+    """Has at most one lease at a time. A new one is taken only when nothing runs any more under the one before."""
+
+    def __init__(self, database: TablesAccess) -> None:
+        self.node = NodeDescription()
+        self.on_lost: Callable[[], Awaitable[None]] | None = None
+        self.on_cancel: Callable[[Sequence[str]], None] | None = None
+        self.on_change: Callable[[], Awaitable[None]] | None = None
+        self.on_drain: Callable[[], None] | None = None
+        self.alone = True
+        self._database = database
+        self._lease: Lease | None = None
+        self._dropping: asyncio.Future[None] | None = None
+
+    @property
+    def lease(self) -> Lease:
+        """The present lease. Raises LeaseLost if there is none."""
+        if self._lease is None:
+            raise LeaseLost
+        return self._lease
+
+    @property
+    def held(self) -> bool:
+        """True while no other node can have taken over what this one runs."""
+        return self._lease is not None and self._lease.held
+
+    async def joined(self, driver: Any) -> int:
+        """Let a new session continue the lease, or register; return the database's time. Raises StoreError."""
+        if self._lease is not None:
+            return await self._lease.take_session(driver)
+        if self._dropping is not None and not self._dropping.done():
+            raise StoreError("this node has lost its lease, and still drops what it ran")
+        lease = Lease(self.node)
+        now = await lease.register(driver)
+        self._lease = lease
+        return now
+
+    def lose(self) -> None:
+        """Note that the lease is lost, and let everything be dropped that ran under it."""
+        if self._lease is None:
+            return
+        self._lease.lost()
+        self._lease = None
+        if self.on_lost is not None:
+            self._dropping = asyncio.ensure_future(self._drop(self.on_lost))
+
+    async def _drop(self, on_lost: Callable[[], Awaitable[None]]) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await on_lost()
+
+    async def take(self, duties: Collection[str]) -> Collection[str]:
+        taken: Collection[str] = await self.write(statements.TAKE_DUTIES, tuple(duties))
+        return taken
+
+    async def give(self, duty: str) -> None:
+        await self.write(statements.GIVE_DUTY, duty)
+
+    async def adopted(self) -> Collection[str]:
+        change = await self._database.read(nodes_reading.last_change)
+        until = time.monotonic() + _PATIENCE
+        while late := await self._behind(change):
+            if time.monotonic() >= until:
+                return late
+            await asyncio.sleep(_AGAIN)
+        return ()
+
+    async def _behind(self, change: int) -> Sequence[str]:
+        rows = await self._database.read(nodes_reading.behind(change))
+        return sorted(row.name for row in rows if self._lease is None or row.lease != self._lease.id)
+
+    async def nodes(self) -> Sequence[Node]:
+        return await self._database.read(nodes_reading.nodes_of)
+
+    def drain(self, lease: str) -> None:
+        """Do nothing: the node notices the request when it looks next."""
+
+    async def write(self, statement: Statement, row: Any) -> Any:
+        """Write one row under the lease of this node, and return the result. Raises StoreError."""
+        commit = Commit([Operation(statement, "", row, 0)], [None])
+        await self._database.write(commit)
+        return commit.results[0]

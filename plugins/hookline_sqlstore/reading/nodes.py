@@ -1,0 +1,62 @@
+"""The nodes of a database, and what they have adopted."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, select, text
+
+from hookline.api_storage import Node
+from hookline_sqlstore.column_values import moment
+from hookline_sqlstore.tables import cluster, nodes
+
+_NOW: Final = text("(extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
+_HOUR: Final = 3_600_000_000
+#: A node without the role of serving adopts nothing.
+_SERVING: Final = nodes.c.role != "command"
+
+
+def now_of(connection: Connection) -> int:
+    """Return the database's time, in microseconds since 1970."""
+    found: int | None = connection.scalar(select(_NOW))
+    return found or 0
+
+
+def last_change(connection: Connection) -> int:
+    """Return the number of the last change that each node has to adopt."""
+    found: int | None = connection.scalar(select(cluster.c.changes))
+    return found or 0
+
+
+_BEHIND: Final = select(nodes).where(nodes.c.gone_at.is_(None), _SERVING, nodes.c.adopted < bindparam("change"))
+
+
+def behind(change: int) -> Callable[[Connection], Sequence[Any]]:
+    """Return a query for the living nodes that have not adopted a change."""
+
+    def ask(connection: Connection) -> Sequence[Any]:
+        now = now_of(connection)
+        return [row for row in connection.execute(_BEHIND, {"change": change}) if row.until > now]
+
+    return ask
+
+
+def nodes_of(connection: Connection) -> Sequence[Node]:
+    """Return the nodes that serve the database, and those that did in the last hour; oldest first."""
+    since = now_of(connection) - _HOUR
+    rows = connection.execute(select(nodes).where(_SERVING).order_by(nodes.c.started_at, nodes.c.lease))
+    return [
+        Node(
+            row.lease,
+            row.name,
+            row.host,
+            row.role,
+            row.version,
+            moment(row.started_at),
+            moment(row.until),
+            row.clock_ahead / 1_000_000,
+            moment(row.drain_asked_at),
+            moment(row.gone_at),
+        )
+        for row in rows
+        if row.gone_at is None or row.gone_at > since
+    ]

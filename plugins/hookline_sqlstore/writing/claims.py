@@ -1,0 +1,163 @@
+"""Claims: a node becomes the owner of executions that are ready, so that no other node runs them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from sqlalchemy import ARRAY, Connection, Text, bindparam, text
+
+from hookline.api_storage import ORDER
+from hookline_sqlstore.column_values import micros
+
+_COLUMNS: Final = (
+    "id, flow_id, flow_version, state, created_at, ready_at, dedupe_key, dedupe_until, order_key, order_holds, reason,"
+    " data_key, payload"
+)
+_ME: Final = "current_setting('hookline.lease')"
+_IDS: Final = ("again", "taken")
+
+
+class ClaimRow(NamedTuple):
+    """What a feed asks for."""
+
+    flow_id: str
+    again: tuple[str, ...]
+    """Executions of this node that are due for another delivery."""
+    taken: tuple[str, ...]
+    """Executions of this node that are in flight or will be delivered again."""
+    room: int
+    now: datetime
+    begun_only: bool
+    """Only executions that have started."""
+
+
+class Claimed(NamedTuple):
+    """What this node runs next, in order."""
+
+    rows: Sequence[Any]
+    complete: bool
+    """Nothing else is ready."""
+
+
+def _with_ids(statement: str) -> Any:
+    names = [name for name in _IDS if f":{name}" in statement]
+    return text(statement).bindparams(*(bindparam(name, type_=ARRAY(Text)) for name in names))
+
+
+#: The second part has those of which this node has lost sight: their commit was in doubt, and took place.
+_MINE: Final = (
+    f"SELECT {_COLUMNS} FROM executions WHERE id = ANY(:again) AND owner = {_ME} AND finished_at IS NULL"  # noqa: S608 - our own names
+    f" UNION ALL SELECT {_COLUMNS} FROM executions WHERE owner = {_ME} AND flow_id = :flow_id"
+    " AND ready_at IS NOT NULL AND finished_at IS NULL AND id <> ALL(:taken)"
+)
+_READY: Final = (
+    f"UPDATE executions SET owner = {_ME} WHERE id IN (SELECT id FROM executions WHERE flow_id = :flow_id"  # noqa: S608 - as above
+    " AND owner IS NULL AND ready_at IS NOT NULL AND ready_at <= :now{begun}"
+    f" ORDER BY ready_at, id LIMIT :room FOR NO KEY UPDATE SKIP LOCKED) RETURNING {_COLUMNS}"
+)
+_CLAIM: Final = {
+    False: text(_READY.replace("{begun}", "")),
+    True: text(_READY.replace("{begun}", " AND flow_version IS NOT NULL")),
+}
+_FOUND: Final = _with_ids(_MINE)
+_GIVE_BACK: Final = _with_ids(
+    f"UPDATE executions SET owner = NULL WHERE id = ANY(:again) AND owner = {_ME} AND state <> 'running'"  # noqa: S608 - as above
+)
+
+
+def claim_ready(connection: Connection, row: ClaimRow) -> Claimed:
+    """Claim as many executions as there is room for; return what is to be delivered."""
+    asked = {"flow_id": row.flow_id, "again": list(row.again), "taken": [*row.again, *row.taken]}
+    mine = connection.execute(_FOUND, asked).all()
+    kept = [found for found in mine if not _waits(found, row)]
+    # What may not run now, such as the start of an execution of a flow that was paused, is left to any node.
+    returned = sorted({found.id for found in mine} - {found.id for found in kept})
+    if returned:
+        connection.execute(_GIVE_BACK, {"again": returned})
+    room = row.room - len(kept)
+    if room <= 0:
+        return Claimed(kept, complete=False)
+    wanted = {"flow_id": row.flow_id, "now": micros(row.now), "room": room}
+    claimed = connection.execute(_CLAIM[row.begun_only], wanted).all()
+    ordered = sorted(claimed, key=lambda found: (found.ready_at, found.id))
+    return Claimed([*kept, *ordered], complete=len(claimed) < room)
+
+
+def _waits(found: Any, row: ClaimRow) -> bool:
+    """Return true if an execution that this node has may not be delivered now."""
+    later = found.ready_at is not None and found.ready_at > micros(row.now)
+    return found.reason == ORDER or later or (row.begun_only and found.flow_version is None)
+
+
+_NOW: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
+_TAKE_OVER: Final = text(
+    f"UPDATE nodes SET gone_at = {_NOW} WHERE lease IN (SELECT lease FROM nodes WHERE lease = :lease"  # noqa: S608 - as above
+    f" AND gone_at IS NULL AND (until <= {_NOW} OR :dead) FOR UPDATE SKIP LOCKED)"
+)
+
+
+class TakeOverRow(NamedTuple):
+    """A node that seems to be dead."""
+
+    lease: str
+    dead: bool
+    """Its process is known to be dead, so that nobody has to wait until its lease has run out."""
+
+
+def take_over(connection: Connection, row: TakeOverRow) -> bool:
+    """End the lease of a dead node; return false if it lives, or if a transaction of it is still open.
+
+    What it ran is released by a later transaction, which sees all that the node has committed.
+    """
+    return connection.execute(_TAKE_OVER, row._asdict()).rowcount == 1
+
+
+_RELEASED: Final = text(
+    f"UPDATE nodes SET released_at = {_NOW} WHERE lease = :lease AND gone_at IS NOT NULL AND released_at IS NULL"  # noqa: S608 - as above
+)
+#: They go before those that were accepted later.
+_RELEASE: Final = text(
+    "UPDATE executions SET owner = NULL, ready_at = CASE WHEN state = 'running' THEN created_at ELSE ready_at END"
+    " WHERE finished_at IS NULL AND owner = :lease RETURNING flow_id"
+)
+
+
+def release(connection: Connection, lease: str) -> frozenset[str]:
+    """Make the executions of a node that is gone ready for others; return the ids of their flows."""
+    if connection.execute(_RELEASED, {"lease": lease}).rowcount != 1:
+        return frozenset()
+    return frozenset(connection.scalars(_RELEASE, {"lease": lease}))
+
+
+def leave(connection: Connection, lease: str) -> frozenset[str]:
+    """End this node's own lease, and make its executions ready for others; return the ids of their flows."""
+    connection.execute(text(f"UPDATE nodes SET gone_at = {_NOW} WHERE lease = :lease"), {"lease": lease})  # noqa: S608 - as above
+    return release(connection, lease)
+
+
+_TAKE_DUTY: Final = text(
+    f"INSERT INTO duties (name, owner, since) VALUES (:name, {_ME}, {_NOW}) ON CONFLICT (name) DO UPDATE"  # noqa: S608 - as above
+    f" SET owner = excluded.owner, since = excluded.since WHERE duties.owner <> {_ME}"
+    " AND NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.lease = duties.owner AND nodes.gone_at IS NULL)"
+)
+_MY_DUTIES: Final = text(f"SELECT name FROM duties WHERE owner = {_ME} AND name = ANY(:names)").bindparams(  # noqa: S608 - as above
+    bindparam("names", type_=ARRAY(Text))
+)
+_GIVE_DUTY: Final = text(f"DELETE FROM duties WHERE owner = {_ME} AND name = :name")  # noqa: S608 - as above
+
+
+def take_duties(connection: Connection, names: Sequence[str]) -> frozenset[str]:
+    """Take the duties that no living node has; return those that this node has now."""
+    for name in sorted(names):
+        connection.execute(_TAKE_DUTY, {"name": name})
+    return frozenset(connection.scalars(_MY_DUTIES, {"names": list(names)}))
+
+
+def give_duty(connection: Connection, name: str) -> None:
+    """Leave a duty to other nodes."""
+    connection.execute(_GIVE_DUTY, {"name": name})
+
+
+def adopt(connection: Connection, change: int) -> None:
+    """Note that this node has adopted all changes up to this one."""
+    connection.execute(text(f"UPDATE nodes SET adopted = :change WHERE lease = {_ME}"), {"change": change})  # noqa: S608 - as above

@@ -1,0 +1,200 @@
+"""Many nodes on PostgreSQL: the contract, and sessions that are halted between statement and commit."""
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]  # it has no types
+import pytest
+
+from hookline.storage.backend import Backend
+from hookline.storage.cluster import NodeDescription
+from hookline.testing.clock import ManualClock
+from hookline.testing.contracts.cluster import ClusterContract
+from hookline.testing.envelopes import Envelopes
+from hookline_sqlstore.backend import postgresql
+from hookline_sqlstore.writing.lease import Lease, LeaseLost
+
+POSTGRES = os.environ.get("HOOKLINE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+async def schema() -> AsyncIterator[str]:
+    """A schema for one test."""
+    try:
+        connection = await asyncpg.connect(POSTGRES, timeout=5)
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        if os.environ.get("HOOKLINE_REQUIRE_SERVICES") == "1":
+            raise
+        pytest.skip(f"PostgreSQL is not reachable at {POSTGRES}: {error}")
+    name = f"hookline_{uuid.uuid4().hex[:12]}"
+    try:
+        yield name
+        await connection.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def join(schema: str, clock: ManualClock) -> AsyncIterator[Callable[[], Awaitable[Backend]]]:
+    opened: list[Backend] = []
+
+    async def joined() -> Backend:
+        backend = postgresql(f"{POSTGRES}?schema={schema}", clock=clock)
+        await backend.open(NodeDescription(f"node-{len(opened) + 1}"))
+        opened.append(backend)
+        return backend
+
+    yield joined
+    for backend in opened:
+        await backend.close()
+
+
+@pytest.fixture
+async def session(schema: str) -> AsyncIterator[Callable[[], Awaitable[Any]]]:
+    """Opens sessions of the tests' own."""
+    opened: list[Any] = []
+
+    async def connect() -> Any:
+        connection = await asyncpg.connect(POSTGRES, server_settings={"search_path": schema})
+        opened.append(connection)
+        return connection
+
+    yield connect
+    for connection in opened:
+        await connection.close()
+
+
+@pytest.fixture
+def silence(session: Callable[[], Awaitable[Any]]) -> Callable[[Backend], Awaitable[None]]:
+    async def silenced(backend: Backend) -> None:
+        connection = await session()
+        await connection.execute("UPDATE nodes SET until = 0 WHERE name = $1", backend.membership.node.name)
+
+    return silenced
+
+
+class TestPostgresNodes(ClusterContract):
+    pass
+
+
+def _node() -> NodeDescription:
+    return NodeDescription("by-hand", host="elsewhere", process="1")
+
+
+async def _eventually(holds: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(20):
+        while not await holds():  # noqa: ASYNC110 - other sessions do it
+            await asyncio.sleep(0.05)
+
+
+async def _is_gone(connection: Any) -> bool:
+    gone: bool = await connection.fetchval("SELECT gone_at IS NOT NULL FROM nodes WHERE name = 'by-hand'")
+    return gone
+
+
+@pytest.mark.cluster_rule("C1", "C3")
+async def test_nobody_takes_over_while_a_transaction_of_the_node_is_open(
+    join: Callable[[], Awaitable[Backend]], session: Callable[[], Awaitable[Any]], clock: ManualClock
+) -> None:
+    await join()
+    halted, watching = await session(), await session()
+    lease = Lease(_node())
+    await lease.register(halted)
+    envelope = Envelopes(clock).make()
+    assert await halted.execute(lease.begin(5.0)) == "UPDATE 1"
+    await halted.execute(
+        "INSERT INTO executions (id, flow_id, state, created_at, attempt, order_holds, owner)"
+        " VALUES ($1, 'orders', 'running', 1, 1, false, $2)",
+        envelope.execution_id,
+        lease.id,
+    )
+    # Its lease would have run out long ago, had it not been renewed by the transaction that is halted now.
+    await asyncio.sleep(2.5)
+    assert not await _is_gone(watching)
+    await halted.execute("COMMIT")
+    await watching.execute("UPDATE nodes SET until = 0 WHERE name = 'by-hand'")
+    await _eventually(lambda: _is_gone(watching))
+    # What it committed is seen by whoever has taken over, and it can commit nothing more.
+    query = "SELECT owner IS NULL AND ready_at IS NOT NULL FROM executions WHERE id = $1"
+    await _eventually(lambda: watching.fetchval(query, envelope.execution_id))
+    assert await halted.execute(lease.begin(5.0)) == "UPDATE 0"
+    await halted.execute("ROLLBACK")
+    with pytest.raises(LeaseLost):
+        await lease.renew(halted)
+
+
+@pytest.mark.cluster_rule("C1", "C3")
+async def test_what_an_earlier_session_sends_late_changes_nothing(
+    join: Callable[[], Awaitable[Backend]], session: Callable[[], Awaitable[Any]]
+) -> None:
+    await join()
+    earlier, later = await session(), await session()
+    lease = Lease(_node())
+    await lease.register(earlier)
+    late = lease.begin(5.0)
+    assert await earlier.execute(lease.begin(5.0)) == "UPDATE 1"
+    taking = asyncio.ensure_future(lease.take_session(later))
+    # It waits until the transaction of the session before is known to have ended.
+    assert not (await asyncio.wait((taking,), timeout=1.0))[0]
+    await earlier.execute("ROLLBACK")
+    await taking
+    assert await earlier.execute(late) == "UPDATE 0"
+    await earlier.execute("ROLLBACK")
+    assert await later.execute(lease.begin(5.0)) == "UPDATE 1"
+    await later.execute("ROLLBACK")
+
+
+@pytest.mark.cluster_rule("C1")
+async def test_the_server_ends_a_session_that_is_paused_in_a_transaction(
+    join: Callable[[], Awaitable[Backend]], session: Callable[[], Awaitable[Any]]
+) -> None:
+    await join()
+    paused = await session()
+    lease = Lease(_node())
+    await lease.register(paused)
+    assert await paused.execute(lease.begin(5.0)) == "UPDATE 1"
+    shown = {name: await paused.fetchval(f"SHOW {name}") for name in _LIMITS}
+    assert shown == _LIMITS
+    await paused.execute("ROLLBACK")
+
+
+_LIMITS = {"idle_in_transaction_session_timeout": "5s", "lock_timeout": "5s", "statement_timeout": "30s"}
+
+
+@pytest.mark.cluster_rule("C6")
+async def test_two_messages_of_one_line_get_places_in_the_order_of_their_commits(
+    join: Callable[[], Awaitable[Backend]], session: Callable[[], Awaitable[Any]], clock: ManualClock
+) -> None:
+    node = await join()
+    envelopes, halted = Envelopes(clock), await session()
+    lease = Lease(_node())
+    await lease.register(halted)
+    first, second = envelopes.make(order_key="k"), envelopes.make(order_key="k")
+    await halted.execute(lease.begin(5.0))
+    place = "INSERT INTO lines (flow_id, order_key, last) VALUES ('orders', 'k', 1)"
+    await halted.execute(f"{place} ON CONFLICT (flow_id, order_key) DO UPDATE SET last = lines.last + 1")
+    await halted.execute(
+        "INSERT INTO executions (id, flow_id, state, created_at, attempt, order_holds, order_key, order_seq, ready_at)"
+        " VALUES ($1, 'orders', 'queued', 1, 1, false, 'k', 1, 1)",
+        first.execution_id,
+    )
+    putting = asyncio.ensure_future(node.queue.put(second))
+    # It can't know its place before the one that came first is durable, or gone.
+    assert not (await asyncio.wait((putting,), timeout=1.0))[0]
+    await halted.execute("COMMIT")
+    await putting
+    rows = await halted.fetch("SELECT id, order_seq, reason FROM executions ORDER BY order_seq")
+    assert [(row["id"], row["order_seq"], row["reason"]) for row in rows] == [
+        (first.execution_id, 1, None),
+        (second.execution_id, 2, "order"),
+    ]
