@@ -182,8 +182,9 @@ class Settings(BaseSettings):
     max_connections: int = Field(
         default=1000,
         ge=1,
-        description="The largest number of open connections of a process; another one gets 503 and is closed. One address may "
-        "have half of them, except a trusted proxy. All HTTP/2 connections together may have the same number of streams.",
+        description="The largest number of open connections of a process; another one gets 503 and is closed. One "
+        "address may have half of them, except a trusted proxy. All HTTP/2 connections together may have the same "
+        "number of streams.",
     )
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_split)] = Field(
         default=(),
