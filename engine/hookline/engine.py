@@ -1,12 +1,11 @@
 """The engine wires all parts together, starts them and stops them. Several engines can live in one process."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -106,15 +105,14 @@ class Engine:
         self.log: Any = log or structlog.get_logger("hookline")
         self.ids = Ids(self.clock)
         self.metrics = Metrics(options.node_name)
-        self._backend: Backend = _made(registry.backends, options.db, "database", self.clock)
+        self._backend: Backend = registry.backend(options.db, self.clock)
         self.store: Store = self._backend.store
         self.queue: Queue = self._backend.queue
         self.membership: Membership = self._backend.membership
-        self.blobs: Blobs = _made(registry.blob_stores, options.blobs, "blob store", self.clock)
+        self.blobs: Blobs = registry.blob_store(options.blobs, self.clock)
         self.intake_queue: IntakeQueue | None = None
         if options.queue is not None:
-            factory = _factory(registry.intake_queues, options.queue, "queue")
-            self.intake_queue = factory(options.queue, clock=self.clock, blobs=self.blobs)
+            self.intake_queue = registry.intake_queue(options.queue, self.clock, self.blobs)
         egress = Egress(options.egress_allow)
         self._http = PooledClient(clock=self.clock, egress=egress, blobs=self.blobs)
         self.http: HttpClient = HttpClientFacade(self._http)
@@ -513,16 +511,3 @@ class Engine:
     def resume_url(self, execution_id: str, path: str) -> str:
         """The resume URL of a waiting step, given by its execution and its path."""
         return self.resume_tokens.url(self.options.public_url, execution_id, path)
-
-
-def _factory(factories: Mapping[str, Any], url: str, what: str) -> Any:
-    scheme = urlsplit(url).scheme
-    factory = factories.get(scheme)
-    if factory is None:
-        known = ", ".join(sorted(factories)) or "none"
-        raise ConfigError(f"no plugin gives a {what} for {scheme or url!r}: URLs; installed are {known}")
-    return factory
-
-
-def _made(factories: Mapping[str, Any], url: str, what: str, clock: Clock) -> Any:
-    return _factory(factories, url, what)(url, clock=clock)
