@@ -112,6 +112,7 @@ from hookline.storage.changes import (
     counted_output,
 )
 from hookline.storage.cluster import Alone, Membership, Node, NodeDescription, NodeRole
+from hookline.storage.database import CopySource, CopyTarget, DatabaseStatus, Inspectable, Row, TableReader, TableWriter
 from hookline.storage.intake_queue import Insert, InsertInOrder, IntakeQueue, IntakeQueueFactory
 from hookline.storage.process import host_of_process, process_identity
 from hookline.storage.queue import Delivery, ImmediateStart, Queue, Stored
@@ -182,7 +183,10 @@ __all__ = [
     "Clock",
     "CloseBatch",
     "CommitResult",
+    "CopySource",
+    "CopyTarget",
     "CreateToken",
+    "DatabaseStatus",
     "DeadLetterPage",
     "DeadLetters",
     "Delivery",
@@ -225,6 +229,7 @@ __all__ = [
     "ImmediateStart",
     "Insert",
     "InsertInOrder",
+    "Inspectable",
     "IntakeQueue",
     "IntakeQueueFactory",
     "JoinBatch",
@@ -261,6 +266,7 @@ __all__ = [
     "Result",
     "Resume",
     "RevokeToken",
+    "Row",
     "RowUsage",
     "RowUsagePage",
     "ServedFlow",
@@ -282,6 +288,8 @@ __all__ = [
     "StoreError",
     "Stored",
     "StoredCredential",
+    "TableReader",
+    "TableWriter",
     "TakeBatch",
     "TakeDedupeKeys",
     "Threads",

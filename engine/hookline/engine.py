@@ -1,12 +1,11 @@
 """The engine wires all parts together, starts them and stops them. Several engines can live in one process."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -67,7 +66,7 @@ from hookline.sources.subscription_store import SubscriptionStore
 from hookline.sources.supervisor import SourceSupervisor
 from hookline.storage.backend import Backend
 from hookline.storage.blobs import Blobs
-from hookline.storage.cluster import Membership, NodeDescription, has_duty
+from hookline.storage.cluster import Membership, NodeDescription, NodeRole, has_duty
 from hookline.storage.intake_queue import IntakeQueue
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
@@ -106,15 +105,14 @@ class Engine:
         self.log: Any = log or structlog.get_logger("hookline")
         self.ids = Ids(self.clock)
         self.metrics = Metrics(options.node_name)
-        self._backend: Backend = _made(registry.backends, options.db, "database", self.clock)
+        self._backend: Backend = registry.backend(options.db, self.clock)
         self.store: Store = self._backend.store
         self.queue: Queue = self._backend.queue
         self.membership: Membership = self._backend.membership
-        self.blobs: Blobs = _made(registry.blob_stores, options.blobs, "blob store", self.clock)
+        self.blobs: Blobs = registry.blob_store(options.blobs, self.clock)
         self.intake_queue: IntakeQueue | None = None
         if options.queue is not None:
-            factory = _factory(registry.intake_queues, options.queue, "queue")
-            self.intake_queue = factory(options.queue, clock=self.clock, blobs=self.blobs)
+            self.intake_queue = registry.intake_queue(options.queue, self.clock, self.blobs)
         egress = Egress(options.egress_allow)
         self._http = PooledClient(clock=self.clock, egress=egress, blobs=self.blobs)
         self.http: HttpClient = HttpClientFacade(self._http)
@@ -345,7 +343,7 @@ class Engine:
 
         Raises StoreError if the backend can't be opened.
         """
-        await self._backend.open(NodeDescription(self.options.node_name, "command"))
+        await self._backend.open(self._node("command"))
         try:
             await self._load()
         except BaseException:
@@ -354,6 +352,9 @@ class Engine:
         self.version_history.live = False
         self.intake.open = True
 
+    def _node(self, role: NodeRole) -> NodeDescription:
+        return NodeDescription(self.options.node_name, role, listen_url=self.options.db_listen)
+
     async def start(self) -> None:
         """Open the backend, load credentials and flows, and continue what a previous process left.
 
@@ -361,7 +362,7 @@ class Engine:
         """
         self.membership.on_lost = self._drop
         self.membership.on_cancel = self._cancel_all
-        await self._backend.open(NodeDescription(self.options.node_name, self.options.role))
+        await self._backend.open(self._node(self.options.role))
         try:
             await self._check_folder()
             # A missing bucket is better found now than by the first file.
@@ -510,16 +511,3 @@ class Engine:
     def resume_url(self, execution_id: str, path: str) -> str:
         """The resume URL of a waiting step, given by its execution and its path."""
         return self.resume_tokens.url(self.options.public_url, execution_id, path)
-
-
-def _factory(factories: Mapping[str, Any], url: str, what: str) -> Any:
-    scheme = urlsplit(url).scheme
-    factory = factories.get(scheme)
-    if factory is None:
-        known = ", ".join(sorted(factories)) or "none"
-        raise ConfigError(f"no plugin gives a {what} for {scheme or url!r}: URLs; installed are {known}")
-    return factory
-
-
-def _made(factories: Mapping[str, Any], url: str, what: str, clock: Clock) -> Any:
-    return _factory(factories, url, what)(url, clock=clock)

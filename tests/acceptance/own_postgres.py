@@ -29,7 +29,7 @@ class OwnPostgres:
         self._log = folder / "postgres.log"
         self._prefix = prefix
         # PostgreSQL refuses to run as root.
-        self._user = ("runuser", "-u", "postgres", "--") if os.geteuid() == 0 else ()
+        self.user = ("runuser", "-u", "postgres", "--") if os.geteuid() == 0 else ()
         self._process: subprocess.Popen[bytes] | None = None
         self._program = Path()
         self._folder: Path | None = None
@@ -62,18 +62,28 @@ class OwnPostgres:
         self._program = Path(initdb).with_name("postgres")
         # Each start of pytest closes the folder of temporary paths to other users, also to one that runs already.
         self._folder = Path(tempfile.mkdtemp(prefix="hookline-postgres-"))
-        if self._user:
+        if self.user:
             shutil.chown(self._folder, "postgres")
         data = self._folder / "data"
+        self.create(Path(initdb), data)
+        self.launch()
+        self.run("SELECT 1", wait=30)
+
+    def create(self, initdb: Path, data: Path) -> None:
+        """Make its data. `initdb`: the path of that program."""
         subprocess.run(
-            [*self._user, initdb, "-D", str(data), "-U", "hookline", "-A", "trust", "--no-sync", "--no-instructions"],
+            [
+                *self.user,
+                str(initdb),
+                *("-D", str(data), "-U", "hookline", "-A", "trust", "--no-sync", "--no-instructions"),
+            ],
             check=True,
             stdout=subprocess.DEVNULL,
             cwd="/",
         )
-        (data / "pg_hba.conf").write_text("host all all 0.0.0.0/0 trust\nlocal all all trust\n")
-        self.launch()
-        self.run("SELECT 1", wait=30)
+        (data / "pg_hba.conf").write_text(
+            "host all all 0.0.0.0/0 trust\nlocal all all trust\nhost replication all 0.0.0.0/0 trust\n"
+        )
 
     def launch(self) -> None:
         """Start it over the data that it has, and don't wait until it answers."""
@@ -82,7 +92,7 @@ class OwnPostgres:
             self._process = subprocess.Popen(
                 [
                     *self._prefix,
-                    *self._user,
+                    *self.user,
                     str(self._program),
                     *("-D", str(self._folder / "data"), "-p", str(self.port)),
                     *("-k", str(self._folder), "-h", self.host),
@@ -166,6 +176,13 @@ class OwnPostgres:
         finally:
             self.launch()
             self.run("SELECT 1", wait=30)
+
+    def kill(self) -> None:
+        """End all its processes at once, as a power failure does. Its data stays."""
+        assert self._process is not None
+        self._signal(signal.SIGKILL)
+        self._process.wait(timeout=30)
+        self._process = None
 
     def stop(self) -> None:
         """End it and remove its data. Raises AssertionError if it has ended by itself."""

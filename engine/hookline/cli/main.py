@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "flows": ("hookline.cli.deploy.flows", "Pause, stop and roll back flows; list their versions."),
     "nodes": ("hookline.cli.host.nodes", "List the processes that serve the database."),
     "storage": ("hookline.cli.operate.storage", "Show the disk space in use and what is removed next."),
+    "db": ("hookline.cli.host.db", "Examine, upgrade and copy the database."),
     "state": ("hookline.cli.operate.state", "Manage the values that flows keep between executions."),
     "executions": ("hookline.cli.operate.executions", "List, show and repair executions."),
     "dead-letters": ("hookline.cli.operate.dead_letters", "Failed executions that need attention, grouped by cause."),

@@ -26,6 +26,15 @@ def json_line(value: Any) -> str:
     return _written(encode(value).decode())
 
 
+def size_text(size: float) -> str:
+    """Return a number of bytes in the unit that suits it."""
+    for unit in ("bytes", "kB", "MB"):
+        if size < 1000:
+            return f"{size:,.0f} {unit}"
+        size /= 1000
+    return f"{size:,.1f} GB"
+
+
 def _written(text: str) -> str:
     # In JSON, these characters are in strings, where this form means the same.
     return _ACTS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -4,18 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
+from hookline.kernel.errors import ConfigError
+from hookline.kernel.time import Clock
 from hookline.sdk.action import Action
 from hookline.sdk.connector import Connector
 from hookline.sdk.mappers import Mapper, TemplateFilter
 from hookline.sdk.oauth2 import OAuth2
 from hookline.sdk.schemes import Scheme
 from hookline.sdk.triggers import Trigger
-from hookline.storage.backend import BackendFactory
-from hookline.storage.blobs import BlobStoreFactory
-from hookline.storage.intake_queue import IntakeQueueFactory
+from hookline.storage.backend import Backend, BackendFactory
+from hookline.storage.blobs import Blobs, BlobStoreFactory
+from hookline.storage.intake_queue import IntakeQueue, IntakeQueueFactory
 
 PartKind: TypeAlias = Literal[
     "connector",
@@ -116,6 +119,21 @@ class Registry:
                 return connector
         return None
 
+    def backend(self, url: str, clock: Clock) -> Backend:
+        """Make the backend of a database's URL. Raises ConfigError if no plugin has its scheme, and StoreError."""
+        backend: Backend = _factory(self.backends, url, "database")(url, clock=clock)
+        return backend
+
+    def blob_store(self, url: str, clock: Clock) -> Blobs:
+        """Make the blob store of a URL. Raises ConfigError if no plugin has its scheme, and StoreError."""
+        blobs: Blobs = _factory(self.blob_stores, url, "blob store")(url, clock=clock)
+        return blobs
+
+    def intake_queue(self, url: str, clock: Clock, blobs: Blobs) -> IntakeQueue:
+        """Make the intake queue of a URL. Raises ConfigError if no plugin has its scheme, and StoreError."""
+        queue: IntakeQueue = _factory(self.intake_queues, url, "queue")(url, clock=clock, blobs=blobs)
+        return queue
+
     def failure(self, name: str) -> PluginStatus | None:
         """Return the failed plugin to which a name that isn't registered seems to belong, or None.
 
@@ -129,3 +147,12 @@ class Registry:
             if prefix in (plugin.name.replace("-", "_"), package, package.removeprefix("hookline_")):
                 return plugin
         return None
+
+
+def _factory(factories: Mapping[str, Any], url: str, what: str) -> Any:
+    scheme = urlsplit(url).scheme
+    factory = factories.get(scheme)
+    if factory is None:
+        known = ", ".join(sorted(factories)) or "none"
+        raise ConfigError(f"no plugin gives a {what} for {scheme or url!r}: URLs; installed are {known}")
+    return factory

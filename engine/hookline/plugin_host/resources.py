@@ -89,27 +89,38 @@ def database_identities(url: str, ends: Iterable[str] = ("",)) -> set[tuple[obje
     """
     paths = _sqlite_paths(url)
     if paths is None:
-        return {_server_identity(url)}
+        return _server_identities(url)
     return {_file_identity(read(path + end)) for path in paths for end in ends for read in (_textual, os.path.realpath)}
 
 
-def _server_identity(url: str) -> tuple[object, ...]:
+def _server_identities(url: str) -> set[tuple[object, ...]]:
+    """The identity of a server's database for each host that the URL has: any of them may have the database."""
     parts = urlsplit(url)
     kind = parts.scheme.partition("+")[0].lower()
     if kind == "postgres":
         kind = "postgresql"
     query = parse_qs(parts.query)
-    # The query may have the host, or the directory of a socket.
-    host = (query.get("host") or [parts.hostname or ""])[0].lower()
-    if host.startswith("/") or _is_local(host.rstrip(".")):
-        host = "localhost"
     try:
         port = parts.port
     except ValueError:
         port = None
     port = int((query.get("port") or ["0"])[0]) if port is None and query.get("port", ["x"])[0].isdigit() else port
     database = (query.get("database") or query.get("dbname") or [unquote(parts.path.lstrip("/"))])[0]
-    return (kind, host, port or _PORTS.get(kind), database or unquote(parts.username or ""))
+    # The query may have the hosts, or the directory of a socket.
+    hosts = [host for value in query.get("host") or [parts.hostname or ""] for host in value.split(",")]
+    return {
+        (kind, host, own or port or _PORTS.get(kind), database or unquote(parts.username or ""))
+        for host, own in map(_host_and_port, hosts)
+    }
+
+
+def _host_and_port(text: str) -> tuple[str, int | None]:
+    host, _, port = text.lower().rpartition(":")
+    if not port.isdecimal() or ":" in host or not host:
+        host, port = text.lower(), ""
+    if host.startswith("/") or _is_local(host.rstrip(".")):
+        host = "localhost"
+    return host, int(port) if port else None
 
 
 def _is_local(host: str) -> bool:

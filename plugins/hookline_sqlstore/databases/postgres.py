@@ -9,9 +9,8 @@ from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
 from sqlalchemy import Connection, NullPool, make_url
-from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from hookline.api import StoreError
 from hookline.api_storage import Clock, FollowingClock, NodeDescription
@@ -19,6 +18,7 @@ from hookline_sqlstore.cluster.membership import PostgresMembership
 from hookline_sqlstore.cluster.watch import Watch
 from hookline_sqlstore.column_values import moment
 from hookline_sqlstore.databases import schema
+from hookline_sqlstore.databases.address import CONNECT_TIMEOUT, Address, quoted
 from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Listener
 from hookline_sqlstore.databases.pending import LIMIT, LONG_LIMIT, Pending, PendingCommits, retrieve, within_limit
 from hookline_sqlstore.databases.session import dispose, prepare_sessions
@@ -34,8 +34,6 @@ _TAKE_LIMIT: Final = 12.0
 _REPEATS: Final = 2
 """How often a group of commits is tried that meets those of another node."""
 READERS: Final = 4
-_CONNECT_TIMEOUT: Final = 5.0
-"""Seconds."""
 _BEAT: Final = 2.0
 """Seconds after which an idle node renews its lease."""
 _AGAIN: Final = 1.0
@@ -53,15 +51,11 @@ class Conflict(Exception):
 
 
 class PostgresDatabase:
-    """A schema of a database: `public`, unless the URL has `?schema=name`."""
+    """A schema of a database."""
 
-    def __init__(self, url: URL, *, clock: Clock, listener: Listener) -> None:
-        schema_name = url.query.get("schema")
-        if unknown := set(url.query) - {"schema"} or (schema_name is not None and not isinstance(schema_name, str)):
-            raise StoreError(f"{url!r}: of settings in the URL there is `schema`, once; not {unknown}")
-        self._schema: str | None = schema_name
-        self._url = url.set(drivername="postgresql+asyncpg", query={})
-        self._name = f"the database {self._url.render_as_string(hide_password=True)}"
+    def __init__(self, address: Address, *, clock: Clock, listener: Listener) -> None:
+        self._address = address
+        self._name = address.name
         self._clock = clock
         self._listener = listener
         self.membership = PostgresMembership(self)
@@ -79,12 +73,8 @@ class PostgresDatabase:
         self._writer: asyncio.Task[None] | None = None
 
     async def open(self, node: NodeDescription) -> None:
-        try:
-            self._writing = self._engine(poolclass=NullPool)
-            self._reading = self._engine(pool_size=READERS, max_overflow=0, pool_pre_ping=True)
-        except ModuleNotFoundError as error:
-            # SQLAlchemy imports the driver only here.
-            raise StoreError(f"PostgreSQL needs {error.name}: pip install 'hookline[postgres]'") from error
+        self._writing = self._address.engine(poolclass=NullPool)
+        self._reading = self._address.engine(pool_size=READERS, max_overflow=0, pool_pre_ping=True)
         prepare_sessions(self._writing.sync_engine)
         self._readers = prepare_sessions(self._reading.sync_engine, longest_query=LONG_LIMIT + LIMIT)
         self.membership.node = node
@@ -93,7 +83,7 @@ class PostgresDatabase:
             await self._connect()
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             await self._release()
-            raise self._failure("opened", error) from error
+            raise self._address.failure("opened", error) from error
         except BaseException:
             await self._release()
             raise
@@ -104,21 +94,11 @@ class PostgresDatabase:
             await self.close()
             raise
 
-    def _engine(self, **options: Any) -> AsyncEngine:
-        settings = {"application_name": "hookline"}
-        if self._schema is not None:
-            settings["search_path"] = '"' + self._schema.replace('"', '""') + '"'
-        return create_async_engine(
-            self._url, connect_args={"timeout": _CONNECT_TIMEOUT, "server_settings": settings}, **options
-        )
-
     async def _connect_to_listen(self) -> Any:
         """Open a session for wake-ups, which must not go through a pooler of transactions."""
-        import asyncpg  # type: ignore[import-untyped]  # it has no types
-
         direct = self.membership.node.listen_url
-        url = (self._url if direct is None else make_url(direct)).set(drivername="postgresql", query={})
-        return await asyncpg.connect(url.render_as_string(hide_password=False), timeout=_CONNECT_TIMEOUT)
+        address = self._address if direct is None else Address(make_url(direct))
+        return await address.session()
 
     def tell(self, flow_ids: Iterable[str]) -> None:
         if not self.membership.alone:
@@ -130,10 +110,9 @@ class PostgresDatabase:
             await connection.close()
 
     def _prepare(self, connection: Connection) -> None:
-        if self._schema is not None:
-            quoted = connection.dialect.identifier_preparer.quote(self._schema)
+        if self._address.schema is not None:
             with connection.begin():
-                connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {quoted}")
+                connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {quoted(self._address.schema)}")
         schema.upgrade(connection)
 
     async def _told_if_slow(self, work: Coroutine[Any, Any, None]) -> None:
@@ -171,7 +150,7 @@ class PostgresDatabase:
         Without `transactions`, those that are begun are sent as statements, together with the renewal of the lease.
         """
         assert self._writing is not None  # noqa: S101 - it is while the writer runs
-        async with asyncio.timeout(_CONNECT_TIMEOUT):
+        async with asyncio.timeout(CONNECT_TIMEOUT):
             connection = await self._writing.connect()
         try:
             if not transactions:
@@ -252,7 +231,7 @@ class PostgresDatabase:
             try:
                 failures += await self._transaction(connection, alone, [commit])
             except Conflict as error:
-                failures.append(self._failure("written", error))
+                failures.append(self._address.failure("written", error))
         return failures
 
     async def _transaction(
@@ -279,7 +258,7 @@ class PostgresDatabase:
             if connection is None:
                 connection = await self._connect()
         except Exception as error:  # noqa: BLE001 - the callers wait: whatever it is, it is theirs to hear
-            failure = error if isinstance(error, StoreError) else self._failure("written", error)
+            failure = error if isinstance(error, StoreError) else self._address.failure("written", error)
             if isinstance(error, LeaseLost):
                 self._lose_lease()
             self._pending.remain_in_doubt(failure)
@@ -294,7 +273,7 @@ class PostgresDatabase:
         except Exception as error:  # noqa: BLE001 - as above
             self._pending.begin_doubt()
             await self._disconnect()
-            return error if isinstance(error, StoreError) else self._failure("written", error)
+            return error if isinstance(error, StoreError) else self._address.failure("written", error)
 
     def _lose_lease(self) -> None:
         self._listener.lost()
@@ -337,11 +316,7 @@ class PostgresDatabase:
             async with engine.connect() as connection:
                 return await connection.run_sync(question)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
-            raise self._failure("read", error) from error
-
-    def _failure(self, what: str, error: BaseException) -> StoreError:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        return StoreError(f"{self._name} can't be {what}: {cause or type(cause).__name__}")
+            raise self._address.failure("read", error) from error
 
     async def close(self) -> None:
         await self._watch.stop()

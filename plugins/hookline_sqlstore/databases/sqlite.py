@@ -10,7 +10,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -39,14 +39,7 @@ class SqliteDatabase:
 
     def __init__(self, url: URL, *, clock: Clock, listener: Listener) -> None:
         """Raise StoreError if the URL names no file."""
-        if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
-            raise StoreError(
-                f"{url}: a file has to be named, as in sqlite:///hookline.db (here) or sqlite:////srv/x.db"
-            )
-        if url.query:
-            raise StoreError(f"{url}: the URL of a SQLite database takes no settings ({', '.join(url.query)})")
-        # SQLite keeps its log beside the file itself, also if a link names it.
-        self.path = Path(url.database).resolve()
+        self.path = file_of(url)
         self._clock = clock
         self.membership = Alone(clock)
         self._lock = ProcessLock(self.path)
@@ -269,6 +262,41 @@ class SqliteDatabase:
         while self._engines:
             self._engines.pop().dispose()
         self._lock.release()
+
+
+def file_of(url: URL) -> Path:
+    """Return the file that a URL names. Raises StoreError if it names none."""
+    if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+        raise StoreError(f"{url}: a file has to be named, as in sqlite:///hookline.db (here) or sqlite:////srv/x.db")
+    if url.query:
+        raise StoreError(f"{url}: the URL of a SQLite database takes no settings ({', '.join(url.query)})")
+    # SQLite keeps its log beside the file itself, also if a link names it.
+    return Path(url.database).resolve()
+
+
+@contextlib.contextmanager
+def read_only(path: Path) -> Iterator[Connection]:
+    """A connection to a file that nobody in this process has open, for queries; each transaction reads one state.
+
+    It creates nothing that stays. Raises SQLAlchemyError.
+    """
+    engine = create_engine(
+        URL.create("sqlite+pysqlite", database=str(path)),
+        poolclass=NullPool,
+        connect_args={"isolation_level": None, "check_same_thread": False},
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        for pragma in (f"busy_timeout={_BUSY_TIMEOUT}", "query_only=ON"):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN")
+
+    with engine.connect() as connection:
+        yield connection
 
 
 @contextlib.contextmanager

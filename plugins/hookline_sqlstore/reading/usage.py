@@ -151,7 +151,8 @@ def _of_file(connection: Connection) -> DiskUsage:
         return value
 
     size = pragma("page_size")
-    file = connection.exec_driver_sql("PRAGMA database_list").one()[2]
+    # The first is the file; a database for temporary tables may follow.
+    file = connection.exec_driver_sql("PRAGMA database_list").all()[0][2]
     log = Path(f"{file}-wal")
     # The log is copied to the file from time to time, and then written over.
     logged = log.stat().st_size if log.exists() else 0

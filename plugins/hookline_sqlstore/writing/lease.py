@@ -25,11 +25,9 @@ _STATEMENT_LIMIT: Final = 30
 NOW: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 """SQL: microseconds since 1970, by the database's clock."""
 _UNTIL: Final = f"{NOW} + {int(DURATION * 1_000_000)}"
-#: A lease that has run out goes on if nobody has taken over, and if no change was made that this node doesn't know: such
-#: a change is answered when each node has adopted it, or has lost its lease.
-_HOLDS: Final = (
-    f"gone_at IS NULL AND (until > {NOW} OR adopted = (SELECT cluster.changes FROM cluster WHERE cluster.id = 1))"
-)
+#: A lease that has run out goes on if nobody has taken over, and if no change was made that this node doesn't know:
+#: such changes are answered when each node has adopted them, or has lost its lease.
+_HOLDS: Final = f"gone_at IS NULL AND (until > {NOW} OR adopted = (SELECT changes FROM cluster WHERE id = 1))"  # noqa: S608 - our own names
 
 _REGISTER: Final = (
     "INSERT INTO nodes (lease, name, session, process, host, role, version, started_at, until, clock_ahead)"  # noqa: S608 - our own names
@@ -56,7 +54,7 @@ class Lease:
 
     def __init__(self, node: NodeDescription, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.node = node
-        self.id = f"{node.name}/{secrets.token_hex(6)}"
+        self.id = f"{node.name}.{secrets.token_hex(6)}"
         self._session = secrets.token_hex(8)
         self._monotonic = monotonic
         self._until = 0.0

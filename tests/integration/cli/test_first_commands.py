@@ -146,6 +146,9 @@ READING = [
     "flows pause orders",
     "credentials list",
     "backtest orders",
+    "db status",
+    "db upgrade",
+    "db copy --to postgresql://127.0.0.1:1/x",
 ]
 
 

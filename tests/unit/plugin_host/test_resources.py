@@ -107,6 +107,8 @@ async def test_nothing_is_made_once_the_engine_stops() -> None:
         ("postgresql:///db", "postgresql://localhost/db"),
         ("postgresql:///db?host=/var/run/postgresql", "postgresql://localhost/db"),
         ("postgresql:///db?host=h&port=6000", "postgresql://h:6000/db"),
+        ("postgresql:///db?host=a:5432&host=b:6000&target_session_attrs=read-write", "postgresql://B:6000/db"),
+        ("postgresql:///db?host=a,b", "postgresql://b/db"),
         ("mysql+pymysql://h/db", "mysql://u@h:3306/db"),
     ],
 )
@@ -123,6 +125,7 @@ def test_two_spellings_of_one_database_are_the_same(one: str, other: str) -> Non
         ("postgresql://h/db", "postgresql://h/other"),
         ("postgresql://h/db", "postgresql://h:5433/db"),
         ("postgresql://h/db", "postgresql://i/db"),
+        ("postgresql:///db?host=a:5432&host=b:6000", "postgresql://b/db"),
         ("postgresql://h/db", "mysql://h/db"),
     ],
 )

@@ -3,8 +3,19 @@
 `connection` is the one place that decides between them. Commands call `connect` or `call` without knowing which it is.
 """
 
-from hookline.cli.client.connection import NoDatabase, call, connect, created_for, is_new
+from hookline.cli.client.connection import NoDatabase, call, check_exists, connect, created_for, is_new
 from hookline.cli.client.in_process import Missing, NoServer
 from hookline.cli.client.requests import ApiError, Client
 
-__all__ = ["ApiError", "Client", "Missing", "NoDatabase", "NoServer", "call", "connect", "created_for", "is_new"]
+__all__ = [
+    "ApiError",
+    "Client",
+    "Missing",
+    "NoDatabase",
+    "NoServer",
+    "call",
+    "check_exists",
+    "connect",
+    "created_for",
+    "is_new",
+]

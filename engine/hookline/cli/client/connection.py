@@ -43,10 +43,8 @@ async def connect(
         return
     if server_only is not None:
         raise NoServer(server_only)
-    file = settings.sqlite_file
-    if missing == "rejected" and file is not None and not file.exists():
-        raise NoDatabase(_nowhere(file))
-
+    if missing == "rejected":
+        check_exists(settings)
     async with in_process(settings, missing) as transport:
         yield Client(transport)
 
@@ -74,6 +72,13 @@ def created_for(settings: Settings, flow_id: str) -> Missing:
     if settings.flows == DATABASE:
         return "rejected"
     return "created" if (settings.flows_dir / f"{flow_id}.json").is_file() else "rejected"
+
+
+def check_exists(settings: Settings) -> None:
+    """Raise NoDatabase if the settings name a SQLite database that doesn't exist."""
+    file = settings.sqlite_file
+    if file is not None and not file.exists():
+        raise NoDatabase(_nowhere(file))
 
 
 def is_new(settings: Settings) -> bool:

@@ -1,1 +1,1 @@
-"""The commands that serve, and those about installed plugins."""
+"""The commands that serve, and those about installed plugins and about the database itself."""

@@ -7,6 +7,7 @@ import click
 from hookline.cli.client import call
 from hookline.cli.command import Command, emit
 from hookline.cli.table import table
+from hookline.cli.terminal import size_text
 from hookline.config import Settings
 from hookline.model.durations import format_duration
 
@@ -17,12 +18,12 @@ def storage(as_json: bool, settings: Settings) -> None:
     found = call(settings, "GET", "storage")
 
     def text() -> str:
-        reusable = "" if found["reusable"] is None else f", of which {_size(found['reusable'])} can be reused"
+        reusable = "" if found["reusable"] is None else f", of which {size_text(found['reusable'])} can be reused"
         lines = [
-            f"database {_size(found['database'])}{reusable}",
-            f"files {_size(found['files'])}",
-            f"budget {'none' if found['budget'] is None else _size(found['budget'])}",
-            f"used of it {_size(found['used'])}",
+            f"database {size_text(found['database'])}{reusable}",
+            f"files {size_text(found['files'])}",
+            f"budget {'none' if found['budget'] is None else size_text(found['budget'])}",
+            f"used of it {size_text(found['used'])}",
             f"executions {found['executions']:,}",
         ]
         if found["full"] is not None:
@@ -31,8 +32,8 @@ def storage(as_json: bool, settings: Settings) -> None:
         rows = [
             (
                 one["flow_id"],
-                _size(one["used"]),
-                _size(one["dead_letters"]) if one["dead_letters"] else "",
+                size_text(one["used"]),
+                size_text(one["dead_letters"]) if one["dead_letters"] else "",
                 format_duration(timedelta(seconds=one["age"])),
                 _count(one["count"]),
                 one["next_at"] or "",
@@ -46,11 +47,3 @@ def storage(as_json: bool, settings: Settings) -> None:
 
 def _count(count: int | None) -> str:
     return "" if count is None else f"{count:,}"
-
-
-def _size(size: float) -> str:
-    for unit in ("bytes", "kB", "MB"):
-        if size < 1000:
-            return f"{size:,.0f} {unit}"
-        size /= 1000
-    return f"{size:,.1f} GB"

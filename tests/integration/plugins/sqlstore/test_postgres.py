@@ -1,7 +1,9 @@
 """What is special to PostgreSQL: one server for a schema, and connections that break."""
 
 import asyncio
+import contextlib
 import os
+import re
 import socket
 import sys
 import uuid
@@ -65,6 +67,47 @@ async def test_schemas_of_one_database_are_apart(server: Any, schema: str, clock
     await first.close()
     await second.close()
     await server.execute(f'DROP SCHEMA "{schema} b" CASCADE')
+
+
+def _with_hosts(url: str, *hosts: str) -> str:
+    """The URL of the same database on one of several hosts, of which its own is the last."""
+    parts = make_url(url)
+    own = f"{parts.host or '127.0.0.1'}:{parts.port or 5432}"
+    several = parts.set(host=None, port=None).update_query_dict({"host": [*hosts, own]})
+    return several.update_query_dict({"target_session_attrs": "read-write"}).render_as_string(hide_password=False)
+
+
+async def test_hosts_that_are_silent_or_gone_leave_time_for_the_one_that_answers(
+    schema: str, clock: ManualClock
+) -> None:
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        url = _with_hosts(_url(schema), f"127.0.0.1:{silent.getsockname()[1]}", "127.0.0.1:1")
+        backend = postgresql(url, clock=clock)
+        await backend.open()
+        envelope = Envelopes(clock).make()
+        assert await backend.queue.put(envelope) == Accepted(envelope.execution_id)
+        assert await backend.store.execution(envelope.execution_id) is not None
+        await backend.close()
+
+
+async def test_each_host_is_named_if_none_answers(clock: ManualClock) -> None:
+    backend = postgresql("postgresql:///x?host=127.0.0.1:1&host=127.0.0.1:2", clock=clock)
+    with pytest.raises(
+        StoreError, match=r"127\.0\.0\.1:1: .*Connect call failed.*; 127\.0\.0\.1:2: .*Connect call failed"
+    ):
+        await backend.open()
+
+
+@pytest.mark.parametrize(
+    ("query", "problem"),
+    [
+        ("shema=s", "the settings in the URL are schema, host, target_session_attrs; there is no shema"),
+        ("schema=s&schema=t", "`schema` may be in the URL once"),
+    ],
+)
+def test_settings_in_the_url_are_checked(query: str, problem: str, clock: ManualClock) -> None:
+    with pytest.raises(StoreError, match=re.escape(problem)):
+        postgresql(f"postgresql://me:hunter2@127.0.0.1/x?{query}", clock=clock)
 
 
 async def test_a_connection_that_breaks_is_made_again(server: Any, schema: str, clock: ManualClock) -> None:

@@ -1,0 +1,100 @@
+"""The address of a PostgreSQL database: its URL, without what only Hookline reads in it."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+from urllib.parse import unquote
+
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from hookline.api import StoreError
+
+CONNECT_TIMEOUT: Final = 5.0
+"""Seconds in which a session has to be there; several hosts share them."""
+_SETTINGS: Final = ("schema", "host", "target_session_attrs")
+
+
+class Address:
+    """A schema of a database: `public`, unless the URL has `?schema=name`.
+
+    A URL may name several hosts, as `?host=one:5432&host=two:5432`; the first one that accepts a session is used.
+    """
+
+    def __init__(self, url: URL) -> None:
+        """Raise StoreError for settings in the URL that aren't known."""
+        unknown = ", ".join(sorted(set(url.query) - set(_SETTINGS)))
+        if unknown:
+            raise StoreError(f"{url!r}: the settings in the URL are {', '.join(_SETTINGS)}; there is no {unknown}")
+        self._used: tuple[str | None, int | None] | None = None
+        """The host and port of the last session."""
+        self.schema = _once(url, "schema")
+        _once(url, "target_session_attrs")
+        self._url = url.set(drivername="postgresql+asyncpg").difference_update_query(["schema"])
+        shown = self._url.set(drivername="postgresql").render_as_string(hide_password=True)
+        self.place = unquote(shown) + (f", schema {self.schema}" if self.schema else "")
+        """The URL without its password, and the schema, for people."""
+        self.name = f"the database {self.place}"
+
+    def engine(self, **options: Any) -> AsyncEngine:
+        """Return an engine that isn't connected yet. Raises StoreError if the driver isn't installed."""
+        arguments = {"server_settings": self._server_settings(), "async_creator_fn": self._connect}
+        try:
+            return create_async_engine(self._url, connect_args=arguments, **options)
+        except ModuleNotFoundError as error:
+            # SQLAlchemy imports the driver only here.
+            raise StoreError(f"PostgreSQL needs {error.name}: pip install 'hookline[postgres]'") from error
+
+    async def session(self) -> Any:
+        """Return a session of the driver itself, outside of an engine. Raises OSError and the errors of the driver."""
+        _, options = self.engine().dialect.create_connect_args(self._url)
+        return await self._connect(server_settings=self._server_settings(), **options)
+
+    def _server_settings(self) -> dict[str, str]:
+        settings = {"application_name": "hookline"}
+        if self.schema is not None:
+            settings["search_path"] = quoted(self.schema)
+        return settings
+
+    async def _connect(self, **options: Any) -> Any:
+        """Return a session of the driver on the first host that accepts one; the last such host is asked first.
+
+        The driver would give its whole time to a host that is silent, such as one without power.
+        """
+        import asyncpg  # type: ignore[import-untyped]  # it has no types
+
+        places = _places(options.pop("host", None), options.pop("port", None))
+        problems: list[str] = []
+        for host, port in sorted(places, key=lambda place: place != self._used):
+            try:
+                session = await asyncpg.connect(host=host, port=port, timeout=CONNECT_TIMEOUT / len(places), **options)
+            except (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched) as error:
+                if len(places) == 1:
+                    raise
+                problems.append(f"{host}:{port}: {error or type(error).__name__}")
+            else:
+                self._used = (host, port)
+                return session
+        raise OSError("; ".join(problems))
+
+    def failure(self, what: str, error: BaseException) -> StoreError:
+        """Return the error of a database that can't be `what`, such as `read`."""
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        return StoreError(f"{self.name} can't be {what}: {cause or type(cause).__name__}")
+
+
+def quoted(name: str) -> str:
+    """Return a name as SQL has it."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _places(host: Any, port: Any) -> Sequence[tuple[str | None, int | None]]:
+    """The hosts and ports of a session's options: one each, or lists of the same length."""
+    return list(zip(host, port, strict=True)) if isinstance(host, list) else [(host, port)]
+
+
+def _once(url: URL, name: str) -> str | None:
+    value = url.query.get(name)
+    if value is None or isinstance(value, str):
+        return value
+    raise StoreError(f"{url!r}: `{name}` may be in the URL once")

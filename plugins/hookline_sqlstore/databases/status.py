@@ -1,0 +1,58 @@
+"""The status of a database: its place, the version of its tables, and its size. Nothing is created for it."""
+
+import asyncio
+from pathlib import Path
+
+from sqlalchemy import Connection, NullPool
+from sqlalchemy.exc import SQLAlchemyError
+
+from hookline.api import StoreError
+from hookline.api_storage import DatabaseStatus
+from hookline_sqlstore.databases import schema
+from hookline_sqlstore.databases.address import CONNECT_TIMEOUT, Address
+from hookline_sqlstore.databases.pending import LONG_LIMIT
+from hookline_sqlstore.databases.session import dispose, prepare_sessions
+from hookline_sqlstore.databases.sqlite import failing, read_only
+from hookline_sqlstore.reading.usage import disk_usage
+
+
+def status_of_file(path: Path) -> DatabaseStatus:
+    """Return the status of a SQLite file, also while a server of another process uses it."""
+    if not path.exists():
+        return _unreachable(str(path), f"there is no database {path}")
+    try:
+        with failing(f"{path} can't be read"), read_only(path) as connection:
+            return _status(connection, str(path))
+    except StoreError as error:
+        return _unreachable(str(path), error.message)
+
+
+async def status_of_schema(address: Address) -> DatabaseStatus:
+    """Return the status of a schema of PostgreSQL, also while servers use it."""
+    engine = address.engine(poolclass=NullPool)
+    sessions = prepare_sessions(engine.sync_engine, longest_query=LONG_LIMIT)
+    try:
+        async with asyncio.timeout(CONNECT_TIMEOUT + LONG_LIMIT), engine.connect() as connection:
+            return await connection.run_sync(_status, address.place)
+    except (SQLAlchemyError, OSError, TimeoutError) as error:
+        return _unreachable(address.place, address.failure("read", error).message)
+    finally:
+        await dispose(engine, sessions)
+
+
+def _status(connection: Connection, name: str) -> DatabaseStatus:
+    version = schema.version(connection)
+    return DatabaseStatus(
+        database=name,
+        reachable=True,
+        problem=schema.problem(version),
+        version=version,
+        latest=schema.latest(),
+        size=disk_usage(connection).total,
+    )
+
+
+def _unreachable(name: str, problem: str) -> DatabaseStatus:
+    return DatabaseStatus(
+        database=name, reachable=False, problem=problem, version=None, latest=schema.latest(), size=None
+    )
