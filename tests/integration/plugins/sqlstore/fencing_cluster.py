@@ -4,7 +4,7 @@ A node here is worse than a real one. It never looks at its own clock, it tries 
 and what it ran under a lease that it has lost still writes after it has registered anew.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Final
@@ -29,6 +29,8 @@ _FLOW: Final = "orders"
 _ROOM: Final = 2
 """The most executions that a node claims at once: other nodes get some too."""
 _ALL: Final = 1000
+_WHOLE: Final = 20
+"""More statements than a transaction has."""
 _EMPTY: Final = "DELETE FROM executions; DELETE FROM journal; DELETE FROM lines; DELETE FROM nodes"
 #: As if time had passed: not while a transaction that has renewed the lease is open.
 _EXPIRE: Final = (
@@ -109,6 +111,16 @@ class Cluster:
     async def empty(self) -> None:
         """Remove what an earlier cluster has left."""
         await self._watching.execute(_EMPTY)
+
+    async def begin(self) -> None:
+        """Begin where it is interesting: a node has lost what it ran, and has registered anew."""
+        await self.empty()
+        first, second, _ = self.nodes
+        for node in (first, second, first):
+            await self.step(node, ["accept and start"], 0, _WHOLE)
+        await self.take_over(first, second, _WHOLE)
+        for _ in range(2):
+            await self.step(first, ["claim"], 0, _WHOLE)
 
     # --- What the scheduler decides
 
@@ -207,7 +219,8 @@ class Cluster:
         self._judge.check_all_ended()
 
     async def _whole(self, node: Node, deeds: Sequence[Deed]) -> None:
-        assert node.session is not None and node.lease is not None
+        assert node.session is not None
+        assert node.lease is not None
         node.session.free()
         self._start(node, deeds)
         await self.settle()
@@ -250,7 +263,8 @@ class Cluster:
         self._start(node, deeds or [self._claim(node)])
 
     def _start(self, node: Node, deeds: Sequence[Deed]) -> None:
-        assert node.session is not None and node.lease is not None
+        assert node.session is not None
+        assert node.lease is not None
         self._doing[node.session] = _Transaction(node, node.lease, deeds)
         node.session.apply(node.lease, [deed.commit for deed in deeds])
 
@@ -356,9 +370,7 @@ class Cluster:
 
     # --- What nodes learn
 
-    async def _finish(
-        self, session: Session, done: _Transaction, reported: list[str], accepted: list[str]
-    ) -> None:
+    async def _finish(self, session: Session, done: _Transaction, reported: list[str], accepted: list[str]) -> None:
         node, mine = done.node, done.node.session is session
         try:
             result = session.result()

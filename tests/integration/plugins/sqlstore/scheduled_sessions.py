@@ -14,7 +14,7 @@ from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.util import await_only
 
-from hookline_sqlstore.writing.apply import Failure, apply
+from hookline_sqlstore.writing.apply import apply
 from hookline_sqlstore.writing.lease import Lease
 from hookline_sqlstore.writing.operations import Commit
 from hookline_sqlstore.writing.statement import PostgresDialect
@@ -23,9 +23,7 @@ _LOCK_LIMIT = 60.0
 """Seconds; the scheduler decides how long a session waits for a lock, and a busy machine doesn't."""
 _SOON = 0.005
 """Seconds until it is asked whether a session waits for a lock."""
-_BLOCKED = (
-    "SELECT count(*) FROM unnest($1::int[]) AS session(pid) WHERE cardinality(pg_blocking_pids(session.pid)) > 0"
-)
+_BLOCKED = "SELECT count(*) FROM unnest($1::int[]) AS session(pid) WHERE cardinality(pg_blocking_pids(session.pid)) > 0"
 _ENDED = "SELECT NOT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = ANY($1::int[]))"
 
 

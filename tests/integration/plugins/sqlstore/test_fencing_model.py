@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.postgres, pytest.mark.cluster_rule("C1", "C2", "C3", "
 
 #: So many schedules are tried, if the environment says so; by default there are a few.
 SCHEDULES = int(os.environ.get("HOOKLINE_TEST_MODEL_SEEDS", "0"))
-FEW = int(os.environ.get("FEW", "25"))
+FEW = 10
 #: Within so many schedules, each planted fault is found.
 ENOUGH = 400
 STEPS = 60
@@ -85,7 +85,7 @@ class Scheduler(RuleBasedStateMachine):
         super().__init__()
         self.cluster = Cluster(self.room.engine, self.room.watching)
         self.broken = False
-        self._run(self.cluster.empty())
+        self._run(self.cluster.begin())
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         try:
@@ -238,5 +238,6 @@ def test_a_planted_fault_is_found(scheduler: type[Scheduler], plant: Plant, faul
     fault(plant)
     with pytest.raises(Broken):
         run_state_machine_as_test(
-            scheduler, settings=_settings(ENOUGH, derandomize=True, phases=(Phase.generate,), report_multiple_bugs=False)
+            scheduler,
+            settings=_settings(ENOUGH, derandomize=True, phases=(Phase.generate,), report_multiple_bugs=False),
         )
