@@ -25,7 +25,7 @@ from hookline_sqlstore.databases import schema
 from hookline_sqlstore.writing import claims, lease, statements
 from hookline_sqlstore.writing.statement import Statement
 
-pytestmark = [pytest.mark.postgres, pytest.mark.cluster_rule("C1", "C2", "C3", "C6")]
+pytestmark = [pytest.mark.postgres, pytest.mark.long, pytest.mark.cluster_rule("C1", "C2", "C3", "C6")]
 
 #: So many schedules are tried, if the environment says so; by default there are a few.
 SCHEDULES = int(os.environ.get("HOOKLINE_TEST_MODEL_SEEDS", "0"))
