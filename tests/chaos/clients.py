@@ -91,7 +91,7 @@ class Senders:
 
     def hear(self, step: str, body: dict[str, Any]) -> None:
         """Listen to the HTTP sink: a message is done when it has reached its last call."""
-        if step == "done" and body["message"] not in self._done:
+        if step == "closed" and body["message"] not in self._done:
             self._done.add(body["message"])
             self._open[body["message"].split("-")[0]] -= 1
             self._changed.set()
@@ -183,39 +183,47 @@ class Senders:
 
 
 class Caller:
-    """Sends the callback of each execution whose step `ask` hands out a URL."""
+    """Sends the callbacks for which executions wait: one to the URL that `ask` hands out, one by a key after `done`."""
 
     def __init__(self, history: History, nodes: Nodes, *, seed: int) -> None:
         self._history = history
         self._poster = Poster(nodes, f"{seed} caller")
-        self._asked: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self._known: set[str] = set()
+        self._asked: asyncio.Queue[tuple[str, str, str, dict[str, Any]]] = asyncio.Queue()
+        self._known: set[tuple[str, str]] = set()
 
     def hear(self, step: str, body: dict[str, Any]) -> None:
         """Listen to the HTTP sink."""
-        if step == "ask" and body["execution"] not in self._known:
-            self._known.add(body["execution"])
-            self._asked.put_nowait(body)
+        execution, message = body["execution"], body["message"]
+        if step not in ("ask", "done") or (execution, step) in self._known:
+            return
+        self._known.add((execution, step))
+        if step == "ask":
+            call = ("approve", urlsplit(body["callback"]).path, {"value": f"yes to {message}"})
+        else:
+            call = ("confirm", "/hook/orders/confirm", {"value": f"sure of {message}", "message": message})
+        self._asked.put_nowait((execution, *call))
 
     async def run(self) -> None:
         """Call until cancelled."""
         async with client_session() as session, asyncio.TaskGroup() as tasks:
             while True:
-                tasks.create_task(self._call(session, await self._asked.get()))
+                tasks.create_task(self._call(session, *await self._asked.get()))
 
-    async def _call(self, session: aiohttp.ClientSession, asked: dict[str, Any]) -> None:
+    async def _call(
+        self, session: aiohttp.ClientSession, execution: str, step: str, path: str, body: dict[str, Any]
+    ) -> None:
         # Now before the step waits, now after it.
         await asyncio.sleep(self._poster.random.choice((0.0, 0.3)))
-        value = f"yes to {asked['message']}"
         status = 0
         while status not in ACCEPTED:
-            answer = await self._poster.post(session, urlsplit(asked["callback"]).path, {"value": value})
+            answer = await self._poster.post(session, path, body)
             status = answer.status
             self._history.add(
                 Callback(
-                    execution=asked["execution"],
+                    execution=execution,
+                    step=step,
                     node=answer.node,
-                    value=value,
+                    value=body["value"],
                     status=status,
                     detail="" if status in ACCEPTED else answer.detail,
                     started=answer.started,

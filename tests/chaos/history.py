@@ -49,6 +49,8 @@ class Callback(msgspec.Struct, frozen=True, kw_only=True):
     """One attempt to send the callback for which an execution waits."""
 
     execution: str
+    step: str
+    """The step that waits for it."""
     node: str
     value: str
     status: int

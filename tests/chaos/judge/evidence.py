@@ -29,10 +29,12 @@ MARKS: Final[Mapping[str, tuple[str, ...]]] = {
     "notes": ("noted",),
 }
 STEPS: Final[Mapping[str, tuple[str, ...]]] = {
-    "orders": ("check", "before_pause", "after_pause", "ask", "done"),
+    "orders": ("check", "before_pause", "after_pause", "ask", "done", "closed"),
     "parcels": ("wrap",),
     "notes": ("note",),
 }
+BROUGHT: Final[Mapping[str, str]] = {"done": "approve", "closed": "confirm"}
+"""The steps that send on what a callback brought, and the steps that waited for it."""
 PAUSE: Final = 2.0
 """Seconds of the step `pause` between `before_pause` and `after_pause`."""
 

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 
-from tests.chaos.judge.evidence import ACCEPTED, Evidence, Violation, grouped
+from tests.chaos.judge.evidence import ACCEPTED, BROUGHT, Evidence, Violation, grouped
 
 _TRY_AGAIN = (0, 429, 502, 503, 504)
 """Statuses after which a sender tries again: none of them says that something is wrong with the request."""
@@ -67,8 +67,9 @@ def _answers(evidence: Evidence) -> Iterator[Violation]:
 
 
 def _callbacks(evidence: Evidence) -> Iterator[Violation]:
-    sent = {one.execution: one.value for one in evidence.callbacks}
+    sent = {(one.execution, one.step): one.value for one in evidence.callbacks}
     for call in evidence.calls:
-        if call.step == "done" and call.value != sent.get(call.execution):
-            what = f"the flow got {call.value!r}, and the caller sent {sent.get(call.execution)!r}"
+        value = sent.get((call.execution, BROUGHT.get(call.step, "")))
+        if call.step in BROUGHT and call.value != value:
+            what = f"step {call.step} got {call.value!r}, and the caller sent {value!r}"
             yield Violation("rule 29: a step has another callback", call.execution, what, call.started)

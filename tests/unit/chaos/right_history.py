@@ -16,6 +16,7 @@ _ORDER_CALLS: tuple[tuple[str, Place, float], ...] = (
     ("after_pause", [3, "left", 2], 2.7),
     ("ask", [4], 3.0),
     ("done", [5], 3.5),
+    ("closed", [6], 3.8),
 )
 
 
@@ -80,7 +81,7 @@ class History:
                 execution=execution,
                 step=step,
                 place=place,
-                value=f"yes to {message}" if step == "done" else None,
+                value={"done": f"yes to {message}", "closed": f"sure of {message}"}.get(step),
                 node=node,
                 life=1,
                 status=200,
@@ -111,6 +112,11 @@ class History:
             for number, path in enumerate(paths, 1)
         ]
 
+    def _callback(self, execution: str, step: str, value: str, at: float) -> None:
+        self.callbacks.append(
+            Callback(execution=execution, step=step, node="node1", value=value, status=202, started=at, ended=at + 0.1)
+        )
+
     def order(self, message: str, line: str, sent: float, began: float, node: str) -> None:
         """An order that is sent at a time, and runs from another time on for four seconds."""
         execution, parcel = f"e-{message}", f"p-{message}"
@@ -120,20 +126,12 @@ class History:
             self._call(execution, message, step, place, began + after, node)
         self._call(parcel, message, "wrap", [1], began + 0.6, node)
         self._row(parcel, message, None, "parcel", [2], began + 0.7)
-        self.callbacks.append(
-            Callback(
-                execution=execution,
-                node="node1",
-                value=f"yes to {message}",
-                status=202,
-                started=began + 3.1,
-                ended=began + 3.2,
-            )
-        )
-        self._row(execution, message, line, "end", [6], began + 4)
+        self._callback(execution, "approve", f"yes to {message}", began + 3.1)
+        self._callback(execution, "confirm", f"sure of {message}", began + 3.6)
+        self._row(execution, message, line, "end", [7], began + 4)
         self._end(parcel, "parcels", message, execution, ["wrap", "parcel"])
         paths = ["begin", "check", "parts[0]/part", "parts[1]/part", "parts", "left/before_pause"]
-        self._end(execution, "orders", message, None, [*paths, "ask", "approve", "done", "end"])
+        self._end(execution, "orders", message, None, [*paths, "ask", "approve", "done", "confirm", "closed", "end"])
 
     def note(self, message: str, sent: float, node: str) -> None:
         self.request(message, "notes", None, 202, sent)

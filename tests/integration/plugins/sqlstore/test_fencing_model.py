@@ -173,15 +173,6 @@ class Plant:
     def renewal_without_condition(self) -> None:
         self._monkeypatch.setattr(lease, "_HOLDS", "TRUE")
 
-    def renewal_by_any_session(self) -> None:
-        begin = lease.Lease.begin
-        self._monkeypatch.setattr(lease.Lease, "begin", lambda one, limit: _ANY_SESSION.sub("", begin(one, limit)))
-
-    def take_over_without_waiting(self) -> None:
-        """The row of the other node, which it locks in each transaction, isn't touched."""
-        for name in ("_TAKE_OVER", "_RELEASED"):
-            self._monkeypatch.setattr(claims, name, text(_NOT_TOUCHED + " OR :dead" * (name == "_TAKE_OVER") + ")"))
-
     def claim_of_what_is_owned(self) -> None:
         planted = _replaced(str(claims._CLAIM[False]), " AND owner IS NULL", "")
         self._monkeypatch.setitem(claims._CLAIM, False, text(planted))
@@ -191,19 +182,6 @@ class Plant:
 
     def end_by_anybody(self) -> None:
         self._in_statement(statements.END, "executions.owner IS NULL AND executions.state <> 'running'", "TRUE")
-
-    def places_without_a_lock(self) -> None:
-        place = (
-            "SELECT v.flow_id, v.order_key, v.places + coalesce((SELECT max(one.order_seq) FROM executions AS one"
-            " WHERE one.flow_id = v.flow_id AND one.order_key = v.order_key), 0)"
-        )
-        upsert = statements.LINES.text
-        relation = statements.LINES.for_postgres.partition(" FROM ")[2].partition(" WHERE ")[0]
-        assert "ON CONFLICT" in upsert
-        self._monkeypatch.setitem(vars(statements.LINES), "for_postgres", f"{place} FROM {relation}")
-
-    def turn_that_nobody_gets(self) -> None:
-        self._in_statement(statements.ADVANCE, "ready_at = created_at", "ready_at = NULL")
 
     def _in_statement(self, statement: Statement, part: str, by: str) -> None:
         planted = _replaced(statement.for_postgres, part, by)
@@ -225,13 +203,9 @@ def _replaced(statement: str, part: str, by: str) -> str:
     "fault",
     [
         Plant.renewal_without_condition,
-        Plant.renewal_by_any_session,
-        Plant.take_over_without_waiting,
         Plant.claim_of_what_is_owned,
         Plant.entry_by_anybody,
         Plant.end_by_anybody,
-        Plant.places_without_a_lock,
-        Plant.turn_that_nobody_gets,
     ],
 )
 def test_a_planted_fault_is_found(scheduler: type[Scheduler], plant: Plant, fault: Callable[[Plant], None]) -> None:
