@@ -6,7 +6,6 @@ have sent arrives late. What must hold is judged after each step, from what is d
 
 import asyncio
 import os
-import re
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, ClassVar
 
@@ -186,12 +185,6 @@ class Plant:
     def _in_statement(self, statement: Statement, part: str, by: str) -> None:
         planted = _replaced(statement.for_postgres, part, by)
         self._monkeypatch.setitem(vars(statement), "for_postgres", planted)
-
-
-_ANY_SESSION = re.compile(" AND session = '[^']*'")
-_NOT_TOUCHED = (
-    "UPDATE nodes SET clock_ahead = clock_ahead WHERE lease = current_setting('hookline.lease') AND (:lease <> ''"
-)
 
 
 def _replaced(statement: str, part: str, by: str) -> str:
