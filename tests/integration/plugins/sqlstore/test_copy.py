@@ -238,7 +238,7 @@ async def _registering(url: str) -> tuple[Any, "asyncio.Task[int]"]:
     waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = $1"
     other = await asyncpg.connect(POSTGRES)
     async with asyncio.timeout(20):
-        while await other.fetchval(waiting, session.get_server_pid()) != 1:
+        while await other.fetchval(waiting, session.get_server_pid()) != 1:  # noqa: ASYNC110 - another session does it
             await asyncio.sleep(0.05)
     await other.close()
     return session, registration
