@@ -1,4 +1,4 @@
-"""The numbers of the contract's promises and rules, and the tests that name them."""
+"""The numbers of the contract's promises and rules, and of the rules of many nodes, and the tests that name them."""
 
 import ast
 import re
@@ -9,18 +9,22 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "contract.md"
-_HEADING = re.compile(r"^### (Promise|Rule) (\d+): (.+)$", re.MULTILINE)
+NODES = ROOT / "docs" / "reference" / "nodes.md"
+#: The folders with tests: those of the project, and the suites that backends subclass.
+FOLDERS = (ROOT / "tests", ROOT / "engine" / "hookline" / "testing" / "contracts")
+_CLUSTER = "cluster_rule"
+_HEADING = re.compile(r"^### (Promise|Rule) (C?)(\d+): (.+)$", re.MULTILINE)
 _RESERVED = re.compile(r"^Rules? ([\d, toand]+) (?:is|are) reserved\.$", re.MULTILINE)
 
 
 class Clause(NamedTuple):
-    """The kind and number of a promise or a rule."""
+    """The kind and number of a promise or a rule. The kind is the name of the marker: Rule C1 is a `cluster_rule`."""
 
     kind: str
     number: int
 
     def __str__(self) -> str:
-        return f"{self.kind.capitalize()} {self.number}"
+        return f"Rule C{self.number}" if self.kind == _CLUSTER else f"{self.kind.capitalize()} {self.number}"
 
 
 class Citation(NamedTuple):
@@ -31,10 +35,12 @@ class Citation(NamedTuple):
     test: str
 
 
-def clauses(text: str | None = None) -> list[tuple[Clause, str]]:
-    """Each promise and rule of the contract with its title, in the order of the page."""
-    page = PAGE.read_text(encoding="utf-8") if text is None else text
-    return [(Clause(kind.lower(), int(number)), title) for kind, number, title in _HEADING.findall(page)]
+def clauses(page: Path = PAGE) -> list[tuple[Clause, str]]:
+    """Each promise and rule of a page with its title, in the order of the page."""
+    found = _HEADING.findall(page.read_text(encoding="utf-8"))
+    return [
+        (Clause(_CLUSTER if of_nodes else kind.lower(), int(number)), title) for kind, of_nodes, number, title in found
+    ]
 
 
 def reserved() -> set[int]:
@@ -46,12 +52,12 @@ def reserved() -> set[int]:
     return numbers
 
 
-def citations(folder: Path = ROOT / "tests") -> list[Citation]:
+def citations(folders: Sequence[Path] = FOLDERS, root: Path = ROOT) -> list[Citation]:
     """Each clause that a test names by a marker, in the order of files."""
     found: list[Citation] = []
-    for path in sorted(folder.rglob("test_*.py")):
+    for path in [path for folder in folders for path in sorted(folder.rglob("*.py"))]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
-        name = path.relative_to(folder.parent).as_posix()
+        name = path.relative_to(root).as_posix()
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 found += [Citation(clause, name, node.name) for clause in _marked(node.decorator_list)]
@@ -62,17 +68,17 @@ def _marked(decorators: Sequence[ast.expr]) -> Iterator[Clause]:
     for decorator in decorators:
         if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Attribute):
             kind = decorator.func.attr
-            if kind in ("promise", "rule") and ast.unparse(decorator.func.value) == "pytest.mark":
+            if kind in ("promise", "rule", _CLUSTER) and ast.unparse(decorator.func.value) == "pytest.mark":
                 for number in decorator.args:
-                    yield Clause(kind, ast.literal_eval(number))
+                    yield Clause(kind, int(str(ast.literal_eval(number)).removeprefix("C")))
 
 
-def table() -> str:
-    """The tests of each promise and rule, by file."""
+def table(page: Path = PAGE) -> str:
+    """The tests of each promise and rule of a page, by file."""
     by_clause: defaultdict[Clause, dict[str, list[str]]] = defaultdict(dict)
     for clause, file, test in citations():
         by_clause[clause].setdefault(file, []).append(test)
-    return "\n\n".join(_section(clause, title, by_clause[clause]) for clause, title in clauses())
+    return "\n\n".join(_section(clause, title, by_clause[clause]) for clause, title in clauses(page))
 
 
 def _section(clause: Clause, title: str, files: Mapping[str, Sequence[str]]) -> str:

@@ -26,7 +26,9 @@ class OwnNats:
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         urls = ", ".join(f'"nats://127.0.0.1:{port}"' for port in routes)
-        cluster = f'cluster {{ name: test, listen: "127.0.0.1:{cluster_port}", routes: [{urls}] }}' if routes else ""
+        # Clients know the addresses that they are given, and no others: these may be links that can be cut.
+        own = f'name: test, listen: "127.0.0.1:{cluster_port}", routes: [{urls}], no_advertise: true'
+        cluster = f"cluster {{ {own} }}" if routes else ""
         self._config.write_text(
             f'server_name: {name}\nlisten: "127.0.0.1:{self.port}"\n'
             f'jetstream {{ store_dir: "{self._folder / "data"}", max_file_store: 1GB, sync_interval: always }}\n'

@@ -49,6 +49,12 @@ class Settings(BaseSettings):
         default="sqlite:///.hookline/hookline.db",
         description="The database of executions: the URL of a backend, `sqlite:///…` or `postgresql://…`.",
     )
+    db_listen: str | None = Field(
+        default=None,
+        description="The URL of the same PostgreSQL database without a pooler in between, for the session that hears the "
+        "wake-ups of other nodes. It is needed only if `db` leads to a pooler of transactions such as pgbouncer; "
+        "by default `db`.",
+    )
     queue: str | None = Field(
         default=None,
         description="The queue in front of the database, which accepts messages also while the database can't: "
@@ -225,6 +231,7 @@ class Settings(BaseSettings):
     )
 
     @field_validator(
+        "db_listen",
         "queue",
         "node_name",
         "public_url",
@@ -262,6 +269,17 @@ class Settings(BaseSettings):
             examples = {"blobs": "file:///srv/blobs or s3://bucket", "queue": "nats://127.0.0.1:4222"}
             example = examples.get(info.field_name or "", "sqlite:///hookline.db")
             raise ValueError(f"{info.field_name} is a URL, such as {example}")
+        return value
+
+    @field_validator("db_listen")
+    @classmethod
+    def _is_of_postgresql(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value is None:
+            return None
+        if not str(info.data.get("db", "")).startswith("postgresql:"):
+            raise ValueError("only a postgresql:// database has sessions that listen; leave db_listen out")
+        if not value.startswith("postgresql://"):
+            raise ValueError("db_listen is the direct URL of the database, such as postgresql://db.internal/hookline")
         return value
 
     @field_validator("workers")

@@ -66,7 +66,7 @@ from hookline.sources.subscription_store import SubscriptionStore
 from hookline.sources.supervisor import SourceSupervisor
 from hookline.storage.backend import Backend
 from hookline.storage.blobs import Blobs
-from hookline.storage.cluster import Membership, NodeDescription, has_duty
+from hookline.storage.cluster import Membership, NodeDescription, NodeRole, has_duty
 from hookline.storage.intake_queue import IntakeQueue
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
@@ -343,7 +343,7 @@ class Engine:
 
         Raises StoreError if the backend can't be opened.
         """
-        await self._backend.open(NodeDescription(self.options.node_name, "command"))
+        await self._backend.open(self._node("command"))
         try:
             await self._load()
         except BaseException:
@@ -352,6 +352,9 @@ class Engine:
         self.version_history.live = False
         self.intake.open = True
 
+    def _node(self, role: NodeRole) -> NodeDescription:
+        return NodeDescription(self.options.node_name, role, listen_url=self.options.db_listen)
+
     async def start(self) -> None:
         """Open the backend, load credentials and flows, and continue what a previous process left.
 
@@ -359,7 +362,7 @@ class Engine:
         """
         self.membership.on_lost = self._drop
         self.membership.on_cancel = self._cancel_all
-        await self._backend.open(NodeDescription(self.options.node_name, self.options.role))
+        await self._backend.open(self._node(self.options.role))
         try:
             await self._check_folder()
             # A missing bucket is better found now than by the first file.

@@ -24,6 +24,8 @@ class EngineOptions:
     """Keys that encrypt credentials; the first one encrypts, all decrypt."""
     keep_new_key: Callable[[], None] | None = None
     """Stores the key, if it was made for this engine. It isn't called if the store has data that needs another key."""
+    db_listen: str | None = None
+    """URL of the same database for the session that hears other nodes; None if `db` serves for that, too."""
     queue: str | None = None
     """URL of the intake queue in front of the store, `nats://…`; None if there is none."""
     intake_stale: timedelta = timedelta(minutes=5)

@@ -66,7 +66,6 @@ def differences(found: StreamConfig, new: StreamConfig) -> list[str]:
         "max_age": (found.max_age or 0, 0),
         "max_msgs_per_subject": (found.max_msgs_per_subject, -1),
         "deny_purge": (found.deny_purge, False),
-        "sealed": (found.sealed, False),
         "no_ack": (found.no_ack, False),
     }
     told = [f"{name} is {_text(is_)}, not {_text(want)}" for name, (is_, want) in exact.items() if is_ != want]

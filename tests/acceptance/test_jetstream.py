@@ -76,6 +76,7 @@ def ran(server: ServerProcess, sink: Sink, ids: list[str]) -> list[Any]:
     return [one.body for one in sink.received]
 
 
+@pytest.mark.cluster_rule("C19", "C20", "C21")
 def test_while_the_database_is_down_messages_are_accepted_and_run_afterwards(
     server: ServerProcess, make_server: MakeServer, postgres: OwnPostgres, sink: Sink
 ) -> None:
@@ -118,6 +119,7 @@ def test_while_the_database_is_down_messages_are_accepted_and_run_afterwards(
     assert server.post("answering", 1)[0] == 200
 
 
+@pytest.mark.cluster_rule("C21")
 def test_after_intake_stale_nothing_is_accepted_until_the_database_answers(
     server: ServerProcess, postgres: OwnPostgres
 ) -> None:
@@ -141,6 +143,7 @@ def test_after_intake_stale_nothing_is_accepted_until_the_database_answers(
     "point", ["stream.before_commit", "stream.after_commit", "accept.before_commit", "accept.after_commit"]
 )
 @pytest.mark.parametrize("flow_id", ["plain", "ordered", "keyed"])
+@pytest.mark.cluster_rule("C20")
 def test_a_message_runs_once_whenever_the_server_is_killed(
     server: ServerProcess, sink: Sink, point: str, flow_id: str
 ) -> None:
@@ -183,6 +186,7 @@ def test_without_the_stream_nothing_is_accepted_and_the_server_recovers(
     assert ran(server, sink, ids) == [1, 3]
 
 
+@pytest.mark.cluster_rule("C19")
 def test_a_full_stream_rejects_messages_until_it_has_room(
     server: ServerProcess, postgres: OwnPostgres, sink: Sink
 ) -> None:
@@ -197,11 +201,12 @@ def test_a_full_stream_rejects_messages_until_it_has_room(
             ids.append(answer["execution_id"])
         assert "retry-after" in headers
         assert 50 < len(ids) < 110
-        assert "is full" in server.log()
+        eventually("the log has the reason", lambda: "is full" in server.log())
     eventually("there is room", lambda: server.post("plain", "x" * 200_000)[0] == 202, 60)
     succeeded(server, ids)
 
 
+@pytest.mark.cluster_rule("C19")
 def test_a_stream_that_was_created_otherwise_is_rejected_at_the_start(
     tmp_path: Path, postgres: OwnPostgres, stream: OwnNats
 ) -> None:
@@ -220,6 +225,7 @@ def test_a_stream_that_was_created_otherwise_is_rejected_at_the_start(
         assert part in log
 
 
+@pytest.mark.cluster_rule("C20")
 def test_what_many_senders_send_at_once_runs_once(server: ServerProcess, sink: Sink) -> None:
     server.start()
     ids: list[str] = []

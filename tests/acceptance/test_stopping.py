@@ -72,7 +72,8 @@ def test_sighup_reloads_and_never_ends_a_server(make_server: Callable[..., Serve
     reloaded("reloaded")
     assert "log_level" in server.log()
     assert "['grace']" in server.log()
-    assert server.post("new", {})[0] == 202
+    # The settings come before the flows.
+    server.eventually("the new flow is served", lambda: server.post("new", {})[0] == 202)
     (tmp_path / "hookline.toml").write_text('log_level = "loud"\n')
     reloaded("reloading failed")
     for _ in range(20):

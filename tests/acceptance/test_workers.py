@@ -31,6 +31,7 @@ PATIENCE = 120.0
 """Seconds in which a process starts on a busy machine."""
 
 SERVERS = pytest.mark.parametrize("kind", ["hypercorn", "uvicorn"])
+SERVERS_APART = pytest.mark.parametrize("kind", ["hypercorn", pytest.param("uvicorn", marks=pytest.mark.long)])
 
 
 eventually = partial(within, seconds=PATIENCE)
@@ -112,7 +113,7 @@ async def connect(port: int, count: int) -> list[tuple[asyncio.StreamReader, asy
 
 async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
     writer.write(REQUEST)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         head, _ = await read_response(reader)
     return status(head)
 
@@ -135,7 +136,8 @@ def test_workers_are_announced_once_and_end_with_their_parent(make_workers: Call
     assert not (server.folder / ".hookline" / "server.json").exists()
 
 
-@SERVERS
+@SERVERS_APART
+@pytest.mark.cluster_rule("C5", "C16")
 def test_a_killed_worker_is_replaced_and_nothing_accepted_is_lost(
     make_workers: Callable[..., Workers], sink: Sink, kind: str
 ) -> None:
@@ -181,16 +183,24 @@ def test_a_killed_worker_is_replaced_and_nothing_accepted_is_lost(
     assert server.stop() == 0
 
 
+@pytest.mark.cluster_rule("C16")
 def test_no_connection_is_lost_while_all_workers_are_gone(make_workers: Callable[..., Workers]) -> None:
     server = make_workers()
     server.start()
     for pid in server.pids():
         os.kill(pid, signal.SIGKILL)
-    # The parent holds the socket, so that the system takes the connection.
-    assert server.post("f", {})[0] == 202
+
+    async def send() -> int:
+        # The parent holds the socket, so that the system takes the connection.
+        ((reader, writer),) = await connect(server.port, 1)
+        code = await ask(reader, writer)
+        writer.close()
+        return code
+
+    assert asyncio.run(send()) == 202
 
 
-@SERVERS
+@SERVERS_APART
 def test_a_stop_of_workers_under_load_resets_no_connection_and_keeps_none_waiting(
     make_workers: Callable[..., Workers], kind: str
 ) -> None:
@@ -200,6 +210,7 @@ def test_a_stop_of_workers_under_load_resets_no_connection_and_keeps_none_waitin
 
 
 @SERVERS
+@pytest.mark.cluster_rule("C16")
 def test_connections_are_shared_out_fairly(make_workers: Callable[..., Workers], kind: str) -> None:
     server = make_workers("--server", kind)
     server.start()
@@ -216,7 +227,7 @@ def test_connections_are_shared_out_fairly(make_workers: Callable[..., Workers],
     asyncio.run(scenario())
 
 
-@SERVERS
+@SERVERS_APART
 def test_a_worker_that_stands_still_keeps_no_connection_waiting(
     make_workers: Callable[..., Workers], kind: str
 ) -> None:
@@ -284,6 +295,7 @@ def test_a_signal_to_one_worker_ends_only_that_one(make_workers: Callable[..., W
     assert server.stop() == 0
 
 
+@pytest.mark.cluster_rule("C16")
 def test_sighup_reloads_every_worker(make_workers: Callable[..., Workers], tmp_path: Path) -> None:
     server = make_workers("--log-format", "json")
     server.start()
@@ -306,6 +318,7 @@ def test_workers_that_cannot_start_end_their_parent_with_their_error(make_worker
     assert not (server.folder / ".hookline" / "server.json").exists()
 
 
+@pytest.mark.long
 def test_a_worker_that_dies_again_and_again_is_started_less_and_less_often(
     make_workers: Callable[..., Workers],
 ) -> None:
@@ -326,6 +339,7 @@ def test_a_worker_that_dies_again_and_again_is_started_less_and_less_often(
     assert server.stop() == 0
 
 
+@pytest.mark.cluster_rule("C16")
 def test_metrics_cover_all_workers(make_workers: Callable[..., Workers]) -> None:
     server = make_workers()
     server.start()

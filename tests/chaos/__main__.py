@@ -20,7 +20,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=random.randrange(10**6), help="decides the faults and the messages")
     parser.add_argument("--minutes", type=float, default=10, help="the time in which faults come")
     parser.add_argument("--nodes", type=int, default=3)
-    parser.add_argument("--queue", choices=("none",), default="none")
+    parser.add_argument("--queue", choices=("none", "nats"), default="none")
     parser.add_argument("--server", choices=("hypercorn", "uvicorn"), default="hypercorn")
     parser.add_argument("--lines", type=int, default=8, help="order keys")
     parser.add_argument("--rate", type=float, default=4.0, help="messages a second without an order key")

@@ -1,10 +1,13 @@
-"""The system under test: nodes that are real `hookline serve` processes, on one PostgreSQL, by links of their own."""
+"""The system under test: nodes that are real `hookline serve` processes, on one PostgreSQL, by links of their own.
+
+Three NATS servers may stand in front of the database, with a link for each node and server.
+"""
 
 import contextlib
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +23,7 @@ from tests.acceptance.server_process import ServerProcess, eventually
 from tests.acceptance.test_set_clock import LIBRARY, set_clock
 from tests.chaos.history import EXIT, Disturbance, History
 from tests.chaos.proxy import Link, Links
+from tests.own_nats import OwnNats, nats_cluster
 
 FLOWS: Final = Path(__file__).parent / "flows"
 _START_LIMIT: Final = 300.0
@@ -29,10 +33,14 @@ _START_LIMIT: Final = 300.0
 class Node:
     """A process of Hookline with a folder, a port and a clock of its own. It may be killed and started many times."""
 
-    def __init__(self, name: str, folder: Path, link: Link, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, name: str, folder: Path, link: Link, queue_links: Sequence[Link], environment: Mapping[str, str]
+    ) -> None:
         self.name = name
         self.link = link
         """To PostgreSQL."""
+        self.queue_links = queue_links
+        """To the NATS servers, if there are any."""
         folder.mkdir()
         self._clock = folder / "clock"
         set_clock(self._clock, "+0")
@@ -119,18 +127,22 @@ class Node:
 class Cluster:
     """`with Cluster(…) as cluster:` gives nodes that are ready, and at the end stops all that it started."""
 
-    def __init__(self, folder: Path, history: History, *, nodes: int, server: str) -> None:
+    def __init__(self, folder: Path, history: History, *, nodes: int, server: str, queue: str) -> None:
         self.folder = folder
         self._history = history
         self._count = nodes
         self._server = server
+        self._queue = queue
         self._stack = ExitStack()
         self.nodes: list[Node] = []
+        self.nats: list[OwnNats] = []
 
     def __enter__(self) -> "Cluster":
         with ExitStack() as stack:
             self.postgres = stack.enter_context(OwnPostgres(self.folder))
             self.postgres.run("CREATE DATABASE books")
+            if self._queue == "nats":
+                self.nats = stack.enter_context(nats_cluster(self.folder / "nats"))
             links = stack.enter_context(Links())
             self.books_link = links.open(self.postgres.port)
             self.links = links
@@ -155,8 +167,12 @@ class Cluster:
         }
         for number in range(1, self._count + 1):
             link = self.links.open(self.postgres.port)
-            database = {"HOOKLINE_DB": f"postgresql://hookline@127.0.0.1:{link.port}/postgres"}
-            node = Node(f"node{number}", self.folder / f"node{number}", link, shared | database)
+            queue_links = [self.links.open(server.port) for server in self.nats]
+            own = {"HOOKLINE_DB": f"postgresql://hookline@127.0.0.1:{link.port}/postgres"}
+            if queue_links:
+                servers = ",".join(f"127.0.0.1:{one.port}" for one in queue_links)
+                own["HOOKLINE_QUEUE"] = f"nats://{servers}?max_bytes=500MB"
+            node = Node(f"node{number}", self.folder / f"node{number}", link, queue_links, shared | own)
             self.nodes.append(node)
             self._stack.callback(node.stop)
             node.launch()

@@ -1,6 +1,7 @@
 """What the system itself says after a run: its executions, by the admin API, and its journal, by the database."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -8,7 +9,7 @@ import asyncpg  # type: ignore[import-untyped]  # it has no types
 
 from tests.acceptance.own_postgres import OwnPostgres
 from tests.chaos.cluster import FLOWS, Node
-from tests.chaos.history import Ended, Entry
+from tests.chaos.history import Alias, Ended, Entry, Request, read
 
 OPEN_STATES = ("queued", "running", "waiting")
 
@@ -32,6 +33,14 @@ def executions(node: Node) -> list[Ended]:
         for item in _pages(node, f"/api/v1/flows/{flow}/recordings"):
             found[item["id"]] = _execution(item, item["body"]["message"])
     return list(found.values())
+
+
+def aliases(node: Node, known: Sequence[Ended], history: Path) -> list[Alias]:
+    """The executions that stand behind the ids that senders got, where these are not the executions' own."""
+    ids = {one.id for one in known}
+    asked = {one.execution for one in read(history, Request) if one.execution is not None} - ids
+    found = {alias: node.get(f"/api/v1/executions/{alias}") for alias in sorted(asked)}
+    return [Alias(alias=alias, execution=body["id"]) for alias, (status, body) in found.items() if status == 200]
 
 
 def _pages(node: Node, path: str, **query: str) -> Iterator[dict[str, Any]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tests.chaos.cluster import Cluster, Node
-from tests.chaos.history import BOOKS, CLOCK, CUT, KILL, PAUSE, POSTGRES, RESTART, SLOW, Disturbance, History
+from tests.chaos.history import BOOKS, CLOCK, CUT, CUT_QUEUE, KILL, PAUSE, POSTGRES, RESTART, SLOW, Disturbance, History
 from tests.chaos.proxy import Link
 
 
@@ -27,20 +27,28 @@ class Kind:
     """The shortest and the longest time that it lasts."""
 
 
-#: A lease of a node lasts 10 s: pauses and cuts are shorter and longer.
-NODE_KINDS: Final = (
-    Kind(KILL, ("kill -9",), (0.2, 6)),
-    Kind(KILL, ("kill -9",), (0.2, 3)),
-    Kind(PAUSE, ("SIGSTOP",), (2, 8)),
-    Kind(PAUSE, ("SIGSTOP",), (11, 18)),
-    Kind(CUT, ("closed", "silent"), (1, 6)),
-    Kind(CUT, ("silent", "closed"), (11, 18)),
-    Kind(SLOW, ("0.02", "0.1", "0.2"), (4, 12)),
-    Kind(CLOCK, ("-3600", "+3600"), (5, 30)),
-)
-OTHER_KINDS: Final = (
+#: Stand for any node, and for any NATS server.
+_NODE: Final = "node"
+_NATS: Final = "nats"
+
+#: The cards of a run: targets and kinds. A lease of a node lasts 10 s: pauses and cuts are shorter and longer.
+CARDS: Final = (
+    (_NODE, Kind(KILL, ("kill -9",), (0.2, 6))),
+    (_NODE, Kind(KILL, ("kill -9",), (0.2, 3))),
+    (_NODE, Kind(PAUSE, ("SIGSTOP",), (2, 8))),
+    (_NODE, Kind(PAUSE, ("SIGSTOP",), (11, 18))),
+    (_NODE, Kind(CUT, ("closed", "silent"), (1, 6))),
+    (_NODE, Kind(CUT, ("silent", "closed"), (11, 18))),
+    (_NODE, Kind(SLOW, ("0.02", "0.1", "0.2"), (4, 12))),
+    (_NODE, Kind(CLOCK, ("-3600", "+3600"), (5, 30))),
     (POSTGRES, Kind(RESTART, ("fast", "immediate"), (0.2, 5))),
     (BOOKS, Kind(CUT, ("closed", "silent"), (1, 8))),
+)
+#: With NATS servers, these come too.
+QUEUE_CARDS: Final = (
+    (_NATS, Kind(KILL, ("kill -9",), (0.5, 8))),
+    (_NATS, Kind(KILL, ("kill -9",), (0.5, 8))),
+    (_NODE, Kind(CUT_QUEUE, ("closed", "silent"), (1, 12))),
 )
 _REST: Final = 0.5
 """Seconds between two faults of a target."""
@@ -59,11 +67,11 @@ class Fault:
     detail: str
 
     def __str__(self) -> str:
-        return f"{self.at:7.1f} s  {self.kind:<8} {self.target:<9} {self.detail:<10} for {self.seconds:.1f} s"
+        return f"{self.at:7.1f} s  {self.kind:<9} {self.target:<9} {self.detail:<10} for {self.seconds:.1f} s"
 
 
 def schedule(
-    seed: int, seconds: float, nodes: Sequence[str], *, gap: float = 3.0, without: Sequence[str] = ()
+    seed: int, seconds: float, *, nodes: int, nats: int = 0, gap: float = 3.0, without: Sequence[str] = ()
 ) -> list[Fault]:
     """Return the faults that begin and end within a time, in order.
 
@@ -72,26 +80,26 @@ def schedule(
     chance = random.Random(f"faults {seed}")
     found: list[Fault] = []
     busy_until: dict[str, float] = {}
+    counts = {_NODE: nodes, _NATS: nats}
     at = 1.0
-    for target, kind in _cards(chance, without):
+    for target, kind in _cards(chance, without, queue=nats > 0):
         at += chance.uniform(0.2, 2 * gap - 0.2)
-        candidates = nodes if target is None else [target]
+        candidates = [f"{target}{number}" for number in range(1, counts[target] + 1)] if target in counts else [target]
         free = [one for one in candidates if busy_until.get(one, 0.0) < at]
         if not free:
             free = [min(candidates, key=lambda one: busy_until[one])]
             at = busy_until[free[0]]
-        target = chance.choice(free)
+        chosen = chance.choice(free)
         lasts = min(chance.uniform(*kind.seconds), seconds - at)
         if lasts < kind.seconds[0]:
             break
-        found.append(Fault(round(at, 1), round(lasts, 1), kind.kind, target, chance.choice(kind.details)))
-        busy_until[target] = at + lasts + _REST
+        found.append(Fault(round(at, 1), round(lasts, 1), kind.kind, chosen, chance.choice(kind.details)))
+        busy_until[chosen] = at + lasts + _REST
     return found
 
 
-def _cards(chance: random.Random, without: Sequence[str]) -> Iterator[tuple[str | None, Kind]]:
-    """The kinds with their targets; None stands for a node."""
-    every: list[tuple[str | None, Kind]] = [*((None, kind) for kind in NODE_KINDS), *OTHER_KINDS]
+def _cards(chance: random.Random, without: Sequence[str], *, queue: bool) -> Iterator[tuple[str, Kind]]:
+    every = [*CARDS, *QUEUE_CARDS] if queue else CARDS
     cards = [card for card in every if card[1].kind not in without]
     while cards:
         chance.shuffle(cards)
@@ -105,6 +113,7 @@ class Injector:
         self._cluster = cluster
         self._history = history
         self._nodes = {node.name: node for node in cluster.nodes}
+        self._nats = {f"{_NATS}{number}": server for number, server in enumerate(cluster.nats, 1)}
 
     def run(self, faults: Sequence[Fault], seconds: float, say: Callable[[str], None]) -> None:
         """Return after a time, in which all faults begin and end; nodes that end by themselves are started again."""
@@ -139,15 +148,16 @@ class Injector:
     def _begin(self, fault: Fault) -> None:
         node = self._nodes.get(fault.target)
         match fault.kind:
-            case "kill" if node is not None:
-                node.kill()
+            case "kill":
+                (node or self._nats[fault.target]).kill()
             case "pause" if node is not None:
                 node.pause()
-            case "cut":
-                link = self._link(fault, node)
-                link.close() if fault.detail == "closed" else link.silence()
+            case "cut" | "cut queue":
+                for link in self._links(fault, node):
+                    link.close() if fault.detail == "closed" else link.silence()
             case "slow":
-                self._link(fault, node).slow(float(fault.detail))
+                for link in self._links(fault, node):
+                    link.slow(float(fault.detail))
             case "clock" if node is not None:
                 node.set_clock(int(fault.detail))
             case "restart":
@@ -158,16 +168,19 @@ class Injector:
     def _end(self, fault: Fault) -> None:
         node = self._nodes.get(fault.target)
         match fault.kind:
-            case "kill" if node is not None:
-                node.launch()
+            case "kill":
+                self._nats[fault.target].start() if node is None else node.launch()
             case "pause" if node is not None:
                 node.go_on()
-            case "cut" | "slow":
-                self._link(fault, node).heal()
+            case "cut" | "cut queue" | "slow":
+                for link in self._links(fault, node):
+                    link.heal()
             case "clock" if node is not None:
                 node.set_clock(0)
             case "restart":
                 self._cluster.postgres.launch()
 
-    def _link(self, fault: Fault, node: Node | None) -> Link:
-        return self._cluster.books_link if node is None else node.link
+    def _links(self, fault: Fault, node: Node | None) -> Sequence[Link]:
+        if node is None:
+            return [self._cluster.books_link]
+        return node.queue_links if fault.kind == CUT_QUEUE else [node.link]

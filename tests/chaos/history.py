@@ -18,14 +18,14 @@ Place = list[int | str]
 KILL: Final = "kill"
 PAUSE: Final = "pause"
 CUT: Final = "cut"
+CUT_QUEUE: Final = "cut queue"
 SLOW: Final = "slow"
 RESTART: Final = "restart"
 CLOCK: Final = "clock"
 EXIT: Final = "exit"
 
-#: What a disturbance is aimed at, besides a node: the database server, a NATS server, the link to the SQL sink.
+#: Targets of disturbances besides nodes and NATS servers: the database server, and the link to the SQL sink.
 POSTGRES: Final = "postgres"
-NATS: Final = "nats"
 BOOKS: Final = "books"
 
 
@@ -96,7 +96,7 @@ class Disturbance(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: str
     target: str
-    """A node, or one of `POSTGRES`, `NATS`, `BOOKS`."""
+    """A node, a NATS server, `POSTGRES` or `BOOKS`."""
     detail: str = ""
     started: float
     ended: float
@@ -114,6 +114,13 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     message: str | None
     """None if it has not ended: the API shows the messages of ended executions."""
     node: str | None = None
+
+
+class Alias(msgspec.Struct, frozen=True, kw_only=True):
+    """An id that a sender got, under which the admin API shows an execution that was accepted before."""
+
+    alias: str
+    execution: str
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -137,7 +144,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-Record = Request | Callback | Call | Row | Disturbance | Ended | Entry | Run
+Record = Request | Callback | Call | Row | Disturbance | Ended | Alias | Entry | Run
 R = TypeVar("R", bound=msgspec.Struct)
 
 
@@ -149,14 +156,14 @@ class History:
     """Appends records to the files of a folder, from any thread; each is in its file when `add` returns."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._lock = threading.Lock()
         folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, *records: Record) -> None:
         with self._lock:
             for record in records:
-                with _file(self._folder, type(record)).open("ab") as file:
+                with _file(self.folder, type(record)).open("ab") as file:
                     file.write(msgspec.json.encode(record) + b"\n")
 
 

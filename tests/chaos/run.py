@@ -16,6 +16,7 @@ from tests.chaos.faults import Fault, Injector, schedule
 from tests.chaos.history import History, Run
 from tests.chaos.sinks import HttpSink, Listener, SqlSink
 
+NATS_SERVERS: Final = 3
 _PATIENCE: Final = 180.0
 """Seconds after the last fault in which all requests have to be accepted, and then again all executions to end."""
 
@@ -39,8 +40,14 @@ class Options:
 
     def faults(self) -> list[Fault]:
         """The schedule of the faults."""
-        nodes = [f"node{number}" for number in range(1, self.nodes + 1)]
-        return schedule(self.seed, self.seconds, nodes, gap=self.gap, without=self.without)
+        return schedule(
+            self.seed,
+            self.seconds,
+            nodes=self.nodes,
+            nats=NATS_SERVERS if self.queue == "nats" else 0,
+            gap=self.gap,
+            without=self.without,
+        )
 
 
 def run(options: Options, folder: Path, say: Callable[[str], None]) -> None:
@@ -56,7 +63,9 @@ def run(options: Options, folder: Path, say: Callable[[str], None]) -> None:
         )
     )
     with ExitStack() as stack:
-        cluster = stack.enter_context(Cluster(folder, history, nodes=options.nodes, server=options.server))
+        cluster = stack.enter_context(
+            Cluster(folder, history, nodes=options.nodes, server=options.server, queue=options.queue)
+        )
         books = SqlSink(cluster.postgres)
         asyncio.run(books.create())
         sink = HttpSink(history, cluster.owner)
@@ -70,9 +79,14 @@ def run(options: Options, folder: Path, say: Callable[[str], None]) -> None:
         say("all faults are over; waiting until everything is accepted and has ended")
         cluster.wait_until_ready()
         clients.finish()
+        if cluster.nats:
+            from tests.chaos.stream import is_stream_empty  # only these runs need the client
+
+            _wait(cluster, lambda: asyncio.run(is_stream_empty(cluster.nats)))
         _wait(cluster, lambda: collect.is_drained(cluster.nodes[0]))
         history.add(*asyncio.run(books.rows()))
-        history.add(*collect.executions(cluster.nodes[0]))
+        executions = collect.executions(cluster.nodes[0])
+        history.add(*executions, *collect.aliases(cluster.nodes[0], executions, history.folder))
         history.add(*asyncio.run(collect.journal(cluster.postgres)))
 
 

@@ -91,6 +91,18 @@ def test_more_workers_than_one_on_sqlite_are_rejected_with_the_remedy() -> None:
     assert load({"workers": "2", "db": "postgresql://localhost/x"}).workers == 2
 
 
+def test_the_url_of_the_session_that_listens_needs_a_postgresql_database() -> None:
+    pooled, direct = "postgresql://pooler:6432/x", "postgresql://localhost/x"
+    assert load({"db": pooled}).db_listen is None
+    assert load({"db": pooled, "db_listen": direct}).db_listen == direct
+    with pytest.raises(ConfigError) as caught:
+        load({"db_listen": direct})
+    assert "leave db_listen out" in problems(caught.value)[0]
+    with pytest.raises(ConfigError) as caught:
+        load({"db": pooled, "db_listen": "localhost"})
+    assert "postgresql://db.internal/hookline" in problems(caught.value)[0]
+
+
 def test_a_node_is_named_after_its_host_and_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.gethostname", lambda: "box")
     assert (load().node(), load().node(2)) == ("box", "box-2")

@@ -49,6 +49,7 @@ def engine_options(
     keys, keep_new_key = keys_of(settings) if secret_keys is None else (secret_keys, None)
     return EngineOptions(
         db=settings.db,
+        db_listen=settings.db_listen,
         blobs=settings.blobs_url,
         queue=None if settings.queue == settings.db else settings.queue,
         intake_stale=settings.intake_stale,

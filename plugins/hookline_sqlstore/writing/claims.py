@@ -137,6 +137,8 @@ def take_over(connection: Connection, row: TakeOverRow) -> bool:
 _RELEASED: Final = text(
     f"UPDATE nodes SET released_at = {_NOW} WHERE lease = :lease AND gone_at IS NOT NULL AND released_at IS NULL"  # noqa: S608 - as above
 )
+#: A week is long enough for the list of nodes.
+_FORGET: Final = text(f"DELETE FROM nodes WHERE released_at < {_NOW} - 604800000000")  # noqa: S608 - as above
 #: They go before those that were accepted later.
 _RELEASE: Final = text(
     "UPDATE executions SET owner = NULL, ready_at = CASE WHEN state = 'running' THEN created_at ELSE ready_at END"
@@ -148,6 +150,7 @@ def release(connection: Connection, lease: str) -> frozenset[str]:
     """Make the executions of a node that is gone ready for others; return the ids of their flows."""
     if connection.execute(_RELEASED, {"lease": lease}).rowcount != 1:
         return frozenset()
+    connection.execute(_FORGET)
     return frozenset(connection.scalars(_RELEASE, {"lease": lease}))
 
 

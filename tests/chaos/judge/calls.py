@@ -9,29 +9,35 @@ each disturbance of a node once for each action:
   over and made the call; then the first node makes it too.
 
 In both cases the action was in flight or next to start when the disturbance began: no later step of its execution had
-been seen before. If the database server restarts, all nodes are cut off.
+been seen before. If the database server restarts, all nodes are cut off. After an outage, and over a slow link, a
+result is stored later.
 """
 
 from collections.abc import Iterator, Sequence
 
-from tests.chaos.history import CUT, EXIT, KILL, PAUSE, POSTGRES, RESTART, Call, Disturbance
+from tests.chaos.history import CUT, EXIT, KILL, PAUSE, POSTGRES, RESTART, SLOW, Call, Disturbance
 from tests.chaos.judge.evidence import Evidence, Violation, follows
 
 COMMIT = 5.0
 """Seconds within which the result of a call is stored if nothing is wrong."""
+RECOVERY = 10.0
+"""Seconds after the end of a disturbance within which a node stores what it has."""
 LATE = 5.0
 """Seconds after the end of a disturbance within which a node that was halted makes its next call, on a busy machine."""
+_CAUSES = (KILL, PAUSE, CUT, RESTART, EXIT)
+_DELAYS = (PAUSE, CUT, RESTART, SLOW)
 SLACK = 1.0
 """Seconds between an event and its record."""
 
 
 def judge(evidence: Evidence) -> Iterator[Violation]:
-    disturbances = [one for one in evidence.disturbances if _disturbs(evidence, one)]
+    aimed = [one for one in evidence.disturbances if one.target in (POSTGRES, *evidence.nodes)]
+    troubles = sorted(aimed, key=lambda one: one.started)
     for calls in evidence.calls_by_key.values():
         repeated = repeated_calls(calls)
         if not repeated:
             continue
-        causes = [[one for one in disturbances if _allows(evidence, one, calls, call)] for call in repeated]
+        causes = [[one for one in troubles if _allows(evidence, troubles, one, calls, call)] for call in repeated]
         for number in _without_cause(causes):
             yield _violation(calls, repeated[number])
 
@@ -42,18 +48,14 @@ def repeated_calls(calls: Sequence[Call]) -> list[Call]:
     return list(calls[first + 1 :])
 
 
-def _disturbs(evidence: Evidence, one: Disturbance) -> bool:
-    if one.kind == RESTART:
-        return one.target == POSTGRES
-    return one.kind in (KILL, PAUSE, CUT, EXIT) and one.target in {call.node for call in evidence.calls}
-
-
-def _allows(evidence: Evidence, one: Disturbance, calls: Sequence[Call], call: Call) -> bool:
+def _allows(
+    evidence: Evidence, troubles: Sequence[Disturbance], one: Disturbance, calls: Sequence[Call], call: Call
+) -> bool:
     """Whether a disturbance allows a repeated call, as one of the two cases."""
-    if one.started > call.started or _was_passed(evidence, call, one.started):
+    if one.kind not in _CAUSES or one.started > call.started or _was_passed(evidence, call, one.started):
         return False
     earlier = [other for other in calls if other.started < call.started]
-    return any(_runs_again(one, other) for other in earlier) or (
+    return any(_runs_again(troubles, one, other) for other in earlier) or (
         _hits(one, call)
         and one.kind != KILL
         and call.started <= one.ended + LATE
@@ -61,10 +63,22 @@ def _allows(evidence: Evidence, one: Disturbance, calls: Sequence[Call], call: C
     )
 
 
-def _runs_again(one: Disturbance, earlier: Call) -> bool:
+def _runs_again(troubles: Sequence[Disturbance], one: Disturbance, earlier: Call) -> bool:
     """Whether a node was disturbed before the result of a call was stored."""
-    in_time = one.ended >= earlier.started - SLACK and one.started <= earlier.ended + COMMIT + SLACK
-    return in_time and _hits(one, earlier)
+    if not _hits(one, earlier) or one.ended < earlier.started - SLACK:
+        return False
+    return one.started <= _stored_by(troubles, earlier) + SLACK
+
+
+def _stored_by(troubles: Sequence[Disturbance], call: Call) -> float:
+    """The time by which the result of a call is stored at the latest, unless its node was killed before."""
+    time = call.ended + COMMIT
+    for one in troubles:
+        if one.kind in _DELAYS and _hits(one, call) and one.started <= time:
+            recovered = one.ended + RECOVERY
+            # What was over long before the call doesn't delay it.
+            time = max(time, recovered) if recovered >= call.started else time
+    return time
 
 
 def _hits(one: Disturbance, call: Call) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.chaos.history import (
+    Alias,
     Call,
     Callback,
     Disturbance,
@@ -60,6 +61,7 @@ class Evidence:
     rows: list[Row] = field(default_factory=list)
     disturbances: list[Disturbance] = field(default_factory=list)
     executions: list[Ended] = field(default_factory=list)
+    aliases: list[Alias] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
 
     @cached_property
@@ -67,9 +69,21 @@ class Evidence:
         return {execution.id: execution for execution in self.executions}
 
     @cached_property
+    def nodes(self) -> frozenset[str]:
+        return frozenset(one.node for one in self.requests)
+
+    @cached_property
+    def _execution_of(self) -> dict[str, str]:
+        return {one.alias: one.execution for one in self.aliases}
+
+    def named_by(self, answer: str | None) -> str | None:
+        """Return the id of the execution that an answer names, maybe by an alias."""
+        return None if answer is None else self._execution_of.get(answer, answer)
+
+    @cached_property
     def message_of(self) -> dict[str, str]:
         """The message of each execution: as the API shows it, or as the sender that got its id knows."""
-        known = {one.execution: one.message for one in self.requests if one.execution is not None}
+        known = {id_: one.message for one in self.requests if (id_ := self.named_by(one.execution)) is not None}
         return known | {one.id: one.message for one in self.executions if one.message is not None}
 
     @cached_property
@@ -106,6 +120,7 @@ def load(folder: Path) -> Evidence:
         rows=read(folder, Row),
         disturbances=read(folder, Disturbance),
         executions=read(folder, Ended),
+        aliases=read(folder, Alias),
         entries=read(folder, Entry),
     )
 

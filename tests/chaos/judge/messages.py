@@ -20,13 +20,13 @@ def judge(evidence: Evidence) -> Iterator[Violation]:
 def _accepted(evidence: Evidence) -> Iterator[Violation]:
     for message, requests in grouped(evidence.requests).items():
         accepted = [request for request in requests if request.status in ACCEPTED]
-        ids = {request.execution for request in accepted}
+        ids = {evidence.named_by(request.execution) for request in accepted}
         if len(ids) > 1:
             yield Violation(
                 "promise 4: a duplicate got another execution", message, f"was answered with {sorted(map(str, ids))}"
             )
         for request in accepted:
-            if request.execution not in evidence.by_id:
+            if evidence.named_by(request.execution) not in evidence.by_id:
                 what = f"{request.node} answered {request.status} with execution {request.execution}, which isn't there"
                 yield Violation("promise 1: an accepted message is lost", message, what, request.ended)
                 break

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chaos.history import Call, Callback, Disturbance, Ended, Entry, Place, Request, Row, Run
+from tests.chaos.history import Alias, Call, Callback, Disturbance, Ended, Entry, Place, Request, Row, Run
 from tests.chaos.judge.evidence import Evidence
 
 #: The steps of an order in the HTTP sink: name, place, seconds after the beginning of the execution.
@@ -29,6 +29,7 @@ class History:
     rows: list[Row] = field(default_factory=list)
     disturbances: list[Disturbance] = field(default_factory=list)
     executions: list[Ended] = field(default_factory=list)
+    aliases: list[Alias] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
 
     def evidence(self) -> Evidence:
@@ -41,6 +42,7 @@ class History:
             rows=self.rows,
             disturbances=self.disturbances,
             executions=self.executions,
+            aliases=self.aliases,
             entries=self.entries,
         )
 
@@ -51,11 +53,22 @@ class History:
     def disturb(self, kind: str, target: str, started: float, ended: float) -> None:
         self.disturbances.append(Disturbance(kind=kind, target=target, started=started, ended=ended))
 
+    def _other(self) -> str:
+        """The requests go to the nodes in turn."""
+        return f"node{len(self.requests) % 2 + 1}"
+
     def request(self, message: str, flow: str, line: str | None, status: int, at: float, **more: Any) -> None:
         given = {"execution": f"e-{message}" if status in (200, 202) else None, **more}
         self.requests.append(
             Request(
-                message=message, flow=flow, line=line, node="node1", status=status, started=at, ended=at + 0.1, **given
+                message=message,
+                flow=flow,
+                line=line,
+                node=self._other(),
+                status=status,
+                started=at,
+                ended=at + 0.1,
+                **given,
             )
         )
 

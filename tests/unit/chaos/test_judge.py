@@ -4,7 +4,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.chaos.history import CLOCK, CUT, EXIT, KILL, NATS, PAUSE, POSTGRES, RESTART, SLOW, Disturbance
+from tests.chaos.history import CLOCK, CUT, CUT_QUEUE, EXIT, KILL, PAUSE, POSTGRES, RESTART, SLOW, Alias, Disturbance
 from tests.chaos.history import History as Files
 from tests.chaos.judge.evidence import load
 from tests.chaos.judge.verdict import report, violations
@@ -78,6 +78,13 @@ def test_a_duplicate_that_is_answered_with_another_execution() -> None:
     history = right_history()
     history.request("n", "notes", None, 200, 22, execution="e-a")
     assert found(history) == [("promise 4: a duplicate got another execution", "n")]
+
+
+def test_a_duplicate_may_be_answered_with_an_alias() -> None:
+    history = right_history()
+    history.request("n", "notes", None, 202, 22, execution="alias")
+    history.aliases.append(Alias(alias="alias", execution="e-n"))
+    assert found(history) == []
 
 
 def test_a_request_that_is_rejected_for_no_reason() -> None:
@@ -168,13 +175,13 @@ def test_a_call_in_flight_when_the_database_restarts_may_run_again() -> None:
     assert found(killed_during_the_last_call(RESTART, POSTGRES)) == []
 
 
-@pytest.mark.parametrize("kind", [SLOW, CLOCK])
-def test_a_slow_link_and_a_wrong_clock_are_no_reasons(kind: str) -> None:
+@pytest.mark.parametrize("kind", [SLOW, CLOCK, CUT_QUEUE])
+def test_a_slow_link_a_wrong_clock_and_a_cut_queue_are_no_reasons(kind: str) -> None:
     assert found(killed_during_the_last_call(kind)) == [(REPEATED, "e-a")]
 
 
 def test_the_kill_of_a_nats_server_is_no_reason() -> None:
-    assert found(killed_during_the_last_call(KILL, NATS)) == [(REPEATED, "e-a")]
+    assert found(killed_during_the_last_call(KILL, "nats1")) == [(REPEATED, "e-a")]
 
 
 def test_a_fault_of_another_node_is_no_reason() -> None:
@@ -209,6 +216,16 @@ def test_a_call_whose_result_was_stored_long_before_the_fault() -> None:
     history.disturb(KILL, "node1", 38, 39)
     again(history, "e-n", "note", at=40, node="node1", life=2)
     assert found(history) == [(REPEATED, "e-n")]
+
+
+@pytest.mark.parametrize(("kind", "target"), [(RESTART, POSTGRES), (CUT, "node1"), (SLOW, "node1")])
+def test_a_result_is_stored_later_after_an_outage(kind: str, target: str) -> None:
+    history = right_history()
+    history.rows = [changed(row, at=40.5) if row.mark == "noted" else row for row in history.rows]
+    history.disturb(kind, target, 19, 25)
+    history.disturb(KILL, "node1", 34, 35)
+    again(history, "e-n", "note", at=40, node="node1", life=2)
+    assert found(history) == []
 
 
 def late(history: History, *, at: float, node: str = "node2") -> None:
@@ -326,7 +343,7 @@ def test_a_history_is_read_as_it_was_written(tmp_path: Path) -> None:
     evidence = history.evidence()
     files = Files(tmp_path)
     files.add(evidence.run, *evidence.requests, *evidence.callbacks, *evidence.calls, *evidence.rows)
-    files.add(*evidence.disturbances, *evidence.executions, *evidence.entries)
+    files.add(*evidence.disturbances, *evidence.executions, *evidence.aliases, *evidence.entries)
     assert load(tmp_path) == evidence
 
 

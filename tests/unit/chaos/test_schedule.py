@@ -3,19 +3,17 @@
 from itertools import pairwise
 
 import pytest
-from tests.chaos.faults import NODE_KINDS, OTHER_KINDS, Fault, schedule
-
-NODES = ["node1", "node2", "node3"]
+from tests.chaos.faults import CARDS, QUEUE_CARDS, Fault, schedule
 
 
 def test_a_seed_gives_the_same_faults_again() -> None:
-    assert schedule(7, 600, NODES) == schedule(7, 600, NODES)
-    assert schedule(7, 600, NODES) != schedule(8, 600, NODES)
+    assert schedule(7, 600, nodes=3) == schedule(7, 600, nodes=3)
+    assert schedule(7, 600, nodes=3) != schedule(8, 600, nodes=3)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_faults_of_one_target_do_not_overlap_and_end_in_time(seed: int) -> None:
-    faults = schedule(seed, 120, NODES)
+    faults = schedule(seed, 120, nodes=3)
     by_target: dict[str, list[Fault]] = {}
     for fault in faults:
         by_target.setdefault(fault.target, []).append(fault)
@@ -26,5 +24,18 @@ def test_faults_of_one_target_do_not_overlap_and_end_in_time(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_each_kind_comes_early(seed: int) -> None:
-    kinds = {fault.kind for fault in schedule(seed, 60, NODES)}
-    assert kinds == {kind.kind for kind in NODE_KINDS} | {kind.kind for _, kind in OTHER_KINDS}
+    assert {fault.kind for fault in schedule(seed, 60, nodes=3)} == {kind.kind for _, kind in CARDS}
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_servers_of_a_queue_are_killed_and_cut_off_too(seed: int) -> None:
+    faults = schedule(seed, 90, nodes=3, nats=3)
+    assert {fault.kind for fault in faults} == {kind.kind for _, kind in (*CARDS, *QUEUE_CARDS)}
+    assert {"nats1", "nats2", "nats3"} & {fault.target for fault in faults if fault.kind == "kill"}
+
+
+def test_kinds_may_be_left_out() -> None:
+    assert {fault.kind for fault in schedule(1, 60, nodes=3, without=("kill", "clock"))} == {
+        kind.kind for _, kind in CARDS
+    } - {"kill", "clock"}
+    assert schedule(1, 60, nodes=3, without=[kind.kind for _, kind in CARDS]) == []

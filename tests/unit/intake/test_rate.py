@@ -1,5 +1,7 @@
 """The rate of a flow."""
 
+import pytest
+
 from hookline.intake.limits import RateLimit
 
 
@@ -35,3 +37,19 @@ def test_a_rate_limit_is_exceeded_for_a_moment_after_one_too_many() -> None:
     assert rate.wait(10.0) > 0
     assert rate.exceeded(10.9)
     assert not rate.exceeded(11.1)
+
+
+@pytest.mark.cluster_rule("C7")
+def test_the_shares_of_several_nodes_never_exceed_the_rate_together() -> None:
+    nodes = [RateLimit("12/s") for _ in range(3)]
+    for rate in nodes:
+        rate.share(3)
+    passed = []
+    for tenths in range(1, 50):
+        for rate in nodes:
+            while rate.wait(100.0 + tenths / 10) == 0:
+                rate.use(100.0 + tenths / 10)
+                passed.append(tenths)
+    # A burst of the whole count is free once, as it is with one node.
+    assert len(passed) <= 12 + 4.9 * 12
+    assert len(passed) >= 4.8 * 12

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -68,3 +68,22 @@ async def test_a_process_in_which_nothing_waits_adopts_jumps_at_once() -> None:
     following.cancel()
     await asyncio.wait((following,))
     assert clock.now() == before + timedelta(seconds=1 - 3600)
+
+
+@pytest.mark.cluster_rule("C8")
+def test_a_clock_that_follows_another_one_goes_on_steadily_and_never_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = _Times(monkeypatch)
+    clock = SystemClock()
+    database = datetime(2026, 1, 31, 8, tzinfo=UTC)
+    clock.follow(database)
+    assert clock.now() == database
+    # This machine's clock is set, and decides nothing.
+    times.system += 3600.0
+    times.go_on(10.0)
+    assert clock.now() == database + timedelta(seconds=10)
+    assert clock.jump() == timedelta(0)
+    # The other clock went slower: time stands still until that has caught up.
+    clock.follow(database + timedelta(seconds=8))
+    assert clock.now() == database + timedelta(seconds=10)
+    times.go_on(3.0)
+    assert clock.now() == database + timedelta(seconds=11)

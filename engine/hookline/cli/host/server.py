@@ -66,7 +66,7 @@ class RunningServer:
     """Set it to stop the server."""
 
     def ready(self) -> Ready:
-        """What others have to know of it."""
+        """The addresses and the token file, for those that announce the server."""
         token_file = None if self.token_file is None else str(self.token_file)
         return Ready(self.url, self.api_url, self.admin_url, token_file)
 
@@ -280,7 +280,7 @@ def _handle_signals(engine: Engine, shutdown: asyncio.Event, reloading: Reloadin
 
 
 class _Stopper:
-    """What signals do to a server."""
+    """The effect of signals on a server."""
 
     def __init__(self, engine: Engine, shutdown: asyncio.Event) -> None:
         self._engine = engine

@@ -27,7 +27,7 @@ _SIGNALS: Final = 64
 
 
 class Assignment(msgspec.Struct, frozen=True):
-    """What a worker has to know. Descriptors are those that it has inherited."""
+    """The first message to a worker. Descriptors are those that it has inherited."""
 
     number: int
     """Counted from 1."""
@@ -41,7 +41,7 @@ class Assignment(msgspec.Struct, frozen=True):
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """What the parent learns from a worker that is ready."""
+    """The answer of a worker that is ready."""
 
     url: str
     """The URL of the hooks on this machine."""
@@ -66,7 +66,7 @@ def line(message: msgspec.Struct) -> bytes:
 
 
 class Stopper(Protocol):
-    """What signals do to a server."""
+    """The effect of signals on a server."""
 
     def begin(self, name: str) -> None:
         """Begin to stop; further calls do nothing. `name`: that of the signal."""

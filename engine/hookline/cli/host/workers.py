@@ -35,7 +35,7 @@ _LONGEST_FOLDER: Final = 80
 """Characters of a path, which has room for a socket then: its own path may have 104."""
 
 Serving = Callable[[Ready, Sequence[int]], AbstractContextManager[None]]
-"""What surrounds the time in which all workers serve; it gets their pids."""
+"""Makes the context in which all workers serve, from the answer of the first one and the pids of all."""
 
 
 class WorkerFailed(Exception):
@@ -99,7 +99,7 @@ class _Process:
         return msgspec.json.decode(said, type=Ready)
 
     async def _said(self) -> bytes:
-        """What the worker has said, with the end of a line unless it has ended."""
+        """Return the answer of the worker, without its end if the worker has ended."""
         said = b""
         # A process that ended without reading everything resets its socket.
         with contextlib.suppress(ConnectionResetError):

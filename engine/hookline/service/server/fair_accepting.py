@@ -36,7 +36,7 @@ _FIELDS: Final = 3
 
 
 class SharedCounts:
-    """What the processes tell one another, in shared memory: for each socket and process three numbers, and for each
+    """Numbers that the processes tell one another, in shared memory: for each socket and process three, and for each
     process the time of its last arrival.
 
     Each number is written by one process only, and read as a hint.

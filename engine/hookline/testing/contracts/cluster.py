@@ -41,8 +41,8 @@ async def _until(holds: Callable[[], Awaitable[bool]]) -> None:
 class ClusterContract:
     """Fixtures to define: `clock`, a ManualClock; `join`, and `silence`.
 
-    `join()` returns another open backend over the same data: a node. `silence(backend)` lets its lease run out, as if
-    its process was paused, or cut off. All nodes are closed at the end.
+    `join()` returns another open backend over the same data: a node. `silence(backend)` ends its lease, as another node
+    does if its process is paused or cut off for long. All nodes are closed at the end.
     """
 
     @pytest.fixture

@@ -67,6 +67,7 @@ def test_a_url_names_servers_a_login_and_settings() -> None:
         ({"deny_purge": True}, "deny_purge is True, not False"),
     ],
 )
+@pytest.mark.cluster_rule("C19")
 async def test_a_stream_that_could_lose_messages_is_rejected(
     server: OwnNats, make_queue: MakeQueue, settings: dict[str, Any], text: str
 ) -> None:
@@ -82,6 +83,7 @@ async def test_a_stream_that_could_lose_messages_is_rejected(
     assert f"nats stream edit {name}" in str(rejected.value)
 
 
+@pytest.mark.cluster_rule("C19")
 async def test_a_stream_with_fewer_replicas_is_rejected(server: OwnNats, make_queue: MakeQueue, url: str) -> None:
     await make_queue()
     with pytest.raises(StoreError, match="num_replicas is 1, not 3"):
@@ -188,6 +190,7 @@ async def has_leader(servers: list[OwnNats]) -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
+@pytest.mark.cluster_rule("C19")
 async def test_a_cluster_loses_nothing_when_one_server_after_another_is_killed(
     tmp_path: Path, make_queue: MakeQueue, clock: ManualClock, blobs: Blobs
 ) -> None:

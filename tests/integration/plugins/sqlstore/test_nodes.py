@@ -80,7 +80,8 @@ async def session(schema: str) -> AsyncIterator[Callable[[], Awaitable[Any]]]:
 def silence(session: Callable[[], Awaitable[Any]]) -> Callable[[Backend], Awaitable[None]]:
     async def silenced(backend: Backend) -> None:
         connection = await session()
-        await connection.execute("UPDATE nodes SET until = 0 WHERE name = $1", backend.membership.node.name)
+        name = backend.membership.node.name
+        await connection.execute("UPDATE nodes SET until = 0, gone_at = 1 WHERE name = $1", name)
 
     return silenced
 
@@ -154,6 +155,23 @@ async def test_what_an_earlier_session_sends_late_changes_nothing(
     await earlier.execute("ROLLBACK")
     assert await later.execute(lease.begin(5.0)) == "UPDATE 1"
     await later.execute("ROLLBACK")
+
+
+@pytest.mark.cluster_rule("C1", "C12")
+async def test_a_lease_that_has_run_out_goes_on_unless_a_change_was_made_meanwhile(
+    join: Callable[[], Awaitable[Backend]], session: Callable[[], Awaitable[Any]]
+) -> None:
+    backend = await join()
+    await backend.close()
+    by_hand = await session()
+    lease = Lease(_node())
+    await lease.register(by_hand)
+    await by_hand.execute("UPDATE nodes SET until = 0 WHERE name = 'by-hand'")
+    await lease.renew(by_hand)
+    await by_hand.execute("UPDATE nodes SET until = 0 WHERE name = 'by-hand'")
+    await by_hand.execute("UPDATE cluster SET changes = changes + 1")
+    with pytest.raises(LeaseLost):
+        await lease.renew(by_hand)
 
 
 @pytest.mark.cluster_rule("C1")
