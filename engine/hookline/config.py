@@ -51,8 +51,8 @@ class Settings(BaseSettings):
     )
     db_listen: str | None = Field(
         default=None,
-        description="The URL of the same PostgreSQL database without a pooler in between, for the session that hears the "
-        "wake-ups of other nodes. It is needed only if `db` leads to a pooler of transactions such as pgbouncer; "
+        description="The URL of the same PostgreSQL database without a pooler in between, for the session that hears "
+        "the wake-ups of other nodes. It is needed only if `db` leads to a pooler of transactions such as pgbouncer; "
         "by default `db`.",
     )
     queue: str | None = Field(

@@ -29,6 +29,8 @@ _PATIENCE: Final = 30.0
 _AGAIN: Final = 0.25
 _LOCK: Final = "SELECT pg_try_advisory_lock(hashtext('hookline copy'), hashtext($1))"
 _NODES: Final = f"SELECT name FROM nodes WHERE gone_at IS NULL AND until > {NOW}"  # noqa: S608 - our own names
+_END_LEASES: Final = f"UPDATE nodes SET gone_at = {NOW} WHERE gone_at IS NULL AND until <= {NOW}"  # noqa: S608 - as above
+"""Ends leases that have run out: their nodes may be paused, and could go on with these leases otherwise."""
 _RELEASE: Final = (
     "UPDATE executions SET owner = NULL,"  # noqa: S608 - as above
     f" ready_at = CASE WHEN state = 'running' THEN least(created_at, {NOW}) ELSE ready_at END"
@@ -103,6 +105,8 @@ def _prepare(connection: Connection, address: Address) -> None:
         )
     schema.upgrade(connection)
     schema.begin_copy(connection)
+    with connection.begin():
+        connection.execute(text(_END_LEASES))
 
 
 @contextlib.asynccontextmanager

@@ -26,8 +26,8 @@ _STATEMENT_LIMIT: Final = 30
 NOW: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 """SQL: microseconds since 1970, by the database's clock."""
 _UNTIL: Final = f"{NOW} + {int(DURATION * 1_000_000)}"
-#: A lease that has run out goes on if nobody has taken over, and if no change was made that this node doesn't know: such
-#: changes are answered when each node has adopted them, or has lost its lease.
+#: A lease that has run out goes on if nobody has taken over, and if no change was made that this node doesn't know:
+#: such changes are answered when each node has adopted them, or has lost its lease.
 _HOLDS: Final = f"gone_at IS NULL AND (until > {NOW} OR adopted = (SELECT changes FROM cluster WHERE id = 1))"  # noqa: S608 - our own names
 
 _REGISTER: Final = (

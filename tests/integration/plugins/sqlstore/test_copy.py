@@ -19,7 +19,7 @@ from hookline.testing.clock import ManualClock
 from hookline_sqlstore.backend import postgresql, sqlite
 from hookline_sqlstore.copying.pages import NEVER_EMPTY, TABLES, PageSize
 from hookline_sqlstore.tables import executions, nodes, payloads, state
-from hookline_sqlstore.writing.lease import Lease
+from hookline_sqlstore.writing.lease import Lease, LeaseLost
 
 pytestmark = pytest.mark.postgres
 
@@ -261,6 +261,24 @@ async def test_a_node_that_starts_during_a_copy_serves_the_complete_tables_or_no
     assert await registration > 0
     await session.close()
     assert len(await rows_of(target_url, nodes)) == 1
+
+
+async def test_a_node_that_was_paused_can_write_nothing_into_copied_tables(
+    source: CopySource, target: CopyTarget, target_url: str
+) -> None:
+    served = postgresql(target_url, clock=ManualClock())
+    await served.open()
+    await served.close()
+    session = await asyncpg.connect(POSTGRES, server_settings={"search_path": target_url.partition("?schema=")[2]})
+    paused = Lease(NodeDescription())
+    await paused.register(session)
+    await session.execute("UPDATE nodes SET until = 0")
+    await paused.renew(session)
+    await session.execute("UPDATE nodes SET until = 0")
+    await copy_database(source, target, no_progress)
+    with pytest.raises(LeaseLost):
+        await paused.renew(session)
+    await session.close()
 
 
 async def test_tables_of_an_older_version_are_to_be_upgraded_before(
