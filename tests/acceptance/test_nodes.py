@@ -16,7 +16,7 @@ KEY = "mCi7NFMiYYh5HdX_eWYU6aA0JM_tiXOm5SlGpJOcHDs="
 ANSWERING = {
     "id": "answering",
     "trigger": {"use": "webhook", "with": {"verify": "none", "respond": "finished"}},
-    "steps": [{"id": "sum", "map": {"sum": "{{ body.a + body.b }}"}}],
+    "steps": [{"id": "sum", "use": "map", "with": {"body": {"sum": "{{ body.a + body.b }}"}}}],
 }
 FAILING = {
     "id": "failing",

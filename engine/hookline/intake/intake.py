@@ -110,9 +110,8 @@ class Intake:
         self.publisher: Publisher | None = None
         """Takes the messages of flows that answer at once, in front of the store."""
         self.full: str | None = None
-        """The reason why nothing more can be stored, if so."""
         self.full_flows: Mapping[str, str] = {}
-        """The reasons why nothing more of single flows can be stored."""
+        """The reasons why nothing more can be stored (`full`), and why nothing of single flows can."""
         self.open = False
         """True while messages are accepted: after the engine has started, and until it stops."""
 

@@ -87,7 +87,7 @@ def _execution(row: Any) -> Execution:
         deadline_at=moment(row.deadline_at),
         cancel_asked_at=moment(row.cancel_asked_at),
         replay_of=row.replay_of,
-        node=None if row.owner is None else row.owner.rpartition("/")[0],
+        node=None if row.owner is None else row.owner.rpartition(".")[0],
         error_cause=row.error_cause,
         discarded_at=moment(row.discarded_at),
     )

@@ -56,7 +56,7 @@ class Lease:
 
     def __init__(self, node: NodeDescription, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.node = node
-        self.id = f"{node.name}/{secrets.token_hex(6)}"
+        self.id = f"{node.name}.{secrets.token_hex(6)}"
         self._session = secrets.token_hex(8)
         self._monotonic = monotonic
         self._until = 0.0

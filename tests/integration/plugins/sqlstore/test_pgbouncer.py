@@ -18,6 +18,8 @@ from hookline.storage.backend import Backend
 from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.cluster import ClusterContract
+from hookline.testing.contracts.queue import consuming
+from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.backend import postgresql
 
 POSTGRES = make_url(os.environ.get("HOOKLINE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test"))
@@ -103,28 +105,39 @@ async def database(pooler: int) -> AsyncIterator[str]:
         await connection.close()
 
 
-@pytest.fixture(params=["direct", "pooled"])
-def listens_at(request: pytest.FixtureRequest, database: str) -> str | None:
-    """The direct URL for the session that listens; or None, so that wake-ups of other nodes aren't heard."""
-    return _text(database) if request.param == "direct" else None
+Join = Callable[[], Awaitable[Backend]]
 
 
-@pytest.fixture
-async def join(
-    pooler: int, database: str, listens_at: str | None, clock: ManualClock
-) -> AsyncIterator[Callable[[], Awaitable[Backend]]]:
-    url = POSTGRES.set(host="127.0.0.1", port=pooler, database=database).render_as_string(hide_password=False)
+async def _joining(url: str, listen_url: str | None, clock: ManualClock) -> AsyncIterator[Join]:
     opened: list[Backend] = []
 
     async def joined() -> Backend:
         backend = postgresql(url, clock=clock)
-        await backend.open(NodeDescription(f"node-{len(opened) + 1}", listen_url=listens_at))
+        await backend.open(NodeDescription(f"node-{len(opened) + 1}", listen_url=listen_url))
         opened.append(backend)
         return backend
 
     yield joined
     for backend in opened:
         await backend.close()
+
+
+@pytest.fixture
+def pooled(pooler: int, database: str) -> str:
+    """The URL of the database through pgbouncer."""
+    return POSTGRES.set(host="127.0.0.1", port=pooler, database=database).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+async def join(pooled: str, database: str, clock: ManualClock) -> AsyncIterator[Join]:
+    async for joined in _joining(pooled, _text(database), clock):
+        yield joined
+
+
+@pytest.fixture
+async def join_without_wake_ups(pooled: str, clock: ManualClock) -> AsyncIterator[Join]:
+    async for joined in _joining(pooled, None, clock):
+        yield joined
 
 
 @pytest.fixture
@@ -142,3 +155,15 @@ def silence(database: str) -> Callable[[Backend], Awaitable[None]]:
 
 class TestPooledNodes(ClusterContract):
     pass
+
+
+@pytest.mark.cluster_rule("C9")
+async def test_without_a_direct_session_nodes_find_by_looking_what_others_leave_to_them(
+    join_without_wake_ups: Join, clock: ManualClock
+) -> None:
+    accepting, running = await join_without_wake_ups(), await join_without_wake_ups()
+    async with consuming(running) as there:
+        await there.nothing(running)
+        envelope = Envelopes(clock).make()
+        await accepting.queue.put(envelope)
+        assert (await there.next()).execution_id == envelope.execution_id

@@ -68,8 +68,8 @@ def add_nodes(api: Blueprint, engine: Engine) -> None:
         now = rfc3339(engine.clock.now())
         return json_response(PageView([node_view(node, now) for node in await engine.membership.nodes()], None))
 
-    @api.post("/nodes/<path:node_id>/drain")
-    @operation(status=202, scope=TokenScope.ADMIN, all_flows=True, errors=(NodeNotFound,))
+    @api.post("/nodes/<node_id>/drain")
+    @operation(status=202, scope=TokenScope.ADMIN, all_flows=True)
     async def drain_node(node_id: str) -> Response:
         """Ask a node to stop, as SIGTERM does: it accepts no new connections, and lets its executions end."""
         living = {node.lease for node in await engine.membership.nodes() if node.gone_at is None}

@@ -138,7 +138,7 @@ class AccessContract(StoreFixtures):
         assert (revoked.revoked_at, revoked.is_valid(now)) == (now, False)
 
     async def test_a_node_that_is_gone_is_asked_to_stop_in_vain(self, store: Store, envelopes: Envelopes) -> None:
-        assert list(await store.commit([DrainNode("nobody/0", envelopes.clock.now())])) == [None]
+        assert list(await store.commit([DrainNode("nobody.0", envelopes.clock.now())])) == [None]
 
     async def test_the_newest_rejected_sign_ins_are_kept(self, store: Store, envelopes: Envelopes) -> None:
         now = envelopes.clock.now()
