@@ -9,9 +9,11 @@ from hookline.api_storage import Row
 from hookline_sqlstore.databases import schema
 from hookline_sqlstore.tables import cluster, duties, metadata, nodes
 
-_OF_NODES: Final = (nodes, cluster, duties)
+_OF_PROCESSES: Final = (nodes, duties)
 """Tables about the processes that serve this database; those of another database say nothing about it."""
-TABLES: Final = {table.name: table for table in metadata.sorted_tables if table not in _OF_NODES}
+NEVER_EMPTY: Final = (cluster.name,)
+"""Tables that have their rows from the beginning; a copy replaces these."""
+TABLES: Final = {table.name: table for table in metadata.sorted_tables if table not in _OF_PROCESSES}
 _ROWS: Final = 1000
 _BYTES: Final = 4_000_000
 

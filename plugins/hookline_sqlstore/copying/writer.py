@@ -14,10 +14,12 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from hookline.api import StoreError
 from hookline.api_storage import Row
-from hookline_sqlstore.copying.pages import TABLES, PageSize, in_order, layout
+from hookline_sqlstore.copy_mark import END_COPY
+from hookline_sqlstore.copying.pages import NEVER_EMPTY, TABLES, PageSize, in_order, layout
 from hookline_sqlstore.databases import schema
 from hookline_sqlstore.databases.address import Address, quoted
 from hookline_sqlstore.databases.session import dispose, prepare_sessions
+from hookline_sqlstore.writing.lease import NOW
 
 if TYPE_CHECKING:
     from asyncpg import Connection as Driver  # type: ignore[import-untyped]  # it has no types
@@ -26,11 +28,12 @@ _PATIENCE: Final = 30.0
 """Seconds to wait for the end of another copy's session; PostgreSQL ends that of a dead host sooner."""
 _AGAIN: Final = 0.25
 _LOCK: Final = "SELECT pg_try_advisory_lock(hashtext('hookline copy'), hashtext($1))"
-_NODES: Final = (
-    "SELECT name FROM nodes WHERE gone_at IS NULL AND until > (extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
-)
+_NODES: Final = f"SELECT name FROM nodes WHERE gone_at IS NULL AND until > {NOW}"  # noqa: S608 - our own names
+_END_LEASES: Final = f"UPDATE nodes SET gone_at = {NOW} WHERE gone_at IS NULL AND until <= {NOW}"  # noqa: S608 - as above
+"""Ends leases that have run out: their nodes may be paused, and could go on with these leases otherwise."""
 _RELEASE: Final = (
-    "UPDATE executions SET owner = NULL, ready_at = CASE WHEN state = 'running' THEN created_at ELSE ready_at END"
+    "UPDATE executions SET owner = NULL,"  # noqa: S608 - as above
+    f" ready_at = CASE WHEN state = 'running' THEN least(created_at, {NOW}) ELSE ready_at END"
     " WHERE finished_at IS NULL AND (owner IS NOT NULL OR state = 'running')"
 )
 """Makes executions ready that a process of the source ran or had claimed: no node of the target has to release them."""
@@ -54,6 +57,8 @@ async def filling(address: Address) -> AsyncIterator["PostgresWriter"]:
                     # Nodes that start from now on wait, or see that the tables are incomplete.
                     await driver.execute("LOCK TABLE nodes IN EXCLUSIVE MODE")
                     _check_unserved([row["name"] for row in await driver.fetch(_NODES)], address)
+                    for name in NEVER_EMPTY:
+                        await driver.execute(f"DELETE FROM {quoted(name)}")  # noqa: S608 - as above
                 yield PostgresWriter(driver, transaction, address, selects)
     finally:
         await dispose(engine, sessions)
@@ -87,7 +92,9 @@ def _prepare(connection: Connection, address: Address) -> None:
         filled = [
             name
             for name, table in TABLES.items()
-            if name in there and connection.scalar(select(exists(select(1).select_from(table))))
+            if name in there
+            and name not in NEVER_EMPTY
+            and connection.scalar(select(exists(select(1).select_from(table))))
         ]
         living = connection.scalars(text(_NODES)).all() if "nodes" in there else ()
     _check_unserved(living, address)
@@ -98,6 +105,8 @@ def _prepare(connection: Connection, address: Address) -> None:
         )
     schema.upgrade(connection)
     schema.begin_copy(connection)
+    with connection.begin():
+        connection.execute(text(_END_LEASES))
 
 
 @contextlib.asynccontextmanager
@@ -143,7 +152,7 @@ class PostgresWriter:
             # The planner would take the tables for empty ones until the database notices their rows by itself.
             await self._driver.execute(f"ANALYZE {', '.join(map(quoted, TABLES))}")
             await self._driver.execute(_RELEASE)
-            await self._driver.execute(schema.END_COPY)
+            await self._driver.execute(END_COPY)
             await self._transaction.commit()
 
 

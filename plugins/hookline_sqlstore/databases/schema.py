@@ -7,23 +7,15 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
 from hookline.api import StoreError
+from hookline_sqlstore.copy_mark import BEGIN_COPY, END_COPY, INCOMPLETE, is_copying
 
 _ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtext('hookline migration'), hashtext(current_schema()))"
-_COPYING: Final = "copying to "
-"""The beginning of the version of tables that another database is being copied into. No release knows such a version,
-so none serves them before the copy is complete, also if it was killed."""
-END_COPY: Final = f"UPDATE alembic_version SET version_num = replace(version_num, '{_COPYING}', '')"  # noqa: S608 - ours
-"""The statement that removes that mark."""
 _UNKNOWN: Final = (
     "the database's tables are of version {current}, which this hookline (its latest is {head}) doesn't know: install "
     "the newer hookline that made them, or use another database"
-)
-_INCOMPLETE: Final = (
-    "another database is being copied into this one, or such a copy was interrupted. Wait until it has ended, or run "
-    "`hookline db copy` again: nothing of an interrupted copy is left in these tables"
 )
 
 
@@ -45,7 +37,7 @@ def problem(current: str | None) -> str | None:
     if current is None or current in {script.revision for script in _scripts().walk_revisions()}:
         return None
     if is_copying(current):
-        return _INCOMPLETE
+        return INCOMPLETE
     return _UNKNOWN.format(current=current, head=latest())
 
 
@@ -73,26 +65,17 @@ def upgrade(connection: Connection) -> None:
         command.upgrade(config, "head")
 
 
-def is_copying(current: str | None) -> bool:
-    """True for the version of tables that another database is being copied into."""
-    return current is not None and current.startswith(_COPYING)
-
-
 def begin_copy(connection: Connection) -> None:
-    """Mark tables of the latest version as copied into. Only `END_COPY`, in the copy's own transaction, ends that."""
-    _set_version(connection, _COPYING + latest())
+    """Mark tables as copied into. Only `END_COPY`, in the copy's own transaction, ends that."""
+    with connection.begin():
+        connection.exec_driver_sql(BEGIN_COPY)
 
 
 def abandon_copy(connection: Connection) -> None:
     """Remove the mark of a copy that was interrupted."""
-    current = version(connection)
-    if current is not None and is_copying(current):
-        _set_version(connection, current.removeprefix(_COPYING))
-
-
-def _set_version(connection: Connection, to: str) -> None:
-    with connection.begin():
-        connection.execute(text("UPDATE alembic_version SET version_num = :to"), {"to": to})
+    if is_copying(version(connection)):
+        with connection.begin():
+            connection.exec_driver_sql(END_COPY)
 
 
 def _config() -> Config:

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from hookline.api import StoreError
 from hookline.api_storage import NodeDescription
+from hookline_sqlstore.copy_mark import COPYING, INCOMPLETE
 
 DURATION: Final = 10.0
 """Seconds for which a renewal holds."""
@@ -30,11 +31,12 @@ _UNTIL: Final = f"{NOW} + {int(DURATION * 1_000_000)}"
 _HOLDS: Final = f"gone_at IS NULL AND (until > {NOW} OR adopted = (SELECT changes FROM cluster WHERE id = 1))"  # noqa: S608 - our own names
 
 _REGISTER: Final = (
-    "INSERT INTO nodes (lease, name, session, process, host, role, version, started_at, until, clock_ahead)"  # noqa: S608 - our own names
-    f" VALUES ($1, $2, $3, $4, $5, $6, $7, {NOW}, {_UNTIL}, $8::bigint - {NOW}) RETURNING {NOW}"
+    "INSERT INTO nodes (lease, name, session, process, host, role, version, started_at, until, clock_ahead)"
+    " SELECT $1::text, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text,"
+    f" {NOW}, {_UNTIL}, $8::bigint - {NOW} WHERE NOT {COPYING} RETURNING {NOW}"
 )
 _CONTINUE: Final = (
-    f"UPDATE nodes SET session = $3, until = {_UNTIL} WHERE lease = $1 AND session = $2 AND {_HOLDS} RETURNING {NOW}"  # noqa: S608 - as above
+    f"UPDATE nodes SET session = $3, until = {_UNTIL} WHERE lease = $1 AND session = $2 AND {_HOLDS} RETURNING {NOW}"  # noqa: S608 - our own names
 )
 _RENEW: Final = (
     f"UPDATE nodes SET until = {_UNTIL}, clock_ahead = $3::bigint - {NOW}"  # noqa: S608 - as above
@@ -88,10 +90,16 @@ class Lease:
         )
 
     async def register(self, driver: Any) -> int:
-        """Write the row of a new lease; return the database's time. `driver`: a connection of asyncpg."""
+        """Write the row of a new lease; return the database's time. `driver`: a connection of asyncpg.
+
+        Raises StoreError while another database is copied into the tables. The copy locks the table of nodes, so that
+        a node that has seen the tables before the copy began waits here until it has ended.
+        """
         sent, node = self.sending(), self.node
         row = (self.id, node.name, self._session, node.process, node.host, node.role, node.version, _here())
-        now: int = await driver.fetchval(_REGISTER, *row)
+        now: int | None = await driver.fetchval(_REGISTER, *row)
+        if now is None:
+            raise StoreError(INCOMPLETE)
         self.renewed(sent)
         return now
 

@@ -204,10 +204,11 @@ def test_a_token_from_the_settings_is_in_no_file(folder: Path) -> None:
     assert all(token.encode() not in path.read_bytes() for path in folder.rglob("*") if path.is_file())
 
 
-def test_what_cannot_be_served_yet_is_rejected_with_the_remedy(folder: Path) -> None:
-    result = rejected(folder, "--port", "0", "--queue", "nats://localhost")
+def test_what_cannot_be_served_is_rejected_with_the_remedy(folder: Path) -> None:
+    result = rejected(folder, "--port", "0", "--queue", "kafka://localhost")
     assert result.returncode == 2
-    assert "queue" in result.stderr
+    assert "kafka" in result.stderr
+    assert "nats" in result.stderr
     result = rejected(folder, "--port", "0", "--workers", "2")
     assert result.returncode == 2
     assert "postgresql://" in result.stderr

@@ -33,7 +33,7 @@ NEEDS: Final[Mapping[str, TokenScope]] = {
     for scope, names in {
         TokenScope.READ: """
             list_flows get_flow list_versions get_version get_cases recordings list_rejected list_rejected_by_flow
-            list_kept get_kept list_executions list_matching get_execution list_steps explain_field recording
+            list_nodes list_kept get_kept list_executions list_matching get_execution list_steps explain_field recording
             list_dead_letters get_dead_letters stream_events list_deployments get_deployment list_components
             list_credentials get_credential get_storage get_me list_audit get_description
         """,
@@ -48,7 +48,7 @@ NEEDS: Final[Mapping[str, TokenScope]] = {
         """,
         TokenScope.ADMIN: """
             put_credential drop_credential authorize_credential get_authorization finish_authorization
-            rotate_credentials list_tokens create_token revoke_token list_rejected_sign_ins
+            rotate_credentials list_tokens create_token revoke_token list_rejected_sign_ins drain_node
         """,
     }.items()
     for name in names.split()
@@ -67,6 +67,8 @@ WHOLE_SERVER: Final = frozenset(
         "finish_authorization",
         "rotate_credentials",
         "list_rejected_sign_ins",
+        "list_nodes",
+        "drain_node",
     }
 )
 _SCOPES: Final = list(TokenScope)

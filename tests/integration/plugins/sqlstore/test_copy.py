@@ -1,22 +1,25 @@
 """The copy of a SQLite file into a schema of PostgreSQL: all values, in order, or nothing at all."""
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
-from sqlalchemy import Boolean, Integer, LargeBinary, NullPool, Table, create_engine, func, insert, select, text
+from sqlalchemy import Boolean, Integer, LargeBinary, NullPool, Table, create_engine, delete, func, insert, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from tests.acceptance.postgres import POSTGRES, postgres_schema
 
-from hookline.api_storage import CopySource, CopyTarget, Inspectable, Row, TableWriter
+from hookline.api_storage import CopySource, CopyTarget, Inspectable, NodeDescription, Row, TableWriter
 from hookline.kernel.errors import StoreError
 from hookline.maintenance.database_copy import copy_database
 from hookline.testing.clock import ManualClock
 from hookline_sqlstore.backend import postgresql, sqlite
-from hookline_sqlstore.copying.pages import TABLES, PageSize
-from hookline_sqlstore.tables import executions, payloads, state
+from hookline_sqlstore.copying.pages import NEVER_EMPTY, TABLES, PageSize
+from hookline_sqlstore.tables import executions, nodes, payloads, state
+from hookline_sqlstore.writing.lease import Lease, LeaseLost
 
 pytestmark = pytest.mark.postgres
 
@@ -52,6 +55,8 @@ def target(target_url: str) -> CopyTarget:
 def add(file: Path, table: Table, rows: Sequence[dict[str, Any]]) -> None:
     engine = create_engine(f"sqlite:///{file}")
     with engine.begin() as connection:
+        if table.name in NEVER_EMPTY:
+            connection.execute(delete(table))
         connection.execute(insert(table), rows)
     engine.dispose()
 
@@ -224,6 +229,56 @@ async def test_a_database_that_is_open_is_neither_copied_nor_copied_into(
     with pytest.raises(StoreError, match="has the database"):
         await copy_database(source, target, no_progress)
     await served.close()
+
+
+async def _registering(url: str) -> tuple[Any, "asyncio.Task[int]"]:
+    """The session of a node that has seen the tables before a copy began, and its registration, which waits."""
+    session = await asyncpg.connect(POSTGRES, server_settings={"search_path": url.partition("?schema=")[2]})
+    registration = asyncio.create_task(Lease(NodeDescription()).register(session))
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pid = $1"
+    other = await asyncpg.connect(POSTGRES)
+    async with asyncio.timeout(20):
+        while await other.fetchval(waiting, session.get_server_pid()) != 1:  # noqa: ASYNC110 - another session does it
+            await asyncio.sleep(0.05)
+    await other.close()
+    return session, registration
+
+
+async def test_a_node_that_starts_during_a_copy_serves_the_complete_tables_or_none(
+    target: CopyTarget, target_url: str
+) -> None:
+    async with target.filling():
+        session, registration = await _registering(target_url)
+    # Nothing was committed, as if the copy was killed.
+    with pytest.raises(StoreError, match="run `hookline db copy` again"):
+        await registration
+    await session.close()
+    assert await rows_of(target_url, nodes) == []
+
+    async with target.filling() as writer:
+        session, registration = await _registering(target_url)
+        await writer.commit()
+    assert await registration > 0
+    await session.close()
+    assert len(await rows_of(target_url, nodes)) == 1
+
+
+async def test_a_node_that_was_paused_can_write_nothing_into_copied_tables(
+    source: CopySource, target: CopyTarget, target_url: str
+) -> None:
+    served = postgresql(target_url, clock=ManualClock())
+    await served.open()
+    await served.close()
+    session = await asyncpg.connect(POSTGRES, server_settings={"search_path": target_url.partition("?schema=")[2]})
+    paused = Lease(NodeDescription())
+    await paused.register(session)
+    await session.execute("UPDATE nodes SET until = 0")
+    await paused.renew(session)
+    await session.execute("UPDATE nodes SET until = 0")
+    await copy_database(source, target, no_progress)
+    with pytest.raises(LeaseLost):
+        await paused.renew(session)
+    await session.close()
 
 
 async def test_tables_of_an_older_version_are_to_be_upgraded_before(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import re
 import socket
@@ -17,6 +18,7 @@ from tests.integration.plugins.brokers.proxy import proxy_to
 
 from hookline.kernel.errors import StoreError
 from hookline.storage.changes import Accepted
+from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.backend import postgresql
@@ -88,6 +90,22 @@ async def test_hosts_that_are_silent_or_gone_leave_time_for_the_one_that_answers
         assert await backend.queue.put(envelope) == Accepted(envelope.execution_id)
         assert await backend.store.execution(envelope.execution_id) is not None
         await backend.close()
+
+
+@pytest.mark.parametrize("direct", [False, True])
+async def test_wake_ups_are_heard_on_the_host_that_answers(
+    server: Any, schema: str, clock: ManualClock, direct: bool
+) -> None:
+    several = _with_hosts(_url(schema), "127.0.0.1:1")
+    node = NodeDescription(listen_url=several) if direct else NodeDescription()
+    backend = postgresql(_url(schema) if direct else several, clock=clock)
+    await backend.open(node)
+    channel = f"hookline_{hashlib.sha256(schema.encode()).hexdigest()[:16]}"
+    heard = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'hookline' AND query LIKE $1"
+    async with asyncio.timeout(20):
+        while await server.fetchval(heard, f"LISTEN %{channel}%") != 1:  # noqa: ASYNC110 - another session does it
+            await asyncio.sleep(0.05)
+    await backend.close()
 
 
 async def test_each_host_is_named_if_none_answers(clock: ManualClock) -> None:
