@@ -27,7 +27,7 @@ def judged(folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.cluster_rule("C1", "C2", "C3", "C4", "C5", "C6", "C8")
 def test_three_nodes_under_faults_lose_double_and_swap_nothing(tmp_path: Path) -> None:
     without = () if LIBRARY is not None else ("clock",)
-    run(Options(seed=_SEED, seconds=24, nodes=3, lines=4, rate=3, gap=1.6, without=without), tmp_path, print)
+    run(Options(seed=_SEED, seconds=20, nodes=3, lines=4, rate=3, gap=1.6, without=without), tmp_path, print)
     verdict = judged(tmp_path)
     print(verdict.stdout)
     assert verdict.returncode == 0, verdict.stdout + verdict.stderr
