@@ -252,6 +252,8 @@ class PostgresDatabase:
             failures = await connection.run_sync(apply, dialect, commits)
         except DBAPIError as error:
             if dialect.is_conflict(error):
+                # The renewal was rolled back, too, and the next try may wait as long.
+                await lease.renew(self._driver)
                 raise Conflict(str(error.orig)) from error
             raise
         lease.renewed(sent)
