@@ -449,6 +449,8 @@ class Engine:
                 if self.options.role != "webhook":
                     group.create_task(self._timers.run())
                     group.create_task(self._keep_house())
+                    if self.disk_budget is not None:
+                        group.create_task(self.disk_budget.run())
                     group.create_task(self.sources.run())
                     if self._inserter is not None:
                         group.create_task(self._inserter.run())
@@ -472,10 +474,7 @@ class Engine:
     async def _keep_house(self) -> None:
         """Remove what is past its time, while this is the node that does it."""
         await has_duty(self.membership, "housekeeping", self.clock)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._sweeper.run())
-            if self.disk_budget is not None:
-                group.create_task(self.disk_budget.run())
+        await self._sweeper.run()
 
     async def _close(self) -> None:
         self._loop_monitor.stop()

@@ -119,6 +119,7 @@ def test_while_the_database_is_down_messages_are_accepted_and_run_afterwards(
     assert server.post("answering", 1)[0] == 200
 
 
+@pytest.mark.long
 @pytest.mark.cluster_rule("C21")
 def test_after_intake_stale_nothing_is_accepted_until_the_database_answers(
     server: ServerProcess, postgres: OwnPostgres
@@ -139,6 +140,7 @@ def test_after_intake_stale_nothing_is_accepted_until_the_database_answers(
     accepted(server, "plain", 3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "point", ["stream.before_commit", "stream.after_commit", "accept.before_commit", "accept.after_commit"]
 )
@@ -186,6 +188,7 @@ def test_without_the_stream_nothing_is_accepted_and_the_server_recovers(
     assert ran(server, sink, ids) == [1, 3]
 
 
+@pytest.mark.long
 @pytest.mark.cluster_rule("C19")
 def test_a_full_stream_rejects_messages_until_it_has_room(
     server: ServerProcess, postgres: OwnPostgres, sink: Sink
@@ -225,6 +228,7 @@ def test_a_stream_that_was_created_otherwise_is_rejected_at_the_start(
         assert part in log
 
 
+@pytest.mark.long
 @pytest.mark.cluster_rule("C20")
 def test_what_many_senders_send_at_once_runs_once(server: ServerProcess, sink: Sink) -> None:
     server.start()

@@ -470,7 +470,7 @@ class Intake:
     async def follow_backlog(self) -> None:
         """Count the queued executions again and again, while other nodes accept and run some, too."""
         while True:
-            await self._clock.sleep(_COUNT_AGAIN)
+            await asyncio.sleep(_COUNT_AGAIN)  # other processes don't follow the engine's clock
             if self.membership.alone:
                 continue
             with contextlib.suppress(StoreError):  # the next count may do better

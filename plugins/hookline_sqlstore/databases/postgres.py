@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 _TAKE_LIMIT: Final = 12.0
 """Seconds in which a new session can continue a lease: the server ends a session without a client sooner."""
+_CONFLICT_PAUSE: Final = 0.05
+"""Seconds until a commit is repeated that has met others."""
 _REPEATS: Final = 2
 """How often a group of commits is tried that meets those of another node."""
 READERS: Final = 4
@@ -228,11 +230,18 @@ class PostgresDatabase:
                 return await self._transaction(connection, dialect, commits)
         alone, failures = PostgresDialect(lease, lock_limit=_LOCK_LIMIT_ALONE), list[Failure | None]()
         for commit in commits:
-            try:
-                failures += await self._transaction(connection, alone, [commit])
-            except Conflict as error:
-                failures.append(self._address.failure("written", error))
+            failures += await self._applied_alone(connection, alone, commit)
         return failures
+
+    async def _applied_alone(
+        self, connection: AsyncConnection, dialect: PostgresDialect, commit: Commit
+    ) -> list[Failure | None]:
+        """Apply a commit as soon as others let it. Its callers may have given up, but what it stores isn't lost; the
+        time of all transactions together is limited by `_watched`."""
+        while True:
+            with contextlib.suppress(Conflict):
+                return await self._transaction(connection, dialect, [commit])
+            await asyncio.sleep(_CONFLICT_PAUSE)
 
     async def _transaction(
         self, connection: AsyncConnection, dialect: PostgresDialect, commits: list[Commit]
@@ -243,6 +252,8 @@ class PostgresDatabase:
             failures = await connection.run_sync(apply, dialect, commits)
         except DBAPIError as error:
             if dialect.is_conflict(error):
+                # The renewal was rolled back, too, and the next try may wait as long.
+                await lease.renew(self._driver)
                 raise Conflict(str(error.orig)) from error
             raise
         lease.renewed(sent)

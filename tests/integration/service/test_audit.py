@@ -314,6 +314,11 @@ async def revoke_token(world: World) -> Case:
     return Case(f"tokens/{made['id']}", subjects=(made["id"],))
 
 
+async def drain_node(world: World) -> Case:
+    (node,) = await world.engine.membership.nodes()
+    return Case(f"nodes/{node.lease}/drain", subjects=(node.lease,))
+
+
 E: Final = "/api/v1/executions"
 F: Final = "/api/v1/flows/{flow_id}"
 C: Final = "/api/v1/credentials"
@@ -339,6 +344,7 @@ CASES: Final[Mapping[tuple[str, str], tuple[audit.AuditedOperation, Callable[[Wo
     ("POST", "/api/v1/deployments"): ("flow.deploy", deploy_set),
     ("POST", "/api/v1/deployments/{deployment_id}/rollback"): ("flow.rollback", roll_back_set),
     ("POST", "/api/v1/try"): ("flow.try", try_really),
+    ("POST", "/api/v1/nodes/{node_id}/drain"): ("node.drain", drain_node),
     ("PUT", f"{F}/state/value"): ("state.set", set_value),
     ("DELETE", f"{F}/state/value"): ("state.drop", drop_value),
     ("PUT", f"{C}/{{name}}"): ("credential.put", put_credential),
@@ -369,7 +375,7 @@ OWN: Final = frozenset(
         *(ch.BeginWait, ch.TimeOutWait, ch.EndWait, ch.ForgetCallbacks, ch.ForgetEarlyCallbacks),
         *(ch.JoinBatch, ch.CloseBatch, ch.TakeBatch, ch.AddState, ch.TakeDedupeKeys, ch.SetSubscription),
         *(ch.ForgetAudit, ch.RejectSignIns, ch.Reject, ch.ForgetFiles, ch.UseFiles),
-        *(ch.Purge, ch.ForgetDedupeKeys, ch.ForgetVersions),
+        *(ch.Purge, ch.ForgetDedupeKeys, ch.ForgetVersions, ch.KeepAlias),
         # The files of a deployment, which its commit has announced.
         ch.FilesWritten,
     )
@@ -398,6 +404,7 @@ MADE: Final[Mapping[type, tuple[str, str]]] = {
     ch.CreateToken: ("POST", "/api/v1/tokens"),
     ch.RevokeToken: ("DELETE", "/api/v1/tokens/{token_id}"),
     ch.RecordAudit: ("POST", "/api/v1/try"),
+    ch.DrainNode: ("POST", "/api/v1/nodes/{node_id}/drain"),
 }
 #: They need a redacted execution, a subscription, or flows in the database, and have tests of their own.
 NOT_SEEN_HERE: Final = frozenset({ch.ReencryptSubscription, ch.SetDataKey, ch.SetCases})
