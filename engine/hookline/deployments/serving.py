@@ -1,6 +1,7 @@
 """The switch of a running engine to the current versions and states of its flows."""
 
 import asyncio
+import contextlib
 from typing import Any, Final
 
 from hookline.catalog.catalog import CatalogChanges
@@ -32,6 +33,8 @@ BROKEN: Final = "flow is broken"
 """The log event of a problem in the file of a flow."""
 #: The concurrency of a flow that no longer exists but has executions left.
 _LEFT_BEHIND: Final = 16
+#: How often a start that meets the deployment of another node reads again what is served.
+_START_TRIES: Final = 5
 
 
 class Serving:
@@ -86,8 +89,16 @@ class Serving:
     async def start(self) -> None:
         """Deploy what has changed in the source, wake blocked executions and begin to deliver. Raises StoreError."""
         self._started = True
-        await self._deployer.refresh()
+        await self._deploy_at_start()
         await self._switch()
+
+    async def _deploy_at_start(self) -> None:
+        """Deploy what has changed in the source. Of nodes that start at the same time, one deploys it."""
+        for _ in range(_START_TRIES):
+            with contextlib.suppress(DeploymentConflict):
+                await self._deployer.refresh()
+                return
+        await self._deployer.refresh()
 
     async def refresh(self) -> bool:
         """Deploy what has changed in the source. Raises StoreError and OSError; both may be tried again.
