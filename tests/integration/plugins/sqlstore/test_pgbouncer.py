@@ -24,7 +24,7 @@ from hookline_sqlstore.backend import postgresql
 
 POSTGRES = make_url(os.environ.get("HOOKLINE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test"))
 
-pytestmark = pytest.mark.postgres
+pytestmark = [pytest.mark.postgres, pytest.mark.long]
 
 _SETTINGS = """
 [databases]
