@@ -183,6 +183,7 @@ def test_a_killed_worker_is_replaced_and_nothing_accepted_is_lost(
     assert server.stop() == 0
 
 
+@pytest.mark.long
 @pytest.mark.cluster_rule("C16")
 def test_no_connection_is_lost_while_all_workers_are_gone(make_workers: Callable[..., Workers]) -> None:
     server = make_workers()
@@ -200,6 +201,7 @@ def test_no_connection_is_lost_while_all_workers_are_gone(make_workers: Callable
     assert asyncio.run(send()) == 202
 
 
+@pytest.mark.long
 @SERVERS_APART
 def test_a_stop_of_workers_under_load_resets_no_connection_and_keeps_none_waiting(
     make_workers: Callable[..., Workers], kind: str
@@ -227,6 +229,7 @@ def test_connections_are_shared_out_fairly(make_workers: Callable[..., Workers],
     asyncio.run(scenario())
 
 
+@pytest.mark.long
 @SERVERS_APART
 def test_a_worker_that_stands_still_keeps_no_connection_waiting(
     make_workers: Callable[..., Workers], kind: str
@@ -253,6 +256,7 @@ def test_a_worker_that_stands_still_keeps_no_connection_waiting(
     asyncio.run(scenario())
 
 
+@pytest.mark.long
 def test_workers_whose_parent_was_killed_stop_in_order(make_workers: Callable[..., Workers]) -> None:
     server = make_workers("--drain-delay", "0.5")
     server.start()
@@ -264,6 +268,7 @@ def test_workers_whose_parent_was_killed_stop_in_order(make_workers: Callable[..
         socket.create_connection(("127.0.0.1", server.port))
 
 
+@pytest.mark.long
 def test_a_second_signal_stops_all_workers_at_once(make_workers: Callable[..., Workers]) -> None:
     server = make_workers("--drain-delay", "60")
     server.start()
@@ -279,6 +284,7 @@ def test_a_second_signal_stops_all_workers_at_once(make_workers: Callable[..., W
     assert not any(map(psutil.pid_exists, workers))
 
 
+@pytest.mark.long
 def test_a_signal_to_one_worker_ends_only_that_one(make_workers: Callable[..., Workers]) -> None:
     server = make_workers()
     server.start()
@@ -295,6 +301,7 @@ def test_a_signal_to_one_worker_ends_only_that_one(make_workers: Callable[..., W
     assert server.stop() == 0
 
 
+@pytest.mark.long
 @pytest.mark.cluster_rule("C16")
 def test_sighup_reloads_every_worker(make_workers: Callable[..., Workers], tmp_path: Path) -> None:
     server = make_workers("--log-format", "json")
@@ -310,6 +317,7 @@ def test_sighup_reloads_every_worker(make_workers: Callable[..., Workers], tmp_p
     assert server.stop() == 0
 
 
+@pytest.mark.long
 def test_workers_that_cannot_start_end_their_parent_with_their_error(make_workers: Callable[..., Workers]) -> None:
     server = make_workers(HOOKLINE_DB="postgresql://nobody@127.0.0.1:1/nothing")
     server.launch()
