@@ -114,7 +114,7 @@ from hookline.storage.changes import (
 from hookline.storage.cluster import Alone, Membership, Node, NodeDescription, NodeRole
 from hookline.storage.database import CopySource, CopyTarget, DatabaseStatus, Inspectable, Row, TableReader, TableWriter
 from hookline.storage.intake_queue import Insert, InsertInOrder, IntakeQueue, IntakeQueueFactory
-from hookline.storage.process import host_of_process, process_identity
+from hookline.storage.process import has_ended, host_of_process
 from hookline.storage.queue import Delivery, ImmediateStart, Queue, Stored
 from hookline.storage.store import (
     AuditPage,
@@ -307,10 +307,10 @@ __all__ = [
     "check_transition",
     "counted_output",
     "fault",
+    "has_ended",
     "host_of_process",
     "joined_output",
     "pack",
-    "process_identity",
     "unpack",
     "without_body",
 ]

@@ -57,7 +57,11 @@ class WakeUps:
     async def run(self, connect: Connect, me: str) -> None:
         """Send and hear until cancelled. `me`: a text that no other node has."""
         self._me = me
-        self._channel = await self._database.read(_channel)
+        while not self._channel:
+            try:
+                self._channel = await self._database.read(_channel)
+            except StoreError:
+                await asyncio.sleep(_AGAIN)  # what is told meanwhile is sent then
         async with asyncio.TaskGroup() as group:
             group.create_task(self._send())
             group.create_task(self._listen(connect))

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Connection, select, text
 
 from hookline.api import StoreError
-from hookline.api_storage import Clock, host_of_process, process_identity
+from hookline.api_storage import Clock, has_ended, host_of_process
 from hookline_sqlstore.cluster.membership import PostgresMembership
 from hookline_sqlstore.cluster.tables_access import ReadyListener, TablesAccess
 from hookline_sqlstore.cluster.wake_ups import Connect, WakeUps
@@ -190,9 +190,4 @@ def _see(connection: Connection, lease: str, now: int) -> _Seen:
 
 def _is_dead(node: Any) -> bool:
     """Return true if the node ran on this host, and its process has ended."""
-    if node.host != host_of_process():
-        return False
-    pid, _, _ = node.process.partition(" ")
-    with contextlib.suppress(ValueError):
-        return bool(process_identity(int(pid)) != node.process)
-    return False
+    return bool(node.host == host_of_process() and has_ended(node.process))

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, bindparam, select, text
 from hookline.api_storage import Node
 from hookline_sqlstore.column_values import moment
 from hookline_sqlstore.tables import cluster, nodes
+from hookline_sqlstore.writing.lease import NOW
 
-_NOW: Final = text("(extract(epoch FROM clock_timestamp()) * 1000000)::bigint")
 _HOUR: Final = 3_600_000_000
 #: A node without the role of serving adopts nothing.
 _SERVING: Final = nodes.c.role != "command"
@@ -17,7 +17,7 @@ _SERVING: Final = nodes.c.role != "command"
 
 def now_of(connection: Connection) -> int:
     """Return the database's time, in microseconds since 1970."""
-    found: int | None = connection.scalar(select(_NOW))
+    found: int | None = connection.scalar(text(f"SELECT {NOW}"))
     return found or 0
 
 

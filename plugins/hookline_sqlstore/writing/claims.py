@@ -8,6 +8,7 @@ from sqlalchemy import ARRAY, Connection, Text, bindparam, text
 
 from hookline.api_storage import ORDER
 from hookline_sqlstore.column_values import micros
+from hookline_sqlstore.writing.lease import NOW
 
 _COLUMNS: Final = (
     "id, flow_id, flow_version, state, created_at, ready_at, dedupe_key, dedupe_until, order_key, order_holds, reason,"
@@ -111,10 +112,9 @@ def _waits(found: Any, row: ClaimRow) -> bool:
     return found.reason == ORDER or later or (row.begun_only and found.flow_version is None)
 
 
-_NOW: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 _TAKE_OVER: Final = text(
-    f"UPDATE nodes SET gone_at = {_NOW} WHERE lease IN (SELECT lease FROM nodes WHERE lease = :lease"  # noqa: S608 - as above
-    f" AND gone_at IS NULL AND (until <= {_NOW} OR :dead) FOR UPDATE SKIP LOCKED)"
+    f"UPDATE nodes SET gone_at = {NOW} WHERE lease IN (SELECT lease FROM nodes WHERE lease = :lease"  # noqa: S608 - as above
+    f" AND gone_at IS NULL AND (until <= {NOW} OR :dead) FOR UPDATE SKIP LOCKED)"
 )
 
 
@@ -135,10 +135,10 @@ def take_over(connection: Connection, row: TakeOverRow) -> bool:
 
 
 _RELEASED: Final = text(
-    f"UPDATE nodes SET released_at = {_NOW} WHERE lease = :lease AND gone_at IS NOT NULL AND released_at IS NULL"  # noqa: S608 - as above
+    f"UPDATE nodes SET released_at = {NOW} WHERE lease = :lease AND gone_at IS NOT NULL AND released_at IS NULL"  # noqa: S608 - as above
 )
 #: A week is long enough for the list of nodes.
-_FORGET: Final = text(f"DELETE FROM nodes WHERE released_at < {_NOW} - 604800000000")  # noqa: S608 - as above
+_FORGET: Final = text(f"DELETE FROM nodes WHERE released_at < {NOW} - 604800000000")  # noqa: S608 - as above
 #: They go before those that were accepted later.
 _RELEASE: Final = text(
     "UPDATE executions SET owner = NULL, ready_at = CASE WHEN state = 'running' THEN created_at ELSE ready_at END"
@@ -156,12 +156,12 @@ def release(connection: Connection, lease: str) -> frozenset[str]:
 
 def leave(connection: Connection, lease: str) -> frozenset[str]:
     """End this node's own lease, and make its executions ready for others; return the ids of their flows."""
-    connection.execute(text(f"UPDATE nodes SET gone_at = {_NOW} WHERE lease = :lease"), {"lease": lease})  # noqa: S608 - as above
+    connection.execute(text(f"UPDATE nodes SET gone_at = {NOW} WHERE lease = :lease"), {"lease": lease})  # noqa: S608 - as above
     return release(connection, lease)
 
 
 _TAKE_DUTY: Final = text(
-    f"INSERT INTO duties (name, owner, since) VALUES (:name, {_ME}, {_NOW}) ON CONFLICT (name) DO UPDATE"  # noqa: S608 - as above
+    f"INSERT INTO duties (name, owner, since) VALUES (:name, {_ME}, {NOW}) ON CONFLICT (name) DO UPDATE"  # noqa: S608 - as above
     f" SET owner = excluded.owner, since = excluded.since WHERE duties.owner <> {_ME}"
     " AND NOT EXISTS (SELECT 1 FROM nodes WHERE nodes.lease = duties.owner AND nodes.gone_at IS NULL)"
 )
