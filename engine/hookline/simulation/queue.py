@@ -22,6 +22,11 @@ class _Delivery:
     envelope: Envelope | None = None
     start: Start | None = None
 
+    @property
+    def current(self) -> bool:
+        """True: a simulation has no lease to lose."""
+        return True
+
     async def ack(self) -> None:
         """Nothing keeps it."""
 

@@ -22,6 +22,11 @@ class Delivery(Protocol):
     start: Start | None
     """The start that was committed together with the message; None if the execution has to be started."""
 
+    @property
+    def current(self) -> bool:
+        """False if the node has lost its lease since: another delivery, here or elsewhere, may stand for it."""
+        ...
+
     async def ack(self) -> None:
         """Forget the delivery: the execution has ended or is parked, and that is committed."""
         ...

@@ -43,13 +43,17 @@ class SqlDelivery:
         self.fresh = offer.fresh
         self.start = start
 
+    @property
+    def current(self) -> bool:
+        return self._lease == self._queue.lease
+
     async def ack(self) -> None:
-        if self._lease == self._queue.lease:
+        if self.current:
             self._queue.acknowledge(self.flow_id, self.execution_id)
 
     async def redeliver(self, after: float) -> None:
         # After the loss of a lease, the table alone tells what this node has.
-        if self._lease == self._queue.lease:
+        if self.current:
             self._queue.deliver_again(self.flow_id, self.execution_id, after)
 
 

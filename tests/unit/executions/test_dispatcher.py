@@ -32,7 +32,7 @@ async def test_a_defect_of_a_queue_is_logged_when_it_begins_and_when_it_ends(mon
         if reads <= 5:
             raise RuntimeError(f"read {reads}")
         clock.advance(5)
-        yield SimpleNamespace()
+        yield SimpleNamespace(current=True)
         await asyncio.Event().wait()
 
     monkeypatch.setattr(dispatcher, "_AGAIN", 0)
@@ -49,3 +49,49 @@ async def test_a_defect_of_a_queue_is_logged_when_it_begins_and_when_it_ends(mon
         ("info", "the queue of a flow works again", "f"),
     ]
     assert (str(logs[0]["exc_info"]), logs[1]["times"]) == ("read 1", 5)
+
+
+class _Endless(Runner):
+    """Runs until it is cancelled, and keeps what it ran."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[Any] = []
+
+    async def run(self, delivery: object, _flow: object = None) -> None:
+        self.given.append(delivery)
+        self.ran.set()
+        await asyncio.Event().wait()
+
+
+@pytest.mark.cluster_rule("C1", "C2")
+async def test_after_a_lost_lease_nothing_runs_that_was_delivered_before() -> None:
+    """One delivery runs, one waits for its slot, some are in the lane, and one waits for room there."""
+    given = [SimpleNamespace(current=True, number=number) for number in range(40)]
+    later = asyncio.Event()
+    fresh = SimpleNamespace(current=True, number=40)
+
+    async def deliveries(_flow_id: str, *, begun_only: bool, limit: int | None) -> AsyncIterator[Any]:
+        for delivery in given:
+            yield delivery
+        await later.wait()
+        yield fresh
+        await asyncio.Event().wait()
+
+    runner, unused = _Endless(), SimpleNamespace()
+    queue = SimpleNamespace(deliveries=deliveries)
+    lanes = Dispatcher(queue, runner, ManualClock(), structlog.get_logger(), unused)  # type: ignore[arg-type]  # of their kinds
+    await lanes.open("f", 1)
+    async with asyncio.timeout(30):
+        await runner.ran.wait()
+    for _ in range(10):
+        await asyncio.sleep(0)  # the lane fills up
+    for delivery in given:
+        delivery.current = False
+    await lanes.drop()
+    runner.ran.clear()
+    later.set()
+    async with asyncio.timeout(30):
+        await runner.ran.wait()
+    assert [delivery.number for delivery in runner.given] == [0, 40]
+    await lanes.stop(0)

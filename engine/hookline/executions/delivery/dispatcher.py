@@ -154,6 +154,7 @@ class Dispatcher:
             while not lane.deliveries.empty():
                 lane.deliveries.get_nowait()
         left = await self._cut_off()
+        # Their ends have freed slots; deliveries that had waited for one are not started any more.
         if left:
             self._log.warning("executions were dropped, since other nodes may have them", executions=left)
 
@@ -209,11 +210,14 @@ class Dispatcher:
             raise
 
     def _start(self, flow_id: str, lane: _Lane, delivery: Delivery, flow: CompiledFlow | None = None) -> None:
-        """Run an execution in its slot.
+        """Run an execution in its slot, unless the node has lost its lease since the delivery.
 
         `flow`: given only if the execution was started by its acceptance (`place`); otherwise the loader finds the
         version.
         """
+        if not delivery.current:
+            self._free(flow_id, lane)
+            return
         task = asyncio.create_task(self._run(flow_id, lane, delivery, flow))
         self._running.add(task)
         task.add_done_callback(self._running.discard)

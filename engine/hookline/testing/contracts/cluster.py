@@ -138,6 +138,8 @@ class ClusterContract:
                 async with asyncio.timeout(_PATIENCE):
                     await dropped.wait()
                 # What it was given before means nothing any more.
+                assert not began.current
+                assert taken[running.execution_id].current
                 await began.redeliver(0)
                 await other.store.commit([RecordSteps(running.execution_id, (record,))])
                 await self._end(other, taken[running.execution_id], clock)
