@@ -1,7 +1,8 @@
 """Pages of the table: the executions that a feed delivers next."""
 
+import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from hookline.api_storage import Clock
@@ -36,6 +37,43 @@ class Pages(Protocol):
         ...
 
 
+#: So many flows that ask at the same time have one query for all; fewer read their pages at once.
+_MANY: Final = 64
+
+
+@dataclass(slots=True)
+class _Asking:
+    """The flows that ask at the same moment."""
+
+    count: int = 0
+    found: asyncio.Task[frozenset[str]] | None = None
+    """The flows with anything that is ready; None if the flows that ask are few."""
+
+
+@dataclass(slots=True)
+class _SharedLook:
+    """One look into the table for all flows that ask at the same moment, as when a server starts.
+
+    Hardly any of them has anything to deliver, and a query for each would take time and memory.
+    """
+
+    _database: Database
+    _asking: _Asking = field(default_factory=_Asking)
+
+    async def finds(self, flow_id: str) -> bool:
+        """Return false if the flow has nothing to deliver. Raises StoreError."""
+        asking = self._asking
+        asking.count += 1
+        await asyncio.sleep(0)  # until all have asked
+        if self._asking is asking:
+            self._asking = _Asking()
+            if asking.count >= _MANY:
+                look = self._database.read(work.flows_with_ready, long=True)
+                asking.found = asyncio.create_task(look, name="look into the queue of many flows")
+        # A flow that is closed meanwhile doesn't end the look of the others.
+        return asking.found is None or flow_id in await asyncio.shield(asking.found)
+
+
 class ReadPages:
     """Pages of a database that only this process uses."""
 
@@ -44,8 +82,11 @@ class ReadPages:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._look = _SharedLook(database)
 
     async def next(self, feed: Feed, again: Sequence[str], room: int) -> Page:
+        if not again and not await self._look.finds(feed.flow_id):
+            return Page((), complete=True)
         now, limit, begun_only = self._clock.now(), room + len(feed.in_flight), feed.begun_only
         ids = await self._database.read(
             lambda connection: work.ready(connection, feed.flow_id, now, limit, begun_only=begun_only)
@@ -70,8 +111,11 @@ class ClaimedPages:
     def __init__(self, database: Database, clock: Clock) -> None:
         self._database = database
         self._clock = clock
+        self._look = _SharedLook(database)
 
     async def next(self, feed: Feed, again: Sequence[str], room: int) -> Page:
+        if not again and not await self._look.finds(feed.flow_id):
+            return Page((), complete=True)
         row = ClaimRow(
             feed.flow_id,
             tuple(again),

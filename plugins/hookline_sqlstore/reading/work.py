@@ -53,6 +53,22 @@ def flows_with_work(connection: Connection) -> frozenset[str]:
     return frozenset(connection.scalars(_FLOWS_WITH_WORK))
 
 
+#: The first part goes from flow to flow by the index, as above. What nodes have claimed is little.
+_FLOWS_WITH_READY: Final = text(
+    "WITH RECURSIVE found(flow_id) AS ("
+    "SELECT min(flow_id) FROM executions WHERE ready_at IS NOT NULL AND owner IS NULL"
+    " UNION ALL SELECT (SELECT min(flow_id) FROM executions WHERE ready_at IS NOT NULL AND owner IS NULL"
+    " AND flow_id > found.flow_id) FROM found WHERE found.flow_id IS NOT NULL"
+    ") SELECT flow_id FROM found WHERE flow_id IS NOT NULL"
+    " UNION SELECT flow_id FROM executions WHERE owner IS NOT NULL AND ready_at IS NOT NULL"
+)
+
+
+def flows_with_ready(connection: Connection) -> frozenset[str]:
+    """Return the flows with executions that are ready, that will be, or that a node has claimed."""
+    return frozenset(connection.scalars(_FLOWS_WITH_READY))
+
+
 def backlog(connection: Connection) -> dict[str, tuple[int, datetime]]:
     rows = connection.execute(
         select(executions.c.flow_id, func.count(), func.min(executions.c.created_at))

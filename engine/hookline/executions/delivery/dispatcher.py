@@ -21,8 +21,6 @@ from hookline.telemetry.store_problem import StoreProblem
 
 TOTAL: Final = 2048
 """The number of executions that run at the same time, over all flows."""
-#: Deliveries in memory for each flow; the others stay in the backend.
-_LANE: Final = 32
 #: Seconds until a lane is read again after an error of the backend.
 _AGAIN: Final = 1.0
 #: Seconds until an execution that ignored its cancellation is cancelled again.
@@ -31,13 +29,16 @@ _INSIST: Final = 1.0
 
 @dataclass(slots=True)
 class _Lane:
-    deliveries: asyncio.Queue[Delivery]
+    """Each flow that is served has one, so that it is kept small."""
+
     slots: "LaneSlots"
     concurrency: int
     begun_only: bool
     everywhere: bool
     """The concurrency holds over all nodes."""
-    tasks: tuple[asyncio.Task[None], ...] = ()
+    waiting: bool = False
+    """A delivery waits for a slot."""
+    task: asyncio.Task[None] | None = None
 
 
 class Dispatcher:
@@ -82,11 +83,8 @@ class Dispatcher:
             return
         # Running executions keep the slots of the old lane until they end.
         await self.close(flow_id)
-        lane = _Lane(asyncio.Queue(_LANE), LaneSlots(concurrency), *wanted)
-        lane.tasks = (
-            asyncio.create_task(self._feed(flow_id, lane), name=f"feed {flow_id}"),
-            asyncio.create_task(self._drain(flow_id, lane), name=f"drain {flow_id}"),
-        )
+        lane = _Lane(LaneSlots(concurrency), *wanted)
+        lane.task = asyncio.create_task(self._serve(flow_id, lane), name=f"lane {flow_id}")
         self._lanes[flow_id] = lane
 
     def place(self, flow: CompiledFlow, execution_id: str) -> "TakenSlots | None":
@@ -102,7 +100,7 @@ class Dispatcher:
             return None
         # Made before the slots are taken: if it fails, none has to be given back.
         start = flow.start(execution_id, self._clock.now())
-        if not lane.deliveries.empty() or not lane.slots.acquire_now():
+        if lane.waiting or not lane.slots.acquire_now():
             return None
         if not self._slots.acquire_now(flow.id):
             lane.slots.release()
@@ -119,14 +117,10 @@ class Dispatcher:
     async def close(self, flow_id: str) -> None:
         """Start no more executions of a flow; running ones continue."""
         lane = self._lanes.pop(flow_id, None)
-        if lane is None:
+        if lane is None or lane.task is None:
             return
-        for task in lane.tasks:
-            task.cancel()
-        await asyncio.wait(lane.tasks)
-        while not lane.deliveries.empty():
-            # They are returned, so that the next reader of the flow gets them.
-            await lane.deliveries.get_nowait().redeliver(0)
+        lane.task.cancel()
+        await asyncio.wait((lane.task,))
 
     def lanes(self) -> frozenset[str]:
         """The ids of the flows that have a lane."""
@@ -150,11 +144,8 @@ class Dispatcher:
 
     async def drop(self) -> None:
         """Cancel all running executions, since other nodes may have them; return when none runs any more."""
-        for lane in self._lanes.values():
-            while not lane.deliveries.empty():
-                lane.deliveries.get_nowait()
+        # Their ends free slots; deliveries that had waited for one are not started any more.
         left = await self._cut_off()
-        # Their ends have freed slots; deliveries that had waited for one are not started any more.
         if left:
             self._log.warning("executions were dropped, since other nodes may have them", executions=left)
 
@@ -168,7 +159,7 @@ class Dispatcher:
             _, going = await asyncio.wait(going, timeout=_INSIST)
         return len(left)
 
-    async def _feed(self, flow_id: str, lane: _Lane) -> None:
+    async def _serve(self, flow_id: str, lane: _Lane) -> None:
         while True:
             try:
                 limit = lane.concurrency if lane.everywhere else None
@@ -177,11 +168,8 @@ class Dispatcher:
                     async for delivery in deliveries:
                         if self._defect.going:
                             self._defect.absent(flow_id, flow_id=flow_id)
-                        try:
-                            await lane.deliveries.put(delivery)
-                        except asyncio.CancelledError:
-                            await delivery.redeliver(0)
-                            raise
+                        await self._slot(flow_id, lane, delivery)
+                        self._start(flow_id, lane, delivery)
                 return
             except StoreError as error:
                 self._store_problem.report(error, flow_id=flow_id)
@@ -191,23 +179,21 @@ class Dispatcher:
                 self._defect.noticed(flow_id, flow_id=flow_id, exc_info=error)
                 await asyncio.sleep(_AGAIN)
 
-    async def _drain(self, flow_id: str, lane: _Lane) -> None:
-        while True:
-            delivery = await lane.deliveries.get()
-            try:
-                await self._slot(flow_id, lane)
-            except asyncio.CancelledError:
-                await delivery.redeliver(0)
-                raise
-            self._start(flow_id, lane, delivery)
-
-    async def _slot(self, flow_id: str, lane: _Lane) -> None:
-        await lane.slots.acquire()
+    async def _slot(self, flow_id: str, lane: _Lane, delivery: Delivery) -> None:
+        """Take slots for a delivery. If this is cancelled, the next reader of the flow gets it."""
+        lane.waiting = True
         try:
-            await self._slots.acquire(flow_id)
+            await lane.slots.acquire()
+            try:
+                await self._slots.acquire(flow_id)
+            except asyncio.CancelledError:
+                lane.slots.release()
+                raise
         except asyncio.CancelledError:
-            lane.slots.release()
+            await delivery.redeliver(0)
             raise
+        finally:
+            lane.waiting = False
 
     def _start(self, flow_id: str, lane: _Lane, delivery: Delivery, flow: CompiledFlow | None = None) -> None:
         """Run an execution in its slot, unless the node has lost its lease since the delivery.

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -28,23 +28,29 @@ class Consumer:
         self._deliveries = deliveries
         self._next: asyncio.Task[Delivery] | None = None
 
-    async def next(self) -> Delivery:
-        """Return the next delivery; fail if none comes."""
+    def begin(self) -> asyncio.Task[Delivery]:
+        """Begin to wait for the next delivery."""
         if self._next is None:
             self._next = asyncio.ensure_future(anext(self._deliveries))
-        done, _ = await asyncio.wait({self._next}, timeout=_PATIENCE)
+        return self._next
+
+    async def next(self) -> Delivery:
+        """Return the next delivery; fail if none comes."""
+        task = self.begin()
+        done, _ = await asyncio.wait({task}, timeout=_PATIENCE)
         assert done, "no delivery has come"
-        task, self._next = self._next, None
+        self._next = None
         return task.result()
 
     async def poll(self) -> Delivery | None:
         """Return the next delivery if it is there."""
         if self._next is None:
-            self._next = asyncio.ensure_future(anext(self._deliveries))
+            self.begin()
             await asyncio.sleep(0)
-        if not self._next.done():
+        task = self.begin()
+        if not task.done():
             return None
-        task, self._next = self._next, None
+        self._next = None
         return task.result()
 
     async def take(self, count: int) -> list[Delivery]:
@@ -53,11 +59,10 @@ class Consumer:
 
     async def nothing(self, backend: Backend) -> None:
         """Fail if a delivery comes. A few queries of the store let the queue run meanwhile."""
-        if self._next is None:
-            self._next = asyncio.ensure_future(anext(self._deliveries))
+        task = self.begin()
         for _ in range(5):
             await backend.store.ping()
-        assert not self._next.done(), f"there is a delivery: {self._next.result().execution_id}"
+        assert not task.done(), f"there is a delivery: {task.result().execution_id}"
 
     async def close(self) -> None:
         """Stop consuming."""
@@ -250,6 +255,19 @@ class QueueContract:
             assert (await orders.next()).execution_id == order.execution_id
             await orders.nothing(backend)
             await invoices.nothing(backend)
+
+    async def test_many_flows_that_begin_together_get_what_waited_and_what_comes(
+        self, backend: Backend, envelopes: Envelopes
+    ) -> None:
+        (waited,) = await self._put(backend, envelopes, flow_id="flow-7")
+        async with AsyncExitStack() as stack:
+            consumers = [await stack.enter_async_context(consuming(backend, f"flow-{n}")) for n in range(200)]
+            for consumer in consumers:
+                consumer.begin()
+            assert (await consumers[7].next()).execution_id == waited.execution_id
+            for number in (0, 7, 199):
+                (message,) = await self._put(backend, envelopes, flow_id=f"flow-{number}")
+                assert (await consumers[number].next()).execution_id == message.execution_id
 
     async def test_a_backlog_is_delivered_oldest_first_and_each_once(
         self, backend: Backend, envelopes: Envelopes, clock: ManualClock
