@@ -65,7 +65,7 @@ def test_more_connections_than_descriptors_make_no_dead_letter(
     assert "the limit of open files is too low" in server.log()
     seen = asyncio.run(connect_many(server, 990))
     assert set(seen) <= {202, 503, 0}, seen
-    assert seen[202] >= 600
+    assert 600 <= seen[202] <= 768  # a quarter of the descriptors is kept for the steps
     eventually("its connections are free again", server.is_ready)
     eventually("all executions have ended", server.drained)
     assert len(server.executions(state="succeeded")) == seen[202]
