@@ -7,6 +7,9 @@ from typing import Final
 #: would run several times a millisecond.
 _THRESHOLDS: Final = (10_000, 20, 20)
 
+LATER: Final = 10.0
+"""Seconds after the start until what it began is done, too: each flow waits for deliveries, connections are open."""
+
 
 def pause() -> None:
     """Collect nothing while a server starts: its objects stay, and collections would take a third of the time."""
@@ -16,7 +19,8 @@ def pause() -> None:
 def settle() -> None:
     """Exclude all objects that exist now from later collections: modules, plugins and flows stay until the end.
 
-    A collection of them stops the event loop for about 100 ms, which the slowest requests would wait for.
+    A collection of them stops the event loop for about 100 ms, which the slowest requests would wait for. Messages that
+    are on their way at that moment are freed as always, by their reference counts.
     """
     gc.collect()
     gc.freeze()

@@ -135,6 +135,7 @@ async def run_server(
     server = RunningServer(engine, url, api_url, shown, token, token_file, shutdown)
     await engine.start()
     left: float | None = None
+    settling = asyncio.get_running_loop().call_later(gc_tuning.LATER, gc_tuning.settle)
     try:
         reloading = Reloading(engine, settings, reload)
         _handle_signals(engine, shutdown, reloading, worker)
@@ -153,6 +154,7 @@ async def run_server(
         left = 0
         raise
     finally:
+        settling.cancel()
         await engine.stop(left)
     return not engine.failed.is_set()
 
