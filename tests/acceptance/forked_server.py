@@ -1,5 +1,6 @@
 """`hookline serve` in a process that has already imported what it needs: it starts in a fifth of the time."""
 
+import atexit
 import contextlib
 import multiprocessing
 import os
@@ -111,7 +112,11 @@ def _serve(
         if environment.get(variable):
             _set(name, made(environment[variable]))
     Thread(target=_listen, args=(control,), daemon=True).start()
-    main(options)
+    try:
+        main(options)
+    finally:
+        # Processes of multiprocessing leave this out, and the log is written then.
+        atexit._run_exitfuncs()
 
 
 def _set(name: str, value: Fault | Trace) -> None:

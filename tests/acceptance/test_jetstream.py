@@ -3,8 +3,8 @@
 import asyncio
 import json
 import threading
+import uuid
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import nats
@@ -17,22 +17,43 @@ from tests.own_nats import OwnNats, url_of
 
 MakeServer = Callable[..., ServerProcess]
 LARGE = 400_000
-SETTINGS = "?replicas=1&max_bytes=20MB"
 
-# Each starts a PostgreSQL of its own, which takes long on a busy machine.
+# A PostgreSQL and a NATS server are started for them, which takes long on a busy machine.
 pytestmark = pytest.mark.timeout(180)
 
 
-@pytest.fixture
-def postgres(tmp_path: Path) -> Iterator[OwnPostgres]:
-    with OwnPostgres(tmp_path) as started:
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnPostgres]:
+    """Each test has a database of its own there."""
+    with OwnPostgres(tmp_path_factory.mktemp("postgres")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnNats]:
+    """Each test has a stream of its own there."""
+    with OwnNats(tmp_path_factory.mktemp("nats")) as started:
         yield started
 
 
 @pytest.fixture
-def stream(tmp_path: Path) -> Iterator[OwnNats]:
-    with OwnNats(tmp_path) as started:
-        yield started
+def database(postgres: OwnPostgres) -> str:
+    """The URL of a database."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    postgres.run(f"CREATE DATABASE {name}")
+    return postgres.database(name)
+
+
+@pytest.fixture
+def stream(nats_server: OwnNats) -> str:
+    """The name of a stream, which isn't there yet."""
+    return f"s{uuid.uuid4().hex[:12]}"
+
+
+@pytest.fixture
+def queue(nats_server: OwnNats, stream: str) -> str:
+    """The URL of the stream."""
+    return url_of([nats_server], f"?replicas=1&max_bytes=20MB&stream={stream}")
 
 
 def flow(id_: str, sink: Sink, *, settings: dict[str, Any] | None = None, **more: Any) -> dict[str, Any]:
@@ -45,8 +66,8 @@ def flow(id_: str, sink: Sink, *, settings: dict[str, Any] | None = None, **more
 
 
 @pytest.fixture
-def server(make_server: MakeServer, postgres: OwnPostgres, stream: OwnNats, sink: Sink) -> ServerProcess:
-    made = make_server("--db", postgres.url, "--queue", url_of([stream], SETTINGS))
+def server(make_server: MakeServer, database: str, queue: str, sink: Sink) -> ServerProcess:
+    made = make_server("--db", database, "--queue", queue)
     made.flow(flow("plain", sink))
     made.flow(flow("keyed", sink, settings={"dedupe_key": "$.body.id"}))
     made.flow(flow("ordered", sink, order_by="$.body.key"))
@@ -78,10 +99,10 @@ def ran(server: ServerProcess, sink: Sink, ids: list[str]) -> list[Any]:
 
 @pytest.mark.cluster_rule("C19", "C20", "C21")
 def test_while_the_database_is_down_messages_are_accepted_and_run_afterwards(
-    server: ServerProcess, make_server: MakeServer, postgres: OwnPostgres, sink: Sink
+    server: ServerProcess, make_server: MakeServer, postgres: OwnPostgres, database: str, sink: Sink
 ) -> None:
     # The stream doesn't know of this message.
-    without = make_server("--db", postgres.url)
+    without = make_server("--db", database)
     without.start()
     before = accepted(without, "keyed", {"id": "before"})
     succeeded(without, [before])
@@ -174,15 +195,15 @@ def test_a_message_runs_once_whenever_the_server_is_killed(
 
 
 def test_without_the_stream_nothing_is_accepted_and_the_server_recovers(
-    server: ServerProcess, stream: OwnNats, sink: Sink
+    server: ServerProcess, nats_server: OwnNats, sink: Sink
 ) -> None:
     server.start()
     ids = [accepted(server, "plain", 1)]
-    stream.kill()
+    nats_server.kill()
     status, _, headers = server.request("POST", "/hook/plain", b"2", {"Content-Type": "application/json"})
     assert (status, "retry-after" in headers) == (503, True)
     assert server.get("/readyz")[0] == 503
-    stream.start()
+    nats_server.start()
     eventually("the server is ready again", server.is_ready)
     ids.append(accepted(server, "plain", 3))
     assert ran(server, sink, ids) == [1, 3]
@@ -211,13 +232,11 @@ def test_a_full_stream_rejects_messages_until_it_has_room(
 
 @pytest.mark.cluster_rule("C19")
 def test_a_stream_that_was_created_otherwise_is_rejected_at_the_start(
-    tmp_path: Path, postgres: OwnPostgres, stream: OwnNats
+    server: ServerProcess, nats_server: OwnNats, stream: str
 ) -> None:
-    server = ServerProcess(tmp_path, "--db", postgres.url, "--queue", url_of([stream], SETTINGS))
-
     async def create() -> None:
-        client = await nats.connect(stream.url)
-        await client.jetstream().add_stream(name="hookline", subjects=["hookline.hookline.>"], max_age=60)
+        client = await nats.connect(nats_server.url)
+        await client.jetstream().add_stream(name=stream, subjects=[f"hookline.{stream}.>"], max_age=60)
         await client.close()
 
     asyncio.run(create())

@@ -71,7 +71,11 @@ _GIVE_BACK: Final = _with_ids(
 def claim_ready(connection: Connection, row: ClaimRow) -> Claimed:
     """Claim as many executions as there is room for; return what is to be delivered."""
     asked = {"flow_id": row.flow_id, "again": list(row.again), "taken": [*row.again, *row.taken]}
-    mine = connection.execute(_FOUND, asked).all()
+    places = {execution_id: place for place, execution_id in enumerate(row.again)}
+    mine = sorted(
+        connection.execute(_FOUND, asked),
+        key=lambda found: (places.get(found.id, len(places)), found.ready_at or 0, found.id),
+    )
     kept = [found for found in mine if not _waits(found, row)]
     # What may not run now, such as the start of an execution of a flow that was paused, is left to any node.
     returned = sorted({found.id for found in mine} - {found.id for found in kept})

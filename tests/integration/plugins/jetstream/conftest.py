@@ -24,6 +24,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnNats]:
         yield started
 
 
+@pytest.fixture(autouse=True)
+def early_redelivery(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stream gives what a crashed process had to another one after 2 s, and not after 10 s."""
+    monkeypatch.setattr("hookline_nats.stream.ACK_WAIT", 2.0)
+
+
 @pytest.fixture
 def clock() -> ManualClock:
     return ManualClock(datetime.now(UTC))

@@ -1,11 +1,7 @@
 """The contract of stores and queues, over both databases, and what is special to each."""
 
-import os
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 
-import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
 
 from hookline.storage.backend import Backend
@@ -14,13 +10,6 @@ from hookline.testing.contracts.order import OrderContract
 from hookline.testing.contracts.queue import QueueContract
 from hookline.testing.contracts.store import StoreContract
 from hookline_sqlstore.backend import postgresql, sqlite
-
-POSTGRES = os.environ.get("HOOKLINE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
 
 
 class _Opened:
@@ -58,31 +47,14 @@ class _Fixtures:
 
 class _Sqlite(_Fixtures):
     @pytest.fixture
-    def url(self, tmp_path: Path) -> str:
-        return f"sqlite:///{tmp_path}/data/hookline.db"
-
-
-@pytest.fixture
-async def schema() -> AsyncIterator[str]:
-    """A schema of PostgreSQL for one test; the test is skipped where there is no server, unless one is required."""
-    try:
-        connection = await asyncpg.connect(POSTGRES, timeout=5)
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        if os.environ.get("HOOKLINE_REQUIRE_SERVICES") == "1":
-            raise
-        pytest.skip(f"PostgreSQL is not reachable at {POSTGRES}: {error}")
-    name = f"hookline_{uuid.uuid4().hex[:12]}"
-    try:
-        yield name
-        await connection.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
-    finally:
-        await connection.close()
+    def url(self, file_url: str) -> str:
+        return file_url
 
 
 class _Postgres(_Fixtures):
     @pytest.fixture
-    def url(self, schema: str) -> str:
-        return f"{POSTGRES}?schema={schema}"
+    def url(self, tables: str) -> str:
+        return tables
 
 
 class TestSqliteStore(_Sqlite, StoreContract):

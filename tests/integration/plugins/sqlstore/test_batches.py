@@ -1,14 +1,11 @@
 """Two connections to PostgreSQL write at once, as two processes would: each execution is in one batch all the same."""
 
 import asyncio
-import os
-import uuid
 from collections import Counter
 
-import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
+from sqlalchemy import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
-from tests.integration.plugins.sqlstore.test_backend import POSTGRES
 
 from hookline.model.batch import BatchItem
 from hookline.model.execution import StepState
@@ -16,7 +13,6 @@ from hookline.storage.changes import Accept, BatchJoined, BatchLed, Change, Join
 from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore.databases.schema import upgrade
 from hookline_sqlstore.writing.apply import apply
 from hookline_sqlstore.writing.batches import items_of
 from hookline_sqlstore.writing.lease import Lease
@@ -45,23 +41,15 @@ async def _write(engine: AsyncEngine, changes: list[list[Change]], clock: Manual
 
 
 @pytest.mark.postgres
-async def test_whoever_comes_at_once_by_two_connections_is_in_one_batch() -> None:
-    name = f"hookline_{uuid.uuid4().hex[:12]}"
-    try:
-        admin = await asyncpg.connect(POSTGRES, timeout=5)
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        if os.environ.get("HOOKLINE_REQUIRE_SERVICES") == "1":
-            raise
-        pytest.skip(f"PostgreSQL is not reachable at {POSTGRES}: {error}")
-    url = POSTGRES.replace("postgresql://", "postgresql+asyncpg://", 1)
-    settings = {"server_settings": {"search_path": name}}
-    engine = create_async_engine(url, connect_args=settings, pool_size=4)
+async def test_whoever_comes_at_once_by_two_connections_is_in_one_batch(tables: str) -> None:
+    address = make_url(tables)
+    settings = {"server_settings": {"search_path": address.query["schema"]}}
+    engine = create_async_engine(
+        address.set(drivername="postgresql+asyncpg", query={}), connect_args=settings, pool_size=4
+    )
     clock = ManualClock()
     envelopes = Envelopes(clock)
     try:
-        await admin.execute(f'CREATE SCHEMA "{name}"')
-        async with engine.connect() as connection:
-            await connection.run_sync(upgrade)
         comes: list[list[Change]] = []
         for _ in range(COUNT):
             envelope = envelopes.make()
@@ -80,5 +68,3 @@ async def test_whoever_comes_at_once_by_two_connections_is_in_one_batch() -> Non
         assert sorted(members) == sorted(each[0].envelope.execution_id for each in comes if isinstance(each[0], Accept))
     finally:
         await engine.dispose()
-        await admin.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
-        await admin.close()

@@ -1,89 +1,22 @@
 """Many nodes on PostgreSQL: the contract, and sessions that are halted between statement and commit."""
 
 import asyncio
-import os
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
-import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
+from tests.integration.plugins.sqlstore.conftest import Connect, Join
 
-from hookline.storage.backend import Backend
 from hookline.storage.changes import BeginWait, CallbackStored, Park, Start, StoreCallback
 from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.cluster import ClusterContract
+from hookline.testing.contracts.queue import consuming
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore.backend import postgresql
 from hookline_sqlstore.writing.lease import Lease, LeaseLost
 
-POSTGRES = os.environ.get("HOOKLINE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
-
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-async def schema() -> AsyncIterator[str]:
-    """A schema for one test."""
-    try:
-        connection = await asyncpg.connect(POSTGRES, timeout=5)
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        if os.environ.get("HOOKLINE_REQUIRE_SERVICES") == "1":
-            raise
-        pytest.skip(f"PostgreSQL is not reachable at {POSTGRES}: {error}")
-    name = f"hookline_{uuid.uuid4().hex[:12]}"
-    try:
-        yield name
-        await connection.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
-    finally:
-        await connection.close()
-
-
-@pytest.fixture
-async def join(schema: str, clock: ManualClock) -> AsyncIterator[Callable[[], Awaitable[Backend]]]:
-    opened: list[Backend] = []
-
-    async def joined() -> Backend:
-        backend = postgresql(f"{POSTGRES}?schema={schema}", clock=clock)
-        await backend.open(NodeDescription(f"node-{len(opened) + 1}"))
-        opened.append(backend)
-        return backend
-
-    yield joined
-    for backend in opened:
-        await backend.close()
-
-
-@pytest.fixture
-async def session(schema: str) -> AsyncIterator[Callable[[], Awaitable[Any]]]:
-    """Opens sessions of the tests' own."""
-    opened: list[Any] = []
-
-    async def connect() -> Any:
-        connection = await asyncpg.connect(POSTGRES, server_settings={"search_path": schema})
-        opened.append(connection)
-        return connection
-
-    yield connect
-    for connection in opened:
-        await connection.close()
-
-
-@pytest.fixture
-def silence(session: Callable[[], Awaitable[Any]]) -> Callable[[Backend], Awaitable[None]]:
-    async def silenced(backend: Backend) -> None:
-        connection = await session()
-        name = backend.membership.node.name
-        await connection.execute("UPDATE nodes SET until = 0, gone_at = 1 WHERE name = $1", name)
-
-    return silenced
 
 
 class TestPostgresNodes(ClusterContract):
@@ -107,7 +40,7 @@ async def _is_gone(connection: Any) -> bool:
 
 @pytest.mark.cluster_rule("C1", "C3")
 async def test_nobody_takes_over_while_a_transaction_of_the_node_is_open(
-    join: Callable[[], Awaitable[Backend]], session: Callable[[], Awaitable[Any]], clock: ManualClock
+    join: Join, session: Connect, clock: ManualClock
 ) -> None:
     await join()
     halted, watching = await session(), await session()
@@ -137,9 +70,7 @@ async def test_nobody_takes_over_while_a_transaction_of_the_node_is_open(
 
 
 @pytest.mark.cluster_rule("C1", "C3")
-async def test_what_an_earlier_session_sends_late_changes_nothing(
-    join: Callable[[], Awaitable[Backend]], session: Callable[[], Awaitable[Any]]
-) -> None:
+async def test_what_an_earlier_session_sends_late_changes_nothing(join: Join, session: Connect) -> None:
     await join()
     earlier, later = await session(), await session()
     lease = Lease(_node())
@@ -159,7 +90,7 @@ async def test_what_an_earlier_session_sends_late_changes_nothing(
 
 @pytest.mark.cluster_rule("C1", "C12")
 async def test_a_lease_that_has_run_out_goes_on_unless_a_change_was_made_meanwhile(
-    join: Callable[[], Awaitable[Backend]], session: Callable[[], Awaitable[Any]]
+    join: Join, session: Connect
 ) -> None:
     backend = await join()
     await backend.close()
@@ -175,9 +106,7 @@ async def test_a_lease_that_has_run_out_goes_on_unless_a_change_was_made_meanwhi
 
 
 @pytest.mark.cluster_rule("C1")
-async def test_the_server_ends_a_session_that_is_paused_in_a_transaction(
-    join: Callable[[], Awaitable[Backend]], session: Callable[[], Awaitable[Any]]
-) -> None:
+async def test_the_server_ends_a_session_that_is_paused_in_a_transaction(join: Join, session: Connect) -> None:
     await join()
     paused = await session()
     lease = Lease(_node())
@@ -193,7 +122,7 @@ _LIMITS = {"idle_in_transaction_session_timeout": "5s", "lock_timeout": "5s", "s
 
 @pytest.mark.cluster_rule("C6")
 async def test_two_messages_of_one_line_get_places_in_the_order_of_their_commits(
-    join: Callable[[], Awaitable[Backend]], session: Callable[[], Awaitable[Any]], clock: ManualClock
+    join: Join, session: Connect, clock: ManualClock
 ) -> None:
     node = await join()
     envelopes, halted = Envelopes(clock), await session()
@@ -229,7 +158,7 @@ def _callback(envelopes: Envelopes, execution_id: str | None, key: str | None) -
 @pytest.mark.rule(29)
 @pytest.mark.cluster_rule("C4")
 async def test_a_callback_wakes_an_execution_that_another_node_is_just_parking(
-    join: Callable[[], Awaitable[Backend]], session: Callable[[], Awaitable[Any]], clock: ManualClock
+    join: Join, session: Connect, clock: ManualClock
 ) -> None:
     node, halted = await join(), await session()
     envelopes = Envelopes(clock)
@@ -257,7 +186,7 @@ async def test_a_callback_wakes_an_execution_that_another_node_is_just_parking(
 @pytest.mark.rule(29)
 @pytest.mark.cluster_rule("C4")
 async def test_a_callback_with_a_key_finds_a_step_that_begins_to_wait_on_another_node(
-    join: Callable[[], Awaitable[Backend]], session: Callable[[], Awaitable[Any]], clock: ManualClock
+    join: Join, session: Connect, clock: ManualClock
 ) -> None:
     first, second = await join(), await join()
     envelopes, watching = Envelopes(clock), await session()
@@ -276,3 +205,23 @@ async def test_a_callback_with_a_key_finds_a_step_that_begins_to_wait_on_another
     assert await watching.fetch(query) == []
     found = await watching.fetch("SELECT execution_id FROM callbacks ORDER BY execution_id")
     assert [row["execution_id"] for row in found] == sorted(executions)
+
+
+@pytest.mark.cluster_rule("C5")
+async def test_what_a_consumer_has_left_is_delivered_oldest_first_wherever_its_rows_are(
+    join: Join, session: Connect, clock: ManualClock
+) -> None:
+    node, envelopes = await join(), Envelopes(clock)
+    made = [envelopes.make() for _ in range(10)]
+    for envelope in made:
+        await node.queue.put(envelope)
+    async with consuming(node) as consumer:
+        await consumer.next()
+    # An update moves a row to the end of the table, and a table that is known to be small is read from its beginning.
+    by_hand = await session()
+    for envelope in reversed(made):
+        await by_hand.execute("UPDATE executions SET attempt = attempt WHERE id = $1", envelope.execution_id)
+    await by_hand.execute("ANALYZE executions")
+    async with consuming(node) as consumer:
+        left = [delivery.execution_id for delivery in await consumer.take(9)]
+    assert left == [envelope.execution_id for envelope in made[1:]]

@@ -2,11 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, event
-from tests.acceptance.postgres import postgres_schema
 
 import hookline_sqlstore.databases.postgres
 import hookline_sqlstore.databases.sqlite
@@ -22,16 +20,8 @@ FOREVER = 3600.0
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/x.db"
-    return str(request.getfixturevalue("postgres_url"))
-
-
-@pytest.fixture
-def postgres_url() -> Iterator[str]:
-    with postgres_schema() as found:
-        yield found
+def url(request: pytest.FixtureRequest) -> str:
+    return str(request.getfixturevalue("file_url" if request.param == "sqlite" else "tables"))
 
 
 @pytest.fixture

@@ -4,25 +4,23 @@ import asyncio
 import os
 import subprocess
 import tempfile
-import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
 from sqlalchemy import make_url
+from tests.acceptance.postgres import POSTGRES, postgres_database
+from tests.integration.plugins.sqlstore.conftest import Join, Migrated, nodes
 from tests.ports import free_port
 from tests.services import need_program, need_server
 
-from hookline.storage.backend import Backend
-from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.cluster import ClusterContract
 from hookline.testing.contracts.queue import consuming
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore.backend import postgresql
 
-POSTGRES = make_url(os.environ.get("HOOKLINE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test"))
+SERVER = make_url(POSTGRES)
 
 pytestmark = [pytest.mark.postgres, pytest.mark.long]
 
@@ -41,20 +39,16 @@ ignore_startup_parameters = extra_float_digits
 """
 
 
-def _text(database: str) -> str:
-    return POSTGRES.set(database=database).render_as_string(hide_password=False)
-
-
 @pytest.fixture(scope="module")
 def pooler() -> Iterator[int]:
     """A pgbouncer that pools transactions; its port."""
     program = need_program("pgbouncer", "pgbouncer")
-    need_server("PostgreSQL", POSTGRES.port or 5432, POSTGRES.host or "127.0.0.1")
+    need_server("PostgreSQL", SERVER.port or 5432, SERVER.host or "127.0.0.1")
     server = {
-        "host": POSTGRES.host,
-        "port": POSTGRES.port or 5432,
-        "user": POSTGRES.username,
-        "password": POSTGRES.password,
+        "host": SERVER.host,
+        "port": SERVER.port or 5432,
+        "user": SERVER.username,
+        "password": SERVER.password,
     }
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
@@ -75,7 +69,7 @@ def pooler() -> Iterator[int]:
 
 
 async def _answers(port: int) -> None:
-    url = POSTGRES.set(host="127.0.0.1", port=port).render_as_string(hide_password=False)
+    url = SERVER.set(host="127.0.0.1", port=port).render_as_string(hide_password=False)
     async with asyncio.timeout(30):
         while True:
             try:
@@ -86,71 +80,36 @@ async def _answers(port: int) -> None:
                 return
 
 
-@pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
+@pytest.fixture(scope="module")
+def database() -> Iterator[Migrated]:
+    """A database for these tests: search paths don't go through the pooler."""
+    with postgres_database() as url:
+        # The sessions of the pooler are still open at the end.
+        yield asyncio.run(Migrated.create(url))
 
 
 @pytest.fixture
-async def database(pooler: int) -> AsyncIterator[str]:
-    """A database for one test."""
-    name = f"hookline_{uuid.uuid4().hex[:12]}"
-    connection = await asyncpg.connect(_text(POSTGRES.database or "test"))
-    try:
-        await connection.execute(f'CREATE DATABASE "{name}"')
-        yield name
-        # The sessions of the pooler are still open.
-        await connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-    finally:
-        await connection.close()
-
-
-Join = Callable[[], Awaitable[Backend]]
-
-
-async def _joining(url: str, listen_url: str | None, clock: ManualClock) -> AsyncIterator[Join]:
-    opened: list[Backend] = []
-
-    async def joined() -> Backend:
-        backend = postgresql(url, clock=clock)
-        await backend.open(NodeDescription(f"node-{len(opened) + 1}", listen_url=listen_url))
-        opened.append(backend)
-        return backend
-
-    yield joined
-    for backend in opened:
-        await backend.close()
+async def tables(database: Migrated) -> str:
+    """The direct URL of the database, whose tables are as those of a new server."""
+    return await database.cleared()
 
 
 @pytest.fixture
-def pooled(pooler: int, database: str) -> str:
+def pooled(pooler: int, tables: str) -> str:
     """The URL of the database through pgbouncer."""
-    return POSTGRES.set(host="127.0.0.1", port=pooler, database=database).render_as_string(hide_password=False)
+    return make_url(tables).set(host="127.0.0.1", port=pooler).render_as_string(hide_password=False)
 
 
 @pytest.fixture
-async def join(pooled: str, database: str, clock: ManualClock) -> AsyncIterator[Join]:
-    async for joined in _joining(pooled, _text(database), clock):
+async def join(pooled: str, tables: str, clock: ManualClock) -> AsyncIterator[Join]:
+    async with nodes(pooled, clock, listen_url=tables) as joined:
         yield joined
 
 
 @pytest.fixture
 async def join_without_wake_ups(pooled: str, clock: ManualClock) -> AsyncIterator[Join]:
-    async for joined in _joining(pooled, None, clock):
+    async with nodes(pooled, clock) as joined:
         yield joined
-
-
-@pytest.fixture
-def silence(database: str) -> Callable[[Backend], Awaitable[None]]:
-    async def silenced(backend: Backend) -> None:
-        connection = await asyncpg.connect(_text(database))
-        try:
-            name = backend.membership.node.name
-            await connection.execute("UPDATE nodes SET until = 0, gone_at = 1 WHERE name = $1", name)
-        finally:
-            await connection.close()
-
-    return silenced
 
 
 class TestPooledNodes(ClusterContract):

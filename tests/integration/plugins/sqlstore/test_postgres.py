@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import hashlib
-import os
 import re
 import socket
 import sys
@@ -14,6 +13,7 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
 from sqlalchemy.engine import make_url
+from tests.acceptance.postgres import POSTGRES
 from tests.integration.plugins.brokers.proxy import proxy_to
 
 from hookline.kernel.errors import StoreError
@@ -25,42 +25,21 @@ from hookline_sqlstore.backend import postgresql
 from hookline_sqlstore.databases import pending, postgres
 from hookline_sqlstore.databases.session import socket_of
 
-POSTGRES = os.environ.get("HOOKLINE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
-
 pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock()
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[Any]:
-    try:
-        connection = await asyncpg.connect(POSTGRES, timeout=5)
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        if os.environ.get("HOOKLINE_REQUIRE_SERVICES") == "1":
-            raise
-        pytest.skip(f"PostgreSQL is not reachable at {POSTGRES}: {error}")
+async def server(tables: str) -> AsyncIterator[Any]:
+    """A session of the test's own."""
+    connection = await asyncpg.connect(POSTGRES)
     yield connection
     await connection.close()
 
 
-@pytest.fixture
-async def schema(server: Any) -> AsyncIterator[str]:
-    name = f"hookline {uuid.uuid4().hex[:12]}"
-    yield name
-    await server.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
-
-
-def _url(schema: str) -> str:
-    return f"{POSTGRES}?schema={schema.replace(' ', '%20')}"
-
-
-async def test_schemas_of_one_database_are_apart(server: Any, schema: str, clock: ManualClock) -> None:
-    envelopes = Envelopes(clock)
-    first, second = postgresql(_url(schema), clock=clock), postgresql(_url(f"{schema} b"), clock=clock)
+async def test_schemas_of_one_database_are_apart(server: Any, tables: str, clock: ManualClock) -> None:
+    envelopes, schema = Envelopes(clock), f"hookline {uuid.uuid4().hex[:12]}"
+    first = postgresql(tables, clock=clock)
+    second = postgresql(f"{POSTGRES}?schema={schema.replace(' ', '%20')}", clock=clock)
     await first.open()
     await second.open()
     await first.queue.put(envelopes.make(key="k"))
@@ -68,7 +47,7 @@ async def test_schemas_of_one_database_are_apart(server: Any, schema: str, clock
     assert await second.queue.put(other) == Accepted(other.execution_id)
     await first.close()
     await second.close()
-    await server.execute(f'DROP SCHEMA "{schema} b" CASCADE')
+    await server.execute(f'DROP SCHEMA "{schema}" CASCADE')
 
 
 def _with_hosts(url: str, *hosts: str) -> str:
@@ -80,10 +59,10 @@ def _with_hosts(url: str, *hosts: str) -> str:
 
 
 async def test_hosts_that_are_silent_or_gone_leave_time_for_the_one_that_answers(
-    schema: str, clock: ManualClock
+    tables: str, clock: ManualClock
 ) -> None:
     with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as silent:
-        url = _with_hosts(_url(schema), f"127.0.0.1:{silent.getsockname()[1]}", "127.0.0.1:1")
+        url = _with_hosts(tables, f"127.0.0.1:{silent.getsockname()[1]}", "127.0.0.1:1")
         backend = postgresql(url, clock=clock)
         await backend.open()
         envelope = Envelopes(clock).make()
@@ -94,12 +73,13 @@ async def test_hosts_that_are_silent_or_gone_leave_time_for_the_one_that_answers
 
 @pytest.mark.parametrize("direct", [False, True])
 async def test_wake_ups_are_heard_on_the_host_that_answers(
-    server: Any, schema: str, clock: ManualClock, direct: bool
+    server: Any, tables: str, clock: ManualClock, direct: bool
 ) -> None:
-    several = _with_hosts(_url(schema), "127.0.0.1:1")
+    several = _with_hosts(tables, "127.0.0.1:1")
     node = NodeDescription(listen_url=several) if direct else NodeDescription()
-    backend = postgresql(_url(schema) if direct else several, clock=clock)
+    backend = postgresql(tables if direct else several, clock=clock)
     await backend.open(node)
+    schema = make_url(tables).query["schema"]
     channel = f"hookline_{hashlib.sha256(schema.encode()).hexdigest()[:16]}"
     heard = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'hookline' AND query LIKE $1"
     async with asyncio.timeout(20):
@@ -128,9 +108,9 @@ def test_settings_in_the_url_are_checked(query: str, problem: str, clock: Manual
         postgresql(f"postgresql://me:hunter2@127.0.0.1/x?{query}", clock=clock)
 
 
-async def test_a_connection_that_breaks_is_made_again(server: Any, schema: str, clock: ManualClock) -> None:
+async def test_a_connection_that_breaks_is_made_again(server: Any, tables: str, clock: ManualClock) -> None:
     envelopes = Envelopes(clock)
-    backend = postgresql(_url(schema), clock=clock)
+    backend = postgresql(tables, clock=clock)
     await backend.open()
     await backend.queue.put(envelopes.make())
     database = backend._database  # type: ignore[attr-defined]  # nothing else names the session
@@ -147,15 +127,15 @@ async def test_a_connection_that_breaks_is_made_again(server: Any, schema: str, 
 
 @pytest.mark.rule(38)
 async def test_a_transaction_without_end_is_ended_and_nothing_is_read_before(
-    server: Any, schema: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    server: Any, tables: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgres, "LONG_LIMIT", 1.5)
     envelopes = Envelopes(clock)
-    backend = postgresql(_url(schema), clock=clock)
+    backend = postgresql(tables, clock=clock)
     await backend.open()
     transaction = server.transaction()
     await transaction.start()
-    await server.execute(f'LOCK TABLE "{schema}".executions IN EXCLUSIVE MODE')
+    await server.execute(f'LOCK TABLE "{make_url(tables).query["schema"]}".executions IN EXCLUSIVE MODE')
     lost, withdrawn = envelopes.make(), envelopes.make()
     with monkeypatch.context() as patch:
         patch.setattr(pending, "LIMIT", 0.3)
@@ -176,10 +156,10 @@ async def test_a_transaction_without_end_is_ended_and_nothing_is_read_before(
 
 @pytest.mark.rule(38)
 async def test_a_commit_that_is_given_up_before_there_is_a_connection_is_never_stored(
-    schema: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+    tables: str, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     envelopes = Envelopes(clock)
-    direct = make_url(_url(schema))
+    direct = make_url(tables)
     async with proxy_to(direct.port or 5432) as proxy:
         url = direct.set(host="127.0.0.1", port=proxy.port).render_as_string(hide_password=False)
         backend = postgresql(url, clock=clock)
@@ -202,9 +182,9 @@ async def test_a_commit_that_is_given_up_before_there_is_a_connection_is_never_s
 
 @pytest.mark.rule(2)
 async def test_the_sessions_end_on_both_sides_when_the_other_one_is_gone(
-    server: Any, schema: str, clock: ManualClock
+    server: Any, tables: str, clock: ManualClock
 ) -> None:
-    backend = postgresql(_url(schema), clock=clock)
+    backend = postgresql(tables, clock=clock)
     await backend.open()
     database = backend._database  # type: ignore[attr-defined]  # what it has set can't be seen from outside
     connection = await database._connection.get_raw_connection()
