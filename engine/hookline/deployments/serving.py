@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from hookline.catalog.catalog import CatalogChanges
@@ -122,20 +124,24 @@ class Serving:
             self._again.set()
 
     async def deploy(self, checked: CheckedDeployment) -> Deployed:
-        """Apply a deployment: its versions serve when this returns. See `Deployer.deploy`."""
+        """Apply a deployment: its versions serve when this returns, on all nodes but those that it names.
+
+        See `Deployer.deploy`.
+        """
         try:
             deployed = await self._deployer.deploy(checked)
         except StoreError:
             # It may have taken place, and files may have to be written.
             self._again.set()
             raise
+        late: Sequence[str] = ()
         try:
             await self._switch()
-            await self._membership.adopted()
         except StoreError as error:
             self._store_problem.report(error)
             self._again.set()
-        return deployed
+            late = (self._membership.node.name,)
+        return replace(deployed, pending=(*late, *await self._membership.adopted()))
 
     async def check(self, request: DeploymentRequest, *, prefixed: bool = False) -> CheckedDeployment:
         """Check a deployment. See `Deployer.check`."""
@@ -163,10 +169,11 @@ class Serving:
         await self.open_lanes()
         await self._unblock_all()
 
-    async def set_state(self, flow_id: str, state: FlowState | None, *, by: Actor) -> None:
+    async def set_state(self, flow_id: str, state: FlowState | None, *, by: Actor) -> Collection[str]:
         """Set a flow's state: active, paused or stopped; None for the state in its file.
 
-        Raises FlowNotFound if no version of the flow is served, and StoreError.
+        Return the names of the nodes that may still act by the state before. Raises FlowNotFound if no version of the
+        flow is served, and StoreError.
         """
         entry = self._catalog.entries.get(flow_id)
         if entry is None:
@@ -177,7 +184,7 @@ class Serving:
         self._runner.causes_changed()
         await self.open_lanes()
         await self._unblock_all()
-        await self._membership.adopted()
+        return await self._membership.adopted()
 
     async def wake(self, flow_id: str, execution_id: str) -> None:
         """Deliver a ready execution."""

@@ -8,7 +8,14 @@ from hookline.executions.ending import AttemptStart, follow_up
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.backoff import STORE_RETRY
-from hookline.kernel.errors import ExecutionNotFound, FlowInvalid, FlowNotFound, IllegalStateChange, StoreError
+from hookline.kernel.errors import (
+    ExecutionNotFound,
+    FlowInvalid,
+    FlowNotFound,
+    IllegalStateChange,
+    StoreError,
+    VersionOutdated,
+)
 from hookline.model.execution import BLOCKED, ErrorInfo, Execution, Outcome, State
 from hookline.model.message import Envelope
 from hookline.storage.changes import Change, End, Park, Resume
@@ -57,7 +64,7 @@ class Unrunnable:
         """End an execution as failed that the engine itself can't run, so that it is seen and can be retried."""
         try:
             await self._end(delivery, error)
-        except (StoreError, FlowNotFound, FlowInvalid):
+        except (StoreError, FlowNotFound, FlowInvalid, VersionOutdated):
             await delivery.redeliver(STORE_RETRY)
         except (IllegalStateChange, ExecutionNotFound):
             await delivery.ack()

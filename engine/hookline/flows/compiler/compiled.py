@@ -182,8 +182,8 @@ class CompiledFlow:
         return not (own_format or checks_senders or own_answer or stored_otherwise)
 
     def start(self, execution_id: str, at: datetime) -> Start:
-        """The change that starts an execution on this version."""
-        return Start(execution_id, self.version, at, self.vars_to_store(), self.deadline(at))
+        """The change that starts an execution on this version, if it serves the flow."""
+        return Start(execution_id, self.version, at, self.vars_to_store(), self.deadline(at), serving=True)
 
     def vars_to_store(self) -> bytes | None:
         """JSON of the vars with which an execution starts; None if they are those of the document."""

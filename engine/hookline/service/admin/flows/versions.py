@@ -23,7 +23,7 @@ from hookline.service.admin.callers import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import PAGE, body_of, json_response, page_or_malformed, read_query, require_flow
 from hookline.service.views.executions import ExecutionView, execution_view
-from hookline.service.views.pages import Count, PageView, Time, Uuid
+from hookline.service.views.pages import Count, PageView, Pending, Time, Uuid
 from hookline.sources.poll_start import PollRestart
 
 
@@ -96,6 +96,7 @@ class RolledBack(msgspec.Struct, frozen=True):
     version: str
     file: str | None
     """null if it is served from the database."""
+    pending: Pending
 
 
 def versions_view(kept: Sequence[VersionInfo]) -> PageView[VersionView]:
@@ -210,12 +211,12 @@ def _versions(api: Blueprint, engine: Engine) -> None:
         """Serve an earlier version of a flow again. If the flow has a file, the version is written to it."""
         given = await body_of(RollBackRequest)
         await require_flow(engine, flow_id)
-        version = await engine.operations.roll_back(
+        version, pending = await engine.operations.roll_back(
             flow_id, given.version, by=caller().actor, existing=given.existing, force=given.force
         )
         entry = engine.catalog.entries.get(flow_id)
         file = None if entry is None or entry.file is None else str(entry.file)
-        return json_response(RolledBack(flow_id, version, file))
+        return json_response(RolledBack(flow_id, version, file, list(pending)))
 
     @api.post("/flows/<flow_id>/plan")
     @operation(
