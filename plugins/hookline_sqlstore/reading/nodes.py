@@ -56,7 +56,7 @@ def _lives(row: Any, now: int) -> bool:
 
 
 def _accepts(row: Any, now: int) -> bool:
-    """Return true if a node may accept messages without its lease, whoever has taken over what it ran."""
+    """Return true if a node may accept messages without its lease, also if another one has taken over."""
     return bool(row.accepts_without_lease > 0 and row.until + row.accepts_without_lease > now)
 
 
