@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -33,8 +33,12 @@ from hookline.telemetry.store_problem import StoreProblem
 
 BROKEN: Final = "flow is broken"
 """The log event of a problem in the file of a flow."""
+NOT_RUN: Final = "this node accepts the messages of a flow and doesn't run it, since it lacks its actions"
+"""The log event of a flow that serves, and whose actions aren't installed here."""
 #: The concurrency of a flow that no longer exists but has executions left.
 _LEFT_BEHIND: Final = 16
+_NODES_EVERY: Final = 1.0
+"""Seconds between two looks whether this node is alone."""
 #: How often a start that meets the deployment of another node reads again what is served.
 _START_TRIES: Final = 5
 
@@ -155,6 +159,9 @@ class Serving:
     def adopted(self, changes: CatalogChanges) -> None:
         """Note that other versions are active; log the problems of those that can't be."""
         for entry in changes.broken:
+            if entry.flow is not None and entry.flow.missing_actions:
+                self._log.warning(NOT_RUN, flow_id=entry.id, actions=sorted(entry.flow.missing_actions))
+                continue
             serving = entry.flow.version if entry.flow is not None else None
             for problem in entry.errors:
                 self._log.error(BROKEN, flow_id=entry.id, problem=str(problem), still_serving=serving)
@@ -200,15 +207,20 @@ class Serving:
         async with self._opening:
             with_work = await self._store.flows_with_work()
             flows = self._flows()
+            left = self._left_to_others()
             # Paused and stopped flows start no executions; started executions continue.
             idle = {flow.id for flow in flows if self._states.of(flow) != "active"}
             lanes = {
-                flow.id: (flow.settings.concurrency, flow.id in idle, flow.settings.concurrency_set) for flow in flows
+                flow.id: (flow.settings.concurrency, flow.id in idle, flow.settings.concurrency_set)
+                for flow in flows
+                if flow.id not in left
             }
-            for flow_id in with_work:
+            for flow_id in set(with_work) - left:
                 # These flows were deleted, or were invalid at the start. Their started executions continue with their
                 # own version; their queued executions are blocked with the reason.
                 lanes.setdefault(flow_id, (_LEFT_BEHIND, False, False))
+            # What this node has claimed while it was alone is given back by a lane that starts nothing.
+            lanes |= dict.fromkeys(self._dispatcher.lanes() & left, (_LEFT_BEHIND, True, False))
             for flow_id in self._dispatcher.lanes() - lanes.keys():
                 await self._dispatcher.close(flow_id)
             for flow_id, (concurrency, begun_only, everywhere) in lanes.items():
@@ -219,6 +231,36 @@ class Serving:
                     [flow for flow in flows if self._states.of(flow) == "paused"],
                     {flow_id for flow_id, entry in self._catalog.entries.items() if entry.flow is None},
                 )
+
+    def _left_to_others(self) -> frozenset[str]:
+        """The ids of the flows that serve, and that this node leaves to other nodes, because it can't run them."""
+        if self._membership.alone:
+            return frozenset()  # their executions are blocked with the reason
+        return frozenset(self.lacking())
+
+    def lacking(self) -> Mapping[str, Sequence[str]]:
+        """The flows that serve and can't run here, each with the names of the actions that are missing, if only those
+        are."""
+        return {
+            flow_id: () if entry.flow is None else sorted(entry.flow.missing_actions)
+            for flow_id, entry in self._catalog.entries.items()
+            if entry.file is None and (entry.flow is None or entry.flow.missing_actions)
+        }
+
+    async def follow_nodes(self) -> None:
+        """Leave what can't run here to other nodes once there are any; while there are none, it is blocked."""
+        left = self._left_to_others()
+        while True:
+            await asyncio.sleep(_NODES_EVERY)  # other nodes don't follow the engine's clock
+            before, left = left, self._left_to_others()
+            if before == left:
+                continue
+            try:
+                await self.open_lanes()
+                await self._unblock_all()
+            except StoreError as error:
+                self._store_problem.report(error)
+                left = before
 
     def credential_changed(self, _name: str) -> None:
         """Wake the executions and sources that the credential blocked."""

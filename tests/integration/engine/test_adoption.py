@@ -9,14 +9,21 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
+import structlog
 from tests.acceptance.postgres import POSTGRES, postgres_schema
-from tests.integration.deployments.admin_client import AdminClient, document
+from tests.integration.deployments.admin_client import TOKEN, AdminClient, document
 from tests.integration.engine_harness import Harness, ProbeKey, act
 
 from hookline.deployments.deployment_request import Deployed, DeploymentRequest
+from hookline.deployments.serving import NOT_RUN
+from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
 from hookline.kernel.errors import CredentialError, ServiceUnavailable
 from hookline.model.access import Actor
+from hookline.model.execution import State
+from hookline.secrets.vault import generate_key, read_keys
+from hookline.service.admin.system.health import Readiness, probes_blueprint
+from hookline.service.app import create_pages
 from hookline.testing.eventually import assert_eventually
 from hookline_sqlstore.cluster import membership
 
@@ -32,8 +39,12 @@ class _Nodes(Harness):
         super().__init__(folder, db=db)
         self._stack = AsyncExitStack()
 
-    async def start(self, name: str, **options: Any) -> Engine:
-        engine = self.engine(flows=None, node_name=name, **options)
+    async def start(self, name: str, *, probe: bool = True, **options: Any) -> Engine:
+        """Start a node; without `probe`, on a host on which the plugin of the probe isn't installed."""
+        given = {"flows": None, "node_name": name, **options}
+        engine = self.engine(**given)
+        if not probe:
+            engine = Engine(load_plugins(), engine.options, clock=self.clock)
         return await self._stack.enter_async_context(engine)
 
     async def deploy(self, engine: Engine, title: str, state: str = "active") -> Deployed:
@@ -202,3 +213,60 @@ async def test_a_node_that_has_not_adopted_a_deployment_starts_nothing_on_the_ve
     for execution_id in sent:
         assert (await nodes.advance_until(other, execution_id)).state == "succeeded"
     assert nodes.probe.steps() == ["before", "after", "after", "after"]
+
+
+async def _ready(engine: Engine) -> tuple[int, Any]:
+    pages = create_pages((probes_blueprint(engine, Readiness.of(engine), TOKEN),))
+    response = await pages.test_client().get("/readyz", headers={"Authorization": f"Bearer {TOKEN}"})
+    return response.status_code, await response.get_json(force=True)
+
+
+@pytest.mark.cluster_rule("C15")
+async def test_a_node_that_lacks_an_action_accepts_the_messages_of_its_flow_and_leaves_them_to_others(
+    nodes: _Nodes,
+) -> None:
+    whole = await nodes.start("whole")
+    await nodes.deploy(whole, "act")
+    with structlog.testing.capture_logs() as logs:
+        lacking = await nodes.start("lacking", probe=False)
+    assert [(one["flow_id"], one["actions"]) for one in logs if one["event"] == NOT_RUN] == [("orders", ["probe.act"])]
+    assert await _ready(lacking) == (200, {"status": "ready", "not_run": {"orders": ["probe.act"]}})
+    assert await _ready(whole) == (200, {"status": "ready"})
+    sent = [await nodes.send(lacking, "orders", {}) for _ in range(5)]
+    for execution_id in sent:
+        execution = await nodes.advance_until(whole, execution_id)
+        assert (execution.state, execution.node) == ("succeeded", "whole")
+
+
+@pytest.mark.rule(12)
+@pytest.mark.cluster_rule("C15")
+async def test_what_no_node_can_run_is_blocked_with_the_reason_and_goes_on_when_a_node_can(nodes: _Nodes) -> None:
+    whole = await nodes.start("whole")
+    await nodes.deploy(whole, "act")
+    await whole.stop(0)
+    lacking = await nodes.start("lacking", probe=False)
+    execution_id = await nodes.send(lacking, "orders", {})
+    blocked = await nodes.until(lacking, execution_id, State.WAITING)
+    assert blocked.reason == "blocked: no plugin here has the action 'probe.act'"
+    again = await nodes.start("again")
+    execution = await nodes.advance_until(again, execution_id)
+    assert (execution.state, execution.node) == ("succeeded", "again")
+
+
+@pytest.mark.cluster_rule("C15")
+async def test_a_node_that_lacks_the_plugin_of_a_trigger_or_the_key_of_its_credential_is_not_ready(
+    nodes: _Nodes,
+) -> None:
+    whole = await nodes.start("whole")
+    client = AdminClient(nodes, whole)
+    given = {"type": "github", "values": {"secret": "a-secret-of-16-bytes"}}
+    assert (await client.ask("PUT", "credentials/hub", given))[0] == 200
+    signed = {"use": "webhook", "with": {"verify": {"scheme": "github", "credential": "hub"}}}
+    await client.deploy(document("signed", trigger=signed))
+    assert (await _ready(whole))[0] == 200
+    other_key = await nodes.start("other-key", secret_keys=read_keys(generate_key()))
+    status, answer = await _ready(other_key)
+    assert (status, answer["status"]) == (503, "messages of some flows can't be accepted")
+    assert answer["reason"].startswith("flow 'signed': ")
+    assert await client.ask("POST", "flows/signed/stop")
+    assert (await _ready(other_key))[0] == 200

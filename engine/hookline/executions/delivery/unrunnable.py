@@ -1,6 +1,8 @@
 """Executions that can't run: they are parked as blocked, or ended as failed."""
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final
 
 from hookline.executions.blocks.batch import batch_entries
 from hookline.executions.delivery.loading import BlockedAtLoad, ExecutionLoader, Versions
@@ -21,6 +23,9 @@ from hookline.model.message import Envelope
 from hookline.storage.changes import Change, End, Park, Resume
 from hookline.storage.queue import Delivery
 from hookline.storage.store import readable_envelope
+
+_ELSEWHERE: Final = timedelta(seconds=5)
+"""The time after which any node tries an execution that one node can't run."""
 
 
 class Unrunnable:
@@ -54,7 +59,9 @@ class Unrunnable:
             changes += await batch_entries(self._services, delivery.execution_id)
             changes += [end, *await follow_up(self._services, end, cause.envelope, None, None, begun)]
         else:
-            changes.append(Park(delivery.execution_id, now, None, f"{BLOCKED}{cause.reason}"))
+            # Without other nodes, it is ready again when something changes.
+            again = now + _ELSEWHERE if cause.here and not self._services.membership.alone else None
+            changes.append(Park(delivery.execution_id, now, again, f"{BLOCKED}{cause.reason}"))
         await self._commit(delivery, changes)
         if state is State.QUEUED:
             self._on_dequeued(delivery.flow_id)

@@ -9,6 +9,7 @@ from hookline.deployments.migration import PlannedMigration
 from hookline.deployments.version_history import CURRENT, VersionInfo
 from hookline.engine import Engine
 from hookline.flows.compiler.compile import compile_flow
+from hookline.flows.compiler.compiled import require_actions
 from hookline.kernel.errors import (
     FlowInvalid,
     FlowNotFound,
@@ -235,7 +236,7 @@ def _versions(api: Blueprint, engine: Engine) -> None:
         given, page = await body_of(PlanRequest), read_query(PAGE)
         await require_flow(engine, flow_id)
         if bytes(given.document) == b"null":
-            flow = engine.version_resolver.current(flow_id)
+            flow = require_actions(engine.version_resolver.current(flow_id))
         else:
             flow = compile_flow(bytes(given.document), engine.registry, environment=engine.options.environment)
             if flow.id != flow_id:
