@@ -8,6 +8,7 @@ from hookline.kernel.errors import (
     StoreError,
     TokenNameTaken,
     TokenNotFound,
+    VersionOutdated,
 )
 from hookline.kernel.faults import fault
 from hookline.kernel.threads import Threads
@@ -301,6 +302,7 @@ __all__ = [
     "TooManyEarlyCallbacks",
     "Unblock",
     "UseFiles",
+    "VersionOutdated",
     "WaitTimedOut",
     "WriteFiles",
     "cause_of",

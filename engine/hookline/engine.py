@@ -133,7 +133,9 @@ class Engine:
         )
         self.api_tokens = Tokens(self.store, self.clock, self.ids.new)
         self.tokens = AccessTokens(self.credentials, self.http, self.clock, self.log, self.membership)
-        self.authorizations = Authorizations(self.credentials, self.clock, options.public_url.rstrip("/") + CALLBACK)
+        self.authorizations = Authorizations(
+            self.credentials, self.clock, options.public_url.rstrip("/") + CALLBACK, self.membership
+        )
         self.flow_source = self._flow_source()
         self.catalog: Catalog = self.flow_source.catalog
         self.version_resolver = VersionResolver(self.catalog, self.store)
@@ -146,7 +148,13 @@ class Engine:
         self.publisher: Publisher | None = None
         if self.intake_queue is not None:
             self.publisher = Publisher(
-                self.intake_queue, self.store, self.clock, self.log, self.store_problem, options.intake_stale
+                self.intake_queue,
+                self.store,
+                self.clock,
+                self.log,
+                self.store_problem,
+                options.intake_stale,
+                self.membership,
             )
         backlog = Backlog(self.clock, options.max_backlog, options.max_backlog_total)
         self.sign_ins = SignIns(self.store, self.clock, self.ids.new, self.store_problem, self.metrics.sign_ins_dropped)
@@ -216,7 +224,11 @@ class Engine:
         )
         self.resume_tokens = ResumeTokens(options.secret_keys)
         self.callbacks = Callbacks(
-            self.store, self.queue, self.version_resolver, self.resume_tokens, lambda: self.intake.open
+            self.store,
+            self.queue,
+            self.version_resolver,
+            self.resume_tokens,
+            lambda: self.intake.open and self.membership.current,
         )
         checker = CompatibilityChecker(services, registry.actions, self.resume_url)
         self.migration = Migration(
@@ -353,7 +365,13 @@ class Engine:
         self.intake.open = True
 
     def _node(self, role: NodeRole) -> NodeDescription:
-        return NodeDescription(self.options.node_name, role, listen_url=self.options.db_listen)
+        accepts = self.intake_queue is not None and role in ("all", "webhook")
+        return NodeDescription(
+            self.options.node_name,
+            role,
+            listen_url=self.options.db_listen,
+            accepts_without_lease=self.options.intake_stale.total_seconds() if accepts else 0.0,
+        )
 
     async def start(self) -> None:
         """Open the backend, load credentials and flows, and continue what a previous process left.
@@ -452,6 +470,7 @@ class Engine:
                     if self.disk_budget is not None:
                         group.create_task(self.disk_budget.run())
                     group.create_task(self.sources.run())
+                    group.create_task(self.serving.follow_nodes())
                     if self._inserter is not None:
                         group.create_task(self._inserter.run())
                 else:

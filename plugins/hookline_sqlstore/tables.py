@@ -163,6 +163,8 @@ nodes: Final = Table(
     Column("clock_ahead", BigInteger, nullable=False, server_default="0"),
     #: The last change of `cluster` that it has adopted.
     Column("adopted", BigInteger, nullable=False, server_default="0"),
+    #: The microseconds for which it goes on accepting messages after its lease has run out.
+    Column("accepts_without_lease", BigInteger, nullable=False, server_default="0"),
     #: The time of the request to stop.
     Column("drain_asked_at", BigInteger),
     #: The time at which it stopped, or another node took over.

@@ -88,9 +88,11 @@ class Catalog:
         )
         return _changes(before, after)
 
-    def compile(self, document: Document) -> CompileResult:
-        """Compile a document as one of this catalog."""
-        return compile_document(document, self._registry, environment=self._environment)
+    def compile(self, document: Document, *, without_actions: bool = False) -> CompileResult:
+        """Compile a document as one of this catalog. `without_actions`: see `compile_document`."""
+        return compile_document(
+            document, self._registry, environment=self._environment, without_actions=without_actions
+        )
 
     def missing(self, flow_id: str, others: Collection[str] = ()) -> FlowNotFound:
         """Return the error for an unknown flow; `others` are flows that it may mean beside those."""

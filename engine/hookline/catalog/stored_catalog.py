@@ -51,7 +51,8 @@ class StoredCatalog(Catalog):
             )
             return CatalogEntry(served.flow_id, None, None, (problem,))
         try:
-            compiled = self.compile(read(text))
+            # It serves: other nodes may have the actions that this one lacks.
+            compiled = self.compile(read(text), without_actions=True)
         except FlowInvalid as error:
             return CatalogEntry(served.flow_id, None, None, tuple(error.problems))
         return CatalogEntry(served.flow_id, None, compiled.flow, compiled.problems)

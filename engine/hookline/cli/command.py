@@ -180,6 +180,14 @@ def emit(value: Any, *, as_json: bool, text: Callable[[], str]) -> None:
     click.echo(json_line(value) if as_json else harmless(text()))
 
 
+def with_pending(text: str, answer: Mapping[str, Any]) -> str:
+    """Add the nodes that have not adopted a change to the text about its answer."""
+    if not answer["pending"]:
+        return text
+    names = ", ".join(answer["pending"])
+    return f"{text}\nnot adopted yet by {names}: `hookline nodes list` shows when no node is behind"
+
+
 def paged(function: _F) -> _F:
     """Add the options `--cursor` and `--limit` of a list."""
     limit = click.option(

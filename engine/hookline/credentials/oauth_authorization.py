@@ -7,6 +7,7 @@ kept in memory: one that is open when the server stops must begin again.
 import hashlib
 import secrets
 from base64 import urlsafe_b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
@@ -21,6 +22,7 @@ from hookline.kernel.errors import AuthorizationUnknown, CredentialError, Hookli
 from hookline.kernel.time import Clock
 from hookline.model.access import Actor
 from hookline.sdk.http import HttpClient
+from hookline.storage.cluster import Alone, Membership
 
 CALLBACK: Final = "/oauth/callback"
 """The path of a server's own redirect URI."""
@@ -48,6 +50,8 @@ class Authorization:
     """The result, as text."""
     code: str | None = None
     """The error's code, if it failed."""
+    pending: Sequence[str] = ()
+    """The names of the nodes that don't have the tokens yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,14 @@ class _Attempt:
 class Authorizations:
     """The authorizations of one engine. `callback` is the server's own redirect URI; None if no server runs."""
 
-    def __init__(self, credentials: Credentials, clock: Clock, callback: str | None = None) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        clock: Clock,
+        callback: str | None = None,
+        membership: Membership | None = None,
+    ) -> None:
+        self._membership: Membership = membership or Alone()
         self._credentials = credentials
         self._clock = clock
         self._callback = callback
@@ -142,7 +153,8 @@ class Authorizations:
         except HooklineError as error:
             return replace(made, state="failed", message=error.message, code=getattr(error, "error_code", error.code))
         renewed = "" if tokens.refresh_token else "; the service gave no refresh token"
-        return replace(made, state="done", message=f"credential {name!r} is authorized{renewed}")
+        pending = tuple(await self._membership.adopted())
+        return replace(made, state="done", message=f"credential {name!r} is authorized{renewed}", pending=pending)
 
     def _found(self, name: str) -> OAuth2Credential:
         found = self._credentials.oauth2_credential(name)

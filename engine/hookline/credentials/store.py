@@ -166,6 +166,11 @@ class Credentials:
             raise CredentialError(held.problem)
         return held.stored.type, held.value
 
+    def unreadable(self, name: str) -> str | None:
+        """Return the reason why a stored credential can't be read here; None if it can be, or if there is none."""
+        held = self._held.get(name)
+        return held.problem if held is not None and held.value is None else None
+
     def oauth2_credential(self, name: str) -> OAuth2Credential | None:
         """Return a credential with its tokens; None if its type has no OAuth 2. Raises CredentialError."""
         type_, value = self.get(name)

@@ -84,6 +84,8 @@ class Deployed:
     """None if no flow had to be changed."""
     created: frozenset[str] = frozenset()
     """The flows that were not served before."""
+    pending: Sequence[str] = ()
+    """The names of the nodes that may still serve what was served before."""
 
 
 def tag_of(flow: CompiledFlow) -> str:

@@ -8,7 +8,7 @@ from hookline.access.audit import audited
 from hookline.catalog.current_flows import VersionResolver
 from hookline.deployments.compatibility import Compatibility, CompatibilityChecker
 from hookline.deployments.version_history import VersionHistory
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled import CompiledFlow, require_actions
 from hookline.kernel.errors import ExecutionNotFound, FlowInvalid, FlowNotFound, IllegalStateChange, JournalIncompatible
 from hookline.kernel.time import Clock
 from hookline.model.access import Actor
@@ -66,7 +66,7 @@ class Migration:
         version = await self._kept.resolve(execution.flow_id, to)
         if version == execution.flow_version:
             return
-        flow = await self._versions.version(execution.flow_id, version)
+        flow = require_actions(await self._versions.version(execution.flow_id, version))
         past = await self._store.journal(execution_id)
         compatibility = await self._checker.check(flow, execution, envelope, past)
         if not compatibility.ok:
@@ -93,7 +93,7 @@ class Migration:
         version.
 
         It keeps its version if that is the current one, if the current one can't run, and if its journal is
-        incompatible. Raises StoreError.
+        incompatible. Raises FlowInvalid if only other nodes can tell, and StoreError.
         """
         try:
             flow = self._versions.current(execution.flow_id)
@@ -101,6 +101,7 @@ class Migration:
             return None
         if execution.flow_version in (None, flow.version):
             return None
+        require_actions(flow)
         envelope = await self._store.envelope(execution.id)
         if envelope is None:
             return None

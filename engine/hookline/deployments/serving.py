@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from hookline.catalog.catalog import CatalogChanges
@@ -31,8 +33,12 @@ from hookline.telemetry.store_problem import StoreProblem
 
 BROKEN: Final = "flow is broken"
 """The log event of a problem in the file of a flow."""
+NOT_RUN: Final = "this node accepts the messages of a flow and doesn't run it, since it lacks its actions"
+"""The log event of a flow that serves, and whose actions aren't installed here."""
 #: The concurrency of a flow that no longer exists but has executions left.
 _LEFT_BEHIND: Final = 16
+_NODES_EVERY: Final = 1.0
+"""Seconds between two looks whether this node is alone."""
 #: How often a start that meets the deployment of another node reads again what is served.
 _START_TRIES: Final = 5
 
@@ -122,20 +128,24 @@ class Serving:
             self._again.set()
 
     async def deploy(self, checked: CheckedDeployment) -> Deployed:
-        """Apply a deployment: its versions serve when this returns. See `Deployer.deploy`."""
+        """Apply a deployment: its versions serve when this returns, on all nodes but those that it names.
+
+        See `Deployer.deploy`.
+        """
         try:
             deployed = await self._deployer.deploy(checked)
         except StoreError:
             # It may have taken place, and files may have to be written.
             self._again.set()
             raise
+        late: Sequence[str] = ()
         try:
             await self._switch()
-            await self._membership.adopted()
         except StoreError as error:
             self._store_problem.report(error)
             self._again.set()
-        return deployed
+            late = (self._membership.node.name,)
+        return replace(deployed, pending=(*late, *await self._membership.adopted()))
 
     async def check(self, request: DeploymentRequest, *, prefixed: bool = False) -> CheckedDeployment:
         """Check a deployment. See `Deployer.check`."""
@@ -149,6 +159,9 @@ class Serving:
     def adopted(self, changes: CatalogChanges) -> None:
         """Note that other versions are active; log the problems of those that can't be."""
         for entry in changes.broken:
+            if entry.flow is not None and entry.flow.missing_actions:
+                self._log.warning(NOT_RUN, flow_id=entry.id, actions=sorted(entry.flow.missing_actions))
+                continue
             serving = entry.flow.version if entry.flow is not None else None
             for problem in entry.errors:
                 self._log.error(BROKEN, flow_id=entry.id, problem=str(problem), still_serving=serving)
@@ -163,10 +176,11 @@ class Serving:
         await self.open_lanes()
         await self._unblock_all()
 
-    async def set_state(self, flow_id: str, state: FlowState | None, *, by: Actor) -> None:
+    async def set_state(self, flow_id: str, state: FlowState | None, *, by: Actor) -> Collection[str]:
         """Set a flow's state: active, paused or stopped; None for the state in its file.
 
-        Raises FlowNotFound if no version of the flow is served, and StoreError.
+        Return the names of the nodes that may still act by the state before. Raises FlowNotFound if no version of the
+        flow is served, and StoreError.
         """
         entry = self._catalog.entries.get(flow_id)
         if entry is None:
@@ -177,7 +191,7 @@ class Serving:
         self._runner.causes_changed()
         await self.open_lanes()
         await self._unblock_all()
-        await self._membership.adopted()
+        return await self._membership.adopted()
 
     async def wake(self, flow_id: str, execution_id: str) -> None:
         """Deliver a ready execution."""
@@ -193,15 +207,20 @@ class Serving:
         async with self._opening:
             with_work = await self._store.flows_with_work()
             flows = self._flows()
+            left = self._left_to_others()
             # Paused and stopped flows start no executions; started executions continue.
             idle = {flow.id for flow in flows if self._states.of(flow) != "active"}
             lanes = {
-                flow.id: (flow.settings.concurrency, flow.id in idle, flow.settings.concurrency_set) for flow in flows
+                flow.id: (flow.settings.concurrency, flow.id in idle, flow.settings.concurrency_set)
+                for flow in flows
+                if flow.id not in left
             }
-            for flow_id in with_work:
+            for flow_id in set(with_work) - left:
                 # These flows were deleted, or were invalid at the start. Their started executions continue with their
                 # own version; their queued executions are blocked with the reason.
                 lanes.setdefault(flow_id, (_LEFT_BEHIND, False, False))
+            # What this node has claimed while it was alone is given back by a lane that starts nothing.
+            lanes |= dict.fromkeys(self._dispatcher.lanes() & left, (_LEFT_BEHIND, True, False))
             for flow_id in self._dispatcher.lanes() - lanes.keys():
                 await self._dispatcher.close(flow_id)
             for flow_id, (concurrency, begun_only, everywhere) in lanes.items():
@@ -212,6 +231,36 @@ class Serving:
                     [flow for flow in flows if self._states.of(flow) == "paused"],
                     {flow_id for flow_id, entry in self._catalog.entries.items() if entry.flow is None},
                 )
+
+    def _left_to_others(self) -> frozenset[str]:
+        """The ids of the flows that serve, and that this node leaves to other nodes, because it can't run them."""
+        if self._membership.alone:
+            return frozenset()  # their executions are blocked with the reason
+        return frozenset(self.lacking())
+
+    def lacking(self) -> Mapping[str, Sequence[str]]:
+        """The flows that serve and can't run here, each with the names of the actions that are missing, if only those
+        are."""
+        return {
+            flow_id: () if entry.flow is None else sorted(entry.flow.missing_actions)
+            for flow_id, entry in self._catalog.entries.items()
+            if entry.file is None and (entry.flow is None or entry.flow.missing_actions)
+        }
+
+    async def follow_nodes(self) -> None:
+        """Leave what can't run here to other nodes once there are any; while there are none, it is blocked."""
+        left = self._left_to_others()
+        while True:
+            await asyncio.sleep(_NODES_EVERY)  # other nodes don't follow the engine's clock
+            before, left = left, self._left_to_others()
+            if before == left:
+                continue
+            try:
+                await self.open_lanes()
+                await self._unblock_all()
+            except StoreError as error:
+                self._store_problem.report(error)
+                left = before
 
     def credential_changed(self, _name: str) -> None:
         """Wake the executions and sources that the credential blocked."""

@@ -23,6 +23,7 @@ from hookline.kernel.errors import (
     ServiceUnavailable,
     StoreError,
     TooManyRequests,
+    VersionOutdated,
 )
 from hookline.kernel.ids import derived_id
 from hookline.kernel.json import is_heavy_value
@@ -44,6 +45,7 @@ from hookline.telemetry.store_problem import StoreProblem
 _COUNT_AGAIN: Final = 2.0
 """Seconds between two counts of what is queued, if other nodes accept and run some, too."""
 RETRY_AFTER: Final = 30.0
+_NOT_CURRENT: Final = "this node was cut off from the database, and reads what has changed meanwhile"
 
 
 class Place(ImmediateStart, Protocol):
@@ -172,6 +174,8 @@ class Intake:
         envelope = await self._stored_form(flow, envelope)
         if audit is None and self.publisher is not None and _answers_at_once(flow):
             return await self._publish(self.publisher, flow, envelope)
+        if not self.membership.current:
+            raise ServiceUnavailable(_NOT_CURRENT, retry_after=5, flow_id=flow.id)
         rate = self._rate(flow)
         try:
             rejection = await self._order_key_is_full(flow, envelope.order_key) or self._rejection(flow, rate)
@@ -198,7 +202,9 @@ class Intake:
         Raises as `flow` does.
         """
         flow = self.flow(flow_id)
-        return flow if flow.direct and self._rejection(flow, self._rate(flow)) is None else None
+        if not flow.direct or not self.membership.current or self._rejection(flow, self._rate(flow)) is not None:
+            return None
+        return flow
 
     def begin(self, flow: CompiledFlow, envelope: Envelope, stored: Stored) -> None:
         """Begin to make a message durable, and return at once; `direct_flow` has just given its flow.
@@ -286,6 +292,14 @@ class Intake:
 
     async def _put_started(self, envelope: Envelope, rate: RateLimit | None, place: Place) -> Accepted | Duplicate:
         """Store a message whose execution starts at once, so that it is never queued."""
+        try:
+            return await self._put_in_place(envelope, rate, place)
+        except VersionOutdated:
+            # Another node has deployed the flow just now. The execution starts when this one knows it, too.
+            self._reserve(envelope, rate)
+            return await self._put(envelope, rate, None)
+
+    async def _put_in_place(self, envelope: Envelope, rate: RateLimit | None, place: Place) -> Accepted | Duplicate:
         flow_id, result = envelope.flow_id, None
         try:
             result = await self._queue.put(envelope, at_once=place)

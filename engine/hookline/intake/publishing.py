@@ -10,6 +10,7 @@ from hookline.kernel.ongoing import OngoingProblem
 from hookline.kernel.time import Clock
 from hookline.model.message import Envelope
 from hookline.storage.changes import Accepted, Duplicate
+from hookline.storage.cluster import Alone, Membership
 from hookline.storage.intake_queue import IntakeQueue
 from hookline.storage.store import Store
 from hookline.telemetry.store_problem import StoreProblem
@@ -34,8 +35,11 @@ class Publisher:
         log: Log,
         store_problem: StoreProblem,
         longest_outage: timedelta,
+        membership: Membership | None = None,
     ) -> None:
-        """`longest_outage`: for how long messages are accepted after the store has answered last."""
+        """`longest_outage`: for how long messages are accepted after this node knew last that its flows and credentials
+        are those of the store."""
+        self._membership: Membership = membership or Alone()
         self._queue = queue
         self._store = store
         self._clock = clock
@@ -47,9 +51,9 @@ class Publisher:
 
     @property
     def stale(self) -> bool:
-        """True if the store hasn't answered for so long that no message is accepted any more: flows and credentials may
-        have changed."""
-        return self._store_problem.unanswered_for() > self._longest_outage
+        """True if the store hasn't answered, or its changes weren't adopted, for so long that no message is accepted:
+        flows and credentials may have changed."""
+        return max(self._store_problem.unanswered_for(), self._membership.behind_for()) > self._longest_outage
 
     async def check(self) -> None:
         """Return if the queue can be used. Raises StoreError."""
@@ -62,7 +66,7 @@ class Publisher:
             return Duplicate(first)
         if self.stale:
             raise ServiceUnavailable(
-                "the database hasn't answered for longer than intake_stale", retry_after=_RETRY_AFTER
+                "flows and credentials are older than intake_stale allows", retry_after=_RETRY_AFTER
             )
         try:
             result = await self._queue.publish(envelope)

@@ -164,6 +164,12 @@ class DeploymentConflict(IllegalStateChange):
     code = "flow.conflict"
 
 
+class VersionOutdated(IllegalStateChange):
+    """The flow is served by another version now, or no longer."""
+
+    code = "flow.outdated"
+
+
 class DeploymentNotFound(HooklineError):
     """There is no such deployment."""
 

@@ -1,6 +1,6 @@
 """The operations of operators on executions and flows."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Unpack
@@ -197,8 +197,10 @@ class Operations:
 
     async def roll_back(
         self, flow_id: str, name: str | None, *, by: Actor, existing: bool | None = None, force: bool = False
-    ) -> str:
-        """Deploy an earlier version of a flow, which keeps its title; return the version.
+    ) -> tuple[str, Sequence[str]]:
+        """Deploy an earlier version of a flow, which keeps its title.
+
+        Return the version, and the names of the nodes that may still serve the one before.
 
         `existing`: see `restart_poll`; `force`: see `DeploymentRequest`. Raises PollStartsAnew, the errors of
         `VersionHistory.target` and `Serving.deploy`, and FlowInvalid if the version can't run here.
@@ -213,8 +215,8 @@ class Operations:
                 )
         text = await self._serving.with_title(flow_id, await self._versions.document(flow_id, version))
         request = DeploymentRequest(by, {flow_id: text}, served_before=True, force=force)
-        await self._serving.deploy(await self._serving.check(request))
-        return version
+        deployed = await self._serving.deploy(await self._serving.check(request))
+        return version, deployed.pending
 
     async def check_rollback(
         self, deployment_id: str, *, by: Actor, visible: frozenset[str] | None = None

@@ -17,7 +17,7 @@ from hookline.executions.message_edits import edit_entry, edited_path
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import USE as GATHER
 from hookline.flows.blocks.step_tree import without_items
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled import CompiledFlow, require_actions
 from hookline.flows.compiler.step_order import RelativePosition, StepOrder, failure_is_handled
 from hookline.intake.envelopes import replay_envelope, with_order_key
 from hookline.intake.intake import Intake
@@ -172,10 +172,10 @@ class Replays:
 
     async def _flow(self, old: Execution, version: ReplayVersion) -> CompiledFlow:
         if version == "current":
-            return self._intake.flow(old.flow_id)
+            return require_actions(self._intake.flow(old.flow_id))
         if old.flow_version is None:
             raise NotReplayable(f"execution {old.id} never ran, so that no version is its own; replay the current one")
-        return await self._versions.version(old.flow_id, old.flow_version)
+        return require_actions(await self._versions.version(old.flow_id, old.flow_version))
 
     async def _accept(self, flow: CompiledFlow, again: Envelope, tail: tuple[Change, ...]) -> None:
         accept = await self._intake.emit(flow, again)

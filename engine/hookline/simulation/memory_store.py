@@ -198,7 +198,7 @@ class MemoryStore:
         match change:
             case Accept(envelope):
                 return self._accept(envelope)
-            case Start(id_, version, at, vars_, deadline):
+            case Start(id_, version, at, vars_, deadline):  # nobody else deploys
                 self._move(id_, State.RUNNING, flow_version=version, started_at=at, vars=vars_, deadline_at=deadline)
             case Resume(id_, _, version):
                 self._resume(id_, version)

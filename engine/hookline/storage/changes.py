@@ -108,7 +108,11 @@ class KeepAlias:
 @change("execution", fault_point="start")
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Start an execution (queued, or parked before its first step → running), and bind the version of its flow."""
+    """Start an execution (queued, or parked before its first step → running), and bind the version of its flow.
+
+    With `serving`, it is illegal (VersionOutdated) if the flow isn't served by that version: another node has deployed
+    the flow, and this one doesn't know yet.
+    """
 
     execution_id: str
     flow_version: str
@@ -116,6 +120,8 @@ class Start:
     vars: bytes | None = None
     """JSON of the flow's vars if they differ from those of its document; the execution keeps them until it ends."""
     deadline: datetime | None = None
+    serving: bool = False
+    """The version is the one that serves the flow, as far as the node knows."""
 
 
 @change("execution", fault_point="resume")

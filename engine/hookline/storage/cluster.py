@@ -27,6 +27,9 @@ class NodeDescription:
     version: str = __version__
     listen_url: str | None = None
     """The URL of the database for a session that listens, if the other one leads to a pooler of transactions."""
+    accepts_without_lease: float = 0.0
+    """Seconds for which it goes on accepting messages after its lease has run out, with the flows and credentials that
+    it knew last: if an intake queue keeps them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,8 @@ class Node:
     drain_asked_at: datetime | None
     gone_at: datetime | None
     """The time at which it stopped, or another node took over."""
+    pending: bool = False
+    """It may still act by flows, states or credentials from before the last change."""
 
 
 class Membership(Protocol):
@@ -57,7 +62,17 @@ class Membership(Protocol):
 
     @property
     def held(self) -> bool:
-        """True while no other node can have taken over what this one runs, as far as this process knows."""
+        """True while no other node can have taken over what this one runs, as far as this process knows, and while this
+        one knows what it must: after the loss of a lease, it first adopts all changes."""
+        ...
+
+    @property
+    def current(self) -> bool:
+        """False from the loss of a lease until all changes are adopted under the next one."""
+        ...
+
+    def behind_for(self) -> float:
+        """Return the seconds since this node last knew that it has adopted all changes."""
         ...
 
     on_lost: Callable[[], Awaitable[None]] | None
@@ -96,7 +111,8 @@ class Membership(Protocol):
     async def adopted(self) -> Collection[str]:
         """Return when each living node has adopted all changes that are durable now, or has lost its lease.
 
-        Return the names of the nodes that have done neither in time. Raises StoreError.
+        Return the names of the nodes that may still act by what they knew before: those that have done neither in time,
+        those that accept messages without a lease, and all if the database can't be asked.
         """
         ...
 
@@ -113,6 +129,7 @@ class Alone:
     """The only process that uses a database."""
 
     held: Final = True
+    current: Final = True
     alone: Final = True
     size: Final = 1
 
@@ -124,6 +141,10 @@ class Alone:
         self.on_drain: Callable[[], None] | None = None
         self._clock = clock or SystemClock()
         self._started_at = self._clock.now()
+
+    def behind_for(self) -> float:
+        """Return 0: nobody else makes changes."""
+        return 0.0
 
     async def take(self, duties: Collection[str]) -> Collection[str]:
         """Return all: nobody else has one."""

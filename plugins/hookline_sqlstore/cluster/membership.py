@@ -10,6 +10,7 @@ from hookline.api import StoreError
 from hookline.api_storage import Node, NodeDescription
 from hookline_sqlstore.cluster.tables_access import TablesAccess
 from hookline_sqlstore.reading import nodes as nodes_reading
+from hookline_sqlstore.reading.nodes import Behind
 from hookline_sqlstore.writing import statements
 from hookline_sqlstore.writing.lease import DURATION, Lease, LeaseLost
 from hookline_sqlstore.writing.operations import Commit, Operation
@@ -30,8 +31,14 @@ class PostgresMembership:
         self.on_change: Callable[[], Awaitable[None]] | None = None
         self.on_drain: Callable[[], None] | None = None
         self.size = 1
+        self.others: Collection[str] = ()
+        """The names of the other nodes that serve, as far as this one knows."""
+        self.current = True
+        self._current_at = time.monotonic()
         self._database = database
         self._lease: Lease | None = None
+        self._lost: str | None = None
+        """The lease that was lost last."""
         self._dropping: asyncio.Future[None] | None = None
 
     @property
@@ -48,8 +55,19 @@ class PostgresMembership:
 
     @property
     def held(self) -> bool:
-        """True while no other node can have taken over what this one runs."""
+        return self.has_lease and self.current
+
+    @property
+    def has_lease(self) -> bool:
+        """True while no other node can have taken over."""
         return self._lease is not None and self._lease.held
+
+    def behind_for(self) -> float:
+        return time.monotonic() - self._current_at
+
+    def note_current(self, since: float) -> None:
+        """Note that this node had adopted all changes at a time of the monotonic clock."""
+        self.current, self._current_at = True, since
 
     async def joined(self, driver: Any) -> int:
         """Let a new session continue the lease, or register; return the database's time. Raises StoreError."""
@@ -58,7 +76,9 @@ class PostgresMembership:
         if self._dropping is not None and not self._dropping.done():
             raise StoreError("this node has lost its lease, and still drops what it ran")
         lease = Lease(self.node)
-        now = await lease.register(driver)
+        now = await lease.register(driver, instead_of=self._lost)
+        if self._lost is None:
+            self._current_at = time.monotonic()
         self._lease = lease
         return now
 
@@ -67,7 +87,9 @@ class PostgresMembership:
         if self._lease is None:
             return
         self._lease.lost()
-        self._lease = None
+        self._lost, self._lease = self._lease.id, None
+        # Changes may have been answered without this node.
+        self.current = False
         if self.on_lost is not None:
             self._dropping = asyncio.ensure_future(self._drop(self.on_lost))
 
@@ -83,17 +105,23 @@ class PostgresMembership:
         await self.write(statements.GIVE_DUTY, duty)
 
     async def adopted(self) -> Collection[str]:
-        change = await self._database.read(nodes_reading.last_change)
-        until = time.monotonic() + _PATIENCE
-        while late := await self._behind(change):
+        until, change = time.monotonic() + _PATIENCE, None
+        while True:
+            late: Behind | None = None
+            with contextlib.suppress(StoreError):  # the next try may do better
+                if change is None:
+                    change = await self._database.read(nodes_reading.last_change)
+                late = await self._behind(change)
+            if late is not None and not late.living:
+                return _names(late.accepting)
             if time.monotonic() >= until:
-                return late
+                return tuple(sorted(self.others)) if late is None else _names([*late.living, *late.accepting])
             await asyncio.sleep(_AGAIN)
-        return ()
 
-    async def _behind(self, change: int) -> Sequence[str]:
-        rows = await self._database.read(nodes_reading.behind(change))
-        return sorted(row.name for row in rows if self._lease is None or row.lease != self._lease.id)
+    async def _behind(self, change: int) -> Behind:
+        found = await self._database.read(nodes_reading.behind(change))
+        me = None if self._lease is None else self._lease.id
+        return found._replace(living=[row for row in found.living if row.lease != me])
 
     async def nodes(self) -> Sequence[Node]:
         return await self._database.read(nodes_reading.nodes_of)
@@ -106,3 +134,7 @@ class PostgresMembership:
         commit = Commit([Operation(statement, "", row, 0)], [None])
         await self._database.write(commit)
         return commit.results[0]
+
+
+def _names(rows: Sequence[Any]) -> Sequence[str]:
+    return tuple(sorted({row.name for row in rows}))

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, NamedTuple
 
@@ -121,7 +122,8 @@ class Watch:
                 self._failing = True
 
     async def _look(self) -> None:
-        lease = self._membership.lease.id if self._membership.held else ""
+        sent = time.monotonic()
+        lease = self._membership.lease.id if self._membership.has_lease else ""
         now = micros(self._clock.now())
         seen = await self._database.read(lambda connection: _see(connection, lease, now))
         for node in seen.nodes:
@@ -129,7 +131,8 @@ class Watch:
                 await self._take_over(node, seen.now)
         self._report_clocks(seen.nodes)
         others = [node for node in seen.nodes if node.lease != lease and node.gone_at is None]
-        self._membership.size = 1 + sum(node.role != "command" for node in others)
+        self._membership.others = [node.name for node in others if node.role != "command"]
+        self._membership.size = 1 + len(self._membership.others)
         if seen.ready:
             self._listener.ready(seen.ready)
         if seen.cancelling and self._membership.on_cancel is not None:
@@ -138,7 +141,9 @@ class Watch:
             node.lease == lease and node.drain_asked_at is not None for node in seen.nodes
         ):
             self._membership.on_drain()
-        self._begin_adoption(lease, seen.change)
+        if lease and self._adopted == (lease, seen.change):
+            self._membership.note_current(sent)
+        self._begin_adoption(lease, seen.change, sent)
 
     async def _take_over(self, node: Any, now: int) -> None:
         """Take over from a node if it is dead, and make its executions ready for any."""
@@ -152,20 +157,25 @@ class Watch:
         flows: Iterable[str] = await self._membership.write(statements.RELEASE, node.lease)
         self._listener.ready(flows)
 
-    def _begin_adoption(self, lease: str, change: int) -> None:
+    def _begin_adoption(self, lease: str, change: int, sent: float) -> None:
         """Adopt what other nodes have changed, beside the next looks."""
         on_change = self._membership.on_change
         going = self._adoption is not None and not self._adoption.done()
         if not lease or going or on_change is None or self._adopted == (lease, change):
             return
-        self._adoption = asyncio.get_running_loop().create_task(self._adopt(on_change, lease, change))
+        self._adoption = asyncio.get_running_loop().create_task(self._adopt(on_change, lease, change, sent))
 
-    async def _adopt(self, on_change: Callable[[], Awaitable[None]], lease: str, change: int) -> None:
-        """Adopt what other nodes have changed, and tell that it is adopted. The next look tries again if it fails."""
+    async def _adopt(self, on_change: Callable[[], Awaitable[None]], lease: str, change: int, sent: float) -> None:
+        """Adopt what other nodes have changed, and tell that it is adopted. The next look tries again if it fails.
+
+        `sent`: the time of the monotonic clock at which the database was asked for the last change.
+        """
         try:
             await on_change()
             await self._membership.write(statements.ADOPT, change)
             self._adopted = (lease, change)
+            if self._membership.has_lease and self._membership.lease.id == lease:
+                self._membership.note_current(sent)
         except StoreError:
             pass  # the writes report it
         except Exception:  # noqa: BLE001 - whatever it is, it is reported, and the next look may do better

@@ -289,6 +289,10 @@ class PostgresDatabase:
     def _lose_lease(self) -> None:
         self._listener.lost()
         self.membership.lose()
+        # What waits was decided by flows and credentials that may have been changed meanwhile.
+        waiting = list(self._waiting)
+        self._waiting.clear()
+        self._pending.fail(waiting, LeaseLost())
 
     async def _beat(self, _connection: AsyncConnection) -> None:
         """Renew the lease, in a query that opens no transaction."""

@@ -1,7 +1,7 @@
 """The nodes of a database, and what they have adopted."""
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, bindparam, select, text
 
@@ -27,22 +27,43 @@ def last_change(connection: Connection) -> int:
     return found or 0
 
 
-_BEHIND: Final = select(nodes).where(nodes.c.gone_at.is_(None), _SERVING, nodes.c.adopted < bindparam("change"))
+_BEHIND: Final = select(nodes).where(_SERVING, nodes.c.adopted < bindparam("change"))
 
 
-def behind(change: int) -> Callable[[Connection], Sequence[Any]]:
-    """Return a query for the living nodes that have not adopted a change."""
+class Behind(NamedTuple):
+    """The nodes that have not adopted a change."""
 
-    def ask(connection: Connection) -> Sequence[Any]:
+    living: Sequence[Any]
+    """Those with a lease that holds."""
+    accepting: Sequence[Any]
+    """Those that may accept messages although their lease doesn't hold."""
+
+
+def behind(change: int) -> Callable[[Connection], Behind]:
+    """Return a query for the nodes that have not adopted a change, and may still act by what they knew before."""
+
+    def ask(connection: Connection) -> Behind:
         now = now_of(connection)
-        return [row for row in connection.execute(_BEHIND, {"change": change}) if row.until > now]
+        rows = connection.execute(_BEHIND, {"change": change}).all()
+        living = [row for row in rows if _lives(row, now)]
+        return Behind(living, [row for row in rows if not _lives(row, now) and _accepts(row, now)])
 
     return ask
 
 
+def _lives(row: Any, now: int) -> bool:
+    return bool(row.gone_at is None and row.until > now)
+
+
+def _accepts(row: Any, now: int) -> bool:
+    """Return true if a node may accept messages without its lease, also if another one has taken over."""
+    return bool(row.accepts_without_lease > 0 and row.until + row.accepts_without_lease > now)
+
+
 def nodes_of(connection: Connection) -> Sequence[Node]:
     """Return the nodes that serve the database, and those that did in the last hour; oldest first."""
-    since = now_of(connection) - _HOUR
+    now, change = now_of(connection), last_change(connection)
+    since = now - _HOUR
     rows = connection.execute(select(nodes).where(_SERVING).order_by(nodes.c.started_at, nodes.c.lease))
     return [
         Node(
@@ -56,7 +77,8 @@ def nodes_of(connection: Connection) -> Sequence[Node]:
             row.clock_ahead / 1_000_000,
             moment(row.drain_asked_at),
             moment(row.gone_at),
+            row.adopted < change and (_lives(row, now) or _accepts(row, now)),
         )
         for row in rows
-        if row.gone_at is None or row.gone_at > since
+        if row.gone_at is None or row.gone_at > since or _accepts(row, now)
     ]

@@ -12,8 +12,15 @@ from sqlalchemy import Connection, bindparam, select
 from sqlalchemy.exc import DBAPIError
 
 from hookline.api import StoreError
-from hookline.api_storage import Accepted, Duplicate, ExecutionNotFound, IllegalStateChange, fault
-from hookline_sqlstore.tables import executions
+from hookline.api_storage import (
+    Accepted,
+    Duplicate,
+    ExecutionNotFound,
+    IllegalStateChange,
+    VersionOutdated,
+    fault,
+)
+from hookline_sqlstore.tables import executions, served_flows
 from hookline_sqlstore.writing import statements
 from hookline_sqlstore.writing.operations import Commit, Operation
 from hookline_sqlstore.writing.order_places import Lines
@@ -182,6 +189,8 @@ def _alone(connection: Connection, dialect: Dialect, commit: Commit, lines: Line
 def _diagnose(connection: Connection, commit: Commit, operation: Operation) -> None:
     """Raise the reason why a change was illegal. A message that was accepted before isn't illegal, but a duplicate."""
     state = _state(connection, operation.row[0])
+    if _is_outdated(connection, operation, state):
+        raise VersionOutdated(f"execution {operation.key} can't start: its flow was deployed meanwhile")
     if state is None:
         raise ExecutionNotFound(f"there is no execution {operation.key}")
     if operation.statement is statements.ACCEPT:
@@ -215,3 +224,23 @@ _STATE: Final = select(executions.c.state).where(
 def _state(connection: Connection, execution_id: str) -> str | None:
     found: str | None = connection.scalar(_STATE, {"id": execution_id})
     return found
+
+
+_SERVED: Final = select(served_flows.c.version).where(served_flows.c.flow_id == bindparam("flow_id"))
+_FLOW: Final = select(executions.c.flow_id).where(executions.c.id == bindparam("id"))
+
+
+def _is_outdated(connection: Connection, operation: Operation, state: str | None) -> bool:
+    """Return true if an execution could start, if the version that the operation names still served its flow."""
+    statement = operation.statement
+    if (statement, state) not in _STARTS:
+        return False
+    row = dict(zip((name for name, _ in statement.columns), operation.row, strict=True))
+    if not row["serving"]:
+        return False
+    flow_id = row["flow_id"] if state is None else connection.scalar(_FLOW, {"id": row["id"]})
+    served: str | None = connection.scalar(_SERVED, {"flow_id": flow_id})
+    return bool(served != row["flow_version"])
+
+
+_STARTS: Final = {(statements.ACCEPT, None), (statements.START, "queued"), (statements.START, "waiting")}

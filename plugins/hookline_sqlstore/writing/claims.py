@@ -117,7 +117,8 @@ def _waits(found: Any, row: ClaimRow) -> bool:
 
 
 _TAKE_OVER: Final = text(
-    f"UPDATE nodes SET gone_at = {NOW} WHERE lease IN (SELECT lease FROM nodes WHERE lease = :lease"  # noqa: S608 - as above
+    f"UPDATE nodes SET gone_at = {NOW}, accepts_without_lease = CASE WHEN :dead THEN 0 ELSE accepts_without_lease END"  # noqa: S608 - as above
+    " WHERE lease IN (SELECT lease FROM nodes WHERE lease = :lease"
     f" AND gone_at IS NULL AND (until <= {NOW} OR :dead) FOR UPDATE SKIP LOCKED)"
 )
 
@@ -158,9 +159,12 @@ def release(connection: Connection, lease: str) -> frozenset[str]:
     return frozenset(connection.scalars(_RELEASE, {"lease": lease}))
 
 
+_LEAVE: Final = text(f"UPDATE nodes SET gone_at = {NOW}, accepts_without_lease = 0 WHERE lease = :lease")  # noqa: S608 - as above
+
+
 def leave(connection: Connection, lease: str) -> frozenset[str]:
     """End this node's own lease, and make its executions ready for others; return the ids of their flows."""
-    connection.execute(text(f"UPDATE nodes SET gone_at = {NOW} WHERE lease = :lease"), {"lease": lease})  # noqa: S608 - as above
+    connection.execute(_LEAVE, {"lease": lease})
     return release(connection, lease)
 
 

@@ -31,10 +31,13 @@ _UNTIL: Final = f"{NOW} + {int(DURATION * 1_000_000)}"
 _HOLDS: Final = f"gone_at IS NULL AND (until > {NOW} OR adopted = (SELECT changes FROM cluster WHERE id = 1))"  # noqa: S608 - our own names
 
 _REGISTER: Final = (
-    "INSERT INTO nodes (lease, name, session, process, host, role, version, started_at, until, clock_ahead)"
+    "INSERT INTO nodes (lease, name, session, process, host, role, version, started_at, until, clock_ahead,"
+    " accepts_without_lease)"
     " SELECT $1::text, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text,"
-    f" {NOW}, {_UNTIL}, $8::bigint - {NOW} WHERE NOT {COPYING} RETURNING {NOW}"
+    f" {NOW}, {_UNTIL}, $8::bigint - {NOW}, $9::bigint WHERE NOT {COPYING} RETURNING {NOW}"
 )
+#: Once a node has another lease, it accepts nothing under the one before.
+_REPLACE: Final = "UPDATE nodes SET accepts_without_lease = 0 WHERE lease = $1"
 _CONTINUE: Final = (
     f"UPDATE nodes SET session = $3, until = {_UNTIL} WHERE lease = $1 AND session = $2 AND {_HOLDS} RETURNING {NOW}"  # noqa: S608 - our own names
 )
@@ -89,17 +92,22 @@ class Lease:
             f" WHERE lease = {_quoted(self.id)} AND session = {_quoted(self._session)} AND {_HOLDS}"
         )
 
-    async def register(self, driver: Any) -> int:
+    async def register(self, driver: Any, *, instead_of: str | None = None) -> int:
         """Write the row of a new lease; return the database's time. `driver`: a connection of asyncpg.
+
+        `instead_of`: the lease that this process has lost.
 
         Raises StoreError while another database is copied into the tables. The copy locks the table of nodes, so that
         a node that has seen the tables before the copy began waits here until it has ended.
         """
         sent, node = self.sending(), self.node
-        row = (self.id, node.name, self._session, node.process, node.host, node.role, node.version, _here())
+        alone = round(node.accepts_without_lease * 1_000_000)
+        row = (self.id, node.name, self._session, node.process, node.host, node.role, node.version, _here(), alone)
         now: int | None = await driver.fetchval(_REGISTER, *row)
         if now is None:
             raise StoreError(INCOMPLETE)
+        if instead_of is not None:
+            await driver.execute(_REPLACE, instead_of)
         self.renewed(sent)
         return now
 

@@ -216,9 +216,9 @@ def ping(at: int) -> Commit:
 def _accept_row(accept: Accept) -> Row:
     envelope, start = accept.envelope, accept.start
     key, order_key = envelope.dedupe_key, envelope.order_key
-    started: Row = (None, None, None, None)
+    started: Row = (None, None, None, None, False)
     if start is not None:
-        started = (start.flow_version, start.vars, micros(start.at), micros(start.deadline))
+        started = (start.flow_version, start.vars, micros(start.at), micros(start.deadline), start.serving)
     return (
         envelope.execution_id,
         envelope.flow_id,
@@ -256,8 +256,9 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
     match change:
         case KeepAlias(alias, key, at):
             yield Operation(statements.KEEP_ALIAS, alias, (alias, key, micros(at)), place)
-        case Start(key, version, at, own, deadline):
-            yield Operation(statements.START, key, (key, version, own, micros(at), micros(deadline)), place)
+        case Start(key, version, at, own, deadline, serving):
+            begun = (key, version, own, micros(at), micros(deadline), serving)
+            yield Operation(statements.START, key, begun, place)
         case Resume(key, _, version):
             yield Operation(statements.RESUME, key, (key, version), place)
         case Rebind(key, version, at, last_seq, own):

@@ -33,6 +33,13 @@ _ENDS: Final = " OR ".join(
     for end in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 )
 
+#: A start that names the version that serves is rejected if another node has deployed the flow meanwhile.
+_SERVES: Final = {
+    flow: "(v.serving IS NOT TRUE OR EXISTS (SELECT 1 FROM served_flows"
+    " WHERE served_flows.flow_id = {flow} AND served_flows.version = v.flow_version))".replace("{flow}", flow)
+    for flow in ("v.flow_id", "executions.flow_id")
+}
+
 ACCEPT: Final = Statement(
     "accept",
     (
@@ -50,6 +57,7 @@ ACCEPT: Final = Statement(
         ("vars", "bytea"),
         ("started_at", "bigint"),
         ("deadline_at", "bigint"),
+        ("serving", "boolean"),
         ("claimed", "boolean"),
         ("payload", "bytea"),
     ),
@@ -59,7 +67,7 @@ ACCEPT: Final = Statement(
     " CASE WHEN v.started_at IS NULL THEN v.at END, v.dedupe_key, v.dedupe_hash, v.dedupe_until,"
     " v.order_key, v.order_seq, v.order_holds, v.data_key, v.flow_version, v.vars, v.started_at, v.deadline_at,"
     " CASE WHEN v.claimed THEN {me} END, v.payload"
-    " FROM {v} WHERE v.id IS NOT NULL ON CONFLICT DO NOTHING",
+    " FROM {v} WHERE v.id IS NOT NULL AND {serves} ON CONFLICT DO NOTHING".replace("{serves}", _SERVES["v.flow_id"]),
 )
 
 #: For messages that were not accepted: the execution that has their key, and the end of its window.
@@ -115,11 +123,19 @@ REFER: Final = Statement(
 #: Also from waiting, if it was parked before its first step: only a start binds the version of the flow.
 START: Final = Statement(
     "start",
-    (("id", "text"), ("flow_version", "text"), ("vars", "bytea"), ("at", "bigint"), ("deadline_at", "bigint")),
+    (
+        ("id", "text"),
+        ("flow_version", "text"),
+        ("vars", "bytea"),
+        ("at", "bigint"),
+        ("deadline_at", "bigint"),
+        ("serving", "boolean"),
+    ),
     "UPDATE executions SET state = 'running', flow_version = v.flow_version, vars = v.vars, started_at = v.at,"
     " deadline_at = v.deadline_at,"
     " ready_at = NULL, reason = NULL, owner = {me} FROM {v} WHERE executions.id = v.id"
-    " AND executions.state IN ('queued', 'waiting') AND executions.flow_version IS NULL AND {free}",
+    " AND executions.state IN ('queued', 'waiting') AND executions.flow_version IS NULL AND {free}"
+    " AND {serves}".replace("{serves}", _SERVES["executions.flow_id"]),
 )
 
 #: Also from running: an execution that ran when the process died is resumed.

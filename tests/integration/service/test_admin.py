@@ -320,7 +320,7 @@ async def test_a_credential_is_kept_and_its_secret_never_comes_back(client: Clie
     for path in ("/api/v1/credentials", "/api/v1/credentials/gh"):
         texts.append(json.dumps(await get(client, path)))
     assert all('"gh"' in text and secret not in text for text in texts)
-    assert (await client.delete("/api/v1/credentials/gh", headers=AUTH)).status_code == 204
+    assert (await client.delete("/api/v1/credentials/gh", headers=AUTH)).status_code == 200
     await get(client, "/api/v1/credentials/gh", 404)
     assert (await client.delete("/api/v1/credentials/gh", headers=AUTH)).status_code == 404
 
@@ -345,7 +345,7 @@ async def test_verifying_says_that_a_type_has_no_way_to_and_404_where_there_is_n
 @pytest.mark.rule(34)
 async def test_rotating_tells_how_many_credentials_were_encrypted_anew(client: Client) -> None:
     response = await client.post("/api/v1/credentials/rotate", headers=AUTH)
-    assert await response.get_json(force=True) == {"rotated": 0}
+    assert await response.get_json(force=True) == {"rotated": 0, "pending": []}
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"type": 1, "values": {}}', b'{"type": "x"}', b"\xff"])

@@ -110,8 +110,8 @@ def test_rotating_encrypts_with_the_first_key(monkeypatch: pytest.MonkeyPatch) -
     assert hookline("set", "gh", "--type", "github", f"secret={SECRET}").exit_code == 0
     assert hookline("rotate").exit_code == 2
     monkeypatch.setenv("HOOKLINE_SECRET_KEY", f"{second},{first}")
-    assert json.loads(hookline("rotate", "--master", "--json").stdout) == {"rotated": 1}
-    assert json.loads(hookline("rotate", "--master", "--json").stdout) == {"rotated": 0}
+    assert json.loads(hookline("rotate", "--master", "--json").stdout) == {"rotated": 1, "pending": []}
+    assert json.loads(hookline("rotate", "--master", "--json").stdout) == {"rotated": 0, "pending": []}
     monkeypatch.setenv("HOOKLINE_SECRET_KEY", second)
     assert listed()[0]["problem"] is None
 

@@ -106,6 +106,7 @@ def _deploy(settings: Settings, folder: Path, options: Options) -> None:
         "warnings": prepared.warnings,
         "plans": prepared.plans,
         "deployment": None,
+        "pending": [],
     }
     if not options.as_json:
         click.echo(report.differences_text(prepared, folder))
@@ -115,7 +116,7 @@ def _deploy(settings: Settings, folder: Path, options: Options) -> None:
         return
     _confirm(prepared, options)
     done = asyncio.run(apply())
-    value |= {"deployment": done["deployment"], "plans": done["plans"]}
+    value |= {"deployment": done["deployment"], "plans": done["plans"], "pending": done["pending"]}
     emit(value, as_json=options.as_json, text=lambda: report.deployed_text(done, done["plans"]))
 
 

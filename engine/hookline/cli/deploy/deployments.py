@@ -8,7 +8,7 @@ from typing import Any, Final
 import click
 
 from hookline.cli.client import ApiError, Client, call, connect
-from hookline.cli.command import CommandGroup, NotFound, can_ask, emit, emit_page, paged
+from hookline.cli.command import CommandGroup, NotFound, can_ask, emit, emit_page, paged, with_pending
 from hookline.cli.table import table
 from hookline.cli.terminal import printable
 from hookline.config import Settings
@@ -90,7 +90,7 @@ def _rolled_back(done: Mapping[str, Any]) -> str:
         return "nothing was changed: all flows are as they were after that deployment"
     rows = [(one["flow_id"], one["before"] or "none", one["version"] or "none") for one in made["flows"]]
     shown = table(("flow", "version before", "version now"), rows)
-    return f"deployment {made['id']}: {counted(len(rows), 'flow')}\n{shown}"
+    return with_pending(f"deployment {made['id']}: {counted(len(rows), 'flow')}\n{shown}", done)
 
 
 async def _found(settings: Settings, text: str) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any, Final
 import click
 
 from hookline.cli.client import ApiError, Missing, call, created_for
-from hookline.cli.command import CommandGroup, can_ask, emit, emit_page, paged, problem_line
+from hookline.cli.command import CommandGroup, can_ask, emit, emit_page, paged, problem_line, with_pending
 from hookline.cli.table import table
 from hookline.cli.terminal import printable
 from hookline.config import DATABASE, Settings
@@ -211,7 +211,7 @@ def _value(document: bytes, path: Path) -> bytes:
 
 def _rolled_back(done: Mapping[str, Any]) -> str:
     where = f"flow {done['flow_id']}" if done["file"] is None else done["file"]
-    return f"{where} has version {done['version']} again"
+    return with_pending(f"{where} has version {done['version']} again", done)
 
 
 def landing_text(one: Mapping[str, Any]) -> str:
@@ -223,7 +223,7 @@ def landing_text(one: Mapping[str, Any]) -> str:
 
 def _decide(decision: str, flow_id: str, as_json: bool, settings: Settings) -> None:
     found = call(settings, "POST", "flows", flow_id, decision, missing=created_for(settings, flow_id))
-    emit(found, as_json=as_json, text=lambda: f"flow {flow_id} is {_state(found)}")
+    emit(found, as_json=as_json, text=lambda: with_pending(f"flow {flow_id} is {_state(found)}", found))
 
 
 def _empty_for(settings: Settings) -> Missing:

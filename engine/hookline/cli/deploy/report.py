@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from hookline.cli.command import problem_line
+from hookline.cli.command import problem_line, with_pending
 from hookline.cli.deploy.comparison import FlowChange
 from hookline.cli.deploy.deployment import Prepared
 from hookline.cli.deploy.flows import landing_text, restart_text
@@ -70,4 +70,4 @@ def deployed_text(done: Mapping[str, Any], plans: Sequence[Mapping[str, Any]]) -
     if fitting:
         named = " ".join(fitting[:3]) + (" …" if len(fitting) > 3 else "")
         lines.append(f"to move them: hookline executions move --to current {named}")
-    return "\n".join(lines)
+    return with_pending("\n".join(lines), done)

@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from hookline.cli.client import call
-from hookline.cli.command import CommandGroup, emit
+from hookline.cli.command import CommandGroup, emit, with_pending
 from hookline.cli.table import table
 from hookline.config import Settings
 from hookline.kernel.errors import ConfigError
@@ -38,7 +38,8 @@ def set_credential(name: str, type_: str, values: tuple[str, ...], as_json: bool
     made = call(settings, "PUT", "credentials", name, body=body, missing="created")
     missing = (made["tokens"] or {}).get("problem")
     said = f"credential {name} of type {type_} is set" + (f"\n{missing}" if missing else "")
-    emit({"name": name, "type": type_}, as_json=as_json, text=lambda: said)
+    shown = {"name": name, "type": type_, "pending": made["pending"]}
+    emit(shown, as_json=as_json, text=lambda: with_pending(said, made))
 
 
 @credentials.command("list", settings=_SETTINGS)
@@ -96,7 +97,7 @@ def authorize_credential(
             click.launch(made["url"])
 
     done = asyncio.run(authorize(settings, name, redirect_uri, begun))
-    emit(done, as_json=as_json, text=lambda: done["message"])
+    emit(done, as_json=as_json, text=lambda: with_pending(done["message"], done))
     if done["state"] != "done":
         ctx.exit(1)
 
@@ -105,8 +106,8 @@ def authorize_credential(
 @click.argument("name")
 def remove_credential(name: str, as_json: bool, settings: Settings) -> None:
     """Remove a credential."""
-    call(settings, "DELETE", "credentials", name)
-    emit({"name": name}, as_json=as_json, text=lambda: f"credential {name} is removed")
+    dropped = call(settings, "DELETE", "credentials", name)
+    emit(dropped, as_json=as_json, text=lambda: with_pending(f"credential {name} is removed", dropped))
 
 
 @credentials.command("rotate", settings=_SETTINGS)
@@ -116,12 +117,9 @@ def rotate_credentials(master: bool, as_json: bool, settings: Settings) -> None:
 
     Put a new key in front of the old one, restart the server, rotate, and then remove the old key.
     """
-    rotated = call(settings, "POST", "credentials", "rotate")["rotated"]
-    emit(
-        {"rotated": rotated},
-        as_json=as_json,
-        text=lambda: f"{counted(rotated, 'credential')} had an older key; all are encrypted with the first key now",
-    )
+    done = call(settings, "POST", "credentials", "rotate")
+    said = f"{counted(done['rotated'], 'credential')} had an older key; all are encrypted with the first key now"
+    emit(done, as_json=as_json, text=lambda: with_pending(said, done))
 
 
 @credentials.command("new-key", settings=_SETTINGS, remote=False)

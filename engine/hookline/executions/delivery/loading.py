@@ -40,7 +40,9 @@ class Versions(Protocol):
 class BlockedAtLoad(Exception):
     """The execution can't run until an external cause is gone."""
 
-    def __init__(self, envelope: Envelope, execution: Execution | None, reason: str) -> None:
+    def __init__(self, envelope: Envelope, execution: Execution | None, reason: str, *, here: bool = False) -> None:
+        """`here`: it might run on another node."""
+        self.here = here
         self.envelope = envelope
         self.execution = execution
         self.reason = reason
@@ -119,8 +121,13 @@ class ExecutionLoader:
             return None
         try:
             flow = flow or await self._flow(delivery, execution)
-        except (FlowNotFound, FlowInvalid) as error:
+        except FlowNotFound as error:
             raise BlockedAtLoad(envelope, execution, str(error)) from error
+        except FlowInvalid as error:
+            raise BlockedAtLoad(envelope, execution, str(error), here=True) from error
+        if flow.missing_actions:
+            names = ", ".join(map(repr, sorted(flow.missing_actions)))
+            raise BlockedAtLoad(envelope, execution, f"no plugin here has the action {names}", here=True)
         entries: Sequence[StepRecord] = ()
         if execution is not None and execution.state is not State.QUEUED:
             entries = await store.journal(execution.id)

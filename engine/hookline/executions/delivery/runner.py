@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Protocol
+from typing import Final, Protocol
 
 from hookline.executions.blocks.on_error import run_on_error
 from hookline.executions.blocks.run_steps import run_steps
@@ -33,7 +33,7 @@ from hookline.executions.progress import ExecutionProgress
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.backoff import STORE_RETRY
-from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StoreError
+from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StoreError, VersionOutdated
 from hookline.model.execution import ErrorInfo
 from hookline.model.message import Envelope
 from hookline.plugin_host.exhaustion import is_engine_failure
@@ -41,6 +41,9 @@ from hookline.plugin_host.facade import StepLog
 from hookline.secrets.redaction import NO_REDACTOR
 from hookline.storage.changes import Change, End, Park
 from hookline.storage.queue import Delivery
+
+_ADOPTED: Final = 0.5
+"""Seconds until an execution is tried again whose flow another node has deployed: by then, this one may know it."""
 
 
 class Waker(Protocol):
@@ -111,6 +114,9 @@ class Runner:
         except StoreError as error:
             await delivery.redeliver(STORE_RETRY)
             self._services.store_problem.report(error, execution_id=delivery.execution_id)
+        except VersionOutdated:
+            # Another node has deployed the flow. Nothing has happened yet, and this node is about to adopt it.
+            await delivery.redeliver(_ADOPTED)
         except (IllegalStateChange, ExecutionNotFound) as error:
             # The execution was ended by someone else, or a failed commit had taken place. The stored state counts:
             # another delivery continues from there, and an ended execution gets none.

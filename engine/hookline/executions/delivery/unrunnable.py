@@ -1,6 +1,8 @@
 """Executions that can't run: they are parked as blocked, or ended as failed."""
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final
 
 from hookline.executions.blocks.batch import batch_entries
 from hookline.executions.delivery.loading import BlockedAtLoad, ExecutionLoader, Versions
@@ -8,12 +10,22 @@ from hookline.executions.ending import AttemptStart, follow_up
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.backoff import STORE_RETRY
-from hookline.kernel.errors import ExecutionNotFound, FlowInvalid, FlowNotFound, IllegalStateChange, StoreError
+from hookline.kernel.errors import (
+    ExecutionNotFound,
+    FlowInvalid,
+    FlowNotFound,
+    IllegalStateChange,
+    StoreError,
+    VersionOutdated,
+)
 from hookline.model.execution import BLOCKED, ErrorInfo, Execution, Outcome, State
 from hookline.model.message import Envelope
 from hookline.storage.changes import Change, End, Park, Resume
 from hookline.storage.queue import Delivery
 from hookline.storage.store import readable_envelope
+
+_ELSEWHERE: Final = timedelta(seconds=5)
+"""The time after which any node tries an execution that one node can't run."""
 
 
 class Unrunnable:
@@ -47,7 +59,9 @@ class Unrunnable:
             changes += await batch_entries(self._services, delivery.execution_id)
             changes += [end, *await follow_up(self._services, end, cause.envelope, None, None, begun)]
         else:
-            changes.append(Park(delivery.execution_id, now, None, f"{BLOCKED}{cause.reason}"))
+            # Without other nodes, it is ready again when something changes.
+            again = now + _ELSEWHERE if cause.here and not self._services.membership.alone else None
+            changes.append(Park(delivery.execution_id, now, again, f"{BLOCKED}{cause.reason}"))
         await self._commit(delivery, changes)
         if state is State.QUEUED:
             self._on_dequeued(delivery.flow_id)
@@ -57,7 +71,7 @@ class Unrunnable:
         """End an execution as failed that the engine itself can't run, so that it is seen and can be retried."""
         try:
             await self._end(delivery, error)
-        except (StoreError, FlowNotFound, FlowInvalid):
+        except (StoreError, FlowNotFound, FlowInvalid, VersionOutdated):
             await delivery.redeliver(STORE_RETRY)
         except (IllegalStateChange, ExecutionNotFound):
             await delivery.ack()

@@ -14,6 +14,7 @@ from hookline.flows.elements.external_names import CredentialUse, unknown_compon
 from hookline.flows.elements.settings_check import settings_problems
 from hookline.flows.elements.visible_names import VisibleNames
 from hookline.kernel.backoff import RetryPolicy
+from hookline.kernel.errors import Problem
 from hookline.model.flow import ActionStep, RetryDocument
 from hookline.sdk.action import Action
 from hookline.sdk.setting_versions import older_settings, plain_name
@@ -74,10 +75,11 @@ def _node(step: RawStep, compiling: CompileContext) -> ActionNode | None:
         return None
     action = registry.actions.get(use)
     if action is None:
-        compiling.problems.append(unknown_component("action", use, registry.actions, registry, f"{pointer}/use"))
+        compiling.missing_action(use, unknown_component("action", use, registry.actions, registry, f"{pointer}/use"))
         return None
     if action.unavailable is not None:
-        compiling.problem(f"action {use!r} is not available", f"{pointer}/use", "unavailable", action.unavailable)
+        message = f"action {use!r} is not available"
+        compiling.missing_action(use, Problem(message, f"{pointer}/use", "unavailable", action.unavailable))
     if isinstance(given, dict):
         problems = settings_problems(action, settings, compiling.vars, f"{pointer}/with")
         compiling.problems += problems

@@ -95,6 +95,8 @@ class CompileContext:
     """The compiled steps by id."""
     reads_path: bool = False
     """An expression reads `trigger.path`."""
+    missing_actions: list[tuple[str, Problem]] = field(default_factory=list)
+    """The actions that aren't installed or lack an extra, each with the problem of its place."""
 
     def problem(
         self,
@@ -106,6 +108,11 @@ class CompileContext:
     ) -> None:
         """Add a problem."""
         self.problems.append(Problem(message, pointer, code, remedy, severity))
+
+    def missing_action(self, name: str, problem: Problem) -> None:
+        """Add the problem of an action that isn't installed."""
+        self.problems.append(problem)
+        self.missing_actions.append((name, problem))
 
     def template(self, value: Any, pointer: str, place: VisibleNames) -> Template:
         """Compile a JSON value in which strings may be expressions."""

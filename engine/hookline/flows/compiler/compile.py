@@ -118,13 +118,20 @@ def compile_flow(
 
 
 def compile_document(
-    document: Document, registry: Registry, *, environment: Mapping[str, str] = _NOTHING
+    document: Document,
+    registry: Registry,
+    *,
+    environment: Mapping[str, str] = _NOTHING,
+    without_actions: bool = False,
 ) -> CompileResult:
-    """Compile a document. All of its problems are reported, warnings included."""
+    """Compile a document. All of its problems are reported, warnings included.
+
+    `without_actions`: if only actions are missing, there is a flow all the same, which accepts messages and can't run.
+    """
     compiler = _Compiler(document, registry, environment)
-    flow = compiler.flow()
+    flow = compiler.flow(without_actions=without_actions)
     problems = (*document.problems, *compiler.problems)
-    if any(problem.severity == "error" for problem in problems):
+    if any(problem.severity == "error" for problem in document.problems):
         flow = None
     return CompileResult(flow, tuple(document.place(problems)), tuple(compiler.credentials), tuple(compiler.flows))
 
@@ -175,8 +182,8 @@ class _Compiler:
         uses = [FlowUse(named, "/on_error")] if isinstance(named, str) else []
         return [*self._compiling.flows, *uses]
 
-    def flow(self) -> CompiledFlow | None:
-        """Compile the flow; None if there are errors."""
+    def flow(self, *, without_actions: bool) -> CompiledFlow | None:
+        """Compile the flow; None if there are errors, or, `without_actions`, others than missing actions."""
         trigger = self._trigger()
         schema = self._schema()
         order_by = self._order_by(trigger)
@@ -186,7 +193,10 @@ class _Compiler:
         self._shadowing()
         redaction = self._redaction(trigger, order_by)
         self._gathering(trigger)
-        if self._model is None or trigger is None or any(problem.severity == "error" for problem in self.problems):
+        missing = self._compiling.missing_actions
+        tolerated = [problem for _, problem in missing] if without_actions else []
+        errors = (problem for problem in self.problems if problem.severity == "error")
+        if self._model is None or trigger is None or any(problem not in tolerated for problem in errors):
             return None
         return CompiledFlow(
             id=self._model.id,
@@ -209,6 +219,7 @@ class _Compiler:
             ),
             redaction_rules=redaction,
             calls=tuple(self.flows),
+            missing_actions=frozenset(name for name, _ in missing),
         )
 
     def _on_error(self, behind: VisibleNames) -> tuple[Node, ...]:

@@ -15,7 +15,7 @@ from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.body_schema import BodySchema
 from hookline.flows.elements.external_names import FlowUse
 from hookline.flows.elements.message_keys import MessageKey
-from hookline.kernel.errors import Problem, SchemaViolation
+from hookline.kernel.errors import FlowInvalid, Problem, SchemaViolation
 from hookline.kernel.json import DECIMALS, FLOATS, Numbers, encode
 from hookline.model.flow import FlowDocument, FlowState, RetentionDocument
 from hookline.model.sources import ConsumeSettings, PollSettings, Schedule, ScheduleSettings
@@ -156,6 +156,8 @@ class CompiledFlow:
     wait_places: tuple[WaitPlace, ...] = ()
     redaction_rules: RedactionRules | None = None
     """The values that no view may show."""
+    missing_actions: frozenset[str] = frozenset()
+    """The names of its actions that aren't installed here. If there are any, it accepts messages and can't run."""
     exact: bool = field(init=False)
     """Its executions read fractions as Decimals."""
     numbers: Numbers = field(init=False)
@@ -182,8 +184,8 @@ class CompiledFlow:
         return not (own_format or checks_senders or own_answer or stored_otherwise)
 
     def start(self, execution_id: str, at: datetime) -> Start:
-        """The change that starts an execution on this version."""
-        return Start(execution_id, self.version, at, self.vars_to_store(), self.deadline(at))
+        """The change that starts an execution on this version, if it serves the flow."""
+        return Start(execution_id, self.version, at, self.vars_to_store(), self.deadline(at), serving=True)
 
     def vars_to_store(self) -> bytes | None:
         """JSON of the vars with which an execution starts; None if they are those of the document."""
@@ -235,6 +237,19 @@ def public_url_problems(flow: CompiledFlow) -> list[Problem]:
         for pointer, scheme in places
         if scheme is not None and scheme.signs_url
     ]
+
+
+def require_actions(flow: CompiledFlow) -> CompiledFlow:
+    """Return a flow whose actions are all installed. Raises FlowInvalid if one is missing."""
+    if not flow.missing_actions:
+        return flow
+    remedy = "ask a node that has its plugin, or install it here"
+    raise FlowInvalid(
+        [
+            Problem(f"this node lacks the action {name!r}, which flow {flow.id!r} uses", "", "unknown_action", remedy)
+            for name in sorted(flow.missing_actions)
+        ]
+    )
 
 
 #: The connector whose actions and triggers read and write files in the server's folder.

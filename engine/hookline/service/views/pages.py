@@ -11,6 +11,11 @@ _T = TypeVar("_T")
 Time = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 Uuid = Annotated[str, msgspec.Meta(extra_json_schema={"format": "uuid"})]
 Count = Annotated[int, msgspec.Meta(ge=0)]
+Pending = Annotated[
+    list[str],
+    msgspec.Meta(description="The names of the nodes that may still act by what was before; empty if none does."),
+]
+"""The nodes that have not adopted a change, in the response to it."""
 
 
 def one_of(*words: str) -> msgspec.Meta:

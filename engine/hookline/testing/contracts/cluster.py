@@ -146,18 +146,21 @@ class ClusterContract:
                 # It is a node again.
                 await _until(partial(_accepts, one, envelopes))
 
-    @pytest.mark.cluster_rule("C1")
+    @pytest.mark.cluster_rule("C1", "C12")
     async def test_a_node_joins_again_only_when_it_has_dropped_what_it_ran(
         self, join: Join, silence: Callable[[Backend], Awaitable[None]], envelopes: Envelopes
     ) -> None:
         one = await join()
-        lost, dropped = asyncio.Event(), asyncio.Event()
+        lost, dropped, known = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
         async def drop() -> None:
             lost.set()
             await dropped.wait()
 
-        one.membership.on_lost = drop
+        async def adopt() -> None:
+            await known.wait()
+
+        one.membership.on_lost, one.membership.on_change = drop, adopt
         await silence(one)
         assert not await _accepts(one, envelopes)
         async with asyncio.timeout(_PATIENCE):
@@ -167,6 +170,15 @@ class ClusterContract:
             assert not await _accepts(one, envelopes)
         dropped.set()
         await _until(partial(_accepts, one, envelopes))
+        # Changes may have been answered without it.
+        assert not one.membership.current
+        assert not one.membership.held
+        known.set()
+
+        async def current() -> bool:
+            return one.membership.current
+
+        await _until(current)
         assert one.membership.held
 
     @pytest.mark.cluster_rule("C5")
@@ -295,6 +307,8 @@ class ClusterContract:
         await nodes[0].store.commit([OverrideState("orders", "paused", "active", clock.now())])
         assert not await nodes[0].membership.adopted()
         assert {1, 2} <= set(adopted)
+        me = nodes[0].membership.node.name
+        assert not any(node.pending for node in await nodes[0].membership.nodes() if node.name != me)
 
     async def test_nodes_are_listed_and_asked_to_stop(self, join: Join, clock: ManualClock) -> None:
         one, other = await join(), await join()

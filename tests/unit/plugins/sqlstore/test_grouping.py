@@ -96,7 +96,7 @@ def test_a_time_of_another_zone_is_the_same_moment() -> None:
 @pytest.mark.parametrize("rows", [1, 2, 3, 31, 32, 33])
 def test_a_statement_takes_any_number_of_rows(rows: int) -> None:
     columns = len(statements.START.columns)
-    given = [("x", "v1", b"{}", number, None) for number in range(rows)]
+    given = [("x", "v1", b"{}", number, None, False) for number in range(rows)]
     text, values = statement.filled(statements.START, given)
     assert text.count("?") == len(values) == columns * (1 << (rows - 1).bit_length())
     assert values[: rows * columns] == tuple(value for row in given for value in row)

@@ -52,7 +52,7 @@ from hookline.service.admin.requests import (
     read_body,
     read_query,
 )
-from hookline.service.views.pages import PageView, Time
+from hookline.service.views.pages import PageView, Pending, Time
 from hookline.simulation.cases import check_names, parse_cases
 
 MAX_DOCUMENT: Final = 2_000_000
@@ -116,6 +116,7 @@ class FlowDeployedView(msgspec.Struct, frozen=True):
     """null if nothing was changed: for a dry run, and if the flow was like this before."""
     problems: list[ProblemView]
     """Warnings."""
+    pending: Pending
 
 
 class FlowPlanView(PlanView, frozen=True):
@@ -134,6 +135,7 @@ class DeploymentResultView(msgspec.Struct, frozen=True):
     plans: list[FlowPlanView]
     """One for each flow with waiting executions, or with a poll that starts anew. The executions stay on their versions
     until they are moved."""
+    pending: Pending
 
 
 class DeployRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -213,6 +215,7 @@ def _flows(api: Blueprint, engine: Engine) -> None:
             None if flow is None else flow.version,
             None if done.deployment is None else done.deployment.id,
             _problem_views(checked),
+            list(done.pending),
         )
         response = json_response(shown, 201 if flow_id in done.created else 200)
         if flow is not None:
@@ -308,7 +311,7 @@ def _deployments(api: Blueprint, engine: Engine) -> None:
         plans = await _plans(engine, checked)
         done = Deployed(None) if dry_run else await engine.serving.deploy(checked)
         shown = None if done.deployment is None else deployment_view(done.deployment)
-        return json_response(DeploymentResultView(shown, _problem_views(checked), plans))
+        return json_response(DeploymentResultView(shown, _problem_views(checked), plans, list(done.pending)))
 
     @api.get("/deployments")
     @operation(PageView[DeploymentView], query=PAGE)

@@ -28,7 +28,7 @@ from hookline.service.admin.callers import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import decode_body, json_response, read_body
 from hookline.service.signing import SignedMessage, UnsignedMessage, credential_of, hook_url, sign_without_secrets
-from hookline.service.views.pages import Count, PageView, Time, Uuid, one_of, time_view
+from hookline.service.views.pages import Count, PageView, Pending, Time, Uuid, one_of, time_view
 from hookline.sources.source import SourceStatus
 from hookline.storage.changes import Duplicate
 
@@ -78,6 +78,12 @@ class FlowView(msgspec.Struct, frozen=True):
     """null if it is served from the database."""
     problems: tuple[Problem, ...]
     """The problems of the document as it is now."""
+
+
+class ChangedFlowView(FlowView, frozen=True):
+    """A flow after its state was changed."""
+
+    pending: Pending
 
 
 def flow_view(entry: CatalogEntry, public_url: str, source: SourceStatus | None, states: FlowStates) -> FlowView:
@@ -215,29 +221,29 @@ def _states(api: Blueprint, engine: Engine) -> None:
         return response
 
     async def decide(flow_id: str, state: FlowState | None) -> Response:
-        await engine.serving.set_state(flow_id, state, by=caller().actor)
-        return json_response(found(flow_id))
+        pending = await engine.serving.set_state(flow_id, state, by=caller().actor)
+        return json_response(ChangedFlowView(**msgspec.structs.asdict(found(flow_id)), pending=list(pending)))
 
     @api.post("/flows/<flow_id>/pause")
-    @operation(FlowView, scope=TokenScope.OPERATE, errors=(FlowInvalid,))
+    @operation(ChangedFlowView, scope=TokenScope.OPERATE, errors=(FlowInvalid,))
     async def pause_flow(flow_id: str) -> Response:
         """Pause a flow: it accepts messages, but doesn't start executions; running ones continue."""
         return await decide(flow_id, "paused")
 
     @api.post("/flows/<flow_id>/stop")
-    @operation(FlowView, scope=TokenScope.OPERATE, errors=(FlowInvalid,))
+    @operation(ChangedFlowView, scope=TokenScope.OPERATE, errors=(FlowInvalid,))
     async def stop_flow(flow_id: str) -> Response:
         """Stop a flow: it accepts no messages; running executions continue."""
         return await decide(flow_id, "stopped")
 
     @api.post("/flows/<flow_id>/resume")
-    @operation(FlowView, scope=TokenScope.OPERATE, errors=(FlowInvalid,))
+    @operation(ChangedFlowView, scope=TokenScope.OPERATE, errors=(FlowInvalid,))
     async def resume_flow(flow_id: str) -> Response:
         """Resume a flow: it accepts messages and runs them, whatever its file says."""
         return await decide(flow_id, "active")
 
     @api.post("/flows/<flow_id>/reset")
-    @operation(FlowView, scope=TokenScope.OPERATE, errors=(FlowInvalid,))
+    @operation(ChangedFlowView, scope=TokenScope.OPERATE, errors=(FlowInvalid,))
     async def reset_flow(flow_id: str) -> Response:
         """Reset the state of a flow to the one in its file."""
         return await decide(flow_id, None)

@@ -9,6 +9,7 @@ from hookline.deployments.migration import PlannedMigration
 from hookline.deployments.version_history import CURRENT, VersionInfo
 from hookline.engine import Engine
 from hookline.flows.compiler.compile import compile_flow
+from hookline.flows.compiler.compiled import require_actions
 from hookline.kernel.errors import (
     FlowInvalid,
     FlowNotFound,
@@ -23,7 +24,7 @@ from hookline.service.admin.callers import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import PAGE, body_of, json_response, page_or_malformed, read_query, require_flow
 from hookline.service.views.executions import ExecutionView, execution_view
-from hookline.service.views.pages import Count, PageView, Time, Uuid
+from hookline.service.views.pages import Count, PageView, Pending, Time, Uuid
 from hookline.sources.poll_start import PollRestart
 
 
@@ -96,6 +97,7 @@ class RolledBack(msgspec.Struct, frozen=True):
     version: str
     file: str | None
     """null if it is served from the database."""
+    pending: Pending
 
 
 def versions_view(kept: Sequence[VersionInfo]) -> PageView[VersionView]:
@@ -210,12 +212,12 @@ def _versions(api: Blueprint, engine: Engine) -> None:
         """Serve an earlier version of a flow again. If the flow has a file, the version is written to it."""
         given = await body_of(RollBackRequest)
         await require_flow(engine, flow_id)
-        version = await engine.operations.roll_back(
+        version, pending = await engine.operations.roll_back(
             flow_id, given.version, by=caller().actor, existing=given.existing, force=given.force
         )
         entry = engine.catalog.entries.get(flow_id)
         file = None if entry is None or entry.file is None else str(entry.file)
-        return json_response(RolledBack(flow_id, version, file))
+        return json_response(RolledBack(flow_id, version, file, list(pending)))
 
     @api.post("/flows/<flow_id>/plan")
     @operation(
@@ -234,7 +236,7 @@ def _versions(api: Blueprint, engine: Engine) -> None:
         given, page = await body_of(PlanRequest), read_query(PAGE)
         await require_flow(engine, flow_id)
         if bytes(given.document) == b"null":
-            flow = engine.version_resolver.current(flow_id)
+            flow = require_actions(engine.version_resolver.current(flow_id))
         else:
             flow = compile_flow(bytes(given.document), engine.registry, environment=engine.options.environment)
             if flow.id != flow_id:

@@ -16,7 +16,7 @@ from hookline.model.access import TokenScope
 from hookline.service.admin.callers import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import CredentialMissing, body_of, decode_body, json_response, read_body
-from hookline.service.views.pages import Count, PageView, Time, one_of
+from hookline.service.views.pages import Count, PageView, Pending, Time, one_of
 
 
 class CredentialView(msgspec.Struct, frozen=True):
@@ -45,6 +45,19 @@ class TokensView(msgspec.Struct, frozen=True):
     """The reason why no token can be used."""
 
 
+class ChangedCredentialView(CredentialView, frozen=True):
+    """A credential after it was created or replaced."""
+
+    pending: Pending = []
+
+
+class DroppedCredentialView(msgspec.Struct, frozen=True):
+    """A credential that was deleted."""
+
+    name: str
+    pending: Pending
+
+
 def credential_view(info: CredentialInfo) -> CredentialView:
     tokens = None
     if info.tokens is not None:
@@ -71,6 +84,7 @@ class AuthorizationView(msgspec.Struct, frozen=True):
     """The result, in words."""
     code: str | None
     """The error's code, if the check failed."""
+    pending: Pending
 
 
 def authorization_view(made: Authorization) -> AuthorizationView:
@@ -83,6 +97,7 @@ def authorization_view(made: Authorization) -> AuthorizationView:
         made.state,
         made.message,
         made.code,
+        list(made.pending),
     )
 
 
@@ -128,6 +143,7 @@ class Rotated(msgspec.Struct, frozen=True):
     """The number of credentials that were encrypted again."""
 
     rotated: Count
+    pending: Pending
 
 
 def add_credentials(api: Blueprint, engine: Engine) -> None:
@@ -152,13 +168,18 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
 
     @api.put("/credentials/<but(rotate):name>")
     @operation(
-        CredentialView, request=PutCredentialRequest, scope=TokenScope.ADMIN, all_flows=True, errors=(CredentialError,)
+        ChangedCredentialView,
+        request=PutCredentialRequest,
+        scope=TokenScope.ADMIN,
+        all_flows=True,
+        errors=(CredentialError,),
     )
     async def put_credential(name: str) -> Response:
-        """Create or replace a credential."""
+        """Create or replace a credential. All nodes use it once the response comes, but those that it names."""
         given = decode_body(await read_body(), PutCredentialRequest)
         await engine.credentials.put(name, given.type, given.values, by=caller().actor)
-        return json_response(found(name))
+        pending = list(await engine.membership.adopted())
+        return json_response(ChangedCredentialView(**msgspec.structs.asdict(found(name)), pending=pending))
 
     @api.post("/credentials/<name>/verify")
     @operation(CredentialCheckView, scope=TokenScope.OPERATE, all_flows=True)
@@ -221,12 +242,12 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
         rotated = await rotate_keys(
             engine.credentials, engine.store, engine.vault, engine.clock, engine.ids.new, by=caller().actor
         )
-        return json_response(Rotated(rotated))
+        return json_response(Rotated(rotated, list(await engine.membership.adopted())))
 
     @api.delete("/credentials/<but(rotate):name>")
-    @operation(status=204, scope=TokenScope.ADMIN, all_flows=True)
+    @operation(DroppedCredentialView, scope=TokenScope.ADMIN, all_flows=True)
     async def drop_credential(name: str) -> Response:
-        """Delete a credential."""
+        """Delete a credential. No node uses it once the response comes, but those that it names."""
         found(name)
         await engine.credentials.drop(name, by=caller().actor)
-        return Response(status=204)
+        return json_response(DroppedCredentialView(name, list(await engine.membership.adopted())))

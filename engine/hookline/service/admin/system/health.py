@@ -2,7 +2,7 @@
 
 import asyncio
 import hmac
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Final
@@ -36,6 +36,8 @@ FILES_EVERY: Final = 30.0
 """Seconds for which the state of the blob store is cached: each request to a bucket costs money."""
 _FILES_TIMEOUT: Final = 5.0
 """Seconds. Probes give up early, and a blob store tries again for longer."""
+_REASONS: Final = 10
+"""The most flows that one response names."""
 _GAUGES_TIMEOUT: Final = 5.0
 """Seconds for the gauges that are read from the store."""
 _GAUGES_OF_WORKERS: Final = 0.5
@@ -64,6 +66,7 @@ class Readiness:
             engine.store_problem,
             lambda: engine.intake.full,
             engine.publisher,
+            partial(_not_acceptable, engine),
         )
 
     def __init__(
@@ -74,11 +77,14 @@ class Readiness:
         store_problem: StoreProblem,
         full: Callable[[], str | None] = lambda: None,
         publisher: Publisher | None = None,
+        not_acceptable: Callable[[], str | None] = lambda: None,
     ) -> None:
         """`full` returns the reason why nothing more may be stored, or None.
 
-        `publisher` accepts messages also while the store can't be used.
+        `publisher` accepts messages also while the store can't be used. `not_acceptable` returns the reason why the
+        messages of a flow that serves can't be accepted here, or None.
         """
+        self._not_acceptable = not_acceptable
         self._publisher = publisher
         self._full = full
         self._store = store
@@ -90,7 +96,13 @@ class Readiness:
 
     async def trouble(self) -> Trouble | None:
         """The current trouble, or None."""
-        return await self._of_queue() or await self._of_store() or await self._of_files() or self._of_budget()
+        return (
+            await self._of_queue()
+            or await self._of_store()
+            or await self._of_files()
+            or self._of_budget()
+            or self._of_flows()
+        )
 
     async def _of_queue(self) -> Trouble | None:
         if self._publisher is not None:
@@ -114,6 +126,10 @@ class Readiness:
         self._store_problem.note_answer()
         return None
 
+    def _of_flows(self) -> Trouble | None:
+        reason = self._not_acceptable()
+        return None if reason is None else Trouble("messages of some flows can't be accepted", reason)
+
     def _of_budget(self) -> Trouble | None:
         full = self._full()
         return None if full is None else Trouble("the disk budget is used up", full)
@@ -136,12 +152,34 @@ class Readiness:
         return self._files
 
 
+def _not_acceptable(engine: Engine) -> str | None:
+    """The reasons why the messages of flows that serve can't be accepted by this node, although others may; None if all
+    can be."""
+    if engine.publisher is not None and engine.publisher.stale:
+        return "flows and credentials are older than intake_stale allows"
+    if engine.publisher is None and not engine.membership.current:
+        return "this node was cut off from the database, and reads what has changed meanwhile"
+    reasons: list[str] = []
+    for flow_id, entry in engine.catalog.entries.items():
+        if entry.flow is None:
+            # The folder of one host may have a broken file. What a database serves was valid on another node.
+            if entry.file is None:
+                reasons += [f"flow {flow_id!r}: {problem}" for problem in entry.errors[:1]]
+        elif engine.states.of(entry.flow) != "stopped":
+            named = {entry.flow.trigger.credential, *(step.credential for step in entry.flow.waits.values())}
+            problems = [engine.credentials.unreadable(name) for name in sorted(filter(None, named))]
+            reasons += [f"flow {flow_id!r}: {problem}" for problem in problems if problem is not None]
+    return None if not reasons else "; ".join(reasons[:_REASONS])
+
+
 class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     """The state of the server."""
 
     status: str
     reason: str | None = None
     """The reason, for requests with the admin token: it may name files and servers."""
+    not_run: Mapping[str, Sequence[str]] | None = None
+    """The flows that this node leaves to others, with the actions that it lacks; for requests with the admin token."""
 
 
 def probes_blueprint(engine: Engine, readiness: Readiness, token: str | None = None) -> Blueprint:
@@ -157,17 +195,18 @@ def probes_blueprint(engine: Engine, readiness: Readiness, token: str | None = N
     @probes.get("/readyz")
     @operation(Status, open=True, also=(503,))
     async def readyz() -> Response:
-        """Report whether the server is ready for requests: not while it starts or stops.
+        """Report whether the server can accept the messages of each flow that serves: not while it starts or stops.
 
-        Nor while messages or their files can't be stored; with the admin token, the response has the reason.
+        Nor while messages or their files can't be stored; with the admin token, the response has the reason. A node
+        that can't run a flow, because it lacks an action, is ready.
         """
         if not engine.ready:
             return json_response(Status("not ready"), 503)
+        tells = token is not None and has_admin_token(token)
         trouble = await readiness.trouble()
         if trouble is not None:
-            tells = token is not None and has_admin_token(token)
             return json_response(Status(trouble.status, trouble.reason if tells else None), 503)
-        return json_response(Status("ready"))
+        return json_response(Status("ready", not_run=engine.serving.lacking() or None if tells else None))
 
     return probes
 

@@ -35,6 +35,8 @@ class NodeView(msgspec.Struct, frozen=True):
     clock_ahead: float
     """Seconds by which the clock of its host is ahead of the database's."""
     gone_at: Time | None
+    pending: bool
+    """It may still act by what was before the last deployment, or the last change of a flow's state or a credential."""
 
 
 def node_view(node: Node, now: str) -> NodeView:
@@ -56,6 +58,7 @@ def node_view(node: Node, now: str) -> NodeView:
         until,
         round(node.clock_ahead, 3),
         time_view(node.gone_at),
+        node.pending,
     )
 
 

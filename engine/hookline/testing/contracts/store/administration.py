@@ -5,9 +5,17 @@ from typing import Any
 
 import pytest
 
-from hookline.kernel.errors import DeploymentConflict, ExecutionNotFound, TokenNameTaken, TokenNotFound
+from hookline.kernel.errors import (
+    DeploymentConflict,
+    ExecutionNotFound,
+    TokenNameTaken,
+    TokenNotFound,
+    VersionOutdated,
+)
 from hookline.model.access import FOLDER, Actor, AuditEntry, AuditFilter, RejectedSignIn, Token, TokenScope
 from hookline.model.deployment import DeployedFlow, Deployment, FlowFile, ServedFlow
+from hookline.model.execution import State
+from hookline.model.message import Envelope
 from hookline.storage.changes import (
     MAX_SIGN_INS_KEPT,
     Accept,
@@ -21,6 +29,7 @@ from hookline.storage.changes import (
     ReleaseOrderKey,
     RevokeToken,
     SetCases,
+    Start,
     StoreCallback,
     WriteFiles,
 )
@@ -77,6 +86,36 @@ class DeploymentsContract(StoreFixtures):
         assert [flow.flow_id for flow in await store.served_flows()] == ["a"]
         assert len((await store.deployments()).items) == 1
         assert (await store.audit()).items == ()
+
+    @pytest.mark.cluster_rule("C12")
+    async def test_an_execution_starts_only_on_the_version_that_serves(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        now = envelopes.clock.now()
+        queued, new, last = envelopes.make(), envelopes.make(), envelopes.make()
+        await store.commit([Deploy(self._deployment(envelopes, DeployedFlow("orders", "1"))), Accept(queued)])
+        await store.commit([Deploy(self._deployment(envelopes, DeployedFlow("orders", "2", "1")))])
+
+        def start(of: Envelope, version: str) -> Start:
+            return Start(of.execution_id, version, now, serving=True)
+
+        with pytest.raises(VersionOutdated):
+            await store.commit([start(queued, "1")])
+        with pytest.raises(VersionOutdated):
+            await store.commit([Accept(new, start=start(new, "1"))])
+        assert await store.execution(new.execution_id) is None
+        await store.commit([start(queued, "2")])
+        await store.commit([Accept(new, start=start(new, "2"))])
+        for one in (queued, new):
+            started = await store.execution(one.execution_id)
+            assert started is not None
+            assert (started.state, started.flow_version) == (State.RUNNING, "2")
+        await store.commit([Deploy(self._deployment(envelopes, DeployedFlow("orders", None, "2")))])
+        await store.commit([Accept(last)])
+        with pytest.raises(VersionOutdated):
+            await store.commit([start(last, "2")])
+        # An operator replays a version of choice.
+        await store.commit([Start(last.execution_id, "1", now)])
 
     async def test_texts_are_kept_until_they_are_written(self, store: Store, envelopes: Envelopes) -> None:
         now = envelopes.clock.now()

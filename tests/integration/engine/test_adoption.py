@@ -1,0 +1,272 @@
+"""Engines over one PostgreSQL: what all of them have to agree on."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import asyncpg  # type: ignore[import-untyped]  # it has no types
+import pytest
+import structlog
+from tests.acceptance.postgres import POSTGRES, postgres_schema
+from tests.integration.deployments.admin_client import TOKEN, AdminClient, document
+from tests.integration.engine_harness import Harness, ProbeKey, act
+
+from hookline.deployments.deployment_request import Deployed, DeploymentRequest
+from hookline.deployments.serving import NOT_RUN
+from hookline.discovery.loader import load_plugins
+from hookline.engine import Engine
+from hookline.kernel.errors import CredentialError, ServiceUnavailable
+from hookline.model.access import Actor
+from hookline.model.execution import State
+from hookline.secrets.vault import generate_key, read_keys
+from hookline.service.admin.system.health import Readiness, probes_blueprint
+from hookline.service.app import create_pages
+from hookline.testing.eventually import assert_eventually
+from hookline_sqlstore.cluster import membership
+
+pytestmark = [pytest.mark.postgres, pytest.mark.cluster_rule("C12")]
+
+_ANN = Actor("token", "ann")
+
+
+class _Nodes(Harness):
+    """Engines that serve the flows of one database."""
+
+    def __init__(self, folder: Path, db: str) -> None:
+        super().__init__(folder, db=db)
+        self._stack = AsyncExitStack()
+
+    async def start(self, name: str, *, probe: bool = True, **options: Any) -> Engine:
+        """Start a node; without `probe`, on a host on which the plugin of the probe isn't installed."""
+        given = {"flows": None, "node_name": name, **options}
+        engine = self.engine(**given)
+        if not probe:
+            engine = Engine(load_plugins(), engine.options, clock=self.clock)
+        return await self._stack.enter_async_context(engine)
+
+    async def deploy(self, engine: Engine, title: str, state: str = "active") -> Deployed:
+        document = {
+            "id": "orders",
+            "state": state,
+            "trigger": {"use": "webhook", "with": {"verify": "none"}},
+            "steps": [act(title)],
+        }
+        request = DeploymentRequest(_ANN, {"orders": json.dumps(document).encode()})
+        return await engine.serving.deploy(await engine.serving.check(request))
+
+    async def sql(self, statement: str, *values: Any) -> None:
+        """Run a statement as if another process had done it."""
+        connection = await asyncpg.connect(POSTGRES, server_settings={"search_path": self.db.partition("schema=")[2]})
+        try:
+            await connection.execute(statement, *values)
+        finally:
+            await connection.close()
+
+    async def close(self) -> None:
+        await self._stack.aclose()
+
+
+@pytest.fixture
+def database() -> Iterator[str]:
+    with postgres_schema() as url:
+        yield url
+
+
+@pytest.fixture
+async def nodes(tmp_path: Path, database: str) -> AsyncIterator[_Nodes]:
+    made = _Nodes(tmp_path, database)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+def _cannot_adopt(engine: Engine) -> asyncio.Event:
+    """Let an engine adopt nothing until the event is set."""
+    allowed, adopt = asyncio.Event(), engine.membership.on_change
+    assert adopt is not None
+
+    async def wait() -> None:
+        await allowed.wait()
+        await adopt()
+
+    engine.membership.on_change = wait
+    return allowed
+
+
+def _token_of(engine: Engine) -> str:
+    """The secret of the credential that nodes share."""
+    _, value = engine.credentials.get("key")
+    assert isinstance(value, ProbeKey)
+    return value.token.get_secret_value()
+
+
+async def test_a_credential_is_changed_on_each_node_when_the_change_is_answered(nodes: _Nodes) -> None:
+    one, other = await nodes.start("one"), await nodes.start("other")
+    here, there = AdminClient(nodes, one), AdminClient(nodes, other)
+    for client, secret in ((here, "first"), (there, "second")):
+        given = {"type": "probe", "values": {"token": secret}}
+        status, answer = await client.ask("PUT", "credentials/key", given)
+        assert (status, answer["pending"]) == (200, [])
+        assert (_token_of(one), _token_of(other)) == (secret, secret)
+    assert await here.ask("DELETE", "credentials/key") == (200, {"name": "key", "pending": []})
+    with pytest.raises(CredentialError):
+        _token_of(other)
+
+
+async def test_an_answer_names_the_nodes_that_have_not_adopted_a_change(
+    nodes: _Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(membership, "_PATIENCE", 0.2)
+    one, other = await nodes.start("one"), await nodes.start("other")
+    client = AdminClient(nodes, one)
+    allowed = _cannot_adopt(other)
+    flow = document("orders")
+    assert (await client.put(flow))[1]["pending"] == ["other"]
+    assert (await client.ask("POST", "deployments", {"flows": {"more": document("more")}}))[1]["pending"] == ["other"]
+    assert (await client.ask("POST", "flows/orders/pause"))[1]["pending"] == ["other"]
+    given = {"type": "probe", "values": {"token": "first"}}
+    assert (await client.ask("PUT", "credentials/key", given))[1]["pending"] == ["other"]
+    assert (await client.ask("DELETE", "credentials/key"))[1]["pending"] == ["other"]
+
+    async def pending() -> dict[str, bool]:
+        return {node["name"]: node["pending"] for node in (await client.ask("GET", "nodes"))[1]["items"]}
+
+    assert (await pending())["other"]
+    allowed.set()
+    async with asyncio.timeout(20):
+        while any((await pending()).values()):  # noqa: ASYNC110 - the nodes do it
+            await asyncio.sleep(0.05)
+    assert (await client.ask("POST", "flows/orders/resume"))[1]["pending"] == []
+
+
+async def _is_cut_off(nodes: _Nodes, engine: Engine) -> None:
+    """Let the lease of an engine end as if it had been cut off for long, with all that it ran taken over."""
+    await nodes.sql(
+        "UPDATE nodes SET until = (extract(epoch FROM clock_timestamp()) * 1000000)::bigint - 1, gone_at = 1"
+        " WHERE name = $1",
+        engine.options.node_name,
+    )
+
+
+async def test_a_node_that_was_cut_off_accepts_nothing_before_it_has_adopted_what_changed(nodes: _Nodes) -> None:
+    one, other = await nodes.start("one"), await nodes.start("other")
+    await nodes.deploy(one, "before")
+    allowed = _cannot_adopt(other)
+    await _is_cut_off(nodes, other)
+    # It has no lease, so that nobody waits for it.
+    assert (await nodes.deploy(one, "after")).pending == ()
+    await assert_eventually(lambda: not other.membership.current)
+    async with asyncio.timeout(20):
+        while len([node for node in await one.membership.nodes() if node.gone_at is None]) < 2:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.05)
+    # It has another lease, and doesn't know yet what has changed.
+    with pytest.raises(ServiceUnavailable):
+        await nodes.send(other, "orders", {})
+    assert other.intake.direct_flow("orders") is None
+    assert not other.membership.held
+    allowed.set()
+    await assert_eventually(lambda: other.membership.current)
+    assert await nodes.until(other, await nodes.send(other, "orders", {}))
+    assert nodes.probe.steps() == ["after"]
+
+
+@pytest.mark.cluster_rule("C21")
+async def test_an_answer_names_a_node_that_accepts_messages_without_its_lease(nodes: _Nodes) -> None:
+    one = await nodes.start("one")
+    # Rows of nodes that can't reach the database: only the first two have an intake queue.
+    for name, minutes, ago in (("cut-off", 5, 1), ("long-gone", 5, 6), ("without-queue", 0, 1)):
+        await nodes.sql(
+            "INSERT INTO nodes (lease, name, session, process, host, role, version, started_at, until, gone_at,"
+            " released_at, accepts_without_lease)"
+            " SELECT $1 || '.1', $1, '', '', 'elsewhere', 'webhook', '', at, at, at, at, $3 * 60000000::bigint"
+            " FROM (SELECT (extract(epoch FROM clock_timestamp()) * 1000000 - $2 * 60000000)::bigint) AS t (at)",
+            name,
+            ago,
+            minutes,
+        )
+    assert (await nodes.deploy(one, "before")).pending == ("cut-off",)
+    listed = {node.name: node.pending for node in await one.membership.nodes()}
+    assert (listed["cut-off"], listed["without-queue"]) == (True, False)
+
+
+def _version(engine: Engine) -> str:
+    return engine.version_resolver.current("orders").version
+
+
+async def test_a_node_that_has_not_adopted_a_deployment_starts_nothing_on_the_version_before(nodes: _Nodes) -> None:
+    one, other = await nodes.start("one"), await nodes.start("other")
+    await nodes.deploy(one, "before")
+    assert await nodes.until(other, await nodes.send(other, "orders", {}))
+    allowed = _cannot_adopt(other)
+    deploying = asyncio.ensure_future(nodes.deploy(one, "after"))
+    await assert_eventually(lambda: _version(one) != _version(other))
+    # With its acceptance, and from the queue.
+    sent = [await nodes.send(other, "orders", {}) for _ in range(3)]
+    await asyncio.sleep(0.3)
+    allowed.set()
+    assert (await deploying).pending == ()
+    nodes.clock.advance(1)
+    for execution_id in sent:
+        assert (await nodes.advance_until(other, execution_id)).state == "succeeded"
+    assert nodes.probe.steps() == ["before", "after", "after", "after"]
+
+
+async def _ready(engine: Engine) -> tuple[int, Any]:
+    pages = create_pages((probes_blueprint(engine, Readiness.of(engine), TOKEN),))
+    response = await pages.test_client().get("/readyz", headers={"Authorization": f"Bearer {TOKEN}"})
+    return response.status_code, await response.get_json(force=True)
+
+
+@pytest.mark.cluster_rule("C15")
+async def test_a_node_that_lacks_an_action_accepts_the_messages_of_its_flow_and_leaves_them_to_others(
+    nodes: _Nodes,
+) -> None:
+    whole = await nodes.start("whole")
+    await nodes.deploy(whole, "act")
+    with structlog.testing.capture_logs() as logs:
+        lacking = await nodes.start("lacking", probe=False)
+    assert [(one["flow_id"], one["actions"]) for one in logs if one["event"] == NOT_RUN] == [("orders", ["probe.act"])]
+    assert await _ready(lacking) == (200, {"status": "ready", "not_run": {"orders": ["probe.act"]}})
+    assert await _ready(whole) == (200, {"status": "ready"})
+    sent = [await nodes.send(lacking, "orders", {}) for _ in range(5)]
+    for execution_id in sent:
+        execution = await nodes.advance_until(whole, execution_id)
+        assert (execution.state, execution.node) == ("succeeded", "whole")
+
+
+@pytest.mark.rule(12)
+@pytest.mark.cluster_rule("C15")
+async def test_what_no_node_can_run_is_blocked_with_the_reason_and_goes_on_when_a_node_can(nodes: _Nodes) -> None:
+    whole = await nodes.start("whole")
+    await nodes.deploy(whole, "act")
+    await whole.stop(0)
+    lacking = await nodes.start("lacking", probe=False)
+    execution_id = await nodes.send(lacking, "orders", {})
+    blocked = await nodes.until(lacking, execution_id, State.WAITING)
+    assert blocked.reason == "blocked: no plugin here has the action 'probe.act'"
+    again = await nodes.start("again")
+    execution = await nodes.advance_until(again, execution_id)
+    assert (execution.state, execution.node) == ("succeeded", "again")
+
+
+@pytest.mark.cluster_rule("C15")
+async def test_a_node_that_lacks_the_plugin_of_a_trigger_or_the_key_of_its_credential_is_not_ready(
+    nodes: _Nodes,
+) -> None:
+    whole = await nodes.start("whole")
+    client = AdminClient(nodes, whole)
+    given = {"type": "github", "values": {"secret": "a-secret-of-16-bytes"}}
+    assert (await client.ask("PUT", "credentials/hub", given))[0] == 200
+    signed = {"use": "webhook", "with": {"verify": {"scheme": "github", "credential": "hub"}}}
+    await client.deploy(document("signed", trigger=signed))
+    assert (await _ready(whole))[0] == 200
+    other_key = await nodes.start("other-key", secret_keys=read_keys(generate_key()))
+    status, answer = await _ready(other_key)
+    assert (status, answer["status"]) == (503, "messages of some flows can't be accepted")
+    assert answer["reason"].startswith("flow 'signed': ")
+    assert await client.ask("POST", "flows/signed/stop")
+    assert (await _ready(other_key))[0] == 200
