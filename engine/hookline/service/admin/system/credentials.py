@@ -152,7 +152,12 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
 
     @api.put("/credentials/<but(rotate):name>")
     @operation(
-        CredentialView, request=PutCredentialRequest, scope=TokenScope.ADMIN, all_flows=True, errors=(CredentialError,)
+        CredentialView,
+        request=PutCredentialRequest,
+        scope=TokenScope.ADMIN,
+        all_flows=True,
+        errors=(CredentialError,),
+        connectors=True,
     )
     async def put_credential(name: str) -> Response:
         """Create or replace a credential."""
@@ -161,7 +166,7 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
         return json_response(found(name))
 
     @api.post("/credentials/<name>/verify")
-    @operation(CredentialCheckView, scope=TokenScope.OPERATE, all_flows=True)
+    @operation(CredentialCheckView, scope=TokenScope.OPERATE, all_flows=True, connectors=True)
     async def verify_credential(name: str) -> Response:
         """Check a credential with its service. The response is 200 whatever the service answers."""
         found(name)
@@ -184,6 +189,7 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
         scope=TokenScope.ADMIN,
         all_flows=True,
         errors=(CredentialError,),
+        connectors=True,
     )
     async def authorize_credential(name: str) -> Response:
         """Start to authorize a credential; gives the URL to open in a browser.
@@ -205,7 +211,12 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
 
     @api.post("/credentials/<name>/authorize/<id>")
     @operation(
-        AuthorizationView, request=RedirectedRequest, scope=TokenScope.ADMIN, all_flows=True, errors=(CredentialError,)
+        AuthorizationView,
+        request=RedirectedRequest,
+        scope=TokenScope.ADMIN,
+        all_flows=True,
+        errors=(CredentialError,),
+        connectors=True,
     )
     async def finish_authorization(name: str, id: str) -> Response:
         """Pass on the URL to which a browser was redirected. The status is 200 whatever the service says."""
