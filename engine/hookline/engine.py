@@ -130,6 +130,7 @@ class Engine:
             self.ids.new,
             [lambda name: self.serving.credential_changed(name)],
             registry.oauth2,
+            has_connectors=registry.has_connectors,
         )
         self.api_tokens = Tokens(self.store, self.clock, self.ids.new)
         self.tokens = AccessTokens(self.credentials, self.http, self.clock, self.log, self.membership)
@@ -400,7 +401,7 @@ class Engine:
 
     async def _check_folder(self) -> None:
         """Raise ConfigError if the flows are in a folder of this host, and nodes of other hosts serve, too."""
-        if self.options.flows is None:
+        if not isinstance(self.flow_source, FolderSource):
             return
         others = [
             node.name
@@ -481,7 +482,7 @@ class Engine:
                 group.create_task(self.rejections.run())
                 group.create_task(self.sign_ins.run())
                 group.create_task(self.store_problem.run())
-                if self.options.watch:
+                if self.options.watch and self.registry.has_connectors:
                     group.create_task(self.serving.follow_source())
         except asyncio.CancelledError:
             raise
@@ -513,7 +514,8 @@ class Engine:
 
     def _flow_source(self) -> FlowSource:
         folder, environment = self.options.flows, self.options.environment
-        if folder is None:
+        if folder is None or not self.registry.has_connectors:
+            # Without connectors no flow can be checked, so a node that has them deploys the folder.
             return DatabaseSource(StoredCatalog(self.store, self.registry, environment=environment), self.store)
         catalog = FolderCatalog(folder, self.registry, environment=environment)
         return FolderSource(catalog, self.store, self.clock, self.log)

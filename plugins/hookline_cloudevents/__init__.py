@@ -4,12 +4,14 @@ from collections.abc import Sequence
 
 from hookline.api import Connector, Trigger, hookimpl
 from hookline_cloudevents.receive import cloudevents
-from hookline_cloudevents.send import connector
 
 
 @hookimpl
 def register_connectors() -> Sequence[Connector]:
     """The connector that sends events."""
+    # Imported here, because a node that only accepts messages needs the trigger alone.
+    from hookline_cloudevents.send import connector
+
     return [connector]
 
 

@@ -4,16 +4,18 @@
 from collections.abc import Sequence
 
 from hookline.api import Connector, Trigger, hookimpl
-from hookline_generic import pick, rename  # noqa: F401 - each adds its action
-from hookline_generic.actions import generic
 from hookline_generic.schedule import schedule
-from hookline_generic.state import state
 from hookline_generic.triggers import manual, webhook
 
 
 @hookimpl
 def register_connectors() -> Sequence[Connector]:
     """The generic actions, and those on what flows keep."""
+    # Imported here, because a node that only accepts messages needs the triggers alone.
+    from hookline_generic import pick, rename  # noqa: F401 - each adds its action
+    from hookline_generic.actions import generic
+    from hookline_generic.state import state
+
     return [generic, state]
 
 

@@ -1,8 +1,11 @@
 """Two `hookline serve` with roles of their own, on one PostgreSQL."""
 
+import contextlib
 import json
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,11 +68,62 @@ def test_a_caller_gets_the_reply_of_an_execution_that_another_node_runs(
     accepting.start()
     running = make_node("running", "--role", "worker")
     running.launch()
-    running.eventually("both are listed", lambda: len(accepting.get("/api/v1/nodes")[1]["items"]) == 2)
-    assert accepting.post("answering", {"a": 1, "b": 2}) == (200, {"sum": 3})
+    # The worker deploys the folder, and the other one adopts that.
+    running.eventually("it serves", lambda: accepting.post("answering", {"a": 1, "b": 2}) == (200, {"sum": 3}))
     (execution,) = accepting.executions()
     assert accepting.get(f"/api/v1/executions/{execution['id']}")[1]["node"] == "running"
     assert accepting.post("failing", {})[0] == 502
+
+
+_ORDER = {
+    "id": "order",
+    "trigger": {
+        "use": "webhook",
+        "with": {
+            "verify": {"scheme": "bearer", "credential": "shop"},
+            "respond": "finished",
+            "dedupe_key": "$.body.id",
+        },
+    },
+    "steps": [{"id": "line", "use": "csv.render", "with": {"rows": [{"id": "$.body.id"}]}}],
+}
+
+
+@pytest.mark.long
+@pytest.mark.cluster_rule("C5")
+def test_a_webhook_node_imports_no_connector_and_has_its_messages_run(
+    make_node: Callable[..., ServerProcess], tmp_path: Path, database: str
+) -> None:
+    _write(tmp_path, _ORDER)
+    folder = tmp_path / "accepting"
+    folder.mkdir()
+    imports = {"PYTHONPROFILEIMPORTTIME": "1", "HOOKLINE_NODE_NAME": "accepting"}
+    environment = {"HOOKLINE_DB": database, "HOOKLINE_SECRET_KEY": KEY, **imports}
+    # A process of its own: a forked one has what its parent has imported.
+    accepting = ServerProcess(folder, "--role", "webhook", environment=environment)
+    running = make_node("running", "--role", "worker")
+    try:
+        accepting.start()
+        running.launch()
+        with contextlib.chdir(running.folder):
+            running.run("credentials", "set", "shop", "--type", "bearer", "token=s3cret")
+        headers = {"Authorization": "Bearer s3cret", "Content-Type": "application/json"}
+
+        def answer() -> tuple[int, Any, Mapping[str, str]]:
+            return accepting.request("POST", "/hook/order", b'{"id": 1}', headers)
+
+        running.eventually("it serves", lambda: answer()[0] == 200)
+        assert answer()[0] == 200, "a duplicate"
+        (execution,) = accepting.executions()
+        assert (execution["node"], execution["state"]) == ("running", "succeeded")
+        status, problem = accepting.get("/api/v1/components")
+        assert (status, problem["code"]) == (409, "node.no_connectors")
+        imported = set(re.findall(r"\|\s+(hookline_\w+)(?:\.\w+)*$", accepting.log(), re.MULTILINE))
+        assert "hookline_signatures" in imported
+        assert not imported & {"hookline_files", "hookline_http", "hookline_github", "hookline_sql", "hookline_slack"}
+    finally:
+        if accepting.running:
+            accepting.kill()
 
 
 @pytest.mark.cluster_rule("C12")

@@ -12,7 +12,7 @@ from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
 from hookline.access.audit import AuditedOperation, audited
 from hookline.kernel.cancellation import shielded
-from hookline.kernel.errors import CredentialError, Problem, StepError
+from hookline.kernel.errors import CredentialError, NoConnectors, Problem, StepError
 from hookline.kernel.json import decode, encode
 from hookline.kernel.pointer import pointer_to
 from hookline.kernel.safe_validation import error_text, validate_safely
@@ -116,7 +116,8 @@ class Credentials:
 
     `types` has the model of each type, and `oauth2` the OAuth 2 settings of the types that have them. The `changed`
     functions get the name of each credential that is set, replaced, authorized or dropped, here or (as `load` finds
-    out) by another process.
+    out) by another process. `has_connectors`: false if `types` lacks those of connectors, whose credentials only other
+    nodes use.
     """
 
     def __init__(
@@ -128,7 +129,10 @@ class Credentials:
         new_id: Callable[[], str],
         changed: Sequence[Callable[[str], None]] = (),
         oauth2: Mapping[str, OAuth2] | None = None,
+        *,
+        has_connectors: bool = True,
     ) -> None:
+        self._has_connectors = has_connectors
         self._store = store
         self._vault = vault
         self._types = types
@@ -163,7 +167,9 @@ class Credentials:
                 f"`hookline credentials set {name} --type TYPE key=value` makes it"
             )
         if held.value is None:
-            raise CredentialError(held.problem)
+            raise CredentialError(
+                held.problem or f"credential {name!r} is for a connector, and {NoConnectors().message}"
+            )
         return held.stored.type, held.value
 
     def unreadable(self, name: str) -> str | None:
@@ -297,6 +303,8 @@ class Credentials:
         return replace(old, ciphertext=ciphertext, tokens=tokens)
 
     def _open(self, stored: StoredCredential) -> _Entry:
+        if not self._has_connectors and stored.type not in self._types:
+            return _Entry(stored, None, None)
         try:
             plaintext = self._vault.decrypt(stored.ciphertext, purpose=for_credential(stored.name, stored.type))
             value = validated(self._types, stored.name, stored.type, decode(plaintext))

@@ -40,7 +40,7 @@ class DeploymentCheck:
         self._check_flow = check
 
     async def check(self, request: DeploymentRequest, *, prefixed: bool) -> CheckedDeployment:
-        """Raises FlowInvalid with the problems of all flows, and StoreError."""
+        """Raises FlowInvalid with the problems of all flows, NoConnectors and StoreError."""
         samples = {flow_id: await self._samples(request, flow_id) for flow_id in request.documents}
         return await asyncio.to_thread(self._checked, request, samples, self._credentials(), prefixed)
 

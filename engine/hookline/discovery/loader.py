@@ -2,12 +2,16 @@
 
 This module goes through the entry points itself, because pluggy stops at the first one that fails. Here a plugin that
 fails is recorded with its cause, and the others are loaded. Either all parts of a plugin are registered or none.
+
+A node that only accepts messages loads no connectors. Of a plugin that has nothing else, it reads the metadata file
+instead; of other plugins, it doesn't call the hook `register_connectors`.
 """
 
 import inspect
 import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
 from time import perf_counter
@@ -17,8 +21,10 @@ from typing import Any, Final
 import pluggy
 from pydantic import BaseModel
 
+from hookline.discovery.metadata import PluginDescription, file_of_module, read
 from hookline.discovery.registry import GROUP, PartKind, PluginStatus, Registry
 from hookline.discovery.time_limit import TimeLimitExceeded, call_with_time_limit
+from hookline.discovery.unloaded import unloaded_triggers
 from hookline.kernel.errors import DuplicateName, PluginError, PluginFailed, UnknownHook
 from hookline.kernel.suggest import did_you_mean
 from hookline.sdk import hookspecs
@@ -57,6 +63,8 @@ class _Part:
 class _Candidate:
     status: PluginStatus
     load: Callable[[], object]
+    description: PluginDescription | None = None
+    """The content of its metadata file, if its connectors aren't loaded."""
 
 
 @dataclass(slots=True)
@@ -71,22 +79,34 @@ def load_plugins(
     *,
     extra_plugins: Iterable[object] = (),
     timeout: float = LOAD_TIMEOUT,
+    connectors: bool = True,
 ) -> Registry:
     """Load the installed plugins and return the registry of their parts.
 
     `points`: the entry points to load instead of the installed ones. `extra_plugins`: modules or objects with hooks
     that are loaded last and need not be installed. `timeout`: the seconds that the import of a plugin, and each of its
-    hooks, may take; plugins of Hookline's own distribution have no limit. Never raises for a fault of a plugin: the
-    status of the plugin has the error.
+    hooks, may take; plugins of Hookline's own distribution have no limit. `connectors`: false for a node that runs no
+    executions; then only plugins without a metadata file are loaded with their connectors. Never raises for a fault of
+    a plugin: the status of the plugin has the error.
     """
     candidates = sorted(map(_installed, entry_points(group=GROUP) if points is None else points), key=_order)
+    if not connectors:
+        candidates = [replace(each, description=_described(each.status)) for each in candidates]
     candidates += [_passed(plugin) for plugin in extra_plugins]
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
     collected = _Collected()
     for candidate in candidates:
         _load(manager, candidate, collected, timeout)
-    return _registry(collected)
+    return _registry(collected, has_connectors=connectors)
+
+
+def _described(status: PluginStatus) -> PluginDescription | None:
+    """The content of a plugin's metadata file; None if it has none that can be read, so that only loading it tells."""
+    file = file_of_module(status.module)
+    with suppress(PluginFailed):
+        return None if file is None else read(file)
+    return None
 
 
 def _installed(point: EntryPoint) -> _Candidate:
@@ -122,10 +142,15 @@ def _load(manager: pluggy.PluginManager, found: _Candidate, collected: _Collecte
     plugin: object = None
     try:
         _check_plugin_name(status, collected)
-        plugin = found.load() if ours else call_with_time_limit(found.load, timeout)
-        _register(manager, plugin, status.name)
-        for hook, function in _implementations(manager, plugin):
-            parts += _read(hook, function() if ours else call_with_time_limit(function, timeout))
+        described = found.description
+        if described is not None:
+            parts += [_Part("trigger", one.name, one) for one in unloaded_triggers(described)]
+        if described is None or described.serves_intake:
+            plugin = found.load() if ours else call_with_time_limit(found.load, timeout)
+            _register(manager, plugin, status.name)
+            for hook, function in _implementations(manager, plugin):
+                if described is None or HOOKS[hook][0] != "connector":
+                    parts += _read(hook, function() if ours else call_with_time_limit(function, timeout))
         _check_duplicates(parts, status, collected)
     except KeyboardInterrupt:
         raise
@@ -282,7 +307,7 @@ def _describe(error: BaseException) -> str:
     return f"{text} ({inner.filename}, line {inner.lineno})"
 
 
-def _registry(collected: _Collected) -> Registry:
+def _registry(collected: _Collected, *, has_connectors: bool) -> Registry:
     def of(kind: PartKind) -> Mapping[str, Any]:
         return MappingProxyType(
             {
@@ -308,4 +333,5 @@ def _registry(collected: _Collected) -> Registry:
         plugins=tuple(collected.plugins),
         origins=MappingProxyType(origins),
         unregistered=MappingProxyType(collected.unregistered),
+        has_connectors=has_connectors,
     )

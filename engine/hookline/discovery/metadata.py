@@ -3,12 +3,14 @@
 `hookline-plugin.json` is in the plugin's package. For a plugin that is a single module, it is beside the module, as
 `<module>.hookline-plugin.json`. The file is generated from the parts that the plugin registers, and a test of the
 plugin checks that it is up to date.
+
+A node that only accepts messages reads of connectors only this file.
 """
 
 from importlib.metadata import Distribution, EntryPoint
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -16,6 +18,8 @@ from hookline.discovery.quality import Level, level_of
 from hookline.discovery.registry import PartKind, PluginStatus, Registry
 from hookline.kernel.errors import PluginFailed
 from hookline.sdk.connector import Connector
+from hookline.sdk.poll import PollTrigger
+from hookline.sdk.triggers import ConnectorTrigger, WebhookTrigger
 
 FILE: Final = "hookline-plugin.json"
 FORMAT: Final = 1
@@ -27,6 +31,23 @@ class Part(msgspec.Struct, frozen=True):
 
     name: str
     title: str
+
+
+class SignedRequests(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The way in which the requests of a trigger with a subscription are signed."""
+
+    scheme: str
+    settings: dict[str, Any] = {}
+    """Settings of the scheme, as in `verify`."""
+    secret_field: str | None = None
+    """The field of the scheme's credential with the secret, if the trigger names it."""
+
+
+class TriggerPart(Part, frozen=True, omit_defaults=True):
+    """A trigger of a connector: a subscription if it has `requests`, otherwise a poll or a consumer."""
+
+    polls: bool = False
+    requests: SignedRequests | None = None
 
 
 class ConnectorPart(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -44,7 +65,7 @@ class ConnectorPart(msgspec.Struct, frozen=True, omit_defaults=True):
     extra: str | None = None
     """The extra of the distribution that must be installed."""
     actions: tuple[Part, ...] = ()
-    triggers: tuple[Part, ...] = ()
+    triggers: tuple[TriggerPart, ...] = ()
 
 
 class PluginDescription(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -64,6 +85,21 @@ class PluginDescription(msgspec.Struct, frozen=True, omit_defaults=True):
     intake_queues: tuple[str, ...] = ()
     """URL schemes."""
     template_filters: tuple[str, ...] = ()
+
+    @property
+    def serves_intake(self) -> bool:
+        """True if it has parts besides connectors: those are needed to accept messages."""
+        return any(
+            (
+                self.triggers,
+                self.schemes,
+                self.mappers,
+                self.backends,
+                self.blob_stores,
+                self.intake_queues,
+                self.template_filters,
+            )
+        )
 
     def names(self) -> list[tuple[str, str]]:
         """Return the kind and the name of each part, in order."""
@@ -117,8 +153,15 @@ def _connector(connector: Connector) -> ConnectorPart:
         accepts=connector.accepts,
         extra=connector.extra,
         actions=tuple(Part(name, action.summary) for name, action in sorted(connector.actions.items())),
-        triggers=tuple(Part(name, trigger.summary) for name, trigger in sorted(connector.triggers.items())),
+        triggers=tuple(_trigger(trigger) for _, trigger in sorted(connector.triggers.items())),
     )
+
+
+def _trigger(trigger: ConnectorTrigger) -> TriggerPart:
+    requests = None
+    if isinstance(trigger, WebhookTrigger):
+        requests = SignedRequests(trigger.scheme, dict(trigger.scheme_settings), trigger.secret_field)
+    return TriggerPart(trigger.name, trigger.summary, isinstance(trigger, PollTrigger), requests)
 
 
 def text_of(description: PluginDescription) -> str:

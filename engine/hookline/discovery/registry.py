@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
-from hookline.kernel.errors import ConfigError
+from hookline.kernel.errors import ConfigError, NoConnectors
 from hookline.kernel.time import Clock
 from hookline.sdk.action import Action
 from hookline.sdk.connector import Connector
@@ -88,6 +88,13 @@ class Registry:
     origins: Mapping[tuple[PartKind, str], PluginStatus] = field(default_factory=lambda: MappingProxyType({}))
     unregistered: Mapping[str, PluginStatus] = field(default_factory=_empty)
     """The failed plugin for each name that one returned from a hook before it failed."""
+    has_connectors: bool = True
+    """False on a node that only accepts messages: it knows connectors from the metadata of their plugins."""
+
+    def require_connectors(self) -> None:
+        """Raise NoConnectors if connectors weren't loaded."""
+        if not self.has_connectors:
+            raise NoConnectors
 
     def origin(self, kind: PartKind, name: str) -> PluginStatus:
         """Return the plugin that registered a part. Raises KeyError if there is no such part."""

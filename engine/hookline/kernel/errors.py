@@ -6,6 +6,7 @@ HooklineError
 │   ├── PluginFailed         it failed to import or to register
 │   ├── DuplicateName        two plugins register the same name
 │   └── UnknownHook          it implements a hook that doesn't exist
+├── NoConnectors             this node has no connectors; others do
 ├── FlowInvalid              a flow's document is invalid; holds all problems
 ├── FlowNotFound             there is no such flow, or no such version of it
 ├── ExecutionNotFound
@@ -128,6 +129,12 @@ class UnknownHook(PluginError):
     """A plugin implements a hook that doesn't exist."""
 
     code = "plugin.unknown_hook"
+
+
+class NoConnectors(HooklineError):
+    """This node has the role webhook and loads no connectors; send the request to a node with another role."""
+
+    code = "node.no_connectors"
 
 
 class FlowInvalid(HooklineError):

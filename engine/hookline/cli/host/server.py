@@ -126,7 +126,7 @@ async def run_server(
     url = _url(sock)
     api_url = url if admin_sock is None else _url(admin_sock)
     token, token_file = admin_token(settings)
-    registry = load_plugins(timeout=settings.plugin_timeout.total_seconds())
+    registry = load_plugins(timeout=settings.plugin_timeout.total_seconds(), connectors=settings.role != "webhook")
     engine = Engine(registry, engine_options(settings, url, worker=None if worker is None else worker.number))
     for plugin in registry.failed:
         engine.log.error("a plugin can't be used", plugin=str(plugin), error=plugin.error)

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal, get_args
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
+from hookline.discovery.unloaded import unloaded_action
 from hookline.flows.blocks.block import CompileContext, Node, RawStep, StepType
 from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.external_names import CredentialUse, unknown_component
@@ -74,6 +75,9 @@ def _node(step: RawStep, compiling: CompileContext) -> ActionNode | None:
     if not isinstance(use, str):
         return None
     action = registry.actions.get(use)
+    if action is None and not registry.has_connectors:
+        # A node with connectors has checked the step, and another one will run it.
+        action = unloaded_action(use, raw.get("credential"))
     if action is None:
         compiling.missing_action(use, unknown_component("action", use, registry.actions, registry, f"{pointer}/use"))
         return None

@@ -56,7 +56,7 @@ def check_flow(
     `credentials`: the type of each existing credential by name; if None, the names of credentials aren't checked.
     `flows`: the ids of all existing flows, likewise. `environment` holds the variables that may override vars.
     `public_url`: the server has a public URL. `files`: it has a folder for files. `samples`: the shapes of bodies and
-    results that the flow's cases show; they are used where no type is declared.
+    results that the flow's cases show; they are used where no type is declared. Raises NoConnectors.
     """
     checked = check_document(
         source,
@@ -93,7 +93,8 @@ def check_document(
     files: bool = True,
     samples: Samples = NO_SAMPLES,
 ) -> CheckedDocument:
-    """Check as `check_flow` does, and keep the flow."""
+    """Check as `check_flow` does, and keep the flow. Raises NoConnectors."""
+    registry.require_connectors()
     try:
         document = read(source, file) if isinstance(source, bytes) else source
     except FlowInvalid as error:

@@ -18,7 +18,7 @@ from hookline.kernel.errors import ExpressionError, Problem, StepError
 from hookline.kernel.safe_validation import validate_safely
 from hookline.model.webhook import WebhookSettings
 from hookline.sdk.poll import PollTrigger
-from hookline.sdk.setting_versions import older_settings
+from hookline.sdk.setting_versions import older_settings, plain_name
 from hookline.sdk.triggers import (
     ConnectorTrigger,
     ConsumeTrigger,
@@ -47,6 +47,8 @@ def compile_trigger(
     if not isinstance(use, str) or not isinstance(given, dict):
         return None, None, []
     trigger = registry.triggers.get(use)
+    if trigger is None and not registry.has_connectors:
+        trigger = registry.triggers.get(plain_name(use))
     if trigger is None:
         return None, None, [unknown_component("trigger", use, registry.triggers, registry, "/trigger/use")]
     if isinstance(trigger, RequestTrigger):

@@ -132,6 +132,8 @@ async def check_access(engine: Engine, by: Caller, operation: Operation) -> None
     by.require(operation.scope)
     if operation.all_flows:
         by.require_all_flows()
+    if operation.connectors:
+        engine.registry.require_connectors()
     if by.flows is None:
         return
     named = request.view_args or {}

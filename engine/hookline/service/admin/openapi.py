@@ -23,6 +23,7 @@ from hookline.kernel.errors import (
     FlowNotFound,
     HooklineError,
     Malformed,
+    NoConnectors,
     NodeNotFound,
     NotForLimitedTokens,
     ScopeTooSmall,
@@ -77,6 +78,8 @@ class Operation:
     """The scope that a token needs."""
     all_flows: bool = False
     """True if it concerns the whole server, so that a token that is limited to some flows doesn't allow it."""
+    connectors: bool = False
+    """True if it needs connectors, which a node with the role webhook doesn't load."""
     media_type: str = "application/json"
 
     @property
@@ -301,6 +304,8 @@ def _problems(it: Operation, arguments: Sequence[str]) -> dict[int, set[str] | N
         kinds.append(ScopeTooSmall)
     if it.all_flows and not it.open:
         kinds.append(NotForLimitedTokens)
+    if it.connectors:
+        kinds.append(NoConnectors)
     if it.conditions:
         kinds.append(DeploymentConflict)
     if it.request is not None:

@@ -166,11 +166,7 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
         return json_response(await page_or_malformed(shown))
 
     @api.get("/executions/<execution_id>/provenance")
-    @operation(
-        Explained,
-        query=_FIELD,
-        errors=(ProvenanceUnknown, FlowNotFound, FlowInvalid),
-    )
+    @operation(Explained, query=_FIELD, errors=(ProvenanceUnknown, FlowNotFound, FlowInvalid), connectors=True)
     async def explain_field(execution_id: str) -> Response:
         """Explain where a value comes from: the expression that computed it, the values that this read, and so on."""
         field = read_query(_FIELD)["field"]

@@ -97,6 +97,7 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
         status=202,
         scope=TokenScope.OPERATE,
         errors=(*_ERRORS, NotReplayable, RedactedUnreadable),
+        connectors=True,
     )
     async def retry_execution(execution_id: str) -> Response:
         """Retry a failed execution. Completed steps don't run again."""
@@ -226,7 +227,7 @@ class BulkResultView(msgspec.Struct, frozen=True):
 def add_bulk(api: Blueprint, engine: Engine) -> None:
 
     @api.post("/executions/many")
-    @operation(BulkResultView, request=BulkRequest, scope=TokenScope.OPERATE, errors=(FlowNotFound,))
+    @operation(BulkResultView, request=BulkRequest, scope=TokenScope.OPERATE, errors=(FlowNotFound,), connectors=True)
     async def many_executions() -> Response:
         """Retry, replay, cancel or discard a page of executions, newest first; `next` is the cursor of the next page.
 

@@ -334,7 +334,7 @@ def add_authoring(api: Blueprint, engine: Engine) -> None:
         return json_response(EvaluateView(msgspec.Raw(result.value), result.type, list(result.problems)))
 
     @api.post("/try")
-    @operation(TryView, request=_Try, scope=TokenScope.AUTHOR, errors=(*_WORK, *_RECORDING))
+    @operation(TryView, request=_Try, scope=TokenScope.AUTHOR, errors=(*_WORK, *_RECORDING), connectors=True)
     async def try_flow() -> Response:
         """Run a document on a message, without storing anything. By default it has no effects outside."""
         given = decode_body(await read_body(), TryRequest)

@@ -173,6 +173,7 @@ def _flows(api: Blueprint, engine: Engine) -> None:
         also=(201,),
         scope=TokenScope.AUTHOR,
         errors=_CHANGES,
+        connectors=True,
     )
     async def put_flow(flow_id: str) -> Response:
         """Create or replace a flow; its new version serves once the response comes.
@@ -276,7 +277,13 @@ def _flow_of(engine: Engine, flow_id: str, checked: CheckedDeployment | None = N
 
 def _deployments(api: Blueprint, engine: Engine) -> None:
     @api.post("/deployments")
-    @operation(DeploymentResultView, request=DeployRequest, scope=TokenScope.AUTHOR, errors=(FlowNotFound, *_CHANGES))
+    @operation(
+        DeploymentResultView,
+        request=DeployRequest,
+        scope=TokenScope.AUTHOR,
+        errors=(FlowNotFound, *_CHANGES),
+        connectors=True,
+    )
     async def deploy_flows() -> Response:
         """Deploy a set of flows: all of them, or none. Their versions serve once the response comes.
 
@@ -333,6 +340,7 @@ def _deployments(api: Blueprint, engine: Engine) -> None:
         DeploymentResultView,
         scope=TokenScope.AUTHOR,
         errors=(FlowNotFound, *_CHANGES, DeploymentNotFound, NotForLimitedTokens),
+        connectors=True,
     )
     async def roll_back_deployment(deployment_id: str) -> Response:
         """Serve all flows as they were after a deployment; flows that came later are deleted.

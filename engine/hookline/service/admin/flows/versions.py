@@ -175,6 +175,7 @@ def add_versions(api: Blueprint, engine: Engine) -> None:
         body_required=False,
         scope=TokenScope.OPERATE,
         errors=(IllegalStateChange, FlowNotFound, FlowInvalid),
+        connectors=True,
     )
     async def move_execution(execution_id: str) -> Response:
         """Move a waiting execution to another version of its flow, if its journal fits that version."""
@@ -207,6 +208,7 @@ def _versions(api: Blueprint, engine: Engine) -> None:
         body_required=False,
         scope=TokenScope.AUTHOR,
         errors=(UnpublishedChanges, PollStartsAnew, FlowInvalid, IllegalStateChange),
+        connectors=True,
     )
     async def roll_back_flow(flow_id: str) -> Response:
         """Serve an earlier version of a flow again. If the flow has a file, the version is written to it."""
@@ -227,6 +229,7 @@ def _versions(api: Blueprint, engine: Engine) -> None:
         query=PAGE,
         scope=TokenScope.AUTHOR,
         errors=(FlowInvalid, PollStartsAnew),
+        connectors=True,
     )
     async def plan_deploy(flow_id: str) -> Response:
         """Show where the waiting executions of a flow would continue in another version, and if its poll starts anew.

@@ -21,7 +21,7 @@ from hookline.service.views.pages import PageView
 def add_components(api: Blueprint, engine: Engine) -> None:
 
     @api.get("/components")
-    @operation(PageView[ComponentView])
+    @operation(PageView[ComponentView], connectors=True)
     async def list_components() -> Response:
         """List the components: actions, triggers, blocks, schemes, mappers and types of credentials."""
         return json_response(PageView(component_views(engine.registry), None))
@@ -32,6 +32,7 @@ def add_components(api: Blueprint, engine: Engine) -> None:
         request=OptionsRequestBody,
         scope=TokenScope.AUTHOR,
         errors=(NoOptions, OptionsNotReady, CredentialError, StepError),
+        connectors=True,
     )
     async def list_options(component: str, setting: str) -> Response:
         """List the options of a setting, as the service of an action or a trigger offers them.

@@ -173,6 +173,7 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
         scope=TokenScope.ADMIN,
         all_flows=True,
         errors=(CredentialError,),
+        connectors=True,
     )
     async def put_credential(name: str) -> Response:
         """Create or replace a credential. All nodes use it once the response comes, but those that it names."""
@@ -182,7 +183,7 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
         return json_response(ChangedCredentialView(**msgspec.structs.asdict(found(name)), pending=pending))
 
     @api.post("/credentials/<name>/verify")
-    @operation(CredentialCheckView, scope=TokenScope.OPERATE, all_flows=True)
+    @operation(CredentialCheckView, scope=TokenScope.OPERATE, all_flows=True, connectors=True)
     async def verify_credential(name: str) -> Response:
         """Check a credential with its service. The response is 200 whatever the service answers."""
         found(name)
@@ -205,6 +206,7 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
         scope=TokenScope.ADMIN,
         all_flows=True,
         errors=(CredentialError,),
+        connectors=True,
     )
     async def authorize_credential(name: str) -> Response:
         """Start to authorize a credential; gives the URL to open in a browser.
@@ -226,7 +228,12 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
 
     @api.post("/credentials/<name>/authorize/<id>")
     @operation(
-        AuthorizationView, request=RedirectedRequest, scope=TokenScope.ADMIN, all_flows=True, errors=(CredentialError,)
+        AuthorizationView,
+        request=RedirectedRequest,
+        scope=TokenScope.ADMIN,
+        all_flows=True,
+        errors=(CredentialError,),
+        connectors=True,
     )
     async def finish_authorization(name: str, id: str) -> Response:
         """Pass on the URL to which a browser was redirected. The status is 200 whatever the service says."""
