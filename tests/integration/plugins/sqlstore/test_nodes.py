@@ -1,13 +1,17 @@
 """Many nodes on PostgreSQL: the contract, and sessions that are halted between statement and commit."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from tests.integration.plugins.sqlstore.conftest import Connect, Join
+from tests.integration.plugins.sqlstore.node_process import node_in_process
 
+from hookline.storage.backend import Backend
 from hookline.storage.changes import BeginWait, CallbackStored, Park, Start, StoreCallback
 from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
@@ -20,7 +24,19 @@ pytestmark = pytest.mark.postgres
 
 
 class TestPostgresNodes(ClusterContract):
-    pass
+    """Each node is a process of its own."""
+
+    @pytest.fixture
+    async def join(self, tables: str) -> AsyncIterator[Join]:
+        async with contextlib.AsyncExitStack() as stack:
+            numbers = itertools.count(1)
+
+            async def start() -> Backend:
+                node = await node_in_process(tables, f"node-{next(numbers)}")
+                stack.push_async_callback(node.close)
+                return node
+
+            yield start
 
 
 def _node() -> NodeDescription:
