@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import json
 import os
-import re
 import signal
 import socket
 from collections import Counter
@@ -42,6 +41,8 @@ class Workers(ServerProcess):
 
     def start(self, seconds: float = PATIENCE) -> None:
         """Start it and wait until it says that all of its workers are ready."""
+        # An earlier start has said the same.
+        (self.folder / "server.log").unlink(missing_ok=True)
         self.launch()
         self.eventually("the server says that it is ready", lambda: '"workers":' in self.log(), seconds)
 
@@ -85,8 +86,11 @@ class Workers(ServerProcess):
         return found
 
 
-@pytest.fixture
-def make_workers(tmp_path: Path) -> Iterator[Callable[..., Workers]]:
+MakeWorkers = Callable[..., Workers]
+
+
+@contextlib.contextmanager
+def making_workers(folder: Path) -> Iterator[MakeWorkers]:
     """Makes a server of two workers, over a schema of its own."""
     with contextlib.ExitStack() as stack:
         made: list[Workers] = []
@@ -94,7 +98,7 @@ def make_workers(tmp_path: Path) -> Iterator[Callable[..., Workers]]:
         def make(*options: str, workers: int = 2, **variables: str) -> Workers:
             database = stack.enter_context(postgres_schema())
             environment = {"HOOKLINE_DB": database, "HOOKLINE_NODE_NAME": "here", **variables}
-            server = Workers(tmp_path, "--workers", str(workers), "--json", *options, environment=environment)
+            server = Workers(folder, "--workers", str(workers), "--json", *options, environment=environment)
             server.flow(FLOW)
             made.append(server)
             return server
@@ -105,6 +109,53 @@ def make_workers(tmp_path: Path) -> Iterator[Callable[..., Workers]]:
                 orphans = server.pids()
                 server.kill()
                 eventually("the workers have ended", lambda: not any(map(psutil.pid_exists, orphans)))  # noqa: B023
+
+
+@pytest.fixture
+def make_workers(tmp_path: Path) -> Iterator[MakeWorkers]:
+    with making_workers(tmp_path) as make:
+        yield make
+
+
+def calling(sink: Sink) -> dict[str, Any]:
+    """A flow that calls a sink."""
+    step = {
+        "id": "tell",
+        "use": "http.request",
+        "with": {"method": "POST", "url": "$.vars.sink", "json": {"n": "$.trigger.body.n"}},
+        "retry": {"attempts": 10, "wait": "100ms"},
+    }
+    return {**FLOW, "id": "tell", "vars": {"sink": sink.url}, "steps": [step]}
+
+
+@pytest.fixture(scope="module")
+def shared_sink() -> Iterator[Sink]:
+    sink = Sink()
+    sink.start()
+    yield sink
+    sink.stop()
+
+
+@pytest.fixture(scope="module")
+def hypercorn(tmp_path_factory: pytest.TempPathFactory, shared_sink: Sink) -> Iterator[Workers]:
+    with making_workers(tmp_path_factory.mktemp("hypercorn")) as make:
+        server = make("--server", "hypercorn")
+        server.flow(calling(shared_sink))
+        yield server
+
+
+@pytest.fixture(scope="module")
+def uvicorn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
+    """It has another address for the admin API."""
+    with making_workers(tmp_path_factory.mktemp("uvicorn")) as make:
+        yield make("--server", "uvicorn", "--admin-bind", "127.0.0.1:0")
+
+
+def started(server: Workers) -> Workers:
+    """A server that tests share: each may stop it, since a start takes seconds."""
+    if not server.running:
+        server.start()
+    return server
 
 
 async def connect(port: int, count: int) -> list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
@@ -118,47 +169,58 @@ async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int
     return status(head)
 
 
-def test_workers_are_announced_once_and_end_with_their_parent(make_workers: Callable[..., Workers]) -> None:
-    server = make_workers()
-    server.start()
-    said = server.said()
-    workers = server.pids()
-    assert (said["pid"], sorted(said["workers"])) == (server.pid, sorted(workers))
-    assert len(workers) == 2
-    assert said["url"] == server.url
-    announced = json.loads((server.folder / ".hookline" / "server.json").read_text())
-    assert (announced["pid"], announced["url"]) == (server.pid, server.url)
-    assert server.run("flows", "list", "--json").exit_code == 0
-    # The parent serves nothing, and has imported nothing that serves.
-    assert server.memory() < psutil.Process(workers[0]).memory_full_info().uss / 2
-    assert server.stop() == 0
-    assert not any(map(psutil.pid_exists, workers))
-    assert not (server.folder / ".hookline" / "server.json").exists()
+@SERVERS
+@pytest.mark.cluster_rule("C16")
+def test_connections_are_shared_out_fairly(request: pytest.FixtureRequest, kind: str) -> None:
+    server = started(request.getfixturevalue(kind))
+
+    async def scenario() -> None:
+        connections = await connect(server.port, 64)
+        assert Counter([await ask(*one) for one in connections]) == {202: 64}
+        shares = server.connections()
+        assert sum(shares.values()) == 64
+        assert max(shares.values()) <= 0.6 * 64, shares
+        for _, writer in connections:
+            writer.close()
+
+    asyncio.run(scenario())
 
 
-@SERVERS_APART
-@pytest.mark.cluster_rule("C5", "C16")
-def test_a_killed_worker_is_replaced_and_nothing_accepted_is_lost(
-    make_workers: Callable[..., Workers], sink: Sink, kind: str
-) -> None:
-    server = make_workers("--server", kind)
-    server.flow(
-        {
-            **FLOW,
-            "vars": {"sink": sink.url},
-            "steps": [
-                {
-                    "id": "tell",
-                    "use": "http.request",
-                    "with": {"method": "POST", "url": "$.vars.sink", "json": {"n": "$.trigger.body.n"}},
-                    "retry": {"attempts": 10, "wait": "100ms"},
-                }
-            ],
-        }
-    )
-    server.start()
+@pytest.mark.cluster_rule("C16")
+def test_metrics_cover_all_workers(hypercorn: Workers) -> None:
+    server = started(hypercorn)
+
+    def accepted() -> Counter[str]:
+        return Counter({node: int(count) for (node, _), count in server.metrics()["hookline_accepted_total"].items()})
+
+    before = accepted()
+
+    async def send() -> None:
+        connections = await connect(server.port, 16)
+        assert Counter([await ask(*one) for one in connections]) == {202: 16}
+        for _, writer in connections:
+            writer.close()
+
+    asyncio.run(send())
+    sent = accepted()
+    assert set(sent) == {"here-1", "here-2"}
+    assert sent.total() - before.total() == 16
+    still, asked = server.pids()
+    os.kill(still, signal.SIGSTOP)
+    try:
+        left_out = server.metrics()
+    finally:
+        os.kill(still, signal.SIGCONT)
+    (node,) = {node for node, _ in left_out["hookline_accepted_total"]}
+    assert left_out["hookline_workers_left_out_total"] == {(node,): 1.0}
+    eventually("both are there again", lambda: len(server.metrics()["hookline_accepted_total"]) == 2)
+    assert asked in server.pids()
+
+
+def check_kill(server: Workers, sink: Sink) -> None:
+    """A killed worker is replaced, and nothing that was accepted is lost."""
     first = set(server.pids())
-    load = Load(server, "/hook/f", pause=0.005)
+    load = Load(server, "/hook/tell", pause=0.005)
     load.start()
     eventually("messages are accepted", lambda: len(load.accepted) > 50)
     killed = first.pop()
@@ -183,9 +245,46 @@ def test_a_killed_worker_is_replaced_and_nothing_accepted_is_lost(
     assert server.stop() == 0
 
 
+@pytest.mark.cluster_rule("C5", "C16")
+def test_a_killed_worker_is_replaced_and_nothing_accepted_is_lost(hypercorn: Workers, shared_sink: Sink) -> None:
+    check_kill(started(hypercorn), shared_sink)
+
+
+@pytest.mark.long
+@pytest.mark.cluster_rule("C5", "C16")
+def test_a_killed_worker_of_uvicorn_is_replaced_too(make_workers: MakeWorkers, sink: Sink) -> None:
+    server = make_workers("--server", "uvicorn")
+    server.flow(calling(sink))
+    server.start()
+    check_kill(server, sink)
+
+
+@pytest.mark.cluster_rule("C16")
+def test_workers_are_announced_once_share_both_addresses_and_end_with_their_parent(uvicorn: Workers) -> None:
+    server = started(uvicorn)
+    said = server.said()
+    workers = server.pids()
+    assert (said["pid"], sorted(said["workers"])) == (server.pid, sorted(workers))
+    assert len(workers) == 2
+    admin = said["admin_url"]
+    assert said["url"] == server.url != admin
+    announced = json.loads((server.folder / ".hookline" / "server.json").read_text())
+    assert (announced["pid"], announced["url"]) == (server.pid, admin)
+    assert server.run("flows", "list", "--json").exit_code == 0
+    assert server.get("/api/v1/flows")[0] == 404
+    # The parent serves nothing, and has imported nothing that serves.
+    assert server.memory() < psutil.Process(workers[0]).memory_full_info().uss / 2
+    assert server.stop() == 0
+    assert not any(map(psutil.pid_exists, workers))
+    assert not (server.folder / ".hookline" / "server.json").exists()
+    for url in (server.url, admin):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))
+
+
 @pytest.mark.long
 @pytest.mark.cluster_rule("C16")
-def test_no_connection_is_lost_while_all_workers_are_gone(make_workers: Callable[..., Workers]) -> None:
+def test_no_connection_is_lost_while_all_workers_are_gone(make_workers: MakeWorkers) -> None:
     server = make_workers()
     server.start()
     for pid in server.pids():
@@ -204,36 +303,16 @@ def test_no_connection_is_lost_while_all_workers_are_gone(make_workers: Callable
 @pytest.mark.long
 @SERVERS_APART
 def test_a_stop_of_workers_under_load_resets_no_connection_and_keeps_none_waiting(
-    make_workers: Callable[..., Workers], kind: str
+    make_workers: MakeWorkers, kind: str
 ) -> None:
     server = make_workers("--server", kind, "--drain-delay", "0.5")
     server.start()
     check_stop(server, senders=10, rejected=50)
 
 
-@SERVERS
-@pytest.mark.cluster_rule("C16")
-def test_connections_are_shared_out_fairly(make_workers: Callable[..., Workers], kind: str) -> None:
-    server = make_workers("--server", kind)
-    server.start()
-
-    async def scenario() -> None:
-        connections = await connect(server.port, 64)
-        assert Counter([await ask(*one) for one in connections]) == {202: 64}
-        shares = server.connections()
-        assert sum(shares.values()) == 64
-        assert max(shares.values()) <= 0.6 * 64, shares
-        for _, writer in connections:
-            writer.close()
-
-    asyncio.run(scenario())
-
-
 @pytest.mark.long
 @SERVERS_APART
-def test_a_worker_that_stands_still_keeps_no_connection_waiting(
-    make_workers: Callable[..., Workers], kind: str
-) -> None:
+def test_a_worker_that_stands_still_keeps_no_connection_waiting(make_workers: MakeWorkers, kind: str) -> None:
     server = make_workers("--server", kind)
     server.start()
     still = server.pids()[0]
@@ -257,7 +336,7 @@ def test_a_worker_that_stands_still_keeps_no_connection_waiting(
 
 
 @pytest.mark.long
-def test_workers_whose_parent_was_killed_stop_in_order(make_workers: Callable[..., Workers]) -> None:
+def test_workers_whose_parent_was_killed_stop_in_order(make_workers: MakeWorkers) -> None:
     server = make_workers("--drain-delay", "0.5")
     server.start()
     workers = server.pids()
@@ -269,7 +348,7 @@ def test_workers_whose_parent_was_killed_stop_in_order(make_workers: Callable[..
 
 
 @pytest.mark.long
-def test_a_second_signal_stops_all_workers_at_once(make_workers: Callable[..., Workers]) -> None:
+def test_a_second_signal_stops_all_workers_at_once(make_workers: MakeWorkers) -> None:
     server = make_workers("--drain-delay", "60")
     server.start()
     workers = server.pids()
@@ -285,7 +364,7 @@ def test_a_second_signal_stops_all_workers_at_once(make_workers: Callable[..., W
 
 
 @pytest.mark.long
-def test_a_signal_to_one_worker_ends_only_that_one(make_workers: Callable[..., Workers]) -> None:
+def test_a_signal_to_one_worker_ends_only_that_one(make_workers: MakeWorkers) -> None:
     server = make_workers()
     server.start()
     one, other = server.pids()
@@ -303,7 +382,7 @@ def test_a_signal_to_one_worker_ends_only_that_one(make_workers: Callable[..., W
 
 @pytest.mark.long
 @pytest.mark.cluster_rule("C16")
-def test_sighup_reloads_every_worker(make_workers: Callable[..., Workers], tmp_path: Path) -> None:
+def test_sighup_reloads_every_worker(make_workers: MakeWorkers, tmp_path: Path) -> None:
     server = make_workers("--log-format", "json")
     server.start()
     (tmp_path / "hookline.toml").write_text('log_level = "debug"\n')
@@ -318,7 +397,7 @@ def test_sighup_reloads_every_worker(make_workers: Callable[..., Workers], tmp_p
 
 
 @pytest.mark.long
-def test_workers_that_cannot_start_end_their_parent_with_their_error(make_workers: Callable[..., Workers]) -> None:
+def test_workers_that_cannot_start_end_their_parent_with_their_error(make_workers: MakeWorkers) -> None:
     server = make_workers(HOOKLINE_DB="postgresql://nobody@127.0.0.1:1/nothing")
     server.launch()
     assert server.died(PATIENCE) == 1
@@ -328,7 +407,7 @@ def test_workers_that_cannot_start_end_their_parent_with_their_error(make_worker
 
 @pytest.mark.long
 def test_a_worker_that_dies_again_and_again_is_started_less_and_less_often(
-    make_workers: Callable[..., Workers],
+    make_workers: MakeWorkers,
 ) -> None:
     server = make_workers("--log-format", "json")
     server.start()
@@ -345,43 +424,3 @@ def test_a_worker_that_dies_again_and_again_is_started_less_and_less_often(
     (server.folder / "hookline.toml").unlink()
     server.eventually("both workers run", lambda: len(server.metrics()["hookline_log_lines_dropped_total"]) == 2)
     assert server.stop() == 0
-
-
-@pytest.mark.cluster_rule("C16")
-def test_metrics_cover_all_workers(make_workers: Callable[..., Workers]) -> None:
-    server = make_workers()
-    server.start()
-
-    async def send() -> None:
-        connections = await connect(server.port, 16)
-        assert Counter([await ask(*one) for one in connections]) == {202: 16}
-        for _, writer in connections:
-            writer.close()
-
-    asyncio.run(send())
-    accepted = server.metrics()["hookline_accepted_total"]
-    assert {node for node, _ in accepted} == {"here-1", "here-2"}
-    assert sum(accepted.values()) == 16
-    still, asked = server.pids()
-    os.kill(still, signal.SIGSTOP)
-    try:
-        left_out = server.metrics()
-    finally:
-        os.kill(still, signal.SIGCONT)
-    (node,) = {node for node, _ in left_out["hookline_accepted_total"]}
-    assert left_out["hookline_workers_left_out_total"] == {(node,): 1.0}
-    eventually("both are there again", lambda: len(server.metrics()["hookline_accepted_total"]) == 2)
-    assert asked in server.pids()
-
-
-def test_both_addresses_are_shared(make_workers: Callable[..., Workers]) -> None:
-    server = make_workers("--admin-bind", "127.0.0.1:0")
-    server.start()
-    admin = server.said()["admin_url"]
-    assert admin != server.url
-    assert server.get("/api/v1/flows")[0] == 404
-    assert server.run("flows", "list", "--json").exit_code == 0
-    assert server.stop() == 0
-    port = int(re.sub(r".*:", "", admin))
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port))
