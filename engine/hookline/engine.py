@@ -41,7 +41,7 @@ from hookline.intake.callbacks import Callbacks
 from hookline.intake.inserting import Inserter
 from hookline.intake.intake import Intake
 from hookline.intake.publishing import Publisher
-from hookline.kernel.errors import ConfigError
+from hookline.kernel.errors import ConfigError, StoreAway
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock, SystemClock, follow_jumps
 from hookline.maintenance.disk_budget import DiskBudget
@@ -332,6 +332,10 @@ class Engine:
                 options.disk_budget,
             )
         self.authoring = WorkerPool()
+        self.waits_for: str | None = None
+        """The reason why the last start has failed, if the next one may succeed."""
+        self._queue_open = False
+        self._closed = False
         self.draining = False
         """Set it when the server is about to stop: it is no longer ready, but still accepts messages."""
         self._background: asyncio.Task[None] | None = None
@@ -377,8 +381,17 @@ class Engine:
     async def start(self) -> None:
         """Open the backend, load credentials and flows, and continue what a previous process left.
 
-        Raises StoreError if the backend can't be opened or no files can be stored.
+        Raises StoreAway if the backend can't be reached now; then it may be called again. Raises StoreError if the
+        backend can't be opened or no files can be stored.
         """
+        try:
+            await self._start()
+        except StoreAway as error:
+            self.waits_for = error.message
+            raise
+        self.waits_for = None
+
+    async def _start(self) -> None:
         self.membership.on_lost = self._drop
         self.membership.on_cancel = self._cancel_all
         await self._backend.open(self._node(self.options.role))
@@ -386,11 +399,18 @@ class Engine:
             await self._check_folder()
             # A missing bucket is better found now than by the first file.
             await self.blobs.ping()
-            if self.intake_queue is not None:
+            if self.intake_queue is not None and not self._queue_open:
                 await self.intake_queue.open()
+                self._queue_open = True
             await self.deployer.recover()
             await self._load()
             await self.serving.start()
+        except StoreAway:
+            # The rest stays as it is for the next time.
+            for flow_id in self._dispatcher.lanes():
+                await self._dispatcher.close(flow_id)
+            await self._backend.close()
+            raise
         except BaseException:
             await self._close()
             raise
@@ -497,6 +517,9 @@ class Engine:
         await self._sweeper.run()
 
     async def _close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         self._loop_monitor.stop()
         # Close every part, also after errors. The backend is closed last, because the others may still write to it.
         async with AsyncExitStack() as stack:

@@ -42,6 +42,7 @@ class SqlBackend:
 
     async def open(self, node: NodeDescription | None = None) -> None:
         await self._database.open(node or NodeDescription())
+        self._queue.open()
 
     async def close(self) -> None:
         await self._queue.close()

@@ -556,6 +556,12 @@ class StoreError(HooklineError):
     code = "store"
 
 
+class StoreAway(StoreError):
+    """The backend can't be reached now, and may be soon."""
+
+    code = "store.away"
+
+
 class BlobGone(StoreError):
     """The file isn't kept any more."""
 

@@ -21,7 +21,8 @@ class Backend(Protocol):
     async def open(self, node: NodeDescription | None = None) -> None:
         """Connect, migrate the tables, and join as a node; executions that ran when a process died are ready again.
 
-        Raises StoreError if it can't be used, or if only one process may use it and another one does.
+        Raises StoreAway if it can't be reached now; then it may be opened again, also after `close`. Raises StoreError
+        if it can't be used, or if only one process may use it and another one does.
         """
         ...
 

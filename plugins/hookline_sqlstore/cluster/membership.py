@@ -41,6 +41,11 @@ class PostgresMembership:
         """The lease that was lost last."""
         self._dropping: asyncio.Future[None] | None = None
 
+    def begin(self) -> None:
+        """Forget the lease of an earlier time, which ended when the database was closed."""
+        self._lease = self._lost = None
+        self.current = True
+
     @property
     def lease(self) -> Lease:
         """The present lease. Raises LeaseLost if there is none."""

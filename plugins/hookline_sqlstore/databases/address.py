@@ -1,6 +1,8 @@
 """The address of a PostgreSQL database: its URL, without what only Hookline reads in it."""
 
-from collections.abc import Sequence
+import socket
+import ssl
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -9,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from hookline.api import StoreError
+from hookline.api_storage import StoreAway
 
 CONNECT_TIMEOUT: Final = 5.0
 """Seconds in which a session has to be there; several hosts share them."""
@@ -70,6 +73,8 @@ class Address:
                 session = await asyncpg.connect(host=host, port=port, timeout=CONNECT_TIMEOUT / len(places), **options)
             except (OSError, asyncpg.CannotConnectNowError, asyncpg.TargetServerAttributeNotMatched) as error:
                 if len(places) == 1:
+                    if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
+                        raise OSError(str(error)) from error  # it may become one after a failover
                     raise
                 problems.append(f"{host}:{port}: {error or type(error).__name__}")
             else:
@@ -78,9 +83,40 @@ class Address:
         raise OSError("; ".join(problems))
 
     def failure(self, what: str, error: BaseException) -> StoreError:
-        """Return the error of a database that can't be `what`, such as `read`."""
+        """Return the error of a database that can't be `what`, such as `read`: StoreAway if it may be reached soon."""
         cause = error.orig if isinstance(error, DBAPIError) else error
-        return StoreError(f"{self.name} can't be {what}: {cause or type(cause).__name__}")
+        said = f"{self.name} can't be {what}: {cause or type(cause).__name__}"
+        if is_away(error):
+            return StoreAway(said)
+        remedy = _UNKNOWN_HOST if isinstance(error, socket.gaierror) else _REMEDIES.get(_state(error))
+        return StoreError(said if remedy is None else f"{said}; {remedy} in the setting `db` (HOOKLINE_DB)")
+
+
+_UNKNOWN_HOST: Final = "correct the host"
+_REMEDIES: Final[Mapping[str | None, str]] = {
+    "28P01": "correct the user or the password",
+    "28000": "let the server accept this user (pg_hba.conf), or correct the user",
+    "3D000": "create the database, or correct its name",
+}
+"""By the SQLSTATE of an error that a person has to do something about."""
+#: Too many connections; the server stops, was ended by a crash, or starts.
+_AWAY: Final = frozenset({"53300", "57P01", "57P02", "57P03"})
+_CONNECTION: Final = "08"
+"""The class of errors of connections."""
+
+
+def _state(error: BaseException) -> str | None:
+    return getattr(error.orig, "sqlstate", None) if isinstance(error, DBAPIError) else None
+
+
+def is_away(error: BaseException) -> bool:
+    """Return true if a server can't be reached, or isn't ready: what its address says need not be wrong."""
+    if isinstance(error, DBAPIError):
+        state = _state(error)
+        return error.connection_invalidated or (state is not None and (state in _AWAY or state.startswith(_CONNECTION)))
+    if isinstance(error, socket.gaierror):
+        return error.errno == socket.EAI_AGAIN
+    return isinstance(error, OSError | TimeoutError) and not isinstance(error, ssl.SSLError | PermissionError)
 
 
 def quoted(name: str) -> str:

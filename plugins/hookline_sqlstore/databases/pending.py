@@ -12,6 +12,7 @@ from threading import Lock
 from typing import Final, TypeVar
 
 from hookline.api import StoreError
+from hookline.api_storage import StoreAway
 from hookline_sqlstore.databases.database import Listener
 from hookline_sqlstore.writing.apply import Failure
 from hookline_sqlstore.writing.operations import Commit
@@ -190,4 +191,4 @@ def retrieve(work: "asyncio.Future[T]") -> None:
 
 def no_answer(name: str, seconds: float) -> StoreError:
     """The failure of a call that took too long."""
-    return StoreError(f"{name} hasn't answered within {seconds:g} s")
+    return StoreAway(f"{name} hasn't answered within {seconds:g} s")

@@ -75,6 +75,9 @@ class PostgresDatabase:
         self._writer: asyncio.Task[None] | None = None
 
     async def open(self, node: NodeDescription) -> None:
+        """See `Backend.open`. It may be opened again after it was closed, or couldn't be opened."""
+        self._closing = False
+        self.membership.begin()
         self._writing = self._address.engine(poolclass=NullPool)
         self._reading = self._address.engine(pool_size=READERS, max_overflow=0, pool_pre_ping=True)
         prepare_sessions(self._writing.sync_engine)

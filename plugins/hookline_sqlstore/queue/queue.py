@@ -291,6 +291,10 @@ class SqlQueue:
         if feed.idle and feed.flow_id not in self._consumers:
             self._feeds.pop(feed.flow_id, None)
 
+    def open(self) -> None:
+        """Begin to deliver."""
+        self._closed = False
+
     async def close(self) -> None:
         """End the iterations; the deliveries that were read ahead stay in the table."""
         self._closed = True

@@ -7,6 +7,7 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ from hookline.config import Settings
 from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
 from hookline.flows.compiler.compiled import public_url_problems
+from hookline.kernel.backoff import Backoff
+from hookline.kernel.errors import StoreAway
 from hookline.kernel.logs import Log
 from hookline.kernel.ongoing import OngoingProblem
 from hookline.kernel.time import Clock
@@ -44,6 +47,8 @@ _ACCEPTING_AGAIN: Final = 3.0
 _ADMIN_CONNECTIONS: Final = 100
 #: Seconds in which a worker that was sent a signal learns whether its parent was sent it too.
 _SIGNAL_OF_PARENT: Final = 0.2
+_START_AGAIN: Final = Backoff(timedelta(seconds=0.5), timedelta(seconds=5))
+"""The waits between attempts to start while the database is away."""
 #: Seconds for the tasks that plugins have left running, after everything else has ended.
 _TASKS_GRACE: Final = 2.0
 
@@ -133,15 +138,16 @@ async def run_server(
     shutdown = asyncio.Event()
     shown = settings.admin_url or (settings.public_url if admin_sock is None else None) or api_url
     server = RunningServer(engine, url, api_url, shown, token, token_file, shutdown)
-    await engine.start()
+    with contextlib.suppress(StoreAway):
+        await engine.start()
     left: float | None = None
     settling = asyncio.get_running_loop().call_later(gc_tuning.LATER, gc_tuning.settle)
     try:
         reloading = Reloading(engine, settings, reload)
         _handle_signals(engine, shutdown, reloading, worker)
         report_accepting(engine.log, engine.clock)
-        _report_flows(engine, settings)
-        gc_tuning.settle()
+        if engine.waits_for is None:
+            _note_start(engine, settings)
         sockets = (sock, admin_sock)
         if worker is None:
             with announced(settings, api_url, token_file, url):
@@ -237,7 +243,7 @@ async def _serve(
         asyncio.create_task(_drain(engine, server.shutdown)),
         asyncio.create_task(_end_replies(engine, stopping, callers_grace)),
     )
-    beside = asyncio.create_task(_beside(ready, server))
+    beside = asyncio.create_task(_beside(ready, server, settings))
     try:
         await serving.serve(
             first.app,
@@ -261,12 +267,32 @@ async def _serve(
     return max(0.0, settings.grace - stopping.seconds_since_closing())
 
 
-async def _beside(ready: Callable[[RunningServer], Awaitable[None]], server: RunningServer) -> None:
+async def _beside(ready: Callable[[RunningServer], Awaitable[None]], server: RunningServer, settings: Settings) -> None:
     try:
+        if server.engine.waits_for is not None:
+            await _start_later(server.engine)
+            _note_start(server.engine, settings)
         await ready(server)
     except Exception:
         server.shutdown.set()
         raise
+
+
+async def _start_later(engine: Engine) -> None:
+    """Start an engine whose database is away, as soon as it is back. Raises the errors that don't go by themselves."""
+    engine.log.error("the server waits for its database; trying again", error=engine.waits_for)
+    failures = 0
+    while engine.waits_for is not None:
+        failures += 1
+        await asyncio.sleep(_START_AGAIN.wait(failures).total_seconds())
+        with contextlib.suppress(StoreAway):
+            await engine.start()
+    engine.log.warning("the database can be used")
+
+
+def _note_start(engine: Engine, settings: Settings) -> None:
+    _report_flows(engine, settings)
+    gc_tuning.settle()
 
 
 def _handle_signals(engine: Engine, shutdown: asyncio.Event, reloading: Reloading, worker: Worker | None) -> None:

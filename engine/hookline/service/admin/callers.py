@@ -9,7 +9,7 @@ from werkzeug.datastructures import Headers
 from hookline.access.caller import Caller
 from hookline.access.tokens import BUILT_IN, is_same
 from hookline.engine import Engine
-from hookline.kernel.errors import ExecutionNotFound, HooklineError, TokenInvalid
+from hookline.kernel.errors import ExecutionNotFound, HooklineError, ServiceUnavailable, TokenInvalid
 from hookline.model.access import Actor, TokenScope
 from hookline.service.admin.hosts import Hosts
 from hookline.service.admin.openapi import Operation, operation_of
@@ -50,6 +50,8 @@ class Gate:
         # There may be several: with HTTP/2, `:authority` and `host`. None of them may be foreign.
         for host in request.headers.getlist("Host") or [""]:
             self._hosts.check(host, (request.scope.get("server") or (None,))[0])
+        if self._engine.waits_for is not None:
+            raise ServiceUnavailable("the server hasn't started yet: it waits for its database", retry_after=5)
         await self.check_token()
 
     async def check_token(self) -> None:

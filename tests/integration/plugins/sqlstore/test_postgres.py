@@ -16,7 +16,7 @@ from sqlalchemy.engine import make_url
 from tests.acceptance.postgres import POSTGRES
 from tests.integration.plugins.brokers.proxy import proxy_to
 
-from hookline.kernel.errors import StoreError
+from hookline.kernel.errors import StoreAway, StoreError
 from hookline.storage.changes import Accepted
 from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
@@ -206,6 +206,43 @@ _SHOWN = {
     "idle_in_transaction_session_timeout": "1min",
     "statement_timeout": "0",
 }
+
+
+@pytest.mark.cluster_rule("C21")
+@pytest.mark.parametrize(
+    ("changed", "remedy"),
+    [
+        ({"database": "no-such-database"}, "create the database, or correct its name"),
+        ({"username": "nobody-of-this-name"}, "correct the user"),
+        ({"host": "no-such-host.invalid"}, "correct the host"),
+    ],
+)
+async def test_an_address_that_is_wrong_is_told_with_its_remedy_and_not_waited_for(
+    clock: ManualClock, changed: dict[str, str], remedy: str
+) -> None:
+    wrong = make_url(POSTGRES).set(**changed)  # type: ignore[arg-type]  # the parts are texts
+    backend = postgresql(wrong.render_as_string(hide_password=False), clock=clock)
+    with pytest.raises(StoreError, match=remedy) as raised:
+        await backend.open()
+    assert not isinstance(raised.value, StoreAway)
+
+
+@pytest.mark.cluster_rule("C21")
+@pytest.mark.parametrize("place", ["127.0.0.1:1/x", "/x?host=/no/such/folder"])
+async def test_a_server_that_isnt_there_may_come(clock: ManualClock, place: str) -> None:
+    backend = postgresql(f"postgresql://root@{place}", clock=clock)
+    with pytest.raises(StoreAway):
+        await backend.open()
+
+
+@pytest.mark.cluster_rule("C21")
+async def test_a_backend_may_be_opened_again(schema: str, clock: ManualClock) -> None:
+    backend = postgresql(_url(schema), clock=clock)
+    for _ in range(2):
+        await backend.open()
+        assert isinstance(await backend.queue.put(Envelopes(clock).make()), Accepted)
+        assert backend.membership.held
+        await backend.close()
 
 
 async def test_a_server_that_isnt_there_is_a_store_error_without_the_password(clock: ManualClock) -> None:

@@ -200,9 +200,9 @@ def probes_blueprint(engine: Engine, readiness: Readiness, token: str | None = N
         Nor while messages or their files can't be stored; with the admin token, the response has the reason. A node
         that can't run a flow, because it lacks an action, is ready.
         """
-        if not engine.ready:
-            return json_response(Status("not ready"), 503)
         tells = token is not None and has_admin_token(token)
+        if not engine.ready:
+            return json_response(Status("not ready", engine.waits_for if tells else None), 503)
         trouble = await readiness.trouble()
         if trouble is not None:
             return json_response(Status(trouble.status, trouble.reason if tells else None), 503)
