@@ -118,6 +118,7 @@ from hookline.storage.database import CopySource, CopyTarget, DatabaseStatus, In
 from hookline.storage.intake_queue import Insert, InsertInOrder, IntakeQueue, IntakeQueueFactory
 from hookline.storage.process import has_ended, host_of_process
 from hookline.storage.queue import Delivery, ImmediateStart, Queue, Stored
+from hookline.storage.rate_parts import NodeParts, Parts, PartsMoved, PartsRequest, move_parts
 from hookline.storage.store import (
     AuditPage,
     DeadLetterPage,
@@ -241,12 +242,16 @@ __all__ = [
     "MoveWaits",
     "Node",
     "NodeDescription",
+    "NodeParts",
     "NodeRole",
     "NotANumber",
     "NotWaiting",
     "Outcome",
     "OverrideState",
     "Park",
+    "Parts",
+    "PartsMoved",
+    "PartsRequest",
     "Progress",
     "Publish",
     "Purge",
@@ -314,6 +319,7 @@ __all__ = [
     "has_ended",
     "host_of_process",
     "joined_output",
+    "move_parts",
     "pack",
     "unpack",
     "without_body",

@@ -1,7 +1,7 @@
 """The engine wires all parts together, starts them and stops them. Several engines can live in one process."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
 from functools import partial
@@ -36,11 +36,13 @@ from hookline.executions.delivery.timers import Timers
 from hookline.executions.replies import Replies
 from hookline.executions.services import Services
 from hookline.flows.check.check_flow import check_flow
+from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.backlog import Backlog
 from hookline.intake.callbacks import Callbacks
 from hookline.intake.inserting import Inserter
 from hookline.intake.intake import Intake
 from hookline.intake.publishing import Publisher
+from hookline.intake.rates import FlowRates
 from hookline.kernel.errors import ConfigError, StoreAway
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock, SystemClock, follow_jumps
@@ -248,6 +250,7 @@ class Engine:
         )
         self.intake.places = self._dispatcher
         self.intake.membership = self.membership
+        self.intake.rates = FlowRates(self.clock, self.membership, self._rated_flows)
         self.deployer = Deployer(
             store=self.store,
             source=self.flow_source,
@@ -394,6 +397,7 @@ class Engine:
     async def _start(self) -> None:
         self.membership.on_lost = self._drop
         self.membership.on_cancel = self._cancel_all
+        self.membership.on_look = self.intake.rates.look
         await self._backend.open(self._node(self.options.role))
         try:
             await self._check_folder()
@@ -405,6 +409,7 @@ class Engine:
             await self.deployer.recover()
             await self._load()
             await self.serving.start()
+            await self.intake.rates.refresh()
         except StoreAway:
             # The rest stays as it is for the next time.
             for flow_id in self._dispatcher.lanes():
@@ -434,8 +439,16 @@ class Engine:
                 f"{self.options.flows}: deploy the flows, and serve them with `--flows database`"
             )
 
+    def _rated_flows(self) -> Iterable[CompiledFlow]:
+        """The flows that this node accepts messages for, by its role."""
+        role = self.options.role
+        for flow in [entry.flow for entry in self.catalog.entries.values() if entry.flow is not None]:
+            if role in ("all", "worker" if flow.trigger.webhook is None else "webhook"):
+                yield flow
+
     async def _drop(self) -> None:
         """Drop all that runs here, since other nodes may have taken it over."""
+        self.intake.rates.drop()
         await self.sources.drop()
         if self._inserter is not None:
             await self._inserter.drop()
@@ -497,6 +510,7 @@ class Engine:
                 else:
                     group.create_task(follow_jumps(self.clock))
                 group.create_task(self.intake.follow_backlog())
+                group.create_task(self.intake.rates.run())
                 group.create_task(self.serving.follow_credentials())
                 group.create_task(self.serving.follow_failures())
                 group.create_task(self.rejections.run())

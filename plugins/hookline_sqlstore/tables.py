@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Double,
     Index,
     Integer,
     LargeBinary,
@@ -193,6 +194,24 @@ duties: Final = Table(
     Column("owner", Name, nullable=False),
     Column("since", BigInteger, nullable=False),
     PrimaryKeyConstraint("name", name="pk_duties"),
+)
+
+#: The parts of the rates of flows, and their nodes. Whoever moves some locks the row without a node first.
+rate_parts: Final = Table(
+    "rate_parts",
+    metadata,
+    Column("flow_id", Name, nullable=False),
+    Column("rate", Name, nullable=False),
+    #: The lease of the node; empty for the parts that no node has.
+    Column("lease", Name, nullable=False),
+    Column("parts", Integer, nullable=False),
+    #: The time from which the parts that no node has allow a message again, as their mean.
+    Column("ready_at", BigInteger, nullable=False),
+    #: The parts that the node needed when it wrote the row.
+    Column("need", Double, nullable=False),
+    #: The time at which it asked for more.
+    Column("asked_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("flow_id", "rate", "lease", name="pk_rate_parts"),
 )
 
 payloads: Final = Table(

@@ -15,6 +15,7 @@ from hookline.intake.backlog import Backlog
 from hookline.intake.envelopes import manual_envelope, with_order_key
 from hookline.intake.limits import QueueDepth, RateLimit
 from hookline.intake.publishing import Publisher
+from hookline.intake.rates import FlowRates
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import (
     FlowInvalid,
@@ -105,7 +106,7 @@ class Intake:
         self._current = current
         self._backlog = backlog
         self._depths = QueueDepth(store, clock)
-        self._rates: dict[str, tuple[str, RateLimit]] = {}
+        self.rates = FlowRates(clock, self.membership)
         self._starting: set[asyncio.Task[Accepted | Duplicate]] = set()
         self.places: Places = NO_PLACES
         """Finds places for executions that may start at once."""
@@ -176,10 +177,11 @@ class Intake:
             return await self._publish(self.publisher, flow, envelope)
         if not self.membership.current:
             raise ServiceUnavailable(_NOT_CURRENT, retry_after=5, flow_id=flow.id)
-        rate = self._rate(flow)
+        rate = self.rates.of(flow)
         try:
             rejection = await self._order_key_is_full(flow, envelope.order_key) or self._rejection(flow, rate)
             if rejection is not None:
+                self._note_rejected(rate)
                 # A duplicate gets its usual answer, however busy the flow is.
                 duplicate = await self._duplicate(envelope)
                 if duplicate is None:
@@ -202,7 +204,7 @@ class Intake:
         Raises as `flow` does.
         """
         flow = self.flow(flow_id)
-        if not flow.direct or not self.membership.current or self._rejection(flow, self._rate(flow)) is not None:
+        if not flow.direct or not self.membership.current or self._rejection(flow, self.rates.of(flow)) is not None:
             return None
         return flow
 
@@ -215,7 +217,7 @@ class Intake:
         if self.publisher is not None and _answers_at_once(flow):
             self._begin_task(flow.id, self._publish(self.publisher, flow, envelope), stored)
             return
-        rate = self._rate(flow)
+        rate = self.rates.of(flow)
         place = self._place(flow, envelope)
         if place is not None:
             if rate is not None:
@@ -305,8 +307,7 @@ class Intake:
             result = await self._queue.put(envelope, at_once=place)
         finally:
             place.release()
-            if rate is not None and not isinstance(result, Accepted):
-                rate.give_back()
+            _settle_rate(rate, result)
         if isinstance(result, Accepted):
             self._metrics.accepted(flow_id)
             if self._events is not None and self._events.listening:
@@ -321,9 +322,10 @@ class Intake:
 
         Raises TooManyRequests above the flow's rate limit or a limit of the backlog, and ServiceUnavailable.
         """
-        rate = self._rate(flow)
+        rate = self.rates.of(flow)
         rejection = await self._full_if_known(flow, envelope) or self._rejection(flow, rate)
         if rejection is not None:
+            self._note_rejected(rate)
             try:
                 duplicate = await self._duplicate(envelope)
             except StoreError as error:
@@ -342,8 +344,7 @@ class Intake:
         try:
             result = await publisher.publish(envelope)
         finally:
-            if rate is not None and not isinstance(result, Accepted):
-                rate.give_back()
+            _settle_rate(rate, result)
         if isinstance(result, Accepted):
             self._metrics.accepted(envelope.flow_id)
         else:
@@ -386,6 +387,7 @@ class Intake:
     def _settle(self, envelope: Envelope, rate: RateLimit | None, result: object) -> None:
         """Count the result of storing a message; it is neither Accepted nor Duplicate if storing failed."""
         flow_id, stored = envelope.flow_id, isinstance(result, Accepted)
+        _settle_rate(rate, result)
         if envelope.order_key is not None:
             self._depths.end(flow_id, envelope.order_key, stored=stored)
         if stored:
@@ -394,8 +396,6 @@ class Intake:
                 self._events.accepted(flow_id, envelope.execution_id)
             return
         self._backlog.count(flow_id, -1)
-        if rate is not None:
-            rate.give_back()
         if isinstance(result, Duplicate):
             self._metrics.duplicate(flow_id)
 
@@ -406,8 +406,9 @@ class Intake:
         """
         if self._is_full(flow.id):
             return RETRY_AFTER
-        rate = self._rate(flow)
+        rate = self.rates.of(flow)
         if rate is not None and (wait := rate.wait(self._clock.monotonic())) > 0:
+            self.rates.missed(rate)
             return wait
         return self._backlog.seconds_until_room(flow, count)
 
@@ -415,9 +416,12 @@ class Intake:
         """The number of messages, of `count`, that a source may store now; the others stay at its broker."""
         if self._is_full(flow.id):
             return 0
-        rate = self._rate(flow)
+        rate = self.rates.of(flow)
         if rate is not None:
-            count = min(count, rate.available(self._clock.monotonic()))
+            available = rate.available(self._clock.monotonic())
+            if available < count:
+                self.rates.missed(rate)
+            count = min(count, available)
         return max(0, min(count, self._backlog.room(flow)))
 
     async def store_from_source(self, flow: CompiledFlow, envelopes: Sequence[Envelope], *changes: Change) -> int:
@@ -432,7 +436,7 @@ class Intake:
     async def _store_from_source(
         self, flow: CompiledFlow, envelopes: Sequence[Envelope], changes: Sequence[Change]
     ) -> int:
-        rate = self._rate(flow)
+        rate = self.rates.of(flow)
         envelopes = [await self._stored_form(flow, envelope) for envelope in envelopes]
         for envelope in envelopes:
             self._reserve(envelope, rate)
@@ -494,17 +498,6 @@ class Intake:
         """Count one execution that has left the queue."""
         self._backlog.left_queue(flow_id)
 
-    def _rate(self, flow: CompiledFlow) -> RateLimit | None:
-        text = flow.settings.rate
-        if text is None:
-            return None
-        known = self._rates.get(flow.id)
-        if known is None or known[0] != text:
-            known = self._rates[flow.id] = (text, RateLimit(text))
-        # Each node has an equal share, so that all together never exceed the rate.
-        known[1].share(self.membership.size)
-        return known[1]
-
     async def _order_key_is_full(self, flow: CompiledFlow, order_key: str | None) -> TooManyRequests | None:
         """Reject an order key that has as many executions queued as the flow has room left.
 
@@ -522,6 +515,11 @@ class Intake:
             retry_after=RETRY_AFTER,
         )
 
+    def _note_rejected(self, rate: RateLimit | None) -> None:
+        """Note a rejected message, if the rate of its flow may be the reason."""
+        if rate is not None and rate.exceeded(self._clock.monotonic()):
+            self.rates.missed(rate)
+
     def _rejection(self, flow: CompiledFlow, rate: RateLimit | None) -> TooManyRequests | None:
         if rate is not None and (wait := rate.wait(self._clock.monotonic())) > 0:
             return TooManyRequests(f"flow {flow.id!r} accepts {flow.settings.rate}", retry_after=wait)
@@ -535,6 +533,16 @@ class Intake:
             return None
         self._metrics.duplicate(envelope.flow_id)
         return Duplicate(first)
+
+
+def _settle_rate(rate: RateLimit | None, result: object) -> None:
+    """Count a message for its rate only if it was accepted."""
+    if rate is None:
+        return
+    if isinstance(result, Accepted):
+        rate.stored()
+    else:
+        rate.give_back()
 
 
 def _answers_at_once(flow: CompiledFlow) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from hookline.kernel.time import Clock
+from hookline.storage.rate_parts import Parts
 from hookline.storage.store import Store
 
 _SECONDS: Final = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -20,27 +21,71 @@ def seconds_each(rate: str) -> float:
     return _SECONDS[unit] / int(count)
 
 
+def parts_of(rate: str) -> int:
+    """The parts of a rate, each of which allows one message in `seconds_to_recover`: 5 for `5/m`."""
+    return int(rate.partition("/")[0])
+
+
+def seconds_to_recover(rate: str) -> float:
+    """The seconds until a part of a rate allows a message again: 60 for `5/m`."""
+    return _SECONDS[rate.partition("/")[2]]
+
+
+#: Seconds after which a message may be tried again if this node has no part of the rate.
+_NO_PARTS: Final = 2.0
+
+
+_ROUNDING: Final = 1e-9
+"""Seconds."""
+
+
 class RateLimit:
     """A rate limit by the generic cell rate algorithm: `10/s` allows ten at once, then one each tenth of a second.
 
-    `now` is monotonic time in every method.
+    A node may have only some parts of a rate (`hookline.storage.rate_parts`), or none. `now` is monotonic time in every
+    method.
     """
 
-    def __init__(self, text: str) -> None:
-        self._interval = self._whole = seconds_each(text)
-        self._burst = _SECONDS[text.partition("/")[2]]
+    def __init__(self, text: str, parts: int | None = None) -> None:
+        """`parts`: those that this node has; None for all."""
+        self._burst = seconds_to_recover(text)
+        self.parts = parts_of(text) if parts is None else parts
         self._next = 0.0
         self._exceeded_until = 0.0
+        self._storing = 0
+        self._smallest = self._interval
+        """The smallest interval since messages were counted that may still be given back."""
+        self.used = 0
+        """The messages that were counted, of all time."""
+        self.rejected = 0
+        """Those that were noted as rejected, of all time."""
 
-    def share(self, nodes: int) -> None:
-        """Leave to each of so many nodes an equal part of the rate."""
-        self._interval = self._whole * nodes
+    @property
+    def _interval(self) -> float:
+        return self._burst / self.parts if self.parts else math.inf
+
+    def recovers_in(self, now: float) -> float:
+        """Seconds until all parts are as if nothing had been counted."""
+        return max(0.0, self._next - now)
+
+    def keep(self, parts: int) -> None:
+        """Use no more than so many parts; the others take with them what was counted of them."""
+        self.parts = min(self.parts, parts)
+
+    def take(self, parts: Parts, now: float) -> None:
+        """Use further parts."""
+        if parts.count:
+            joined = Parts(self.parts, self.recovers_in(now)).joined(parts)
+            self.parts, self._next = joined.count, now + joined.recovers_in
+            self._smallest = min(self._smallest, self._interval)
 
     def wait(self, now: float) -> float:
         """Seconds until the next message is allowed; 0 if one is allowed now."""
-        wait = max(0.0, max(self._next, now) + self._interval - self._burst - now)
-        if wait > 0:
-            self._exceeded_until = now + _EXCEEDED
+        wait = self.recovers_in(now) + self._interval - self._burst if self.parts else _NO_PARTS
+        # Adding and subtracting intervals loses the last digits.
+        if wait < _ROUNDING:
+            return 0.0
+        self._exceeded_until = now + _EXCEEDED
         return wait
 
     def exceeded(self, now: float) -> bool:
@@ -49,16 +94,27 @@ class RateLimit:
 
     def available(self, now: float) -> int:
         """The number of messages that are allowed at once now."""
-        # Adding and subtracting intervals loses the last digits.
-        return max(0, int((now + self._burst - max(self._next, now)) / self._interval + 1e-9))
+        return max(0, int((self._burst - self.recovers_in(now) + _ROUNDING) / self._interval)) if self.parts else 0
 
     def use(self, now: float) -> None:
-        """Count one message."""
-        self._next = max(self._next, now) + self._interval
+        """Count one message, whose storing begins; `give_back` or `stored` ends it."""
+        if not self._storing:
+            self._smallest = self._interval
+        self._storing += 1
+        self.used += 1
+        if self.parts:
+            self._next = max(self._next, now) + self._interval
+
+    def stored(self) -> None:
+        """Note that a message has started an execution."""
+        self._storing -= 1
 
     def give_back(self) -> None:
         """Undo one `use`, for a message that started no execution."""
-        self._next -= self._interval
+        self._storing -= 1
+        if self._smallest < math.inf:
+            # If parts were given away meanwhile, they took a part of it with them.
+            self._next -= self._smallest
 
 
 _MEMORY: Final = 30.0

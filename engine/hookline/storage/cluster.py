@@ -11,6 +11,7 @@ from hookline import __version__
 from hookline.kernel.errors import StoreError
 from hookline.kernel.time import Clock, SystemClock
 from hookline.storage.process import host_of_process, process_identity
+from hookline.storage.rate_parts import NodeParts, Parts, PartsMoved, PartsRequest
 
 NodeRole = Literal["all", "webhook", "worker", "command"]
 """The part that a node takes; a command of the command line runs no executions."""
@@ -86,6 +87,21 @@ class Membership(Protocol):
     if they can't be adopted now."""
     on_drain: Callable[[], None] | None
     """Called when an operator asks this node to stop; it may be called again."""
+    on_look: Callable[[], None] | None
+    """Called each second, and when another node has something for this one to see."""
+
+    @property
+    def shares_rates(self) -> bool:
+        """True if this node has only the parts of rates that it takes (`hookline.storage.rate_parts`)."""
+        ...
+
+    async def rate_parts(self) -> Sequence[NodeParts]:
+        """Return the parts of all rates. Raises StoreError."""
+        ...
+
+    async def move_rate_parts(self, requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
+        """Give and take parts of rates; return the result of each request. Raises StoreError."""
+        ...
 
     @property
     def size(self) -> int:
@@ -132,6 +148,7 @@ class Alone:
     current: Final = True
     alone: Final = True
     size: Final = 1
+    shares_rates: Final = False
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.node = NodeDescription()
@@ -139,6 +156,7 @@ class Alone:
         self.on_cancel: Callable[[Sequence[str]], None] | None = None
         self.on_change: Callable[[], Awaitable[None]] | None = None
         self.on_drain: Callable[[], None] | None = None
+        self.on_look: Callable[[], None] | None = None
         self._clock = clock or SystemClock()
         self._started_at = self._clock.now()
 
@@ -152,6 +170,14 @@ class Alone:
 
     async def give(self, duty: str) -> None:
         """Do nothing."""
+
+    async def rate_parts(self) -> Sequence[NodeParts]:
+        """Return none: it has all parts."""
+        return ()
+
+    async def move_rate_parts(self, requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
+        """Return all: nobody else wants any."""
+        return [PartsMoved(one.wanted, Parts(0)) for one in requests]
 
     async def adopted(self) -> Collection[str]:
         """Return at once: there is no other node."""

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Final
 
 from hookline.api import StoreError
-from hookline.api_storage import Node, NodeDescription
+from hookline.api_storage import Node, NodeDescription, NodeParts, PartsMoved, PartsRequest
 from hookline_sqlstore.cluster.tables_access import TablesAccess
 from hookline_sqlstore.reading import nodes as nodes_reading
 from hookline_sqlstore.reading.nodes import Behind
@@ -30,6 +30,9 @@ class PostgresMembership:
         self.on_cancel: Callable[[Sequence[str]], None] | None = None
         self.on_change: Callable[[], Awaitable[None]] | None = None
         self.on_drain: Callable[[], None] | None = None
+        self.on_look: Callable[[], None] | None = None
+        self.tell_others: Callable[[], None] | None = None
+        """Lets the other nodes look."""
         self.size = 1
         self.others: Collection[str] = ()
         """The names of the other nodes that serve, as far as this one knows."""
@@ -108,6 +111,26 @@ class PostgresMembership:
 
     async def give(self, duty: str) -> None:
         await self.write(statements.GIVE_DUTY, duty)
+
+    @property
+    def shares_rates(self) -> bool:
+        """True: another node may join at any time."""
+        return True
+
+    async def rate_parts(self) -> Sequence[NodeParts]:
+        lease = "" if self._lease is None else self._lease.id
+        return await self._database.read(lambda connection: nodes_reading.rate_parts_of(connection, lease))
+
+    async def move_rate_parts(self, requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
+        commit = Commit(
+            [Operation(statements.MOVE_RATE_PARTS, "", one, place) for place, one in enumerate(requests)],
+            [None] * len(requests),
+        )
+        await self._database.write(commit)
+        if self.tell_others is not None and not self.alone:
+            self.tell_others()
+        moved: Sequence[Any] = commit.results
+        return moved
 
     async def adopted(self) -> Collection[str]:
         until, change = time.monotonic() + _PATIENCE, None

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, select, text
@@ -67,6 +68,7 @@ class Watch:
         self._now = asyncio.Event()
         """Set when there is something to see before the next second."""
         self.wake_ups = WakeUps(database, self._heard)
+        membership.tell_others = partial(self.wake_ups.tell, (), more=True)
         self._failing = False
         self._told_clocks: set[str] = set()
         self._adopted: tuple[str, int] | None = None
@@ -144,6 +146,8 @@ class Watch:
         if lease and self._adopted == (lease, seen.change):
             self._membership.note_current(sent)
         self._begin_adoption(lease, seen.change, sent)
+        if self._membership.on_look is not None:
+            self._membership.on_look()
 
     async def _take_over(self, node: Any, now: int) -> None:
         """Take over from a node if it is dead, and make its executions ready for any."""

@@ -7,9 +7,9 @@ from sqlalchemy import Select, Table, select
 
 from hookline.api_storage import Row
 from hookline_sqlstore.databases import schema
-from hookline_sqlstore.tables import cluster, duties, metadata, nodes
+from hookline_sqlstore.tables import cluster, duties, metadata, nodes, rate_parts
 
-_OF_PROCESSES: Final = (nodes, duties)
+_OF_PROCESSES: Final = (nodes, duties, rate_parts)
 """Tables about the processes that serve this database; those of another database say nothing about it."""
 NEVER_EMPTY: Final = (cluster.name,)
 """Tables that have their rows from the beginning; a copy replaces these."""

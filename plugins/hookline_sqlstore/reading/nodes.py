@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, bindparam, select, text
 
-from hookline.api_storage import Node
+from hookline.api_storage import Node, NodeParts
 from hookline_sqlstore.column_values import moment
 from hookline_sqlstore.tables import cluster, nodes
 from hookline_sqlstore.writing.lease import NOW
@@ -81,4 +81,23 @@ def nodes_of(connection: Connection) -> Sequence[Node]:
         )
         for row in rows
         if row.gone_at is None or row.gone_at > since or _accepts(row, now)
+    ]
+
+
+_ASKING: Final = 3_000_000
+"""Microseconds for which a node counts as asking."""
+#: The parts of nodes that are gone count as free; the next request adds them to these.
+_RATE_PARTS: Final = text(
+    "SELECT rate_parts.flow_id, rate_parts.rate, CASE WHEN nodes.gone_at IS NULL AND nodes.lease IS NOT NULL"  # noqa: S608 - our own names
+    " THEN rate_parts.lease ELSE '' END AS lease, rate_parts.parts, rate_parts.need,"
+    f" rate_parts.asked_at > {NOW} - {_ASKING} AS asks"
+    " FROM rate_parts LEFT JOIN nodes ON nodes.lease = rate_parts.lease"
+)
+
+
+def rate_parts_of(connection: Connection, lease: str) -> Sequence[NodeParts]:
+    """Return the parts of all rates; `lease`: that of the node that asks."""
+    return [
+        NodeParts(row.flow_id, row.rate, row.lease, row.lease == lease != "", row.parts, row.need, row.asks)
+        for row in connection.execute(_RATE_PARTS)
     ]

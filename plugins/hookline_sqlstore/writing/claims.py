@@ -144,6 +144,12 @@ _RELEASED: Final = text(
 )
 #: A week is long enough for the list of nodes.
 _FORGET: Final = text(f"DELETE FROM nodes WHERE released_at < {NOW} - 604800000000")  # noqa: S608 - as above
+#: A rate of which no node has a part, and of which all parts have long recovered, is as if nobody had asked.
+_FORGET_RATES: Final = text(
+    f"DELETE FROM rate_parts WHERE lease = '' AND ready_at < {NOW} - 604800000000 AND NOT EXISTS (SELECT 1"  # noqa: S608 - as above
+    " FROM rate_parts AS other WHERE other.flow_id = rate_parts.flow_id AND other.rate = rate_parts.rate"
+    " AND other.lease <> '')"
+)
 #: They go before those that were accepted later.
 _RELEASE: Final = text(
     "UPDATE executions SET owner = NULL, ready_at = CASE WHEN state = 'running' THEN created_at ELSE ready_at END"
@@ -156,6 +162,7 @@ def release(connection: Connection, lease: str) -> frozenset[str]:
     if connection.execute(_RELEASED, {"lease": lease}).rowcount != 1:
         return frozenset()
     connection.execute(_FORGET)
+    connection.execute(_FORGET_RATES)
     return frozenset(connection.scalars(_RELEASE, {"lease": lease}))
 
 

@@ -20,6 +20,7 @@ from hookline_sqlstore.writing.claims import (
     take_over,
 )
 from hookline_sqlstore.writing.counters import count
+from hookline_sqlstore.writing.rate_parts import move_rate_parts
 from hookline_sqlstore.writing.statement import Statement
 
 
@@ -526,6 +527,7 @@ RELEASE: Final = Statement("take_over", procedure=release)
 LEAVE: Final = Statement("take_over", procedure=leave)
 TAKE_DUTIES: Final = Statement("duty", procedure=take_duties)
 GIVE_DUTY: Final = Statement("duty", procedure=give_duty)
+MOVE_RATE_PARTS: Final = Statement("rate_parts", procedure=move_rate_parts)
 ADOPT: Final = Statement("adopt", procedure=adopt)
 DRAIN: Final = Statement(
     "drain",

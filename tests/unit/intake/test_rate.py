@@ -3,6 +3,7 @@
 import pytest
 
 from hookline.intake.limits import RateLimit
+from hookline.storage.rate_parts import Parts
 
 
 def test_a_burst_of_the_whole_count_is_free_and_then_one_for_each_interval() -> None:
@@ -40,10 +41,8 @@ def test_a_rate_limit_is_exceeded_for_a_moment_after_one_too_many() -> None:
 
 
 @pytest.mark.cluster_rule("C7")
-def test_the_shares_of_several_nodes_never_exceed_the_rate_together() -> None:
-    nodes = [RateLimit("12/s") for _ in range(3)]
-    for rate in nodes:
-        rate.share(3)
+def test_the_parts_of_several_nodes_are_the_rate_together() -> None:
+    nodes = [RateLimit("12/s", 4) for _ in range(3)]
     passed = []
     for tenths in range(1, 50):
         for rate in nodes:
@@ -53,3 +52,24 @@ def test_the_shares_of_several_nodes_never_exceed_the_rate_together() -> None:
     # A burst of the whole count is free once, as it is with one node.
     assert len(passed) <= 12 + 4.9 * 12
     assert len(passed) >= 4.8 * 12
+
+
+@pytest.mark.cluster_rule("C7")
+def test_a_node_without_parts_allows_nothing() -> None:
+    rate = RateLimit("1/h", 0)
+    assert rate.available(5.0) == 0
+    assert rate.wait(5.0) > 0
+    rate.take(Parts(1), 5.0)
+    assert rate.wait(5.0) == 0
+
+
+def test_a_message_gives_back_no_more_than_its_part_if_parts_were_given_away_meanwhile() -> None:
+    rate = RateLimit("10/s")
+    for _ in range(10):
+        rate.use(0.0)
+    rate.keep(5)
+    rate.give_back()
+    # Half of the part that the message had used went with the parts that were given away.
+    assert rate.available(0.0) == 0
+    rate.give_back()
+    assert rate.available(0.0) == 1

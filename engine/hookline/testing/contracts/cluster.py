@@ -22,6 +22,7 @@ from hookline.storage.changes import (
     Start,
 )
 from hookline.storage.queue import Delivery
+from hookline.storage.rate_parts import Parts, PartsMoved, PartsRequest
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.queue import Consumer, consuming
 from hookline.testing.envelopes import Envelopes
@@ -234,6 +235,51 @@ class ClusterContract:
                 if len(ended) + len(running) < len(made):
                     running.append(await _next(consumers))
         assert ended == {envelope.execution_id for envelope in made}
+
+    @pytest.mark.cluster_rule("C7")
+    async def test_a_part_of_a_rate_has_one_node_and_the_parts_of_a_lost_lease_are_used_up(
+        self, join: Join, silence: Callable[[Backend], Awaitable[None]]
+    ) -> None:
+        one, other = await join(), await join()
+
+        async def want(node: Backend, wanted: int, recovers_in: float = 0.0, *, asks: bool = False) -> PartsMoved:
+            request = PartsRequest("orders", "10/m", 10, 60.0, wanted, recovers_in, wanted / 2, asks)
+            (moved,) = await node.membership.move_rate_parts([request])
+            return moved
+
+        assert await want(one, 10) == PartsMoved(10, Parts(10))
+        assert await want(other, 4, asks=True) == PartsMoved(0, Parts(0))
+        (asking,) = [row for row in await one.membership.rate_parts() if row.lease and not row.mine]
+        assert (asking.count, asking.need, asking.asks) == (0, 2.0, True)
+        # The parts keep what they have to recover from.
+        assert await want(one, 6, recovers_in=30.0) == PartsMoved(6, Parts(0))
+        moved = await want(other, 10)
+        assert (moved.count, moved.taken.count) == (4, 4)
+        assert 25 < moved.taken.recovers_in <= 30
+        assert sum(row.count for row in await other.membership.rate_parts()) == 10
+        await silence(one)
+
+        async def taken() -> bool:
+            nonlocal moved
+            moved = await want(other, 10)
+            return moved.count == 10
+
+        async def gone() -> bool:
+            return [row.count for row in await other.membership.rate_parts() if row.lease] == [4]
+
+        await _until(gone)
+        await _until(taken)
+        # The database's clock counts from when the other node was gone.
+        assert moved.taken.count == 6
+        with pytest.raises(StoreError):
+            await want(one, 6)
+
+    @pytest.mark.cluster_rule("C7")
+    async def test_nodes_that_take_parts_at_the_same_time_never_have_more_than_all(self, join: Join) -> None:
+        nodes = [await join() for _ in range(3)]
+        request = PartsRequest("orders", "100/s", 100, 1.0, 60, 0.0, 60.0, True)
+        moved = await asyncio.gather(*(node.membership.move_rate_parts([request]) for node in nodes))
+        assert sorted(one.count for (one,) in moved) == [0, 40, 60]
 
     @pytest.mark.cluster_rule("C9")
     async def test_a_message_of_a_node_that_runs_nothing_comes_to_one_that_does(

@@ -1,0 +1,241 @@
+"""The rates of flows over all nodes: each node has some parts of each rate, and they move to where messages arrive.
+
+A node that rejects a message for the rate asks for parts. The others see that when they look, and give what they don't
+need. A node gives first and another takes then, and never does one use parts before they are its own. So all nodes
+together never exceed a rate, whatever happens to any of them.
+"""
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.intake.limits import RateLimit, parts_of, seconds_to_recover
+from hookline.kernel.errors import StoreError
+from hookline.kernel.time import Clock
+from hookline.storage.cluster import Membership
+from hookline.storage.rate_parts import NodeParts, Parts, PartsRequest
+
+_MEMORY: Final = 3.0
+"""The longest time, in seconds, after which a message counts for a third of the need."""
+_HEADROOM: Final = 1.15
+"""Messages never come evenly, so that a node needs a little more than what it counts."""
+_ASK_AGAIN: Final = 1.0
+"""Seconds after which a node asks again, if messages are still rejected."""
+LOOK_AGAIN: Final = 0.5
+"""Seconds after which a node that has asked looks again, if nobody has told it to."""
+_PAUSE: Final = 0.05
+"""The least seconds between two looks."""
+_RESERVE_AGAIN: Final = 10.0
+"""Seconds after which a node that got no parts asks again for the few that each node should have."""
+_RESERVE: Final = 4
+"""Each node should have at least a fourth of an equal share, so that it can begin to accept."""
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class NodeShare:
+    """The parts of a rate that a node has, and those that it needs."""
+
+    name: str
+    count: int
+    need: float
+    asks: bool
+
+    @property
+    def wants(self) -> float:
+        """The parts that it should have, if there are enough."""
+        return max(self.need, self.count + 1) if self.asks else self.need
+
+
+def fair_count(total: int, mine: NodeShare, others: Sequence[NodeShare], free: int) -> int:
+    """Return the parts that a node should have; each node comes to the same result about the others.
+
+    If nobody asks, parts stay where they are, and free ones go where they are needed, or are shared equally. If
+    somebody asks and there are enough for all, each node gets what it needs and an equal part of the rest. Otherwise
+    they are divided by the needs.
+    """
+    nodes = sorted((mine, *others))
+    if not any(node.asks for node in nodes):
+        fair = max(math.ceil(total / len(nodes)), math.ceil(min(mine.need, total)))
+        return max(mine.count, min(fair, mine.count + free))
+    wanted = [math.ceil(min(node.wants, total)) for node in nodes]
+    place, rest = nodes.index(mine), total - sum(wanted)
+    if rest >= 0:
+        fair = wanted[place] + rest // len(nodes)
+    else:
+        all_wanted = sum(node.wants for node in nodes)
+        exact = [total * node.wants / all_wanted for node in nodes]
+        counts = [math.floor(one) for one in exact]
+        # The largest remainders get the parts that are left over.
+        order = sorted(range(len(nodes)), key=lambda one: (counts[one] - exact[one], one))
+        fair = counts[place] + (order.index(place) < total - sum(counts))
+    return fair if mine.asks else min(fair, mine.count)
+
+
+class _Demand:
+    """The messages of a flow that come to this node, whether they are accepted or not."""
+
+    def __init__(self, recovery: float, now: float) -> None:
+        """`recovery`: the seconds in which the rate's parts recover; a node may give up parts about as soon."""
+        self._memory = min(_MEMORY, recovery / 3)
+        self._counted = 0
+        self._at = now
+        self._per_second = 0.0
+
+    def per_second(self, counted: int, now: float) -> float:
+        """Return the messages each second; `counted`: those of all time."""
+        seconds, came = now - self._at, counted - self._counted
+        latest = came / max(1.0, seconds)
+        if seconds < 0.5:
+            # Too short to tell: the next look counts these again.
+            return max(latest, self._per_second)
+        kept = math.exp(-seconds / self._memory)
+        self._per_second = kept * self._per_second + (1.0 - kept) * came / seconds
+        self._counted, self._at = counted, now
+        return max(latest, self._per_second)
+
+
+class _FlowRate:
+    """The limit of this node for a flow, with what is needed to share it."""
+
+    def __init__(self, text: str, parts: int | None, now: float) -> None:
+        self.total = parts_of(text)
+        self.recovery = seconds_to_recover(text)
+        self.limit = RateLimit(text, parts)
+        self.demand = _Demand(self.recovery, now)
+        self.reserve_at = now
+        """The time at which this node asks for the few parts that each should have."""
+        self.missed = 0
+        """The rejected messages that were noticed last."""
+
+
+class FlowRates:
+    """The rate limits of this node."""
+
+    def __init__(
+        self, clock: Clock, membership: Membership, flows: Callable[[], Iterable[CompiledFlow]] = tuple
+    ) -> None:
+        """`flows` returns the flows that this node accepts messages for."""
+        self._clock = clock
+        self._membership = membership
+        self._flows = flows
+        self._rates: dict[tuple[str, str], _FlowRate] = {}
+        self.due = asyncio.Event()
+        """Set when the parts are to be looked at."""
+        self.asking = False
+        """True if this node asked for parts when it looked last."""
+        self._asked_at = -math.inf
+        self._lease = 0
+        """Counts the leases that this node has lost."""
+
+    def of(self, flow: CompiledFlow) -> RateLimit | None:
+        """Return the limit of a flow on this node; None if it has none."""
+        return None if flow.settings.rate is None else self._rate(flow.id, flow.settings.rate).limit
+
+    def missed(self, limit: RateLimit) -> None:
+        """Note that the limit has rejected a message."""
+        limit.rejected += 1
+        if self._clock.monotonic() - self._asked_at >= _ASK_AGAIN:
+            self.due.set()
+
+    def drop(self) -> None:
+        """Use no parts any more: they were lost with the lease."""
+        self._lease += 1
+        for rate in self._rates.values() if self._membership.shares_rates else ():
+            rate.limit.keep(0)
+
+    def look(self) -> None:
+        """Let the parts be looked at soon."""
+        self.due.set()
+
+    def _rate(self, flow_id: str, text: str) -> _FlowRate:
+        known = self._rates.get((flow_id, text))
+        if known is None:
+            # With another text, a flow has another limit.
+            for key in [key for key in self._rates if key[0] == flow_id and not self._membership.shares_rates]:
+                del self._rates[key]
+            parts = 0 if self._membership.shares_rates else None
+            known = self._rates[flow_id, text] = _FlowRate(text, parts, self._clock.monotonic())
+            self.due.set()
+        return known
+
+    async def run(self) -> None:
+        """Share the rates until cancelled. The node's own looks and rejected messages say when."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_AGAIN if self.asking else None):
+                    await self.due.wait()
+            self.due.clear()
+            with contextlib.suppress(StoreError):  # nobody uses anything that isn't its own; the next look does more
+                await self.refresh()
+            await asyncio.sleep(_PAUSE)
+
+    async def refresh(self) -> None:
+        """Give and take parts of the rates. Raises StoreError."""
+        if not self._membership.shares_rates:
+            return
+        served = {(flow.id, flow.settings.rate) for flow in self._flows() if flow.settings.rate is not None}
+        for key in served:
+            self._rate(*key)
+        if self._rates:
+            await self._share(served)
+        for key in [key for key, rate in self._rates.items() if key not in served and not rate.limit.parts]:
+            del self._rates[key]
+
+    async def _share(self, served: Collection[tuple[str, str]]) -> None:
+        self.asking, lease = False, self._lease
+        found: dict[tuple[str, str], list[NodeParts]] = {}
+        for row in await self._membership.rate_parts():
+            found.setdefault((row.flow_id, row.rate), []).append(row)
+        if lease != self._lease:
+            return
+        possible = [
+            self._request(key, rate, found.get(key, []), served=key in served)
+            for key, rate in sorted(self._rates.items())
+        ]
+        requests = [request for request in possible if request is not None]
+        if not requests:
+            return
+        moved = await self._membership.move_rate_parts(requests)
+        if lease != self._lease:
+            # They belong to the next lease, or to none: the next look tells.
+            return
+        for request, result in zip(requests, moved, strict=True):
+            limit = self._rates[request.flow_id, request.rate].limit
+            limit.take(result.taken, self._clock.monotonic())
+            limit.keep(result.count)
+
+    def _request(
+        self, key: tuple[str, str], rate: _FlowRate, rows: Sequence[NodeParts], *, served: bool
+    ) -> PartsRequest | None:
+        """Return what this node asks of the others, or gives them; None if nothing changes."""
+        now, limit = self._clock.monotonic(), rate.limit
+        row = next((row for row in rows if row.mine), None)
+        own = 0 if row is None else row.count
+        limit.keep(own)
+        # After a commit that was in doubt, it may have more parts than it knew of; nobody else uses them.
+        limit.take(Parts(own - limit.parts, rate.recovery), now)
+        others = [NodeShare(row.lease, row.count, row.need, row.asks) for row in rows if row.lease and not row.mine]
+        known = sum(row.count for row in rows)
+        free = sum(row.count for row in rows if not row.lease) if known else rate.total
+        need = _HEADROOM * rate.recovery * rate.demand.per_second(limit.used + limit.rejected, now)
+        # Also before anything is rejected, if that is going to happen.
+        asks = limit.rejected > rate.missed or (need > own and limit.recovers_in(now) > rate.recovery / 2)
+        rate.missed = limit.rejected
+        reserve = max(1, rate.total // (_RESERVE * (1 + len(others))))
+        if served and not asks and own + free < reserve and now >= rate.reserve_at:
+            asks, need = True, max(need, float(reserve))
+            rate.reserve_at = now + _RESERVE_AGAIN
+        if asks:
+            self.asking, self._asked_at = True, now
+        mine = NodeShare("" if row is None else row.lease, own, need, asks)
+        wanted = fair_count(rate.total, mine, others, free) if served or asks else 0
+        unknown = row is None and served
+        if wanted == own and not unknown and not asks and not any(other.asks for other in others):
+            return None
+        limit.keep(wanted)
+        leaves = not served and not asks
+        return PartsRequest(*key, rate.total, rate.recovery, wanted, limit.recovers_in(now), need, asks, leaves)

@@ -1,0 +1,104 @@
+"""The parts of a flow's rate limit, of which each node has some.
+
+A rate of `10/s` has ten parts, and one of `5/m` has five. Each part allows one message at once, and then one each
+second or minute. So whatever parts a node has, they are a rate limit of their own, and all parts together are that of
+the flow.
+
+A part that has just been used recovers: `recovers_in` is the time until it allows a message again. It stays with the
+part when that moves to another node. So moving parts doesn't allow anything more.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Some parts of a rate."""
+
+    count: int
+    recovers_in: float = 0.0
+    """Seconds, as the mean of all these parts."""
+
+    def joined(self, other: "Parts") -> "Parts":
+        """Return these parts and others."""
+        count = self.count + other.count
+        if count == 0:
+            return self
+        return Parts(count, (self.count * self.recovers_in + other.count * other.recovers_in) / count)
+
+    def after(self, seconds: float) -> "Parts":
+        """Return the same parts, later."""
+        return Parts(self.count, max(0.0, self.recovers_in - max(0.0, seconds)))
+
+
+@dataclass(frozen=True, slots=True)
+class NodeParts:
+    """The parts of a rate that a node has, or that none has."""
+
+    flow_id: str
+    rate: str
+    lease: str
+    """The node; empty if none has them."""
+    mine: bool
+    """The node is the one that asks."""
+    count: int
+    need: float
+    """The parts that the messages of the last seconds need."""
+    asks: bool
+    """It wants more."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartsRequest:
+    """The request of a node to have a number of the parts of a rate."""
+
+    flow_id: str
+    rate: str
+    total: int
+    """All parts."""
+    recovery: float
+    """Seconds until a part that is used up allows a message again."""
+    wanted: int
+    """The parts that it wants. If it has more, it doesn't use them any more."""
+    recovers_in: float
+    """Seconds until its own parts have recovered."""
+    need: float
+    asks: bool
+    leaves: bool = False
+    """It doesn't accept messages of the flow any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartsMoved:
+    """The result of a request."""
+
+    count: int
+    """The parts that the node has now."""
+    taken: Parts
+    """Those among them that it did not have before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The parts after a request: those of the node, and those of no node."""
+
+    own: Parts
+    free: Parts
+    taken: Parts
+
+
+def move_parts(request: PartsRequest, own: int, free: Parts, gone: Iterable[tuple[int, float]] = ()) -> Moved:
+    """Give parts that a node doesn't want to the free ones, or take some of them.
+
+    `own`: the parts that it has. `gone`: the parts of nodes that are gone, and the seconds since then. Nobody knows
+    what these nodes have accepted before, so that their parts count as used up then.
+    """
+    for count, seconds in gone:
+        free = free.joined(Parts(count, request.recovery).after(seconds))
+    if request.wanted < own:
+        given = Parts(own - request.wanted, request.recovers_in)
+        return Moved(Parts(request.wanted, request.recovers_in), free.joined(given), Parts(0))
+    taken = Parts(min(request.wanted - own, free.count), free.recovers_in)
+    left = Parts(free.count - taken.count, free.recovers_in)
+    return Moved(Parts(own, request.recovers_in).joined(taken), left, taken)
