@@ -236,8 +236,8 @@ async def test_a_server_that_isnt_there_may_come(clock: ManualClock, place: str)
 
 
 @pytest.mark.cluster_rule("C21")
-async def test_a_backend_may_be_opened_again(schema: str, clock: ManualClock) -> None:
-    backend = postgresql(_url(schema), clock=clock)
+async def test_a_backend_may_be_opened_again(tables: str, clock: ManualClock) -> None:
+    backend = postgresql(tables, clock=clock)
     for _ in range(2):
         await backend.open()
         assert isinstance(await backend.queue.put(Envelopes(clock).make()), Accepted)
