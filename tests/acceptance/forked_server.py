@@ -18,6 +18,7 @@ from threading import Thread
 
 from hookline.cli.main import main
 from hookline.kernel.faults import TRACE_VARIABLE, VARIABLE, Fault, Trace, fault
+from hookline_sqlstore.databases import schema
 from tests.acceptance.server_process import ServerProcess
 
 EVERY_KILL = bool(os.environ.get("HOOKLINE_TEST_EVERY_KILL"))
@@ -25,6 +26,9 @@ EVERY_KILL = bool(os.environ.get("HOOKLINE_TEST_EVERY_KILL"))
 
 OPEN_FILES = "HOOKLINE_TEST_OPEN_FILES"
 """The variable with the most files that a server may open."""
+
+MIGRATIONS = "HOOKLINE_TEST_MIGRATIONS"
+"""The variable with a folder of migrations that a server has instead of its own, as a later release has."""
 
 #: What a server imports late, besides plugins.
 _LATE = ("hookline.cli.host.serve", "hookline.cli.host.server", "hookline.service.server.hypercorn_server", "uvloop")
@@ -91,12 +95,12 @@ def _context() -> ForkServerContext:
 
 
 def _serve(
-    folder: str,
+    home: str,
     environment: Mapping[str, str],
     options: tuple[str, ...],
     control: "Connection[None, tuple[str, str]]",
 ) -> None:
-    os.chdir(folder)
+    os.chdir(home)
     os.environ.clear()
     os.environ.update(environment)
     # Python reads this only when it starts.
@@ -107,6 +111,8 @@ def _serve(
         os.dup2(log, stream.fileno())
     if files := environment.get(OPEN_FILES):
         resource.setrlimit(resource.RLIMIT_NOFILE, (int(files), int(files)))
+    if folder := environment.get(MIGRATIONS):
+        schema.MIGRATIONS = Path(folder)  # type: ignore[misc]  # it is final elsewhere
     # The module of faults read its variables when it was imported, which was in the process that this one came from.
     for name, variable, made in (("armed", VARIABLE, Fault), ("trace", TRACE_VARIABLE, Trace)):
         if environment.get(variable):

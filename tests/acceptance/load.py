@@ -6,12 +6,16 @@ from http.client import HTTPConnection, HTTPException
 from itertools import count
 from json import dumps, loads
 from threading import Thread
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from tests.acceptance.server_process import ServerProcess
-
 SENDERS = 8
+
+
+class Address(Protocol):
+    """A server, or what is in front of several."""
+
+    url: str
 
 
 class Load:
@@ -19,21 +23,24 @@ class Load:
 
     def __init__(
         self,
-        server: ServerProcess,
+        server: Address,
         path: str,
         numbers: Iterable[int] | None = None,
         *,
         senders: int = SENDERS,
         pause: float = 0.0,
         insists: bool = False,
+        keeps: bool = True,
     ) -> None:
         """Send all of `numbers`, which several threads read only if it is a `count`; by default, without end.
 
         `pause`: seconds that a thread waits after each message. `insists`: a message that got no answer is sent again
-        until it gets one, as most providers do.
+        until it gets one, as most providers do. `keeps`: a thread sends all its messages on one connection.
         """
         self.accepted: dict[int, Any] = {}
         self.rejected: list[int] = []
+        self.failed: list[str] = []
+        """Why messages got no answer."""
         self.refused = 0
         """The number of connections that nobody was there to take."""
         self.ended = False
@@ -41,6 +48,7 @@ class Load:
         self._numbers = iter(count(1) if numbers is None else numbers)
         self._pause = pause
         self._insists = insists
+        self._keeps = keeps
         self._going = True
         self._path = path
         self._address = urlsplit(server.url).netloc
@@ -76,11 +84,14 @@ class Load:
             response = connection.getresponse()
             answer = response.read()
         except (OSError, HTTPException) as error:
+            self.failed.append(repr(error))
             self.refused += isinstance(error, ConnectionRefusedError)
             # It connects anew at the next request.
             connection.close()
             time.sleep(0.02)
             return False
+        if not self._keeps:
+            connection.close()
         if response.status == 202 or (self._insists and response.status == 200):
             self.accepted[number] = loads(answer)
         else:

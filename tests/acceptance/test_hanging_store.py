@@ -43,13 +43,19 @@ def server(postgres: OwnPostgres, schema: str, sink: Sink, make_server: Callable
 
 
 def assert_503(server: ServerProcess, bodies: Iterable[object], *paths: str) -> None:
-    """All messages and all requests for pages that are sent at once get 503, while the store goes on to hang."""
+    """All messages and all requests for pages that are sent at once get 503, while the store goes on to hang. Those
+    of messages say when to send it again."""
+
+    def sent(body: object) -> tuple[int, bool]:
+        kind = {"Content-Type": "application/json"}
+        status, _, headers = server.request("POST", "/hook/f", str(body).encode(), kind)
+        return status, "retry-after" in {name.lower() for name in headers}
+
     with ThreadPoolExecutor(100) as threads:
-        answers = [
-            *threads.map(lambda body: server.post("f", body)[0], bodies),
-            *threads.map(lambda path: server.get(path)[0], ("/readyz", *paths)),
-        ]
-    assert set(answers) == {503}, answers
+        answers = list(threads.map(sent, bodies))
+        pages = list(threads.map(lambda path: server.get(path)[0], ("/readyz", *paths)))
+    assert set(answers) == {(503, True)}, answers
+    assert set(pages) == {503}, pages
 
 
 def assert_each_once(server: ServerProcess, sink: Sink, accepted: list[object], *, repeated: bool = False) -> None:

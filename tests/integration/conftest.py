@@ -1,5 +1,7 @@
 """What several modules of these tests need."""
 
+import asyncio
+import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -12,6 +14,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from hookline.outbound.client import PooledClient
+from hookline.testing.clock import ManualClock
+from hookline_sqlstore.backend import sqlite
 from tests.acceptance.server_process import eventually
 from tests.integration.authorization_server import AuthorizationService
 from tests.integration.described_answers import DescribedAnswers
@@ -29,10 +33,27 @@ def described(monkeypatch: pytest.MonkeyPatch) -> Iterator[DescribedAnswers]:
     assert answers.problems == []
 
 
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of SQLite with the tables of a new server: to run the migrations for each test would take longer."""
+    path = tmp_path_factory.mktemp("migrated") / "hookline.db"
+
+    async def create() -> None:
+        backend = sqlite(f"sqlite:///{path}", clock=ManualClock())
+        await backend.open()
+        await backend.close()
+
+    asyncio.run(create())
+    assert not path.with_name("hookline.db-wal").exists(), "a copy of the file would lack it"
+    return path
+
+
 @pytest.fixture
-def harness(tmp_path: Path) -> Harness:
-    """Engines over an empty folder."""
-    return Harness(tmp_path)
+def harness(tmp_path: Path, migrated_file: Path) -> Harness:
+    """Engines over an empty folder, and an empty database."""
+    made = Harness(tmp_path)
+    shutil.copy(migrated_file, tmp_path / "hookline.db")
+    return made
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from tests.acceptance.postgres import postgres_schema
 from hookline.storage.backend import Backend
 from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
-from hookline_sqlstore.backend import postgresql, sqlite
+from hookline_sqlstore.backend import postgresql
 
 Join = Callable[[], Awaitable[Backend]]
 Connect = Callable[[], Awaitable[Any]]
@@ -83,26 +83,12 @@ async def tables(migrated: Migrated) -> str:
     return await migrated.cleared()
 
 
-@pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of SQLite with tables."""
-    path = tmp_path_factory.mktemp("migrated") / "hookline.db"
-
-    async def create() -> None:
-        backend = sqlite(f"sqlite:///{path}", clock=ManualClock())
-        await backend.open()
-        await backend.close()
-
-    asyncio.run(create())
-    return path
-
-
 @pytest.fixture
 def file_url(tmp_path: Path, migrated_file: Path) -> str:
     """The URL of a file of SQLite with tables."""
     path = tmp_path / "data" / "hookline.db"
     path.parent.mkdir()
-    shutil.copyfile(migrated_file, path)
+    shutil.copy(migrated_file, path)
     return f"sqlite:///{path}"
 
 
