@@ -74,6 +74,7 @@ from hookline.storage.queue import Queue
 from hookline.storage.store import Store
 from hookline.telemetry.events import Events
 from hookline.telemetry.metrics import Metrics
+from hookline.telemetry.node_hints import NodeHints
 from hookline.telemetry.rejections import RejectionRecord
 from hookline.telemetry.store_problem import StoreProblem
 
@@ -187,6 +188,8 @@ class Engine:
                 self.membership,
             )
         self.replies = Replies()
+        self._hints = NodeHints(self.membership, self.events, self.replies.stored_elsewhere)
+        self.replies.offer = self._hints.reply
         self._timers = Timers(self.store, self.queue, self.clock, self.store_problem, self.log)
         self.services = services = Services(
             store=self.store,
@@ -511,6 +514,7 @@ class Engine:
                     group.create_task(follow_jumps(self.clock))
                 group.create_task(self.intake.follow_backlog())
                 group.create_task(self.intake.rates.run())
+                group.create_task(self._hints.run())
                 group.create_task(self.serving.follow_credentials())
                 group.create_task(self.serving.follow_failures())
                 group.create_task(self.rejections.run())

@@ -2,12 +2,16 @@
 
 A renewal is a task of its own, which goes on if the step that began it is cancelled. New tokens are committed before
 they are used, since a service that gives a new refresh token with each renewal rejects the old one.
+
+A process marks the tokens before it sends the request with their refresh token. If it dies then, nobody knows whether
+the service has replaced them. The process that finds the mark tries once: a service may take a repeated use for theft.
 """
 
 import asyncio
 import contextlib
 import copy
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
@@ -73,6 +77,14 @@ class _Pause:
     """True if the service named the time, or the error is permanent."""
 
 
+class _Changed(Exception):
+    """Another process has changed the tokens meanwhile."""
+
+
+#: Errors after which the service can't have replaced the refresh token.
+_NOT_ASKED: Final = frozenset({"oauth2.rate_limited", "oauth2.config", "http.connect", "http.egress"})
+
+
 class AccessTokens:
     """The access tokens of one engine's credentials."""
 
@@ -90,6 +102,7 @@ class AccessTokens:
         self._spent: dict[str, _RejectedToken] = {}
         self._pauses: dict[str, _Pause] = {}
         self._closed = False
+        self._mark = secrets.token_hex(8)
 
     def of(self, name: str) -> "CredentialTokens | None":
         """Return the tokens of a credential; None if its type has none, or it can't be read."""
@@ -161,7 +174,7 @@ class AccessTokens:
     def _changed(self, before: OAuth2Credential) -> bool:
         """True if the credential was set or authorized since."""
         now = self._found(before.name)
-        return now.value is not before.value or now.tokens != before.tokens
+        return now.value is not before.value or _unmarked(now.tokens) != _unmarked(before.tokens)
 
     def _reject(self, found: OAuth2Credential, tokens: TokenSet, now: datetime) -> None:
         """Note that a service has rejected a token. Raises AuthExpired if another token wouldn't help."""
@@ -267,9 +280,12 @@ class AccessTokens:
         try:
             if await self._save(name):
                 return None
-            tokens = await self._request(found)
-            self._unsaved[name] = _Unsaved(found.value, before, tokens)
+            found = await self._marked(found)
+            tokens = await self._request(found, before)
+            self._unsaved[name] = _Unsaved(found.value, found.tokens, tokens)
             await self._save(name)
+        except _Changed:
+            return None
         except (StepError, StoreError, CredentialError) as error:
             if isinstance(error, StepError) and error.error_code not in _LOCAL_ERRORS:
                 wait = _PAUSE if error.retry_after is None else error.retry_after
@@ -294,8 +310,21 @@ class AccessTokens:
         del self._unsaved[name]
         return True
 
-    async def _request(self, found: OAuth2Credential) -> TokenSet:
-        """Request tokens from the service. Raises StepError and StoreError."""
+    async def _marked(self, found: OAuth2Credential) -> OAuth2Credential:
+        """Mark the tokens if their refresh token is about to be sent. Raises _Changed and StoreError."""
+        tokens = found.tokens
+        if tokens is None or not tokens.renewable or tokens.refresh_token is None or tokens.renewal == self._mark:
+            return found
+        marked = tokens.marked(self._mark)
+        if not await self._credentials.put_tokens(found.name, found.value, marked, before=tokens):
+            raise _Changed
+        return replace(found, tokens=marked)
+
+    async def _request(self, found: OAuth2Credential, before: TokenSet | None) -> TokenSet:
+        """Request tokens from the service; `before`: the tokens before they were marked.
+
+        Raises StepError and StoreError.
+        """
         tokens, grants = found.tokens, found.oauth2.grants_of(found.value)
         if "client_credentials" in grants and (tokens is None or tokens.grant == "client_credentials"):
             form = {"grant_type": "client_credentials"}
@@ -317,6 +346,11 @@ class AccessTokens:
             )
         except GrantGone as gone:
             return await self._lost(found, tokens, str(gone))
+        except StepError as error:
+            if before is None or before.renewal in (None, self._mark) or error.error_code in _NOT_ASKED:
+                raise
+            why = f"another process ended while it renewed them, and the one further try failed: {error.message}"
+            return await self._lost(found, tokens, why)
 
     async def _ask(self, found: OAuth2Credential, grant: str, form: dict[str, str]) -> TokenSet:
         return await request_tokens(self._http, self._clock, found, grant, form)
@@ -330,6 +364,10 @@ class AccessTokens:
         why = f"its tokens can't be renewed: {why}"
         await self._credentials.put_tokens(found.name, found.value, tokens.without_hope(why), before=tokens)
         raise AuthExpired(unauthorized(found.name, why), code="oauth2.expired")
+
+
+def _unmarked(tokens: TokenSet | None) -> TokenSet | None:
+    return None if tokens is None else replace(tokens, renewal=None)
 
 
 def _passes(failure: StepError | StoreError) -> bool:

@@ -223,9 +223,9 @@ class Credentials:
     async def put_tokens(self, name: str, of: BaseModel, tokens: TokenSet, *, before: TokenSet | None) -> bool:
         """Replace the tokens `before` of a credential whose value is `of`; return False if one of both has changed.
 
-        Raises StoreError.
+        Another node may have changed them, too. Raises StoreError.
         """
-        return await shielded(self._put_tokens(name, of, tokens, lambda held: held.tokens == before))
+        return await shielded(self._replace_tokens(name, of, tokens, before))
 
     async def authorize(self, name: str, of: BaseModel, tokens: TokenSet, *, by: Actor) -> bool:
         """Replace any tokens, and tell that the credential changed; return False if its value no longer is `of`.
@@ -233,23 +233,47 @@ class Credentials:
         `by` is recorded. Raises StoreError.
         """
         record = self._audited(by, "credential.authorize", name)
-        done = await shielded(self._put_tokens(name, of, tokens, lambda held: True, record))
+        done = await shielded(self._put_tokens(name, of, tokens, record))
         if done:
             self._tell([name])
         return done
 
-    async def _put_tokens(
-        self, name: str, of: BaseModel, tokens: TokenSet, fits: Callable[[_Entry], bool], *records: RecordAudit
-    ) -> bool:
+    async def _put_tokens(self, name: str, of: BaseModel, tokens: TokenSet, record: RecordAudit) -> bool:
         async with self._lock:
             held = self._held.get(name)
-            if held is None or held.value is not of or not fits(held):
+            if held is None or held.value is not of:
                 return False
-            ciphertext = self._vault.encrypt(msgspec.json.encode(tokens), purpose=_tokens_of(held.stored))
-            await self._store.commit([PutTokens(name, held.stored.updated_at, ciphertext), *records])
-            stored = replace(held.stored, tokens=ciphertext)
-            self._held[name] = replace(held, stored=stored, tokens=tokens, tokens_problem=None)
+            ciphertext = self._encrypted(held, tokens)
+            await self._store.commit([PutTokens(name, held.stored.updated_at, ciphertext), record])
+            self._keep_tokens(held, tokens, ciphertext)
         return True
+
+    async def _replace_tokens(self, name: str, of: BaseModel, tokens: TokenSet, before: TokenSet | None) -> bool:
+        async with self._lock:
+            held = self._held.get(name)
+            if held is None or held.value is not of or held.tokens != before:
+                return False
+            ciphertext = self._encrypted(held, tokens)
+            await self._store.commit(
+                [PutTokens(name, held.stored.updated_at, ciphertext, before=(held.stored.tokens,))]
+            )
+            (stored,) = [one for one in await self._store.credentials() if one.name == name] or (None,)
+            if stored is not None and stored.tokens == ciphertext:
+                self._keep_tokens(held, tokens, ciphertext)
+                return True
+            if stored is None:
+                del self._held[name]
+            else:
+                self._held[name] = self._open(stored)
+        self._tell([name])
+        return False
+
+    def _encrypted(self, held: _Entry, tokens: TokenSet) -> bytes:
+        return self._vault.encrypt(msgspec.json.encode(tokens), purpose=_tokens_of(held.stored))
+
+    def _keep_tokens(self, held: _Entry, tokens: TokenSet, ciphertext: bytes) -> None:
+        stored = replace(held.stored, tokens=ciphertext)
+        self._held[stored.name] = replace(held, stored=stored, tokens=tokens, tokens_problem=None)
 
     async def drop(self, name: str, *, by: Actor) -> None:
         """Remove a credential; `by` is recorded. Raises CredentialError if there is none, and StoreError."""

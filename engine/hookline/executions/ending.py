@@ -71,8 +71,8 @@ async def end(
 
 def tell_caller(run: ExecutionContext, closing: End) -> None:
     """Release a caller that still waits: with the reply of a flow that responds when finished, or without one."""
-    replies = run.services.replies
-    if run.id not in replies.waiting:
+    replies, webhook = run.services.replies, run.flow.trigger.webhook
+    if run.id not in replies.waiting and (webhook is None or webhook.respond == "accepted"):
         return
     finished = run.journal.last_entry(FINISHED)
     if finished is not None and finished.output is not None:

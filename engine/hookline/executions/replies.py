@@ -1,7 +1,7 @@
 """The callers that wait for the reply of an execution. The replies themselves are in the journal."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
@@ -39,6 +39,9 @@ class Replies:
         self.waiting: dict[str, list[Heard]] = {}
         """The callers that wait, by execution; some may have their reply already."""
         self._closed = False
+        self.offer: Callable[[str], None] | None = None
+        """Offers the reply of an execution to the other nodes, if no caller waits for it here."""
+        self._stored: dict[str, asyncio.Event] = {}
 
     @contextmanager
     def expect(self, execution_id: str) -> Iterator[Heard]:
@@ -62,10 +65,28 @@ class Replies:
         return any(not heard.done() for heard in self.waiting.get(execution_id, ()))
 
     def deliver(self, execution_id: str, answer: CallerReply | Ended) -> None:
-        """Give a reply to all waiting callers that have none yet."""
+        """Give a reply to all waiting callers that have none yet. Callers of other nodes find it in the journal."""
+        if execution_id not in self.waiting and self.offer is not None:
+            self.offer(execution_id)
         for heard in self.waiting.get(execution_id, ()):
             if not heard.done():
                 heard.set_result(answer)
+
+    def stored_elsewhere(self, execution_id: str) -> None:
+        """Note that another node has stored the reply of an execution, or its end."""
+        event = self._stored.get(execution_id)
+        if event is not None:
+            event.set()
+
+    @contextmanager
+    def hints(self, execution_id: str) -> Iterator[asyncio.Event]:
+        """Return an event that is set when another node has stored the reply of an execution, within the block."""
+        event = self._stored.setdefault(execution_id, asyncio.Event())
+        try:
+            yield event
+        finally:
+            # Another caller that waits for the same reply looks again and again anyway.
+            self._stored.pop(execution_id, None)
 
     def close(self) -> None:
         """Release all waiting callers because the engine stops; their executions continue at the next start."""

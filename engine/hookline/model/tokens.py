@@ -25,6 +25,8 @@ class TokenSet:
     """The scope of the token, if the service tells it."""
     lost: str | None = None
     """The reason why they can't be renewed, if so."""
+    renewal: str | None = None
+    """The mark of the process that asks, or has asked, for new ones with the refresh token."""
 
     @property
     def renewable(self) -> bool:
@@ -41,6 +43,10 @@ class TokenSet:
             return self.lost is None
         margin = min(MARGIN, (self.expires_at - self.obtained_at) / _MARGIN_PART)
         return now < self.expires_at - margin
+
+    def marked(self, renewal: str) -> "TokenSet":
+        """Return the tokens with the mark of a process that is about to ask for new ones."""
+        return replace(self, renewal=renewal)
 
     def without_hope(self, why: str) -> "TokenSet":
         """Return the tokens after the service has rejected their renewal for good."""

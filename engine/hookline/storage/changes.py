@@ -648,13 +648,18 @@ class PutCredential:
 @change("credential", fault_point="credential")
 @dataclass(frozen=True, slots=True)
 class PutTokens:
-    """Store the access tokens of a credential; nothing happens if it was removed or replaced meanwhile."""
+    """Store the access tokens of a credential.
+
+    Nothing happens if the credential was removed or replaced meanwhile, or if its tokens aren't those of `before`.
+    """
 
     name: str
     put_at: datetime
     """The time at which the credential of these tokens was put."""
     ciphertext: bytes | None
     """None removes the tokens."""
+    before: tuple[bytes | None] | None = None
+    """The tokens that are replaced; None for any."""
 
 
 @change("credential", fault_point="credential")

@@ -90,6 +90,16 @@ class Membership(Protocol):
     on_look: Callable[[], None] | None
     """Called each second, and when another node has something for this one to see."""
 
+    on_hint: Callable[[bytes], None] | None
+    """Called with what another node has sent by `send_hint`."""
+
+    def send_hint(self, hint: bytes) -> bool:
+        """Send a short text to the other nodes, if any hear; nothing tells whether it arrives.
+
+        Return false if it is dropped, because it is too long or too many wait to be sent.
+        """
+        ...
+
     @property
     def shares_rates(self) -> bool:
         """True if this node has only the parts of rates that it takes (`hookline.storage.rate_parts`)."""
@@ -157,6 +167,7 @@ class Alone:
         self.on_change: Callable[[], Awaitable[None]] | None = None
         self.on_drain: Callable[[], None] | None = None
         self.on_look: Callable[[], None] | None = None
+        self.on_hint: Callable[[bytes], None] | None = None
         self._clock = clock or SystemClock()
         self._started_at = self._clock.now()
 
@@ -170,6 +181,10 @@ class Alone:
 
     async def give(self, duty: str) -> None:
         """Do nothing."""
+
+    def send_hint(self, hint: bytes) -> bool:
+        """Do nothing: nobody else hears."""
+        return True
 
     async def rate_parts(self) -> Sequence[NodeParts]:
         """Return none: it has all parts."""

@@ -1,8 +1,11 @@
-"""The events of executions, which are sent to listeners. Without listeners, no events are made."""
+"""The events of executions, which are sent to listeners. Without listeners, no events are made.
+
+With several nodes, the events of each node go to the listeners of all (`hookline.telemetry.node_hints`).
+"""
 
 import asyncio
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -16,8 +19,8 @@ KEPT: Final = 1000
 """The number of events that are kept for listeners that read slowly or reconnect."""
 LINGER: Final = 60.0
 """The seconds for which events are kept after the last listener has left, because it may reconnect."""
-MISSED: Final = "missed"
-"""The kind of the event that tells a listener how many events it has missed."""
+GAP: Final = "gap"
+"""The kind of the event that marks a place at which events are missing, and their number as far as it is known."""
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -44,11 +47,18 @@ class Listener:
         """Add an event."""
         if self._flows is not None and event.flow_id not in self._flows:
             return
+        self._add(event)
+
+    def _add(self, event: Event) -> None:
         if len(self._events) == KEPT:
             self._events.popleft()
             self._missed += 1
         self._events.append(event)
         self._signal.set()
+
+    def gap(self, count: int) -> None:
+        """Mark that so many events, of whichever flows, are missing between those before and those after."""
+        self._add(Event("", GAP, "", {"count": count}))
 
     def missed(self, count: int) -> None:
         """Note that it has missed at least so many events."""
@@ -65,7 +75,7 @@ class Listener:
         taken = list(self._events)
         self._events.clear()
         if self._missed:
-            taken.insert(0, Event("", MISSED, "", {"count": self._missed}))
+            taken.insert(0, Event("", GAP, "", {"count": self._missed}))
             self._missed = 0
         self._signal.clear()
         return taken
@@ -93,6 +103,12 @@ class Events:
         self._epoch = f"{int(clock.now().timestamp() * 1000):x}"
         self._count = 0
         self._fading: asyncio.TimerHandle | None = None
+        self._elsewhere: asyncio.TimerHandle | None = None
+        """Ends the time for which other nodes need events."""
+        self.outlet: Callable[[Event], None] | None = None
+        """Sends an event of this node to the others, while they need it."""
+        self.on_listen: Callable[[], None] | None = None
+        """Called when somebody begins to listen here."""
         self.listening = False
         """True if events are needed. Check it before making an event."""
 
@@ -107,12 +123,35 @@ class Events:
             self._fading = None
         self._listeners.add(listener)
         self.listening = True
+        if self.on_listen is not None:
+            self.on_listen()
         try:
             yield listener
         finally:
             self._listeners.discard(listener)
             if not self._listeners and self.listening:
                 self._fading = asyncio.get_running_loop().call_later(LINGER, self._fade)
+
+    @property
+    def heard_here(self) -> bool:
+        """True if somebody listens on this node, or may reconnect."""
+        return bool(self._listeners) or self._fading is not None
+
+    def listen_elsewhere(self, seconds: float) -> None:
+        """Make events for another node, for so many seconds."""
+        if self._elsewhere is not None:
+            self._elsewhere.cancel()
+        self._elsewhere = asyncio.get_running_loop().call_later(seconds, self._nobody_elsewhere)
+        self.listening = True
+
+    def repeat(self, event: Event, dropped: int) -> None:
+        """Send an event of another node, before which so many were dropped on their way."""
+        if not self.heard_here:
+            return
+        if dropped:
+            for listener in self._listeners:
+                listener.gap(dropped)
+        self._keep(event.kind, event.flow_id, event.data)
 
     def committed(self, flow_id: str, execution_id: str, changes: Sequence[Change]) -> None:
         """Send the events of changes that were committed."""
@@ -154,6 +193,9 @@ class Events:
         if self._fading is not None:
             self._fading.cancel()
             self._fading = None
+        if self._elsewhere is not None:
+            self._elsewhere.cancel()
+            self._elsewhere = None
         for listener in self._listeners:
             listener.close()
 
@@ -168,12 +210,20 @@ class Events:
     def _tell(self, kind: str, flow_id: str, execution_id: str, **more: Any) -> None:
         if not self.listening:
             return
-        self._count += 1
         data = {"execution_id": execution_id, "flow_id": flow_id, "at": rfc3339(self._clock.now()), **more}
+        event = self._keep(kind, flow_id, data)
+        if self._elsewhere is not None and self.outlet is not None:
+            self.outlet(event)
+
+    def _keep(self, kind: str, flow_id: str, data: dict[str, Any]) -> Event:
+        """Send an event to the listeners of this node, and keep it for those that reconnect."""
+        self._count += 1
         event = Event(f"{self._epoch}-{self._count}", kind, flow_id, data)
-        self._recent.append(event)
-        for listener in self._listeners:
-            listener.tell(event)
+        if self.heard_here:
+            self._recent.append(event)
+            for listener in self._listeners:
+                listener.tell(event)
+        return event
 
     def _catch_up(self, listener: Listener, after: str) -> None:
         epoch, _, number = after.partition("-")
@@ -188,5 +238,9 @@ class Events:
 
     def _fade(self) -> None:
         self._fading = None
-        self.listening = False
+        self.listening = self._elsewhere is not None
         self._recent.clear()
+
+    def _nobody_elsewhere(self) -> None:
+        self._elsewhere = None
+        self.listening = self.heard_here

@@ -31,6 +31,9 @@ class PostgresMembership:
         self.on_change: Callable[[], Awaitable[None]] | None = None
         self.on_drain: Callable[[], None] | None = None
         self.on_look: Callable[[], None] | None = None
+        self.on_hint: Callable[[bytes], None] | None = None
+        self.hints: Callable[[bytes], bool] | None = None
+        """Sends a hint to the other nodes."""
         self.tell_others: Callable[[], None] | None = None
         """Lets the other nodes look."""
         self.size = 1
@@ -111,6 +114,10 @@ class PostgresMembership:
 
     async def give(self, duty: str) -> None:
         await self.write(statements.GIVE_DUTY, duty)
+
+    def send_hint(self, hint: bytes) -> bool:
+        """Send a hint with the next wake-up, unless nobody else would hear it."""
+        return self.alone or self.hints is None or self.hints(hint)
 
     @property
     def shares_rates(self) -> bool:

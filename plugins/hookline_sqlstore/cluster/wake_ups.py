@@ -1,12 +1,15 @@
 """Wake-ups between nodes: they are sent after a commit and outside of it, since a NOTIFY makes all commits serial.
 
 They are hints, merged and limited in number. If one is lost, the next look of a node finds the same, a second later.
+
+Other hints are sent in the same way, on a channel of their own, which earlier versions don't hear.
 """
 
 import asyncio
 import contextlib
 import hashlib
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
@@ -24,6 +27,10 @@ _ALIVE: Final = 30.0
 _LONGEST: Final = 7000
 """Bytes of a wake-up; PostgreSQL takes 8000."""
 _ALL: Final = "*"
+_OF_HINTS: Final = "_hints"
+"""The end of the name of their channel."""
+_HINTS: Final = 1000
+"""The most hints that wait to be sent; further ones are dropped."""
 
 _log: Final = logging.getLogger("hookline.store")
 
@@ -34,10 +41,18 @@ Connect = Callable[[], Awaitable[Any]]
 class WakeUps:
     """Sends the wake-ups of this node, and hears those of others."""
 
-    def __init__(self, database: TablesAccess, heard: Callable[[Iterable[str], bool], None]) -> None:
-        """`heard` is called with the flows that have executions for any node, and with true if there is more to see."""
+    def __init__(
+        self,
+        database: TablesAccess,
+        heard: Callable[[Iterable[str], bool], None],
+        hint: Callable[[bytes], None] = lambda _: None,
+    ) -> None:
+        """`heard` is called with the flows that have executions for any node, and with true if there is more to see;
+        `hint` with each hint of another node."""
         self._database = database
         self._heard = heard
+        self._hint = hint
+        self._hints: deque[str] = deque()
         self._channel = ""
         self._me = ""
         self._flows: set[str] = set()
@@ -49,6 +64,14 @@ class WakeUps:
         self._flows.update(flow_ids)
         self._more = self._more or more
         self._told.set()
+
+    def send_hint(self, hint: bytes) -> bool:
+        """Send a hint to the other nodes soon; return false if it is dropped. It must not have line breaks."""
+        if len(hint) > _LONGEST // 2 or len(self._hints) >= _HINTS:
+            return False
+        self._hints.append(hint.decode())
+        self._told.set()
+        return True
 
     async def tell_at_once(self) -> None:
         """Let the other nodes look at once. Raises StoreError."""
@@ -70,15 +93,34 @@ class WakeUps:
         while True:
             await self._told.wait()
             self._told.clear()
-            flows, more = sorted(self._flows), self._more
-            self._flows.clear()
-            self._more = False
-            said = "\n".join((self._me, _ALL if more else "", *flows))
-            if len(said.encode()) > _LONGEST:
-                said = "\n".join((self._me, _ALL))
-            with contextlib.suppress(StoreError):
-                await self._database.read(lambda connection, said=said: _notify(connection, self._channel, said))  # type: ignore[misc]
-            await asyncio.sleep(_PAUSE)
+            if self._flows or self._more:
+                await self._notify(self._channel, self._wake_up())
+                await asyncio.sleep(_PAUSE)
+            if self._hints:
+                await self._notify(self._channel + _OF_HINTS, self._next_hints())
+                await asyncio.sleep(_PAUSE)
+            if self._hints:
+                self._told.set()
+
+    def _wake_up(self) -> str:
+        flows, more = sorted(self._flows), self._more
+        self._flows.clear()
+        self._more = False
+        said = "\n".join((self._me, _ALL if more else "", *flows))
+        return said if len(said.encode()) <= _LONGEST else "\n".join((self._me, _ALL))
+
+    def _next_hints(self) -> str:
+        """The hints that fit into one message."""
+        lines, size = [self._me], 0
+        while self._hints and size + len(self._hints[0].encode()) < _LONGEST:
+            line = self._hints.popleft()
+            lines.append(line)
+            size += len(line.encode()) + 1
+        return "\n".join(lines)
+
+    async def _notify(self, channel: str, said: str) -> None:
+        with contextlib.suppress(StoreError):
+            await self._database.read(lambda connection: _notify(connection, channel, said))
 
     async def _listen(self, connect: Connect) -> None:
         failing = False
@@ -87,6 +129,7 @@ class WakeUps:
                 connection = await connect()
                 try:
                     await connection.add_listener(self._channel, self._hear)
+                    await connection.add_listener(self._channel + _OF_HINTS, self._hear_hints)
                     failing = False
                     while not connection.is_closed():
                         await asyncio.sleep(_ALIVE)
@@ -103,6 +146,12 @@ class WakeUps:
         sender, more, *flows = said.split("\n")
         if sender != self._me:
             self._heard(flows, more == _ALL)
+
+    def _hear_hints(self, _connection: Any, _pid: int, _channel: str, said: str) -> None:
+        sender, *hints = said.split("\n")
+        if sender != self._me:
+            for hint in hints:
+                self._hint(hint.encode())
 
 
 def _channel(connection: Connection) -> str:

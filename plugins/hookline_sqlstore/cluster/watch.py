@@ -67,7 +67,8 @@ class Watch:
         self._tasks: list[asyncio.Task[None]] = []
         self._now = asyncio.Event()
         """Set when there is something to see before the next second."""
-        self.wake_ups = WakeUps(database, self._heard)
+        self.wake_ups = WakeUps(database, self._heard, self._hint)
+        membership.hints = self.wake_ups.send_hint
         membership.tell_others = partial(self.wake_ups.tell, (), more=True)
         self._failing = False
         self._told_clocks: set[str] = set()
@@ -91,6 +92,10 @@ class Watch:
         self._listener.ready(flow_ids)
         if more:
             self._now.set()
+
+    def _hint(self, hint: bytes) -> None:
+        if self._membership.on_hint is not None:
+            self._membership.on_hint(hint)
 
     async def stop(self) -> None:
         """End looking."""

@@ -376,8 +376,11 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
         case PutCredential(name, type_, ciphertext, at):
             row = (name, type_, ciphertext, micros(at))
             yield Operation(statements.PUT_CREDENTIAL, f"credential {name}", row, place)
-        case PutTokens(name, put_at, ciphertext):
-            yield Operation(statements.PUT_TOKENS, f"credential {name}", (name, micros(put_at), ciphertext), place)
+        case PutTokens(name, put_at, ciphertext, before):
+            (replaced,) = before or (None,)
+            compared = (before is not None, replaced)
+            row_of_tokens = (name, micros(put_at), ciphertext, *compared)
+            yield Operation(statements.PUT_TOKENS, f"credential {name}", row_of_tokens, place)
         case DropCredential(name):
             yield Operation(statements.DROP_CREDENTIAL, f"credential {name}", (name,), place)
         case Deploy(deployment):

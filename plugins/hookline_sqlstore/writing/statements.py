@@ -668,9 +668,10 @@ PUT_CREDENTIAL: Final = Statement(
 
 PUT_TOKENS: Final = Statement(
     "credential",
-    (("name", "text"), ("put_at", "bigint"), ("tokens", "bytea")),
+    (("name", "text"), ("put_at", "bigint"), ("tokens", "bytea"), ("compared", "boolean"), ("before", "bytea")),
     "UPDATE credentials SET tokens = v.tokens FROM {v} WHERE credentials.name = v.name"
-    " AND credentials.updated_at = v.put_at",
+    " AND credentials.updated_at = v.put_at AND (NOT v.compared OR credentials.tokens = v.before"
+    " OR (credentials.tokens IS NULL AND v.before IS NULL))",
     counted=False,
 )
 

@@ -13,6 +13,7 @@ from tests.integration.oauth2_engine import agree, failure, info, running
 from hookline.credentials.access_tokens import AccessTokens
 from hookline.credentials.oauth_authorization import challenge_of
 from hookline.credentials.store import Credentials
+from hookline.engine import Engine
 from hookline.kernel.errors import AuthExpired, StoreError, Unavailable
 from hookline.maintenance.key_rotation import rotate_keys
 from hookline.model.access import SYSTEM
@@ -336,3 +337,113 @@ async def test_a_rotation_of_the_master_key_encrypts_tokens_too(
     async with running(harness, acme(), secret_keys=new) as engine:
         assert await engine.tokens.get("prod") == first
         assert info(engine).state == "valid"
+
+
+def _process(engine: Engine, harness: Harness, http: Any = None) -> tuple[Credentials, AccessTokens]:
+    """The credentials and tokens of another process on the same database."""
+    credentials = Credentials(
+        engine.store,
+        Vault(engine.options.secret_keys),
+        engine.registry.credential_types,
+        harness.clock,
+        engine.ids.new,
+        oauth2=engine.registry.oauth2,
+    )
+    return credentials, AccessTokens(credentials, http or engine.http, harness.clock, engine.log)
+
+
+class _Dies:
+    """The process is killed after its request has come to the service; `dead` is set then."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self.dead = asyncio.Event()
+
+    async def request(self, *given: Any, **options: Any) -> Any:
+        await self._engine.http.request(*given, **options)
+        self.dead.set()
+        await asyncio.Event().wait()
+
+
+async def _killed_while_renewing(engine: Engine, harness: Harness) -> None:
+    http = _Dies(engine)
+    credentials, tokens = _process(engine, harness, http)
+    await credentials.load()
+    renewing = asyncio.create_task(tokens.get("prod"))
+    await http.dead.wait()
+    renewing.cancel()
+    await asyncio.gather(renewing, return_exceptions=True)
+    await tokens.close()
+
+
+@pytest.mark.cluster_rule("C10")
+@pytest.mark.parametrize("answer", [None, (503, {}, ""), (400, {}, '{"error": "temporarily_unavailable"}')])
+async def test_a_renewal_that_a_killed_process_has_begun_is_tried_once_and_then_needs_a_user(
+    harness: Harness, service: AuthorizationService, answer: tuple[int, dict[str, str], str] | None
+) -> None:
+    async with running(harness, acme()) as engine:
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
+        await agree(engine)
+        harness.clock.advance(service.lifetime)
+        await _killed_while_renewing(engine, harness)
+        # The service has replaced the refresh token, or it doesn't tell.
+        service.answers += [] if answer is None else [answer]
+        asked = len(service.asked)
+        await engine.credentials.load()
+        assert isinstance(await failure(engine), AuthExpired)
+        assert info(engine).state == "lost"
+        harness.clock.advance(60)
+        assert isinstance(await failure(engine), AuthExpired)
+        assert len(service.asked) == asked + 1
+        await agree(engine)
+        assert await engine.tokens.get("prod") == service.tokens[-1].access_token
+
+
+@pytest.mark.cluster_rule("C10")
+async def test_a_renewal_that_a_killed_process_has_begun_succeeds_if_the_service_allows_it(
+    harness: Harness, service: AuthorizationService
+) -> None:
+    service.rotates = False
+    async with running(harness, acme()) as engine:
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
+        await agree(engine)
+        harness.clock.advance(service.lifetime)
+        await _killed_while_renewing(engine, harness)
+        # What says that the service wasn't asked is no try.
+        service.answers += [(429, {"Retry-After": "1"}, "")]
+        await engine.credentials.load()
+        assert (await failure(engine)).retryable
+        harness.clock.advance(2)
+        assert await engine.tokens.get("prod") == service.tokens[-1].access_token
+        assert info(engine).state == "valid"
+
+
+@pytest.mark.cluster_rule("C10")
+async def test_tokens_that_come_late_don_t_replace_those_that_another_process_has_stored(
+    harness: Harness, service: AuthorizationService
+) -> None:
+    service.rotates = False
+    async with running(harness, acme()) as engine:
+        await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
+        await agree(engine)
+        harness.clock.advance(service.lifetime)
+        go_on, arrived = asyncio.Event(), asyncio.Event()
+
+        class Slow:
+            async def request(self, *given: Any, **options: Any) -> Any:
+                answer = await engine.http.request(*given, **options)
+                arrived.set()
+                await go_on.wait()
+                return answer
+
+        credentials, tokens = _process(engine, harness, Slow())
+        await credentials.load()
+        late = asyncio.create_task(tokens.get("prod"))
+        await arrived.wait()
+        # The other process has lost its lease, so that this one renews, too.
+        await engine.credentials.load()
+        ours = await engine.tokens.get("prod")
+        go_on.set()
+        assert await late == ours
+        await engine.credentials.load()
+        assert await engine.tokens.get("prod") == ours

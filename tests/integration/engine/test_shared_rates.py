@@ -3,16 +3,14 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from tests.acceptance.postgres import postgres_schema
-from tests.integration.engine_harness import KEYS, Harness
+from tests.integration.engine.two_engines import two_engines
+from tests.integration.engine_harness import Harness
 
-from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
-from hookline.engine_options import EngineOptions
 from hookline.intake.limits import RateLimit
 from hookline.kernel.errors import TooManyRequests
 from hookline.model.access import SYSTEM
@@ -33,20 +31,8 @@ def database() -> Iterator[str]:
 async def engines(tmp_path: Path, database: str) -> AsyncIterator[list[Engine]]:
     harness = Harness(tmp_path)
     harness.flow("orders", [], rate=_RATE)
-    registry = load_plugins()
-    async with AsyncExitStack() as stack:
-        made = []
-        for name in ("one", "other"):
-            options = EngineOptions(
-                db=database,
-                blobs=f"file://{tmp_path}/blobs",
-                flows=tmp_path / "flows",
-                secret_keys=KEYS,
-                node_name=name,
-                watch=False,
-            )
-            made.append(await stack.enter_async_context(Engine(registry, options)))
-        yield made
+    async with two_engines(tmp_path, database) as engines:
+        yield engines
 
 
 class Sender:

@@ -75,7 +75,7 @@ async def test_a_slow_listener_is_told_how_much_it_missed(events: Events) -> Non
         for number in range(KEPT + 7):
             events.accepted("f", str(number))
         missed, *rest = listener.take()
-    assert (missed.kind, missed.data) == ("missed", {"count": 7})
+    assert (missed.kind, missed.data) == ("gap", {"count": 7})
     assert [event.data["execution_id"] for event in rest] == [str(number) for number in range(7, KEPT + 7)]
 
 
@@ -94,7 +94,7 @@ async def test_a_listener_that_comes_back_gets_what_came_meanwhile(events: Event
 async def test_one_that_comes_back_to_another_server_is_told_that_it_missed_some(events: Events, after: str) -> None:
     with events.listen(after=after) as listener:
         events.accepted("f", "1")
-        assert kinds(listener) == ["missed", "execution.queued"]
+        assert kinds(listener) == ["gap", "execution.queued"]
 
 
 async def test_one_that_stayed_away_for_more_than_is_kept_is_told_how_much_it_missed(events: Events) -> None:
@@ -105,7 +105,7 @@ async def test_one_that_stayed_away_for_more_than_is_kept_is_told_how_much_it_mi
         events.accepted("f", str(number))
     with events.listen(after=last.id) as listener:
         missed, *rest = listener.take()
-    assert (missed.kind, missed.data["count"]) == ("missed", 3)
+    assert (missed.kind, missed.data["count"]) == ("gap", 3)
     assert len(rest) == KEPT
 
 

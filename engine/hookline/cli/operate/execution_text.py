@@ -64,7 +64,7 @@ def cause_of(execution: Mapping[str, Any]) -> str:
 def event_line(event: Mapping[str, Any]) -> str:
     """An event of the server as a line."""
     kind, data = event["event"], event["data"]
-    if kind == "missed":
+    if kind == "gap":
         return f"… {counted(data['count'], 'event')} or more were missed"
     where = f"{data['at']}  {data['flow_id']}  {data['execution_id']}  {kind}"
     step = data.get("step")

@@ -22,7 +22,7 @@ from hookline.storage.cluster import Alone, Membership
 
 _log: Final = structlog.get_logger("hookline.service")
 _LOOK: Final = 0.5
-"""Seconds after which the journal is read, if another node may run the execution."""
+"""Seconds after which the journal is read, if another node may run the execution and nothing was heard of it."""
 _LATER: Final = (b"retry-after", b"5")
 
 
@@ -109,16 +109,18 @@ class ReplyWaiter:
 
     async def _answer(self, heard: Heard, execution_id: str, webhook: WebhookSettings) -> CallerReply | Ended | Stopped:
         """Return the reply. Another node may run the execution: then the reply is found in the journal."""
-        while not (await asyncio.wait((heard,), timeout=_LOOK))[0]:
-            if self._membership.alone:
-                continue
-            try:
-                stored = await self._stored(execution_id, webhook)
-            except (StoreError, RedactedUnreadable) as error:
-                _log.warning("the reply can't be read now", execution_id=execution_id, error=error.message)
-                continue
-            if stored is not None and not heard.done():
-                return stored
+        with self._replies.hints(execution_id) as stored_elsewhere:
+            while not await _done(heard, stored_elsewhere):
+                stored_elsewhere.clear()
+                if self._membership.alone:
+                    continue
+                try:
+                    stored = await self._stored(execution_id, webhook)
+                except (StoreError, RedactedUnreadable) as error:
+                    _log.warning("the reply can't be read now", execution_id=execution_id, error=error.message)
+                    continue
+                if stored is not None and not heard.done():
+                    return stored
         return heard.result()
 
     def _reply(self, answer: CallerReply | Ended | Stopped, execution_id: str) -> HookResponse:
@@ -147,6 +149,16 @@ class ReplyWaiter:
         kind, body = encode_body(answer.body)
         add_default(headers, b"content-type", kind)
         return HookResponse(answer.status, (*guarded(headers), own), body)
+
+
+async def _done(heard: Heard, stored_elsewhere: asyncio.Event) -> bool:
+    """Return true when the reply is here; false when it is time to look in the journal."""
+    hint = asyncio.ensure_future(stored_elsewhere.wait())
+    try:
+        await asyncio.wait((heard, hint), timeout=_LOOK, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        hint.cancel()
+    return heard.done()
 
 
 def _safe(text: str) -> bytes:

@@ -61,6 +61,15 @@ class CredentialsContract(StoreFixtures):
         # What was asked for with the credential that is no more is no good with this one.
         await store.commit([PutTokens("a", first, b"late")])
         assert {one.name: one.tokens for one in await store.credentials()} == {"a": None, "b": None}
+        # Others have been stored meanwhile.
+        await store.commit(
+            [PutTokens("b", first, b"1", before=(b"0",)), PutTokens("b", clock.now(), b"2", before=(b"0",))]
+        )
+        assert {one.name: one.tokens for one in await store.credentials()} == {"a": None, "b": None}
+        await store.commit([PutTokens("a", clock.now(), b"1", before=(None,))])
+        await store.commit([PutTokens("a", clock.now(), b"2", before=(None,))])
+        await store.commit([PutTokens("a", clock.now(), b"3", before=(b"1",))])
+        assert {one.name: one.tokens for one in await store.credentials()} == {"a": b"3", "b": None}
         # One commit encrypts both anew.
         await store.commit([PutCredential("a", "acme", b"3", first), PutTokens("a", first, b"3")])
         (kept, _) = await store.credentials()
