@@ -190,6 +190,9 @@ class SqlStore:
             lambda connection: history.executions_with_files(connection, ended_before, limit), long=True
         )
 
+    async def has_spent_keys(self, at: datetime) -> bool:
+        return await self._database.read(lambda connection: history.has_spent_keys(connection, at), long=True)
+
     async def flows_with_history(self) -> Collection[str]:
         return await self._database.read(history.flows, long=True)
 

@@ -270,7 +270,7 @@ class RowUsage:
 
     flow_id: str
     used: int
-    """Of all its executions, and of the dedupe keys of those that were purged."""
+    """Of all its executions, and on the last page of all its dedupe keys, which purging doesn't free."""
     purgeable: int
     """The part of `used` that purging frees."""
     dead_letters: int
@@ -350,6 +350,10 @@ class HistoryQueries(Protocol):
     ) -> Sequence[str]:
         """Return the ids of executions that ended before a time and may be removed, oldest first, above `after` and up
         to `up_to`. Dead letters, and failures that hold their order keys, may not."""
+        ...
+
+    async def has_spent_keys(self, at: datetime) -> bool:
+        """Return true if there are dedupe keys whose windows were over at a time."""
         ...
 
     async def first_too_many(self, flow_id: str, count: int) -> str | None:

@@ -29,14 +29,14 @@ _log: Final = logging.getLogger("hookline.store")
 #: Goes from one flow to the next by the index, so that the number of executions doesn't matter.
 _READY: Final = text(
     "WITH RECURSIVE found(flow_id) AS ("
-    "SELECT min(flow_id) FROM executions WHERE ready_at IS NOT NULL AND owner IS NULL"
-    " UNION ALL SELECT (SELECT min(flow_id) FROM executions WHERE ready_at IS NOT NULL AND owner IS NULL"
-    " AND flow_id > found.flow_id) FROM found WHERE found.flow_id IS NOT NULL"
+    "SELECT min(flow_id) FROM executions WHERE NOT history AND ready_at IS NOT NULL AND owner IS NULL"
+    " UNION ALL SELECT (SELECT min(flow_id) FROM executions WHERE NOT history AND ready_at IS NOT NULL"
+    " AND owner IS NULL AND flow_id > found.flow_id) FROM found WHERE found.flow_id IS NOT NULL"
     ") SELECT flow_id FROM found WHERE flow_id IS NOT NULL AND EXISTS (SELECT 1 FROM executions AS one"
-    " WHERE one.flow_id = found.flow_id AND one.ready_at IS NOT NULL AND one.owner IS NULL AND one.ready_at <= :now)"
+    " WHERE NOT one.history AND one.flow_id = found.flow_id AND one.ready_at IS NOT NULL AND one.owner IS NULL AND one.ready_at <= :now)"
 )
 _CANCELLING: Final = text(
-    "SELECT id FROM executions WHERE owner = :lease AND cancel_asked_at IS NOT NULL AND finished_at IS NULL"
+    "SELECT id FROM executions WHERE NOT history AND owner = :lease AND cancel_asked_at IS NOT NULL AND finished_at IS NULL"
 )
 _UNRELEASED: Final = select(nodes).where(nodes.c.released_at.is_(None))
 
