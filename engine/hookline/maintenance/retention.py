@@ -88,9 +88,16 @@ class Purger:
         gone, until = 0, await self._until()
         while await self._store.has_spent_keys(until):
             await self._timed((ForgetDedupeKeys(until),))
-        for flow_id in sorted(await self._store.flows_with_history()):
-            retention = self._retention_of(flow_id)
-            gone += await self._from(flow_id, min(until, self._clock.now() - retention.age))
+        flows = {flow_id: self._retention_of(flow_id) for flow_id in sorted(await self._store.flows_with_history())}
+        longest = max((retention.age for retention in flows.values()), default=self._retention_of("").age)
+        upkeep = await self._store.keep_partitions(longest, min(until, self._clock.now() - longest))
+        if upkeep.removed:
+            self._log.info("partitions with ended executions were removed", partitions=upkeep.removed)
+        for flow_id, retention in flows.items():
+            ended_before = min(until, self._clock.now() - retention.age)
+            if retention.age == longest:
+                ended_before = min(ended_before, upkeep.purge_before)
+            gone += await self._from(flow_id, ended_before)
             if retention.count is not None:
                 last = await self._store.first_too_many(flow_id, retention.count)
                 if last is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import msgspec
@@ -338,6 +338,17 @@ class UsageQueries(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class PartitionUpkeep:
+    """The result of an upkeep of partitions."""
+
+    removed: int
+    """The number of partitions that were removed."""
+    purge_before: datetime
+    """Executions that are past the longest retention are purged one by one if they ended before this time. The others
+    are removed with their partition, soon."""
+
+
 class HistoryQueries(Protocol):
     """The history of ended executions."""
 
@@ -350,6 +361,15 @@ class HistoryQueries(Protocol):
     ) -> Sequence[str]:
         """Return the ids of executions that ended before a time and may be removed, oldest first, above `after` and up
         to `up_to`. Dead letters, and failures that hold their order keys, may not."""
+        ...
+
+    async def keep_partitions(self, longest: timedelta, before: datetime) -> PartitionUpkeep:
+        """Prepare for the history of the coming week, and remove together what has only executions that ended before a
+        time, if the store can.
+
+        `longest`: the longest retention of any flow. All executions that ended before `before` are past it. Dead
+        letters, and what has not ended, stay.
+        """
         ...
 
     async def has_spent_keys(self, at: datetime) -> bool:

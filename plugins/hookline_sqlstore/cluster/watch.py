@@ -14,8 +14,9 @@ from hookline_sqlstore.cluster.membership import PostgresMembership
 from hookline_sqlstore.cluster.tables_access import ReadyListener, TablesAccess
 from hookline_sqlstore.cluster.wake_ups import Connect, WakeUps
 from hookline_sqlstore.column_values import micros
-from hookline_sqlstore.reading.nodes import last_change, now_of
-from hookline_sqlstore.tables import nodes
+from hookline_sqlstore.reading.nodes import now_of
+from hookline_sqlstore.releases import release_problem
+from hookline_sqlstore.tables import cluster, nodes
 from hookline_sqlstore.writing import statements
 from hookline_sqlstore.writing.claims import TakeOverRow
 
@@ -38,6 +39,7 @@ _READY: Final = text(
 _CANCELLING: Final = text(
     "SELECT id FROM executions WHERE NOT history AND owner = :lease AND cancel_asked_at IS NOT NULL AND finished_at IS NULL"
 )
+_CLUSTER: Final = select(cluster.c.changes, cluster.c.oldest_release)
 _UNRELEASED: Final = select(nodes).where(nodes.c.released_at.is_(None))
 
 
@@ -48,6 +50,8 @@ class _Seen(NamedTuple):
     """The database's time, in microseconds."""
     change: int
     """The last change that each node has to adopt."""
+    oldest_release: str | None
+    """The oldest release that may use the tables."""
     ready: list[str]
     cancelling: list[str]
 
@@ -67,6 +71,7 @@ class Watch:
         """Set when there is something to see before the next second."""
         self.wake_ups = WakeUps(database, self._heard)
         self._failing = False
+        self._outdated = False
         self._told_clocks: set[str] = set()
         self._adopted: tuple[str, int] | None = None
         """The lease of this node, and the last change that it has adopted under it."""
@@ -139,6 +144,21 @@ class Watch:
         ):
             self._membership.on_drain()
         self._begin_adoption(lease, seen.change)
+        self._stop_if_outdated(seen.oldest_release)
+
+    def _stop_if_outdated(self, oldest: str | None) -> None:
+        """Stop this node if a newer release has changed the tables so that this one can't use them any more.
+
+        It can't write any more either: the migration has ended its lease.
+        """
+        reason = release_problem(oldest, self._membership.node.version)
+        if reason is None:
+            return
+        if not self._outdated:
+            self._outdated = True
+            _log.error("this node stops: %s", reason)
+        if self._membership.on_drain is not None:
+            self._membership.on_drain()
 
     async def _take_over(self, node: Any, now: int) -> None:
         """Take over from a node if it is dead, and make its executions ready for any."""
@@ -181,11 +201,11 @@ class Watch:
 
 
 def _see(connection: Connection, lease: str, now: int) -> _Seen:
-    at, change = now_of(connection), last_change(connection)
+    at, (change, oldest) = now_of(connection), connection.execute(_CLUSTER).one()
     rows = list(connection.execute(_UNRELEASED))
     ready = list(connection.scalars(_READY, {"now": now}))
     cancelling = list(connection.scalars(_CANCELLING, {"lease": lease})) if lease else []
-    return _Seen(rows, at, change, ready, cancelling)
+    return _Seen(rows, at, change, oldest, ready, cancelling)
 
 
 def _is_dead(node: Any) -> bool:
