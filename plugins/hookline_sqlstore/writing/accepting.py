@@ -66,7 +66,6 @@ _CLASHES: Final = Statement(
 )
 
 
-
 def release_keys(name: str) -> Statement:
     """The statement that releases those keys whose windows are over."""
     return Statement(

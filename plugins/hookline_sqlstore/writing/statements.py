@@ -499,9 +499,9 @@ MOVE_READY: Final = Statement(
     " ready_at = CASE WHEN executions.state = 'waiting' AND EXISTS (SELECT 1 FROM journal"
     " WHERE journal.execution_id = executions.id AND journal.signal = '{until}' AND journal.state = 'waiting'"
     " AND journal.due_at = executions.ready_at) THEN executions.ready_at ELSE executions.ready_at + v.moved END"
-    " FROM {v} WHERE executions.finished_at IS NULL AND {live} AND v.moved IS NOT NULL".replace("{until}", UNTIL).replace(
-        "{order}", ORDER
-    ),
+    " FROM {v} WHERE executions.finished_at IS NULL AND {live} AND v.moved IS NOT NULL".replace(
+        "{until}", UNTIL
+    ).replace("{order}", ORDER),
     counted=False,
 )
 MOVE_ENTRIES: Final = Statement(

@@ -91,9 +91,7 @@ def _partition() -> None:
         op.execute(f"DROP INDEX ix_executions_{name}")
     for name in _INDEXES:
         op.execute(f"ALTER INDEX ix_executions_{name} RENAME TO ix_executions_history_first_{name}")
-    op.execute(
-        "CREATE TABLE executions (LIKE executions_history_first INCLUDING DEFAULTS) PARTITION BY LIST (history)"
-    )
+    op.execute("CREATE TABLE executions (LIKE executions_history_first INCLUDING DEFAULTS) PARTITION BY LIST (history)")
     op.execute("ALTER TABLE executions ALTER COLUMN history SET DEFAULT false")
     op.execute("CREATE TABLE executions_live PARTITION OF executions FOR VALUES IN (false)")
     op.execute("CREATE TABLE executions_history PARTITION OF executions FOR VALUES IN (true) PARTITION BY RANGE (id)")
@@ -117,9 +115,7 @@ def _partition() -> None:
     for table, key in (("journal", "execution_id, seq"), ("payloads", "execution_id")):
         op.execute(f"ALTER TABLE {table} RENAME TO {table}_first")
         op.execute(f"ALTER INDEX pk_{table} RENAME TO pk_{table}_first")
-        op.execute(
-            f"CREATE TABLE {table} (LIKE {table}_first INCLUDING DEFAULTS) PARTITION BY RANGE (execution_id)"
-        )
+        op.execute(f"CREATE TABLE {table} (LIKE {table}_first INCLUDING DEFAULTS) PARTITION BY RANGE (execution_id)")
         op.execute(f"ALTER TABLE {table} ADD CONSTRAINT pk_{table} PRIMARY KEY ({key})")
         _attach(table, "execution_id", bound)
 

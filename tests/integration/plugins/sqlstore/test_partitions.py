@@ -108,9 +108,7 @@ async def _place(session: Any, id_: str, table: str = "executions") -> str | Non
 
 
 async def _is_whole(store: Store, id_: str) -> bool:
-    execution, envelope, journal = await asyncio.gather(
-        store.execution(id_), store.envelope(id_), store.journal(id_)
-    )
+    execution, envelope, journal = await asyncio.gather(store.execution(id_), store.envelope(id_), store.journal(id_))
     assert (execution is None) == (envelope is None) == (not journal)
     return execution is not None
 
@@ -286,7 +284,9 @@ async def test_a_partition_leaves_whole_and_what_somebody_still_needs_stays(
     ]
 
     await store.commit([RecordSteps(open_, (envelopes.record(2),))])
-    await store.commit([End(open_, State.SUCCEEDED, Outcome.COMPLETED, clock.now()), DismissDeadLetter(dead, clock.now())])
+    await store.commit(
+        [End(open_, State.SUCCEEDED, Outcome.COMPLETED, clock.now()), DismissDeadLetter(dead, clock.now())]
+    )
     assert len(await store.journal(open_)) == 2
     clock.advance(timedelta(days=32).total_seconds())
     assert await purger.purge() == 3, "the default partition is purged one by one"

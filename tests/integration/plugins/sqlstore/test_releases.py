@@ -22,7 +22,7 @@ POSTGRES = os.environ.get("HOOKLINE_TEST_POSTGRES", "postgresql://root@127.0.0.1
 
 pytestmark = [pytest.mark.postgres, pytest.mark.cluster_rule("C18")]
 
-MIGRATION = '''
+MIGRATION = """
 from alembic import op
 
 revision = "9999"
@@ -36,7 +36,7 @@ indexes = [("ix_journal_new", "lines", "last", None)]
 def upgrade() -> None:
     op.execute("ALTER TABLE lines RENAME COLUMN last TO newest")
     op.execute("ALTER TABLE lines ADD COLUMN last bigint")
-'''
+"""
 
 
 @pytest.fixture
@@ -132,7 +132,9 @@ async def test_indexes_are_built_concurrently_and_again_after_a_build_that_faile
     await session.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_journal_new'::regclass")
     second = postgresql(f"{POSTGRES}?schema={schema}", clock=clock)
     await second.open(NodeDescription("new", version="9.0.0"))
-    definition = "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indisvalid AND indexrelid = 'ix_journal_new'::regclass"
+    definition = (
+        "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indisvalid AND indexrelid = 'ix_journal_new'::regclass"
+    )
     assert "(last)" in await session.fetchval(definition)
     await first.close()
     await second.close()

@@ -121,9 +121,7 @@ def test_tables_of_a_newer_release_are_used_if_they_allow_it(
     connection.close()
 
 
-def test_an_index_that_a_migration_names_is_built_once(
-    connection: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_index_that_a_migration_names_is_built_once(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     schema.upgrade(connection)
     monkeypatch.setattr(schema, "_indexes", lambda _scripts: [schema.Index("ix_new", "lines", "last", "last > 1")])
     for _ in range(2):
