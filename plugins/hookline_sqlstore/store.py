@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from hookline.api_storage import (
@@ -26,6 +26,7 @@ from hookline.api_storage import (
     FileUsePage,
     FlowFile,
     FlowVersion,
+    PartitionUpkeep,
     Progress,
     RejectedPage,
     RejectedSignInPage,
@@ -189,6 +190,12 @@ class SqlStore:
         return await self._database.read(
             lambda connection: history.executions_with_files(connection, ended_before, limit), long=True
         )
+
+    async def keep_partitions(self, longest: timedelta, before: datetime) -> PartitionUpkeep:
+        return await self._database.keep_partitions(longest, before)
+
+    async def has_spent_keys(self, at: datetime) -> bool:
+        return await self._database.read(lambda connection: history.has_spent_keys(connection, at), long=True)
 
     async def flows_with_history(self) -> Collection[str]:
         return await self._database.read(history.flows, long=True)

@@ -1,6 +1,8 @@
 """The tables. Migrations create them; a test checks that both agree.
 
 Times are microseconds since 1970 in UTC. Ids compare by byte, so that their order is the order of time on every server.
+
+On PostgreSQL, `executions`, `journal` and `payloads` are partitioned; `maintenance.partitions` says how.
 """
 
 from typing import Final
@@ -17,8 +19,11 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Table,
     Text,
+    false,
     text,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.expression import ColumnElement
 
 metadata: Final = MetaData()
 
@@ -51,8 +56,7 @@ executions: Final = Table(
     #: blocked, waits for its turn or has ended.
     Column("ready_at", BigInteger),
     Column("dedupe_key", LargeBinary),
-    #: SHA-256 of the key while its window is open, so that keys of any length and content fit an index.
-    Column("dedupe_hash", LargeBinary),
+    #: The end of the key's window when the message was accepted; `dedupe_keys` tells which execution has the key.
     Column("dedupe_until", BigInteger),
     Column("order_key", LargeBinary),
     #: Its place in the queue of its order key, of which the first one may run. None if it is in none.
@@ -73,6 +77,9 @@ executions: Final = Table(
     Column("owner", Name),
     #: Its encrypted data key; NULL once its redacted values are erased.
     Column("data_key", LargeBinary),
+    #: It has ended, and nobody has to decide on it: purging may remove it. Each change that makes this true or false
+    #: sets it. On PostgreSQL, it decides in which partition the row is.
+    Column("history", Boolean(create_constraint=False), nullable=False, server_default=false()),
     #: NULL if it is large: then it is in `payloads`.
     Column("payload", LargeBinary),
     PrimaryKeyConstraint("id", name="pk_executions"),
@@ -85,18 +92,39 @@ DEAD: Final = "error_cause IS NOT NULL AND discarded_at IS NULL"
 UNDECIDED: Final = "(executions.state = 'failed' AND executions.discarded_at IS NULL)"
 
 
-def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Index:
+class _Live(ColumnElement[bool]):
+    """The condition of an execution that isn't in the history.
+
+    PostgreSQL needs it to leave out the partitions of the history. SQLite would read the row for it.
+    """
+
+    inherit_cache = True
+    type = Boolean()
+
+
+@compiles(_Live)
+def _live(*_: object, **__: object) -> str:
+    return "TRUE"
+
+
+@compiles(_Live, "postgresql")
+def _live_partition(*_: object, **__: object) -> str:
+    return "NOT executions.history"
+
+
+LIVE: Final = _Live()
+
+
+def _partial(name: str, *columns: str, where: str) -> Index:
     condition = text(where)
     return Index(
         name,
         *(executions.c[column] for column in columns),
-        unique=unique,
         sqlite_where=condition,
         postgresql_where=condition,
     )
 
 
-_partial("ix_executions_dedupe", "flow_id", "dedupe_hash", where="dedupe_hash IS NOT NULL", unique=True)
 _partial("ix_executions_order", "flow_id", "order_key", "order_seq", where="order_seq IS NOT NULL")
 _partial("ix_executions_ready", "flow_id", "ready_at", "id", where="ready_at IS NOT NULL AND owner IS NULL")
 # For a flow that starts no new executions; a queued execution is never in it.
@@ -126,11 +154,29 @@ _partial("ix_executions_error", "error_code", "id", where="error_code IS NOT NUL
 _partial("ix_executions_flow_error", "flow_id", "error_code", "id", where="error_code IS NOT NULL")
 # Dead letters, with all columns of their groups.
 _partial("ix_executions_dead", "flow_id", "error_cause", "id", "finished_at", where=DEAD)
-# Purged executions whose dedupe keys are still taken.
-_partial("ix_executions_spent", "dedupe_until", where="state = 'purged'")
 _partial("ix_executions_encrypted", "id", where="data_key IS NOT NULL")
 _partial("ix_executions_replay", "replay_of", "id", where="replay_of IS NOT NULL")
 Index("ix_executions_flow", executions.c.flow_id, executions.c.id)
+
+#: The dedupe keys whose windows are open, or were lately. A key may outlive its execution.
+dedupe_keys: Final = Table(
+    "dedupe_keys",
+    metadata,
+    Column("flow_id", Name, nullable=False),
+    #: SHA-256 of the key, so that keys of any length and content fit an index.
+    Column("hash", LargeBinary, nullable=False),
+    Column("execution_id", Name, nullable=False),
+    #: The end of its window; NULL if it has none.
+    Column("until", BigInteger),
+    PrimaryKeyConstraint("flow_id", "hash", name="pk_dedupe_keys"),
+    sqlite_with_rowid=False,
+)
+Index(
+    "ix_dedupe_keys_until",
+    dedupe_keys.c.until,
+    sqlite_where=text("until IS NOT NULL"),
+    postgresql_where=text("until IS NOT NULL"),
+)
 
 #: The queues of order keys that have executions. Whoever changes such a queue locks its row first.
 lines: Final = Table(
@@ -182,6 +228,8 @@ cluster: Final = Table(
     Column("id", Integer, nullable=False, autoincrement=False),
     #: Counts the changes that each node has to adopt: deployments, states of flows, credentials.
     Column("changes", BigInteger, nullable=False),
+    #: The oldest release of Hookline that may use the tables.
+    Column("oldest_release", Text),
     PrimaryKeyConstraint("id", name="pk_cluster"),
 )
 

@@ -9,7 +9,7 @@ from hookline.catalog.catalog import Catalog
 from hookline.kernel.logs import Log
 from hookline.kernel.time import Clock
 from hookline.storage.blobs import Blobs
-from hookline.storage.changes import ForgetDedupeKeys, ForgetVersions, Purge
+from hookline.storage.changes import Change, ForgetDedupeKeys, ForgetVersions, Purge
 from hookline.storage.store import Store
 
 VERSIONS_KEPT: Final = 20
@@ -86,10 +86,18 @@ class Purger:
     async def purge(self) -> int:
         """Purge the expired executions of all flows; return their number. Raises StoreError."""
         gone, until = 0, await self._until()
-        await self._store.commit((ForgetDedupeKeys(until),))
-        for flow_id in sorted(await self._store.flows_with_history()):
-            retention = self._retention_of(flow_id)
-            gone += await self._from(flow_id, min(until, self._clock.now() - retention.age))
+        while await self._store.has_spent_keys(until):
+            await self._timed((ForgetDedupeKeys(until),))
+        flows = {flow_id: self._retention_of(flow_id) for flow_id in sorted(await self._store.flows_with_history())}
+        longest = max((retention.age for retention in flows.values()), default=self._retention_of("").age)
+        upkeep = await self._store.keep_partitions(longest, min(until, self._clock.now() - longest))
+        if upkeep.removed:
+            self._log.info("partitions with ended executions were removed", partitions=upkeep.removed)
+        for flow_id, retention in flows.items():
+            ended_before = min(until, self._clock.now() - retention.age)
+            if retention.age == longest:
+                ended_before = min(ended_before, upkeep.purge_before)
+            gone += await self._from(flow_id, ended_before)
             if retention.count is not None:
                 last = await self._store.first_too_many(flow_id, retention.count)
                 if last is not None:
@@ -154,12 +162,17 @@ class Purger:
         while start < len(page):
             ids = tuple(page[start : start + self._size])
             start += len(ids)
-            began = self._clock.monotonic()
-            await self._store.commit((Purge(ids, self._clock.now()),))
-            took = self._clock.monotonic() - began
+            took = await self._timed((Purge(ids, self._clock.now()),))
             if took > _LONGEST:
                 self._size = max(1, self._size // 2)
             elif took < _LONGEST / 2:
                 self._size = min(_PAGE, self._size * 2)
-            if took > 0:
-                await self._clock.sleep(took)
+
+    async def _timed(self, changes: Sequence[Change]) -> float:
+        """Commit, and pause for as long as that took; return the seconds."""
+        began = self._clock.monotonic()
+        await self._store.commit(changes)
+        took = self._clock.monotonic() - began
+        if took > 0:
+            await self._clock.sleep(took)
+        return took

@@ -83,7 +83,8 @@ class Accept:
     patient: bool = False
     """The commit may wait a moment to share a transaction: the sender is over the flow's rate limit anyway."""
     start: "Start | None" = None
-    """The execution starts with its acceptance, unless the message is a duplicate. It has no order key."""
+    """The execution starts with its acceptance, unless the message is a duplicate. It has no order key, and its id is
+    new: it is accepted once, without a repetition after an error."""
     audit: AuditEntry | None = None
     """Added to the audit, unless the message is a duplicate."""
 
@@ -819,7 +820,7 @@ class Purge:
     """Remove executions with their journals, messages and references to files.
 
     An execution that has not ended, was reopened, is a dead letter, or holds its order key stays. If the window of its
-    dedupe key is still open, only the key is kept, and no query finds the execution.
+    dedupe key is still open, the key stays.
     """
 
     execution_ids: tuple[str, ...]
@@ -829,7 +830,7 @@ class Purge:
 @change("flow", fault_point="purge")
 @dataclass(frozen=True, slots=True)
 class ForgetDedupeKeys:
-    """Remove dedupe keys of purged executions whose windows are over, as many as one commit may take."""
+    """Remove dedupe keys whose windows are over, as many as one commit may take."""
 
     at: datetime
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import msgspec
@@ -270,7 +270,7 @@ class RowUsage:
 
     flow_id: str
     used: int
-    """Of all its executions, and of the dedupe keys of those that were purged."""
+    """Of all its executions, and on the last page of all its dedupe keys, which purging doesn't free."""
     purgeable: int
     """The part of `used` that purging frees."""
     dead_letters: int
@@ -338,6 +338,17 @@ class UsageQueries(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class PartitionUpkeep:
+    """The result of an upkeep of partitions."""
+
+    removed: int
+    """The number of partitions that were removed."""
+    purge_before: datetime
+    """Executions that are past the longest retention are purged one by one if they ended before this time. The others
+    are removed with their partition, soon."""
+
+
 class HistoryQueries(Protocol):
     """The history of ended executions."""
 
@@ -350,6 +361,19 @@ class HistoryQueries(Protocol):
     ) -> Sequence[str]:
         """Return the ids of executions that ended before a time and may be removed, oldest first, above `after` and up
         to `up_to`. Dead letters, and failures that hold their order keys, may not."""
+        ...
+
+    async def keep_partitions(self, longest: timedelta, before: datetime) -> PartitionUpkeep:
+        """Prepare for the history of the coming week, and remove together what has only executions that ended before a
+        time, if the store can.
+
+        `longest`: the longest retention of any flow. All executions that ended before `before` are past it. Dead
+        letters, and what has not ended, stay.
+        """
+        ...
+
+    async def has_spent_keys(self, at: datetime) -> bool:
+        """Return true if there are dedupe keys whose windows were over at a time."""
         ...
 
     async def first_too_many(self, flow_id: str, count: int) -> str | None:

@@ -16,8 +16,9 @@ from hookline_sqlstore.cluster.membership import PostgresMembership
 from hookline_sqlstore.cluster.tables_access import ReadyListener, TablesAccess
 from hookline_sqlstore.cluster.wake_ups import Connect, WakeUps
 from hookline_sqlstore.column_values import micros
-from hookline_sqlstore.reading.nodes import last_change, now_of
-from hookline_sqlstore.tables import nodes
+from hookline_sqlstore.reading.nodes import now_of
+from hookline_sqlstore.releases import release_problem
+from hookline_sqlstore.tables import cluster, nodes
 from hookline_sqlstore.writing import statements
 from hookline_sqlstore.writing.claims import TakeOverRow
 
@@ -31,15 +32,16 @@ _log: Final = logging.getLogger("hookline.store")
 #: Goes from one flow to the next by the index, so that the number of executions doesn't matter.
 _READY: Final = text(
     "WITH RECURSIVE found(flow_id) AS ("
-    "SELECT min(flow_id) FROM executions WHERE ready_at IS NOT NULL AND owner IS NULL"
-    " UNION ALL SELECT (SELECT min(flow_id) FROM executions WHERE ready_at IS NOT NULL AND owner IS NULL"
-    " AND flow_id > found.flow_id) FROM found WHERE found.flow_id IS NOT NULL"
+    "SELECT min(flow_id) FROM executions WHERE NOT history AND ready_at IS NOT NULL AND owner IS NULL"
+    " UNION ALL SELECT (SELECT min(flow_id) FROM executions WHERE NOT history AND ready_at IS NOT NULL"
+    " AND owner IS NULL AND flow_id > found.flow_id) FROM found WHERE found.flow_id IS NOT NULL"
     ") SELECT flow_id FROM found WHERE flow_id IS NOT NULL AND EXISTS (SELECT 1 FROM executions AS one"
-    " WHERE one.flow_id = found.flow_id AND one.ready_at IS NOT NULL AND one.owner IS NULL AND one.ready_at <= :now)"
+    " WHERE NOT one.history AND one.flow_id = found.flow_id AND one.ready_at IS NOT NULL AND one.owner IS NULL AND one.ready_at <= :now)"
 )
 _CANCELLING: Final = text(
-    "SELECT id FROM executions WHERE owner = :lease AND cancel_asked_at IS NOT NULL AND finished_at IS NULL"
+    "SELECT id FROM executions WHERE NOT history AND owner = :lease AND cancel_asked_at IS NOT NULL AND finished_at IS NULL"
 )
+_CLUSTER: Final = select(cluster.c.changes, cluster.c.oldest_release)
 _UNRELEASED: Final = select(nodes).where(nodes.c.released_at.is_(None))
 
 
@@ -50,6 +52,8 @@ class _Seen(NamedTuple):
     """The database's time, in microseconds."""
     change: int
     """The last change that each node has to adopt."""
+    oldest_release: str | None
+    """The oldest release that may use the tables."""
     ready: list[str]
     cancelling: list[str]
 
@@ -71,6 +75,7 @@ class Watch:
         membership.hints = self.wake_ups.send_hint
         membership.tell_others = partial(self.wake_ups.tell, (), more=True)
         self._failing = False
+        self._outdated = False
         self._told_clocks: set[str] = set()
         self._adopted: tuple[str, int] | None = None
         """The lease of this node, and the last change that it has adopted under it."""
@@ -153,6 +158,21 @@ class Watch:
         self._begin_adoption(lease, seen.change, sent)
         if self._membership.on_look is not None:
             self._membership.on_look()
+        self._stop_if_outdated(seen.oldest_release)
+
+    def _stop_if_outdated(self, oldest: str | None) -> None:
+        """Stop this node if a newer release has changed the tables so that this one can't use them any more.
+
+        It can't write any more either: the migration has ended its lease.
+        """
+        reason = release_problem(oldest, self._membership.node.version)
+        if reason is None:
+            return
+        if not self._outdated:
+            self._outdated = True
+            _log.error("this node stops: %s", reason)
+        if self._membership.on_drain is not None:
+            self._membership.on_drain()
 
     async def _take_over(self, node: Any, now: int) -> None:
         """Take over from a node if it is dead, and make its executions ready for any."""
@@ -200,11 +220,11 @@ class Watch:
 
 
 def _see(connection: Connection, lease: str, now: int) -> _Seen:
-    at, change = now_of(connection), last_change(connection)
+    at, (change, oldest) = now_of(connection), connection.execute(_CLUSTER).one()
     rows = list(connection.execute(_UNRELEASED))
     ready = list(connection.scalars(_READY, {"now": now}))
     cancelling = list(connection.scalars(_CANCELLING, {"lease": lease})) if lease else []
-    return _Seen(rows, at, change, ready, cancelling)
+    return _Seen(rows, at, change, oldest, ready, cancelling)
 
 
 def _is_dead(node: Any) -> bool:

@@ -44,7 +44,7 @@ def _reader(connection: Connection, path: Path) -> "SqliteReader":
         raise StoreError(f"{path} has no tables of Hookline")
     if current != schema.latest():
         raise StoreError(
-            schema.problem(current)
+            schema.problem(connection, current)
             or f"the tables of {path} are of version {current}; upgrade them first: `hookline db upgrade`"
         )
     # One transaction, so that everything is read in one state, also if a SQLite shell writes.

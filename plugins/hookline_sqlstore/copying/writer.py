@@ -34,7 +34,7 @@ _END_LEASES: Final = f"UPDATE nodes SET gone_at = {NOW} WHERE gone_at IS NULL AN
 _RELEASE: Final = (
     "UPDATE executions SET owner = NULL,"  # noqa: S608 - as above
     f" ready_at = CASE WHEN state = 'running' THEN least(created_at, {NOW}) ELSE ready_at END"
-    " WHERE finished_at IS NULL AND (owner IS NOT NULL OR state = 'running')"
+    " WHERE NOT history AND finished_at IS NULL AND (owner IS NOT NULL OR state = 'running')"
 )
 """Makes executions ready that a process of the source ran or had claimed: no node of the target has to release them."""
 

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from typing import Final, Protocol, TypeVar
 
 from sqlalchemy import Connection
 
-from hookline.api_storage import Membership, NodeDescription
+from hookline.api_storage import Membership, NodeDescription, PartitionUpkeep
 from hookline_sqlstore.writing.operations import Commit
 
 T = TypeVar("T")
@@ -69,6 +70,10 @@ class Database(Protocol):
 
     async def read(self, question: Callable[[Connection], T], *, long: bool = False) -> T:
         """Run a query; a `long` one reads many rows, and no request waits for it. Raises StoreError."""
+        ...
+
+    async def keep_partitions(self, longest: timedelta, before: datetime) -> PartitionUpkeep:
+        """Keep the partitions of the history, if there are any. Raises StoreError."""
         ...
 
     async def close(self) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 from weakref import WeakSet
 
@@ -13,8 +14,9 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from hookline.api import StoreError
-from hookline.api_storage import Clock, FollowingClock, NodeDescription
+from hookline.api_storage import Clock, FollowingClock, NodeDescription, PartitionUpkeep
 from hookline_sqlstore.cluster.membership import PostgresMembership
+from hookline_sqlstore.cluster.partitions import Partitions
 from hookline_sqlstore.cluster.watch import Watch
 from hookline_sqlstore.column_values import moment
 from hookline_sqlstore.databases import schema
@@ -62,6 +64,7 @@ class PostgresDatabase:
         self._listener = listener
         self.membership = PostgresMembership(self)
         self._watch = Watch(self, listener, self.membership, clock)
+        self._partitions = Partitions(address.session, lambda: self.membership.lease.id)
         self._writing: AsyncEngine | None = None
         self._reading: AsyncEngine | None = None
         self._readers: WeakSet[Any] = WeakSet()
@@ -118,7 +121,7 @@ class PostgresDatabase:
         if self._address.schema is not None:
             with connection.begin():
                 connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {quoted(self._address.schema)}")
-        schema.upgrade(connection)
+        schema.upgrade(connection, self.membership.node.version)
 
     async def _told_if_slow(self, work: Coroutine[Any, Any, None]) -> None:
         timer = asyncio.get_running_loop().call_later(
@@ -335,6 +338,14 @@ class PostgresDatabase:
                 return await connection.run_sync(question)
         except (SQLAlchemyError, OSError, TimeoutError) as error:
             raise self._address.failure("read", error) from error
+
+    async def keep_partitions(self, longest: timedelta, before: datetime) -> PartitionUpkeep:
+        from asyncpg import InterfaceError, PostgresError  # type: ignore[import-untyped]  # it has no types
+
+        try:
+            return await self._partitions.keep(self._clock.now(), longest, before)
+        except (PostgresError, InterfaceError, OSError, TimeoutError) as error:
+            raise self._address.failure("partitioned", error) from error
 
     async def close(self) -> None:
         await self._watch.stop()

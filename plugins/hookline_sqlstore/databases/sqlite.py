@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, wait
+from datetime import datetime, timedelta
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
@@ -15,7 +16,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from hookline.api import StoreError
-from hookline.api_storage import Alone, Clock, NodeDescription, Threads
+from hookline.api_storage import Alone, Clock, NodeDescription, PartitionUpkeep, Threads
 from hookline_sqlstore.databases import schema
 from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Listener
 from hookline_sqlstore.databases.known_file import KnownFile
@@ -93,7 +94,7 @@ class SqliteDatabase:
             # A field of the header that SQLite leaves to applications.
             stored_id = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
         id_ = self._known.check(stored_id, empty=schema.is_empty(connection))
-        schema.upgrade(connection)
+        schema.upgrade(connection, self.membership.node.version)
         if id_ != stored_id:
             with connection.begin():
                 connection.exec_driver_sql(f"PRAGMA user_version={id_}")
@@ -239,6 +240,10 @@ class SqliteDatabase:
         self._reads.add(reading)
         reading.add_done_callback(self._reads.discard)
         return await within_limit(name, asyncio.wrap_future(reading), long=long)
+
+    async def keep_partitions(self, _longest: timedelta, before: datetime) -> PartitionUpkeep:
+        """Do nothing: no table is partitioned."""
+        return PartitionUpkeep(0, before)
 
     async def close(self) -> None:
         if self._writer is not None:

@@ -45,7 +45,7 @@ def _status(connection: Connection, name: str) -> DatabaseStatus:
     return DatabaseStatus(
         database=name,
         reachable=True,
-        problem=schema.problem(version),
+        problem=schema.problem(connection, version),
         version=version,
         latest=schema.latest(),
         size=disk_usage(connection).total,

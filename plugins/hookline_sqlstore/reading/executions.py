@@ -24,24 +24,22 @@ from hookline_sqlstore.column_values import key_hash, micros, moment
 from hookline_sqlstore.reading import lists
 from hookline_sqlstore.reading.work import flows_with_work
 from hookline_sqlstore.tables import (
+    LIVE,
+    dedupe_keys,
     execution_aliases,
     executions,
     payloads,
 )
-from hookline_sqlstore.writing.statements import PURGED
-
-_THERE: Final = executions.c.state != PURGED
-
 
 _ABOUT: Final = tuple(
     column
     for column in executions.c
     if column.key
-    not in {"dedupe_key", "dedupe_hash", "dedupe_until", "order_key", "order_seq", "order_holds", "payload", "data_key"}
+    not in {"dedupe_key", "dedupe_until", "order_key", "order_seq", "order_holds", "payload", "data_key", "history"}
 )
 
 
-_ONE: Final = select(*_ABOUT).where(executions.c.id == bindparam("id"), _THERE)
+_ONE: Final = select(*_ABOUT).where(executions.c.id == bindparam("id"))
 
 
 _ENVELOPE: Final = (
@@ -57,7 +55,7 @@ _ENVELOPE: Final = (
         func.coalesce(executions.c.payload, payloads.c.payload).label("payload"),
     )
     .select_from(executions.outerjoin(payloads, payloads.c.execution_id == executions.c.id))
-    .where(executions.c.id == bindparam("id"), _THERE)
+    .where(executions.c.id == bindparam("id"))
 )
 
 
@@ -133,7 +131,8 @@ def envelope_row(connection: Connection, execution_id: str) -> Any:
 
 _DATA_KEYS: Final = (
     select(executions.c.id, executions.c.data_key)
-    .where(executions.c.data_key.is_not(None), executions.c.id > bindparam("after"))
+    # One in the history has none.
+    .where(executions.c.data_key.is_not(None), executions.c.id > bindparam("after"), LIVE)
     .order_by(executions.c.id)
     .limit(bindparam("limit"))
 )
@@ -143,18 +142,16 @@ def data_keys(connection: Connection, after: str, limit: int) -> Sequence[tuple[
     return [(row.id, row.data_key) for row in connection.execute(_DATA_KEYS, {"after": after, "limit": limit})]
 
 
-_ACCEPTED_AS: Final = select(executions.c.id, executions.c.dedupe_until).where(
-    executions.c.flow_id == bindparam("flow_id"),
-    executions.c.dedupe_hash.is_not(None),
-    executions.c.dedupe_hash == bindparam("hash"),
+_ACCEPTED_AS: Final = select(dedupe_keys.c.execution_id, dedupe_keys.c.until).where(
+    dedupe_keys.c.flow_id == bindparam("flow_id"), dedupe_keys.c.hash == bindparam("hash")
 )
 
 
 def accepted_as(connection: Connection, flow_id: str, dedupe_key: str, now: datetime) -> str | None:
     row = connection.execute(_ACCEPTED_AS, {"flow_id": flow_id, "hash": key_hash(dedupe_key)}).one_or_none()
-    if row is None or (row.dedupe_until is not None and row.dedupe_until <= micros(now)):
+    if row is None or (row.until is not None and row.until <= micros(now)):
         return None
-    found: str = row.id
+    found: str = row.execution_id
     return found
 
 
@@ -171,7 +168,7 @@ def page(connection: Connection, chosen: ExecutionFilter, cursor: str | None, li
     ids = lists.ids(connection, chosen, cursor, limit + 1, flows_with_work)
     wanted = ids[:limit]
     # One of them may have been purged since.
-    rows = connection.execute(select(*_ABOUT, executions.c.payload).where(executions.c.id.in_(wanted), _THERE))
+    rows = connection.execute(select(*_ABOUT, executions.c.payload).where(executions.c.id.in_(wanted)))
     found = {row.id: row for row in rows}
     return ExecutionPage(
         items=tuple(

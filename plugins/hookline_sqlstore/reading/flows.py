@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Final
 
-from sqlalchemy import Connection, func, select, tuple_
+from sqlalchemy import Connection, and_, func, select, tuple_
 
 from hookline.api_storage import (
     FlowVersion,
@@ -17,6 +17,7 @@ from hookline.api_storage import (
 from hookline_sqlstore.column_values import moment
 from hookline_sqlstore.reading import lists
 from hookline_sqlstore.tables import (
+    LIVE,
     cursors,
     executions,
     flow_overrides,
@@ -27,7 +28,7 @@ from hookline_sqlstore.tables import state as state_
 
 #: The versions that one query names.
 _AT_ONCE: Final = 500
-_OPEN: Final = executions.c.finished_at.is_(None)
+_OPEN: Final = and_(executions.c.finished_at.is_(None), LIVE)
 
 
 def state_of(connection: Connection, flow_id: str, key: str) -> bytes | None:

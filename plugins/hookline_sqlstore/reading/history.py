@@ -4,18 +4,19 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, TextClause, func, select, text
+from sqlalchemy import ColumnElement, Connection, exists, select, text
 
 from hookline_sqlstore.column_values import first_id, micros
 from hookline_sqlstore.tables import (
+    LIVE,
     UNDECIDED,
     blob_refs,
+    dedupe_keys,
     deployed_flows,
     deployments,
     executions,
     flow_versions,
 )
-from hookline_sqlstore.writing.statements import PURGED
 
 #: Goes from one flow to the next by the index, so that the number of executions doesn't matter.
 _FLOWS: Final = text(
@@ -35,13 +36,11 @@ def purgeable(
     connection: Connection, flow_id: str | None, ended_before: datetime, limit: int, after: str, up_to: str | None
 ) -> Sequence[str]:
     # An execution that ended before a time was accepted before it, and ids sort by that: younger ones aren't read.
-    chosen: list[ColumnElement[bool] | TextClause] = [
+    chosen: list[ColumnElement[bool]] = [
         executions.c.id > after,
         executions.c.id < first_id(ended_before),
         executions.c.finished_at < micros(ended_before),
-        func.coalesce(executions.c.state, "") != PURGED,
-        func.coalesce(executions.c.order_seq, 0) == 0,
-        text(f"NOT {UNDECIDED}"),
+        executions.c.history,
     ]
     if flow_id is not None:
         chosen.append(executions.c.flow_id == flow_id)
@@ -53,12 +52,7 @@ def purgeable(
 def first_too_many(connection: Connection, flow_id: str, count: int) -> str | None:
     newest = (
         select(executions.c.id)
-        .where(
-            executions.c.flow_id == flow_id,
-            func.coalesce(executions.c.finished_at, 0) != 0,
-            func.coalesce(executions.c.state, "") != PURGED,
-            text(f"NOT {UNDECIDED}"),
-        )
+        .where(executions.c.flow_id == flow_id, executions.c.history)
         .order_by(executions.c.id.desc())
     )
     found: str | None = connection.scalar(newest.limit(1).offset(count))
@@ -79,7 +73,7 @@ def spent_versions(connection: Connection, flow_id: str, keep: int, newest: int)
         version
         for needed in (executions.c.finished_at.is_(None), text(f"finished_at IS NOT NULL AND {UNDECIDED}"))
         for version in connection.scalars(
-            select(executions.c.flow_version).where(needed, executions.c.flow_id == flow_id).distinct()
+            select(executions.c.flow_version).where(needed, executions.c.flow_id == flow_id, LIVE).distinct()
         )
     }
     bound |= _deployed_lately(connection, flow_id, newest)
@@ -127,9 +121,13 @@ def executions_with_files(connection: Connection, ended_before: datetime, limit:
         .where(
             blob_refs.c.execution_id < first_id(ended_before),
             executions.c.finished_at < micros(ended_before),
-            text(f"NOT {UNDECIDED}"),
+            executions.c.history,
         )
         .group_by(blob_refs.c.execution_id)
         .order_by(blob_refs.c.execution_id)
         .limit(limit)
     ).all()
+
+
+def has_spent_keys(connection: Connection, at: datetime) -> bool:
+    return bool(connection.scalar(select(exists().where(dedupe_keys.c.until <= micros(at)))))

@@ -9,17 +9,15 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from msgspec.structs import replace
-from sqlalchemy import ColumnElement, Connection, Select, func, select, text, union_all
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, text, union_all
 
 from hookline.api_storage import FINAL, DeadLetterPage, DeadLetters, ErrorInfo, ExecutionFilter, Outcome
 from hookline_sqlstore.column_values import first_id, moment
-from hookline_sqlstore.tables import DEAD, executions
+from hookline_sqlstore.tables import DEAD, LIVE, executions
 
-_OPEN: Final = executions.c.finished_at.is_(None)
+_OPEN: Final = and_(executions.c.finished_at.is_(None), LIVE)
 _ENDED: Final = executions.c.finished_at.is_not(None)
-_DEAD: Final = text(DEAD)
-#: Purged rows have neither error nor cause, and a state of their own.
-_THERE: Final = executions.c.state != "purged"
+_DEAD: Final = and_(text(DEAD), LIVE)
 #: The newest ids that are searched for their ends.
 _SEARCHED: Final = 100_000
 _LENGTH: Final = 36
@@ -102,13 +100,7 @@ def _parts(chosen: ExecutionFilter) -> Iterator[Iterator[ColumnElement[bool]]]:
             for outcome in outcomes:
                 yield _conditions(replace(chosen, state=state, outcome=outcome), "flow_id", "state", "outcome")
     else:
-        yield _there(chosen)
-
-
-def _there(chosen: ExecutionFilter) -> Iterator[ColumnElement[bool]]:
-    yield from _conditions(chosen, "flow_id", "state")
-    if chosen.state is None:
-        yield _THERE
+        yield _conditions(chosen, "flow_id", "state")
 
 
 def _conditions(chosen: ExecutionFilter, *led: str) -> Iterator[ColumnElement[bool]]:
@@ -122,7 +114,7 @@ def _conditions(chosen: ExecutionFilter, *led: str) -> Iterator[ColumnElement[bo
         "outcome": (executions.c.outcome, chosen.outcome),
     }
     if chosen.cause is not None:
-        yield _DEAD  # type: ignore[misc]  # a text is a condition
+        yield _DEAD
     elif chosen.error_code is not None or chosen.replay_of is not None:
         yield (executions.c.error_code if chosen.replay_of is None else executions.c.replay_of).is_not(None)
     elif chosen.state is not None:

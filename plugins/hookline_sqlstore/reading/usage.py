@@ -5,24 +5,24 @@ nor PostgreSQL reads a long value to tell its length.
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, bindparam, func, select, text
 
 from hookline.api_storage import DiskUsage, FileUse, FileUsePage, RowUsage, RowUsagePage
-from hookline_sqlstore.tables import UNDECIDED, blob_refs, executions
-from hookline_sqlstore.writing.statements import PURGED
+from hookline_sqlstore.tables import LIVE, UNDECIDED, blob_refs, dedupe_keys, executions
 
 #: Bytes of an execution beside its message: its columns, and its entries in about six indexes.
 _EXECUTION: Final = 550
 #: Bytes of another row beside its values.
 _ROW: Final = 90
 
-_KIND: Final = (
-    f"CASE WHEN executions.finished_at IS NULL OR executions.state = '{PURGED}' THEN 'kept'"
-    f" WHEN {UNDECIDED} THEN 'dead' WHEN executions.order_seq IS NOT NULL THEN 'kept' ELSE 'ended' END"
-)
+#: Bytes of a dedupe key: its row, and its entries in two indexes.
+_KEY: Final = 250
+
+_KIND: Final = f"CASE WHEN executions.history THEN 'ended' WHEN {UNDECIDED} THEN 'dead' ELSE 'kept' END"
 
 #: The tables with rows of an execution, and their columns that can be long.
 _PARTS: Final[Mapping[str, tuple[str, ...]]] = {
@@ -49,8 +49,6 @@ def _measured(length: str) -> str:
     )
     return (
         f"SELECT executions.id AS id, executions.flow_id AS flow_id, {_KIND} AS kind,"  # noqa: S608 - our own names
-        " CASE WHEN executions.dedupe_hash IS NULL THEN 0"
-        f" ELSE {total('executions', ('dedupe_key',), _EXECUTION)} END AS remains,"
         f" {total('executions', _OWN, _EXECUTION)}{parts} AS size FROM executions"
     )
 
@@ -64,7 +62,7 @@ _BY_FLOW: Final = {
     dialect: text(
         f"WITH measured AS MATERIALIZED ({measured} WHERE executions.id > :after AND executions.id <= :last)"  # noqa: S608 - our own names
         " SELECT flow_id, sum(size) AS used,"
-        " sum(CASE WHEN kind = 'ended' THEN size - remains ELSE 0 END) AS purgeable,"
+        " sum(CASE WHEN kind = 'ended' THEN size ELSE 0 END) AS purgeable,"
         " sum(CASE WHEN kind = 'dead' THEN size ELSE 0 END) AS dead_letters"
         " FROM measured GROUP BY flow_id"
     )
@@ -78,6 +76,7 @@ _FILES: Final = text(
     " WHERE blob_refs.blob_id > :after AND blob_refs.blob_id <= :last"
     ") AS used GROUP BY blob_id, flow_id ORDER BY blob_id, flow_id"
 )
+_KEYS_BY_FLOW: Final = select(dedupe_keys.c.flow_id, func.count()).group_by(dedupe_keys.c.flow_id)
 #: Sorts after all ids.
 _END: Final = "~"
 
@@ -88,9 +87,15 @@ def row_usage(connection: Connection, after: str, limit: int) -> RowUsagePage:
     )
     _only_by_indexes(connection)
     found = connection.execute(_BY_FLOW[connection.dialect.name], {"after": after, "last": last or _END})
-    return RowUsagePage(
-        [RowUsage(row.flow_id, int(row.used), int(row.purgeable), int(row.dead_letters)) for row in found], last
-    )
+    items = {
+        row.flow_id: RowUsage(row.flow_id, int(row.used), int(row.purgeable), int(row.dead_letters)) for row in found
+    }
+    if last is None:
+        # They belong to no execution: most outlive theirs, or will.
+        for flow_id, count in connection.execute(_KEYS_BY_FLOW):
+            known = items.get(flow_id, RowUsage(flow_id, 0, 0, 0))
+            items[flow_id] = replace(known, used=known.used + count * _KEY)
+    return RowUsagePage(list(items.values()), last)
 
 
 def _only_by_indexes(connection: Connection) -> None:
@@ -102,7 +107,7 @@ def _only_by_indexes(connection: Connection) -> None:
 
 def freed_by_purging(connection: Connection, execution_ids: Sequence[str]) -> Mapping[str, int]:
     query = text(
-        "SELECT id, size - remains AS freed"  # noqa: S608 - our own names
+        "SELECT id, size AS freed"  # noqa: S608 - our own names
         f" FROM ({_MEASURED[connection.dialect.name]} WHERE executions.id IN :ids) AS measured WHERE kind = 'ended'"
     ).bindparams(bindparam("ids", expanding=True))
     _only_by_indexes(connection)
@@ -131,8 +136,8 @@ def files_of(connection: Connection, execution_ids: Sequence[str]) -> Mapping[st
 
 
 def execution_count(connection: Connection) -> int:
-    """Count by two indexes. A row that only keeps a dedupe key is no execution."""
-    open_ = select(func.count()).select_from(executions).where(executions.c.finished_at.is_(None))
+    """Count by two indexes."""
+    open_ = select(func.count()).select_from(executions).where(executions.c.finished_at.is_(None), LIVE)
     ended = (
         select(func.count())
         .select_from(executions)

@@ -4,15 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, and_, bindparam, select, text
+from sqlalchemy import Connection, and_, bindparam, select
 
 from hookline_sqlstore.column_values import first_id, micros
-from hookline_sqlstore.tables import (
-    UNDECIDED,
-    callbacks,
-    executions,
-    waits,
-)
+from hookline_sqlstore.tables import callbacks, executions, waits
 
 _CALLBACKS: Final = (
     select(callbacks.c.path, callbacks.c.payload)
@@ -39,7 +34,7 @@ def executions_with_callbacks(connection: Connection, ended_before: datetime, li
         .where(
             callbacks.c.execution_id < first_id(ended_before),
             executions.c.finished_at < micros(ended_before),
-            text(f"NOT {UNDECIDED}"),
+            executions.c.history,
         )
         .group_by(callbacks.c.execution_id)
         .order_by(callbacks.c.execution_id)

@@ -13,11 +13,9 @@ from hookline.api_storage import (
     State,
 )
 from hookline_sqlstore.column_values import micros, moment
-from hookline_sqlstore.tables import (
-    executions,
-)
+from hookline_sqlstore.tables import LIVE, executions
 
-_OPEN: Final = executions.c.finished_at.is_(None)
+_OPEN: Final = and_(executions.c.finished_at.is_(None), LIVE)
 
 
 def due(connection: Connection, after: datetime | None, until: datetime, limit: int) -> tuple[Due, ...]:
@@ -30,7 +28,7 @@ def due(connection: Connection, after: datetime | None, until: datetime, limit: 
     return tuple(Due(row.id, row.flow_id, moment(row.ready_at)) for row in rows)
 
 
-_TIMER: Final = and_(text("executions.state = 'waiting'"), executions.c.ready_at.is_not(None))
+_TIMER: Final = and_(text("executions.state = 'waiting'"), executions.c.ready_at.is_not(None), LIVE)
 
 
 def next_due(connection: Connection, after: datetime) -> datetime | None:
@@ -39,18 +37,21 @@ def next_due(connection: Connection, after: datetime) -> datetime | None:
     return moment(found)
 
 
-#: Goes from one flow to the next by the index, so that the number of executions doesn't matter.
-_FLOWS_WITH_WORK: Final = text(
-    "WITH RECURSIVE found(flow_id) AS ("
-    "SELECT min(flow_id) FROM executions WHERE finished_at IS NULL"
-    " UNION ALL SELECT (SELECT min(flow_id) FROM executions WHERE finished_at IS NULL AND flow_id > found.flow_id)"
-    " FROM found WHERE found.flow_id IS NOT NULL"
-    ") SELECT flow_id FROM found WHERE flow_id IS NOT NULL"
-)
+#: Goes from one flow to the next by the index, so that the number of executions doesn't matter. By dialect.
+_FLOWS_WITH_WORK: Final = {
+    dialect: text(
+        "WITH RECURSIVE found(flow_id) AS ("  # noqa: S608 - our own names
+        f"SELECT min(flow_id) FROM executions WHERE finished_at IS NULL{live}"
+        f" UNION ALL SELECT (SELECT min(flow_id) FROM executions WHERE finished_at IS NULL{live}"
+        " AND flow_id > found.flow_id) FROM found WHERE found.flow_id IS NOT NULL"
+        ") SELECT flow_id FROM found WHERE flow_id IS NOT NULL"
+    )
+    for dialect, live in (("sqlite", ""), ("postgresql", " AND NOT history"))
+}
 
 
 def flows_with_work(connection: Connection) -> frozenset[str]:
-    return frozenset(connection.scalars(_FLOWS_WITH_WORK))
+    return frozenset(connection.scalars(_FLOWS_WITH_WORK[connection.dialect.name]))
 
 
 #: The first part goes from flow to flow by the index, as above. What nodes have claimed is little.
@@ -94,6 +95,7 @@ _READY: Final = (
         executions.c.ready_at.is_not(None),
         executions.c.owner.is_(None),
         executions.c.ready_at <= bindparam("now"),
+        LIVE,
     )
     .order_by(executions.c.ready_at, executions.c.id)
     .limit(bindparam("limit"))
@@ -117,7 +119,7 @@ _WAITING_TO_RUN: Final = select(
     executions.c.reason,
     executions.c.data_key,
     executions.c.payload,
-).where(executions.c.id.in_(bindparam("ids", expanding=True)))
+).where(executions.c.id.in_(bindparam("ids", expanding=True)), LIVE)
 
 
 def ready(
@@ -175,6 +177,7 @@ _QUEUE_DEPTH: Final = select(func.count()).select_from(
         executions.c.flow_id == bindparam("flow_id"),
         executions.c.order_key == bindparam("order_key"),
         executions.c.order_seq.is_not(None),
+        LIVE,
     )
     .limit(bindparam("limit"))
     .subquery("found")

@@ -22,6 +22,7 @@ from hookline.api_storage import (
 )
 from hookline_sqlstore.tables import executions, served_flows
 from hookline_sqlstore.writing import statements
+from hookline_sqlstore.writing.accepting import clashes, insert_messages, release_spent_keys
 from hookline_sqlstore.writing.operations import Commit, Operation
 from hookline_sqlstore.writing.order_places import Lines
 from hookline_sqlstore.writing.statement import Dialect, Row, Statement
@@ -120,7 +121,8 @@ def _run(
         return
     if statement is statements.ADVANCE:
         # Reported with the first commit, since all share the transaction.
-        found = dialect.read(connection, statement, [operation.row for _, operation in operations])
+        rows = lines.left([operation for _, operation in operations])
+        found = dialect.read(connection, statement, rows) if rows else ()
         operations[0][0].unblocked.extend({flow_id for (flow_id,) in found})
         return
     changed = dialect.write(connection, statement, [lines.placed(operation) for _, operation in operations])
@@ -134,31 +136,22 @@ def _accept(connection: Connection, dialect: Dialect, operations: list[tuple[Com
     pending = operations
     while pending:
         rows = [lines.placed(operation) for _, operation in pending]
-        missing = len(rows) - dialect.write(connection, statements.ACCEPT, rows)
-        clashes = _clashes(connection, dialect, rows) if missing else {}
-        if missing != len(clashes):
+        missing = len(rows) - insert_messages(connection, dialect, rows)
+        taken = clashes(connection, dialect, rows) if missing else {}
+        if missing != len(taken):
             raise _Short  # an id was accepted before; applying one by one shows which
         again: list[tuple[Commit, Operation]] = []
-        expired: set[str] = set()
         for commit, operation in pending:
-            clash = clashes.get(operation.row[0])
+            clash = taken.get(operation.row[0])
             if clash is None:
                 commit.results[operation.change] = Accepted(operation.row[0])
             elif _over(clash, operation.row):
                 again.append((commit, operation))
-                expired.add(clash[1])
             else:
                 commit.results[operation.change] = Duplicate(clash[1])
-        if expired:
-            dialect.write(
-                connection, statements.EXPIRE_DEDUPE_KEY, [(execution_id,) for execution_id in sorted(expired)]
-            )
+        if again:
+            release_spent_keys(connection, dialect, [operation.row for _, operation in again])
         pending = again
-
-
-def _clashes(connection: Connection, dialect: Dialect, rows: Sequence[Row]) -> dict[str, Any]:
-    keyed = [(row[0], row[1], row[4]) for row in rows if row[4] is not None]
-    return {found[0]: found for found in dialect.read(connection, statements.CLASHES, keyed)} if keyed else {}
 
 
 def _over(clash: Any, row: Row) -> bool:
@@ -216,9 +209,7 @@ _WANTED: Final = {
     statements.RELEASE_ORDER_KEY: "only a failed execution holds its key until it is released",
 }
 
-_STATE: Final = select(executions.c.state).where(
-    executions.c.id == bindparam("id"), executions.c.state != statements.PURGED
-)
+_STATE: Final = select(executions.c.state).where(executions.c.id == bindparam("id"))
 
 
 def _state(connection: Connection, execution_id: str) -> str | None:

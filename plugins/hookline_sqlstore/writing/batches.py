@@ -17,7 +17,7 @@ from hookline.api_storage import (
     StepState,
     joined_output,
 )
-from hookline_sqlstore.tables import batch_members, batches, blob_refs, executions, journal
+from hookline_sqlstore.tables import LIVE, batch_members, batches, blob_refs, executions, journal
 
 _OPEN: Final = (
     select(batches)
@@ -151,9 +151,9 @@ def _add(connection: Connection, row: JoinRow, leader_id: str, place: int) -> No
 def _close(connection: Connection, found: Row[Any], at: int) -> None:
     connection.execute(update(batches).where(_is(found)).values(key_hash=None))
     # Locked: if another node parks it now, the statement below sees it parked.
-    leader = select(executions.c.id).where(executions.c.id == found.execution_id)
+    leader = select(executions.c.id).where(executions.c.id == found.execution_id, LIVE)
     connection.execute(leader.with_for_update(key_share=True))
-    waits = and_(executions.c.id == found.execution_id, executions.c.state == "waiting")
+    waits = and_(executions.c.id == found.execution_id, executions.c.state == "waiting", LIVE)
     connection.execute(update(executions).where(waits).values(ready_at=at))
 
 

@@ -15,7 +15,7 @@ from hookline.api_storage import (
     TooManyEarlyCallbacks,
     WaitTimedOut,
 )
-from hookline_sqlstore.tables import blob_refs, callbacks, executions, waits
+from hookline_sqlstore.tables import LIVE, blob_refs, callbacks, executions, waits
 from hookline_sqlstore.writing.administration import record_audit
 
 
@@ -124,12 +124,12 @@ def _to_step(connection: Connection, row: CallbackRow, execution_id: str, path: 
         digest, timed_out = known
         return NotWaiting() if timed_out else CallbackRepeated(execution_id, identical=digest == row.digest)
     # Locked: if another node parks it now, the statement below sees it parked, or the parking sees the callback.
-    is_open = select(executions.c.id).where(executions.c.id == execution_id, executions.c.finished_at.is_(None))
+    is_open = select(executions.c.id).where(executions.c.id == execution_id, executions.c.finished_at.is_(None), LIVE)
     if connection.scalar(is_open.with_for_update(key_share=True)) is None:
         return NotWaiting()
     _keep(connection, row, owner=execution_id, execution_id=execution_id, path=path, until=None)
     waiting = exists().where(waits.c.execution_id == execution_id, waits.c.path == path)
-    ready = update(executions).where(executions.c.id == execution_id, executions.c.state == "waiting", waiting)
+    ready = update(executions).where(executions.c.id == execution_id, executions.c.state == "waiting", waiting, LIVE)
     connection.execute(ready.values(ready_at=row.at))
     return CallbackStored(execution_id)
 

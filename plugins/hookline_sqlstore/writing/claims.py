@@ -16,6 +16,8 @@ _COLUMNS: Final = (
 )
 _ME: Final = "current_setting('hookline.lease')"
 _IDS: Final = ("again", "taken")
+#: It has not ended: a failure that nobody has decided on isn't in the history either.
+_LIVE: Final = "NOT history AND finished_at IS NULL"
 
 
 class ClaimRow(NamedTuple):
@@ -49,13 +51,13 @@ def _with_ids(statement: str) -> Any:
 
 #: The second part has those of which this node has lost sight: their commit was in doubt, and took place.
 _MINE: Final = (
-    f"SELECT {_COLUMNS} FROM executions WHERE id = ANY(:again) AND owner = {_ME} AND finished_at IS NULL"  # noqa: S608 - our own names
+    f"SELECT {_COLUMNS} FROM executions WHERE id = ANY(:again) AND owner = {_ME} AND {_LIVE}"  # noqa: S608 - our own names
     f" UNION ALL SELECT {_COLUMNS} FROM executions WHERE owner = {_ME} AND flow_id = :flow_id"
-    " AND ready_at IS NOT NULL AND finished_at IS NULL AND id <> ALL(:taken)"
+    f" AND ready_at IS NOT NULL AND {_LIVE} AND id <> ALL(:taken)"
 )
 _READY: Final = (
-    f"UPDATE executions SET owner = {_ME} WHERE id IN (SELECT id FROM executions WHERE flow_id = :flow_id"  # noqa: S608 - as above
-    " AND owner IS NULL AND ready_at IS NOT NULL AND ready_at <= :now{begun}"
+    f"UPDATE executions SET owner = {_ME} WHERE NOT history AND id IN (SELECT id FROM executions"  # noqa: S608 - as above
+    " WHERE NOT history AND flow_id = :flow_id AND owner IS NULL AND ready_at IS NOT NULL AND ready_at <= :now{begun}"
     f" ORDER BY ready_at, id LIMIT :room FOR NO KEY UPDATE SKIP LOCKED) RETURNING {_COLUMNS}"
 )
 _CLAIM: Final = {
@@ -64,7 +66,7 @@ _CLAIM: Final = {
 }
 _FOUND: Final = _with_ids(_MINE)
 _GIVE_BACK: Final = _with_ids(
-    f"UPDATE executions SET owner = NULL WHERE id = ANY(:again) AND owner = {_ME} AND state <> 'running'"  # noqa: S608 - as above
+    f"UPDATE executions SET owner = NULL WHERE NOT history AND id = ANY(:again) AND owner = {_ME} AND state <> 'running'"  # noqa: S608 - as above
 )
 
 
@@ -97,9 +99,9 @@ def claim_ready(connection: Connection, row: ClaimRow) -> Claimed:
 
 _ONE_COUNTS: Final = text("SELECT pg_advisory_xact_lock(hashtext('hookline concurrency'), hashtext(:flow_id))")
 _RUNNING: Final = text(
-    "SELECT (SELECT count(*) FROM executions WHERE flow_id = :flow_id AND state = 'running' AND finished_at IS NULL"
+    f"SELECT (SELECT count(*) FROM executions WHERE flow_id = :flow_id AND state = 'running' AND {_LIVE}"  # noqa: S608 - as above
     " AND owner IS NOT NULL) + (SELECT count(*) FROM executions WHERE flow_id = :flow_id AND state <> 'running'"
-    " AND owner IS NOT NULL AND ready_at IS NOT NULL AND finished_at IS NULL)"
+    f" AND owner IS NOT NULL AND ready_at IS NOT NULL AND {_LIVE})"
 )
 
 
@@ -152,8 +154,8 @@ _FORGET_RATES: Final = text(
 )
 #: They go before those that were accepted later.
 _RELEASE: Final = text(
-    "UPDATE executions SET owner = NULL, ready_at = CASE WHEN state = 'running' THEN created_at ELSE ready_at END"
-    " WHERE finished_at IS NULL AND owner = :lease RETURNING flow_id"
+    "UPDATE executions SET owner = NULL, ready_at = CASE WHEN state = 'running' THEN created_at ELSE ready_at END"  # noqa: S608 - as above
+    f" WHERE {_LIVE} AND owner = :lease RETURNING flow_id"
 )
 
 

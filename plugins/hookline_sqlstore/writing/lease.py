@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from hookline.api import StoreError
 from hookline.api_storage import NodeDescription
 from hookline_sqlstore.copy_mark import COPYING, INCOMPLETE
+from hookline_sqlstore.releases import release, release_problem
 
 DURATION: Final = 10.0
 """Seconds for which a renewal holds."""
@@ -34,7 +35,9 @@ _REGISTER: Final = (
     "INSERT INTO nodes (lease, name, session, process, host, role, version, started_at, until, clock_ahead,"
     " accepts_without_lease)"
     " SELECT $1::text, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text,"
-    f" {NOW}, {_UNTIL}, $8::bigint - {NOW}, $9::bigint WHERE NOT {COPYING} RETURNING {NOW}"
+    f" {NOW}, {_UNTIL}, $8::bigint - {NOW}, $9::bigint WHERE NOT {COPYING}"
+    " AND NOT EXISTS (SELECT 1 FROM cluster WHERE string_to_array(oldest_release, '.')::int[] > $10::int[])"
+    f" RETURNING {NOW}"
 )
 #: Once a node has another lease, it accepts nothing under the one before.
 _REPLACE: Final = "UPDATE nodes SET accepts_without_lease = 0 WHERE lease = $1"
@@ -88,6 +91,9 @@ class Lease:
             f" SET LOCAL lock_timeout = '{round(lock_limit * 1000)}ms';"
             f" SET LOCAL statement_timeout = '{_STATEMENT_LIMIT}s';"
             f" SET LOCAL idle_in_transaction_session_timeout = '{_IDLE_LIMIT}s';"
+            # The table of executions that have not ended is often so small that a plan would read all of it. Plans are
+            # kept, and it may be a hundred times as large a moment later.
+            " SET LOCAL enable_seqscan = off; SET LOCAL jit = off;"
             f" UPDATE nodes SET until = {_UNTIL}"
             f" WHERE lease = {_quoted(self.id)} AND session = {_quoted(self._session)} AND {_HOLDS}"
         )
@@ -97,15 +103,17 @@ class Lease:
 
         `instead_of`: the lease that this process has lost.
 
-        Raises StoreError while another database is copied into the tables. The copy locks the table of nodes, so that
-        a node that has seen the tables before the copy began waits here until it has ended.
+        Raises StoreError while another database is copied into the tables, or if a newer release has changed them so
+        that this one can't use them any more. Both lock the table of nodes, so that a node that has seen the tables
+        before waits here until they have ended.
         """
         sent, node = self.sending(), self.node
         alone = round(node.accepts_without_lease * 1_000_000)
         row = (self.id, node.name, self._session, node.process, node.host, node.role, node.version, _here(), alone)
-        now: int | None = await driver.fetchval(_REGISTER, *row)
+        now: int | None = await driver.fetchval(_REGISTER, *row, release(node.version))
         if now is None:
-            raise StoreError(INCOMPLETE)
+            oldest = await driver.fetchval("SELECT oldest_release FROM cluster")
+            raise StoreError(release_problem(oldest, node.version) or INCOMPLETE)
         if instead_of is not None:
             await driver.execute(_REPLACE, instead_of)
         self.renewed(sent)

@@ -327,10 +327,11 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
         case SetCursor(flow_id, value, at):
             yield Operation(statements.SET_CURSOR, f"cursor {flow_id}", (flow_id, micros(at), value), place)
         case TakeDedupeKeys(flow_id, keys, at, until):
-            for statement in (statements.RELEASE_KEYS, statements.TAKE_KEYS):
-                for id_, dedupe_key in keys:
-                    taken = (id_, flow_id, micros(at), dedupe_key.encode(), key_hash(dedupe_key), micros(until))
-                    yield Operation(statement, id_, taken, place)
+            for id_, dedupe_key in keys:
+                yield Operation(statements.RELEASE_KEYS, id_, (flow_id, key_hash(dedupe_key), micros(at)), place)
+            for id_, dedupe_key in keys:
+                taken = (id_, flow_id, key_hash(dedupe_key), micros(until))
+                yield Operation(statements.TAKE_KEYS, id_, taken, place)
         case SetSubscription(flow_id, value, at):
             about = f"subscription {flow_id}"
             if value is None:
@@ -420,10 +421,10 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
             for key in ids:
                 yield Operation(statements.FORGET_FILES, key, (key, micros(at)), place)
                 yield Operation(statements.DROP_REFERENCES, key, (key,), place)
-        case Purge(ids, at):
+        case Purge(ids):
             for statement in statements.PURGES:
                 for key in ids:
-                    yield Operation(statement, key, (key, micros(at)), place)
+                    yield Operation(statement, key, (key,), place)
         case ForgetDedupeKeys(at):
             yield Operation(statements.FORGET_KEYS, "", (micros(at),), place)
         case MoveWaits(by):

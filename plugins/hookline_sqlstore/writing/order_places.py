@@ -6,14 +6,14 @@ removes an execution locks that row first, so that of two messages the one that 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection
 
 from hookline_sqlstore.writing import statements
 from hookline_sqlstore.writing.operations import Commit, Operation
-from hookline_sqlstore.writing.statement import Dialect, Row
+from hookline_sqlstore.writing.statement import Dialect, Row, Statement
 
 Line: TypeAlias = tuple[str, bytes]
 """A flow's id, and an order key."""
@@ -27,15 +27,24 @@ class Lines:
 
     def __init__(self, connection: Connection, dialect: Dialect, commits: Iterable[Commit]) -> None:
         self._places: dict[tuple[Any, str], int] = {}
+        self._known: Mapping[str, Line] = {}
+        """The queues of executions that join or leave them."""
         operations = [operation for commit in commits for operation in commit.operations]
         accepts = [one for one in operations if one.statement is statements.ACCEPT and one.row[_ORDER_KEY] is not None]
         others = [one for one in operations if one.statement in _LEAVING]
         if not accepts and not others:
             self._lines: Sequence[Line] = ()
             return
-        known = _lines_of(connection, dialect, {one.row[0] for one in others}) if others else {}
+        # Those of ended executions are looked for in the whole history, so only if they join a queue again.
+        leaving = {one.row[0] for one in others if not _joins(one)}
+        coming = {one.row[0] for one in others if _joins(one)}
+        known = {
+            **_lines_of(connection, dialect, statements.LINES_OF, leaving),
+            **_lines_of(connection, dialect, statements.LINES_OF_ENDED, coming),
+        }
         joining = [(one, (one.row[1], one.row[_ORDER_KEY])) for one in accepts]
         joining += [(one, known[one.row[0]]) for one in others if _joins(one) and one.row[0] in known]
+        self._known = {**{one.row[0]: line for one, line in joining}, **known}
         wanted = Counter(line for _, line in joining)
         self._lines = sorted({*wanted, *known.values()})
         if not self._lines:
@@ -55,6 +64,10 @@ class Lines:
         at = _ACCEPT_PLACE if operation.statement is statements.ACCEPT else _REOPEN_PLACE
         return (*row[:at], place, *row[at + 1 :])
 
+    def left(self, operations: Iterable[Operation]) -> Sequence[Line]:
+        """Return the queues that the executions of these operations leave."""
+        return sorted({self._known[one.row[0]] for one in operations if one.row[0] in self._known})
+
     def drop_empty(self, connection: Connection, dialect: Dialect) -> None:
         """Delete the queues that have no execution any more."""
         if self._lines:
@@ -65,6 +78,8 @@ def _joins(operation: Operation) -> bool:
     return operation.statement is statements.REOPEN
 
 
-def _lines_of(connection: Connection, dialect: Dialect, ids: Iterable[str]) -> Mapping[str, Line]:
-    found = dialect.read(connection, statements.LINES_OF, [(execution_id,) for execution_id in sorted(ids)])
+def _lines_of(
+    connection: Connection, dialect: Dialect, statement: Statement, ids: Collection[str]
+) -> Mapping[str, Line]:
+    found = dialect.read(connection, statement, [(execution_id,) for execution_id in sorted(ids)]) if ids else ()
     return {execution_id: (flow_id, bytes(key)) for execution_id, flow_id, key in found}

@@ -19,7 +19,7 @@ from hookline_sqlstore.writing.lease import LOCK_LIMIT, Lease, check_renewed, ru
 
 Row = tuple[Any, ...]
 
-#: SQL about the owner of an execution: on PostgreSQL, and on SQLite, which one process uses.
+#: SQL about an execution: on PostgreSQL, and on SQLite, which one process uses, and which has no partitions.
 _MARKS: Final = {
     # The lease of this node, which each of its transactions names first.
     "{me}": ("current_setting('hookline.lease')", "NULL"),
@@ -31,6 +31,9 @@ _MARKS: Final = {
         " OR (executions.owner IS NULL AND executions.state <> 'running'))",
         "TRUE",
     ),
+    # It isn't in the history: PostgreSQL then leaves out the partitions of the history.
+    "{live}": ("NOT executions.history", "TRUE"),
+    "{line_live}": ("NOT line.history", "TRUE"),
 }
 
 LARGEST: Final = 256
@@ -46,7 +49,7 @@ class Statement:
     columns: tuple[tuple[str, str], ...] = ()
     """Names and PostgreSQL types of the columns of `v`; the first is never null."""
     text: str = ""
-    """SQL with `{v}` in the place of a table, and the marks of `_MARKS` about the node that runs an execution."""
+    """SQL with `{v}` in the place of a table, and the marks of `_MARKS`."""
     procedure: Callable[[Connection, Any], Any] | None = None
     """In place of a text: a function that writes one row and returns the result of its change."""
     counted: bool = True
@@ -150,7 +153,7 @@ def filled(statement: Statement, rows: Sequence[Row]) -> tuple[str, Row]:
 
 #: A deadlock, transactions that can't be put in an order, and a lock that wasn't to be had in time.
 _CONFLICTS: Final = frozenset({"40P01", "40001", "55P03"})
-_LOCK: Final = "SELECT FROM executions WHERE id = ANY($1::text[]) ORDER BY id FOR NO KEY UPDATE"
+_LOCK: Final = "SELECT FROM executions WHERE NOT history AND id = ANY($1::text[]) ORDER BY id FOR NO KEY UPDATE"
 
 
 class PostgresDialect:

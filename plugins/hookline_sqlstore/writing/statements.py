@@ -8,6 +8,7 @@ from typing import Final
 from hookline.api_storage import BLOCKED, MAX_REJECTED_KEPT, ORDER, TRANSITIONS, UNTIL, State
 from hookline_sqlstore.tables import UNDECIDED
 from hookline_sqlstore.writing import administration
+from hookline_sqlstore.writing.accepting import ACCEPT, release_keys, serves, take_keys
 from hookline_sqlstore.writing.batches import join
 from hookline_sqlstore.writing.callbacks import call_back, claim, tell_cancelled, time_out
 from hookline_sqlstore.writing.claims import (
@@ -34,57 +35,11 @@ _ENDS: Final = " OR ".join(
     for end in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 )
 
-#: A start that names the version that serves is rejected if another node has deployed the flow meanwhile.
-_SERVES: Final = {
-    flow: "(v.serving IS NOT TRUE OR EXISTS (SELECT 1 FROM served_flows"
-    " WHERE served_flows.flow_id = {flow} AND served_flows.version = v.flow_version))".replace("{flow}", flow)
-    for flow in ("v.flow_id", "executions.flow_id")
-}
-
-ACCEPT: Final = Statement(
-    "accept",
-    (
-        ("id", "text"),
-        ("flow_id", "text"),
-        ("at", "bigint"),
-        ("dedupe_key", "bytea"),
-        ("dedupe_hash", "bytea"),
-        ("dedupe_until", "bigint"),
-        ("order_key", "bytea"),
-        ("order_seq", "bigint"),
-        ("order_holds", "boolean"),
-        ("data_key", "bytea"),
-        ("flow_version", "text"),
-        ("vars", "bytea"),
-        ("started_at", "bigint"),
-        ("deadline_at", "bigint"),
-        ("serving", "boolean"),
-        ("claimed", "boolean"),
-        ("payload", "bytea"),
-    ),
-    "INSERT INTO executions (id, flow_id, state, created_at, attempt, ready_at, dedupe_key, dedupe_hash, dedupe_until,"
-    " order_key, order_seq, order_holds, data_key, flow_version, vars, started_at, deadline_at, owner, payload)"
-    " SELECT v.id, v.flow_id, CASE WHEN v.started_at IS NULL THEN 'queued' ELSE 'running' END, v.at, 1,"
-    " CASE WHEN v.started_at IS NULL THEN v.at END, v.dedupe_key, v.dedupe_hash, v.dedupe_until,"
-    " v.order_key, v.order_seq, v.order_holds, v.data_key, v.flow_version, v.vars, v.started_at, v.deadline_at,"
-    " CASE WHEN v.claimed THEN {me} END, v.payload"
-    " FROM {v} WHERE v.id IS NOT NULL AND {serves} ON CONFLICT DO NOTHING".replace("{serves}", _SERVES["v.flow_id"]),
-)
-
-#: For messages that were not accepted: the execution that has their key, and the end of its window.
-CLASHES: Final = Statement(
-    "accept",
-    (("id", "text"), ("flow_id", "text"), ("dedupe_hash", "bytea")),
-    "SELECT v.id, executions.id, executions.dedupe_until FROM {v} CROSS JOIN executions"
-    " WHERE executions.flow_id = v.flow_id AND executions.dedupe_hash = v.dedupe_hash"
-    " AND executions.dedupe_hash IS NOT NULL AND executions.id <> v.id",
-)
-
 #: A statement of its own, so that other messages don't pay for it.
 REPLAYS: Final = Statement(
     "replay",
     (("id", "text"), ("replay_of", "text")),
-    "UPDATE executions SET replay_of = v.replay_of FROM {v} WHERE executions.id = v.id",
+    "UPDATE executions SET replay_of = v.replay_of FROM {v} WHERE executions.id = v.id AND {live}",
 )
 
 #: An execution that was purged has no aliases.
@@ -92,16 +47,8 @@ KEEP_ALIAS: Final = Statement(
     "alias",
     (("alias", "text"), ("execution_id", "text"), ("at", "bigint")),
     "INSERT INTO execution_aliases (alias, execution_id, at) SELECT v.alias, v.execution_id, v.at"
-    " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id AND executions.state <> 'purged'"
-    " ON CONFLICT DO NOTHING",
+    " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id ON CONFLICT DO NOTHING",
     counted=False,
-)
-
-#: Releases dedupe keys whose windows are over.
-EXPIRE_DEDUPE_KEY: Final = Statement(
-    "accept",
-    (("id", "text"),),
-    "UPDATE executions SET dedupe_hash = NULL FROM {v} WHERE executions.id = v.id",
 )
 
 # These two join the execution, so that a duplicate, which has none, writes nothing.
@@ -109,14 +56,14 @@ KEEP_PAYLOAD: Final = Statement(
     "keep",
     (("execution_id", "text"), ("payload", "bytea")),
     "INSERT INTO payloads (execution_id, payload) SELECT v.execution_id, v.payload"
-    " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id ON CONFLICT DO NOTHING",
+    " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id AND {live} ON CONFLICT DO NOTHING",
     counted=False,
 )
 REFER: Final = Statement(
     "refer",
     (("execution_id", "text"), ("blob_id", "text")),
     "INSERT INTO blob_refs (blob_id, execution_id) SELECT v.blob_id, v.execution_id"
-    " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id ON CONFLICT DO NOTHING",
+    " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id AND {live} ON CONFLICT DO NOTHING",
     counted=False,
     repeated=True,
 )
@@ -134,9 +81,9 @@ START: Final = Statement(
     ),
     "UPDATE executions SET state = 'running', flow_version = v.flow_version, vars = v.vars, started_at = v.at,"
     " deadline_at = v.deadline_at,"
-    " ready_at = NULL, reason = NULL, owner = {me} FROM {v} WHERE executions.id = v.id"
+    " ready_at = NULL, reason = NULL, owner = {me} FROM {v} WHERE executions.id = v.id AND {live}"
     " AND executions.state IN ('queued', 'waiting') AND executions.flow_version IS NULL AND {free}"
-    " AND {serves}".replace("{serves}", _SERVES["executions.flow_id"]),
+    f" AND {serves('executions.flow_id')}",
 )
 
 #: Also from running: an execution that ran when the process died is resumed.
@@ -144,7 +91,7 @@ RESUME: Final = Statement(
     "resume",
     (("id", "text"), ("flow_version", "text")),
     "UPDATE executions SET state = 'running', ready_at = NULL, reason = NULL, owner = {me} FROM {v}"
-    " WHERE executions.id = v.id AND executions.state IN ('waiting', 'running') AND {free}"
+    " WHERE executions.id = v.id AND {live} AND executions.state IN ('waiting', 'running') AND {free}"
     " AND (v.flow_version IS NULL OR executions.flow_version = v.flow_version)",
 )
 
@@ -154,7 +101,7 @@ REBIND: Final = Statement(
     (("id", "text"), ("flow_version", "text"), ("at", "bigint"), ("last_seq", "bigint"), ("vars", "bytea")),
     "UPDATE executions SET flow_version = v.flow_version, vars = v.vars,"
     " ready_at = CASE WHEN executions.reason = '{order}' THEN executions.ready_at ELSE v.at END FROM {v}"
-    " WHERE executions.id = v.id AND executions.state = 'waiting' AND executions.flow_version IS NOT NULL"
+    " WHERE executions.id = v.id AND {live} AND executions.state = 'waiting' AND executions.flow_version IS NOT NULL"
     " AND executions.cancel_asked_at IS NULL AND v.last_seq ="
     " (SELECT coalesce(max(journal.seq), 0) FROM journal WHERE journal.execution_id = v.id)".replace("{order}", ORDER),
 )
@@ -182,8 +129,8 @@ RECORD: Final = Statement(
     " signal, error, input, output, encrypted)"
     " SELECT v.execution_id, v.seq, v.step_id, v.path, v.used, v.state, v.attempt, v.started_at, v.finished_at,"
     " v.due_at, v.signal, v.error, v.input, v.output, v.encrypted"
-    " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id AND executions.state = 'running'"
-    " AND {mine} ON CONFLICT DO NOTHING",
+    " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id AND {live}"
+    " AND executions.state = 'running' AND {mine} ON CONFLICT DO NOTHING",
     repeated=True,
 )
 
@@ -199,8 +146,8 @@ CHECKPOINT_ITEMS: Final = Statement(
     ),
     "INSERT INTO progress (execution_id, path, total, done, failed, at)"
     " SELECT v.execution_id, v.path, v.total, v.done, v.failed, v.at"
-    " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id AND executions.state = 'running'"
-    " AND {mine} ON CONFLICT (execution_id, path) DO UPDATE SET total = excluded.total, done = excluded.done,"
+    " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id AND {live}"
+    " AND executions.state = 'running' AND {mine} ON CONFLICT (execution_id, path) DO UPDATE SET total = excluded.total, done = excluded.done,"
     " failed = excluded.failed, at = excluded.at",
     repeated=True,
 )
@@ -248,8 +195,8 @@ PARK: Final = Statement(
     " OR EXISTS (SELECT 1 FROM waits, callbacks WHERE waits.execution_id = v.id"
     " AND callbacks.execution_id = waits.execution_id AND callbacks.path = waits.path)"
     " OR EXISTS (SELECT 1 FROM batches WHERE batches.execution_id = v.id AND batches.key_hash IS NULL)"
-    " THEN v.at ELSE v.ready_at END FROM {v} WHERE executions.id = v.id AND executions.state IN ('queued', 'running')"
-    " AND {free}",
+    " THEN v.at ELSE v.ready_at END FROM {v} WHERE executions.id = v.id AND {live}"
+    " AND executions.state IN ('queued', 'running') AND {free}",
 )
 
 #: An execution that never ran ends here; all others end themselves, since their blocks may have to run steps.
@@ -264,8 +211,9 @@ CANCEL: Final = Statement(
     " order_seq = CASE WHEN executions.state <> 'queued' THEN executions.order_seq END,"
     " reason = CASE WHEN executions.state <> 'queued' THEN executions.reason END,"
     " ready_at = CASE WHEN executions.state = 'waiting' THEN v.at"
-    " WHEN executions.state <> 'queued' THEN executions.ready_at END"
-    " FROM {v} WHERE executions.id = v.id AND executions.finished_at IS NULL",
+    " WHEN executions.state <> 'queued' THEN executions.ready_at END,"
+    " history = (executions.state = 'queued')"
+    " FROM {v} WHERE executions.id = v.id AND {live} AND executions.finished_at IS NULL",
 )
 
 # --- Waiting steps ---------------------------------------------------------------------------------------------------
@@ -318,9 +266,7 @@ FORGET_CALLBACKS: Final = Statement(
     "forget",
     (("execution_id", "text"),),
     "DELETE FROM callbacks WHERE execution_id IN (SELECT executions.id FROM {v} CROSS JOIN executions"
-    " WHERE executions.id = v.execution_id AND executions.finished_at IS NOT NULL AND NOT {undecided})".replace(
-        "{undecided}", UNDECIDED
-    ),
+    " WHERE executions.id = v.execution_id AND executions.history)",
     counted=False,
 )
 
@@ -441,7 +387,7 @@ UNBLOCK: Final = Statement(
     "unblock",
     (("flow_id", "text"), ("at", "bigint")),
     "UPDATE executions SET ready_at = v.at FROM {v} WHERE executions.flow_id = v.flow_id"
-    " AND executions.finished_at IS NULL AND executions.state = 'waiting'"
+    " AND {live} AND executions.finished_at IS NULL AND executions.state = 'waiting'"
     " AND executions.reason LIKE '{blocked}%'".replace("{blocked}", BLOCKED),
     counted=False,
 )
@@ -464,8 +410,9 @@ END: Final = Statement(
     " error_code = v.error_code, error_message = v.error_message, error_step = v.error_step,"
     " error_retryable = v.error_retryable,"
     " data_key = CASE WHEN v.state = 'failed' THEN executions.data_key END,"
-    " order_seq = CASE WHEN v.state = 'failed' AND executions.order_holds THEN executions.order_seq END"
-    " FROM {v} WHERE executions.id = v.id AND ({ends}) AND {free}".replace("{ends}", _ENDS),
+    " order_seq = CASE WHEN v.state = 'failed' AND executions.order_holds THEN executions.order_seq END,"
+    " history = (v.state <> 'failed')"
+    " FROM {v} WHERE executions.id = v.id AND {live} AND ({ends}) AND {free}".replace("{ends}", _ENDS),
 )
 
 REOPEN: Final = Statement(
@@ -476,21 +423,22 @@ REOPEN: Final = Statement(
     " (SELECT coalesce(max(journal.seq), 0) FROM journal WHERE journal.execution_id = v.id),"
     " order_seq = CASE WHEN executions.order_key IS NOT NULL THEN coalesce(executions.order_seq, v.order_seq) END,"
     " error_code = NULL, error_message = NULL, error_step = NULL, error_retryable = NULL,"
-    " error_cause = NULL, discarded_at = NULL"
+    " error_cause = NULL, discarded_at = NULL, history = false"
     " FROM {v} WHERE executions.id = v.id AND executions.state = 'failed'",
 )
 
 DISMISS_DEAD_LETTER: Final = Statement(
     "dismiss_dead_letter",
     (("id", "text"), ("at", "bigint")),
-    "UPDATE executions SET discarded_at = v.at, data_key = NULL FROM {v}"
-    " WHERE executions.id = v.id AND executions.state = 'failed' AND executions.discarded_at IS NULL",
+    "UPDATE executions SET discarded_at = v.at, data_key = NULL, history = (executions.order_seq IS NULL)"
+    " FROM {v}"
+    " WHERE executions.id = v.id AND {live} AND executions.state = 'failed' AND executions.discarded_at IS NULL",
 )
 
 SET_DATA_KEY: Final = Statement(
     "data_key",
     (("id", "text"), ("key", "bytea"), ("was", "bytea")),
-    "UPDATE executions SET data_key = v.key FROM {v} WHERE executions.id = v.id"
+    "UPDATE executions SET data_key = v.key FROM {v} WHERE executions.id = v.id AND {live}"
     " AND (executions.data_key = v.was OR (executions.data_key IS NULL AND v.was IS NULL))",
     counted=False,
 )
@@ -501,22 +449,23 @@ HOLD: Final = Statement(
     "hold",
     (("id", "text"),),
     "UPDATE executions SET ready_at = NULL, reason = '{order}' FROM {v}"
-    " WHERE executions.id = v.id AND executions.state IN ('queued', 'waiting') AND executions.order_seq IS NOT NULL"
+    " WHERE executions.id = v.id AND {live} AND executions.state IN ('queued', 'waiting')"
+    " AND executions.order_seq IS NOT NULL"
     " AND executions.order_seq > (SELECT min(line.order_seq) FROM executions AS line"
     " WHERE line.flow_id = executions.flow_id AND line.order_key = executions.order_key"
-    " AND line.order_seq IS NOT NULL)".replace("{order}", ORDER),
+    " AND line.order_seq IS NOT NULL AND {line_live})".replace("{order}", ORDER),
     counted=False,
 )
 
 #: Makes the next execution of an order key ready. It goes before those that were accepted later.
 ADVANCE: Final = Statement(
     "advance",
-    (("id", "text"),),
+    (("flow_id", "text"), ("order_key", "bytea")),
     "UPDATE executions SET ready_at = created_at, reason = NULL WHERE id IN (SELECT"
-    " (SELECT line.id FROM executions AS line WHERE line.flow_id = gone.flow_id AND line.order_key = gone.order_key"
-    " AND line.order_seq IS NOT NULL ORDER BY line.order_seq LIMIT 1)"
-    " FROM {v} CROSS JOIN executions AS gone WHERE gone.id = v.id AND gone.order_key IS NOT NULL)"
-    " AND ready_at IS NULL AND reason = '{order}' RETURNING flow_id".replace("{order}", ORDER),
+    " (SELECT line.id FROM executions AS line WHERE line.flow_id = v.flow_id AND line.order_key = v.order_key"
+    " AND line.order_seq IS NOT NULL AND {line_live} ORDER BY line.order_seq LIMIT 1)"
+    " FROM {v} WHERE v.flow_id IS NOT NULL)"
+    " AND {live} AND ready_at IS NULL AND reason = '{order}' RETURNING flow_id".replace("{order}", ORDER),
     counted=False,
 )
 
@@ -560,16 +509,16 @@ MOVE_READY: Final = Statement(
     " ready_at = CASE WHEN executions.state = 'waiting' AND EXISTS (SELECT 1 FROM journal"
     " WHERE journal.execution_id = executions.id AND journal.signal = '{until}' AND journal.state = 'waiting'"
     " AND journal.due_at = executions.ready_at) THEN executions.ready_at ELSE executions.ready_at + v.moved END"
-    " FROM {v} WHERE executions.finished_at IS NULL AND v.moved IS NOT NULL".replace("{until}", UNTIL).replace(
-        "{order}", ORDER
-    ),
+    " FROM {v} WHERE executions.finished_at IS NULL AND {live} AND v.moved IS NOT NULL".replace(
+        "{until}", UNTIL
+    ).replace("{order}", ORDER),
     counted=False,
 )
 MOVE_ENTRIES: Final = Statement(
     "move",
     _MOVED,
     "UPDATE journal SET due_at = journal.due_at + v.moved FROM {v} WHERE journal.execution_id IN"
-    " (SELECT id FROM executions WHERE finished_at IS NULL AND state = 'waiting')"
+    " (SELECT id FROM executions WHERE finished_at IS NULL AND {live} AND state = 'waiting')"
     " AND journal.state = 'waiting' AND journal.due_at IS NOT NULL AND coalesce(journal.signal, '') <> '{until}'"
     " AND v.moved IS NOT NULL".replace("{until}", UNTIL),
     counted=False,
@@ -600,20 +549,20 @@ LINES: Final = Statement(
     " RETURNING flow_id, order_key, last",
     counted=False,
 )
-#: The queues that executions are in.
-LINES_OF: Final = Statement(
-    "line",
-    (("id", "text"),),
+_LINES_OF: Final = (
     "SELECT executions.id, executions.flow_id, executions.order_key FROM {v} CROSS JOIN executions"
-    " WHERE executions.id = v.id AND executions.order_key IS NOT NULL",
-    counted=False,
+    " WHERE executions.id = v.id AND executions.order_key IS NOT NULL"
 )
+#: The queues that executions are in, which are not in the history.
+LINES_OF: Final = Statement("line", (("id", "text"),), f"{_LINES_OF} AND {{live}}", counted=False)
+#: The queues that executions are to join again.
+LINES_OF_ENDED: Final = Statement("line", (("id", "text"),), _LINES_OF, counted=False)
 DROP_LINES: Final = Statement(
     "line",
     (("flow_id", "text"), ("order_key", "bytea")),
     "DELETE FROM lines WHERE (flow_id, order_key) IN"
     " (SELECT v.flow_id, v.order_key FROM {v} WHERE v.flow_id IS NOT NULL)"
-    " AND NOT EXISTS (SELECT 1 FROM executions WHERE executions.flow_id = lines.flow_id"
+    " AND NOT EXISTS (SELECT 1 FROM executions WHERE executions.flow_id = lines.flow_id AND {live}"
     " AND executions.order_key = lines.order_key AND executions.order_seq IS NOT NULL)",
     counted=False,
 )
@@ -622,7 +571,8 @@ DROP_LINES: Final = Statement(
 RELEASE_ORDER_KEY: Final = Statement(
     "release_order_key",
     (("id", "text"),),
-    "UPDATE executions SET order_seq = NULL FROM {v} WHERE executions.id = v.id AND executions.state = 'failed'",
+    "UPDATE executions SET order_seq = NULL, history = (executions.discarded_at IS NOT NULL) FROM {v}"
+    " WHERE executions.id = v.id AND executions.state = 'failed'",
 )
 
 #: Another version of the flow served after this one.
@@ -685,46 +635,33 @@ DROP_CREDENTIAL: Final = Statement(
 FORGET_FILES: Final = Statement(
     "forget",
     (("id", "text"), ("at", "bigint")),
-    "UPDATE executions SET files_removed_at = v.at FROM {v}"
-    " WHERE executions.id = v.id AND executions.finished_at IS NOT NULL AND NOT {undecided}".replace(
-        "{undecided}", UNDECIDED
-    ),
+    "UPDATE executions SET files_removed_at = v.at FROM {v} WHERE executions.id = v.id AND executions.history",
     counted=False,
 )
 DROP_REFERENCES: Final = Statement(
     "forget",
     (("id", "text"),),
     "DELETE FROM blob_refs WHERE execution_id IN (SELECT executions.id FROM {v} CROSS JOIN executions"
-    " WHERE executions.id = v.id AND executions.finished_at IS NOT NULL AND NOT {undecided})".replace(
-        "{undecided}", UNDECIDED
-    ),
+    " WHERE executions.id = v.id AND executions.history)",
     counted=False,
 )
 USE_FILES: Final = Statement(
     "use_files",
     (("id", "text"),),
     "UPDATE executions SET files_removed_at = NULL FROM {v} WHERE executions.id = v.id"
-    " AND executions.files_removed_at IS NULL AND executions.state <> 'purged'",
+    " AND executions.files_removed_at IS NULL",
 )
 
 # --- Purging ---------------------------------------------------------------------------------------------------------
 
-PURGED: Final = "purged"
-"""The state of a row that stands for a dedupe key, and for no execution any more."""
-
 #: The purge of an execution, table by table; the execution itself comes last.
-_GONE: Final = (
-    "SELECT executions.id FROM {v} CROSS JOIN executions WHERE executions.id = v.id"
-    " AND executions.finished_at IS NOT NULL AND executions.order_seq IS NULL AND NOT {undecided}".replace(
-        "{undecided}", UNDECIDED
-    )
-)
+_GONE: Final = "SELECT executions.id FROM {v} CROSS JOIN executions WHERE executions.id = v.id AND executions.history"
 
 
 def _purging(table: str) -> Statement:
     return Statement(
         "purge",
-        (("id", "text"), ("at", "bigint")),
+        (("id", "text"),),
         f"DELETE FROM {table} WHERE execution_id IN ({_GONE})",  # noqa: S608 - our own names
         counted=False,
     )
@@ -740,22 +677,11 @@ PURGE_BATCHES: Final = _purging("batches")
 PURGE_MEMBERS: Final = _purging("batch_members")
 PURGE_REFERENCES: Final = _purging("blob_refs")
 PURGE_ALIASES: Final = _purging("execution_aliases")
-KEEP_KEYS: Final = Statement(
-    "purge",
-    (("id", "text"), ("at", "bigint")),
-    "UPDATE executions SET state = '{purged}', payload = NULL, vars = NULL, outcome = NULL, order_key = NULL,"
-    " error_code = NULL, error_message = NULL, error_step = NULL, error_retryable = NULL, error_cause = NULL,"
-    " discarded_at = NULL, replay_of = NULL, data_key = NULL FROM {v} WHERE executions.id = v.id"
-    " AND executions.finished_at IS NOT NULL AND executions.order_seq IS NULL AND executions.dedupe_hash IS NOT NULL"
-    " AND NOT {undecided} AND (executions.dedupe_until IS NULL OR executions.dedupe_until > v.at)".replace(
-        "{purged}", PURGED
-    ).replace("{undecided}", UNDECIDED),
-    counted=False,
-)
+#: Its dedupe key stays until the end of its window.
 PURGE: Final = Statement(
     "purge",
-    (("id", "text"), ("at", "bigint")),
-    f"DELETE FROM executions WHERE id IN ({_GONE} AND executions.state <> '{PURGED}')",  # noqa: S608 - our own names
+    (("id", "text"),),
+    "DELETE FROM executions WHERE history AND id IN (SELECT v.id FROM {v} WHERE v.id IS NOT NULL)",
     counted=False,
 )
 PURGES: Final = (
@@ -769,45 +695,19 @@ PURGES: Final = (
     PURGE_MEMBERS,
     PURGE_REFERENCES,
     PURGE_ALIASES,
-    KEEP_KEYS,
     PURGE,
 )
 
-_KEYS: Final = (
-    ("id", "text"),
-    ("flow_id", "text"),
-    ("at", "bigint"),
-    ("dedupe_key", "bytea"),
-    ("dedupe_hash", "bytea"),
-    ("dedupe_until", "bigint"),
-)
-
-#: Releases those of these keys whose windows are over.
-RELEASE_KEYS: Final = Statement(
-    "cursor",
-    _KEYS,
-    "UPDATE executions SET dedupe_hash = NULL WHERE id IN (SELECT expired.id FROM {v} CROSS JOIN executions AS expired"
-    " WHERE expired.flow_id = v.flow_id AND expired.dedupe_hash = v.dedupe_hash AND expired.dedupe_hash IS NOT NULL"
-    " AND expired.dedupe_until IS NOT NULL AND expired.dedupe_until <= v.at)",
-    counted=False,
-)
-
-#: Takes keys without a message. Such a row is like that of a purged execution.
-TAKE_KEYS: Final = Statement(
-    "cursor",
-    _KEYS,
-    "INSERT INTO executions (id, flow_id, state, created_at, finished_at, attempt, dedupe_key, dedupe_hash,"
-    " dedupe_until, order_holds) SELECT v.id, v.flow_id, '{purged}', v.at, v.at, 1, v.dedupe_key, v.dedupe_hash,"
-    " v.dedupe_until, false FROM {v} WHERE v.id IS NOT NULL ON CONFLICT DO NOTHING".replace("{purged}", PURGED),
-    counted=False,
-)
+#: Keys that are taken without a message.
+RELEASE_KEYS: Final = release_keys("cursor")
+TAKE_KEYS: Final = take_keys("cursor")
 
 FORGET_KEYS: Final = Statement(
     "purge",
     (("at", "bigint"),),
-    "DELETE FROM executions WHERE id IN (SELECT spent.id FROM {v} CROSS JOIN executions AS spent"
-    " WHERE spent.state = '{purged}' AND spent.dedupe_until IS NOT NULL AND spent.dedupe_until <= v.at"
-    " ORDER BY spent.dedupe_until LIMIT 500)".replace("{purged}", PURGED),
+    "DELETE FROM dedupe_keys WHERE (flow_id, hash) IN (SELECT spent.flow_id, spent.hash"
+    " FROM {v} CROSS JOIN dedupe_keys AS spent WHERE spent.until IS NOT NULL AND spent.until <= v.at"
+    " ORDER BY spent.until LIMIT 500)",
     counted=False,
 )
 
@@ -817,9 +717,9 @@ FORGET_VERSIONS: Final = Statement(
     "DELETE FROM flow_versions WHERE (flow_id, version) IN"
     " (SELECT v.flow_id, v.version FROM {v} WHERE v.flow_id IS NOT NULL)"
     " AND NOT EXISTS (SELECT 1 FROM executions WHERE executions.flow_id = flow_versions.flow_id"
-    " AND executions.finished_at IS NULL AND executions.flow_version = flow_versions.version)"
+    " AND {live} AND executions.finished_at IS NULL AND executions.flow_version = flow_versions.version)"
     " AND NOT EXISTS (SELECT 1 FROM executions WHERE executions.flow_id = flow_versions.flow_id"
-    " AND executions.finished_at IS NOT NULL AND {undecided}"
+    " AND {live} AND executions.finished_at IS NOT NULL AND {undecided}"
     " AND executions.flow_version = flow_versions.version)".replace("{undecided}", UNDECIDED),
     counted=False,
 )
@@ -884,7 +784,7 @@ AUDIT_ACCEPTED: Final = Statement(
     ),
     "INSERT INTO audit (id, at, actor, address, operation, flow_id, flow_version, subject, detail)"
     " SELECT v.id, v.at, v.actor, v.address, v.operation, v.flow_id, v.flow_version, v.subject, v.detail"
-    " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id",
+    " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id AND {live}",
     counted=False,
 )
 FORGET_AUDIT: Final = Statement("audit", procedure=administration.forget_audit)

@@ -1,0 +1,155 @@
+"""The insertion of messages: each id is accepted once, and each dedupe key belongs to one execution at a time."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from hookline_sqlstore.writing.statement import Dialect, Row, Statement
+
+_COLUMNS: Final = (
+    ("id", "text"),
+    ("flow_id", "text"),
+    ("at", "bigint"),
+    ("dedupe_key", "bytea"),
+    ("dedupe_hash", "bytea"),
+    ("dedupe_until", "bigint"),
+    ("order_key", "bytea"),
+    ("order_seq", "bigint"),
+    ("order_holds", "boolean"),
+    ("data_key", "bytea"),
+    ("flow_version", "text"),
+    ("vars", "bytea"),
+    ("started_at", "bigint"),
+    ("deadline_at", "bigint"),
+    ("serving", "boolean"),
+    ("claimed", "boolean"),
+    ("payload", "bytea"),
+)
+_PLACES: Final = {name: place for place, (name, _) in enumerate(_COLUMNS)}
+_HASH: Final = _PLACES["dedupe_hash"]
+_STARTED_AT: Final = _PLACES["started_at"]
+
+
+def serves(flow_id: str) -> str:
+    """The condition of a start that names the version that serves: no other node has deployed the flow meanwhile."""
+    return (
+        "(v.serving IS NOT TRUE OR EXISTS (SELECT 1 FROM served_flows"  # noqa: S608 - our own names
+        f" WHERE served_flows.flow_id = {flow_id} AND served_flows.version = v.flow_version))"
+    )
+
+
+_INSERT: Final = (
+    "INSERT INTO executions (id, flow_id, state, created_at, attempt, ready_at, dedupe_key, dedupe_until,"
+    " order_key, order_seq, order_holds, data_key, flow_version, vars, started_at, deadline_at, owner, payload)"
+    " SELECT v.id, v.flow_id, CASE WHEN v.started_at IS NULL THEN 'queued' ELSE 'running' END, v.at, 1,"
+    " CASE WHEN v.started_at IS NULL THEN v.at END, v.dedupe_key, v.dedupe_until,"
+    " v.order_key, v.order_seq, v.order_holds, v.data_key, v.flow_version, v.vars, v.started_at, v.deadline_at,"
+    " CASE WHEN v.claimed THEN {me} END, v.payload"
+    f" FROM {{v}} WHERE v.id IS NOT NULL AND {serves('v.flow_id')}"
+)
+_ONCE: Final = " ON CONFLICT DO NOTHING"
+
+ACCEPT: Final = Statement("accept", _COLUMNS, _INSERT + _ONCE)
+
+_KEYS: Final = (("id", "text"), ("flow_id", "text"), ("dedupe_hash", "bytea"), ("dedupe_until", "bigint"))
+_TAKE: Final = (
+    "INSERT INTO dedupe_keys (flow_id, hash, execution_id, until)"
+    " SELECT {k}.flow_id, {k}.dedupe_hash, {k}.id, {k}.dedupe_until FROM {keys}"
+    " WHERE {k}.dedupe_hash IS NOT NULL ON CONFLICT DO NOTHING"
+)
+
+
+def take_keys(name: str, end: str = "") -> Statement:
+    """The statement that gives keys to executions."""
+    return Statement(name, _KEYS, _TAKE.replace("{keys}", "{v}").replace("{k}", "v") + end, counted=False)
+
+
+_TAKE_KEYS: Final = take_keys("accept", " RETURNING execution_id")
+
+#: For messages that were not accepted: the execution that has their key, and the end of its window.
+_CLASHES: Final = Statement(
+    "accept",
+    (("id", "text"), ("flow_id", "text"), ("dedupe_hash", "bytea")),
+    "SELECT v.id, dedupe_keys.execution_id, dedupe_keys.until FROM {v} CROSS JOIN dedupe_keys"
+    " WHERE dedupe_keys.flow_id = v.flow_id AND dedupe_keys.hash = v.dedupe_hash AND dedupe_keys.execution_id <> v.id",
+)
+
+
+def release_keys(name: str) -> Statement:
+    """The statement that releases those keys whose windows are over."""
+    return Statement(
+        name,
+        (("flow_id", "text"), ("dedupe_hash", "bytea"), ("at", "bigint")),
+        "DELETE FROM dedupe_keys WHERE (flow_id, hash) IN (SELECT spent.flow_id, spent.hash"
+        " FROM {v} CROSS JOIN dedupe_keys AS spent WHERE spent.flow_id = v.flow_id AND spent.hash = v.dedupe_hash"
+        " AND spent.until IS NOT NULL AND spent.until <= v.at)",
+        counted=False,
+    )
+
+
+_RELEASE_KEYS: Final = release_keys("accept")
+
+
+def _variant(*, keyed: bool, known: bool) -> Statement:
+    """The statement for PostgreSQL, where one does it all, since each costs a round trip.
+
+    `keyed`: some messages have keys. `known`: some may have been accepted before. An index of each partition holds the
+    ids in it, so that an execution in the history doesn't keep the index of the others from accepting its id again.
+    Locking finds it in either place: an execution that another transaction is just moving makes this one a conflict,
+    which is repeated.
+    """
+    place = {name: f"${number + 1}::{type}[]" for number, (name, type) in enumerate(_COLUMNS)}
+    parts, conditions = [], ""
+    if known:
+        parts.append(
+            "known AS MATERIALIZED (SELECT executions.id FROM executions"  # noqa: S608 - our own names
+            f" WHERE executions.id = ANY({place['id']}) FOR KEY SHARE)"
+        )
+        conditions += " AND v.id NOT IN (SELECT known.id FROM known)"
+    if keyed:
+        keys = ", ".join(place[name] for name, _ in _KEYS)
+        names = ", ".join(name for name, _ in _KEYS)
+        take = _TAKE.replace("{keys}", f"unnest({keys}) AS k({names})").replace("{k}", "k")
+        if known:
+            take = take.replace(" ON CONFLICT", " AND k.id NOT IN (SELECT known.id FROM known) ON CONFLICT")
+        parts.append(f"taken AS ({take} RETURNING execution_id)")
+        conditions += " AND (v.dedupe_hash IS NULL OR v.id IN (SELECT taken.execution_id FROM taken))"
+    before = f"WITH {', '.join(parts)} " if parts else ""
+    return Statement("accept", _COLUMNS, before + _INSERT + conditions + _ONCE)
+
+
+_VARIANTS: Final = {
+    (keyed, known): _variant(keyed=keyed, known=known) for keyed in (False, True) for known in (False, True)
+}
+
+
+def insert_messages(connection: Connection, dialect: Dialect, rows: Sequence[Row]) -> int:
+    """Insert the messages whose ids are new and whose keys are free; return their number."""
+    keyed = [row for row in rows if row[_HASH] is not None]
+    if connection.dialect.name == "postgresql":
+        # A message that starts at once has just got its id.
+        known = any(row[_STARTED_AT] is None for row in rows)
+        return dialect.write(connection, _VARIANTS[bool(keyed), known], rows)
+    if not keyed:
+        return dialect.write(connection, ACCEPT, rows)
+    found = dialect.read(connection, _TAKE_KEYS, [_columns(row, _KEYS) for row in keyed])
+    taken = {execution_id for (execution_id,) in found}
+    free = [row for row in rows if row[_HASH] is None or row[0] in taken]
+    return dialect.write(connection, ACCEPT, free) if free else 0
+
+
+def clashes(connection: Connection, dialect: Dialect, rows: Sequence[Row]) -> dict[str, Any]:
+    """Return those messages whose keys other executions have: rows of their id, that execution, and the window's end,
+    by the messages' ids."""
+    keyed = [_columns(row, _CLASHES.columns) for row in rows if row[_HASH] is not None]
+    return {found[0]: found for found in dialect.read(connection, _CLASHES, keyed)} if keyed else {}
+
+
+def release_spent_keys(connection: Connection, dialect: Dialect, rows: Sequence[Row]) -> None:
+    """Release the keys of messages, as far as their windows were over when the messages came."""
+    dialect.write(connection, _RELEASE_KEYS, [_columns(row, _RELEASE_KEYS.columns) for row in rows])
+
+
+def _columns(row: Row, wanted: Sequence[tuple[str, str]]) -> Row:
+    return tuple(row[_PLACES[name]] for name, _ in wanted)
