@@ -6,7 +6,8 @@
 
 With `--against`, another checkout of Hookline, installed in `CHECKOUT/.venv`, is measured in turn with this one, and
 each row ends with the ratio of this one's figure to the other's. With `--postgres`, this checkout is measured on
-PostgreSQL and on SQLite in turn; each run makes a database on that server, and drops it.
+PostgreSQL and on SQLite in turn; with both options, both checkouts are measured on PostgreSQL. Each run makes a database
+on that server, and drops it.
 
 Load comes from `wrk` (Debian's package of that name). Figures are ratios within one run; the machine also runs the
 load generator and the sink.
@@ -284,7 +285,7 @@ def main() -> None:
         raise SystemExit("wrk is not installed; apt-get install wrk")
     print(f"{given.server}, {given.connections} connections, {len(BODY)} bytes of JSON, {given.seconds} s each\n")
     if given.against is not None:
-        compare(given, Side(), Side(checkout=given.against))
+        compare(given, Side(postgres=given.postgres), Side(given.against, given.postgres))
         return
     if given.postgres is not None:
         compare(given, Side(postgres=given.postgres), Side())
