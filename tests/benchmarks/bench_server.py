@@ -6,8 +6,8 @@
 
 With `--against`, another checkout of Hookline, installed in `CHECKOUT/.venv`, is measured in turn with this one, and
 each row ends with the ratio of this one's figure to the other's. With `--postgres`, this checkout is measured on
-PostgreSQL and on SQLite in turn; with both options, both checkouts are measured on PostgreSQL. Each run makes a database
-on that server, and drops it.
+PostgreSQL and on SQLite in turn; with both options, both checkouts are measured on PostgreSQL. Each run makes a
+database on that server, and drops it.
 
 Load comes from `wrk` (Debian's package of that name). Figures are ratios within one run; the machine also runs the
 load generator and the sink.
