@@ -172,10 +172,9 @@ class Credentials:
             )
         return held.stored.type, held.value
 
-    def unreadable(self, name: str) -> str | None:
-        """Return the reason why a stored credential can't be read here; None if it can be, or if there is none."""
-        held = self._held.get(name)
-        return held.problem if held is not None and held.value is None else None
+    def unreadable(self) -> Mapping[str, str]:
+        """Return the stored credentials that can't be read here, with the reasons."""
+        return {name: held.problem for name, held in self._held.items() if held.value is None and held.problem}
 
     def oauth2_credential(self, name: str) -> OAuth2Credential | None:
         """Return a credential with its tokens; None if its type has no OAuth 2. Raises CredentialError."""

@@ -160,15 +160,16 @@ def _not_acceptable(engine: Engine) -> str | None:
     if engine.publisher is None and not engine.membership.current:
         return "this node was cut off from the database, and reads what has changed meanwhile"
     reasons: list[str] = []
+    unreadable = engine.credentials.unreadable()
     for flow_id, entry in engine.catalog.entries.items():
         if entry.flow is None:
             # The folder of one host may have a broken file. What a database serves was valid on another node.
             if entry.file is None:
                 reasons += [f"flow {flow_id!r}: {problem}" for problem in entry.errors[:1]]
-        elif engine.states.of(entry.flow) != "stopped":
+        # Hardly ever is one unreadable, and there may be many flows.
+        elif unreadable and engine.states.of(entry.flow) != "stopped":
             named = {entry.flow.trigger.credential, *(step.credential for step in entry.flow.waits.values())}
-            problems = [engine.credentials.unreadable(name) for name in sorted(filter(None, named))]
-            reasons += [f"flow {flow_id!r}: {problem}" for problem in problems if problem is not None]
+            reasons += [f"flow {flow_id!r}: {problem}" for name, problem in unreadable.items() if name in named]
     return None if not reasons else "; ".join(reasons[:_REASONS])
 
 
