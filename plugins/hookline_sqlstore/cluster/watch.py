@@ -16,11 +16,11 @@ from hookline_sqlstore.cluster.membership import PostgresMembership
 from hookline_sqlstore.cluster.tables_access import ReadyListener, TablesAccess
 from hookline_sqlstore.cluster.wake_ups import Connect, WakeUps
 from hookline_sqlstore.column_values import micros
-from hookline_sqlstore.reading.nodes import now_of
 from hookline_sqlstore.releases import release_problem
-from hookline_sqlstore.tables import cluster, nodes
+from hookline_sqlstore.tables import nodes
 from hookline_sqlstore.writing import statements
 from hookline_sqlstore.writing.claims import TakeOverRow
+from hookline_sqlstore.writing.lease import NOW
 
 _EVERY: Final = 1.0
 """Seconds between two looks."""
@@ -30,18 +30,24 @@ _WRONG_CLOCK: Final = 5.0
 _log: Final = logging.getLogger("hookline.store")
 
 #: Goes from one flow to the next by the index, so that the number of executions doesn't matter.
-_READY: Final = text(
+_READY: Final = (
     "WITH RECURSIVE found(flow_id) AS ("
     "SELECT min(flow_id) FROM executions WHERE NOT history AND ready_at IS NOT NULL AND owner IS NULL"
     " UNION ALL SELECT (SELECT min(flow_id) FROM executions WHERE NOT history AND ready_at IS NOT NULL"
     " AND owner IS NULL AND flow_id > found.flow_id) FROM found WHERE found.flow_id IS NOT NULL"
     ") SELECT flow_id FROM found WHERE flow_id IS NOT NULL AND EXISTS (SELECT 1 FROM executions AS one"
-    " WHERE NOT one.history AND one.flow_id = found.flow_id AND one.ready_at IS NOT NULL AND one.owner IS NULL AND one.ready_at <= :now)"
+    " WHERE NOT one.history AND one.flow_id = found.flow_id AND one.ready_at IS NOT NULL AND one.owner IS NULL"
+    " AND one.ready_at <= :now)"
 )
-_CANCELLING: Final = text(
-    "SELECT id FROM executions WHERE NOT history AND owner = :lease AND cancel_asked_at IS NOT NULL AND finished_at IS NULL"
+_CANCELLING: Final = (
+    "SELECT id FROM executions WHERE NOT history AND owner = :lease AND cancel_asked_at IS NOT NULL"
+    " AND finished_at IS NULL"
 )
-_CLUSTER: Final = select(cluster.c.changes, cluster.c.oldest_release)
+#: Each node asks every second, also if there is nothing to do.
+_LOOK: Final = text(
+    f"SELECT {NOW} AS now, changes, oldest_release, ARRAY({_READY}) AS ready, ARRAY({_CANCELLING}) AS cancelling"  # noqa: S608 - our own texts
+    " FROM cluster"
+)
 _UNRELEASED: Final = select(nodes).where(nodes.c.released_at.is_(None))
 
 
@@ -220,11 +226,9 @@ class Watch:
 
 
 def _see(connection: Connection, lease: str, now: int) -> _Seen:
-    at, (change, oldest) = now_of(connection), connection.execute(_CLUSTER).one()
+    found = connection.execute(_LOOK, {"now": now, "lease": lease}).one()
     rows = list(connection.execute(_UNRELEASED))
-    ready = list(connection.scalars(_READY, {"now": now}))
-    cancelling = list(connection.scalars(_CANCELLING, {"lease": lease})) if lease else []
-    return _Seen(rows, at, change, oldest, ready, cancelling)
+    return _Seen(rows, found.now, found.changes, found.oldest_release, found.ready, found.cancelling)
 
 
 def _is_dead(node: Any) -> bool:

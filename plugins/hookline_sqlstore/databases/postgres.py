@@ -82,7 +82,10 @@ class PostgresDatabase:
         self._closing = False
         self.membership.begin()
         self._writing = self._address.engine(poolclass=NullPool)
-        self._reading = self._address.engine(pool_size=READERS, max_overflow=0, pool_pre_ping=True)
+        # Reads see what is committed when each statement begins, so that a transaction would only be two more messages.
+        self._reading = self._address.engine(
+            pool_size=READERS, max_overflow=0, pool_pre_ping=True, isolation_level="AUTOCOMMIT"
+        )
         prepare_sessions(self._writing.sync_engine)
         self._readers = prepare_sessions(self._reading.sync_engine, longest_query=LONG_LIMIT + LIMIT)
         self.membership.node = node

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import itertools
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import Pool, event
 from tests.integration.plugins.sqlstore.conftest import Connect, Join
 from tests.integration.plugins.sqlstore.node_process import node_in_process
 
@@ -241,3 +243,24 @@ async def test_what_a_consumer_has_left_is_delivered_oldest_first_wherever_its_r
     async with consuming(node) as consumer:
         left = [delivery.execution_id for delivery in await consumer.take(9)]
     assert left == [envelope.execution_id for envelope in made[1:]]
+
+
+@pytest.mark.cluster_rule("C9")
+async def test_a_node_without_work_asks_the_database_a_few_times_a_second(join: Join) -> None:
+    asked: list[str] = []
+
+    def watch(connection: Any, _record: Any) -> None:
+        connection.driver_connection.add_query_logger(lambda record: asked.append(record.query))
+
+    event.listen(Pool, "connect", watch)
+    try:
+        for _ in range(3):
+            await join()
+        await asyncio.sleep(0.5)
+        before, began = len(asked), time.monotonic()
+        await asyncio.sleep(2.5)
+        rate = (len(asked) - before) / (time.monotonic() - began)
+    finally:
+        event.remove(Pool, "connect", watch)
+    # Each node looks once a second, and renews its lease every two.
+    assert 3 <= rate <= 3 * 4, asked[before:]
