@@ -7,7 +7,7 @@ from typing import Final
 
 from hookline.api_storage import BLOCKED, MAX_REJECTED_KEPT, ORDER, TRANSITIONS, UNTIL, State
 from hookline_sqlstore.tables import UNDECIDED
-from hookline_sqlstore.writing import administration
+from hookline_sqlstore.writing import administration, secrets
 from hookline_sqlstore.writing.batches import join
 from hookline_sqlstore.writing.callbacks import call_back, claim, tell_cancelled, time_out
 from hookline_sqlstore.writing.claims import (
@@ -527,6 +527,9 @@ LEAVE: Final = Statement("take_over", procedure=leave)
 TAKE_DUTIES: Final = Statement("duty", procedure=take_duties)
 GIVE_DUTY: Final = Statement("duty", procedure=give_duty)
 ADOPT: Final = Statement("adopt", procedure=adopt)
+USE_KEYS: Final = Statement("keys", procedure=secrets.use_keys)
+RETIRE_KEYS: Final = Statement("keys", procedure=secrets.retire_keys)
+SET_ADMIN_TOKEN: Final = Statement("token", procedure=secrets.set_admin_token)
 DRAIN: Final = Statement(
     "drain",
     (("lease", "text"), ("at", "bigint")),
