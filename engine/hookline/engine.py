@@ -16,7 +16,7 @@ from hookline.catalog.current_flows import FlowStates, VersionResolver
 from hookline.catalog.folder_catalog import FolderCatalog
 from hookline.catalog.stored_catalog import StoredCatalog
 from hookline.credentials.access_tokens import AccessTokens
-from hookline.credentials.lost_key import check_new_key
+from hookline.credentials.database_keys import DatabaseKeys
 from hookline.credentials.oauth_authorization import CALLBACK, Authorizations
 from hookline.credentials.store import Credentials
 from hookline.deployments.compatibility import CompatibilityChecker
@@ -43,7 +43,7 @@ from hookline.intake.inserting import Inserter
 from hookline.intake.intake import Intake
 from hookline.intake.publishing import Publisher
 from hookline.intake.rates import FlowRates
-from hookline.kernel.errors import ConfigError, StoreAway
+from hookline.kernel.errors import ConfigError, CredentialError, StoreAway
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock, SystemClock, follow_jumps
 from hookline.maintenance.disk_budget import DiskBudget
@@ -68,6 +68,7 @@ from hookline.sources.subscription_store import SubscriptionStore
 from hookline.sources.supervisor import SourceSupervisor
 from hookline.storage.backend import Backend
 from hookline.storage.blobs import Blobs
+from hookline.storage.changes import SetAdminToken
 from hookline.storage.cluster import Membership, NodeDescription, NodeRole, has_duty
 from hookline.storage.intake_queue import IntakeQueue
 from hookline.storage.queue import Queue
@@ -228,7 +229,18 @@ class Engine:
                 public_url_set=options.public_url_set,
             )
         )
-        self.resume_tokens = ResumeTokens(options.secret_keys)
+        self.resume_tokens = ResumeTokens(options.secret_keys, self.vault)
+        self.keys = DatabaseKeys(
+            self.store,
+            self.vault,
+            self.resume_tokens,
+            self.clock,
+            self.log,
+            options.keep_new_key,
+            options.drop_new_key,
+        )
+        self.admin_token: bytes | None = None
+        """The SHA-256 of the token of the admin API that the nodes of the database share."""
         self.callbacks = Callbacks(
             self.store,
             self.queue,
@@ -314,7 +326,7 @@ class Engine:
             clock=self.clock,
             new_id=self.ids.new,
         )
-        purger = Purger(self.store, self.blobs, self.clock, self.log, self.retention_of, self._oldest_unstored)
+        purger = Purger(self.store, self.blobs, self.clock, self.log, self.retention_of, self.oldest_unstored)
         self._sweeper = Sweeper(
             self.store,
             self.blobs,
@@ -324,7 +336,7 @@ class Engine:
             options.max_request_time,
             purger,
             options.audit_retention,
-            self._oldest_unstored,
+            self.oldest_unstored,
         )
         self.disk_budget: DiskBudget | None = None
         if options.disk_budget is not None:
@@ -368,7 +380,7 @@ class Engine:
         """
         await self._backend.open(self._node("command"))
         try:
-            await self._load()
+            await self._load(command=True)
         except BaseException:
             await self._close()
             raise
@@ -459,18 +471,35 @@ class Engine:
 
     async def _adopt(self) -> None:
         """Adopt what other nodes have changed. Raises StoreError."""
+        try:
+            await self.keys.refresh()
+        except CredentialError as error:
+            # What needs the key fails, and the node isn't ready.
+            self.log.error("a key of the database isn't here", error=error.message)
+        await self.load_admin_token()
         await self.credentials.load()
         await self.subscriptions.load()
         await self.serving.adopt()
+
+    async def load_admin_token(self) -> None:
+        """Read which token of the admin API the nodes share. Raises StoreError."""
+        self.admin_token = (await self.store.shared_secrets()).admin_token
+
+    async def share_admin_token(self, digest: bytes, *, first: bool = False) -> None:
+        """Let all nodes that have no token of the admin API themselves accept this one; `first`: if there is none yet.
+
+        Raises StoreError.
+        """
+        await self.store.commit([SetAdminToken(digest, first)])
+        await self.load_admin_token()
 
     def _cancel_all(self, execution_ids: Sequence[str]) -> None:
         for execution_id in execution_ids:
             self._runner.cancel(execution_id)
 
-    async def _load(self) -> None:
-        if self.options.keep_new_key is not None:
-            await check_new_key(self.store)
-            self.options.keep_new_key()
+    async def _load(self, *, command: bool = False) -> None:
+        await self.keys.join(command=command)
+        await self.load_admin_token()
         await self.credentials.load()
         await self.subscriptions.load()
         await self.serving.load()
@@ -515,6 +544,7 @@ class Engine:
                 group.create_task(self.intake.follow_backlog())
                 group.create_task(self.intake.rates.run())
                 group.create_task(self._hints.run())
+                group.create_task(self.keys.follow())
                 group.create_task(self.serving.follow_credentials())
                 group.create_task(self.serving.follow_failures())
                 group.create_task(self.rejections.run())
@@ -561,7 +591,7 @@ class Engine:
         catalog = FolderCatalog(folder, self.registry, environment=environment)
         return FolderSource(catalog, self.store, self.clock, self.log)
 
-    async def _oldest_unstored(self) -> datetime | None:
+    async def oldest_unstored(self) -> datetime | None:
         """The time of the oldest message that the store doesn't have, or may not have. Raises StoreError."""
         return None if self.intake_queue is None else await self.intake_queue.oldest()
 

@@ -32,6 +32,7 @@ from hookline.api_storage import (
     RejectedSignInPage,
     RowUsagePage,
     ServedFlow,
+    SharedSecrets,
     State,
     StateOverride,
     StatePage,
@@ -270,6 +271,9 @@ class SqlStore:
 
     async def token_by_id(self, token_id: str) -> Token | None:
         return await self._database.read(lambda connection: administration.token_by_id(connection, token_id))
+
+    async def shared_secrets(self) -> SharedSecrets:
+        return await self._database.read(administration.shared_secrets)
 
     async def rejected_sign_ins(self, *, cursor: str | None = None, limit: int = 50) -> RejectedSignInPage:
         return await self._database.read(

@@ -212,6 +212,8 @@ nodes: Final = Table(
     Column("adopted", BigInteger, nullable=False, server_default="0"),
     #: The microseconds for which it goes on accepting messages after its lease has run out.
     Column("accepts_without_lease", BigInteger, nullable=False, server_default="0"),
+    #: The ids of the keys that it has, separated by commas; null until it has told them.
+    Column("secret_keys", Text),
     #: The time of the request to stop.
     Column("drain_asked_at", BigInteger),
     #: The time at which it stopped, or another node took over.
@@ -228,9 +230,24 @@ cluster: Final = Table(
     Column("id", Integer, nullable=False, autoincrement=False),
     #: Counts the changes that each node has to adopt: deployments, states of flows, credentials.
     Column("changes", BigInteger, nullable=False),
+    #: The id of the key that encrypts; null until the first node has told of its keys.
+    Column("first_key", Text),
+    #: The SHA-256 of the server's own token.
+    Column("admin_token", LargeBinary),
     #: The oldest release of Hookline that may use the tables.
     Column("oldest_release", Text),
     PrimaryKeyConstraint("id", name="pk_cluster"),
+)
+
+#: The keys that encrypt what is stored.
+secret_keys: Final = Table(
+    "secret_keys",
+    metadata,
+    Column("id", Name, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    #: The time since which nothing needs it.
+    Column("retired_at", BigInteger),
+    PrimaryKeyConstraint("id", name="pk_secret_keys"),
 )
 
 #: Work that one node does for all. It is free when the node that has it is gone.

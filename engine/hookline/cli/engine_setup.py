@@ -47,6 +47,7 @@ def engine_options(
     Raises ConfigError for settings that can't be used yet, and CredentialError if the keys can't be used.
     """
     keys, keep_new_key = keys_of(settings) if secret_keys is None else (secret_keys, None)
+    key = key_file(settings)
     return EngineOptions(
         db=settings.db,
         db_listen=settings.db_listen,
@@ -56,6 +57,7 @@ def engine_options(
         flows=None if settings.flows == DATABASE else settings.flows_dir,
         secret_keys=keys,
         keep_new_key=keep_new_key,
+        drop_new_key=lambda: key.unlink(missing_ok=True),
         role=settings.role,
         node_name=settings.node(worker),
         public_url=settings.public_url or url,

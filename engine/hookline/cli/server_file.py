@@ -5,15 +5,20 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import msgspec
 
+from hookline.access.tokens import ServerToken, digest
 from hookline.config import Settings
 from hookline.kernel.errors import ConfigError
 from hookline.secrets import secret_file
 from hookline.secrets.vault import generate_key
+from hookline.storage.cluster import Alone
+
+if TYPE_CHECKING:
+    from hookline.engine import Engine
 
 NAME: Final = "server.json"
 
@@ -32,15 +37,49 @@ class RunningServer(msgspec.Struct, frozen=True):
     """The file with its token; None if the token came from the settings."""
 
 
-def admin_token(settings: Settings) -> tuple[str, Path | None]:
-    """Return the token of the admin API, and the file that holds it; None if the token is a setting.
+def admin_token(settings: Settings) -> str | None:
+    """Return the token of the admin API from the settings or its file; None if there is none yet.
 
-    The file is created if it doesn't exist. Raises CredentialError if it can't be used.
+    Raises CredentialError if the file can't be used.
     """
     if settings.admin_token is not None:
-        return settings.admin_token.get_secret_value(), None
-    path = settings.data_dir / "admin.token"
-    return secret_file.load_or_create(path, generate_key).strip(), path
+        return settings.admin_token.get_secret_value()
+    path = token_file(settings)
+    return secret_file.load_or_create(path, generate_key).strip() if path.exists() else None
+
+
+def token_file(settings: Settings) -> Path:
+    """The file of the token if the settings have none."""
+    return settings.data_dir / "admin.token"
+
+
+async def agree_on_token(settings: Settings, engine: "Engine", token: ServerToken) -> None:
+    """Make the token of the admin API if the database has none, and let other nodes accept it.
+
+    A node without a token accepts that of the first node. Raises CredentialError if the file can't be used, and
+    StoreError.
+    """
+    path, shared = token_file(settings), engine.admin_token
+    if settings.admin_token is not None:
+        # A token that is set anew replaces the one before on all nodes that have none of their own.
+        given = digest(settings.admin_token.get_secret_value())
+        if shared != given:
+            await engine.share_admin_token(given)
+    elif token.text is not None:
+        await engine.share_admin_token(digest(token.text), first=True)
+    elif shared is None or isinstance(engine.membership, Alone):
+        # Without other nodes, a file that was removed is replaced.
+        made = secret_file.load_or_create(path, generate_key).strip()
+        await engine.share_admin_token(digest(made), first=shared is None)
+        if engine.admin_token == digest(made):
+            token.text = made
+        else:
+            # Another node was the first one in the same moment.
+            path.unlink(missing_ok=True)
+    if token.text is None:
+        engine.log.warning(
+            "the admin API accepts the token of the node that started first; if it is lost, set admin_token"
+        )
 
 
 @contextlib.contextmanager

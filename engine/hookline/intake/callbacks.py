@@ -58,14 +58,16 @@ class Callbacks:
     async def find(self, token: str) -> WaitingStep:
         """Return the waiting step of a resume URL's token.
 
-        Raises TokenUnknown, ServiceUnavailable if the version of its execution can't be loaded now, WaitOver if it
-        can't be loaded and the execution has ended, and StoreError.
+        Raises TokenUnknown, ServiceUnavailable if the key of the token isn't here or the version of its execution can't
+        be loaded now, WaitOver if it can't be loaded and the execution has ended, and StoreError.
         """
         found = self._tokens.read(token)
-        if found is None:
-            raise TokenUnknown
         if not self._is_open():
             raise ServiceUnavailable("the server is starting or stopping", retry_after=5)
+        if found is None:
+            if self._tokens.lacks_key(token):
+                raise ServiceUnavailable("this node doesn't have the key of the token", retry_after=60)
+            raise TokenUnknown
         execution_id, path = found
         execution = await self._store.execution(execution_id)
         if execution is None:

@@ -10,7 +10,7 @@ from hookline.kernel.suggest import counted
 from hookline.kernel.time import Clock
 from hookline.model.access import Actor
 from hookline.secrets.vault import FOR_DATA_KEY, Vault, for_subscription
-from hookline.storage.changes import RecordAudit, ReencryptSubscription, SetDataKey
+from hookline.storage.changes import RecordAudit, ReencryptSubscription, RetireKeys, SetDataKey
 from hookline.storage.store import Store
 
 #: The number of data keys that one commit encrypts again.
@@ -18,9 +18,18 @@ _PAGE: Final = 200
 
 
 async def rotate_keys(
-    credentials: Credentials, store: Store, vault: Vault, clock: Clock, new_id: Callable[[], str], *, by: Actor
+    credentials: Credentials,
+    store: Store,
+    vault: Vault,
+    clock: Clock,
+    new_id: Callable[[], str],
+    *,
+    by: Actor,
+    retire: bool = True,
 ) -> int:
     """Encrypt credentials, keys of redacted values and subscriptions with the vault's first key.
+
+    `retire`: nothing else may still be encrypted with an older key, so that no node needs one any more.
 
     It takes several commits, and each records `by`. If nothing has another key, nothing is recorded.
 
@@ -34,6 +43,8 @@ async def rotate_keys(
     rotated = await credentials.rotate(by=by)
     await shielded(_reencrypt_data_keys(store, vault, record))
     await shielded(_reencrypt_subscriptions(store, vault, record))
+    if retire:
+        await store.commit([RetireKeys((vault.first,), clock.now())])
     return rotated
 
 

@@ -26,9 +26,10 @@ from hookline.secrets import secret_file
 
 _KEY_SIZE: Final = 32
 _VERSION: Final = b"\x01"
-_ID_SIZE: Final = 8
+ID_SIZE: Final = 8
+"""Bytes of the id of a key."""
 _NONCE_SIZE: Final = 12
-_HEADER: Final = len(_VERSION) + _ID_SIZE + _NONCE_SIZE
+_HEADER: Final = len(_VERSION) + ID_SIZE + _NONCE_SIZE
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ FOR_DATA_KEY: Final = Purpose(b"key of redacted values", "the key of redacted va
 
 
 class Vault:
-    """Encrypts with its first key, and decrypts with the key that a ciphertext names."""
+    """Encrypts with one of its keys, and decrypts with the key that a ciphertext names."""
 
     def __init__(self, keys: Sequence[bytes], random_bytes: Callable[[int], bytes] = os.urandom) -> None:
         """`keys`: 32 bytes each, at least one. `random_bytes(n)`: the source of nonces."""
@@ -86,14 +87,33 @@ class Vault:
             raise CredentialError("there is no key to encrypt credentials with; set HOOKLINE_SECRET_KEY")
         if any(len(key) != _KEY_SIZE for key in keys):
             raise CredentialError(f"a key that encrypts credentials has {_KEY_SIZE} bytes")
-        self._ciphers = {_key_id(key): AESGCM(key) for key in keys}
-        self._first = _key_id(keys[0])
+        self._ciphers = {key_id(key): AESGCM(key) for key in keys}
+        self._first = key_id(keys[0])
         self._random_bytes = random_bytes
+        self._rejection: str | None = None
+        self.ids = tuple(id.hex() for id in self._ciphers)
+        """The ids of its keys, in their order."""
 
     def __repr__(self) -> str:
-        return f"<Vault of keys {', '.join(key_id.hex() for key_id in self._ciphers)}>"
+        return f"<Vault of keys {', '.join(self.ids)}>"
+
+    @property
+    def first(self) -> str:
+        """The id of the key that encrypts: at the beginning, the first one."""
+        return self._first.hex()
+
+    def encrypt_with(self, id: str) -> None:
+        """Encrypt with another of the keys from now on."""
+        self._first = bytes.fromhex(id)
+
+    def encrypt_nothing(self, reason: str) -> None:
+        """Reject to encrypt from now on: others couldn't decrypt it."""
+        self._rejection = reason
 
     def encrypt(self, plaintext: bytes, *, purpose: Purpose) -> bytes:
+        """Encrypt with the first key. Raises CredentialError if this process may not."""
+        if self._rejection is not None:
+            raise CredentialError(self._rejection)
         header = _VERSION + self._first + self._random_bytes(_NONCE_SIZE)
         cipher = self._ciphers[self._first]
         return header + cipher.encrypt(header[-_NONCE_SIZE:], plaintext, header + purpose.authenticated)
@@ -106,11 +126,11 @@ class Vault:
         header, encrypted = ciphertext[:_HEADER], ciphertext[_HEADER:]
         if len(header) < _HEADER or header[:1] != _VERSION:
             raise purpose.error(f"{purpose.subject} {purpose.altered}, or was stored by a newer version of Hookline")
-        key_id = header[1 : 1 + _ID_SIZE]
-        cipher = self._ciphers.get(key_id)
+        named = header[1 : 1 + ID_SIZE]
+        cipher = self._ciphers.get(named)
         if cipher is None:
             raise purpose.error(
-                f"{purpose.subject} is encrypted with the key {key_id.hex()}, which is not here; "
+                f"{purpose.subject} is encrypted with the key {named.hex()}, which is not here; "
                 f"add that key to HOOKLINE_SECRET_KEY (or put its file back){purpose.remedy}"
             )
         try:
@@ -124,7 +144,7 @@ class Vault:
 
     def is_current(self, ciphertext: bytes) -> bool:
         """Return true if the first key encrypted it; a rotation encrypts everything else again."""
-        return ciphertext[: 1 + _ID_SIZE] == _VERSION + self._first
+        return ciphertext[: 1 + ID_SIZE] == _VERSION + self._first
 
 
 class DataKey:
@@ -198,5 +218,6 @@ def keep_key(path: Path, text: str) -> None:
         raise CredentialError(f"{path}: another process has just made this key; start again")
 
 
-def _key_id(key: bytes) -> bytes:
-    return hashlib.sha256(b"hookline key id\0" + key).digest()[:_ID_SIZE]
+def key_id(key: bytes) -> bytes:
+    """Return the id of a key, which tells nothing about it."""
+    return hashlib.sha256(b"hookline key id\0" + key).digest()[:ID_SIZE]

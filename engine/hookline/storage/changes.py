@@ -745,6 +745,53 @@ class RevokeToken:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class KeysInUse:
+    """The keys that encrypt what is stored, by their ids."""
+
+    first: str
+    """The key that encrypts; the others only decrypt."""
+    known: tuple[str, ...]
+    """All keys that were ever in use."""
+    missing: tuple[str, ...] = ()
+    """Keys in use that the node doesn't have. Then it takes no part, and nothing was written."""
+    without: tuple[str, ...] = ()
+    """The names of the nodes because of which the first key of this node isn't the first key of the database."""
+
+
+@change("node", results=(KeysInUse,))
+@dataclass(frozen=True, slots=True)
+class UseKeys:
+    """Note which keys this node has. The first node of a database says which are in use.
+
+    The first of them becomes the first key of the database when all living nodes have it, if it was never in use before
+    or is the first of each of them.
+    """
+
+    ids: tuple[str, ...]
+    at: datetime
+
+
+@change("node")
+@dataclass(frozen=True, slots=True)
+class RetireKeys:
+    """Note that nothing needs any other key than these. If the first key is another one, the first of these replaces
+    it."""
+
+    keep: tuple[str, ...]
+    at: datetime
+
+
+@change("access")
+@dataclass(frozen=True, slots=True)
+class SetAdminToken:
+    """Keep the SHA-256 of the server's own token, which all nodes accept that have none themselves."""
+
+    digest: bytes
+    first: bool = False
+    """Nothing happens if there is one."""
+
+
 @change("access")
 @dataclass(frozen=True, slots=True)
 class RecordAudit:
@@ -890,6 +937,9 @@ Change: TypeAlias = (
     | CreateToken
     | DrainNode
     | RevokeToken
+    | UseKeys
+    | RetireKeys
+    | SetAdminToken
     | RecordAudit
     | ForgetAudit
     | RejectSignIns
@@ -902,6 +952,15 @@ Change: TypeAlias = (
 )
 
 CommitResult: TypeAlias = (
-    Accepted | Duplicate | CallbackOutcome | WaitTimedOut | BatchLed | BatchJoined | StateAdded | NotANumber | None
+    Accepted
+    | Duplicate
+    | CallbackOutcome
+    | WaitTimedOut
+    | BatchLed
+    | BatchJoined
+    | StateAdded
+    | NotANumber
+    | KeysInUse
+    | None
 )
 """The result of a change: None for a change without results."""

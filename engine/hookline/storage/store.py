@@ -456,6 +456,16 @@ class AuditQueries(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class SharedSecrets:
+    """What the nodes of a database have agreed on about their secrets."""
+
+    keys: tuple[str, ...] = ()
+    """The ids of the keys in use; empty until the first node has told of its keys."""
+    admin_token: bytes | None = None
+    """The SHA-256 of the server's own token."""
+
+
+@dataclass(frozen=True, slots=True)
 class RejectedSignInPage:
     """A page of rejected sign-ins, newest first."""
 
@@ -477,6 +487,10 @@ class AccessQueries(Protocol):
 
     async def token_by_id(self, token_id: str) -> Token | None:
         """Return a token, also one that isn't valid."""
+        ...
+
+    async def shared_secrets(self) -> SharedSecrets:
+        """Return what the nodes have agreed on about their secrets."""
         ...
 
     async def rejected_sign_ins(self, *, cursor: str | None = None, limit: int = 50) -> RejectedSignInPage:

@@ -18,6 +18,7 @@ from hookline.api_storage import (
     RejectedSignIn,
     RejectedSignInPage,
     ServedFlow,
+    SharedSecrets,
     Token,
     TokenScope,
 )
@@ -25,10 +26,12 @@ from hookline_sqlstore.column_values import first_id, moment
 from hookline_sqlstore.reading import lists
 from hookline_sqlstore.tables import (
     audit,
+    cluster,
     deployed_flows,
     deployments,
     flow_cases,
     rejected_sign_ins,
+    secret_keys,
     served_flows,
     tokens,
     unwritten_files,
@@ -121,6 +124,12 @@ def token_of(connection: Connection, digest: bytes) -> Token | None:
 def token_by_id(connection: Connection, token_id: str) -> Token | None:
     row = connection.execute(select(tokens).where(tokens.c.id == token_id)).first()
     return None if row is None else _token(row)
+
+
+def shared_secrets(connection: Connection) -> SharedSecrets:
+    """Return what the nodes have agreed on about their secrets."""
+    in_use = select(secret_keys.c.id).where(secret_keys.c.retired_at.is_(None)).order_by(secret_keys.c.id)
+    return SharedSecrets(tuple(connection.scalars(in_use)), connection.scalar(select(cluster.c.admin_token)))
 
 
 def _token(row: Any) -> Token:

@@ -58,7 +58,9 @@ from hookline.api_storage import (
     ReleaseOrderKey,
     Reopen,
     Resume,
+    RetireKeys,
     RevokeToken,
+    SetAdminToken,
     SetCases,
     SetCursor,
     SetDataKey,
@@ -73,6 +75,7 @@ from hookline.api_storage import (
     TimeOutWait,
     Unblock,
     UseFiles,
+    UseKeys,
     WriteFiles,
     cause_of,
     pack,
@@ -167,7 +170,7 @@ _error = msgspec.json.Encoder()
 _ranges = msgspec.json.Encoder()
 
 
-_ADOPTED: Final = Deploy | OverrideState | PutCredential | PutTokens | DropCredential
+_ADOPTED: Final = Deploy | OverrideState | PutCredential | PutTokens | DropCredential | SetAdminToken
 """The changes that each node has to adopt."""
 
 
@@ -398,6 +401,12 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
             yield Operation(statements.DRAIN, f"node {lease}", (lease, micros(at)), place)
         case RevokeToken():
             yield Operation(statements.REVOKE_TOKEN, "tokens", change, place)
+        case UseKeys():
+            yield Operation(statements.USE_KEYS, "secrets", change, place)
+        case RetireKeys():
+            yield Operation(statements.RETIRE_KEYS, "secrets", change, place)
+        case SetAdminToken():
+            yield Operation(statements.SET_ADMIN_TOKEN, "secrets", change, place)
         case RecordAudit(entries):
             yield Operation(statements.RECORD_AUDIT, "audit", entries, place)
         case ForgetAudit(before):

@@ -7,7 +7,7 @@ from typing import Final
 
 from hookline.api_storage import BLOCKED, MAX_REJECTED_KEPT, ORDER, TRANSITIONS, UNTIL, State
 from hookline_sqlstore.tables import UNDECIDED
-from hookline_sqlstore.writing import administration
+from hookline_sqlstore.writing import administration, secrets
 from hookline_sqlstore.writing.accepting import ACCEPT, release_keys, serves, take_keys
 from hookline_sqlstore.writing.batches import join
 from hookline_sqlstore.writing.callbacks import call_back, claim, tell_cancelled, time_out
@@ -478,6 +478,9 @@ TAKE_DUTIES: Final = Statement("duty", procedure=take_duties)
 GIVE_DUTY: Final = Statement("duty", procedure=give_duty)
 MOVE_RATE_PARTS: Final = Statement("rate_parts", procedure=move_rate_parts)
 ADOPT: Final = Statement("adopt", procedure=adopt)
+USE_KEYS: Final = Statement("keys", procedure=secrets.use_keys)
+RETIRE_KEYS: Final = Statement("keys", procedure=secrets.retire_keys)
+SET_ADMIN_TOKEN: Final = Statement("token", procedure=secrets.set_admin_token)
 DRAIN: Final = Statement(
     "drain",
     (("lease", "text"), ("at", "bigint")),

@@ -14,6 +14,10 @@ from tests.acceptance.postgres import POSTGRES, postgres_schema
 from tests.integration.deployments.admin_client import TOKEN, AdminClient, document
 from tests.integration.engine_harness import Harness, ProbeKey, act
 
+from hookline.access.tokens import ServerToken
+from hookline.cli.server_file import admin_token, agree_on_token
+from hookline.config import Settings
+from hookline.credentials import database_keys
 from hookline.deployments.deployment_request import Deployed, DeploymentRequest
 from hookline.deployments.serving import NOT_RUN
 from hookline.discovery.loader import load_plugins
@@ -21,7 +25,7 @@ from hookline.engine import Engine
 from hookline.kernel.errors import CredentialError, ServiceUnavailable
 from hookline.model.access import Actor
 from hookline.model.execution import State
-from hookline.secrets.vault import generate_key, read_keys
+from hookline.secrets.vault import Vault, generate_key, read_keys
 from hookline.service.admin.system.health import Readiness, probes_blueprint
 from hookline.service.app import create_pages
 from hookline.testing.eventually import assert_eventually
@@ -216,7 +220,7 @@ async def test_a_node_that_has_not_adopted_a_deployment_starts_nothing_on_the_ve
 
 
 async def _ready(engine: Engine) -> tuple[int, Any]:
-    pages = create_pages((probes_blueprint(engine, Readiness.of(engine), TOKEN),))
+    pages = create_pages((probes_blueprint(engine, Readiness.of(engine), ServerToken(TOKEN)),))
     response = await pages.test_client().get("/readyz", headers={"Authorization": f"Bearer {TOKEN}"})
     return response.status_code, await response.get_json(force=True)
 
@@ -254,7 +258,7 @@ async def test_what_no_node_can_run_is_blocked_with_the_reason_and_goes_on_when_
 
 
 @pytest.mark.cluster_rule("C15")
-async def test_a_node_that_lacks_the_plugin_of_a_trigger_or_the_key_of_its_credential_is_not_ready(
+async def test_a_node_that_cannot_read_the_credential_of_a_trigger_is_not_ready(
     nodes: _Nodes,
 ) -> None:
     whole = await nodes.start("whole")
@@ -264,9 +268,69 @@ async def test_a_node_that_lacks_the_plugin_of_a_trigger_or_the_key_of_its_crede
     signed = {"use": "webhook", "with": {"verify": {"scheme": "github", "credential": "hub"}}}
     await client.deploy(document("signed", trigger=signed))
     assert (await _ready(whole))[0] == 200
-    other_key = await nodes.start("other-key", secret_keys=read_keys(generate_key()))
-    status, answer = await _ready(other_key)
+    await nodes.sql("UPDATE credentials SET type = 'made-by-a-plugin'")
+    other = await nodes.start("other")
+    status, answer = await _ready(other)
     assert (status, answer["status"]) == (503, "messages of some flows can't be accepted")
     assert answer["reason"].startswith("flow 'signed': ")
     assert await client.ask("POST", "flows/signed/stop")
-    assert (await _ready(other_key))[0] == 200
+    assert (await _ready(other))[0] == 200
+
+
+_OLD, _NEW = read_keys(generate_key()), read_keys(generate_key())
+
+
+@pytest.mark.cluster_rule("C13")
+async def test_a_node_without_the_key_does_not_start(nodes: _Nodes) -> None:
+    await nodes.start("first", secret_keys=_OLD)
+    kept: list[str] = []
+    with pytest.raises(CredentialError, match=r"Set HOOKLINE_SECRET_KEY .* or put the file secret\.key"):
+        await nodes.start("made", secret_keys=_NEW, keep_new_key=lambda: kept.append("a file"))
+    assert kept == []
+    with pytest.raises(CredentialError, match=Vault(_OLD).first):
+        await nodes.start("other", secret_keys=_NEW)
+    await nodes.start("both", secret_keys=(*_NEW, *_OLD))
+
+
+@pytest.mark.cluster_rule("C13")
+async def test_a_key_becomes_the_first_one_when_all_nodes_have_it(
+    nodes: _Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_keys, "_AGAIN", 0.05)
+    old = await nodes.start("old", secret_keys=_OLD)
+    both = await nodes.start("both", secret_keys=(*_NEW, *_OLD))
+    assert both.vault.first == Vault(_OLD).first
+    status, answer = await AdminClient(nodes, both).ask("POST", "credentials/rotate")
+    assert (status, "old" in answer["detail"]) == (422, True), answer
+    # What one encrypts, the other can read, also after the next restart of the old one.
+    await both.credentials.put("key", "probe", {"token": "secret"}, by=_ANN)
+    assert await both.membership.adopted() == ()
+    assert _token_of(old) == "secret"
+    await old.stop(0)
+    staged = await nodes.start("staged", secret_keys=(*_OLD, *_NEW))
+    for engine in (both, staged):
+        await assert_eventually(lambda engine=engine: engine.vault.first == Vault(_NEW).first, seconds=20)  # type: ignore[misc]  # it is bound
+    token = staged.resume_tokens.make(nodes_id := both.ids.new(), "approve")
+    assert both.resume_tokens.read(token) == (nodes_id, "approve")
+    status, answer = await AdminClient(nodes, both).ask("POST", "credentials/rotate")
+    assert (status, answer) == (200, {"rotated": 1, "retired": True, "pending": []})
+    await nodes.start("new", secret_keys=_NEW)
+
+
+@pytest.mark.cluster_rule("C13")
+async def test_only_the_first_node_makes_an_admin_token_and_all_accept_it(
+    nodes: _Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accepted: list[ServerToken] = []
+    for name in ("first", "second"):
+        engine = await nodes.start(name)
+        (nodes.folder / name).mkdir()
+        monkeypatch.chdir(nodes.folder / name)
+        settings = Settings(db=nodes.db)
+        token = ServerToken(admin_token(settings), lambda engine=engine: engine.admin_token)  # type: ignore[misc]  # it is bound
+        await agree_on_token(settings, engine, token)
+        accepted.append(token)
+    made = (nodes.folder / "first" / ".hookline" / "admin.token").read_text(encoding="utf-8").strip()
+    assert not (nodes.folder / "second" / ".hookline").exists()
+    assert [token.accepts(made) for token in accepted] == [True, True]
+    assert not accepted[1].accepts("")

@@ -345,7 +345,7 @@ async def test_verifying_says_that_a_type_has_no_way_to_and_404_where_there_is_n
 @pytest.mark.rule(34)
 async def test_rotating_tells_how_many_credentials_were_encrypted_anew(client: Client) -> None:
     response = await client.post("/api/v1/credentials/rotate", headers=AUTH)
-    assert await response.get_json(force=True) == {"rotated": 0, "pending": []}
+    assert await response.get_json(force=True) == {"rotated": 0, "retired": True, "pending": []}
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"type": 1, "values": {}}', b'{"type": "x"}', b"\xff"])

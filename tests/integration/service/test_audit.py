@@ -374,6 +374,7 @@ OWN: Final = frozenset(
         *(ch.RecordSteps, ch.CheckpointItems, ch.DropEntries, ch.FinishBlock),
         *(ch.BeginWait, ch.TimeOutWait, ch.EndWait, ch.ForgetCallbacks, ch.ForgetEarlyCallbacks),
         *(ch.JoinBatch, ch.CloseBatch, ch.TakeBatch, ch.AddState, ch.TakeDedupeKeys, ch.SetSubscription),
+        *(ch.UseKeys, ch.RetireKeys, ch.SetAdminToken),
         *(ch.ForgetAudit, ch.RejectSignIns, ch.Reject, ch.ForgetFiles, ch.UseFiles),
         *(ch.Purge, ch.ForgetDedupeKeys, ch.ForgetVersions, ch.KeepAlias),
         # The files of a deployment, which its commit has announced.

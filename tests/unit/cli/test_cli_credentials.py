@@ -101,6 +101,12 @@ def test_the_setting_may_hold_several_keys(monkeypatch: pytest.MonkeyPatch) -> N
     assert listed()[0]["problem"] is None
     monkeypatch.setenv("HOOKLINE_SECRET_KEY", second)
     assert "is encrypted with the key" in listed()[0]["problem"]
+    lacking = hookline("set", "gh", "--type", "github", f"secret={SECRET}")
+    assert lacking.exit_code == 1
+    assert "this node lacks 1 key that encrypts what is stored" in lacking.stderr
+    assert hookline("new-key").exit_code == 0
+    hookline("set", "gh", "--type", "github", f"secret={SECRET}")
+    assert listed()[0]["problem"] is None
 
 
 @pytest.mark.rule(34)
@@ -110,8 +116,8 @@ def test_rotating_encrypts_with_the_first_key(monkeypatch: pytest.MonkeyPatch) -
     assert hookline("set", "gh", "--type", "github", f"secret={SECRET}").exit_code == 0
     assert hookline("rotate").exit_code == 2
     monkeypatch.setenv("HOOKLINE_SECRET_KEY", f"{second},{first}")
-    assert json.loads(hookline("rotate", "--master", "--json").stdout) == {"rotated": 1, "pending": []}
-    assert json.loads(hookline("rotate", "--master", "--json").stdout) == {"rotated": 0, "pending": []}
+    assert json.loads(hookline("rotate", "--master", "--json").stdout) == {"rotated": 1, "retired": True, "pending": []}
+    assert json.loads(hookline("rotate", "--master", "--json").stdout) == {"rotated": 0, "retired": True, "pending": []}
     monkeypatch.setenv("HOOKLINE_SECRET_KEY", second)
     assert listed()[0]["problem"] is None
 

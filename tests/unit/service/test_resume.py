@@ -1,5 +1,9 @@
 """Calls to the URL of a step that waits: what is taken, what is rejected, and what nobody gets to know."""
 
+import hashlib
+import hmac
+import uuid
+from base64 import urlsafe_b64encode
 from typing import Any
 
 import pytest
@@ -12,6 +16,7 @@ from hookline.intake.callbacks import Callbacks
 from hookline.kernel.errors import StoreError
 from hookline.sdk.schemes import NoSettings, RequestVerifier, SignedRequest, Verified, WebhookResponse
 from hookline.secrets.resume_tokens import ResumeTokens
+from hookline.secrets.vault import Vault
 from hookline.service.hooks.callbacks import CallbackHandler
 from hookline.service.hooks.resume import Resume
 from hookline.service.types import HookRequest
@@ -258,7 +263,7 @@ async def test_pages_of_other_origins_may_call_where_the_step_lets_them() -> Non
 
 # --- Any token -------------------------------------------------------------------------------------------------------
 
-TOKENS = ResumeTokens([b"k" * 32])
+TOKENS = ResumeTokens([b"k" * 32], Vault([b"k" * 32]))
 REAL = TOKENS.make(EXECUTION, "lines[3]/approve")
 
 
@@ -296,3 +301,22 @@ mutated = st.builds(
 async def test_whatever_stands_in_place_of_a_token_is_unknown_and_never_a_fault(token: str) -> None:
     assert TOKENS.read(token) is None or token == REAL
     assert await status_of(token) == 404
+
+
+@pytest.mark.cluster_rule("C13")
+async def test_a_token_whose_key_is_not_here_is_unavailable_and_not_unknown() -> None:
+    other = Vault([b"o" * 32])
+    token = ResumeTokens([b"o" * 32], other).make(EXECUTION, "approve")
+    assert await status_of(token) == 404
+    TOKENS.known = other.ids
+    try:
+        assert await status_of(token) == 503
+    finally:
+        TOKENS.known = ()
+
+
+def test_tokens_of_earlier_releases_are_read() -> None:
+    key = hmac.digest(b"k" * 32, b"hookline resume token", hashlib.sha256)
+    about = uuid.UUID(EXECUTION).bytes + b"approve"
+    data = hmac.digest(key, about, hashlib.sha256)[:16] + about
+    assert TOKENS.read(urlsafe_b64encode(data).decode().rstrip("=")) == (EXECUTION, "approve")

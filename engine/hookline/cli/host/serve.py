@@ -129,7 +129,7 @@ def _report(ready: "Ready", as_json: bool, workers: Sequence[int]) -> None:
     """Print where the server listens. `workers`: the pids of the processes that serve, if there are several."""
 
     def text() -> str:
-        token = ready.token_file or "the setting admin_token"
+        token = ready.token_file or "the setting admin_token, or that of the first node"
         api = f"{ready.admin_url}/api/v1"
         return (
             f"Hookline listens on {ready.url}\nhooks: {ready.url}/hook/<flow>   admin API: {api}   its token: {token}"

@@ -11,12 +11,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
+from hookline.access.tokens import ServerToken
 from hookline.cli.engine_setup import engine_options, hook_options, local_url
 from hookline.cli.host import gc_tuning, thread_switching
 from hookline.cli.host.open_files import reserve_files
 from hookline.cli.host.sighup import Reloading, ignore_hangups
 from hookline.cli.host.worker import Ready, Worker
-from hookline.cli.server_file import admin_token, announced
+from hookline.cli.server_file import admin_token, agree_on_token, announced, token_file
 from hookline.config import Settings
 from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
@@ -64,16 +65,16 @@ class RunningServer:
     """The URL of its admin API on this machine."""
     admin_url: str
     """The URL under which people reach its admin API."""
-    token: str
+    token: ServerToken
     token_file: Path | None
-    """The file with the token; None if it came from the settings."""
+    """The file with the token; None if it came from the settings, or if only another node has it."""
     shutdown: asyncio.Event
     """Set it to stop the server."""
 
     def ready(self) -> Ready:
         """The addresses and the token file, for those that announce the server."""
-        token_file = None if self.token_file is None else str(self.token_file)
-        return Ready(self.url, self.api_url, self.admin_url, token_file)
+        file = None if self.token_file is None or self.token.text is None else str(self.token_file)
+        return Ready(self.url, self.api_url, self.admin_url, file)
 
 
 def run(
@@ -130,19 +131,22 @@ async def run_server(
     thread_switching.tune()
     url = _url(sock)
     api_url = url if admin_sock is None else _url(admin_sock)
-    token, token_file = admin_token(settings)
+    token = ServerToken(admin_token(settings), lambda: engine.admin_token)
     registry = load_plugins(timeout=settings.plugin_timeout.total_seconds(), connectors=settings.role != "webhook")
     engine = Engine(registry, engine_options(settings, url, worker=None if worker is None else worker.number))
     for plugin in registry.failed:
         engine.log.error("a plugin can't be used", plugin=str(plugin), error=plugin.error)
     shutdown = asyncio.Event()
     shown = settings.admin_url or (settings.public_url if admin_sock is None else None) or api_url
-    server = RunningServer(engine, url, api_url, shown, token, token_file, shutdown)
+    file = None if settings.admin_token is not None else token_file(settings)
+    server = RunningServer(engine, url, api_url, shown, token, file, shutdown)
     with contextlib.suppress(StoreAway):
         await engine.start()
     left: float | None = None
     settling = asyncio.get_running_loop().call_later(gc_tuning.LATER, gc_tuning.settle)
     try:
+        if engine.waits_for is None:
+            await agree_on_token(settings, engine, token)
         reloading = Reloading(engine, settings, reload)
         _handle_signals(engine, shutdown, reloading, worker)
         report_accepting(engine.log, engine.clock)
@@ -150,7 +154,7 @@ async def run_server(
             _note_start(engine, settings)
         sockets = (sock, admin_sock)
         if worker is None:
-            with announced(settings, api_url, token_file, url):
+            with announced(settings, api_url, file, url):
                 left = await _serve(server, settings, sockets, ready, reloading)
         else:
             # The parent announces the server.
@@ -271,6 +275,7 @@ async def _beside(ready: Callable[[RunningServer], Awaitable[None]], server: Run
     try:
         if server.engine.waits_for is not None:
             await _start_later(server.engine)
+            await agree_on_token(settings, server.engine, server.token)
             _note_start(server.engine, settings)
         await ready(server)
     except Exception:

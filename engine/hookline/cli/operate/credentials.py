@@ -119,25 +119,49 @@ def rotate_credentials(master: bool, as_json: bool, settings: Settings) -> None:
     """
     done = call(settings, "POST", "credentials", "rotate")
     said = f"{counted(done['rotated'], 'credential')} had an older key; all are encrypted with the first key now"
+    if not done["retired"]:
+        said += "\nkeep the older keys: a node or a message may still use one; rotate again later"
     emit(done, as_json=as_json, text=lambda: with_pending(said, done))
 
 
 @credentials.command("new-key", settings=_SETTINGS, remote=False)
 def new_key(as_json: bool, settings: Settings) -> None:
-    """Make a new key after `secret.key` was lost for good.
+    """Use a new key after the key was lost for good: that of HOOKLINE_SECRET_KEY, or else one in a new `secret.key`.
 
-    What the lost key has encrypted stays unreadable: credentials have to be set again.
+    What the lost key has encrypted stays unreadable: credentials have to be set again. No server may run.
     """
     from hookline.cli.engine_setup import key_file
-    from hookline.secrets.vault import load_or_create_key
+    from hookline.secrets.vault import load_or_create_key, read_keys
 
     if settings.secret_key is not None:
-        raise ConfigError("the key is the setting secret_key (HOOKLINE_SECRET_KEY), so no file is needed")
+        asyncio.run(_give_up_other_keys(settings, read_keys(settings.secret_key.get_secret_value())))
+        text = "the key in HOOKLINE_SECRET_KEY is used from now on; start the server"
+        emit({"file": None}, as_json=as_json, text=lambda: text)
+        return
     file = key_file(settings)
     if file.exists():
         raise ConfigError(f"there is a key in {file}; `hookline credentials rotate --master` changes keys")
-    load_or_create_key(file)
+    keys = load_or_create_key(file)
+    try:
+        asyncio.run(_give_up_other_keys(settings, keys))
+    except BaseException:
+        file.unlink(missing_ok=True)
+        raise
     emit({"file": str(file)}, as_json=as_json, text=lambda: f"{file} has a new key; start the server")
+
+
+async def _give_up_other_keys(settings: Settings, keys: Sequence[bytes]) -> None:
+    """Let the database need no other keys than these. Raises ConfigError if nodes serve it, and StoreError."""
+    from hookline.cli.actor import local_user
+    from hookline.credentials.database_keys import give_up_other_keys
+    from hookline.discovery.loader import load_plugins
+    from hookline.kernel.time import SystemClock
+    from hookline.secrets.vault import Vault
+
+    if settings.sqlite_file is None or settings.sqlite_file.exists():
+        clock = SystemClock()
+        backend = load_plugins().backend(settings.db, clock)
+        await give_up_other_keys(backend, Vault(keys).ids, clock, by=local_user())
 
 
 def _tokens(tokens: Mapping[str, Any] | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from quart import Blueprint, Response, current_app
 from werkzeug.routing import BaseConverter, Map
 
+from hookline.access.tokens import ServerToken
 from hookline.engine import Engine
 from hookline.kernel.errors import HooklineError
 from hookline.model.access import Actor
@@ -48,7 +49,7 @@ class OtherThan(BaseConverter):
 
 def blueprints(
     engine: Engine,
-    token: str,
+    token: str | ServerToken,
     *,
     own: Actor | None = None,
     hosts: Hosts | None = None,
@@ -63,6 +64,7 @@ def blueprints(
     of the API besides its address and localhost. `metrics_public`: `/metrics` needs no token. `senders` finds the
     addresses behind trusted proxies. `workers`: the metrics of the other workers of the server.
     """
+    token = ServerToken(token) if isinstance(token, str) else token
     gate = Gate(engine, token, own, hosts, senders)
     probes = probes_blueprint(engine, readiness or Readiness.of(engine), token)
     return _api(engine, gate), probes, metrics_blueprint(engine, gate, public=metrics_public, workers=workers)

@@ -7,7 +7,7 @@ from quart import Response, current_app, g, request
 from werkzeug.datastructures import Headers
 
 from hookline.access.caller import Caller
-from hookline.access.tokens import BUILT_IN, is_same
+from hookline.access.tokens import BUILT_IN, ServerToken
 from hookline.engine import Engine
 from hookline.kernel.errors import ExecutionNotFound, HooklineError, ServiceUnavailable, TokenInvalid
 from hookline.model.access import Actor, TokenScope
@@ -32,7 +32,7 @@ class Gate:
     def __init__(
         self,
         engine: Engine,
-        admin_token: str,
+        admin_token: ServerToken,
         own: Actor | None = None,
         hosts: Hosts | None = None,
         senders: Senders | None = None,
@@ -96,7 +96,9 @@ def _joined(headers: Headers) -> Mapping[str, str]:
     return found
 
 
-async def recognize(engine: Engine, admin_token: str, sender: tuple[str, str], own: Actor | None = None) -> Caller:
+async def recognize(
+    engine: Engine, admin_token: ServerToken, sender: tuple[str, str], own: Actor | None = None
+) -> Caller:
     """Return the caller of the current request. Raises TokenInvalid, TooManyRequests and StoreError.
 
     `sender`: its address, and the name under which its host is counted.
@@ -106,7 +108,7 @@ async def recognize(engine: Engine, admin_token: str, sender: tuple[str, str], o
     secret = given.strip()
     address, client = sender
     # The server's own token works even if the store fails, and however many invalid tokens come from the address.
-    if is_same(secret, admin_token) and kind.lower() == "bearer":
+    if admin_token.accepts(secret) and kind.lower() == "bearer":
         return Caller(own or Actor("token", BUILT_IN, address or None), TokenScope.ADMIN)
     if not secret or kind.lower() != "bearer":
         raise TokenInvalid(_SEND)

@@ -143,6 +143,8 @@ class Rotated(msgspec.Struct, frozen=True):
     """The number of credentials that were encrypted again."""
 
     rotated: Count
+    retired: bool
+    """True if no node needs an older key any more. Otherwise some node or message may still use one: rotate again."""
     pending: Pending
 
 
@@ -246,10 +248,22 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
     @operation(Rotated, scope=TokenScope.ADMIN, all_flows=True, errors=(CredentialError,))
     async def rotate_credentials() -> Response:
         """Encrypt with the first key everything that is encrypted with another one."""
+        await engine.keys.refresh()
+        if engine.keys.without:
+            names = ", ".join(engine.keys.without)
+            raise CredentialError(f"the new key isn't used yet, since nodes don't have it: {names}")
+        # Until all nodes encrypt with the new key, and the intake queue has nothing older, the old one is needed.
+        retire = not await engine.membership.adopted() and await engine.oldest_unstored() is None
         rotated = await rotate_keys(
-            engine.credentials, engine.store, engine.vault, engine.clock, engine.ids.new, by=caller().actor
+            engine.credentials,
+            engine.store,
+            engine.vault,
+            engine.clock,
+            engine.ids.new,
+            by=caller().actor,
+            retire=retire,
         )
-        return json_response(Rotated(rotated, list(await engine.membership.adopted())))
+        return json_response(Rotated(rotated, retire, list(await engine.membership.adopted())))
 
     @api.delete("/credentials/<but(rotate):name>")
     @operation(DroppedCredentialView, scope=TokenScope.ADMIN, all_flows=True)

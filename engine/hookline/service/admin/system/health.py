@@ -1,7 +1,6 @@
 """Monitoring: the probes `/healthz` and `/readyz`, which need no token, and `/metrics`."""
 
 import asyncio
-import hmac
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -10,6 +9,7 @@ from typing import Final
 import msgspec
 from quart import Blueprint, Response, request
 
+from hookline.access.tokens import ServerToken
 from hookline.engine import Engine
 from hookline.intake.publishing import Publisher
 from hookline.kernel.errors import HooklineError, StoreError
@@ -24,12 +24,11 @@ from hookline.telemetry.store_problem import StoreProblem
 from hookline.telemetry.worker_metrics import WorkerMetrics
 
 
-def has_admin_token(token: str) -> bool:
+def has_admin_token(token: ServerToken) -> bool:
     """True if the request has the admin token."""
     kind, _, given = request.headers.get("Authorization", "").partition(" ")
     # Compared even if the kind is wrong, so that every rejection takes the same time.
-    right = hmac.compare_digest(given.strip().encode("utf-8", "surrogateescape"), token.encode())
-    return right and kind.lower() == "bearer"
+    return token.accepts(given.strip()) and kind.lower() == "bearer"
 
 
 FILES_EVERY: Final = 30.0
@@ -183,7 +182,7 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     """The flows that this node leaves to others, with the actions that it lacks; for requests with the admin token."""
 
 
-def probes_blueprint(engine: Engine, readiness: Readiness, token: str | None = None) -> Blueprint:
+def probes_blueprint(engine: Engine, readiness: Readiness, token: ServerToken | None = None) -> Blueprint:
     """Create the probes of an engine. Requests with `token` get the reason; if it is None, no request does."""
     probes = Blueprint("probes", __name__)
 

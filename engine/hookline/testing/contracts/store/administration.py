@@ -24,16 +24,20 @@ from hookline.storage.changes import (
     DrainNode,
     FilesWritten,
     ForgetAudit,
+    KeysInUse,
     RecordAudit,
     RejectSignIns,
     ReleaseOrderKey,
+    RetireKeys,
     RevokeToken,
+    SetAdminToken,
     SetCases,
     Start,
     StoreCallback,
+    UseKeys,
     WriteFiles,
 )
-from hookline.storage.store import Store
+from hookline.storage.store import SharedSecrets, Store
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.store.fixtures import StoreFixtures
 from hookline.testing.envelopes import Envelopes
@@ -158,6 +162,33 @@ class AccessContract(StoreFixtures):
         assert list(await store.tokens()) == [narrow, wide]
         assert await store.token_by_id(narrow.id) == narrow
         assert await store.token_by_id("nothing") is None
+
+    @pytest.mark.cluster_rule("C13")
+    async def test_the_first_node_says_which_keys_are_in_use_and_others_need_them(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        now = envelopes.clock.now()
+        assert await store.shared_secrets() == SharedSecrets()
+        assert await store.commit([UseKeys(("new", "old"), now)]) == [KeysInUse("new", ("new", "old"))]
+        for ids in (("old",), ("other",)):
+            (found,) = await store.commit([UseKeys(ids, now)])
+            assert found == KeysInUse("new", ("new", "old"), tuple(sorted({"new", "old"} - set(ids))))
+        await store.commit([RetireKeys(("new",), now)])
+        assert (await store.shared_secrets()).keys == ("new",)
+        assert await store.commit([UseKeys(("new",), now)]) == [KeysInUse("new", ("new", "old"))]
+        # Of a store that one process uses, the first key is that of the process.
+        assert await store.commit([UseKeys(("newest", "new"), now)]) == [KeysInUse("newest", ("new", "newest", "old"))]
+        # All were lost.
+        await store.commit([RetireKeys(("last",), now)])
+        assert await store.commit([UseKeys(("last",), now)]) == [KeysInUse("last", ("last", "new", "newest", "old"))]
+
+    @pytest.mark.cluster_rule("C13")
+    async def test_the_hash_of_the_first_admin_token_is_kept(self, store: Store) -> None:
+        await store.commit([SetAdminToken(b"first", first=True)])
+        await store.commit([SetAdminToken(b"second", first=True)])
+        assert (await store.shared_secrets()).admin_token == b"first"
+        await store.commit([SetAdminToken(b"third")])
+        assert (await store.shared_secrets()).admin_token == b"third"
 
     async def test_a_token_ends_when_it_is_revoked_and_its_name_is_free(
         self, store: Store, envelopes: Envelopes
