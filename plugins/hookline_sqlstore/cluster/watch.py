@@ -34,10 +34,12 @@ _READY: Final = text(
     " UNION ALL SELECT (SELECT min(flow_id) FROM executions WHERE NOT history AND ready_at IS NOT NULL"
     " AND owner IS NULL AND flow_id > found.flow_id) FROM found WHERE found.flow_id IS NOT NULL"
     ") SELECT flow_id FROM found WHERE flow_id IS NOT NULL AND EXISTS (SELECT 1 FROM executions AS one"
-    " WHERE NOT one.history AND one.flow_id = found.flow_id AND one.ready_at IS NOT NULL AND one.owner IS NULL AND one.ready_at <= :now)"
+    " WHERE NOT one.history AND one.flow_id = found.flow_id AND one.ready_at IS NOT NULL AND one.owner IS NULL"
+    " AND one.ready_at <= :now)"
 )
 _CANCELLING: Final = text(
-    "SELECT id FROM executions WHERE NOT history AND owner = :lease AND cancel_asked_at IS NOT NULL AND finished_at IS NULL"
+    "SELECT id FROM executions WHERE NOT history AND owner = :lease AND cancel_asked_at IS NOT NULL"
+    " AND finished_at IS NULL"
 )
 _CLUSTER: Final = select(cluster.c.changes, cluster.c.oldest_release)
 _UNRELEASED: Final = select(nodes).where(nodes.c.released_at.is_(None))
