@@ -166,7 +166,8 @@ class Settings(BaseSettings):
     retention: Duration = Field(
         default=timedelta(days=30),
         ge=timedelta(minutes=1),
-        description="The retention of executions after their end, such as `30d`, unless their flow sets another.",
+        description="The retention of executions after their end, such as `30d`, unless their flow sets another. With "
+        "PostgreSQL, the longest retention of all flows is exceeded by up to a day, or more if it is over 45 days.",
     )
     audit_retention: Duration = Field(
         default=timedelta(days=400),

@@ -8,7 +8,10 @@ from hookline.api_storage import NodeDescription
 OWN: Final = NodeDescription().version
 """This release."""
 _NUMBERS: Final = re.compile(r"\d+(\.\d+)*")
-_NEEDED: Final = "the database's tables need Hookline {needed}, and this is {own}: install the newer release, or use another database"
+_NEEDED: Final = (
+    "the database's tables need Hookline {needed}, and this is {own}: install the newer release,"
+    " or use another database"
+)
 
 
 def release(version: str) -> tuple[int, ...]:

@@ -19,8 +19,8 @@ FLOW: dict[str, Any] = {
 }
 _FILL = (
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :old)"
-    " INSERT INTO executions (id, flow_id, state, outcome, created_at, finished_at, attempt, order_holds)"
-    " SELECT printf('01800000-0000-7000-8000-%012d', i), 'f', 'succeeded', 'completed', i, i, 1, 0 FROM n"
+    " INSERT INTO executions (id, flow_id, state, outcome, created_at, finished_at, attempt, order_holds, history)"
+    " SELECT printf('01800000-0000-7000-8000-%012d', i), 'f', 'succeeded', 'completed', i, i, 1, 0, 1 FROM n"
 )
 _PAYLOADS = (
     "INSERT INTO payloads SELECT id, randomblob(10000) FROM executions WHERE state = 'succeeded'",

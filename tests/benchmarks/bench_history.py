@@ -97,11 +97,13 @@ def _fill(connection: Connection, count: int) -> None:
         "error_retryable": f"case when {error} is not null then true end",
         "error_cause": f"case when {_case(0)} = 'failed' then 'cause' || (n % 100) end",
         "replay_of": f"case when n % 1000 = 0 then {_id(dialect, '(n - 1)')} end",
+        "history": f"({_case(0)} <> 'failed')",
         "payload": ":payload",
     }
     open_ = {
         **dict.fromkeys(("outcome", "finished_at", "error_code", "error_message", "error_step", "replay_of"), "null"),
         **dict.fromkeys(("error_retryable", "error_cause"), "null"),
+        "history": "false",
     }
     with connection.begin():
         for columns, where in (

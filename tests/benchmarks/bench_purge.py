@@ -30,8 +30,8 @@ from hookline_sqlstore.backend import sqlite
 _OLD = (
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count)"
     " INSERT INTO executions (id, flow_id, state, outcome, created_at, started_at, finished_at, attempt,"
-    " order_holds, payload) SELECT printf('01800000-%04x-7000-8000-%012x', i >> 16, i), 'f', 'succeeded', 'completed',"
-    " i, i, i, 1, 0, randomblob(400) FROM n"
+    " order_holds, history, payload) SELECT printf('01800000-%04x-7000-8000-%012x', i >> 16, i), 'f', 'succeeded',"
+    " 'completed', i, i, i, 1, 0, 1, randomblob(400) FROM n"
 )
 _JOURNAL = (
     "INSERT INTO journal (execution_id, seq, step_id, path, use, state, attempt, started_at, finished_at, input,"

@@ -98,7 +98,8 @@ def upgrade(connection: Connection, own: str = OWN) -> None:
 
 def _oldest_release(scripts: ScriptDirectory) -> str:
     """The oldest release that may use the tables after all migrations: the newest of those that they name."""
-    named = [name for script in scripts.walk_revisions() if (name := getattr(script.module, "oldest_release", None))]
+    found = (getattr(script.module, "oldest_release", None) for script in scripts.walk_revisions())
+    named: list[str] = [name for name in found if name is not None]
     return max(named, key=release)
 
 

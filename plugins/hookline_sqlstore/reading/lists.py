@@ -173,7 +173,7 @@ def dead_letters(
         executions.c.error_message,
         executions.c.error_step,
         executions.c.error_retryable,
-    ).where(executions.c.id.in_([row.newest for row in shown]))
+    ).where(executions.c.id.in_([row.newest for row in shown]), LIVE)
     told = {row.id: error(row) for row in connection.execute(errors)}
     return DeadLetterPage(
         tuple(

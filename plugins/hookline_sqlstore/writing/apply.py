@@ -22,7 +22,7 @@ from hookline.api_storage import (
 )
 from hookline_sqlstore.tables import executions, served_flows
 from hookline_sqlstore.writing import statements
-from hookline_sqlstore.writing.accepting import clashes, insert_messages, release_spent_keys
+from hookline_sqlstore.writing.accepting import ACCEPT, clashes, insert_messages, release_spent_keys
 from hookline_sqlstore.writing.operations import Commit, Operation
 from hookline_sqlstore.writing.order_places import Lines
 from hookline_sqlstore.writing.statement import Dialect, Row, Statement
@@ -112,7 +112,7 @@ def _run(
     operations: list[tuple[Commit, Operation]],
     lines: Lines,
 ) -> None:
-    if statement is statements.ACCEPT:
+    if statement is ACCEPT:
         _accept(connection, dialect, operations, lines)
         return
     if statement.procedure is not None:
@@ -186,7 +186,7 @@ def _diagnose(connection: Connection, commit: Commit, operation: Operation) -> N
         raise VersionOutdated(f"execution {operation.key} can't start: its flow was deployed meanwhile")
     if state is None:
         raise ExecutionNotFound(f"there is no execution {operation.key}")
-    if operation.statement is statements.ACCEPT:
+    if operation.statement is ACCEPT:
         commit.results[operation.change] = Duplicate(operation.row[0])
         return
     if operation.statement is statements.RECORD and state == "running":

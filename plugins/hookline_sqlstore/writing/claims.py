@@ -66,7 +66,8 @@ _CLAIM: Final = {
 }
 _FOUND: Final = _with_ids(_MINE)
 _GIVE_BACK: Final = _with_ids(
-    f"UPDATE executions SET owner = NULL WHERE NOT history AND id = ANY(:again) AND owner = {_ME} AND state <> 'running'"  # noqa: S608 - as above
+    "UPDATE executions SET owner = NULL WHERE NOT history AND id = ANY(:again)"  # noqa: S608 - as above
+    f" AND owner = {_ME} AND state <> 'running'"
 )
 
 

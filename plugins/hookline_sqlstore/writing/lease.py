@@ -32,7 +32,7 @@ _UNTIL: Final = f"{NOW} + {int(DURATION * 1_000_000)}"
 _HOLDS: Final = f"gone_at IS NULL AND (until > {NOW} OR adopted = (SELECT changes FROM cluster WHERE id = 1))"  # noqa: S608 - our own names
 
 _REGISTER: Final = (
-    "INSERT INTO nodes (lease, name, session, process, host, role, version, started_at, until, clock_ahead,"
+    "INSERT INTO nodes (lease, name, session, process, host, role, version, started_at, until, clock_ahead,"  # noqa: S608 - our own names
     " accepts_without_lease)"
     " SELECT $1::text, $2::text, $3::text, $4::text, $5::text, $6::text, $7::text,"
     f" {NOW}, {_UNTIL}, $8::bigint - {NOW}, $9::bigint WHERE NOT {COPYING}"

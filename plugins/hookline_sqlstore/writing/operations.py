@@ -82,6 +82,7 @@ from hookline.api_storage import (
 )
 from hookline_sqlstore.column_values import key_hash, micros, storable
 from hookline_sqlstore.writing import statements
+from hookline_sqlstore.writing.accepting import ACCEPT
 from hookline_sqlstore.writing.administration import entry_row
 from hookline_sqlstore.writing.batches import JoinRow
 from hookline_sqlstore.writing.callbacks import CallbackRow, ClaimRow, EndRow, TimeoutRow
@@ -241,9 +242,9 @@ def _accept_row(accept: Accept) -> Row:
 def _accept(envelope: Envelope, audit: AuditEntry | None, row: Row, place: int) -> Iterator[Operation]:
     key, payload = envelope.execution_id, row[-1]
     if len(payload) <= INLINE:
-        yield Operation(statements.ACCEPT, key, row, place)
+        yield Operation(ACCEPT, key, row, place)
     else:
-        yield Operation(statements.ACCEPT, key, (*row[:-1], None), place)
+        yield Operation(ACCEPT, key, (*row[:-1], None), place)
         yield Operation(statements.KEEP_PAYLOAD, key, (key, payload), place)
     if envelope.order_key is not None:
         yield Operation(statements.HOLD, key, (key,), place)

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy import Connection
 
 from hookline_sqlstore.writing import statements
+from hookline_sqlstore.writing.accepting import ACCEPT
 from hookline_sqlstore.writing.operations import Commit, Operation
 from hookline_sqlstore.writing.statement import Dialect, Row, Statement
 
@@ -30,7 +31,7 @@ class Lines:
         self._known: Mapping[str, Line] = {}
         """The queues of executions that join or leave them."""
         operations = [operation for commit in commits for operation in commit.operations]
-        accepts = [one for one in operations if one.statement is statements.ACCEPT and one.row[_ORDER_KEY] is not None]
+        accepts = [one for one in operations if one.statement is ACCEPT and one.row[_ORDER_KEY] is not None]
         others = [one for one in operations if one.statement in _LEAVING]
         if not accepts and not others:
             self._lines: Sequence[Line] = ()
@@ -61,7 +62,7 @@ class Lines:
         place = self._places.get((operation.statement, row[0])) if self._places else None
         if place is None:
             return row
-        at = _ACCEPT_PLACE if operation.statement is statements.ACCEPT else _REOPEN_PLACE
+        at = _ACCEPT_PLACE if operation.statement is ACCEPT else _REOPEN_PLACE
         return (*row[:at], place, *row[at + 1 :])
 
     def left(self, operations: Iterable[Operation]) -> Sequence[Line]:

@@ -8,7 +8,7 @@ from typing import Final
 from hookline.api_storage import BLOCKED, MAX_REJECTED_KEPT, ORDER, TRANSITIONS, UNTIL, State
 from hookline_sqlstore.tables import UNDECIDED
 from hookline_sqlstore.writing import administration, secrets
-from hookline_sqlstore.writing.accepting import ACCEPT, release_keys, serves, take_keys
+from hookline_sqlstore.writing.accepting import release_keys, serves, take_keys
 from hookline_sqlstore.writing.batches import join
 from hookline_sqlstore.writing.callbacks import call_back, claim, tell_cancelled, time_out
 from hookline_sqlstore.writing.claims import (
@@ -147,8 +147,8 @@ CHECKPOINT_ITEMS: Final = Statement(
     "INSERT INTO progress (execution_id, path, total, done, failed, at)"
     " SELECT v.execution_id, v.path, v.total, v.done, v.failed, v.at"
     " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id AND {live}"
-    " AND executions.state = 'running' AND {mine} ON CONFLICT (execution_id, path) DO UPDATE SET total = excluded.total, done = excluded.done,"
-    " failed = excluded.failed, at = excluded.at",
+    " AND executions.state = 'running' AND {mine} ON CONFLICT (execution_id, path) DO UPDATE"
+    " SET total = excluded.total, done = excluded.done, failed = excluded.failed, at = excluded.at",
     repeated=True,
 )
 KEEP_RESULT: Final = Statement(

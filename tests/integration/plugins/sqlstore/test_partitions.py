@@ -187,7 +187,8 @@ async def test_an_id_that_is_just_ending_is_not_accepted_again(
     ending = session.transaction()
     await ending.start()
     await session.execute(
-        "UPDATE executions SET state = 'succeeded', outcome = 'completed', finished_at = 1, history = true WHERE id = $1",
+        "UPDATE executions SET state = 'succeeded', outcome = 'completed', finished_at = 1, history = true"
+        " WHERE id = $1",
         envelope.execution_id,
     )
     again = asyncio.ensure_future(store.commit([Accept(envelope)]))

@@ -151,6 +151,19 @@ class AcceptingContract(StoreFixtures):
             Accepted(new.execution_id),
             Duplicate(keyed.execution_id),
         ]
+        for envelope in (plain, keyed):
+            id_, now = envelope.execution_id, envelope.accepted_at
+            await store.commit([Start(id_, "v1", now)])
+            await store.commit([End(id_, State.SUCCEEDED, Outcome.COMPLETED, now)])
+        other = envelopes.make()
+        assert await store.commit([Accept(keyed), Accept(other), Accept(plain)]) == [
+            Duplicate(keyed.execution_id),
+            Accepted(other.execution_id),
+            Duplicate(plain.execution_id),
+        ]
+        ended = await store.execution(plain.execution_id)
+        assert ended is not None
+        assert ended.state is State.SUCCEEDED
 
 
 class CommitsContract(StoreFixtures):
