@@ -48,6 +48,7 @@ from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock, SystemClock, follow_jumps
 from hookline.maintenance.disk_budget import DiskBudget
 from hookline.maintenance.retention import Purger, Retention, retention_in
+from hookline.maintenance.shared_blobs import check_shared_blobs, is_readable
 from hookline.maintenance.sweeper import Sweeper
 from hookline.operations.operations import Operations
 from hookline.operations.replay import Replays
@@ -252,12 +253,14 @@ class Engine:
             check=DeploymentCheck(
                 self.flow_source,
                 lambda: {one.name: one.type for one in self.credentials.list()},
-                partial(
-                    check_flow,
-                    registry=registry,
+                lambda document, **given: check_flow(
+                    document,
+                    registry,
                     environment=options.environment,
                     public_url=options.public_url_set,
                     files=options.files_root is not None,
+                    several_hosts=self.membership.hosts > 1,
+                    **given,
                 ),
             ),
             adopted=lambda changes: self.serving.adopted(changes),
@@ -375,6 +378,7 @@ class Engine:
             await self._check_folder()
             # A missing bucket is better found now than by the first file.
             await self.blobs.ping()
+            await check_shared_blobs(self.membership, self.blobs, self.log)
             if self.intake_queue is not None:
                 await self.intake_queue.open()
             await self.deployer.recover()
@@ -385,6 +389,7 @@ class Engine:
             await self._close()
             raise
         self.membership.on_change = self._adopt
+        self.membership.on_probe = partial(is_readable, self.blobs)
         self._loop_monitor.start()
         self._background = asyncio.create_task(self._run_background(), name="hookline engine")
         self.intake.open = self.options.role != "worker"

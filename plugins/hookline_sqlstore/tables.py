@@ -170,6 +170,10 @@ nodes: Final = Table(
     Column("gone_at", BigInteger),
     #: The time at which its executions were given to others.
     Column("released_at", BigInteger),
+    #: A blob that it has stored when it started, for nodes of other hosts to read.
+    Column("probe", Text),
+    #: The answer of such a node.
+    Column("probe_read", Boolean(create_constraint=False)),
     PrimaryKeyConstraint("lease", name="pk_nodes"),
 )
 
@@ -180,6 +184,8 @@ cluster: Final = Table(
     Column("id", Integer, nullable=False, autoincrement=False),
     #: Counts the changes that each node has to adopt: deployments, states of flows, credentials.
     Column("changes", BigInteger, nullable=False),
+    #: The blob that marks the blob store of all nodes.
+    Column("blob_mark", Text),
     PrimaryKeyConstraint("id", name="pk_cluster"),
 )
 

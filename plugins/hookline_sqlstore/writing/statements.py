@@ -12,10 +12,13 @@ from hookline_sqlstore.writing.batches import join
 from hookline_sqlstore.writing.callbacks import call_back, claim, tell_cancelled, time_out
 from hookline_sqlstore.writing.claims import (
     adopt,
+    answer_probe,
+    ask_for_probe,
     claim_ready,
     give_duty,
     leave,
     release,
+    set_blob_mark,
     take_duties,
     take_over,
 )
@@ -512,6 +515,9 @@ LEAVE: Final = Statement("take_over", procedure=leave)
 TAKE_DUTIES: Final = Statement("duty", procedure=take_duties)
 GIVE_DUTY: Final = Statement("duty", procedure=give_duty)
 MOVE_RATE_PARTS: Final = Statement("rate_parts", procedure=move_rate_parts)
+PROBE: Final = Statement("probe", procedure=ask_for_probe)
+ANSWER_PROBE: Final = Statement("probe", procedure=answer_probe)
+SET_BLOB_MARK: Final = Statement("probe", procedure=set_blob_mark)
 ADOPT: Final = Statement("adopt", procedure=adopt)
 DRAIN: Final = Statement(
     "drain",

@@ -35,6 +35,8 @@ class NodeView(msgspec.Struct, frozen=True):
     clock_ahead: float
     """Seconds by which the clock of its host is ahead of the database's."""
     gone_at: Time | None
+    host: str
+    """Identifies its host, as long as that runs; processes in separate containers count as separate hosts."""
 
 
 def node_view(node: Node, now: str) -> NodeView:
@@ -56,6 +58,7 @@ def node_view(node: Node, now: str) -> NodeView:
         until,
         round(node.clock_ahead, 3),
         time_view(node.gone_at),
+        node.host,
     )
 
 
