@@ -47,6 +47,7 @@ from hookline.kernel.errors import ConfigError
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock, SystemClock, follow_jumps
 from hookline.maintenance.disk_budget import DiskBudget
+from hookline.maintenance.duty import Duty
 from hookline.maintenance.retention import Purger, Retention, retention_in
 from hookline.maintenance.shared_blobs import check_shared_blobs, is_readable
 from hookline.maintenance.sweeper import Sweeper
@@ -69,7 +70,7 @@ from hookline.sources.subscription_store import SubscriptionStore
 from hookline.sources.supervisor import SourceSupervisor
 from hookline.storage.backend import Backend
 from hookline.storage.blobs import Blobs
-from hookline.storage.cluster import Membership, NodeDescription, NodeRole, has_duty
+from hookline.storage.cluster import Membership, NodeDescription, NodeRole
 from hookline.storage.intake_queue import IntakeQueue
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
@@ -317,6 +318,8 @@ class Engine:
             options.audit_retention,
             self._oldest_unstored,
         )
+        self._housekeeping = Duty(self.membership, "housekeeping", self.clock)
+        self._reporting = Duty(self.membership, "reporting", self.clock)
         self.disk_budget: DiskBudget | None = None
         if options.disk_budget is not None:
             self.disk_budget = DiskBudget(
@@ -419,6 +422,8 @@ class Engine:
     async def _drop(self) -> None:
         """Drop all that runs here, since other nodes may have taken it over."""
         self.intake.rates.drop()
+        await self._housekeeping.drop()
+        await self._reporting.drop()
         await self.sources.drop()
         if self._inserter is not None:
             await self._inserter.drop()
@@ -470,7 +475,7 @@ class Engine:
             async with asyncio.TaskGroup() as group:
                 if self.options.role != "webhook":
                     group.create_task(self._timers.run())
-                    group.create_task(self._keep_house())
+                    group.create_task(self._housekeeping.run(self._sweeper.run))
                     if self.disk_budget is not None:
                         group.create_task(self.disk_budget.run())
                     group.create_task(self.sources.run())
@@ -480,6 +485,7 @@ class Engine:
                     group.create_task(follow_jumps(self.clock))
                 group.create_task(self.intake.follow_backlog())
                 group.create_task(self.intake.rates.run())
+                group.create_task(self._reporting.run(asyncio.Event().wait))
                 group.create_task(self._hints.run())
                 group.create_task(self.serving.follow_credentials())
                 group.create_task(self.serving.follow_failures())
@@ -495,10 +501,10 @@ class Engine:
             self.failed.set()
             raise
 
-    async def _keep_house(self) -> None:
-        """Remove what is past its time, while this is the node that does it."""
-        await has_duty(self.membership, "housekeeping", self.clock)
-        await self._sweeper.run()
+    @property
+    def reports_database(self) -> bool:
+        """True if this node reports the metrics that describe the database, so that a sum over all nodes is right."""
+        return not self.membership.shared or self._reporting.held
 
     async def _close(self) -> None:
         self._loop_monitor.stop()
