@@ -47,7 +47,9 @@ from hookline.kernel.errors import ConfigError, CredentialError, StoreAway
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock, SystemClock, follow_jumps
 from hookline.maintenance.disk_budget import DiskBudget
+from hookline.maintenance.duty import Duty
 from hookline.maintenance.retention import Purger, Retention, retention_in
+from hookline.maintenance.shared_blobs import check_shared_blobs, is_readable
 from hookline.maintenance.sweeper import Sweeper
 from hookline.operations.operations import Operations
 from hookline.operations.replay import Replays
@@ -69,7 +71,7 @@ from hookline.sources.supervisor import SourceSupervisor
 from hookline.storage.backend import Backend
 from hookline.storage.blobs import Blobs
 from hookline.storage.changes import SetAdminToken
-from hookline.storage.cluster import Membership, NodeDescription, NodeRole, has_duty
+from hookline.storage.cluster import Membership, NodeDescription, NodeRole
 from hookline.storage.intake_queue import IntakeQueue
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
@@ -276,12 +278,14 @@ class Engine:
             check=DeploymentCheck(
                 self.flow_source,
                 lambda: {one.name: one.type for one in self.credentials.list()},
-                partial(
-                    check_flow,
-                    registry=registry,
+                lambda document, **given: check_flow(
+                    document,
+                    registry,
                     environment=options.environment,
                     public_url=options.public_url_set,
                     files=options.files_root is not None,
+                    several_hosts=self.membership.hosts > 1,
+                    **given,
                 ),
             ),
             adopted=lambda changes: self.serving.adopted(changes),
@@ -338,6 +342,8 @@ class Engine:
             options.audit_retention,
             self.oldest_unstored,
         )
+        self._housekeeping = Duty(self.membership, "housekeeping", self.clock)
+        self._reporting = Duty(self.membership, "reporting", self.clock)
         self.disk_budget: DiskBudget | None = None
         if options.disk_budget is not None:
             self.disk_budget = DiskBudget(
@@ -418,6 +424,7 @@ class Engine:
             await self._check_folder()
             # A missing bucket is better found now than by the first file.
             await self.blobs.ping()
+            await check_shared_blobs(self.membership, self.blobs, self.log)
             if self.intake_queue is not None and not self._queue_open:
                 await self.intake_queue.open()
                 self._queue_open = True
@@ -435,6 +442,7 @@ class Engine:
             await self._close()
             raise
         self.membership.on_change = self._adopt
+        self.membership.on_probe = partial(is_readable, self.blobs)
         self._loop_monitor.start()
         self._background = asyncio.create_task(self._run_background(), name="hookline engine")
         self.intake.open = self.options.role != "worker"
@@ -464,6 +472,8 @@ class Engine:
     async def _drop(self) -> None:
         """Drop all that runs here, since other nodes may have taken it over."""
         self.intake.rates.drop()
+        await self._housekeeping.drop()
+        await self._reporting.drop()
         await self.sources.drop()
         if self._inserter is not None:
             await self._inserter.drop()
@@ -532,7 +542,7 @@ class Engine:
             async with asyncio.TaskGroup() as group:
                 if self.options.role != "webhook":
                     group.create_task(self._timers.run())
-                    group.create_task(self._keep_house())
+                    group.create_task(self._housekeeping.run(self._sweeper.run))
                     if self.disk_budget is not None:
                         group.create_task(self.disk_budget.run())
                     group.create_task(self.sources.run())
@@ -543,6 +553,7 @@ class Engine:
                     group.create_task(follow_jumps(self.clock))
                 group.create_task(self.intake.follow_backlog())
                 group.create_task(self.intake.rates.run())
+                group.create_task(self._reporting.run(asyncio.Event().wait))
                 group.create_task(self._hints.run())
                 group.create_task(self.keys.follow())
                 group.create_task(self.serving.follow_credentials())
@@ -559,10 +570,10 @@ class Engine:
             self.failed.set()
             raise
 
-    async def _keep_house(self) -> None:
-        """Remove what is past its time, while this is the node that does it."""
-        await has_duty(self.membership, "housekeeping", self.clock)
-        await self._sweeper.run()
+    @property
+    def reports_database(self) -> bool:
+        """True if this node reports the metrics that describe the database, so that a sum over all nodes is right."""
+        return not self.membership.shared or self._reporting.held
 
     async def _close(self) -> None:
         if self._closed:

@@ -220,6 +220,10 @@ nodes: Final = Table(
     Column("gone_at", BigInteger),
     #: The time at which its executions were given to others.
     Column("released_at", BigInteger),
+    #: A blob that it has stored when it started, for nodes of other hosts to read.
+    Column("probe", Text),
+    #: The answer of such a node.
+    Column("probe_read", Boolean(create_constraint=False)),
     PrimaryKeyConstraint("lease", name="pk_nodes"),
 )
 
@@ -236,6 +240,8 @@ cluster: Final = Table(
     Column("admin_token", LargeBinary),
     #: The oldest release of Hookline that may use the tables.
     Column("oldest_release", Text),
+    #: The blob that marks the blob store of all nodes.
+    Column("blob_mark", Text),
     PrimaryKeyConstraint("id", name="pk_cluster"),
 )
 

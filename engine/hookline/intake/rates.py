@@ -144,7 +144,7 @@ class FlowRates:
     def drop(self) -> None:
         """Use no parts any more: they were lost with the lease."""
         self._lease += 1
-        for rate in self._rates.values() if self._membership.shares_rates else ():
+        for rate in self._rates.values() if self._membership.shared else ():
             rate.limit.keep(0)
 
     def look(self) -> None:
@@ -155,9 +155,9 @@ class FlowRates:
         known = self._rates.get((flow_id, text))
         if known is None:
             # With another text, a flow has another limit.
-            for key in [key for key in self._rates if key[0] == flow_id and not self._membership.shares_rates]:
+            for key in [key for key in self._rates if key[0] == flow_id and not self._membership.shared]:
                 del self._rates[key]
-            parts = 0 if self._membership.shares_rates else None
+            parts = 0 if self._membership.shared else None
             known = self._rates[flow_id, text] = _FlowRate(text, parts, self._clock.monotonic())
             self.due.set()
         return known
@@ -175,7 +175,7 @@ class FlowRates:
 
     async def refresh(self) -> None:
         """Give and take parts of the rates. Raises StoreError."""
-        if not self._membership.shares_rates:
+        if not self._membership.shared:
             return
         served = {(flow.id, flow.settings.rate) for flow in self._flows() if flow.settings.rate is not None}
         for key in served:

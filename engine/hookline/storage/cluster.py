@@ -101,8 +101,35 @@ class Membership(Protocol):
         ...
 
     @property
-    def shares_rates(self) -> bool:
-        """True if this node has only the parts of rates that it takes (`hookline.storage.rate_parts`)."""
+    def shared(self) -> bool:
+        """True if other nodes may serve the database at any time.
+
+        Then this node has only the parts of rates that it takes (`hookline.storage.rate_parts`).
+        """
+        ...
+
+    @property
+    def hosts(self) -> int:
+        """The number of hosts on which nodes live, as far as this process knows."""
+        ...
+
+    on_probe: Callable[[str], Awaitable[bool]] | None
+    """Called with a blob that a starting node of another host has stored; returns true if it can be read here. Raises
+    StoreError if that isn't known now."""
+
+    async def probe(self, blob_id: str) -> bool:
+        """Return true if a living node of another host has read a blob, or if none lives; false if none can.
+
+        Raises StoreError.
+        """
+        ...
+
+    async def blob_mark(self) -> str | None:
+        """Return the blob that marks the blob store of all nodes; None if there is none yet. Raises StoreError."""
+        ...
+
+    async def set_blob_mark(self, blob_id: str, *, instead_of: str | None) -> None:
+        """Name another blob that marks the blob store, unless a third one is named by now. Raises StoreError."""
         ...
 
     async def rate_parts(self) -> Sequence[NodeParts]:
@@ -158,7 +185,8 @@ class Alone:
     current: Final = True
     alone: Final = True
     size: Final = 1
-    shares_rates: Final = False
+    shared: Final = False
+    hosts: Final = 1
 
     def __init__(self, clock: Clock | None = None) -> None:
         self.node = NodeDescription()
@@ -168,6 +196,7 @@ class Alone:
         self.on_drain: Callable[[], None] | None = None
         self.on_look: Callable[[], None] | None = None
         self.on_hint: Callable[[bytes], None] | None = None
+        self.on_probe: Callable[[str], Awaitable[bool]] | None = None
         self._clock = clock or SystemClock()
         self._started_at = self._clock.now()
 
@@ -185,6 +214,17 @@ class Alone:
     def send_hint(self, hint: bytes) -> bool:
         """Do nothing: nobody else hears."""
         return True
+
+    async def probe(self, blob_id: str) -> bool:
+        """Return true: nobody else needs it."""
+        return True
+
+    async def blob_mark(self) -> str | None:
+        """Return None: nobody else needs one."""
+        return None
+
+    async def set_blob_mark(self, blob_id: str, *, instead_of: str | None) -> None:
+        """Do nothing."""
 
     async def rate_parts(self) -> Sequence[NodeParts]:
         """Return none: it has all parts."""

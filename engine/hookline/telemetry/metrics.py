@@ -79,14 +79,20 @@ class Metrics:
             registry=self.registry,
         )
         self._queue_depth = Gauge(
-            "hookline_queue_depth", "Executions queued, by flow.", ["flow"], registry=self.registry
+            "hookline_queue_depth",
+            "Executions queued, by flow; one node reports it for all.",
+            ["flow"],
+            registry=self.registry,
         )
         self._queue_age = Gauge(
-            "hookline_queue_age_seconds", "Age of the oldest queued execution.", ["flow"], registry=self.registry
+            "hookline_queue_age_seconds",
+            "Age of the oldest queued execution; one node reports it for all.",
+            ["flow"],
+            registry=self.registry,
         )
         self._executions = Gauge(
             "hookline_executions",
-            "Executions that have not ended, by state.",
+            "Executions that have not ended, by state; one node reports it for all.",
             ["flow", "state"],
             registry=self.registry,
         )

@@ -36,7 +36,9 @@ class PostgresMembership:
         """Sends a hint to the other nodes."""
         self.tell_others: Callable[[], None] | None = None
         """Lets the other nodes look."""
+        self.on_probe: Callable[[str], Awaitable[bool]] | None = None
         self.size = 1
+        self.hosts = 1
         self.others: Collection[str] = ()
         """The names of the other nodes that serve, as far as this one knows."""
         self.current = True
@@ -120,7 +122,7 @@ class PostgresMembership:
         return self.alone or self.hints is None or self.hints(hint)
 
     @property
-    def shares_rates(self) -> bool:
+    def shared(self) -> bool:
         """True: another node may join at any time."""
         return True
 
@@ -157,6 +159,22 @@ class PostgresMembership:
         found = await self._database.read(nodes_reading.behind(change))
         me = None if self._lease is None else self._lease.id
         return found._replace(living=[row for row in found.living if row.lease != me])
+
+    async def probe(self, blob_id: str) -> bool:
+        await self.write(statements.PROBE, blob_id)
+        until = time.monotonic() + _PATIENCE
+        while time.monotonic() < until:
+            read, asked = await self._database.read(nodes_reading.probe_answer(self.lease.id))
+            if read is not None or not asked:
+                return read is not False
+            await asyncio.sleep(_AGAIN)
+        return False
+
+    async def blob_mark(self) -> str | None:
+        return await self._database.read(nodes_reading.blob_mark)
+
+    async def set_blob_mark(self, blob_id: str, *, instead_of: str | None) -> None:
+        await self.write(statements.SET_BLOB_MARK, (blob_id, instead_of))
 
     async def nodes(self) -> Sequence[Node]:
         return await self._database.read(nodes_reading.nodes_of)

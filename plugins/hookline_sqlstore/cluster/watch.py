@@ -86,6 +86,8 @@ class Watch:
         self._adopted: tuple[str, int] | None = None
         """The lease of this node, and the last change that it has adopted under it."""
         self._adoption: asyncio.Task[None] | None = None
+        self._probes: dict[str, asyncio.Task[None]] = {}
+        """The nodes whose probes are being read."""
 
     async def start(self, connect: Connect) -> None:
         """Take over from nodes that are dead, and begin to look. Raises StoreError.
@@ -110,7 +112,7 @@ class Watch:
 
     async def stop(self) -> None:
         """End looking."""
-        tasks = [*self._tasks, *([] if self._adoption is None else [self._adoption])]
+        tasks = [*self._tasks, *([] if self._adoption is None else [self._adoption]), *self._probes.values()]
         for task in tasks:
             task.cancel()
         if tasks:
@@ -149,8 +151,11 @@ class Watch:
                 await self._take_over(node, seen.now)
         self._report_clocks(seen.nodes)
         others = [node for node in seen.nodes if node.lease != lease and node.gone_at is None]
-        self._membership.others = [node.name for node in others if node.role != "command"]
-        self._membership.size = 1 + len(self._membership.others)
+        serving = [node for node in others if node.role != "command"]
+        self._membership.others = [node.name for node in serving]
+        self._membership.size = 1 + len(serving)
+        self._membership.hosts = len({self._membership.node.host, *(node.host for node in serving)})
+        self._answer_probes(others)
         if seen.ready:
             self._listener.ready(seen.ready)
         if seen.cancelling and self._membership.on_cancel is not None:
@@ -179,6 +184,26 @@ class Watch:
             _log.error("this node stops: %s", reason)
         if self._membership.on_drain is not None:
             self._membership.on_drain()
+
+    def _answer_probes(self, others: Iterable[Any]) -> None:
+        """Begin to read the blobs that starting nodes of other hosts have stored."""
+        on_probe, here = self._membership.on_probe, self._membership.node.host
+        if on_probe is None:
+            return
+        for node in others:
+            asks = node.probe is not None and node.probe_read is None and node.host != here
+            if asks and node.lease not in self._probes:
+                answer = asyncio.get_running_loop().create_task(self._answer_probe(on_probe, node.lease, node.probe))
+                self._probes[node.lease] = answer
+                answer.add_done_callback(partial(self._answered, node.lease))
+
+    def _answered(self, lease: str, _: "asyncio.Task[None]") -> None:
+        self._probes.pop(lease, None)
+
+    async def _answer_probe(self, on_probe: Callable[[str], Awaitable[bool]], lease: str, blob_id: str) -> None:
+        # If that isn't known now, the next look tries again.
+        with contextlib.suppress(StoreError):
+            await self._membership.write(statements.ANSWER_PROBE, (lease, await on_probe(blob_id)))
 
     async def _take_over(self, node: Any, now: int) -> None:
         """Take over from a node if it is dead, and make its executions ready for any."""

@@ -60,6 +60,30 @@ def _accepts(row: Any, now: int) -> bool:
     return bool(row.accepts_without_lease > 0 and row.until + row.accepts_without_lease > now)
 
 
+def blob_mark(connection: Connection) -> str | None:
+    """Return the blob that marks the blob store of all nodes."""
+    found: str | None = connection.scalar(select(cluster.c.blob_mark))
+    return found
+
+
+#: Nodes of another version may not know of probes.
+_ANSWERS: Final = text(
+    "SELECT mine.probe_read AS read, EXISTS (SELECT 1 FROM nodes AS other WHERE other.host <> mine.host"  # noqa: S608 - our own names
+    f" AND other.gone_at IS NULL AND other.until > {NOW} AND other.role <> 'command'"
+    " AND other.version = mine.version) AS asked FROM nodes AS mine WHERE mine.lease = :lease"
+)
+
+
+def probe_answer(lease: str) -> Callable[[Connection], tuple[bool | None, bool]]:
+    """Return a query for what another node says of a node's probe, and whether there is one to say anything."""
+
+    def ask(connection: Connection) -> tuple[bool | None, bool]:
+        row = connection.execute(_ANSWERS, {"lease": lease}).one()
+        return row.read, row.asked
+
+    return ask
+
+
 def nodes_of(connection: Connection) -> Sequence[Node]:
     """Return the nodes that serve the database, and those that did in the last hour; oldest first."""
     now, change = now_of(connection), last_change(connection)

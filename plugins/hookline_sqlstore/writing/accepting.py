@@ -40,7 +40,7 @@ def serves(flow_id: str) -> str:
 
 
 _INSERT: Final = (
-    "INSERT INTO executions (id, flow_id, state, created_at, attempt, ready_at, dedupe_key, dedupe_until,"
+    "INSERT INTO executions (id, flow_id, state, created_at, attempt, ready_at, dedupe_key, dedupe_until,"  # noqa: S608 - our own names
     " order_key, order_seq, order_holds, data_key, flow_version, vars, started_at, deadline_at, owner, payload)"
     " SELECT v.id, v.flow_id, CASE WHEN v.started_at IS NULL THEN 'queued' ELSE 'running' END, v.at, 1,"
     " CASE WHEN v.started_at IS NULL THEN v.at END, v.dedupe_key, v.dedupe_until,"

@@ -234,4 +234,4 @@ def _is_outdated(connection: Connection, operation: Operation, state: str | None
     return bool(served != row["flow_version"])
 
 
-_STARTS: Final = {(statements.ACCEPT, None), (statements.START, "queued"), (statements.START, "waiting")}
+_STARTS: Final = {(ACCEPT, None), (statements.START, "queued"), (statements.START, "waiting")}

@@ -204,3 +204,27 @@ def give_duty(connection: Connection, name: str) -> None:
 def adopt(connection: Connection, change: int) -> None:
     """Note that this node has adopted all changes up to this one."""
     connection.execute(text(f"UPDATE nodes SET adopted = :change WHERE lease = {_ME}"), {"change": change})  # noqa: S608 - as above
+
+
+def ask_for_probe(connection: Connection, blob_id: str) -> None:
+    """Let nodes of other hosts read a blob."""
+    probe = text(f"UPDATE nodes SET probe = :blob, probe_read = NULL WHERE lease = {_ME}")  # noqa: S608 - as above
+    connection.execute(probe, {"blob": blob_id})
+
+
+def answer_probe(connection: Connection, answer: tuple[str, bool]) -> None:
+    """Note whether the probe of another node can be read; that it can counts more."""
+    lease, read = answer
+    noted = (
+        "UPDATE nodes SET probe_read = :read OR coalesce(probe_read, FALSE) WHERE lease = :lease AND gone_at IS NULL"
+    )
+    connection.execute(text(noted), {"lease": lease, "read": read})
+
+
+def set_blob_mark(connection: Connection, mark: tuple[str, str | None]) -> None:
+    """Name the blob that marks the blob store of all nodes, and keep it from being swept."""
+    blob_id, before = mark
+    named = text("UPDATE cluster SET blob_mark = :after WHERE blob_mark IS NOT DISTINCT FROM CAST(:before AS text)")
+    if connection.execute(named, {"after": blob_id, "before": before}).rowcount:
+        connection.execute(text("DELETE FROM blob_refs WHERE execution_id = ''"))
+        connection.execute(text("INSERT INTO blob_refs (blob_id, execution_id) VALUES (:blob, '')"), {"blob": blob_id})

@@ -13,10 +13,13 @@ from hookline_sqlstore.writing.batches import join
 from hookline_sqlstore.writing.callbacks import call_back, claim, tell_cancelled, time_out
 from hookline_sqlstore.writing.claims import (
     adopt,
+    answer_probe,
+    ask_for_probe,
     claim_ready,
     give_duty,
     leave,
     release,
+    set_blob_mark,
     take_duties,
     take_over,
 )
@@ -79,7 +82,7 @@ START: Final = Statement(
         ("deadline_at", "bigint"),
         ("serving", "boolean"),
     ),
-    "UPDATE executions SET state = 'running', flow_version = v.flow_version, vars = v.vars, started_at = v.at,"
+    "UPDATE executions SET state = 'running', flow_version = v.flow_version, vars = v.vars, started_at = v.at,"  # noqa: S608 - our own names
     " deadline_at = v.deadline_at,"
     " ready_at = NULL, reason = NULL, owner = {me} FROM {v} WHERE executions.id = v.id AND {live}"
     " AND executions.state IN ('queued', 'waiting') AND executions.flow_version IS NULL AND {free}"
@@ -477,6 +480,9 @@ LEAVE: Final = Statement("take_over", procedure=leave)
 TAKE_DUTIES: Final = Statement("duty", procedure=take_duties)
 GIVE_DUTY: Final = Statement("duty", procedure=give_duty)
 MOVE_RATE_PARTS: Final = Statement("rate_parts", procedure=move_rate_parts)
+PROBE: Final = Statement("probe", procedure=ask_for_probe)
+ANSWER_PROBE: Final = Statement("probe", procedure=answer_probe)
+SET_BLOB_MARK: Final = Statement("probe", procedure=set_blob_mark)
 ADOPT: Final = Statement("adopt", procedure=adopt)
 USE_KEYS: Final = Statement("keys", procedure=secrets.use_keys)
 RETIRE_KEYS: Final = Statement("keys", procedure=secrets.retire_keys)

@@ -76,3 +76,10 @@ async def test_events_of_any_node_come_to_a_listener_of_each_while_somebody_list
                 await here.wait(accepting.clock, 1.0)
                 kinds += [event.kind for event in here.take()]
     assert kinds == ["execution.queued", "execution.started", "step.finished", "step.finished", "execution.ended"]
+
+
+async def test_one_node_reports_the_metrics_of_the_database(engines: list[Engine]) -> None:
+    async with asyncio.timeout(20):
+        while not any(engine.reports_database for engine in engines):  # noqa: ASYNC110 - a task does it
+            await asyncio.sleep(0.02)
+    assert [engine.reports_database for engine in engines].count(True) == 1

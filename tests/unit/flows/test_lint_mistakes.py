@@ -228,3 +228,16 @@ def test_each_setting_beside_which_others_must_not_be_given_names_settings() -> 
         known = {info.alias for info in action.settings.model_fields.values()}
         for name, mark in action.either.items():
             assert {name, *mark.others} <= known, action.name
+
+
+@pytest.mark.cluster_rule("C14")
+def test_files_of_one_host_are_reported_if_nodes_run_on_several() -> None:
+    read = {"use": "file.read", "with": {"path": "a.json", "format": "json"}}
+    query = {"use": "sql.query", "with": {"url": "sqlite:///orders.db", "sql": "SELECT 1"}}
+    document = encode({"id": "orders", "trigger": {"use": "manual"}, "steps": [read, query]})
+    found = [problem for problem in check_flow(document, SHIPPED, several_hosts=True) if problem.code == "one_host"]
+    assert codes(found) == [
+        ("one_host", "/steps/0/use", "warning"),
+        ("one_host", "/steps/1/with/url", "warning"),
+    ]
+    assert "one_host" not in {problem.code for problem in check_flow(document, SHIPPED)}

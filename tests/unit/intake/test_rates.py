@@ -64,7 +64,7 @@ class Table:
 class Node(Alone):
     """A node of a table, whose commits may fail before or after they took place."""
 
-    shares_rates = True  # type: ignore[assignment, misc] # the other one is alone
+    shared = True  # type: ignore[assignment, misc] # the other one is alone
 
     def __init__(self, table: Table, lease: str) -> None:
         super().__init__(table.clock)

@@ -63,11 +63,11 @@ def check(
     from hookline.discovery.loader import load_plugins
 
     registry = load_plugins()
-    credentials = asyncio.run(_credential_types(settings)) if with_credentials else None
+    credentials, several_hosts = asyncio.run(_of_server(settings)) if with_credentials else (None, False)
     # Before anything is set up, missing credentials are no error of the flows.
     fresh = is_new(settings)
     files = list(files_of(paths or (settings.flows_dir,)))
-    problems = check_files(settings, files, registry, credentials)
+    problems = check_files(settings, files, registry, credentials, several_hosts=several_hosts)
     if fresh:
         problems = [_warned(problem) for problem in problems]
     failed = any(problem.severity == "error" or (strict and problem.severity == "warning") for problem in problems)
@@ -86,14 +86,20 @@ def check_files(
     files: Sequence[tuple[Path, Collection[str] | None]],
     registry: "Registry",
     credentials: Mapping[str, str] | None,
+    *,
+    several_hosts: bool = False,
 ) -> list[Problem]:
     """The problems in files, each given with the flows that it may call, and those between the files of a folder.
 
-    `credentials`: the type of each; None if they aren't known.
+    `credentials`: the type of each; None if they aren't known. `several_hosts`: nodes run on several hosts.
     """
     from hookline.catalog.folder_catalog import FolderCatalog
 
-    problems = [problem for file, among in files for problem in _in_file(settings, file, among, registry, credentials)]
+    problems = [
+        problem
+        for file, among in files
+        for problem in _in_file(settings, file, among, registry, credentials, several_hosts)
+    ]
     # Problems between files: names that don't fit, ids that two files have.
     for folder in sorted({file.parent for file, _ in files}):
         catalog = FolderCatalog(folder, registry, environment=os.environ)
@@ -115,6 +121,7 @@ def _in_file(
     among: Collection[str] | None,
     registry: "Registry",
     credentials: Mapping[str, str] | None,
+    several_hosts: bool,
 ) -> Sequence[Problem]:
     from hookline.catalog.folder_catalog import unreadable_file
     from hookline.flows.check.check_flow import check_flow
@@ -135,6 +142,7 @@ def _in_file(
         environment=os.environ,
         public_url=elsewhere or settings.public_url is not None,
         files=elsewhere or settings.files is not None,
+        several_hosts=several_hosts,
         samples=samples_beside(file),
     )
 
@@ -173,18 +181,23 @@ def _warned(problem: Problem) -> Problem:
     return replace(problem, severity="warning") if problem.code == "credential_missing" else problem
 
 
-async def _credential_types(settings: Settings) -> Mapping[str, str] | None:
-    """Return the type of each credential; none without a database, and None if the database can't be read now."""
+async def _of_server(settings: Settings) -> tuple[Mapping[str, str] | None, bool]:
+    """Return the type of each credential, and true if nodes live on several hosts.
+
+    There are no credentials without a database. They are None if the database can't be read now.
+    """
     if is_new(settings):
-        return {}
+        return {}, False
     try:
         async with connect(settings) as client:
-            return {one["name"]: one["type"] for one in (await client.get("credentials"))["items"]}
+            credentials = {one["name"]: one["type"] for one in (await client.get("credentials"))["items"]}
+            hosts = {one.get("host") for one in (await client.get("nodes"))["items"] if one["state"] != "gone"}
+            return credentials, len(hosts) > 1
     except ConfigError:
         raise
     except HooklineError as error:
         click.echo(f"hookline: credentials aren't checked: {error.message}", err=True)
-        return None
+        return None, False
 
 
 def _summary(files: int, problems: Sequence[Problem]) -> str:

@@ -15,7 +15,7 @@ from hookline.flows.check.type_mismatch import type_mismatch_problems
 from hookline.flows.check.unreachable import unreachable_problems
 from hookline.flows.check.unsafe_retry import unsafe_retry_problems
 from hookline.flows.compiler.compile import compile_document
-from hookline.flows.compiler.compiled import CompiledFlow, files_problems, public_url_problems
+from hookline.flows.compiler.compiled import CompiledFlow, files_problems, one_host_problems, public_url_problems
 from hookline.flows.documents.read import Document, read
 from hookline.flows.elements.external_names import CredentialUse, FlowUse
 from hookline.flows.types.samples import NO_SAMPLES, Samples
@@ -49,13 +49,15 @@ def check_flow(
     environment: Mapping[str, str] = _NOTHING,
     public_url: bool = True,
     files: bool = True,
+    several_hosts: bool = False,
     samples: Samples = NO_SAMPLES,
 ) -> list[Problem]:
     """All problems of a flow, warnings included, in the order of the text.
 
     `credentials`: the type of each existing credential by name; if None, the names of credentials aren't checked.
     `flows`: the ids of all existing flows, likewise. `environment` holds the variables that may override vars.
-    `public_url`: the server has a public URL. `files`: it has a folder for files. `samples`: the shapes of bodies and
+    `public_url`: the server has a public URL. `files`: it has a folder for files. `several_hosts`:
+    nodes run on several hosts. `samples`: the shapes of bodies and
     results that the flow's cases show; they are used where no type is declared. Raises NoConnectors.
     """
     checked = check_document(
@@ -67,6 +69,7 @@ def check_flow(
         environment=environment,
         public_url=public_url,
         files=files,
+        several_hosts=several_hosts,
         samples=samples,
     )
     return checked.problems
@@ -91,6 +94,7 @@ def check_document(
     environment: Mapping[str, str] = _NOTHING,
     public_url: bool = True,
     files: bool = True,
+    several_hosts: bool = False,
     samples: Samples = NO_SAMPLES,
 ) -> CheckedDocument:
     """Check as `check_flow` does, and keep the flow. Raises NoConnectors."""
@@ -117,6 +121,8 @@ def check_document(
     ]
     if not files and examined.flow is not None:
         problems += files_problems(examined.flow)
+    if several_hosts and examined.flow is not None:
+        problems += one_host_problems(examined.flow, document.value)
     if credentials is not None:
         found = [_credential_problem(use, credentials) for use in examined.credentials]
         problems += [problem for problem in found if problem is not None]

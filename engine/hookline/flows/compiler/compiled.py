@@ -1,6 +1,6 @@
 """The compiled flow: its document with all names resolved and all expressions compiled."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
@@ -17,6 +17,7 @@ from hookline.flows.elements.external_names import FlowUse
 from hookline.flows.elements.message_keys import MessageKey
 from hookline.kernel.errors import FlowInvalid, Problem, SchemaViolation
 from hookline.kernel.json import DECIMALS, FLOATS, Numbers, encode
+from hookline.kernel.pointer import escape
 from hookline.model.flow import FlowDocument, FlowState, RetentionDocument
 from hookline.model.sources import ConsumeSettings, PollSettings, Schedule, ScheduleSettings
 from hookline.model.webhook import WebhookSettings
@@ -254,13 +255,41 @@ def require_actions(flow: CompiledFlow) -> CompiledFlow:
 
 #: The connector whose actions and triggers read and write files in the server's folder.
 _FILES: Final = "file."
+_SQLITE: Final = "sqlite:"
+
+
+def _uses(flow: CompiledFlow) -> list[tuple[str, str]]:
+    """The places where a flow names a trigger or an action, and the names."""
+    nodes = [step.node for steps in (flow.steps, flow.on_error_steps) for step in walk_steps(steps)]
+    actions = [(f"{node.pointer}/use", node.action.name) for node in nodes if isinstance(node, ActionNode)]
+    return [("/trigger/use", flow.trigger.use), *actions]
+
+
+def one_host_problems(flow: CompiledFlow, document: Any) -> list[Problem]:
+    """A warning for each part of a flow that means a file of one host, for nodes on several hosts."""
+    remedy = "use a folder that all hosts share, a bucket (s3.*), or a database that all hosts reach"
+    found = [
+        Problem(f"{use!r} means the files of the host whose node runs it", pointer, "one_host", remedy, "warning")
+        for pointer, use in _uses(flow)
+        if use.startswith(_FILES)
+    ]
+    return found + [
+        Problem("an SQLite file is that of the host whose node runs the step", pointer, "one_host", remedy, "warning")
+        for pointer, text in _texts(document, "")
+        if text.startswith(_SQLITE)
+    ]
+
+
+def _texts(value: Any, pointer: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield pointer, value
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in inner:
+        yield from _texts(one, f"{pointer}/{escape(str(key))}")
 
 
 def files_problems(flow: CompiledFlow) -> list[Problem]:
     """A warning for each part of a flow that needs the server's folder for files, for a server without that setting."""
-    places = [("/trigger/use", flow.trigger.use)]
-    nodes = [step.node for steps in (flow.steps, flow.on_error_steps) for step in walk_steps(steps)]
-    places += [(f"{node.pointer}/use", node.action.name) for node in nodes if isinstance(node, ActionNode)]
     return [
         Problem(
             f"{use!r} fails here: this server has no folder for files",
@@ -269,6 +298,6 @@ def files_problems(flow: CompiledFlow) -> list[Problem]:
             "set HOOKLINE_FILES, or files in hookline.toml, to the folder",
             "warning",
         )
-        for pointer, use in places
+        for pointer, use in _uses(flow)
         if use.startswith(_FILES)
     ]

@@ -1,4 +1,4 @@
-"""Let nodes share what they have in common: the parts of the rates of flows."""
+"""Let nodes share what they have in common: the parts of the rates of flows, and one blob store."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -23,3 +23,6 @@ def upgrade() -> None:
         sa.Column("asked_at", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("flow_id", "rate", "lease", name="pk_rate_parts"),
     )
+    op.add_column("nodes", sa.Column("probe", sa.Text))
+    op.add_column("nodes", sa.Column("probe_read", sa.Boolean(create_constraint=False)))
+    op.add_column("cluster", sa.Column("blob_mark", sa.Text))

@@ -31,8 +31,9 @@ def add_events(api: Blueprint, engine: Engine) -> None:
 
         The events are `execution.queued`, `execution.started`, `execution.waiting`, `execution.ended` and
         `step.finished`, each with an id. A client that reconnects with the last id as `Last-Event-ID` gets the events
-        in between, as far as they are kept. `gap` marks a place at which events are missing (`count`), because a client reconnected too late or reads too slowly, or because more happened on other nodes than they could
-        send. A comment is sent every 15 seconds.
+        in between, as far as they are kept. `gap` marks a place at which events are missing (`count`),
+        because a client reconnected too late or reads too slowly, or because more happened on other nodes than they
+        could send. A comment is sent every 15 seconds.
         """
         given = read_query(_EVENTS)
         await require_flow(engine, given["flow_id"])

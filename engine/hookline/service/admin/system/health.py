@@ -259,6 +259,9 @@ async def _update_gauges(engine: Engine, timeout: float) -> None:
 
 
 async def _read_gauges(engine: Engine) -> None:
+    if not engine.reports_database:
+        engine.metrics.show_backlog({}, {})
+        return
     now = engine.clock.now()
     backlog = {
         flow_id: (count, max(0.0, (now - oldest).total_seconds()))

@@ -37,6 +37,8 @@ class NodeView(msgspec.Struct, frozen=True):
     gone_at: Time | None
     pending: bool
     """It may still act by what was before the last deployment, or the last change of a flow's state or a credential."""
+    host: str
+    """Identifies its host, as long as that runs; processes in separate containers count as separate hosts."""
 
 
 def node_view(node: Node, now: str) -> NodeView:
@@ -59,6 +61,7 @@ def node_view(node: Node, now: str) -> NodeView:
         round(node.clock_ahead, 3),
         time_view(node.gone_at),
         node.pending,
+        node.host,
     )
 
 

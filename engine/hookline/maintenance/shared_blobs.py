@@ -1,0 +1,57 @@
+"""The check that all nodes have one blob store. Otherwise a node couldn't read the files that others have accepted."""
+
+from hookline.kernel.errors import BlobGone, ConfigError
+from hookline.kernel.logs import Log
+from hookline.storage.blobs import Blobs
+from hookline.storage.cluster import Membership
+
+_MARK = b"This blob store belongs to a Hookline database. The database knows this file; don't remove it.\n"
+_REMEDY = (
+    "all nodes need one blob store: a folder that all hosts share (blobs_url = file:///shared/folder), or a bucket "
+    "(blobs_url = s3://bucket)"
+)
+
+
+async def check_shared_blobs(membership: Membership, blobs: Blobs, log: Log) -> None:
+    """Raise ConfigError if nodes of other hosts live and have another blob store. Raises StoreError.
+
+    The store has a file that the database names. Because a copy of a store has this file, too, a node of another host
+    must also read a new one.
+    """
+    if not membership.shared:
+        return
+    mark = await membership.blob_mark()
+    if mark is None or not await is_readable(blobs, mark):
+        if membership.hosts > 1:
+            raise ConfigError(f"the blob store of the other nodes is another one than that of this node: {_REMEDY}")
+        if mark is not None:
+            log.warning("the blob store is another one than before: files of before can't be read here")
+        await membership.set_blob_mark(await _store(blobs, _MARK), instead_of=mark)
+    if membership.hosts > 1:
+        probe = await _store(blobs, b"This file is removed once another node has read it.\n")
+        try:
+            read = await membership.probe(probe)
+        finally:
+            await blobs.delete(probe)
+        if not read:
+            raise ConfigError(f"nodes of other hosts can't read what this node stores: {_REMEDY}")
+
+
+async def is_readable(blobs: Blobs, blob_id: str) -> bool:
+    """Return true if a blob is in the store. Raises StoreError."""
+    try:
+        async for _ in blobs.open(blob_id):
+            pass
+    except BlobGone:
+        return False
+    return True
+
+
+async def _store(blobs: Blobs, text: bytes) -> str:
+    writer = await blobs.create()
+    try:
+        await writer.write(text)
+        return (await writer.commit()).id
+    except BaseException:
+        await writer.abort()
+        raise
