@@ -63,7 +63,7 @@ _BOUNDS: Final = (
     "SELECT child.relname, pg_get_expr(child.relpartbound, child.oid) AS bound FROM pg_inherits"
     " JOIN pg_class AS child ON child.oid = pg_inherits.inhrelid JOIN pg_class AS parent"
     " ON parent.oid = pg_inherits.inhparent WHERE parent.relname = $1"
-    " AND parent.relnamespace = current_schema()::regnamespace"
+    " AND parent.relnamespace = quote_ident(current_schema())::regnamespace"
 )
 _BOUND: Final = re.compile(r"FOR VALUES FROM \((MINVALUE|'([0-9a-f-]*)')\) TO \('([0-9a-f-]+)'\)")
 

@@ -21,7 +21,7 @@ _ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtext('hookline migrati
 #: The indexes of this schema that can be used.
 _VALID: Final = (
     "SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
-    " WHERE relnamespace = current_schema()::regnamespace AND indisvalid"
+    " WHERE relnamespace = quote_ident(current_schema())::regnamespace AND indisvalid"
 )
 _BUILDING: Final = "SELECT pg_try_advisory_xact_lock(hashtext('hookline indexes'), hashtext(current_schema()))"
 #: No node may write under an older release any more. A transaction of such a node ends first, since it has locked the

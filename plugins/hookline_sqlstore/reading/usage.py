@@ -168,7 +168,7 @@ def _of_schema(connection: Connection) -> DiskUsage:
     total = connection.scalar(
         text(
             "SELECT coalesce(sum(pg_total_relation_size(oid)), 0)::bigint"
-            " FROM pg_class WHERE relkind = 'r' AND relnamespace = current_schema()::regnamespace"
+            " FROM pg_class WHERE relkind = 'r' AND relnamespace = quote_ident(current_schema())::regnamespace"
         )
     )
     return DiskUsage(total=int(total or 0), free=None)

@@ -20,10 +20,12 @@ from hookline.storage.changes import (
     DismissDeadLetter,
     Duplicate,
     End,
+    Park,
     Purge,
     RecordSteps,
     ReleaseOrderKey,
     Reopen,
+    Resume,
     Start,
 )
 from hookline.storage.store import Store
@@ -410,20 +412,30 @@ async def test_lists_and_repairs_work_over_a_hundred_partitions(
 async def test_statements_about_what_has_not_ended_read_no_partition_of_the_history(
     backend: Backend, session: Any, envelopes: Envelopes, clock: ManualClock, store: Store
 ) -> None:
+    id_, queued = await _run(store, envelopes, None), envelopes.make(order_key="k")
+    await store.commit([Accept(queued)])
     holding = session.transaction()
     await holding.start()
     # A statement that opened one of these would wait for it.
     await session.execute("LOCK TABLE executions_history, executions_history_first, executions_history_default")
-    id_ = await _run(store, envelopes, None)
-    consumer = backend.queue.deliveries("orders")
-    await store.counts()
-    await store.backlog()
-    await store.next_due(clock.now())
-    await store.flows_with_work()
-    await store.dead_letters()
-    await store.executions(ExecutionFilter(state=State.RUNNING))
-    await consumer.aclose()  # type: ignore[attr-defined]
-    await store.commit([RecordSteps(id_, (envelopes.record(2),))])
+    async with asyncio.timeout(10):
+        for started in (envelopes.make(), envelopes.make(key="k")):
+            start = Start(started.execution_id, "v1", clock.now())
+            assert await store.commit([Accept(started, start=start)]) == [Accepted(started.execution_id)]
+        await store.commit([RecordSteps(id_, (envelopes.record(2),))])
+        await store.commit([Park(id_, clock.now(), None, "it waits")])
+        await store.commit([Resume(id_, clock.now())])
+        deliveries = backend.queue.deliveries("orders")
+        assert (await anext(deliveries)).execution_id == queued.execution_id
+        await deliveries.aclose()  # type: ignore[attr-defined]  # it is a generator
+        await store.commit([End(id_, State.FAILED, Outcome.FAILED, clock.now(), ErrorInfo("x", "x"))])
+        await store.counts()
+        await store.backlog()
+        await store.next_due(clock.now())
+        await store.due(None, clock.now(), 10)
+        await store.flows_with_work()
+        await store.dead_letters()
+        await store.queue_depth("orders", "k", 10)
     await holding.rollback()
-    await store.commit([End(id_, State.SUCCEEDED, Outcome.COMPLETED, clock.now())])
+    await store.commit([DismissDeadLetter(id_, clock.now())])
     assert await _place(session, id_) == "executions_history_first"
