@@ -57,11 +57,11 @@ def flows_with_work(connection: Connection) -> frozenset[str]:
 #: The first part goes from flow to flow by the index, as above. What nodes have claimed is little.
 _FLOWS_WITH_READY: Final = text(
     "WITH RECURSIVE found(flow_id) AS ("
-    "SELECT min(flow_id) FROM executions WHERE ready_at IS NOT NULL AND owner IS NULL"
-    " UNION ALL SELECT (SELECT min(flow_id) FROM executions WHERE ready_at IS NOT NULL AND owner IS NULL"
+    "SELECT min(flow_id) FROM executions WHERE NOT history AND ready_at IS NOT NULL AND owner IS NULL"
+    " UNION ALL SELECT (SELECT min(flow_id) FROM executions WHERE NOT history AND ready_at IS NOT NULL AND owner IS NULL"
     " AND flow_id > found.flow_id) FROM found WHERE found.flow_id IS NOT NULL"
     ") SELECT flow_id FROM found WHERE flow_id IS NOT NULL"
-    " UNION SELECT flow_id FROM executions WHERE owner IS NOT NULL AND ready_at IS NOT NULL"
+    " UNION SELECT flow_id FROM executions WHERE NOT history AND owner IS NOT NULL AND ready_at IS NOT NULL"
 )
 
 
