@@ -37,6 +37,8 @@ def next_due(connection: Connection, after: datetime) -> datetime | None:
     return moment(found)
 
 
+#: A condition with which PostgreSQL reads no partition of the history.
+_LIVE: Final = {"sqlite": "", "postgresql": " AND NOT history"}
 #: Goes from one flow to the next by the index, so that the number of executions doesn't matter. By dialect.
 _FLOWS_WITH_WORK: Final = {
     dialect: text(
@@ -46,7 +48,7 @@ _FLOWS_WITH_WORK: Final = {
         " AND flow_id > found.flow_id) FROM found WHERE found.flow_id IS NOT NULL"
         ") SELECT flow_id FROM found WHERE flow_id IS NOT NULL"
     )
-    for dialect, live in (("sqlite", ""), ("postgresql", " AND NOT history"))
+    for dialect, live in _LIVE.items()
 }
 
 
@@ -54,20 +56,23 @@ def flows_with_work(connection: Connection) -> frozenset[str]:
     return frozenset(connection.scalars(_FLOWS_WITH_WORK[connection.dialect.name]))
 
 
-#: The first part goes from flow to flow by the index, as above. What nodes have claimed is little.
-_FLOWS_WITH_READY: Final = text(
-    "WITH RECURSIVE found(flow_id) AS ("
-    "SELECT min(flow_id) FROM executions WHERE NOT history AND ready_at IS NOT NULL AND owner IS NULL"
-    " UNION ALL SELECT (SELECT min(flow_id) FROM executions WHERE NOT history AND ready_at IS NOT NULL AND owner IS NULL"
-    " AND flow_id > found.flow_id) FROM found WHERE found.flow_id IS NOT NULL"
-    ") SELECT flow_id FROM found WHERE flow_id IS NOT NULL"
-    " UNION SELECT flow_id FROM executions WHERE NOT history AND owner IS NOT NULL AND ready_at IS NOT NULL"
-)
+#: The first part goes from flow to flow by the index, as above. What nodes have claimed is little. By dialect.
+_FLOWS_WITH_READY: Final = {
+    dialect: text(
+        "WITH RECURSIVE found(flow_id) AS ("  # noqa: S608 - our own names
+        f"SELECT min(flow_id) FROM executions WHERE ready_at IS NOT NULL AND owner IS NULL{live}"
+        f" UNION ALL SELECT (SELECT min(flow_id) FROM executions WHERE ready_at IS NOT NULL AND owner IS NULL{live}"
+        " AND flow_id > found.flow_id) FROM found WHERE found.flow_id IS NOT NULL"
+        ") SELECT flow_id FROM found WHERE flow_id IS NOT NULL"
+        f" UNION SELECT flow_id FROM executions WHERE owner IS NOT NULL AND ready_at IS NOT NULL{live}"
+    )
+    for dialect, live in _LIVE.items()
+}
 
 
 def flows_with_ready(connection: Connection) -> frozenset[str]:
     """Return the flows with executions that are ready, that will be, or that a node has claimed."""
-    return frozenset(connection.scalars(_FLOWS_WITH_READY))
+    return frozenset(connection.scalars(_FLOWS_WITH_READY[connection.dialect.name]))
 
 
 def backlog(connection: Connection) -> dict[str, tuple[int, datetime]]:
