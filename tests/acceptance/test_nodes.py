@@ -61,9 +61,9 @@ def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
 
 @pytest.mark.cluster_rule("C9", "C11")
 def test_a_caller_gets_the_reply_of_an_execution_that_another_node_runs(nodes: Nodes) -> None:
-    accepting = nodes("accepting", "--role", "webhook")
     nodes("one")
-    assert accepting.post("answering", {"a": 1, "b": 2}) == (200, {"sum": 3})
+    accepting = nodes("accepting", "--role", "webhook")
+    eventually("it serves", lambda: accepting.post("answering", {"a": 1, "b": 2}) == (200, {"sum": 3}))
     execution = accepting.executions(flow_id="answering")[0]
     assert accepting.get(f"/api/v1/executions/{execution['id']}")[1]["node"] in {"one", "other"}
     assert accepting.post("failing", {})[0] == 502

@@ -9,6 +9,7 @@ import re
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from time import perf_counter
 from types import MappingProxyType
@@ -79,10 +80,7 @@ def load_plugins(
     hooks, may take; plugins of Hookline's own distribution have no limit. Never raises for a fault of a plugin: the
     status of the plugin has the error.
     """
-    found = list(entry_points(group=GROUP) if points is None else points)
-    # A distribution parses its metadata each time that it is asked, and may have many plugins.
-    named = {key: _named(one) for key, one in {id(point.dist): point.dist for point in found}.items()}
-    candidates = sorted((_installed(point, *named[id(point.dist)]) for point in found), key=_order)
+    candidates = sorted(map(_installed, entry_points(group=GROUP) if points is None else points), key=_order)
     candidates += [_passed(plugin) for plugin in extra_plugins]
     manager = pluggy.PluginManager(GROUP)
     manager.add_hookspecs(hookspecs)
@@ -92,11 +90,14 @@ def load_plugins(
     return _registry(collected)
 
 
+@lru_cache(maxsize=8)
 def _named(distribution: Distribution | None) -> tuple[str | None, str | None]:
+    """The name and the version of a distribution, which parses its metadata each time that it is asked."""
     return (None, None) if distribution is None else (distribution.name, distribution.version)
 
 
-def _installed(point: EntryPoint, distribution: str | None, version: str | None) -> _Candidate:
+def _installed(point: EntryPoint) -> _Candidate:
+    distribution, version = _named(point.dist)
     status = PluginStatus(
         name=point.name,
         module=point.value.partition(":")[0].strip(),

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from hookline.api import StoreError
 from hookline_sqlstore.copy_mark import BEGIN_COPY, END_COPY, INCOMPLETE, is_copying
 
-MIGRATIONS: Final = Path(__file__).parent.parent / "migrations"
+_MIGRATIONS: Final = Path(__file__).parent.parent / "migrations"
 
 _ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtext('hookline migration'), hashtext(current_schema()))"
 _UNKNOWN: Final = (
@@ -82,7 +82,7 @@ def abandon_copy(connection: Connection) -> None:
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     return config
 
 
