@@ -112,7 +112,7 @@ def _serve(
     if files := environment.get(OPEN_FILES):
         resource.setrlimit(resource.RLIMIT_NOFILE, (int(files), int(files)))
     if folder := environment.get(MIGRATIONS):
-        schema.MIGRATIONS = Path(folder)  # type: ignore[misc]  # it is final elsewhere
+        schema._MIGRATIONS = Path(folder)  # type: ignore[misc]  # it is final elsewhere
     # The module of faults read its variables when it was imported, which was in the process that this one came from.
     for name, variable, made in (("armed", VARIABLE, Fault), ("trace", TRACE_VARIABLE, Trace)):
         if environment.get(variable):

@@ -202,7 +202,7 @@ def test_no_request_is_rejected_however_often_nodes_are_restarted(cluster: Clust
 def later(tmp_path: Path) -> Path:
     """The migrations of a later release."""
     folder = tmp_path / "migrations"
-    shutil.copytree(schema.MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(schema._MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
     (folder / "versions" / "9999_later.py").write_text(_LATER.format(head=schema.latest()), encoding="utf-8")
     return folder
 
@@ -213,7 +213,7 @@ def test_no_request_is_rejected_across_a_migration_that_adds(
 ) -> None:
     """The last test of the file: nodes of this release can't be started afterwards."""
     with monkeypatch.context() as patch, cluster.loaded() as load:
-        patch.setattr(schema, "MIGRATIONS", later)
+        patch.setattr(schema, "_MIGRATIONS", later)
         said = cluster.nodes["one"].run("db", "upgrade").output
         assert "upgraded from version" in said
         accepted = len(load.accepted)

@@ -105,7 +105,7 @@ def cluster(folder: Path, db: str, server: str, *, workers: int = 1, name: str =
     with (home / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=home, env=environment, stdout=log, stderr=log)
     try:
-        _until_ready(process, f"http://127.0.0.1:{port}", home / "log", workers)
+        _until_ready(process, f"http://127.0.0.1:{port}", home / "log")
         yield f"http://127.0.0.1:{port}", process.pid
     finally:
         process.send_signal(signal.SIGTERM)
@@ -115,11 +115,12 @@ def cluster(folder: Path, db: str, server: str, *, workers: int = 1, name: str =
             process.kill()
 
 
-def _until_ready(process: "subprocess.Popen[bytes]", url: str, log: Path, workers: int) -> None:
+def _until_ready(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
     deadline = time.monotonic() + 120
     while True:
         with contextlib.suppress(URLError, OSError), urlopen(f"{url}/readyz", timeout=5):
-            if workers == 1 or "workers" in log.read_text():
+            # It says so when all its workers are ready.
+            if "Hookline listens on" in log.read_text():
                 return
         if process.poll() is not None or time.monotonic() > deadline:
             raise SystemExit(f"the server isn't ready:\n{log.read_text()[-2000:]}")

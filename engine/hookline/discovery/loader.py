@@ -13,6 +13,7 @@ import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from importlib.metadata import Distribution, EntryPoint, entry_points
 from time import perf_counter
 from types import MappingProxyType
@@ -89,10 +90,7 @@ def load_plugins(
     executions; then only plugins without a metadata file are loaded with their connectors. Never raises for a fault of
     a plugin: the status of the plugin has the error.
     """
-    found = list(entry_points(group=GROUP) if points is None else points)
-    # A distribution parses its metadata each time that it is asked, and may have many plugins.
-    named = {key: _named(one) for key, one in {id(point.dist): point.dist for point in found}.items()}
-    candidates = sorted((_installed(point, *named[id(point.dist)]) for point in found), key=_order)
+    candidates = sorted(map(_installed, entry_points(group=GROUP) if points is None else points), key=_order)
     if not connectors:
         candidates = [replace(each, description=_described(each.status)) for each in candidates]
     candidates += [_passed(plugin) for plugin in extra_plugins]
@@ -112,11 +110,14 @@ def _described(status: PluginStatus) -> PluginDescription | None:
     return None
 
 
+@lru_cache(maxsize=8)
 def _named(distribution: Distribution | None) -> tuple[str | None, str | None]:
+    """The name and the version of a distribution, which parses its metadata each time that it is asked."""
     return (None, None) if distribution is None else (distribution.name, distribution.version)
 
 
-def _installed(point: EntryPoint, distribution: str | None, version: str | None) -> _Candidate:
+def _installed(point: EntryPoint) -> _Candidate:
+    distribution, version = _named(point.dist)
     status = PluginStatus(
         name=point.name,
         module=point.value.partition(":")[0].strip(),

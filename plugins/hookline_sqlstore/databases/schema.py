@@ -15,7 +15,7 @@ from hookline_sqlstore.releases import OWN, release, release_problem, unknown_pr
 from hookline_sqlstore.tables import cluster, nodes
 from hookline_sqlstore.writing.lease import NOW, run_in_driver
 
-MIGRATIONS: Final = Path(__file__).parent.parent / "migrations"
+_MIGRATIONS: Final = Path(__file__).parent.parent / "migrations"
 
 _ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtext('hookline migration'), hashtext(current_schema()))"
 #: The indexes of this schema that can be used.
@@ -172,7 +172,7 @@ def abandon_copy(connection: Connection) -> None:
 
 def _config() -> Config:
     config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     return config
 
 

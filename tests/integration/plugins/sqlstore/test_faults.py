@@ -2,6 +2,7 @@
 
 import asyncio
 import multiprocessing
+import shutil
 import signal
 import subprocess
 import sys
@@ -106,8 +107,10 @@ def processes() -> ForkServerContext:
 @pytest.mark.parametrize("side", ["before", "after"])
 @pytest.mark.parametrize("kind", [kind for kind, _ in _life()])
 async def test_a_commit_is_there_whole_or_not_at_all(
-    kind: str, side: str, tmp_path: Path, processes: ForkServerContext
+    kind: str, side: str, tmp_path: Path, migrated_file: Path, processes: ForkServerContext
 ) -> None:
+    for name in ("killed.db", "same.db"):
+        shutil.copy(migrated_file, tmp_path / name)
     url = f"sqlite:///{tmp_path}/killed.db"
     killed = processes.Process(target=_die, args=(url, f"{kind}.{side}_commit"))
     killed.start()
