@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
 
+from hookline.kernel.errors import IllegalStateChange
 from hookline.maintenance.retention import Purger, Retention
 from hookline.model.execution import ErrorInfo, ExecutionFilter, Outcome, State
 from hookline.storage.backend import Backend
@@ -200,6 +201,25 @@ async def test_an_id_that_is_just_ending_is_not_accepted_again(
     assert await again == [Duplicate(envelope.execution_id)]
 
 
+async def test_a_change_that_meets_a_row_on_its_way_is_repeated_and_sees_where_it_went(
+    store: Store, envelopes: Envelopes, session: Any, clock: ManualClock
+) -> None:
+    id_ = await _run(store, envelopes, None)
+    ending = session.transaction()
+    await ending.start()
+    await session.execute(
+        "UPDATE executions SET state = 'succeeded', outcome = 'completed', finished_at = 1, history = true"
+        " WHERE id = $1",
+        id_,
+    )
+    cancelling = asyncio.ensure_future(store.commit([Cancel(id_, clock.now())]))
+    done, _ = await asyncio.wait((cancelling,), timeout=0.3)
+    assert not done, "it waits for the other transaction"
+    await ending.commit()
+    with pytest.raises(IllegalStateChange, match="it can't be cancelled any more"):
+        await cancelling
+
+
 def test_partitions_are_days_unless_executions_are_kept_for_long() -> None:
     day = timedelta(days=1)
     assert [partition_length(days * day) // day for days in (1, 30, 45, 46, 315, 316, 5000)] == [1, 1, 1, 7, 7, 28, 28]
@@ -332,6 +352,25 @@ async def test_a_partition_in_which_much_is_needed_stays_and_is_purged_one_by_on
     await _purger(backend, clock).purge()
     assert await _place(session, dead[1], "journal") == "journal_default"
     assert [await _is_whole(store, id_) for id_ in dead] == [False, True]
+
+
+async def test_parts_that_are_left_when_a_removal_ends_halfway_are_removed_by_the_next(
+    store: Store, envelopes: Envelopes, session: Any, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock.advance(timedelta(days=9).total_seconds())
+    await store.keep_partitions(MONTH, clock.now() - MONTH)
+    day = f"{clock.now():%Y%m%d}"
+    ended, dead = await _run(store, envelopes), await _run(store, envelopes, State.FAILED)
+    clock.advance(timedelta(days=32).total_seconds())
+    with monkeypatch.context() as halfway:
+        halfway.setattr(partitions, "_PARTS", ())
+        await store.keep_partitions(MONTH, clock.now() - MONTH)
+    assert await store.execution(ended) is None
+    assert await _place(session, ended, "journal") == f"journal_{day}"
+    await store.keep_partitions(MONTH, clock.now() - MONTH)
+    assert await _place(session, ended, "journal") is None
+    assert await _place(session, dead, "payloads") == "payloads_default"
+    assert await _is_whole(store, dead)
 
 
 async def test_a_lock_that_is_not_to_be_had_is_waited_for_a_second_and_the_detach_is_tried_again(
