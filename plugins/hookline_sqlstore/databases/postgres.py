@@ -23,7 +23,7 @@ from hookline_sqlstore.databases import schema
 from hookline_sqlstore.databases.address import CONNECT_TIMEOUT, Address, quoted
 from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Listener
 from hookline_sqlstore.databases.pending import LIMIT, LONG_LIMIT, Pending, PendingCommits, retrieve, within_limit
-from hookline_sqlstore.databases.session import dispose, prepare_sessions
+from hookline_sqlstore.databases.session import dispose, prepare_sessions, prepare_socket, socket_of
 from hookline_sqlstore.writing.apply import Failure, apply
 from hookline_sqlstore.writing.lease import LeaseLost
 from hookline_sqlstore.writing.operations import Commit
@@ -64,7 +64,7 @@ class PostgresDatabase:
         self._listener = listener
         self.membership = PostgresMembership(self)
         self._watch = Watch(self, listener, self.membership, clock)
-        self._partitions = Partitions(address.session, lambda: self.membership.lease.id)
+        self._partitions = Partitions(self._connect_apart, lambda: self.membership.lease.id)
         self._writing: AsyncEngine | None = None
         self._reading: AsyncEngine | None = None
         self._readers: WeakSet[Any] = WeakSet()
@@ -110,6 +110,12 @@ class PostgresDatabase:
         direct = self.membership.node.listen_url
         address = self._address if direct is None else Address(make_url(direct))
         return await address.session()
+
+    async def _connect_apart(self) -> Any:
+        """Open a session that ends by itself when the server is gone, and for which no commit waits."""
+        session = await self._address.session()
+        prepare_socket(socket_of(session))
+        return session
 
     def tell(self, flow_ids: Iterable[str]) -> None:
         if not self.membership.alone:

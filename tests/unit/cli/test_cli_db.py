@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -41,13 +42,15 @@ def test_the_status_tells_the_place_the_version_and_the_size(folder: Path) -> No
 
 def test_tables_of_a_newer_hookline_are_a_problem() -> None:
     set_version("9999")
+    with closing(sqlite3.connect(".hookline/hookline.db")) as connection, connection:
+        connection.execute("UPDATE cluster SET oldest_release = '99.0'")
     shown = hookline("db", "status")
     assert shown.exit_code == 1
     assert "tables of version '9999'; the latest is " in shown.output
-    assert "install the newer hookline that made them" in shown.output
+    assert "need Hookline 99.0 or newer" in shown.output
     upgraded = hookline("db", "upgrade")
     assert upgraded.exit_code == 1
-    assert "install the newer hookline" in upgraded.output
+    assert "need Hookline 99.0 or newer" in upgraded.output
 
 
 def test_older_tables_are_upgraded_and_the_status_says_so() -> None:

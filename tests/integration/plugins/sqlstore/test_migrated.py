@@ -38,8 +38,6 @@ from hookline_sqlstore.databases import schema as schema_versions
 POSTGRES = os.environ.get("HOOKLINE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
 BEFORE = "0004"
 
-pytestmark = pytest.mark.cluster_rule("C17", "C18")
-
 
 @pytest.fixture
 def clock() -> ManualClock:
@@ -194,6 +192,7 @@ async def _check(backend: Backend, old: Old, clock: ManualClock) -> None:
     assert await store.commit([Accept(new)]) == [Accepted(new.execution_id)]
 
 
+@pytest.mark.cluster_rule("C17", "C18")
 async def test_a_file_of_sqlite(tmp_path: Path, clock: ManualClock) -> None:
     old = Old(clock)
     old.fill()
@@ -220,6 +219,7 @@ async def test_a_file_of_sqlite(tmp_path: Path, clock: ManualClock) -> None:
 
 
 @pytest.mark.postgres
+@pytest.mark.cluster_rule("C17", "C18")
 async def test_a_schema_of_postgresql(schema: str, clock: ManualClock) -> None:
     old = Old(clock)
     old.fill()

@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
 
+from hookline.kernel.errors import IllegalStateChange
 from hookline.maintenance.retention import Purger, Retention
 from hookline.model.execution import ErrorInfo, ExecutionFilter, Outcome, State
 from hookline.storage.backend import Backend
@@ -39,7 +40,7 @@ from hookline_sqlstore.column_values import first_id
 POSTGRES = os.environ.get("HOOKLINE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
 MONTH = timedelta(days=30)
 
-pytestmark = [pytest.mark.postgres, pytest.mark.cluster_rule("C17")]
+pytestmark = pytest.mark.postgres
 
 
 @pytest.fixture
@@ -134,6 +135,7 @@ def _purger(backend: Backend, clock: ManualClock, **ages: timedelta) -> Purger:
     )
 
 
+@pytest.mark.cluster_rule("C17")
 async def test_an_execution_moves_when_it_ends_and_back_when_it_is_retried(
     store: Store, envelopes: Envelopes, session: Any, clock: ManualClock
 ) -> None:
@@ -158,6 +160,7 @@ async def test_an_execution_moves_when_it_ends_and_back_when_it_is_retried(
         assert await _place(session, ended) == "executions_history_first"
 
 
+@pytest.mark.cluster_rule("C17")
 async def test_a_failure_that_holds_its_order_key_moves_when_the_key_is_released(
     store: Store, envelopes: Envelopes, session: Any, clock: ManualClock
 ) -> None:
@@ -168,6 +171,7 @@ async def test_a_failure_that_holds_its_order_key_moves_when_the_key_is_released
     assert await _place(session, id_) == "executions_history_first"
 
 
+@pytest.mark.cluster_rule("C17")
 async def test_an_id_that_has_ended_is_not_accepted_again(
     store: Store, envelopes: Envelopes, session: Any, clock: ManualClock
 ) -> None:
@@ -181,6 +185,7 @@ async def test_an_id_that_has_ended_is_not_accepted_again(
         assert await session.fetchval("SELECT count(*) FROM executions WHERE id = $1", id_) == 1
 
 
+@pytest.mark.cluster_rule("C17")
 async def test_an_id_that_is_just_ending_is_not_accepted_again(
     store: Store, envelopes: Envelopes, session: Any, clock: ManualClock
 ) -> None:
@@ -200,11 +205,33 @@ async def test_an_id_that_is_just_ending_is_not_accepted_again(
     assert await again == [Duplicate(envelope.execution_id)]
 
 
+@pytest.mark.cluster_rule("C17")
+async def test_a_change_that_meets_a_row_on_its_way_is_repeated_and_sees_where_it_went(
+    store: Store, envelopes: Envelopes, session: Any, clock: ManualClock
+) -> None:
+    id_ = await _run(store, envelopes, None)
+    ending = session.transaction()
+    await ending.start()
+    await session.execute(
+        "UPDATE executions SET state = 'succeeded', outcome = 'completed', finished_at = 1, history = true"
+        " WHERE id = $1",
+        id_,
+    )
+    cancelling = asyncio.ensure_future(store.commit([Cancel(id_, clock.now())]))
+    done, _ = await asyncio.wait((cancelling,), timeout=0.3)
+    assert not done, "it waits for the other transaction"
+    await ending.commit()
+    with pytest.raises(IllegalStateChange, match="it can't be cancelled any more"):
+        await cancelling
+
+
+@pytest.mark.cluster_rule("C17")
 def test_partitions_are_days_unless_executions_are_kept_for_long() -> None:
     day = timedelta(days=1)
     assert [partition_length(days * day) // day for days in (1, 30, 45, 46, 315, 316, 5000)] == [1, 1, 1, 7, 7, 28, 28]
 
 
+@pytest.mark.cluster_rule("C17")
 def test_what_is_missing_of_the_coming_week_begins_today_and_leaves_no_gap() -> None:
     day, today = timedelta(days=1), datetime(2026, 11, 28, tzinfo=UTC)
     now = today + timedelta(hours=5)
@@ -221,6 +248,7 @@ def test_what_is_missing_of_the_coming_week_begins_today_and_leaves_no_gap() -> 
     assert list(missing([future], now, day)) == days, "a clock that was wrong once changes nothing"
 
 
+@pytest.mark.cluster_rule("C17")
 async def test_partitions_are_made_a_week_ahead_and_once(
     store: Store, envelopes: Envelopes, session: Any, clock: ManualClock
 ) -> None:
@@ -240,6 +268,7 @@ async def test_partitions_are_made_a_week_ahead_and_once(
     assert await _is_whole(store, id_)
 
 
+@pytest.mark.cluster_rule("C17")
 async def test_the_default_partition_stands_by_and_is_emptied_by_a_partition_for_its_rows(
     store: Store, envelopes: Envelopes, session: Any, clock: ManualClock
 ) -> None:
@@ -255,6 +284,7 @@ async def test_the_default_partition_stands_by_and_is_emptied_by_a_partition_for
         assert await session.fetchval(f"SELECT count(*) FROM {table}_default") == 0
 
 
+@pytest.mark.cluster_rule("C17")
 async def test_a_partition_leaves_whole_and_what_somebody_still_needs_stays(
     backend: Backend, store: Store, envelopes: Envelopes, session: Any, clock: ManualClock
 ) -> None:
@@ -297,6 +327,7 @@ async def test_a_partition_leaves_whole_and_what_somebody_still_needs_stays(
     assert await session.fetchval("SELECT count(*) FROM payloads") == 0
 
 
+@pytest.mark.cluster_rule("C17")
 async def test_shorter_retentions_are_kept_by_purging(
     backend: Backend, store: Store, envelopes: Envelopes, session: Any, clock: ManualClock
 ) -> None:
@@ -309,6 +340,7 @@ async def test_shorter_retentions_are_kept_by_purging(
     assert await _is_whole(store, long)
 
 
+@pytest.mark.cluster_rule("C17")
 async def test_a_partition_in_which_much_is_needed_stays_and_is_purged_one_by_one(
     backend: Backend,
     store: Store,
@@ -334,6 +366,27 @@ async def test_a_partition_in_which_much_is_needed_stays_and_is_purged_one_by_on
     assert [await _is_whole(store, id_) for id_ in dead] == [False, True]
 
 
+@pytest.mark.cluster_rule("C17")
+async def test_parts_that_are_left_when_a_removal_ends_halfway_are_removed_by_the_next(
+    store: Store, envelopes: Envelopes, session: Any, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock.advance(timedelta(days=9).total_seconds())
+    await store.keep_partitions(MONTH, clock.now() - MONTH)
+    day = f"{clock.now():%Y%m%d}"
+    ended, dead = await _run(store, envelopes), await _run(store, envelopes, State.FAILED)
+    clock.advance(timedelta(days=32).total_seconds())
+    with monkeypatch.context() as halfway:
+        halfway.setattr(partitions, "_PARTS", ())
+        await store.keep_partitions(MONTH, clock.now() - MONTH)
+    assert await store.execution(ended) is None
+    assert await _place(session, ended, "journal") == f"journal_{day}"
+    await store.keep_partitions(MONTH, clock.now() - MONTH)
+    assert await _place(session, ended, "journal") is None
+    assert await _place(session, dead, "payloads") == "payloads_default"
+    assert await _is_whole(store, dead)
+
+
+@pytest.mark.cluster_rule("C17")
 async def test_a_lock_that_is_not_to_be_had_is_waited_for_a_second_and_the_detach_is_tried_again(
     backend: Backend, store: Store, envelopes: Envelopes, session: Any, schema: str, clock: ManualClock
 ) -> None:
@@ -367,6 +420,7 @@ async def test_a_lock_that_is_not_to_be_had_is_waited_for_a_second_and_the_detac
     assert await _place(session, open_, "journal") == "journal_default"
 
 
+@pytest.mark.cluster_rule("C17")
 async def test_lists_and_repairs_work_over_a_hundred_partitions(
     store: Store, envelopes: Envelopes, session: Any, clock: ManualClock
 ) -> None:
@@ -409,6 +463,7 @@ async def test_lists_and_repairs_work_over_a_hundred_partitions(
     assert [await _is_whole(store, ids[place]) for place in (0, 49, 50)] == [False, True, False]
 
 
+@pytest.mark.cluster_rule("C17")
 async def test_statements_about_what_has_not_ended_read_no_partition_of_the_history(
     backend: Backend, session: Any, envelopes: Envelopes, clock: ManualClock, store: Store
 ) -> None:

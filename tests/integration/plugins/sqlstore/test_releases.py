@@ -20,7 +20,7 @@ from hookline_sqlstore.databases import schema as schema_versions
 
 POSTGRES = os.environ.get("HOOKLINE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
 
-pytestmark = [pytest.mark.postgres, pytest.mark.cluster_rule("C18")]
+pytestmark = pytest.mark.postgres
 
 MIGRATION = """
 from alembic import op
@@ -68,6 +68,7 @@ def _newer_release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(schema_versions, "_MIGRATIONS", migrations)
 
 
+@pytest.mark.cluster_rule("C18")
 async def test_an_older_node_stops_when_a_newer_one_migrates_and_does_not_start_again(
     schema: str, session: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -101,6 +102,7 @@ async def test_an_older_node_stops_when_a_newer_one_migrates_and_does_not_start_
     await new.close()
 
 
+@pytest.mark.cluster_rule("C18")
 async def test_a_node_that_the_tables_still_allow_goes_on(
     schema: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +123,7 @@ async def test_a_node_that_the_tables_still_allow_goes_on(
         await backend.close()
 
 
+@pytest.mark.cluster_rule("C18")
 async def test_indexes_are_built_concurrently_and_again_after_a_build_that_failed(
     schema: str, session: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,8 +16,6 @@ from hookline.kernel.errors import StoreError
 from hookline_sqlstore.databases import schema
 from hookline_sqlstore.releases import release, release_problem
 
-pytestmark = pytest.mark.cluster_rule("C18")
-
 MIGRATIONS = Path(hookline_sqlstore.__file__).parent / "migrations"
 #: The migrations from before the first release; nodes never used their tables.
 BEFORE_RELEASES = {"0001", "0002", "0003", "0004", "0005"}
@@ -55,6 +53,7 @@ def problems(source: str) -> list[str]:
 
 
 @pytest.mark.parametrize("revision", LATER)
+@pytest.mark.cluster_rule("C18")
 def test_a_migration_that_removes_something_names_the_release_that_needs_it_no_more(revision: str) -> None:
     module = _scripts()[revision]
     assert module.__file__ is not None
@@ -74,15 +73,18 @@ def test_a_migration_that_removes_something_names_the_release_that_needs_it_no_m
         'op.create_index("ix", "executions", ["vars"])',
     ],
 )
+@pytest.mark.cluster_rule("C18")
 def test_a_removal_and_a_lock_are_noticed(body: str) -> None:
     assert len(problems(f"def upgrade():\n    {body}\n")) == 1
 
 
+@pytest.mark.cluster_rule("C18")
 def test_an_addition_is_no_removal() -> None:
     added = 'op.create_table("new", ...)\nop.create_index("ix", "new", ["id"])\nop.add_column("executions", ...)'
     assert problems(added) == []
 
 
+@pytest.mark.cluster_rule("C18")
 def test_releases_are_compared_by_their_numbers() -> None:
     assert release_problem(None, "0.1.0") is None
     assert release_problem("0.9.0", "0.10.0") is None
@@ -97,6 +99,7 @@ def connection(tmp_path: Path) -> Connection:
     return create_engine(f"sqlite:///{tmp_path}/x.db").connect()
 
 
+@pytest.mark.cluster_rule("C18")
 def test_tables_name_the_oldest_release_that_may_use_them(connection: Connection) -> None:
     schema.upgrade(connection)
     named = [module.oldest_release for module in _scripts().values() if hasattr(module, "oldest_release")]
@@ -105,6 +108,7 @@ def test_tables_name_the_oldest_release_that_may_use_them(connection: Connection
 
 
 @pytest.mark.parametrize(("oldest", "rejected"), [("0.0.1", False), (__version__, False), ("99.0", True)])
+@pytest.mark.cluster_rule("C18")
 def test_tables_of_a_newer_release_are_used_if_they_allow_it(
     connection: Connection, oldest: str, rejected: bool
 ) -> None:
@@ -121,6 +125,7 @@ def test_tables_of_a_newer_release_are_used_if_they_allow_it(
     connection.close()
 
 
+@pytest.mark.cluster_rule("C18")
 def test_an_index_that_a_migration_names_is_built_once(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
     schema.upgrade(connection)
     monkeypatch.setattr(schema, "_indexes", lambda _scripts: [schema.Index("ix_new", "lines", "last", "last > 1")])
