@@ -375,7 +375,7 @@ OWN: Final = frozenset(
         *(ch.BeginWait, ch.TimeOutWait, ch.EndWait, ch.ForgetCallbacks, ch.ForgetEarlyCallbacks),
         *(ch.JoinBatch, ch.CloseBatch, ch.TakeBatch, ch.AddState, ch.TakeDedupeKeys, ch.SetSubscription),
         *(ch.ForgetAudit, ch.RejectSignIns, ch.Reject, ch.ForgetFiles, ch.UseFiles),
-        *(ch.Purge, ch.ForgetDedupeKeys, ch.ForgetVersions, ch.KeepAlias),
+        *(ch.Purge, ch.ForgetDedupeKeys, ch.ForgetVersions, ch.KeepAlias, ch.MarkDelivered),
         # The files of a deployment, which its commit has announced.
         ch.FilesWritten,
     )
