@@ -10,6 +10,7 @@ from hookline.kernel.json import reader
 from hookline.model.execution import ErrorInfo, Execution, StepRecord
 from hookline.model.message import CallerReply, Envelope
 from hookline.secrets.redaction import REPLY, Redaction
+from hookline.storage.changes import Change, CommitResult, MarkDelivered
 
 #: The step id of the reply that the engine gives at the end of a flow with `"respond": "finished"`.
 FINISHED = "$reply"
@@ -98,7 +99,9 @@ class Replies:
 
 
 class History(Protocol):
-    """The queries of a store that reading a reply needs."""
+    """The parts of a store that reading a reply needs, and noting that its caller got it."""
+
+    async def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]: ...
 
     async def execution(self, execution_id: str) -> Execution | None: ...
 
@@ -116,9 +119,26 @@ def read_reply(output: bytes, *, exact: bool) -> CallerReply:
     return reply
 
 
+@dataclass(frozen=True, slots=True)
+class StoredReply:
+    """A reply, and its entry in the journal."""
+
+    reply: CallerReply
+    record: StepRecord
+
+    def delivered(self, execution_id: str) -> MarkDelivered | None:
+        """Return the change that marks it as delivered; None if it is marked already."""
+        before = self.record.output
+        if before is None or self.reply.delivered:
+            return None
+        # Its JSON leaves out what is false. Decoding it could change its numbers.
+        marked = b'{"delivered":true' + (b"}" if before == b"{}" else b"," + before.removeprefix(b"{"))
+        return MarkDelivered(execution_id, self.record.seq, before, marked)
+
+
 async def stored_reply(
     store: History, execution_id: str, *, exact: bool, redaction: Redaction | None = None
-) -> CallerReply | None:
+) -> StoredReply | None:
     """The reply of an execution; None if it has given none yet.
 
     If the reply had redacted values that are erased, only its status is left. Raises StoreError, and
@@ -134,8 +154,8 @@ async def stored_reply(
                     envelope = await store.envelope(execution_id)
                     output = redaction.decrypt_output(record, None if envelope is None else envelope.data_key)
                 if output is None:
-                    return CallerReply(read_reply(record.output, exact=exact).status)
-                return read_reply(output, exact=exact)
+                    return StoredReply(CallerReply(read_reply(record.output, exact=exact).status), record)
+                return StoredReply(read_reply(output, exact=exact), record)
         if len(page) < _PAGE:
             return None
         after = page[-1].seq

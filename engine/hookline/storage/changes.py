@@ -281,6 +281,20 @@ class RecordSteps:
     steps: tuple[StepRecord, ...]
 
 
+@change("execution")
+@dataclass(frozen=True, slots=True)
+class MarkDelivered:
+    """Replace the output of a reply's entry, since its caller has got it from another node than the one that ran it.
+
+    Nothing happens if the entry has another output by now, or is gone.
+    """
+
+    execution_id: str
+    seq: int
+    before: bytes
+    output: bytes
+
+
 @change("execution", fault_point="checkpoint_items")
 @dataclass(frozen=True, slots=True)
 class CheckpointItems:
@@ -894,6 +908,7 @@ class ForgetVersions:
 Change: TypeAlias = (
     Accept
     | KeepAlias
+    | MarkDelivered
     | Start
     | Resume
     | Park

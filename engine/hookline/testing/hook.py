@@ -40,6 +40,8 @@ from hookline.storage.changes import (
     CallbackOutcome,
     CallbackRepeated,
     CallbackStored,
+    Change,
+    CommitResult,
     Duplicate,
     StoreCallback,
 )
@@ -95,6 +97,10 @@ class _MemoryWriter:
 
 class NoHistory:
     """A store in which nothing has run."""
+
+    async def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
+        """Do nothing: there is no entry to change."""
+        return [None for _ in changes]
 
     async def execution(self, execution_id: str) -> Execution | None:
         """None."""

@@ -41,6 +41,7 @@ from hookline.api_storage import (
     ForgetVersions,
     JoinBatch,
     KeepAlias,
+    MarkDelivered,
     MoveWaits,
     OverrideState,
     Park,
@@ -258,6 +259,8 @@ def _accept(envelope: Envelope, audit: AuditEntry | None, row: Row, place: int) 
 
 def _operations(change: Change, place: int) -> Iterator[Operation]:
     match change:
+        case MarkDelivered(key, seq, before, output):
+            yield Operation(statements.MARK_DELIVERED, key, (key, seq, before, output), place)
         case KeepAlias(alias, key, at):
             yield Operation(statements.KEEP_ALIAS, alias, (alias, key, micros(at)), place)
         case Start(key, version, at, own, deadline, serving):

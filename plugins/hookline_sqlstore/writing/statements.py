@@ -109,6 +109,16 @@ REBIND: Final = Statement(
     " (SELECT coalesce(max(journal.seq), 0) FROM journal WHERE journal.execution_id = v.id)".replace("{order}", ORDER),
 )
 
+#: By any node, since nobody else changes an entry of a reply.
+MARK_DELIVERED: Final = Statement(
+    "delivered",
+    (("execution_id", "text"), ("seq", "bigint"), ("before", "bytea"), ("output", "bytea")),
+    "UPDATE journal SET output = v.output FROM {v} WHERE journal.execution_id = v.execution_id AND journal.seq = v.seq"
+    " AND journal.output = v.before",
+    counted=False,
+    repeated=True,
+)
+
 RECORD: Final = Statement(
     "record",
     (

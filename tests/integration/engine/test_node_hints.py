@@ -10,6 +10,8 @@ from tests.integration.engine.two_engines import two_engines
 from tests.integration.engine_harness import Harness
 
 from hookline.engine import Engine
+from hookline.executions.replies import stored_reply
+from hookline.model.execution import ExecutionFilter
 from hookline.service.hooks import reply_wait
 from hookline.service.hooks.reply_wait import ReplyWaiter
 from hookline.testing.envelopes import Envelopes
@@ -59,6 +61,17 @@ async def test_a_caller_hears_at_once_of_a_reply_or_a_failure_on_another_node(
     async with asyncio.timeout(20):
         assert await _answer(accepting, "answering") == (200, b'{"sum":2}')
         assert (await _answer(accepting, "failing"))[0] == 502
+        # That the caller got it is noted afterwards.
+        (answered,) = (await accepting.store.executions(ExecutionFilter(flow_id="answering"))).items
+        while True:
+            *_, entry = await accepting.store.journal(answered.execution.id)
+            assert entry.output is not None
+            if b'"delivered":true' in entry.output:
+                break
+            await asyncio.sleep(0.02)
+        reply = await stored_reply(accepting.store, answered.execution.id, exact=False)
+        assert reply is not None
+        assert (reply.reply.body, reply.reply.delivered) == ({"sum": 2}, True)
 
 
 @pytest.mark.cluster_rule("C11")

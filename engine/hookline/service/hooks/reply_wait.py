@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import structlog
 
-from hookline.executions.replies import Ended, Heard, History, Replies, Stopped, stored_reply
+from hookline.executions.replies import Ended, Heard, History, Replies, Stopped, StoredReply, stored_reply
 from hookline.kernel.errors import HooklineError, RedactedUnreadable, ServiceUnavailable, StoreError
 from hookline.model.execution import FINAL, State
 from hookline.model.message import Attachment, CallerReply
@@ -17,7 +17,7 @@ from hookline.service.hooks.responses import BODYLESS, EXECUTION_ID, add_default
 from hookline.service.problems import MEDIA_TYPE, problem_body
 from hookline.service.types import HookResponse
 from hookline.storage.blobs import Blobs
-from hookline.storage.changes import Accepted, Duplicate
+from hookline.storage.changes import Accepted, Duplicate, MarkDelivered
 from hookline.storage.cluster import Alone, Membership
 
 _log: Final = structlog.get_logger("hookline.service")
@@ -55,6 +55,7 @@ class ReplyWaiter:
         self._replies = replies
         self._store = store
         self._blobs = blobs
+        self._marking: set[asyncio.Task[None]] = set()
 
     async def response(
         self, execution_id: str, webhook: WebhookSettings, commit: Callable[[], Awaitable[Accepted | Duplicate]]
@@ -80,10 +81,10 @@ class ReplyWaiter:
                     "the message was accepted before, and its reply can't be read now", outcome.execution_id
                 )
             if stored is not None:
-                return self._reply(stored, outcome.execution_id)
+                return self._reply(_answer_in(stored), outcome.execution_id)
             return await self._heard(heard, outcome.execution_id, webhook)
 
-    async def _stored(self, execution_id: str, webhook: WebhookSettings) -> CallerReply | Ended | None:
+    async def _stored(self, execution_id: str, webhook: WebhookSettings) -> StoredReply | Ended | None:
         # The state is read before the reply: an execution that ends in between has replied by the second read.
         execution = await self._store.execution(execution_id)
         reply = await stored_reply(
@@ -120,8 +121,23 @@ class ReplyWaiter:
                     _log.warning("the reply can't be read now", execution_id=execution_id, error=error.message)
                     continue
                 if stored is not None and not heard.done():
-                    return stored
+                    self._note_delivered(stored, execution_id)
+                    return _answer_in(stored)
         return heard.result()
+
+    def _note_delivered(self, stored: StoredReply | Ended, execution_id: str) -> None:
+        """Begin to mark a reply as delivered, which nothing waits for."""
+        change = stored.delivered(execution_id) if isinstance(stored, StoredReply) else None
+        if change is not None:
+            task = asyncio.get_running_loop().create_task(self._mark(change))
+            self._marking.add(task)
+            task.add_done_callback(self._marking.discard)
+
+    async def _mark(self, change: MarkDelivered) -> None:
+        try:
+            await self._store.commit((change,))
+        except StoreError as error:
+            _log.warning("a reply can't be marked as delivered", execution_id=change.execution_id, error=error.message)
 
     def _reply(self, answer: CallerReply | Ended | Stopped, execution_id: str) -> HookResponse:
         if isinstance(answer, Stopped):
@@ -149,6 +165,10 @@ class ReplyWaiter:
         kind, body = encode_body(answer.body)
         add_default(headers, b"content-type", kind)
         return HookResponse(answer.status, (*guarded(headers), own), body)
+
+
+def _answer_in(stored: StoredReply | Ended) -> CallerReply | Ended:
+    return stored.reply if isinstance(stored, StoredReply) else stored
 
 
 async def _done(heard: Heard, stored_elsewhere: asyncio.Event) -> bool:

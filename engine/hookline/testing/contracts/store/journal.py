@@ -18,6 +18,7 @@ from hookline.storage.changes import (
     DropEntries,
     End,
     FinishBlock,
+    MarkDelivered,
     Park,
     RecordSteps,
     Start,
@@ -60,6 +61,18 @@ class JournalContract(StoreFixtures):
             await store.commit([RecordSteps(envelope.execution_id, (envelopes.record(1, output=None),))])
         (kept,) = await store.journal(envelope.execution_id)
         assert kept.output is not None
+
+    async def test_a_reply_is_marked_as_delivered_unless_it_is_another_one_by_now(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        envelope = envelopes.make()
+        await self._run(store, envelope)
+        id_ = envelope.execution_id
+        steps = (envelopes.record(1, output=b"1"), envelopes.record(2, output=b"2"))
+        await store.commit([RecordSteps(id_, steps)])
+        await store.commit([MarkDelivered(id_, 1, b"1", b"delivered"), MarkDelivered(id_, 2, b"3", b"delivered")])
+        await store.commit([MarkDelivered(id_, 7, b"1", b"delivered")])
+        assert [entry.output for entry in await store.journal(id_)] == [b"delivered", b"2"]
 
     async def test_blobs_of_messages_and_results_are_referred_to(self, store: Store, envelopes: Envelopes) -> None:
         envelope = envelopes.make(attachments=(attachment("in-1"), attachment("in-2")))
