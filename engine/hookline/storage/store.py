@@ -457,7 +457,7 @@ class AuditQueries(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SharedSecrets:
-    """What the nodes of a database have agreed on about their secrets."""
+    """The secrets that the nodes of a database have agreed on."""
 
     keys: tuple[str, ...] = ()
     """The ids of the keys in use; empty until the first node has told of its keys."""
