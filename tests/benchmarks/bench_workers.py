@@ -139,7 +139,7 @@ def processor_time(pid: int) -> float:
 
 
 class Sessions:
-    """The sessions of a database: their processor time, and what they wait for while the context is open."""
+    """The sessions of a server in a database: their processor time, and what they wait for while the context is open."""
 
     def __init__(self, db: str) -> None:
         self._db = db
@@ -155,8 +155,9 @@ class Sessions:
         try:
             while not self._ended.is_set():
                 rows = await session.fetch(
+                    # Not this program's own, which counts executions meanwhile.
                     "SELECT pid, state, wait_event_type FROM pg_stat_activity WHERE datname = current_database()"
-                    " AND backend_type = 'client backend' AND pid <> pg_backend_pid()"
+                    " AND application_name = 'hookline'"
                 )
                 for row in rows:
                     self._last[row["pid"]] = processor_time(row["pid"])
@@ -197,8 +198,9 @@ def measure(given: argparse.Namespace, workers: int) -> Figures:
         else:
             db, count = f"sqlite:///{folder}/bench.db", partial(executed, folder)
         url, pid = stack.enter_context(cluster(folder, db, given.server, workers=workers or 1))
+        # The first messages cost more: modules are imported, connections are made, statements are prepared.
         urlopen(Request(f"{url}/hook/bench", BODY.encode(), {"Content-Type": "application/json"})).close()
-        # The counts that are asked while it runs are no work of the server's.
+        run_flow(url, folder, 1, given.connections, count)
         sessions = stack.enter_context(Sessions(db)) if workers else None
         before, began = count(), processor_time(pid)
         *_, p99, errors, rate = run_flow(url, folder, given.seconds, given.connections, count)
