@@ -99,6 +99,8 @@ class ServerToken:
     def __init__(self, text: str | None, shared: Callable[[], bytes | None] = lambda: None) -> None:
         """`text`: None if only another node has it. Then the token counts whose SHA-256 `shared` returns."""
         self.text = text
+        self.agreed = False
+        """The database knows it, or has another node's."""
         self._shared = shared
 
     def accepts(self, secret: str) -> bool:

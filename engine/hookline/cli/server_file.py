@@ -76,6 +76,7 @@ async def agree_on_token(settings: Settings, engine: "Engine", token: ServerToke
         else:
             # Another node was the first one in the same moment.
             path.unlink(missing_ok=True)
+    token.agreed = True
     if token.text is None:
         engine.log.warning(
             "the admin API accepts the token of the node that started first; if it is lost, set admin_token"

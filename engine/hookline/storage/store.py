@@ -457,7 +457,7 @@ class AuditQueries(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SharedSecrets:
-    """The secrets that the nodes of a database have agreed on."""
+    """The ids and the hash by which the nodes of a database share secrets."""
 
     keys: tuple[str, ...] = ()
     """The ids of the keys in use; empty until the first node has told of its keys."""
@@ -490,7 +490,7 @@ class AccessQueries(Protocol):
         ...
 
     async def shared_secrets(self) -> SharedSecrets:
-        """Return what the nodes have agreed on about their secrets."""
+        """Return the ids and the hash by which the nodes share secrets."""
         ...
 
     async def rejected_sign_ins(self, *, cursor: str | None = None, limit: int = 50) -> RejectedSignInPage:

@@ -127,7 +127,7 @@ def token_by_id(connection: Connection, token_id: str) -> Token | None:
 
 
 def shared_secrets(connection: Connection) -> SharedSecrets:
-    """Return what the nodes have agreed on about their secrets."""
+    """Return the ids and the hash by which the nodes share secrets."""
     in_use = select(secret_keys.c.id).where(secret_keys.c.retired_at.is_(None)).order_by(secret_keys.c.id)
     return SharedSecrets(tuple(connection.scalars(in_use)), connection.scalar(select(cluster.c.admin_token)))
 

@@ -22,7 +22,7 @@ from hookline.config import Settings
 from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
 from hookline.flows.compiler.compiled import public_url_problems
-from hookline.kernel.backoff import Backoff
+from hookline.kernel.backoff import STORE_RETRY, Backoff
 from hookline.kernel.errors import StoreAway
 from hookline.kernel.logs import Log
 from hookline.kernel.ongoing import OngoingProblem
@@ -146,7 +146,8 @@ async def run_server(
     settling = asyncio.get_running_loop().call_later(gc_tuning.LATER, gc_tuning.settle)
     try:
         if engine.waits_for is None:
-            await agree_on_token(settings, engine, token)
+            with contextlib.suppress(StoreAway):
+                await agree_on_token(settings, engine, token)
         reloading = Reloading(engine, settings, reload)
         _handle_signals(engine, shutdown, reloading, worker)
         report_accepting(engine.log, engine.clock)
@@ -275,8 +276,12 @@ async def _beside(ready: Callable[[RunningServer], Awaitable[None]], server: Run
     try:
         if server.engine.waits_for is not None:
             await _start_later(server.engine)
-            await agree_on_token(settings, server.engine, server.token)
             _note_start(server.engine, settings)
+        while not server.token.agreed:
+            try:
+                await agree_on_token(settings, server.engine, server.token)
+            except StoreAway:
+                await asyncio.sleep(STORE_RETRY)
         await ready(server)
     except Exception:
         server.shutdown.set()

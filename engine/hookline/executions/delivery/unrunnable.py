@@ -24,7 +24,7 @@ from hookline.storage.changes import Change, End, Park, Resume
 from hookline.storage.queue import Delivery
 from hookline.storage.store import readable_envelope
 
-_ELSEWHERE: Final = timedelta(seconds=5)
+_ELSEWHERE: Final = timedelta(seconds=15)
 """The time after which any node tries an execution that one node can't run."""
 
 
