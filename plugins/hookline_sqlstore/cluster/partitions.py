@@ -35,7 +35,7 @@ _IDLE_LIMIT: Final = 5
 MOVED: Final = 1000
 """The most executions that are moved out of a partition; one with more stays until there are fewer."""
 MOVED_ROWS: Final = 20_000
-"""The most rows of their journals: others wait for the table while rows are moved."""
+"""The most rows of their journals. Others wait for the table while rows are moved."""
 
 _log: Final = logging.getLogger("hookline.store")
 
@@ -103,6 +103,10 @@ def missing(partitions: Sequence[Partition], now: datetime, length: timedelta) -
         at = end
 
 
+class _TooManyStayError(Exception):
+    """More executions than may be moved have come into a partition while it was to be removed."""
+
+
 class Partitions:
     """The upkeep of the partitions, in sessions of its own."""
 
@@ -154,6 +158,8 @@ class Partitions:
                     if not await session.fetchval(_LEASE, self._lease()):
                         raise StoreError("this node has lost its lease of the database")
                     return done_now
+            except _TooManyStayError:
+                return False
             except (LockNotAvailableError, DeadlockDetectedError) as error:
                 if tries == _TRIES:
                     _log.warning("a partition can't be %s now, and will be later: %s", done, error)
@@ -184,21 +190,20 @@ class Partitions:
         Return false if too much belongs to executions that stay: dead letters, those that have not ended, and those
         that ended later. All of that would have to be moved, here or with the partitions of the parts.
         """
-        name = partition.name
         young = f"finished_at >= {micros(before)}"
-        stay = f"SELECT id FROM executions WHERE {_in_range('id', partition)} AND (NOT history OR {young})"  # noqa: S608 - as above
-        if not await _are_few(session, stay, MOVED):
+        staying = await _ids(session, f"{_in_range('id', partition)} AND (NOT history OR {young})")
+        if len(staying) > MOVED:
             return False
         for table in _PARTS:
-            rows = f"SELECT 1 FROM {table} WHERE {_in_range('execution_id', partition)} AND execution_id IN ({stay})"  # noqa: S608 - as above
-            if not await _are_few(session, rows, MOVED_ROWS):
+            if await _count_rows(session, table, staying) > MOVED_ROWS:
                 return False
         for table in _BELONGING:
             await session.execute(
                 f"DELETE FROM {table} WHERE {_in_range('execution_id', partition)}"  # noqa: S608 - as above
-                f" AND execution_id IN (SELECT id FROM {name} WHERE NOT {young})"
+                f" AND execution_id IN (SELECT id FROM {partition.name} WHERE NOT {young})"
             )
-        await _drop(session, _HISTORY, name, young)
+        await _detach(session, _HISTORY, partition.name)
+        await _drop(session, _HISTORY, partition.name, young)
         return True
 
     async def _remove_parts(self, session: Any, table: str, partition: Partition) -> bool:
@@ -207,32 +212,48 @@ class Partitions:
 
         Return false if these are too many, because some have been retried since.
         """
-        name = partition.name
-        stored = f"SELECT id FROM executions WHERE {_in_range('id', partition)}"  # noqa: S608 - as above
-        kept = f"{name}.execution_id IN ({stored})"
-        if not await _are_few(session, stored, MOVED):
+        stored = _in_range("id", partition)
+        staying = await _ids(session, stored)
+        if len(staying) > MOVED or await _count_rows(session, table, staying) > MOVED_ROWS:
             return False
-        if not await _are_few(session, f"SELECT 1 FROM {name} WHERE {kept}", MOVED_ROWS):  # noqa: S608 - as above
-            return False
-        await _drop(session, table, name, kept)
+        await _detach(session, table, partition.name)
+        # Nobody is writing parts any more, and the executions of all that are there are committed.
+        staying = await _ids(session, stored)
+        if len(staying) > MOVED:
+            raise _TooManyStayError
+        await _drop(session, table, partition.name, "execution_id = ANY($1::text[])", staying)
         return True
 
 
-async def _drop(session: Any, table: str, name: str, kept: str) -> None:
-    """Remove a partition of a table; move the rows that meet a condition to the default partition."""
+async def _detach(session: Any, table: str, name: str) -> None:
+    """Detach a partition. From here to the end of the transaction, others wait for the table."""
     await session.execute(f"ALTER TABLE {table} DETACH PARTITION {name}")
-    await session.execute(f"INSERT INTO {table} SELECT * FROM {name} WHERE {kept}")  # noqa: S608 - as above
+    # Not even a large partition may be read from one end to the other now.
+    await session.execute("SET LOCAL enable_seqscan = off; SET LOCAL jit = off")
+
+
+async def _drop(session: Any, table: str, name: str, condition: str, *values: Any) -> None:
+    """Drop a detached partition; the rows that meet a condition, which an index finds, move to the default one."""
+    await session.execute(f"INSERT INTO {table} SELECT * FROM {name} WHERE {condition}", *values)  # noqa: S608 - as above
     await session.execute(f"DROP TABLE {name}")
+
+
+async def _ids(session: Any, condition: str) -> list[str]:
+    """Return the ids of executions, up to one more than may be moved."""
+    rows = await session.fetch(f"SELECT id FROM executions WHERE {condition} LIMIT {MOVED + 1}")  # noqa: S608 - as above
+    return [row["id"] for row in rows]
+
+
+async def _count_rows(session: Any, table: str, ids: Sequence[str]) -> int:
+    """Count the rows of executions, up to one more than may be moved."""
+    rows = f"SELECT 1 FROM {table} WHERE execution_id = ANY($1::text[]) LIMIT {MOVED_ROWS + 1}"  # noqa: S608 - as above
+    count: int = await session.fetchval(f"SELECT count(*) FROM ({rows}) AS found", ids)  # noqa: S608 - as above
+    return count
 
 
 def _in_range(column: str, partition: Partition) -> str:
     first = "" if partition.start is None else first_id(partition.start)
     return f"{column} >= '{first}' AND {column} < '{first_id(partition.end)}'"
-
-
-async def _are_few(session: Any, query: str, most: int) -> bool:
-    count: int = await session.fetchval(f"SELECT count(*) FROM ({query} LIMIT {most + 1}) AS found")  # noqa: S608 - as above
-    return count <= most
 
 
 async def _partitions(session: Any, table: str) -> list[Partition]:

@@ -36,7 +36,7 @@ from hookline_sqlstore.column_values import key_hash, micros
 from hookline_sqlstore.databases import schema as schema_versions
 
 POSTGRES = os.environ.get("HOOKLINE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
-BEFORE = "0004"
+MIGRATION = "0006"
 
 
 @pytest.fixture
@@ -198,7 +198,7 @@ async def test_a_file_of_sqlite(tmp_path: Path, clock: ManualClock) -> None:
     old.fill()
     engine = create_engine(f"sqlite:///{tmp_path}/x.db")
     with engine.connect() as connection:
-        _upgrade_to(connection, BEFORE)
+        _upgrade_to(connection, f"{MIGRATION}-1")
         old.insert(connection)
     engine.dispose()
     backend = sqlite(f"sqlite:///{tmp_path}/x.db", clock=clock)
@@ -231,7 +231,7 @@ async def test_a_schema_of_postgresql(schema: str, clock: ManualClock) -> None:
         connect_args={"server_settings": {"search_path": schema}},
     )
     async with engine.connect() as connection:
-        await connection.run_sync(_upgrade_to, BEFORE)
+        await connection.run_sync(_upgrade_to, f"{MIGRATION}-1")
         await connection.run_sync(old.insert)
     await engine.dispose()
     # A node that was killed ran it.
