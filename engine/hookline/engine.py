@@ -1,6 +1,7 @@
 """The engine wires all parts together, starts them and stops them. Several engines can live in one process."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
@@ -11,7 +12,7 @@ import structlog
 
 from hookline.access.sign_ins import SignIns
 from hookline.access.tokens import Tokens
-from hookline.catalog.catalog import Catalog
+from hookline.catalog.catalog import Catalog, CatalogChanges
 from hookline.catalog.current_flows import FlowStates, VersionResolver
 from hookline.catalog.folder_catalog import FolderCatalog
 from hookline.catalog.stored_catalog import StoredCatalog
@@ -43,7 +44,7 @@ from hookline.intake.inserting import Inserter
 from hookline.intake.intake import Intake
 from hookline.intake.publishing import Publisher
 from hookline.intake.rates import FlowRates
-from hookline.kernel.errors import ConfigError, CredentialError, StoreAway
+from hookline.kernel.errors import ConfigError, CredentialError, StoreAway, StoreError
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock, SystemClock, follow_jumps
 from hookline.maintenance.disk_budget import DiskBudget
@@ -288,7 +289,7 @@ class Engine:
                     **given,
                 ),
             ),
-            adopted=lambda changes: self.serving.adopted(changes),
+            adopted=self._other_versions,
         )
         self.serving = Serving(
             store=self.store,
@@ -387,6 +388,7 @@ class Engine:
         await self._backend.open(self._node("command"))
         try:
             await self._load(command=True)
+            await self.intake.rates.refresh()
         except BaseException:
             await self._close()
             raise
@@ -490,6 +492,12 @@ class Engine:
         await self.credentials.load()
         await self.subscriptions.load()
         await self.serving.adopt()
+        await self.intake.rates.refresh()
+
+    def _other_versions(self, changes: CatalogChanges) -> None:
+        """Go on with the versions that are active now."""
+        self.serving.adopted(changes)
+        self.intake.rates.look()
 
     async def load_admin_token(self) -> None:
         """Read which token of the admin API the nodes share. Raises StoreError."""
@@ -533,6 +541,8 @@ class Engine:
                 self.log.warning("executions were interrupted; they continue at the next start", executions=left)
             await self.rejections.close()
             await self.tokens.close(min(_TOKENS_GRACE, self.options.grace if grace is None else grace))
+            with contextlib.suppress(StoreError):  # then they count as used up
+                await self.intake.rates.leave()
         finally:
             self.replies.close()
             await self._close()

@@ -103,10 +103,11 @@ def load_plugins(
 
 
 def _described(status: PluginStatus) -> PluginDescription | None:
-    """The content of a plugin's metadata file; None if it has none that can be read, so that only loading it tells."""
+    """The content of a plugin's metadata file; None if it has none that tells enough, so that the plugin is loaded."""
     file = file_of_module(status.module)
     with suppress(PluginFailed):
-        return None if file is None else read(file)
+        description = None if file is None else read(file)
+        return description if description is not None and description.tells_triggers else None
     return None
 
 

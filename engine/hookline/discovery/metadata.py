@@ -22,8 +22,11 @@ from hookline.sdk.poll import PollTrigger
 from hookline.sdk.triggers import ConnectorTrigger, WebhookTrigger
 
 FILE: Final = "hookline-plugin.json"
-FORMAT: Final = 1
+FORMAT: Final = 2
 """The version of the file's format. A reader accepts its own version and all earlier ones."""
+
+_WITH_TRIGGERS: Final = 2
+"""The first version that tells what the triggers of connectors are."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -85,6 +88,11 @@ class PluginDescription(msgspec.Struct, frozen=True, omit_defaults=True):
     intake_queues: tuple[str, ...] = ()
     """URL schemes."""
     template_filters: tuple[str, ...] = ()
+
+    @property
+    def tells_triggers(self) -> bool:
+        """True if it tells enough of the triggers of connectors to accept their messages without loading them."""
+        return self.format >= _WITH_TRIGGERS or not any(connector.triggers for connector in self.connectors)
 
     @property
     def serves_intake(self) -> bool:

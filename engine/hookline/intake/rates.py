@@ -185,6 +185,21 @@ class FlowRates:
         for key in [key for key, rate in self._rates.items() if key not in served and not rate.limit.parts]:
             del self._rates[key]
 
+    async def leave(self) -> None:
+        """Give all parts to the other nodes, with what they have to recover from. Raises StoreError.
+
+        Those of a node that just ends count as used up.
+        """
+        if not self._membership.shared:
+            return
+        now, requests = self._clock.monotonic(), []
+        for key, rate in sorted(self._rates.items()):
+            rate.limit.keep(0)
+            recovers_in = rate.limit.recovers_in(now)
+            requests.append(PartsRequest(*key, rate.total, rate.recovery, 0, recovers_in, 0.0, False, leaves=True))
+        if requests:
+            await self._membership.move_rate_parts(requests)
+
     async def _share(self, served: Collection[tuple[str, str]]) -> None:
         self.asking, lease = False, self._lease
         found: dict[tuple[str, str], list[NodeParts]] = {}

@@ -10,6 +10,7 @@ import pytest
 from tests.integration.installed_plugins import Site
 
 from hookline.discovery.loader import load_plugins
+from hookline.discovery.metadata import FORMAT
 from hookline.discovery.registry import Registry
 from hookline.flows.check.check_flow import check_flow
 from hookline.flows.compiler.compile import compile_flow
@@ -54,7 +55,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 
 def _described(**parts: object) -> str:
-    return json.dumps({"format": 1, **parts})
+    return json.dumps({"format": FORMAT, **parts})
 
 
 def _flow(trigger: dict[str, object], *steps: dict[str, object]) -> bytes:
@@ -105,7 +106,12 @@ def test_of_a_plugin_with_other_parts_only_these_are_asked_for(site: Site) -> No
     assert registry.connectors == {}
 
 
-@pytest.mark.parametrize("described", [None, "not JSON", _described() + "}"])
+EARLIER = json.dumps(
+    {"format": 1, "connectors": [{"name": "acme", "title": "", "triggers": [{"name": "a.b", "title": ""}]}]}
+)
+
+
+@pytest.mark.parametrize("described", [None, "not JSON", _described() + "}", EARLIER])
 def test_only_loading_it_tells_what_a_plugin_without_metadata_has(site: Site, described: str | None) -> None:
     source = "from hookline.api import *\n\n@hookimpl\ndef register_connectors():\n    return [Connector('acme')]\n"
     site.install("acme", source, described=described)

@@ -187,6 +187,7 @@ ACTIONS = st.one_of(
     st.tuples(st.just("join"), st.none(), st.none()),
     st.tuples(st.just("die"), NODES, st.none()),
     st.tuples(st.just("lose"), NODES, st.none()),
+    st.tuples(st.just("stop"), NODES, st.none()),
 )
 
 
@@ -221,6 +222,9 @@ async def test_no_sequence_of_messages_joins_and_deaths_exceeds_the_rate(
                 cluster.die(one)
             case "lose":
                 cluster.lose(one)
+            case "stop" if len(cluster.nodes) > 1:
+                await cluster.nodes[one % len(cluster.nodes)][1].leave()
+                cluster.die(one)
         assert sum(cluster.parts()) <= parts_of(rate)
         rows = sum(cluster.table.own.values()) + sum(parts for parts, _ in cluster.table.gone.values())
         assert rows + cluster.table.free.count == parts_of(rate)
@@ -284,6 +288,20 @@ async def test_the_parts_of_a_dead_node_are_used_up_and_recover() -> None:
     assert cluster.send(0, 1) == 0
     cluster.clock.advance(seconds_to_recover("10/s"))
     assert cluster.send(0, 20) == 10
+
+
+@pytest.mark.cluster_rule("C7")
+async def test_a_node_that_stops_gives_its_parts_as_they_are() -> None:
+    cluster = Cluster("5/h")
+    cluster.join()
+    await cluster.look(0)
+    assert cluster.send(0, 2) == 2
+    await cluster.nodes[0][1].leave()
+    assert cluster.parts() == [0]
+    cluster.die(0)
+    cluster.join()
+    await cluster.look(0)
+    assert cluster.send(0, 5) == 3
 
 
 @given(
