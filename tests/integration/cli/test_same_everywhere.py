@@ -217,6 +217,8 @@ class Scenario:
         self.both("storage")
         self.both("audit", "--limit", "200")
         self.run("audit", "--export")
+        self.both("nodes", "list")
+        self.run("nodes", "drain", "nobody")
 
     def follows(self) -> None:
         over = threading.Event()
