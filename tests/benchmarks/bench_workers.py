@@ -139,7 +139,7 @@ def processor_time(pid: int) -> float:
 
 
 class Sessions:
-    """The sessions of a server in a database: their processor time, and what they wait for while the context is open."""
+    """The sessions of a server in a database: their processor time, and what they wait for meanwhile."""
 
     def __init__(self, db: str) -> None:
         self._db = db
