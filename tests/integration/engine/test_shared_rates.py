@@ -64,6 +64,7 @@ class Sender:
         return sent
 
 
+@pytest.mark.long
 @pytest.mark.cluster_rule("C7")
 async def test_a_rate_moves_to_the_node_that_the_messages_come_to(engines: list[Engine]) -> None:
     sender = Sender()
