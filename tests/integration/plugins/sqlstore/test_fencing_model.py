@@ -84,7 +84,12 @@ class Scheduler(RuleBasedStateMachine):
         super().__init__()
         self.cluster = Cluster(self.room.engine, self.room.watching)
         self.broken = False
-        self._run(self.cluster.begin())
+        try:
+            self._run(self.cluster.begin())
+        except BaseException:
+            # Nothing is torn down that was never there.
+            self.room.runner.run(self.cluster.close())
+            raise
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         try:
