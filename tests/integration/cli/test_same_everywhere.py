@@ -248,9 +248,11 @@ STAGES: tuple[Callable[[Scenario], None], ...] = (
 )
 
 
-def _entries(text: str) -> list[str]:
-    """The lines of a text, and the items of a JSON list. The operations of a bulk are audited in the order in which they
-    end, so that of audit entries neither the order nor the id is compared."""
+    """The lines of a text, and the items of a JSON list.
+
+    The operations of a bulk are audited in the order in which they end, so neither the order of audit entries nor their
+    ids are compared.
+    """
     return sorted(_AUDITED.sub("", entry) for entry in re.split(r"\n|(?<=\}),", text))
 
 
