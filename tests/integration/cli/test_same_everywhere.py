@@ -248,6 +248,7 @@ STAGES: tuple[Callable[[Scenario], None], ...] = (
 )
 
 
+def _entries(text: str) -> list[str]:
     """The lines of a text, and the items of a JSON list.
 
     The operations of a bulk are audited in the order in which they end, so neither the order of audit entries nor their
