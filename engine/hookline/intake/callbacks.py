@@ -61,9 +61,10 @@ class Callbacks:
         Raises TokenUnknown, ServiceUnavailable if the key of the token isn't here or the version of its execution can't
         be loaded now, WaitOver if it can't be loaded and the execution has ended, and StoreError.
         """
-        found = self._tokens.read(token)
         if not self._is_open():
+            # Which keys there are is known once it has started.
             raise ServiceUnavailable("the server is starting or stopping", retry_after=5)
+        found = self._tokens.read(token)
         if found is None:
             if self._tokens.lacks_key(token):
                 raise ServiceUnavailable("this node doesn't have the key of the token", retry_after=60)

@@ -34,6 +34,7 @@ from hookline.storage.changes import (
     EndWait,
     FinishBlock,
     JoinBatch,
+    MarkDelivered,
     NotANumber,
     NotWaiting,
     Park,
@@ -238,6 +239,10 @@ class MemoryStore:
                 self._running(id_)
                 for seq in seqs:
                     self._drop(self._journals[id_], seq)
+            case MarkDelivered(id_, seq, before, output):
+                entry = self._journals[id_].get(seq)
+                if entry is not None and entry.output == before:
+                    self._set(self._journals[id_], seq, msgspec.structs.replace(entry, output=output))
             case FinishBlock(id_, path):
                 self._running(id_)
                 self._drop(self._progress, (id_, path))

@@ -135,7 +135,7 @@ async def test_a_paused_flow_cannot_be_called_for_its_result_before_it_is_active
 
 
 async def test_what_serves_is_kept_before_anything_starts_on_it(harness: Harness) -> None:
-    """The store fails while a version begins to serve, and the file changes again: what ran on it can go on."""
+    """A message comes while a version begins to serve, and the file changes again: what ran on it can go on."""
     harness.flow("f", [act("one")])
     async with harness.engine() as engine:
         harness.flow("f", [WAITS, {"id": "v", "use": "map", "with": {"body": "second"}}])
@@ -143,7 +143,8 @@ async def test_what_serves_is_kept_before_anything_starts_on_it(harness: Harness
         engine.catalog.refresh()  # without publishing it
         harness.probe.does["wait"] = fails(1)
         execution_id = await harness.send(engine, "f", 1)
-        await harness.until(engine, execution_id, State.WAITING)
+        await engine.serving.refresh()
+        await harness.advance_until(engine, execution_id, State.WAITING, seconds=0.1)
         harness.flow("f", [act("third")])
     async with harness.engine() as engine:
         assert (await harness.advance_until(engine, execution_id)).state is State.SUCCEEDED

@@ -68,11 +68,12 @@ class JournalContract(StoreFixtures):
         envelope = envelopes.make()
         await self._run(store, envelope)
         id_ = envelope.execution_id
-        steps = (envelopes.record(1, output=b"1"), envelopes.record(2, output=b"2"))
+        one, two, other, delivered = (encode(Result(body)) for body in (1, 2, 3, "delivered"))
+        steps = (envelopes.record(1, output=one), envelopes.record(2, output=two))
         await store.commit([RecordSteps(id_, steps)])
-        await store.commit([MarkDelivered(id_, 1, b"1", b"delivered"), MarkDelivered(id_, 2, b"3", b"delivered")])
-        await store.commit([MarkDelivered(id_, 7, b"1", b"delivered")])
-        assert [entry.output for entry in await store.journal(id_)] == [b"delivered", b"2"]
+        await store.commit([MarkDelivered(id_, 1, one, delivered), MarkDelivered(id_, 2, other, delivered)])
+        await store.commit([MarkDelivered(id_, 7, one, delivered)])
+        assert [entry.output for entry in await store.journal(id_)] == [delivered, two]
 
     async def test_blobs_of_messages_and_results_are_referred_to(self, store: Store, envelopes: Envelopes) -> None:
         envelope = envelopes.make(attachments=(attachment("in-1"), attachment("in-2")))
