@@ -167,7 +167,8 @@ class Settings(BaseSettings):
         default=timedelta(days=30),
         ge=timedelta(minutes=1),
         description="The retention of executions after their end, such as `30d`, unless their flow sets another. With "
-        "PostgreSQL, the longest retention of all flows is exceeded by up to a day, or more if it is over 45 days.",
+        "PostgreSQL, executions with the longest retention of all flows stay for up to a day longer: up to a "
+        "week if that retention is over 45 days, and up to four weeks if it is over 315 days.",
     )
     audit_retention: Duration = Field(
         default=timedelta(days=400),

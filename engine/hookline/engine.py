@@ -486,8 +486,8 @@ class Engine:
         try:
             await self.keys.refresh()
         except CredentialError as error:
-            # What needs the key fails, and the node isn't ready.
-            self.log.error("a key of the database isn't here", error=error.message)
+            # Whatever needs the key fails, and the node isn't ready.
+            self.log.error("this node lacks a key of the database", error=error.message)
         await self.load_admin_token()
         await self.credentials.load()
         await self.subscriptions.load()
@@ -495,7 +495,7 @@ class Engine:
         await self.intake.rates.refresh()
 
     def _other_versions(self, changes: CatalogChanges) -> None:
-        """Go on with the versions that are active now."""
+        """Continue with the versions that are active now."""
         self.serving.adopted(changes)
         self.intake.rates.look()
 
@@ -541,7 +541,7 @@ class Engine:
                 self.log.warning("executions were interrupted; they continue at the next start", executions=left)
             await self.rejections.close()
             await self.tokens.close(min(_TOKENS_GRACE, self.options.grace if grace is None else grace))
-            with contextlib.suppress(StoreError):  # then they count as used up
+            with contextlib.suppress(StoreError):  # then the parts count as used up
                 await self.intake.rates.leave()
         finally:
             self.replies.close()

@@ -25,7 +25,7 @@ class EngineOptions:
     keep_new_key: Callable[[], None] | None = None
     """Stores the key, if it was made for this engine. It isn't called if the store has data that needs another key."""
     drop_new_key: Callable[[], None] = lambda: None
-    """Removes what `keep_new_key` has stored, because another node was the first one in the same moment."""
+    """Removes what `keep_new_key` has stored, because another node was first, at the same moment."""
     db_listen: str | None = None
     """URL of the same database for the session that hears other nodes; None if `db` serves for that, too."""
     queue: str | None = None

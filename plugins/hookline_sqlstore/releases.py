@@ -1,4 +1,4 @@
-"""Releases of Hookline, and the tables that they may use: tables name the oldest release."""
+"""Releases of Hookline, and the tables that they may use. The tables name the oldest release that may use them."""
 
 import re
 from typing import Final
@@ -31,5 +31,5 @@ def release_problem(oldest: str | None, own: str = OWN) -> str | None:
 
 
 def unknown_problem(version: str) -> str:
-    """Return the reason why tables of a version that isn't known can't be used, which don't name a release."""
+    """Return the reason why tables of an unknown version that don't name a release can't be used."""
     return _NEEDED.format(needed=f"that knows version {version} of them", own=OWN)

@@ -2,7 +2,7 @@
 
 Times are microseconds since 1970 in UTC. Ids compare by byte, so that their order is the order of time on every server.
 
-On PostgreSQL, `executions`, `journal` and `payloads` are partitioned; `maintenance.partitions` says how.
+On PostgreSQL, `executions`, `journal` and `payloads` are partitioned; `cluster.partitions` says how.
 """
 
 from typing import Final
@@ -232,7 +232,7 @@ cluster: Final = Table(
     "cluster",
     metadata,
     Column("id", Integer, nullable=False, autoincrement=False),
-    #: Counts the changes that each node has to adopt: deployments, states of flows, credentials.
+    #: Counts the changes that each node has to adopt: deployments, states of flows, credentials, the first key.
     Column("changes", BigInteger, nullable=False),
     #: The id of the key that encrypts; null until the first node has told of its keys.
     Column("first_key", Text),
@@ -267,7 +267,7 @@ duties: Final = Table(
     PrimaryKeyConstraint("name", name="pk_duties"),
 )
 
-#: The parts of the rates of flows, and their nodes. Whoever moves some locks the row without a node first.
+#: The parts of the rates of flows, and their nodes. A transaction that moves some first locks the row without a node.
 rate_parts: Final = Table(
     "rate_parts",
     metadata,

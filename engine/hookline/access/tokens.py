@@ -97,14 +97,14 @@ class ServerToken:
     """The server's own token."""
 
     def __init__(self, text: str | None, shared: Callable[[], bytes | None] = lambda: None) -> None:
-        """`text`: None if only another node has it. Then the token counts whose SHA-256 `shared` returns."""
+        """`text`: None if only another node has the token. Then `shared` returns its SHA-256, if it is known."""
         self.text = text
         self.agreed = False
-        """The database knows it, or has another node's."""
+        """True once the database knows this token, or has that of another node."""
         self._shared = shared
 
     def accepts(self, secret: str) -> bool:
-        """Return true if a secret is this token. The time doesn't tell where it differs."""
+        """Return true if a secret is this token. The time that this takes doesn't show where they differ."""
         wanted = self._shared() if self.text is None else digest(self.text)
         return wanted is not None and hmac.compare_digest(digest(secret), wanted)
 

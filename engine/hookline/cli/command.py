@@ -181,11 +181,11 @@ def emit(value: Any, *, as_json: bool, text: Callable[[], str]) -> None:
 
 
 def with_pending(text: str, answer: Mapping[str, Any]) -> str:
-    """Add the nodes that have not adopted a change to the text about its answer."""
+    """Add the nodes that have not adopted a change to the text about the response to it."""
     if not answer["pending"]:
         return text
     names = ", ".join(answer["pending"])
-    return f"{text}\nnot adopted yet by {names}: `hookline nodes list` shows when no node is behind"
+    return f"{text}\nnot adopted yet by {names}: `hookline nodes list` shows which nodes are behind"
 
 
 def paged(function: _F) -> _F:

@@ -61,7 +61,7 @@ async def agree_on_token(settings: Settings, engine: "Engine", token: ServerToke
     """
     path, shared = token_file(settings), engine.admin_token
     if settings.admin_token is not None:
-        # A token that is set anew replaces the one before on all nodes that have none of their own.
+        # A token in the settings replaces the shared one for all nodes that have none of their own.
         given = digest(settings.admin_token.get_secret_value())
         if shared != given:
             await engine.share_admin_token(given)
@@ -74,7 +74,7 @@ async def agree_on_token(settings: Settings, engine: "Engine", token: ServerToke
         if engine.admin_token == digest(made):
             token.text = made
         else:
-            # Another node was the first one in the same moment.
+            # Another node was first, at the same moment.
             path.unlink(missing_ok=True)
     token.agreed = True
     if token.text is None:

@@ -4,7 +4,7 @@ A renewal is a task of its own, which goes on if the step that began it is cance
 they are used, since a service that gives a new refresh token with each renewal rejects the old one.
 
 A process marks the tokens before it sends the request with their refresh token. If it dies then, nobody knows whether
-the service has replaced them. The process that finds the mark tries once: a service may take a repeated use for theft.
+the service has replaced them. The process that finds the mark tries once: a service may take repeated use for theft.
 """
 
 import asyncio

@@ -21,16 +21,16 @@ from hookline.storage.store import Store
 _NAMED: Final = 10
 """The most names of one kind in the error."""
 _AGAIN: Final = 5.0
-"""Seconds until it is tried again to make a key the first one."""
+"""Seconds until the next try to make a key the first one."""
 _REMEDY: Final = (
     "Set HOOKLINE_SECRET_KEY as on the nodes that have the key, or put the file secret.key of the first node beside "
-    "the database. If the key is lost for good: `hookline credentials new-key`. What it has encrypted stays unreadable "
-    "then, and the credentials have to be set again"
+    "the database. If the key is lost for good, run `hookline credentials new-key`: what it has encrypted stays "
+    "unreadable, and the credentials have to be set again"
 )
 
 
 class DatabaseKeys:
-    """The part of one node in the keys of its database."""
+    """The use of the database's keys by one node."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class DatabaseKeys:
         """The names of the nodes because of which the first key of the settings isn't the first key yet."""
 
     async def join(self, *, command: bool = False) -> None:
-        """Take part in the keys of the database; a key that was just made is kept only if the database has none.
+        """Use the keys of the database; a key that was just made is kept only if the database has none.
 
         A `command` may go on without a key that is in use, and encrypts nothing then. Raises CredentialError if this
         node lacks a key that is in use, and StoreError.
@@ -77,7 +77,7 @@ class DatabaseKeys:
         try:
             await self.refresh()
         except CredentialError:
-            # Another node was the first one in the same moment.
+            # Another node was first, at the same moment.
             self._drop_new()
             raise
         self._keep_new = None
@@ -132,8 +132,8 @@ async def give_up_other_keys(backend: Backend, keep: Sequence[str], clock: Clock
         now = clock.now()
         if serving := sorted(node.name for node in others if node.until > now):
             raise ConfigError(
-                f"nodes serve the database and have its keys ({', '.join(serving)}): take the key from one of them, or "
-                "stop them if it is lost all the same"
+                f"nodes serve the database and have its keys ({', '.join(serving)}): take the key from one of them; if "
+                "it is lost nevertheless, stop them"
             )
         entry = audited(Ids(clock).new(), now, by, "key.rotate", detail="the other keys were given up")
         await backend.store.commit([RetireKeys(tuple(keep), now), entry])

@@ -33,12 +33,12 @@ from hookline.telemetry.store_problem import StoreProblem
 
 BROKEN: Final = "flow is broken"
 """The log event of a problem in the file of a flow."""
-NOT_RUN: Final = "this node accepts the messages of a flow and doesn't run it, since it lacks its actions"
+NOT_RUN: Final = "this node accepts the messages of a flow and doesn't run it, since it lacks actions of the flow"
 """The log event of a flow that serves, and whose actions aren't installed here."""
 #: The concurrency of a flow that no longer exists but has executions left.
 _LEFT_BEHIND: Final = 16
 _NODES_EVERY: Final = 1.0
-"""Seconds between two looks whether this node is alone."""
+"""Seconds between two checks whether this node is alone."""
 #: How often a start that meets the deployment of another node reads again what is served.
 _START_TRIES: Final = 5
 
@@ -239,8 +239,8 @@ class Serving:
         return frozenset(self.lacking())
 
     def lacking(self) -> Mapping[str, Sequence[str]]:
-        """The flows that serve and can't run here, each with the names of the actions that are missing, if only those
-        are."""
+        """The flows that serve and can't run here, each with the names of its missing actions. These are empty if more
+        than actions is missing."""
         return {
             flow_id: () if entry.flow is None else sorted(entry.flow.missing_actions)
             for flow_id, entry in self._catalog.entries.items()
@@ -248,7 +248,7 @@ class Serving:
         }
 
     async def follow_nodes(self) -> None:
-        """Leave what can't run here to other nodes once there are any; while there are none, it is blocked."""
+        """Leave executions that can't run here to other nodes; while there are none, block them."""
         left = self._left_to_others()
         while True:
             await asyncio.sleep(_NODES_EVERY)  # other nodes don't follow the engine's clock

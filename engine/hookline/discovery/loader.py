@@ -103,7 +103,7 @@ def load_plugins(
 
 
 def _described(status: PluginStatus) -> PluginDescription | None:
-    """The content of a plugin's metadata file; None if it has none that tells enough, so that the plugin is loaded."""
+    """The content of a plugin's metadata file; None if there is none that says enough. Then the plugin is loaded."""
     file = file_of_module(status.module)
     with suppress(PluginFailed):
         description = None if file is None else read(file)
@@ -113,7 +113,7 @@ def _described(status: PluginStatus) -> PluginDescription | None:
 
 @lru_cache(maxsize=8)
 def _named(distribution: Distribution | None) -> tuple[str | None, str | None]:
-    """The name and the version of a distribution, which parses its metadata each time that it is asked."""
+    """The name and the version of a distribution, kept because a distribution parses its metadata at each access."""
     return (None, None) if distribution is None else (distribution.name, distribution.version)
 
 

@@ -4,7 +4,7 @@
 `<module>.hookline-plugin.json`. The file is generated from the parts that the plugin registers, and a test of the
 plugin checks that it is up to date.
 
-A node that only accepts messages reads of connectors only this file.
+A node that only accepts messages reads this file instead of loading connectors.
 """
 
 from importlib.metadata import Distribution, EntryPoint
@@ -26,7 +26,7 @@ FORMAT: Final = 2
 """The version of the file's format. A reader accepts its own version and all earlier ones."""
 
 _WITH_TRIGGERS: Final = 2
-"""The first version that tells what the triggers of connectors are."""
+"""The first version of the format that describes the triggers of connectors."""
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -43,7 +43,7 @@ class SignedRequests(msgspec.Struct, frozen=True, omit_defaults=True):
     settings: dict[str, Any] = {}
     """Settings of the scheme, as in `verify`."""
     secret_field: str | None = None
-    """The field of the scheme's credential with the secret, if the trigger names it."""
+    """The field of the credential that holds the secret of the scheme, if the trigger names it."""
 
 
 class TriggerPart(Part, frozen=True, omit_defaults=True):

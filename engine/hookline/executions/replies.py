@@ -81,7 +81,7 @@ class Replies:
 
     @contextmanager
     def hints(self, execution_id: str) -> Iterator[asyncio.Event]:
-        """Return an event that is set when another node has stored the reply of an execution, within the block."""
+        """Return an event that is set when another node has stored the reply or the end of an execution, within the block."""
         event = self._stored.setdefault(execution_id, asyncio.Event())
         try:
             yield event
@@ -99,7 +99,7 @@ class Replies:
 
 
 class History(Protocol):
-    """The parts of a store that reading a reply needs, and noting that its caller got it."""
+    """The parts of a store for reading a reply, and for noting that its caller got it."""
 
     async def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]: ...
 
@@ -127,7 +127,7 @@ class StoredReply:
     record: StepRecord
 
     def delivered(self, execution_id: str) -> MarkDelivered | None:
-        """Return the change that marks it as delivered; None if it is marked already."""
+        """Return the change that marks the reply as delivered; None if it is marked already."""
         before = self.record.output
         if before is None or self.reply.delivered:
             return None

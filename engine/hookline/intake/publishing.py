@@ -37,8 +37,8 @@ class Publisher:
         longest_outage: timedelta,
         membership: Membership | None = None,
     ) -> None:
-        """`longest_outage`: for how long messages are accepted after this node knew last that its flows and credentials
-        are those of the store."""
+        """`longest_outage`: the time for which messages are accepted after this node last knew that its flows and
+        credentials are those of the store."""
         self._membership: Membership = membership or Alone()
         self._queue = queue
         self._store = store

@@ -1,8 +1,8 @@
 """The rates of flows over all nodes: each node has some parts of each rate, and they move to where messages arrive.
 
-A node that rejects a message for the rate asks for parts. The others see that when they look, and give what they don't
-need. A node gives first and another takes then, and never does one use parts before they are its own. So all nodes
-together never exceed a rate, whatever happens to any of them.
+A node that rejects a message for the rate asks for parts. The others see that when they look, and give the parts that
+they don't need. A node gives a part before another node takes it, and uses no part before the part is its own. So all
+nodes together never exceed a rate, whatever happens to any of them. Rule C7 names one exception.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ from hookline.storage.cluster import Membership
 from hookline.storage.rate_parts import NodeParts, Parts, PartsRequest
 
 _MEMORY: Final = 3.0
-"""The longest time, in seconds, after which a message counts for a third of the need."""
+"""The longest time, in seconds, after which a message counts for only a third."""
 _HEADROOM: Final = 1.15
-"""Messages never come evenly, so that a node needs a little more than what it counts."""
+"""Messages never come evenly, so a node needs a few more parts than it counts."""
 _ASK_AGAIN: Final = 1.0
 """Seconds after which a node asks again, if messages are still rejected."""
 LOOK_AGAIN: Final = 0.5
 """Seconds after which a node that has asked looks again, if nobody has told it to."""
 _PAUSE: Final = 0.05
-"""The least seconds between two looks."""
+"""The shortest time between two looks, in seconds."""
 _RESERVE_AGAIN: Final = 10.0
 """Seconds after which a node that got no parts asks again for the few that each node should have."""
 _RESERVE: Final = 4
@@ -86,7 +86,7 @@ class _Demand:
         self._per_second = 0.0
 
     def per_second(self, counted: int, now: float) -> float:
-        """Return the messages each second; `counted`: those of all time."""
+        """Return the messages each second; `counted`: the number of all messages so far."""
         seconds, came = now - self._at, counted - self._counted
         latest = came / max(1.0, seconds)
         if seconds < 0.5:
@@ -142,13 +142,13 @@ class FlowRates:
             self.due.set()
 
     def drop(self) -> None:
-        """Use no parts any more: they were lost with the lease."""
+        """Stop using parts: they were lost with the lease."""
         self._lease += 1
         for rate in self._rates.values() if self._membership.shared else ():
             rate.limit.keep(0)
 
     def look(self) -> None:
-        """Let the parts be looked at soon."""
+        """Look at the parts soon."""
         self.due.set()
 
     def _rate(self, flow_id: str, text: str) -> _FlowRate:
@@ -237,7 +237,7 @@ class FlowRates:
         known = sum(row.count for row in rows)
         free = sum(row.count for row in rows if not row.lease) if known else rate.total
         need = _HEADROOM * rate.recovery * rate.demand.per_second(limit.used + limit.rejected, now)
-        # Also before anything is rejected, if that is going to happen.
+        # It also asks before any message is rejected, if one is about to be.
         asks = limit.rejected > rate.missed or (need > own and limit.recovers_in(now) > rate.recovery / 2)
         rate.missed = limit.rejected
         reserve = max(1, rate.total // (_RESERVE * (1 + len(others))))

@@ -11,12 +11,17 @@ HooklineError
 ├── FlowNotFound             there is no such flow, or no such version of it
 ├── ExecutionNotFound
 ├── DeploymentNotFound
+├── NodeNotFound
 ├── StateKeyNotFound         a flow has no value under a key
 ├── UnpublishedChanges       a flow's file differs from every published version
 ├── FolderReadOnly           the folder of the flows can't be written
 ├── FolderBusy               git is changing the folder of the flows
-├── PollStartsAnew           it isn't said what the poll is to do with the existing items
+├── PollStartsAnew           a request doesn't say what a poll does with the existing items
 ├── IllegalStateChange       the execution's state doesn't allow a change
+│   ├── DeploymentConflict   a flow isn't served by the version that was expected
+│   ├── VersionOutdated      a flow is now served by another version, or not any more
+│   ├── TokenNameTaken       a token has this name already
+│   ├── TokenNotFound        there is no such token, or it was revoked already
 │   └── JournalIncompatible  its journal doesn't fit a version of its flow
 ├── RedactedUnreadable       redacted values can't be decrypted
 ├── NotReplayable            an execution can't be replayed
@@ -39,6 +44,9 @@ HooklineError
 ├── RequestRejected          a request started no execution; holds the HTTP status
 │   ├── Malformed            400
 │   ├── NotVerified          401
+│   ├── TokenInvalid         401
+│   ├── ScopeTooSmall        403
+│   ├── NotForLimitedTokens  403
 │   ├── FlowUnknown          404
 │   ├── TokenUnknown         404
 │   ├── MethodNotAllowed     405
@@ -48,12 +56,14 @@ HooklineError
 │   ├── WaitOver             410
 │   ├── TooLarge             413
 │   ├── UnsupportedMedia     415
+│   ├── WrongHost            421
 │   ├── SchemaViolation      422
 │   ├── TooManyRequests      429
 │   ├── HeadTooLarge         431
 │   └── ServiceUnavailable   503
 │       └── CannotVerify     the sender can't be verified now
 └── StoreError               the backend can't be read or written now
+    ├── StoreAway            it can't be reached now, but may be reachable soon
     └── BlobGone             a file isn't stored any more
 
 An error's docstring is its default message.
@@ -172,7 +182,7 @@ class DeploymentConflict(IllegalStateChange):
 
 
 class VersionOutdated(IllegalStateChange):
-    """The flow is served by another version now, or no longer."""
+    """The flow is now served by another version, or isn't served any more."""
 
     code = "flow.outdated"
 
@@ -557,7 +567,7 @@ class StoreError(HooklineError):
 
 
 class StoreAway(StoreError):
-    """The backend can't be reached now, and may be soon."""
+    """The backend can't be reached now, but may be reachable soon."""
 
     code = "store.away"
 

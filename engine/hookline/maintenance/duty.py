@@ -8,7 +8,7 @@ from hookline.storage.cluster import Membership, has_duty
 
 
 class Duty:
-    """A duty of this node, which another one may have."""
+    """A duty for which this node competes with other nodes."""
 
     def __init__(self, membership: Membership, name: str, clock: Clock) -> None:
         self._membership = membership

@@ -29,7 +29,7 @@ async def rotate_keys(
 ) -> int:
     """Encrypt credentials, keys of redacted values and subscriptions with the vault's first key.
 
-    `retire`: nothing else may still be encrypted with an older key, so that no node needs one any more.
+    `retire`: true if nothing else is encrypted with an older key. Then no node needs the older keys any more.
 
     It takes several commits, and each records `by`. If nothing has another key, nothing is recorded.
 

@@ -7,13 +7,13 @@ from hookline.storage.cluster import Membership
 
 _MARK = b"This blob store belongs to a Hookline database. The database knows this file; don't remove it.\n"
 _REMEDY = (
-    "all nodes need one blob store: a folder that all hosts share (blobs_url = file:///shared/folder), or a bucket "
-    "(blobs_url = s3://bucket)"
+    'all nodes need one blob store: a folder that all hosts share (blobs = "file:///shared/folder"), or a '
+    'bucket (blobs = "s3://bucket")'
 )
 
 
 async def check_shared_blobs(membership: Membership, blobs: Blobs, log: Log) -> None:
-    """Raise ConfigError if nodes of other hosts live and have another blob store. Raises StoreError.
+    """Raise ConfigError if nodes run on other hosts and have another blob store. Raises StoreError.
 
     The store has a file that the database names. Because a copy of a store has this file, too, a node of another host
     must also read a new one.
@@ -23,9 +23,9 @@ async def check_shared_blobs(membership: Membership, blobs: Blobs, log: Log) -> 
     mark = await membership.blob_mark()
     if mark is None or not await is_readable(blobs, mark):
         if membership.hosts > 1:
-            raise ConfigError(f"the blob store of the other nodes is another one than that of this node: {_REMEDY}")
+            raise ConfigError(f"this node has another blob store than the nodes of other hosts; {_REMEDY}")
         if mark is not None:
-            log.warning("the blob store is another one than before: files of before can't be read here")
+            log.warning("this blob store isn't the one that was used before: the files of that one can't be read here")
         await membership.set_blob_mark(await _store(blobs, _MARK), instead_of=mark)
     if membership.hosts > 1:
         probe = await _store(blobs, b"This file is removed once another node has read it.\n")
@@ -34,7 +34,7 @@ async def check_shared_blobs(membership: Membership, blobs: Blobs, log: Log) -> 
         finally:
             await blobs.delete(probe)
         if not read:
-            raise ConfigError(f"nodes of other hosts can't read what this node stores: {_REMEDY}")
+            raise ConfigError(f"nodes of other hosts can't read what this node stores; {_REMEDY}")
 
 
 async def is_readable(blobs: Blobs, blob_id: str) -> bool:

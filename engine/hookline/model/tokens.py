@@ -26,7 +26,7 @@ class TokenSet:
     lost: str | None = None
     """The reason why they can't be renewed, if so."""
     renewal: str | None = None
-    """The mark of the process that asks, or has asked, for new ones with the refresh token."""
+    """The mark of the process that requests, or has requested, new tokens with the refresh token."""
 
     @property
     def renewable(self) -> bool:
@@ -45,7 +45,7 @@ class TokenSet:
         return now < self.expires_at - margin
 
     def marked(self, renewal: str) -> "TokenSet":
-        """Return the tokens with the mark of a process that is about to ask for new ones."""
+        """Return the tokens with the mark of a process that is about to request new ones."""
         return replace(self, renewal=renewal)
 
     def without_hope(self, why: str) -> "TokenSet":

@@ -99,7 +99,7 @@ class Vault:
 
     @property
     def first(self) -> str:
-        """The id of the key that encrypts: at the beginning, the first one."""
+        """The id of the key that encrypts; initially that of the first key in the settings."""
         return self._first.hex()
 
     def encrypt_with(self, id: str) -> None:
@@ -107,7 +107,7 @@ class Vault:
         self._first = bytes.fromhex(id)
 
     def encrypt_nothing(self, reason: str) -> None:
-        """Reject to encrypt from now on: others couldn't decrypt it."""
+        """Raise CredentialError on each encryption from now on, because other nodes couldn't decrypt the result."""
         self._rejection = reason
 
     def encrypt(self, plaintext: bytes, *, purpose: Purpose) -> bytes:

@@ -111,8 +111,8 @@ class KeepAlias:
 class Start:
     """Start an execution (queued, or parked before its first step → running), and bind the version of its flow.
 
-    With `serving`, it is illegal (VersionOutdated) if the flow isn't served by that version: another node has deployed
-    the flow, and this one doesn't know yet.
+    With `serving`, it is illegal (VersionOutdated) if the flow isn't served by that version. Then another node has
+    deployed the flow, and this node hasn't adopted that yet.
     """
 
     execution_id: str
@@ -284,7 +284,7 @@ class RecordSteps:
 @change("execution")
 @dataclass(frozen=True, slots=True)
 class MarkDelivered:
-    """Replace the output of a reply's entry, since its caller has got it from another node than the one that ran it.
+    """Replace the output of a reply's entry, because a node that didn't run the execution has given a caller the reply.
 
     Nothing happens if the entry has another output by now, or is gone.
     """
@@ -768,7 +768,7 @@ class KeysInUse:
     known: tuple[str, ...]
     """All keys that were ever in use."""
     missing: tuple[str, ...] = ()
-    """Keys in use that the node doesn't have. Then it takes no part, and nothing was written."""
+    """Keys in use that the node doesn't have. If there are any, nothing was written."""
     without: tuple[str, ...] = ()
     """The names of the nodes because of which the first key of this node isn't the first key of the database."""
 
@@ -778,8 +778,8 @@ class KeysInUse:
 class UseKeys:
     """Note which keys this node has. The first node of a database says which are in use.
 
-    The first of them becomes the first key of the database when all living nodes have it, if it was never in use before
-    or is the first of each of them.
+    The first of these keys becomes the first key of the database when all live nodes have it. If it was in use before,
+    it must also be the first key of each of them.
     """
 
     ids: tuple[str, ...]
@@ -789,7 +789,7 @@ class UseKeys:
 @change("node")
 @dataclass(frozen=True, slots=True)
 class RetireKeys:
-    """Note that nothing needs any other key than these. If the first key is another one, the first of these replaces
+    """Note that only these keys are needed. If the first key of the database is none of them, the first of these replaces
     it."""
 
     keep: tuple[str, ...]
@@ -799,11 +799,11 @@ class RetireKeys:
 @change("access")
 @dataclass(frozen=True, slots=True)
 class SetAdminToken:
-    """Keep the SHA-256 of the server's own token, which all nodes accept that have none themselves."""
+    """Keep the SHA-256 of the server's own token. All nodes that have no token themselves accept it."""
 
     digest: bytes
     first: bool = False
-    """Nothing happens if there is one."""
+    """Nothing happens if there is one already."""
 
 
 @change("access")

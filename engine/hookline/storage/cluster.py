@@ -29,8 +29,8 @@ class NodeDescription:
     listen_url: str | None = None
     """The URL of the database for a session that listens, if the other one leads to a pooler of transactions."""
     accepts_without_lease: float = 0.0
-    """Seconds for which it goes on accepting messages after its lease has run out, with the flows and credentials that
-    it knew last: if an intake queue keeps them."""
+    """Seconds for which it goes on accepting messages into an intake queue after its lease has run out, with the flows
+    and credentials that it knew last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Node:
     gone_at: datetime | None
     """The time at which it stopped, or another node took over."""
     pending: bool = False
-    """It may still act by flows, states or credentials from before the last change."""
+    """It may not have adopted the last change of flows, states or credentials."""
 
 
 class Membership(Protocol):
@@ -63,8 +63,9 @@ class Membership(Protocol):
 
     @property
     def held(self) -> bool:
-        """True while no other node can have taken over what this one runs, as far as this process knows, and while this
-        one knows what it must: after the loss of a lease, it first adopts all changes."""
+        """True while no other node can have taken over what this one runs, as far as this process knows.
+
+        After the loss of a lease, it is false until this node has adopted all changes."""
         ...
 
     @property
@@ -94,7 +95,7 @@ class Membership(Protocol):
     """Called with what another node has sent by `send_hint`."""
 
     def send_hint(self, hint: bytes) -> bool:
-        """Send a short text to the other nodes, if any hear; nothing tells whether it arrives.
+        """Send a short text to the other nodes, if any listen. Nothing says whether it arrives.
 
         Return false if it is dropped, because it is too long or too many wait to be sent.
         """
@@ -110,7 +111,7 @@ class Membership(Protocol):
 
     @property
     def hosts(self) -> int:
-        """The number of hosts on which nodes live, as far as this process knows."""
+        """The number of hosts on which nodes run, as far as this process knows."""
         ...
 
     on_probe: Callable[[str], Awaitable[bool]] | None
@@ -118,7 +119,7 @@ class Membership(Protocol):
     StoreError if that isn't known now."""
 
     async def probe(self, blob_id: str) -> bool:
-        """Return true if a living node of another host has read a blob, or if none lives; false if none can.
+        """Return true if a live node of another host has read a blob, or if there is none; false if none can.
 
         Raises StoreError.
         """
@@ -164,8 +165,8 @@ class Membership(Protocol):
     async def adopted(self) -> Collection[str]:
         """Return when each living node has adopted all changes that are durable now, or has lost its lease.
 
-        Return the names of the nodes that may still act by what they knew before: those that have done neither in time,
-        those that accept messages without a lease, and all if the database can't be asked.
+        Return the names of the nodes that may not have adopted them: those that have done neither in time, those that
+        accept messages without a lease, and all nodes if the database can't be asked.
         """
         ...
 

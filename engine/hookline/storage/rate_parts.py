@@ -1,8 +1,8 @@
 """The parts of a flow's rate limit, of which each node has some.
 
 A rate of `10/s` has ten parts, and one of `5/m` has five. Each part allows one message at once, and then one each
-second or minute. So whatever parts a node has, they are a rate limit of their own, and all parts together are that of
-the flow.
+second, minute or hour. So whatever parts a node has, they are a rate limit of their own, and all parts together are the
+rate limit of the flow.
 
 A part that has just been used recovers: `recovers_in` is the time until it allows a message again. It stays with the
 part when that moves to another node. So moving parts doesn't allow anything more.
@@ -18,7 +18,7 @@ class Parts:
 
     count: int
     recovers_in: float = 0.0
-    """Seconds, as the mean of all these parts."""
+    """Seconds until a part allows a message again, as the mean of these parts."""
 
     def joined(self, other: "Parts") -> "Parts":
         """Return these parts and others."""
@@ -34,19 +34,19 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class NodeParts:
-    """The parts of a rate that a node has, or that none has."""
+    """The parts of a rate that one node has, or that no node has."""
 
     flow_id: str
     rate: str
     lease: str
-    """The node; empty if none has them."""
+    """The lease of the node; empty if no node has them."""
     mine: bool
     """The node is the one that asks."""
     count: int
     need: float
     """The parts that the messages of the last seconds need."""
     asks: bool
-    """It wants more."""
+    """The node wants more parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class PartsRequest:
     need: float
     asks: bool
     leaves: bool = False
-    """It doesn't accept messages of the flow any more."""
+    """The node doesn't accept messages of the flow any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ class PartsMoved:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """The parts after a request: those of the node, and those of no node."""
+    """The parts after a request: those of the node, those that no node has, and those that the node has taken."""
 
     own: Parts
     free: Parts

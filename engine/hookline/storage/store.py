@@ -345,8 +345,8 @@ class PartitionUpkeep:
     removed: int
     """The number of partitions that were removed."""
     purge_before: datetime
-    """Executions that are past the longest retention are purged one by one if they ended before this time. The others
-    are removed with their partition, soon."""
+    """Executions with the longest retention are purged one by one if they ended before this time. Later ones are
+    removed with their partition."""
 
 
 class HistoryQueries(Protocol):
@@ -364,11 +364,12 @@ class HistoryQueries(Protocol):
         ...
 
     async def keep_partitions(self, longest: timedelta, before: datetime) -> PartitionUpkeep:
-        """Prepare for the history of the coming week, and remove together what has only executions that ended before a
-        time, if the store can.
+        """Make the partitions of the coming week, and remove those that are past the longest retention.
 
-        `longest`: the longest retention of any flow. All executions that ended before `before` are past it. Dead
-        letters, and what has not ended, stay.
+        Nothing happens if the store has no partitions.
+
+        `longest`: the longest retention of any flow. `before`: a removed partition has only executions that ended
+        before this time. Dead letters, and executions that have not ended, stay.
         """
         ...
 

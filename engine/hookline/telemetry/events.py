@@ -1,6 +1,6 @@
 """The events of executions, which are sent to listeners. Without listeners, no events are made.
 
-With several nodes, the events of each node go to the listeners of all (`hookline.telemetry.node_hints`).
+With several nodes, the events of each node go to the listeners of all nodes (`hookline.telemetry.node_hints`).
 """
 
 import asyncio
@@ -138,14 +138,14 @@ class Events:
         return bool(self._listeners) or self._fading is not None
 
     def listen_elsewhere(self, seconds: float) -> None:
-        """Make events for another node, for so many seconds."""
+        """Make events for another node, for a number of seconds."""
         if self._elsewhere is not None:
             self._elsewhere.cancel()
         self._elsewhere = asyncio.get_running_loop().call_later(seconds, self._nobody_elsewhere)
         self.listening = True
 
     def repeat(self, event: Event, dropped: int) -> None:
-        """Send an event of another node, before which so many were dropped on their way."""
+        """Send an event of another node; `dropped`: the number of events before it that were dropped on their way."""
         if not self.heard_here:
             return
         if dropped:

@@ -1,6 +1,6 @@
 """Hints between the nodes of a cluster: events, as long as somebody listens, and replies that have become durable.
 
-Nothing depends on them. They are lost if nobody hears, or if more come than can be sent.
+Nothing depends on them. They are lost if no node listens, or if there are more than can be sent.
 """
 
 import asyncio
@@ -13,9 +13,9 @@ from hookline.storage.cluster import Membership
 from hookline.telemetry.events import Event, Events
 
 _ANNOUNCED: Final = 2.0
-"""Seconds after which a node tells again that somebody listens to its events."""
+"""Seconds after which a node says again that somebody listens to its events."""
 _LISTENS: Final = 3 * _ANNOUNCED
-"""Seconds for which another node sends its events then."""
+"""Seconds for which another node sends its events after that."""
 
 
 class _Listens(msgspec.Struct, frozen=True, tag="listens"):

@@ -21,12 +21,12 @@ from hookline_sqlstore.writing.lease import NOW
 AHEAD: Final = timedelta(days=7)
 """The time for which partitions are made in advance."""
 _LENGTHS: Final = (1, 7, 28)
-"""Days of a partition: so many that the longest retention has few partitions."""
+"""The days that a partition may cover. The longest retention has at most `_FEW` partitions, if it is short enough."""
 _FEW: Final = 45
 _DAY: Final = timedelta(days=1)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LOCK_LIMIT: Final = 1.0
-"""Seconds for which a lock is waited for. Others that need the table wait behind it."""
+"""Seconds to wait for a lock. Others that need the table wait meanwhile."""
 _TRIES: Final = 5
 _PAUSE: Final = 1.0
 _STATEMENT_LIMIT: Final = 600
@@ -35,14 +35,14 @@ _IDLE_LIMIT: Final = 5
 MOVED: Final = 1000
 """The most executions that are moved out of a partition; one with more stays until there are fewer."""
 MOVED_ROWS: Final = 20_000
-"""The most rows of their journals. Others wait for the table while rows are moved."""
+"""The most rows of a partitioned table that they may have. Others wait for the table while rows are moved."""
 
 _log: Final = logging.getLogger("hookline.store")
 
 _HISTORY: Final = "executions_history"
 _PARTS: Final = ("journal", "payloads")
-"""The partitioned tables with parts of executions. Their partitions are removed after those of the executions: what
-they have then belongs to none, but for few."""
+"""The partitioned tables with parts of executions. Their partitions are removed after those of the executions:
+except for a few, their rows then belong to no execution."""
 _KEYS: Final = {_HISTORY: "id", **dict.fromkeys(_PARTS, "execution_id")}
 """The columns by which the tables are partitioned."""
 _BELONGING: Final = (
@@ -274,7 +274,7 @@ def _time(id_: str) -> datetime:
 def _left_to_partitions(partitions: Sequence[Partition], length: timedelta, before: datetime) -> datetime:
     """Return the time before which executions have to be purged one by one.
 
-    What was accepted later is removed with its partition soon enough, unless that is longer than new ones are.
+    Later executions are removed with their partition soon enough, unless it is longer than new partitions are.
     """
     for partition in partitions:
         if partition.start is not None and partition.start <= before < partition.end:

@@ -2,7 +2,7 @@
 
 They are hints, merged and limited in number. If one is lost, the next look of a node finds the same, a second later.
 
-Other hints are sent in the same way, on a channel of their own, which earlier versions don't hear.
+Other hints are sent in the same way, on a separate channel, to which earlier versions don't listen.
 """
 
 import asyncio

@@ -110,7 +110,7 @@ def _state(error: BaseException) -> str | None:
 
 
 def is_away(error: BaseException) -> bool:
-    """Return true if a server can't be reached, or isn't ready: what its address says need not be wrong."""
+    """Return true if a server can't be reached, or isn't ready, although its address may be right."""
     if isinstance(error, DBAPIError):
         state = _state(error)
         return error.connection_invalidated or (state is not None and (state in _AWAY or state.startswith(_CONNECTION)))

@@ -82,7 +82,7 @@ def upgrade(connection: Connection, own: str = OWN) -> None:
         raise StoreError(reason)
     scripts = _scripts()
     if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
-        return  # a newer release has made them, which this one may use
+        return  # a newer release has made the tables, and this one may use them
     if current != latest():
         config = _config()
         config.attributes["connection"] = connection
@@ -119,7 +119,7 @@ def _indexes(scripts: ScriptDirectory) -> list["Index"]:
 
 
 def _build_indexes(connection: Connection, scripts: ScriptDirectory) -> None:
-    """Build the indexes that migrations name; on PostgreSQL, nobody is kept from writing meanwhile."""
+    """Build the indexes that migrations name; on PostgreSQL, others can write meanwhile."""
     wanted = _indexes(scripts)
     if connection.dialect.name != "postgresql":
         with connection.begin():
@@ -145,7 +145,7 @@ def _build_indexes(connection: Connection, scripts: ScriptDirectory) -> None:
 
 
 class Index(NamedTuple):
-    """An index that a migration adds to a table that exists. Of `executions`, the history doesn't get it."""
+    """An index that a migration adds to an existing table; on PostgreSQL, the history of `executions` doesn't get it."""
 
     name: str
     table: str

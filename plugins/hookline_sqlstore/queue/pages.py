@@ -37,7 +37,7 @@ class Pages(Protocol):
         ...
 
 
-#: So many flows that ask at the same time have one query for all; fewer read their pages at once.
+#: If at least so many flows ask at the same time, there is one query for all. Fewer flows read their pages at once.
 _MANY: Final = 64
 
 

@@ -92,12 +92,12 @@ _RELEASE_KEYS: Final = release_keys("accept")
 
 
 def _variant(*, keyed: bool, known: bool) -> Statement:
-    """The statement for PostgreSQL, where one does it all, since each costs a round trip.
+    """The only statement for PostgreSQL, because each statement costs a round trip.
 
     `keyed`: some messages have keys. `known`: some may have been accepted before. An index of each partition holds the
     ids in it, so that an execution in the history doesn't keep the index of the others from accepting its id again.
-    Locking finds it in either place: an execution that another transaction is just moving makes this one a conflict,
-    which is repeated.
+    Locking finds it in either place. If another transaction is just moving the execution, this one is a conflict, and
+    is repeated.
     """
     place = {name: f"${number + 1}::{type}[]" for number, (name, type) in enumerate(_COLUMNS)}
     parts, conditions = [], ""

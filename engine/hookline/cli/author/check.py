@@ -182,7 +182,7 @@ def _warned(problem: Problem) -> Problem:
 
 
 async def _of_server(settings: Settings) -> tuple[Mapping[str, str] | None, bool]:
-    """Return the type of each credential, and true if nodes live on several hosts.
+    """Return the type of each credential, and true if nodes run on several hosts.
 
     There are no credentials without a database. They are None if the database can't be read now.
     """

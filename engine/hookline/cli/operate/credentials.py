@@ -126,9 +126,9 @@ def rotate_credentials(master: bool, as_json: bool, settings: Settings) -> None:
 
 @credentials.command("new-key", settings=_SETTINGS, remote=False)
 def new_key(as_json: bool, settings: Settings) -> None:
-    """Use a new key after the key was lost for good: that of HOOKLINE_SECRET_KEY, or else one in a new `secret.key`.
+    """Give up a key that is lost for good: use the key in HOOKLINE_SECRET_KEY, or else make a new `secret.key`.
 
-    What the lost key has encrypted stays unreadable: credentials have to be set again. No server may run.
+    What the lost key has encrypted stays unreadable: credentials have to be set again. Stop all nodes first.
     """
     from hookline.cli.engine_setup import key_file
     from hookline.secrets.vault import load_or_create_key, read_keys

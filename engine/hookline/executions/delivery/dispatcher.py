@@ -29,7 +29,7 @@ _INSIST: Final = 1.0
 
 @dataclass(slots=True)
 class _Lane:
-    """Each flow that is served has one, so that it is kept small."""
+    """The deliveries of one flow. Each flow that is served has a lane, so it is kept small."""
 
     slots: "LaneSlots"
     concurrency: int

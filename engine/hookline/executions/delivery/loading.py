@@ -41,7 +41,7 @@ class BlockedAtLoad(Exception):
     """The execution can't run until an external cause is gone."""
 
     def __init__(self, envelope: Envelope, execution: Execution | None, reason: str, *, here: bool = False) -> None:
-        """`here`: it might run on another node."""
+        """`here`: true if the cause is on this node only, so that another node might run it."""
         self.here = here
         self.envelope = envelope
         self.execution = execution

@@ -43,7 +43,8 @@ from hookline.storage.changes import Change, End, Park
 from hookline.storage.queue import Delivery
 
 _ADOPTED: Final = 0.5
-"""Seconds until an execution is tried again whose flow another node has deployed: by then, this one may know it."""
+"""Seconds until an execution whose flow another node has deployed is tried again: by then, this node may have adopted
+the deployment."""
 
 
 class Waker(Protocol):

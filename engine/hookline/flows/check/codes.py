@@ -73,7 +73,7 @@ CODES: Final[Mapping[str, str]] = MappingProxyType(
         "mapper_not_listed": "An object looks like an expression of a mapper that the flow doesn't list.",
         "settings_conflict": "Only one of these settings may be given.",
         "reply_late": "A step replies after the caller has stopped waiting.",
-        "one_host": "The flow means a file of one host, and nodes run on several hosts.",
+        "one_host": "The flow uses a file of one host, but nodes run on several hosts.",
         "files_missing": "The flow needs the server's folder for files, which is not set.",
     }
 )

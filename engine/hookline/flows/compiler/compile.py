@@ -126,7 +126,7 @@ def compile_document(
 ) -> CompileResult:
     """Compile a document. All of its problems are reported, warnings included.
 
-    `without_actions`: if only actions are missing, there is a flow all the same, which accepts messages and can't run.
+    `without_actions`: if only actions are missing, the result has a flow, which accepts messages but can't run.
     """
     compiler = _Compiler(document, registry, environment)
     flow = compiler.flow(without_actions=without_actions)

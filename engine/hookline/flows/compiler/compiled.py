@@ -158,7 +158,7 @@ class CompiledFlow:
     redaction_rules: RedactionRules | None = None
     """The values that no view may show."""
     missing_actions: frozenset[str] = frozenset()
-    """The names of its actions that aren't installed here. If there are any, it accepts messages and can't run."""
+    """The names of its actions that aren't installed here. If there are any, it accepts messages but can't run."""
     exact: bool = field(init=False)
     """Its executions read fractions as Decimals."""
     numbers: Numbers = field(init=False)
@@ -244,7 +244,7 @@ def require_actions(flow: CompiledFlow) -> CompiledFlow:
     """Return a flow whose actions are all installed. Raises FlowInvalid if one is missing."""
     if not flow.missing_actions:
         return flow
-    remedy = "ask a node that has its plugin, or install it here"
+    remedy = "send the request to a node that has its plugin, or install the plugin here"
     raise FlowInvalid(
         [
             Problem(f"this node lacks the action {name!r}, which flow {flow.id!r} uses", "", "unknown_action", remedy)
@@ -266,15 +266,15 @@ def _uses(flow: CompiledFlow) -> list[tuple[str, str]]:
 
 
 def one_host_problems(flow: CompiledFlow, document: Any) -> list[Problem]:
-    """A warning for each part of a flow that means a file of one host, for nodes on several hosts."""
+    """A warning for each part of a flow that uses a file of one host, for nodes on several hosts."""
     remedy = "use a folder that all hosts share, a bucket (s3.*), or a database that all hosts reach"
     found = [
-        Problem(f"{use!r} means the files of the host whose node runs it", pointer, "one_host", remedy, "warning")
+        Problem(f"{use!r} uses the files of the host whose node runs it", pointer, "one_host", remedy, "warning")
         for pointer, use in _uses(flow)
         if use.startswith(_FILES)
     ]
     return found + [
-        Problem("an SQLite file is that of the host whose node runs the step", pointer, "one_host", remedy, "warning")
+        Problem("the SQLite file is on the host whose node runs the step", pointer, "one_host", remedy, "warning")
         for pointer, text in _texts(document, "")
         if text.startswith(_SQLITE)
     ]

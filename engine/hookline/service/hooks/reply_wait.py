@@ -22,7 +22,7 @@ from hookline.storage.cluster import Alone, Membership
 
 _log: Final = structlog.get_logger("hookline.service")
 _LOOK: Final = 0.5
-"""Seconds after which the journal is read, if another node may run the execution and nothing was heard of it."""
+"""Seconds between two looks in the journal, if another node may run the execution and has told nothing."""
 _LATER: Final = (b"retry-after", b"5")
 
 

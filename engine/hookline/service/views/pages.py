@@ -13,7 +13,7 @@ Uuid = Annotated[str, msgspec.Meta(extra_json_schema={"format": "uuid"})]
 Count = Annotated[int, msgspec.Meta(ge=0)]
 Pending = Annotated[
     list[str],
-    msgspec.Meta(description="The names of the nodes that may still act by what was before; empty if none does."),
+    msgspec.Meta(description="The names of the nodes that may not have adopted the change yet; empty if all have."),
 ]
 """The nodes that have not adopted a change, in the response to it."""
 

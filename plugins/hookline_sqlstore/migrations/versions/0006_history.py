@@ -1,7 +1,7 @@
 """Keep the history in partitions on PostgreSQL, and dedupe keys in a table of their own.
 
-The tables that there were become the first partitions, up to a week from now. So no row of them is written again,
-except for those of executions that are not in the history.
+The existing tables become the first partitions, which end seven to eight days after the migration. So none of their
+rows is written again, except for those of executions that are not in the history.
 """
 
 import datetime

@@ -178,7 +178,7 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
         connectors=True,
     )
     async def put_credential(name: str) -> Response:
-        """Create or replace a credential. All nodes use it once the response comes, but those that it names."""
+        """Create or replace a credential. When the response comes, all nodes use it but those in `pending`."""
         given = decode_body(await read_body(), PutCredentialRequest)
         await engine.credentials.put(name, given.type, given.values, by=caller().actor)
         pending = list(await engine.membership.adopted())
@@ -268,7 +268,7 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
     @api.delete("/credentials/<but(rotate):name>")
     @operation(DroppedCredentialView, scope=TokenScope.ADMIN, all_flows=True)
     async def drop_credential(name: str) -> Response:
-        """Delete a credential. No node uses it once the response comes, but those that it names."""
+        """Delete a credential. When the response comes, no node uses it but those in `pending`."""
         found(name)
         await engine.credentials.drop(name, by=caller().actor)
         return json_response(DroppedCredentialView(name, list(await engine.membership.adopted())))

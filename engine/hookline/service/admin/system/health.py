@@ -152,8 +152,8 @@ class Readiness:
 
 
 def _not_acceptable(engine: Engine) -> str | None:
-    """The reasons why the messages of flows that serve can't be accepted by this node, although others may; None if all
-    can be."""
+    """The reasons why this node can't accept the messages of flows that are served, although others may; None if it
+    can accept all."""
     if engine.publisher is not None and engine.publisher.stale:
         return "flows and credentials are older than intake_stale allows"
     if engine.publisher is None and not engine.membership.current:
@@ -195,10 +195,10 @@ def probes_blueprint(engine: Engine, readiness: Readiness, token: ServerToken | 
     @probes.get("/readyz")
     @operation(Status, open=True, also=(503,))
     async def readyz() -> Response:
-        """Report whether the server can accept the messages of each flow that serves: not while it starts or stops.
+        """Report whether the server can accept the messages of each flow that is served.
 
-        Nor while messages or their files can't be stored; with the admin token, the response has the reason. A node
-        that can't run a flow, because it lacks an action, is ready.
+        It can't while it starts or stops, or while messages or their files can't be stored. With the admin token, the
+        response has the reason. A node that can't run a flow because it lacks an action is ready.
         """
         tells = token is not None and has_admin_token(token)
         if not engine.ready:

@@ -36,7 +36,7 @@ class NodeView(msgspec.Struct, frozen=True):
     """Seconds by which the clock of its host is ahead of the database's."""
     gone_at: Time | None
     pending: bool
-    """It may still act by what was before the last deployment, or the last change of a flow's state or a credential."""
+    """It may not have adopted the last deployment, or the last change of a flow's state or of a credential."""
     host: str
     """Identifies its host, as long as that runs; processes in separate containers count as separate hosts."""
 
