@@ -85,7 +85,7 @@ class Deployed:
     created: frozenset[str] = frozenset()
     """The flows that were not served before."""
     pending: Sequence[str] = ()
-    """The names of the nodes that may still serve what was served before."""
+    """The names of the nodes that may still serve the previous versions."""
 
 
 def tag_of(flow: CompiledFlow) -> str:

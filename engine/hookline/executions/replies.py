@@ -81,7 +81,7 @@ class Replies:
 
     @contextmanager
     def hints(self, execution_id: str) -> Iterator[asyncio.Event]:
-        """Return an event that is set when another node has stored the reply or the end of an execution, within the block."""
+        """Return an event that is set when another node has stored an execution's reply or end, within the block."""
         event = self._stored.setdefault(execution_id, asyncio.Event())
         try:
             yield event

@@ -46,7 +46,7 @@ from hookline.telemetry.store_problem import StoreProblem
 _COUNT_AGAIN: Final = 2.0
 """Seconds between two counts of what is queued, if other nodes accept and run some, too."""
 RETRY_AFTER: Final = 30.0
-_NOT_CURRENT: Final = "this node was cut off from the database, and reads what has changed meanwhile"
+_NOT_CURRENT: Final = "this node was cut off from the database, and is reading the changes that it missed"
 
 
 class Place(ImmediateStart, Protocol):

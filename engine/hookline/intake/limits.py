@@ -31,7 +31,7 @@ def seconds_to_recover(rate: str) -> float:
     return _SECONDS[rate.partition("/")[2]]
 
 
-#: Seconds after which a message may be tried again if this node has no part of the rate.
+#: Seconds after which a sender may try again if this node has no part of the rate.
 _NO_PARTS: Final = 2.0
 
 
@@ -69,7 +69,7 @@ class RateLimit:
         return max(0.0, self._next - now)
 
     def keep(self, parts: int) -> None:
-        """Use no more than so many parts; the others take with them what was counted of them."""
+        """Use at most a number of parts; the others take along the messages that were counted for them."""
         self.parts = min(self.parts, parts)
 
     def take(self, parts: Parts, now: float) -> None:
@@ -113,7 +113,7 @@ class RateLimit:
         """Undo one `use`, for a message that started no execution."""
         self._storing -= 1
         if self._smallest < math.inf:
-            # If parts were given away meanwhile, they took a part of it with them.
+            # If parts were given away meanwhile, they took along a part of the count.
             self._next -= self._smallest
 
 

@@ -26,7 +26,7 @@ _HEADROOM: Final = 1.15
 _ASK_AGAIN: Final = 1.0
 """Seconds after which a node asks again, if messages are still rejected."""
 LOOK_AGAIN: Final = 0.5
-"""Seconds after which a node that has asked looks again, if nobody has told it to."""
+"""Seconds after which a node that has asked looks again, unless another node wakes it before."""
 _PAUSE: Final = 0.05
 """The shortest time between two looks, in seconds."""
 _RESERVE_AGAIN: Final = 10.0
@@ -163,7 +163,7 @@ class FlowRates:
         return known
 
     async def run(self) -> None:
-        """Share the rates until cancelled. The node's own looks and rejected messages say when."""
+        """Share the rates until cancelled: after each look of the node at the database, and after rejected messages."""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_AGAIN if self.asking else None):
@@ -186,9 +186,9 @@ class FlowRates:
             del self._rates[key]
 
     async def leave(self) -> None:
-        """Give all parts to the other nodes, with what they have to recover from. Raises StoreError.
+        """Give all parts to the other nodes, with the time that they need to recover. Raises StoreError.
 
-        Those of a node that just ends count as used up.
+        Otherwise they would count as used up.
         """
         if not self._membership.shared:
             return
@@ -216,7 +216,7 @@ class FlowRates:
             return
         moved = await self._membership.move_rate_parts(requests)
         if lease != self._lease:
-            # They belong to the next lease, or to none: the next look tells.
+            # The parts belong to the next lease, or to none: the next look shows that.
             return
         for request, result in zip(requests, moved, strict=True):
             limit = self._rates[request.flow_id, request.rate].limit

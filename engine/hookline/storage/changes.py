@@ -789,8 +789,8 @@ class UseKeys:
 @change("node")
 @dataclass(frozen=True, slots=True)
 class RetireKeys:
-    """Note that only these keys are needed. If the first key of the database is none of them, the first of these replaces
-    it."""
+    """Note that only these keys are needed. If the first key of the database isn't one of them, the first of these
+    replaces it."""
 
     keep: tuple[str, ...]
     at: datetime

@@ -80,7 +80,7 @@ class NodeHints:
         try:
             said = _decode(hint)
         except msgspec.DecodeError:
-            return  # a newer version says more
+            return  # a newer version sends other hints
         match said:
             case _Listens():
                 self._events.listen_elsewhere(_LISTENS)

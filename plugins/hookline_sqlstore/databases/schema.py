@@ -145,7 +145,7 @@ def _build_indexes(connection: Connection, scripts: ScriptDirectory) -> None:
 
 
 class Index(NamedTuple):
-    """An index that a migration adds to an existing table; on PostgreSQL, the history of `executions` doesn't get it."""
+    """An index that a migration adds to an existing table; on PostgreSQL, the history of executions doesn't get it."""
 
     name: str
     table: str

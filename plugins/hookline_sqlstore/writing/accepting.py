@@ -147,7 +147,7 @@ def clashes(connection: Connection, dialect: Dialect, rows: Sequence[Row]) -> di
 
 
 def release_spent_keys(connection: Connection, dialect: Dialect, rows: Sequence[Row]) -> None:
-    """Release the keys of messages, as far as their windows were over when the messages came."""
+    """Release those keys of messages whose windows were over when the messages came."""
     dialect.write(connection, _RELEASE_KEYS, [_columns(row, _RELEASE_KEYS.columns) for row in rows])
 
 

@@ -222,7 +222,7 @@ _FLOW: Final = select(executions.c.flow_id).where(executions.c.id == bindparam("
 
 
 def _is_outdated(connection: Connection, operation: Operation, state: str | None) -> bool:
-    """Return true if an execution could start, if the version that the operation names still served its flow."""
+    """Return true if an execution can't start only because its flow isn't served by the version of the operation."""
     statement = operation.statement
     if (statement, state) not in _STARTS:
         return False

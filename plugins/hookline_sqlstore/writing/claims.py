@@ -213,7 +213,7 @@ def ask_for_probe(connection: Connection, blob_id: str) -> None:
 
 
 def answer_probe(connection: Connection, answer: tuple[str, bool]) -> None:
-    """Note whether the probe of another node can be read; that it can counts more."""
+    """Note whether the probe of another node can be read. One node that can read it is enough."""
     lease, read = answer
     noted = (
         "UPDATE nodes SET probe_read = :read OR coalesce(probe_read, FALSE) WHERE lease = :lease AND gone_at IS NULL"
@@ -222,7 +222,7 @@ def answer_probe(connection: Connection, answer: tuple[str, bool]) -> None:
 
 
 def set_blob_mark(connection: Connection, mark: tuple[str, str | None]) -> None:
-    """Name the blob that marks the blob store of all nodes, and keep it from being swept."""
+    """Name the blob that marks the blob store of all nodes, and keep it from being removed."""
     blob_id, before = mark
     named = text("UPDATE cluster SET blob_mark = :after WHERE blob_mark IS NOT DISTINCT FROM CAST(:before AS text)")
     if connection.execute(named, {"after": blob_id, "before": before}).rowcount:

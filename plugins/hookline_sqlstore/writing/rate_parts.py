@@ -1,6 +1,6 @@
 """Moving the parts of rates between nodes.
 
-The row of the parts that no node has is locked first, so that one node at a time moves some.
+The row of the parts that no node has is locked first, so only one node at a time moves parts.
 """
 
 from typing import Final
@@ -40,12 +40,12 @@ _LEAVE: Final = text(f"DELETE FROM rate_parts WHERE {_KEY} AND lease = {_ME}")  
 
 
 def move_rate_parts(connection: Connection, request: PartsRequest) -> PartsMoved:
-    """Give parts of a rate to any node, or take some that no node has."""
+    """Give parts of a rate to other nodes, or take some that no node has."""
     key = {"flow_id": request.flow_id, "rate": request.rate}
     connection.execute(_FIRST, {**key, "total": request.total})
     row = connection.execute(_LOCK, key).one()
     free = Parts(row.parts, max(0, row.ready_at - row.now) / _SECOND)
-    # A node that is not even listed has been gone for long.
+    # A node that is no longer listed has been gone for long.
     gone = [(one.parts, (row.now - (one.gone_at or 0)) / _SECOND) for one in connection.execute(_GONE, key)]
     own: int = connection.scalar(_MINE, key) or 0
     moved = move_parts(request, own, free, gone)

@@ -1,7 +1,7 @@
 """The keys and the token on which the nodes of a database agree. Each change locks the row of the cluster first.
 
-A node tells its keys after it has registered. So of a node that joins and a key that becomes the first one, the later
-one sees the other.
+A node registers before it notes its keys. So if a node joins while a key becomes the first one, whichever comes later
+sees the other.
 """
 
 from collections.abc import Collection, Sequence

@@ -157,7 +157,7 @@ def _not_acceptable(engine: Engine) -> str | None:
     if engine.publisher is not None and engine.publisher.stale:
         return "flows and credentials are older than intake_stale allows"
     if engine.publisher is None and not engine.membership.current:
-        return "this node was cut off from the database, and reads what has changed meanwhile"
+        return "this node was cut off from the database, and is reading the changes that it missed"
     reasons: list[str] = []
     unreadable = engine.credentials.unreadable()
     for flow_id, entry in engine.catalog.entries.items():
