@@ -104,8 +104,8 @@ class Lease:
         `instead_of`: the lease that this process has lost.
 
         Raises StoreError while another database is copied into the tables, or if a newer release has changed them so
-        that this one can't use them any more. Copying and migrations lock the table of nodes, so a node that has read
-        the tables before waits here until they have ended.
+        that this one can't use them any more. Copying locks the table of nodes, and so does a migration that adds to
+        it. Then a node that has read the tables before waits here until they have ended.
         """
         sent, node = self.sending(), self.node
         alone = round(node.accepts_without_lease * 1_000_000)
