@@ -177,7 +177,7 @@ class Intake:
             return await self._publish(self.publisher, flow, envelope)
         if not self.membership.current:
             raise ServiceUnavailable(_NOT_CURRENT, retry_after=5, flow_id=flow.id)
-        rate = self.rates.of(flow)
+        rate = self._rate(flow)
         try:
             rejection = await self._order_key_is_full(flow, envelope.order_key) or self._rejection(flow, rate)
             if rejection is not None:
@@ -204,7 +204,7 @@ class Intake:
         Raises as `flow` does.
         """
         flow = self.flow(flow_id)
-        if not flow.direct or not self.membership.current or self._rejection(flow, self.rates.of(flow)) is not None:
+        if not flow.direct or not self.membership.current or self._rejection(flow, self._rate(flow)) is not None:
             return None
         return flow
 
@@ -217,7 +217,7 @@ class Intake:
         if self.publisher is not None and _answers_at_once(flow):
             self._begin_task(flow.id, self._publish(self.publisher, flow, envelope), stored)
             return
-        rate = self.rates.of(flow)
+        rate = self._rate(flow)
         place = self._place(flow, envelope)
         if place is not None:
             if rate is not None:
@@ -322,7 +322,7 @@ class Intake:
 
         Raises TooManyRequests above the flow's rate limit or a limit of the backlog, and ServiceUnavailable.
         """
-        rate = self.rates.of(flow)
+        rate = self._rate(flow)
         rejection = await self._full_if_known(flow, envelope) or self._rejection(flow, rate)
         if rejection is not None:
             self._note_rejected(rate)
@@ -406,7 +406,7 @@ class Intake:
         """
         if self._is_full(flow.id):
             return RETRY_AFTER
-        rate = self.rates.of(flow)
+        rate = self._rate(flow)
         if rate is not None and (wait := rate.wait(self._clock.monotonic())) > 0:
             self.rates.missed(rate)
             return wait
@@ -416,7 +416,7 @@ class Intake:
         """The number of messages, of `count`, that a source may store now; the others stay at its broker."""
         if self._is_full(flow.id):
             return 0
-        rate = self.rates.of(flow)
+        rate = self._rate(flow)
         if rate is not None:
             available = rate.available(self._clock.monotonic())
             if available < count:
@@ -436,7 +436,7 @@ class Intake:
     async def _store_from_source(
         self, flow: CompiledFlow, envelopes: Sequence[Envelope], changes: Sequence[Change]
     ) -> int:
-        rate = self.rates.of(flow)
+        rate = self._rate(flow)
         envelopes = [await self._stored_form(flow, envelope) for envelope in envelopes]
         for envelope in envelopes:
             self._reserve(envelope, rate)
@@ -519,6 +519,10 @@ class Intake:
         """Note a rejected message, if the rate of its flow may be the reason."""
         if rate is not None and rate.exceeded(self._clock.monotonic()):
             self.rates.missed(rate)
+
+    def _rate(self, flow: CompiledFlow) -> RateLimit | None:
+        """Return the limit of a flow on this node; None if it has none."""
+        return None if flow.settings.rate is None else self.rates.of(flow.id, flow.settings.rate)
 
     def _rejection(self, flow: CompiledFlow, rate: RateLimit | None) -> TooManyRequests | None:
         if rate is not None and (wait := rate.wait(self._clock.monotonic())) > 0:

@@ -131,9 +131,9 @@ class FlowRates:
         self._lease = 0
         """Counts the leases that this node has lost."""
 
-    def of(self, flow: CompiledFlow) -> RateLimit | None:
-        """Return the limit of a flow on this node; None if it has none."""
-        return None if flow.settings.rate is None else self._rate(flow.id, flow.settings.rate).limit
+    def of(self, flow_id: str, rate: str) -> RateLimit:
+        """Return the limit of a flow with this rate on this node."""
+        return self._rate(flow_id, rate).limit
 
     def missed(self, limit: RateLimit) -> None:
         """Note that the limit has rejected a message."""

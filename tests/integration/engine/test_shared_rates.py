@@ -44,7 +44,7 @@ class Sender:
     async def send(self, engine: Engine) -> bool:
         """Return true if the message is accepted."""
         flow = engine.intake.flow("orders")
-        limit = engine.intake.rates.of(flow)
+        limit = engine.intake.rates.of(flow.id, flow.settings.rate or "")
         assert limit is not None
         now = time.monotonic()
         if limit.wait(now) > 0:

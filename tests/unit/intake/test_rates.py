@@ -157,7 +157,7 @@ class Cluster:
     def send(self, place: int, messages: int) -> int:
         """Send messages to a node; return the number of accepted ones. Fails if the rate is exceeded."""
         _, rates = self.nodes[place % len(self.nodes)]
-        limit = rates.of(self.flow)
+        limit = rates.of(self.flow.id, self.flow.settings.rate or "")
         assert limit is not None
         accepted = 0
         for _ in range(messages):
@@ -173,7 +173,7 @@ class Cluster:
         return accepted
 
     def parts(self) -> list[int]:
-        limits = [rates.of(self.flow) for _, rates in self.nodes]
+        limits = [rates.of(self.flow.id, self.flow.settings.rate or "") for _, rates in self.nodes]
         return [0 if limit is None else limit.parts for limit in limits]
 
 

@@ -186,7 +186,7 @@ class _Demo:
         )
         self._show(f"Hookline listens on {server.url}\n")
         before = self._rows()
-        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {server.token}"}) as session:
+        async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {server.token.text}"}) as session:
             self._show(f"1. PayPal sends a signed event to {hook}")
             first = await self._send(session, hook, body)
             known_from_before = first["status"] == "duplicate"
