@@ -9,6 +9,7 @@ import os
 import re
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
@@ -150,11 +151,11 @@ class DirectoryBlobs:
         self._threads.shutdown()
 
     async def _opened(self, path: Path) -> FileIO:
-        opening = asyncio.ensure_future(self._in_thread(path.open, "rb", buffering=0))
+        opening = self._threads.submit(_open, path)
         try:
-            return await asyncio.shield(opening)
+            return await asyncio.wrap_future(opening)
         except asyncio.CancelledError:
-            # The thread opens it nevertheless.
+            # The thread opens it nevertheless, also if the event loop ends.
             opening.add_done_callback(_close)
             raise
 
@@ -181,7 +182,11 @@ def failing(what: str) -> Iterator[None]:
         raise StoreError(f"the blob {error.filename or ''} can't be {what}: {error.strerror}") from error
 
 
-def _close(opening: "asyncio.Future[FileIO]") -> None:
+def _open(path: Path) -> FileIO:
+    return path.open("rb", buffering=0)
+
+
+def _close(opening: "Future[FileIO]") -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()
 
