@@ -507,6 +507,7 @@ def test_a_token_is_made_or_revoked_with_its_entry_or_not_at_all(server: Server,
 # Deployments are killed at each of their points, and more often, in a file of their own.
 _here.update(DEPLOYMENT_KINDS)
 _here.add("purge")
+_here.add("stream")  # `test_jetstream.py`, with a queue in front of the database
 LARGE: Final = 20
 
 
