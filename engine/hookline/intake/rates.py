@@ -33,6 +33,8 @@ _RESERVE_AGAIN: Final = 10.0
 """Seconds after which a node that got no parts asks again for the few that each node should have."""
 _RESERVE: Final = 4
 """Each node should have at least a fourth of an equal share, so that it can begin to accept."""
+_TOGETHER: Final = 50
+"""The most rates whose parts move in one commit, since other commits wait for it."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -130,6 +132,8 @@ class FlowRates:
         self._asked_at = -math.inf
         self._lease = 0
         """Counts the leases that this node has lost."""
+        self._moving = asyncio.Lock()
+        """Held while the parts are looked at. What was read before a move must not be used after it."""
 
     def of(self, flow: CompiledFlow) -> RateLimit | None:
         """Return the limit of a flow on this node; None if it has none."""
@@ -175,8 +179,11 @@ class FlowRates:
 
     async def refresh(self) -> None:
         """Give and take parts of the rates. Raises StoreError."""
-        if not self._membership.shared:
-            return
+        if self._membership.shared:
+            async with self._moving:
+                await self._refresh()
+
+    async def _refresh(self) -> None:
         served = {(flow.id, flow.settings.rate) for flow in self._flows() if flow.settings.rate is not None}
         for key in served:
             self._rate(*key)
@@ -190,15 +197,18 @@ class FlowRates:
 
         Those of a node that just ends count as used up.
         """
-        if not self._membership.shared:
-            return
+        if self._membership.shared:
+            async with self._moving:
+                await self._leave()
+
+    async def _leave(self) -> None:
         now, requests = self._clock.monotonic(), []
         for key, rate in sorted(self._rates.items()):
             rate.limit.keep(0)
             recovers_in = rate.limit.recovers_in(now)
             requests.append(PartsRequest(*key, rate.total, rate.recovery, 0, recovers_in, 0.0, False, leaves=True))
-        if requests:
-            await self._membership.move_rate_parts(requests)
+        for some in _in_groups(requests):
+            await self._membership.move_rate_parts(some)
 
     async def _share(self, served: Collection[tuple[str, str]]) -> None:
         self.asking, lease = False, self._lease
@@ -212,16 +222,15 @@ class FlowRates:
             for key, rate in sorted(self._rates.items())
         ]
         requests = [request for request in possible if request is not None]
-        if not requests:
-            return
-        moved = await self._membership.move_rate_parts(requests)
-        if lease != self._lease:
-            # They belong to the next lease, or to none: the next look tells.
-            return
-        for request, result in zip(requests, moved, strict=True):
-            limit = self._rates[request.flow_id, request.rate].limit
-            limit.take(result.taken, self._clock.monotonic())
-            limit.keep(result.count)
+        for some in _in_groups(requests):
+            moved = await self._membership.move_rate_parts(some)
+            if lease != self._lease:
+                # They belong to the next lease, or to none: the next look tells.
+                return
+            for request, result in zip(some, moved, strict=True):
+                limit = self._rates[request.flow_id, request.rate].limit
+                limit.take(result.taken, self._clock.monotonic())
+                limit.keep(result.count)
 
     def _request(
         self, key: tuple[str, str], rate: _FlowRate, rows: Sequence[NodeParts], *, served: bool
@@ -240,7 +249,8 @@ class FlowRates:
         # Also before anything is rejected, if that is going to happen.
         asks = limit.rejected > rate.missed or (need > own and limit.recovers_in(now) > rate.recovery / 2)
         rate.missed = limit.rejected
-        reserve = max(1, rate.total // (_RESERVE * (1 + len(others))))
+        # If there are fewer parts than nodes, a part in reserve would only go from node to node.
+        reserve = max(1, rate.total // (_RESERVE * (1 + len(others)))) if rate.total > len(others) else 0
         if served and not asks and own + free < reserve and now >= rate.reserve_at:
             asks, need = True, max(need, float(reserve))
             rate.reserve_at = now + _RESERVE_AGAIN
@@ -254,3 +264,7 @@ class FlowRates:
         limit.keep(wanted)
         leaves = not served and not asks
         return PartsRequest(*key, rate.total, rate.recovery, wanted, limit.recovers_in(now), need, asks, leaves)
+
+
+def _in_groups(requests: Sequence[PartsRequest]) -> Iterable[Sequence[PartsRequest]]:
+    return (requests[start : start + _TOGETHER] for start in range(0, len(requests), _TOGETHER))
