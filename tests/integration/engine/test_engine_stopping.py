@@ -157,9 +157,10 @@ async def test_what_runs_when_the_database_goes_away_during_the_start_runs_once_
         await reached.wait()
         raise StoreAway("the database has gone away")
 
-    with monkeypatch.context() as patched, pytest.raises(StoreAway):
+    with monkeypatch.context() as patched:
         patched.setattr(engine.intake.rates, "refresh", away)
-        await engine.start()
+        with pytest.raises(StoreAway):
+            await engine.start()
     reached.clear()
     async with engine:
         await reached.wait()
