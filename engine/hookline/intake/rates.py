@@ -33,6 +33,12 @@ _RESERVE_AGAIN: Final = 10.0
 """Seconds after which a node that got no parts asks again for the few that each node should have."""
 _RESERVE: Final = 4
 """Each node should have at least a fourth of an equal share, so that it can begin to accept."""
+_ALL_AGAIN: Final = 10.0
+"""Seconds after which a node looks also at the parts of flows that get no messages, and that nobody asks for."""
+_AT_A_TIME: Final = 200
+"""The most rates that are looked at while nothing else of the process goes on."""
+_IDLE: Final = 0.01
+"""Messages each second that are as good as none."""
 _TOGETHER: Final = 50
 """The most rates whose parts move in one commit, since other commits wait for it."""
 
@@ -99,6 +105,13 @@ class _Demand:
         self._counted, self._at = counted, now
         return max(latest, self._per_second)
 
+    def is_idle(self, counted: int, now: float) -> bool:
+        """Return true if no messages come; the next ones are counted from now. `counted`: those of all time."""
+        if counted != self._counted or self._per_second > _IDLE:
+            return False
+        self._at = now
+        return True
+
 
 class _FlowRate:
     """The limit of this node for a flow, with what is needed to share it."""
@@ -112,6 +125,12 @@ class _FlowRate:
         """The time at which this node asks for the few parts that each should have."""
         self.missed = 0
         """The rejected messages that were noticed last."""
+        self.settled = False
+        """Nothing was to be moved at the last look."""
+
+    def is_quiet(self, now: float) -> bool:
+        """Return true if there is nothing to do for this node, as far as it knows without reading the parts."""
+        return self.settled and self.demand.is_idle(self.limit.used + self.limit.rejected, now)
 
 
 class FlowRates:
@@ -130,6 +149,8 @@ class FlowRates:
         self.asking = False
         """True if this node asked for parts when it looked last."""
         self._asked_at = -math.inf
+        self._all_at = -math.inf
+        """The time at which this node looked at the parts of all flows."""
         self._lease = 0
         """Counts the leases that this node has lost."""
         self._moving = asyncio.Lock()
@@ -148,6 +169,7 @@ class FlowRates:
     def drop(self) -> None:
         """Use no parts any more: they were lost with the lease."""
         self._lease += 1
+        self._all_at = -math.inf
         for rate in self._rates.values() if self._membership.shared else ():
             rate.limit.keep(0)
 
@@ -211,17 +233,26 @@ class FlowRates:
             await self._membership.move_rate_parts(some)
 
     async def _share(self, served: Collection[tuple[str, str]]) -> None:
-        self.asking, lease = False, self._lease
+        self.asking, lease, now = False, self._lease, self._clock.monotonic()
+        everything = now - self._all_at >= _ALL_AGAIN
+        # Each look costs little, however many flows get no messages.
+        busy = {key for key, rate in self._rates.items() if everything or key not in served or not rate.is_quiet(now)}
         found: dict[tuple[str, str], list[NodeParts]] = {}
-        for row in await self._membership.rate_parts():
+        for row in await self._membership.rate_parts(None if everything else {flow_id for flow_id, _ in busy}):
             found.setdefault((row.flow_id, row.rate), []).append(row)
-        if lease != self._lease:
-            return
-        possible = [
-            self._request(key, rate, found.get(key, []), served=key in served)
-            for key, rate in sorted(self._rates.items())
-        ]
-        requests = [request for request in possible if request is not None]
+        requests: list[PartsRequest] = []
+        for number, key in enumerate(sorted(self._rates.keys() & (busy | found.keys()))):
+            if number % _AT_A_TIME == _AT_A_TIME - 1:
+                await asyncio.sleep(0)
+            if lease != self._lease:
+                return
+            rate = self._rates[key]
+            request = self._request(key, rate, found.get(key, []), served=key in served)
+            rate.settled = request is None
+            if request is not None:
+                requests.append(request)
+        if everything:
+            self._all_at = now
         for some in _in_groups(requests):
             moved = await self._membership.move_rate_parts(some)
             if lease != self._lease:

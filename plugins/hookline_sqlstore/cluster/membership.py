@@ -130,9 +130,9 @@ class PostgresMembership:
         """True: another node may join at any time."""
         return True
 
-    async def rate_parts(self) -> Sequence[NodeParts]:
+    async def rate_parts(self, flow_ids: Collection[str] | None = None) -> Sequence[NodeParts]:
         lease = "" if self._lease is None else self._lease.id
-        return await self._database.read(lambda connection: nodes_reading.rate_parts_of(connection, lease))
+        return await self._database.read(lambda connection: nodes_reading.rate_parts_of(connection, lease, flow_ids))
 
     async def move_rate_parts(self, requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
         commit = Commit(

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, cast
@@ -75,8 +75,9 @@ class Node(Alone):
         """Called while a commit is on its way."""
         self._table = table
 
-    async def rate_parts(self) -> Sequence[NodeParts]:
-        return self._table.rows(self.lease)
+    async def rate_parts(self, flow_ids: Collection[str] | None = None) -> Sequence[NodeParts]:
+        rows = self._table.rows(self.lease)
+        return rows if flow_ids is None or FLOW in flow_ids or any(row.asks for row in rows) else ()
 
     async def move_rate_parts(self, requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
         if self.fails == "before":
@@ -345,6 +346,41 @@ async def test_the_parts_of_many_rates_move_in_small_commits() -> None:
     await rates.leave()
     assert sum(sizes) == 2000
     assert max(sizes) <= 50
+
+
+@pytest.mark.cluster_rule("C7")
+async def test_of_many_rates_only_those_of_busy_flows_are_looked_at_each_second() -> None:
+    cluster = Cluster("10/s")
+    node, asked = Node(cluster.table, "node"), list[Collection[str] | None]()
+    rows: dict[str, NodeParts] = {}
+
+    async def parts(flow_ids: Collection[str] | None = None) -> Sequence[NodeParts]:
+        asked.append(flow_ids)
+        return [row for row in rows.values() if flow_ids is None or row.flow_id in flow_ids]
+
+    async def moved(requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
+        for one in requests:
+            rows[one.flow_id] = NodeParts(one.flow_id, one.rate, "node", True, one.wanted, one.need, one.asks)
+        return [PartsMoved(one.wanted, Parts(one.wanted)) for one in requests]
+
+    node.rate_parts, node.move_rate_parts = parts, moved  # type: ignore[method-assign]
+    flows = [cast(CompiledFlow, cast(Any, _Flow("10/s", f"flow {number}"))) for number in range(1000)]
+    rates = FlowRates(cluster.clock, node, lambda: flows)
+    for _ in range(5):
+        cluster.clock.advance(1)
+        await rates.refresh()
+    assert asked[-1] == set()
+    limit = rates.of(flows[3])
+    assert limit is not None
+    limit.use(cluster.clock.monotonic())
+    limit.stored()
+    cluster.clock.advance(1)
+    await rates.refresh()
+    assert asked[-1] == {"flow 3"}
+    for _ in range(10):
+        cluster.clock.advance(1)
+        await rates.refresh()
+    assert asked.count(None) == 2
 
 
 @pytest.mark.cluster_rule("C7")
