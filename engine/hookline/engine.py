@@ -438,6 +438,8 @@ class Engine:
             # The rest stays as it is for the next time.
             for flow_id in self._dispatcher.lanes():
                 await self._dispatcher.close(flow_id)
+            # The next lease is another one, under which other nodes may have what runs.
+            await self._dispatcher.drop()
             await self._backend.close()
             raise
         except BaseException:

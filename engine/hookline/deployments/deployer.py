@@ -7,6 +7,7 @@ from contextlib import suppress
 from hookline.access.audit import AuditedOperation, audited, entry
 from hookline.catalog.catalog import CatalogChanges, CatalogEntry
 from hookline.catalog.current_flows import VersionResolver
+from hookline.catalog.stored_catalog import StoredReading
 from hookline.deployments.deployment_check import DeploymentCheck, canonical_source
 from hookline.deployments.deployment_request import (
     CheckedDeployment,
@@ -96,13 +97,19 @@ class Deployer:
 
     async def _refresh(self) -> bool:
         await self._recover()
+        # Read first: if a deployment of another node comes in between, the commit of this one is a conflict.
+        served = await self._served()
         reading = await self._source.read()
         if reading is None:
             return False
-        served = await self._served()
+        found = [entry.flow for entry in reading.entries.values() if entry.flow is not None]
+        if isinstance(reading, StoredReading):
+            # What a database serves was deployed by whoever has changed it.
+            self._remember(found)
+            self._adopt(reading)
+            return True
         await self._read_stored(reading.entries, served)
         flows = self._differences(reading.entries, served)
-        found = [entry.flow for entry in reading.entries.values() if entry.flow is not None]
         publish = [flow for flow in found if not self._is_published(flow)]
         if flows or publish:
             deployment = Deployment(self._ids.new(), self._clock.now(), FOLDER, flows)

@@ -33,6 +33,14 @@ _RESERVE_AGAIN: Final = 10.0
 """Seconds after which a node that got no parts asks again for the few that each node should have."""
 _RESERVE: Final = 4
 """Each node should have at least a fourth of an equal share, so that it can begin to accept."""
+_ALL_AGAIN: Final = 10.0
+"""Seconds after which a node looks also at the parts of flows that get no messages, and that nobody asks for."""
+_AT_A_TIME: Final = 200
+"""The most rates that are looked at while nothing else of the process goes on."""
+_IDLE: Final = 0.01
+"""Messages each second that are as good as none."""
+_TOGETHER: Final = 50
+"""The most rates whose parts move in one commit, since other commits wait for it."""
 
 
 @dataclass(frozen=True, order=True, slots=True)
@@ -97,6 +105,13 @@ class _Demand:
         self._counted, self._at = counted, now
         return max(latest, self._per_second)
 
+    def is_idle(self, counted: int, now: float) -> bool:
+        """Return true if no messages come; the next ones are counted from now. `counted`: those of all time."""
+        if counted != self._counted or self._per_second > _IDLE:
+            return False
+        self._at = now
+        return True
+
 
 class _FlowRate:
     """The limit of this node for a flow, with what is needed to share it."""
@@ -110,6 +125,12 @@ class _FlowRate:
         """The time at which this node asks for the few parts that each should have."""
         self.missed = 0
         """The rejected messages that were noticed last."""
+        self.settled = False
+        """Nothing was to be moved at the last look."""
+
+    def is_quiet(self, now: float) -> bool:
+        """Return true if there is nothing to do for this node, as far as it knows without reading the parts."""
+        return self.settled and self.demand.is_idle(self.limit.used + self.limit.rejected, now)
 
 
 class FlowRates:
@@ -128,8 +149,12 @@ class FlowRates:
         self.asking = False
         """True if this node asked for parts when it looked last."""
         self._asked_at = -math.inf
+        self._all_at = -math.inf
+        """The time at which this node looked at the parts of all flows."""
         self._lease = 0
         """Counts the leases that this node has lost."""
+        self._moving = asyncio.Lock()
+        """Held while the parts are looked at. What was read before a move must not be used after it."""
 
     def of(self, flow_id: str, rate: str) -> RateLimit:
         """Return the limit of a flow with this rate on this node."""
@@ -144,6 +169,7 @@ class FlowRates:
     def drop(self) -> None:
         """Stop using parts: they were lost with the lease."""
         self._lease += 1
+        self._all_at = -math.inf
         for rate in self._rates.values() if self._membership.shared else ():
             rate.limit.keep(0)
 
@@ -175,8 +201,11 @@ class FlowRates:
 
     async def refresh(self) -> None:
         """Give and take parts of the rates. Raises StoreError."""
-        if not self._membership.shared:
-            return
+        if self._membership.shared:
+            async with self._moving:
+                await self._refresh()
+
+    async def _refresh(self) -> None:
         served = {(flow.id, flow.settings.rate) for flow in self._flows() if flow.settings.rate is not None}
         for key in served:
             self._rate(*key)
@@ -190,38 +219,49 @@ class FlowRates:
 
         Otherwise they would count as used up.
         """
-        if not self._membership.shared:
-            return
+        if self._membership.shared:
+            async with self._moving:
+                await self._leave()
+
+    async def _leave(self) -> None:
         now, requests = self._clock.monotonic(), []
         for key, rate in sorted(self._rates.items()):
             rate.limit.keep(0)
             recovers_in = rate.limit.recovers_in(now)
             requests.append(PartsRequest(*key, rate.total, rate.recovery, 0, recovers_in, 0.0, False, leaves=True))
-        if requests:
-            await self._membership.move_rate_parts(requests)
+        for some in _in_groups(requests):
+            await self._membership.move_rate_parts(some)
 
     async def _share(self, served: Collection[tuple[str, str]]) -> None:
-        self.asking, lease = False, self._lease
+        self.asking, lease, now = False, self._lease, self._clock.monotonic()
+        everything = now - self._all_at >= _ALL_AGAIN
+        # Each look costs little, however many flows get no messages.
+        busy = {key for key, rate in self._rates.items() if everything or key not in served or not rate.is_quiet(now)}
         found: dict[tuple[str, str], list[NodeParts]] = {}
-        for row in await self._membership.rate_parts():
+        for row in await self._membership.rate_parts(None if everything else {flow_id for flow_id, _ in busy}):
             found.setdefault((row.flow_id, row.rate), []).append(row)
-        if lease != self._lease:
-            return
-        possible = [
-            self._request(key, rate, found.get(key, []), served=key in served)
-            for key, rate in sorted(self._rates.items())
-        ]
-        requests = [request for request in possible if request is not None]
-        if not requests:
-            return
-        moved = await self._membership.move_rate_parts(requests)
-        if lease != self._lease:
-            # The parts belong to the next lease, or to none: the next look shows that.
-            return
-        for request, result in zip(requests, moved, strict=True):
-            limit = self._rates[request.flow_id, request.rate].limit
-            limit.take(result.taken, self._clock.monotonic())
-            limit.keep(result.count)
+        requests: list[PartsRequest] = []
+        for number, key in enumerate(sorted(self._rates.keys() & (busy | found.keys()))):
+            if number % _AT_A_TIME == _AT_A_TIME - 1:
+                await asyncio.sleep(0)
+            if lease != self._lease:
+                return
+            rate = self._rates[key]
+            request = self._request(key, rate, found.get(key, []), served=key in served)
+            rate.settled = request is None
+            if request is not None:
+                requests.append(request)
+        if everything:
+            self._all_at = now
+        for some in _in_groups(requests):
+            moved = await self._membership.move_rate_parts(some)
+            if lease != self._lease:
+                # The parts belong to the next lease, or to none: the next look shows that.
+                return
+            for request, result in zip(some, moved, strict=True):
+                limit = self._rates[request.flow_id, request.rate].limit
+                limit.take(result.taken, self._clock.monotonic())
+                limit.keep(result.count)
 
     def _request(
         self, key: tuple[str, str], rate: _FlowRate, rows: Sequence[NodeParts], *, served: bool
@@ -240,7 +280,8 @@ class FlowRates:
         # It also asks before any message is rejected, if one is about to be.
         asks = limit.rejected > rate.missed or (need > own and limit.recovers_in(now) > rate.recovery / 2)
         rate.missed = limit.rejected
-        reserve = max(1, rate.total // (_RESERVE * (1 + len(others))))
+        # If there are fewer parts than nodes, a part in reserve would only go from node to node.
+        reserve = max(1, rate.total // (_RESERVE * (1 + len(others)))) if rate.total > len(others) else 0
         if served and not asks and own + free < reserve and now >= rate.reserve_at:
             asks, need = True, max(need, float(reserve))
             rate.reserve_at = now + _RESERVE_AGAIN
@@ -254,3 +295,7 @@ class FlowRates:
         limit.keep(wanted)
         leaves = not served and not asks
         return PartsRequest(*key, rate.total, rate.recovery, wanted, limit.recovers_in(now), need, asks, leaves)
+
+
+def _in_groups(requests: Sequence[PartsRequest]) -> Iterable[Sequence[PartsRequest]]:
+    return (requests[start : start + _TOGETHER] for start in range(0, len(requests), _TOGETHER))

@@ -133,8 +133,11 @@ class Membership(Protocol):
         """Name another blob that marks the blob store, unless a third one is named by now. Raises StoreError."""
         ...
 
-    async def rate_parts(self) -> Sequence[NodeParts]:
-        """Return the parts of all rates. Raises StoreError."""
+    async def rate_parts(self, flow_ids: Collection[str] | None = None) -> Sequence[NodeParts]:
+        """Return the parts of the rates of some flows, and of those for which a node asks; None for all.
+
+        Raises StoreError.
+        """
         ...
 
     async def move_rate_parts(self, requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
@@ -227,7 +230,7 @@ class Alone:
     async def set_blob_mark(self, blob_id: str, *, instead_of: str | None) -> None:
         """Do nothing."""
 
-    async def rate_parts(self) -> Sequence[NodeParts]:
+    async def rate_parts(self, flow_ids: Collection[str] | None = None) -> Sequence[NodeParts]:
         """Return none: it has all parts."""
         return ()
 

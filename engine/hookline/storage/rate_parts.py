@@ -9,7 +9,7 @@ part when that moves to another node. So moving parts doesn't allow anything mor
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,8 @@ class PartsMoved:
     """The parts that the node has now."""
     taken: Parts
     """Those among them that it did not have before."""
+    given: int = field(default=0, compare=False)
+    """The parts that it had before and has no more."""
 
 
 @dataclass(frozen=True, slots=True)

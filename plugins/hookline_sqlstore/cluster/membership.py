@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Final
 
 from hookline.api import StoreError
-from hookline.api_storage import Node, NodeDescription, NodeParts, PartsMoved, PartsRequest
+from hookline.api_storage import Node, NodeDescription, NodeParts, PartsMoved, PartsRequest, StoreAway
 from hookline_sqlstore.cluster.tables_access import TablesAccess
 from hookline_sqlstore.reading import nodes as nodes_reading
 from hookline_sqlstore.reading.nodes import Behind
@@ -19,6 +20,8 @@ from hookline_sqlstore.writing.statement import Statement
 _PATIENCE: Final = DURATION + 5.0
 """Seconds in which each node adopts a change, or has lost its lease."""
 _AGAIN: Final = 0.1
+_ASKED: Final = 0.5
+"""Seconds until the others are told again that this node asks for parts of rates. They see it in a second anyway."""
 
 
 class PostgresMembership:
@@ -43,6 +46,7 @@ class PostgresMembership:
         """The names of the other nodes that serve, as far as this one knows."""
         self.current = True
         self._current_at = time.monotonic()
+        self._asked_at = -math.inf
         self._database = database
         self._lease: Lease | None = None
         self._lost: str | None = None
@@ -87,7 +91,7 @@ class PostgresMembership:
         if self._lease is not None:
             return await self._lease.take_session(driver)
         if self._dropping is not None and not self._dropping.done():
-            raise StoreError("this node has lost its lease, and still drops what it ran")
+            raise StoreAway("this node has lost its lease, and still drops what it ran")
         lease = Lease(self.node)
         now = await lease.register(driver, instead_of=self._lost)
         if self._lost is None:
@@ -126,9 +130,9 @@ class PostgresMembership:
         """True: another node may join at any time."""
         return True
 
-    async def rate_parts(self) -> Sequence[NodeParts]:
+    async def rate_parts(self, flow_ids: Collection[str] | None = None) -> Sequence[NodeParts]:
         lease = "" if self._lease is None else self._lease.id
-        return await self._database.read(lambda connection: nodes_reading.rate_parts_of(connection, lease))
+        return await self._database.read(lambda connection: nodes_reading.rate_parts_of(connection, lease, flow_ids))
 
     async def move_rate_parts(self, requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
         commit = Commit(
@@ -136,10 +140,23 @@ class PostgresMembership:
             [None] * len(requests),
         )
         await self._database.write(commit)
-        if self.tell_others is not None and not self.alone:
-            self.tell_others()
         moved: Sequence[Any] = commit.results
+        if self._tells(requests, moved) and self.tell_others is not None and not self.alone:
+            self.tell_others()
         return moved
+
+    def _tells(self, requests: Sequence[PartsRequest], moved: Sequence[PartsMoved]) -> bool:
+        """Return true if other nodes should look now.
+
+        Nodes that all need more would otherwise make each other look, and ask, without an end.
+        """
+        if any(one.given for one in moved):
+            return True
+        now = time.monotonic()
+        if now - self._asked_at < _ASKED or not any(one.asks for one in requests):
+            return False
+        self._asked_at = now
+        return True
 
     async def adopted(self) -> Collection[str]:
         until, change = time.monotonic() + _PATIENCE, None

@@ -292,8 +292,12 @@ class SqlQueue:
             self._feeds.pop(feed.flow_id, None)
 
     def open(self) -> None:
-        """Begin to deliver."""
-        self._closed = False
+        """Begin to deliver, also after it was closed: then the table alone tells what this node has."""
+        if self._closed:
+            self._closed = False
+            self.lost()
+            for feed in tuple(self._feeds.values()):
+                self._forget(feed)
 
     async def close(self) -> None:
         """End the iterations; the deliveries that were read ahead stay in the table."""

@@ -1,9 +1,9 @@
 """The nodes of a database, and what they have adopted."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, bindparam, select, text
+from sqlalchemy import ARRAY, Connection, Text, bindparam, select, text
 
 from hookline.api_storage import Node, NodeParts
 from hookline_sqlstore.column_values import moment
@@ -111,17 +111,30 @@ def nodes_of(connection: Connection) -> Sequence[Node]:
 _ASKING: Final = 3_000_000
 """Microseconds for which a node counts as asking."""
 #: The parts of nodes that are gone count as free; the next request adds them to these.
-_RATE_PARTS: Final = text(
+_RATE_PARTS: Final = (
     "SELECT rate_parts.flow_id, rate_parts.rate, CASE WHEN nodes.gone_at IS NULL AND nodes.lease IS NOT NULL"  # noqa: S608 - our own names
     " THEN rate_parts.lease ELSE '' END AS lease, rate_parts.parts, rate_parts.need,"
     f" rate_parts.asked_at > {NOW} - {_ASKING} AS asks"
     " FROM rate_parts LEFT JOIN nodes ON nodes.lease = rate_parts.lease"
 )
+_ALL_PARTS: Final = text(_RATE_PARTS)
+_SOME_PARTS: Final = text(
+    f"{_RATE_PARTS} WHERE rate_parts.flow_id = ANY(:flow_ids) OR (rate_parts.flow_id, rate_parts.rate) IN"  # noqa: S608 - our own names
+    f" (SELECT asking.flow_id, asking.rate FROM rate_parts AS asking WHERE asking.asked_at > {NOW} - {_ASKING})"
+).bindparams(bindparam("flow_ids", type_=ARRAY(Text)))
 
 
-def rate_parts_of(connection: Connection, lease: str) -> Sequence[NodeParts]:
-    """Return the parts of all rates; `lease`: that of the node that asks."""
+def rate_parts_of(connection: Connection, lease: str, flow_ids: Collection[str] | None) -> Sequence[NodeParts]:
+    """Return the parts of the rates of some flows, and of those for which a node asks; None for all.
+
+    `lease`: that of the node that asks.
+    """
+    rows = (
+        connection.execute(_ALL_PARTS)
+        if flow_ids is None
+        else connection.execute(_SOME_PARTS, {"flow_ids": sorted(flow_ids)})
+    )
     return [
         NodeParts(row.flow_id, row.rate, row.lease, row.lease == lease != "", row.parts, row.need, row.asks)
-        for row in connection.execute(_RATE_PARTS)
+        for row in rows
     ]

@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from hookline.api import StoreError
-from hookline.api_storage import NodeDescription
+from hookline.api_storage import NodeDescription, StoreAway
 from hookline_sqlstore.copy_mark import COPYING, INCOMPLETE
 from hookline_sqlstore.releases import release, release_problem
 
@@ -50,7 +50,7 @@ _RENEW: Final = (
 )
 
 
-class LeaseLost(StoreError):
+class LeaseLost(StoreAway):
     """Another node may have taken over: this one drops what it runs, and registers anew."""
 
     def __init__(self) -> None:

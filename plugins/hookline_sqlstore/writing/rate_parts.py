@@ -56,4 +56,4 @@ def move_rate_parts(connection: Connection, request: PartsRequest) -> PartsMoved
     else:
         mine = {"parts": moved.own.count, "need": request.need, "asks": request.asks}
         connection.execute(_SET_MINE, {**key, **mine})
-    return PartsMoved(moved.own.count, moved.taken)
+    return PartsMoved(moved.own.count, moved.taken, max(0, own - moved.own.count))

@@ -1,6 +1,7 @@
 """Engines over one PostgreSQL: what all of them have to agree on."""
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
@@ -145,6 +146,27 @@ async def test_an_answer_names_the_nodes_that_have_not_adopted_a_change(
         while any((await pending()).values()):  # noqa: ASYNC110 - the nodes do it
             await asyncio.sleep(0.05)
     assert (await client.ask("POST", "flows/orders/resume"))[1]["pending"] == []
+
+
+async def test_a_node_that_adopts_does_not_undo_what_is_deployed_meanwhile(nodes: _Nodes) -> None:
+    one, other = await nodes.start("one"), await nodes.start("other")
+    await nodes.deploy(one, "before")
+    read, deployed = other.flow_source.read, list[Deployed]()
+
+    async def slowly() -> Any:
+        reading = await read()
+        if not deployed:
+            deployed.append(await nodes.deploy(one, "after"))
+        return reading
+
+    other.flow_source.read = slowly  # type: ignore[method-assign]
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            await other.serving.adopt()
+    (served,) = await one.store.served_flows()
+    (newest, *_) = (await one.store.deployments()).items
+    assert newest.author == _ANN
+    assert served.version == newest.flows[0].version
 
 
 async def _is_cut_off(nodes: _Nodes, engine: Engine) -> None:

@@ -7,7 +7,7 @@ import pytest
 from tests.integration.engine_harness import Hang, Harness, act, each
 from tests.integration.store_trouble import Trouble, holds
 
-from hookline.kernel.errors import ServiceUnavailable
+from hookline.kernel.errors import ServiceUnavailable, StoreAway
 from hookline.model.execution import State
 from hookline.storage.changes import End, RecordSteps
 
@@ -127,3 +127,43 @@ async def test_a_stop_while_the_store_fails_ends(harness: Harness) -> None:
     async with harness.engine() as engine:
         assert (await harness.until(engine, execution_id)).state is State.SUCCEEDED
     assert harness.probe.steps() == ["one", "one", "two"]
+
+
+async def test_what_runs_when_the_database_goes_away_during_the_start_runs_once_after_the_next(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    harness.flow("f", [act("one")])
+    reached, go, going, most = asyncio.Event(), asyncio.Event(), 0, 0
+
+    async def one(value: Any) -> Any:
+        nonlocal going, most
+        going += 1
+        most = max(most, going)
+        reached.set()
+        try:
+            await go.wait()
+        finally:
+            going -= 1
+        return value
+
+    harness.probe.does["one"] = one
+    async with harness.engine(grace=0) as engine:
+        execution_id = await harness.send(engine, "f", 1)
+        await reached.wait()
+    reached.clear()
+    engine = harness.engine(grace=0)
+
+    async def away() -> None:
+        await reached.wait()
+        raise StoreAway("the database has gone away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(engine.intake.rates, "refresh", away)
+        with pytest.raises(StoreAway):
+            await engine.start()
+    reached.clear()
+    async with engine:
+        await reached.wait()
+        go.set()
+        assert (await harness.until(engine, execution_id)).state is State.SUCCEEDED
+    assert most == 1

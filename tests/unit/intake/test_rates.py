@@ -1,7 +1,8 @@
 """The rates of flows are shared by nodes: never exceeded, and soon where the messages are."""
 
+import asyncio
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, cast
@@ -74,8 +75,9 @@ class Node(Alone):
         """Called while a commit is on its way."""
         self._table = table
 
-    async def rate_parts(self) -> Sequence[NodeParts]:
-        return self._table.rows(self.lease)
+    async def rate_parts(self, flow_ids: Collection[str] | None = None) -> Sequence[NodeParts]:
+        rows = self._table.rows(self.lease)
+        return rows if flow_ids is None or FLOW in flow_ids or any(row.asks for row in rows) else ()
 
     async def move_rate_parts(self, requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
         if self.fails == "before":
@@ -96,8 +98,8 @@ class _Settings:
 
 
 class _Flow:
-    def __init__(self, rate: str) -> None:
-        self.id = FLOW
+    def __init__(self, rate: str, id_: str = FLOW) -> None:
+        self.id = id_
         self.settings = _Settings(rate)
 
 
@@ -302,6 +304,98 @@ async def test_a_node_that_stops_gives_its_parts_as_they_are() -> None:
     cluster.join()
     await cluster.look(0)
     assert cluster.send(0, 5) == 3
+
+
+@pytest.mark.cluster_rule("C7")
+async def test_looks_at_the_same_time_follow_each_other() -> None:
+    cluster = Cluster("10/s")
+    node = Node(cluster.table, "node")
+    move = node.move_rate_parts
+
+    async def slowly(requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
+        await asyncio.sleep(0)
+        moved = await move(requests)
+        await asyncio.sleep(0)
+        return moved
+
+    node.move_rate_parts = slowly  # type: ignore[method-assign]
+    flows = [cluster.flow]
+    rates = FlowRates(cluster.clock, node, lambda: flows)
+    await rates.refresh()
+    assert cluster.table.own == {"node": 10}
+    # The flow was removed, and the looks that its adoption causes meet.
+    flows.clear()
+    await asyncio.gather(rates.refresh(), rates.refresh())
+    assert cluster.table.own == {}
+
+
+@pytest.mark.cluster_rule("C7")
+async def test_the_parts_of_many_rates_move_in_small_commits() -> None:
+    cluster = Cluster("10/s")
+    node, sizes = Node(cluster.table, "node"), list[int]()
+
+    async def moved(requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
+        sizes.append(len(requests))
+        return [PartsMoved(one.wanted, Parts(one.wanted)) for one in requests]
+
+    node.move_rate_parts = moved  # type: ignore[method-assign]
+    flows = [cast(CompiledFlow, cast(Any, _Flow("10/s", f"flow {number}"))) for number in range(1000)]
+    rates = FlowRates(cluster.clock, node, lambda: flows)
+    await rates.refresh()
+    assert [limit.parts for limit in map(rates.of, flows) if limit is not None] == [10] * 1000
+    await rates.leave()
+    assert sum(sizes) == 2000
+    assert max(sizes) <= 50
+
+
+@pytest.mark.cluster_rule("C7")
+async def test_of_many_rates_only_those_of_busy_flows_are_looked_at_each_second() -> None:
+    cluster = Cluster("10/s")
+    node, asked = Node(cluster.table, "node"), list[Collection[str] | None]()
+    rows: dict[str, NodeParts] = {}
+
+    async def parts(flow_ids: Collection[str] | None = None) -> Sequence[NodeParts]:
+        asked.append(flow_ids)
+        return [row for row in rows.values() if flow_ids is None or row.flow_id in flow_ids]
+
+    async def moved(requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
+        for one in requests:
+            rows[one.flow_id] = NodeParts(one.flow_id, one.rate, "node", True, one.wanted, one.need, one.asks)
+        return [PartsMoved(one.wanted, Parts(one.wanted)) for one in requests]
+
+    node.rate_parts, node.move_rate_parts = parts, moved  # type: ignore[method-assign]
+    flows = [cast(CompiledFlow, cast(Any, _Flow("10/s", f"flow {number}"))) for number in range(1000)]
+    rates = FlowRates(cluster.clock, node, lambda: flows)
+    for _ in range(5):
+        cluster.clock.advance(1)
+        await rates.refresh()
+    assert asked[-1] == set()
+    limit = rates.of(flows[3])
+    assert limit is not None
+    limit.use(cluster.clock.monotonic())
+    limit.stored()
+    cluster.clock.advance(1)
+    await rates.refresh()
+    assert asked[-1] == {"flow 3"}
+    for _ in range(10):
+        cluster.clock.advance(1)
+        await rates.refresh()
+    assert asked.count(None) == 2
+
+
+@pytest.mark.cluster_rule("C7")
+async def test_without_messages_fewer_parts_than_nodes_stay_where_they_are() -> None:
+    cluster = Cluster("2/h")
+    for place in range(3):
+        cluster.join()
+        await cluster.look(place)
+    seen = []
+    for _ in range(60):
+        cluster.clock.advance(1)
+        for place in range(3):
+            await cluster.look(place)
+        seen.append(dict(cluster.table.own))
+    assert seen[10:] == seen[10:11] * 50
 
 
 @given(

@@ -251,6 +251,8 @@ class ClusterContract:
         assert await want(other, 4, asks=True) == PartsMoved(0, Parts(0))
         (asking,) = [row for row in await one.membership.rate_parts() if row.lease and not row.mine]
         assert (asking.count, asking.need, asking.asks) == (0, 2.0, True)
+        # Those of a flow for which a node asks are always among them.
+        assert len(await one.membership.rate_parts(set())) == len(await one.membership.rate_parts({"orders"})) == 3
         # The parts keep what they have to recover from.
         assert await want(one, 6, recovers_in=30.0) == PartsMoved(6, Parts(0))
         moved = await want(other, 10)

@@ -232,6 +232,20 @@ class QueueContract:
         assert stored is not None
         assert (stored.vars, stored.deadline_at) == (b'{"a":1}', place.change.deadline)
 
+    async def test_what_was_delivered_before_it_was_closed_is_delivered_when_it_is_open_again(
+        self, backend: Backend, envelopes: Envelopes
+    ) -> None:
+        first, second = await self._put(backend, envelopes, 2)
+        async with consuming(backend) as consumer:
+            delivery = await consumer.next()
+            assert delivery.execution_id == first.execution_id
+        await backend.close()
+        await backend.open()
+        assert not delivery.current
+        async with consuming(backend) as consumer:
+            given = {one.execution_id for one in await consumer.take(2)}
+            assert given == {first.execution_id, second.execution_id}
+
     async def test_a_duplicate_is_not_delivered(self, backend: Backend, envelopes: Envelopes) -> None:
         async with consuming(backend) as consumer:
             first, again = envelopes.make(key="k"), envelopes.make(key="k")
