@@ -203,7 +203,8 @@ def test_a_pattern_ends_alike_wherever_it_is_killed(pattern: str, tmp_path: Path
         server.run(pattern)
         # The end of an execution shows before the point after its commit is passed.
         eventually("the trace is complete", lambda: trace.read_text().endswith(".after_commit\n"))
-        points = first_passings(trace)
+        # Each start looks at what is blocked, and may still do so when the pattern begins.
+        points = [point for point in first_passings(trace) if not point.startswith("unblock.")]
         assert len(points) >= 4, "it is accepted, and it ends"
         if not EVERY_KILL:
             # The patterns begin at different ones, so that together they come to all that most of them pass.

@@ -370,7 +370,7 @@ async def test_of_many_rates_only_those_of_busy_flows_are_looked_at_each_second(
         cluster.clock.advance(1)
         await rates.refresh()
     assert asked[-1] == set()
-    limit = rates.of(flows[3])
+    limit = rates.of(flows[3].id, flows[3].settings.rate or "")
     assert limit is not None
     limit.use(cluster.clock.monotonic())
     limit.stored()
