@@ -192,8 +192,11 @@ class SqlQueue:
             feed.wake(execution_id)
 
     def starts_at_once(self, flow_id: str) -> bool:
+        if not self._pages.shared:
+            return True
+        # The limit is that of the consumer, which may not have begun yet.
         feed = self._feeds.get(flow_id)
-        return feed is None or feed.limit is None
+        return feed is not None and feed.limit is None and flow_id in self._consumers
 
     async def deliveries(
         self, flow_id: str, *, begun_only: bool = False, limit: int | None = None
