@@ -22,7 +22,8 @@ async def check_shared_blobs(membership: Membership, blobs: Blobs, log: Log) -> 
         return
     mark = await membership.blob_mark()
     if mark is None or not await is_readable(blobs, mark):
-        if membership.hosts > 1:
+        # Nodes of an earlier release have made no mark.
+        if mark is not None and membership.hosts > 1:
             raise ConfigError(f"this node has another blob store than the nodes of other hosts; {_REMEDY}")
         if mark is not None:
             log.warning("this blob store isn't the one that was used before: the files of that one can't be read here")

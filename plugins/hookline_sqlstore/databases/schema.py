@@ -107,11 +107,24 @@ def _end_leases(connection: Connection, scripts: ScriptDirectory) -> None:
     """End the leases of nodes whose releases can't use the tables after the migrations."""
     if not inspect(connection).has_table(nodes.name):
         return
-    running = connection.scalars(select(nodes.c.version).where(nodes.c.gone_at.is_(None)).distinct()).all()
     oldest = _oldest_release(scripts)
+    if _stored_oldest_release(connection) == oldest:
+        return
+    # No node registers before it can see which release is needed.
+    connection.exec_driver_sql("LOCK TABLE nodes IN SHARE ROW EXCLUSIVE MODE")
+    running = connection.scalars(select(nodes.c.version).where(nodes.c.gone_at.is_(None)).distinct()).all()
     old = [version for version in running if release_problem(oldest, version)]
     if old:
         connection.exec_driver_sql(_END_LEASES, (old,))
+
+
+def _stored_oldest_release(connection: Connection) -> str | None:
+    if cluster.c.oldest_release.name not in {
+        column["name"] for column in inspect(connection).get_columns(cluster.name)
+    }:
+        return None
+    found: str | None = connection.scalar(select(cluster.c.oldest_release))
+    return found
 
 
 def _indexes(scripts: ScriptDirectory) -> list["Index"]:
