@@ -11,6 +11,9 @@ MAX_NODES: Final = 250_000
 MAX_TEXT: Final = 10_000_000
 """Characters of text that an expression makes, intermediate ones included."""
 
+_LONG_NUMBER: Final = 1024
+"""Bits of a whole number above which writing it out takes longer than its text."""
+
 
 class Budget:
     """The work that one evaluation may still do. Each `spend` raises ExpressionLimit when nothing is left."""
@@ -39,6 +42,12 @@ class Budget:
         self.text -= length
         if self.text < 0:
             raise ExpressionLimit(f"it makes more than {MAX_TEXT:,} characters of text")
+
+    def spend_digits(self, value: int) -> None:
+        """A whole number is written out, which takes a time that grows with the square of its digits."""
+        bits = value.bit_length()
+        if bits > _LONG_NUMBER:
+            self.spend_text((bits // 3) ** 2 // 300)
 
     def spend_copy(self, length: int) -> None:
         """A text of that length is made on the way to a result: one bound for each, and a sixteenth for all."""

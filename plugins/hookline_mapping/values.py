@@ -38,6 +38,8 @@ def to_json(value: Any, budget: Budget, depth: int = 0) -> Any:
         for index, item in enumerate(value):
             if type(item) is str:
                 budget.spend_text(len(item))
+            elif type(item) is int:
+                budget.spend_digits(item)
             elif type(item) not in _SCALARS:
                 made = to_json(item, budget, depth + 1)
                 if made is not item:
@@ -64,6 +66,8 @@ def _object(value: dict[Any, Any], budget: Budget, depth: int) -> dict[str, Any]
             raise ExpressionFailed(f"it gave an object whose key {key!r} isn't text")
         if type(item) is str:
             budget.spend_text(len(item))
+        elif type(item) is int:
+            budget.spend_digits(item)
         elif type(item) not in _SCALARS:
             made = to_json(item, budget, depth + 1)
             if made is not item:
@@ -105,6 +109,8 @@ def is_whole(value: str) -> bool:
 
 def text(value: Any, budget: Budget) -> str:
     """How a value reads inside text: text as it is, everything else as JSON (`true`, `null`, `[1,2]`)."""
+    if type(value) is int:
+        budget.spend_digits(value)
     if isinstance(value, str) or type(value) is int or isinstance(value, Decimal):
         made = str(value)
     else:
