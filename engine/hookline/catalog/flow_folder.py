@@ -3,7 +3,7 @@
 import errno
 import os
 import stat
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -80,14 +80,29 @@ def stamps(directory: Path) -> dict[str, FileStamp]:
     return found
 
 
-async def watch(directory: Path, *, stop: Any = None, every: float = 5.0) -> AsyncGenerator[None, None]:
+async def watch(
+    directory: Path,
+    known: Callable[[], Mapping[str, FileStamp]] | None = None,
+    *,
+    stop: Any = None,
+    every: float = 5.0,
+) -> AsyncGenerator[None, None]:
     """Yield at once, and then each time the flow files of a folder have changed.
 
+    `known` returns the files as the caller has read them last. With it, no change is missed that the caller has read
+    and that was undone afterwards. Without it, the files are compared with those of the last yield.
     The folder may be created later, or removed and created again. While it can't be read, nothing counts as changed.
     Changes that the system doesn't report, as on network file systems, are found by a scan after `every` seconds.
     `stop`: an event that ends it.
     """
     seen = _scanned(directory, {})
+
+    def changed() -> bool:
+        nonlocal seen
+        before = seen if known is None else known()
+        seen = _scanned(directory, before)
+        return seen != before
+
     yield
     while True:
         # If the folder doesn't exist, its nearest existing parent is watched.
@@ -103,9 +118,7 @@ async def watch(directory: Path, *, stop: Any = None, every: float = 5.0) -> Asy
         try:
             async with aclosing(changes):
                 async for _ in changes:
-                    now = _scanned(directory, seen)
-                    if now != seen:
-                        seen = now
+                    if changed():
                         yield
                     if _target(directory) != target:
                         break
@@ -114,9 +127,7 @@ async def watch(directory: Path, *, stop: Any = None, every: float = 5.0) -> Asy
         except FileNotFoundError:
             # The folder was removed between the scan and the watch; scan again.
             continue
-        now = _scanned(directory, seen)
-        if now != seen:
-            seen = now
+        if changed():
             yield
 
 

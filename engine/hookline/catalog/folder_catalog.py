@@ -53,6 +53,10 @@ class FolderCatalog(Catalog):
         self.directory = directory
         self._files: Mapping[Path, _File] = MappingProxyType({})
 
+    def stamps(self) -> Mapping[str, FileStamp]:
+        """Return the files that are active, by name."""
+        return {path.name: file.stamp for path, file in self._files.items()}
+
     def refresh(self) -> CatalogChanges:
         """Read the files that have changed, and activate them.
 

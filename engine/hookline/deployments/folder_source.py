@@ -206,7 +206,7 @@ class FolderSource:
 
     async def changes(self) -> AsyncIterator[None]:
         """Yield when files have changed, and nobody is changing more of them."""
-        async for _ in watch(self.catalog.directory):
+        async for _ in watch(self.catalog.directory, self.catalog.stamps):
             await self._settled.wait()
             yield
 

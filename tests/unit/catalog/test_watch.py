@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hookline.catalog import flow_folder as files
-from hookline.catalog.flow_folder import FileStamp, watch
+from hookline.catalog.flow_folder import FileStamp, stamps, watch
 
 WAIT = 20.0
 """Seconds after which a change that should be noticed wasn't."""
@@ -66,6 +66,22 @@ async def test_a_change_before_the_watch_begins_is_not_missed(tmp_path: Path) ->
         # The system's watch begins with the next step, after this.
         (tmp_path / "a.json").write_text("1")
         await noticed(changes)
+
+
+async def test_what_the_caller_has_read_and_was_undone_is_a_change(tmp_path: Path) -> None:
+    known: dict[str, FileStamp] = {}
+    async with aclosing(watch(tmp_path, lambda: known, every=0.2)) as changes:
+        await noticed(changes)
+        # The caller reads it before the next look, and it is removed.
+        (tmp_path / "a.json").write_text("1")
+        known = stamps(tmp_path)
+        (tmp_path / "a.json").unlink()
+        await noticed(changes)
+        known = {}
+        notice = asyncio.ensure_future(anext(changes))
+        assert not (await asyncio.wait({notice}, timeout=0.5))[0]
+        notice.cancel()
+        await asyncio.wait({notice})
 
 
 async def test_other_files_are_no_change(tmp_path: Path) -> None:
