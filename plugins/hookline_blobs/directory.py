@@ -9,7 +9,6 @@ import os
 import re
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
-from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
@@ -151,11 +150,12 @@ class DirectoryBlobs:
         self._threads.shutdown()
 
     async def _opened(self, path: Path) -> FileIO:
-        opening = self._threads.submit(_open, path)
+        # A future and no task, so that it goes on if the event loop cancels all tasks at its end.
+        opening = asyncio.get_running_loop().run_in_executor(self._threads, _open, path)
         try:
-            return await asyncio.wrap_future(opening)
+            return await asyncio.shield(opening)
         except asyncio.CancelledError:
-            # The thread opens it nevertheless, also if the event loop ends.
+            # The thread opens it nevertheless.
             opening.add_done_callback(_close)
             raise
 
@@ -186,7 +186,7 @@ def _open(path: Path) -> FileIO:
     return path.open("rb", buffering=0)
 
 
-def _close(opening: "Future[FileIO]") -> None:
+def _close(opening: "asyncio.Future[FileIO]") -> None:
     if not opening.cancelled() and opening.exception() is None:
         opening.result().close()
 
