@@ -34,6 +34,8 @@ _EXECUTIONS: Final = "executions/"
 _REQUESTS: Final = ("service/", "intake/")
 #: Tasks that begin here stand beside both walks: they are this script's own, or an engine's or a server's clock.
 _BESIDE: Final = ("cli/host/server.py", "service/server/serving.py", "executions/delivery/timers.py")
+#: Requests that are traced.
+_TRACED: Final = 10
 _SECRET: Final = "a secret of GitHub's"
 _BODY: Final = json.dumps({"number": 7, "sender": "Ada"}).encode()
 
@@ -64,13 +66,16 @@ def trace(folder: Path, server: Literal["hypercorn", "uvicorn"]) -> Walks:
             try:
                 # The first request builds what later ones find.
                 await _send(running)
-                once, again = Walks(), Walks()
-                for walks in (once, again):
+                traced = [Walks() for _ in range(_TRACED)]
+                for walks in traced:
                     with _traced(walks):
                         await _send(running)
-                # What comes between by chance, such as a look of the engine's own, isn't in both.
-                found.accepting = {file: None for file in once.accepting if file in again.accepting}
-                found.running = {file: None for file in once.running if file in again.running}
+                # What comes between by chance, such as a look of the engine's own, isn't in all.
+                first, *others = traced
+                found.accepting = {
+                    file: None for file in first.accepting if all(file in one.accepting for one in others)
+                }
+                found.running = {file: None for file in first.running if all(file in one.running for one in others)}
             finally:
                 running.shutdown.set()
 
