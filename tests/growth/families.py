@@ -79,8 +79,8 @@ VALUES: Final = (
     family("one list of many", lambda size: [list(range(size // 6))]),
     family("long integers", items(lambda i: 10**_LONGEST_INTEGER - 1 - i, _LONGEST_INTEGER)),
     family("truths", items(lambda i: i % 2 == 0, 6)),
-    family("many keys", lambda size: {f"k{i}": i for i in range(size // 14)}),
-    family("many keys of lists", lambda size: {f"k{i}": [i] for i in range(size // 16)}),
+    family("many keys", lambda size: {f"k{i}": i for i in range(100_000, 100_000 + size // 20)}),
+    family("many keys of lists", lambda size: {f"k{i}": [i] for i in range(100_000, 100_000 + size // 22)}),
 )
 
 

@@ -27,6 +27,10 @@ gives the lock away at each read and write of a socket."""
 _LONG_TAG: Final = re.compile(rb"<[^<]{500000,}")
 _MAX_ATTRIBUTES: Final = 100_000
 """The most bytes in one tag."""
+_CHUNK: Final = 2**20
+"""The bytes that expat is given at once. While a tag isn't closed, it reads it again from its start with each chunk."""
+MAX_TAG: Final = 4 * 2**20
+"""The most bytes of one tag, comment or processing instruction: the time for a longer one would grow as its square."""
 _READ_BY_EXPAT: Final = ("utf-8", "ascii", "iso8859-1")
 
 
@@ -36,14 +40,13 @@ class _GuardedParser:
     xmltodict sets its handlers as attributes; the handlers of elements are wrapped.
     """
 
-    __slots__ = ("Parse", "_counted", "_depth", "_parser", "_rest", "_room", "_values")
+    __slots__ = ("_counted", "_depth", "_parser", "_rest", "_room", "_values")
 
     _OWN: Final = frozenset(__slots__)
 
     def __init__(self, room: Room, encoding: str | None, namespace_separator: str | None) -> None:
         self._parser = expat.ParserCreate(encoding, namespace_separator)
         self._parser.StartDoctypeDeclHandler = _reject_doctype
-        self.Parse = self._parser.Parse
         self._room = room
         self._depth = 0
         self._values = 0
@@ -57,6 +60,18 @@ class _GuardedParser:
             return
         wrap = {"StartElementHandler": self._deeper, "EndElementHandler": self._back}.get(name)
         setattr(self._parser, name, wrap(value) if wrap else value)
+
+    def Parse(self, data: bytes, is_final: bool) -> None:  # noqa: N802 - expat's
+        end = 0
+        while (start := end) < len(data):
+            end = min(start + _CHUNK, len(data))
+            self._parser.Parse(data[start:end], False)
+            if end - self._parser.CurrentByteIndex > MAX_TAG:
+                raise TooLarge(
+                    f"the body has a tag, a comment or a processing instruction of more than {MAX_TAG:,} bytes; "
+                    "put long content into the text of an element"
+                )
+        self._parser.Parse(b"", is_final)
 
     def _deeper(self, handler: Callable[..., None]) -> Callable[..., None]:
         def start(name: str, attributes: list[str]) -> None:

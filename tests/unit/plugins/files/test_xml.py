@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from tests.unit.plugins.action_calls import Chunks, attachment, call
 
 from hookline.api import Message, StepError
-from hookline.bodies.xml import read_xml
+from hookline.bodies.xml import MAX_TAG, read_xml
 from hookline_files import register_connectors
 
 ACTIONS = {action.name: action for connector in register_connectors() for action in connector.actions.values()}
@@ -82,6 +82,22 @@ async def test_what_cannot_be_read_is_named(code: str, content: Any, settings: d
 async def test_xml_has_no_more_elements_than_a_body(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hookline.bodies.xml.MAX_VALUES", 1000)
     assert "more than 1,000 elements" in await failure("xml.too_large", parse("<a>" + "<b/>" * 1000 + "</a>"))
+
+
+@pytest.mark.rule(43)
+@pytest.mark.parametrize(
+    "text", ["<a b='{}'/>", "<{}", "<a {}", "<!--{}--><a/>", "<?a {}?><a/>", "<a>&{};</a>", "<a></{}>"]
+)
+async def test_a_tag_is_never_read_again_and_again(text: str) -> None:
+    longest = "x" * MAX_TAG
+    said = await failure("xml.too_large", parse(text.format(longest * 2)))
+    assert "a tag, a comment or a processing instruction of more than 4,194,304 bytes" in said
+
+
+@pytest.mark.parametrize("text", ["<a>{}</a>", "<a><![CDATA[{}]]></a>"])
+async def test_long_content_is_no_long_tag(text: str) -> None:
+    content = "x" * (2 * MAX_TAG)
+    assert await parse(text.format(content)) == {"a": content}
 
 
 async def test_values_are_written_as_elements_attributes_and_texts() -> None:
