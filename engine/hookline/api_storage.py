@@ -123,7 +123,17 @@ from hookline.storage.database import CopySource, CopyTarget, DatabaseStatus, In
 from hookline.storage.intake_queue import Insert, InsertInOrder, IntakeQueue, IntakeQueueFactory
 from hookline.storage.process import has_ended, host_of_process
 from hookline.storage.queue import Delivery, ImmediateStart, Queue, Stored
-from hookline.storage.rate_parts import NodeParts, Parts, PartsMoved, PartsRequest, move_parts
+from hookline.storage.rate_parts import (
+    BACKLOG,
+    Moved,
+    NodeParts,
+    Parts,
+    PartsMoved,
+    PartsRequest,
+    QueueCount,
+    move_parts,
+    move_places,
+)
 from hookline.storage.store import (
     AuditPage,
     DeadLetterPage,
@@ -152,6 +162,7 @@ from hookline.storage.store import (
 __all__ = [
     "ALL_ENTRIES",
     "ALL_EXECUTIONS",
+    "BACKLOG",
     "BLOCKED",
     "FINAL",
     "JOINED",
@@ -249,6 +260,7 @@ __all__ = [
     "Membership",
     "Message",
     "MoveWaits",
+    "Moved",
     "Node",
     "NodeDescription",
     "NodeParts",
@@ -268,6 +280,7 @@ __all__ = [
     "PutCredential",
     "PutTokens",
     "Queue",
+    "QueueCount",
     "Rebind",
     "RecordAudit",
     "RecordSteps",
@@ -334,6 +347,7 @@ __all__ = [
     "host_of_process",
     "joined_output",
     "move_parts",
+    "move_places",
     "pack",
     "unpack",
     "without_body",
