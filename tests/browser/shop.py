@@ -14,21 +14,43 @@ FLOWS: Final[tuple[dict[str, Any], ...]] = (
         "title": "Book orders in the warehouse",
         "trigger": _OPEN,
         "steps": [
-            {"id": "order", "use": "map", "with": {"body": {
-                "number": "$.body.number", "customer": "$.body.customer", "lines": "$.body.lines",
-                "total": "{{ body.lines | sum(attribute='price') }}",
-            }}},
-            {"id": "size", "switch": [
-                {"when": "{{ body.total > 1000 }}", "steps": [
-                    {"id": "large", "use": "log", "with": {"message": "a large order: {{ body.number }}"}},
-                ]},
-                {"otherwise": True, "steps": [
-                    {"id": "small", "use": "log", "with": {"message": "order {{ body.number }}"}},
-                ]},
-            ]},
-            {"id": "reserved", "foreach": "$.steps.order.body.lines", "as": "line", "steps": [
-                {"id": "line", "use": "map", "with": {"body": {"sku": "$.line.sku", "reserved": True}}},
-            ]},
+            {
+                "id": "order",
+                "use": "map",
+                "with": {
+                    "body": {
+                        "number": "$.body.number",
+                        "customer": "$.body.customer",
+                        "lines": "$.body.lines",
+                        "total": "{{ body.lines | sum(attribute='price') }}",
+                    }
+                },
+            },
+            {
+                "id": "size",
+                "switch": [
+                    {
+                        "when": "{{ body.total > 1000 }}",
+                        "steps": [
+                            {"id": "large", "use": "log", "with": {"message": "a large order: {{ body.number }}"}},
+                        ],
+                    },
+                    {
+                        "otherwise": True,
+                        "steps": [
+                            {"id": "small", "use": "log", "with": {"message": "order {{ body.number }}"}},
+                        ],
+                    },
+                ],
+            },
+            {
+                "id": "reserved",
+                "foreach": "$.steps.order.body.lines",
+                "as": "line",
+                "steps": [
+                    {"id": "line", "use": "map", "with": {"body": {"sku": "$.line.sku", "reserved": True}}},
+                ],
+            },
             {"id": "booked", "use": "map", "with": {"body": {"order": "$.steps.order.body.number", "booked": True}}},
         ],
     },
@@ -38,9 +60,15 @@ FLOWS: Final[tuple[dict[str, Any], ...]] = (
         "trigger": _OPEN,
         "steps": [
             {"id": "payment", "use": "map", "with": {"body": {"order": "$.body.order", "amount": "$.body.amount"}}},
-            {"id": "known", "when": "{{ body.amount <= 0 }}", "use": "fail", "with": {
-                "code": "payment.amount", "message": "the payment of order {{ body.order }} has no amount",
-            }},
+            {
+                "id": "known",
+                "when": "{{ body.amount <= 0 }}",
+                "use": "fail",
+                "with": {
+                    "code": "payment.amount",
+                    "message": "the payment of order {{ body.order }} has no amount",
+                },
+            },
             {"id": "matched", "use": "map", "with": {"body": {"order": "$.body.order", "matched": True}}},
         ],
     },

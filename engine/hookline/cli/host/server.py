@@ -15,6 +15,7 @@ from hookline.access.tokens import ServerToken
 from hookline.cli.engine_setup import engine_options, hook_options, local_url
 from hookline.cli.host import gc_tuning, thread_switching
 from hookline.cli.host.open_files import reserve_files
+from hookline.cli.host.setting_views import setting_views
 from hookline.cli.host.sighup import Reloading, ignore_hangups
 from hookline.cli.host.worker import Ready, Worker
 from hookline.cli.server_file import admin_token, agree_on_token, announced, token_file
@@ -199,6 +200,7 @@ def _listeners(
             readiness=readiness,
             senders=Senders(options.trusted_proxies, options.forwarded_header),
             workers=metrics,
+            settings=setting_views(settings),
         ),
         sites_blueprint(engine.registry.sites.values(), hosts),
     )

@@ -96,6 +96,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/components/{component}/schema": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the JSON Schema of a component's settings, or of the values of a type of credentials. */
+        get: operations["get_schema"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/credentials": {
         parameters: {
             query?: never;
@@ -965,6 +982,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/plugins": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the installed plugins, and why one of them can't be used. */
+        get: operations["list_plugins"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plugins/doctor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Examine the installed plugins: the problems of each, with their remedies. */
+        get: operations["examine_plugins"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/rejected": {
         parameters: {
             query?: never;
@@ -974,6 +1025,23 @@ export interface paths {
         };
         /** List the rejected requests of all flows, newest first. */
         get: operations["list_rejected"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the settings of this node, and the source of each. */
+        get: operations["list_settings"];
         put?: never;
         post?: never;
         delete?: never;
@@ -2246,6 +2314,7 @@ export interface components {
             updated_at: string;
             problem: string | null;
             tokens: components["schemas"]["TokensView"] | null;
+            flows: string[];
         };
         /**
          * TokensView
@@ -2269,6 +2338,7 @@ export interface components {
             updated_at: string;
             problem: string | null;
             tokens: components["schemas"]["TokensView"] | null;
+            flows: string[];
             /** @description The names of the nodes that may not have adopted the change yet; empty if all have. */
             pending: string[];
         };
@@ -2451,6 +2521,86 @@ export interface components {
             host: string;
         };
         /**
+         * PageView[PluginView]
+         * @description One page of a list.
+         */
+        PageView_PluginView_: {
+            items: components["schemas"]["PluginView"][];
+            next: string | null;
+        };
+        /**
+         * PluginView
+         * @description A plugin and its error, if it can't be loaded.
+         */
+        PluginView: {
+            name: string;
+            module: string;
+            distribution: string | null;
+            version: string | null;
+            error: string | null;
+            warning: string | null;
+            connectors: components["schemas"]["ConnectorQuality"][];
+        };
+        /**
+         * ConnectorQuality
+         * @description A connector of a plugin with its quality level.
+         */
+        ConnectorQuality: {
+            name: string;
+            title: string;
+            quality: string | null;
+            lacks: string[];
+        };
+        /**
+         * PageView[Examination]
+         * @description One page of a list.
+         */
+        PageView_Examination_: {
+            items: components["schemas"]["Examination"][];
+            next: string | null;
+        };
+        /**
+         * Examination
+         * @description The result of the checks of one plugin.
+         */
+        Examination: {
+            name: string;
+            distribution: string | null;
+            version: string | null;
+            findings: components["schemas"]["Finding"][];
+        };
+        /**
+         * Finding
+         * @description One problem of a plugin.
+         */
+        Finding: {
+            code: string;
+            /** @enum {unknown} */
+            severity: "error" | "warning";
+            message: string;
+            remedy: string;
+        };
+        /**
+         * PageView[ServerSettingView]
+         * @description One page of a list.
+         */
+        PageView_ServerSettingView_: {
+            items: components["schemas"]["ServerSettingView"][];
+            next: string | null;
+        };
+        /**
+         * ServerSettingView
+         * @description A setting of the node that answers. Secrets in its value are masked.
+         */
+        ServerSettingView: {
+            name: string;
+            variable: string;
+            value: unknown;
+            default: unknown;
+            source: string | null;
+            description: string;
+        };
+        /**
          * Status
          * @description The state of the server.
          */
@@ -2619,6 +2769,31 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OptionsPageView"];
+                };
+            };
+        };
+    };
+    get_schema: {
+        parameters: {
+            query: {
+                /** @description The kind of the component. */
+                kind: "action" | "block" | "trigger" | "scheme" | "credential type";
+            };
+            header?: never;
+            path: {
+                component: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
                 };
             };
         };
@@ -4050,6 +4225,46 @@ export interface operations {
             };
         };
     };
+    list_plugins: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageView_PluginView_"];
+                };
+            };
+        };
+    };
+    examine_plugins: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageView_Examination_"];
+                };
+            };
+        };
+    };
     list_rejected: {
         parameters: {
             query?: {
@@ -4071,6 +4286,26 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PageView_RejectedView_"];
+                };
+            };
+        };
+    };
+    list_settings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageView_ServerSettingView_"];
                 };
             };
         };
