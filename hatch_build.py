@@ -64,7 +64,7 @@ class Console:
             return False
 
     def ensure(self) -> None:
-        """Build the console unless it is current. Raises NotBuilt, and then removes what was built of another source."""
+        """Build the console unless it is current. If that fails, nothing is left of another source. Raises NotBuilt."""
         if self.is_current():
             return
         with self._locked():
