@@ -1224,7 +1224,7 @@ export interface components {
          */
         OptionsRequestBody: {
             credential?: string | null;
-            with?: Record<string, never>;
+            with?: Record<string, unknown>;
             search?: string;
         };
         /**
@@ -1357,8 +1357,8 @@ export interface components {
             headers?: {
                 [key: string]: string;
             } | null;
-            edits?: Record<string, never>;
-            merge?: Record<string, never> | null;
+            edits?: Record<string, unknown>;
+            merge?: Record<string, unknown> | null;
         };
         /**
          * BulkRequest
@@ -1379,8 +1379,8 @@ export interface components {
             headers?: {
                 [key: string]: string;
             } | null;
-            edits?: Record<string, never>;
-            merge?: Record<string, never> | null;
+            edits?: Record<string, unknown>;
+            merge?: Record<string, unknown> | null;
             step?: string | null;
             /**
              * @description By default `"current"`.
@@ -1409,7 +1409,7 @@ export interface components {
          */
         PutCredentialRequest: {
             type: string;
-            values: Record<string, never>;
+            values: Record<string, unknown>;
         };
         /**
          * AuthorizeRequest
@@ -1871,7 +1871,7 @@ export interface components {
             /** @enum {string} */
             state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
             outcome: ("completed" | "filtered" | "stopped" | "failed" | "timed_out" | "outcome_unknown" | "cancelled") | null;
-            trigger: Record<string, never>;
+            trigger: Record<string, unknown>;
             /** Format: date-time */
             created_at: string;
             started_at: string | null;
@@ -2025,7 +2025,7 @@ export interface components {
             /** @enum {string} */
             state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
             outcome: ("completed" | "filtered" | "stopped" | "failed" | "timed_out" | "outcome_unknown" | "cancelled") | null;
-            trigger: Record<string, never>;
+            trigger: Record<string, unknown>;
             /** Format: date-time */
             created_at: string;
             started_at: string | null;
@@ -2091,7 +2091,7 @@ export interface components {
             /** @enum {string} */
             state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
             outcome: ("completed" | "filtered" | "stopped" | "failed" | "timed_out" | "outcome_unknown" | "cancelled") | null;
-            trigger: Record<string, never>;
+            trigger: Record<string, unknown>;
             /** Format: date-time */
             created_at: string;
             started_at: string | null;
@@ -2163,7 +2163,7 @@ export interface components {
             /** @enum {string} */
             state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
             outcome: ("completed" | "filtered" | "stopped" | "failed" | "timed_out" | "outcome_unknown" | "cancelled") | null;
-            trigger: Record<string, never>;
+            trigger: Record<string, unknown>;
             /** Format: date-time */
             created_at: string;
             started_at: string | null;
@@ -2793,7 +2793,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    "application/json": Record<string, unknown>;
                 };
             };
         };
@@ -3619,7 +3619,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": Record<string, never>;
+                "application/json": Record<string, unknown>;
             };
         };
         responses: {
@@ -3700,7 +3700,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    "application/json": Record<string, unknown>;
                 };
             };
         };
@@ -3721,7 +3721,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": Record<string, never>;
+                "application/json": Record<string, unknown>;
             };
         };
         responses: {
@@ -4220,7 +4220,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    "application/json": Record<string, unknown>;
                 };
             };
         };
