@@ -163,7 +163,7 @@ def _run(command: Sequence[str], node: Node, folder: Path, deadline: float) -> N
             output, _ = process.communicate(timeout=max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
-            raise NotBuilt(f"the build took longer than {BUILD_TIMEOUT:.0f} seconds") from None
+            raise NotBuilt(f"the build took longer than {BUILD_TIMEOUT:g} seconds") from None
     if process.returncode != 0:
         raise NotBuilt(f"`{' '.join(map(_shown, command))}` failed: {output.strip()[-2000:]}")
 

@@ -8,6 +8,7 @@ import { Empty, Loaded } from "../ui/Notices";
 import { Page } from "../ui/Page";
 import type { Column } from "../ui/Table";
 import { VirtualTable } from "../ui/VirtualTable";
+import { matching } from "./search";
 
 const said = texts.components;
 
@@ -72,16 +73,4 @@ const COLUMNS: readonly Column<Component>[] = [
 
 function pathOf(component: Component): string {
   return `/components/${encodeURIComponent(component.kind)}/${encodeURIComponent(component.name)}`;
-}
-
-/** The components with all words of a text in their names or descriptions; those with the text in the name come first. */
-export function matching(components: readonly Component[], text: string, kind: string): Component[] {
-  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
-  const found = components.filter((component) => {
-    const all =
-      `${component.name} ${component.title} ${component.description} ${component.connector ?? ""}`.toLowerCase();
-    return (kind === "" || component.kind === kind) && words.every((word) => all.includes(word));
-  });
-  const named = (component: Component) => words.every((word) => component.name.toLowerCase().includes(word));
-  return [...found.filter(named), ...found.filter((component) => !named(component))];
 }

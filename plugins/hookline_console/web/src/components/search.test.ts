@@ -1,9 +1,6 @@
-// @vitest-environment jsdom
-import { expect, test, vi } from "vitest";
+import { expect, test } from "vitest";
 import type { Schemas } from "../api/client";
-
-vi.mock("../ui/VirtualTable", () => ({ VirtualTable: () => null }));
-const { matching } = await import("./Components");
+import { matching } from "./search";
 
 const component = (name: string, kind: Schemas["ComponentView"]["kind"], description = "") =>
   ({ name, kind, title: "", description }) as Schemas["ComponentView"];

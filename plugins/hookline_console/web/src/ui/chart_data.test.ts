@@ -1,8 +1,5 @@
-// @vitest-environment jsdom
-import { expect, test, vi } from "vitest";
-
-vi.stubGlobal("matchMedia", () => ({ matches: false, addEventListener: () => undefined }));
-const { stacked, timeTicks } = await import("./plot");
+import { expect, test } from "vitest";
+import { stacked, timeTicks } from "./chart_data";
 
 test("a bar stands on those after it, and lines stand alone", () => {
   const line = (values: number[], bars: boolean) => ({ label: "", color: "", values, bars });
