@@ -188,11 +188,11 @@ def _listeners(
     readiness = Readiness.of(engine)
     apart = 0 if admin_sock is None else _ADMIN_CONNECTIONS
     connections = reserve_files(settings.max_connections, engine.log, apart)
-    named = (f"//{settings.host}", f"//{settings.admin_bind or ''}", server.admin_url)
+    named = (f"//{settings.host}", f"//{settings.admin_bind or ''}")
     pages = blueprints(
         engine,
         server.token,
-        hosts=Hosts(named),
+        hosts=Hosts(named, server.admin_url),
         metrics_public=settings.metrics_public,
         readiness=readiness,
         senders=Senders(options.trusted_proxies, options.forwarded_header),
