@@ -37,6 +37,7 @@ from hookline.model.execution import (
 from hookline.model.items import STREAM, Progress
 from hookline.model.message import Arrival, Attachment, Envelope, Message, Result, pack, unpack, without_body
 from hookline.model.rejection import RejectedRequest
+from hookline.model.statistics import ALL_FLOWS, BUCKETS, HOUR, Counts, FlowMinute, StatisticsPoint, begin_of, total
 from hookline.storage.backend import Backend, BackendFactory
 from hookline.storage.blobs import Blob, Blobs, BlobStoreFactory, BlobWriter
 from hookline.storage.changes import (
@@ -86,6 +87,7 @@ from hookline.storage.changes import (
     Publish,
     Purge,
     PutCredential,
+    PutStatistics,
     PutTokens,
     Rebind,
     RecordAudit,
@@ -98,6 +100,7 @@ from hookline.storage.changes import (
     Resume,
     RetireKeys,
     RevokeToken,
+    RollUpStatistics,
     SetAdminToken,
     SetCases,
     SetCursor,
@@ -152,8 +155,11 @@ from hookline.storage.store import (
 __all__ = [
     "ALL_ENTRIES",
     "ALL_EXECUTIONS",
+    "ALL_FLOWS",
     "BLOCKED",
+    "BUCKETS",
     "FINAL",
+    "HOUR",
     "JOINED",
     "MAX_BATCH_BYTES",
     "MAX_EARLY_CALLBACKS",
@@ -195,6 +201,7 @@ __all__ = [
     "CommitResult",
     "CopySource",
     "CopyTarget",
+    "Counts",
     "CreateToken",
     "DatabaseStatus",
     "DeadLetterPage",
@@ -227,6 +234,7 @@ __all__ = [
     "FilesWritten",
     "FinishBlock",
     "FlowFile",
+    "FlowMinute",
     "FlowVersion",
     "FollowingClock",
     "ForgetAudit",
@@ -266,6 +274,7 @@ __all__ = [
     "Publish",
     "Purge",
     "PutCredential",
+    "PutStatistics",
     "PutTokens",
     "Queue",
     "Rebind",
@@ -284,6 +293,7 @@ __all__ = [
     "Resume",
     "RetireKeys",
     "RevokeToken",
+    "RollUpStatistics",
     "Row",
     "RowUsage",
     "RowUsagePage",
@@ -301,6 +311,7 @@ __all__ = [
     "StateEntry",
     "StateOverride",
     "StatePage",
+    "StatisticsPoint",
     "StepRecord",
     "StepState",
     "Store",
@@ -326,6 +337,7 @@ __all__ = [
     "VersionOutdated",
     "WaitTimedOut",
     "WriteFiles",
+    "begin_of",
     "cause_of",
     "check_transition",
     "counted_output",
@@ -335,6 +347,7 @@ __all__ = [
     "joined_output",
     "move_parts",
     "pack",
+    "total",
     "unpack",
     "without_body",
 ]

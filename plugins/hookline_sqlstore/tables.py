@@ -5,6 +5,7 @@ Times are microseconds since 1970 in UTC. Ids compare by byte, so that their ord
 On PostgreSQL, `executions`, `journal` and `payloads` are partitioned; `cluster.partitions` says how.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from sqlalchemy import (
@@ -24,6 +25,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import ColumnElement
+
+from hookline.api_storage import BUCKETS
 
 metadata: Final = MetaData()
 
@@ -552,6 +555,49 @@ rejected: Final = Table(
     PrimaryKeyConstraint("id", name="pk_rejected"),
 )
 Index("ix_rejected_flow", rejected.c.flow_id, rejected.c.id)
+
+#: The columns of numbers that are added up: `queue_age`, in microseconds, is the largest one instead.
+COUNTED: Final = (
+    "accepted",
+    "rejected",
+    "succeeded",
+    "failed",
+    "cancelled",
+    *(f"latency_{bucket}" for bucket in range(BUCKETS)),
+)
+
+
+def _counts() -> Iterator[Column[int]]:
+    yield Column("queue_age", BigInteger, nullable=False)
+    for name in COUNTED:
+        yield Column(name, BigInteger, nullable=False)
+
+
+#: The numbers of each flow by the minute. Each node writes rows of its own, and writes them again as it counts.
+statistics_minutes: Final = Table(
+    "statistics_minutes",
+    metadata,
+    Column("flow_id", Name, nullable=False),
+    #: The beginning of the minute.
+    Column("at", BigInteger, nullable=False),
+    Column("node", Name, nullable=False),
+    *_counts(),
+    PrimaryKeyConstraint("flow_id", "at", "node", name="pk_statistics_minutes"),
+    sqlite_with_rowid=False,
+)
+Index("ix_statistics_minutes_at", statistics_minutes.c.at)
+
+#: The numbers of earlier minutes, of all nodes, by the hour.
+statistics_hours: Final = Table(
+    "statistics_hours",
+    metadata,
+    Column("flow_id", Name, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    *_counts(),
+    PrimaryKeyConstraint("flow_id", "at", name="pk_statistics_hours"),
+    sqlite_with_rowid=False,
+)
+Index("ix_statistics_hours_at", statistics_hours.c.at)
 
 #: Changes of the set of flows that are served.
 deployments: Final = Table(

@@ -15,6 +15,7 @@ from hookline.model.flow import FlowState
 from hookline.model.items import Progress
 from hookline.model.message import Envelope
 from hookline.model.rejection import RejectedRequest
+from hookline.model.statistics import StatisticsPoint
 from hookline.storage.changes import Change, CommitResult
 
 
@@ -425,6 +426,23 @@ class RejectedQueries(Protocol):
         ...
 
 
+class StatisticsQueries(Protocol):
+    """The statistics, by the minute and by the hour."""
+
+    async def statistics(
+        self, flow_ids: Collection[str], since: datetime, until: datetime, *, hourly: bool
+    ) -> Sequence[StatisticsPoint]:
+        """Return the sums of flows and nodes from `since` to `until`, in order; times without anything are left out.
+
+        Minutes that are kept by the hour are only in `hourly` sums. `ALL_FLOWS` stands for all flows together.
+        """
+        ...
+
+    async def has_old_statistics(self, minutes_before: datetime, hours_before: datetime) -> bool:
+        """Return true if `RollUpStatistics` would find something."""
+        ...
+
+
 class SubscriptionQueries(Protocol):
     """The stored subscriptions."""
 
@@ -568,6 +586,13 @@ class WorkQueries(Protocol):
         """Return, for each flow with queued executions, their number and the time at which the oldest was accepted."""
         ...
 
+    async def oldest_queued(self) -> Mapping[str, datetime]:
+        """Return, for each flow with queued executions, the time at which the oldest was accepted.
+
+        The cost depends only on the number of flows.
+        """
+        ...
+
     async def queue_depth(self, flow_id: str, order_key: str, limit: int) -> int:
         """Return the number of a flow's executions with an order key that have not left its queue; at most `limit`."""
         ...
@@ -589,6 +614,7 @@ class Store(
     HistoryQueries,
     UsageQueries,
     RejectedQueries,
+    StatisticsQueries,
     CredentialQueries,
     SubscriptionQueries,
     DeploymentQueries,

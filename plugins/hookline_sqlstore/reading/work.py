@@ -84,6 +84,26 @@ def backlog(connection: Connection) -> dict[str, tuple[int, datetime]]:
     return {flow_id: (count, moment(oldest)) for flow_id, count, oldest in rows}
 
 
+#: By dialect. In the index, `queued` comes before the other states, so that the first execution of a flow is a queued
+#: one if there is any. Ordering by a state that isn't given leads PostgreSQL to that index.
+_FIRST_OPEN: Final = {
+    dialect: text(
+        "SELECT state, created_at FROM executions WHERE flow_id = :flow_id AND finished_at IS NULL"  # noqa: S608 - our own names
+        f"{live} ORDER BY state, id LIMIT 1"
+    )
+    for dialect, live in _LIVE.items()
+}
+
+
+def oldest_queued(connection: Connection) -> dict[str, datetime]:
+    found: dict[str, datetime] = {}
+    for flow_id in flows_with_work(connection):
+        row = connection.execute(_FIRST_OPEN[connection.dialect.name], {"flow_id": flow_id}).one_or_none()
+        if row is not None and row.state == State.QUEUED.value:
+            found[flow_id] = moment(row.created_at)
+    return found
+
+
 def counts(connection: Connection) -> dict[tuple[str, State], int]:
     rows = connection.execute(
         select(executions.c.flow_id, executions.c.state, func.count())

@@ -48,6 +48,7 @@ from hookline.api_storage import (
     Publish,
     Purge,
     PutCredential,
+    PutStatistics,
     PutTokens,
     Rebind,
     RecordAudit,
@@ -61,6 +62,7 @@ from hookline.api_storage import (
     Resume,
     RetireKeys,
     RevokeToken,
+    RollUpStatistics,
     SetAdminToken,
     SetCases,
     SetCursor,
@@ -82,7 +84,7 @@ from hookline.api_storage import (
     pack,
 )
 from hookline_sqlstore.column_values import key_hash, micros, storable
-from hookline_sqlstore.writing import statements
+from hookline_sqlstore.writing import statements, statistics
 from hookline_sqlstore.writing.accepting import ACCEPT
 from hookline_sqlstore.writing.administration import entry_row
 from hookline_sqlstore.writing.batches import JoinRow
@@ -185,7 +187,7 @@ def prepare_commit(changes: Sequence[Change], claims: Claims = no_claims) -> Com
     made = Commit([], [None] * len(changes))
     begun: list[tuple[int, str]] = []
     for place, change in enumerate(changes):
-        if isinstance(change, Accept | End) and change.patient:
+        if isinstance(change, PutStatistics) or (isinstance(change, Accept | End) and change.patient):
             made.patient = True
         if isinstance(change, Accept):
             row = _accept_row(change)
@@ -422,6 +424,12 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
                 yield Operation(statements.REJECT, f"rejected {request.flow_id}", _rejected_row(request), place)
             for flow_id in sorted({request.flow_id for request in requests}):
                 yield Operation(statements.TRIM_REJECTED, f"rejected {flow_id}", (flow_id,), place)
+        case PutStatistics(node, minutes):
+            for minute in minutes:
+                row = statistics.minute_row(node, minute)
+                yield Operation(statistics.PUT, f"statistics {minute.flow_id}", row, place)
+        case RollUpStatistics():
+            yield Operation(statistics.ROLL_UP, "", change, place)
         case ForgetCallbacks(ids):
             for key in ids:
                 yield Operation(statements.FORGET_CALLBACKS, key, (key,), place)

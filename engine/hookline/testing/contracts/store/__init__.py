@@ -13,6 +13,7 @@ from hookline.testing.contracts.store.lists import ListsContract, WorkContract
 from hookline.testing.contracts.store.rejected import RejectedContract
 from hookline.testing.contracts.store.retention import PurgingContract, UsageContract
 from hookline.testing.contracts.store.states import EndsContract, StatesContract
+from hookline.testing.contracts.store.statistics import StatisticsContract
 
 
 class StoreContract(
@@ -30,6 +31,7 @@ class StoreContract(
     ReplaysContract,
     FilesContract,
     RejectedContract,
+    StatisticsContract,
     FlowsContract,
     FlowValuesContract,
     PurgingContract,

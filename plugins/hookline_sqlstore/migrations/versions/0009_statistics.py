@@ -1,0 +1,42 @@
+"""Make the tables of statistics, by the minute and by the hour."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0009"
+down_revision = "0007"
+branch_labels = None
+depends_on = None
+
+_name = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+_NUMBERS = (
+    "queue_age",
+    "accepted",
+    "rejected",
+    "succeeded",
+    "failed",
+    "cancelled",
+    *(f"latency_{bucket}" for bucket in range(25)),
+)
+
+
+def upgrade() -> None:
+    op.create_table(
+        "statistics_minutes",
+        sa.Column("flow_id", _name, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.Column("node", _name, nullable=False),
+        *(sa.Column(name, sa.BigInteger, nullable=False) for name in _NUMBERS),
+        sa.PrimaryKeyConstraint("flow_id", "at", "node", name="pk_statistics_minutes"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_statistics_minutes_at", "statistics_minutes", ["at"])
+    op.create_table(
+        "statistics_hours",
+        sa.Column("flow_id", _name, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        *(sa.Column(name, sa.BigInteger, nullable=False) for name in _NUMBERS),
+        sa.PrimaryKeyConstraint("flow_id", "at", name="pk_statistics_hours"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_statistics_hours_at", "statistics_hours", ["at"])
