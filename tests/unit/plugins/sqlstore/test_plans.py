@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Engine, event
 from hookline.model.execution import ExecutionFilter, Outcome, State
 from hookline.model.items import Progress
 from hookline.model.rejection import RejectedRequest
+from hookline.model.statistics import Counts, FlowMinute
 from hookline.storage.backend import Backend
 from hookline.storage.changes import (
     Accept,
@@ -39,6 +40,7 @@ from hookline.storage.changes import (
     Publish,
     Purge,
     PutCredential,
+    PutStatistics,
     PutTokens,
     Rebind,
     RecordSteps,
@@ -46,6 +48,7 @@ from hookline.storage.changes import (
     ReleaseOrderKey,
     Reopen,
     Resume,
+    RollUpStatistics,
     SetState,
     Start,
     StoreCallback,
@@ -120,7 +123,7 @@ Ask = Callable[[Backend, Envelopes], Coroutine[Any, Any, object]]
 
 
 async def _writes(backend: Backend, envelopes: Envelopes) -> None:
-    now = envelopes.clock.now()
+    now, later = envelopes.clock.now(), envelopes.clock.now() + timedelta(hours=1)
     first = envelopes.make(body="x" * 100_000, key="k", window=timedelta(0), attachments=(attachment("b"),))
     id_ = first.execution_id
     await backend.store.commit([Accept(first)])
@@ -169,6 +172,9 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
         TakeDedupeKeys("orders", ((envelopes.ids.new(), "k"),), now, now),
         ForgetDedupeKeys(now),
         ForgetVersions("orders", ("v1",)),
+        PutStatistics("a.1", (FlowMinute("orders", now, Counts()),)),
+        RollUpStatistics(now, now),
+        RollUpStatistics(later, later),
     ):
         await backend.store.commit([change])
 
@@ -221,6 +227,11 @@ async def _begun(backend: Backend, envelopes: Envelopes) -> None:
     await deliveries.aclose()
 
 
+async def _oldest_queued(backend: Backend, envelopes: Envelopes) -> None:
+    await backend.store.commit([Accept(envelopes.make())])
+    assert await backend.store.oldest_queued()
+
+
 ASKED: dict[str, Ask] = {
     "writes": _writes,
     "deliveries": _queue,
@@ -245,6 +256,10 @@ ASKED: dict[str, Ask] = {
     "backlog": lambda backend, _: backend.store.backlog(),
     "queue_depth": lambda backend, _: backend.store.queue_depth("orders", "k", 10),
     "counts": lambda backend, _: backend.store.counts(),
+    "oldest_queued": _oldest_queued,
+    "statistics": lambda backend, _: backend.store.statistics(["orders", "greet"], START, START, hourly=False),
+    "statistics by the hour": lambda backend, _: backend.store.statistics(["orders"], START, START, hourly=True),
+    "has_old_statistics": lambda backend, _: backend.store.has_old_statistics(START, START),
     "referenced": lambda backend, _: backend.store.referenced(["a", "b"]),
     "executions_with_files": lambda backend, envelopes: backend.store.executions_with_files(envelopes.clock.now(), 10),
     "executions_with_callbacks": lambda backend, envelopes: backend.store.executions_with_callbacks(
