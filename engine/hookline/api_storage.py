@@ -37,7 +37,6 @@ from hookline.model.execution import (
 from hookline.model.items import STREAM, Progress
 from hookline.model.message import Arrival, Attachment, Envelope, Message, Result, pack, unpack, without_body
 from hookline.model.rejection import RejectedRequest
-from hookline.model.statistics import ALL_FLOWS, BUCKETS, HOUR, Counts, FlowMinute, StatisticsPoint, begin_of, total
 from hookline.storage.backend import Backend, BackendFactory
 from hookline.storage.blobs import Blob, Blobs, BlobStoreFactory, BlobWriter
 from hookline.storage.changes import (
@@ -127,6 +126,7 @@ from hookline.storage.intake_queue import Insert, InsertInOrder, IntakeQueue, In
 from hookline.storage.process import has_ended, host_of_process
 from hookline.storage.queue import Delivery, ImmediateStart, Queue, Stored
 from hookline.storage.rate_parts import NodeParts, Parts, PartsMoved, PartsRequest, move_parts
+from hookline.storage.statistics import ALL_FLOWS, BUCKETS, HOUR, Counts, FlowMinute, StatisticsPoint, begin_of, total
 from hookline.storage.store import (
     AuditPage,
     DeadLetterPage,
@@ -139,9 +139,11 @@ from hookline.storage.store import (
     FileUse,
     FileUsePage,
     FlowVersion,
+    Held,
     PartitionUpkeep,
     RejectedPage,
     RejectedSignInPage,
+    Rejections,
     RowUsage,
     RowUsagePage,
     SharedSecrets,
@@ -243,6 +245,7 @@ __all__ = [
     "ForgetEarlyCallbacks",
     "ForgetFiles",
     "ForgetVersions",
+    "Held",
     "IllegalStateChange",
     "ImmediateStart",
     "Insert",
@@ -287,6 +290,7 @@ __all__ = [
     "RejectedRequest",
     "RejectedSignIn",
     "RejectedSignInPage",
+    "Rejections",
     "ReleaseOrderKey",
     "Reopen",
     "Result",

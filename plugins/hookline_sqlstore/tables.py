@@ -91,6 +91,8 @@ executions: Final = Table(
 
 #: The condition of a dead letter with a cause, as far as an index can have it.
 DEAD: Final = "error_cause IS NOT NULL AND discarded_at IS NULL"
+#: The condition of a blocked execution, as an index can have it; it tests for `BLOCKED`.
+IS_BLOCKED: Final = "substr(reason, 1, 8) = 'blocked:'"
 #: The condition of a failure that nobody has decided on; nothing of it is removed.
 UNDECIDED: Final = "(executions.state = 'failed' AND executions.discarded_at IS NULL)"
 
@@ -157,6 +159,8 @@ _partial("ix_executions_error", "error_code", "id", where="error_code IS NOT NUL
 _partial("ix_executions_flow_error", "flow_id", "error_code", "id", where="error_code IS NOT NULL")
 # Dead letters, with all columns of their groups.
 _partial("ix_executions_dead", "flow_id", "error_cause", "id", "finished_at", where=DEAD)
+# Executions that lack something without which they can't run.
+_partial("ix_executions_blocked", "flow_id", "id", where=IS_BLOCKED)
 _partial("ix_executions_encrypted", "id", where="data_key IS NOT NULL")
 _partial("ix_executions_replay", "replay_of", "id", where="replay_of IS NOT NULL")
 Index("ix_executions_flow", executions.c.flow_id, executions.c.id)
@@ -402,8 +406,17 @@ waits: Final = Table(
     #: SHA-256 of the key by which a callback finds it; NULL if only its resume URL does.
     Column("key_hash", LargeBinary),
     Column("opened_at", BigInteger, nullable=False),
+    #: The time from which it has waited too long.
+    Column("late_at", BigInteger),
     PrimaryKeyConstraint("execution_id", "path", name="pk_waits"),
     sqlite_with_rowid=False,
+)
+Index(
+    "ix_waits_late",
+    waits.c.flow_id,
+    waits.c.late_at,
+    sqlite_where=text("late_at IS NOT NULL"),
+    postgresql_where=text("late_at IS NOT NULL"),
 )
 Index(
     "ix_waits_key",

@@ -8,9 +8,9 @@ from typing import Final, TypeAlias
 from hookline.catalog.catalog import Catalog
 from hookline.kernel.logs import Log
 from hookline.kernel.time import Clock
-from hookline.model.statistics import HOURS_KEPT, MINUTES_KEPT
 from hookline.storage.blobs import Blobs
 from hookline.storage.changes import Change, ForgetDedupeKeys, ForgetVersions, Purge, RollUpStatistics
+from hookline.storage.statistics import HOURS_KEPT, MINUTES_KEPT
 from hookline.storage.store import Store
 
 VERSIONS_KEPT: Final = 20

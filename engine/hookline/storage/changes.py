@@ -18,7 +18,7 @@ from hookline.model.flow import FlowState
 from hookline.model.items import Progress
 from hookline.model.message import Envelope
 from hookline.model.rejection import RejectedRequest
-from hookline.model.statistics import FlowMinute
+from hookline.storage.statistics import FlowMinute
 
 Subject: TypeAlias = Literal["execution", "flow", "credential", "access", "node"]
 
@@ -378,6 +378,8 @@ class BeginWait:
     key: str | None
     """Callbacks with this key find the step, besides those that name it."""
     at: datetime
+    late_at: datetime | None = None
+    """The time from which it has waited too long; None if it never has."""
 
 
 @change(

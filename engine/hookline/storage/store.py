@@ -15,8 +15,8 @@ from hookline.model.flow import FlowState
 from hookline.model.items import Progress
 from hookline.model.message import Envelope
 from hookline.model.rejection import RejectedRequest
-from hookline.model.statistics import StatisticsPoint
 from hookline.storage.changes import Change, CommitResult
+from hookline.storage.statistics import StatisticsPoint
 
 
 class BatchQueries(Protocol):
@@ -407,6 +407,16 @@ class ItemQueries(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Rejections:
+    """The rejected requests of a flow since a time."""
+
+    count: int
+    """At most `MAX_REJECTED_KEPT`."""
+    first_at: datetime
+    newest: RejectedRequest
+
+
+@dataclass(frozen=True, slots=True)
 class RejectedPage:
     """A page of rejected requests, newest first."""
 
@@ -423,6 +433,10 @@ class RejectedQueries(Protocol):
 
         Raises ValueError for an invalid cursor.
         """
+        ...
+
+    async def rejected_since(self, since: datetime) -> Mapping[str, Rejections]:
+        """Return, for each flow with rejected requests since a time, their number and the newest one."""
         ...
 
 
@@ -559,6 +573,18 @@ class DeploymentQueries(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """Executions of a flow that can't go on by themselves."""
+
+    count: int
+    """At most the limit of the query."""
+    since: datetime
+    """The time at which the oldest was accepted, or began to wait."""
+    reason: str | None = None
+    """The `reason` of the oldest; None if they wait for callbacks."""
+
+
+@dataclass(frozen=True, slots=True)
 class Due:
     """A waiting execution whose time has come."""
 
@@ -591,6 +617,15 @@ class WorkQueries(Protocol):
 
         The cost depends only on the number of flows.
         """
+        ...
+
+    async def blocked(self, limit: int) -> Mapping[str, Held]:
+        """Return, for each flow with blocked executions, their number and the oldest; `limit` of each flow at most."""
+        ...
+
+    async def late_waits(self, at: datetime, limit: int) -> Mapping[str, Held]:
+        """Return, for each flow with steps whose `late_at` has come, their number and the time since which the one that
+        was late first waits; `limit` of each flow at most."""
         ...
 
     async def queue_depth(self, flow_id: str, order_key: str, limit: int) -> int:

@@ -12,8 +12,8 @@ from hookline.kernel.errors import StoreError
 from hookline.kernel.logs import Log
 from hookline.kernel.time import Clock
 from hookline.model.execution import State
-from hookline.model.statistics import ALL_FLOWS, BUCKETS, MINUTE, Counts, FlowMinute, begin_of, latency_bucket, total
 from hookline.storage.changes import PutStatistics
+from hookline.storage.statistics import ALL_FLOWS, BUCKETS, MINUTE, Counts, FlowMinute, begin_of, latency_bucket, total
 from hookline.storage.store import Store
 from hookline.telemetry.store_problem import StoreProblem
 

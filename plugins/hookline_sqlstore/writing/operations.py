@@ -83,8 +83,9 @@ from hookline.api_storage import (
     cause_of,
     pack,
 )
+from hookline_sqlstore import statistics
 from hookline_sqlstore.column_values import key_hash, micros, storable
-from hookline_sqlstore.writing import statements, statistics
+from hookline_sqlstore.writing import statements
 from hookline_sqlstore.writing.accepting import ACCEPT
 from hookline_sqlstore.writing.administration import entry_row
 from hookline_sqlstore.writing.batches import JoinRow
@@ -293,10 +294,11 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
         case Park(key, at, ready_at, reason, cancelling):
             parked = (key, micros(at), micros(ready_at), storable(reason), int(cancelling))
             yield Operation(statements.PARK, key, parked, place)
-        case BeginWait(key, path, flow_id, step_id, sought, at):
+        case BeginWait(key, path, flow_id, step_id, sought, at, late_at):
             hashed = None if sought is None else key_hash(sought)
             yield Operation(statements.FORGET_TIMEOUT, key, (key, path), place)
-            yield Operation(statements.BEGIN_WAIT, key, (key, path, flow_id, step_id, hashed, micros(at)), place)
+            begun_wait = (key, path, flow_id, step_id, hashed, micros(at), micros(late_at))
+            yield Operation(statements.BEGIN_WAIT, key, begun_wait, place)
             if hashed is not None:
                 claimed = ClaimRow(key, path, flow_id, step_id, hashed, micros(at))
                 yield Operation(statements.CLAIM, key, claimed, place)

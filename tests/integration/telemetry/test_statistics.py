@@ -17,10 +17,10 @@ from hookline.engine_options import EngineOptions
 from hookline.kernel.time import rfc3339
 from hookline.maintenance.retention import Purger
 from hookline.model.message import Arrival, Envelope, Message
-from hookline.model.statistics import ALL_FLOWS, HOUR, MINUTE, MINUTES_KEPT, Counts, FlowMinute, begin_of
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
 from hookline.storage.changes import PutStatistics
+from hookline.storage.statistics import ALL_FLOWS, HOUR, MINUTE, MINUTES_KEPT, Counts, FlowMinute, begin_of
 
 pytestmark = pytest.mark.console_rule("K9")
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from hookline.kernel.errors import StoreError
 from hookline.model.execution import State
-from hookline.model.statistics import (
+from hookline.storage.changes import Change, PutStatistics
+from hookline.storage.statistics import (
     ALL_FLOWS,
     BUCKETS,
     HOUR,
@@ -25,7 +26,6 @@ from hookline.model.statistics import (
     latency_bucket,
     total,
 )
-from hookline.storage.changes import Change, PutStatistics
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.statistics import LOOK_EVERY, StatisticsRecord
 from hookline.telemetry.store_problem import StoreProblem

@@ -1,4 +1,4 @@
-"""Make the tables of statistics, by the minute and by the hour."""
+"""Make the tables of statistics, and find what waits too long or is blocked."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -7,6 +7,11 @@ revision = "0009"
 down_revision = "0007"
 branch_labels = None
 depends_on = None
+
+indexes = [
+    ("ix_waits_late", "waits", "flow_id, late_at", "late_at IS NOT NULL"),
+    ("ix_executions_blocked", "executions", "flow_id, id", "substr(reason, 1, 8) = 'blocked:'"),
+]
 
 _name = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 _NUMBERS = (
@@ -40,3 +45,4 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("ix_statistics_hours_at", "statistics_hours", ["at"])
+    op.add_column("waits", sa.Column("late_at", sa.BigInteger))

@@ -12,7 +12,6 @@ from sqlalchemy import Connection, Engine, event
 from hookline.model.execution import ExecutionFilter, Outcome, State
 from hookline.model.items import Progress
 from hookline.model.rejection import RejectedRequest
-from hookline.model.statistics import Counts, FlowMinute
 from hookline.storage.backend import Backend
 from hookline.storage.changes import (
     Accept,
@@ -57,6 +56,7 @@ from hookline.storage.changes import (
     Unblock,
     UseFiles,
 )
+from hookline.storage.statistics import Counts, FlowMinute
 from hookline.testing.clock import START, ManualClock
 from hookline.testing.envelopes import Envelopes, attachment
 from hookline_sqlstore.backend import sqlite
@@ -257,6 +257,9 @@ ASKED: dict[str, Ask] = {
     "queue_depth": lambda backend, _: backend.store.queue_depth("orders", "k", 10),
     "counts": lambda backend, _: backend.store.counts(),
     "oldest_queued": _oldest_queued,
+    "blocked": lambda backend, _: backend.store.blocked(10),
+    "late_waits": lambda backend, _: backend.store.late_waits(START, 10),
+    "rejected_since": lambda backend, _: backend.store.rejected_since(START),
     "statistics": lambda backend, _: backend.store.statistics(["orders", "greet"], START, START, hourly=False),
     "statistics by the hour": lambda backend, _: backend.store.statistics(["orders"], START, START, hourly=True),
     "has_old_statistics": lambda backend, _: backend.store.has_old_statistics(START, START),

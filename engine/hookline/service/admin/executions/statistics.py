@@ -11,17 +11,6 @@ from quart import Blueprint, Response
 from hookline.engine import Engine
 from hookline.kernel.errors import Malformed
 from hookline.kernel.time import rfc3339
-from hookline.model.statistics import (
-    ALL_FLOWS,
-    BUCKETS,
-    HOUR,
-    HOURS_KEPT,
-    LATENCY_BOUNDS,
-    MINUTE,
-    MINUTES_KEPT,
-    StatisticsPoint,
-    begin_of,
-)
 from hookline.service.admin.callers import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (
@@ -35,6 +24,17 @@ from hookline.service.admin.requests import (
     time,
 )
 from hookline.service.views.pages import Count, Time, one_of
+from hookline.storage.statistics import (
+    ALL_FLOWS,
+    BUCKETS,
+    HOUR,
+    HOURS_KEPT,
+    LATENCY_BOUNDS,
+    MINUTE,
+    MINUTES_KEPT,
+    StatisticsPoint,
+    begin_of,
+)
 
 
 class Step(StrEnum):
