@@ -72,7 +72,8 @@ async def _begin(run: ExecutionContext, node: WaitNode, frame: Frame, path: str,
             message = "correlate.key is null, or hasn't as many parts as correlate.from; no call can be for it"
             failure = StepError(message, code="wait_key_missing")
             raise StepFailed(run.error_info(failure, path))
-    due_at = now + node.settings.timeout if node.settings.timeout is not None else None
+    timeout = node.settings.timeout
+    due_at, late_at = (None, None) if timeout is None else (now + timeout, now + timeout / 2)
     entry = run.journal.add(
         recomputable=False,
         id=node.id,
@@ -85,7 +86,7 @@ async def _begin(run: ExecutionContext, node: WaitNode, frame: Frame, path: str,
         input=None if key is None else encode({"key": value}),
         due_at=due_at,
     )
-    run.journal.add_changes(BeginWait(run.id, path, run.flow.id, node.id, key, now))
+    run.journal.add_changes(BeginWait(run.id, path, run.flow.id, node.id, key, now, late_at))
     await run.journal.flush()
     # Callbacks that came before are delivered now, without another notification.
     run.progress.forget_callbacks()
