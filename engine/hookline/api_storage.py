@@ -37,6 +37,7 @@ from hookline.model.execution import (
 from hookline.model.items import STREAM, Progress
 from hookline.model.message import Arrival, Attachment, Envelope, Message, Result, pack, unpack, without_body
 from hookline.model.rejection import RejectedRequest
+from hookline.model.waits import WaitStatus
 from hookline.storage.backend import Backend, BackendFactory
 from hookline.storage.blobs import Blob, Blobs, BlobStoreFactory, BlobWriter
 from hookline.storage.changes import (
@@ -324,6 +325,7 @@ __all__ = [
     "UseFiles",
     "UseKeys",
     "VersionOutdated",
+    "WaitStatus",
     "WaitTimedOut",
     "WriteFiles",
     "cause_of",

@@ -399,6 +399,8 @@ waits: Final = Table(
     #: SHA-256 of the key by which a callback finds it; NULL if only its resume URL does.
     Column("key_hash", LargeBinary),
     Column("opened_at", BigInteger, nullable=False),
+    #: JSON of the page that a person sees at its URL, or its encrypted form; NULL if it has none.
+    Column("page", LargeBinary),
     PrimaryKeyConstraint("execution_id", "path", name="pk_waits"),
     sqlite_with_rowid=False,
 )

@@ -377,6 +377,8 @@ class BeginWait:
     key: str | None
     """Callbacks with this key find the step, besides those that name it."""
     at: datetime
+    page: bytes | None = None
+    """The page that a person sees at the step's URL."""
 
 
 @change(

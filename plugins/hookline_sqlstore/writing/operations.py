@@ -291,10 +291,11 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
         case Park(key, at, ready_at, reason, cancelling):
             parked = (key, micros(at), micros(ready_at), storable(reason), int(cancelling))
             yield Operation(statements.PARK, key, parked, place)
-        case BeginWait(key, path, flow_id, step_id, sought, at):
+        case BeginWait(key, path, flow_id, step_id, sought, at, page):
             hashed = None if sought is None else key_hash(sought)
             yield Operation(statements.FORGET_TIMEOUT, key, (key, path), place)
-            yield Operation(statements.BEGIN_WAIT, key, (key, path, flow_id, step_id, hashed, micros(at)), place)
+            waits = (key, path, flow_id, step_id, hashed, micros(at), page)
+            yield Operation(statements.BEGIN_WAIT, key, waits, place)
             if hashed is not None:
                 claimed = ClaimRow(key, path, flow_id, step_id, hashed, micros(at))
                 yield Operation(statements.CLAIM, key, claimed, place)

@@ -240,9 +240,10 @@ BEGIN_WAIT: Final = Statement(
         ("step_id", "text"),
         ("key_hash", "bytea"),
         ("at", "bigint"),
+        ("page", "bytea"),
     ),
-    "INSERT INTO waits (execution_id, path, flow_id, step_id, key_hash, opened_at)"
-    " SELECT v.execution_id, v.path, v.flow_id, v.step_id, v.key_hash, v.at"
+    "INSERT INTO waits (execution_id, path, flow_id, step_id, key_hash, opened_at, page)"
+    " SELECT v.execution_id, v.path, v.flow_id, v.step_id, v.key_hash, v.at, v.page"
     " FROM {v} WHERE v.execution_id IS NOT NULL ON CONFLICT DO NOTHING",
     counted=False,
     repeated=True,
