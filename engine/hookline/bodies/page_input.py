@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
+from itertools import islice
 from math import isfinite
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ from hookline.model.webhook import FieldType
 
 _LONGEST: Final = 100
 """The most characters of a number, so that reading it is quick."""
+_LISTED: Final = 100
+"""The most unknown fields of which problems tell."""
 _DATE: Final = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _BOOLEANS: Final = {"true": True, "false": False}
 
@@ -37,10 +40,10 @@ def read_page_input(page: Page, given: Any, *, form: bool, exact: bool) -> tuple
     problems: list[Problem] = []
     chosen, of_choice = _choice(page, given, problems, exact=exact)
     names = {field.name for field in page.fields}
-    for name in given:
-        if name not in names and name not in of_choice and name != CHOICE:
-            message = f"the page has no field {name[:_LONGEST]!r}"
-            problems.append(Problem(message, f"/{escape(name)}", "page.unknown", did_you_mean(name, names)))
+    unknown = (name for name in given if name not in names and name not in of_choice and name != CHOICE)
+    for name in islice(unknown, _LISTED):
+        message = f"the page has no field {name[:_LONGEST]!r}"
+        problems.append(Problem(message, f"/{escape(name[:_LONGEST])}", "page.unknown", did_you_mean(name, names)))
     body: dict[str, Any] = {}
     for field in page.fields:
         try:
