@@ -48,6 +48,7 @@ from hookline.model.execution import (
 from hookline.model.items import STREAM, Progress
 from hookline.model.message import Arrival, Attachment, Envelope, Message, Result, pack, unpack, without_body
 from hookline.model.rejection import RejectedRequest
+from hookline.model.waits import WaitStatus
 from hookline.storage.backend import Backend, BackendFactory
 from hookline.storage.blobs import Blob, Blobs, BlobStoreFactory, BlobWriter
 from hookline.storage.changes import (
@@ -219,9 +220,9 @@ __all__ = [
     "CommitResult",
     "CopySource",
     "CopyTarget",
+    "Counts",
     "CreateSession",
     "CreateSignInCode",
-    "Counts",
     "CreateToken",
     "DatabaseStatus",
     "DeadLetterPage",
@@ -363,6 +364,7 @@ __all__ = [
     "UseKeys",
     "UseSignInCode",
     "VersionOutdated",
+    "WaitStatus",
     "WaitTimedOut",
     "WriteFiles",
     "begin_of",

@@ -44,6 +44,7 @@ from hookline.api_storage import (
     StepRecord,
     StoredCredential,
     Token,
+    WaitStatus,
 )
 from hookline_sqlstore import statistics
 from hookline_sqlstore.column_values import micros
@@ -126,6 +127,9 @@ class SqlStore:
 
     async def waits(self, execution_id: str) -> Sequence[str]:
         return await self._database.read(lambda connection: waits.waits_of(connection, execution_id))
+
+    async def wait_status(self, execution_id: str, path: str) -> WaitStatus:
+        return await self._database.read(lambda connection: waits.wait_status(connection, execution_id, path))
 
     async def batches(self, execution_id: str) -> Mapping[str, bool]:
         return await self._database.read(lambda connection: batches.batches_of(connection, execution_id))

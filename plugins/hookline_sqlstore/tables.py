@@ -410,6 +410,8 @@ waits: Final = Table(
     Column("opened_at", BigInteger, nullable=False),
     #: The time from which it has waited too long.
     Column("late_at", BigInteger),
+    #: JSON of the page that a person sees at its URL, or its encrypted form; NULL if it has none.
+    Column("page", LargeBinary),
     PrimaryKeyConstraint("execution_id", "path", name="pk_waits"),
     sqlite_with_rowid=False,
 )

@@ -380,6 +380,8 @@ class BeginWait:
     at: datetime
     late_at: datetime | None = None
     """The time from which it has waited too long; None if it never has."""
+    page: bytes | None = None
+    """The page that a person sees at the step's URL."""
 
 
 @change(

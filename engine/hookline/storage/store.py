@@ -15,6 +15,7 @@ from hookline.model.flow import FlowState
 from hookline.model.items import Progress
 from hookline.model.message import Envelope
 from hookline.model.rejection import RejectedRequest
+from hookline.model.waits import WaitStatus
 from hookline.storage.changes import Change, CommitResult
 from hookline.storage.statistics import StatisticsPoint
 
@@ -46,6 +47,10 @@ class CallbackQueries(Protocol):
 
     async def waits(self, execution_id: str) -> Sequence[str]:
         """Return the paths of an execution's steps that wait for callbacks."""
+        ...
+
+    async def wait_status(self, execution_id: str, path: str) -> WaitStatus:
+        """Return the status of one step."""
         ...
 
 

@@ -299,10 +299,10 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
         case Park(key, at, ready_at, reason, cancelling):
             parked = (key, micros(at), micros(ready_at), storable(reason), int(cancelling))
             yield Operation(statements.PARK, key, parked, place)
-        case BeginWait(key, path, flow_id, step_id, sought, at, late_at):
+        case BeginWait(key, path, flow_id, step_id, sought, at, late_at, page):
             hashed = None if sought is None else key_hash(sought)
             yield Operation(statements.FORGET_TIMEOUT, key, (key, path), place)
-            begun_wait = (key, path, flow_id, step_id, hashed, micros(at), micros(late_at))
+            begun_wait = (key, path, flow_id, step_id, hashed, micros(at), micros(late_at), page)
             yield Operation(statements.BEGIN_WAIT, key, begun_wait, place)
             if hashed is not None:
                 claimed = ClaimRow(key, path, flow_id, step_id, hashed, micros(at))

@@ -241,9 +241,10 @@ BEGIN_WAIT: Final = Statement(
         ("key_hash", "bytea"),
         ("at", "bigint"),
         ("late_at", "bigint"),
+        ("page", "bytea"),
     ),
-    "INSERT INTO waits (execution_id, path, flow_id, step_id, key_hash, opened_at, late_at)"
-    " SELECT v.execution_id, v.path, v.flow_id, v.step_id, v.key_hash, v.at, v.late_at"
+    "INSERT INTO waits (execution_id, path, flow_id, step_id, key_hash, opened_at, late_at, page)"
+    " SELECT v.execution_id, v.path, v.flow_id, v.step_id, v.key_hash, v.at, v.late_at, v.page"
     " FROM {v} WHERE v.execution_id IS NOT NULL ON CONFLICT DO NOTHING",
     counted=False,
     repeated=True,

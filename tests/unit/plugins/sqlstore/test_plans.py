@@ -284,6 +284,7 @@ ASKED: dict[str, Ask] = {
     "dead letters of a cause": lambda backend, _: backend.store.dead_letters(flow_id="orders", cause="x"),
     "callbacks": lambda backend, _: backend.store.callbacks("x"),
     "waits": lambda backend, _: backend.store.waits("x"),
+    "wait_status": lambda backend, _: backend.store.wait_status("x", "x"),
     "rejected": lambda backend, _: backend.store.rejected(),
     "rejected by a flow": lambda backend, _: backend.store.rejected(flow_id="orders", cursor=CURSOR),
     "flows_with_history": lambda backend, _: backend.store.flows_with_history(),
