@@ -46,7 +46,6 @@ from hookline.api_storage import (
     Token,
     WaitStatus,
 )
-from hookline_sqlstore import statistics
 from hookline_sqlstore.column_values import micros
 from hookline_sqlstore.databases.database import Database
 from hookline_sqlstore.reading import (
@@ -57,6 +56,7 @@ from hookline_sqlstore.reading import (
     history,
     journal,
     lists,
+    statistics,
     usage,
     waits,
     work,

@@ -88,9 +88,8 @@ from hookline.api_storage import (
     cause_of,
     pack,
 )
-from hookline_sqlstore import statistics
 from hookline_sqlstore.column_values import key_hash, micros, storable
-from hookline_sqlstore.writing import statements
+from hookline_sqlstore.writing import statements, statistics
 from hookline_sqlstore.writing.accepting import ACCEPT
 from hookline_sqlstore.writing.administration import entry_row
 from hookline_sqlstore.writing.batches import JoinRow
