@@ -25,7 +25,7 @@ from hookline.storage.statistics import (
     begin_of,
     total,
 )
-from hookline.telemetry.metrics import Metrics
+from hookline.telemetry.metrics import FlowCounts, Metrics
 from hookline.telemetry.statistics import LOOK_EVERY, StatisticsRecord
 from hookline.telemetry.store_problem import StoreProblem
 from hookline.testing.clock import ManualClock
