@@ -40,10 +40,10 @@ from hookline.flows.check.check_flow import check_flow
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.backlog import Backlog
 from hookline.intake.callbacks import Callbacks
-from hookline.intake.inserting import Inserter
+from hookline.intake.inserting import INSERTION_DUTY, Inserter
 from hookline.intake.intake import Intake
 from hookline.intake.publishing import Publisher
-from hookline.intake.rates import FlowRates
+from hookline.intake.shared_rates import FlowRates
 from hookline.kernel.errors import ConfigError, CredentialError, StoreAway, StoreError
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock, SystemClock, follow_jumps
@@ -189,7 +189,6 @@ class Engine:
                 backlog,
                 self.events,
                 self.store_problem,
-                self.membership,
             )
         self.replies = Replies()
         self._hints = NodeHints(self.membership, self.events, self.replies.stored_elsewhere)
@@ -345,6 +344,7 @@ class Engine:
         )
         self._housekeeping = Duty(self.membership, "housekeeping", self.clock)
         self._reporting = Duty(self.membership, "reporting", self.clock)
+        self._ordering = Duty(self.membership, INSERTION_DUTY, self.clock)
         self.disk_budget: DiskBudget | None = None
         if options.disk_budget is not None:
             self.disk_budget = DiskBudget(
@@ -476,11 +476,9 @@ class Engine:
     async def _drop(self) -> None:
         """Drop all that runs here, since other nodes may have taken it over."""
         self.intake.rates.drop()
-        await self._housekeeping.drop()
-        await self._reporting.drop()
+        for duty in (self._housekeeping, self._reporting, self._ordering):
+            await duty.drop()
         await self.sources.drop()
-        if self._inserter is not None:
-            await self._inserter.drop()
         await self._dispatcher.drop()
 
     async def _adopt(self) -> None:
@@ -561,6 +559,7 @@ class Engine:
                     group.create_task(self.serving.follow_nodes())
                     if self._inserter is not None:
                         group.create_task(self._inserter.run())
+                        group.create_task(self._ordering.run(self._inserter.run_in_order))
                 else:
                     group.create_task(follow_jumps(self.clock))
                 group.create_task(self.intake.follow_backlog())
