@@ -42,8 +42,7 @@ def sites_blueprint(sites: Collection[Site], hosts: Hosts) -> Blueprint:
 
     @pages.before_request
     async def check_host() -> None:
-        for host in request.headers.getlist("Host") or [""]:
-            hosts.check(host, (request.scope.get("server") or (None,))[0])
+        hosts.check_request(request)
 
     for site in sites:
         _add(pages, site)
