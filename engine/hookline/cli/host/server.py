@@ -192,6 +192,7 @@ def _listeners(
     pages = blueprints(
         engine,
         server.token,
+        hooks=options,
         hosts=Hosts(named),
         metrics_public=settings.metrics_public,
         readiness=readiness,
