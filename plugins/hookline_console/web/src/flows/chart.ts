@@ -126,7 +126,9 @@ function stepOf(step: Json, pointer: string, ids: Readonly<Record<string, string
   }
   if ("try" in step) {
     const kinds = ["try", "catch", "finally"] as const;
-    const lists = kinds.flatMap((kind) => (Array.isArray(step[kind]) ? [list(kind, kind, "", step[kind])] : []));
+    const lists = kinds.flatMap((kind) =>
+      Array.isArray(step[kind]) ? [list(kind, kind, "", step[kind])] : [],
+    );
     return { ...made, kind: "try", use: "", ends: false, lists };
   }
   const use = plain(step.use);

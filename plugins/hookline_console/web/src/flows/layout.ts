@@ -187,7 +187,10 @@ function laneOf(list: ChartList, steps: Part): Part {
   made.first = steps.first;
   made.last = steps.last;
   if (steps.height === 0) return made;
-  made.edges.push({ ...line(null, steps.first, [0, LABEL_HEIGHT], [0, LABEL_HEIGHT + LABEL_GAP]), list: list.pointer });
+  made.edges.push({
+    ...line(null, steps.first, [0, LABEL_HEIGHT], [0, LABEL_HEIGHT + LABEL_GAP]),
+    list: list.pointer,
+  });
   put(made, 0, LABEL_HEIGHT + LABEL_GAP, steps);
   made.open = steps.open;
   return made;
@@ -200,12 +203,21 @@ function repeated(step: ChartStep, head: Part, inner: (list: ChartList) => Part)
   const steps = list === undefined ? empty() : inner(list);
   const top = head.height + GAP;
   put(made, 0, top, steps);
-  made.edges.push({ ...line(step.pointer, steps.first, [0, head.height], [0, top]), ...(list && { list: list.pointer }) });
+  made.edges.push({
+    ...line(step.pointer, steps.first, [0, head.height], [0, top]),
+    ...(list && { list: list.pointer }),
+  });
   if (steps.open) {
     const side = -made.left - PAD / 2;
     const bottom = made.height;
     const middle = BOX_HEIGHT / 2;
-    const back = [[0, bottom], [0, bottom + PAD / 2], [side, bottom + PAD / 2], [side, middle], [-head.left, middle]];
+    const back = [
+      [0, bottom],
+      [0, bottom + PAD / 2],
+      [side, bottom + PAD / 2],
+      [side, middle],
+      [-head.left, middle],
+    ];
     made.edges.push({ ...line(steps.last, step.pointer, ...(back as [number, number][])), kind: "back" });
     made.left += PAD / 2;
     made.height += PAD / 2;
@@ -224,7 +236,13 @@ function guarded(step: ChartStep, head: Part, inner: (list: ChartList) => Part, 
   let top = head.height + GAP;
   const join = (part: Part, axis: number, to: number) => {
     if (!part.open) return;
-    const end: [number, number][] = axis === 0 ? [[0, to]] : [[axis, to], [0, to]];
+    const end: [number, number][] =
+      axis === 0
+        ? [[0, to]]
+        : [
+            [axis, to],
+            [0, to],
+          ];
     made.edges.push({ ...line(part.last, null, [axis, top + part.height], ...end), arrow: false });
   };
   made.open = false;
@@ -262,7 +280,15 @@ function framed(part: Part, pointer: string, kind: Frame["kind"], depth: number)
   made.left += PAD;
   made.right += PAD;
   made.height += PAD;
-  made.frames.unshift({ x: -made.left, y: 0, width: made.left + made.right, height: made.height, pointer, kind, depth });
+  made.frames.unshift({
+    x: -made.left,
+    y: 0,
+    width: made.left + made.right,
+    height: made.height,
+    pointer,
+    kind,
+    depth,
+  });
   made.edges.push({ ...line(null, part.first, [0, 0], [0, PAD]), arrow: false });
   if (part.open) {
     made.edges.push({ ...line(part.last, null, [0, PAD + part.height], [0, made.height]), arrow: false });
@@ -275,7 +301,16 @@ function boxOf(step: ChartStep, folded: boolean): Part {
   const box = { x: -BOX_WIDTH / 2, y: 0, width: BOX_WIDTH, height, step, folded };
   const half = BOX_WIDTH / 2;
   const { pointer } = step;
-  return { ...empty(), left: half, right: half, height, boxes: [box], first: pointer, last: pointer, open: !step.ends };
+  return {
+    ...empty(),
+    left: half,
+    right: half,
+    height,
+    boxes: [box],
+    first: pointer,
+    last: pointer,
+    open: !step.ends,
+  };
 }
 
 function terminal(kind: Terminal["kind"]): Part {

@@ -20,10 +20,12 @@ export interface Source {
   ranges: ReadonlyMap<string, readonly [number, number]>;
 }
 
-type Node = { kind: "scalar"; token: Token } | { kind: "object" | "array"; entries: readonly [Token | null, Node][] };
+type Node =
+  | { kind: "scalar"; token: Token }
+  | { kind: "object" | "array"; entries: readonly [Token | null, Node][] };
 
 /** The length up to which a list or an object without others in it is written in one line. */
-const LINE = 64;
+const LINE = 72;
 
 /** The lines of a JSON text. Throws SyntaxError. */
 export function sourceOf(json: string): Source {
@@ -91,7 +93,7 @@ function inline(node: Node): Token[] | null {
     if (index > 0) tokens.push(mark(", "));
     if (key !== null) tokens.push({ ...key, text: visible(key.text) }, mark(": "));
     tokens.push(value.token);
-    length += value.token.text.length + (key?.text.length ?? 0) + 4;
+    length += value.token.text.length + (key?.text.length ?? 0) + 2;
     if (length > LINE) return null;
   }
   return [...tokens, mark(node.kind === "object" ? " }" : "]")];
@@ -119,7 +121,8 @@ function parse(json: string): Node {
     if (string !== undefined) return scalar("string", visible(string));
     if (number !== undefined) return scalar("number", number);
     if (literal !== undefined) return scalar("literal", literal);
-    if (punctuation !== "{" && punctuation !== "[") throw new SyntaxError(`no value before character ${place}`);
+    if (punctuation !== "{" && punctuation !== "[")
+      throw new SyntaxError(`no value before character ${place}`);
     const isObject = punctuation === "{";
     const end = isObject ? "}" : "]";
     const entries: [Token | null, Node][] = [];

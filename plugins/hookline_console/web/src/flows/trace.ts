@@ -33,7 +33,11 @@ export function traceOf(chart: Chart, steps: readonly RanStep[], succeeded: bool
     if (state !== undefined) states.set(step.pointer, state);
     for (const list of step.lists) blocks.set(list.pointer, step);
   }
-  const goesOn = new Set(allSteps(chart).filter((step) => step.continues).map((step) => step.pointer));
+  const goesOn = new Set(
+    allSteps(chart)
+      .filter((step) => step.continues)
+      .map((step) => step.pointer),
+  );
   const passed = (pointer: string) => {
     const state = states.get(pointer);
     return state === "succeeded" || state === "skipped" || (state === "failed" && goesOn.has(pointer));
@@ -46,7 +50,8 @@ export function traceOf(chart: Chart, steps: readonly RanStep[], succeeded: bool
     if (to !== null) return states.has(to) && (edge.kind !== "flow" || from === "" || states.has(from));
     const block = list === undefined ? undefined : blocks.get(list);
     // An empty list leaves no trace: it was taken if its block has ended, and no other list was.
-    if (block?.pointer === from) return passed(from) && !block.lists.some((each) => hasRun(each.steps, states));
+    if (block?.pointer === from)
+      return passed(from) && !block.lists.some((each) => hasRun(each.steps, states));
     return passed(from);
   };
   return { states, took };
