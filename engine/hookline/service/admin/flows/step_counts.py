@@ -7,6 +7,7 @@ import msgspec
 from quart import Blueprint, Response
 
 from hookline.engine import Engine
+from hookline.executions.replies import FINISHED
 from hookline.kernel.time import rfc3339
 from hookline.model.execution import FINAL, Execution, ExecutionFilter, State, StepState
 from hookline.service.admin.openapi import operation
@@ -64,9 +65,15 @@ async def _counted(store: Store, flow_id: str, limit: int) -> StepCounts:
 
 async def _last_states(store: Store, execution: Execution) -> list[tuple[str, str]]:
     """The id and the last state of each step of an execution, and of each item."""
-    last = {record.path: record for record in await store.journal(execution.id, limit=_ENTRIES)}
+    entries = await store.journal(execution.id, limit=_ENTRIES)
+    last = {record.path: record for record in entries if record.id != FINISHED}
     ended = execution.state in FINAL
-    return [
+    states = [
         (record.id, INTERRUPTED if ended and record.state is StepState.WAITING else record.state.value)
         for record in last.values()
     ]
+    failed = execution.error.step if execution.error is not None else None
+    if failed is not None and failed not in last:
+        # A step whose condition can't be evaluated fails without an entry.
+        states.append((failed.rpartition("/")[2], StepState.FAILED.value))
+    return states

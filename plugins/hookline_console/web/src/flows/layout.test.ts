@@ -113,13 +113,6 @@ test("nothing leads on from a step that ends the flow", () => {
   ]);
 });
 
-test("two hundred steps are laid out at once", () => {
-  const drawn = large(200);
-  const before = performance.now();
-  layoutOf(drawn, NOTHING);
-  expect(performance.now() - before).toBeLessThan(200);
-});
-
 test("a path has round corners, and no more than its points allow", () => {
   const points = [
     { x: 0, y: 0 },

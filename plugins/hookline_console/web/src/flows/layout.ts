@@ -74,6 +74,8 @@ const TERMINAL: Readonly<Record<Terminal["kind"], readonly [number, number]>> = 
 const GAP = 26;
 const BESIDE = 28;
 const PAD = 16;
+/** The width of a list without steps. */
+const EMPTY_WIDTH = 150;
 const LABEL_HEIGHT = 24;
 const LABEL_GAP = 10;
 const MARGIN = 24;
@@ -97,6 +99,8 @@ interface Part extends Shapes {
   last: string | null;
   /** False if no step runs after it. */
   open: boolean;
+  /** True if it begins with a frame or a label, so that the arrow is behind it. */
+  arrowInside: boolean;
 }
 
 /** The picture of a chart. `folded`: the pointers of the blocks whose steps aren't shown. */
@@ -138,11 +142,12 @@ function stack(parts: readonly Part[]): Part {
     const before = parts[index - 1];
     if (before !== undefined) {
       if (before.open) {
-        made.edges.push(line(before.last, part.first, [0, made.height], [0, made.height + GAP]));
+        made.edges.push(into(part, before.last, [0, made.height], [0, made.height + GAP]));
       }
       made.height += GAP;
     }
     put(made, 0, made.height, part);
+    if (index === 0) made.arrowInside = part.arrowInside;
     made.first ??= part.first;
     made.last = part.last;
     made.open = part.open;
@@ -154,21 +159,26 @@ function stack(parts: readonly Part[]): Part {
 function forked(step: ChartStep, head: Part, inner: (list: ChartList) => Part): Part {
   const made = opened(head, step);
   const lanes = step.lists.map((list) => laneOf(list, inner(list)));
+  const widths = lanes.map((lane) => lane.left + lane.right);
   const fork = head.height + GAP / 2;
   const top = head.height + GAP;
   const bottom = top + Math.max(...lanes.map((lane) => lane.height));
   const join = bottom + GAP / 2;
-  let x = -(sum(lanes.map((lane) => lane.left + lane.right)) + BESIDE * (lanes.length - 1)) / 2;
+  let x = -(sum(widths) + BESIDE * (lanes.length - 1)) / 2;
+  // A lane that is nearly below the box is moved below it, so that the line to it is straight.
+  const axes = lanes.map((lane, index) => x + sum(widths.slice(0, index)) + BESIDE * index + lane.left);
+  x -= axes.find((axis) => Math.abs(axis) < BESIDE) ?? 0;
   lanes.forEach((lane, index) => {
     const axis = x + lane.left;
     const list = step.lists[index]?.pointer ?? "";
     put(made, axis, top, lane);
-    const enter = line(step.pointer, lane.first, [0, head.height], [0, fork], [axis, fork], [axis, top]);
-    made.edges.push({ ...enter, arrow: false, list });
+    made.edges.push({
+      ...into(lane, step.pointer, [0, head.height], [0, fork], [axis, fork], [axis, top]),
+      list,
+    });
     if (lane.open) {
       const from = lane.last ?? step.pointer;
-      const points = line(from, null, [axis, top + lane.height], [axis, join], [0, join]);
-      made.edges.push({ ...points, arrow: false, list });
+      made.edges.push({ ...out(from, [axis, top + lane.height], [axis, join], [0, join]), list });
     }
     x += lane.left + lane.right + BESIDE;
   });
@@ -180,18 +190,17 @@ function forked(step: ChartStep, head: Part, inner: (list: ChartList) => Part): 
 /** A list with its label above it. An empty one is only a line. */
 function laneOf(list: ChartList, steps: Part): Part {
   const made = empty();
-  const width = BOX_WIDTH;
+  const width = steps.height === 0 ? EMPTY_WIDTH : BOX_WIDTH;
   made.labels.push({ x: -width / 2, y: 0, width, height: LABEL_HEIGHT, list });
   made.left = made.right = width / 2;
   made.height = LABEL_HEIGHT;
   made.first = steps.first;
   made.last = steps.last;
+  made.arrowInside = true;
   if (steps.height === 0) return made;
-  made.edges.push({
-    ...line(null, steps.first, [0, LABEL_HEIGHT], [0, LABEL_HEIGHT + LABEL_GAP]),
-    list: list.pointer,
-  });
-  put(made, 0, LABEL_HEIGHT + LABEL_GAP, steps);
+  const top = LABEL_HEIGHT + LABEL_GAP;
+  made.edges.push({ ...into(steps, null, [0, LABEL_HEIGHT], [0, top]), list: list.pointer });
+  put(made, 0, top, steps);
   made.open = steps.open;
   return made;
 }
@@ -204,21 +213,22 @@ function repeated(step: ChartStep, head: Part, inner: (list: ChartList) => Part)
   const top = head.height + GAP;
   put(made, 0, top, steps);
   made.edges.push({
-    ...line(step.pointer, steps.first, [0, head.height], [0, top]),
+    ...into(steps, step.pointer, [0, head.height], [0, top]),
     ...(list && { list: list.pointer }),
   });
   if (steps.open) {
     const side = -made.left - PAD / 2;
     const bottom = made.height;
     const middle = BOX_HEIGHT / 2;
-    const back = [
+    const back = out(
+      steps.last,
       [0, bottom],
       [0, bottom + PAD / 2],
       [side, bottom + PAD / 2],
       [side, middle],
       [-head.left, middle],
-    ];
-    made.edges.push({ ...line(steps.last, step.pointer, ...(back as [number, number][])), kind: "back" });
+    );
+    made.edges.push({ ...back, to: step.pointer, arrow: true, kind: "back" });
     made.left += PAD / 2;
     made.height += PAD / 2;
   }
@@ -243,21 +253,19 @@ function guarded(step: ChartStep, head: Part, inner: (list: ChartList) => Part, 
             [axis, to],
             [0, to],
           ];
-    made.edges.push({ ...line(part.last, null, [axis, top + part.height], ...end), arrow: false });
+    made.edges.push(out(part.last, [axis, top + part.height], ...end));
   };
   made.open = false;
   if (body) {
     put(made, 0, top, body);
-    made.edges.push(line(step.pointer, body.first, [0, head.height], [0, top]));
+    made.edges.push(into(body, step.pointer, [0, head.height], [0, top]));
     const bottom = top + Math.max(body.height, caught?.height ?? 0) + GAP / 2;
     if (caught) {
       const axis = body.right + BESIDE + caught.left;
       put(made, axis, top, caught);
       const failing = top + PAD;
-      made.edges.push({
-        ...line(step.pointer, caught.first, [body.right, failing], [axis - caught.left, failing]),
-        kind: "failure",
-      });
+      const failure = into(caught, step.pointer, [body.right, failing], [axis - caught.left, failing]);
+      made.edges.push({ ...failure, arrow: true, kind: "failure" });
       join(caught, axis, bottom);
     }
     join(body, 0, bottom);
@@ -266,7 +274,7 @@ function guarded(step: ChartStep, head: Part, inner: (list: ChartList) => Part, 
   }
   if (last) {
     top = made.height + GAP / 2;
-    made.edges.push({ ...line(body?.last ?? step.pointer, last.first, [0, made.height], [0, top]) });
+    made.edges.push(into(last, body?.last ?? step.pointer, [0, made.height], [0, top]));
     put(made, 0, top, last);
     made.last = last.last;
     made.open = made.open && last.open;
@@ -289,11 +297,12 @@ function framed(part: Part, pointer: string, kind: Frame["kind"], depth: number)
     kind,
     depth,
   });
-  made.edges.push({ ...line(null, part.first, [0, 0], [0, PAD]), arrow: false });
+  // A failure enters from the side.
+  if (kind !== "catch") made.edges.push(into(part, null, [0, 0], [0, PAD]));
   if (part.open) {
-    made.edges.push({ ...line(part.last, null, [0, PAD + part.height], [0, made.height]), arrow: false });
+    made.edges.push(out(part.last, [0, PAD + part.height], [0, made.height]));
   }
-  return Object.assign(made, { first: part.first, last: part.last, open: part.open });
+  return Object.assign(made, { first: part.first, last: part.last, open: part.open, arrowInside: true });
 }
 
 function boxOf(step: ChartStep, folded: boolean): Part {
@@ -322,7 +331,7 @@ function terminal(kind: Terminal["kind"]): Part {
 
 function empty(): Part {
   const shapes = { boxes: [], terminals: [], frames: [], labels: [], edges: [] };
-  return { left: 0, right: 0, height: 0, first: null, last: null, open: true, ...shapes };
+  return { left: 0, right: 0, height: 0, first: null, last: null, open: true, arrowInside: false, ...shapes };
 }
 
 /** A part that begins with the box of a block. */
@@ -356,8 +365,20 @@ function shifted(shapes: Shapes, dx: number, dy: number): Shapes {
   };
 }
 
-function line(from: string | null, to: string | null, ...points: readonly [number, number][]): Edge {
-  return { from: from ?? "", to, points: points.map(([x, y]) => ({ x, y })), arrow: true, kind: "flow" };
+/** The edge that enters a part. */
+function into(part: Part, from: string | null, ...points: readonly [number, number][]): Edge {
+  return { ...out(from, ...points), to: part.first, arrow: part.first !== null && !part.arrowInside };
+}
+
+/** The edge that leaves a step, toward those of other lists. */
+function out(from: string | null, ...points: readonly [number, number][]): Edge {
+  return {
+    from: from ?? "",
+    to: null,
+    points: points.map(([x, y]) => ({ x, y })),
+    arrow: false,
+    kind: "flow",
+  };
 }
 
 function sum(values: readonly number[]): number {

@@ -36,6 +36,12 @@ test("what can't be seen is escaped", () => {
   expect(text(sourceOf('{"\u202E":1}'))).toBe('{ "\\u202e": 1 }');
 });
 
+test("a member of an object is shown by itself", () => {
+  const source = sourceOf('{"a":1,"document":{"id":"f","steps":[{"a":[]}]}}', "document");
+  expect(source.lines[1]?.pointer).toBe("/id");
+  expect(() => sourceOf("{}", "document")).toThrow(SyntaxError);
+});
+
 test("each value has its lines", () => {
   const source = sourceOf('{"a/b":{"c":[1,[2]]},"d":1}');
   expect(source.ranges.get("")).toEqual([0, source.lines.length - 1]);

@@ -27,8 +27,8 @@ type Node =
 /** The length up to which a list or an object without others in it is written in one line. */
 const LINE = 72;
 
-/** The lines of a JSON text. Throws SyntaxError. */
-export function sourceOf(json: string): Source {
+/** The lines of a JSON text, or of a member of its object. Throws SyntaxError. */
+export function sourceOf(json: string, member?: string): Source {
   const lines: { indent: number; tokens: Token[]; pointer: string }[] = [];
   const ranges = new Map<string, readonly [number, number]>();
   let current: { indent: number; tokens: Token[]; pointer: string };
@@ -61,8 +61,16 @@ export function sourceOf(json: string): Source {
     ranges.set(pointer, [first, lines.length - 1]);
   };
   open(0, "");
-  write(parse(json), "", 0);
+  const whole = parse(json);
+  write(member === undefined ? whole : memberOf(whole, member), "", 0);
   return { lines, ranges };
+}
+
+function memberOf(node: Node, name: string): Node {
+  const entries = node.kind === "object" ? node.entries : [];
+  const found = entries.find(([key]) => key !== null && JSON.parse(key.text) === name);
+  if (found === undefined) throw new SyntaxError(`no member ${name}`);
+  return found[1];
 }
 
 /** The lines of a value, or of the innermost value around it that has lines of its own. */

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { allSteps, type Chart } from "./chart";
 import { type Edge, layoutOf } from "./layout";
 import { act, chart, choose, each } from "./samples";
-import { type RanStep, traceOf } from "./trace";
+import { failedAt, type RanStep, traceOf } from "./trace";
 
 function ran(...steps: readonly string[]): RanStep[] {
   return steps.map((step) => {
@@ -61,4 +61,9 @@ test("a block whose steps have begun has begun", () => {
   const drawn = chart(each("e", choose("s", [act("a")])), act("b"));
   const trace = traceOf(drawn, ran("a:waiting"), false);
   expect([trace.states.get("/steps/0"), trace.states.get("/steps/1")]).toEqual(["started", undefined]);
+});
+
+test("a step that failed before it began is named by the error of its execution", () => {
+  expect(failedAt("lines[3]/post")).toEqual([{ id: "post", state: "failed" }]);
+  expect(failedAt(null)).toEqual([]);
 });

@@ -19,6 +19,11 @@ export interface Trace {
 /** From the one that hides the others to the one that any hides. */
 const IMPORTANCE = ["failed", "waiting", "started", "interrupted", "succeeded", "skipped"];
 
+/** A step whose condition can't be evaluated fails without an entry of its own. */
+export function failedAt(path: string | null | undefined): RanStep[] {
+  return path ? [{ id: path.slice(path.lastIndexOf("/") + 1), state: "failed" }] : [];
+}
+
 /** The path of an execution with these steps. `succeeded`: it has come to the end of the flow. */
 export function traceOf(chart: Chart, steps: readonly RanStep[], succeeded: boolean): Trace {
   const byId = new Map<string, string>();

@@ -1,5 +1,7 @@
 import { expect, test } from "vitest";
-import { centred, fitted, opening, panned, revealing, seen, zoomed } from "./view";
+import { layoutOf } from "./layout";
+import { act, chart, choose } from "./samples";
+import { centred, fitted, kept, opening, panned, revealing, seen, zoomed } from "./view";
 
 const window = { width: 800, height: 600 };
 const small = { width: 400, height: 300 };
@@ -16,7 +18,7 @@ test("a tall picture fits, but opens at its beginning where it can be read", () 
 
 test("a wide picture opens at the axis of the flow", () => {
   const view = opening({ width: 8000, height: 1000 }, window, 3000);
-  expect(view.scale).toBeCloseTo(0.7);
+  expect(view.scale).toBeCloseTo(0.6);
   expect(view.x + window.width / view.scale / 2).toBeCloseTo(3000);
 });
 
@@ -48,4 +50,15 @@ test("a part is shown with as little movement as possible", () => {
 test("a point can be moved into the middle", () => {
   const view = centred({ x: 0, y: 0, scale: 1 }, { x: 200, y: 6000 }, tall, window);
   expect(seen(view, window)).toEqual({ x: -200, y: 5700, width: 800, height: 600 });
+});
+
+test("what is in the middle stays there when a block is unfolded", () => {
+  const drawn = chart(act("a"), choose("s", [act("b"), act("c")], [act("d")]), act("e"));
+  const folded = layoutOf(drawn, new Set(["/steps/1"]));
+  const unfolded = layoutOf(drawn, new Set());
+  const place = (layout: typeof folded) => layout.boxes.find((box) => box.step.id === "s") ?? { x: 0, y: 0 };
+  const before = { x: 0, y: place(folded).y - 280, scale: 1 };
+  const after = kept(before, folded, unfolded, window);
+  expect(place(unfolded).x - after.x).toBe(place(folded).x - before.x);
+  expect(place(unfolded).y - after.y).toBe(place(folded).y - before.y);
 });

@@ -1,6 +1,6 @@
 /** The view of a picture: which part of it is seen, and how large. */
 
-import type { Point, Rect } from "./layout";
+import type { Layout, Point, Rect } from "./layout";
 
 export interface View {
   /** The point of the picture in the top left corner. */
@@ -18,7 +18,7 @@ export interface Size {
 export const SMALLEST = 0.1;
 export const LARGEST = 2;
 /** Below this scale, texts can't be read. */
-const LEGIBLE = 0.7;
+const LEGIBLE = 0.6;
 const AROUND = 48;
 
 /** The whole picture, in the middle; not larger than it is. */
@@ -69,6 +69,23 @@ export function revealing(view: View, part: Rect, window: Size): View {
     x: nearest(view.x, part.x, part.width, window.width, view.scale),
     y: nearest(view.y, part.y, part.height, window.height, view.scale),
   };
+}
+
+/** The view after the picture has changed, in which the step in the middle stays where it is. */
+export function kept(view: View, before: Layout, after: Layout, window: Size): View {
+  const part = seen(view, window);
+  const middle = { x: part.x + part.width / 2, y: part.y + part.height / 2 };
+  const places = new Map(after.boxes.map((box) => [box.step.pointer, box]));
+  let moved = { x: 0, y: 0 };
+  let nearest = Number.POSITIVE_INFINITY;
+  for (const { step, x, y, width, height } of before.boxes) {
+    const now = places.get(step.pointer);
+    const distance = Math.hypot(x + width / 2 - middle.x, y + height / 2 - middle.y);
+    if (now === undefined || distance >= nearest) continue;
+    nearest = distance;
+    moved = { x: now.x - x, y: now.y - y };
+  }
+  return { ...view, x: view.x + moved.x, y: view.y + moved.y };
 }
 
 /** The part of the picture that is seen. */
