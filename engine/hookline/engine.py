@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Any, Final
 
 import structlog
 
+from hookline.access.sessions import Sessions
 from hookline.access.sign_ins import SignIns
 from hookline.access.tokens import Tokens
 from hookline.catalog.catalog import Catalog, CatalogChanges
@@ -41,7 +43,7 @@ from hookline.flows.check.check_flow import check_flow
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.backlog import Backlog
 from hookline.intake.callbacks import Callbacks
-from hookline.intake.inserting import Inserter
+from hookline.intake.inserting import INSERTION_DUTY, Inserter
 from hookline.intake.intake import Intake
 from hookline.intake.publishing import Publisher
 from hookline.intake.shared_limits import SharedLimits
@@ -81,6 +83,7 @@ from hookline.telemetry.events import Events
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.node_hints import NodeHints
 from hookline.telemetry.rejections import RejectionRecord
+from hookline.telemetry.statistics import StatisticsRecord
 from hookline.telemetry.store_problem import StoreProblem
 
 #: Seconds in which renewals of tokens must end, unless the grace period is shorter.
@@ -141,6 +144,9 @@ class Engine:
             has_connectors=registry.has_connectors,
         )
         self.api_tokens = Tokens(self.store, self.clock, self.ids.new)
+        self.sessions = Sessions(self.store, self.clock, self.ids.new)
+        self.instance_id = ""
+        """The id of the database, the same on all of its nodes; empty before the start."""
         self.tokens = AccessTokens(self.credentials, self.http, self.clock, self.log, self.membership)
         self.authorizations = Authorizations(
             self.credentials, self.clock, options.public_url.rstrip("/") + CALLBACK, self.membership
@@ -191,7 +197,6 @@ class Engine:
                 backlog,
                 self.events,
                 self.store_problem,
-                self.membership,
             )
         self.replies = Replies()
         self._hints = NodeHints(self.membership, self.events, self.replies.stored_elsewhere)
@@ -223,6 +228,15 @@ class Engine:
             rates=StepRates(limits),
         )
         self.rejections = RejectionRecord(self.store, self.clock, self.ids, self.log, self.store_problem)
+        self._statistics = StatisticsRecord(
+            self.metrics.flow_counts,
+            self.store,
+            self.clock,
+            self.log,
+            self.store_problem,
+            f"{options.node_name}.{secrets.token_hex(6)}",
+            lambda: self.reports_database,
+        )
         self.subscriptions = SubscriptionStore(self.store, self.vault, self.clock, elsewhere=options.role == "webhook")
         self.sources = SourceSupervisor(
             SourceServices(
@@ -252,6 +266,7 @@ class Engine:
             self.queue,
             self.version_resolver,
             self.resume_tokens,
+            self.redaction,
             lambda: self.intake.open and self.membership.current,
         )
         checker = CompatibilityChecker(services, registry.actions, self.resume_url)
@@ -330,6 +345,7 @@ class Engine:
             ),
             redaction=self.redaction,
             events=self.events,
+            metrics=self.metrics,
             clock=self.clock,
             new_id=self.ids.new,
         )
@@ -347,6 +363,7 @@ class Engine:
         )
         self._housekeeping = Duty(self.membership, "housekeeping", self.clock)
         self._reporting = Duty(self.membership, "reporting", self.clock)
+        self._ordering = Duty(self.membership, INSERTION_DUTY, self.clock)
         self.disk_budget: DiskBudget | None = None
         if options.disk_budget is not None:
             self.disk_budget = DiskBudget(
@@ -484,11 +501,9 @@ class Engine:
     async def _drop(self) -> None:
         """Drop all that runs here, since other nodes may have taken it over."""
         self.intake.limits.drop()
-        await self._housekeeping.drop()
-        await self._reporting.drop()
+        for duty in (self._housekeeping, self._reporting, self._ordering):
+            await duty.drop()
         await self.sources.drop()
-        if self._inserter is not None:
-            await self._inserter.drop()
         await self._dispatcher.drop()
 
     async def _adopt(self) -> None:
@@ -529,6 +544,7 @@ class Engine:
     async def _load(self, *, command: bool = False) -> None:
         await self.keys.join(command=command)
         await self.load_admin_token()
+        self.instance_id = await self.store.instance_id()
         await self.credentials.load()
         await self.subscriptions.load()
         await self.serving.load()
@@ -551,6 +567,7 @@ class Engine:
             if left:
                 self.log.warning("executions were interrupted; they continue at the next start", executions=left)
             await self.rejections.close()
+            await self._statistics.close()
             await self.tokens.close(min(_TOKENS_GRACE, self.options.grace if grace is None else grace))
             with contextlib.suppress(StoreError):  # then the parts count as used up
                 await self.intake.limits.leave()
@@ -570,6 +587,7 @@ class Engine:
                     group.create_task(self.serving.follow_nodes())
                     if self._inserter is not None:
                         group.create_task(self._inserter.run())
+                        group.create_task(self._ordering.run(self._inserter.run_in_order))
                 else:
                     group.create_task(follow_jumps(self.clock))
                 group.create_task(self.intake.follow_backlog())
@@ -580,6 +598,7 @@ class Engine:
                 group.create_task(self.serving.follow_credentials())
                 group.create_task(self.serving.follow_failures())
                 group.create_task(self.rejections.run())
+                group.create_task(self._statistics.run())
                 group.create_task(self.sign_ins.run())
                 group.create_task(self.store_problem.run())
                 if self.options.watch and self.registry.has_connectors:

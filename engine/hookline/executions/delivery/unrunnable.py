@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
 from hookline.executions.blocks.batch import batch_entries
@@ -66,7 +66,7 @@ class Unrunnable:
             # Without other nodes, it is ready again when something changes.
             again = now + _ELSEWHERE if cause.here and not self._services.membership.alone else None
             changes.append(Park(delivery.execution_id, now, again, f"{BLOCKED}{cause.reason}"))
-        await self._commit(delivery, changes, leaves_queue=state is State.QUEUED)
+        await self._commit(delivery, changes, cause.envelope.accepted_at, leaves_queue=state is State.QUEUED)
         await self._wake_parent(cause.envelope)
 
     async def end(self, delivery: Delivery, error: ErrorInfo) -> None:
@@ -97,15 +97,21 @@ class Unrunnable:
                 begun = AttemptStart(execution.started_at, execution.attempt)
             ran_on = await self._flow_of(execution)
             changes += await follow_up(self._services, end, envelope, ran_on, None, begun)
-        await self._commit(delivery, changes, leaves_queue=queued)
+        accepted_at = now if execution is None else execution.created_at
+        await self._commit(delivery, changes, accepted_at, leaves_queue=queued)
         if envelope is not None:
             await self._wake_parent(envelope)
 
-    async def _commit(self, delivery: Delivery, changes: list[Change], *, leaves_queue: bool) -> None:
+    async def _commit(
+        self, delivery: Delivery, changes: list[Change], accepted_at: datetime, *, leaves_queue: bool
+    ) -> None:
         with self._leaving_queue(delivery.flow_id) if leaves_queue else nullcontext() as left:
             await self._services.store.commit(changes)
             if left is not None:
                 left()
+        for change in changes:
+            if isinstance(change, End):
+                self._services.metrics.ended(delivery.flow_id, change.state, change.at - accepted_at)
         self._services.events.committed(delivery.flow_id, delivery.execution_id, changes)
 
     async def _flow_of(self, execution: Execution | None) -> CompiledFlow | None:
