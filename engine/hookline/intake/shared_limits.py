@@ -44,8 +44,9 @@ _TOGETHER: Final = 1000
 """The most limits whose parts move in one commit, since other commits wait for it."""
 _AHEAD: Final = 3.0
 """Seconds for which a node should have parts of a backlog."""
-_LARGE: Final = 1000
-"""The parts of a backlog from which a node leaves half of the free ones, so that the next node can begin at once."""
+_LARGE: Final = 10_000
+"""The parts of a large backlog, of which a node leaves a few free, so that the next node can begin at once."""
+_SPARE: Final = 1000
 _KEPT: Final = 60.0
 """Seconds for which a node keeps the parts of the rate of a step that doesn't run."""
 
@@ -138,6 +139,8 @@ class _Shared:
         """The rejected messages that were noticed last."""
         self.asked = False
         """This node asked for parts when it looked last."""
+        self.looked = False
+        """This node has looked at the parts."""
         self.settled = False
         """Nothing was to be moved at the last look."""
         self._demand = _Demand(recovery, now)
@@ -269,6 +272,12 @@ class SharedLimits:
                 return None
             shared = self._shared_backlog(flow_id, limit)
         return shared.limit
+
+    def is_new(self, flow_id: str, rate: str | None) -> bool:
+        """Return true if this node has not looked for parts of a limit of a flow yet."""
+        found = [self._backlogs.get((flow_id, BACKLOG))]
+        found += [] if rate is None else [self._rates.get((flow_id, rate))]
+        return self._membership.shared and not all(one is not None and one.looked for one in found)
 
     @property
     def lacking(self) -> bool:
@@ -500,7 +509,7 @@ class SharedLimits:
             total = own + free + sum(other.count for other in others)
         need = shared.need(now)
         asks = own < total and shared.asks(own, need, now)
-        shared.missed = limit.rejected
+        shared.missed, shared.looked = limit.rejected, True
         # If there are fewer parts than nodes, a part in reserve would only go from node to node.
         reserve = max(1, total // (_RESERVE * (1 + len(others)))) if total > len(others) else 0
         if served and not asks and own + free < reserve and now >= shared.reserve_at:
@@ -510,7 +519,7 @@ class SharedLimits:
             self.asking, self._asked_at = True, now
         shared.asked = asks
         mine = NodeShare("" if row is None else row.lease, own, need, asks)
-        spare = free // 2 if isinstance(limit, BacklogLimit) and total >= _LARGE and not asks else 0
+        spare = min(free // 4, _SPARE) if isinstance(limit, BacklogLimit) and total >= _LARGE and not asks else 0
         wanted = fair_count(total, mine, others, free - spare) if served or asks else 0
         if isinstance(limit, BacklogLimit):
             wanted = max(wanted, limit.busy)
