@@ -48,7 +48,8 @@ _LARGE: Final = 10_000
 """The parts of a large backlog, of which a node leaves a few free, so that the next node can begin at once."""
 _SPARE: Final = 1000
 _KEPT: Final = 60.0
-"""Seconds for which a node keeps the parts of the rate of a step that doesn't run."""
+"""Seconds for which a node keeps the parts of the rate of a step that doesn't run, and of the backlog of a flow that is
+gone."""
 
 _Key: TypeAlias = tuple[str, str]
 """The name of a limit, and its rate, or `BACKLOG`."""
@@ -373,7 +374,7 @@ class SharedLimits:
         everything = now - self._all_at >= _ALL_AGAIN
         if everything or self._served is None:
             self._served = self._serve()
-        served = self._served | {key for key, rate in self._rates.items() if rate.kept_until > now}
+        served = self._served | {key for key, one in self._all().items() if one.kept_until > now}
         if self._rates or self._backlogs:
             await self._share(served, everything=everything)
         for of_kind in (self._rates, self._backlogs):
@@ -384,8 +385,9 @@ class SharedLimits:
         """Make the limits of all flows that this node accepts messages for; return their keys."""
         served: set[_Key] = set()
         for flow in self._flows():
-            self._shared_backlog(flow.id, flow.settings.max_queued or self._max_backlog)
-            served.add((flow.id, BACKLOG))
+            backlog = self._shared_backlog(flow.id, flow.settings.max_queued or self._max_backlog)
+            # A flow that is being replaced may be missing for a moment, and each message needs a part of its backlog.
+            backlog.kept_until = self._clock.monotonic() + _KEPT
             if flow.settings.rate is not None:
                 self._rate(flow.id, flow.settings.rate)
                 served.add((flow.id, flow.settings.rate))
