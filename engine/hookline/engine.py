@@ -53,6 +53,8 @@ from hookline.maintenance.duty import Duty
 from hookline.maintenance.retention import Purger, Retention, retention_in
 from hookline.maintenance.shared_blobs import check_shared_blobs, is_readable
 from hookline.maintenance.sweeper import Sweeper
+from hookline.operations.attention import Attention
+from hookline.operations.node_problems import NodeProblems
 from hookline.operations.operations import Operations
 from hookline.operations.replay import Replays
 from hookline.outbound.client import PooledClient
@@ -222,13 +224,14 @@ class Engine:
             membership=self.membership,
         )
         self.rejections = RejectionRecord(self.store, self.clock, self.ids, self.log, self.store_problem)
+        process_name = f"{options.node_name}.{secrets.token_hex(6)}"
         self._statistics = StatisticsRecord(
             self.metrics.flow_counts,
             self.store,
             self.clock,
             self.log,
             self.store_problem,
-            f"{options.node_name}.{secrets.token_hex(6)}",
+            process_name,
             lambda: self.reports_database,
         )
         self.subscriptions = SubscriptionStore(self.store, self.vault, self.clock, elsewhere=options.role == "webhook")
@@ -355,6 +358,16 @@ class Engine:
             options.audit_retention,
             self.oldest_unstored,
         )
+        self._node_problems = NodeProblems(
+            self.store,
+            self.clock,
+            self.store_problem,
+            process_name,
+            failed_plugins=registry.failed,
+            sources=self.sources.statuses,
+            fullness=self.intake,
+        )
+        self.attention = Attention(self.store, self.clock, self.credentials, self.membership)
         self._housekeeping = Duty(self.membership, "housekeeping", self.clock)
         self._reporting = Duty(self.membership, "reporting", self.clock)
         self.disk_budget: DiskBudget | None = None
@@ -557,6 +570,7 @@ class Engine:
             await self._statistics.close()
             await self.tokens.close(min(_TOKENS_GRACE, self.options.grace if grace is None else grace))
             with contextlib.suppress(StoreError):  # then the parts count as used up
+                await self._node_problems.withdraw()
                 await self.intake.rates.leave()
         finally:
             self.replies.close()
@@ -585,6 +599,7 @@ class Engine:
                 group.create_task(self.serving.follow_failures())
                 group.create_task(self.rejections.run())
                 group.create_task(self._statistics.run())
+                group.create_task(self._node_problems.run())
                 group.create_task(self.sign_ins.run())
                 group.create_task(self.store_problem.run())
                 if self.options.watch and self.registry.has_connectors:

@@ -23,7 +23,7 @@ VERBS = {
     *("check", "demo", "deploy", "diff", "fmt", "graph", "login", "logout", "new", "run", "schema", "send", "serve"),
     *("start", "test", "backtest"),
 }
-ORDINARY = {"db", "events", "me", "storage"}
+ORDINARY = {"attention", "db", "events", "me", "stats", "storage"}
 #: Resources that are asked to do something.
 REQUESTS = {"check", "evaluate", "try"}
 
@@ -111,7 +111,7 @@ def test_a_name_that_nobody_has_is_noticed(name: str) -> None:
 
 def test_commands_and_resources_are_named_by_words_of_the_glossary() -> None:
     words = {entry.word for entry in ENTRIES}
-    known = {*words, *(f"{word}s" for word in words), *ORDINARY, "rejected", "dead-letters", "stats"}
+    known = {*words, *(f"{word}s" for word in words), *ORDINARY, "rejected", "dead-letters"}
     named = {path.split("/")[1] for path in resources() if not re.search(r"[.:]", path)}
     probes = {"healthz", "readyz", "metrics"}
     pages = {"hook", "id", "oauth", "problems", "resume"}

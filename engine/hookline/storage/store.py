@@ -16,6 +16,7 @@ from hookline.model.items import Progress
 from hookline.model.message import Envelope
 from hookline.model.rejection import RejectedRequest
 from hookline.storage.changes import Change, CommitResult
+from hookline.storage.node_problems import NodeProblem
 from hookline.storage.statistics import StatisticsPoint
 
 
@@ -457,6 +458,15 @@ class StatisticsQueries(Protocol):
         ...
 
 
+class ProblemQueries(Protocol):
+    """The problems that nodes have reported."""
+
+    async def node_problems(self, since: datetime) -> Sequence[NodeProblem]:
+        """Return the problems that nodes have reported since a time; the same problem of several nodes once, with the
+        earliest `since`."""
+        ...
+
+
 class SubscriptionQueries(Protocol):
     """The stored subscriptions."""
 
@@ -650,6 +660,7 @@ class Store(
     UsageQueries,
     RejectedQueries,
     StatisticsQueries,
+    ProblemQueries,
     CredentialQueries,
     SubscriptionQueries,
     DeploymentQueries,

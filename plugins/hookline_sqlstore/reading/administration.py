@@ -1,6 +1,7 @@
-"""Deployments, tokens, the audit, and rejected sign-ins."""
+"""Deployments, tokens, the audit, rejected sign-ins, and problems of nodes."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -15,6 +16,7 @@ from hookline.api_storage import (
     Deployment,
     DeploymentPage,
     FlowFile,
+    NodeProblem,
     RejectedSignIn,
     RejectedSignInPage,
     ServedFlow,
@@ -22,7 +24,7 @@ from hookline.api_storage import (
     Token,
     TokenScope,
 )
-from hookline_sqlstore.column_values import first_id, moment
+from hookline_sqlstore.column_values import first_id, micros, moment
 from hookline_sqlstore.reading import lists
 from hookline_sqlstore.tables import (
     audit,
@@ -30,6 +32,7 @@ from hookline_sqlstore.tables import (
     deployed_flows,
     deployments,
     flow_cases,
+    node_problems,
     rejected_sign_ins,
     secret_keys,
     served_flows,
@@ -198,3 +201,16 @@ def _made(make: Callable[[Any], _T], rows: Iterable[Any]) -> list[_T]:
 def _page(found: Sequence[Any], limit: int) -> tuple[tuple[Any, ...], str | None]:
     """The items of a page, and the id after which the next begins."""
     return tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None
+
+
+def problems(connection: Connection, since: datetime) -> list[NodeProblem]:
+    """Return the problems that nodes have reported since a time, each once."""
+    columns = node_problems.c
+    same = (columns.kind, columns.subject, columns.detail)
+    found = (
+        select(*same, func.min(columns.since).label("since"))
+        .where(columns.at >= micros(since))
+        .group_by(*same)
+        .order_by(*same)
+    )
+    return [NodeProblem(row.kind, row.subject, row.detail, moment(row.since)) for row in connection.execute(found)]

@@ -46,6 +46,7 @@ from hookline.storage.changes import (
     Reject,
     ReleaseOrderKey,
     Reopen,
+    ReportProblems,
     Resume,
     RollUpStatistics,
     SetState,
@@ -56,6 +57,7 @@ from hookline.storage.changes import (
     Unblock,
     UseFiles,
 )
+from hookline.storage.node_problems import NodeProblem
 from hookline.storage.statistics import Counts, FlowMinute
 from hookline.testing.clock import START, ManualClock
 from hookline.testing.envelopes import Envelopes, attachment
@@ -73,6 +75,8 @@ ALLOWED = (
     "SCAN credentials",
     "SCAN flow_overrides",
     "SCAN rejected",
+    # Problems of nodes, which are few.
+    "SCAN node_problems",
     "SCAN batches",
     # Counted for the disk budget, in the order of its key.
     "SCAN dedupe_keys",
@@ -174,6 +178,7 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
         ForgetVersions("orders", ("v1",)),
         PutStatistics("a.1", (FlowMinute("orders", now, Counts()),)),
         RollUpStatistics(now, now),
+        ReportProblems("a.1", (NodeProblem("disk_budget", "", "full", now),), now, now),
         RollUpStatistics(later, later),
     ):
         await backend.store.commit([change])
@@ -259,6 +264,7 @@ ASKED: dict[str, Ask] = {
     "oldest_queued": _oldest_queued,
     "blocked": lambda backend, _: backend.store.blocked(10),
     "late_waits": lambda backend, _: backend.store.late_waits(START, 10),
+    "node_problems": lambda backend, _: backend.store.node_problems(START),
     "rejected_since": lambda backend, _: backend.store.rejected_since(START),
     "statistics": lambda backend, _: backend.store.statistics(["orders", "greet"], START, START, hourly=False),
     "statistics by the hour": lambda backend, _: backend.store.statistics(["orders"], START, START, hourly=True),
