@@ -193,7 +193,7 @@ async def test_a_token_sees_what_concerns_its_flows_and_what_its_scope_allows(en
     await trouble.report(NodeProblem("plugin_failed", "acme", "no module", trouble.now))
 
     async def seen(**token: Any) -> list[tuple[str, str | None]]:
-        made = await client.post("/api/v1/tokens", headers=AUTH, json={"name": token["scopes"][0], **token})
+        made = await client.post("/api/v1/tokens", headers=AUTH, json={"name": f"a-{token['scopes'][0]}", **token})
         headers = {"Authorization": f"Bearer {(await made.get_json())['token']}"}
         return [(one["kind"], one["flow_id"]) for one in await items(client, headers)]
 

@@ -8,7 +8,7 @@ from hookline.cli.table import table
 from hookline.config import Settings
 
 
-@click.command(cls=Command, settings=("flows", "db", "disk_budget"))
+@click.command(cls=Command, settings=("db",))
 def attention(as_json: bool, settings: Settings) -> None:
     """List everything that needs somebody's attention, the errors first."""
     found = call(settings, "GET", "attention")
