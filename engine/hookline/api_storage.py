@@ -5,6 +5,7 @@ from hookline.kernel.errors import (
     DeploymentConflict,
     ExecutionNotFound,
     IllegalStateChange,
+    SignInCodeUsed,
     StoreAway,
     StoreError,
     TokenNameTaken,
@@ -14,7 +15,17 @@ from hookline.kernel.errors import (
 from hookline.kernel.faults import fault
 from hookline.kernel.threads import Threads
 from hookline.kernel.time import Clock, FollowingClock
-from hookline.model.access import ALL_ENTRIES, Actor, AuditEntry, AuditFilter, RejectedSignIn, Token, TokenScope
+from hookline.model.access import (
+    ALL_ENTRIES,
+    Actor,
+    AuditEntry,
+    AuditFilter,
+    RejectedSignIn,
+    Session,
+    SignInCode,
+    Token,
+    TokenScope,
+)
 from hookline.model.batch import JOINED, MAX_BATCH_BYTES, BatchItem, joined_output
 from hookline.model.causes import cause_of
 from hookline.model.deployment import DeployedFlow, Deployment, FileKind, FlowFile, ServedFlow
@@ -37,6 +48,7 @@ from hookline.model.execution import (
 from hookline.model.items import STREAM, Progress
 from hookline.model.message import Arrival, Attachment, Envelope, Message, Result, pack, unpack, without_body
 from hookline.model.rejection import RejectedRequest
+from hookline.model.waits import WaitStatus
 from hookline.storage.backend import Backend, BackendFactory
 from hookline.storage.blobs import Blob, Blobs, BlobStoreFactory, BlobWriter
 from hookline.storage.changes import (
@@ -57,6 +69,8 @@ from hookline.storage.changes import (
     CheckpointItems,
     CloseBatch,
     CommitResult,
+    CreateSession,
+    CreateSignInCode,
     CreateToken,
     Deploy,
     DismissDeadLetter,
@@ -65,6 +79,7 @@ from hookline.storage.changes import (
     DropEntries,
     Duplicate,
     End,
+    EndSession,
     EndWait,
     FilesWritten,
     FinishBlock,
@@ -73,6 +88,7 @@ from hookline.storage.changes import (
     ForgetDedupeKeys,
     ForgetEarlyCallbacks,
     ForgetFiles,
+    ForgetSessions,
     ForgetVersions,
     JoinBatch,
     KeepAlias,
@@ -117,6 +133,7 @@ from hookline.storage.changes import (
     Unblock,
     UseFiles,
     UseKeys,
+    UseSignInCode,
     WaitTimedOut,
     WriteFiles,
     counted_output,
@@ -206,6 +223,8 @@ __all__ = [
     "CopySource",
     "CopyTarget",
     "Counts",
+    "CreateSession",
+    "CreateSignInCode",
     "CreateToken",
     "DatabaseStatus",
     "DeadLetterPage",
@@ -224,6 +243,7 @@ __all__ = [
     "Due",
     "Duplicate",
     "End",
+    "EndSession",
     "EndWait",
     "Envelope",
     "ErrorInfo",
@@ -246,6 +266,7 @@ __all__ = [
     "ForgetDedupeKeys",
     "ForgetEarlyCallbacks",
     "ForgetFiles",
+    "ForgetSessions",
     "ForgetVersions",
     "Held",
     "IllegalStateChange",
@@ -307,6 +328,7 @@ __all__ = [
     "RowUsage",
     "RowUsagePage",
     "ServedFlow",
+    "Session",
     "SetAdminToken",
     "SetCases",
     "SetCursor",
@@ -314,6 +336,8 @@ __all__ = [
     "SetState",
     "SetSubscription",
     "SharedSecrets",
+    "SignInCode",
+    "SignInCodeUsed",
     "Start",
     "State",
     "StateAdded",
@@ -343,7 +367,9 @@ __all__ = [
     "Unblock",
     "UseFiles",
     "UseKeys",
+    "UseSignInCode",
     "VersionOutdated",
+    "WaitStatus",
     "WaitTimedOut",
     "WriteFiles",
     "begin_of",

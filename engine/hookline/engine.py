@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import structlog
 
+from hookline.access.sessions import Sessions
 from hookline.access.sign_ins import SignIns
 from hookline.access.tokens import Tokens
 from hookline.catalog.catalog import Catalog, CatalogChanges
@@ -41,7 +42,7 @@ from hookline.flows.check.check_flow import check_flow
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.backlog import Backlog
 from hookline.intake.callbacks import Callbacks
-from hookline.intake.inserting import Inserter
+from hookline.intake.inserting import INSERTION_DUTY, Inserter
 from hookline.intake.intake import Intake
 from hookline.intake.publishing import Publisher
 from hookline.intake.shared_rates import FlowRates
@@ -144,6 +145,9 @@ class Engine:
             has_connectors=registry.has_connectors,
         )
         self.api_tokens = Tokens(self.store, self.clock, self.ids.new)
+        self.sessions = Sessions(self.store, self.clock, self.ids.new)
+        self.instance_id = ""
+        """The id of the database, the same on all of its nodes; empty before the start."""
         self.tokens = AccessTokens(self.credentials, self.http, self.clock, self.log, self.membership)
         self.authorizations = Authorizations(
             self.credentials, self.clock, options.public_url.rstrip("/") + CALLBACK, self.membership
@@ -193,7 +197,6 @@ class Engine:
                 backlog,
                 self.events,
                 self.store_problem,
-                self.membership,
             )
         self.replies = Replies()
         self._hints = NodeHints(self.membership, self.events, self.replies.stored_elsewhere)
@@ -263,6 +266,7 @@ class Engine:
             self.queue,
             self.version_resolver,
             self.resume_tokens,
+            self.redaction,
             lambda: self.intake.open and self.membership.current,
         )
         checker = CompatibilityChecker(services, registry.actions, self.resume_url)
@@ -370,6 +374,7 @@ class Engine:
         self.attention = Attention(self.store, self.clock, self.credentials, self.membership)
         self._housekeeping = Duty(self.membership, "housekeeping", self.clock)
         self._reporting = Duty(self.membership, "reporting", self.clock)
+        self._ordering = Duty(self.membership, INSERTION_DUTY, self.clock)
         self.disk_budget: DiskBudget | None = None
         if options.disk_budget is not None:
             self.disk_budget = DiskBudget(
@@ -501,11 +506,9 @@ class Engine:
     async def _drop(self) -> None:
         """Drop all that runs here, since other nodes may have taken it over."""
         self.intake.rates.drop()
-        await self._housekeeping.drop()
-        await self._reporting.drop()
+        for duty in (self._housekeeping, self._reporting, self._ordering):
+            await duty.drop()
         await self.sources.drop()
-        if self._inserter is not None:
-            await self._inserter.drop()
         await self._dispatcher.drop()
 
     async def _adopt(self) -> None:
@@ -545,6 +548,7 @@ class Engine:
     async def _load(self, *, command: bool = False) -> None:
         await self.keys.join(command=command)
         await self.load_admin_token()
+        self.instance_id = await self.store.instance_id()
         await self.credentials.load()
         await self.subscriptions.load()
         await self.serving.load()
@@ -588,6 +592,7 @@ class Engine:
                     group.create_task(self.serving.follow_nodes())
                     if self._inserter is not None:
                         group.create_task(self._inserter.run())
+                        group.create_task(self._ordering.run(self._inserter.run_in_order))
                 else:
                     group.create_task(follow_jumps(self.clock))
                 group.create_task(self.intake.follow_backlog())

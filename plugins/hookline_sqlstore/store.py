@@ -35,7 +35,9 @@ from hookline.api_storage import (
     Rejections,
     RowUsagePage,
     ServedFlow,
+    Session,
     SharedSecrets,
+    SignInCode,
     State,
     StateOverride,
     StatePage,
@@ -43,8 +45,8 @@ from hookline.api_storage import (
     StepRecord,
     StoredCredential,
     Token,
+    WaitStatus,
 )
-from hookline_sqlstore import statistics
 from hookline_sqlstore.column_values import micros
 from hookline_sqlstore.databases.database import Database
 from hookline_sqlstore.reading import (
@@ -55,6 +57,7 @@ from hookline_sqlstore.reading import (
     history,
     journal,
     lists,
+    statistics,
     usage,
     waits,
     work,
@@ -125,6 +128,9 @@ class SqlStore:
 
     async def waits(self, execution_id: str) -> Sequence[str]:
         return await self._database.read(lambda connection: waits.waits_of(connection, execution_id))
+
+    async def wait_status(self, execution_id: str, path: str) -> WaitStatus:
+        return await self._database.read(lambda connection: waits.wait_status(connection, execution_id, path))
 
     async def batches(self, execution_id: str) -> Mapping[str, bool]:
         return await self._database.read(lambda connection: batches.batches_of(connection, execution_id))
@@ -303,6 +309,18 @@ class SqlStore:
 
     async def token_by_id(self, token_id: str) -> Token | None:
         return await self._database.read(lambda connection: administration.token_by_id(connection, token_id))
+
+    async def session(self, digest: bytes) -> Session | None:
+        return await self._database.read(lambda connection: administration.session_of(connection, digest))
+
+    async def sign_in_code(self, digest: bytes) -> SignInCode | None:
+        return await self._database.read(lambda connection: administration.sign_in_code_of(connection, digest))
+
+    async def has_expired_sessions(self, at: datetime) -> bool:
+        return await self._database.read(lambda connection: administration.has_expired_sessions(connection, at))
+
+    async def instance_id(self) -> str:
+        return await self._database.read(administration.instance_id)
 
     async def shared_secrets(self) -> SharedSecrets:
         return await self._database.read(administration.shared_secrets)

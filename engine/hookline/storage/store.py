@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from hookline.model.access import ALL_ENTRIES, AuditEntry, AuditFilter, RejectedSignIn, Token
+from hookline.model.access import ALL_ENTRIES, AuditEntry, AuditFilter, RejectedSignIn, Session, SignInCode, Token
 from hookline.model.batch import BatchItem
 from hookline.model.deployment import Deployment, FlowFile, ServedFlow
 from hookline.model.execution import ALL_EXECUTIONS, ErrorInfo, Execution, ExecutionFilter, State, StepRecord
@@ -15,6 +15,7 @@ from hookline.model.flow import FlowState
 from hookline.model.items import Progress
 from hookline.model.message import Envelope
 from hookline.model.rejection import RejectedRequest
+from hookline.model.waits import WaitStatus
 from hookline.storage.changes import Change, CommitResult
 from hookline.storage.node_problems import NodeProblem
 from hookline.storage.statistics import StatisticsPoint
@@ -47,6 +48,10 @@ class CallbackQueries(Protocol):
 
     async def waits(self, execution_id: str) -> Sequence[str]:
         """Return the paths of an execution's steps that wait for callbacks."""
+        ...
+
+    async def wait_status(self, execution_id: str, path: str) -> WaitStatus:
+        """Return the status of one step."""
         ...
 
 
@@ -518,7 +523,7 @@ class RejectedSignInPage:
 
 
 class AccessQueries(Protocol):
-    """The tokens, and the requests whose tokens weren't valid."""
+    """The tokens, the sessions, and the requests whose tokens weren't valid."""
 
     async def tokens(self) -> Sequence[Token]:
         """Return all tokens, the newest first."""
@@ -530,6 +535,22 @@ class AccessQueries(Protocol):
 
     async def token_by_id(self, token_id: str) -> Token | None:
         """Return a token, also one that isn't valid."""
+        ...
+
+    async def session(self, digest: bytes) -> Session | None:
+        """Return the session whose secret has this SHA-256, also one that isn't valid."""
+        ...
+
+    async def sign_in_code(self, digest: bytes) -> SignInCode | None:
+        """Return the sign-in code that has this SHA-256, also one that isn't valid."""
+        ...
+
+    async def has_expired_sessions(self, at: datetime) -> bool:
+        """Return true if there are sessions or sign-in codes that have expired."""
+        ...
+
+    async def instance_id(self) -> str:
+        """Return the id of the database: lower-case letters and digits, the same for all of its nodes."""
         ...
 
     async def shared_secrets(self) -> SharedSecrets:

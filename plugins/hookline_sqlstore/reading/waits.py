@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection, and_, bindparam, select, text
 
-from hookline.api_storage import Held
+from hookline.api_storage import Held, WaitStatus
 from hookline_sqlstore.column_values import first_id, micros, moment
 from hookline_sqlstore.reading.flow_ids import flow_ids
 from hookline_sqlstore.tables import callbacks, executions, waits
@@ -15,6 +15,13 @@ _CALLBACKS: Final = (
     select(callbacks.c.path, callbacks.c.payload)
     .join(waits, and_(waits.c.execution_id == callbacks.c.execution_id, waits.c.path == callbacks.c.path))
     .where(callbacks.c.execution_id == bindparam("execution_id"), callbacks.c.payload.is_not(None))
+)
+
+_WAIT: Final = select(waits.c.page).where(
+    waits.c.execution_id == bindparam("execution_id"), waits.c.path == bindparam("path")
+)
+_TIMED_OUT: Final = select(callbacks.c.payload.is_(None)).where(
+    callbacks.c.execution_id == bindparam("execution_id"), callbacks.c.path == bindparam("path")
 )
 
 
@@ -26,6 +33,18 @@ def callbacks_of(connection: Connection, execution_id: str) -> dict[str, bytes]:
 def waits_of(connection: Connection, execution_id: str) -> tuple[str, ...]:
     return tuple(
         connection.scalars(select(waits.c.path).where(waits.c.execution_id == execution_id).order_by(waits.c.path))
+    )
+
+
+def wait_status(connection: Connection, execution_id: str, path: str) -> WaitStatus:
+    at_step = {"execution_id": execution_id, "path": path}
+    wait = connection.execute(_WAIT, at_step).one_or_none()
+    timed_out = connection.scalar(_TIMED_OUT, at_step)
+    return WaitStatus(
+        wait is not None,
+        called=timed_out is False,
+        timed_out=timed_out is True,
+        page=None if wait is None else wait.page,
     )
 
 

@@ -22,6 +22,8 @@ from hookline.api_storage import (
     CheckpointItems,
     CloseBatch,
     CommitResult,
+    CreateSession,
+    CreateSignInCode,
     CreateToken,
     Deploy,
     DismissDeadLetter,
@@ -29,6 +31,7 @@ from hookline.api_storage import (
     DropCredential,
     DropEntries,
     End,
+    EndSession,
     EndWait,
     Envelope,
     FilesWritten,
@@ -38,6 +41,7 @@ from hookline.api_storage import (
     ForgetDedupeKeys,
     ForgetEarlyCallbacks,
     ForgetFiles,
+    ForgetSessions,
     ForgetVersions,
     JoinBatch,
     KeepAlias,
@@ -80,13 +84,13 @@ from hookline.api_storage import (
     Unblock,
     UseFiles,
     UseKeys,
+    UseSignInCode,
     WriteFiles,
     cause_of,
     pack,
 )
-from hookline_sqlstore import statistics
 from hookline_sqlstore.column_values import key_hash, micros, storable
-from hookline_sqlstore.writing import statements
+from hookline_sqlstore.writing import statements, statistics
 from hookline_sqlstore.writing.accepting import ACCEPT
 from hookline_sqlstore.writing.administration import entry_row
 from hookline_sqlstore.writing.batches import JoinRow
@@ -295,10 +299,10 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
         case Park(key, at, ready_at, reason, cancelling):
             parked = (key, micros(at), micros(ready_at), storable(reason), int(cancelling))
             yield Operation(statements.PARK, key, parked, place)
-        case BeginWait(key, path, flow_id, step_id, sought, at, late_at):
+        case BeginWait(key, path, flow_id, step_id, sought, at, late_at, page):
             hashed = None if sought is None else key_hash(sought)
             yield Operation(statements.FORGET_TIMEOUT, key, (key, path), place)
-            begun_wait = (key, path, flow_id, step_id, hashed, micros(at), micros(late_at))
+            begun_wait = (key, path, flow_id, step_id, hashed, micros(at), micros(late_at), page)
             yield Operation(statements.BEGIN_WAIT, key, begun_wait, place)
             if hashed is not None:
                 claimed = ClaimRow(key, path, flow_id, step_id, hashed, micros(at))
@@ -410,6 +414,16 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
             yield Operation(statements.DRAIN, f"node {lease}", (lease, micros(at)), place)
         case RevokeToken():
             yield Operation(statements.REVOKE_TOKEN, "tokens", change, place)
+        case CreateSession():
+            yield Operation(statements.CREATE_SESSION, "sessions", change, place)
+        case EndSession(digest):
+            yield Operation(statements.END_SESSION, "sessions", digest, place)
+        case CreateSignInCode():
+            yield Operation(statements.CREATE_SIGN_IN_CODE, "sessions", change, place)
+        case UseSignInCode(digest):
+            yield Operation(statements.USE_SIGN_IN_CODE, "sessions", digest, place)
+        case ForgetSessions(at):
+            yield Operation(statements.FORGET_SESSIONS, "sessions", micros(at), place)
         case UseKeys():
             yield Operation(statements.USE_KEYS, "secrets", change, place)
         case RetireKeys():

@@ -40,8 +40,6 @@ from hookline.storage.node_problems import NodeProblem
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 
-pytestmark = pytest.mark.console_rule("K10")
-
 TOKEN = "a-token-of-the-tests"
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -119,10 +117,12 @@ class Trouble:
         await self.store.commit([ReportProblems(f"elsewhere.{ago}", problems, at, at)])
 
 
+@pytest.mark.console_rule("K10")
 async def test_nothing_needs_attention_in_a_new_server(client: Client) -> None:
     assert await items(client) == []
 
 
+@pytest.mark.console_rule("K10")
 async def test_everything_that_needs_somebody_is_shown_errors_first(engine: Engine, client: Client) -> None:
     trouble = Trouble(engine)
     await trouble.dead_letter("orders")
@@ -171,6 +171,7 @@ async def test_everything_that_needs_somebody_is_shown_errors_first(engine: Engi
     assert by_kind["plugin_failed", None]["since"] == rfc3339(since)
 
 
+@pytest.mark.console_rule("K10")
 async def test_what_is_recent_or_over_isnt_shown(engine: Engine, client: Client) -> None:
     trouble = Trouble(engine)
     trouble.long_ago.advance(120)
@@ -184,6 +185,7 @@ async def test_what_is_recent_or_over_isnt_shown(engine: Engine, client: Client)
     assert await items(client) == []
 
 
+@pytest.mark.console_rule("K10")
 async def test_a_token_sees_what_concerns_its_flows_and_what_its_scope_allows(engine: Engine, client: Client) -> None:
     trouble = Trouble(engine)
     for flow_id in ("mine", "other"):
@@ -207,6 +209,7 @@ async def test_a_token_sees_what_concerns_its_flows_and_what_its_scope_allows(en
     ]
 
 
+@pytest.mark.console_rule("K10")
 async def test_the_result_is_used_for_two_seconds(engine: Engine) -> None:
     clock = ManualClock(engine.clock.now())
     report = Attention(engine.store, clock, engine.credentials, engine.membership).report
@@ -217,6 +220,7 @@ async def test_the_result_is_used_for_two_seconds(engine: Engine) -> None:
     assert [one.kind for one in (await report()).items] == ["dead_letters"]
 
 
+@pytest.mark.console_rule("K10")
 def test_a_credential_that_nobody_renews_is_shown_before_it_expires() -> None:
     now = ManualClock().now()
 
@@ -234,6 +238,7 @@ def test_a_credential_that_nobody_renews_is_shown_before_it_expires() -> None:
     assert shown(TokenInfo("valid")) is None
 
 
+@pytest.mark.console_rule("K10")
 def test_a_node_is_gone_if_it_didnt_stop_by_itself_and_no_other_has_its_name() -> None:
     now = ManualClock().now()
 
@@ -245,6 +250,7 @@ def test_a_node_is_gone_if_it_didnt_stop_by_itself_and_no_other_has_its_name() -
     assert [one.title for one in attention._nodes(nodes)] == ["Node 'lost' is gone"]
 
 
+@pytest.mark.console_rule("K10")
 async def test_the_command_lists_it_also_without_a_server(tmp_path: Path) -> None:
     async with Engine(load_plugins(), options_of(tmp_path)) as engine:
         await Trouble(engine).dead_letter("orders")

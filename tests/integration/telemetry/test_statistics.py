@@ -22,8 +22,6 @@ from hookline.service.app import create_pages
 from hookline.storage.changes import PutStatistics
 from hookline.storage.statistics import ALL_FLOWS, HOUR, MINUTE, MINUTES_KEPT, Counts, FlowMinute, begin_of
 
-pytestmark = pytest.mark.console_rule("K9")
-
 TOKEN = "a-token-of-the-tests"
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
 
@@ -98,6 +96,7 @@ async def sums(client: Client, path: str, **more: Any) -> dict[str, int]:
     return {name: number for name, number in found.items() if number}
 
 
+@pytest.mark.console_rule("K9")
 async def test_what_flows_do_is_counted_as_in_the_metrics_and_survives_a_restart(options: EngineOptions) -> None:
     greeted, all_flows = {"accepted": 3, "succeeded": 3, "latency": 3}, {"accepted": 6, "rejected": 2}
     all_flows |= {"succeeded": 3, "failed": 2, "cancelled": 1, "latency": 6}
@@ -130,6 +129,7 @@ async def _put(engine: Engine, at: datetime, *flow_ids: str) -> None:
     await engine.store.commit([PutStatistics("elsewhere.1", minutes)])
 
 
+@pytest.mark.console_rule("K9")
 async def test_the_step_fits_the_times_and_only_what_is_kept_is_shown(engine: Engine, client: Client) -> None:
     now = engine.clock.now()
 
@@ -151,6 +151,7 @@ async def test_the_step_fits_the_times_and_only_what_is_kept_is_shown(engine: En
         assert (await get(client, unknown, 404))["code"] == "flow.not_found"
 
 
+@pytest.mark.console_rule("K9")
 async def test_a_limited_token_gets_the_numbers_of_its_flows(engine: Engine, client: Client) -> None:
     await _put(engine, begin_of(engine.clock.now(), MINUTE), "greet", "broken", "paused")
     made = await client.post(
@@ -163,6 +164,7 @@ async def test_a_limited_token_gets_the_numbers_of_its_flows(engine: Engine, cli
         await get(client, hidden, 404, headers=limited)
 
 
+@pytest.mark.console_rule("K9")
 async def test_housekeeping_keeps_old_minutes_by_the_hour(engine: Engine, client: Client) -> None:
     now = engine.clock.now()
     old = begin_of(now - MINUTES_KEPT - 3 * HOUR, HOUR)

@@ -17,8 +17,6 @@ from hookline.storage.node_problems import NodeProblem
 from hookline.telemetry.store_problem import StoreProblem
 from hookline.testing.clock import ManualClock
 
-pytestmark = pytest.mark.console_rule("K10")
-
 
 class Kept:
     """A store that keeps reports, and fails when it is told to."""
@@ -62,6 +60,7 @@ class Bench:
         )
 
 
+@pytest.mark.console_rule("K10")
 async def test_a_plugin_that_failed_and_a_full_disk_are_reported_at_once() -> None:
     bench = Bench(PluginStatus("acme", "acme", "acme", "1.0", "it is broken"))
     began = bench.clock.now()
@@ -80,6 +79,7 @@ async def test_a_plugin_that_failed_and_a_full_disk_are_reported_at_once() -> No
     assert bench.store.last == [("plugin_failed", "acme")]
 
 
+@pytest.mark.console_rule("K10")
 async def test_a_source_is_reported_after_it_has_failed_for_a_while_with_the_time_at_which_that_began() -> None:
     bench = Bench()
     bench.sources = {"orders": SourceStatus(error="refused"), "well": SourceStatus()}
@@ -99,6 +99,7 @@ async def test_a_source_is_reported_after_it_has_failed_for_a_while_with_the_tim
     assert len(bench.store.reports) == 2, "it has just begun to fail again"
 
 
+@pytest.mark.console_rule("K10")
 async def test_the_same_problems_are_reported_again_before_their_report_is_too_old_and_no_problems_never() -> None:
     bench = Bench()
     for _ in range(100):
@@ -117,6 +118,7 @@ async def test_the_same_problems_are_reported_again_before_their_report_is_too_o
     assert len(bench.store.reports) == 4
 
 
+@pytest.mark.console_rule("K10")
 async def test_a_report_that_fails_is_made_later() -> None:
     bench = Bench()
     bench.fullness.full = "full"

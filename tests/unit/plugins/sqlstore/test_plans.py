@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event
 
+from hookline.model.access import Session, SignInCode
 from hookline.model.execution import ExecutionFilter, Outcome, State
 from hookline.model.items import Progress
 from hookline.model.rejection import RejectedRequest
@@ -20,16 +21,20 @@ from hookline.storage.changes import (
     Cancel,
     Change,
     CheckpointItems,
+    CreateSession,
+    CreateSignInCode,
     DismissDeadLetter,
     DropCredential,
     DropEntries,
     End,
+    EndSession,
     EndWait,
     FinishBlock,
     ForgetCallbacks,
     ForgetDedupeKeys,
     ForgetEarlyCallbacks,
     ForgetFiles,
+    ForgetSessions,
     ForgetVersions,
     KeepAlias,
     MarkDelivered,
@@ -56,6 +61,7 @@ from hookline.storage.changes import (
     TimeOutWait,
     Unblock,
     UseFiles,
+    UseSignInCode,
 )
 from hookline.storage.node_problems import NodeProblem
 from hookline.storage.statistics import Counts, FlowMinute
@@ -176,6 +182,11 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
         TakeDedupeKeys("orders", ((envelopes.ids.new(), "k"),), now, now),
         ForgetDedupeKeys(now),
         ForgetVersions("orders", ("v1",)),
+        CreateSession(Session(b"s", "1", b"t", now, now)),
+        CreateSignInCode(SignInCode(b"c", "1", b"t", now, now)),
+        UseSignInCode(b"c"),
+        EndSession(b"s"),
+        ForgetSessions(now),
         PutStatistics("a.1", (FlowMinute("orders", now, Counts()),)),
         RollUpStatistics(now, now),
         ReportProblems("a.1", (NodeProblem("disk_budget", "", "full", now),), now, now),
@@ -279,6 +290,7 @@ ASKED: dict[str, Ask] = {
     "dead letters of a cause": lambda backend, _: backend.store.dead_letters(flow_id="orders", cause="x"),
     "callbacks": lambda backend, _: backend.store.callbacks("x"),
     "waits": lambda backend, _: backend.store.waits("x"),
+    "wait_status": lambda backend, _: backend.store.wait_status("x", "x"),
     "rejected": lambda backend, _: backend.store.rejected(),
     "rejected by a flow": lambda backend, _: backend.store.rejected(flow_id="orders", cursor=CURSOR),
     "flows_with_history": lambda backend, _: backend.store.flows_with_history(),
@@ -296,6 +308,9 @@ ASKED: dict[str, Ask] = {
     "state": lambda backend, _: backend.store.state("orders", "k"),
     "kept": lambda backend, _: backend.store.state_entries("orders", cursor="k"),
     "credentials": lambda backend, _: backend.store.credentials(),
+    "session": lambda backend, _: backend.store.session(b"x"),
+    "sign_in_code": lambda backend, _: backend.store.sign_in_code(b"x"),
+    "has_expired_sessions": lambda backend, envelopes: backend.store.has_expired_sessions(envelopes.clock.now()),
     "ping": lambda backend, _: backend.store.ping(),
 }
 
