@@ -573,8 +573,9 @@ class Engine:
             await self.rejections.close()
             await self._statistics.close()
             await self.tokens.close(min(_TOKENS_GRACE, self.options.grace if grace is None else grace))
-            with contextlib.suppress(StoreError):  # then the parts count as used up
+            with contextlib.suppress(StoreError):  # then they are soon too old
                 await self._node_problems.withdraw()
+            with contextlib.suppress(StoreError):  # then the parts count as used up
                 await self.intake.rates.leave()
         finally:
             self.replies.close()
