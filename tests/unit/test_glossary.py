@@ -23,7 +23,7 @@ VERBS = {
     *("check", "demo", "deploy", "diff", "fmt", "graph", "login", "logout", "new", "run", "schema", "send", "serve"),
     *("start", "test", "backtest"),
 }
-ORDINARY = {"attention", "db", "events", "me", "stats", "storage"}
+ORDINARY = {"db", "events", "me", "storage"}
 #: Resources that are asked to do something.
 REQUESTS = {"check", "evaluate", "try"}
 
