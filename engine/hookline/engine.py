@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Any, Final
 
 import structlog
 
+from hookline.access.sessions import Sessions
 from hookline.access.sign_ins import SignIns
 from hookline.access.tokens import Tokens
 from hookline.catalog.catalog import Catalog, CatalogChanges
@@ -80,6 +82,7 @@ from hookline.telemetry.events import Events
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.node_hints import NodeHints
 from hookline.telemetry.rejections import RejectionRecord
+from hookline.telemetry.statistics import StatisticsRecord
 from hookline.telemetry.store_problem import StoreProblem
 
 #: Seconds in which renewals of tokens must end, unless the grace period is shorter.
@@ -140,6 +143,9 @@ class Engine:
             has_connectors=registry.has_connectors,
         )
         self.api_tokens = Tokens(self.store, self.clock, self.ids.new)
+        self.sessions = Sessions(self.store, self.clock, self.ids.new)
+        self.instance_id = ""
+        """The id of the database, the same on all of its nodes; empty before the start."""
         self.tokens = AccessTokens(self.credentials, self.http, self.clock, self.log, self.membership)
         self.authorizations = Authorizations(
             self.credentials, self.clock, options.public_url.rstrip("/") + CALLBACK, self.membership
@@ -219,6 +225,15 @@ class Engine:
             membership=self.membership,
         )
         self.rejections = RejectionRecord(self.store, self.clock, self.ids, self.log, self.store_problem)
+        self._statistics = StatisticsRecord(
+            self.metrics.flow_counts,
+            self.store,
+            self.clock,
+            self.log,
+            self.store_problem,
+            f"{options.node_name}.{secrets.token_hex(6)}",
+            lambda: self.reports_database,
+        )
         self.subscriptions = SubscriptionStore(self.store, self.vault, self.clock, elsewhere=options.role == "webhook")
         self.sources = SourceSupervisor(
             SourceServices(
@@ -248,6 +263,7 @@ class Engine:
             self.queue,
             self.version_resolver,
             self.resume_tokens,
+            self.redaction,
             lambda: self.intake.open and self.membership.current,
         )
         checker = CompatibilityChecker(services, registry.actions, self.resume_url)
@@ -327,6 +343,7 @@ class Engine:
             ),
             redaction=self.redaction,
             events=self.events,
+            metrics=self.metrics,
             clock=self.clock,
             new_id=self.ids.new,
         )
@@ -518,6 +535,7 @@ class Engine:
     async def _load(self, *, command: bool = False) -> None:
         await self.keys.join(command=command)
         await self.load_admin_token()
+        self.instance_id = await self.store.instance_id()
         await self.credentials.load()
         await self.subscriptions.load()
         await self.serving.load()
@@ -540,6 +558,7 @@ class Engine:
             if left:
                 self.log.warning("executions were interrupted; they continue at the next start", executions=left)
             await self.rejections.close()
+            await self._statistics.close()
             await self.tokens.close(min(_TOKENS_GRACE, self.options.grace if grace is None else grace))
             with contextlib.suppress(StoreError):  # then the parts count as used up
                 await self.intake.rates.leave()
@@ -570,6 +589,7 @@ class Engine:
                 group.create_task(self.serving.follow_credentials())
                 group.create_task(self.serving.follow_failures())
                 group.create_task(self.rejections.run())
+                group.create_task(self._statistics.run())
                 group.create_task(self.sign_ins.run())
                 group.create_task(self.store_problem.run())
                 if self.options.watch and self.registry.has_connectors:

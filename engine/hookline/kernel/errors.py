@@ -22,6 +22,7 @@ HooklineError
 │   ├── VersionOutdated      a flow is now served by another version, or not any more
 │   ├── TokenNameTaken       a token has this name already
 │   ├── TokenNotFound        there is no such token, or it was revoked already
+│   ├── SignInCodeUsed       there is no such sign-in code, or it was used already
 │   └── JournalIncompatible  its journal doesn't fit a version of its flow
 ├── RedactedUnreadable       redacted values can't be decrypted
 ├── NotReplayable            an execution can't be replayed
@@ -34,6 +35,7 @@ HooklineError
 ├── CredentialError          a credential is missing, has another type, or can't be decrypted
 │   └── AuthorizationUnknown no authorization waits for this redirect
 ├── WorkLimit                a document or an expression exceeds its limit of time or memory
+├── ComponentNotFound        there is no such component
 ├── NoOptions                a setting has no options
 ├── OptionsNotReady          the options of a setting depend on other settings
 ├── CannotSign               a message can't be signed as its provider would
@@ -47,6 +49,7 @@ HooklineError
 │   ├── TokenInvalid         401
 │   ├── ScopeTooSmall        403
 │   ├── NotForLimitedTokens  403
+│   ├── WrongOrigin          403
 │   ├── FlowUnknown          404
 │   ├── TokenUnknown         404
 │   ├── MethodNotAllowed     405
@@ -58,6 +61,7 @@ HooklineError
 │   ├── UnsupportedMedia     415
 │   ├── WrongHost            421
 │   ├── SchemaViolation      422
+│   ├── InputInvalid         422
 │   ├── TooManyRequests      429
 │   ├── HeadTooLarge         431
 │   └── ServiceUnavailable   503
@@ -212,6 +216,12 @@ class TokenNotFound(IllegalStateChange):
     code = "token.not_found"
 
 
+class SignInCodeUsed(IllegalStateChange):
+    """There is no such sign-in code, or it was used already."""
+
+    code = "session.code_used"
+
+
 class JournalIncompatible(IllegalStateChange):
     """The journal of the execution doesn't fit that version of its flow."""
 
@@ -317,6 +327,12 @@ class AuthorizationUnknown(CredentialError):
     """No authorization waits for this redirect."""
 
     code = "credential.authorization_unknown"
+
+
+class ComponentNotFound(HooklineError):
+    """There is no such component."""
+
+    code = "component.not_found"
 
 
 class NoOptions(HooklineError):
@@ -452,6 +468,13 @@ class NotForLimitedTokens(RequestRejected):
     status = 403
 
 
+class WrongOrigin(RequestRejected):
+    """The request comes from a page of another site."""
+
+    code = "request.origin"
+    status = 403
+
+
 class WrongHost(RequestRejected):
     """The API isn't at this host."""
 
@@ -528,6 +551,13 @@ class SchemaViolation(RequestRejected):
     """The body doesn't satisfy the flow's schema."""
 
     code = "request.schema"
+    status = 422
+
+
+class InputInvalid(RequestRejected):
+    """The input doesn't fit the page of the step."""
+
+    code = "request.input"
     status = 422
 
 
