@@ -2,11 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.acceptance.postgres import postgres_schema
 from tests.integration.engine.two_engines import two_engines
 from tests.integration.engine_harness import Harness
 
@@ -22,16 +21,10 @@ _RATE = "20/s"
 
 
 @pytest.fixture
-def database() -> Iterator[str]:
-    with postgres_schema() as url:
-        yield url
-
-
-@pytest.fixture
-async def engines(tmp_path: Path, database: str) -> AsyncIterator[list[Engine]]:
+async def engines(tmp_path: Path, tables: str) -> AsyncIterator[list[Engine]]:
     harness = Harness(tmp_path)
     harness.flow("orders", [], rate=_RATE)
-    async with two_engines(tmp_path, database) as engines:
+    async with two_engines(tmp_path, tables) as engines:
         yield engines
 
 
