@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
@@ -81,6 +82,7 @@ from hookline.telemetry.events import Events
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.node_hints import NodeHints
 from hookline.telemetry.rejections import RejectionRecord
+from hookline.telemetry.statistics import StatisticsRecord
 from hookline.telemetry.store_problem import StoreProblem
 
 #: Seconds in which renewals of tokens must end, unless the grace period is shorter.
@@ -223,6 +225,15 @@ class Engine:
             membership=self.membership,
         )
         self.rejections = RejectionRecord(self.store, self.clock, self.ids, self.log, self.store_problem)
+        self._statistics = StatisticsRecord(
+            self.metrics.flow_counts,
+            self.store,
+            self.clock,
+            self.log,
+            self.store_problem,
+            f"{options.node_name}.{secrets.token_hex(6)}",
+            lambda: self.reports_database,
+        )
         self.subscriptions = SubscriptionStore(self.store, self.vault, self.clock, elsewhere=options.role == "webhook")
         self.sources = SourceSupervisor(
             SourceServices(
@@ -252,6 +263,7 @@ class Engine:
             self.queue,
             self.version_resolver,
             self.resume_tokens,
+            self.redaction,
             lambda: self.intake.open and self.membership.current,
         )
         checker = CompatibilityChecker(services, registry.actions, self.resume_url)
@@ -331,6 +343,7 @@ class Engine:
             ),
             redaction=self.redaction,
             events=self.events,
+            metrics=self.metrics,
             clock=self.clock,
             new_id=self.ids.new,
         )
@@ -545,6 +558,7 @@ class Engine:
             if left:
                 self.log.warning("executions were interrupted; they continue at the next start", executions=left)
             await self.rejections.close()
+            await self._statistics.close()
             await self.tokens.close(min(_TOKENS_GRACE, self.options.grace if grace is None else grace))
             with contextlib.suppress(StoreError):  # then the parts count as used up
                 await self.intake.rates.leave()
@@ -575,6 +589,7 @@ class Engine:
                 group.create_task(self.serving.follow_credentials())
                 group.create_task(self.serving.follow_failures())
                 group.create_task(self.rejections.run())
+                group.create_task(self._statistics.run())
                 group.create_task(self.sign_ins.run())
                 group.create_task(self.store_problem.run())
                 if self.options.watch and self.registry.has_connectors:

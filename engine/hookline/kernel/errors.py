@@ -61,6 +61,7 @@ HooklineError
 │   ├── UnsupportedMedia     415
 │   ├── WrongHost            421
 │   ├── SchemaViolation      422
+│   ├── InputInvalid         422
 │   ├── TooManyRequests      429
 │   ├── HeadTooLarge         431
 │   └── ServiceUnavailable   503
@@ -550,6 +551,13 @@ class SchemaViolation(RequestRejected):
     """The body doesn't satisfy the flow's schema."""
 
     code = "request.schema"
+    status = 422
+
+
+class InputInvalid(RequestRejected):
+    """The input doesn't fit the page of the step."""
+
+    code = "request.input"
     status = 422
 
 

@@ -21,6 +21,7 @@ from hookline.service.admin.executions.events import add_events
 from hookline.service.admin.executions.executions import add_executions, add_recordings
 from hookline.service.admin.executions.operations import add_bulk, add_operations
 from hookline.service.admin.executions.rejected import add_rejected
+from hookline.service.admin.executions.statistics import add_statistics
 from hookline.service.admin.flows.authoring import add_authoring
 from hookline.service.admin.flows.deploy import add_deployments
 from hookline.service.admin.flows.flow_state import add_flow_values
@@ -34,8 +35,8 @@ from hookline.service.admin.system.credentials import add_credentials
 from hookline.service.admin.system.health import Readiness, metrics_blueprint, probes_blueprint
 from hookline.service.admin.system.nodes import add_nodes
 from hookline.service.admin.system.plugins import add_plugins
-from hookline.service.admin.system.settings import ServerSettingView, add_settings
 from hookline.service.admin.system.sessions import add_sessions
+from hookline.service.admin.system.settings import ServerSettingView, add_settings
 from hookline.service.admin.system.storage import add_storage
 from hookline.service.hooks.sender import Senders
 from hookline.telemetry.worker_metrics import WorkerMetrics
@@ -86,6 +87,7 @@ def _api(engine: Engine, gate: Gate, settings: Sequence[ServerSettingView]) -> B
     for add in (
         add_flows,
         add_rejected,
+        add_statistics,
         add_components,
         add_authoring,
         add_versions,
