@@ -863,6 +863,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/flows/{flow_id}/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the numbers of a flow's messages and executions over time. */
+        get: operations["get_flow_statistics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/flows/{flow_id}/stop": {
         parameters: {
             query?: never;
@@ -1085,6 +1102,23 @@ export interface paths {
          * @description It can be used once, within 10 minutes.
          */
         post: operations["create_sign_in_link"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the numbers of messages and executions over time, of all flows that the token sees or of one. */
+        get: operations["get_statistics"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1628,6 +1662,35 @@ export interface components {
             size: number;
             client: string | null;
             body: string | null;
+        };
+        /**
+         * StatisticsView
+         * @description Numbers over time, of one flow or of all.
+         */
+        StatisticsView: {
+            /** @enum {string} */
+            step: "1m" | "1h";
+            /** Format: date-time */
+            since: string;
+            /** Format: date-time */
+            until: string;
+            bounds: number[];
+            items: components["schemas"]["StatisticsItem"][];
+        };
+        /**
+         * StatisticsItem
+         * @description The numbers of a minute or an hour.
+         */
+        StatisticsItem: {
+            /** Format: date-time */
+            at: string;
+            accepted: number;
+            rejected: number;
+            succeeded: number;
+            failed: number;
+            cancelled: number;
+            queue_age: number;
+            latency: number[];
         };
         /**
          * PageView[ComponentView]
@@ -4155,6 +4218,35 @@ export interface operations {
             };
         };
     };
+    get_flow_statistics: {
+        parameters: {
+            query?: {
+                /** @description From this time on; if it is left out, the last 60 steps. */
+                since?: string;
+                /** @description Before this time; now if it is left out. */
+                until?: string;
+                /** @description By the minute, for the last 48 hours, or by the hour, for 400 days; if it is left out, it depends on the times. */
+                step?: "1m" | "1h";
+            };
+            header?: never;
+            path: {
+                flow_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatisticsView"];
+                };
+            };
+        };
+    };
     stop_flow: {
         parameters: {
             query?: never;
@@ -4449,6 +4541,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SignInLinkView"];
+                };
+            };
+        };
+    };
+    get_statistics: {
+        parameters: {
+            query?: {
+                /** @description Only those of this flow. */
+                flow_id?: string;
+                /** @description From this time on; if it is left out, the last 60 steps. */
+                since?: string;
+                /** @description Before this time; now if it is left out. */
+                until?: string;
+                /** @description By the minute, for the last 48 hours, or by the hour, for 400 days; if it is left out, it depends on the times. */
+                step?: "1m" | "1h";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatisticsView"];
                 };
             };
         };
