@@ -196,6 +196,7 @@ def _listeners(
         *blueprints(
             engine,
             server.token,
+            hooks=options,
             hosts=hosts,
             metrics_public=settings.metrics_public,
             readiness=readiness,
