@@ -117,6 +117,16 @@ RECIPES: Final = {
             "tests/integration/service/test_admin.py": "a request to it; a test checks each answer against OpenAPI",
         },
     ),
+    "page": Recipe(
+        r'storage/Storage"|\btexts\.pages\.storage\b|storage: "Storage"|"/storage", "Storage"',
+        {
+            "plugins/hookline_console/web/src/storage/": "a folder for its subject: the page with its styles, and pure "
+            "functions with tests, which compute what it shows",
+            "plugins/hookline_console/web/src/shell/pages.ts": "its path, and its place in the navigation",
+            "plugins/hookline_console/web/src/texts/en.ts": "all its texts",
+            "tests/browser/test_pages.py": "its line: it is accessible in both themes, and fits a narrow screen",
+        },
+    ),
     "command": Recipe(
         r"cli\.operate\.storage\b|\bhookline storage\b|\bdef storage\b",
         {
