@@ -38,14 +38,14 @@ def _whole_number(text: str) -> int:
     return int(text)
 
 
-def _number(name: str, meaning: str, default: int | None = None) -> Parameter:
-    schema: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": _MOST}
-    return Parameter(name, meaning, schema if default is None else schema | {"default": default}, _whole_number)
+def _number(name: str, meaning: str) -> Parameter:
+    schema = {"type": "integer", "minimum": 0, "maximum": _MOST, "default": 0}
+    return Parameter(name, meaning, schema, _whole_number)
 
 
 _PLACE: Final = (
     Parameter("step", "The path of a step; without it, the values are those of the message."),
-    _number("attempt", "The attempt at the step; the latest by default."),
+    _number("attempt", "The attempt at the step, from 1; 0 is the latest."),
     Parameter(
         "pointer",
         "A JSON pointer into `input` and `output` of the step, or `body`, `headers` and `attachments` of the message.",
@@ -54,7 +54,7 @@ _PLACE: Final = (
 )
 _VALUES: Final = (
     *_PLACE,
-    _number("offset", "The number of characters or values that are left out at the beginning.", 0),
+    _number("offset", "The number of characters or values that are left out at the beginning."),
 )
 
 
@@ -89,7 +89,7 @@ def add_values(api: Blueprint, engine: Engine) -> None:
         return await asyncio.to_thread(read) if sum(map(len, parts.values())) > OFF_THE_LOOP else read()
 
 
-async def _parts(store: Store, execution_id: str, step: str | None, attempt: int | None) -> dict[str, bytes]:
+async def _parts(store: Store, execution_id: str, step: str | None, attempt: int) -> dict[str, bytes]:
     """The JSON of the parts of the message, or of a step. Raises ExecutionNotFound and ValueNotFound."""
     if step is not None:
         record = await _record(store, execution_id, step, attempt)
@@ -102,7 +102,7 @@ async def _parts(store: Store, execution_id: str, step: str | None, attempt: int
     return {"body": body, "headers": encode(message.headers), "attachments": encode(list(message.attachments))}
 
 
-async def _record(store: Store, execution_id: str, path: str, attempt: int | None) -> StepRecord:
+async def _record(store: Store, execution_id: str, path: str, attempt: int) -> StepRecord:
     """The last entry of an attempt at a step."""
     if await store.execution(execution_id) is None:
         raise ExecutionNotFound(f"there is no execution {execution_id!r}")
@@ -111,10 +111,10 @@ async def _record(store: Store, execution_id: str, path: str, attempt: int | Non
     while records := await store.journal(execution_id, after, _RECORDS):
         after = records[-1].seq
         for record in records:
-            if record.path == path and attempt in (None, record.attempt):
+            if record.path == path and attempt in (0, record.attempt):
                 found = record
     if found is None:
-        which = "" if attempt is None else f"attempt {attempt} of "
+        which = f"attempt {attempt} of " if attempt else ""
         raise ValueNotFound(f"the execution has no {which}step {path!r}")
     return found
 
