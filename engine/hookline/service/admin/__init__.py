@@ -4,6 +4,7 @@ Everything under `/api/v1/` needs a token, and each route a scope. Health and re
 without a token.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from quart import Blueprint, Response, current_app
@@ -32,6 +33,8 @@ from hookline.service.admin.system.components import add_components
 from hookline.service.admin.system.credentials import add_credentials
 from hookline.service.admin.system.health import Readiness, metrics_blueprint, probes_blueprint
 from hookline.service.admin.system.nodes import add_nodes
+from hookline.service.admin.system.plugins import add_plugins
+from hookline.service.admin.system.settings import ServerSettingView, add_settings
 from hookline.service.admin.system.storage import add_storage
 from hookline.service.hooks.sender import Senders
 from hookline.telemetry.worker_metrics import WorkerMetrics
@@ -58,20 +61,22 @@ def blueprints(
     readiness: Readiness | None = None,
     senders: Senders | None = None,
     workers: WorkerMetrics | None = None,
+    settings: Sequence[ServerSettingView] = (),
 ) -> tuple[Blueprint, ...]:
     """Create the blueprints of an engine.
 
     `token`: the server's own token. `own`: the actor that uses it, if that isn't the token itself. `hosts`: the hosts
     of the API besides its address and localhost. `metrics_public`: `/metrics` needs no token. `senders` finds the
-    addresses behind trusted proxies. `workers`: the metrics of the other workers of the server.
+    addresses behind trusted proxies. `workers`: the metrics of the other workers of the server. `settings`:
+    those of this node.
     """
     token = ServerToken(token) if isinstance(token, str) else token
     gate = Gate(engine, token, own, hosts, senders)
     probes = probes_blueprint(engine, readiness or Readiness.of(engine), token)
-    return _api(engine, gate), probes, metrics_blueprint(engine, gate, public=metrics_public, workers=workers)
+    return _api(engine, gate, settings), probes, metrics_blueprint(engine, gate, public=metrics_public, workers=workers)
 
 
-def _api(engine: Engine, gate: Gate) -> Blueprint:
+def _api(engine: Engine, gate: Gate, settings: Sequence[ServerSettingView]) -> Blueprint:
     api = Blueprint("api", __name__, url_prefix="/api/v1")
     api.record_once(lambda state: state.app.url_map.converters.update(but=OtherThan))
     api.register_error_handler(HooklineError, gate.respond)
@@ -96,8 +101,10 @@ def _api(engine: Engine, gate: Gate) -> Blueprint:
         add_credentials,
         add_access,
         add_nodes,
+        add_plugins,
     ):
         add(api, engine)
+    add_settings(api, settings)
     description = Description()
 
     @api.get("/openapi.json")

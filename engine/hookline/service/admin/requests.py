@@ -15,6 +15,7 @@ from hookline.engine import Engine
 from hookline.kernel.errors import (
     AuthorizationUnknown,
     CannotSign,
+    ComponentNotFound,
     CredentialError,
     DeploymentConflict,
     DeploymentNotFound,
@@ -285,6 +286,7 @@ _STATUS: Final[Mapping[type[HooklineError], int]] = {
     RedactedUnreadable: 409,
     ProvenanceUnknown: 404,
     ValueNotFound: 404,
+    ComponentNotFound: 404,
     NoOptions: 404,
     OptionsNotReady: 422,
     CannotSign: 422,

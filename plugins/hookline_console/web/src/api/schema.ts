@@ -96,6 +96,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/components/{component}/schema": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the JSON Schema of a component's settings, or of the values of a type of credentials. */
+        get: operations["get_schema"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/credentials": {
         parameters: {
             query?: never;
@@ -1023,6 +1040,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/plugins": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the installed plugins, and why one of them can't be used. */
+        get: operations["list_plugins"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plugins/doctor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Examine the installed plugins: the problems of each, with their remedies. */
+        get: operations["examine_plugins"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/rejected": {
         parameters: {
             query?: never;
@@ -1032,6 +1083,23 @@ export interface paths {
         };
         /** List the rejected requests of all flows, newest first. */
         get: operations["list_rejected"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the settings of this node, and the source of each. */
+        get: operations["list_settings"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1214,7 +1282,7 @@ export interface components {
          */
         OptionsRequestBody: {
             credential?: string | null;
-            with?: Record<string, never>;
+            with?: Record<string, unknown>;
             search?: string;
         };
         /**
@@ -1354,8 +1422,8 @@ export interface components {
             headers?: {
                 [key: string]: string;
             } | null;
-            edits?: Record<string, never>;
-            merge?: Record<string, never> | null;
+            edits?: Record<string, unknown>;
+            merge?: Record<string, unknown> | null;
         };
         /**
          * BulkRequest
@@ -1376,8 +1444,8 @@ export interface components {
             headers?: {
                 [key: string]: string;
             } | null;
-            edits?: Record<string, never>;
-            merge?: Record<string, never> | null;
+            edits?: Record<string, unknown>;
+            merge?: Record<string, unknown> | null;
             step?: string | null;
             /**
              * @description By default `"current"`.
@@ -1407,7 +1475,7 @@ export interface components {
          */
         PutCredentialRequest: {
             type: string;
-            values: Record<string, never>;
+            values: Record<string, unknown>;
         };
         /**
          * AuthorizeRequest
@@ -1877,7 +1945,7 @@ export interface components {
             /** @enum {string} */
             state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
             outcome: ("completed" | "filtered" | "stopped" | "failed" | "timed_out" | "outcome_unknown" | "cancelled") | null;
-            trigger: Record<string, never>;
+            trigger: Record<string, unknown>;
             /** Format: date-time */
             created_at: string;
             started_at: string | null;
@@ -2031,7 +2099,7 @@ export interface components {
             /** @enum {string} */
             state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
             outcome: ("completed" | "filtered" | "stopped" | "failed" | "timed_out" | "outcome_unknown" | "cancelled") | null;
-            trigger: Record<string, never>;
+            trigger: Record<string, unknown>;
             /** Format: date-time */
             created_at: string;
             started_at: string | null;
@@ -2097,7 +2165,7 @@ export interface components {
             /** @enum {string} */
             state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
             outcome: ("completed" | "filtered" | "stopped" | "failed" | "timed_out" | "outcome_unknown" | "cancelled") | null;
-            trigger: Record<string, never>;
+            trigger: Record<string, unknown>;
             /** Format: date-time */
             created_at: string;
             started_at: string | null;
@@ -2169,7 +2237,7 @@ export interface components {
             /** @enum {string} */
             state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
             outcome: ("completed" | "filtered" | "stopped" | "failed" | "timed_out" | "outcome_unknown" | "cancelled") | null;
-            trigger: Record<string, never>;
+            trigger: Record<string, unknown>;
             /** Format: date-time */
             created_at: string;
             started_at: string | null;
@@ -2338,6 +2406,7 @@ export interface components {
             updated_at: string;
             problem: string | null;
             tokens: components["schemas"]["TokensView"] | null;
+            flows: string[];
         };
         /**
          * TokensView
@@ -2361,6 +2430,7 @@ export interface components {
             updated_at: string;
             problem: string | null;
             tokens: components["schemas"]["TokensView"] | null;
+            flows: string[];
             /** @description The names of the nodes that may not have adopted the change yet; empty if all have. */
             pending: string[];
         };
@@ -2543,6 +2613,86 @@ export interface components {
             host: string;
         };
         /**
+         * PageView[PluginView]
+         * @description One page of a list.
+         */
+        PageView_PluginView_: {
+            items: components["schemas"]["PluginView"][];
+            next: string | null;
+        };
+        /**
+         * PluginView
+         * @description A plugin and its error, if it can't be loaded.
+         */
+        PluginView: {
+            name: string;
+            module: string;
+            distribution: string | null;
+            version: string | null;
+            error: string | null;
+            warning: string | null;
+            connectors: components["schemas"]["ConnectorQuality"][];
+        };
+        /**
+         * ConnectorQuality
+         * @description A connector of a plugin with its quality level.
+         */
+        ConnectorQuality: {
+            name: string;
+            title: string;
+            quality: string | null;
+            lacks: string[];
+        };
+        /**
+         * PageView[Examination]
+         * @description One page of a list.
+         */
+        PageView_Examination_: {
+            items: components["schemas"]["Examination"][];
+            next: string | null;
+        };
+        /**
+         * Examination
+         * @description The result of the checks of one plugin.
+         */
+        Examination: {
+            name: string;
+            distribution: string | null;
+            version: string | null;
+            findings: components["schemas"]["Finding"][];
+        };
+        /**
+         * Finding
+         * @description One problem of a plugin.
+         */
+        Finding: {
+            code: string;
+            /** @enum {unknown} */
+            severity: "error" | "warning";
+            message: string;
+            remedy: string;
+        };
+        /**
+         * PageView[ServerSettingView]
+         * @description One page of a list.
+         */
+        PageView_ServerSettingView_: {
+            items: components["schemas"]["ServerSettingView"][];
+            next: string | null;
+        };
+        /**
+         * ServerSettingView
+         * @description A setting of the node that answers. Secrets in its value are masked.
+         */
+        ServerSettingView: {
+            name: string;
+            variable: string;
+            value: unknown;
+            default: unknown;
+            source: string | null;
+            description: string;
+        };
+        /**
          * Status
          * @description The state of the server.
          */
@@ -2711,6 +2861,31 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OptionsPageView"];
+                };
+            };
+        };
+    };
+    get_schema: {
+        parameters: {
+            query: {
+                /** @description The kind of the component. */
+                kind: "action" | "block" | "trigger" | "scheme" | "credential type";
+            };
+            header?: never;
+            path: {
+                component: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, unknown>;
                 };
             };
         };
@@ -3628,7 +3803,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": Record<string, never>;
+                "application/json": Record<string, unknown>;
             };
         };
         responses: {
@@ -3709,7 +3884,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    "application/json": Record<string, unknown>;
                 };
             };
         };
@@ -3730,7 +3905,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": Record<string, never>;
+                "application/json": Record<string, unknown>;
             };
         };
         responses: {
@@ -4229,7 +4404,47 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    "application/json": Record<string, unknown>;
+                };
+            };
+        };
+    };
+    list_plugins: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageView_PluginView_"];
+                };
+            };
+        };
+    };
+    examine_plugins: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageView_Examination_"];
                 };
             };
         };
@@ -4255,6 +4470,26 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PageView_RejectedView_"];
+                };
+            };
+        };
+    };
+    list_settings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageView_ServerSettingView_"];
                 };
             };
         };
