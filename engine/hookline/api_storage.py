@@ -5,6 +5,7 @@ from hookline.kernel.errors import (
     DeploymentConflict,
     ExecutionNotFound,
     IllegalStateChange,
+    SignInCodeUsed,
     StoreAway,
     StoreError,
     TokenNameTaken,
@@ -14,7 +15,17 @@ from hookline.kernel.errors import (
 from hookline.kernel.faults import fault
 from hookline.kernel.threads import Threads
 from hookline.kernel.time import Clock, FollowingClock
-from hookline.model.access import ALL_ENTRIES, Actor, AuditEntry, AuditFilter, RejectedSignIn, Token, TokenScope
+from hookline.model.access import (
+    ALL_ENTRIES,
+    Actor,
+    AuditEntry,
+    AuditFilter,
+    RejectedSignIn,
+    Session,
+    SignInCode,
+    Token,
+    TokenScope,
+)
 from hookline.model.batch import JOINED, MAX_BATCH_BYTES, BatchItem, joined_output
 from hookline.model.causes import cause_of
 from hookline.model.deployment import DeployedFlow, Deployment, FileKind, FlowFile, ServedFlow
@@ -37,6 +48,7 @@ from hookline.model.execution import (
 from hookline.model.items import STREAM, Progress
 from hookline.model.message import Arrival, Attachment, Envelope, Message, Result, pack, unpack, without_body
 from hookline.model.rejection import RejectedRequest
+from hookline.model.waits import WaitStatus
 from hookline.storage.backend import Backend, BackendFactory
 from hookline.storage.blobs import Blob, Blobs, BlobStoreFactory, BlobWriter
 from hookline.storage.changes import (
@@ -57,6 +69,8 @@ from hookline.storage.changes import (
     CheckpointItems,
     CloseBatch,
     CommitResult,
+    CreateSession,
+    CreateSignInCode,
     CreateToken,
     Deploy,
     DismissDeadLetter,
@@ -65,6 +79,7 @@ from hookline.storage.changes import (
     DropEntries,
     Duplicate,
     End,
+    EndSession,
     EndWait,
     FilesWritten,
     FinishBlock,
@@ -73,6 +88,7 @@ from hookline.storage.changes import (
     ForgetDedupeKeys,
     ForgetEarlyCallbacks,
     ForgetFiles,
+    ForgetSessions,
     ForgetVersions,
     JoinBatch,
     KeepAlias,
@@ -86,6 +102,7 @@ from hookline.storage.changes import (
     Publish,
     Purge,
     PutCredential,
+    PutStatistics,
     PutTokens,
     Rebind,
     RecordAudit,
@@ -98,6 +115,7 @@ from hookline.storage.changes import (
     Resume,
     RetireKeys,
     RevokeToken,
+    RollUpStatistics,
     SetAdminToken,
     SetCases,
     SetCursor,
@@ -114,6 +132,7 @@ from hookline.storage.changes import (
     Unblock,
     UseFiles,
     UseKeys,
+    UseSignInCode,
     WaitTimedOut,
     WriteFiles,
     counted_output,
@@ -124,6 +143,7 @@ from hookline.storage.intake_queue import Insert, InsertInOrder, IntakeQueue, In
 from hookline.storage.process import has_ended, host_of_process
 from hookline.storage.queue import Delivery, ImmediateStart, Queue, Stored
 from hookline.storage.rate_parts import NodeParts, Parts, PartsMoved, PartsRequest, move_parts
+from hookline.storage.statistics import ALL_FLOWS, BUCKETS, HOUR, Counts, FlowMinute, StatisticsPoint, begin_of, total
 from hookline.storage.store import (
     AuditPage,
     DeadLetterPage,
@@ -136,9 +156,11 @@ from hookline.storage.store import (
     FileUse,
     FileUsePage,
     FlowVersion,
+    Held,
     PartitionUpkeep,
     RejectedPage,
     RejectedSignInPage,
+    Rejections,
     RowUsage,
     RowUsagePage,
     SharedSecrets,
@@ -152,8 +174,11 @@ from hookline.storage.store import (
 __all__ = [
     "ALL_ENTRIES",
     "ALL_EXECUTIONS",
+    "ALL_FLOWS",
     "BLOCKED",
+    "BUCKETS",
     "FINAL",
+    "HOUR",
     "JOINED",
     "MAX_BATCH_BYTES",
     "MAX_EARLY_CALLBACKS",
@@ -195,6 +220,9 @@ __all__ = [
     "CommitResult",
     "CopySource",
     "CopyTarget",
+    "Counts",
+    "CreateSession",
+    "CreateSignInCode",
     "CreateToken",
     "DatabaseStatus",
     "DeadLetterPage",
@@ -213,6 +241,7 @@ __all__ = [
     "Due",
     "Duplicate",
     "End",
+    "EndSession",
     "EndWait",
     "Envelope",
     "ErrorInfo",
@@ -227,6 +256,7 @@ __all__ = [
     "FilesWritten",
     "FinishBlock",
     "FlowFile",
+    "FlowMinute",
     "FlowVersion",
     "FollowingClock",
     "ForgetAudit",
@@ -234,7 +264,9 @@ __all__ = [
     "ForgetDedupeKeys",
     "ForgetEarlyCallbacks",
     "ForgetFiles",
+    "ForgetSessions",
     "ForgetVersions",
+    "Held",
     "IllegalStateChange",
     "ImmediateStart",
     "Insert",
@@ -266,6 +298,7 @@ __all__ = [
     "Publish",
     "Purge",
     "PutCredential",
+    "PutStatistics",
     "PutTokens",
     "Queue",
     "Rebind",
@@ -278,16 +311,19 @@ __all__ = [
     "RejectedRequest",
     "RejectedSignIn",
     "RejectedSignInPage",
+    "Rejections",
     "ReleaseOrderKey",
     "Reopen",
     "Result",
     "Resume",
     "RetireKeys",
     "RevokeToken",
+    "RollUpStatistics",
     "Row",
     "RowUsage",
     "RowUsagePage",
     "ServedFlow",
+    "Session",
     "SetAdminToken",
     "SetCases",
     "SetCursor",
@@ -295,12 +331,15 @@ __all__ = [
     "SetState",
     "SetSubscription",
     "SharedSecrets",
+    "SignInCode",
+    "SignInCodeUsed",
     "Start",
     "State",
     "StateAdded",
     "StateEntry",
     "StateOverride",
     "StatePage",
+    "StatisticsPoint",
     "StepRecord",
     "StepState",
     "Store",
@@ -323,9 +362,12 @@ __all__ = [
     "Unblock",
     "UseFiles",
     "UseKeys",
+    "UseSignInCode",
     "VersionOutdated",
+    "WaitStatus",
     "WaitTimedOut",
     "WriteFiles",
+    "begin_of",
     "cause_of",
     "check_transition",
     "counted_output",
@@ -335,6 +377,7 @@ __all__ = [
     "joined_output",
     "move_parts",
     "pack",
+    "total",
     "unpack",
     "without_body",
 ]

@@ -22,6 +22,7 @@ HooklineError
 │   ├── VersionOutdated      a flow is now served by another version, or not any more
 │   ├── TokenNameTaken       a token has this name already
 │   ├── TokenNotFound        there is no such token, or it was revoked already
+│   ├── SignInCodeUsed       there is no such sign-in code, or it was used already
 │   └── JournalIncompatible  its journal doesn't fit a version of its flow
 ├── RedactedUnreadable       redacted values can't be decrypted
 ├── NotReplayable            an execution can't be replayed
@@ -49,6 +50,7 @@ HooklineError
 │   ├── TokenInvalid         401
 │   ├── ScopeTooSmall        403
 │   ├── NotForLimitedTokens  403
+│   ├── WrongOrigin          403
 │   ├── FlowUnknown          404
 │   ├── TokenUnknown         404
 │   ├── MethodNotAllowed     405
@@ -60,6 +62,7 @@ HooklineError
 │   ├── UnsupportedMedia     415
 │   ├── WrongHost            421
 │   ├── SchemaViolation      422
+│   ├── InputInvalid         422
 │   ├── TooManyRequests      429
 │   ├── HeadTooLarge         431
 │   └── ServiceUnavailable   503
@@ -212,6 +215,12 @@ class TokenNotFound(IllegalStateChange):
     """There is no such token, or it was revoked already."""
 
     code = "token.not_found"
+
+
+class SignInCodeUsed(IllegalStateChange):
+    """There is no such sign-in code, or it was used already."""
+
+    code = "session.code_used"
 
 
 class JournalIncompatible(IllegalStateChange):
@@ -466,6 +475,13 @@ class NotForLimitedTokens(RequestRejected):
     status = 403
 
 
+class WrongOrigin(RequestRejected):
+    """The request comes from a page of another site."""
+
+    code = "request.origin"
+    status = 403
+
+
 class WrongHost(RequestRejected):
     """The API isn't at this host."""
 
@@ -542,6 +558,13 @@ class SchemaViolation(RequestRejected):
     """The body doesn't satisfy the flow's schema."""
 
     code = "request.schema"
+    status = 422
+
+
+class InputInvalid(RequestRejected):
+    """The input doesn't fit the page of the step."""
+
+    code = "request.input"
     status = 422
 
 

@@ -190,7 +190,7 @@ def _listeners(
     readiness = Readiness.of(engine)
     apart = 0 if admin_sock is None else _ADMIN_CONNECTIONS
     connections = reserve_files(settings.max_connections, engine.log, apart)
-    hosts = Hosts((f"//{settings.host}", f"//{settings.admin_bind or ''}", server.admin_url))
+    hosts = Hosts((f"//{settings.host}", f"//{settings.admin_bind or ''}"), server.admin_url)
     pages = (
         *blueprints(
             engine,

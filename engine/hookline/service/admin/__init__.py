@@ -1,10 +1,11 @@
 """The admin API (`/api/v1/`), and the routes for monitoring: `/healthz`, `/readyz` and `/metrics`.
 
-Everything under `/api/v1/` needs a token, and each route a scope. Health and readiness don't: they are for probes
-without a token.
+Everything under `/api/v1/` needs a token or the cookie of a session, and each route a scope; except for signing in.
+Health and readiness don't: they are for probes without a token.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from quart import Blueprint, Response, current_app
@@ -20,6 +21,7 @@ from hookline.service.admin.executions.events import add_events
 from hookline.service.admin.executions.executions import add_executions, add_recordings
 from hookline.service.admin.executions.operations import add_bulk, add_operations
 from hookline.service.admin.executions.rejected import add_rejected
+from hookline.service.admin.executions.statistics import add_statistics
 from hookline.service.admin.executions.values import add_values
 from hookline.service.admin.flows.authoring import add_authoring
 from hookline.service.admin.flows.deploy import add_deployments
@@ -34,6 +36,7 @@ from hookline.service.admin.system.credentials import add_credentials
 from hookline.service.admin.system.health import Readiness, metrics_blueprint, probes_blueprint
 from hookline.service.admin.system.nodes import add_nodes
 from hookline.service.admin.system.plugins import add_plugins
+from hookline.service.admin.system.sessions import add_sessions
 from hookline.service.admin.system.settings import ServerSettingView, add_settings
 from hookline.service.admin.system.storage import add_storage
 from hookline.service.hooks.sender import Senders
@@ -66,9 +69,9 @@ def blueprints(
     """Create the blueprints of an engine.
 
     `token`: the server's own token. `own`: the actor that uses it, if that isn't the token itself. `hosts`: the hosts
-    of the API besides its address and localhost. `metrics_public`: `/metrics` needs no token. `senders` finds the
-    addresses behind trusted proxies. `workers`: the metrics of the other workers of the server. `settings`:
-    those of this node.
+    of the API besides its address and localhost, and the URL of the console. `metrics_public`: `/metrics` needs no
+    token. `senders` finds the addresses behind trusted proxies. `workers`: the metrics of the other workers of the
+    server. `settings`: those of this node.
     """
     token = ServerToken(token) if isinstance(token, str) else token
     gate = Gate(engine, token, own, hosts, senders)
@@ -85,6 +88,7 @@ def _api(engine: Engine, gate: Gate, settings: Sequence[ServerSettingView]) -> B
     for add in (
         add_flows,
         add_rejected,
+        add_statistics,
         add_components,
         add_authoring,
         add_versions,
@@ -97,9 +101,10 @@ def _api(engine: Engine, gate: Gate, settings: Sequence[ServerSettingView]) -> B
         add_operations,
         add_bulk,
         add_dead_letters,
-        add_events,
+        partial(add_events, gate=gate),
         add_credentials,
         add_access,
+        partial(add_sessions, gate=gate),
         add_nodes,
         add_plugins,
     ):
