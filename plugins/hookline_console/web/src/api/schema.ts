@@ -921,6 +921,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/flows/{flow_id}/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the numbers of a flow's messages and executions over time. */
+        get: operations["get_flow_statistics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/flows/{flow_id}/stop": {
         parameters: {
             query?: never;
@@ -1091,6 +1108,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign in to the console with a token or a sign-in code: the response sets the cookie of a session.
+         * @description The cookie is accepted in place of a token. The session ends with its token, or after 12 hours.
+         */
+        post: operations["create_session"];
+        /** Sign out: end the session of the request. Nothing happens if the request has a token instead. */
+        delete: operations["end_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/settings": {
         parameters: {
             query?: never;
@@ -1100,6 +1138,43 @@ export interface paths {
         };
         /** List the settings of this node, and the source of each. */
         get: operations["list_settings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sign-in-links": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create a sign-in link to the console, which signs in with the caller's token.
+         * @description It can be used once, within 10 minutes.
+         */
+        post: operations["create_sign_in_link"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the numbers of messages and executions over time, of all flows that the token sees or of one. */
+        get: operations["get_statistics"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1508,6 +1583,21 @@ export interface components {
          */
         TokenScope: "admin" | "author" | "operate" | "read";
         /**
+         * SignInRequest
+         * @description A token or the code of a sign-in link: exactly one of them.
+         */
+        SignInRequest: {
+            token?: string | null;
+            code?: string | null;
+        };
+        /**
+         * SignInLinkRequest
+         * @description A sign-in link.
+         */
+        SignInLinkRequest: {
+            execution_id?: string | null;
+        };
+        /**
          * FlowView
          * @description A flow.
          */
@@ -1638,6 +1728,35 @@ export interface components {
             size: number;
             client: string | null;
             body: string | null;
+        };
+        /**
+         * StatisticsView
+         * @description Numbers over time, of one flow or of all.
+         */
+        StatisticsView: {
+            /** @enum {string} */
+            step: "1m" | "1h";
+            /** Format: date-time */
+            since: string;
+            /** Format: date-time */
+            until: string;
+            bounds: number[];
+            items: components["schemas"]["StatisticsItem"][];
+        };
+        /**
+         * StatisticsItem
+         * @description The numbers of a minute or an hour.
+         */
+        StatisticsItem: {
+            /** Format: date-time */
+            at: string;
+            accepted: number;
+            rejected: number;
+            succeeded: number;
+            failed: number;
+            cancelled: number;
+            queue_age: number;
+            latency: number[];
         };
         /**
          * PageView[ComponentView]
@@ -2578,11 +2697,32 @@ export interface components {
             actor: string;
             address: string | null;
             /** @enum {string} */
-            operation: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "flow.try" | "poll.answer" | "state.set" | "state.drop" | "credential.put" | "credential.drop" | "credential.authorize" | "key.rotate" | "node.drain" | "token.create" | "token.revoke";
+            operation: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "flow.try" | "poll.answer" | "state.set" | "state.drop" | "credential.put" | "credential.drop" | "credential.authorize" | "key.rotate" | "node.drain" | "session.create" | "session.end" | "sign_in_link.create" | "token.create" | "token.revoke";
             flow_id: string | null;
             flow_version: string | null;
             subject: string | null;
             detail: string | null;
+        };
+        /**
+         * SessionView
+         * @description The caller, who has signed in.
+         */
+        SessionView: {
+            name: string;
+            scopes: components["schemas"]["TokenScope"][];
+            flows: string[] | null;
+            expires: string | null;
+            /** Format: date-time */
+            expires_at: string;
+        };
+        /**
+         * SignInLinkView
+         * @description A sign-in link, which is shown only now. Its code isn't sent with requests, since it is in the fragment.
+         */
+        SignInLinkView: {
+            url: string;
+            /** Format: date-time */
+            expires_at: string;
         };
         /**
          * PageView[NodeView]
@@ -2734,7 +2874,7 @@ export interface operations {
                 /** @description Only what this actor did, such as `token:ci`. */
                 actor?: string;
                 /** @description Only this operation. */
-                operation?: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "flow.try" | "poll.answer" | "state.set" | "state.drop" | "credential.put" | "credential.drop" | "credential.authorize" | "key.rotate" | "node.drain" | "token.create" | "token.revoke";
+                operation?: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "flow.try" | "poll.answer" | "state.set" | "state.drop" | "credential.put" | "credential.drop" | "credential.authorize" | "key.rotate" | "node.drain" | "session.create" | "session.end" | "sign_in_link.create" | "token.create" | "token.revoke";
                 /** @description Only entries about this execution, token, deployment, credential or key. */
                 subject?: string;
                 /** @description Only entries from this time or later. */
@@ -4262,6 +4402,35 @@ export interface operations {
             };
         };
     };
+    get_flow_statistics: {
+        parameters: {
+            query?: {
+                /** @description From this time on; if it is left out, the last 60 steps. */
+                since?: string;
+                /** @description Before this time; now if it is left out. */
+                until?: string;
+                /** @description By the minute, for the last 48 hours, or by the hour, for 400 days; if it is left out, it depends on the times. */
+                step?: "1m" | "1h";
+            };
+            header?: never;
+            path: {
+                flow_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatisticsView"];
+                };
+            };
+        };
+    };
     stop_flow: {
         parameters: {
             query?: never;
@@ -4474,6 +4643,48 @@ export interface operations {
             };
         };
     };
+    create_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignInRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionView"];
+                };
+            };
+        };
+    };
+    end_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     list_settings: {
         parameters: {
             query?: never;
@@ -4490,6 +4701,59 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PageView_ServerSettingView_"];
+                };
+            };
+        };
+    };
+    create_sign_in_link: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["SignInLinkRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignInLinkView"];
+                };
+            };
+        };
+    };
+    get_statistics: {
+        parameters: {
+            query?: {
+                /** @description Only those of this flow. */
+                flow_id?: string;
+                /** @description From this time on; if it is left out, the last 60 steps. */
+                since?: string;
+                /** @description Before this time; now if it is left out. */
+                until?: string;
+                /** @description By the minute, for the last 48 hours, or by the hour, for 400 days; if it is left out, it depends on the times. */
+                step?: "1m" | "1h";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatisticsView"];
                 };
             };
         };
