@@ -29,7 +29,7 @@ const GROUPS: readonly Column<Group>[] = [
     title: words.cause,
     cell: (group) => (
       <span class="letters-cause">
-        <code>{group.error.code}</code> <Text>{group.error.message}</Text>
+        <code>{group.error.code}</code> <Text>{group.example}</Text>
       </span>
     ),
   },
@@ -128,10 +128,18 @@ function Causes() {
   );
 }
 
+/** The group of a cause; null if nothing of it is left, which isn't an error here. */
+async function loadGroup(cause: string, signal: AbortSignal): Promise<Group | null> {
+  const query = { cause, limit: 1 };
+  const left = await body(api.GET("/api/v1/executions", { params: { query }, signal }));
+  if (left.items.length === 0) return null;
+  return body(api.GET("/api/v1/dead-letters/{cause}", { params: { path: { cause } }, signal }));
+}
+
 function Cause({ cause }: { cause: string }) {
   const [operation, setOperation] = useState<Operation | null>(null);
   const group = useResource(
-    (signal) => body(api.GET("/api/v1/dead-letters/{cause}", { params: { path: { cause } }, signal })),
+    (signal) => loadGroup(cause, signal),
     [cause],
     (event) => event.kind === "execution.ended" || event.data.reason === "reopened",
   );
@@ -143,7 +151,7 @@ function Cause({ cause }: { cause: string }) {
     group.reload();
     found.reload();
   };
-  const gone = list !== undefined && list.rows.length === 0;
+  const gone = group.value === null;
   return (
     <Page
       title={group.value?.error.code ?? words.one}
@@ -184,21 +192,23 @@ function Cause({ cause }: { cause: string }) {
       ) : (
         <>
           <Loaded resource={group} lines={3}>
-            {(one) => (
-              <Section title={words.cause}>
-                <p class="letters-example">
-                  <Text lines>{one.example}</Text>
-                </p>
-                <Facts
-                  facts={[
-                    [words.step, one.error.step ?? "–"],
-                    [words.first, <Time key="first" at={one.first_at} />],
-                    [words.last, <Time key="last" at={one.last_at} />],
-                    [words.retryable, one.error.retryable ? words.yes : words.no],
-                  ]}
-                />
-              </Section>
-            )}
+            {(one) =>
+              one && (
+                <Section title={words.cause}>
+                  <p class="letters-example">
+                    <Text lines>{one.example}</Text>
+                  </p>
+                  <Facts
+                    facts={[
+                      [words.step, one.error.step ?? "–"],
+                      [words.first, <Time key="first" at={one.first_at} />],
+                      [words.last, <Time key="last" at={one.last_at} />],
+                      [words.retryable, one.error.retryable ? words.yes : words.no],
+                    ]}
+                  />
+                </Section>
+              )
+            }
           </Loaded>
           {list && (
             <div class="card">

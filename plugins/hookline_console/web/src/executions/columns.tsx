@@ -33,11 +33,17 @@ export const COLUMNS: readonly Column<Summary>[] = [
   {
     key: "flow",
     title: words.flow,
-    width: "minmax(7rem, 14rem)",
+    width: "minmax(6rem, 10rem)",
     cell: (row) => <span class="foreign">{row.flow_id}</span>,
   },
   { key: "state", title: words.state, width: "7rem", cell: (row) => <StateBadge state={row.state} /> },
-  { key: "detail", title: words.detail, from: "medium", cell: (row) => <Detail row={row} /> },
+  {
+    key: "detail",
+    title: words.detail,
+    width: "minmax(0, 3fr)",
+    from: "medium",
+    cell: (row) => <Detail row={row} />,
+  },
   {
     key: "took",
     title: words.took,
