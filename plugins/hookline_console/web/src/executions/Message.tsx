@@ -34,8 +34,8 @@ export function Message({ execution }: { execution: Schemas["ExecutionView"] }) 
           { key: "headers", title: words.tabs.headers },
           { key: "attachments", title: words.tabs.attachments },
         ]}
-        chosen={tab}
-        onChoose={setTab}
+        selected={tab}
+        onSelect={setTab}
       >
         <ValuesTree
           key={tab}

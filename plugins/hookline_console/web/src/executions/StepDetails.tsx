@@ -98,8 +98,8 @@ export function StepDetails({ execution, step, definitions }: StepDetailsProps) 
           { key: "changes", title: words.tabs.changes },
           { key: "mapping", title: words.tabs.mapping },
         ]}
-        chosen={tab}
-        onChoose={setTab}
+        selected={tab}
+        onSelect={setTab}
       >
         {tab === "output" && (
           <ValuesTree

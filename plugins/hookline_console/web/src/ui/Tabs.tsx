@@ -1,60 +1,58 @@
 import "./tabs.css";
-import type { ComponentChildren } from "preact";
-import { useId } from "preact/hooks";
+import type { ComponentChildren, TargetedKeyboardEvent } from "preact";
+import { useId, useRef } from "preact/hooks";
 
 export interface Tab {
   key: string;
   title: string;
-  /** Beside the title, such as a number. */
-  beside?: ComponentChildren;
+  /** A number beside the title, such as that of problems. */
+  count?: number;
 }
 
 interface TabsProps {
+  /** What the tabs are about, for screen readers. */
   label: string;
   tabs: readonly Tab[];
-  chosen: string;
-  onChoose: (key: string) => void;
-  /** The content of the chosen tab. */
+  selected: string;
+  onSelect: (key: string) => void;
+  /** The content of the selected tab. */
   children: ComponentChildren;
 }
 
-/** Contents of which one is shown at a time. The arrow keys move between the tabs. */
-export function Tabs({ label, tabs, chosen, onChoose, children }: TabsProps) {
+/** Tabs and the content of the selected one. The arrow keys change between them. */
+export function Tabs({ label, tabs, selected, onSelect, children }: TabsProps) {
   const id = useId();
-  const at = Math.max(
-    0,
-    tabs.findIndex((tab) => tab.key === chosen),
-  );
-  const current = tabs[at]?.key;
-  const press = (event: KeyboardEvent) => {
-    const to = { ArrowLeft: at - 1, ArrowRight: at + 1, Home: 0, End: tabs.length - 1 }[event.key];
-    const tab = to === undefined ? undefined : tabs.at(to % tabs.length);
-    if (!tab) return;
+  const list = useRef<HTMLDivElement>(null);
+  const press = (event: TargetedKeyboardEvent<HTMLDivElement>) => {
+    const at = tabs.findIndex((tab) => tab.key === selected);
+    const to = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: tabs.length - 1 }[event.key];
+    if (to === undefined) return;
     event.preventDefault();
-    onChoose(tab.key);
-    document.getElementById(`${id}-${tab.key}`)?.focus();
+    const place = (to + tabs.length) % tabs.length;
+    onSelect(tabs[place]?.key ?? selected);
+    list.current?.querySelectorAll<HTMLElement>("[role=tab]")[place]?.focus();
   };
   return (
     <div class="tabs">
-      <div class="tabs-list" role="tablist" aria-label={label} onKeyDown={press}>
+      <div class="tabs-list" role="tablist" aria-label={label} ref={list} onKeyDown={press}>
         {tabs.map((tab) => (
           <button
             key={tab.key}
             type="button"
-            id={`${id}-${tab.key}`}
             role="tab"
-            class="tabs-tab"
-            aria-selected={tab.key === current}
+            id={`${id}-${tab.key}`}
+            class="tab"
+            aria-selected={tab.key === selected}
             aria-controls={`${id}-panel`}
-            tabIndex={tab.key === current ? 0 : -1}
-            onClick={() => onChoose(tab.key)}
+            tabIndex={tab.key === selected ? 0 : -1}
+            onClick={() => onSelect(tab.key)}
           >
             {tab.title}
-            {tab.beside && <span class="tabs-beside">{tab.beside}</span>}
+            {tab.count !== undefined && <span class="tab-count">{tab.count}</span>}
           </button>
         ))}
       </div>
-      <div id={`${id}-panel`} role="tabpanel" aria-labelledby={`${id}-${current}`}>
+      <div class="tabs-panel" role="tabpanel" id={`${id}-panel`} aria-labelledby={`${id}-${selected}`}>
         {children}
       </div>
     </div>
