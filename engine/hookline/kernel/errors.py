@@ -34,6 +34,7 @@ HooklineError
 ├── CredentialError          a credential is missing, has another type, or can't be decrypted
 │   └── AuthorizationUnknown no authorization waits for this redirect
 ├── WorkLimit                a document or an expression exceeds its limit of time or memory
+├── ComponentNotFound        there is no such component
 ├── NoOptions                a setting has no options
 ├── OptionsNotReady          the options of a setting depend on other settings
 ├── CannotSign               a message can't be signed as its provider would
@@ -317,6 +318,12 @@ class AuthorizationUnknown(CredentialError):
     """No authorization waits for this redirect."""
 
     code = "credential.authorization_unknown"
+
+
+class ComponentNotFound(HooklineError):
+    """There is no such component."""
+
+    code = "component.not_found"
 
 
 class NoOptions(HooklineError):

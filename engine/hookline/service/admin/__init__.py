@@ -4,6 +4,7 @@ Everything under `/api/v1/` needs a token, and each route a scope. Health and re
 without a token.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from quart import Blueprint, Response, current_app
@@ -33,6 +34,8 @@ from hookline.service.admin.system.components import add_components
 from hookline.service.admin.system.credentials import add_credentials
 from hookline.service.admin.system.health import Readiness, metrics_blueprint, probes_blueprint
 from hookline.service.admin.system.nodes import add_nodes
+from hookline.service.admin.system.plugins import add_plugins
+from hookline.service.admin.system.settings import ServerSettingView, add_settings
 from hookline.service.admin.system.storage import add_storage
 from hookline.service.app import create_endpoints
 from hookline.service.hooks.hook import Hook, HookOptions
@@ -62,22 +65,24 @@ def blueprints(
     readiness: Readiness | None = None,
     senders: Senders | None = None,
     workers: WorkerMetrics | None = None,
+    settings: Sequence[ServerSettingView] = (),
 ) -> tuple[Blueprint, ...]:
     """Create the blueprints of an engine.
 
     `token`: the server's own token. `hooks`: the settings for hooks, which also hold for messages that the API sends.
     `own`: the actor that uses the token, if that isn't the token itself. `hosts`: the hosts of the API besides its
-    address and localhost. `metrics_public`: `/metrics` needs no token. `senders` finds the
-    addresses behind trusted proxies. `workers`: the metrics of the other workers of the server.
+    address and localhost. `metrics_public`: `/metrics` needs no token. `senders` finds the addresses behind trusted
+    proxies. `workers`: the metrics of the other workers of the server. `settings`: those of this node.
     """
     token = ServerToken(token) if isinstance(token, str) else token
     gate = Gate(engine, token, own, hosts, senders)
     probes = probes_blueprint(engine, readiness or Readiness.of(engine), token)
     hook = create_endpoints(engine, hooks or HookOptions(engine.options.public_url)).hook
-    return _api(engine, gate, hook), probes, metrics_blueprint(engine, gate, public=metrics_public, workers=workers)
+    api = _api(engine, gate, hook, settings)
+    return api, probes, metrics_blueprint(engine, gate, public=metrics_public, workers=workers)
 
 
-def _api(engine: Engine, gate: Gate, hook: Hook) -> Blueprint:
+def _api(engine: Engine, gate: Gate, hook: Hook, settings: Sequence[ServerSettingView]) -> Blueprint:
     api = Blueprint("api", __name__, url_prefix="/api/v1")
     api.record_once(lambda state: state.app.url_map.converters.update(but=OtherThan))
     api.register_error_handler(HooklineError, gate.respond)
@@ -102,9 +107,11 @@ def _api(engine: Engine, gate: Gate, hook: Hook) -> Blueprint:
         add_credentials,
         add_access,
         add_nodes,
+        add_plugins,
     ):
         add(api, engine)
     add_signing(api, engine, hook)
+    add_settings(api, settings)
     description = Description()
 
     @api.get("/openapi.json")

@@ -15,6 +15,7 @@ from hookline.engine import Engine
 from hookline.kernel.errors import (
     AuthorizationUnknown,
     CannotSign,
+    ComponentNotFound,
     CredentialError,
     DeploymentConflict,
     DeploymentNotFound,
@@ -283,6 +284,7 @@ _STATUS: Final[Mapping[type[HooklineError], int]] = {
     NotReplayable: 409,
     RedactedUnreadable: 409,
     ProvenanceUnknown: 404,
+    ComponentNotFound: 404,
     NoOptions: 404,
     OptionsNotReady: 422,
     CannotSign: 422,

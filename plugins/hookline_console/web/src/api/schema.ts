@@ -96,6 +96,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/components/{component}/schema": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the JSON Schema of a component's settings, or of the values of a type of credentials. */
+        get: operations["get_schema"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/credentials": {
         parameters: {
             query?: never;
@@ -773,27 +790,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/flows/{flow_id}/send": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /**
-         * Send a message to a flow, signed as its provider would sign it, and return the flow's response.
-         * @description The message passes all checks of a request to the flow's URL, except those of the network in between. It is
-         *     recorded in the audit. It may also be signed by a scheme whose headers contain the secret: they aren't returned.
-         */
-        post: operations["send_message"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/flows/{flow_id}/sign": {
         parameters: {
             query?: never;
@@ -867,23 +863,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/v1/flows/{flow_id}/step-counts": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Count the last states of each step in the newest executions of a flow, and in as many of those that wait. */
-        get: operations["count_steps"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/v1/flows/{flow_id}/stop": {
         parameters: {
             query?: never;
@@ -927,26 +906,6 @@ export interface paths {
         };
         /** Get the document of a version, by its first digits, or `current`. */
         get: operations["get_version"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/v1/flows/{flow_id}/versions/{version}/diff": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * Compare a version with another one by meaning: steps, settings, mappings, the trigger and vars.
-         * @description Steps are identified by their ids, wherever they are. The title and the layout of the text are no differences.
-         */
-        get: operations["compare_versions"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1023,6 +982,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/plugins": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the installed plugins, and why one of them can't be used. */
+        get: operations["list_plugins"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/plugins/doctor": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Examine the installed plugins: the problems of each, with their remedies. */
+        get: operations["examine_plugins"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/rejected": {
         parameters: {
             query?: never;
@@ -1032,6 +1025,23 @@ export interface paths {
         };
         /** List the rejected requests of all flows, newest first. */
         get: operations["list_rejected"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the settings of this node, and the source of each. */
+        get: operations["list_settings"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1197,12 +1207,24 @@ export interface components {
             dedupe_key?: string | null;
         };
         /**
+         * UnsignedMessage
+         * @description A message to sign.
+         */
+        UnsignedMessage: {
+            body?: string;
+            /** @description By default `"POST"`. */
+            method?: string;
+            base_url?: string | null;
+            rest?: string;
+            headers?: string[][];
+        };
+        /**
          * OptionsRequestBody
          * @description The values on which the options of a setting depend.
          */
         OptionsRequestBody: {
             credential?: string | null;
-            with?: Record<string, never>;
+            with?: Record<string, unknown>;
             search?: string;
         };
         /**
@@ -1335,8 +1357,8 @@ export interface components {
             headers?: {
                 [key: string]: string;
             } | null;
-            edits?: Record<string, never>;
-            merge?: Record<string, never> | null;
+            edits?: Record<string, unknown>;
+            merge?: Record<string, unknown> | null;
         };
         /**
          * BulkRequest
@@ -1357,8 +1379,8 @@ export interface components {
             headers?: {
                 [key: string]: string;
             } | null;
-            edits?: Record<string, never>;
-            merge?: Record<string, never> | null;
+            edits?: Record<string, unknown>;
+            merge?: Record<string, unknown> | null;
             step?: string | null;
             /**
              * @description By default `"current"`.
@@ -1387,7 +1409,7 @@ export interface components {
          */
         PutCredentialRequest: {
             type: string;
-            values: Record<string, never>;
+            values: Record<string, unknown>;
         };
         /**
          * AuthorizeRequest
@@ -1419,18 +1441,6 @@ export interface components {
          * @enum {unknown}
          */
         TokenScope: "admin" | "author" | "operate" | "read";
-        /**
-         * UnsignedMessage
-         * @description A message to sign.
-         */
-        UnsignedMessage: {
-            body?: string;
-            /** @description By default `"POST"`. */
-            method?: string;
-            base_url?: string | null;
-            rest?: string;
-            headers?: string[][];
-        };
         /**
          * FlowView
          * @description A flow.
@@ -1528,6 +1538,15 @@ export interface components {
             status: "queued" | "duplicate";
         };
         /**
+         * SignedMessage
+         * @description A message as its provider would send it.
+         */
+        SignedMessage: {
+            scheme: string;
+            headers: string[][];
+            body: string;
+        };
+        /**
          * PageView[RejectedView]
          * @description One page of a list.
          */
@@ -1553,19 +1572,6 @@ export interface components {
             size: number;
             client: string | null;
             body: string | null;
-        };
-        /**
-         * StepCounts
-         * @description The counts of a flow's steps, over its newest executions and as many of those that wait.
-         */
-        StepCounts: {
-            executions: number;
-            since: string | null;
-            items: {
-                [key: string]: {
-                    [key: string]: number;
-                };
-            };
         };
         /**
          * PageView[ComponentView]
@@ -1807,31 +1813,6 @@ export interface components {
             flow_id: string;
             version: string;
             document: unknown;
-            steps: {
-                [key: string]: string;
-            };
-        };
-        /**
-         * VersionDifferences
-         * @description The differences in meaning between two versions of a flow.
-         */
-        VersionDifferences: {
-            flow_id: string;
-            old_version: string;
-            new_version: string;
-            differences: components["schemas"]["Difference"][];
-        };
-        /**
-         * Difference
-         * @description One difference.
-         */
-        Difference: {
-            /** @enum {unknown} */
-            kind: "flow" | "mapping" | "setting" | "step_added" | "step_moved" | "step_removed" | "step_renamed" | "trigger" | "vars";
-            at: string;
-            old?: unknown;
-            new?: unknown;
-            place?: string | null;
         };
         /**
          * RolledBack
@@ -1890,7 +1871,7 @@ export interface components {
             /** @enum {string} */
             state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
             outcome: ("completed" | "filtered" | "stopped" | "failed" | "timed_out" | "outcome_unknown" | "cancelled") | null;
-            trigger: Record<string, never>;
+            trigger: Record<string, unknown>;
             /** Format: date-time */
             created_at: string;
             started_at: string | null;
@@ -2044,7 +2025,7 @@ export interface components {
             /** @enum {string} */
             state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
             outcome: ("completed" | "filtered" | "stopped" | "failed" | "timed_out" | "outcome_unknown" | "cancelled") | null;
-            trigger: Record<string, never>;
+            trigger: Record<string, unknown>;
             /** Format: date-time */
             created_at: string;
             started_at: string | null;
@@ -2110,7 +2091,7 @@ export interface components {
             /** @enum {string} */
             state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
             outcome: ("completed" | "filtered" | "stopped" | "failed" | "timed_out" | "outcome_unknown" | "cancelled") | null;
-            trigger: Record<string, never>;
+            trigger: Record<string, unknown>;
             /** Format: date-time */
             created_at: string;
             started_at: string | null;
@@ -2182,7 +2163,7 @@ export interface components {
             /** @enum {string} */
             state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
             outcome: ("completed" | "filtered" | "stopped" | "failed" | "timed_out" | "outcome_unknown" | "cancelled") | null;
-            trigger: Record<string, never>;
+            trigger: Record<string, unknown>;
             /** Format: date-time */
             created_at: string;
             started_at: string | null;
@@ -2333,6 +2314,7 @@ export interface components {
             updated_at: string;
             problem: string | null;
             tokens: components["schemas"]["TokensView"] | null;
+            flows: string[];
         };
         /**
          * TokensView
@@ -2356,6 +2338,7 @@ export interface components {
             updated_at: string;
             problem: string | null;
             tokens: components["schemas"]["TokensView"] | null;
+            flows: string[];
             /** @description The names of the nodes that may not have adopted the change yet; empty if all have. */
             pending: string[];
         };
@@ -2503,7 +2486,7 @@ export interface components {
             actor: string;
             address: string | null;
             /** @enum {string} */
-            operation: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.send" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "flow.try" | "poll.answer" | "state.set" | "state.drop" | "credential.put" | "credential.drop" | "credential.authorize" | "key.rotate" | "node.drain" | "token.create" | "token.revoke";
+            operation: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "flow.try" | "poll.answer" | "state.set" | "state.drop" | "credential.put" | "credential.drop" | "credential.authorize" | "key.rotate" | "node.drain" | "token.create" | "token.revoke";
             flow_id: string | null;
             flow_version: string | null;
             subject: string | null;
@@ -2538,26 +2521,84 @@ export interface components {
             host: string;
         };
         /**
-         * SignedMessage
-         * @description A message as its provider would send it.
+         * PageView[PluginView]
+         * @description One page of a list.
          */
-        SignedMessage: {
-            scheme: string;
-            headers: string[][];
-            body: string;
+        PageView_PluginView_: {
+            items: components["schemas"]["PluginView"][];
+            next: string | null;
         };
         /**
-         * SentMessage
-         * @description The response to a message that was sent to a flow.
+         * PluginView
+         * @description A plugin and its error, if it can't be loaded.
          */
-        SentMessage: {
-            scheme: string;
-            url: string;
-            status: number;
-            headers: string[][];
-            body: string;
-            truncated: boolean;
-            execution_id: string | null;
+        PluginView: {
+            name: string;
+            module: string;
+            distribution: string | null;
+            version: string | null;
+            error: string | null;
+            warning: string | null;
+            connectors: components["schemas"]["ConnectorQuality"][];
+        };
+        /**
+         * ConnectorQuality
+         * @description A connector of a plugin with its quality level.
+         */
+        ConnectorQuality: {
+            name: string;
+            title: string;
+            quality: string | null;
+            lacks: string[];
+        };
+        /**
+         * PageView[Examination]
+         * @description One page of a list.
+         */
+        PageView_Examination_: {
+            items: components["schemas"]["Examination"][];
+            next: string | null;
+        };
+        /**
+         * Examination
+         * @description The result of the checks of one plugin.
+         */
+        Examination: {
+            name: string;
+            distribution: string | null;
+            version: string | null;
+            findings: components["schemas"]["Finding"][];
+        };
+        /**
+         * Finding
+         * @description One problem of a plugin.
+         */
+        Finding: {
+            code: string;
+            /** @enum {unknown} */
+            severity: "error" | "warning";
+            message: string;
+            remedy: string;
+        };
+        /**
+         * PageView[ServerSettingView]
+         * @description One page of a list.
+         */
+        PageView_ServerSettingView_: {
+            items: components["schemas"]["ServerSettingView"][];
+            next: string | null;
+        };
+        /**
+         * ServerSettingView
+         * @description A setting of the node that answers. Secrets in its value are masked.
+         */
+        ServerSettingView: {
+            name: string;
+            variable: string;
+            value: unknown;
+            default: unknown;
+            source: string | null;
+            description: string;
         };
         /**
          * Status
@@ -2601,7 +2642,7 @@ export interface operations {
                 /** @description Only what this actor did, such as `token:ci`. */
                 actor?: string;
                 /** @description Only this operation. */
-                operation?: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.send" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "flow.try" | "poll.answer" | "state.set" | "state.drop" | "credential.put" | "credential.drop" | "credential.authorize" | "key.rotate" | "node.drain" | "token.create" | "token.revoke";
+                operation?: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "flow.try" | "poll.answer" | "state.set" | "state.drop" | "credential.put" | "credential.drop" | "credential.authorize" | "key.rotate" | "node.drain" | "token.create" | "token.revoke";
                 /** @description Only entries about this execution, token, deployment, credential or key. */
                 subject?: string;
                 /** @description Only entries from this time or later. */
@@ -2728,6 +2769,31 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["OptionsPageView"];
+                };
+            };
+        };
+    };
+    get_schema: {
+        parameters: {
+            query: {
+                /** @description The kind of the component. */
+                kind: "action" | "block" | "trigger" | "scheme" | "credential type";
+            };
+            header?: never;
+            path: {
+                component: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, unknown>;
                 };
             };
         };
@@ -3553,7 +3619,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": Record<string, never>;
+                "application/json": Record<string, unknown>;
             };
         };
         responses: {
@@ -3634,7 +3700,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    "application/json": Record<string, unknown>;
                 };
             };
         };
@@ -3655,7 +3721,7 @@ export interface operations {
         };
         requestBody: {
             content: {
-                "application/json": Record<string, never>;
+                "application/json": Record<string, unknown>;
             };
         };
         responses: {
@@ -3849,32 +3915,6 @@ export interface operations {
             };
         };
     };
-    send_message: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                flow_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody: {
-            content: {
-                "application/json": components["schemas"]["UnsignedMessage"];
-            };
-        };
-        responses: {
-            /** @description Done. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["SentMessage"];
-                };
-            };
-        };
-    };
     sign_message: {
         parameters: {
             query?: never;
@@ -4038,31 +4078,6 @@ export interface operations {
             };
         };
     };
-    count_steps: {
-        parameters: {
-            query?: {
-                /** @description How many of the newest executions. */
-                executions?: number;
-            };
-            header?: never;
-            path: {
-                flow_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["StepCounts"];
-                };
-            };
-        };
-    };
     stop_flow: {
         parameters: {
             query?: never;
@@ -4126,32 +4141,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DocumentView"];
-                };
-            };
-        };
-    };
-    compare_versions: {
-        parameters: {
-            query?: {
-                /** @description The other version, by its first digits, or `current`. */
-                to?: string;
-            };
-            header?: never;
-            path: {
-                flow_id: string;
-                version: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Done. */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["VersionDifferences"];
                 };
             };
         };
@@ -4231,7 +4220,47 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    "application/json": Record<string, unknown>;
+                };
+            };
+        };
+    };
+    list_plugins: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageView_PluginView_"];
+                };
+            };
+        };
+    };
+    examine_plugins: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageView_Examination_"];
                 };
             };
         };
@@ -4257,6 +4286,26 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PageView_RejectedView_"];
+                };
+            };
+        };
+    };
+    list_settings: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageView_ServerSettingView_"];
                 };
             };
         };

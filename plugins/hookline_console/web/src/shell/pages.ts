@@ -62,6 +62,18 @@ export const ROUTES = [
     path: "/components",
     component: lazy(() => import("../components/Components").then((module) => module.Components)),
   },
+  {
+    path: "/credentials/:name",
+    component: lazy(() => import("../credentials/Credential").then((module) => module.Credential)),
+  },
+  {
+    path: "/components/:kind/:name",
+    component: lazy(() => import("../components/Component").then((module) => module.Component)),
+  },
+  {
+    path: "/deployments/:id",
+    component: lazy(() => import("../deployments/Deployment").then((module) => module.Deployment)),
+  },
   { path: "/plugins", component: lazy(() => import("../plugins/Plugins").then((module) => module.Plugins)) },
   {
     path: "/deployments",
