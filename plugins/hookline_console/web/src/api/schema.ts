@@ -790,6 +790,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/flows/{flow_id}/send": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a message to a flow, signed as its provider would sign it, and return the flow's response.
+         * @description The message passes all checks of a request to the flow's URL, except those of the network in between. It is
+         *     recorded in the audit. It may also be signed by a scheme whose headers contain the secret: they aren't returned.
+         */
+        post: operations["send_message"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/flows/{flow_id}/sign": {
         parameters: {
             query?: never;
@@ -863,6 +884,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/flows/{flow_id}/step-counts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Count the last states of each step in the newest executions of a flow, and in as many of those that wait. */
+        get: operations["count_steps"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/flows/{flow_id}/stop": {
         parameters: {
             query?: never;
@@ -906,6 +944,26 @@ export interface paths {
         };
         /** Get the document of a version, by its first digits, or `current`. */
         get: operations["get_version"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/flows/{flow_id}/versions/{version}/diff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Compare a version with another one by meaning: steps, settings, mappings, the trigger and vars.
+         * @description Steps are identified by their ids, wherever they are. The title and the layout of the text are no differences.
+         */
+        get: operations["compare_versions"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1207,18 +1265,6 @@ export interface components {
             dedupe_key?: string | null;
         };
         /**
-         * UnsignedMessage
-         * @description A message to sign.
-         */
-        UnsignedMessage: {
-            body?: string;
-            /** @description By default `"POST"`. */
-            method?: string;
-            base_url?: string | null;
-            rest?: string;
-            headers?: string[][];
-        };
-        /**
          * OptionsRequestBody
          * @description The values on which the options of a setting depend.
          */
@@ -1442,6 +1488,18 @@ export interface components {
          */
         TokenScope: "admin" | "author" | "operate" | "read";
         /**
+         * UnsignedMessage
+         * @description A message to sign.
+         */
+        UnsignedMessage: {
+            body?: string;
+            /** @description By default `"POST"`. */
+            method?: string;
+            base_url?: string | null;
+            rest?: string;
+            headers?: string[][];
+        };
+        /**
          * FlowView
          * @description A flow.
          */
@@ -1538,15 +1596,6 @@ export interface components {
             status: "queued" | "duplicate";
         };
         /**
-         * SignedMessage
-         * @description A message as its provider would send it.
-         */
-        SignedMessage: {
-            scheme: string;
-            headers: string[][];
-            body: string;
-        };
-        /**
          * PageView[RejectedView]
          * @description One page of a list.
          */
@@ -1572,6 +1621,19 @@ export interface components {
             size: number;
             client: string | null;
             body: string | null;
+        };
+        /**
+         * StepCounts
+         * @description The counts of a flow's steps, over its newest executions and as many of those that wait.
+         */
+        StepCounts: {
+            executions: number;
+            since: string | null;
+            items: {
+                [key: string]: {
+                    [key: string]: number;
+                };
+            };
         };
         /**
          * PageView[ComponentView]
@@ -1813,6 +1875,31 @@ export interface components {
             flow_id: string;
             version: string;
             document: unknown;
+            steps: {
+                [key: string]: string;
+            };
+        };
+        /**
+         * VersionDifferences
+         * @description The differences in meaning between two versions of a flow.
+         */
+        VersionDifferences: {
+            flow_id: string;
+            old_version: string;
+            new_version: string;
+            differences: components["schemas"]["Difference"][];
+        };
+        /**
+         * Difference
+         * @description One difference.
+         */
+        Difference: {
+            /** @enum {unknown} */
+            kind: "flow" | "mapping" | "setting" | "step_added" | "step_moved" | "step_removed" | "step_renamed" | "trigger" | "vars";
+            at: string;
+            old?: unknown;
+            new?: unknown;
+            place?: string | null;
         };
         /**
          * RolledBack
@@ -2486,7 +2573,7 @@ export interface components {
             actor: string;
             address: string | null;
             /** @enum {string} */
-            operation: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "flow.try" | "poll.answer" | "state.set" | "state.drop" | "credential.put" | "credential.drop" | "credential.authorize" | "key.rotate" | "node.drain" | "token.create" | "token.revoke";
+            operation: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.send" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "flow.try" | "poll.answer" | "state.set" | "state.drop" | "credential.put" | "credential.drop" | "credential.authorize" | "key.rotate" | "node.drain" | "token.create" | "token.revoke";
             flow_id: string | null;
             flow_version: string | null;
             subject: string | null;
@@ -2581,6 +2668,28 @@ export interface components {
             remedy: string;
         };
         /**
+         * SignedMessage
+         * @description A message as its provider would send it.
+         */
+        SignedMessage: {
+            scheme: string;
+            headers: string[][];
+            body: string;
+        };
+        /**
+         * SentMessage
+         * @description The response to a message that was sent to a flow.
+         */
+        SentMessage: {
+            scheme: string;
+            url: string;
+            status: number;
+            headers: string[][];
+            body: string;
+            truncated: boolean;
+            execution_id: string | null;
+        };
+        /**
          * PageView[ServerSettingView]
          * @description One page of a list.
          */
@@ -2642,7 +2751,7 @@ export interface operations {
                 /** @description Only what this actor did, such as `token:ci`. */
                 actor?: string;
                 /** @description Only this operation. */
-                operation?: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "flow.try" | "poll.answer" | "state.set" | "state.drop" | "credential.put" | "credential.drop" | "credential.authorize" | "key.rotate" | "node.drain" | "token.create" | "token.revoke";
+                operation?: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.send" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "flow.try" | "poll.answer" | "state.set" | "state.drop" | "credential.put" | "credential.drop" | "credential.authorize" | "key.rotate" | "node.drain" | "token.create" | "token.revoke";
                 /** @description Only entries about this execution, token, deployment, credential or key. */
                 subject?: string;
                 /** @description Only entries from this time or later. */
@@ -3915,6 +4024,32 @@ export interface operations {
             };
         };
     };
+    send_message: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UnsignedMessage"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SentMessage"];
+                };
+            };
+        };
+    };
     sign_message: {
         parameters: {
             query?: never;
@@ -4078,6 +4213,31 @@ export interface operations {
             };
         };
     };
+    count_steps: {
+        parameters: {
+            query?: {
+                /** @description How many of the newest executions. */
+                executions?: number;
+            };
+            header?: never;
+            path: {
+                flow_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StepCounts"];
+                };
+            };
+        };
+    };
     stop_flow: {
         parameters: {
             query?: never;
@@ -4141,6 +4301,32 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DocumentView"];
+                };
+            };
+        };
+    };
+    compare_versions: {
+        parameters: {
+            query?: {
+                /** @description The other version, by its first digits, or `current`. */
+                to?: string;
+            };
+            header?: never;
+            path: {
+                flow_id: string;
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VersionDifferences"];
                 };
             };
         };
