@@ -1,4 +1,5 @@
-"""The numbers of the contract's promises and rules, and of the rules of many nodes, and the tests that name them."""
+"""The numbers of the contract's promises and rules, and of the rules of many nodes and of the console, and the tests
+that name them."""
 
 import ast
 import re
@@ -10,10 +11,13 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "reference" / "contract.md"
 NODES = ROOT / "docs" / "reference" / "nodes.md"
+CONSOLE = ROOT / "docs" / "reference" / "console.md"
+PAGES = (PAGE, NODES, CONSOLE)
 #: The folders with tests: those of the project, and the suites that backends subclass.
 FOLDERS = (ROOT / "tests", ROOT / "engine" / "hookline" / "testing" / "contracts")
-_CLUSTER = "cluster_rule"
-_HEADING = re.compile(r"^### (Promise|Rule) (C?)(\d+): (.+)$", re.MULTILINE)
+#: The markers of the rules whose numbers have a letter.
+LETTERS = {"C": "cluster_rule", "K": "console_rule"}
+_HEADING = re.compile(r"^### (Promise|Rule) ([CK]?)(\d+): (.+)$", re.MULTILINE)
 _RESERVED = re.compile(r"^Rules? ([\d, toand]+) (?:is|are) reserved\.$", re.MULTILINE)
 
 
@@ -24,7 +28,8 @@ class Clause(NamedTuple):
     number: int
 
     def __str__(self) -> str:
-        return f"Rule C{self.number}" if self.kind == _CLUSTER else f"{self.kind.capitalize()} {self.number}"
+        letter = next((letter for letter, kind in LETTERS.items() if kind == self.kind), None)
+        return f"{self.kind.capitalize()} {self.number}" if letter is None else f"Rule {letter}{self.number}"
 
 
 class Citation(NamedTuple):
@@ -38,9 +43,7 @@ class Citation(NamedTuple):
 def clauses(page: Path = PAGE) -> list[tuple[Clause, str]]:
     """Each promise and rule of a page with its title, in the order of the page."""
     found = _HEADING.findall(page.read_text(encoding="utf-8"))
-    return [
-        (Clause(_CLUSTER if of_nodes else kind.lower(), int(number)), title) for kind, of_nodes, number, title in found
-    ]
+    return [(Clause(LETTERS.get(letter, kind.lower()), int(number)), title) for kind, letter, number, title in found]
 
 
 def reserved() -> set[int]:
@@ -68,9 +71,9 @@ def _marked(decorators: Sequence[ast.expr]) -> Iterator[Clause]:
     for decorator in decorators:
         if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Attribute):
             kind = decorator.func.attr
-            if kind in ("promise", "rule", _CLUSTER) and ast.unparse(decorator.func.value) == "pytest.mark":
+            if kind in ("promise", "rule", *LETTERS.values()) and ast.unparse(decorator.func.value) == "pytest.mark":
                 for number in decorator.args:
-                    yield Clause(kind, int(str(ast.literal_eval(number)).removeprefix("C")))
+                    yield Clause(kind, int(str(ast.literal_eval(number)).lstrip("CK")))
 
 
 def table(page: Path = PAGE) -> str:

@@ -32,7 +32,9 @@ from hookline.api_storage import (
     RejectedSignInPage,
     RowUsagePage,
     ServedFlow,
+    Session,
     SharedSecrets,
+    SignInCode,
     State,
     StateOverride,
     StatePage,
@@ -271,6 +273,18 @@ class SqlStore:
 
     async def token_by_id(self, token_id: str) -> Token | None:
         return await self._database.read(lambda connection: administration.token_by_id(connection, token_id))
+
+    async def session(self, digest: bytes) -> Session | None:
+        return await self._database.read(lambda connection: administration.session_of(connection, digest))
+
+    async def sign_in_code(self, digest: bytes) -> SignInCode | None:
+        return await self._database.read(lambda connection: administration.sign_in_code_of(connection, digest))
+
+    async def has_expired_sessions(self, at: datetime) -> bool:
+        return await self._database.read(lambda connection: administration.has_expired_sessions(connection, at))
+
+    async def instance_id(self) -> str:
+        return await self._database.read(administration.instance_id)
 
     async def shared_secrets(self) -> SharedSecrets:
         return await self._database.read(administration.shared_secrets)

@@ -242,6 +242,8 @@ cluster: Final = Table(
     Column("oldest_release", Text),
     #: The blob that marks the blob store of all nodes.
     Column("blob_mark", Text),
+    #: The id of the database, which names the cookies of its sessions.
+    Column("instance_id", Text),
     PrimaryKeyConstraint("id", name="pk_cluster"),
 )
 
@@ -640,6 +642,36 @@ Index(
     sqlite_where=text("revoked_at IS NULL"),
     postgresql_where=text("revoked_at IS NULL"),
 )
+
+#: Sign-ins to the console, until they are ended or have expired.
+sessions: Final = Table(
+    "sessions",
+    metadata,
+    #: SHA-256 of the secret.
+    Column("digest", LargeBinary, nullable=False),
+    Column("id", Name, nullable=False),
+    #: SHA-256 of the secret of the token.
+    Column("token", LargeBinary, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("digest", name="pk_sessions"),
+)
+Index("ix_sessions_expires_at", sessions.c.expires_at)
+
+#: One-time codes, until they are used or have expired.
+sign_in_codes: Final = Table(
+    "sign_in_codes",
+    metadata,
+    #: SHA-256 of the code.
+    Column("digest", LargeBinary, nullable=False),
+    Column("id", Name, nullable=False),
+    #: SHA-256 of the secret of the token.
+    Column("token", LargeBinary, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("session_expires_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("digest", name="pk_sign_in_codes"),
+)
+Index("ix_sign_in_codes_expires_at", sign_in_codes.c.expires_at)
 
 #: The newest `MAX_SIGN_INS_KEPT` requests whose tokens weren't valid.
 rejected_sign_ins: Final = Table(

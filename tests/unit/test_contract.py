@@ -5,7 +5,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from docs.contract_index import NODES, PAGE, ROOT, Citation, Clause, citations, clauses, reserved
+from docs.contract_index import (
+    CONSOLE,
+    LETTERS,
+    NODES,
+    PAGE,
+    PAGES,
+    ROOT,
+    Citation,
+    Clause,
+    citations,
+    clauses,
+    reserved,
+)
 
 KINDS = ("promise", "rule")
 FOLDERS = ("changes", "docs", "engine", "flows", "plugins", "tests")
@@ -34,19 +46,20 @@ def test_numbers_are_used_once_and_none_is_left_out() -> None:
     assert reserved() | set(numbers["rule"]) == set(range(1, 55)), "a number is neither a rule nor reserved"
 
 
-def test_rules_of_nodes_are_in_order() -> None:
-    numbers = [(one.kind, one.number) for one, _ in clauses(NODES)]
+@pytest.mark.parametrize(("page", "kind"), [(NODES, LETTERS["C"]), (CONSOLE, LETTERS["K"])])
+def test_rules_with_a_letter_are_in_order(page: Path, kind: str) -> None:
+    numbers = [(one.kind, one.number) for one, _ in clauses(page)]
     assert numbers == sorted(set(numbers))
-    assert {kind for kind, _ in numbers} == {"cluster_rule"}
+    assert {found for found, _ in numbers} == {kind}
 
 
-@pytest.mark.parametrize("clause", [clause for page in (PAGE, NODES) for clause, _ in clauses(page)], ids=str)
+@pytest.mark.parametrize("clause", [clause for page in PAGES for clause, _ in clauses(page)], ids=str)
 def test_each_clause_has_a_test_that_names_it(clause: Clause, cited: list[Citation]) -> None:
     assert [test for named, _, test in cited if named == clause]
 
 
 def test_a_test_names_only_clauses_of_the_contract(cited: list[Citation]) -> None:
-    known = {clause for page in (PAGE, NODES) for clause, _ in clauses(page)}
+    known = {clause for page in PAGES for clause, _ in clauses(page)}
     assert [(str(clause), file, test) for clause, file, test in cited if clause not in known] == []
 
 
@@ -57,19 +70,21 @@ def test_only_tests_name_clauses(cited: list[Citation]) -> None:
 def test_markers_are_found(tmp_path: Path) -> None:
     file = tmp_path / "tests" / "test_some.py"
     file.parent.mkdir()
-    marks = "@pytest.mark.rule(3, 60)\n@pytest.mark.promise(1)\n@pytest.mark.cluster_rule('C2')\n"
+    marks = "@pytest.mark.rule(3, 60)\n@pytest.mark.promise(1)\n"
+    marks += "@pytest.mark.cluster_rule('C2')\n@pytest.mark.console_rule('K3')\n"
     file.write_text(f"{marks}async def test_it(): ...\n", encoding="utf-8")
     assert [(str(clause), name, test) for clause, name, test in citations([file.parent], tmp_path)] == [
         ("Rule 3", "tests/test_some.py", "test_it"),
         ("Rule 60", "tests/test_some.py", "test_it"),
         ("Promise 1", "tests/test_some.py", "test_it"),
         ("Rule C2", "tests/test_some.py", "test_it"),
+        ("Rule K3", "tests/test_some.py", "test_it"),
     ]
 
 
 def test_what_the_project_says_of_rules_is_in_the_contract() -> None:
     """A page, a comment or a message that names a rule names one that is there, and no page outside the project."""
-    known = {str(clause).lower() for page in (PAGE, NODES) for clause, _ in clauses(page)}
+    known = {str(clause).lower() for page in PAGES for clause, _ in clauses(page)}
     wrong: list[str] = []
     for path in sorted(texts()):
         inner = path.relative_to(ROOT)
@@ -78,7 +93,7 @@ def test_what_the_project_says_of_rules_is_in_the_contract() -> None:
         text = path.read_text(encoding="utf-8")
         for match in re.finditer(r"\b(?:SEMANTICS|[Ss]emantics \d|(?:DESIGN|HOUSE|CLUSTER|CONSOLE|STYLE)\.md)", text):
             wrong.append(f"{inner}: {match[0]}")
-        for match in re.finditer(r"\b(promise|rule)s? (C?\d+)\b", text, re.IGNORECASE):
+        for match in re.finditer(r"\b(promise|rule)s? ([CK]?\d+)\b", text, re.IGNORECASE):
             if f"{match[1]} {match[2]}".lower() not in known:
                 wrong.append(f"{inner}: {match[0]}")
     assert wrong == []

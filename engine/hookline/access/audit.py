@@ -32,6 +32,9 @@ AuditedOperation: TypeAlias = Literal[
     "key.rotate",
     "node.drain",
     "poll.answer",
+    "session.create",
+    "session.end",
+    "sign_in_link.create",
     "state.drop",
     "state.set",
     "token.create",
@@ -94,6 +97,9 @@ OPERATIONS: Final[Mapping[AuditedOperation, Recorded]] = {
         "Values of an older key were encrypted with the first key.", "", "their kind and their number", flow=False
     ),
     "node.drain": Recorded("A node was asked to stop.", "the node's lease", "", flow=False),
+    "session.create": Recorded("Somebody signed in to the console.", "the session", "how", flow=False),
+    "session.end": Recorded("Somebody signed out of the console.", "the session", "", flow=False),
+    "sign_in_link.create": Recorded("A sign-in link to the console was created.", "the link", "", flow=False),
     "token.create": Recorded("A token was created.", "the token", "its name and limits", flow=False),
     "token.revoke": Recorded("A token was revoked.", "the token", "its name", flow=False),
 }

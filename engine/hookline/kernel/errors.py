@@ -22,6 +22,7 @@ HooklineError
 │   ├── VersionOutdated      a flow is now served by another version, or not any more
 │   ├── TokenNameTaken       a token has this name already
 │   ├── TokenNotFound        there is no such token, or it was revoked already
+│   ├── SignInCodeUsed       there is no such sign-in code, or it was used already
 │   └── JournalIncompatible  its journal doesn't fit a version of its flow
 ├── RedactedUnreadable       redacted values can't be decrypted
 ├── NotReplayable            an execution can't be replayed
@@ -48,6 +49,7 @@ HooklineError
 │   ├── TokenInvalid         401
 │   ├── ScopeTooSmall        403
 │   ├── NotForLimitedTokens  403
+│   ├── WrongOrigin          403
 │   ├── FlowUnknown          404
 │   ├── TokenUnknown         404
 │   ├── MethodNotAllowed     405
@@ -211,6 +213,12 @@ class TokenNotFound(IllegalStateChange):
     """There is no such token, or it was revoked already."""
 
     code = "token.not_found"
+
+
+class SignInCodeUsed(IllegalStateChange):
+    """There is no such sign-in code, or it was used already."""
+
+    code = "session.code_used"
 
 
 class JournalIncompatible(IllegalStateChange):
@@ -456,6 +464,13 @@ class NotForLimitedTokens(RequestRejected):
     """A token that is limited to some flows doesn't allow this."""
 
     code = "token.limited"
+    status = 403
+
+
+class WrongOrigin(RequestRejected):
+    """The request comes from a page of another site."""
+
+    code = "request.origin"
     status = 403
 
 

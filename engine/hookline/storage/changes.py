@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias, TypeVar
 
-from hookline.model.access import AuditEntry, RejectedSignIn, Token
+from hookline.model.access import AuditEntry, RejectedSignIn, Session, SignInCode, Token
 from hookline.model.batch import BatchItem
 from hookline.model.deployment import Deployment, FileKind, FlowFile
 from hookline.model.execution import ErrorInfo, Outcome, State, StepRecord
@@ -685,7 +685,7 @@ class DropCredential:
     name: str
 
 
-# --- Administration: deployments, tokens, audit ----------------------------------------------------------------------
+# --- Administration: deployments, tokens, sessions, audit ------------------------------------------------------------
 
 
 @change("flow", fault_point="deploy")
@@ -756,6 +756,46 @@ class RevokeToken:
     """Revoke a token. Illegal if there is none with this id, or it was revoked already."""
 
     id: str
+    at: datetime
+
+
+@change("access")
+@dataclass(frozen=True, slots=True)
+class CreateSession:
+    """Store a session."""
+
+    session: Session
+
+
+@change("access")
+@dataclass(frozen=True, slots=True)
+class EndSession:
+    """Remove a session. Nothing happens if there is none."""
+
+    digest: bytes
+
+
+@change("access")
+@dataclass(frozen=True, slots=True)
+class CreateSignInCode:
+    """Store a sign-in code."""
+
+    code: SignInCode
+
+
+@change("access")
+@dataclass(frozen=True, slots=True)
+class UseSignInCode:
+    """Remove a sign-in code. Illegal if there is none, so that each code is used once, on one node."""
+
+    digest: bytes
+
+
+@change("access")
+@dataclass(frozen=True, slots=True)
+class ForgetSessions:
+    """Remove sessions and sign-in codes that have expired, as many as one commit may take."""
+
     at: datetime
 
 
@@ -952,6 +992,11 @@ Change: TypeAlias = (
     | CreateToken
     | DrainNode
     | RevokeToken
+    | CreateSession
+    | EndSession
+    | CreateSignInCode
+    | UseSignInCode
+    | ForgetSessions
     | UseKeys
     | RetireKeys
     | SetAdminToken

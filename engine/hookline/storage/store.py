@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from hookline.model.access import ALL_ENTRIES, AuditEntry, AuditFilter, RejectedSignIn, Token
+from hookline.model.access import ALL_ENTRIES, AuditEntry, AuditFilter, RejectedSignIn, Session, SignInCode, Token
 from hookline.model.batch import BatchItem
 from hookline.model.deployment import Deployment, FlowFile, ServedFlow
 from hookline.model.execution import ALL_EXECUTIONS, ErrorInfo, Execution, ExecutionFilter, State, StepRecord
@@ -476,7 +476,7 @@ class RejectedSignInPage:
 
 
 class AccessQueries(Protocol):
-    """The tokens, and the requests whose tokens weren't valid."""
+    """The tokens, the sessions, and the requests whose tokens weren't valid."""
 
     async def tokens(self) -> Sequence[Token]:
         """Return all tokens, the newest first."""
@@ -488,6 +488,22 @@ class AccessQueries(Protocol):
 
     async def token_by_id(self, token_id: str) -> Token | None:
         """Return a token, also one that isn't valid."""
+        ...
+
+    async def session(self, digest: bytes) -> Session | None:
+        """Return the session whose secret has this SHA-256, also one that isn't valid."""
+        ...
+
+    async def sign_in_code(self, digest: bytes) -> SignInCode | None:
+        """Return the sign-in code that has this SHA-256, also one that isn't valid."""
+        ...
+
+    async def has_expired_sessions(self, at: datetime) -> bool:
+        """Return true if there are sessions or sign-in codes that have expired."""
+        ...
+
+    async def instance_id(self) -> str:
+        """Return the id of the database: lower-case letters and digits, the same for all of its nodes."""
         ...
 
     async def shared_secrets(self) -> SharedSecrets:

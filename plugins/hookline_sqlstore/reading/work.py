@@ -37,33 +37,33 @@ def next_due(connection: Connection, after: datetime) -> datetime | None:
     return moment(found)
 
 
-#: A condition with which PostgreSQL reads no partition of the history.
-_LIVE: Final = {"sqlite": "", "postgresql": " AND NOT history"}
-#: Goes from one flow to the next by the index, so that the number of executions doesn't matter. By dialect.
-_FLOWS_WITH_WORK: Final = {
-    dialect: text(
-        "WITH RECURSIVE found(flow_id) AS ("  # noqa: S608 - our own names
-        f"SELECT min(flow_id) FROM executions WHERE finished_at IS NULL{live}"
-        f" UNION ALL SELECT (SELECT min(flow_id) FROM executions WHERE finished_at IS NULL{live}"
-        " AND flow_id > found.flow_id) FROM found WHERE found.flow_id IS NOT NULL"
+def each_flow(condition: str = "TRUE") -> str:
+    """Return a query for the ids of the flows that have an execution with a condition; `AND …` may be appended.
+
+    It goes from one flow to the next by an index, so that the number of executions doesn't matter.
+    """
+    return (
+        f"WITH RECURSIVE found(flow_id) AS (SELECT min(flow_id) FROM executions WHERE {condition}"  # noqa: S608 - our own names
+        f" UNION ALL SELECT (SELECT min(flow_id) FROM executions WHERE {condition} AND flow_id > found.flow_id)"
+        " FROM found WHERE found.flow_id IS NOT NULL"
         ") SELECT flow_id FROM found WHERE flow_id IS NOT NULL"
     )
-    for dialect, live in _LIVE.items()
-}
+
+
+#: A condition with which PostgreSQL reads no partition of the history.
+_LIVE: Final = {"sqlite": "", "postgresql": " AND NOT history"}
+#: By dialect.
+_FLOWS_WITH_WORK: Final = {dialect: text(each_flow(f"finished_at IS NULL{live}")) for dialect, live in _LIVE.items()}
 
 
 def flows_with_work(connection: Connection) -> frozenset[str]:
     return frozenset(connection.scalars(_FLOWS_WITH_WORK[connection.dialect.name]))
 
 
-#: The first part goes from flow to flow by the index, as above. What nodes have claimed is little. By dialect.
+#: What nodes have claimed is little. By dialect.
 _FLOWS_WITH_READY: Final = {
     dialect: text(
-        "WITH RECURSIVE found(flow_id) AS ("  # noqa: S608 - our own names
-        f"SELECT min(flow_id) FROM executions WHERE ready_at IS NOT NULL AND owner IS NULL{live}"
-        f" UNION ALL SELECT (SELECT min(flow_id) FROM executions WHERE ready_at IS NOT NULL AND owner IS NULL{live}"
-        " AND flow_id > found.flow_id) FROM found WHERE found.flow_id IS NOT NULL"
-        ") SELECT flow_id FROM found WHERE flow_id IS NOT NULL"
+        f"{each_flow(f'ready_at IS NOT NULL AND owner IS NULL{live}')}"  # noqa: S608 - our own names
         f" UNION SELECT flow_id FROM executions WHERE owner IS NOT NULL AND ready_at IS NOT NULL{live}"
     )
     for dialect, live in _LIVE.items()

@@ -22,6 +22,8 @@ from hookline.api_storage import (
     CheckpointItems,
     CloseBatch,
     CommitResult,
+    CreateSession,
+    CreateSignInCode,
     CreateToken,
     Deploy,
     DismissDeadLetter,
@@ -29,6 +31,7 @@ from hookline.api_storage import (
     DropCredential,
     DropEntries,
     End,
+    EndSession,
     EndWait,
     Envelope,
     FilesWritten,
@@ -38,6 +41,7 @@ from hookline.api_storage import (
     ForgetDedupeKeys,
     ForgetEarlyCallbacks,
     ForgetFiles,
+    ForgetSessions,
     ForgetVersions,
     JoinBatch,
     KeepAlias,
@@ -77,6 +81,7 @@ from hookline.api_storage import (
     Unblock,
     UseFiles,
     UseKeys,
+    UseSignInCode,
     WriteFiles,
     cause_of,
     pack,
@@ -405,6 +410,16 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
             yield Operation(statements.DRAIN, f"node {lease}", (lease, micros(at)), place)
         case RevokeToken():
             yield Operation(statements.REVOKE_TOKEN, "tokens", change, place)
+        case CreateSession():
+            yield Operation(statements.CREATE_SESSION, "sessions", change, place)
+        case EndSession(digest):
+            yield Operation(statements.END_SESSION, "sessions", digest, place)
+        case CreateSignInCode():
+            yield Operation(statements.CREATE_SIGN_IN_CODE, "sessions", change, place)
+        case UseSignInCode(digest):
+            yield Operation(statements.USE_SIGN_IN_CODE, "sessions", digest, place)
+        case ForgetSessions(at):
+            yield Operation(statements.FORGET_SESSIONS, "sessions", micros(at), place)
         case UseKeys():
             yield Operation(statements.USE_KEYS, "secrets", change, place)
         case RetireKeys():

@@ -785,6 +785,11 @@ FILES_WRITTEN: Final = Statement("files_written", procedure=administration.files
 SET_CASES: Final = Statement("deploy", procedure=administration.set_cases)
 CREATE_TOKEN: Final = Statement("token", procedure=administration.create_token)
 REVOKE_TOKEN: Final = Statement("token", procedure=administration.revoke_token)
+CREATE_SESSION: Final = Statement("session", procedure=administration.create_session)
+END_SESSION: Final = Statement("session", procedure=administration.end_session)
+CREATE_SIGN_IN_CODE: Final = Statement("session", procedure=administration.create_sign_in_code)
+USE_SIGN_IN_CODE: Final = Statement("session", procedure=administration.use_sign_in_code)
+FORGET_SESSIONS: Final = Statement("session", procedure=administration.forget_sessions)
 RECORD_AUDIT: Final = Statement("audit", procedure=administration.record_audit)
 #: It joins the execution, so that a duplicate, which has none, writes nothing.
 AUDIT_ACCEPTED: Final = Statement(

@@ -15,7 +15,7 @@ from tests.acceptance.postgres import POSTGRES, postgres_schema
 from tests.integration.deployments.admin_client import TOKEN, AdminClient, document
 from tests.integration.engine_harness import Harness, ProbeKey, act
 
-from hookline.access.tokens import ServerToken
+from hookline.access.tokens import ServerToken, digest
 from hookline.cli.server_file import admin_token, agree_on_token
 from hookline.config import Settings
 from hookline.credentials import database_keys
@@ -354,5 +354,5 @@ async def test_only_the_first_node_makes_an_admin_token_and_all_accept_it(
         accepted.append(token)
     made = (nodes.folder / "first" / ".hookline" / "admin.token").read_text(encoding="utf-8").strip()
     assert not (nodes.folder / "second" / ".hookline").exists()
-    assert [token.accepts(made) for token in accepted] == [True, True]
-    assert not accepted[1].accepts("")
+    assert [token.accepts(digest(made)) for token in accepted] == [True, True]
+    assert not accepted[1].accepts(digest(""))

@@ -36,7 +36,7 @@ from hookline.service.app import create_app, create_pages
 from hookline.service.hooks.sender import Senders
 from hookline.service.server import serving
 from hookline.service.server.stopping import Stopping
-from hookline.service.site import sites_blueprint
+from hookline.service.site import missing_pages, sites_blueprint
 from hookline.telemetry.worker_metrics import WorkerMetrics
 
 #: The part of the grace period in which callers may get the replies of their flows, and bodies may arrive; the rest is
@@ -76,7 +76,8 @@ class RunningServer:
     def ready(self) -> Ready:
         """The addresses and the token file, for those that announce the server."""
         file = None if self.token_file is None or self.token.text is None else str(self.token_file)
-        return Ready(self.url, self.api_url, self.admin_url, file)
+        missing = missing_pages(self.engine.registry.sites.values())
+        return Ready(self.url, self.api_url, self.admin_url, file, missing)
 
 
 def run(
@@ -190,7 +191,7 @@ def _listeners(
     readiness = Readiness.of(engine)
     apart = 0 if admin_sock is None else _ADMIN_CONNECTIONS
     connections = reserve_files(settings.max_connections, engine.log, apart)
-    hosts = Hosts((f"//{settings.host}", f"//{settings.admin_bind or ''}", server.admin_url))
+    hosts = Hosts((f"//{settings.host}", f"//{settings.admin_bind or ''}"), server.admin_url)
     pages = (
         *blueprints(
             engine,

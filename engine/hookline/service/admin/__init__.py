@@ -1,10 +1,11 @@
 """The admin API (`/api/v1/`), and the routes for monitoring: `/healthz`, `/readyz` and `/metrics`.
 
-Everything under `/api/v1/` needs a token, and each route a scope. Health and readiness don't: they are for probes
-without a token.
+Everything under `/api/v1/` needs a token or the cookie of a session, and each route a scope; except for signing in.
+Health and readiness don't: they are for probes without a token.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from quart import Blueprint, Response, current_app
@@ -36,6 +37,7 @@ from hookline.service.admin.system.health import Readiness, metrics_blueprint, p
 from hookline.service.admin.system.nodes import add_nodes
 from hookline.service.admin.system.plugins import add_plugins
 from hookline.service.admin.system.settings import ServerSettingView, add_settings
+from hookline.service.admin.system.sessions import add_sessions
 from hookline.service.admin.system.storage import add_storage
 from hookline.service.app import create_endpoints
 from hookline.service.hooks.hook import Hook, HookOptions
@@ -71,8 +73,9 @@ def blueprints(
 
     `token`: the server's own token. `hooks`: the settings for hooks, which also hold for messages that the API sends.
     `own`: the actor that uses the token, if that isn't the token itself. `hosts`: the hosts of the API besides its
-    address and localhost. `metrics_public`: `/metrics` needs no token. `senders` finds the addresses behind trusted
-    proxies. `workers`: the metrics of the other workers of the server. `settings`: those of this node.
+    address and localhost, and the URL of the console. `metrics_public`: `/metrics` needs no token. `senders` finds the
+    addresses behind trusted proxies. `workers`: the metrics of the other workers of the server. `settings`: those of
+    this node.
     """
     token = ServerToken(token) if isinstance(token, str) else token
     gate = Gate(engine, token, own, hosts, senders)
@@ -103,9 +106,10 @@ def _api(engine: Engine, gate: Gate, hook: Hook, settings: Sequence[ServerSettin
         add_operations,
         add_bulk,
         add_dead_letters,
-        add_events,
+        partial(add_events, gate=gate),
         add_credentials,
         add_access,
+        partial(add_sessions, gate=gate),
         add_nodes,
         add_plugins,
     ):

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event
 
+from hookline.model.access import Session, SignInCode
 from hookline.model.execution import ExecutionFilter, Outcome, State
 from hookline.model.items import Progress
 from hookline.model.rejection import RejectedRequest
@@ -20,16 +21,20 @@ from hookline.storage.changes import (
     Cancel,
     Change,
     CheckpointItems,
+    CreateSession,
+    CreateSignInCode,
     DismissDeadLetter,
     DropCredential,
     DropEntries,
     End,
+    EndSession,
     EndWait,
     FinishBlock,
     ForgetCallbacks,
     ForgetDedupeKeys,
     ForgetEarlyCallbacks,
     ForgetFiles,
+    ForgetSessions,
     ForgetVersions,
     KeepAlias,
     MarkDelivered,
@@ -53,6 +58,7 @@ from hookline.storage.changes import (
     TimeOutWait,
     Unblock,
     UseFiles,
+    UseSignInCode,
 )
 from hookline.testing.clock import START, ManualClock
 from hookline.testing.envelopes import Envelopes, attachment
@@ -169,6 +175,11 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
         TakeDedupeKeys("orders", ((envelopes.ids.new(), "k"),), now, now),
         ForgetDedupeKeys(now),
         ForgetVersions("orders", ("v1",)),
+        CreateSession(Session(b"s", "1", b"t", now, now)),
+        CreateSignInCode(SignInCode(b"c", "1", b"t", now, now)),
+        UseSignInCode(b"c"),
+        EndSession(b"s"),
+        ForgetSessions(now),
     ):
         await backend.store.commit([change])
 
@@ -272,6 +283,9 @@ ASKED: dict[str, Ask] = {
     "state": lambda backend, _: backend.store.state("orders", "k"),
     "kept": lambda backend, _: backend.store.state_entries("orders", cursor="k"),
     "credentials": lambda backend, _: backend.store.credentials(),
+    "session": lambda backend, _: backend.store.session(b"x"),
+    "sign_in_code": lambda backend, _: backend.store.sign_in_code(b"x"),
+    "has_expired_sessions": lambda backend, envelopes: backend.store.has_expired_sessions(envelopes.clock.now()),
     "ping": lambda backend, _: backend.store.ping(),
 }
 

@@ -1091,6 +1091,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign in to the console with a token or a sign-in code: the response sets the cookie of a session.
+         * @description The cookie is accepted in place of a token. The session ends with its token, or after 12 hours.
+         */
+        post: operations["create_session"];
+        /** Sign out: end the session of the request. Nothing happens if the request has a token instead. */
+        delete: operations["end_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/settings": {
         parameters: {
             query?: never;
@@ -1102,6 +1123,26 @@ export interface paths {
         get: operations["list_settings"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sign-in-links": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create a sign-in link to the console, which signs in with the caller's token.
+         * @description It can be used once, within 10 minutes.
+         */
+        post: operations["create_sign_in_link"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1487,6 +1528,21 @@ export interface components {
          * @enum {unknown}
          */
         TokenScope: "admin" | "author" | "operate" | "read";
+        /**
+         * SignInRequest
+         * @description A token or the code of a sign-in link: exactly one of them.
+         */
+        SignInRequest: {
+            token?: string | null;
+            code?: string | null;
+        };
+        /**
+         * SignInLinkRequest
+         * @description A sign-in link.
+         */
+        SignInLinkRequest: {
+            execution_id?: string | null;
+        };
         /**
          * UnsignedMessage
          * @description A message to sign.
@@ -2573,11 +2629,32 @@ export interface components {
             actor: string;
             address: string | null;
             /** @enum {string} */
-            operation: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.send" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "flow.try" | "poll.answer" | "state.set" | "state.drop" | "credential.put" | "credential.drop" | "credential.authorize" | "key.rotate" | "node.drain" | "token.create" | "token.revoke";
+            operation: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.send" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "flow.try" | "poll.answer" | "state.set" | "state.drop" | "credential.put" | "credential.drop" | "credential.authorize" | "key.rotate" | "node.drain" | "session.create" | "session.end" | "sign_in_link.create" | "token.create" | "token.revoke";
             flow_id: string | null;
             flow_version: string | null;
             subject: string | null;
             detail: string | null;
+        };
+        /**
+         * SessionView
+         * @description The caller, who has signed in.
+         */
+        SessionView: {
+            name: string;
+            scopes: components["schemas"]["TokenScope"][];
+            flows: string[] | null;
+            expires: string | null;
+            /** Format: date-time */
+            expires_at: string;
+        };
+        /**
+         * SignInLinkView
+         * @description A sign-in link, which is shown only now. Its code isn't sent with requests, since it is in the fragment.
+         */
+        SignInLinkView: {
+            url: string;
+            /** Format: date-time */
+            expires_at: string;
         };
         /**
          * PageView[NodeView]
@@ -2751,7 +2828,7 @@ export interface operations {
                 /** @description Only what this actor did, such as `token:ci`. */
                 actor?: string;
                 /** @description Only this operation. */
-                operation?: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.send" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "flow.try" | "poll.answer" | "state.set" | "state.drop" | "credential.put" | "credential.drop" | "credential.authorize" | "key.rotate" | "node.drain" | "token.create" | "token.revoke";
+                operation?: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.send" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "flow.try" | "poll.answer" | "state.set" | "state.drop" | "credential.put" | "credential.drop" | "credential.authorize" | "key.rotate" | "node.drain" | "session.create" | "session.end" | "sign_in_link.create" | "token.create" | "token.revoke";
                 /** @description Only entries about this execution, token, deployment, credential or key. */
                 subject?: string;
                 /** @description Only entries from this time or later. */
@@ -4476,6 +4553,48 @@ export interface operations {
             };
         };
     };
+    create_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignInRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionView"];
+                };
+            };
+        };
+    };
+    end_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     list_settings: {
         parameters: {
             query?: never;
@@ -4492,6 +4611,30 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PageView_ServerSettingView_"];
+                };
+            };
+        };
+    };
+    create_sign_in_link: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["SignInLinkRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignInLinkView"];
                 };
             };
         };
