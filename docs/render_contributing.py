@@ -40,7 +40,7 @@ RECIPES: Final = {
             "tests/unit/intake/": "its effect on that part",
             "tests/integration/engine/": "its effect on an engine",
         },
-        elsewhere=r"docs/how-to/",
+        elsewhere=r"docs/how-to/|docs/reference/nodes",
     ),
     "action": Recipe(
         r"\bpost_ephemeral\b",
