@@ -40,7 +40,7 @@ RECIPES: Final = {
             "tests/unit/intake/": "its effect on that part",
             "tests/integration/engine/": "its effect on an engine",
         },
-        elsewhere=r"docs/how-to/",
+        elsewhere=r"docs/how-to/|docs/reference/nodes",
     ),
     "action": Recipe(
         r"\bpost_ephemeral\b",
@@ -115,6 +115,16 @@ RECIPES: Final = {
             "docs/reference/admin-api.md": "its line in the reference",
             "plugins/hookline_console/web/": "generated: the console's client (`npm run api`)",
             "tests/integration/service/test_admin.py": "a request to it; a test checks each answer against OpenAPI",
+        },
+    ),
+    "page": Recipe(
+        r'storage/Storage"|\btexts\.pages\.storage\b|storage: "Storage"|"/storage", "Storage"',
+        {
+            "plugins/hookline_console/web/src/storage/": "a folder for its subject: the page with its styles, and pure "
+            "functions with tests, which compute what it shows",
+            "plugins/hookline_console/web/src/shell/pages.ts": "its path, and its place in the navigation",
+            "plugins/hookline_console/web/src/texts/en.ts": "all its texts",
+            "tests/browser/test_pages.py": "its line: it is accessible in both themes, and fits a narrow screen",
         },
     ),
     "command": Recipe(

@@ -144,7 +144,17 @@ from hookline.storage.intake_queue import Insert, InsertInOrder, IntakeQueue, In
 from hookline.storage.node_problems import NodeProblem, NodeProblemKind
 from hookline.storage.process import has_ended, host_of_process
 from hookline.storage.queue import Delivery, ImmediateStart, Queue, Stored
-from hookline.storage.rate_parts import NodeParts, Parts, PartsMoved, PartsRequest, move_parts
+from hookline.storage.rate_parts import (
+    BACKLOG,
+    Moved,
+    NodeParts,
+    Parts,
+    PartsMoved,
+    PartsRequest,
+    QueueCount,
+    move_parts,
+    move_places,
+)
 from hookline.storage.statistics import ALL_FLOWS, BUCKETS, HOUR, Counts, FlowMinute, StatisticsPoint, begin_of, total
 from hookline.storage.store import (
     AuditPage,
@@ -177,6 +187,7 @@ __all__ = [
     "ALL_ENTRIES",
     "ALL_EXECUTIONS",
     "ALL_FLOWS",
+    "BACKLOG",
     "BLOCKED",
     "BUCKETS",
     "FINAL",
@@ -283,6 +294,7 @@ __all__ = [
     "Membership",
     "Message",
     "MoveWaits",
+    "Moved",
     "Node",
     "NodeDescription",
     "NodeParts",
@@ -305,6 +317,7 @@ __all__ = [
     "PutStatistics",
     "PutTokens",
     "Queue",
+    "QueueCount",
     "Rebind",
     "RecordAudit",
     "RecordSteps",
@@ -381,6 +394,7 @@ __all__ = [
     "host_of_process",
     "joined_output",
     "move_parts",
+    "move_places",
     "pack",
     "total",
     "unpack",

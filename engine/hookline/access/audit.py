@@ -25,6 +25,7 @@ AuditedOperation: TypeAlias = Literal[
     "flow.reset",
     "flow.resume",
     "flow.rollback",
+    "flow.send",
     "flow.start",
     "flow.stop",
     "flow.try",
@@ -62,12 +63,13 @@ OPERATIONS: Final[Mapping[AuditedOperation, Recorded]] = {
     ),
     "execution.resume": Recorded("A waiting step got its callback.", _EXECUTION, "the path of the step"),
     "execution.cancel": Recorded("An execution was cancelled.", _EXECUTION, ""),
-    "execution.discard": Recorded("A dead letter was discarded.", _EXECUTION, ""),
+    "execution.discard": Recorded("A dead letter was discarded.", _EXECUTION, "the reason, if one was given"),
     "execution.release": Recorded("The order key of a failed execution was released.", _EXECUTION, ""),
     "execution.move": Recorded(
         "A waiting execution was moved to another version.", _EXECUTION, "the version that it had"
     ),
     "flow.start": Recorded("A flow was started by hand.", "the new execution", ""),
+    "flow.send": Recorded("A message was sent to a flow, as its sender would.", "the new execution", ""),
     "flow.pause": Recorded("A flow was paused.", "", ""),
     "flow.resume": Recorded("A flow was resumed.", "", ""),
     "flow.stop": Recorded("A flow was stopped.", "", ""),

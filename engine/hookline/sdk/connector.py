@@ -80,7 +80,7 @@ class Connector:
     - `unavailable` is the reason why it can't be used here, such as a missing extra, with the remedy.
     - `oauth2` has the OAuth 2 settings of its credentials, for `ctx.access_token()`.
     - `outside=False` means that its actions have no effect outside the engine, so that they also run in simulations.
-    - `rate` limits its actions with one credential over all flows of a server, such as `50/s`. It may be a function of
+    - `rate` limits its actions with one credential over all flows and nodes, such as `50/s`. It may be a function of
       the credential that returns a limit, or None. Actions above the limit wait.
 
     The following are for its page in the reference, and are required for gold: `description` describes the connector

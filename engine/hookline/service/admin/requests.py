@@ -43,6 +43,7 @@ from hookline.kernel.errors import (
     TooLarge,
     UnpublishedChanges,
     UnsupportedMedia,
+    ValueNotFound,
     WorkLimit,
 )
 from hookline.kernel.json import encode
@@ -146,7 +147,7 @@ def read_time(text: str) -> datetime:
     return utc
 
 
-def _read_limit(text: str) -> int:
+def read_limit(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_LIMIT):
         raise ValueError(f"a number from 1 to {MAX_LIMIT}")
     return int(text)
@@ -158,7 +159,7 @@ PAGE: Final[Query] = (
         "limit",
         "How many items.",
         {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": _LIMIT},
-        _read_limit,
+        read_limit,
     ),
 )
 """The query parameters of a list."""
@@ -293,6 +294,7 @@ _STATUS: Final[Mapping[type[HooklineError], int]] = {
     NotReplayable: 409,
     RedactedUnreadable: 409,
     ProvenanceUnknown: 404,
+    ValueNotFound: 404,
     ComponentNotFound: 404,
     NoOptions: 404,
     OptionsNotReady: 422,
