@@ -16,6 +16,7 @@ from hookline.intake.backlog import Backlog
 from hookline.intake.envelopes import manual_envelope, with_order_key
 from hookline.intake.limits import QueueDepth, RateLimit
 from hookline.intake.publishing import Publisher
+from hookline.intake.shared_limits import SharedLimits
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import (
     FlowInvalid,
@@ -109,8 +110,6 @@ class Intake:
         self._current = current
         self._backlog = backlog
         self._depths = QueueDepth(store, clock)
-        self.limits = backlog.limits
-        """The limits that this node shares with others."""
         self._starting: set[asyncio.Task[Accepted | Duplicate]] = set()
         self.places: Places = NO_PLACES
         """Finds places for executions that may start at once."""
@@ -121,6 +120,11 @@ class Intake:
         """The reasons why nothing more can be stored (`full`), and why nothing of single flows can."""
         self.open = False
         """True while messages are accepted: after the engine has started, and until it stops."""
+
+    @property
+    def limits(self) -> SharedLimits:
+        """The limits that this node shares with others."""
+        return self._backlog.limits
 
     def set_full(self, reason: str | None, flows: Mapping[str, str]) -> None:
         """Accept nothing more for a reason, or nothing of single flows for theirs, or accept messages again."""
