@@ -22,7 +22,8 @@ _RESERVED = re.compile(r"^Rules? ([\d, toand]+) (?:is|are) reserved\.$", re.MULT
 
 
 class Clause(NamedTuple):
-    """The kind and number of a promise or a rule. The kind is the name of the marker: Rule C1 is a `cluster_rule`."""
+    """The kind and number of a promise or a rule. The kind is the name of the marker: Rule C1 is a `cluster_rule`, and
+    Rule K13 a `console_rule`."""
 
     kind: str
     number: int

@@ -62,7 +62,7 @@ RECIPES: Final = {
             "tests/integration/plugins/brokers/": "its contract, and its actions against a real broker",
             "tests/acceptance/test_broker_kills.py": "a kill at each commit of its trigger",
         },
-        elsewhere=r"docs/(how-to|tutorial|README)|tests/(unit|growth)/",
+        elsewhere=r"docs/(how-to|tutorial|README)|tests/(unit|growth)/|plugins/hookline_console/web/",
     ),
     "scheme": Recipe(
         r"\blinear\b",
@@ -113,6 +113,7 @@ RECIPES: Final = {
         {
             "engine/hookline/service/admin/executions/executions.py": "the route, its description and its views",
             "docs/reference/admin-api.md": "its line in the reference",
+            "plugins/hookline_console/web/": "generated: the console's client (`npm run api`)",
             "tests/integration/service/test_admin.py": "a request to it; a test checks each answer against OpenAPI",
         },
     ),

@@ -61,6 +61,7 @@ from hookline.sdk.pagination import cursor_items, linked_items, numbered_items
 from hookline.sdk.poll import PollContext, PollItem, PollResult, PollTrigger, ResetsCursor, changed_items, items_above
 from hookline.sdk.schemes import NoSettings, RequestVerifier, Scheme, SignedRequest, Verified, WebhookResponse
 from hookline.sdk.signature import message_attachment
+from hookline.sdk.site import Site
 from hookline.sdk.triggers import (
     BrokerMessage,
     ConsumeContext,
@@ -156,6 +157,7 @@ __all__ = [
     "ServiceCredential",
     "Signal",
     "SignedRequest",
+    "Site",
     "Sleep",
     "StepError",
     "StoreError",

@@ -48,6 +48,7 @@ from hookline.model.execution import (
 from hookline.model.items import STREAM, Progress
 from hookline.model.message import Arrival, Attachment, Envelope, Message, Result, pack, unpack, without_body
 from hookline.model.rejection import RejectedRequest
+from hookline.model.waits import WaitStatus
 from hookline.storage.backend import Backend, BackendFactory
 from hookline.storage.blobs import Blob, Blobs, BlobStoreFactory, BlobWriter
 from hookline.storage.changes import (
@@ -101,6 +102,7 @@ from hookline.storage.changes import (
     Publish,
     Purge,
     PutCredential,
+    PutStatistics,
     PutTokens,
     Rebind,
     RecordAudit,
@@ -113,6 +115,7 @@ from hookline.storage.changes import (
     Resume,
     RetireKeys,
     RevokeToken,
+    RollUpStatistics,
     SetAdminToken,
     SetCases,
     SetCursor,
@@ -140,6 +143,7 @@ from hookline.storage.intake_queue import Insert, InsertInOrder, IntakeQueue, In
 from hookline.storage.process import has_ended, host_of_process
 from hookline.storage.queue import Delivery, ImmediateStart, Queue, Stored
 from hookline.storage.rate_parts import NodeParts, Parts, PartsMoved, PartsRequest, move_parts
+from hookline.storage.statistics import ALL_FLOWS, BUCKETS, HOUR, Counts, FlowMinute, StatisticsPoint, begin_of, total
 from hookline.storage.store import (
     AuditPage,
     DeadLetterPage,
@@ -152,9 +156,11 @@ from hookline.storage.store import (
     FileUse,
     FileUsePage,
     FlowVersion,
+    Held,
     PartitionUpkeep,
     RejectedPage,
     RejectedSignInPage,
+    Rejections,
     RowUsage,
     RowUsagePage,
     SharedSecrets,
@@ -168,8 +174,11 @@ from hookline.storage.store import (
 __all__ = [
     "ALL_ENTRIES",
     "ALL_EXECUTIONS",
+    "ALL_FLOWS",
     "BLOCKED",
+    "BUCKETS",
     "FINAL",
+    "HOUR",
     "JOINED",
     "MAX_BATCH_BYTES",
     "MAX_EARLY_CALLBACKS",
@@ -211,6 +220,7 @@ __all__ = [
     "CommitResult",
     "CopySource",
     "CopyTarget",
+    "Counts",
     "CreateSession",
     "CreateSignInCode",
     "CreateToken",
@@ -246,6 +256,7 @@ __all__ = [
     "FilesWritten",
     "FinishBlock",
     "FlowFile",
+    "FlowMinute",
     "FlowVersion",
     "FollowingClock",
     "ForgetAudit",
@@ -255,6 +266,7 @@ __all__ = [
     "ForgetFiles",
     "ForgetSessions",
     "ForgetVersions",
+    "Held",
     "IllegalStateChange",
     "ImmediateStart",
     "Insert",
@@ -286,6 +298,7 @@ __all__ = [
     "Publish",
     "Purge",
     "PutCredential",
+    "PutStatistics",
     "PutTokens",
     "Queue",
     "Rebind",
@@ -298,12 +311,14 @@ __all__ = [
     "RejectedRequest",
     "RejectedSignIn",
     "RejectedSignInPage",
+    "Rejections",
     "ReleaseOrderKey",
     "Reopen",
     "Result",
     "Resume",
     "RetireKeys",
     "RevokeToken",
+    "RollUpStatistics",
     "Row",
     "RowUsage",
     "RowUsagePage",
@@ -324,6 +339,7 @@ __all__ = [
     "StateEntry",
     "StateOverride",
     "StatePage",
+    "StatisticsPoint",
     "StepRecord",
     "StepState",
     "Store",
@@ -348,8 +364,10 @@ __all__ = [
     "UseKeys",
     "UseSignInCode",
     "VersionOutdated",
+    "WaitStatus",
     "WaitTimedOut",
     "WriteFiles",
+    "begin_of",
     "cause_of",
     "check_transition",
     "counted_output",
@@ -359,6 +377,7 @@ __all__ = [
     "joined_output",
     "move_parts",
     "pack",
+    "total",
     "unpack",
     "without_body",
 ]

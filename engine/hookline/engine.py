@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
@@ -41,10 +42,10 @@ from hookline.flows.check.check_flow import check_flow
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.backlog import Backlog
 from hookline.intake.callbacks import Callbacks
-from hookline.intake.inserting import Inserter
+from hookline.intake.inserting import INSERTION_DUTY, Inserter
 from hookline.intake.intake import Intake
 from hookline.intake.publishing import Publisher
-from hookline.intake.rates import FlowRates
+from hookline.intake.shared_rates import FlowRates
 from hookline.kernel.errors import ConfigError, CredentialError, StoreAway, StoreError
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock, SystemClock, follow_jumps
@@ -81,6 +82,7 @@ from hookline.telemetry.events import Events
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.node_hints import NodeHints
 from hookline.telemetry.rejections import RejectionRecord
+from hookline.telemetry.statistics import StatisticsRecord
 from hookline.telemetry.store_problem import StoreProblem
 
 #: Seconds in which renewals of tokens must end, unless the grace period is shorter.
@@ -193,7 +195,6 @@ class Engine:
                 backlog,
                 self.events,
                 self.store_problem,
-                self.membership,
             )
         self.replies = Replies()
         self._hints = NodeHints(self.membership, self.events, self.replies.stored_elsewhere)
@@ -224,6 +225,15 @@ class Engine:
             membership=self.membership,
         )
         self.rejections = RejectionRecord(self.store, self.clock, self.ids, self.log, self.store_problem)
+        self._statistics = StatisticsRecord(
+            self.metrics.flow_counts,
+            self.store,
+            self.clock,
+            self.log,
+            self.store_problem,
+            f"{options.node_name}.{secrets.token_hex(6)}",
+            lambda: self.reports_database,
+        )
         self.subscriptions = SubscriptionStore(self.store, self.vault, self.clock, elsewhere=options.role == "webhook")
         self.sources = SourceSupervisor(
             SourceServices(
@@ -253,6 +263,7 @@ class Engine:
             self.queue,
             self.version_resolver,
             self.resume_tokens,
+            self.redaction,
             lambda: self.intake.open and self.membership.current,
         )
         checker = CompatibilityChecker(services, registry.actions, self.resume_url)
@@ -332,6 +343,7 @@ class Engine:
             ),
             redaction=self.redaction,
             events=self.events,
+            metrics=self.metrics,
             clock=self.clock,
             new_id=self.ids.new,
         )
@@ -349,6 +361,7 @@ class Engine:
         )
         self._housekeeping = Duty(self.membership, "housekeeping", self.clock)
         self._reporting = Duty(self.membership, "reporting", self.clock)
+        self._ordering = Duty(self.membership, INSERTION_DUTY, self.clock)
         self.disk_budget: DiskBudget | None = None
         if options.disk_budget is not None:
             self.disk_budget = DiskBudget(
@@ -480,11 +493,9 @@ class Engine:
     async def _drop(self) -> None:
         """Drop all that runs here, since other nodes may have taken it over."""
         self.intake.rates.drop()
-        await self._housekeeping.drop()
-        await self._reporting.drop()
+        for duty in (self._housekeeping, self._reporting, self._ordering):
+            await duty.drop()
         await self.sources.drop()
-        if self._inserter is not None:
-            await self._inserter.drop()
         await self._dispatcher.drop()
 
     async def _adopt(self) -> None:
@@ -547,6 +558,7 @@ class Engine:
             if left:
                 self.log.warning("executions were interrupted; they continue at the next start", executions=left)
             await self.rejections.close()
+            await self._statistics.close()
             await self.tokens.close(min(_TOKENS_GRACE, self.options.grace if grace is None else grace))
             with contextlib.suppress(StoreError):  # then the parts count as used up
                 await self.intake.rates.leave()
@@ -566,6 +578,7 @@ class Engine:
                     group.create_task(self.serving.follow_nodes())
                     if self._inserter is not None:
                         group.create_task(self._inserter.run())
+                        group.create_task(self._ordering.run(self._inserter.run_in_order))
                 else:
                     group.create_task(follow_jumps(self.clock))
                 group.create_task(self.intake.follow_backlog())
@@ -576,6 +589,7 @@ class Engine:
                 group.create_task(self.serving.follow_credentials())
                 group.create_task(self.serving.follow_failures())
                 group.create_task(self.rejections.run())
+                group.create_task(self._statistics.run())
                 group.create_task(self.sign_ins.run())
                 group.create_task(self.store_problem.run())
                 if self.options.watch and self.registry.has_connectors:

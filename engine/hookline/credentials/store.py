@@ -11,6 +11,7 @@ import msgspec
 from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
 from hookline.access.audit import AuditedOperation, audited
+from hookline.credentials.tokens import TokenSet
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import CredentialError, NoConnectors, Problem, StepError
 from hookline.kernel.json import decode, encode
@@ -19,7 +20,6 @@ from hookline.kernel.safe_validation import error_text, validate_safely
 from hookline.kernel.suggest import counted, did_you_mean
 from hookline.kernel.time import Clock, rfc3339
 from hookline.model.access import Actor
-from hookline.model.tokens import TokenSet
 from hookline.sdk.oauth2 import OAuth2
 from hookline.secrets.vault import Purpose, Vault, for_credential, for_tokens
 from hookline.storage.changes import Change, DropCredential, PutCredential, PutTokens, RecordAudit

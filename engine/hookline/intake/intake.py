@@ -15,7 +15,7 @@ from hookline.intake.backlog import Backlog
 from hookline.intake.envelopes import manual_envelope, with_order_key
 from hookline.intake.limits import QueueDepth, RateLimit
 from hookline.intake.publishing import Publisher
-from hookline.intake.rates import FlowRates
+from hookline.intake.shared_rates import FlowRates
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import (
     FlowInvalid,

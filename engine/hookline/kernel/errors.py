@@ -35,6 +35,7 @@ HooklineError
 ├── CredentialError          a credential is missing, has another type, or can't be decrypted
 │   └── AuthorizationUnknown no authorization waits for this redirect
 ├── WorkLimit                a document or an expression exceeds its limit of time or memory
+├── ComponentNotFound        there is no such component
 ├── NoOptions                a setting has no options
 ├── OptionsNotReady          the options of a setting depend on other settings
 ├── CannotSign               a message can't be signed as its provider would
@@ -60,6 +61,7 @@ HooklineError
 │   ├── UnsupportedMedia     415
 │   ├── WrongHost            421
 │   ├── SchemaViolation      422
+│   ├── InputInvalid         422
 │   ├── TooManyRequests      429
 │   ├── HeadTooLarge         431
 │   └── ServiceUnavailable   503
@@ -327,6 +329,12 @@ class AuthorizationUnknown(CredentialError):
     code = "credential.authorization_unknown"
 
 
+class ComponentNotFound(HooklineError):
+    """There is no such component."""
+
+    code = "component.not_found"
+
+
 class NoOptions(HooklineError):
     """Nobody knows the choices for this setting."""
 
@@ -543,6 +551,13 @@ class SchemaViolation(RequestRejected):
     """The body doesn't satisfy the flow's schema."""
 
     code = "request.schema"
+    status = 422
+
+
+class InputInvalid(RequestRejected):
+    """The input doesn't fit the page of the step."""
+
+    code = "request.input"
     status = 422
 
 

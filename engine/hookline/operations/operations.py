@@ -37,6 +37,7 @@ from hookline.storage.changes import Cancel, Change, DismissDeadLetter, End, Rec
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store, readable_envelope
 from hookline.telemetry.events import Events
+from hookline.telemetry.metrics import Metrics
 
 
 class Operations:
@@ -60,6 +61,7 @@ class Operations:
         replays: Replays,
         redaction: Redaction,
         events: Events,
+        metrics: Metrics,
         clock: Clock,
         new_id: Callable[[], str],
     ) -> None:
@@ -74,6 +76,7 @@ class Operations:
         self._migration = migration
         self._redaction = redaction
         self._events = events
+        self._metrics = metrics
         self._clock = clock
         self._new_id = new_id
         self.replay = replays.replay
@@ -126,6 +129,7 @@ class Operations:
         if ended is not None and ended.state is State.CANCELLED and ended.started_at is None:
             # It left the queue without having run.
             self._intake.left_queue(execution.flow_id)
+            self._metrics.ended(execution.flow_id, State.CANCELLED, end.at - execution.created_at)
             self._events.ended(execution.flow_id, execution_id, State.CANCELLED, Outcome.CANCELLED)
         self._runner.cancel(execution_id)
         await self._queue.wake(execution.flow_id, execution_id)

@@ -137,9 +137,13 @@ class SourceServices:
     def reject(
         self, flow: CompiledFlow, rejected: RequestRejected, key: str | None, data: bytes, *, keep: bool = False
     ) -> str:
-        """Record a rejected message, and return the reason. `data` is its body, whose beginning is kept if `keep`."""
+        """Count and record a rejected message, and return the reason.
+
+        `data` is its body, whose beginning is kept if `keep`.
+        """
         detail = "; ".join([rejected.message, *map(str, rejected.problems[:5])])
         self.engine.log.error("a message of a trigger is rejected", flow_id=flow.id, error=detail)
+        self.engine.metrics.rejected(flow.id, rejected.code)
         self.rejections.add(
             flow.id,
             code=rejected.code,

@@ -18,6 +18,7 @@ from hookline.model.flow import FlowState
 from hookline.model.items import Progress
 from hookline.model.message import Envelope
 from hookline.model.rejection import RejectedRequest
+from hookline.storage.statistics import FlowMinute
 
 Subject: TypeAlias = Literal["execution", "flow", "credential", "access", "node"]
 
@@ -377,6 +378,10 @@ class BeginWait:
     key: str | None
     """Callbacks with this key find the step, besides those that name it."""
     at: datetime
+    late_at: datetime | None = None
+    """The time from which it has waited too long; None if it never has."""
+    page: bytes | None = None
+    """The page that a person sees at the step's URL."""
 
 
 @change(
@@ -888,6 +893,28 @@ class Reject:
     requests: tuple[RejectedRequest, ...]
 
 
+# --- Statistics ------------------------------------------------------------------------------------------------------
+
+
+@change("flow")
+@dataclass(frozen=True, slots=True)
+class PutStatistics:
+    """Store the numbers that a node has counted so far; they replace those that it stored for the same minutes."""
+
+    node: str
+    """A name that no other process has, or had."""
+    minutes: tuple[FlowMinute, ...]
+
+
+@change("flow")
+@dataclass(frozen=True, slots=True)
+class RollUpStatistics:
+    """Add the oldest minutes to their hours, and remove the oldest hours, as many as one commit may take."""
+
+    minutes_before: datetime
+    hours_before: datetime
+
+
 # --- Retention -------------------------------------------------------------------------------------------------------
 
 
@@ -1004,6 +1031,8 @@ Change: TypeAlias = (
     | ForgetAudit
     | RejectSignIns
     | Reject
+    | PutStatistics
+    | RollUpStatistics
     | ForgetFiles
     | UseFiles
     | Purge

@@ -1,6 +1,7 @@
 """The metrics of an engine, for `/metrics`. Each engine has a registry of its own, so one process can have two."""
 
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from functools import lru_cache
 from typing import Final
 
@@ -11,6 +12,7 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, genera
 
 from hookline.kernel import logs
 from hookline.model.execution import State
+from hookline.telemetry.statistics import FlowCounts
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
@@ -18,11 +20,15 @@ _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2
 
 
 class Metrics:
-    """Counters, gauges and histograms. All names begin with `hookline_`, and all series have the label `node`."""
+    """Counters, gauges and histograms. All names begin with `hookline_`, and all series have the label `node`.
+
+    What it counts of flows is counted for the statistics, too.
+    """
 
     def __init__(self, node: str = "") -> None:
         """`node`: the name of the node that counts."""
         self._node = node
+        self.flow_counts = FlowCounts()
         self.registry = CollectorRegistry()
         self.registry.register(_DroppedLines())
         accepted = Counter("hookline_accepted", "Messages accepted.", ["flow"], registry=self.registry)
@@ -111,6 +117,7 @@ class Metrics:
     def accepted(self, flow_id: str) -> None:
         """Count an accepted message."""
         self._accepted(flow_id).inc()
+        self.flow_counts.accepted(flow_id)
 
     def admin_rejected(self, status: int) -> None:
         """Count a request to the admin API that isn't admitted: status 401, 403, 421 or 429."""
@@ -127,10 +134,12 @@ class Metrics:
     def rejected(self, flow_id: str, reason: str) -> None:
         """Count a rejected request. `reason` is the code of the error. All unknown flows have the name `-`."""
         self._rejected(flow_id, reason).inc()
+        self.flow_counts.rejected(flow_id)
 
-    def ended(self, flow_id: str, state: State) -> None:
-        """Count an execution that has ended."""
+    def ended(self, flow_id: str, state: State, latency: timedelta) -> None:
+        """Count an execution that has ended. `latency`: the time since its acceptance."""
         self._ended(flow_id, state).inc()
+        self.flow_counts.ended(flow_id, state, latency)
 
     def polled(self, flow_id: str, result: str) -> None:
         """Count a poll. `result` is `ok` or `failed`."""

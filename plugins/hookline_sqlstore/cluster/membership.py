@@ -10,10 +10,10 @@ from typing import Any, Final
 from hookline.api import StoreError
 from hookline.api_storage import Node, NodeDescription, NodeParts, PartsMoved, PartsRequest, StoreAway
 from hookline_sqlstore.cluster.tables_access import TablesAccess
+from hookline_sqlstore.lease import DURATION, Lease, LeaseLost
 from hookline_sqlstore.reading import nodes as nodes_reading
 from hookline_sqlstore.reading.nodes import Behind
 from hookline_sqlstore.writing import statements
-from hookline_sqlstore.writing.lease import DURATION, Lease, LeaseLost
 from hookline_sqlstore.writing.operations import Commit, Operation
 from hookline_sqlstore.writing.statement import Statement
 

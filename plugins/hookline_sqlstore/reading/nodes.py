@@ -7,8 +7,8 @@ from sqlalchemy import ARRAY, Connection, Text, bindparam, select, text
 
 from hookline.api_storage import Node, NodeParts
 from hookline_sqlstore.column_values import moment
+from hookline_sqlstore.lease import NOW
 from hookline_sqlstore.tables import cluster, nodes
-from hookline_sqlstore.writing.lease import NOW
 
 _HOUR: Final = 3_600_000_000
 #: A node without the role of serving adopts nothing.

@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, text
 
 from hookline.api_storage import Parts, PartsMoved, PartsRequest, move_parts
-from hookline_sqlstore.writing.lease import NOW
+from hookline_sqlstore.lease import NOW
 
 _SECOND: Final = 1_000_000
 _ME: Final = "current_setting('hookline.lease')"

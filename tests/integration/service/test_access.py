@@ -33,6 +33,7 @@ NEEDS: Final[Mapping[str, TokenScope]] = {
     for scope, names in {
         TokenScope.READ: """
             list_flows get_flow list_versions get_version get_cases recordings list_rejected list_rejected_by_flow
+            get_statistics get_flow_statistics
             list_nodes list_kept get_kept list_executions list_matching get_execution list_steps explain_field recording
             list_dead_letters get_dead_letters stream_events list_deployments get_deployment list_components
             list_credentials get_credential get_storage get_me list_audit get_description

@@ -261,7 +261,7 @@ class Runner:
         for ready in run.progress.wakes:
             await self._queue.wake(run.flow.id, ready)
         if isinstance(closing, End):
-            self._services.metrics.ended(run.flow.id, closing.state)
+            self._services.metrics.ended(run.flow.id, closing.state, closing.at - run.envelope.accepted_at)
             tell_caller(run, closing)
             await self._wake_parent(run.envelope)
         elif closing.ready_at is not None:

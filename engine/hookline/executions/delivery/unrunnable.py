@@ -1,7 +1,7 @@
 """Executions that can't run: they are parked as blocked, or ended as failed."""
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from hookline.executions.blocks.batch import batch_entries
@@ -62,7 +62,7 @@ class Unrunnable:
             # Without other nodes, it is ready again when something changes.
             again = now + _ELSEWHERE if cause.here and not self._services.membership.alone else None
             changes.append(Park(delivery.execution_id, now, again, f"{BLOCKED}{cause.reason}"))
-        await self._commit(delivery, changes)
+        await self._commit(delivery, changes, cause.envelope.accepted_at)
         if state is State.QUEUED:
             self._on_dequeued(delivery.flow_id)
         await self._wake_parent(cause.envelope)
@@ -95,14 +95,17 @@ class Unrunnable:
                 begun = AttemptStart(execution.started_at, execution.attempt)
             ran_on = await self._flow_of(execution)
             changes += await follow_up(self._services, end, envelope, ran_on, None, begun)
-        await self._commit(delivery, changes)
+        await self._commit(delivery, changes, now if execution is None else execution.created_at)
         if envelope is not None:
             await self._wake_parent(envelope)
         if queued:
             self._on_dequeued(delivery.flow_id)
 
-    async def _commit(self, delivery: Delivery, changes: list[Change]) -> None:
+    async def _commit(self, delivery: Delivery, changes: list[Change], accepted_at: datetime) -> None:
         await self._services.store.commit(changes)
+        for change in changes:
+            if isinstance(change, End):
+                self._services.metrics.ended(delivery.flow_id, change.state, change.at - accepted_at)
         self._services.events.committed(delivery.flow_id, delivery.execution_id, changes)
 
     async def _flow_of(self, execution: Execution | None) -> CompiledFlow | None:

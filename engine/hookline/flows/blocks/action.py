@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, get_args
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-from hookline.discovery.unloaded import unloaded_action
+from hookline.discovery.placeholders import unloaded_action
 from hookline.flows.blocks.block import CompileContext, Node, RawStep, StepType
 from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.external_names import CredentialUse, unknown_component

@@ -4,6 +4,7 @@ Everything under `/api/v1/` needs a token or the cookie of a session, and each r
 Health and readiness don't: they are for probes without a token.
 """
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from hookline.service.admin.executions.events import add_events
 from hookline.service.admin.executions.executions import add_executions, add_recordings
 from hookline.service.admin.executions.operations import add_bulk, add_operations
 from hookline.service.admin.executions.rejected import add_rejected
+from hookline.service.admin.executions.statistics import add_statistics
 from hookline.service.admin.flows.authoring import add_authoring
 from hookline.service.admin.flows.deploy import add_deployments
 from hookline.service.admin.flows.flow_state import add_flow_values
@@ -32,7 +34,9 @@ from hookline.service.admin.system.components import add_components
 from hookline.service.admin.system.credentials import add_credentials
 from hookline.service.admin.system.health import Readiness, metrics_blueprint, probes_blueprint
 from hookline.service.admin.system.nodes import add_nodes
+from hookline.service.admin.system.plugins import add_plugins
 from hookline.service.admin.system.sessions import add_sessions
+from hookline.service.admin.system.settings import ServerSettingView, add_settings
 from hookline.service.admin.system.storage import add_storage
 from hookline.service.hooks.sender import Senders
 from hookline.telemetry.worker_metrics import WorkerMetrics
@@ -59,21 +63,22 @@ def blueprints(
     readiness: Readiness | None = None,
     senders: Senders | None = None,
     workers: WorkerMetrics | None = None,
+    settings: Sequence[ServerSettingView] = (),
 ) -> tuple[Blueprint, ...]:
     """Create the blueprints of an engine.
 
     `token`: the server's own token. `own`: the actor that uses it, if that isn't the token itself. `hosts`: the hosts
     of the API besides its address and localhost, and the URL of the console. `metrics_public`: `/metrics` needs no
     token. `senders` finds the addresses behind trusted proxies. `workers`: the metrics of the other workers of the
-    server.
+    server. `settings`: those of this node.
     """
     token = ServerToken(token) if isinstance(token, str) else token
     gate = Gate(engine, token, own, hosts, senders)
     probes = probes_blueprint(engine, readiness or Readiness.of(engine), token)
-    return _api(engine, gate), probes, metrics_blueprint(engine, gate, public=metrics_public, workers=workers)
+    return _api(engine, gate, settings), probes, metrics_blueprint(engine, gate, public=metrics_public, workers=workers)
 
 
-def _api(engine: Engine, gate: Gate) -> Blueprint:
+def _api(engine: Engine, gate: Gate, settings: Sequence[ServerSettingView]) -> Blueprint:
     api = Blueprint("api", __name__, url_prefix="/api/v1")
     api.record_once(lambda state: state.app.url_map.converters.update(but=OtherThan))
     api.register_error_handler(HooklineError, gate.respond)
@@ -82,6 +87,7 @@ def _api(engine: Engine, gate: Gate) -> Blueprint:
     for add in (
         add_flows,
         add_rejected,
+        add_statistics,
         add_components,
         add_authoring,
         add_versions,
@@ -98,8 +104,10 @@ def _api(engine: Engine, gate: Gate) -> Blueprint:
         add_access,
         partial(add_sessions, gate=gate),
         add_nodes,
+        add_plugins,
     ):
         add(api, engine)
+    add_settings(api, settings)
     description = Description()
 
     @api.get("/openapi.json")

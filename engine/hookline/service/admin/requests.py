@@ -15,6 +15,7 @@ from hookline.engine import Engine
 from hookline.kernel.errors import (
     AuthorizationUnknown,
     CannotSign,
+    ComponentNotFound,
     CredentialError,
     DeploymentConflict,
     DeploymentNotFound,
@@ -60,6 +61,8 @@ CAUSE_SCHEMA: Final = {"type": "string", "pattern": _CAUSE.pattern}
 EXECUTION_SCHEMA: Final = {"type": "string", "format": "uuid"}
 CURSOR_SCHEMA: Final = {"type": "string", "minLength": 1, "format": "cursor"}
 """The format is that of the list: clients take cursors from pages, and don't make them."""
+MAX_DOCUMENT: Final = 2_000_000
+"""The most bytes of a flow's document, or of its cases."""
 MAX_LIMIT: Final = 200
 _LIMIT: Final = 50
 _RETRY_AFTER: Final = 5.0
@@ -234,6 +237,13 @@ async def read_body() -> bytes:
     return data
 
 
+def bounded_document(text: bytes) -> bytes:
+    """Return the document of a flow, or its cases. Raises TooLarge."""
+    if len(text) > MAX_DOCUMENT:
+        raise TooLarge(f"A document has at most {MAX_DOCUMENT:,} bytes; this one has {len(text):,}.")
+    return text
+
+
 async def body_of(kind: type[_T]) -> _T:
     """Decode the body of a request, which may be left out. Raises Malformed."""
     data = await read_body()
@@ -283,6 +293,7 @@ _STATUS: Final[Mapping[type[HooklineError], int]] = {
     NotReplayable: 409,
     RedactedUnreadable: 409,
     ProvenanceUnknown: 404,
+    ComponentNotFound: 404,
     NoOptions: 404,
     OptionsNotReady: 422,
     CannotSign: 422,

@@ -16,8 +16,6 @@ from hookline.model.execution import ErrorInfo, StepRecord
 
 LENGTH: Final = struct.Struct(">I")
 """The format of a length."""
-MAX_DOCUMENT: Final = 1_000_000
-"""The largest document, in bytes of JSON."""
 MAX_STEPS: Final = 1000
 """The most steps in a result."""
 MAX_ATTEMPTS: Final = 20

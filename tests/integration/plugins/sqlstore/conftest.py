@@ -6,6 +6,7 @@ import itertools
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +94,22 @@ def file_url(tmp_path: Path, migrated_file: Path) -> str:
 
 
 @pytest.fixture
+def schema() -> Iterator[str]:
+    """The URL of a schema of PostgreSQL that doesn't exist yet."""
+    with postgres_schema() as url:
+        yield url
+
+
+@pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
+
+
+def clock_of_now() -> ManualClock:
+    """A clock that agrees with the database's, whose time migrations use."""
+    clock = ManualClock()
+    clock.advance((datetime.now(UTC) - clock.now()).total_seconds())
+    return clock
 
 
 @contextlib.asynccontextmanager

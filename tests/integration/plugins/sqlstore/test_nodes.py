@@ -20,7 +20,7 @@ from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.cluster import ClusterContract
 from hookline.testing.contracts.queue import consuming
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore.writing.lease import Lease, LeaseLost
+from hookline_sqlstore.lease import Lease, LeaseLost
 
 pytestmark = pytest.mark.postgres
 

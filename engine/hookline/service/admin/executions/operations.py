@@ -13,6 +13,7 @@ from hookline.kernel.errors import (
     FlowNotFound,
     FlowUnknown,
     IllegalStateChange,
+    InputInvalid,
     NotReplayable,
     RedactedUnreadable,
     SchemaViolation,
@@ -110,7 +111,7 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
         request=ResumeRequest,
         status=202,
         scope=TokenScope.OPERATE,
-        errors=(*_ERRORS, RedactedUnreadable, SchemaViolation),
+        errors=(*_ERRORS, RedactedUnreadable, SchemaViolation, InputInvalid),
     )
     async def resume_execution(execution_id: str) -> Response:
         """Resume a waiting step, in place of its callback."""

@@ -37,8 +37,10 @@ from hookline.service.admin.callers import caller
 from hookline.service.admin.executions.executions import WholeRecordingView, recorded, recorded_one
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (
+    MAX_DOCUMENT,
     PAGE,
     Query,
+    bounded_document,
     decode_body,
     json_response,
     page_or_malformed,
@@ -49,7 +51,6 @@ from hookline.service.admin.requests import (
 )
 from hookline.service.views.executions import ErrorView, LatestView, error_view, latest_view
 from hookline.simulation.authoring.jobs import (
-    MAX_DOCUMENT,
     BacktestJob,
     BacktestResult,
     CheckJob,
@@ -342,7 +343,9 @@ def add_authoring(api: Blueprint, engine: Engine) -> None:
         recording = None if given.execution_id is None else await _recording(engine, by, given.execution_id)
         case = _case(given)
         if given.effects == "real" and len(case) > MAX_DOCUMENT:
-            raise TooLarge(f"With real effects, message, stubs and answers have at most {MAX_DOCUMENT} bytes together.")
+            raise TooLarge(
+                f"With real effects, message, stubs and answers have at most {MAX_DOCUMENT:,} bytes together."
+            )
         with engine.authoring.slot():
             if given.effects == "real":
                 result = await _try_for_real(engine, by, given, case, recording)
@@ -384,9 +387,7 @@ def _document(engine: Engine, given: DocumentRequest) -> GivenDocument:
     if (given.document is _UNSET) == (given.text is None):
         raise Malformed("Give a document, or the text of one.")
     source = given.text.encode() if given.text is not None else _raw(given.document)
-    if len(source) > MAX_DOCUMENT:
-        raise TooLarge(f"A document has at most {MAX_DOCUMENT} bytes; this one has {len(source)}.")
-    return GivenDocument(source, dict(engine.options.environment))
+    return GivenDocument(bounded_document(source), dict(engine.options.environment))
 
 
 async def _checked(engine: Engine, by: Caller, given: DocumentRequest, cases: bytes = b"null") -> CheckResult:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.limits import RateLimit, parts_of, seconds_to_recover
-from hookline.intake.rates import LOOK_AGAIN, FlowRates, NodeShare, fair_count
+from hookline.intake.shared_rates import LOOK_AGAIN, FlowRates, NodeShare, fair_count
 from hookline.kernel.errors import StoreError
 from hookline.storage.cluster import Alone
 from hookline.storage.rate_parts import NodeParts, Parts, PartsMoved, PartsRequest, move_parts
