@@ -114,9 +114,9 @@ class Settings(BaseSettings):
     admin_url: str | None = Field(
         default=None,
         pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$",
-        description="The URL under which people reach the admin API, such as `https://hookline.internal`. The API "
-        "answers only requests to its host, to its own address, or to localhost. By default `public_url`, unless "
-        "`admin_bind` is set.",
+        description="The URL under which people reach the console and the admin API, such as "
+        "`https://hookline.internal`. The API answers only requests to its host, to its own address, or to localhost; "
+        "changes in the console need exactly its origin. By default `public_url`, unless `admin_bind` is set.",
     )
     metrics_public: bool = Field(
         default=False, description="Serve `/metrics` without a token; by default it needs one with the scope `read`."
