@@ -273,7 +273,13 @@ class Settings(BaseSettings):
     @field_validator("public_url", "admin_url")
     @classmethod
     def _without_slash(cls, value: str | None) -> str | None:
-        return value.rstrip("/") if value else value
+        if value is None:
+            return None
+        try:
+            _ = urlsplit(value).port
+        except ValueError:
+            raise ValueError(f"the port is a number up to {_LAST_PORT}") from None
+        return value.rstrip("/")
 
     @field_validator("db", "queue", "blobs")
     @classmethod
