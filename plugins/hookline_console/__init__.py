@@ -33,7 +33,7 @@ def register_pages() -> Sequence[Site]:
             folder=_HERE / "static",
             paths=PATHS,
             licenses=_HERE / "THIRD-PARTY-NOTICES.txt",
-            remedy="The console wasn't built when Hookline was installed, because the registry of npm couldn't be "
-            "reached. Once it can be, install again: pip install --force-reinstall --no-deps hookline",
+            remedy="There is no console: it couldn't be built when Hookline was installed, because that needs npm's "
+            "registry. Once it can be reached, install again: pip install --force-reinstall --no-deps hookline",
         ),
     )

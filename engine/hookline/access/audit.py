@@ -25,6 +25,7 @@ AuditedOperation: TypeAlias = Literal[
     "flow.reset",
     "flow.resume",
     "flow.rollback",
+    "flow.send",
     "flow.start",
     "flow.stop",
     "flow.try",
@@ -68,6 +69,7 @@ OPERATIONS: Final[Mapping[AuditedOperation, Recorded]] = {
         "A waiting execution was moved to another version.", _EXECUTION, "the version that it had"
     ),
     "flow.start": Recorded("A flow was started by hand.", "the new execution", ""),
+    "flow.send": Recorded("A message was sent to a flow, as its sender would.", "the new execution", ""),
     "flow.pause": Recorded("A flow was paused.", "", ""),
     "flow.resume": Recorded("A flow was resumed.", "", ""),
     "flow.stop": Recorded("A flow was stopped.", "", ""),

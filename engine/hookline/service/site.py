@@ -25,10 +25,14 @@ _POLICY: Final = (
 _ASSET: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*\Z")
 _KEPT_FOREVER: Final = "public, max-age=31536000, immutable"
 """For assets: one with another content has another name."""
-_NO_SITE: Final = (
-    "This server has no console: the plugin hookline_console isn't installed. It is part of the package hookline.\n"
-    "The admin API is at /api/v1, and `hookline --help` lists the commands."
-)
+_NO_SITE: Final = "There is no console: the plugin hookline_console, which is part of Hookline, isn't installed."
+
+
+def missing_pages(sites: Collection[Site]) -> str | None:
+    """Why there are no pages at `/`, with the remedy; None if there are."""
+    if not sites:
+        return _NO_SITE
+    return next((site.remedy for site in sites if not site.is_built), None)
 
 
 def sites_blueprint(sites: Collection[Site], hosts: Hosts) -> Blueprint:
@@ -38,8 +42,7 @@ def sites_blueprint(sites: Collection[Site], hosts: Hosts) -> Blueprint:
 
     @pages.before_request
     async def check_host() -> None:
-        for host in request.headers.getlist("Host") or [""]:
-            hosts.check(host, (request.scope.get("server") or (None,))[0])
+        hosts.check_request(request)
 
     for site in sites:
         _add(pages, site)

@@ -1,6 +1,5 @@
 """Statistics: the numbers of a flow in one minute or hour."""
 
-from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
@@ -17,11 +16,6 @@ HOURS_KEPT: Final = timedelta(days=400)
 LATENCY_BOUNDS: Final = tuple(digit * 10**power / 1000 for power in range(8) for digit in (1, 2, 5))
 """The upper bounds of the buckets of latency in seconds, from 1 ms to 50,000 s. The last bucket has no bound."""
 BUCKETS: Final = len(LATENCY_BOUNDS) + 1
-
-
-def latency_bucket(latency: timedelta) -> int:
-    """The index of the bucket of a latency."""
-    return bisect_left(LATENCY_BOUNDS, latency.total_seconds())
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,80 +3,22 @@
 A node's row of a flow and a minute always has all that the node has counted of it, so writing it again changes nothing.
 """
 
-from collections import defaultdict
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Final
 
 from hookline.kernel.errors import StoreError
 from hookline.kernel.logs import Log
 from hookline.kernel.time import Clock
-from hookline.model.execution import State
 from hookline.storage.changes import PutStatistics
-from hookline.storage.statistics import ALL_FLOWS, BUCKETS, MINUTE, Counts, FlowMinute, begin_of, latency_bucket, total
+from hookline.storage.statistics import ALL_FLOWS, MINUTE, Counts, FlowMinute, begin_of, total
 from hookline.storage.store import Store
+from hookline.telemetry.metrics import FlowCounts
 from hookline.telemetry.store_problem import StoreProblem
 
 EVERY: Final = 1.0
 """Seconds between two commits."""
 LOOK_EVERY: Final = 10
 """The number of these seconds between two looks at the queues."""
-
-
-class _Tally:
-    """The numbers of a flow since they were taken."""
-
-    __slots__ = ("accepted", "ended", "latency", "queue_age", "rejected")
-
-    def __init__(self) -> None:
-        self.accepted = 0
-        self.rejected = 0
-        self.ended = {State.SUCCEEDED: 0, State.FAILED: 0, State.CANCELLED: 0}
-        self.queue_age = timedelta(0)
-        self.latency = [0] * BUCKETS
-
-    def counts(self) -> Counts:
-        return Counts(
-            accepted=self.accepted,
-            rejected=self.rejected,
-            succeeded=self.ended[State.SUCCEEDED],
-            failed=self.ended[State.FAILED],
-            cancelled=self.ended[State.CANCELLED],
-            queue_age=self.queue_age,
-            latency=tuple(self.latency),
-        )
-
-
-class FlowCounts:
-    """Counts what happens in the flows of one engine."""
-
-    def __init__(self) -> None:
-        self._tallies: defaultdict[str, _Tally] = defaultdict(_Tally)
-
-    def accepted(self, flow_id: str) -> None:
-        """Count an accepted message."""
-        self._tallies[flow_id].accepted += 1
-
-    def rejected(self, flow_id: str) -> None:
-        """Count a rejected request."""
-        self._tallies[flow_id].rejected += 1
-
-    def ended(self, flow_id: str, state: State, latency: timedelta) -> None:
-        """Count an execution that has ended. `latency`: the time since its acceptance."""
-        tally = self._tallies[flow_id]
-        tally.ended[state] += 1
-        tally.latency[latency_bucket(latency)] += 1
-
-    def queued(self, flow_id: str, age: timedelta) -> None:
-        """Note the age of the oldest queued execution."""
-        tally = self._tallies[flow_id]
-        tally.queue_age = max(tally.queue_age, age)
-
-    def take(self) -> dict[str, Counts]:
-        """Return the numbers since the last call, by flow."""
-        taken = {flow_id: tally.counts() for flow_id, tally in self._tallies.items()}
-        self._tallies.clear()
-        return taken
 
 
 class StatisticsRecord:

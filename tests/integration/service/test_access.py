@@ -32,15 +32,16 @@ NEEDS: Final[Mapping[str, TokenScope]] = {
     name: scope
     for scope, names in {
         TokenScope.READ: """
-            list_flows get_flow list_versions get_version get_cases recordings list_rejected list_rejected_by_flow
-            get_statistics get_flow_statistics
+            list_flows get_flow list_versions get_version compare_versions count_steps get_cases recordings
+            list_rejected list_rejected_by_flow get_statistics get_flow_statistics
             list_nodes list_kept get_kept list_executions list_matching get_execution list_steps explain_field recording
             list_dead_letters get_dead_letters stream_events list_deployments get_deployment list_components
             list_credentials get_credential get_storage get_me list_audit get_description
             end_session create_sign_in_link
         """,
         TokenScope.OPERATE: """
-            start_flow sign_message pause_flow stop_flow resume_flow reset_flow set_kept drop_kept move_execution
+            start_flow sign_message send_message pause_flow stop_flow resume_flow reset_flow set_kept drop_kept
+            move_execution
             retry_execution resume_execution release_execution cancel_execution discard_execution replay_execution
             many_executions verify_credential
         """,

@@ -225,6 +225,10 @@ async def start(world: World) -> Case:
     return Case("flows/works/start", {"body": 1}, "works", subjects=lambda answer: answer["execution_id"])
 
 
+async def send(world: World) -> Case:
+    return Case("flows/works/send", {"body": ""}, "works", subjects=lambda answer: answer["execution_id"])
+
+
 async def rollback(world: World) -> Case:
     version = world.version("works")
     await world.deploy("works", act("two"))
@@ -356,6 +360,7 @@ CASES: Final[Mapping[tuple[str, str], tuple[audit.AuditedOperation, Callable[[Wo
     ("POST", f"{F}/stop"): ("flow.stop", decided("stop")),
     ("POST", f"{F}/reset"): ("flow.reset", decided("reset")),
     ("POST", f"{F}/start"): ("flow.start", start),
+    ("POST", f"{F}/send"): ("flow.send", send),
     ("POST", f"{F}/rollback"): ("flow.rollback", rollback),
     ("POST", f"{F}/plan"): ("poll.answer", answer),
     ("PUT", F): ("flow.deploy", put_flow),

@@ -22,7 +22,6 @@ from hookline.service.app import create_pages
 from hookline.storage.changes import PutStatistics
 from hookline.storage.statistics import ALL_FLOWS, HOUR, MINUTE, MINUTES_KEPT, Counts, FlowMinute, begin_of
 
-
 TOKEN = "a-token-of-the-tests"
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
 

@@ -94,7 +94,7 @@ async def test_a_site_that_was_not_built_says_how_to_get_it(site: Site) -> None:
 async def test_a_server_without_a_site_says_so(site: Site) -> None:
     response = await client().get("/")
     assert response.status_code == 404
-    assert "has no console" in await response.get_data(as_text=True)
+    assert "There is no console" in await response.get_data(as_text=True)
     assert (await client().get("/orders")).status_code == 404
 
 

@@ -36,7 +36,7 @@ from hookline.service.app import create_app, create_pages
 from hookline.service.hooks.sender import Senders
 from hookline.service.server import serving
 from hookline.service.server.stopping import Stopping
-from hookline.service.site import sites_blueprint
+from hookline.service.site import missing_pages, sites_blueprint
 from hookline.telemetry.worker_metrics import WorkerMetrics
 
 #: The part of the grace period in which callers may get the replies of their flows, and bodies may arrive; the rest is
@@ -76,7 +76,8 @@ class RunningServer:
     def ready(self) -> Ready:
         """The addresses and the token file, for those that announce the server."""
         file = None if self.token_file is None or self.token.text is None else str(self.token_file)
-        return Ready(self.url, self.api_url, self.admin_url, file)
+        missing = missing_pages(self.engine.registry.sites.values())
+        return Ready(self.url, self.api_url, self.admin_url, file, missing)
 
 
 def run(
@@ -195,6 +196,7 @@ def _listeners(
         *blueprints(
             engine,
             server.token,
+            hooks=options,
             hosts=hosts,
             metrics_public=settings.metrics_public,
             readiness=readiness,

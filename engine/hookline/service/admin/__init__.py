@@ -26,6 +26,8 @@ from hookline.service.admin.flows.authoring import add_authoring
 from hookline.service.admin.flows.deploy import add_deployments
 from hookline.service.admin.flows.flow_state import add_flow_values
 from hookline.service.admin.flows.flows import add_flows
+from hookline.service.admin.flows.signing import add_signing
+from hookline.service.admin.flows.step_counts import add_step_counts
 from hookline.service.admin.flows.versions import add_versions
 from hookline.service.admin.hosts import Hosts
 from hookline.service.admin.openapi import Description, operation
@@ -38,6 +40,8 @@ from hookline.service.admin.system.plugins import add_plugins
 from hookline.service.admin.system.sessions import add_sessions
 from hookline.service.admin.system.settings import ServerSettingView, add_settings
 from hookline.service.admin.system.storage import add_storage
+from hookline.service.app import create_endpoints
+from hookline.service.hooks.hook import Hook, HookOptions
 from hookline.service.hooks.sender import Senders
 from hookline.telemetry.worker_metrics import WorkerMetrics
 
@@ -57,6 +61,7 @@ def blueprints(
     engine: Engine,
     token: str | ServerToken,
     *,
+    hooks: HookOptions | None = None,
     own: Actor | None = None,
     hosts: Hosts | None = None,
     metrics_public: bool = False,
@@ -67,18 +72,21 @@ def blueprints(
 ) -> tuple[Blueprint, ...]:
     """Create the blueprints of an engine.
 
-    `token`: the server's own token. `own`: the actor that uses it, if that isn't the token itself. `hosts`: the hosts
-    of the API besides its address and localhost, and the URL of the console. `metrics_public`: `/metrics` needs no
-    token. `senders` finds the addresses behind trusted proxies. `workers`: the metrics of the other workers of the
-    server. `settings`: those of this node.
+    `token`: the server's own token. `hooks`: the settings for hooks, which also hold for messages that the API sends.
+    `own`: the actor that uses the token, if that isn't the token itself. `hosts`: the hosts of the API besides its
+    address and localhost, and the URL of the console. `metrics_public`: `/metrics` needs no token. `senders` finds the
+    addresses behind trusted proxies. `workers`: the metrics of the other workers of the server. `settings`: those of
+    this node.
     """
     token = ServerToken(token) if isinstance(token, str) else token
     gate = Gate(engine, token, own, hosts, senders)
     probes = probes_blueprint(engine, readiness or Readiness.of(engine), token)
-    return _api(engine, gate, settings), probes, metrics_blueprint(engine, gate, public=metrics_public, workers=workers)
+    hook = create_endpoints(engine, hooks or HookOptions(engine.options.public_url)).hook
+    api = _api(engine, gate, hook, settings)
+    return api, probes, metrics_blueprint(engine, gate, public=metrics_public, workers=workers)
 
 
-def _api(engine: Engine, gate: Gate, settings: Sequence[ServerSettingView]) -> Blueprint:
+def _api(engine: Engine, gate: Gate, hook: Hook, settings: Sequence[ServerSettingView]) -> Blueprint:
     api = Blueprint("api", __name__, url_prefix="/api/v1")
     api.record_once(lambda state: state.app.url_map.converters.update(but=OtherThan))
     api.register_error_handler(HooklineError, gate.respond)
@@ -88,6 +96,7 @@ def _api(engine: Engine, gate: Gate, settings: Sequence[ServerSettingView]) -> B
         add_flows,
         add_rejected,
         add_statistics,
+        add_step_counts,
         add_components,
         add_authoring,
         add_versions,
@@ -108,6 +117,7 @@ def _api(engine: Engine, gate: Gate, settings: Sequence[ServerSettingView]) -> B
     ):
         add(api, engine)
     add_settings(api, settings)
+    add_signing(api, engine, hook)
     description = Description()
 
     @api.get("/openapi.json")

@@ -58,9 +58,7 @@ class Gate:
 
     async def check_request(self) -> None:
         """Raise an error unless the host and the token of the current request are right."""
-        # There may be several: with HTTP/2, `:authority` and `host`. None of them may be foreign.
-        for host in request.headers.getlist("Host") or [""]:
-            self.hosts.check(host, (request.scope.get("server") or (None,))[0])
+        self.hosts.check_request(request)
         if self._engine.waits_for is not None:
             raise ServiceUnavailable("the server hasn't started yet: it waits for its database", retry_after=5)
         await self.check_token()

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
+from quart import Request
+
 from hookline.kernel.errors import WrongHost, WrongOrigin
 
 _LOCAL: Final = "localhost"
@@ -45,6 +47,12 @@ class Hosts:
                 f"The API isn't at the host {host[:200]!r}. The setting admin_url names the URL under which people "
                 "reach it."
             )
+
+    def check_request(self, request: Request) -> None:
+        """Raise WrongHost unless every `Host` header of a request names this server."""
+        # There may be several: with HTTP/2, `:authority` and `host`.
+        for host in request.headers.getlist("Host") or [""]:
+            self.check(host, (request.scope.get("server") or (None,))[0])
 
     def check_origin(self, origins: Sequence[str]) -> None:
         """Raise WrongOrigin unless the `Origin` headers of a request are one, which is that of the console."""

@@ -146,7 +146,7 @@ def read_time(text: str) -> datetime:
     return utc
 
 
-def _read_limit(text: str) -> int:
+def read_limit(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_LIMIT):
         raise ValueError(f"a number from 1 to {MAX_LIMIT}")
     return int(text)
@@ -158,7 +158,7 @@ PAGE: Final[Query] = (
         "limit",
         "How many items.",
         {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": _LIMIT},
-        _read_limit,
+        read_limit,
     ),
 )
 """The query parameters of a list."""

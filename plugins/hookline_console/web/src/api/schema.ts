@@ -790,6 +790,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/flows/{flow_id}/send": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Send a message to a flow, signed as its provider would sign it, and return the flow's response.
+         * @description The message passes all checks of a request to the flow's URL, except those of the network in between. It is
+         *     recorded in the audit. It may also be signed by a scheme whose headers contain the secret: they aren't returned.
+         */
+        post: operations["send_message"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/flows/{flow_id}/sign": {
         parameters: {
             query?: never;
@@ -863,6 +884,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/flows/{flow_id}/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the numbers of a flow's messages and executions over time. */
+        get: operations["get_flow_statistics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/flows/{flow_id}/step-counts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Count the last states of each step in the newest executions of a flow, and in as many of those that wait. */
+        get: operations["count_steps"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/flows/{flow_id}/stop": {
         parameters: {
             query?: never;
@@ -906,6 +961,26 @@ export interface paths {
         };
         /** Get the document of a version, by its first digits, or `current`. */
         get: operations["get_version"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/flows/{flow_id}/versions/{version}/diff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Compare a version with another one by meaning: steps, settings, mappings, the trigger and vars.
+         * @description Steps are identified by their ids, wherever they are. The title and the layout of the text are no differences.
+         */
+        get: operations["compare_versions"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1033,6 +1108,27 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sign in to the console with a token or a sign-in code: the response sets the cookie of a session.
+         * @description The cookie is accepted in place of a token. The session ends with its token, or after 12 hours.
+         */
+        post: operations["create_session"];
+        /** Sign out: end the session of the request. Nothing happens if the request has a token instead. */
+        delete: operations["end_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/settings": {
         parameters: {
             query?: never;
@@ -1042,6 +1138,43 @@ export interface paths {
         };
         /** List the settings of this node, and the source of each. */
         get: operations["list_settings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/sign-in-links": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Create a sign-in link to the console, which signs in with the caller's token.
+         * @description It can be used once, within 10 minutes.
+         */
+        post: operations["create_sign_in_link"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the numbers of messages and executions over time, of all flows that the token sees or of one. */
+        get: operations["get_statistics"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1205,18 +1338,6 @@ export interface components {
                 [key: string]: string;
             };
             dedupe_key?: string | null;
-        };
-        /**
-         * UnsignedMessage
-         * @description A message to sign.
-         */
-        UnsignedMessage: {
-            body?: string;
-            /** @description By default `"POST"`. */
-            method?: string;
-            base_url?: string | null;
-            rest?: string;
-            headers?: string[][];
         };
         /**
          * OptionsRequestBody
@@ -1442,6 +1563,33 @@ export interface components {
          */
         TokenScope: "admin" | "author" | "operate" | "read";
         /**
+         * SignInRequest
+         * @description A token or the code of a sign-in link: exactly one of them.
+         */
+        SignInRequest: {
+            token?: string | null;
+            code?: string | null;
+        };
+        /**
+         * SignInLinkRequest
+         * @description A sign-in link.
+         */
+        SignInLinkRequest: {
+            execution_id?: string | null;
+        };
+        /**
+         * UnsignedMessage
+         * @description A message to sign.
+         */
+        UnsignedMessage: {
+            body?: string;
+            /** @description By default `"POST"`. */
+            method?: string;
+            base_url?: string | null;
+            rest?: string;
+            headers?: string[][];
+        };
+        /**
          * FlowView
          * @description A flow.
          */
@@ -1538,15 +1686,6 @@ export interface components {
             status: "queued" | "duplicate";
         };
         /**
-         * SignedMessage
-         * @description A message as its provider would send it.
-         */
-        SignedMessage: {
-            scheme: string;
-            headers: string[][];
-            body: string;
-        };
-        /**
          * PageView[RejectedView]
          * @description One page of a list.
          */
@@ -1572,6 +1711,48 @@ export interface components {
             size: number;
             client: string | null;
             body: string | null;
+        };
+        /**
+         * StatisticsView
+         * @description Numbers over time, of one flow or of all.
+         */
+        StatisticsView: {
+            /** @enum {string} */
+            step: "1m" | "1h";
+            /** Format: date-time */
+            since: string;
+            /** Format: date-time */
+            until: string;
+            bounds: number[];
+            items: components["schemas"]["StatisticsItem"][];
+        };
+        /**
+         * StatisticsItem
+         * @description The numbers of a minute or an hour.
+         */
+        StatisticsItem: {
+            /** Format: date-time */
+            at: string;
+            accepted: number;
+            rejected: number;
+            succeeded: number;
+            failed: number;
+            cancelled: number;
+            queue_age: number;
+            latency: number[];
+        };
+        /**
+         * StepCounts
+         * @description The counts of a flow's steps, over its newest executions and as many of those that wait.
+         */
+        StepCounts: {
+            executions: number;
+            since: string | null;
+            items: {
+                [key: string]: {
+                    [key: string]: number;
+                };
+            };
         };
         /**
          * PageView[ComponentView]
@@ -1813,6 +1994,31 @@ export interface components {
             flow_id: string;
             version: string;
             document: unknown;
+            steps: {
+                [key: string]: string;
+            };
+        };
+        /**
+         * VersionDifferences
+         * @description The differences in meaning between two versions of a flow.
+         */
+        VersionDifferences: {
+            flow_id: string;
+            old_version: string;
+            new_version: string;
+            differences: components["schemas"]["Difference"][];
+        };
+        /**
+         * Difference
+         * @description One difference.
+         */
+        Difference: {
+            /** @enum {unknown} */
+            kind: "flow" | "mapping" | "setting" | "step_added" | "step_moved" | "step_removed" | "step_renamed" | "trigger" | "vars";
+            at: string;
+            old?: unknown;
+            new?: unknown;
+            place?: string | null;
         };
         /**
          * RolledBack
@@ -2486,11 +2692,32 @@ export interface components {
             actor: string;
             address: string | null;
             /** @enum {string} */
-            operation: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "flow.try" | "poll.answer" | "state.set" | "state.drop" | "credential.put" | "credential.drop" | "credential.authorize" | "key.rotate" | "node.drain" | "token.create" | "token.revoke";
+            operation: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.send" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "flow.try" | "poll.answer" | "state.set" | "state.drop" | "credential.put" | "credential.drop" | "credential.authorize" | "key.rotate" | "node.drain" | "session.create" | "session.end" | "sign_in_link.create" | "token.create" | "token.revoke";
             flow_id: string | null;
             flow_version: string | null;
             subject: string | null;
             detail: string | null;
+        };
+        /**
+         * SessionView
+         * @description The caller, who has signed in.
+         */
+        SessionView: {
+            name: string;
+            scopes: components["schemas"]["TokenScope"][];
+            flows: string[] | null;
+            expires: string | null;
+            /** Format: date-time */
+            expires_at: string;
+        };
+        /**
+         * SignInLinkView
+         * @description A sign-in link, which is shown only now. Its code isn't sent with requests, since it is in the fragment.
+         */
+        SignInLinkView: {
+            url: string;
+            /** Format: date-time */
+            expires_at: string;
         };
         /**
          * PageView[NodeView]
@@ -2601,6 +2828,28 @@ export interface components {
             description: string;
         };
         /**
+         * SignedMessage
+         * @description A message as its provider would send it.
+         */
+        SignedMessage: {
+            scheme: string;
+            headers: string[][];
+            body: string;
+        };
+        /**
+         * SentMessage
+         * @description The response to a message that was sent to a flow.
+         */
+        SentMessage: {
+            scheme: string;
+            url: string;
+            status: number;
+            headers: string[][];
+            body: string;
+            truncated: boolean;
+            execution_id: string | null;
+        };
+        /**
          * Status
          * @description The state of the server.
          */
@@ -2642,7 +2891,7 @@ export interface operations {
                 /** @description Only what this actor did, such as `token:ci`. */
                 actor?: string;
                 /** @description Only this operation. */
-                operation?: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "flow.try" | "poll.answer" | "state.set" | "state.drop" | "credential.put" | "credential.drop" | "credential.authorize" | "key.rotate" | "node.drain" | "token.create" | "token.revoke";
+                operation?: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.send" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "flow.try" | "poll.answer" | "state.set" | "state.drop" | "credential.put" | "credential.drop" | "credential.authorize" | "key.rotate" | "node.drain" | "session.create" | "session.end" | "sign_in_link.create" | "token.create" | "token.revoke";
                 /** @description Only entries about this execution, token, deployment, credential or key. */
                 subject?: string;
                 /** @description Only entries from this time or later. */
@@ -3915,6 +4164,32 @@ export interface operations {
             };
         };
     };
+    send_message: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UnsignedMessage"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SentMessage"];
+                };
+            };
+        };
+    };
     sign_message: {
         parameters: {
             query?: never;
@@ -4078,6 +4353,60 @@ export interface operations {
             };
         };
     };
+    get_flow_statistics: {
+        parameters: {
+            query?: {
+                /** @description From this time on; if it is left out, the last 60 steps. */
+                since?: string;
+                /** @description Before this time; now if it is left out. */
+                until?: string;
+                /** @description By the minute, for the last 48 hours, or by the hour, for 400 days; if it is left out, it depends on the times. */
+                step?: "1m" | "1h";
+            };
+            header?: never;
+            path: {
+                flow_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatisticsView"];
+                };
+            };
+        };
+    };
+    count_steps: {
+        parameters: {
+            query?: {
+                /** @description How many of the newest executions. */
+                executions?: number;
+            };
+            header?: never;
+            path: {
+                flow_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StepCounts"];
+                };
+            };
+        };
+    };
     stop_flow: {
         parameters: {
             query?: never;
@@ -4141,6 +4470,32 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DocumentView"];
+                };
+            };
+        };
+    };
+    compare_versions: {
+        parameters: {
+            query?: {
+                /** @description The other version, by its first digits, or `current`. */
+                to?: string;
+            };
+            header?: never;
+            path: {
+                flow_id: string;
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VersionDifferences"];
                 };
             };
         };
@@ -4290,6 +4645,48 @@ export interface operations {
             };
         };
     };
+    create_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SignInRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionView"];
+                };
+            };
+        };
+    };
+    end_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     list_settings: {
         parameters: {
             query?: never;
@@ -4306,6 +4703,59 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PageView_ServerSettingView_"];
+                };
+            };
+        };
+    };
+    create_sign_in_link: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["SignInLinkRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SignInLinkView"];
+                };
+            };
+        };
+    };
+    get_statistics: {
+        parameters: {
+            query?: {
+                /** @description Only those of this flow. */
+                flow_id?: string;
+                /** @description From this time on; if it is left out, the last 60 steps. */
+                since?: string;
+                /** @description Before this time; now if it is left out. */
+                until?: string;
+                /** @description By the minute, for the last 48 hours, or by the hour, for 400 days; if it is left out, it depends on the times. */
+                step?: "1m" | "1h";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatisticsView"];
                 };
             };
         };

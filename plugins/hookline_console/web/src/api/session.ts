@@ -2,7 +2,7 @@
 
 import type { Schemas } from "./client";
 import { api, body } from "./client";
-import { ApiError, problemOf } from "./problem";
+import { ApiError } from "./problem";
 
 export type Me = Schemas["MeView"];
 export type Scope = Schemas["TokenScope"];
@@ -27,17 +27,11 @@ export async function loadMe(): Promise<Me | null> {
 
 /** Sign in with a token or with a one-time code. Throws `ApiError`. */
 export async function signIn(proof: { token: string } | { code: string }): Promise<Me> {
-  const response = await fetch("/api/v1/session", {
-    method: "POST",
-    headers: { "Content-Type": "application/json" },
-    body: JSON.stringify(proof),
-  });
-  if (!response.ok) throw await problemOf(response);
-  return response.json();
+  return body(api.POST("/api/v1/session", { body: proof }));
 }
 
 export async function signOut(): Promise<void> {
-  await fetch("/api/v1/session", { method: "DELETE" });
+  await api.DELETE("/api/v1/session");
 }
 
 /** Take the one-time code out of the URL's fragment, and out of the browser's history. */

@@ -8,6 +8,7 @@ import { Copy } from "../ui/Copy";
 import { JsonTree } from "../ui/JsonTree";
 import { Empty, Loaded } from "../ui/Notices";
 import { Facts, Page, Section } from "../ui/Page";
+import { Prose } from "../ui/Prose";
 import { type Column, Table } from "../ui/Table";
 import { exampleOf } from "./example";
 
@@ -38,6 +39,8 @@ export function Component() {
 function Details({ component }: { component: Component }) {
   const example = exampleOf(component);
   const json = JSON.stringify(example, null, 2);
+  // The title is the page's lead already.
+  const titled = component.description.startsWith(component.title);
   return (
     <>
       {component.unavailable && (
@@ -46,7 +49,7 @@ function Details({ component }: { component: Component }) {
         </p>
       )}
       <section class="card" aria-label={said.about}>
-        <Paragraphs text={component.description} />
+        <Paragraphs text={component.description.slice(titled ? component.title.length : 0).trim()} />
         <Facts facts={factsOf(component)} />
       </section>
       <Section title={said.settings}>
@@ -75,10 +78,13 @@ function Details({ component }: { component: Component }) {
 }
 
 function Paragraphs({ text }: { text: string }) {
+  if (text === "") return null;
   return (
     <div class="component-text">
       {text.split(/\n\s*\n/).map((paragraph) => (
-        <p key={paragraph}>{paragraph}</p>
+        <p key={paragraph}>
+          <Prose text={paragraph} />
+        </p>
       ))}
     </div>
   );
@@ -116,7 +122,12 @@ const SETTINGS: readonly Column<Setting>[] = [
     cell: (setting) =>
       setting.default !== null && <code class="foreign">{JSON.stringify(setting.default)}</code>,
   },
-  { key: "description", title: said.description, from: "medium", cell: (setting) => setting.description },
+  {
+    key: "description",
+    title: said.description,
+    from: "medium",
+    cell: (setting) => <Prose text={setting.description} />,
+  },
 ];
 
 type SchemaKind = Exclude<Component["kind"], "mapper">;

@@ -84,7 +84,7 @@ function Charts({ stats }: { stats: Stats }) {
   const lines = useMemo(
     () => ({
       throughput: [
-        { label: said.accepted, color: "--chart-info", values: series.accepted },
+        { label: said.accepted, color: "--chart-info", values: series.accepted, area: true },
         { label: said.succeeded, color: "--chart-ok", values: series.succeeded },
       ],
       failures: [
@@ -95,7 +95,7 @@ function Charts({ stats }: { stats: Stats }) {
         { label: said.p95, color: "--chart-wait", values: series.p95 },
         { label: said.p50, color: "--chart-info", values: series.p50 },
       ],
-      queueAge: [{ label: said.longest, color: "--chart-wait", values: series.queueAge }],
+      queueAge: [{ label: said.longest, color: "--chart-wait", values: series.queueAge, area: true }],
     }),
     [series],
   );

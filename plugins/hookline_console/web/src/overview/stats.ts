@@ -57,11 +57,13 @@ const PARTS = 120;
 /** The series of a range, with zeros where nothing happened. So many points that a chart has one for a few pixels. */
 export function seriesOf(stats: Stats): Series {
   const step = stats.step === "1m" ? 60 : HOUR_S;
-  const from = Math.floor(Date.parse(stats.since) / 1000 / step) * step;
-  const until = Date.parse(stats.until) / 1000;
-  const width = step * Math.max(1, Math.ceil((until - from) / step / PARTS));
+  const since = Date.parse(stats.since) / 1000;
+  // The parts are counted back from the present, so that the last of them is a whole one.
+  const end = (Math.floor(Date.parse(stats.until) / 1000 / step) + 1) * step;
+  const width = step * Math.max(1, Math.ceil((end - since) / step / PARTS));
+  const from = end - width * Math.ceil((end - since) / width);
   const times: number[] = [];
-  for (let at = from; at <= until; at += width) times.push(at);
+  for (let at = from; at < end; at += width) times.push(at);
   const merged: (StatsItem | undefined)[] = times.map(() => undefined);
   for (const item of stats.items) {
     const index = Math.floor((Date.parse(item.at) / 1000 - from) / width);

@@ -5,6 +5,7 @@ import { Badge } from "../ui/Badge";
 import { FilterBar, TextFilter, useFilters } from "../ui/Filters";
 import { Empty, Loaded } from "../ui/Notices";
 import { Page } from "../ui/Page";
+import { Prose } from "../ui/Prose";
 import { type Column, Table } from "../ui/Table";
 
 const said = texts.settings;
@@ -48,7 +49,7 @@ const COLUMNS: readonly Column<Setting>[] = [
   {
     key: "name",
     title: said.name,
-    width: "13rem",
+    width: "12rem",
     cell: (setting) => (
       <strong class="mono" title={setting.variable}>
         {setting.name}
@@ -58,7 +59,7 @@ const COLUMNS: readonly Column<Setting>[] = [
   {
     key: "value",
     title: said.value,
-    width: "16rem",
+    width: "15rem",
     cell: (setting) => <code class="foreign">{shown(setting.value)}</code>,
   },
   {
@@ -67,12 +68,17 @@ const COLUMNS: readonly Column<Setting>[] = [
     width: "10rem",
     cell: (setting) =>
       setting.source ? (
-        <Badge tone="info">{setting.source}</Badge>
+        <Badge tone="info">{setting.source.replace("the ", "")}</Badge>
       ) : (
         <span class="muted">{said.default}</span>
       ),
   },
-  { key: "description", title: said.description, from: "medium", cell: (setting) => setting.description },
+  {
+    key: "description",
+    title: said.description,
+    from: "medium",
+    cell: (setting) => <Prose text={setting.description} />,
+  },
 ];
 
 function shown(value: unknown): string {

@@ -10,6 +10,8 @@ export interface Line {
   values: readonly (number | null)[];
   /** Drawn as bars, which add up to the bar of the line before. */
   bars?: boolean;
+  /** Filled down to zero. */
+  area?: boolean;
 }
 
 interface ChartProps {

@@ -11,6 +11,7 @@ test.each([
   [123, "2 m 03 s"],
   [15_125, "4 h 12 m"],
   [273_600, "3 d 04 h"],
+  [2_592_000, "30 d"],
 ])("%d seconds are %s", (seconds, text) => {
   expect(formatDuration(seconds)).toBe(text);
 });

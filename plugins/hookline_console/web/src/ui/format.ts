@@ -51,7 +51,7 @@ export function formatRelative(at: Date, now: Date): string {
   return relative.format(Math.trunc(seconds / size), unit);
 }
 
-/** A number of seconds with three digits at most: "0 ms", "350 ms", "1.24 s", "2 m 03 s", "4 h 12 m", "3 d 04 h". */
+/** A number of seconds with three digits at most: "0 ms", "350 ms", "1.24 s", "2 m 03 s", "4 h 12 m", "3 d 04 h", "30 d". */
 export function formatDuration(seconds: number): string {
   const milliseconds = seconds * 1000;
   if (milliseconds < 999.5)
@@ -62,6 +62,7 @@ export function formatDuration(seconds: number): string {
     `${large} ${unit} ${String(small).padStart(2, "0")} ${smaller}`;
   if (whole < 3_600) return parts(Math.floor(whole / 60), "m", whole % 60, "s");
   if (whole < 86_400) return parts(Math.floor(whole / 3_600), "h", Math.floor((whole % 3_600) / 60), "m");
+  if (whole % 86_400 < 3_600) return `${Math.floor(whole / 86_400)} d`;
   return parts(Math.floor(whole / 86_400), "d", Math.floor((whole % 86_400) / 3_600), "h");
 }
 

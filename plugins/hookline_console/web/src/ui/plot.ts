@@ -46,7 +46,7 @@ export function draw(
           label: line.label,
           stroke: color(line.color),
           width: line.bars ? 0 : 1.5,
-          fill: line.bars ? color(line.color) : undefined,
+          fill: line.bars ? color(line.color) : line.area ? `${color(line.color)}26` : undefined,
           paths: line.bars ? bars : undefined,
           spanGaps: true,
           points: { show: false },
