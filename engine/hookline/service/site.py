@@ -51,13 +51,6 @@ def sites_blueprint(sites: Collection[Site], hosts: Hosts) -> Blueprint:
     return pages
 
 
-def why_no_page(sites: Collection[Site]) -> str | None:
-    """Return the reason why there is no page at `/`, with a remedy; None if there is one."""
-    if any(site.is_built for site in sites):
-        return None
-    return next((site.remedy for site in sites), _NO_SITE)
-
-
 def _add(pages: Blueprint, site: Site) -> None:
     assets = _Assets(site.folder / "assets")
 

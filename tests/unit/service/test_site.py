@@ -10,7 +10,7 @@ from quart.typing import TestClientProtocol as Client
 from hookline.api import Site
 from hookline.service.admin.hosts import Hosts
 from hookline.service.app import create_pages
-from hookline.service.site import sites_blueprint, why_no_page
+from hookline.service.site import sites_blueprint
 
 PAGE = '<!doctype html><link rel="stylesheet" nonce="__NONCE__" href="/assets/main-1a2b.css">'
 SCRIPT = b"console" * 1000
@@ -103,10 +103,3 @@ async def test_a_server_without_a_site_says_so(site: Site) -> None:
 async def test_pages_are_not_at_foreign_hosts(site: Site, path: str) -> None:
     response = await client(site).get(path, headers={"Host": "evil.example"})
     assert response.status_code == 421
-
-
-def test_a_server_without_a_page_has_a_reason_and_a_remedy(site: Site) -> None:
-    assert why_no_page((site,)) is None
-    (site.folder / "index.html").unlink()
-    assert why_no_page((site,)) == "build it"
-    assert "hookline_console isn't installed" in (why_no_page(()) or "")

@@ -245,11 +245,9 @@ class _Demo:
         """Show and return a sign-in link to an execution; None if there is no console."""
         import aiohttp
 
-        from hookline.service.site import why_no_page
-
         server = self._server
         self._show("\n7. The console")
-        missing = why_no_page(server.engine.registry.sites.values())
+        missing = server.ready().no_console
         if missing is not None:
             self._show(_indented(missing))
             return None
