@@ -33,7 +33,7 @@ NEEDS: Final[Mapping[str, TokenScope]] = {
     for scope, names in {
         TokenScope.READ: """
             list_flows get_flow list_versions get_version compare_versions count_steps get_cases recordings
-            list_rejected list_rejected_by_flow get_statistics get_flow_statistics
+            list_rejected list_rejected_by_flow get_attention get_statistics get_flow_statistics
             list_nodes list_kept get_kept list_executions list_matching get_execution list_steps explain_field recording
             get_values download_value
             list_dead_letters get_dead_letters stream_events list_deployments get_deployment list_components
