@@ -35,7 +35,19 @@ from hookline.model.execution import (
     check_transition,
 )
 from hookline.model.items import STREAM, Progress
-from hookline.model.message import Arrival, Attachment, Envelope, Message, Result, pack, unpack, without_body
+from hookline.model.message import (
+    MAX_TAG,
+    Arrival,
+    Attachment,
+    Envelope,
+    Message,
+    Result,
+    order_key_term,
+    pack,
+    search_terms,
+    unpack,
+    without_body,
+)
 from hookline.model.rejection import RejectedRequest
 from hookline.model.waits import WaitStatus
 from hookline.storage.backend import Backend, BackendFactory
@@ -160,6 +172,7 @@ __all__ = [
     "MAX_EARLY_CALLBACKS",
     "MAX_REJECTED_KEPT",
     "MAX_SIGN_INS_KEPT",
+    "MAX_TAG",
     "ORDER",
     "STREAM",
     "TRANSITIONS",
@@ -336,7 +349,9 @@ __all__ = [
     "host_of_process",
     "joined_output",
     "move_parts",
+    "order_key_term",
     "pack",
+    "search_terms",
     "unpack",
     "without_body",
 ]

@@ -19,8 +19,8 @@ from hookline.kernel.errors import (
 )
 from hookline.kernel.json import encode
 from hookline.kernel.time import rfc3339
-from hookline.model.execution import FINAL, Execution, ExecutionFilter, Outcome, State
-from hookline.model.message import Attachment, Envelope, arrival_view, pack
+from hookline.model.execution import FINAL, TAG, Execution, ExecutionFilter, Outcome, State
+from hookline.model.message import Attachment, Envelope, pack
 from hookline.operations.explain import Explained, explain
 from hookline.service.admin.callers import caller
 from hookline.service.admin.limited import visible_page
@@ -64,6 +64,8 @@ FILTERS: Final[Query] = (
     time("since", "Only executions whose message was accepted at this time or later."),
     time("until", "Only executions whose message was accepted before this time."),
     Parameter("replay_of", "Only replays of this execution.", EXECUTION_SCHEMA),
+    Parameter("tag", "Only executions with this tag: `<name>:<value>`.", {"type": "string", "pattern": TAG}),
+    Parameter("order_key", "Only executions with this value of their flow's `order_by`; of several, their JSON list."),
 )
 """The query parameters of the fields of an `ExecutionFilter`."""
 _LIST: Final = (*FILTERS, *PAGE)
@@ -248,7 +250,7 @@ async def recorded_one(store: Store, blobs: Blobs, execution_id: str) -> WholeRe
 
 
 async def _shown(store: Store, execution: Execution, envelope: Envelope, payload: bytes) -> dict[str, Any]:
-    shown: dict[str, Any] = msgspec.structs.asdict(summary_view(execution, arrival_view(payload)))
+    shown: dict[str, Any] = msgspec.structs.asdict(summary_view(execution, payload))
     body = envelope.body_json if envelope.body_json is not None else encode(envelope.message.body)
     return {
         **shown,
