@@ -54,6 +54,7 @@ from hookline.maintenance.shared_blobs import check_shared_blobs, is_readable
 from hookline.maintenance.sweeper import Sweeper
 from hookline.operations.operations import Operations
 from hookline.operations.replay import Replays
+from hookline.operations.search import ContentSearch
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
 from hookline.plugin_host.facade import BlobsFacade, HttpClientFacade, ResourcesFacade
@@ -308,6 +309,7 @@ class Engine:
             store_problem=self.store_problem,
             membership=self.membership,
         )
+        self.search = ContentSearch(self.store, self.clock, registry.mappers)
         self.operations = Operations(
             store=self.store,
             queue=self.queue,

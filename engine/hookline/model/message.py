@@ -233,6 +233,11 @@ def without_body(payload: bytes) -> bytes:
     return _pack.encode(msgspec.structs.replace(_unpack.decode(payload), body=b"null", raw=None))
 
 
+def has_body(payload: bytes) -> bool:
+    """Return true if a packed message has a body other than null."""
+    return _unpack.decode(payload).body != b"null"
+
+
 def with_numbers(envelope: Envelope, *, exact: bool) -> Envelope:
     """Convert the numbers of a message for its flow, whose `numbers` may have changed since the message was accepted.
 

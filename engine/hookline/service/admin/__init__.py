@@ -19,6 +19,7 @@ from hookline.service.admin.executions.events import add_events
 from hookline.service.admin.executions.executions import add_executions, add_recordings
 from hookline.service.admin.executions.operations import add_bulk, add_operations
 from hookline.service.admin.executions.rejected import add_rejected
+from hookline.service.admin.executions.search import add_search
 from hookline.service.admin.flows.authoring import add_authoring
 from hookline.service.admin.flows.deploy import add_deployments
 from hookline.service.admin.flows.flow_state import add_flow_values
@@ -89,6 +90,7 @@ def _api(engine: Engine, gate: Gate) -> Blueprint:
         add_executions,
         add_operations,
         add_bulk,
+        add_search,
         add_dead_letters,
         add_events,
         add_credentials,
