@@ -1,10 +1,11 @@
-"""The numbers of the contract's promises and rules, and of the rules of nodes and the console, and the tests that name
-them."""
+"""The numbers of the contract's promises and rules, and of the rules of many nodes and of the console, and the tests
+that name them."""
 
 import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,10 +16,10 @@ CONSOLE = ROOT / "docs" / "reference" / "console.md"
 PAGES = (PAGE, NODES, CONSOLE)
 #: The folders with tests: those of the project, and the suites that backends subclass.
 FOLDERS = (ROOT / "tests", ROOT / "engine" / "hookline" / "testing" / "contracts")
-#: The letters before the numbers of rules, and the markers of these rules.
-_LETTERS = {"": "rule", "C": "cluster_rule", "K": "console_rule"}
-_LETTER_OF = {kind: letter for letter, kind in _LETTERS.items()}
+#: The markers of the rules whose numbers have a letter.
+LETTERS = {"C": "cluster_rule", "K": "console_rule"}
 _HEADING = re.compile(r"^### (Promise|Rule) ([CK]?)(\d+): (.+)$", re.MULTILINE)
+_MARKER = re.compile(r"pytest\.mark\.(\w+_)?(promise|rule)\b")
 _RESERVED = re.compile(r"^Rules? ([\d, toand]+) (?:is|are) reserved\.$", re.MULTILINE)
 
 
@@ -30,8 +31,8 @@ class Clause(NamedTuple):
     number: int
 
     def __str__(self) -> str:
-        letter = _LETTER_OF.get(self.kind)
-        return f"Promise {self.number}" if letter is None else f"Rule {letter}{self.number}"
+        letter = next((letter for letter, kind in LETTERS.items() if kind == self.kind), None)
+        return f"{self.kind.capitalize()} {self.number}" if letter is None else f"Rule {letter}{self.number}"
 
 
 class Citation(NamedTuple):
@@ -45,10 +46,7 @@ class Citation(NamedTuple):
 def clauses(page: Path = PAGE) -> list[tuple[Clause, str]]:
     """Each promise and rule of a page with its title, in the order of the page."""
     found = _HEADING.findall(page.read_text(encoding="utf-8"))
-    return [
-        (Clause(_LETTERS[letter] if kind == "Rule" else "promise", int(number)), title)
-        for kind, letter, number, title in found
-    ]
+    return [(Clause(LETTERS.get(letter, kind.lower()), int(number)), title) for kind, letter, number, title in found]
 
 
 def reserved() -> set[int]:
@@ -60,13 +58,17 @@ def reserved() -> set[int]:
     return numbers
 
 
-def citations(folders: Sequence[Path] = FOLDERS, root: Path = ROOT) -> list[Citation]:
+@cache
+def citations(folders: tuple[Path, ...] = FOLDERS, root: Path = ROOT) -> Sequence[Citation]:
     """Each clause that a test names by a marker, in the order of files."""
     found: list[Citation] = []
     for path in [path for folder in folders for path in sorted(folder.rglob("*.py"))]:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        # Most files name none, and it takes seconds to parse them all.
+        if not _MARKER.search(text):
+            continue
         name = path.relative_to(root).as_posix()
-        for node in ast.walk(tree):
+        for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 found += [Citation(clause, name, node.name) for clause in _marked(node.decorator_list)]
     return found
@@ -76,7 +78,7 @@ def _marked(decorators: Sequence[ast.expr]) -> Iterator[Clause]:
     for decorator in decorators:
         if isinstance(decorator, ast.Call) and isinstance(decorator.func, ast.Attribute):
             kind = decorator.func.attr
-            if kind in ("promise", *_LETTER_OF) and ast.unparse(decorator.func.value) == "pytest.mark":
+            if kind in ("promise", "rule", *LETTERS.values()) and ast.unparse(decorator.func.value) == "pytest.mark":
                 for number in decorator.args:
                     yield Clause(kind, int(str(ast.literal_eval(number)).lstrip("CK")))
 

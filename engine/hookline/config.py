@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BeforeValidator, ByteSize, Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import (
+    BeforeValidator,
+    ByteSize,
+    Field,
+    PrivateAttr,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -44,6 +53,8 @@ class Settings(BaseSettings):
     """The settings of a server or a command. Relative paths start at the current directory."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    _sources: Mapping[str, str] = PrivateAttr(default_factory=dict)
 
     db: str = Field(
         default="sqlite:///.hookline/hookline.db",
@@ -303,6 +314,10 @@ class Settings(BaseSettings):
         # `load` reads the other sources itself, to know the source of each value.
         return (init_settings,)
 
+    def source(self, name: str) -> str | None:
+        """The source of a setting: a file, `the environment` or `the command line`; None if it has its default."""
+        return self._sources.get(name)
+
     def node(self, worker: int | None = None) -> str:
         """The name of this process, or of its worker of that number, which begin at 1."""
         name = self.node_name or socket.gethostname()
@@ -346,7 +361,7 @@ _NO_SETTINGS = (
     "HOOKLINE_VARS_",
     "HOOKLINE_TEST_",
     "HOOKLINE_FAULT",
-    "HOOKLINE_REQUIRE_SERVICES",
+    "HOOKLINE_REQUIRE_",
     "HOOKLINE_CONFIG",
     "HOOKLINE_REMOTE",
     "HOOKLINE_TOKEN",
@@ -376,6 +391,7 @@ def load(options: Mapping[str, Any] | None = None, file: Path | None = None) -> 
         values[name], places[name] = value, "the command line"
     try:
         settings = Settings(**values)
+        settings._sources = places
     except ValidationError as error:
         for detail in error.errors(include_url=False, include_input=False):
             name = str(detail["loc"][0]) if detail["loc"] else ""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
@@ -10,6 +11,7 @@ from typing import Any, Final
 
 import structlog
 
+from hookline.access.sessions import Sessions
 from hookline.access.sign_ins import SignIns
 from hookline.access.tokens import Tokens
 from hookline.catalog.catalog import Catalog, CatalogChanges
@@ -34,16 +36,17 @@ from hookline.engine_options import EngineOptions
 from hookline.executions.delivery.dispatcher import Dispatcher
 from hookline.executions.delivery.runner import Runner
 from hookline.executions.delivery.timers import Timers
+from hookline.executions.rate_limits import StepRates
 from hookline.executions.replies import Replies
 from hookline.executions.services import Services
 from hookline.flows.check.check_flow import check_flow
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.backlog import Backlog
 from hookline.intake.callbacks import Callbacks
-from hookline.intake.inserting import Inserter
+from hookline.intake.inserting import INSERTION_DUTY, Inserter
 from hookline.intake.intake import Intake
 from hookline.intake.publishing import Publisher
-from hookline.intake.rates import FlowRates
+from hookline.intake.shared_limits import SharedLimits
 from hookline.kernel.errors import ConfigError, CredentialError, StoreAway, StoreError
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock, SystemClock, follow_jumps
@@ -81,6 +84,7 @@ from hookline.telemetry.events import Events
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.node_hints import NodeHints
 from hookline.telemetry.rejections import RejectionRecord
+from hookline.telemetry.statistics import StatisticsRecord
 from hookline.telemetry.store_problem import StoreProblem
 
 #: Seconds in which renewals of tokens must end, unless the grace period is shorter.
@@ -141,6 +145,9 @@ class Engine:
             has_connectors=registry.has_connectors,
         )
         self.api_tokens = Tokens(self.store, self.clock, self.ids.new)
+        self.sessions = Sessions(self.store, self.clock, self.ids.new)
+        self.instance_id = ""
+        """The id of the database, the same on all of its nodes; empty before the start."""
         self.tokens = AccessTokens(self.credentials, self.http, self.clock, self.log, self.membership)
         self.authorizations = Authorizations(
             self.credentials, self.clock, options.public_url.rstrip("/") + CALLBACK, self.membership
@@ -165,7 +172,8 @@ class Engine:
                 options.intake_stale,
                 self.membership,
             )
-        backlog = Backlog(self.clock, options.max_backlog, options.max_backlog_total)
+        limits = SharedLimits(self.clock, self.membership, self._limited_flows, options.max_backlog)
+        backlog = Backlog(self.clock, options.max_backlog, options.max_backlog_total, limits)
         self.sign_ins = SignIns(self.store, self.clock, self.ids.new, self.store_problem, self.metrics.sign_ins_dropped)
         self.intake = Intake(
             store=self.store,
@@ -190,7 +198,6 @@ class Engine:
                 backlog,
                 self.events,
                 self.store_problem,
-                self.membership,
             )
         self.replies = Replies()
         self._hints = NodeHints(self.membership, self.events, self.replies.stored_elsewhere)
@@ -219,8 +226,18 @@ class Engine:
             step_timeout=options.step_timeout,
             tokens=self.tokens,
             membership=self.membership,
+            rates=StepRates(limits),
         )
         self.rejections = RejectionRecord(self.store, self.clock, self.ids, self.log, self.store_problem)
+        self._statistics = StatisticsRecord(
+            self.metrics.flow_counts,
+            self.store,
+            self.clock,
+            self.log,
+            self.store_problem,
+            f"{options.node_name}.{secrets.token_hex(6)}",
+            lambda: self.reports_database,
+        )
         self.subscriptions = SubscriptionStore(self.store, self.vault, self.clock, elsewhere=options.role == "webhook")
         self.sources = SourceSupervisor(
             SourceServices(
@@ -258,7 +275,7 @@ class Engine:
             self.store, self.queue, self.version_resolver, self.version_history, checker, self.clock, self.ids.new
         )
         self._runner = Runner(
-            services, self.version_resolver, self.queue, self._timers, self.intake.left_queue, self.resume_url
+            services, self.version_resolver, self.queue, self._timers, self.intake.leaving_queue, self.resume_url
         )
         self._dispatcher = Dispatcher(
             self.queue,
@@ -270,7 +287,6 @@ class Engine:
         )
         self.intake.places = self._dispatcher
         self.intake.membership = self.membership
-        self.intake.rates = FlowRates(self.clock, self.membership, self._rated_flows)
         self.deployer = Deployer(
             store=self.store,
             source=self.flow_source,
@@ -331,6 +347,7 @@ class Engine:
             ),
             redaction=self.redaction,
             events=self.events,
+            metrics=self.metrics,
             clock=self.clock,
             new_id=self.ids.new,
         )
@@ -348,6 +365,7 @@ class Engine:
         )
         self._housekeeping = Duty(self.membership, "housekeeping", self.clock)
         self._reporting = Duty(self.membership, "reporting", self.clock)
+        self._ordering = Duty(self.membership, INSERTION_DUTY, self.clock)
         self.disk_budget: DiskBudget | None = None
         if options.disk_budget is not None:
             self.disk_budget = DiskBudget(
@@ -388,10 +406,10 @@ class Engine:
 
         Raises StoreError if the backend can't be opened.
         """
+        self.intake.limits.on_demand = True
         await self._backend.open(self._node("command"))
         try:
             await self._load(command=True)
-            await self.intake.rates.refresh()
         except BaseException:
             await self._close()
             raise
@@ -423,7 +441,7 @@ class Engine:
     async def _start(self) -> None:
         self.membership.on_lost = self._drop
         self.membership.on_cancel = self._cancel_all
-        self.membership.on_look = self.intake.rates.look
+        self.membership.on_look = self.intake.limits.look
         await self._backend.open(self._node(self.options.role))
         try:
             await self._check_folder()
@@ -436,7 +454,11 @@ class Engine:
             await self.deployer.recover()
             await self._load()
             await self.serving.start()
-            await self.intake.rates.refresh()
+            self.intake.limits.flows_changed()
+            await self.intake.limits.refresh()
+            if self.membership.shared and self.intake.limits.lacking:
+                # What nodes had that are gone is free only after the first look.
+                await self.intake.limits.refresh()
         except StoreAway:
             # The rest stays as it is for the next time.
             for flow_id in self._dispatcher.lanes():
@@ -469,21 +491,21 @@ class Engine:
                 f"{self.options.flows}: deploy the flows, and serve them with `--flows database`"
             )
 
-    def _rated_flows(self) -> Iterable[CompiledFlow]:
+    def _limited_flows(self) -> Iterable[CompiledFlow]:
         """The flows that this node accepts messages for, by its role."""
         role = self.options.role
+        if self.intake.limits.on_demand:
+            return
         for flow in [entry.flow for entry in self.catalog.entries.values() if entry.flow is not None]:
             if role in ("all", "worker" if flow.trigger.webhook is None else "webhook"):
                 yield flow
 
     async def _drop(self) -> None:
         """Drop all that runs here, since other nodes may have taken it over."""
-        self.intake.rates.drop()
-        await self._housekeeping.drop()
-        await self._reporting.drop()
+        self.intake.limits.drop()
+        for duty in (self._housekeeping, self._reporting, self._ordering):
+            await duty.drop()
         await self.sources.drop()
-        if self._inserter is not None:
-            await self._inserter.drop()
         await self._dispatcher.drop()
 
     async def _adopt(self) -> None:
@@ -497,12 +519,13 @@ class Engine:
         await self.credentials.load()
         await self.subscriptions.load()
         await self.serving.adopt()
-        await self.intake.rates.refresh()
+        self.intake.limits.flows_changed()
+        await self.intake.limits.refresh()
 
     def _other_versions(self, changes: CatalogChanges) -> None:
         """Continue with the versions that are active now."""
         self.serving.adopted(changes)
-        self.intake.rates.look()
+        self.intake.limits.flows_changed()
 
     async def load_admin_token(self) -> None:
         """Read which token of the admin API the nodes share. Raises StoreError."""
@@ -523,6 +546,7 @@ class Engine:
     async def _load(self, *, command: bool = False) -> None:
         await self.keys.join(command=command)
         await self.load_admin_token()
+        self.instance_id = await self.store.instance_id()
         await self.credentials.load()
         await self.subscriptions.load()
         await self.serving.load()
@@ -545,9 +569,10 @@ class Engine:
             if left:
                 self.log.warning("executions were interrupted; they continue at the next start", executions=left)
             await self.rejections.close()
+            await self._statistics.close()
             await self.tokens.close(min(_TOKENS_GRACE, self.options.grace if grace is None else grace))
             with contextlib.suppress(StoreError):  # then the parts count as used up
-                await self.intake.rates.leave()
+                await self.intake.limits.leave()
         finally:
             self.replies.close()
             await self._close()
@@ -564,16 +589,18 @@ class Engine:
                     group.create_task(self.serving.follow_nodes())
                     if self._inserter is not None:
                         group.create_task(self._inserter.run())
+                        group.create_task(self._ordering.run(self._inserter.run_in_order))
                 else:
                     group.create_task(follow_jumps(self.clock))
                 group.create_task(self.intake.follow_backlog())
-                group.create_task(self.intake.rates.run())
+                group.create_task(self.intake.limits.run())
                 group.create_task(self._reporting.run(asyncio.Event().wait))
                 group.create_task(self._hints.run())
                 group.create_task(self.keys.follow())
                 group.create_task(self.serving.follow_credentials())
                 group.create_task(self.serving.follow_failures())
                 group.create_task(self.rejections.run())
+                group.create_task(self._statistics.run())
                 group.create_task(self.sign_ins.run())
                 group.create_task(self.store_problem.run())
                 if self.options.watch and self.registry.has_connectors:

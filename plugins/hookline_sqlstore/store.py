@@ -26,16 +26,21 @@ from hookline.api_storage import (
     FileUsePage,
     FlowFile,
     FlowVersion,
+    Held,
     PartitionUpkeep,
     Progress,
     RejectedPage,
     RejectedSignInPage,
+    Rejections,
     RowUsagePage,
     ServedFlow,
+    Session,
     SharedSecrets,
+    SignInCode,
     State,
     StateOverride,
     StatePage,
+    StatisticsPoint,
     StepRecord,
     StoredCredential,
     Token,
@@ -51,6 +56,7 @@ from hookline_sqlstore.reading import (
     history,
     journal,
     lists,
+    statistics,
     usage,
     waits,
     work,
@@ -182,6 +188,15 @@ class SqlStore:
     async def backlog(self) -> Mapping[str, tuple[int, datetime]]:
         return await self._database.read(work.backlog, long=True)
 
+    async def oldest_queued(self) -> Mapping[str, datetime]:
+        return await self._database.read(work.oldest_queued, long=True)
+
+    async def blocked(self, limit: int) -> Mapping[str, Held]:
+        return await self._database.read(lambda connection: work.blocked(connection, limit), long=True)
+
+    async def late_waits(self, at: datetime, limit: int) -> Mapping[str, Held]:
+        return await self._database.read(lambda connection: waits.late(connection, at, limit), long=True)
+
     async def queue_depth(self, flow_id: str, order_key: str, limit: int) -> int:
         return await self._database.read(lambda connection: work.queue_depth(connection, flow_id, order_key, limit))
 
@@ -245,6 +260,21 @@ class SqlStore:
     async def rejected(self, *, flow_id: str | None = None, cursor: str | None = None, limit: int = 50) -> RejectedPage:
         return await self._database.read(lambda connection: flows.rejected_page(connection, flow_id, cursor, limit))
 
+    async def rejected_since(self, since: datetime) -> Mapping[str, Rejections]:
+        return await self._database.read(lambda connection: flows.rejected_since(connection, since), long=True)
+
+    async def statistics(
+        self, flow_ids: Collection[str], since: datetime, until: datetime, *, hourly: bool
+    ) -> Sequence[StatisticsPoint]:
+        return await self._database.read(
+            lambda connection: statistics.points(connection, flow_ids, since, until, hourly=hourly), long=True
+        )
+
+    async def has_old_statistics(self, minutes_before: datetime, hours_before: datetime) -> bool:
+        return await self._database.read(
+            lambda connection: statistics.has_old(connection, minutes_before, hours_before), long=True
+        )
+
     async def served_flows(self) -> Sequence[ServedFlow]:
         return await self._database.read(administration.served)
 
@@ -275,6 +305,18 @@ class SqlStore:
 
     async def token_by_id(self, token_id: str) -> Token | None:
         return await self._database.read(lambda connection: administration.token_by_id(connection, token_id))
+
+    async def session(self, digest: bytes) -> Session | None:
+        return await self._database.read(lambda connection: administration.session_of(connection, digest))
+
+    async def sign_in_code(self, digest: bytes) -> SignInCode | None:
+        return await self._database.read(lambda connection: administration.sign_in_code_of(connection, digest))
+
+    async def has_expired_sessions(self, at: datetime) -> bool:
+        return await self._database.read(lambda connection: administration.has_expired_sessions(connection, at))
+
+    async def instance_id(self) -> str:
+        return await self._database.read(administration.instance_id)
 
     async def shared_secrets(self) -> SharedSecrets:
         return await self._database.read(administration.shared_secrets)

@@ -50,11 +50,11 @@ def hostile() -> dict[str, tuple[str, Any]]:
     return {
         "check: 10,000 steps": ("check", {"document": many}),
         "try: 10,000 steps": ("try", {"document": many, "input": {"body": 1}}),
-        "check: brackets": ("check", {"text": "[" * 990_000}),
+        "check: brackets": ("check", {"text": "[" * 1_990_000}),
         "check: keys": ("check", {"text": json.dumps({f"k{number}": 1 for number in range(60_000)})}),
         "check: nested": ("check", {"document": flow(nested(40))}),
         "check: references": ("check", {"document": {**flow(step(0, "$.body")), "schema": schema}}),
-        "check: text": ("check", {"document": flow(step(0, "{{ " + "(" * 400_000))}),
+        "check: text": ("check", {"document": flow(step(0, "{{ " + "(" * 900_000))}),
         "try: cycle": ("try", {"document": cycle, "input": {"body": 1}}),
         "evaluate: repeat": ("evaluate", {"expression": growing["body"], "message": message}),
         "evaluate: power": ("evaluate", {"expression": "{{ 9 ** 9 ** 9 }}", "message": message}),
@@ -205,6 +205,7 @@ def test_work_ends_when_its_caller_goes_away(server: ServerProcess) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.alone
 def test_hostile_documents_delay_no_other_flow(server: ServerProcess, sink: Sink) -> None:
     stalls = Stalls(server, sink, None)
     late: list[str] = []

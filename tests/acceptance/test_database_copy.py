@@ -186,7 +186,7 @@ def test_everything_continues_after_the_move_to_postgresql(server: ServerProcess
 
     server.set("HOOKLINE_DB", target)
     problem = why_not_started(server)
-    assert "Put the file secret.key back beside the database, or set HOOKLINE_SECRET_KEY" in problem
+    assert "Set HOOKLINE_SECRET_KEY as on the nodes that have the key, or put the file secret.key" in problem
 
     server.set("HOOKLINE_SECRET_KEY", (server.folder / "data" / "secret.key").read_text(encoding="utf-8"))
     server.set("HOOKLINE_BLOBS", f"file://{server.folder}/data/blobs")

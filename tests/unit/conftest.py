@@ -178,6 +178,6 @@ def check(registry: Registry) -> Callable[..., list[Problem]]:
     """Lints a flow, made by `flow` of the given steps, or given as a whole."""
 
     def of(*steps: Any, credentials: dict[str, str] | None = None, **more: Any) -> list[Problem]:
-        return check_flow(encode(flow(*steps, **more)), registry, credentials, file="orders.json")
+        return check_flow(encode(flow(*steps, **more)), registry, credentials, file="orders.json").problems
 
     return of

@@ -58,7 +58,7 @@ def test_a_json_block_is_a_flow_without_problems_or_a_file_of_cases(place: str, 
         CaseFile.model_validate(value)
         return
     assert "steps" in value, f"{place}: neither a flow nor cases; another kind of JSON needs a test of its own"
-    problems = check_flow(text.encode(), registry, file=place)
+    problems = check_flow(text.encode(), registry, file=place).problems
     assert [str(problem) for problem in problems if problem.severity == "error"] == []
 
 

@@ -1,1 +1,1 @@
-"""Access to the admin API: tokens, callers, failed sign-ins, and the audit entries of changes."""
+"""Access to the admin API: tokens, sessions, callers, failed sign-ins, and the audit entries of changes."""

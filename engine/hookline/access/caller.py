@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hookline.kernel.errors import FlowNotFound, NotForLimitedTokens, ScopeTooSmall
-from hookline.model.access import Actor, TokenScope
+from hookline.model.access import Actor, Session, TokenScope
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,9 +16,12 @@ class Caller:
     scope: TokenScope
     flows: frozenset[str] | None = None
     """The ids of the only flows that it sees; None for all."""
-    token_id: str | None = None
-    """None for the server's own admin token."""
+    token: bytes = b""
+    """SHA-256 of the secret of its token."""
     expires_at: datetime | None = None
+    """The expiry of its token; None if that doesn't expire."""
+    session: Session | None = None
+    """The session by which it was recognized; None if it sent its token."""
 
     def require(self, scope: TokenScope) -> None:
         """Raise ScopeTooSmall unless the caller has a scope."""

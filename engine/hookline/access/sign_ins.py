@@ -25,7 +25,7 @@ _COMMIT_EVERY: Final = 1.0
 
 
 class SignIns:
-    """Counts and records the requests whose tokens aren't valid."""
+    """Counts and records the requests whose tokens, sessions or sign-in codes aren't valid."""
 
     def __init__(
         self,

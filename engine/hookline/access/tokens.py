@@ -81,16 +81,18 @@ class Tokens:
         entry = audited(self._new_id(), now, by.actor, "token.revoke", subject=token_id, detail=found.name)
         await self._store.commit([RevokeToken(token_id, now), entry])
 
-    async def recognize(self, secret: str, address: str | None) -> Caller | tuple[Invalid, str | None]:
-        """Return the caller with a token, or why it is invalid, with its name if it is known. Raises StoreError."""
-        token = await self._store.token(digest(secret))
+    async def recognize(self, secret: bytes, address: str | None) -> Caller | tuple[Invalid, str | None]:
+        """Return the caller with the token whose secret has this SHA-256, or why it is invalid, with its name if it is
+        known. Raises StoreError."""
+        token = await self._store.token(secret)
         if token is None:
             return "unknown", None
         if token.revoked_at is not None:
             return "revoked", token.name
         if not token.is_valid(self._clock.now()):
             return "expired", token.name
-        return caller_of(token, address)
+        flows = None if token.flows is None else frozenset(token.flows)
+        return Caller(Actor("token", token.name, address), token.scope, flows, secret, token.expires_at)
 
 
 class ServerToken:
@@ -103,15 +105,10 @@ class ServerToken:
         """True once the database knows this token, or has that of another node."""
         self._shared = shared
 
-    def accepts(self, secret: str) -> bool:
-        """Return true if a secret is this token. The time that this takes doesn't show where they differ."""
+    def accepts(self, secret: bytes) -> bool:
+        """Return true if this is the token whose secret has this SHA-256."""
         wanted = self._shared() if self.text is None else digest(self.text)
-        return wanted is not None and hmac.compare_digest(digest(secret), wanted)
-
-
-def caller_of(token: Token, address: str | None) -> Caller:
-    flows = None if token.flows is None else frozenset(token.flows)
-    return Caller(Actor("token", token.name, address), token.scope, flows, token.id, token.expires_at)
+        return wanted is not None and hmac.compare_digest(secret, wanted)
 
 
 def digest(secret: str) -> bytes:

@@ -89,8 +89,9 @@ async def watch(
 ) -> AsyncGenerator[None, None]:
     """Yield at once, and then each time the flow files of a folder have changed.
 
-    `known` returns the files as the caller has read them last. With it, no change is missed that the caller has read
-    and that was undone afterwards. Without it, the files are compared with those of the last yield.
+    `known` returns the files as the caller has read them last, and the folder is compared with these. So if the caller
+    reads a change that is undone right afterwards, the undoing counts as another change. If `known` is None, the folder
+    is compared with the last scan.
     The folder may be created later, or removed and created again. While it can't be read, nothing counts as changed.
     Changes that the system doesn't report, as on network file systems, are found by a scan after `every` seconds.
     `stop`: an event that ends it.

@@ -15,6 +15,7 @@ COMMANDS: Final = {
     "login": ("hookline.cli.operate.login", "Store a token for a remote server as a profile."),
     "logout": ("hookline.cli.operate.login", "Remove the token of a remote server from this machine."),
     "serve": ("hookline.cli.host.serve", "Accept webhooks and run flows."),
+    "open": ("hookline.cli.operate.login", "Open the console of the running server, signed in."),
     "check": ("hookline.cli.author.check", "Find errors in flows."),
     "fmt": ("hookline.cli.author.fmt", "Write flows in their canonical form."),
     "deploy": ("hookline.cli.deploy.deploy", "Deploy a folder of flows to a server."),

@@ -11,7 +11,7 @@ from hookline.catalog.catalog import CatalogEntry
 from hookline.deployments.deployment_request import CheckedDeployment, DeploymentRequest
 from hookline.deployments.flow_source import FlowSource
 from hookline.flows.authoring.formatter import format_flow
-from hookline.flows.check.check_flow import check_flow
+from hookline.flows.check.check_flow import CheckedFlow
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.read import Document, read
 from hookline.flows.types.samples import NO_SAMPLES, Samples, read_samples
@@ -32,7 +32,7 @@ class DeploymentCheck:
         self,
         source: FlowSource,
         credentials: Callable[[], Mapping[str, str]],
-        check: Callable[..., list[Problem]] = check_flow,
+        check: Callable[..., CheckedFlow],
     ) -> None:
         """`credentials` returns the type of each credential; `check` knows the plugins and settings of the server."""
         self._source = source
@@ -104,8 +104,8 @@ class DeploymentCheck:
         flow = None if compiled.flow is None else _canonical(compiled.flow)
         if request.served_before:
             return flow, document.value, list(compiled.problems)
-        problems = self._check_flow(document, credentials=credentials, flows=known, samples=samples)
-        problems += _other_id(document, flow_id)
+        checked = self._check_flow(document, credentials=credentials, flows=known, samples=samples)
+        problems = [*checked.problems, *_other_id(document, flow_id)]
         return flow, document.value, [_lenient(problem) for problem in problems]
 
 

@@ -100,7 +100,14 @@ def _examined(
         findings += _hooks(point)
         findings += _metadata(status, point, registry)
         findings += _connectors(status, registry)
+        findings += _sites(status, registry)
     return Examination(status.name, status.distribution, status.version, findings)
+
+
+def _sites(status: PluginStatus, registry: Registry) -> Iterator[Finding]:
+    for name, site in registry.sites.items():
+        if registry.origin("site", name) == status and not site.is_built:
+            yield Finding("unbuilt", "warning", f"there are no files in {site.folder}", site.remedy)
 
 
 def _misspelt_group(distribution: Distribution) -> Examination | None:

@@ -23,9 +23,9 @@ import pluggy
 from pydantic import BaseModel
 
 from hookline.discovery.metadata import PluginDescription, file_of_module, read
+from hookline.discovery.placeholders import unloaded_triggers
 from hookline.discovery.registry import GROUP, PartKind, PluginStatus, Registry
 from hookline.discovery.time_limit import TimeLimitExceeded, call_with_time_limit
-from hookline.discovery.unloaded import unloaded_triggers
 from hookline.kernel.errors import DuplicateName, PluginError, PluginFailed, UnknownHook
 from hookline.kernel.suggest import did_you_mean
 from hookline.sdk import hookspecs
@@ -33,6 +33,7 @@ from hookline.sdk.action import Action
 from hookline.sdk.connector import Connector
 from hookline.sdk.mappers import Mapper
 from hookline.sdk.schemes import Scheme
+from hookline.sdk.site import Site
 from hookline.sdk.triggers import Trigger
 
 LOAD_TIMEOUT: Final = 30.0
@@ -49,6 +50,7 @@ HOOKS: Final[Mapping[str, tuple[PartKind, type | None]]] = {
     "register_blob_stores": ("blob store", None),
     "register_intake_queues": ("intake queue", None),
     "register_template_filters": ("template filter", None),
+    "register_pages": ("site", Site),
 }
 """The kind of part that each hook returns, and its type if the hook returns a list of them."""
 
@@ -153,7 +155,7 @@ def _load(manager: pluggy.PluginManager, found: _Candidate, collected: _Collecte
         described = found.description
         if described is not None:
             parts += [_Part("trigger", one.name, one) for one in unloaded_triggers(described)]
-        if described is None or described.serves_intake:
+        if described is None or described.has_more_than_connectors:
             plugin = found.load() if ours else call_with_time_limit(found.load, timeout)
             _register(manager, plugin, status.name)
             for hook, function in _implementations(manager, plugin):
@@ -260,6 +262,9 @@ def _parts(hook: str, kind: PartKind, thing: Any) -> list[_Part]:
                 raise PluginFailed(
                     f"{hook}: trigger {key!r} has no function that unsubscribes: add one with its `unsubscribe`"
                 )
+    if kind == "site":
+        # Two plugins can't have the same page.
+        parts += [_Part("page", path, thing) for path in ("/", *thing.paths)]
     credential = getattr(thing, "credential", None)
     if kind in ("connector", "scheme") and credential is not None:
         if not (inspect.isclass(credential) and issubclass(credential, BaseModel)):
@@ -338,6 +343,7 @@ def _registry(collected: _Collected, *, has_connectors: bool) -> Registry:
         blob_stores=of("blob store"),
         intake_queues=of("intake queue"),
         template_filters=filters,
+        sites=of("site"),
         plugins=tuple(collected.plugins),
         origins=MappingProxyType(origins),
         unregistered=MappingProxyType(collected.unregistered),

@@ -88,6 +88,7 @@ class PluginDescription(msgspec.Struct, frozen=True, omit_defaults=True):
     intake_queues: tuple[str, ...] = ()
     """URL schemes."""
     template_filters: tuple[str, ...] = ()
+    sites: tuple[str, ...] = ()
 
     @property
     def tells_triggers(self) -> bool:
@@ -95,8 +96,8 @@ class PluginDescription(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.format >= _WITH_TRIGGERS or not any(connector.triggers for connector in self.connectors)
 
     @property
-    def serves_intake(self) -> bool:
-        """True if it has parts besides connectors: those are needed to accept messages."""
+    def has_more_than_connectors(self) -> bool:
+        """True if it has parts besides connectors: a node that only accepts messages needs those, too."""
         return any(
             (
                 self.triggers,
@@ -106,6 +107,7 @@ class PluginDescription(msgspec.Struct, frozen=True, omit_defaults=True):
                 self.blob_stores,
                 self.intake_queues,
                 self.template_filters,
+                self.sites,
             )
         )
 
@@ -123,6 +125,7 @@ class PluginDescription(msgspec.Struct, frozen=True, omit_defaults=True):
             ("blob store", self.blob_stores),
             ("intake queue", self.intake_queues),
             ("template filter", self.template_filters),
+            ("site", self.sites),
         ):
             found += [(kind, text) for text in texts]
         return found
@@ -148,6 +151,7 @@ def describe(registry: Registry, plugin: PluginStatus) -> PluginDescription:
         blob_stores=tuple(names("blob store")),
         intake_queues=tuple(names("intake queue")),
         template_filters=tuple(names("template filter")),
+        sites=tuple(names("site")),
     )
 
 

@@ -15,6 +15,7 @@ from hookline.sdk.connector import Connector
 from hookline.sdk.mappers import Mapper, TemplateFilter
 from hookline.sdk.oauth2 import OAuth2
 from hookline.sdk.schemes import Scheme
+from hookline.sdk.site import Site
 from hookline.sdk.triggers import Trigger
 from hookline.storage.backend import Backend, BackendFactory
 from hookline.storage.blobs import Blobs, BlobStoreFactory
@@ -31,6 +32,8 @@ PartKind: TypeAlias = Literal[
     "blob store",
     "intake queue",
     "template filter",
+    "site",
+    "page",
 ]
 
 
@@ -83,6 +86,7 @@ class Registry:
     """By URL scheme."""
     template_filters: Mapping[str, TemplateFilter] = field(default_factory=_empty)
     """The filters of templates. `mappers` have these already."""
+    sites: Mapping[str, Site] = field(default_factory=_empty)
     plugins: tuple[PluginStatus, ...] = ()
     """All plugins, also those that failed, in the order in which they were loaded."""
     origins: Mapping[tuple[PartKind, str], PluginStatus] = field(default_factory=lambda: MappingProxyType({}))

@@ -13,14 +13,13 @@ from hookline.kernel.errors import ExecutionNotFound, StoreError
 from hookline.kernel.time import Clock
 from hookline.model.message import Envelope
 from hookline.storage.changes import Accept, Accepted, CommitResult, Duplicate, KeepAlias, SetCursor
-from hookline.storage.cluster import Membership, has_duty
 from hookline.storage.intake_queue import IntakeQueue
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
 from hookline.telemetry.events import Events
 from hookline.telemetry.store_problem import StoreProblem
 
-DUTY: Final = "intake queue"
+INSERTION_DUTY: Final = "intake queue"
 """The duty of the one node that inserts the messages with an order key."""
 POSITION: Final = "intake queue"
 """The cursor of the messages in order. No flow has a name with a space."""
@@ -40,7 +39,6 @@ class Inserter:
         backlog: Backlog,
         events: Events,
         store_problem: StoreProblem,
-        membership: Membership,
     ) -> None:
         self._source = source
         self._store = store
@@ -49,29 +47,16 @@ class Inserter:
         self._backlog = backlog
         self._events = events
         self._store_problem = store_problem
-        self._membership = membership
-        self._in_order: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Insert messages forever; those with an order key while this is the node that does it."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._source.run(self.insert))
-            while True:
-                await has_duty(self._membership, DUTY, self._clock)
-                self._in_order = group.create_task(self._run_in_order())
-                await asyncio.wait((self._in_order,))
+        """Insert the messages without an order key forever."""
+        await self._source.run(self._insert_each)
 
-    async def drop(self) -> None:
-        """Insert no more messages in order, since another node may do it; begin anew when it is this node's turn.
+    async def run_in_order(self) -> None:
+        """Insert the messages with an order key forever, in the order in which they were published.
 
-        A commit that is under way fails with the lease.
+        Only the node with the duty may do it. If that node loses its lease, a commit that is under way fails.
         """
-        if self._in_order is not None:
-            self._in_order.cancel()
-            await asyncio.wait((self._in_order,))
-
-    async def _run_in_order(self) -> None:
-        """Insert the messages with an order key forever, in the order in which they were published."""
         while True:
             try:
                 position = await self._store.cursor(POSITION)
@@ -79,13 +64,13 @@ class Inserter:
                 await self._wait(error)
             else:
                 break
-        await self._source.run_in_order(position, self.insert_in_order)
+        await self._source.run_in_order(position, self._insert_in_order)
 
-    async def insert(self, envelopes: Sequence[Envelope]) -> None:
+    async def _insert_each(self, envelopes: Sequence[Envelope]) -> None:
         """Return when messages are durable in the store. Each has a commit of its own; the store groups them."""
         await asyncio.gather(*map(self._insert, envelopes))
 
-    async def insert_in_order(self, envelopes: Sequence[Envelope], position: bytes) -> None:
+    async def _insert_in_order(self, envelopes: Sequence[Envelope], position: bytes) -> None:
         """Return when messages are durable in the store, in one commit with the position of the last one."""
         while True:
             try:
@@ -127,7 +112,7 @@ class Inserter:
     async def _inserted(self, envelope: Envelope, result: CommitResult) -> None:
         flow_id, id_ = envelope.flow_id, envelope.execution_id
         if isinstance(result, Accepted):
-            self._backlog.count(flow_id, 1)
+            self._backlog.enter(flow_id)
             if self._events.listening:
                 self._events.accepted(flow_id, id_)
         elif isinstance(result, Duplicate) and result.execution_id != id_:

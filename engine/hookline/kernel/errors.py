@@ -22,10 +22,12 @@ HooklineError
 │   ├── VersionOutdated      a flow is now served by another version, or not any more
 │   ├── TokenNameTaken       a token has this name already
 │   ├── TokenNotFound        there is no such token, or it was revoked already
+│   ├── SignInCodeUsed       there is no such sign-in code, or it was used already
 │   └── JournalIncompatible  its journal doesn't fit a version of its flow
 ├── RedactedUnreadable       redacted values can't be decrypted
 ├── NotReplayable            an execution can't be replayed
 ├── ProvenanceUnknown        the origin of a value is unknown
+├── ValueNotFound            an execution has no such value
 ├── ExpressionError
 │   ├── ExpressionSyntax     it can't be compiled
 │   ├── MissingValue         it names a value that doesn't exist
@@ -34,6 +36,7 @@ HooklineError
 ├── CredentialError          a credential is missing, has another type, or can't be decrypted
 │   └── AuthorizationUnknown no authorization waits for this redirect
 ├── WorkLimit                a document or an expression exceeds its limit of time or memory
+├── ComponentNotFound        there is no such component
 ├── NoOptions                a setting has no options
 ├── OptionsNotReady          the options of a setting depend on other settings
 ├── CannotSign               a message can't be signed as its provider would
@@ -47,6 +50,7 @@ HooklineError
 │   ├── TokenInvalid         401
 │   ├── ScopeTooSmall        403
 │   ├── NotForLimitedTokens  403
+│   ├── WrongOrigin          403
 │   ├── FlowUnknown          404
 │   ├── TokenUnknown         404
 │   ├── MethodNotAllowed     405
@@ -213,6 +217,12 @@ class TokenNotFound(IllegalStateChange):
     code = "token.not_found"
 
 
+class SignInCodeUsed(IllegalStateChange):
+    """There is no such sign-in code, or it was used already."""
+
+    code = "session.code_used"
+
+
 class JournalIncompatible(IllegalStateChange):
     """The journal of the execution doesn't fit that version of its flow."""
 
@@ -267,6 +277,12 @@ class ProvenanceUnknown(HooklineError):
     code = "execution.not_explained"
 
 
+class ValueNotFound(HooklineError):
+    """The execution has no such value."""
+
+    code = "execution.no_value"
+
+
 class ExpressionError(HooklineError):
     """An expression is wrong."""
 
@@ -318,6 +334,12 @@ class AuthorizationUnknown(CredentialError):
     """No authorization waits for this redirect."""
 
     code = "credential.authorization_unknown"
+
+
+class ComponentNotFound(HooklineError):
+    """There is no such component."""
+
+    code = "component.not_found"
 
 
 class NoOptions(HooklineError):
@@ -450,6 +472,13 @@ class NotForLimitedTokens(RequestRejected):
     """A token that is limited to some flows doesn't allow this."""
 
     code = "token.limited"
+    status = 403
+
+
+class WrongOrigin(RequestRejected):
+    """The request comes from a page of another site."""
+
+    code = "request.origin"
     status = 403
 
 

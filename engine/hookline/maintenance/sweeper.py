@@ -1,5 +1,5 @@
 """The sweeper removes unneeded data: the files of executions that ended long ago, files that no execution refers to,
-because their request was rejected or the engine crashed, old callbacks, and old audit entries."""
+because their request was rejected or the engine crashed, old callbacks, expired sessions, and old audit entries."""
 
 from datetime import timedelta
 from typing import Final
@@ -11,7 +11,7 @@ from hookline.kernel.time import Clock
 from hookline.maintenance.retention import CLOCKS_DIFFER, OldestUnstored, Purger, nothing_unstored
 from hookline.model.access import AuditFilter
 from hookline.storage.blobs import Blobs
-from hookline.storage.changes import ForgetAudit, ForgetCallbacks, ForgetEarlyCallbacks, ForgetFiles
+from hookline.storage.changes import ForgetAudit, ForgetCallbacks, ForgetEarlyCallbacks, ForgetFiles, ForgetSessions
 from hookline.storage.store import Store
 
 _YOUNGEST: Final = timedelta(hours=1)
@@ -77,6 +77,7 @@ class Sweeper:
         oldest = await self._oldest_unstored()
         await self._forget_calls()
         await self._forget_audit()
+        await self._forget_sessions()
         await self._forget()
         swept = 0
         page: list[str] = []
@@ -111,6 +112,11 @@ class Sweeper:
             if not (await self._store.audit(AuditFilter(until=before), limit=1)).items:
                 return
             await self._store.commit((ForgetAudit(before),))
+
+    async def _forget_sessions(self) -> None:
+        now = self._clock.now()
+        while await self._store.has_expired_sessions(now):
+            await self._store.commit((ForgetSessions(now),))
 
     async def _remove(self, page: list[str]) -> int:
         referenced = frozenset(await self._store.referenced(page)) if page else frozenset()

@@ -1,4 +1,4 @@
-"""Access to the admin API, and the record of its use: scopes, tokens, actors and the audit."""
+"""Access to the admin API, and the record of its use: scopes, tokens, sessions, actors and the audit."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -74,8 +74,34 @@ class Token(msgspec.Struct, frozen=True):
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
 
+class Session(msgspec.Struct, frozen=True):
+    """A sign-in to the console, which allows what its token allows. It ends with its token, or before."""
+
+    digest: bytes
+    """SHA-256 of its secret, which is in the cookie."""
+    id: str
+    token: bytes
+    """SHA-256 of the secret of its token."""
+    created_at: datetime
+    expires_at: datetime
+    """It is invalid from then on."""
+
+
+class SignInCode(msgspec.Struct, frozen=True):
+    """The code of a sign-in link, which begins a session."""
+
+    digest: bytes
+    """SHA-256 of the code."""
+    id: str
+    token: bytes
+    """SHA-256 of the secret of the token with which it was created, and which the session gets."""
+    expires_at: datetime
+    """It is invalid from then on."""
+    session_expires_at: datetime
+
+
 class RejectedSignIn(msgspec.Struct, frozen=True):
-    """A request with a token that isn't valid."""
+    """A request with a token, a session or a sign-in code that isn't valid."""
 
     id: str
     at: datetime

@@ -8,6 +8,7 @@ import pluggy
 from hookline.sdk.connector import Connector
 from hookline.sdk.mappers import Mapper, TemplateFilter
 from hookline.sdk.schemes import Scheme
+from hookline.sdk.site import Site
 from hookline.sdk.triggers import Trigger
 from hookline.storage.backend import BackendFactory
 from hookline.storage.blobs import BlobStoreFactory
@@ -64,3 +65,9 @@ def register_intake_queues() -> Mapping[str, IntakeQueueFactory]:
 def register_template_filters() -> Mapping[str, TemplateFilter]:
     """Return the filters of templates by name: pure functions of a JSON value and of arguments."""
     return {}
+
+
+@hookspec
+def register_pages() -> Sequence[Site]:
+    """Return sites, whose pages the server shows to people in a browser."""
+    return ()

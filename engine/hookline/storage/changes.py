@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias, TypeVar
 
-from hookline.model.access import AuditEntry, RejectedSignIn, Token
+from hookline.model.access import AuditEntry, RejectedSignIn, Session, SignInCode, Token
 from hookline.model.batch import BatchItem
 from hookline.model.deployment import Deployment, FileKind, FlowFile
 from hookline.model.execution import ErrorInfo, Outcome, State, StepRecord
@@ -18,6 +18,7 @@ from hookline.model.flow import FlowState
 from hookline.model.items import Progress
 from hookline.model.message import Envelope
 from hookline.model.rejection import RejectedRequest
+from hookline.storage.statistics import FlowMinute
 
 Subject: TypeAlias = Literal["execution", "flow", "credential", "access", "node"]
 
@@ -377,6 +378,8 @@ class BeginWait:
     key: str | None
     """Callbacks with this key find the step, besides those that name it."""
     at: datetime
+    late_at: datetime | None = None
+    """The time from which it has waited too long; None if it never has."""
     page: bytes | None = None
     """The page that a person sees at the step's URL."""
 
@@ -687,7 +690,7 @@ class DropCredential:
     name: str
 
 
-# --- Administration: deployments, tokens, audit ----------------------------------------------------------------------
+# --- Administration: deployments, tokens, sessions, audit ------------------------------------------------------------
 
 
 @change("flow", fault_point="deploy")
@@ -758,6 +761,46 @@ class RevokeToken:
     """Revoke a token. Illegal if there is none with this id, or it was revoked already."""
 
     id: str
+    at: datetime
+
+
+@change("access")
+@dataclass(frozen=True, slots=True)
+class CreateSession:
+    """Store a session."""
+
+    session: Session
+
+
+@change("access")
+@dataclass(frozen=True, slots=True)
+class EndSession:
+    """Remove a session. Nothing happens if there is none."""
+
+    digest: bytes
+
+
+@change("access")
+@dataclass(frozen=True, slots=True)
+class CreateSignInCode:
+    """Store a sign-in code."""
+
+    code: SignInCode
+
+
+@change("access")
+@dataclass(frozen=True, slots=True)
+class UseSignInCode:
+    """Remove a sign-in code. Illegal if there is none, so that each code is used once, on one node."""
+
+    digest: bytes
+
+
+@change("access")
+@dataclass(frozen=True, slots=True)
+class ForgetSessions:
+    """Remove sessions and sign-in codes that have expired, as many as one commit may take."""
+
     at: datetime
 
 
@@ -848,6 +891,28 @@ class Reject:
     """Store rejected requests. The newest `MAX_REJECTED_KEPT` of each flow stay."""
 
     requests: tuple[RejectedRequest, ...]
+
+
+# --- Statistics ------------------------------------------------------------------------------------------------------
+
+
+@change("flow")
+@dataclass(frozen=True, slots=True)
+class PutStatistics:
+    """Store the numbers that a node has counted so far; they replace those that it stored for the same minutes."""
+
+    node: str
+    """A name that no other process has, or had."""
+    minutes: tuple[FlowMinute, ...]
+
+
+@change("flow")
+@dataclass(frozen=True, slots=True)
+class RollUpStatistics:
+    """Add the oldest minutes to their hours, and remove the oldest hours, as many as one commit may take."""
+
+    minutes_before: datetime
+    hours_before: datetime
 
 
 # --- Retention -------------------------------------------------------------------------------------------------------
@@ -954,6 +1019,11 @@ Change: TypeAlias = (
     | CreateToken
     | DrainNode
     | RevokeToken
+    | CreateSession
+    | EndSession
+    | CreateSignInCode
+    | UseSignInCode
+    | ForgetSessions
     | UseKeys
     | RetireKeys
     | SetAdminToken
@@ -961,6 +1031,8 @@ Change: TypeAlias = (
     | ForgetAudit
     | RejectSignIns
     | Reject
+    | PutStatistics
+    | RollUpStatistics
     | ForgetFiles
     | UseFiles
     | Purge

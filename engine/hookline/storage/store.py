@@ -7,7 +7,7 @@ from typing import Protocol
 
 import msgspec
 
-from hookline.model.access import ALL_ENTRIES, AuditEntry, AuditFilter, RejectedSignIn, Token
+from hookline.model.access import ALL_ENTRIES, AuditEntry, AuditFilter, RejectedSignIn, Session, SignInCode, Token
 from hookline.model.batch import BatchItem
 from hookline.model.deployment import Deployment, FlowFile, ServedFlow
 from hookline.model.execution import ALL_EXECUTIONS, ErrorInfo, Execution, ExecutionFilter, State, StepRecord
@@ -17,6 +17,7 @@ from hookline.model.message import Envelope
 from hookline.model.rejection import RejectedRequest
 from hookline.model.waits import WaitStatus
 from hookline.storage.changes import Change, CommitResult
+from hookline.storage.statistics import StatisticsPoint
 
 
 class BatchQueries(Protocol):
@@ -411,6 +412,16 @@ class ItemQueries(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Rejections:
+    """The rejected requests of a flow since a time."""
+
+    count: int
+    """At most `MAX_REJECTED_KEPT`."""
+    first_at: datetime
+    newest: RejectedRequest
+
+
+@dataclass(frozen=True, slots=True)
 class RejectedPage:
     """A page of rejected requests, newest first."""
 
@@ -427,6 +438,27 @@ class RejectedQueries(Protocol):
 
         Raises ValueError for an invalid cursor.
         """
+        ...
+
+    async def rejected_since(self, since: datetime) -> Mapping[str, Rejections]:
+        """Return, for each flow with rejected requests since a time, their number and the newest one."""
+        ...
+
+
+class StatisticsQueries(Protocol):
+    """The statistics, by the minute and by the hour."""
+
+    async def statistics(
+        self, flow_ids: Collection[str], since: datetime, until: datetime, *, hourly: bool
+    ) -> Sequence[StatisticsPoint]:
+        """Return the sums of flows and nodes from `since` to `until`, in order; times without anything are left out.
+
+        Minutes that are kept by the hour are only in `hourly` sums. `ALL_FLOWS` stands for all flows together.
+        """
+        ...
+
+    async def has_old_statistics(self, minutes_before: datetime, hours_before: datetime) -> bool:
+        """Return true if `RollUpStatistics` would find something."""
         ...
 
 
@@ -481,7 +513,7 @@ class RejectedSignInPage:
 
 
 class AccessQueries(Protocol):
-    """The tokens, and the requests whose tokens weren't valid."""
+    """The tokens, the sessions, and the requests whose tokens weren't valid."""
 
     async def tokens(self) -> Sequence[Token]:
         """Return all tokens, the newest first."""
@@ -493,6 +525,22 @@ class AccessQueries(Protocol):
 
     async def token_by_id(self, token_id: str) -> Token | None:
         """Return a token, also one that isn't valid."""
+        ...
+
+    async def session(self, digest: bytes) -> Session | None:
+        """Return the session whose secret has this SHA-256, also one that isn't valid."""
+        ...
+
+    async def sign_in_code(self, digest: bytes) -> SignInCode | None:
+        """Return the sign-in code that has this SHA-256, also one that isn't valid."""
+        ...
+
+    async def has_expired_sessions(self, at: datetime) -> bool:
+        """Return true if there are sessions or sign-in codes that have expired."""
+        ...
+
+    async def instance_id(self) -> str:
+        """Return the id of the database: lower-case letters and digits, the same for all of its nodes."""
         ...
 
     async def shared_secrets(self) -> SharedSecrets:
@@ -546,6 +594,18 @@ class DeploymentQueries(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """Executions of a flow that can't go on by themselves."""
+
+    count: int
+    """At most the limit of the query."""
+    since: datetime
+    """The time at which the oldest was accepted, or began to wait."""
+    reason: str | None = None
+    """The `reason` of the oldest; None if they wait for callbacks."""
+
+
+@dataclass(frozen=True, slots=True)
 class Due:
     """A waiting execution whose time has come."""
 
@@ -573,6 +633,22 @@ class WorkQueries(Protocol):
         """Return, for each flow with queued executions, their number and the time at which the oldest was accepted."""
         ...
 
+    async def oldest_queued(self) -> Mapping[str, datetime]:
+        """Return, for each flow with queued executions, the time at which the oldest was accepted.
+
+        The cost depends only on the number of flows.
+        """
+        ...
+
+    async def blocked(self, limit: int) -> Mapping[str, Held]:
+        """Return, for each flow with blocked executions, their number and the oldest; `limit` of each flow at most."""
+        ...
+
+    async def late_waits(self, at: datetime, limit: int) -> Mapping[str, Held]:
+        """Return, for each flow with steps whose `late_at` has come, their number and the time since which the one that
+        was late first waits; `limit` of each flow at most."""
+        ...
+
     async def queue_depth(self, flow_id: str, order_key: str, limit: int) -> int:
         """Return the number of a flow's executions with an order key that have not left its queue; at most `limit`."""
         ...
@@ -594,6 +670,7 @@ class Store(
     HistoryQueries,
     UsageQueries,
     RejectedQueries,
+    StatisticsQueries,
     CredentialQueries,
     SubscriptionQueries,
     DeploymentQueries,

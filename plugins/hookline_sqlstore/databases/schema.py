@@ -11,9 +11,9 @@ from sqlalchemy import Connection, inspect, select, text, update
 
 from hookline.api import StoreError
 from hookline_sqlstore.copy_mark import BEGIN_COPY, END_COPY, INCOMPLETE, is_copying
+from hookline_sqlstore.lease import NOW, run_in_driver
 from hookline_sqlstore.releases import OWN, release, release_problem, unknown_problem
 from hookline_sqlstore.tables import cluster, nodes
-from hookline_sqlstore.writing.lease import NOW, run_in_driver
 
 _MIGRATIONS: Final = Path(__file__).parent.parent / "migrations"
 
@@ -108,7 +108,7 @@ def _end_leases(connection: Connection, scripts: ScriptDirectory) -> None:
     if not inspect(connection).has_table(nodes.name):
         return
     oldest = _oldest_release(scripts)
-    if _stored_oldest_release(connection) == oldest:
+    if oldest_release(connection) == oldest:
         return
     # No node registers before it can see which release is needed.
     connection.exec_driver_sql("LOCK TABLE nodes IN SHARE ROW EXCLUSIVE MODE")
@@ -116,15 +116,6 @@ def _end_leases(connection: Connection, scripts: ScriptDirectory) -> None:
     old = [version for version in running if release_problem(oldest, version)]
     if old:
         connection.exec_driver_sql(_END_LEASES, (old,))
-
-
-def _stored_oldest_release(connection: Connection) -> str | None:
-    if cluster.c.oldest_release.name not in {
-        column["name"] for column in inspect(connection).get_columns(cluster.name)
-    }:
-        return None
-    found: str | None = connection.scalar(select(cluster.c.oldest_release))
-    return found
 
 
 def _indexes(scripts: ScriptDirectory) -> list["Index"]:

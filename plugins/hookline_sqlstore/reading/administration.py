@@ -1,10 +1,11 @@
-"""Deployments, tokens, the audit, and rejected sign-ins."""
+"""Deployments, tokens, sessions, the audit, and rejected sign-ins."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, Select, exists, func, or_, select
 
 from hookline.api_storage import (
     Actor,
@@ -18,11 +19,13 @@ from hookline.api_storage import (
     RejectedSignIn,
     RejectedSignInPage,
     ServedFlow,
+    Session,
     SharedSecrets,
+    SignInCode,
     Token,
     TokenScope,
 )
-from hookline_sqlstore.column_values import first_id, moment
+from hookline_sqlstore.column_values import first_id, micros, moment
 from hookline_sqlstore.reading import lists
 from hookline_sqlstore.tables import (
     audit,
@@ -33,6 +36,8 @@ from hookline_sqlstore.tables import (
     rejected_sign_ins,
     secret_keys,
     served_flows,
+    sessions,
+    sign_in_codes,
     tokens,
     unwritten_files,
 )
@@ -124,6 +129,29 @@ def token_of(connection: Connection, digest: bytes) -> Token | None:
 def token_by_id(connection: Connection, token_id: str) -> Token | None:
     row = connection.execute(select(tokens).where(tokens.c.id == token_id)).first()
     return None if row is None else _token(row)
+
+
+def session_of(connection: Connection, digest: bytes) -> Session | None:
+    row = connection.execute(select(sessions).where(sessions.c.digest == digest)).first()
+    if row is None:
+        return None
+    return Session(row.digest, row.id, row.token, moment(row.created_at), moment(row.expires_at))
+
+
+def sign_in_code_of(connection: Connection, digest: bytes) -> SignInCode | None:
+    row = connection.execute(select(sign_in_codes).where(sign_in_codes.c.digest == digest)).first()
+    if row is None:
+        return None
+    return SignInCode(row.digest, row.id, row.token, moment(row.expires_at), moment(row.session_expires_at))
+
+
+def has_expired_sessions(connection: Connection, at: datetime) -> bool:
+    expired = [exists().where(table.c.expires_at <= micros(at)) for table in (sessions, sign_in_codes)]
+    return bool(connection.scalar(select(or_(*expired))))
+
+
+def instance_id(connection: Connection) -> str:
+    return str(connection.scalar(select(cluster.c.instance_id)))
 
 
 def shared_secrets(connection: Connection) -> SharedSecrets:

@@ -7,6 +7,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, exists, select, text
 
 from hookline_sqlstore.column_values import first_id, micros
+from hookline_sqlstore.reading.flow_ids import flow_ids
 from hookline_sqlstore.tables import (
     LIVE,
     UNDECIDED,
@@ -18,14 +19,7 @@ from hookline_sqlstore.tables import (
     flow_versions,
 )
 
-#: Goes from one flow to the next by the index, so that the number of executions doesn't matter.
-_FLOWS: Final = text(
-    "WITH RECURSIVE found(flow_id) AS ("
-    "SELECT min(flow_id) FROM executions"
-    " UNION ALL SELECT (SELECT min(flow_id) FROM executions WHERE flow_id > found.flow_id)"
-    " FROM found WHERE found.flow_id IS NOT NULL"
-    ") SELECT flow_id FROM found WHERE flow_id IS NOT NULL"
-)
+_FLOWS: Final = text(flow_ids("executions"))
 
 
 def flows(connection: Connection) -> frozenset[str]:

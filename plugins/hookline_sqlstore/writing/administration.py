@@ -1,4 +1,4 @@
-"""The writes of remote administration: deployments, tokens, the audit, and rejected sign-ins.
+"""The writes of remote administration: deployments, tokens, sessions, the audit, and rejected sign-ins.
 
 They are few, so each is a function for one change, and not a statement over the rows of many commits.
 """
@@ -12,6 +12,8 @@ from sqlalchemy import Connection, delete, insert, select, update
 from hookline.api_storage import (
     MAX_SIGN_INS_KEPT,
     AuditEntry,
+    CreateSession,
+    CreateSignInCode,
     CreateToken,
     DeployedFlow,
     Deployment,
@@ -21,6 +23,7 @@ from hookline.api_storage import (
     RejectedSignIn,
     RevokeToken,
     SetCases,
+    SignInCodeUsed,
     TokenNameTaken,
     TokenNotFound,
     WriteFiles,
@@ -33,11 +36,13 @@ from hookline_sqlstore.tables import (
     flow_cases,
     rejected_sign_ins,
     served_flows,
+    sessions,
+    sign_in_codes,
     tokens,
     unwritten_files,
 )
 
-#: The audit entries that one commit removes at most.
+#: The rows of a table that one commit removes at most.
 _FORGOTTEN_AT_ONCE = 500
 _ROWS_AT_ONCE = 200
 
@@ -134,6 +139,51 @@ def revoke_token(connection: Connection, change: RevokeToken) -> None:
     this = update(tokens).where(tokens.c.id == change.id, tokens.c.revoked_at.is_(None))
     if connection.execute(this.values(revoked_at=micros(change.at))).rowcount == 0:
         raise TokenNotFound(f"there is no token {change.id!r}, or it was revoked before")
+
+
+def create_session(connection: Connection, change: CreateSession) -> None:
+    """Store a session."""
+    session = change.session
+    row = {
+        "digest": session.digest,
+        "id": session.id,
+        "token": session.token,
+        "created_at": micros(session.created_at),
+        "expires_at": micros(session.expires_at),
+    }
+    connection.execute(insert(sessions).values(row))
+
+
+def end_session(connection: Connection, digest: bytes) -> None:
+    """Remove a session."""
+    connection.execute(delete(sessions).where(sessions.c.digest == digest))
+
+
+def create_sign_in_code(connection: Connection, change: CreateSignInCode) -> None:
+    """Store a sign-in code."""
+    code = change.code
+    row = {
+        "digest": code.digest,
+        "id": code.id,
+        "token": code.token,
+        "expires_at": micros(code.expires_at),
+        "session_expires_at": micros(code.session_expires_at),
+    }
+    connection.execute(insert(sign_in_codes).values(row))
+
+
+def use_sign_in_code(connection: Connection, digest: bytes) -> None:
+    """Remove a sign-in code. Raises SignInCodeUsed."""
+    # Of two nodes that use it, one waits for the other, and then finds nothing to remove.
+    if connection.execute(delete(sign_in_codes).where(sign_in_codes.c.digest == digest)).rowcount == 0:
+        raise SignInCodeUsed
+
+
+def forget_sessions(connection: Connection, at: int) -> None:
+    """Remove the sessions and the codes that have expired at a time in microseconds."""
+    for table in (sessions, sign_in_codes):
+        oldest = select(table.c.digest).where(table.c.expires_at <= at).limit(_FORGOTTEN_AT_ONCE)
+        connection.execute(delete(table).where(table.c.digest.in_(oldest)))
 
 
 def entry_row(entry: AuditEntry) -> dict[str, object]:

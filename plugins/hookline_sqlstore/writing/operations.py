@@ -22,6 +22,8 @@ from hookline.api_storage import (
     CheckpointItems,
     CloseBatch,
     CommitResult,
+    CreateSession,
+    CreateSignInCode,
     CreateToken,
     Deploy,
     DismissDeadLetter,
@@ -29,6 +31,7 @@ from hookline.api_storage import (
     DropCredential,
     DropEntries,
     End,
+    EndSession,
     EndWait,
     Envelope,
     FilesWritten,
@@ -38,6 +41,7 @@ from hookline.api_storage import (
     ForgetDedupeKeys,
     ForgetEarlyCallbacks,
     ForgetFiles,
+    ForgetSessions,
     ForgetVersions,
     JoinBatch,
     KeepAlias,
@@ -48,6 +52,7 @@ from hookline.api_storage import (
     Publish,
     Purge,
     PutCredential,
+    PutStatistics,
     PutTokens,
     Rebind,
     RecordAudit,
@@ -61,6 +66,7 @@ from hookline.api_storage import (
     Resume,
     RetireKeys,
     RevokeToken,
+    RollUpStatistics,
     SetAdminToken,
     SetCases,
     SetCursor,
@@ -77,13 +83,14 @@ from hookline.api_storage import (
     Unblock,
     UseFiles,
     UseKeys,
+    UseSignInCode,
     WriteFiles,
     cause_of,
     pack,
     search_terms,
 )
 from hookline_sqlstore.column_values import key_hash, micros, storable
-from hookline_sqlstore.writing import statements
+from hookline_sqlstore.writing import statements, statistics
 from hookline_sqlstore.writing.accepting import ACCEPT
 from hookline_sqlstore.writing.administration import entry_row
 from hookline_sqlstore.writing.batches import JoinRow
@@ -186,7 +193,7 @@ def prepare_commit(changes: Sequence[Change], claims: Claims = no_claims) -> Com
     made = Commit([], [None] * len(changes))
     begun: list[tuple[int, str]] = []
     for place, change in enumerate(changes):
-        if isinstance(change, Accept | End) and change.patient:
+        if isinstance(change, PutStatistics) or (isinstance(change, Accept | End) and change.patient):
             made.patient = True
         if isinstance(change, Accept):
             row = _accept_row(change)
@@ -294,11 +301,11 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
         case Park(key, at, ready_at, reason, cancelling):
             parked = (key, micros(at), micros(ready_at), storable(reason), int(cancelling))
             yield Operation(statements.PARK, key, parked, place)
-        case BeginWait(key, path, flow_id, step_id, sought, at, page):
+        case BeginWait(key, path, flow_id, step_id, sought, at, late_at, page):
             hashed = None if sought is None else key_hash(sought)
             yield Operation(statements.FORGET_TIMEOUT, key, (key, path), place)
-            waits = (key, path, flow_id, step_id, hashed, micros(at), page)
-            yield Operation(statements.BEGIN_WAIT, key, waits, place)
+            begun_wait = (key, path, flow_id, step_id, hashed, micros(at), micros(late_at), page)
+            yield Operation(statements.BEGIN_WAIT, key, begun_wait, place)
             if hashed is not None:
                 claimed = ClaimRow(key, path, flow_id, step_id, hashed, micros(at))
                 yield Operation(statements.CLAIM, key, claimed, place)
@@ -409,6 +416,16 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
             yield Operation(statements.DRAIN, f"node {lease}", (lease, micros(at)), place)
         case RevokeToken():
             yield Operation(statements.REVOKE_TOKEN, "tokens", change, place)
+        case CreateSession():
+            yield Operation(statements.CREATE_SESSION, "sessions", change, place)
+        case EndSession(digest):
+            yield Operation(statements.END_SESSION, "sessions", digest, place)
+        case CreateSignInCode():
+            yield Operation(statements.CREATE_SIGN_IN_CODE, "sessions", change, place)
+        case UseSignInCode(digest):
+            yield Operation(statements.USE_SIGN_IN_CODE, "sessions", digest, place)
+        case ForgetSessions(at):
+            yield Operation(statements.FORGET_SESSIONS, "sessions", micros(at), place)
         case UseKeys():
             yield Operation(statements.USE_KEYS, "secrets", change, place)
         case RetireKeys():
@@ -426,6 +443,12 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
                 yield Operation(statements.REJECT, f"rejected {request.flow_id}", _rejected_row(request), place)
             for flow_id in sorted({request.flow_id for request in requests}):
                 yield Operation(statements.TRIM_REJECTED, f"rejected {flow_id}", (flow_id,), place)
+        case PutStatistics(node, minutes):
+            for minute in minutes:
+                row = statistics.minute_row(node, minute)
+                yield Operation(statistics.PUT, f"statistics {minute.flow_id}", row, place)
+        case RollUpStatistics():
+            yield Operation(statistics.ROLL_UP, "", change, place)
         case ForgetCallbacks(ids):
             for key in ids:
                 yield Operation(statements.FORGET_CALLBACKS, key, (key,), place)

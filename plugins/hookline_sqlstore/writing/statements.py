@@ -249,10 +249,11 @@ BEGIN_WAIT: Final = Statement(
         ("step_id", "text"),
         ("key_hash", "bytea"),
         ("at", "bigint"),
+        ("late_at", "bigint"),
         ("page", "bytea"),
     ),
-    "INSERT INTO waits (execution_id, path, flow_id, step_id, key_hash, opened_at, page)"
-    " SELECT v.execution_id, v.path, v.flow_id, v.step_id, v.key_hash, v.at, v.page"
+    "INSERT INTO waits (execution_id, path, flow_id, step_id, key_hash, opened_at, late_at, page)"
+    " SELECT v.execution_id, v.path, v.flow_id, v.step_id, v.key_hash, v.at, v.late_at, v.page"
     " FROM {v} WHERE v.execution_id IS NOT NULL ON CONFLICT DO NOTHING",
     counted=False,
     repeated=True,
@@ -558,6 +559,13 @@ MOVE_BATCHES: Final = Statement(
     "UPDATE batches SET due_at = batches.due_at + v.moved FROM {v} WHERE v.moved IS NOT NULL",
     counted=False,
 )
+MOVE_LATE: Final = Statement(
+    "move",
+    _MOVED,
+    "UPDATE waits SET late_at = waits.late_at + v.moved FROM {v}"
+    " WHERE waits.late_at IS NOT NULL AND v.moved IS NOT NULL",
+    counted=False,
+)
 MOVE_EARLY: Final = Statement(
     "move",
     _MOVED,
@@ -565,7 +573,7 @@ MOVE_EARLY: Final = Statement(
     " WHERE callbacks.until IS NOT NULL AND v.moved IS NOT NULL",
     counted=False,
 )
-MOVES: Final = (MOVE_READY, MOVE_ENTRIES, MOVE_BATCHES, MOVE_EARLY)
+MOVES: Final = (MOVE_READY, MOVE_ENTRIES, MOVE_BATCHES, MOVE_LATE, MOVE_EARLY)
 """`MOVE_READY` compares with the entries, so that it comes before them."""
 
 #: Locks the queues of order keys, and gives each so many more places. A queue without executions has no row.
@@ -797,6 +805,11 @@ FILES_WRITTEN: Final = Statement("files_written", procedure=administration.files
 SET_CASES: Final = Statement("deploy", procedure=administration.set_cases)
 CREATE_TOKEN: Final = Statement("token", procedure=administration.create_token)
 REVOKE_TOKEN: Final = Statement("token", procedure=administration.revoke_token)
+CREATE_SESSION: Final = Statement("session", procedure=administration.create_session)
+END_SESSION: Final = Statement("session", procedure=administration.end_session)
+CREATE_SIGN_IN_CODE: Final = Statement("session", procedure=administration.create_sign_in_code)
+USE_SIGN_IN_CODE: Final = Statement("session", procedure=administration.use_sign_in_code)
+FORGET_SESSIONS: Final = Statement("session", procedure=administration.forget_sessions)
 RECORD_AUDIT: Final = Statement("audit", procedure=administration.record_audit)
 #: It joins the execution, so that a duplicate, which has none, writes nothing.
 AUDIT_ACCEPTED: Final = Statement(

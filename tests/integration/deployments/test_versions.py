@@ -167,7 +167,9 @@ async def test_a_trigger_keeps_its_cursor_over_versions(harness: Harness, acme: 
 def found(registry: Registry, *steps: Any, trigger: Any = TRIGGER) -> list[tuple[str, str, str]]:
     document = encode({"id": "f", "trigger": trigger, "steps": list(steps)})
     return [
-        (one.pointer, one.code, one.severity) for one in check_flow(document, registry) if one.code != "not_verified"
+        (one.pointer, one.code, one.severity)
+        for one in check_flow(document, registry).problems
+        if one.code != "not_verified"
     ]
 
 
@@ -175,7 +177,7 @@ def test_check_warnings_on_older_settings_and_says_the_remedy(acme: Acme) -> Non
     registry = registry_of(acme)
     old = order("acme.order@1", article="a")
     assert found(registry, old) == [("/steps/0/use", "older_version", "note")]
-    _, problem = check_flow(encode({"id": "f", "trigger": TRIGGER, "steps": [old]}), registry)
+    _, problem = check_flow(encode({"id": "f", "trigger": TRIGGER, "steps": [old]}), registry).problems
     assert problem.message == "'acme.order' has settings of version 3, and these are of version 1"
     assert "`hookline fmt --upgrade`" in problem.remedy
     assert found(registry, order("acme.order", sku="a")) == []
@@ -196,7 +198,7 @@ def test_check_warnings_on_older_settings_and_says_the_remedy(acme: Acme) -> Non
 def test_check_knows_older_settings_that_do_not_say_so(acme: Acme) -> None:
     registry = registry_of(acme)
     document = encode({"id": "f", "trigger": TRIGGER, "steps": [order("acme.order", article="a")]})
-    problems = check_flow(document, registry)
+    problems = check_flow(document, registry).problems
     assert any(problem.severity == "error" for problem in problems)
     (note,) = [problem for problem in problems if problem.code == "older_version"]
     assert 'write "use": "acme.order@1"' in note.remedy
@@ -232,7 +234,7 @@ def test_fmt_rewrites_what_can_be_carried_over(acme: Acme, step: Any, becomes: A
     assert problems == []
     expected = {**step, "use": "acme.order@3", "with": becomes}
     assert made["steps"][0]["steps"] == [expected, nested[0]["steps"][1]]  # type: ignore[index]  # it is JSON
-    assert not [one for one in check_flow(encode(made), registry_of(acme)) if one.severity == "error"]
+    assert not [one for one in check_flow(encode(made), registry_of(acme)).problems if one.severity == "error"]
 
 
 def test_fmt_upgrade_writes_the_file(acme: Acme, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -271,7 +271,7 @@ async def test_a_flow_is_checked_for_them(harness: Harness) -> None:
     async with harness.engine() as engine:
         steps = [load([{"n": "x"}]), {"id": "send", "use": "acme.send", "with": {"file": 7, "others": ["a", 3]}}]
         trigger = {"use": "webhook", "with": {"verify": "none"}}
-        found = check_flow(encode({"id": "f", "trigger": trigger, "steps": steps}), engine.registry)
+        found = check_flow(encode({"id": "f", "trigger": trigger, "steps": steps}), engine.registry).problems
         assert {problem.pointer for problem in found if problem.severity == "error"} == {
             "/steps/0/with/items/0/n",
             "/steps/1/with/file",

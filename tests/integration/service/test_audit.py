@@ -7,7 +7,7 @@ import pwd
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias, get_args
@@ -23,11 +23,13 @@ from tests.integration.oauth2_engine import HERE, redirected
 
 from hookline import cli
 from hookline.access import audit
+from hookline.access.caller import Caller
+from hookline.access.tokens import digest
 from hookline.api import Connector, PollContext, PollResult, ResetsCursor, hookimpl
 from hookline.cli.main import main
 from hookline.engine import Engine
 from hookline.kernel.json import encode
-from hookline.model.access import FOLDER, SYSTEM, Actor, AuditEntry, AuditFilter
+from hookline.model.access import FOLDER, SYSTEM, Actor, AuditEntry, AuditFilter, TokenScope
 from hookline.model.execution import State
 from hookline.secrets.vault import Vault, for_credential, generate_key, read_keys
 from hookline.service.admin import blueprints
@@ -84,6 +86,7 @@ class World:
     app: Quart
     client: Client
     service: Callable[[], AuthorizationService]
+    headers: Mapping[str, str] = field(default_factory=lambda: {"Authorization": f"Bearer {TOKEN}"})
 
     async def ask(
         self, method: str, path: str, body: Any = None, commits: list[Commit] | None = None
@@ -99,13 +102,16 @@ class World:
         response = await self.client.open(
             f"/api/v1/{path}",
             method=method,
-            headers={"Authorization": f"Bearer {TOKEN}"},
+            headers=self.headers,
             data=body if body is None or isinstance(body, bytes) else encode(body),
         )
         if response.content_type == "text/event-stream":
             return response.status_code, None
         content = await response.get_data(as_text=False)
         return response.status_code, json.loads(content) if content else None
+
+    def me(self) -> Caller:
+        return Caller(Actor("token", "admin"), TokenScope.ADMIN, token=digest(TOKEN))
 
     async def entries(self) -> list[AuditEntry]:
         return list((await self.engine.store.audit(limit=200)).items)
@@ -219,6 +225,10 @@ async def start(world: World) -> Case:
     return Case("flows/works/start", {"body": 1}, "works", subjects=lambda answer: answer["execution_id"])
 
 
+async def send(world: World) -> Case:
+    return Case("flows/works/send", {"body": ""}, "works", subjects=lambda answer: answer["execution_id"])
+
+
 async def rollback(world: World) -> Case:
     version = world.version("works")
     await world.deploy("works", act("two"))
@@ -314,6 +324,20 @@ async def revoke_token(world: World) -> Case:
     return Case(f"tokens/{made['id']}", subjects=(made["id"],))
 
 
+async def sign_in(world: World) -> Case:
+    return Case("session", {"token": TOKEN}, subjects=ANY)
+
+
+async def sign_out(world: World) -> Case:
+    _, secret = await world.engine.sessions.begin(world.me())
+    world.headers = {"Cookie": f"hookline-{world.engine.instance_id}={secret}", "Origin": "http://localhost"}
+    return Case("session", subjects=ANY)
+
+
+async def create_link(world: World) -> Case:
+    return Case("sign-in-links", subjects=ANY)
+
+
 async def drain_node(world: World) -> Case:
     (node,) = await world.engine.membership.nodes()
     return Case(f"nodes/{node.lease}/drain", subjects=(node.lease,))
@@ -336,6 +360,7 @@ CASES: Final[Mapping[tuple[str, str], tuple[audit.AuditedOperation, Callable[[Wo
     ("POST", f"{F}/stop"): ("flow.stop", decided("stop")),
     ("POST", f"{F}/reset"): ("flow.reset", decided("reset")),
     ("POST", f"{F}/start"): ("flow.start", start),
+    ("POST", f"{F}/send"): ("flow.send", send),
     ("POST", f"{F}/rollback"): ("flow.rollback", rollback),
     ("POST", f"{F}/plan"): ("poll.answer", answer),
     ("PUT", F): ("flow.deploy", put_flow),
@@ -351,6 +376,9 @@ CASES: Final[Mapping[tuple[str, str], tuple[audit.AuditedOperation, Callable[[Wo
     ("DELETE", f"{C}/{{name}}"): ("credential.drop", drop_credential),
     ("POST", f"{C}/{{name}}/authorize/{{id}}"): ("credential.authorize", authorize),
     ("POST", f"{C}/rotate"): ("key.rotate", rotate),
+    ("POST", "/api/v1/session"): ("session.create", sign_in),
+    ("DELETE", "/api/v1/session"): ("session.end", sign_out),
+    ("POST", "/api/v1/sign-in-links"): ("sign_in_link.create", create_link),
     ("POST", "/api/v1/tokens"): ("token.create", create_token),
     ("DELETE", "/api/v1/tokens/{token_id}"): ("token.revoke", revoke_token),
 }
@@ -376,8 +404,16 @@ OWN: Final = frozenset(
         *(ch.BeginWait, ch.TimeOutWait, ch.EndWait, ch.ForgetCallbacks, ch.ForgetEarlyCallbacks),
         *(ch.JoinBatch, ch.CloseBatch, ch.TakeBatch, ch.AddState, ch.TakeDedupeKeys, ch.SetSubscription),
         *(ch.UseKeys, ch.RetireKeys, ch.SetAdminToken),
-        *(ch.ForgetAudit, ch.RejectSignIns, ch.Reject, ch.ForgetFiles, ch.UseFiles),
-        *(ch.Purge, ch.ForgetDedupeKeys, ch.ForgetVersions, ch.KeepAlias, ch.MarkDelivered),
+        *(ch.ForgetAudit, ch.ForgetSessions, ch.RejectSignIns, ch.Reject, ch.ForgetFiles, ch.UseFiles),
+        *(
+            ch.PutStatistics,
+            ch.RollUpStatistics,
+            ch.Purge,
+            ch.ForgetDedupeKeys,
+            ch.ForgetVersions,
+            ch.KeepAlias,
+            ch.MarkDelivered,
+        ),
         # The files of a deployment, which its commit has announced.
         ch.FilesWritten,
     )
@@ -403,13 +439,17 @@ MADE: Final[Mapping[type, tuple[str, str]]] = {
     ch.DropCredential: ("DELETE", f"{C}/{{name}}"),
     ch.ReencryptSubscription: ("POST", f"{C}/rotate"),
     ch.SetDataKey: ("POST", f"{C}/rotate"),
+    ch.CreateSession: ("POST", "/api/v1/session"),
+    ch.UseSignInCode: ("POST", "/api/v1/session"),
+    ch.EndSession: ("DELETE", "/api/v1/session"),
+    ch.CreateSignInCode: ("POST", "/api/v1/sign-in-links"),
     ch.CreateToken: ("POST", "/api/v1/tokens"),
     ch.RevokeToken: ("DELETE", "/api/v1/tokens/{token_id}"),
     ch.RecordAudit: ("POST", "/api/v1/try"),
     ch.DrainNode: ("POST", "/api/v1/nodes/{node_id}/drain"),
 }
-#: They need a redacted execution, a subscription, or flows in the database, and have tests of their own.
-NOT_SEEN_HERE: Final = frozenset({ch.ReencryptSubscription, ch.SetDataKey, ch.SetCases})
+#: They need a redacted execution, a subscription, flows in the database or a sign-in code, and have their own tests.
+NOT_SEEN_HERE: Final = frozenset({ch.ReencryptSubscription, ch.SetDataKey, ch.SetCases, ch.UseSignInCode})
 
 
 def is_recorded(commit: Commit) -> bool:

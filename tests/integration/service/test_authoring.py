@@ -398,7 +398,7 @@ async def test_operators_are_no_authors(engine: Engine, client: Client, path: st
     [
         ("check", {}, 400),
         ("check", {"document": {}, "text": "{}"}, 400),
-        ("check", {"text": " " * 1_000_001}, 413),
+        ("check", {"text": " " * 2_000_001}, 413),
         ("check", b'{"document": ' + b"[" * 100_000, 400),
         ("evaluate", {"expression": "$", "step": "a"}, 400),
         ("evaluate", {"expression": "$", "execution_id": "none"}, 404),

@@ -65,6 +65,7 @@ def assert_apart(response: object) -> None:
 
 
 @pytest.mark.rule(54)
+@pytest.mark.console_rule("K6")
 @pytest.mark.parametrize(
     ("path", "status"),
     [("page", 200), ("accepted", 200), ("quiet", 204), ("failing", 502), ("unknown", 404), ("limited", 413)],
@@ -78,6 +79,7 @@ async def test_every_response_under_hook_is_in_the_sandbox(client: Client, path:
 
 
 @pytest.mark.rule(54)
+@pytest.mark.console_rule("K6")
 async def test_an_attachment_is_in_the_sandbox_whatever_type_its_sender_declares(client: Client) -> None:
     response = await client.post("/hook/file", data=ATTACK.encode(), headers={"Content-Type": "image/svg+xml"})
     assert (response.status_code, response.headers["Content-Type"]) == (200, "image/svg+xml")
@@ -86,6 +88,7 @@ async def test_an_attachment_is_in_the_sandbox_whatever_type_its_sender_declares
 
 
 @pytest.mark.rule(54)
+@pytest.mark.console_rule("K6")
 async def test_other_methods_and_preflights_are_in_the_sandbox(client: Client) -> None:
     for ask in (client.get, client.head, client.options, client.delete):
         assert_apart(await ask("/hook/limited"))
@@ -94,6 +97,7 @@ async def test_other_methods_and_preflights_are_in_the_sandbox(client: Client) -
 
 
 @pytest.mark.rule(54)
+@pytest.mark.console_rule("K6")
 async def test_every_answer_of_the_api_is_in_the_sandbox(client: Client) -> None:
     """Also what senders have sent: bodies and attachments of recordings."""
     await client.post("/hook/file", data=ATTACK.encode(), headers={"Content-Type": "text/html"})
@@ -105,6 +109,7 @@ async def test_every_answer_of_the_api_is_in_the_sandbox(client: Client) -> None
 
 
 @pytest.mark.rule(54)
+@pytest.mark.console_rule("K6")
 async def test_pages_of_the_server_keep_their_stricter_policy(client: Client) -> None:
     page = await client.get("/oauth/callback?state=x")
     (policy,) = page.headers.getlist("Content-Security-Policy")
@@ -116,6 +121,7 @@ async def test_pages_of_the_server_keep_their_stricter_policy(client: Client) ->
 
 
 @pytest.mark.rule(54)
+@pytest.mark.console_rule("K6")
 @pytest.mark.parametrize("server", SERVERS)
 async def test_what_the_servers_themselves_reject_is_in_the_sandbox(server: str) -> None:
     async with serving(server) as served:  # type: ignore[arg-type]  # one of them

@@ -106,6 +106,7 @@ ORIGINS_HEADERS = (
 
 
 @pytest.mark.rule(54)
+@pytest.mark.console_rule("K6")
 @pytest.mark.parametrize("name", ORIGINS_HEADERS)
 async def test_a_flow_does_not_set_headers_with_power_over_other_pages(harness: Harness, name: str) -> None:
     flow(harness, [{"use": "reply", "with": {"headers": {name: "1"}, "body": 1}}], respond="reply")

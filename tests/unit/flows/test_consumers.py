@@ -59,7 +59,7 @@ def compiled(**settings: Any) -> CompiledFlow:
 
 
 def found(document: dict[str, Any]) -> list[tuple[str, str]]:
-    problems: list[Problem] = check_flow(encode(document), REGISTRY)
+    problems: list[Problem] = check_flow(encode(document), REGISTRY).problems
     return sorted((problem.pointer, problem.code) for problem in problems if problem.severity == "error")
 
 

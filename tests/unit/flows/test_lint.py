@@ -30,7 +30,7 @@ SIX = b"""{
 
 
 def test_six_problems_are_six_problems_each_with_its_place_and_remedy(registry: Registry) -> None:
-    problems = check_flow(SIX, registry, {"hook": "signed", "acme-prod": "acme"}, file="orders.json")
+    problems = check_flow(SIX, registry, {"hook": "signed", "acme-prod": "acme"}, file="orders.json").problems
     assert [(problem.line, problem.pointer, problem.code) for problem in problems] == [
         (3, "/titel", "unknown_key"),
         (4, "/trigger/with/verify/scheme", "unknown_scheme"),
@@ -58,12 +58,12 @@ def test_a_right_flow_has_no_problems(check: Check) -> None:
 
 
 def test_what_is_not_json_is_one_problem(registry: Registry) -> None:
-    assert [problem.code for problem in check_flow(b"{", registry)] == ["syntax"]
+    assert [problem.code for problem in check_flow(b"{", registry).problems] == ["syntax"]
 
 
 @pytest.mark.parametrize("document", [b"[]", b"null", b"5", b'"x"'])
 def test_a_flow_is_an_object(registry: Registry, document: bytes) -> None:
-    problems = check_flow(document, registry)
+    problems = check_flow(document, registry).problems
     assert [(problem.pointer, problem.code) for problem in problems] == [("", "invalid_value")]
 
 
@@ -76,7 +76,7 @@ def test_a_name_of_a_plugin_that_failed_to_load_is_reported_with_its_error(
     broken_registry: Registry, flow: Callable[..., Any]
 ) -> None:
     document = flow(order(), trigger={"use": "webhook", "with": {"verify": "none"}})
-    problem = check_flow(encode(document), broken_registry)[-1]
+    problem = check_flow(encode(document), broken_registry).problems[-1]
     assert problem.code == "plugin_failed"
     assert "'acme' (acme-plugin 1.2) failed to load: ImportError: no licence" in problem.message
 
@@ -144,11 +144,11 @@ def test_a_bad_schema_of_the_body_is_a_problem(check: Check) -> None:
 
 def test_repeated_keys_are_problems(registry: Registry) -> None:
     text = b'{"id": "a", "id": "b", "trigger": {"use": "webhook", "with": {"verify": "open"}}, "steps": []}'
-    assert [problem.code for problem in check_flow(text, registry)] == ["duplicate_key"]
+    assert [problem.code for problem in check_flow(text, registry).problems] == ["duplicate_key"]
 
 
 @pytest.mark.parametrize("path", scan(Path(__file__).parents[3] / "flows"), ids=lambda path: path.stem)
 def test_shipped_flows_have_no_errors(path: Path) -> None:
     points = [point for point in entry_points(group=GROUP) if point.dist is not None and point.dist.name == "hookline"]
-    problems = check_flow(path.read_bytes(), load_plugins(points), file=path.name)
+    problems = check_flow(path.read_bytes(), load_plugins(points), file=path.name).problems
     assert [problem for problem in problems if problem.severity == "error"] == []

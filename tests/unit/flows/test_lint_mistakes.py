@@ -22,7 +22,7 @@ def shipped(*steps: dict[str, Any], files: bool = True, **flow: Any) -> list[Pro
     """The problems of a flow of steps of the shipped plugins."""
     trigger = {"use": "webhook", "with": {"verify": "none", **flow.pop("webhook", {})}}
     document = {"id": "orders", "trigger": trigger, **flow, "steps": list(steps)}
-    found = check_flow(encode(document), SHIPPED, file="orders.json", files=files)
+    found = check_flow(encode(document), SHIPPED, file="orders.json", files=files).problems
     return [problem for problem in found if problem.code != "not_verified"]
 
 
@@ -140,7 +140,7 @@ def test_a_flow_with_files_on_a_server_without_a_folder_is_reported() -> None:
     assert shipped(read) == []
     trigger = {"use": "file.new"}
     document = {"id": "orders", "trigger": trigger, "steps": [log("x")]}
-    found = check_flow(encode(document), SHIPPED, files=False)
+    found = check_flow(encode(document), SHIPPED, files=False).problems
     assert codes(found) == [("files_missing", "/trigger/use", "warning")]
 
 
@@ -235,9 +235,11 @@ def test_files_of_one_host_are_reported_if_nodes_run_on_several() -> None:
     read = {"use": "file.read", "with": {"path": "a.json", "format": "json"}}
     query = {"use": "sql.query", "with": {"url": "sqlite:///orders.db", "sql": "SELECT 1"}}
     document = encode({"id": "orders", "trigger": {"use": "manual"}, "steps": [read, query]})
-    found = [problem for problem in check_flow(document, SHIPPED, several_hosts=True) if problem.code == "one_host"]
+    found = [
+        problem for problem in check_flow(document, SHIPPED, several_hosts=True).problems if problem.code == "one_host"
+    ]
     assert codes(found) == [
         ("one_host", "/steps/0/use", "warning"),
         ("one_host", "/steps/1/with/url", "warning"),
     ]
-    assert "one_host" not in {problem.code for problem in check_flow(document, SHIPPED)}
+    assert "one_host" not in {problem.code for problem in check_flow(document, SHIPPED).problems}

@@ -77,7 +77,7 @@ def among(registry: Registry, flows: set[str] | None, *steps: Any, **more: Any) 
         "steps": list(steps),
         **more,
     }
-    return check_flow(encode(document), registry, flows=flows, file="orders.json")
+    return check_flow(encode(document), registry, flows=flows, file="orders.json").problems
 
 
 def test_a_flow_that_is_not_there_is_named_with_the_nearest_that_is(registry: Registry) -> None:

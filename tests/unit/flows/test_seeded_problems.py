@@ -29,7 +29,7 @@ def samples(flow: str) -> Samples:
 
 
 def problems(flow: str, document: Any) -> list[Problem]:
-    found = check_flow(json.dumps(document).encode(), registry(), file=f"{flow}.json", samples=samples(flow))
+    found = check_flow(json.dumps(document).encode(), registry(), file=f"{flow}.json", samples=samples(flow)).problems
     # That a form can be sent by anybody is meant so.
     return [problem for problem in found if problem.code != "not_verified"]
 

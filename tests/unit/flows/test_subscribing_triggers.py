@@ -81,7 +81,7 @@ def document(given: dict[str, Any], credential: str | None = "key", **more: Any)
 
 
 def problems(registry: Registry, given: dict[str, Any], credential: str | None = "key", **more: Any) -> list[Problem]:
-    found = check_flow(document(given, credential, **more), registry)
+    found = check_flow(document(given, credential, **more), registry).problems
     return [problem for problem in found if problem.severity == "error"]
 
 
@@ -121,12 +121,12 @@ def test_every_problem_is_named_with_its_place_and_remedy(registry: Registry) ->
 
 
 def test_a_credential_of_another_type_is_named(registry: Registry) -> None:
-    (found,) = check_flow(document({"topics": []}), registry, {"key": "github"})
+    (found,) = check_flow(document({"topics": []}), registry, {"key": "github"}).problems
     assert (found.pointer, found.code) == ("/trigger/credential", "credential_type")
 
 
 def test_a_server_without_a_public_url_is_warned(registry: Registry) -> None:
-    (found,) = check_flow(document({"topics": []}), registry, public_url=False)
+    (found,) = check_flow(document({"topics": []}), registry, public_url=False).problems
     assert (found.code, found.severity) == ("public_url_missing", "warning")
     assert "HOOKLINE_PUBLIC_URL" in found.remedy
 

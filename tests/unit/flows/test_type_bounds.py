@@ -65,7 +65,7 @@ def test_a_name_is_searched_among_few_and_short_ones_only() -> None:
 def test_many_wrong_names_in_a_large_flow_are_all_reported(registry: Registry) -> None:
     steps = [{"id": f"s{number}", "use": "map", "with": {"body": f"$.steps.x{number}"}} for number in range(600)]
     flow = {"id": "wrong", "trigger": {"use": "webhook", "with": {"verify": "none"}}, "steps": steps}
-    problems = [one for one in check_flow(encode(flow), registry) if one.code == "unknown_step"]
+    problems = [one for one in check_flow(encode(flow), registry).problems if one.code == "unknown_step"]
     assert len(problems) == 600
     assert (problems[0].remedy, problems[-1].remedy) == ("no step comes before this one", "there are 599 names")
     assert "s0, s1" in problems[2].remedy or "did you mean" in problems[2].remedy

@@ -48,7 +48,9 @@ def test_each_connector_is_at_gold(connector: Connector) -> None:
 @pytest.mark.parametrize("connector", CONNECTORS, ids=lambda connector: connector.name)
 def test_the_example_of_each_is_a_flow_without_problems(connector: Connector) -> None:
     assert connector.example is not None
-    assert [str(problem) for problem in check_flow(encode(connector.example), REGISTRY, file=connector.name)] == []
+    assert [
+        str(problem) for problem in check_flow(encode(connector.example), REGISTRY, file=connector.name).problems
+    ] == []
 
 
 def test_no_two_examples_have_one_id() -> None:

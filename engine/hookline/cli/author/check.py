@@ -144,7 +144,7 @@ def _in_file(
         files=elsewhere or settings.files is not None,
         several_hosts=several_hosts,
         samples=samples_beside(file),
-    )
+    ).problems
 
 
 def files_of(paths: Sequence[Path]) -> Iterator[tuple[Path, Collection[str] | None]]:

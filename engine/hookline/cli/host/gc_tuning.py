@@ -8,7 +8,8 @@ from typing import Final
 _THRESHOLDS: Final = (10_000, 20, 20)
 
 LATER: Final = 10.0
-"""Seconds after the start until what it began is done, too: each flow waits for deliveries, connections are open."""
+"""Seconds from the start until `settle` is called. By then, the tasks that the start began have created their objects:
+each flow waits for deliveries, and connections are open."""
 
 
 def pause() -> None:

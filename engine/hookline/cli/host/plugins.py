@@ -58,7 +58,7 @@ def _list(ctx: click.Context, as_json: bool) -> None:
             (
                 view.name,
                 f"{view.distribution or view.module} {view.version or ''}".strip(),
-                view.error or "works",
+                view.error or view.warning or "works",
                 ", ".join(f"{one.name}: {one.quality or 'below bronze'}" for one in view.connectors),
             )
             for view in views

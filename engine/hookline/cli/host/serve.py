@@ -131,13 +131,16 @@ def _report(ready: "Ready", as_json: bool, workers: Sequence[int]) -> None:
     def text() -> str:
         token = ready.token_file or "the setting admin_token, or that of the first node"
         api = f"{ready.admin_url}/api/v1"
+        console = ready.no_console or f"console: {ready.admin_url}"
         return (
-            f"Hookline listens on {ready.url}\nhooks: {ready.url}/hook/<flow>   admin API: {api}   its token: {token}"
+            f"Hookline listens on {ready.url}\n"
+            f"hooks: {ready.url}/hook/<flow>   admin API: {api}   its token: {token}\n{console}"
         )
 
     value = {
         "url": ready.url,
         "admin_url": ready.admin_url,
+        "console": ready.no_console is None,
         "pid": os.getpid(),
         "token_file": None if ready.token_file is None else str(Path(ready.token_file).absolute()),
         "workers": list(workers),

@@ -15,6 +15,7 @@ from hookline.access.tokens import ServerToken
 from hookline.cli.engine_setup import engine_options, hook_options, local_url
 from hookline.cli.host import gc_tuning, thread_switching
 from hookline.cli.host.open_files import reserve_files
+from hookline.cli.host.setting_views import setting_views
 from hookline.cli.host.sighup import Reloading, ignore_hangups
 from hookline.cli.host.worker import Ready, Worker
 from hookline.cli.server_file import admin_token, agree_on_token, announced, token_file
@@ -35,6 +36,7 @@ from hookline.service.app import create_app, create_pages
 from hookline.service.hooks.sender import Senders
 from hookline.service.server import serving
 from hookline.service.server.stopping import Stopping
+from hookline.service.site import missing_pages, sites_blueprint
 from hookline.telemetry.worker_metrics import WorkerMetrics
 
 #: The part of the grace period in which callers may get the replies of their flows, and bodies may arrive; the rest is
@@ -74,7 +76,8 @@ class RunningServer:
     def ready(self) -> Ready:
         """The addresses and the token file, for those that announce the server."""
         file = None if self.token_file is None or self.token.text is None else str(self.token_file)
-        return Ready(self.url, self.api_url, self.admin_url, file)
+        missing = missing_pages(self.engine.registry.sites.values())
+        return Ready(self.url, self.api_url, self.admin_url, file, missing)
 
 
 def run(
@@ -188,15 +191,20 @@ def _listeners(
     readiness = Readiness.of(engine)
     apart = 0 if admin_sock is None else _ADMIN_CONNECTIONS
     connections = reserve_files(settings.max_connections, engine.log, apart)
-    named = (f"//{settings.host}", f"//{settings.admin_bind or ''}", server.admin_url)
-    pages = blueprints(
-        engine,
-        server.token,
-        hosts=Hosts(named),
-        metrics_public=settings.metrics_public,
-        readiness=readiness,
-        senders=Senders(options.trusted_proxies, options.forwarded_header),
-        workers=metrics,
+    hosts = Hosts((f"//{settings.host}", f"//{settings.admin_bind or ''}"), server.admin_url)
+    pages = (
+        *blueprints(
+            engine,
+            server.token,
+            hooks=options,
+            hosts=hosts,
+            metrics_public=settings.metrics_public,
+            readiness=readiness,
+            senders=Senders(options.trusted_proxies, options.forwarded_header),
+            workers=metrics,
+            settings=setting_views(settings),
+        ),
+        sites_blueprint(engine.registry.sites.values(), hosts),
     )
     # Quart's types are those of one framework; the servers take any application.
     app: Any

@@ -50,6 +50,8 @@ class Ready(msgspec.Struct, frozen=True):
     admin_url: str
     """The URL under which people reach the admin API."""
     token_file: str | None
+    no_console: str | None = None
+    """Why there is no console, with the remedy."""
 
 
 def _assignment(text: bytes) -> Assignment:

@@ -1,9 +1,10 @@
-"""`hookline login URL` and `hookline logout PROFILE`."""
+"""`hookline login URL`, `hookline logout PROFILE` and `hookline open [EXECUTION]`."""
 
 import asyncio
 import os
 import re
 import sys
+import webbrowser
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -11,18 +12,22 @@ from urllib.parse import urlsplit
 
 import click
 
-from hookline.cli.client import ApiError
+from hookline.cli.client import ApiError, connect
 from hookline.cli.client.http import http_client
 from hookline.cli.client.profiles import Profile, profiles_file, read_profiles, remove_profile, store_profile
 from hookline.cli.client.remote import REMOTE, TOKEN, check_secure, checked_token, server_url
 from hookline.cli.command import Command, NotFound, emit
+from hookline.cli.operate.execution_ids import full_id
 from hookline.cli.terminal import printable
+from hookline.config import Settings
 from hookline.kernel.errors import ConfigError
 from hookline.kernel.suggest import did_you_mean
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 _WIDEST: Final = ("admin", "author", "operate", "read")
 """The scopes, each of which includes those after it."""
+_BROWSER: Final = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
+"""Variables that say that there is a browser. Without them, one for text might take the terminal of the command."""
 
 
 @click.command(cls=Command, needs_settings=False)
@@ -72,6 +77,20 @@ def logout(profile: str, as_json: bool) -> None:
         near = did_you_mean(profile, known, "`hookline login` stores one")
         raise NotFound(f"there is no profile {profile!r} in {profiles_file()} ({near})")
     emit({"profile": profile}, as_json=as_json, text=lambda: f"profile {profile} is removed")
+
+
+@click.command(cls=Command, settings=("db",))
+@click.argument("execution", required=False)
+def open(execution: str | None, as_json: bool, settings: Settings) -> None:
+    """Open the console of the running server, signed in with the token of this command. EXECUTION: show this one.
+
+    The link is printed, and is opened in a browser if there is one and the output is a terminal. It can be used once,
+    within 10 minutes. An id may be shortened to its beginning or its end.
+    """
+    link = asyncio.run(_link(settings, execution))
+    emit(link, as_json=as_json, text=lambda: f"{link['url']}\nvalid once, until {link['expires_at']}")
+    if not as_json and sys.stdout.isatty() and _has_browser() and link["url"].startswith(("http://", "https://")):
+        webbrowser.open(link["url"])
 
 
 def _name_of(url: str) -> str:
@@ -126,3 +145,16 @@ def _described(me: Mapping[str, Any]) -> str:
     limited = "" if me["flows"] is None else f", for the flows {', '.join(me['flows'])}"
     until = "" if me["expires"] is None else f", until {me['expires']}"
     return printable(f"with token {me['name']}: scope {scope}{limited}{until}")
+
+
+async def _link(settings: Settings, execution: str | None) -> Mapping[str, Any]:
+    """Return a sign-in link. Raises ApiError, StoreError, and NoServer if no server runs."""
+    no_server = "the console is a page of a running server: start one with `hookline serve`"
+    async with connect(settings, server_only=no_server) as client:
+        execution_id = None if execution is None else await full_id(client, execution)
+        made: Mapping[str, Any] = await client.post("sign-in-links", body={"execution_id": execution_id})
+        return made
+
+
+def _has_browser() -> bool:
+    return sys.platform == "darwin" or any(os.environ.get(name) for name in _BROWSER)

@@ -80,7 +80,8 @@ async def _begin(run: ExecutionContext, node: WaitNode, frame: Frame, path: str,
     page = None
     if node.page is not None:
         known["page"] = page = await _page(run, node.page, frame, path)
-    due_at = now + node.settings.timeout if node.settings.timeout is not None else None
+    timeout = node.settings.timeout
+    due_at, late_at = (None, None) if timeout is None else (now + timeout, now + timeout / 2)
     entry = run.journal.add(
         recomputable=False,
         id=node.id,
@@ -94,7 +95,7 @@ async def _begin(run: ExecutionContext, node: WaitNode, frame: Frame, path: str,
         due_at=due_at,
     )
     packed = None if page is None else run.redactor.encrypt_line(encode(_shown(run, page)))
-    run.journal.add_changes(BeginWait(run.id, path, run.flow.id, node.id, key, now, packed))
+    run.journal.add_changes(BeginWait(run.id, path, run.flow.id, node.id, key, now, late_at, packed))
     await run.journal.flush()
     # Callbacks that came before are delivered now, without another notification.
     run.progress.forget_callbacks()

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, get_args
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-from hookline.discovery.unloaded import unloaded_action
+from hookline.discovery.placeholders import unloaded_action
 from hookline.flows.blocks.block import CompileContext, Node, RawStep, StepType
 from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.external_names import CredentialUse, unknown_component
@@ -18,7 +18,7 @@ from hookline.kernel.backoff import RetryPolicy
 from hookline.kernel.errors import Problem
 from hookline.model.flow import ActionStep, RetryDocument
 from hookline.sdk.action import Action
-from hookline.sdk.setting_versions import older_settings, plain_name
+from hookline.sdk.settings.versions import older_settings, plain_name
 
 DEFAULT_RETRY: Final = RetryPolicy()
 """The policy of a step that has none of its own."""

@@ -39,6 +39,16 @@ def analysis_problems(flow: CompiledFlow, samples: Samples = NO_SAMPLES) -> list
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
 
+@dataclass(frozen=True, slots=True)
+class CheckedFlow:
+    """A flow with its problems."""
+
+    problems: list[Problem]
+    """All of them, warnings included, in the order of the text."""
+    flow: CompiledFlow | None
+    """None if it has errors that keep it from running."""
+
+
 def check_flow(
     source: bytes | Document,
     registry: Registry,
@@ -51,58 +61,20 @@ def check_flow(
     files: bool = True,
     several_hosts: bool = False,
     samples: Samples = NO_SAMPLES,
-) -> list[Problem]:
-    """All problems of a flow, warnings included, in the order of the text.
+) -> CheckedFlow:
+    """Find all problems of a flow.
 
     `credentials`: the type of each existing credential by name; if None, the names of credentials aren't checked.
     `flows`: the ids of all existing flows, likewise. `environment` holds the variables that may override vars.
-    `public_url`: the server has a public URL. `files`: it has a folder for files. `several_hosts`:
-    nodes run on several hosts. `samples`: the shapes of bodies and
-    results that the flow's cases show; they are used where no type is declared. Raises NoConnectors.
+    `public_url`: the server has a public URL. `files`: it has a folder for files. `several_hosts`: nodes run on several
+    hosts. `samples`: the shapes of bodies and results that the flow's cases show; they are used where no type is
+    declared. Raises NoConnectors.
     """
-    checked = check_document(
-        source,
-        registry,
-        credentials,
-        flows=flows,
-        file=file,
-        environment=environment,
-        public_url=public_url,
-        files=files,
-        several_hosts=several_hosts,
-        samples=samples,
-    )
-    return checked.problems
-
-
-@dataclass(frozen=True, slots=True)
-class CheckedDocument:
-    """The problems of a document, and its flow."""
-
-    problems: list[Problem]
-    flow: CompiledFlow | None
-    """None if it has errors that keep it from running."""
-
-
-def check_document(
-    source: bytes | Document,
-    registry: Registry,
-    credentials: Mapping[str, str] | None = None,
-    *,
-    flows: Collection[str] | None = None,
-    file: str | None = None,
-    environment: Mapping[str, str] = _NOTHING,
-    public_url: bool = True,
-    files: bool = True,
-    several_hosts: bool = False,
-    samples: Samples = NO_SAMPLES,
-) -> CheckedDocument:
-    """Check as `check_flow` does, and keep the flow. Raises NoConnectors."""
     registry.require_connectors()
     try:
         document = read(source, file) if isinstance(source, bytes) else source
     except FlowInvalid as error:
-        return CheckedDocument(list(error.problems), None)
+        return CheckedFlow(list(error.problems), None)
     examined = compile_document(document, registry, environment=environment)
     problems = list(examined.problems)
     if examined.flow is not None:
@@ -130,7 +102,7 @@ def check_document(
         problems += [_flow_problem(use, flows) for use in examined.flows if use.id not in flows]
     if not public_url and examined.flow is not None:
         problems += public_url_problems(examined.flow)
-    return CheckedDocument(document.place(problems), examined.flow)
+    return CheckedFlow(document.place(problems), examined.flow)
 
 
 def _flow_problem(use: FlowUse, flows: Collection[str]) -> Problem:

@@ -1,9 +1,11 @@
 """The admin API (`/api/v1/`), and the routes for monitoring: `/healthz`, `/readyz` and `/metrics`.
 
-Everything under `/api/v1/` needs a token, and each route a scope. Health and readiness don't: they are for probes
-without a token.
+Everything under `/api/v1/` needs a token or the cookie of a session, and each route a scope; except for signing in.
+Health and readiness don't: they are for probes without a token.
 """
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from quart import Blueprint, Response, current_app
@@ -20,10 +22,14 @@ from hookline.service.admin.executions.executions import add_executions, add_rec
 from hookline.service.admin.executions.operations import add_bulk, add_operations
 from hookline.service.admin.executions.rejected import add_rejected
 from hookline.service.admin.executions.search import add_search
+from hookline.service.admin.executions.statistics import add_statistics
+from hookline.service.admin.executions.values import add_values
 from hookline.service.admin.flows.authoring import add_authoring
 from hookline.service.admin.flows.deploy import add_deployments
 from hookline.service.admin.flows.flow_state import add_flow_values
 from hookline.service.admin.flows.flows import add_flows
+from hookline.service.admin.flows.signing import add_signing
+from hookline.service.admin.flows.step_counts import add_step_counts
 from hookline.service.admin.flows.versions import add_versions
 from hookline.service.admin.hosts import Hosts
 from hookline.service.admin.openapi import Description, operation
@@ -32,7 +38,12 @@ from hookline.service.admin.system.components import add_components
 from hookline.service.admin.system.credentials import add_credentials
 from hookline.service.admin.system.health import Readiness, metrics_blueprint, probes_blueprint
 from hookline.service.admin.system.nodes import add_nodes
+from hookline.service.admin.system.plugins import add_plugins
+from hookline.service.admin.system.sessions import add_sessions
+from hookline.service.admin.system.settings import ServerSettingView, add_settings
 from hookline.service.admin.system.storage import add_storage
+from hookline.service.app import create_endpoints
+from hookline.service.hooks.hook import Hook, HookOptions
 from hookline.service.hooks.sender import Senders
 from hookline.telemetry.worker_metrics import WorkerMetrics
 
@@ -52,26 +63,32 @@ def blueprints(
     engine: Engine,
     token: str | ServerToken,
     *,
+    hooks: HookOptions | None = None,
     own: Actor | None = None,
     hosts: Hosts | None = None,
     metrics_public: bool = False,
     readiness: Readiness | None = None,
     senders: Senders | None = None,
     workers: WorkerMetrics | None = None,
+    settings: Sequence[ServerSettingView] = (),
 ) -> tuple[Blueprint, ...]:
     """Create the blueprints of an engine.
 
-    `token`: the server's own token. `own`: the actor that uses it, if that isn't the token itself. `hosts`: the hosts
-    of the API besides its address and localhost. `metrics_public`: `/metrics` needs no token. `senders` finds the
-    addresses behind trusted proxies. `workers`: the metrics of the other workers of the server.
+    `token`: the server's own token. `hooks`: the settings for hooks, which also hold for messages that the API sends.
+    `own`: the actor that uses the token, if that isn't the token itself. `hosts`: the hosts of the API besides its
+    address and localhost, and the URL of the console. `metrics_public`: `/metrics` needs no token. `senders` finds the
+    addresses behind trusted proxies. `workers`: the metrics of the other workers of the server. `settings`: those of
+    this node.
     """
     token = ServerToken(token) if isinstance(token, str) else token
     gate = Gate(engine, token, own, hosts, senders)
     probes = probes_blueprint(engine, readiness or Readiness.of(engine), token)
-    return _api(engine, gate), probes, metrics_blueprint(engine, gate, public=metrics_public, workers=workers)
+    hook = create_endpoints(engine, hooks or HookOptions(engine.options.public_url)).hook
+    api = _api(engine, gate, hook, settings)
+    return api, probes, metrics_blueprint(engine, gate, public=metrics_public, workers=workers)
 
 
-def _api(engine: Engine, gate: Gate) -> Blueprint:
+def _api(engine: Engine, gate: Gate, hook: Hook, settings: Sequence[ServerSettingView]) -> Blueprint:
     api = Blueprint("api", __name__, url_prefix="/api/v1")
     api.record_once(lambda state: state.app.url_map.converters.update(but=OtherThan))
     api.register_error_handler(HooklineError, gate.respond)
@@ -80,6 +97,8 @@ def _api(engine: Engine, gate: Gate) -> Blueprint:
     for add in (
         add_flows,
         add_rejected,
+        add_statistics,
+        add_step_counts,
         add_components,
         add_authoring,
         add_versions,
@@ -88,16 +107,21 @@ def _api(engine: Engine, gate: Gate) -> Blueprint:
         add_recordings,
         add_storage,
         add_executions,
+        add_values,
         add_operations,
         add_bulk,
         add_search,
         add_dead_letters,
-        add_events,
+        partial(add_events, gate=gate),
         add_credentials,
         add_access,
+        partial(add_sessions, gate=gate),
         add_nodes,
+        add_plugins,
     ):
         add(api, engine)
+    add_settings(api, settings)
+    add_signing(api, engine, hook)
     description = Description()
 
     @api.get("/openapi.json")

@@ -1,22 +1,33 @@
-"""The caller of a request to the admin API, who is recognized by a token and limited to its scope and flows."""
+"""The caller of a request to the admin API, who is recognized by a token or by the cookie of a session, and is limited
+to the scope and the flows of the token."""
 
 from collections.abc import Mapping
-from typing import Final
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final, NoReturn
+from urllib.parse import urlsplit
 
 from quart import Response, current_app, g, request
 from werkzeug.datastructures import Headers
 
 from hookline.access.caller import Caller
-from hookline.access.tokens import BUILT_IN, ServerToken
+from hookline.access.tokens import BUILT_IN, Invalid, ServerToken, digest
 from hookline.engine import Engine
-from hookline.kernel.errors import ExecutionNotFound, HooklineError, ServiceUnavailable, TokenInvalid
-from hookline.model.access import Actor, TokenScope
+from hookline.kernel.errors import (
+    ExecutionNotFound,
+    HooklineError,
+    ServiceUnavailable,
+    SignInCodeUsed,
+    TokenInvalid,
+)
+from hookline.model.access import Actor, Session, SignInCode, TokenScope
 from hookline.service.admin.hosts import Hosts
 from hookline.service.admin.openapi import Operation, operation_of
 from hookline.service.admin.requests import problem_response
 from hookline.service.hooks.sender import Senders, address_text, client_of
 
 _NO_ACCESS: Final = frozenset({401, 403, 421, 429})
+_SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _SEND: Final = "Send a token: Authorization: Bearer <token>."
 
 
@@ -27,7 +38,7 @@ def caller() -> Caller:
 
 
 class Gate:
-    """Admits a request if it is for this server, and if its token allows the operation."""
+    """Admits a request if it is for this server, and if its token or its session allows the operation."""
 
     def __init__(
         self,
@@ -43,24 +54,112 @@ class Gate:
         self._engine = engine
         self._admin_token = admin_token
         self._own = own
-        self._hosts = hosts or Hosts()
+        self.hosts = hosts or Hosts()
 
     async def check_request(self) -> None:
         """Raise an error unless the host and the token of the current request are right."""
-        # There may be several: with HTTP/2, `:authority` and `host`. None of them may be foreign.
-        for host in request.headers.getlist("Host") or [""]:
-            self._hosts.check(host, (request.scope.get("server") or (None,))[0])
+        self.hosts.check_request(request)
         if self._engine.waits_for is not None:
             raise ServiceUnavailable("the server hasn't started yet: it waits for its database", retry_after=5)
         await self.check_token()
 
     async def check_token(self) -> None:
-        """Raise an error unless the token of the current request allows the operation; its host isn't checked."""
-        g.caller = by = await recognize(self._engine, self._admin_token, self._sender(), self._own)
+        """Raise an error unless the token or the session of the current request allows the operation; its host isn't
+        checked."""
         described = operation_of(current_app.view_functions[request.endpoint or ""])
+        if described is not None and described.open:
+            return
+        g.caller = by = await self._recognize()
         if described is not None:
             await resolve_alias(self._engine)
             await check_access(self._engine, by, described)
+
+    async def _recognize(self) -> Caller:
+        """Return the caller of the current request. Raises TokenInvalid, WrongOrigin, TooManyRequests and StoreError.
+
+        A proxy may ask for a user and a password, so another `Authorization` than that with a token doesn't count.
+        """
+        kind, _, secret = request.headers.get("Authorization", "").partition(" ")
+        if kind.lower() == "bearer" and secret.strip():
+            return await self.with_token(secret.strip())
+        # If there are several, somebody else has set one, such as another server on this host.
+        cookies = request.cookies.getlist(self.cookie)
+        if len(cookies) != 1:
+            raise TokenInvalid(_SEND)
+        if request.method not in _SAFE:
+            self.hosts.check_origin(request.headers.getlist("Origin"))
+        session = await self._engine.sessions.recognize(digest(cookies[0]))
+        if not isinstance(session, Session):
+            self._reject("session", session)
+        return replace(await self._holder(session.token, "session"), session=session)
+
+    async def with_token(self, secret: str) -> Caller:
+        """Return the caller with a token. Raises TokenInvalid, TooManyRequests and StoreError."""
+        return await self._holder(digest(secret), "token")
+
+    async def sign_in(self, code: str) -> tuple[Session, str, Caller]:
+        """Begin a session with a sign-in code; return it with its secret and the caller.
+
+        Raises TokenInvalid, TooManyRequests and StoreError.
+        """
+        found = await self._engine.sessions.recognize_code(digest(code))
+        if not isinstance(found, SignInCode):
+            self._reject("sign-in code", found)
+        by = await self._holder(found.token, "sign-in code")
+        try:
+            session, secret = await self._engine.sessions.begin(by, found)
+        except SignInCodeUsed:
+            self._reject("sign-in code", "unknown")
+        return session, secret, by
+
+    async def still_valid(self, by: Caller) -> bool:
+        """Return true if the token of a caller is still valid, and its session. Raises StoreError."""
+        if by.session is not None and not isinstance(await self._engine.sessions.recognize(by.session.digest), Session):
+            return False
+        return isinstance(await self._find(by.token, by.actor.address), Caller)
+
+    async def _find(self, token: bytes, address: str | None) -> Caller | tuple[Invalid, str | None]:
+        """Return the caller with the token whose secret has this SHA-256, or why it is invalid, with its name."""
+        # The server's own token works even if the store fails, and however many invalid tokens come from the address.
+        if self._admin_token.accepts(token):
+            return Caller(self._own or Actor("token", BUILT_IN, address), TokenScope.ADMIN, token=token)
+        return await self._engine.api_tokens.recognize(token, address)
+
+    async def _holder(self, token: bytes, shown: str) -> Caller:
+        """Return the caller with a token; `shown`: what the request has shown for it."""
+        found = await self._find(token, self._sender()[0] or None)
+        if not isinstance(found, Caller):
+            self._reject(shown, *found)
+        return found
+
+    def _reject(self, shown: str, reason: Invalid, token: str | None = None) -> NoReturn:
+        """Count and record a failed sign-in, and raise TokenInvalid or TooManyRequests."""
+        address, client = self._sender()
+        self._engine.sign_ins.reject(client, address, reason, token)
+        raise TokenInvalid(f"The {shown} is {reason}. {_SEND}")
+
+    def check_own_page(self) -> None:
+        """Raise WrongOrigin if the current request comes from a page of another site. Only browsers tell."""
+        if origins := request.headers.getlist("Origin"):
+            self.hosts.check_origin(origins)
+
+    def set_cookie(self, response: Response, secret: str, lifetime: timedelta) -> None:
+        """Let a response set the cookie of a session; a lifetime of 0 removes it."""
+        url = urlsplit(self.hosts.admin_url)
+        response.set_cookie(
+            self.cookie,
+            secret,
+            max_age=lifetime,
+            path=f"{url.path}/api/v1",
+            secure=url.scheme == "https",
+            httponly=True,
+            samesite="Strict",
+        )
+
+    @property
+    def cookie(self) -> str:
+        """The name of the cookies of sessions: servers on other ports of the same host get them, too."""
+        return f"hookline-{self._engine.instance_id}"
 
     def _sender(self) -> tuple[str, str]:
         """The address from which the current request came, and the name under which its host is counted.
@@ -96,30 +195,6 @@ def _joined(headers: Headers) -> Mapping[str, str]:
     return found
 
 
-async def recognize(
-    engine: Engine, admin_token: ServerToken, sender: tuple[str, str], own: Actor | None = None
-) -> Caller:
-    """Return the caller of the current request. Raises TokenInvalid, TooManyRequests and StoreError.
-
-    `sender`: its address, and the name under which its host is counted.
-    `own`: the actor that uses the admin token, if it isn't the token itself: the command line in its own process.
-    """
-    kind, _, given = request.headers.get("Authorization", "").partition(" ")
-    secret = given.strip()
-    address, client = sender
-    # The server's own token works even if the store fails, and however many invalid tokens come from the address.
-    if admin_token.accepts(secret) and kind.lower() == "bearer":
-        return Caller(own or Actor("token", BUILT_IN, address or None), TokenScope.ADMIN)
-    if not secret or kind.lower() != "bearer":
-        raise TokenInvalid(_SEND)
-    found = await engine.api_tokens.recognize(secret, address or None)
-    if isinstance(found, Caller):
-        return found
-    reason, name = found
-    engine.sign_ins.reject(client, address, reason, name)
-    raise TokenInvalid(f"The token is {reason}. {_SEND}")
-
-
 async def resolve_alias(engine: Engine) -> None:
     """Let a request for an alias be one for the execution that it means: see `KeepAlias`."""
     named = request.view_args or {}
@@ -147,14 +222,11 @@ async def check_access(engine: Engine, by: Caller, operation: Operation) -> None
             by.require_flow(flow_id)
     execution_id = named.get("execution_id")
     if execution_id is not None:
-        execution = await engine.store.execution(execution_id)
-        if execution is None or not by.sees(execution.flow_id):
-            raise ExecutionNotFound(f"there is no execution {execution_id!r}")
+        await require_visible(engine, by, execution_id)
 
 
-async def still_valid(engine: Engine, by: Caller) -> bool:
-    """Return true if the token of a caller is still valid. Raises StoreError."""
-    if by.token_id is None:
-        return True
-    token = await engine.store.token_by_id(by.token_id)
-    return token is not None and token.is_valid(engine.clock.now())
+async def require_visible(engine: Engine, by: Caller, execution_id: str) -> None:
+    """Raise ExecutionNotFound if there is no such execution, or the caller doesn't see its flow."""
+    execution = await engine.store.execution(execution_id)
+    if execution is None or not by.sees(execution.flow_id):
+        raise ExecutionNotFound(f"there is no execution {execution_id!r}")

@@ -36,6 +36,7 @@ from hookline.kernel.errors import (
     TooManyRequests,
     UnsupportedMedia,
     WrongHost,
+    WrongOrigin,
 )
 from hookline.kernel.json import encode
 from hookline.model.access import TokenScope
@@ -136,7 +137,7 @@ def document(app: Quart) -> dict[str, Any]:
     for rule, view, it in marked:
         path = re.sub(r"<(?:[^:>]*:)?([^>]+)>", r"{\1}", rule.rule)
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
-            paths.setdefault(path, {})[method.lower()] = _operation(view, sorted(rule.arguments), it, known)
+            paths.setdefault(path, {})[method.lower()] = _operation(method, view, sorted(rule.arguments), it, known)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -150,10 +151,16 @@ def document(app: Quart) -> dict[str, Any]:
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": components | {_PROBLEM_NAME: _PROBLEM},
-            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "description": _SECURITY}},
         },
         "security": [{"token": []}],
     }
+
+
+_SECURITY: Final = (
+    "A token. A browser may send the cookie of a session instead, which `POST /api/v1/session` sets. Then requests "
+    "other than GET and HEAD need the `Origin` of the setting `admin_url`."
+)
 
 
 def _schemas(given: Sequence[Any], returned: Sequence[Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -253,7 +260,9 @@ def _path_schema(name: str, it: Operation) -> dict[str, Any]:
     return usual | {"pattern": it.path[name]} if name in it.path else usual
 
 
-def _operation(view: Callable[..., Any], arguments: list[str], it: Operation, known: Mapping[str, Any]) -> Any:
+def _operation(
+    method: str, view: Callable[..., Any], arguments: list[str], it: Operation, known: Mapping[str, Any]
+) -> Any:
     summary, _, description = (inspect.getdoc(view) or "").partition("\n")
     success: dict[str, Any] = {"description": "Done."}
     if it.etag:
@@ -261,7 +270,7 @@ def _operation(view: Callable[..., Any], arguments: list[str], it: Operation, kn
     if it.response is not None:
         success["content"] = {it.media_type: {"schema": known[str(it.response)]}}
     answers = {str(status): copy.deepcopy(success) for status in (it.status, *it.also)}
-    for status, codes in _problems(it, arguments).items():
+    for status, codes in _problems(method, it, arguments).items():
         answer = answers.setdefault(str(status), {"description": HTTPStatus(status).phrase})
         if status in _HEADERS:
             answer["headers"] = copy.deepcopy(dict(_HEADERS[status]))
@@ -295,11 +304,13 @@ _WITH_TOKEN: Final = (TokenInvalid, WrongHost, TooManyRequests, StoreError)
 _WITH_BODY: Final = (TooLarge, UnsupportedMedia)
 
 
-def _problems(it: Operation, arguments: Sequence[str]) -> dict[int, set[str] | None]:
+def _problems(method: str, it: Operation, arguments: Sequence[str]) -> dict[int, set[str] | None]:
     """The codes of an operation's problems by status; None if they aren't known, like those of services."""
     kinds: list[type[HooklineError]] = [*_ALWAYS]
     if not it.open:
         kinds += _WITH_TOKEN
+    if not it.open and method != "GET":
+        kinds.append(WrongOrigin)
     if not it.open and it.scope is not TokenScope.READ:
         kinds.append(ScopeTooSmall)
     if it.all_flows and not it.open:

@@ -15,6 +15,7 @@ from hookline.engine import Engine
 from hookline.kernel.errors import (
     AuthorizationUnknown,
     CannotSign,
+    ComponentNotFound,
     CredentialError,
     DeploymentConflict,
     DeploymentNotFound,
@@ -42,6 +43,7 @@ from hookline.kernel.errors import (
     TooLarge,
     UnpublishedChanges,
     UnsupportedMedia,
+    ValueNotFound,
     WorkLimit,
 )
 from hookline.kernel.json import encode
@@ -60,6 +62,8 @@ CAUSE_SCHEMA: Final = {"type": "string", "pattern": _CAUSE.pattern}
 EXECUTION_SCHEMA: Final = {"type": "string", "format": "uuid"}
 CURSOR_SCHEMA: Final = {"type": "string", "minLength": 1, "format": "cursor"}
 """The format is that of the list: clients take cursors from pages, and don't make them."""
+MAX_DOCUMENT: Final = 2_000_000
+"""The most bytes of a flow's document, or of its cases."""
 MAX_LIMIT: Final = 200
 _LIMIT: Final = 50
 _RETRY_AFTER: Final = 5.0
@@ -143,7 +147,7 @@ def read_time(text: str) -> datetime:
     return utc
 
 
-def _read_limit(text: str) -> int:
+def read_limit(text: str) -> int:
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= MAX_LIMIT):
         raise ValueError(f"a number from 1 to {MAX_LIMIT}")
     return int(text)
@@ -155,7 +159,7 @@ PAGE: Final[Query] = (
         "limit",
         "How many items.",
         {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": _LIMIT},
-        _read_limit,
+        read_limit,
     ),
 )
 """The query parameters of a list."""
@@ -234,6 +238,13 @@ async def read_body() -> bytes:
     return data
 
 
+def bounded_document(text: bytes) -> bytes:
+    """Return the document of a flow, or its cases. Raises TooLarge."""
+    if len(text) > MAX_DOCUMENT:
+        raise TooLarge(f"A document has at most {MAX_DOCUMENT:,} bytes; this one has {len(text):,}.")
+    return text
+
+
 async def body_of(kind: type[_T]) -> _T:
     """Decode the body of a request, which may be left out. Raises Malformed."""
     data = await read_body()
@@ -283,6 +294,8 @@ _STATUS: Final[Mapping[type[HooklineError], int]] = {
     NotReplayable: 409,
     RedactedUnreadable: 409,
     ProvenanceUnknown: 404,
+    ValueNotFound: 404,
+    ComponentNotFound: 404,
     NoOptions: 404,
     OptionsNotReady: 422,
     CannotSign: 422,

@@ -5,15 +5,16 @@ then those of the intake in one transaction: duplicate, rate limit and backlog.
 """
 
 import asyncio
+import copy
 from collections.abc import Sequence
 from functools import partial
+from typing import Protocol
 
 import msgspec
 
 from hookline.bodies.forms import lenient_query
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.envelopes import request_envelope, with_keys
-from hookline.intake.intake import Intake
 from hookline.kernel.errors import FlowUnknown, SchemaViolation, TooManyRequests, UnsupportedMedia
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock
@@ -33,6 +34,16 @@ from hookline.storage.changes import Accepted, Duplicate
 __all__ = ["Hook", "HookOptions", "HookRequest", "HookResponse", "SenderGone"]
 
 
+class MessageIntake(Protocol):
+    """Accepts the messages of requests: see `Intake`."""
+
+    def flow(self, flow_id: str) -> CompiledFlow:
+        """Return the version of a flow that accepts messages now."""
+
+    async def accept(self, flow: CompiledFlow, envelope: Envelope) -> Accepted | Duplicate:
+        """Make a message durable, if it isn't a duplicate."""
+
+
 class Hook:
     """The endpoint for requests to `/hook/…`: messages that start flows, and callbacks that find their execution by a
     key."""
@@ -40,7 +51,7 @@ class Hook:
     def __init__(
         self,
         *,
-        intake: Intake,
+        intake: MessageIntake,
         receiver: RequestReceiver,
         callbacks: CallbackHandler,
         clock: Clock,
@@ -55,6 +66,12 @@ class Hook:
         self._ids = ids
         self._reply_waiter = reply_waiter
         self._rejections = rejections
+
+    def into(self, intake: MessageIntake) -> "Hook":
+        """Return the same endpoint with another intake."""
+        hook = copy.copy(self)
+        hook._intake = intake
+        return hook
 
     async def handle(self, request: HookRequest) -> HookResponse:
         """Return the response to a request. Raises SenderGone, and nothing else: an unexpected error gives a 503."""

@@ -21,8 +21,9 @@ from hookline.flows.types.action_result import output_text
 from hookline.kernel.json import encode
 from hookline.model import durations
 from hookline.sdk.action import Action
-from hookline.sdk.options import OptionsFunction
 from hookline.sdk.poll import PollTrigger
+from hookline.sdk.schemes import Scheme
+from hookline.sdk.settings.options import OptionsFunction
 from hookline.sdk.triggers import ConnectorTrigger, Trigger
 from hookline.service.views.pages import one_of
 
@@ -79,6 +80,27 @@ class ComponentView(msgspec.Struct, frozen=True):
     """The version of its settings; null if there was never another. Earlier ones are used as `<name>@<version>`."""
 
 
+def component_schema(registry: Registry, kind: str, name: str) -> dict[str, Any] | None:
+    """The JSON Schema of a component's settings, or of a credential's values; None if there is no such component."""
+    if kind == "credential type":
+        values = registry.credential_types.get(name)
+        return None if values is None else _schema(values)
+    parts: Mapping[str, Mapping[str, StepType | Action | Trigger | Scheme[Any, Any]]] = {
+        "action": registry.actions,
+        "block": USES,
+        "trigger": registry.triggers,
+        "scheme": registry.schemes,
+    }
+    part = parts.get(kind, {}).get(name)
+    if part is None:
+        return None
+    return {"type": "object"} if part.settings is None else _schema(part.settings)
+
+
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema(by_alias=True, schema_generator=durations.FlowJsonSchema)
+
+
 def component_views(registry: Registry) -> list[ComponentView]:
     """All components, sorted by name."""
     views = [_block(use, block) for use, block in USES.items()]
@@ -104,7 +126,7 @@ def component_views(registry: Registry) -> list[ComponentView]:
 
 def setting_views(model: type[BaseModel], options: Mapping[str, OptionsFunction] = _NO_OPTIONS) -> list[SettingView]:
     """The fields of a model as JSON names and types. `options`: the options by field."""
-    schema = model.model_json_schema(by_alias=True, schema_generator=durations.FlowJsonSchema)
+    schema = _schema(model)
     definitions = schema.get("$defs", {})
     if "$ref" in schema:  # it is among its own definitions, since some of these contain it
         schema = definitions[schema["$ref"].rpartition("/")[2]]

@@ -25,6 +25,8 @@ class PluginView(msgspec.Struct, frozen=True):
     distribution: str | None
     version: str | None
     error: str | None
+    warning: str | None
+    """A part that it lacks, and how to get it. Its other parts work."""
     connectors: list[ConnectorQuality]
 
 
@@ -34,4 +36,13 @@ def plugin_view(status: PluginStatus, registry: Registry) -> PluginView:
         for name, one in registry.connectors.items()
         if registry.origin("connector", name) == status
     ]
-    return PluginView(status.name, status.module, status.distribution, status.version, status.error, connectors)
+    sites = [one for name, one in registry.sites.items() if registry.origin("site", name) == status]
+    return PluginView(
+        status.name,
+        status.module,
+        status.distribution,
+        status.version,
+        status.error,
+        next((site.remedy for site in sites if not site.is_built), None),
+        connectors,
+    )

@@ -3,7 +3,7 @@
 from typing import Final
 
 from hookline.discovery.registry import Registry
-from hookline.flows.check.check_flow import check_document
+from hookline.flows.check.check_flow import check_flow
 from hookline.flows.check.step_descriptions import StepDescription, describe_steps
 from hookline.flows.types.samples import read_samples
 from hookline.kernel.json import decode
@@ -18,7 +18,7 @@ _MAX_SCOPES: Final = 2_000_000
 def check(job: CheckJob, registry: Registry) -> CheckResult:
     """Find the problems of a document; if it can be compiled, also the types in scope at each step."""
     samples = read_samples(decode(job.cases))
-    checked = check_document(
+    checked = check_flow(
         job.document.source,
         registry,
         job.credentials,

@@ -16,8 +16,6 @@ from hookline.model.execution import ErrorInfo, StepRecord
 
 LENGTH: Final = struct.Struct(">I")
 """The format of a length."""
-MAX_DOCUMENT: Final = 1_000_000
-"""The largest document, in bytes of JSON."""
 MAX_STEPS: Final = 1000
 """The most steps in a result."""
 MAX_ATTEMPTS: Final = 20
@@ -89,7 +87,16 @@ class BacktestJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     recordings: tuple[bytes, ...]
 
 
-Job: TypeAlias = CheckJob | EvaluateJob | TryJob | BacktestJob
+class CaseJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
+    """Make a test case of a recording."""
+
+    document: GivenDocument
+    """The version that ran."""
+    recording: bytes
+    name: str
+
+
+Job: TypeAlias = CheckJob | EvaluateJob | TryJob | BacktestJob | CaseJob
 
 
 class CheckResult(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
@@ -143,6 +150,15 @@ class BacktestResult(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     """JSON of a `Backtest`."""
 
 
+class CaseMade(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
+    """The test case of a recording."""
+
+    case: bytes
+    """JSON of a case."""
+    left_out: tuple[str, ...]
+    """The things that the case leaves out, each with the reason."""
+
+
 class Failure(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     """An error in the document or in the job."""
 
@@ -152,4 +168,4 @@ class Failure(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     problems: tuple[Problem, ...] = ()
 
 
-Result: TypeAlias = CheckResult | EvaluateResult | TryResult | BacktestResult | Failure
+Result: TypeAlias = CheckResult | EvaluateResult | TryResult | BacktestResult | CaseMade | Failure

@@ -65,7 +65,7 @@ class ConnectorContract:
         if self.connector.example is None:
             pytest.skip("it has no example")
         registry = load_plugins(extra_plugins=[plugin_of(self.connector)])
-        problems = check_flow(encode(self.connector.example), registry, file="its example")
+        problems = check_flow(encode(self.connector.example), registry, file="its example").problems
         assert [str(problem) for problem in problems] == []
 
     def test_a_credential_shows_no_secret(self) -> None:

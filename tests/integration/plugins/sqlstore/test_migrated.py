@@ -1,18 +1,16 @@
 """A database with data of an earlier schema has the same data after its migration."""
 
-import os
 import sqlite3
-import uuid
-from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
 from alembic import command
-from sqlalchemy import Connection, NullPool, create_engine, text
+from sqlalchemy import Connection, NullPool, create_engine, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
+from tests.integration.migrated_schema import connected
+from tests.integration.plugins.sqlstore.conftest import clock_of_now
 
 from hookline.model.execution import ExecutionFilter, Outcome, State
 from hookline.model.message import pack
@@ -35,29 +33,12 @@ from hookline_sqlstore.backend import postgresql, sqlite
 from hookline_sqlstore.column_values import key_hash, micros
 from hookline_sqlstore.databases import schema as schema_versions
 
-POSTGRES = os.environ.get("HOOKLINE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
 MIGRATION = "0006"
 
 
 @pytest.fixture
 def clock() -> ManualClock:
-    clock = ManualClock()
-    clock.advance((datetime.now(UTC) - clock.now()).total_seconds())
-    return clock
-
-
-@pytest.fixture
-async def schema() -> AsyncIterator[str]:
-    try:
-        connection = await asyncpg.connect(POSTGRES, timeout=5)
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        if os.environ.get("HOOKLINE_REQUIRE_SERVICES") == "1":
-            raise
-        pytest.skip(f"PostgreSQL is not reachable at {POSTGRES}: {error}")
-    name = f"hookline_{uuid.uuid4().hex[:12]}"
-    yield name
-    await connection.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
-    await connection.close()
+    return clock_of_now()
 
 
 def _upgrade_to(connection: Connection, revision: str) -> None:
@@ -223,12 +204,13 @@ async def test_a_file_of_sqlite(tmp_path: Path, clock: ManualClock) -> None:
 async def test_a_schema_of_postgresql(schema: str, clock: ManualClock) -> None:
     old = Old(clock)
     old.fill()
-    session = await asyncpg.connect(POSTGRES, server_settings={"search_path": schema})
-    await session.execute(f"CREATE SCHEMA {schema}")
+    session = await connected(schema)
+    url = make_url(schema)
+    await session.execute(f"CREATE SCHEMA {url.query['schema']}")
     engine = create_async_engine(
-        POSTGRES.replace("postgresql://", "postgresql+asyncpg://"),
+        url.set(drivername="postgresql+asyncpg", query={}),
         poolclass=NullPool,
-        connect_args={"server_settings": {"search_path": schema}},
+        connect_args={"server_settings": {"search_path": url.query["schema"]}},
     )
     async with engine.connect() as connection:
         await connection.run_sync(_upgrade_to, f"{MIGRATION}-1")
@@ -236,7 +218,7 @@ async def test_a_schema_of_postgresql(schema: str, clock: ManualClock) -> None:
     await engine.dispose()
     # A node that was killed ran it.
     await session.execute("UPDATE executions SET owner = 'gone' WHERE state = 'running'")
-    backend = postgresql(f"{POSTGRES}?schema={schema}", clock=clock)
+    backend = postgresql(schema, clock=clock)
     await backend.open()
     places = {
         row["id"]: row["place"]

@@ -1,14 +1,13 @@
 """The history on PostgreSQL is partitioned: what has ended moves there, and leaves with its partition."""
 
 import asyncio
-import os
-import uuid
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
+from tests.integration.migrated_schema import connected
+from tests.integration.plugins.sqlstore.conftest import clock_of_now
 
 from hookline.kernel.errors import IllegalStateChange
 from hookline.maintenance.retention import Purger, Retention
@@ -37,7 +36,6 @@ from hookline_sqlstore.cluster import partitions
 from hookline_sqlstore.cluster.partitions import Partition, missing, partition_length
 from hookline_sqlstore.column_values import first_id
 
-POSTGRES = os.environ.get("HOOKLINE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
 MONTH = timedelta(days=30)
 
 pytestmark = pytest.mark.postgres
@@ -45,29 +43,12 @@ pytestmark = pytest.mark.postgres
 
 @pytest.fixture
 def clock() -> ManualClock:
-    # Migrations take the time of the database.
-    clock = ManualClock()
-    clock.advance((datetime.now(UTC) - clock.now()).total_seconds())
-    return clock
+    return clock_of_now()
 
 
 @pytest.fixture
-async def schema() -> AsyncIterator[str]:
-    try:
-        connection = await asyncpg.connect(POSTGRES, timeout=5)
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        if os.environ.get("HOOKLINE_REQUIRE_SERVICES") == "1":
-            raise
-        pytest.skip(f"PostgreSQL is not reachable at {POSTGRES}: {error}")
-    name = f"hookline_{uuid.uuid4().hex[:12]}"
-    yield name
-    await connection.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
-    await connection.close()
-
-
-@pytest.fixture
-async def backend(schema: str, clock: ManualClock) -> AsyncIterator[Backend]:
-    backend = postgresql(f"{POSTGRES}?schema={schema}", clock=clock)
+async def backend(tables: str, clock: ManualClock) -> AsyncIterator[Backend]:
+    backend = postgresql(tables, clock=clock)
     await backend.open()
     yield backend
     await backend.close()
@@ -79,8 +60,8 @@ def store(backend: Backend) -> Store:
 
 
 @pytest.fixture
-async def session(schema: str, backend: Backend) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(POSTGRES, server_settings={"search_path": schema})
+async def session(tables: str, backend: Backend) -> AsyncIterator[Any]:
+    connection = await connected(tables)
     yield connection
     await connection.close()
 
@@ -388,7 +369,7 @@ async def test_parts_that_are_left_when_a_removal_ends_halfway_are_removed_by_th
 
 @pytest.mark.cluster_rule("C17")
 async def test_a_lock_that_is_not_to_be_had_is_waited_for_a_second_and_the_detach_is_tried_again(
-    backend: Backend, store: Store, envelopes: Envelopes, session: Any, schema: str, clock: ManualClock
+    backend: Backend, store: Store, envelopes: Envelopes, session: Any, tables: str, clock: ManualClock
 ) -> None:
     clock.advance(timedelta(days=9).total_seconds())
     await store.keep_partitions(MONTH, clock.now() - MONTH)
@@ -399,13 +380,13 @@ async def test_a_lock_that_is_not_to_be_had_is_waited_for_a_second_and_the_detac
     await reading.start()
     await session.fetch("SELECT count(*) FROM journal")
     keeping = asyncio.ensure_future(store.keep_partitions(MONTH, clock.now() - MONTH))
-    watching = await asyncpg.connect(POSTGRES)
+    watching = await connected(tables)
     waits = (
         "SELECT count(*) FROM pg_locks JOIN pg_class ON pg_class.oid = relation"
-        " WHERE NOT granted AND relname = 'journal' AND relnamespace = $1::regnamespace"
+        " WHERE NOT granted AND relname = 'journal' AND relnamespace = current_schema()::regnamespace"
     )
     async with asyncio.timeout(20):
-        while not await watching.fetchval(waits, schema):  # noqa: ASYNC110 - another session does it
+        while not await watching.fetchval(waits):  # noqa: ASYNC110 - another session does it
             await asyncio.sleep(0.01)
     loop = asyncio.get_running_loop()
     began = loop.time()

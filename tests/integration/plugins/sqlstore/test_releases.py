@@ -1,15 +1,13 @@
 """Tables name the oldest release that may use them: an older one doesn't start, and stops while it runs."""
 
 import asyncio
-import os
 import shutil
-import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
+from tests.integration.migrated_schema import connected
 
 from hookline.kernel.errors import StoreError
 from hookline.storage.cluster import NodeDescription
@@ -17,8 +15,6 @@ from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.backend import postgresql
 from hookline_sqlstore.databases import schema as schema_versions
-
-POSTGRES = os.environ.get("HOOKLINE_TEST_POSTGRES", "postgresql://root@127.0.0.1:5432/test")
 
 pytestmark = pytest.mark.postgres
 
@@ -40,22 +36,8 @@ def upgrade() -> None:
 
 
 @pytest.fixture
-async def schema() -> AsyncIterator[str]:
-    try:
-        connection = await asyncpg.connect(POSTGRES, timeout=5)
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
-        if os.environ.get("HOOKLINE_REQUIRE_SERVICES") == "1":
-            raise
-        pytest.skip(f"PostgreSQL is not reachable at {POSTGRES}: {error}")
-    name = f"hookline_{uuid.uuid4().hex[:12]}"
-    yield name
-    await connection.execute(f'DROP SCHEMA IF EXISTS "{name}" CASCADE')
-    await connection.close()
-
-
-@pytest.fixture
 async def session(schema: str) -> AsyncIterator[Any]:
-    connection = await asyncpg.connect(POSTGRES, server_settings={"search_path": schema})
+    connection = await connected(schema)
     yield connection
     await connection.close()
 
@@ -74,13 +56,13 @@ async def test_an_older_node_stops_when_a_newer_one_migrates_and_does_not_start_
 ) -> None:
     clock = ManualClock()
     envelopes = Envelopes(clock)
-    old = postgresql(f"{POSTGRES}?schema={schema}", clock=clock)
+    old = postgresql(schema, clock=clock)
     await old.open(NodeDescription("old", version="8.1.0"))
     asked = asyncio.Event()
     old.membership.on_drain = asked.set
     await old.queue.put(envelopes.make())
     _newer_release(tmp_path, monkeypatch)
-    new = postgresql(f"{POSTGRES}?schema={schema}", clock=clock)
+    new = postgresql(schema, clock=clock)
     await new.open(NodeDescription("new", version="9.0.0"))
     assert await session.fetchval("SELECT gone_at IS NOT NULL FROM nodes WHERE name = 'old'")
     with pytest.raises(StoreError):
@@ -96,7 +78,7 @@ async def test_an_older_node_stops_when_a_newer_one_migrates_and_does_not_start_
     assert "this node stops: the database's tables need Hookline 9.0.0 or newer" in caplog.text
     await new.queue.put(envelopes.make())
     await old.close()
-    again = postgresql(f"{POSTGRES}?schema={schema}", clock=clock)
+    again = postgresql(schema, clock=clock)
     with pytest.raises(StoreError, match=r"need Hookline 9\.0\.0 or newer, and this is 8\.1\.0: install the newer"):
         await again.open(NodeDescription("old", version="8.1.0"))
     await new.close()
@@ -108,15 +90,15 @@ async def test_a_node_that_the_tables_still_allow_goes_on(
 ) -> None:
     clock = ManualClock()
     envelopes = Envelopes(clock)
-    old = postgresql(f"{POSTGRES}?schema={schema}", clock=clock)
+    old = postgresql(schema, clock=clock)
     await old.open(NodeDescription("old", version="9.0.0"))
     _newer_release(tmp_path, monkeypatch)
-    new = postgresql(f"{POSTGRES}?schema={schema}", clock=clock)
+    new = postgresql(schema, clock=clock)
     await new.open(NodeDescription("new", version="9.1.0"))
     await old.queue.put(envelopes.make())
     assert old.membership.held
     monkeypatch.undo()
-    restarted = postgresql(f"{POSTGRES}?schema={schema}", clock=clock)
+    restarted = postgresql(schema, clock=clock)
     await restarted.open(NodeDescription("restarted", version="9.0.0"))
     await restarted.queue.put(envelopes.make())
     for backend in (old, new, restarted):
@@ -128,12 +110,12 @@ async def test_indexes_are_built_concurrently_and_again_after_a_build_that_faile
     schema: str, session: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = ManualClock()
-    first = postgresql(f"{POSTGRES}?schema={schema}", clock=clock)
+    first = postgresql(schema, clock=clock)
     await first.open()
     _newer_release(tmp_path, monkeypatch)
     await session.execute("CREATE INDEX ix_journal_new ON lines (last)")
     await session.execute("UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'ix_journal_new'::regclass")
-    second = postgresql(f"{POSTGRES}?schema={schema}", clock=clock)
+    second = postgresql(schema, clock=clock)
     await second.open(NodeDescription("new", version="9.0.0"))
     definition = (
         "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indisvalid AND indexrelid = 'ix_journal_new'::regclass"

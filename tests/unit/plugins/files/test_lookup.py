@@ -268,7 +268,9 @@ async def test_a_file_that_is_too_large_is_rejected(look: Bench, monkeypatch: py
 def test_the_checker_finds_what_can_not_work(registry: Registry, settings: dict[str, Any], says: str) -> None:
     step = {"id": "a", "use": "lookup", "with": settings}
     flow = {"id": "f", "trigger": {"use": "manual"}, "steps": [step]}
-    errors = [one for one in check_flow(json.dumps(flow).encode(), registry, file="f") if one.severity == "error"]
+    errors = [
+        one for one in check_flow(json.dumps(flow).encode(), registry, file="f").problems if one.severity == "error"
+    ]
     assert len(errors) >= 1
     assert any(says in f"{one.pointer} {one.message} {one.remedy}" for one in errors), errors
 
@@ -285,7 +287,9 @@ def test_the_checker_finds_what_can_not_work(registry: Registry, settings: dict[
 def test_the_checker_takes_what_is_not_known_before(registry: Registry, settings: dict[str, Any]) -> None:
     step = {"id": "a", "use": "lookup", "with": settings}
     flow = {"id": "f", "trigger": {"use": "manual"}, "vars": {"table": {"a": 1}}, "steps": [step]}
-    assert [one for one in check_flow(json.dumps(flow).encode(), registry, file="f") if one.severity == "error"] == []
+    assert [
+        one for one in check_flow(json.dumps(flow).encode(), registry, file="f").problems if one.severity == "error"
+    ] == []
 
 
 def test_a_table_of_the_flow_is_looked_into_where_flows_are_tested(tmp_path: Path) -> None:

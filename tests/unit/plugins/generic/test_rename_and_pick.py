@@ -198,7 +198,7 @@ def test_the_checker_finds_what_can_not_work(
     registry: Registry, name: str, settings: dict[str, Any], says: str
 ) -> None:
     flow = {"id": "f", "trigger": {"use": "manual"}, "steps": [{"id": "a", "use": name, "with": settings}]}
-    problems = check_flow(json.dumps(flow).encode(), registry, file="f.json")
+    problems = check_flow(json.dumps(flow).encode(), registry, file="f.json").problems
     errors = [problem for problem in problems if problem.severity == "error"]
     assert errors, "nothing is found"
     assert any(says in f"{problem.message} {problem.remedy}" for problem in errors), errors
@@ -208,9 +208,11 @@ def test_the_checker_finds_what_can_not_work(
 def test_the_checker_takes_paths_from_vars(registry: Registry) -> None:
     step = {"id": "a", "use": "pick", "with": {"keep": "$.vars.columns", "body": "$.trigger.body"}}
     flow = {"id": "f", "trigger": {"use": "manual"}, "vars": {"columns": ["a", "b.c"]}, "steps": [step]}
-    assert [p for p in check_flow(json.dumps(flow).encode(), registry, file="f") if p.severity == "error"] == []
+    assert [
+        p for p in check_flow(json.dumps(flow).encode(), registry, file="f").problems if p.severity == "error"
+    ] == []
     wrong = {**flow, "vars": {"columns": ["a", "a.c"]}}
-    assert [p for p in check_flow(json.dumps(wrong).encode(), registry, file="f") if p.severity == "error"]
+    assert [p for p in check_flow(json.dumps(wrong).encode(), registry, file="f").problems if p.severity == "error"]
 
 
 async def test_what_would_hold_others_up_is_rejected(run: Bench) -> None:

@@ -232,7 +232,7 @@ def test_without_its_extra_the_command_that_installs_it_is_said(
         "mappers": [mapper.name],
         "steps": [{"id": "m", "use": "map", "with": {"body": {mapper.name: "body"}}}],
     }
-    (problem,) = [each for each in check_flow(json.dumps(flow).encode(), registry) if each.severity == "error"]
+    (problem,) = [each for each in check_flow(json.dumps(flow).encode(), registry).problems if each.severity == "error"]
     assert problem.code == "unavailable"
     assert f"pip install 'hookline[{mapper.name}]'" in str(problem)
     (view,) = [view for view in component_views(registry) if view.name == mapper.name and view.kind == "mapper"]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event
 
+from hookline.model.access import Session, SignInCode
 from hookline.model.execution import ExecutionFilter, Outcome, State
 from hookline.model.items import Progress
 from hookline.model.rejection import RejectedRequest
@@ -20,16 +21,20 @@ from hookline.storage.changes import (
     Cancel,
     Change,
     CheckpointItems,
+    CreateSession,
+    CreateSignInCode,
     DismissDeadLetter,
     DropCredential,
     DropEntries,
     End,
+    EndSession,
     EndWait,
     FinishBlock,
     ForgetCallbacks,
     ForgetDedupeKeys,
     ForgetEarlyCallbacks,
     ForgetFiles,
+    ForgetSessions,
     ForgetVersions,
     KeepAlias,
     MarkDelivered,
@@ -39,6 +44,7 @@ from hookline.storage.changes import (
     Publish,
     Purge,
     PutCredential,
+    PutStatistics,
     PutTokens,
     Rebind,
     RecordSteps,
@@ -46,6 +52,7 @@ from hookline.storage.changes import (
     ReleaseOrderKey,
     Reopen,
     Resume,
+    RollUpStatistics,
     SetState,
     Start,
     StoreCallback,
@@ -53,7 +60,9 @@ from hookline.storage.changes import (
     TimeOutWait,
     Unblock,
     UseFiles,
+    UseSignInCode,
 )
+from hookline.storage.statistics import Counts, FlowMinute
 from hookline.testing.clock import START, ManualClock
 from hookline.testing.envelopes import Envelopes, attachment
 from hookline_sqlstore.backend import sqlite
@@ -120,7 +129,7 @@ Ask = Callable[[Backend, Envelopes], Coroutine[Any, Any, object]]
 
 
 async def _writes(backend: Backend, envelopes: Envelopes) -> None:
-    now = envelopes.clock.now()
+    now, later = envelopes.clock.now(), envelopes.clock.now() + timedelta(hours=1)
     first = envelopes.make(body="x" * 100_000, key="k", window=timedelta(0), attachments=(attachment("b"),))
     id_ = first.execution_id
     await backend.store.commit([Accept(first)])
@@ -169,6 +178,14 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
         TakeDedupeKeys("orders", ((envelopes.ids.new(), "k"),), now, now),
         ForgetDedupeKeys(now),
         ForgetVersions("orders", ("v1",)),
+        CreateSession(Session(b"s", "1", b"t", now, now)),
+        CreateSignInCode(SignInCode(b"c", "1", b"t", now, now)),
+        UseSignInCode(b"c"),
+        EndSession(b"s"),
+        ForgetSessions(now),
+        PutStatistics("a.1", (FlowMinute("orders", now, Counts()),)),
+        RollUpStatistics(now, now),
+        RollUpStatistics(later, later),
     ):
         await backend.store.commit([change])
 
@@ -221,6 +238,11 @@ async def _begun(backend: Backend, envelopes: Envelopes) -> None:
     await deliveries.aclose()
 
 
+async def _oldest_queued(backend: Backend, envelopes: Envelopes) -> None:
+    await backend.store.commit([Accept(envelopes.make())])
+    assert await backend.store.oldest_queued()
+
+
 ASKED: dict[str, Ask] = {
     "writes": _writes,
     "deliveries": _queue,
@@ -245,6 +267,13 @@ ASKED: dict[str, Ask] = {
     "backlog": lambda backend, _: backend.store.backlog(),
     "queue_depth": lambda backend, _: backend.store.queue_depth("orders", "k", 10),
     "counts": lambda backend, _: backend.store.counts(),
+    "oldest_queued": _oldest_queued,
+    "blocked": lambda backend, _: backend.store.blocked(10),
+    "late_waits": lambda backend, _: backend.store.late_waits(START, 10),
+    "rejected_since": lambda backend, _: backend.store.rejected_since(START),
+    "statistics": lambda backend, _: backend.store.statistics(["orders", "greet"], START, START, hourly=False),
+    "statistics by the hour": lambda backend, _: backend.store.statistics(["orders"], START, START, hourly=True),
+    "has_old_statistics": lambda backend, _: backend.store.has_old_statistics(START, START),
     "referenced": lambda backend, _: backend.store.referenced(["a", "b"]),
     "executions_with_files": lambda backend, envelopes: backend.store.executions_with_files(envelopes.clock.now(), 10),
     "executions_with_callbacks": lambda backend, envelopes: backend.store.executions_with_callbacks(
@@ -273,6 +302,9 @@ ASKED: dict[str, Ask] = {
     "state": lambda backend, _: backend.store.state("orders", "k"),
     "kept": lambda backend, _: backend.store.state_entries("orders", cursor="k"),
     "credentials": lambda backend, _: backend.store.credentials(),
+    "session": lambda backend, _: backend.store.session(b"x"),
+    "sign_in_code": lambda backend, _: backend.store.sign_in_code(b"x"),
+    "has_expired_sessions": lambda backend, envelopes: backend.store.has_expired_sessions(envelopes.clock.now()),
     "ping": lambda backend, _: backend.store.ping(),
 }
 

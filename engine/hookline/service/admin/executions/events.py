@@ -7,7 +7,7 @@ from quart import Blueprint, Response, request
 
 from hookline.engine import Engine
 from hookline.kernel.json import encode
-from hookline.service.admin.callers import caller, still_valid
+from hookline.service.admin.callers import Gate, caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import FLOW_SCHEMA, Parameter, read_query, require_flow
 from hookline.telemetry.events import Event
@@ -17,12 +17,13 @@ HEARTBEAT: Final = 15.0
 
 
 _CHECK: Final = 3.0
-"""Seconds after which the token of a listener is checked again, so that a stream ends soon after its token does."""
+"""Seconds after which the token and the session of a listener are checked again: a stream ends within 5 seconds after
+them."""
 _EVENTS: Final = (Parameter("flow_id", "Only those of this flow.", FLOW_SCHEMA),)
 _LAST: Final = (Parameter("Last-Event-ID", "The id of the last event that the client got.", {"type": "string"}),)
 
 
-def add_events(api: Blueprint, engine: Engine) -> None:
+def add_events(api: Blueprint, engine: Engine, gate: Gate) -> None:
 
     @api.get("/events")
     @operation(str, media_type="text/event-stream", query=_EVENTS, headers=_LAST)
@@ -43,22 +44,22 @@ def add_events(api: Blueprint, engine: Engine) -> None:
         async def told() -> AsyncIterator[bytes]:
             with engine.events.listen(flows, after) as listener:
                 yield b": hookline\n\n"
-                silent = 0.0
+                now = engine.clock.monotonic
+                checked = sent = now()
                 while True:
-                    events = listener.take()
-                    for event in events:
+                    if now() - checked >= _CHECK:
+                        if not await gate.still_valid(by):
+                            return
+                        checked = now()
+                    for event in listener.take():
+                        sent = now()
                         yield _event(event)
                     if listener.closed:
                         return
-                    if not events and not await listener.wait(engine.clock, _CHECK):
-                        silent += _CHECK
-                        if not await still_valid(engine, by):
-                            return
-                    else:
-                        silent = 0.0
-                    if silent >= HEARTBEAT:
-                        silent = 0.0
+                    if now() - sent >= HEARTBEAT:
+                        sent = now()
                         yield b": here\n\n"
+                    await listener.wait(engine.clock, max(0.0, checked + _CHECK - now()))
 
         headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
         response = Response(told(), 200, headers, content_type="text/event-stream")

@@ -37,8 +37,11 @@ from hookline.service.admin.callers import caller
 from hookline.service.admin.executions.executions import WholeRecordingView, recorded, recorded_one
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (
+    MAX_DOCUMENT,
     PAGE,
+    Parameter,
     Query,
+    bounded_document,
     decode_body,
     json_response,
     page_or_malformed,
@@ -49,9 +52,10 @@ from hookline.service.admin.requests import (
 )
 from hookline.service.views.executions import ErrorView, LatestView, error_view, latest_view
 from hookline.simulation.authoring.jobs import (
-    MAX_DOCUMENT,
     BacktestJob,
     BacktestResult,
+    CaseJob,
+    CaseMade,
     CheckJob,
     CheckResult,
     EvaluateJob,
@@ -68,6 +72,9 @@ _UNSET: Final = msgspec.UNSET
 _BACKTEST: Final[Query] = (
     time("since", "Only executions whose message was accepted at this time or later."),
     *PAGE,
+)
+_CASE: Final[Query] = (
+    Parameter("name", "The name of the case.", {"type": "string", "minLength": 1, "maxLength": 200}, required=True),
 )
 _MAX_RECORDINGS: Final = 16_000_000
 """The most bytes of recordings in one request; a page ends before it has more."""
@@ -132,6 +139,15 @@ class EvaluateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flow as well."""
     exact_numbers: bool = False
     """Without an execution: fractions are decimal numbers."""
+
+
+class CaseView(msgspec.Struct, frozen=True):
+    """A test case of an execution."""
+
+    case: msgspec.Raw
+    """One of the cases in `<id>.test.json`. It passes with the version that ran."""
+    left_out: list[str]
+    """The things that it leaves out, each with the reason."""
 
 
 class EvaluateView(msgspec.Struct, frozen=True):
@@ -342,7 +358,9 @@ def add_authoring(api: Blueprint, engine: Engine) -> None:
         recording = None if given.execution_id is None else await _recording(engine, by, given.execution_id)
         case = _case(given)
         if given.effects == "real" and len(case) > MAX_DOCUMENT:
-            raise TooLarge(f"With real effects, message, stubs and answers have at most {MAX_DOCUMENT} bytes together.")
+            raise TooLarge(
+                f"With real effects, message, stubs and answers have at most {MAX_DOCUMENT:,} bytes together."
+            )
         with engine.authoring.slot():
             if given.effects == "real":
                 result = await _try_for_real(engine, by, given, case, recording)
@@ -370,6 +388,17 @@ def add_authoring(api: Blueprint, engine: Engine) -> None:
         compared = msgspec.json.decode(result.backtest, type=ComparedView)
         return json_response(BacktestView(**msgspec.structs.asdict(compared), next=following))
 
+    @api.get("/executions/<execution_id>/case")
+    @operation(CaseView, query=_CASE, scope=TokenScope.AUTHOR, errors=(*_WORK, *_RECORDING))
+    async def make_case(execution_id: str) -> Response:
+        """Make a test case of an execution that has ended, as `hookline test --record` does. It isn't saved."""
+        name = read_query(_CASE)["name"]
+        with engine.authoring.slot():
+            recording = await _recording(engine, caller(), execution_id)
+            document = await _version_that_ran(engine, recording)
+            made = await engine.authoring.run(CaseJob(document, encode(recording), name), CaseMade)
+        return json_response(CaseView(msgspec.Raw(made.case), list(made.left_out)))
+
 
 def _raw(value: msgspec.Raw | msgspec.UnsetType) -> bytes:
     return b"null" if value is _UNSET else bytes(value)
@@ -384,9 +413,7 @@ def _document(engine: Engine, given: DocumentRequest) -> GivenDocument:
     if (given.document is _UNSET) == (given.text is None):
         raise Malformed("Give a document, or the text of one.")
     source = given.text.encode() if given.text is not None else _raw(given.document)
-    if len(source) > MAX_DOCUMENT:
-        raise TooLarge(f"A document has at most {MAX_DOCUMENT} bytes; this one has {len(source)}.")
-    return GivenDocument(source, dict(engine.options.environment))
+    return GivenDocument(bounded_document(source), dict(engine.options.environment))
 
 
 async def _checked(engine: Engine, by: Caller, given: DocumentRequest, cases: bytes = b"null") -> CheckResult:

@@ -30,7 +30,6 @@ from hookline.kernel.errors import (
     Malformed,
     NotForLimitedTokens,
     Problem,
-    TooLarge,
     UnpublishedChanges,
 )
 from hookline.kernel.json import decode
@@ -45,6 +44,7 @@ from hookline.service.admin.requests import (
     PAGE,
     FlowId,
     Parameter,
+    bounded_document,
     decode_body,
     flag,
     json_response,
@@ -55,8 +55,6 @@ from hookline.service.admin.requests import (
 from hookline.service.views.pages import PageView, Pending, Time
 from hookline.simulation.cases import check_names, parse_cases
 
-MAX_DOCUMENT: Final = 2_000_000
-"""Bytes of a document, or of the cases of a flow."""
 MAX_FLOWS: Final = 1000
 """The flows of one deployment."""
 _PLANNED: Final = 20
@@ -183,7 +181,7 @@ def _flows(api: Blueprint, engine: Engine) -> None:
         document has errors.
         """
         given = read_query((_DRY_RUN, _MESSAGE, _FORCE))
-        return await change_flow(flow_id, _bounded(await read_body()), given)
+        return await change_flow(flow_id, bounded_document(await read_body()), given)
 
     @api.delete("/flows/<flow_id>")
     @operation(
@@ -244,7 +242,7 @@ def _cases(api: Blueprint, engine: Engine) -> None:
 
         `If-Match` and `If-None-Match: *` work as for flows, with the ETag of the cases.
         """
-        data = _bounded(await read_body())
+        data = bounded_document(await read_body())
         text = await asyncio.to_thread(checked_cases, _flow_of(engine, flow_id), data)
         wanted = DeploymentRequest(caller().actor, {}, {flow_id: text}, expected_cases=_expected(flow_id))
         await engine.serving.deploy(CheckedDeployment(wanted, {}, {}))
@@ -417,10 +415,4 @@ def _expected(flow_id: str) -> Mapping[str, Expected]:
 
 def _given(raw: msgspec.Raw) -> bytes | None:
     text = bytes(raw)
-    return None if text == b"null" else _bounded(text)
-
-
-def _bounded(text: bytes) -> bytes:
-    if len(text) > MAX_DOCUMENT:
-        raise TooLarge(f"A document has at most {MAX_DOCUMENT:,} bytes.")
-    return text
+    return None if text == b"null" else bounded_document(text)

@@ -1,4 +1,4 @@
-"""The admin API's routes about flows: listing them, their states, starting one by hand, and signing a message."""
+"""The admin API's routes about flows: listing them, their states, and starting one by hand."""
 
 from typing import Annotated
 
@@ -10,10 +10,7 @@ from hookline.catalog.current_flows import FlowStates
 from hookline.deployments.deployment_request import tag_of
 from hookline.engine import Engine
 from hookline.kernel.errors import (
-    CannotSign,
-    CredentialError,
     FlowInvalid,
-    FlowNotFound,
     FlowUnknown,
     Malformed,
     Problem,
@@ -27,7 +24,6 @@ from hookline.model.message import Message
 from hookline.service.admin.callers import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import decode_body, json_response, read_body
-from hookline.service.signing import SignedMessage, UnsignedMessage, credential_of, hook_url, sign_without_secrets
 from hookline.service.views.pages import Count, PageView, Pending, Time, Uuid, one_of, time_view
 from hookline.sources.source import SourceStatus
 from hookline.storage.changes import Duplicate
@@ -176,31 +172,6 @@ def add_flows(api: Blueprint, engine: Engine) -> None:
         if isinstance(result, Duplicate):
             return json_response(Started(result.execution_id, flow_id, "duplicate"))
         return json_response(Started(result.execution_id, flow_id, "queued"), 202)
-
-    @api.post("/flows/<flow_id>/sign")
-    @operation(
-        SignedMessage,
-        request=UnsignedMessage,
-        scope=TokenScope.OPERATE,
-        errors=(CannotSign, CredentialError),
-    )
-    async def sign_message(flow_id: str) -> Response:
-        """Sign a message as its provider would, for `hookline send`.
-
-        The result contains no secret; schemes whose headers contain it are rejected.
-        """
-        message = decode_body(await read_body(), UnsignedMessage)
-        entry = engine.catalog.entries.get(flow_id)
-        if entry is None:
-            raise engine.catalog.missing(flow_id)
-        if entry.flow is None:
-            raise FlowNotFound(f"no version of flow {flow_id!r} can serve; `hookline check` says why")
-        if entry.flow.trigger.subscribes is not None:
-            credential, _ = await engine.subscriptions.verifying(entry.flow)
-        else:
-            credential = credential_of(entry.flow, engine.credentials.get)
-        url = hook_url(engine.options.public_url, flow_id, message)
-        return json_response(sign_without_secrets(entry.flow, credential, message, url, engine.clock.now()))
 
 
 def _states(api: Blueprint, engine: Engine) -> None:

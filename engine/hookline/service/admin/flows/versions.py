@@ -1,6 +1,7 @@
 """The admin API's routes about the versions of flows: their documents, rollbacks, and moving executions to another."""
 
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 from quart import Blueprint, Response
@@ -8,8 +9,10 @@ from quart import Blueprint, Response
 from hookline.deployments.migration import PlannedMigration
 from hookline.deployments.version_history import CURRENT, VersionInfo
 from hookline.engine import Engine
+from hookline.flows.authoring.flow_difference import Difference, flow_differences
 from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.compiler.compiled import require_actions
+from hookline.flows.compiler.step_ids import assign_step_ids
 from hookline.kernel.errors import (
     FlowInvalid,
     FlowNotFound,
@@ -18,14 +21,31 @@ from hookline.kernel.errors import (
     Problem,
     UnpublishedChanges,
 )
+from hookline.kernel.json import decode
 from hookline.kernel.time import rfc3339
 from hookline.model.access import TokenScope
 from hookline.service.admin.callers import caller
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import PAGE, body_of, json_response, page_or_malformed, read_query, require_flow
+from hookline.service.admin.requests import (
+    PAGE,
+    Parameter,
+    body_of,
+    json_response,
+    page_or_malformed,
+    read_query,
+    require_flow,
+)
 from hookline.service.views.executions import ExecutionView, execution_view
 from hookline.service.views.pages import Count, PageView, Pending, Time, Uuid
 from hookline.sources.poll_start import PollRestart
+
+_TO: Final = (
+    Parameter(
+        "to",
+        "The other version, by its first digits, or `current`.",
+        {"type": "string", "minLength": 1, "default": CURRENT},
+    ),
+)
 
 
 class VersionView(msgspec.Struct, frozen=True):
@@ -48,6 +68,17 @@ class DocumentView(msgspec.Struct, frozen=True):
     flow_id: str
     version: str
     document: msgspec.Raw
+    steps: dict[str, str]
+    """The id of each step, also of those that don't name one, by its JSON pointer in the document."""
+
+
+class VersionDifferences(msgspec.Struct, frozen=True):
+    """The differences in meaning between two versions of a flow."""
+
+    flow_id: str
+    old_version: str
+    new_version: str
+    differences: list[Difference]
 
 
 class LandingView(msgspec.Struct, frozen=True):
@@ -199,7 +230,22 @@ def _versions(api: Blueprint, engine: Engine) -> None:
         await require_flow(engine, flow_id)
         named = await engine.version_history.resolve(flow_id, version)
         document = await engine.version_history.document(flow_id, named)
-        return json_response(DocumentView(flow_id, named, msgspec.Raw(document)))
+        steps = assign_step_ids(decode(document))[0].of
+        return json_response(DocumentView(flow_id, named, msgspec.Raw(document), steps))
+
+    @api.get("/flows/<flow_id>/versions/<version>/diff")
+    @operation(VersionDifferences, query=_TO)
+    async def compare_versions(flow_id: str, version: str) -> Response:
+        """Compare a version with another one by meaning: steps, settings, mappings, the trigger and vars.
+
+        Steps are identified by their ids, wherever they are. The title and the layout of the text are no differences.
+        """
+        to = read_query(_TO)["to"]
+        await require_flow(engine, flow_id)
+        history = engine.version_history
+        old, new = await history.resolve(flow_id, version), await history.resolve(flow_id, to)
+        documents = [decode(await history.document(flow_id, one), exact=True) for one in (old, new)]
+        return json_response(VersionDifferences(flow_id, old, new, flow_differences(*documents)))
 
     @api.post("/flows/<flow_id>/rollback")
     @operation(

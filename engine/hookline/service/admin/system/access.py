@@ -9,6 +9,7 @@ import msgspec
 from quart import Blueprint, Response
 
 from hookline.access.audit import OPERATIONS
+from hookline.access.caller import Caller
 from hookline.access.tokens import BUILT_IN, NAME
 from hookline.engine import Engine
 from hookline.kernel.errors import Malformed, NotForLimitedTokens, TokenNameTaken, TokenNotFound
@@ -49,6 +50,7 @@ class MeView(msgspec.Struct, frozen=True):
     flows: list[str] | None
     """The ids of the only flows that it sees; null for all."""
     expires: Time | None
+    """The expiry of its token."""
 
 
 class TokenView(msgspec.Struct, frozen=True):
@@ -124,6 +126,12 @@ _AUDIT: Final = (
 )
 
 
+def me_view(by: Caller) -> MeView:
+    scopes = [scope for scope in TokenScope if by.scope.includes(scope)]
+    flows = None if by.flows is None else sorted(by.flows)
+    return MeView(by.actor.name, scopes, flows, time_view(by.expires_at))
+
+
 def token_view(token: Token, now: datetime) -> TokenView:
     return TokenView(
         token.id,
@@ -186,10 +194,7 @@ def add_access(api: Blueprint, engine: Engine) -> None:
     @operation(MeView)
     async def get_me() -> Response:
         """Get the caller: the name, the scopes and the flows of the token."""
-        by = caller()
-        scopes = [scope for scope in TokenScope if by.scope.includes(scope)]
-        flows = None if by.flows is None else sorted(by.flows)
-        return json_response(MeView(by.actor.name, scopes, flows, time_view(by.expires_at)))
+        return json_response(me_view(caller()))
 
     @api.get("/tokens")
     @operation(PageView[TokenView], scope=TokenScope.ADMIN)

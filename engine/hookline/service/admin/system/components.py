@@ -1,21 +1,39 @@
 """The admin API's routes about components."""
 
+from typing import Any, Final
+
 from quart import Blueprint, Response
 
 from hookline.credentials.options import OptionsRequest, fetch_options
 from hookline.engine import Engine
-from hookline.kernel.errors import CredentialError, NoOptions, OptionsNotReady, StepError
+from hookline.kernel.errors import ComponentNotFound, CredentialError, NoOptions, OptionsNotReady, StepError
 from hookline.model.access import TokenScope
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import decode_body, json_response, read_body
+from hookline.service.admin.requests import (
+    Parameter,
+    decode_body,
+    json_response,
+    read_body,
+    read_query,
+)
 from hookline.service.views.components import (
     ComponentView,
     OptionsPageView,
     OptionsRequestBody,
+    component_schema,
     component_views,
     options_page_view,
 )
 from hookline.service.views.pages import PageView
+
+_KIND: Final = (
+    Parameter(
+        "kind",
+        "The kind of the component.",
+        {"type": "string", "enum": ["action", "block", "trigger", "scheme", "credential type"]},
+        required=True,
+    ),
+)
 
 
 def add_components(api: Blueprint, engine: Engine) -> None:
@@ -25,6 +43,16 @@ def add_components(api: Blueprint, engine: Engine) -> None:
     async def list_components() -> Response:
         """List the components: actions, triggers, blocks, schemes, mappers and types of credentials."""
         return json_response(PageView(component_views(engine.registry), None))
+
+    @api.get("/components/<component>/schema")
+    @operation(dict[str, Any], query=_KIND, errors=(ComponentNotFound,), connectors=True)
+    async def get_schema(component: str) -> Response:
+        """Get the JSON Schema of a component's settings, or of the values of a type of credentials."""
+        kind = read_query(_KIND)["kind"]
+        schema = component_schema(engine.registry, kind, component)
+        if schema is None:
+            raise ComponentNotFound(f"there is no {kind} {component!r}")
+        return json_response(schema)
 
     @api.post("/components/<component>/options/<setting>")
     @operation(

@@ -29,6 +29,8 @@ class CredentialView(msgspec.Struct, frozen=True):
     """The reason why it can't be used."""
     tokens: "TokensView | None" = None
     """Its access tokens; null if its type has no OAuth 2."""
+    flows: list[str] = []
+    """The ids of the flows that use it."""
 
 
 class TokensView(msgspec.Struct, frozen=True):
@@ -58,14 +60,14 @@ class DroppedCredentialView(msgspec.Struct, frozen=True):
     pending: Pending
 
 
-def credential_view(info: CredentialInfo) -> CredentialView:
+def credential_view(info: CredentialInfo, flows: list[str]) -> CredentialView:
     tokens = None
     if info.tokens is not None:
         at = info.tokens.expires_at
         tokens = TokensView(
             info.tokens.state, None if at is None else rfc3339(at), info.tokens.scope, info.tokens.problem
         )
-    return CredentialView(info.name, info.type, rfc3339(info.updated_at), info.problem, tokens)
+    return CredentialView(info.name, info.type, rfc3339(info.updated_at), info.problem, tokens, flows)
 
 
 class AuthorizationView(msgspec.Struct, frozen=True):
@@ -150,17 +152,24 @@ class Rotated(msgspec.Struct, frozen=True):
 
 def add_credentials(api: Blueprint, engine: Engine) -> None:
 
+    def users(name: str) -> list[str]:
+        """The ids of the flows that use a credential, in order."""
+        entries = engine.catalog.entries.items()
+        return sorted(id for id, entry in entries if entry.flow is not None and name in entry.flow.credentials)
+
     def found(name: str) -> CredentialView:
         for info in engine.credentials.list():
             if info.name == name:
-                return credential_view(info)
+                return credential_view(info, users(name))
         raise CredentialMissing(f"there is no credential {name!r}")
 
     @api.get("/credentials")
     @operation(PageView[CredentialView], all_flows=True)
     async def list_credentials() -> Response:
         """List the credentials, without their secrets."""
-        return json_response(PageView([credential_view(info) for info in engine.credentials.list()], None))
+        return json_response(
+            PageView([credential_view(info, users(info.name)) for info in engine.credentials.list()], None)
+        )
 
     @api.get("/credentials/<but(rotate):name>")
     @operation(CredentialView, all_flows=True)

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 from quart import Blueprint, Response, request
 
-from hookline.access.tokens import ServerToken
+from hookline.access.tokens import ServerToken, digest
 from hookline.engine import Engine
 from hookline.intake.publishing import Publisher
 from hookline.kernel.errors import HooklineError, StoreError
@@ -28,7 +28,7 @@ def has_admin_token(token: ServerToken) -> bool:
     """True if the request has the admin token."""
     kind, _, given = request.headers.get("Authorization", "").partition(" ")
     # Compared even if the kind is wrong, so that every rejection takes the same time.
-    return token.accepts(given.strip()) and kind.lower() == "bearer"
+    return token.accepts(digest(given.strip())) and kind.lower() == "bearer"
 
 
 FILES_EVERY: Final = 30.0

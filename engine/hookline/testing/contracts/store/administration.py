@@ -1,6 +1,8 @@
-"""Deployments, tokens, the audit and rejected sign-ins are stored."""
+"""Deployments, tokens, sessions, the audit and rejected sign-ins are stored."""
 
-from datetime import timedelta
+import asyncio
+import re
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -8,22 +10,37 @@ import pytest
 from hookline.kernel.errors import (
     DeploymentConflict,
     ExecutionNotFound,
+    SignInCodeUsed,
     TokenNameTaken,
     TokenNotFound,
     VersionOutdated,
 )
-from hookline.model.access import FOLDER, Actor, AuditEntry, AuditFilter, RejectedSignIn, Token, TokenScope
+from hookline.model.access import (
+    FOLDER,
+    Actor,
+    AuditEntry,
+    AuditFilter,
+    RejectedSignIn,
+    Session,
+    SignInCode,
+    Token,
+    TokenScope,
+)
 from hookline.model.deployment import DeployedFlow, Deployment, FlowFile, ServedFlow
 from hookline.model.execution import State
 from hookline.model.message import Envelope
 from hookline.storage.changes import (
     MAX_SIGN_INS_KEPT,
     Accept,
+    CreateSession,
+    CreateSignInCode,
     CreateToken,
     Deploy,
     DrainNode,
+    EndSession,
     FilesWritten,
     ForgetAudit,
+    ForgetSessions,
     KeysInUse,
     RecordAudit,
     RejectSignIns,
@@ -35,6 +52,7 @@ from hookline.storage.changes import (
     Start,
     StoreCallback,
     UseKeys,
+    UseSignInCode,
     WriteFiles,
 )
 from hookline.storage.store import SharedSecrets, Store
@@ -141,7 +159,7 @@ class DeploymentsContract(StoreFixtures):
 
 
 class AccessContract(StoreFixtures):
-    """Tokens and rejected sign-ins are stored."""
+    """Tokens, sessions and rejected sign-ins are stored."""
 
     def _token(self, envelopes: Envelopes, name: str, **fields: Any) -> Token:
         told: dict[str, Any] = {
@@ -206,6 +224,70 @@ class AccessContract(StoreFixtures):
         revoked = await store.token(b"1")
         assert revoked is not None
         assert (revoked.revoked_at, revoked.is_valid(now)) == (now, False)
+
+    def _session(self, envelopes: Envelopes, digest: bytes, expires_at: datetime) -> Session:
+        return Session(digest, envelopes.ids.new(), b"token\0\xff", envelopes.clock.now(), expires_at)
+
+    def _code(self, envelopes: Envelopes, digest: bytes, expires_at: datetime) -> SignInCode:
+        return SignInCode(digest, envelopes.ids.new(), b"token\0\xff", expires_at, expires_at + timedelta(hours=12))
+
+    @pytest.mark.console_rule("K7")
+    async def test_a_session_is_found_by_its_digest_until_it_is_ended(self, store: Store, envelopes: Envelopes) -> None:
+        session = self._session(envelopes, b"\0\xff", envelopes.clock.now() + timedelta(hours=12))
+        await store.commit([CreateSession(session)])
+        assert await store.session(b"\0\xff") == session
+        assert await store.session(b"1") is None
+        for _ in range(2):
+            await store.commit([EndSession(b"\0\xff")])
+            assert await store.session(b"\0\xff") is None
+
+    @pytest.mark.console_rule("K7")
+    async def test_a_sign_in_code_is_used_once(self, store: Store, envelopes: Envelopes) -> None:
+        later = envelopes.clock.now() + timedelta(minutes=10)
+        codes = [self._code(envelopes, bytes([number]), later) for number in range(20)]
+        await store.commit([CreateSignInCode(code) for code in codes])
+        assert await store.sign_in_code(codes[3].digest) == codes[3]
+
+        async def use(code: SignInCode, number: int) -> bool:
+            session = self._session(envelopes, code.digest + bytes([number]), later)
+            try:
+                await store.commit([UseSignInCode(code.digest), CreateSession(session)])
+            except SignInCodeUsed:
+                return False
+            return True
+
+        used = await asyncio.gather(*(use(code, number) for code in codes for number in range(3)))
+        assert used.count(True) == len(codes)
+        for place, code in enumerate(codes):
+            assert await store.sign_in_code(code.digest) is None
+            for number in range(3):
+                made = await store.session(code.digest + bytes([number])) is not None
+                assert made == used[3 * place + number], "a session is made only with the code"
+
+    @pytest.mark.console_rule("K7")
+    async def test_sessions_and_codes_are_removed_once_they_have_expired(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        now = envelopes.clock.now()
+        later = now + timedelta(seconds=1)
+        assert not await store.has_expired_sessions(now)
+        for number, at in enumerate((now, later)):
+            await store.commit([CreateSession(self._session(envelopes, bytes([number]), at))])
+            await store.commit([CreateSignInCode(self._code(envelopes, bytes([number]), at))])
+        for find in (store.session, store.sign_in_code):
+            assert await find(b"\0") is not None
+        assert await store.has_expired_sessions(now)
+        await store.commit([ForgetSessions(now)])
+        for find in (store.session, store.sign_in_code):
+            assert await find(b"\0") is None
+            assert await find(b"\1") is not None
+        assert not await store.has_expired_sessions(now)
+        assert await store.has_expired_sessions(later)
+
+    async def test_a_database_has_an_id_that_stays(self, store: Store) -> None:
+        found = await store.instance_id()
+        assert re.fullmatch("[0-9a-z]{8,40}", found)
+        assert await store.instance_id() == found
 
     async def test_a_node_that_is_gone_is_asked_to_stop_in_vain(self, store: Store, envelopes: Envelopes) -> None:
         assert list(await store.commit([DrainNode("nobody.0", envelopes.clock.now())])) == [None]

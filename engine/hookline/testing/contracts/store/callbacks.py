@@ -84,7 +84,7 @@ class CallbacksContract(StoreFixtures):
         id_, now = envelope.execution_id, envelopes.clock.now()
         await self._run(store, envelope)
         assert await store.wait_status(id_, "paid") == WaitStatus(waits=False)
-        wait = BeginWait(id_, "paid", "orders", "paid", None, now, b'{"title": "Pay"}')
+        wait = BeginWait(id_, "paid", "orders", "paid", None, now, page=b'{"title": "Pay"}')
         await store.commit([wait, Park(id_, now, None, "callback")])
         assert await store.wait_status(id_, "paid") == WaitStatus(waits=True, page=b'{"title": "Pay"}')
         await self._ask(store, self._call(envelopes, id_))

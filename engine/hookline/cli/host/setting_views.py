@@ -1,0 +1,22 @@
+"""The settings of a server as its API shows them."""
+
+from hookline.config import PREFIX, Settings
+from hookline.secrets.masking import mask_log_fields
+from hookline.service.admin.system.settings import ServerSettingView
+
+
+def setting_views(settings: Settings) -> list[ServerSettingView]:
+    """All settings in their order, each with its source. Secrets, and passwords in URLs, are masked."""
+    values = mask_log_fields(None, "", settings.model_dump(mode="json"))
+    defaults = Settings().model_dump(mode="json")
+    return [
+        ServerSettingView(
+            name,
+            f"{PREFIX}{name.upper()}",
+            values[name],
+            defaults[name],
+            settings.source(name),
+            field.description or "",
+        )
+        for name, field in Settings.model_fields.items()
+    ]

@@ -1,0 +1,89 @@
+import { api, body, type Schemas } from "../api/client";
+import { useResource } from "../api/resource";
+import { texts } from "../texts";
+import { Badge, type Tone } from "../ui/Badge";
+import { Loaded } from "../ui/Notices";
+
+const words = texts.flows.diff;
+
+type Difference = Schemas["Difference"];
+
+const KINDS: Readonly<Record<string, readonly [string, Tone]>> = {
+  step_added: [words.added, "ok"],
+  step_removed: [words.removed, "bad"],
+  step_moved: [words.moved, "info"],
+  step_renamed: [words.renamed, "info"],
+};
+
+interface DifferencesProps {
+  flowId: string;
+  version: string;
+  /** Show a step, by its id. */
+  onStep: (id: string) => void;
+}
+
+/** What has changed in meaning from a version to the one that serves. */
+export function Differences({ flowId, version, onStep }: DifferencesProps) {
+  const path = { flow_id: flowId, version };
+  const found = useResource(
+    (signal) =>
+      body(api.GET("/api/v1/flows/{flow_id}/versions/{version}/diff", { params: { path }, signal })),
+    [flowId, version],
+  );
+  return (
+    <Loaded resource={found} lines={3}>
+      {({ differences }) =>
+        differences.length === 0 ? (
+          <p class="muted">{words.none}</p>
+        ) : (
+          <div>
+            <p class="muted">
+              {texts.flows.versions.newer}: {words.summary(differences.length)}
+            </p>
+            <ul class="differences" aria-label={words.label}>
+              {differences.map((difference) => (
+                <li key={`${difference.kind} ${difference.at}`}>
+                  <One difference={difference} onStep={onStep} />
+                </li>
+              ))}
+            </ul>
+          </div>
+        )
+      }
+    </Loaded>
+  );
+}
+
+function One({ difference, onStep }: { difference: Difference } & Pick<DifferencesProps, "onStep">) {
+  const { kind, at, old, place } = difference;
+  const [name, tone] = KINDS[kind] ?? [words.changed, "warn"];
+  const step = /^steps\.([a-z0-9_]+)/.exec(kind === "step_renamed" ? `steps.${difference.new}` : at)?.[1];
+  const moves = kind === "step_moved" || kind === "step_renamed";
+  return (
+    <>
+      <div class="difference-head">
+        <Badge tone={tone}>{name}</Badge>
+        {step !== undefined && kind !== "step_removed" ? (
+          <button type="button" class="difference-place difference-link foreign" onClick={() => onStep(step)}>
+            {at}
+          </button>
+        ) : (
+          <span class="difference-place foreign">{at}</span>
+        )}
+        {place && <span class="muted foreign">{place}</span>}
+      </div>
+      {moves ? (
+        <p class="muted foreign">{words.from(String(old), String(difference.new))}</p>
+      ) : (
+        <div class="difference-values foreign">
+          {old !== undefined && <del>{shown(old)}</del>}
+          {difference.new !== undefined && <ins>{shown(difference.new)}</ins>}
+        </div>
+      )}
+    </>
+  );
+}
+
+function shown(value: unknown): string {
+  return JSON.stringify(value, null, 2);
+}

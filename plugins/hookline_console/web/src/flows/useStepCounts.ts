@@ -1,0 +1,50 @@
+import { useEffect, useState } from "preact/hooks";
+import { api, body, type Schemas } from "../api/client";
+import { events } from "../api/events";
+import { useResource } from "../api/resource";
+
+/** The counts are made from journals, so that they are loaded again at most this often. */
+const PAUSE_MS = 3000;
+const NONE: ReadonlyMap<string, number> = new Map();
+
+interface Live {
+  counts: Schemas["StepCounts"] | undefined;
+  /** How often each step has ended since the page was opened, by its id. */
+  beats: ReadonlyMap<string, number>;
+}
+
+/** The counts of a flow's steps, which follow its executions while the page is seen. */
+export function useStepCounts(flowId: string): Live {
+  const path = { flow_id: flowId };
+  const counts = useResource(
+    (signal) => body(api.GET("/api/v1/flows/{flow_id}/step-counts", { params: { path }, signal })),
+    [flowId],
+  );
+  const [beats, setBeats] = useState(NONE);
+  const { reload } = counts;
+  useEffect(() => {
+    setBeats(NONE);
+    let stale = false;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const refresh = () => {
+      timer = undefined;
+      if (!stale || document.hidden) return;
+      stale = false;
+      reload();
+    };
+    const stop = events.subscribe(({ kind, data }) => {
+      if (kind !== "missed" && data.flow_id !== flowId) return;
+      stale = true;
+      timer ??= setTimeout(refresh, PAUSE_MS);
+      const id = data.step?.id;
+      if (id !== undefined) setBeats((before) => new Map(before).set(id, (before.get(id) ?? 0) + 1));
+    });
+    document.addEventListener("visibilitychange", refresh);
+    return () => {
+      stop();
+      clearTimeout(timer);
+      document.removeEventListener("visibilitychange", refresh);
+    };
+  }, [flowId, reload]);
+  return { counts: counts.value, beats };
+}

@@ -1,0 +1,64 @@
+import "./button.css";
+import type { ComponentChildren } from "preact";
+import { useState } from "preact/hooks";
+import type { Scope } from "../api/session";
+import { useAllows } from "../shell/SessionContext";
+import { texts } from "../texts";
+import { showProblem } from "./toasts";
+
+interface ButtonProps {
+  children: ComponentChildren;
+  onClick?: () => unknown;
+  kind?: "primary" | "plain" | "quiet" | "danger";
+  type?: "button" | "submit";
+  /** The scope that its action needs. Without it, the button says so and does nothing. */
+  scope?: Scope;
+  disabled?: boolean;
+  /** What it is for, if its content is an icon. */
+  label?: string;
+  small?: boolean;
+}
+
+/** A button. While its action runs, it can't be pressed again; if the action fails, a message tells why. */
+export function Button({
+  children,
+  onClick,
+  kind = "plain",
+  type = "button",
+  scope,
+  disabled,
+  label,
+  small,
+}: ButtonProps) {
+  const [busy, setBusy] = useState(false);
+  const allowed = useAllows(scope);
+  const press = async (event: MouseEvent) => {
+    if (!allowed || busy) {
+      event.preventDefault();
+      return;
+    }
+    if (!onClick) return;
+    setBusy(true);
+    try {
+      await onClick();
+    } catch (error) {
+      showProblem(error);
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <button
+      type={type}
+      class={`button button-${kind}${small ? " button-small" : ""}`}
+      onClick={press}
+      disabled={disabled}
+      aria-disabled={!allowed || busy}
+      aria-busy={busy}
+      aria-label={label}
+      title={allowed ? label : texts.common.needsScope(scope ?? "")}
+    >
+      {children}
+    </button>
+  );
+}

@@ -1,0 +1,145 @@
+"""The server of a shop: flows of several kinds, with executions in each state and something that needs attention."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from tests.acceptance.server_process import ServerProcess
+
+_OPEN: Final = {"use": "webhook", "with": {"verify": "none"}}
+_SIGNED: Final = {"use": "webhook", "with": {"verify": {"scheme": "api-key", "credential": "shop"}}}
+
+FLOWS: Final[tuple[dict[str, Any], ...]] = (
+    {
+        "id": "orders",
+        "title": "Book orders in the warehouse",
+        "trigger": _OPEN,
+        "steps": [
+            {
+                "id": "order",
+                "use": "map",
+                "with": {
+                    "body": {
+                        "number": "$.body.number",
+                        "customer": "$.body.customer",
+                        "lines": "$.body.lines",
+                        "total": "{{ body.lines | sum(attribute='price') }}",
+                    }
+                },
+            },
+            {
+                "id": "size",
+                "switch": [
+                    {
+                        "when": "{{ body.total > 1000 }}",
+                        "steps": [
+                            {"id": "large", "use": "log", "with": {"message": "a large order: {{ body.number }}"}},
+                        ],
+                    },
+                    {
+                        "otherwise": True,
+                        "steps": [
+                            {"id": "small", "use": "log", "with": {"message": "order {{ body.number }}"}},
+                        ],
+                    },
+                ],
+            },
+            {
+                "id": "reserved",
+                "foreach": "$.steps.order.body.lines",
+                "as": "line",
+                "steps": [
+                    {"id": "line", "use": "map", "with": {"body": {"sku": "$.line.sku", "reserved": True}}},
+                ],
+            },
+            {"id": "booked", "use": "map", "with": {"body": {"order": "$.steps.order.body.number", "booked": True}}},
+        ],
+    },
+    {
+        "id": "payments",
+        "title": "Match payments with orders",
+        "trigger": _OPEN,
+        "steps": [
+            {"id": "payment", "use": "map", "with": {"body": {"order": "$.body.order", "amount": "$.body.amount"}}},
+            {
+                "id": "known",
+                "when": "{{ body.amount <= 0 }}",
+                "use": "fail",
+                "with": {
+                    "code": "payment.amount",
+                    "message": "the payment of order {{ body.order }} has no amount",
+                },
+            },
+            {"id": "matched", "use": "map", "with": {"body": {"order": "$.body.order", "matched": True}}},
+        ],
+    },
+    {
+        "id": "returns",
+        "title": "Approve returns",
+        "trigger": _OPEN,
+        "steps": [
+            {"id": "request", "use": "map", "with": {"body": {"order": "$.body.order", "reason": "$.body.reason"}}},
+            {"id": "approve", "use": "webhook", "with": {"timeout": "2d"}},
+            {"id": "refund", "use": "map", "with": {"body": {"refunded": "$.steps.request.body.order"}}},
+        ],
+    },
+    {
+        "id": "partners",
+        "title": "Take orders of partners",
+        "trigger": _SIGNED,
+        "steps": [{"id": "partner", "use": "map", "with": {"body": {"partner": "$.body.partner"}}}],
+    },
+    {
+        "id": "nightly",
+        "title": "Count the stock at night",
+        "trigger": {"use": "schedule", "with": {"cron": "30 3 * * *", "time_zone": "Europe/Berlin"}},
+        "steps": [{"id": "counted", "use": "log", "with": {"message": "counted"}}],
+    },
+)
+
+_CUSTOMERS: Final = ("Ada Lovelace", "Grace Hopper", "Katherine Johnson", "Edsger Dijkstra", "Barbara Liskov")
+
+
+def start_shop(folder: Path) -> ServerProcess:
+    """Start the server with its flows and executions. All executions have come to their ends or waits."""
+    server = ServerProcess(folder)
+    for flow in FLOWS:
+        server.flow(flow)
+    server.start()
+    _call(server, "PUT", "/api/v1/credentials/shop", b'{"type": "api-key", "values": {"key": "s3cret-of-the-shop"}}')
+    _send(server)
+    _call(server, "POST", "/api/v1/tokens", b'{"name": "ci", "scopes": ["author"], "expires": "20d"}')
+    _call(server, "POST", "/api/v1/tokens", b'{"name": "dashboard", "scopes": ["read"], "flows": ["orders"]}')
+    _call(server, "POST", "/api/v1/flows/nightly/pause")
+    server.eventually("the executions have ended or wait", lambda: _settled(server))
+    return server
+
+
+def _send(server: ServerProcess) -> None:
+    for number in range(40):
+        lines = [{"sku": f"A-{number:03d}-{line}", "price": 19.5 * (line + 1) * (number % 9)} for line in range(3)]
+        _accepted(server, "orders", {"number": 4000 + number, "customer": _CUSTOMERS[number % 5], "lines": lines})
+    for number in range(12):
+        _accepted(server, "payments", {"order": 4000 + number, "amount": 0 if number % 4 == 0 else 99.5})
+    for number in range(3):
+        _accepted(server, "returns", {"order": 4010 + number, "reason": "too small"})
+    for _ in range(4):
+        status, _answer = server.post("partners", {"partner": "north"})
+        assert status == 401
+    _accepted(server, "partners", {"partner": "south"}, {"X-API-Key": "s3cret-of-the-shop"})
+
+
+def _accepted(server: ServerProcess, flow_id: str, body: Any, headers: dict[str, str] | None = None) -> None:
+    status, answer = server.post(flow_id, body, headers)
+    assert status == 202, answer
+
+
+def _call(server: ServerProcess, method: str, path: str, body: bytes | None = None) -> None:
+    from tests.acceptance.server_process import TOKEN
+
+    status, answer, _ = server.request(method, path, body, {"Authorization": f"Bearer {TOKEN}"})
+    assert status < 300, answer
+
+
+def _settled(server: ServerProcess) -> bool:
+    states = [execution["state"] for execution in server.executions()]
+    return len(states) == 56 and not {"queued", "running"} & set(states)
