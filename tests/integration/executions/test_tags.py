@@ -1,5 +1,6 @@
 """Tags: values of a message by which people find its execution."""
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -57,9 +58,23 @@ async def test_executions_are_found_by_their_tags_and_order_keys(harness: Harnes
         (new,) = [one["new_id"] for one in done["done"]]
         assert await listed(tag="customer:ANN") == [new, ids[0]]
         await harness.until(engine, new)
-    arguments = ["executions", "list", "--db", harness.db, "--tag", "order:7", "--order-key", "south", "--json"]
-    found = CliRunner().invoke(main, arguments)
-    assert [one["id"] for one in json.loads(found.output)["items"]] == [ids[1]]
+
+
+def test_the_command_line_lists_by_tag_and_by_order_key(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    harness.flow("orders", [act("book")], tags={"order": "$.body.id"}, order_by="$.body.shop")
+
+    async def send() -> list[str]:
+        async with harness.engine() as engine:
+            ids = [await harness.send(engine, "orders", {"id": 7, "shop": shop}) for shop in ("north", "south")]
+            for id_ in ids:
+                await harness.until(engine, id_)
+            return ids
+
+    ids = asyncio.run(send())
+    monkeypatch.chdir(harness.folder)
+    monkeypatch.setenv("HOOKLINE_DB", harness.db)
+    found = CliRunner().invoke(main, ["executions", "list", "--tag", "order:7", "--order-key", "south", "--json"])
+    assert [one["id"] for one in json.loads(found.stdout)["items"]] == [ids[1]]
 
 
 async def test_a_tag_never_shows_a_redacted_value(harness: Harness) -> None:
@@ -79,7 +94,7 @@ async def test_a_tag_never_shows_a_redacted_value(harness: Harness) -> None:
         ({"tags": {"all": "{{ body | string }}"}, "redact": ["$.body.card"]}, "redacted_tag"),
         ({"tags": {f"t{number}": "$.body.id" for number in range(11)}}, "invalid_value"),
         ({"tags": {"a:b": "$.body.id"}}, "invalid_value"),
-        ({"tags": {"id": "$.steps.book.body"}}, "unknown_name"),
+        ({"tags": {"id": "$.steps.book.body"}}, "out_of_scope"),
         ({"tags": {"id": "$.body.["}}, "expression.syntax"),
     ],
 )

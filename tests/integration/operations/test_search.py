@@ -1,5 +1,6 @@
 """Executions are found by what their messages say: by a text, by a JSONPath, or by both."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -138,10 +139,14 @@ async def test_a_jsonpath_that_takes_too_much_work_matches_nothing(harness: Harn
         assert await here.found(jsonpath="$.body.n") == [1]
 
 
-async def test_the_command_line_searches(harness: Harness) -> None:
-    async with searched(harness) as here:
-        ids = here.ids
-    arguments = ["executions", "list", "--db", harness.db, "--json"]
+def test_the_command_line_searches(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def send() -> list[str]:
+        async with searched(harness) as here:
+            return here.ids
+
+    ids = asyncio.run(send())
+    monkeypatch.chdir(harness.folder)
+    monkeypatch.setenv("HOOKLINE_DB", harness.db)
     for sought, places in ((["--text", "ann"], [2, 0]), (["--jsonpath", "$.body.customer", "--text", "bo"], [1])):
-        found = CliRunner().invoke(main, [*arguments, *sought])
-        assert [ids.index(one["id"]) for one in json.loads(found.output)["items"]] == places, found.output
+        found = CliRunner().invoke(main, ["executions", "list", "--json", *sought])
+        assert [ids.index(one["id"]) for one in json.loads(found.stdout)["items"]] == places, found.output

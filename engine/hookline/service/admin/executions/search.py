@@ -7,7 +7,7 @@ import msgspec
 from quart import Blueprint, Response
 
 from hookline.engine import Engine
-from hookline.kernel.errors import Malformed
+from hookline.kernel.errors import FlowNotFound, Malformed
 from hookline.model.execution import ExecutionFilter
 from hookline.service.admin.callers import caller
 from hookline.service.admin.executions.executions import visible_executions, with_cause_divided
@@ -58,7 +58,7 @@ class SearchView(msgspec.Struct, frozen=True):
 def add_search(api: Blueprint, engine: Engine) -> None:
 
     @api.post("/executions/search")
-    @operation(SearchView, request=SearchRequest)
+    @operation(SearchView, request=SearchRequest, errors=(FlowNotFound,))
     async def search_executions() -> Response:
         """Search the messages of executions, newest first. A page ends after 5 s or 50,000 executions at the latest, so
         it may have few results or none; `next` continues. What a flow redacts never matches."""
