@@ -235,7 +235,8 @@ def without_body(payload: bytes) -> bytes:
 
 def has_body(payload: bytes) -> bool:
     """Return true if a packed message has a body other than null."""
-    return _unpack.decode(payload).body != b"null"
+    body: bytes | str = _unpack.decode(payload).body
+    return body != b"null"
 
 
 def with_numbers(envelope: Envelope, *, exact: bool) -> Envelope:
