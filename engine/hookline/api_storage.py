@@ -112,6 +112,7 @@ from hookline.storage.changes import (
     RejectSignIns,
     ReleaseOrderKey,
     Reopen,
+    ReportProblems,
     Resume,
     RetireKeys,
     RevokeToken,
@@ -140,9 +141,20 @@ from hookline.storage.changes import (
 from hookline.storage.cluster import Alone, Membership, Node, NodeDescription, NodeRole
 from hookline.storage.database import CopySource, CopyTarget, DatabaseStatus, Inspectable, Row, TableReader, TableWriter
 from hookline.storage.intake_queue import Insert, InsertInOrder, IntakeQueue, IntakeQueueFactory
+from hookline.storage.node_problems import NodeProblem, NodeProblemKind
 from hookline.storage.process import has_ended, host_of_process
 from hookline.storage.queue import Delivery, ImmediateStart, Queue, Stored
-from hookline.storage.rate_parts import NodeParts, Parts, PartsMoved, PartsRequest, move_parts
+from hookline.storage.rate_parts import (
+    BACKLOG,
+    Moved,
+    NodeParts,
+    Parts,
+    PartsMoved,
+    PartsRequest,
+    QueueCount,
+    move_parts,
+    move_places,
+)
 from hookline.storage.statistics import ALL_FLOWS, BUCKETS, HOUR, Counts, FlowMinute, StatisticsPoint, begin_of, total
 from hookline.storage.store import (
     AuditPage,
@@ -175,6 +187,7 @@ __all__ = [
     "ALL_ENTRIES",
     "ALL_EXECUTIONS",
     "ALL_FLOWS",
+    "BACKLOG",
     "BLOCKED",
     "BUCKETS",
     "FINAL",
@@ -281,9 +294,12 @@ __all__ = [
     "Membership",
     "Message",
     "MoveWaits",
+    "Moved",
     "Node",
     "NodeDescription",
     "NodeParts",
+    "NodeProblem",
+    "NodeProblemKind",
     "NodeRole",
     "NotANumber",
     "NotWaiting",
@@ -301,6 +317,7 @@ __all__ = [
     "PutStatistics",
     "PutTokens",
     "Queue",
+    "QueueCount",
     "Rebind",
     "RecordAudit",
     "RecordSteps",
@@ -314,6 +331,7 @@ __all__ = [
     "Rejections",
     "ReleaseOrderKey",
     "Reopen",
+    "ReportProblems",
     "Result",
     "Resume",
     "RetireKeys",
@@ -376,6 +394,7 @@ __all__ = [
     "host_of_process",
     "joined_output",
     "move_parts",
+    "move_places",
     "pack",
     "total",
     "unpack",
