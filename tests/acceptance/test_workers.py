@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tests.acceptance.load import Load
-from tests.acceptance.postgres import postgres_schema
+from tests.acceptance.postgres import POSTGRES, postgres_schema
 from tests.acceptance.server_process import TOKEN, ServerProcess
 from tests.acceptance.server_process import eventually as within
 from tests.acceptance.sink import Sink
@@ -398,7 +398,7 @@ def test_sighup_reloads_every_worker(make_workers: MakeWorkers, tmp_path: Path) 
 
 @pytest.mark.long
 def test_workers_that_cannot_start_end_their_parent_with_their_error(make_workers: MakeWorkers) -> None:
-    server = make_workers(HOOKLINE_DB="postgresql://nobody@127.0.0.1:1/nothing")
+    server = make_workers(HOOKLINE_DB=f"{POSTGRES.rpartition('/')[0]}/nothing")
     server.launch()
     assert server.died(PATIENCE) == 1
     assert server.log().count('"error"') == 1, server.log()
