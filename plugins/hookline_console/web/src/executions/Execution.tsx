@@ -4,6 +4,7 @@ import { useLocation, useRoute } from "preact-iso";
 import { api, body, type Schemas } from "../api/client";
 import { useResource } from "../api/resource";
 import { member, parse } from "../json/json";
+import { useCommands } from "../shell/commands";
 import { texts } from "../texts";
 import { StateBadge } from "../ui/Badge";
 import { Button } from "../ui/Button";
@@ -312,6 +313,17 @@ function Actions({ execution, steps, reload }: StepsProps & { reload: () => void
       ? [{ label: words.move, scope: "operate" as const, onSelect: () => setDialog("move") }]
       : []),
   ];
+  useCommands(
+    useMemo(
+      () => [
+        ...(failed ? [{ id: "retry", title: words.retry, run: retry }] : []),
+        { id: "replay", title: words.replay, run: () => setDialog("replay") },
+        ...(ended ? [] : [{ id: "cancel", title: words.cancel, run: () => setDialog("cancel") }]),
+        ...more.map((item) => ({ id: item.label, title: item.label, run: item.onSelect })),
+      ],
+      [execution.id, execution.state, execution.discarded_at],
+    ),
+  );
   return (
     <>
       {failed && (
