@@ -76,7 +76,7 @@ RECIPES: Final = {
             "tests/unit/service/": "the traps that every scheme has to avoid, and signing",
             "tests/integration/cli/test_send.py": "`hookline send` signs by it",
         },
-        elsewhere=r"docs/(discussion|pages|README)|tests/acceptance/",
+        elsewhere=r"docs/(discussion|pages|README)|tests/acceptance/|plugins/hookline_console/web/",
     ),
     "block": Recipe(
         r"\bParallelStep\b|\bParallelNode\b|\brun_parallel\b|\"parallel\": PARALLEL",

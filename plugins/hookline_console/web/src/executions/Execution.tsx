@@ -3,7 +3,8 @@ import { useMemo, useState } from "preact/hooks";
 import { useLocation, useRoute } from "preact-iso";
 import { api, body, type Schemas } from "../api/client";
 import { useResource } from "../api/resource";
-import { type Json, member, parse } from "../json/json";
+import { member, parse } from "../json/json";
+import { useCommands } from "../shell/commands";
 import { texts } from "../texts";
 import { StateBadge } from "../ui/Badge";
 import { Button } from "../ui/Button";
@@ -16,7 +17,7 @@ import { Page, Section } from "../ui/Page";
 import { Duration, Time } from "../ui/Time";
 import { showToast } from "../ui/toasts";
 import { useNow } from "../ui/useNow";
-import { definitions } from "./definition";
+import { type Definition, definitions } from "./definition";
 import { AnswerDialog, CaseDialog, DiscardDialog, MoveDialog, ReplayDialog } from "./dialogs";
 import { ExecutionHistory } from "./ExecutionHistory";
 import { Message } from "./Message";
@@ -49,6 +50,7 @@ function OneExecution({ id }: { id: string }) {
     (event) => event.data.execution_id === id,
   );
   const execution = resource.value;
+  const steps = useDefinitions(execution);
   const parent = { title: texts.pages.executions, href: "/executions" };
   if (execution === undefined) {
     return (
@@ -67,11 +69,11 @@ function OneExecution({ id }: { id: string }) {
       parent={parent}
       beside={<StateBadge state={execution.state} />}
       lead={<Lead execution={execution} />}
-      actions={<Actions execution={execution} reload={resource.reload} />}
+      actions={<Actions execution={execution} steps={steps} reload={resource.reload} />}
     >
       <Trouble execution={execution} />
       <Waits execution={execution} />
-      <Steps execution={execution} />
+      <Steps execution={execution} steps={steps} />
       <ExecutionHistory execution={execution} />
     </Page>
   );
@@ -183,32 +185,37 @@ function Waits({ execution }: { execution: ExecutionView }) {
   );
 }
 
-/** The document of the version on which an execution ran. */
-function useDocument(execution: ExecutionView): Json | undefined {
-  const { flow_id, flow_version } = execution;
+type Definitions = ReadonlyMap<string, Definition> | undefined;
+
+/** The steps of the version on which an execution ran; undefined until they are there, or if it is no longer stored. */
+function useDefinitions(execution: ExecutionView | undefined): Definitions {
+  const flow_id = execution?.flow_id;
+  const version = execution?.flow_version;
   const document = useResource(
     async (signal) => {
-      if (flow_version === null) return undefined;
-      const params = { path: { flow_id, version: flow_version } };
+      if (!flow_id || !version) return undefined;
       const { data } = await api.GET("/api/v1/flows/{flow_id}/versions/{version}", {
-        params,
+        params: { path: { flow_id, version } },
         signal,
         parseAs: "text",
       });
       return member(parse(data as string), "document");
     },
-    [flow_id, flow_version],
-  );
-  return document.value;
+    [flow_id, version],
+  ).value;
+  return useMemo(() => (document === undefined ? undefined : definitions(document)), [document]);
 }
 
-function Steps({ execution }: { execution: ExecutionView }) {
+interface StepsProps {
+  execution: ExecutionView;
+  steps: Definitions;
+}
+
+function Steps({ execution, steps }: StepsProps) {
   const words = texts.executions;
   const { path, query, route } = useLocation();
   const running = !ENDED.includes(execution.state);
   const now = useNow(running ? 1000 : null);
-  const document = useDocument(execution);
-  const steps = useMemo(() => (document === undefined ? undefined : definitions(document)), [document]);
   // Blocks that were opened or closed by hand; all others are as they are at first.
   const [changed, setChanged] = useState<ReadonlyMap<string, boolean>>(new Map());
   const open = useMemo(() => {
@@ -273,12 +280,10 @@ function Steps({ execution }: { execution: ExecutionView }) {
   );
 }
 
-function Actions({ execution, reload }: { execution: ExecutionView; reload: () => void }) {
+function Actions({ execution, steps, reload }: StepsProps & { reload: () => void }) {
   const words = texts.executions.actions;
   const { query } = useLocation();
   const [dialog, setDialog] = useState<"replay" | "cancel" | "discard" | "move" | "case" | null>(null);
-  const document = useDocument(execution);
-  const steps = useMemo(() => (document === undefined ? undefined : definitions(document)), [document]);
   const ended = ENDED.includes(execution.state);
   const failed = execution.state === "failed";
   const params = { path: { execution_id: execution.id } };
@@ -308,6 +313,17 @@ function Actions({ execution, reload }: { execution: ExecutionView; reload: () =
       ? [{ label: words.move, scope: "operate" as const, onSelect: () => setDialog("move") }]
       : []),
   ];
+  useCommands(
+    useMemo(
+      () => [
+        ...(failed ? [{ id: "retry", title: words.retry, run: retry }] : []),
+        { id: "replay", title: words.replay, run: () => setDialog("replay") },
+        ...(ended ? [] : [{ id: "cancel", title: words.cancel, run: () => setDialog("cancel") }]),
+        ...more.map((item) => ({ id: item.label, title: item.label, run: item.onSelect })),
+      ],
+      [execution.id, execution.state, execution.discarded_at],
+    ),
+  );
   return (
     <>
       {failed && (

@@ -12,7 +12,7 @@ import { Empty, Loaded } from "../ui/Notices";
 import { Facts, Section } from "../ui/Page";
 import { Tabs } from "../ui/Tabs";
 import { Duration, Time } from "../ui/Time";
-import { type Definition, originOf, settingsOf, withoutItems } from "./definition";
+import { type Definition, givesMessage, originOf, settingsOf, withoutItems } from "./definition";
 import { micros } from "./timeline";
 import { useValues, ValuesTree } from "./ValuesTree";
 import { type Place, partOf, type Values } from "./values";
@@ -203,13 +203,7 @@ interface ChangesProps {
 /** The difference between the body that a step got and the one that it gave. */
 function Changes({ execution, place, turn, step, definitions }: ChangesProps) {
   const words = texts.executions.changes;
-  const gave = new Map(execution.steps.map((one) => [one.path, one]));
-  const origin = definitions
-    ? originOf(definitions, step.path, (one) => {
-        const record = gave.get(one);
-        return record?.state === "succeeded" && record.signal === null;
-      })
-    : "item";
+  const origin = definitions ? originOf(definitions, step.path, givesMessage(execution.steps)) : "item";
   const own = useValues(place, turn);
   const from: Place =
     typeof origin === "object"

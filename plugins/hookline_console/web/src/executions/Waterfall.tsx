@@ -1,9 +1,10 @@
 import "./waterfall.css";
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useLayoutEffect } from "preact/hooks";
 import { Text } from "../json/Text";
 import { texts } from "../texts";
 import { toneOf } from "../ui/Badge";
 import { formatDuration } from "../ui/format";
+import { useFixedRows } from "../ui/useFixedRows";
 import type { Bar, Row, Timeline } from "./timeline";
 
 interface WaterfallProps {
@@ -15,35 +16,18 @@ interface WaterfallProps {
 }
 
 const ROW_REM = 2;
-const OVERSCAN = 10;
 const MICROS = 1e6;
 
 /** The steps of an execution below one another, with their bars on one scale of time. A tree for the keyboard. */
 export function Waterfall({ timeline, chosen, onChoose, onToggle }: WaterfallProps) {
   const words = texts.executions.waterfall;
   const { rows, scale } = timeline;
-  const list = useRef<HTMLDivElement>(null);
-  const [view, setView] = useState({ first: 0, last: 60 });
+  const list = useFixedRows(rows.length, ROW_REM);
   const found = rows.findIndex((row) => row.path === chosen);
   const current = Math.max(0, found);
-
-  const rem = () => Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
-  const update = () => {
-    const element = list.current;
-    if (!element) return;
-    const first = Math.max(0, Math.floor(element.scrollTop / (ROW_REM * rem())) - OVERSCAN);
-    const last = Math.ceil((element.scrollTop + element.clientHeight) / (ROW_REM * rem())) + OVERSCAN;
-    setView((before) => (before.first === first && before.last === last ? before : { first, last }));
-  };
-  useLayoutEffect(update, [rows.length]);
   // The chosen step is shown when it is chosen, and not again whenever something moves.
   useLayoutEffect(() => {
-    const element = list.current;
-    if (!element || found < 0) return;
-    const top = found * ROW_REM * rem();
-    if (top < element.scrollTop) element.scrollTop = top;
-    else if (top + 2 * ROW_REM * rem() > element.scrollTop + element.clientHeight)
-      element.scrollTop = top + 2 * ROW_REM * rem() - element.clientHeight;
+    if (found >= 0) list.reveal(found);
   }, [chosen]);
 
   const press = (event: KeyboardEvent) => {
@@ -89,14 +73,14 @@ export function Waterfall({ timeline, chosen, onChoose, onToggle }: WaterfallPro
         </div>
       </div>
       <div
-        ref={list}
+        ref={list.element}
         class="fall-rows"
         role="tree"
         aria-label={words.label}
         tabIndex={0}
         aria-activedescendant={`fall-${current}`}
         onKeyDown={press}
-        onScroll={update}
+        onScroll={list.update}
       >
         <div role="none" class="fall-space" style={{ height: `${rows.length * ROW_REM}rem` }}>
           <div class="fall-grid" aria-hidden="true">
@@ -113,8 +97,8 @@ export function Waterfall({ timeline, chosen, onChoose, onToggle }: WaterfallPro
               ))}
             </div>
           </div>
-          {rows.slice(view.first, view.last).map((row, offset) => {
-            const index = view.first + offset;
+          {rows.slice(list.first, list.last).map((row, offset) => {
+            const index = list.first + offset;
             return (
               <StepRow
                 key={row.path}

@@ -14,7 +14,7 @@ const words = texts.executions.list;
 export function selectColumn(selected: ReadonlySet<string>, toggle: (id: string) => void): Column<Summary> {
   return {
     key: "select",
-    title: "",
+    title: words.selection,
     width: "1.25rem",
     controls: true,
     cell: (row) => (
@@ -29,14 +29,14 @@ export function selectColumn(selected: ReadonlySet<string>, toggle: (id: string)
 }
 
 export const COLUMNS: readonly Column<Summary>[] = [
-  { key: "id", title: words.id, width: "5.5rem", cell: (row) => <span class="mono">{shortId(row.id)}</span> },
+  { key: "id", title: words.id, width: "5rem", cell: (row) => <span class="mono">{shortId(row.id)}</span> },
   {
     key: "flow",
     title: words.flow,
-    width: "minmax(6rem, 10rem)",
+    width: "minmax(4rem, 10rem)",
     cell: (row) => <span class="foreign">{row.flow_id}</span>,
   },
-  { key: "state", title: words.state, width: "7rem", cell: (row) => <StateBadge state={row.state} /> },
+  { key: "state", title: words.state, width: "6.75rem", cell: (row) => <StateBadge state={row.state} /> },
   {
     key: "detail",
     title: words.detail,

@@ -67,6 +67,16 @@ export function originOf(
   return "message";
 }
 
+/** Whether a step of an execution gave a message of its own, which the next step got. */
+export function givesMessage(
+  steps: readonly { path: string; state: string; signal: string | null }[],
+): (path: string) => boolean {
+  const gave = new Set(
+    steps.filter((step) => step.state === "succeeded" && step.signal === null).map((step) => step.path),
+  );
+  return (path) => gave.has(path);
+}
+
 /** The step without the steps inside it: its settings alone. */
 export function settingsOf(step: Json): Json {
   if (step.kind !== "object") return step;

@@ -13,7 +13,7 @@ import { Field } from "../ui/Field";
 import { short } from "../ui/format";
 import { Loaded } from "../ui/Notices";
 import { showToast } from "../ui/toasts";
-import { type Definition, originOf } from "./definition";
+import { type Definition, givesMessage, originOf } from "./definition";
 import { JsonField, mistakeIn } from "./JsonField";
 import { downloadUrl } from "./values";
 
@@ -127,14 +127,10 @@ async function incomingBody(
   definitions: ReadonlyMap<string, Definition> | undefined,
   signal: AbortSignal,
 ): Promise<string | null> {
-  const gave = new Map(execution.steps.map((one) => [one.path, one]));
   const origin =
     step === "" || definitions === undefined
       ? "message"
-      : originOf(definitions, step, (path) => {
-          const record = gave.get(path);
-          return record?.state === "succeeded" && record.signal === null;
-        });
+      : originOf(definitions, step, givesMessage(execution.steps));
   if (origin === "item") return null;
   const url =
     origin === "message"

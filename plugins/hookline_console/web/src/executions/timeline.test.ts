@@ -75,6 +75,14 @@ test("blocks and items hold the steps inside, and span them", () => {
   expect(open[1]).toMatchObject({ inside: 2, failedInside: 0, expandable: true, state: "succeeded" });
 });
 
+test("while it runs, blocks that have no entry yet are open, and the time since the last entry isn't idle", () => {
+  const steps = [step("a", 1, 2), step("lines[0]/post", 2, 4)];
+  const running = execution(steps, null, { state: "running" });
+  expect(bars(running, "lines", 60)).toEqual(["span 2-60 open"]);
+  expect(lay(running, [], 60).scale.breaks).toEqual([]);
+  expect(bars(execution(steps, 60, { state: "failed" }), "lines")).toEqual(["span 2-4"]);
+});
+
 test("items are in the order of their numbers, steps in the order of the journal", () => {
   const steps = [step("l[10]/a", 1, 2), step("l[9]/a", 2, 3), step("b", 0.5, 0.6)];
   expect(lay(execution(steps, 6), ["l"]).rows.map((row) => row.path)).toEqual([

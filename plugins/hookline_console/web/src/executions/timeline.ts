@@ -155,7 +155,8 @@ export function timeline(execution: Recorded, open: ReadonlySet<string>, now: nu
   let last = execution.started_at === null ? null : micros(execution.started_at);
 
   const add = (one: Branch, level: number, position: number, siblings: number) => {
-    const bars = one.inside.length > 0 ? [span(one, end)] : stepBars(one.step, end, ended === null);
+    const bars =
+      one.inside.length > 0 ? [span(one, end, ended === null)] : stepBars(one.step, end, ended === null);
     const begin = bars[0]?.from ?? null;
     const gap = last !== null && begin !== null && begin > last ? { from: last, to: begin } : null;
     const expandable = one.inside.length > 0;
@@ -277,7 +278,7 @@ function stepBars(step: Step | null, end: number, running: boolean): Bar[] {
   });
 }
 
-function span(block: Branch, end: number): Bar {
+function span(block: Branch, end: number, running: boolean): Bar {
   let from = Number.POSITIVE_INFINITY;
   let to = Number.NEGATIVE_INFINITY;
   const widen = (one: Branch) => {
@@ -290,8 +291,9 @@ function span(block: Branch, end: number): Bar {
     }
   };
   widen(block);
-  const open = block.step === null && !block.label.startsWith("[");
-  return { kind: "span", from, to: Math.max(to, from), attempt: 0, open };
+  // A block has an entry of its own once it has ended. Its items have none.
+  const open = running && block.step === null && !block.label.startsWith("[");
+  return { kind: "span", from, to: open ? end : Math.max(to, from), attempt: 0, open };
 }
 
 /** The state of a step; that of a block or an item follows from the steps inside, as long as it has none of its own. */
@@ -327,6 +329,13 @@ function busy(root: Branch, execution: Recorded, end: number): (readonly [number
     }
   };
   walk(root);
+  if (execution.state === "running") {
+    // A step has an entry once it has ended, so what runs now isn't known, but something does.
+    times.push([
+      times.reduce((last, [, to]) => (to < end ? Math.max(last, to) : last), times[0]?.[0] ?? end),
+      end,
+    ]);
+  }
   return times;
 }
 
@@ -347,7 +356,7 @@ export interface Scale {
 
 /** A break takes this part of the width, and stands for an idle time of more than this part of all others. */
 const BREAK = 0.09;
-const IDLE = 0.6;
+const IDLE = 0.75;
 
 /** The scale from one time to another. Idle times that would take most of it are compressed to breaks. */
 export function scale(from: number, to: number, times: readonly (readonly [number, number])[]): Scale {
@@ -410,6 +419,8 @@ function idleTimes(
   return found;
 }
 
+/** The part of the width that the time of a tick needs. */
+const TICK = 0.08;
 const STEPS = [1, 2, 5];
 const SECOND = 1e6;
 const UNITS = [
@@ -442,7 +453,8 @@ function ticks(
       time += Math.floor(rest / step) * step;
       continue;
     }
-    if (at - last > 0.08) {
+    const beforeBreak = breaks.some((one) => at < one.at && one.at - at < TICK);
+    if (at - last > TICK && !beforeBreak) {
       found.push({ at, time });
       last = at;
     }

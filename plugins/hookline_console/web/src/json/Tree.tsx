@@ -1,10 +1,11 @@
 import "./tree.css";
 import type { ComponentChildren } from "preact";
-import { useEffect, useId, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useId, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { texts } from "../texts";
 import { Copy } from "../ui/Copy";
 import { formatNumber } from "../ui/format";
 import { showProblem } from "../ui/toasts";
+import { useFixedRows } from "../ui/useFixedRows";
 import { type Json, type Key, print } from "./json";
 import { Text } from "./Text";
 import { around, type Cut, move, opened, PAGE, type Row, scalar, search, tree } from "./tree";
@@ -29,8 +30,6 @@ export interface TreeProps {
 }
 
 const ROW_REM = 1.625;
-/** Rows that are rendered above and below those in view. */
-const OVERSCAN = 10;
 /** Characters of a text that are shown in its row. */
 const ROW_TEXT = 300;
 
@@ -51,7 +50,7 @@ export function Tree(props: TreeProps) {
     () => tree(json, { open, cuts: cutsByPointer, shown }),
     [json, open, cutsByPointer, shown],
   );
-  const list = useRows(rows.length);
+  const list = useFixedRows(rows.length, ROW_REM);
   const wanted = useRef<number | null>(null);
   // Once the rows that were opened for it are there.
   useLayoutEffect(() => {
@@ -321,34 +320,4 @@ function Chosen({ row, pathOf, fetchMore, downloadOf, about }: TreeProps & { row
       {about?.(row)}
     </section>
   );
-}
-
-/** Which rows are in view. */
-function useRows(count: number) {
-  const element = useRef<HTMLDivElement>(null);
-  const [view, setView] = useState({ first: 0, last: 40 });
-  const rowHeight = () => ROW_REM * Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
-  const update = () => {
-    const list = element.current;
-    if (!list) return;
-    const first = Math.max(0, Math.floor(list.scrollTop / rowHeight()) - OVERSCAN);
-    const last = Math.ceil((list.scrollTop + list.clientHeight) / rowHeight()) + OVERSCAN;
-    setView((before) => (before.first === first && before.last === last ? before : { first, last }));
-  };
-  useLayoutEffect(update, [count]);
-  useEffect(() => {
-    window.addEventListener("resize", update);
-    return () => window.removeEventListener("resize", update);
-  });
-  const page = () => Math.max(1, Math.floor((element.current?.clientHeight ?? 0) / rowHeight()) - 1);
-  const reveal = (index: number) => {
-    const list = element.current;
-    if (!list) return;
-    const top = index * rowHeight();
-    if (top < list.scrollTop) list.scrollTop = top;
-    else if (top + 2 * rowHeight() > list.scrollTop + list.clientHeight)
-      list.scrollTop = top + 2 * rowHeight() - list.clientHeight;
-    update();
-  };
-  return { element, ...view, update, page, reveal };
 }

@@ -380,6 +380,7 @@ export const en = {
         running ? `Searching, ${count} executions so far…` : `${count} executions searched, newest first.`,
       searchOn: "Search older ones",
       select: (id: string) => `Select ${id}`,
+      selection: "Selection",
       since: (time: string) => `Since ${time}`,
       state: "State",
       tag: "Tag, as name:value",

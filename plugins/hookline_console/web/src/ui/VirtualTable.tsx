@@ -51,7 +51,7 @@ export function VirtualTable<T>({ label, columns, rows, keyOf, linkOf, more }: V
             // biome-ignore lint/a11y/useSemanticElements: as above
             // biome-ignore lint/a11y/useFocusableInteractive: as above
             <div key={column.key} role="columnheader" class={cellClass(column)}>
-              {column.title}
+              {column.controls ? <span class="sr-only">{column.title}</span> : column.title}
             </div>
           ))}
         </div>
