@@ -46,7 +46,19 @@ from hookline.model.execution import (
     check_transition,
 )
 from hookline.model.items import STREAM, Progress
-from hookline.model.message import Arrival, Attachment, Envelope, Message, Result, pack, unpack, without_body
+from hookline.model.message import (
+    MAX_TAG,
+    Arrival,
+    Attachment,
+    Envelope,
+    Message,
+    Result,
+    order_key_term,
+    pack,
+    search_terms,
+    unpack,
+    without_body,
+)
 from hookline.model.rejection import RejectedRequest
 from hookline.model.waits import WaitStatus
 from hookline.storage.backend import Backend, BackendFactory
@@ -112,6 +124,7 @@ from hookline.storage.changes import (
     RejectSignIns,
     ReleaseOrderKey,
     Reopen,
+    ReportProblems,
     Resume,
     RetireKeys,
     RevokeToken,
@@ -140,6 +153,7 @@ from hookline.storage.changes import (
 from hookline.storage.cluster import Alone, Membership, Node, NodeDescription, NodeRole
 from hookline.storage.database import CopySource, CopyTarget, DatabaseStatus, Inspectable, Row, TableReader, TableWriter
 from hookline.storage.intake_queue import Insert, InsertInOrder, IntakeQueue, IntakeQueueFactory
+from hookline.storage.node_problems import NodeProblem, NodeProblemKind
 from hookline.storage.process import has_ended, host_of_process
 from hookline.storage.queue import Delivery, ImmediateStart, Queue, Stored
 from hookline.storage.rate_parts import (
@@ -195,6 +209,7 @@ __all__ = [
     "MAX_EARLY_CALLBACKS",
     "MAX_REJECTED_KEPT",
     "MAX_SIGN_INS_KEPT",
+    "MAX_TAG",
     "ORDER",
     "STREAM",
     "TRANSITIONS",
@@ -296,6 +311,8 @@ __all__ = [
     "Node",
     "NodeDescription",
     "NodeParts",
+    "NodeProblem",
+    "NodeProblemKind",
     "NodeRole",
     "NotANumber",
     "NotWaiting",
@@ -327,6 +344,7 @@ __all__ = [
     "Rejections",
     "ReleaseOrderKey",
     "Reopen",
+    "ReportProblems",
     "Result",
     "Resume",
     "RetireKeys",
@@ -390,7 +408,9 @@ __all__ = [
     "joined_output",
     "move_backlog_parts",
     "move_parts",
+    "order_key_term",
     "pack",
+    "search_terms",
     "total",
     "unpack",
     "without_body",

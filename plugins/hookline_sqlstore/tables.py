@@ -397,6 +397,18 @@ blob_refs: Final = Table(
 )
 Index("ix_blob_refs_execution", blob_refs.c.execution_id)
 
+#: The tags of executions. Order keys are among them, without a name.
+tags: Final = Table(
+    "tags",
+    metadata,
+    Column("name", Name, nullable=False),
+    Column("value", Name, nullable=False),
+    Column("execution_id", Name, nullable=False),
+    PrimaryKeyConstraint("name", "value", "execution_id", name="pk_tags"),
+    sqlite_with_rowid=False,
+)
+Index("ix_tags_execution", tags.c.execution_id)
+
 #: Steps that wait for callbacks, of executions that have not ended.
 waits: Final = Table(
     "waits",
@@ -615,6 +627,22 @@ statistics_hours: Final = Table(
     sqlite_with_rowid=False,
 )
 Index("ix_statistics_hours_at", statistics_hours.c.at)
+
+#: Problems that nodes have now: each has rows of its own, and writes them again from time to time.
+node_problems: Final = Table(
+    "node_problems",
+    metadata,
+    Column("node", Name, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    #: The id of a flow, or the name of a plugin.
+    Column("subject", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    #: The time of the report.
+    Column("at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("node", "place", name="pk_node_problems"),
+)
 
 #: Changes of the set of flows that are served.
 deployments: Final = Table(

@@ -13,9 +13,10 @@ from hookline.access.audit import About, entry
 from hookline.catalog.current_flows import state_in_file
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.backlog import Backlog
-from hookline.intake.envelopes import manual_envelope, with_order_key
+from hookline.intake.envelopes import manual_envelope, with_keys
 from hookline.intake.limits import QueueDepth, RateLimit
 from hookline.intake.publishing import Publisher
+from hookline.intake.shared_limits import SharedLimits
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import (
     FlowInvalid,
@@ -109,8 +110,6 @@ class Intake:
         self._current = current
         self._backlog = backlog
         self._depths = QueueDepth(store, clock)
-        self.limits = backlog.limits
-        """The limits that this node shares with others."""
         self._starting: set[asyncio.Task[Accepted | Duplicate]] = set()
         self.places: Places = NO_PLACES
         """Finds places for executions that may start at once."""
@@ -121,6 +120,11 @@ class Intake:
         """The reasons why nothing more can be stored (`full`), and why nothing of single flows can."""
         self.open = False
         """True while messages are accepted: after the engine has started, and until it stops."""
+
+    @property
+    def limits(self) -> SharedLimits:
+        """The limits that this node shares with others."""
+        return self._backlog.limits
 
     def set_full(self, reason: str | None, flows: Mapping[str, str]) -> None:
         """Accept nothing more for a reason, or nothing of single flows for theirs, or accept messages again."""
@@ -175,7 +179,7 @@ class Intake:
         """
         if not self.open:
             raise ServiceUnavailable("the server is stopping", retry_after=5)
-        envelope = with_order_key(flow, envelope)
+        envelope = with_keys(flow, envelope)
         envelope = await self._stored_form(flow, envelope)
         if audit is None and self.publisher is not None and _answers_at_once(flow):
             return await self._publish(self.publisher, flow, envelope)
@@ -461,7 +465,7 @@ class Intake:
         The message counts as queued from now on. No limit rejects it, since there is no sender who could try again.
         Raises SchemaViolation if the flow has an `order_by` and the message gives no value.
         """
-        envelope = await self._stored_form(flow, with_order_key(flow, envelope))
+        envelope = await self._stored_form(flow, with_keys(flow, envelope))
         self._backlog.enter(flow.id)
         self._metrics.accepted(flow.id)
         return Accept(envelope)

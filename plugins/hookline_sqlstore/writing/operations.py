@@ -63,6 +63,7 @@ from hookline.api_storage import (
     RejectSignIns,
     ReleaseOrderKey,
     Reopen,
+    ReportProblems,
     Resume,
     RetireKeys,
     RevokeToken,
@@ -87,6 +88,7 @@ from hookline.api_storage import (
     WriteFiles,
     cause_of,
     pack,
+    search_terms,
 )
 from hookline_sqlstore.column_values import key_hash, micros, storable
 from hookline_sqlstore.writing import statements, statistics
@@ -256,6 +258,8 @@ def _accept(envelope: Envelope, audit: AuditEntry | None, row: Row, place: int) 
         yield Operation(statements.KEEP_PAYLOAD, key, (key, payload), place)
     if envelope.order_key is not None:
         yield Operation(statements.HOLD, key, (key,), place)
+    for name, value in search_terms(envelope).items():
+        yield Operation(statements.TAG, key, (key, name, storable(value)), place)
     for attachment in envelope.message.attachments:
         yield Operation(statements.REFER, key, (key, attachment.id), place)
     if audit is not None:
@@ -446,6 +450,8 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
                 yield Operation(statistics.PUT, f"statistics {minute.flow_id}", row, place)
         case RollUpStatistics():
             yield Operation(statistics.ROLL_UP, "", change, place)
+        case ReportProblems():
+            yield Operation(statements.REPORT_PROBLEMS, f"problems of {change.node}", change, place)
         case ForgetCallbacks(ids):
             for key in ids:
                 yield Operation(statements.FORGET_CALLBACKS, key, (key,), place)

@@ -2,11 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.acceptance.postgres import postgres_schema
 from tests.integration.engine.two_engines import two_engines
 from tests.integration.engine_harness import KEYS, Harness
 
@@ -25,18 +24,12 @@ _RATE = "20/s"
 
 
 @pytest.fixture
-def database() -> Iterator[str]:
-    with postgres_schema() as url:
-        yield url
-
-
-@pytest.fixture
-async def engines(tmp_path: Path, database: str) -> AsyncIterator[list[Engine]]:
+async def engines(tmp_path: Path, tables: str) -> AsyncIterator[list[Engine]]:
     harness = Harness(tmp_path)
     harness.flow("orders", [], rate=_RATE)
     harness.flow("stopped", [], state="paused", max_queued=10)
     harness.flow("spaced", [{"id": "set", "use": "state.set", "with": {"key": "k", "value": 1}, "rate": "4/s"}])
-    async with two_engines(tmp_path, database) as engines:
+    async with two_engines(tmp_path, tables) as engines:
         yield engines
 
 
@@ -119,10 +112,10 @@ async def test_a_queue_is_filled_to_its_limit_by_both_nodes_and_no_further(engin
 
 @pytest.mark.cluster_rule("C7")
 async def test_a_command_takes_no_parts_until_it_starts_a_flow(
-    engines: list[Engine], tmp_path: Path, database: str
+    engines: list[Engine], tmp_path: Path, tables: str
 ) -> None:
     options = EngineOptions(
-        db=database,
+        db=tables,
         blobs=f"file://{tmp_path}/blobs",
         flows=tmp_path / "flows",
         secret_keys=KEYS,

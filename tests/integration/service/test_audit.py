@@ -386,6 +386,7 @@ CASES: Final[Mapping[tuple[str, str], tuple[audit.AuditedOperation, Callable[[Wo
 UNCHANGING: Final[Mapping[tuple[str, str], str]] = {
     ("POST", "/api/v1/check"): "reads a document",
     ("POST", "/api/v1/evaluate"): "reads a document",
+    ("POST", f"{E}/search"): "reads messages",
     ("POST", "/api/v1/backtest"): "runs a document on recorded messages, with stubbed effects",
     ("POST", f"{F}/sign"): "returns a signed message, and sends none",
     ("POST", f"{C}/{{name}}/verify"): "asks the service",
@@ -404,15 +405,8 @@ OWN: Final = frozenset(
         *(ch.JoinBatch, ch.CloseBatch, ch.TakeBatch, ch.AddState, ch.TakeDedupeKeys, ch.SetSubscription),
         *(ch.UseKeys, ch.RetireKeys, ch.SetAdminToken),
         *(ch.ForgetAudit, ch.ForgetSessions, ch.RejectSignIns, ch.Reject, ch.ForgetFiles, ch.UseFiles),
-        *(
-            ch.PutStatistics,
-            ch.RollUpStatistics,
-            ch.Purge,
-            ch.ForgetDedupeKeys,
-            ch.ForgetVersions,
-            ch.KeepAlias,
-            ch.MarkDelivered,
-        ),
+        *(ch.PutStatistics, ch.RollUpStatistics, ch.ReportProblems, ch.Purge),
+        *(ch.ForgetDedupeKeys, ch.ForgetVersions, ch.KeepAlias, ch.MarkDelivered),
         # The files of a deployment, which its commit has announced.
         ch.FilesWritten,
     )

@@ -53,6 +53,8 @@ def filters(function: _F) -> _F:
         ),
         click.option("--code", "error_code", metavar="CODE", help="Only executions that failed with this error code."),
         click.option("--cause", metavar="CAUSE", help="Only dead letters of this cause: see hookline dead-letters."),
+        click.option("--tag", metavar="NAME:VALUE", help="Only executions with this tag."),
+        click.option("--order-key", metavar="KEY", help="Only executions with this value of their flow's order_by."),
         click.option("--since", type=Moment(), help="Accepted at this time or later: a time, or 2h for two hours ago."),
         click.option("--until", type=Moment(), help="Accepted before this time."),
     )
@@ -61,7 +63,12 @@ def filters(function: _F) -> _F:
     return function
 
 
-_FILTERS: Final = ("flow_id", "state", "outcome", "error_code", "cause", "since", "until")
+def reason(function: _F) -> _F:
+    """Add the option with the reason for a discard."""
+    return click.option("--reason", default="", metavar="TEXT", help="The reason, for the audit.")(function)
+
+
+_FILTERS: Final = ("flow_id", "state", "outcome", "error_code", "cause", "tag", "order_key", "since", "until")
 
 
 def filter_from(given: dict[str, Any]) -> dict[str, str]:
@@ -89,6 +96,7 @@ def run(
     step: str | None = None,
     version: str = "current",
     edit: Mapping[str, Any] | None = None,
+    reason: str = "",
 ) -> Mapping[str, Any]:
     """Run an operation on the executions of `ids`, or page by page on all that the filter `chosen` selects.
 
@@ -96,7 +104,11 @@ def run(
     API can't be called, after printing that cursor.
     """
     result: dict[str, Any] = {"done": [], "rejected": [], "next": cursor}
-    more = {"step": step, "version": version, **(edit or {})} if operation == "replay" else {}
+    more: dict[str, Any] = {}
+    if operation == "replay":
+        more = {"step": step, "version": version, **(edit or {})}
+    elif reason:
+        more = {"reason": reason}
     try:
         if ids:
             asyncio.run(_named(settings, operation, ids, more, result))
@@ -132,7 +144,7 @@ async def _named(
 async def _one(client: Client, operation: str, execution_id: str, more: Mapping[str, Any]) -> str | None:
     path = ("executions", execution_id, operation)
     if operation != "replay":
-        await client.post(*path)
+        await client.post(*path, body=more or None)
         return None
     edit = {name: value for name, value in more.items() if name not in ("step", "version")}
     new: str = (await client.post(*path, body=edit, **{"from": more["step"], "version": more["version"]}))[

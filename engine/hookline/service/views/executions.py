@@ -11,8 +11,9 @@ from hookline.executions.context import HookUrls
 from hookline.intake.callbacks import waiting_records
 from hookline.kernel.errors import Malformed
 from hookline.kernel.time import rfc3339
+from hookline.model.causes import full_cause
 from hookline.model.execution import FINAL, ErrorInfo, Execution, Outcome, State, StepRecord, StepState
-from hookline.model.message import arrival_view, pack
+from hookline.model.message import arrival_view, pack, tags_of
 from hookline.service.views.pages import Count, PageView, Time, Uuid, one_of, time_view
 from hookline.storage.store import ExecutionPage, Store
 
@@ -145,6 +146,7 @@ class SummaryView(msgspec.Struct, frozen=True):
     state: StateName
     outcome: OutcomeName | None
     trigger: dict[str, Any]
+    tags: dict[str, str]
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
@@ -200,20 +202,22 @@ class ExecutionView(SummaryView, frozen=True):
     """Each unfinished foreach with many items or over a stream."""
 
 
-def summary_view(execution: Execution, trigger: Mapping[str, Any]) -> SummaryView:
-    return SummaryView(**_summary(execution, trigger))
+def summary_view(execution: Execution, payload: bytes) -> SummaryView:
+    """`payload`: the packed message."""
+    return SummaryView(**_summary(execution, arrival_view(payload), tags_of(payload)))
 
 
 def page_view(page: ExecutionPage) -> PageView[SummaryView]:
-    return PageView(
-        [summary_view(summary.execution, arrival_view(summary.payload)) for summary in page.items], page.next
-    )
+    return PageView([summary_view(summary.execution, summary.payload) for summary in page.items], page.next)
 
 
-async def execution_view(store: Store, execution_id: str, urls: HookUrls | None = None) -> ExecutionView | None:
+async def execution_view(
+    store: Store, execution_id: str, urls: HookUrls | None = None, *, outline: bool = False
+) -> ExecutionView | None:
     """The view of an execution with its steps, or None if it doesn't exist.
 
-    `urls` returns the resume URLs of waiting steps, for readers who may resume.
+    `urls` returns the resume URLs of waiting steps, for readers who may resume. `outline` leaves out the inputs and the
+    outputs of the steps.
     """
     execution = await store.execution(execution_id)
     if execution is None:
@@ -227,6 +231,8 @@ async def execution_view(store: Store, execution_id: str, urls: HookUrls | None 
     while records := await store.journal(execution_id, after, STEPS_SHOWN):
         after = records[-1].seq
         for record in records:
+            if outline:
+                record = msgspec.structs.replace(record, input=None, output=None)
             before = latest.get(record.path)
             if before is not None:
                 earlier.setdefault(record.path, deque(maxlen=ATTEMPTS_SHOWN)).append(before)
@@ -237,7 +243,7 @@ async def execution_view(store: Store, execution_id: str, urls: HookUrls | None 
     ended_at = execution.finished_at if execution.state in FINAL else None
     waits = [] if execution.state in FINAL else await waiting_records(store, execution_id)
     return ExecutionView(
-        **_summary(execution, trigger),
+        **_summary(execution, trigger, {} if envelope is None else envelope.tags),
         waits=[_wait_view(record, None if urls is None else urls(execution_id, record.path)) for record in waits],
         steps=[latest_view(record, earlier.get(path, ()), ended_at) for path, record in latest.items()],
         more_steps=more,
@@ -265,7 +271,7 @@ def _sequence(cursor: str) -> int:
     return int(cursor)
 
 
-def _summary(execution: Execution, trigger: Mapping[str, Any]) -> dict[str, Any]:
+def _summary(execution: Execution, trigger: Mapping[str, Any], tags: dict[str, str]) -> dict[str, Any]:
     return {
         "id": execution.id,
         "flow_id": execution.flow_id,
@@ -273,6 +279,7 @@ def _summary(execution: Execution, trigger: Mapping[str, Any]) -> dict[str, Any]
         "state": execution.state.value,
         "outcome": None if execution.outcome is None else execution.outcome.value,
         "trigger": dict(trigger),
+        "tags": tags,
         "created_at": rfc3339(execution.created_at),
         "started_at": time_view(execution.started_at),
         "finished_at": time_view(execution.finished_at),
@@ -283,14 +290,9 @@ def _summary(execution: Execution, trigger: Mapping[str, Any]) -> dict[str, Any]
         "files_removed_at": time_view(execution.files_removed_at),
         "replay_of": execution.replay_of,
         "node": execution.node,
-        "cause": None if execution.error_cause is None else cause_view(execution.flow_id, execution.error_cause),
+        "cause": None if execution.error_cause is None else full_cause(execution.flow_id, execution.error_cause),
         "discarded_at": time_view(execution.discarded_at),
     }
-
-
-def cause_view(flow_id: str, cause: str) -> str:
-    """The name of a group of dead letters."""
-    return f"{flow_id}:{cause}"
 
 
 def cause_parts(cause: str) -> tuple[str, str]:

@@ -51,6 +51,7 @@ from hookline.storage.changes import (
     Reject,
     ReleaseOrderKey,
     Reopen,
+    ReportProblems,
     Resume,
     RollUpStatistics,
     SetState,
@@ -62,6 +63,7 @@ from hookline.storage.changes import (
     UseFiles,
     UseSignInCode,
 )
+from hookline.storage.node_problems import NodeProblem
 from hookline.storage.statistics import Counts, FlowMinute
 from hookline.testing.clock import START, ManualClock
 from hookline.testing.envelopes import Envelopes, attachment
@@ -79,6 +81,8 @@ ALLOWED = (
     "SCAN credentials",
     "SCAN flow_overrides",
     "SCAN rejected",
+    # Problems of nodes, which are few.
+    "SCAN node_problems",
     "SCAN batches",
     # Counted for the disk budget, in the order of its key.
     "SCAN dedupe_keys",
@@ -185,6 +189,7 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
         ForgetSessions(now),
         PutStatistics("a.1", (FlowMinute("orders", now, Counts()),)),
         RollUpStatistics(now, now),
+        ReportProblems("a.1", (NodeProblem("disk_budget", "", "full", now),), now, now),
         RollUpStatistics(later, later),
     ):
         await backend.store.commit([change])
@@ -270,6 +275,7 @@ ASKED: dict[str, Ask] = {
     "oldest_queued": _oldest_queued,
     "blocked": lambda backend, _: backend.store.blocked(10),
     "late_waits": lambda backend, _: backend.store.late_waits(START, 10),
+    "node_problems": lambda backend, _: backend.store.node_problems(START),
     "rejected_since": lambda backend, _: backend.store.rejected_since(START),
     "statistics": lambda backend, _: backend.store.statistics(["orders", "greet"], START, START, hourly=False),
     "statistics by the hour": lambda backend, _: backend.store.statistics(["orders"], START, START, hourly=True),
@@ -383,6 +389,29 @@ async def test_each_filter_has_an_index_that_leads_to_it(
     searches = [step for step in steps if step.startswith("SEARCH")]
     assert searches
     assert all(LED[name] in step for step in searches), searches
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"tag": "order:7"},
+        {"tag": "order:7", "flow_id": "orders", "state": State.WAITING},
+        {"order_key": "north", "tag": "order:7", "error_code": "http.503"},
+        {"order_key": "north", "flow_id": "orders", "cause": "x", "since": START},
+    ],
+)
+async def test_tags_lead_to_their_executions_in_the_order_of_ids(
+    chosen: dict[str, Any], backend: Backend, said: Said, tmp_path: Path
+) -> None:
+    said.clear()
+    await backend.store.executions(ExecutionFilter(**chosen), cursor=CURSOR)
+    statement, parameters = said[0]
+    connection = sqlite3.connect(tmp_path / "x.db")
+    steps = [step for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()]
+    connection.close()
+    assert "PRIMARY KEY (name=? AND value=? AND execution_id" in steps[0]
+    assert all("(name=? AND value=? AND" in step or "(id=?)" in step for step in steps if step.startswith("SEARCH"))
+    assert not any(step.startswith(("SCAN", "USE TEMP")) for step in steps)
 
 
 async def test_a_part_of_an_id_is_looked_up_by_the_key_and_among_the_newest(

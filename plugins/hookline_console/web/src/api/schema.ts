@@ -4,6 +4,23 @@
  */
 
 export interface paths {
+    "/api/v1/attention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get everything that needs somebody's attention, as far as the token sees it. */
+        get: operations["get_attention"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit": {
         parameters: {
             query?: never;
@@ -416,6 +433,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/executions/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Search the messages of executions, newest first. A page ends after 5 s or 50,000 executions at the latest, so
+         * @description it may have few results or none; `next` continues. What a flow redacts never matches.
+         */
+        post: operations["search_executions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/executions/{execution_id}": {
         parameters: {
             query?: never;
@@ -444,6 +481,23 @@ export interface paths {
         put?: never;
         /** Cancel an execution: running steps are cancelled, and each `finally` around them runs. */
         post: operations["cancel_execution"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/executions/{execution_id}/case": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Make a test case of an execution that has ended, as `hookline test --record` does. It isn't saved. */
+        get: operations["make_case"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -595,6 +649,47 @@ export interface paths {
         };
         /** List the attempts at the steps of an execution, in order. */
         get: operations["list_steps"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/executions/{execution_id}/values": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the message of an execution, or the input and the output of a step.
+         * @description Of large values, only the beginning of each text, list and object is shown; `cuts` says what is left out, which
+         *     `pointer` and `offset` get.
+         */
+        get: operations["get_values"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/executions/{execution_id}/values/download": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download the whole value: the message of an execution, the input and the output of a step, or a part of
+         * @description these.
+         */
+        get: operations["download_value"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1470,6 +1565,13 @@ export interface components {
             body?: unknown;
         };
         /**
+         * DiscardRequest
+         * @description The reason for a discard. The body of the request is optional.
+         */
+        DiscardRequest: {
+            reason?: string;
+        };
+        /**
          * EditRequest
          * @description Changes of the message of a replay. All are optional, and so is the body of the request.
          */
@@ -1494,6 +1596,8 @@ export interface components {
             since?: string | null;
             until?: string | null;
             replay_of?: string | null;
+            tag?: string | null;
+            order_key?: string | null;
             /** @enum {unknown} */
             do: "cancel" | "discard" | "replay" | "retry";
             body?: unknown;
@@ -1508,6 +1612,7 @@ export interface components {
              * @enum {unknown}
              */
             version?: "current" | "same";
+            reason?: string;
             cursor?: string | null;
             /** @description By default `50`. */
             limit?: number;
@@ -1524,6 +1629,27 @@ export interface components {
          * @enum {unknown}
          */
         Outcome: "cancelled" | "completed" | "failed" | "filtered" | "outcome_unknown" | "stopped" | "timed_out";
+        /**
+         * SearchRequest
+         * @description The filters of the list, and what is sought in the messages: a text, the values of a JSONPath, or both.
+         */
+        SearchRequest: {
+            flow_id?: string | null;
+            state?: components["schemas"]["State"] | null;
+            outcome?: components["schemas"]["Outcome"] | null;
+            error_code?: string | null;
+            cause?: string | null;
+            since?: string | null;
+            until?: string | null;
+            replay_of?: string | null;
+            tag?: string | null;
+            order_key?: string | null;
+            text?: string | null;
+            jsonpath?: string | null;
+            after?: string | null;
+            /** @description By default `50`. */
+            limit?: number;
+        };
         /**
          * PutCredentialRequest
          * @description A credential's type and its values.
@@ -1588,6 +1714,31 @@ export interface components {
             base_url?: string | null;
             rest?: string;
             headers?: string[][];
+        };
+        /**
+         * AttentionView
+         * @description Everything that needs somebody's attention.
+         */
+        AttentionView: {
+            items: components["schemas"]["AttentionItemView"][];
+            /** Format: date-time */
+            checked_at: string;
+        };
+        /**
+         * AttentionItemView
+         * @description One thing about which somebody has to decide or do something.
+         */
+        AttentionItemView: {
+            /** @enum {string} */
+            kind: "dead_letters" | "rejected" | "waiting_too_long" | "source_stopped" | "plugin_failed" | "disk_budget" | "credential_expiring" | "token_expiring" | "node_gone";
+            /** @enum {string} */
+            severity: "error" | "warning";
+            title: string;
+            detail: string;
+            flow_id: string | null;
+            count: number | null;
+            since: string | null;
+            link: string;
         };
         /**
          * FlowView
@@ -1964,6 +2115,14 @@ export interface components {
             examples: string[];
         };
         /**
+         * CaseView
+         * @description A test case of an execution.
+         */
+        CaseView: {
+            case: unknown;
+            left_out: string[];
+        };
+        /**
          * PageView[VersionView]
          * @description One page of a list.
          */
@@ -2078,6 +2237,9 @@ export interface components {
             state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
             outcome: ("completed" | "filtered" | "stopped" | "failed" | "timed_out" | "outcome_unknown" | "cancelled") | null;
             trigger: Record<string, unknown>;
+            tags: {
+                [key: string]: string;
+            };
             /** Format: date-time */
             created_at: string;
             started_at: string | null;
@@ -2232,6 +2394,9 @@ export interface components {
             state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
             outcome: ("completed" | "filtered" | "stopped" | "failed" | "timed_out" | "outcome_unknown" | "cancelled") | null;
             trigger: Record<string, unknown>;
+            tags: {
+                [key: string]: string;
+            };
             /** Format: date-time */
             created_at: string;
             started_at: string | null;
@@ -2298,6 +2463,9 @@ export interface components {
             state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
             outcome: ("completed" | "filtered" | "stopped" | "failed" | "timed_out" | "outcome_unknown" | "cancelled") | null;
             trigger: Record<string, unknown>;
+            tags: {
+                [key: string]: string;
+            };
             /** Format: date-time */
             created_at: string;
             started_at: string | null;
@@ -2370,6 +2538,9 @@ export interface components {
             state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
             outcome: ("completed" | "filtered" | "stopped" | "failed" | "timed_out" | "outcome_unknown" | "cancelled") | null;
             trigger: Record<string, unknown>;
+            tags: {
+                [key: string]: string;
+            };
             /** Format: date-time */
             created_at: string;
             started_at: string | null;
@@ -2438,6 +2609,24 @@ export interface components {
             line: number | null;
         };
         /**
+         * ValuesView
+         * @description A value of an execution, or as much of it as can be shown.
+         */
+        ValuesView: {
+            value: unknown;
+            cuts: components["schemas"]["Cut"][];
+        };
+        /**
+         * Cut
+         * @description A text, a list or an object of which an excerpt has only a part.
+         */
+        Cut: {
+            pointer: string;
+            size: number;
+            offset: number;
+            shown: number;
+        };
+        /**
          * Replayed
          * @description The new execution of a replay.
          */
@@ -2475,6 +2664,15 @@ export interface components {
             id: string;
             code: string;
             message: string;
+        };
+        /**
+         * SearchView
+         * @description The executions that were found, newest first.
+         */
+        SearchView: {
+            items: components["schemas"]["SummaryView"][];
+            next: string | null;
+            scanned: number;
         };
         /**
          * PageView[DeadLettersView]
@@ -2883,6 +3081,26 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    get_attention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AttentionView"];
+                };
+            };
+        };
+    };
     list_audit: {
         parameters: {
             query?: {
@@ -3466,6 +3684,10 @@ export interface operations {
                 until?: string;
                 /** @description Only replays of this execution. */
                 replay_of?: string;
+                /** @description Only executions with this tag: `<name>:<value>`. */
+                tag?: string;
+                /** @description Only executions with this value of their flow's `order_by`; of several, their JSON list. */
+                order_key?: string;
                 /** @description Where the page starts: the `next` of the page before. */
                 cursor?: string;
                 /** @description How many items. */
@@ -3534,9 +3756,36 @@ export interface operations {
             };
         };
     };
-    get_execution: {
+    search_executions: {
         parameters: {
             query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SearchRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SearchView"];
+                };
+            };
+        };
+    };
+    get_execution: {
+        parameters: {
+            query?: {
+                /** @description Leave out the inputs and the outputs of the steps: they are null then. */
+                outline?: boolean;
+            };
             header?: never;
             path: {
                 execution_id: string;
@@ -3578,6 +3827,31 @@ export interface operations {
             };
         };
     };
+    make_case: {
+        parameters: {
+            query: {
+                /** @description The name of the case. */
+                name: string;
+            };
+            header?: never;
+            path: {
+                execution_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CaseView"];
+                };
+            };
+        };
+    };
     discard_execution: {
         parameters: {
             query?: never;
@@ -3587,7 +3861,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["DiscardRequest"];
+            };
+        };
         responses: {
             /** @description Done. */
             200: {
@@ -3797,6 +4075,66 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PageView_StepView_"];
+                };
+            };
+        };
+    };
+    get_values: {
+        parameters: {
+            query?: {
+                /** @description The path of a step; without it, the values are those of the message. */
+                step?: string;
+                /** @description The attempt at the step, from 1; 0 is the latest. */
+                attempt?: number;
+                /** @description A JSON pointer into `input` and `output` of the step, or `body`, `headers` and `attachments` of the message. */
+                pointer?: string;
+                /** @description The number of characters or values that are left out at the beginning. */
+                offset?: number;
+            };
+            header?: never;
+            path: {
+                execution_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ValuesView"];
+                };
+            };
+        };
+    };
+    download_value: {
+        parameters: {
+            query?: {
+                /** @description The path of a step; without it, the values are those of the message. */
+                step?: string;
+                /** @description The attempt at the step, from 1; 0 is the latest. */
+                attempt?: number;
+                /** @description A JSON pointer into `input` and `output` of the step, or `body`, `headers` and `attachments` of the message. */
+                pointer?: string;
+            };
+            header?: never;
+            path: {
+                execution_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
                 };
             };
         };
