@@ -142,7 +142,17 @@ from hookline.storage.database import CopySource, CopyTarget, DatabaseStatus, In
 from hookline.storage.intake_queue import Insert, InsertInOrder, IntakeQueue, IntakeQueueFactory
 from hookline.storage.process import has_ended, host_of_process
 from hookline.storage.queue import Delivery, ImmediateStart, Queue, Stored
-from hookline.storage.rate_parts import NodeParts, Parts, PartsMoved, PartsRequest, move_parts
+from hookline.storage.rate_parts import (
+    BACKLOG,
+    Moved,
+    NodeParts,
+    Parts,
+    PartsMoved,
+    PartsRequest,
+    QueueCount,
+    move_parts,
+    move_places,
+)
 from hookline.storage.statistics import ALL_FLOWS, BUCKETS, HOUR, Counts, FlowMinute, StatisticsPoint, begin_of, total
 from hookline.storage.store import (
     AuditPage,
@@ -175,6 +185,7 @@ __all__ = [
     "ALL_ENTRIES",
     "ALL_EXECUTIONS",
     "ALL_FLOWS",
+    "BACKLOG",
     "BLOCKED",
     "BUCKETS",
     "FINAL",
@@ -281,6 +292,7 @@ __all__ = [
     "Membership",
     "Message",
     "MoveWaits",
+    "Moved",
     "Node",
     "NodeDescription",
     "NodeParts",
@@ -301,6 +313,7 @@ __all__ = [
     "PutStatistics",
     "PutTokens",
     "Queue",
+    "QueueCount",
     "Rebind",
     "RecordAudit",
     "RecordSteps",
@@ -376,6 +389,7 @@ __all__ = [
     "host_of_process",
     "joined_output",
     "move_parts",
+    "move_places",
     "pack",
     "total",
     "unpack",

@@ -36,6 +36,7 @@ from hookline.engine_options import EngineOptions
 from hookline.executions.delivery.dispatcher import Dispatcher
 from hookline.executions.delivery.runner import Runner
 from hookline.executions.delivery.timers import Timers
+from hookline.executions.rate_limits import StepRates
 from hookline.executions.replies import Replies
 from hookline.executions.services import Services
 from hookline.flows.check.check_flow import check_flow
@@ -45,7 +46,7 @@ from hookline.intake.callbacks import Callbacks
 from hookline.intake.inserting import INSERTION_DUTY, Inserter
 from hookline.intake.intake import Intake
 from hookline.intake.publishing import Publisher
-from hookline.intake.shared_rates import FlowRates
+from hookline.intake.shared_limits import SharedLimits
 from hookline.kernel.errors import ConfigError, CredentialError, StoreAway, StoreError
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock, SystemClock, follow_jumps
@@ -170,7 +171,8 @@ class Engine:
                 options.intake_stale,
                 self.membership,
             )
-        backlog = Backlog(self.clock, options.max_backlog, options.max_backlog_total)
+        limits = SharedLimits(self.clock, self.membership, self._limited_flows, options.max_backlog)
+        backlog = Backlog(self.clock, options.max_backlog, options.max_backlog_total, limits)
         self.sign_ins = SignIns(self.store, self.clock, self.ids.new, self.store_problem, self.metrics.sign_ins_dropped)
         self.intake = Intake(
             store=self.store,
@@ -223,6 +225,7 @@ class Engine:
             step_timeout=options.step_timeout,
             tokens=self.tokens,
             membership=self.membership,
+            rates=StepRates(limits),
         )
         self.rejections = RejectionRecord(self.store, self.clock, self.ids, self.log, self.store_problem)
         self._statistics = StatisticsRecord(
@@ -271,7 +274,7 @@ class Engine:
             self.store, self.queue, self.version_resolver, self.version_history, checker, self.clock, self.ids.new
         )
         self._runner = Runner(
-            services, self.version_resolver, self.queue, self._timers, self.intake.left_queue, self.resume_url
+            services, self.version_resolver, self.queue, self._timers, self.intake.leaving_queue, self.resume_url
         )
         self._dispatcher = Dispatcher(
             self.queue,
@@ -283,7 +286,6 @@ class Engine:
         )
         self.intake.places = self._dispatcher
         self.intake.membership = self.membership
-        self.intake.rates = FlowRates(self.clock, self.membership, self._rated_flows)
         self.deployer = Deployer(
             store=self.store,
             source=self.flow_source,
@@ -402,10 +404,10 @@ class Engine:
 
         Raises StoreError if the backend can't be opened.
         """
+        self.intake.limits.on_demand = True
         await self._backend.open(self._node("command"))
         try:
             await self._load(command=True)
-            await self.intake.rates.refresh()
         except BaseException:
             await self._close()
             raise
@@ -437,7 +439,7 @@ class Engine:
     async def _start(self) -> None:
         self.membership.on_lost = self._drop
         self.membership.on_cancel = self._cancel_all
-        self.membership.on_look = self.intake.rates.look
+        self.membership.on_look = self.intake.limits.look
         await self._backend.open(self._node(self.options.role))
         try:
             await self._check_folder()
@@ -450,7 +452,11 @@ class Engine:
             await self.deployer.recover()
             await self._load()
             await self.serving.start()
-            await self.intake.rates.refresh()
+            self.intake.limits.flows_changed()
+            await self.intake.limits.refresh()
+            if self.membership.shared and self.intake.limits.lacking:
+                # What nodes had that are gone is free only after the first look.
+                await self.intake.limits.refresh()
         except StoreAway:
             # The rest stays as it is for the next time.
             for flow_id in self._dispatcher.lanes():
@@ -483,16 +489,18 @@ class Engine:
                 f"{self.options.flows}: deploy the flows, and serve them with `--flows database`"
             )
 
-    def _rated_flows(self) -> Iterable[CompiledFlow]:
+    def _limited_flows(self) -> Iterable[CompiledFlow]:
         """The flows that this node accepts messages for, by its role."""
         role = self.options.role
+        if self.intake.limits.on_demand:
+            return
         for flow in [entry.flow for entry in self.catalog.entries.values() if entry.flow is not None]:
             if role in ("all", "worker" if flow.trigger.webhook is None else "webhook"):
                 yield flow
 
     async def _drop(self) -> None:
         """Drop all that runs here, since other nodes may have taken it over."""
-        self.intake.rates.drop()
+        self.intake.limits.drop()
         for duty in (self._housekeeping, self._reporting, self._ordering):
             await duty.drop()
         await self.sources.drop()
@@ -509,12 +517,13 @@ class Engine:
         await self.credentials.load()
         await self.subscriptions.load()
         await self.serving.adopt()
-        await self.intake.rates.refresh()
+        self.intake.limits.flows_changed()
+        await self.intake.limits.refresh()
 
     def _other_versions(self, changes: CatalogChanges) -> None:
         """Continue with the versions that are active now."""
         self.serving.adopted(changes)
-        self.intake.rates.look()
+        self.intake.limits.flows_changed()
 
     async def load_admin_token(self) -> None:
         """Read which token of the admin API the nodes share. Raises StoreError."""
@@ -561,7 +570,7 @@ class Engine:
             await self._statistics.close()
             await self.tokens.close(min(_TOKENS_GRACE, self.options.grace if grace is None else grace))
             with contextlib.suppress(StoreError):  # then the parts count as used up
-                await self.intake.rates.leave()
+                await self.intake.limits.leave()
         finally:
             self.replies.close()
             await self._close()
@@ -582,7 +591,7 @@ class Engine:
                 else:
                     group.create_task(follow_jumps(self.clock))
                 group.create_task(self.intake.follow_backlog())
-                group.create_task(self.intake.rates.run())
+                group.create_task(self.intake.limits.run())
                 group.create_task(self._reporting.run(asyncio.Event().wait))
                 group.create_task(self._hints.run())
                 group.create_task(self.keys.follow())

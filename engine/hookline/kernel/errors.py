@@ -27,6 +27,7 @@ HooklineError
 ├── RedactedUnreadable       redacted values can't be decrypted
 ├── NotReplayable            an execution can't be replayed
 ├── ProvenanceUnknown        the origin of a value is unknown
+├── ValueNotFound            an execution has no such value
 ├── ExpressionError
 │   ├── ExpressionSyntax     it can't be compiled
 │   ├── MissingValue         it names a value that doesn't exist
@@ -274,6 +275,12 @@ class ProvenanceUnknown(HooklineError):
     """It isn't known where that value comes from."""
 
     code = "execution.not_explained"
+
+
+class ValueNotFound(HooklineError):
+    """The execution has no such value."""
+
+    code = "execution.no_value"
 
 
 class ExpressionError(HooklineError):

@@ -97,7 +97,7 @@ class ActionStep(_Step):
     )
     rate: Rate | None = Field(
         default=None,
-        description="How often it runs at most, over all executions of the flow on a server, such as `5/s`: evenly "
+        description="How often it runs at most, over all executions of the flow, such as `5/s`: evenly "
         "spaced; the others wait for their turn.",
     )
     delivery: Literal["at_least_once", "at_most_once"] = Field(

@@ -136,12 +136,12 @@ class Operations:
         if tells is not None and tells.execution_id is not None:
             await self._queue.wake(tells.flow_id, tells.execution_id)
 
-    async def discard(self, execution_id: str, *, by: Actor) -> None:
-        """Remove a failed execution from the dead letters.
+    async def discard(self, execution_id: str, *, by: Actor, reason: str = "") -> None:
+        """Remove a failed execution from the dead letters. The audit records the reason.
 
         Raises ExecutionNotFound, IllegalStateChange if it hasn't failed or was discarded before, and StoreError.
         """
-        record = self._audited(by, "execution.discard", await self._found(execution_id))
+        record = self._audited(by, "execution.discard", await self._found(execution_id), detail=reason)
         await self._store.commit((DismissDeadLetter(execution_id, self._clock.now()), record))
 
     async def resume(self, execution_id: str, step: str, body: bytes, *, by: Actor) -> None:
@@ -173,6 +173,7 @@ class Operations:
         version: ReplayVersion = "current",
         step: str | None = None,
         edit: Edit | None = None,
+        reason: str = "",
         cursor: str | None = None,
         limit: int = 50,
     ) -> BulkResult:
@@ -190,7 +191,7 @@ class Operations:
                 case "cancel":
                     await self.cancel(execution_id, by=by)
                 case "discard":
-                    await self.discard(execution_id, by=by)
+                    await self.discard(execution_id, by=by, reason=reason)
                 case "replay":
                     return await self.replay(
                         execution_id, by=by, step=step, version=version, edit=edit, discard=discard

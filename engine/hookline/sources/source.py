@@ -20,7 +20,7 @@ from hookline.kernel.errors import CredentialError, RequestRejected, SchemaViola
 from hookline.kernel.json import encode
 from hookline.kernel.time import Clock
 from hookline.model.message import Envelope, is_heavy_message, stored_body
-from hookline.sdk.setting_versions import plain_name
+from hookline.sdk.settings.versions import plain_name
 from hookline.sdk.triggers import ConnectorTrigger
 from hookline.secrets.masking import HiddenValues
 from hookline.sources.subscription_store import SubscriptionStore

@@ -22,6 +22,7 @@ from hookline.service.admin.executions.executions import add_executions, add_rec
 from hookline.service.admin.executions.operations import add_bulk, add_operations
 from hookline.service.admin.executions.rejected import add_rejected
 from hookline.service.admin.executions.statistics import add_statistics
+from hookline.service.admin.executions.values import add_values
 from hookline.service.admin.flows.authoring import add_authoring
 from hookline.service.admin.flows.deploy import add_deployments
 from hookline.service.admin.flows.flow_state import add_flow_values
@@ -105,6 +106,7 @@ def _api(engine: Engine, gate: Gate, hook: Hook, settings: Sequence[ServerSettin
         add_recordings,
         add_storage,
         add_executions,
+        add_values,
         add_operations,
         add_bulk,
         add_dead_letters,

@@ -210,10 +210,13 @@ def page_view(page: ExecutionPage) -> PageView[SummaryView]:
     )
 
 
-async def execution_view(store: Store, execution_id: str, urls: HookUrls | None = None) -> ExecutionView | None:
+async def execution_view(
+    store: Store, execution_id: str, urls: HookUrls | None = None, *, outline: bool = False
+) -> ExecutionView | None:
     """The view of an execution with its steps, or None if it doesn't exist.
 
-    `urls` returns the resume URLs of waiting steps, for readers who may resume.
+    `urls` returns the resume URLs of waiting steps, for readers who may resume. `outline` leaves out the inputs and the
+    outputs of the steps.
     """
     execution = await store.execution(execution_id)
     if execution is None:
@@ -227,6 +230,8 @@ async def execution_view(store: Store, execution_id: str, urls: HookUrls | None 
     while records := await store.journal(execution_id, after, STEPS_SHOWN):
         after = records[-1].seq
         for record in records:
+            if outline:
+                record = msgspec.structs.replace(record, input=None, output=None)
             before = latest.get(record.path)
             if before is not None:
                 earlier.setdefault(record.path, deque(maxlen=ATTEMPTS_SHOWN)).append(before)

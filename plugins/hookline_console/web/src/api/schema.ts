@@ -450,6 +450,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/executions/{execution_id}/case": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Make a test case of an execution that has ended, as `hookline test --record` does. It isn't saved. */
+        get: operations["make_case"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/executions/{execution_id}/discard": {
         parameters: {
             query?: never;
@@ -595,6 +612,47 @@ export interface paths {
         };
         /** List the attempts at the steps of an execution, in order. */
         get: operations["list_steps"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/executions/{execution_id}/values": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the message of an execution, or the input and the output of a step.
+         * @description Of large values, only the beginning of each text, list and object is shown; `cuts` says what is left out, which
+         *     `pointer` and `offset` get.
+         */
+        get: operations["get_values"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/executions/{execution_id}/values/download": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download the whole value: the message of an execution, the input and the output of a step, or a part of
+         * @description these.
+         */
+        get: operations["download_value"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1470,6 +1528,13 @@ export interface components {
             body?: unknown;
         };
         /**
+         * DiscardRequest
+         * @description The reason for a discard. The body of the request is optional.
+         */
+        DiscardRequest: {
+            reason?: string;
+        };
+        /**
          * EditRequest
          * @description Changes of the message of a replay. All are optional, and so is the body of the request.
          */
@@ -1508,6 +1573,7 @@ export interface components {
              * @enum {unknown}
              */
             version?: "current" | "same";
+            reason?: string;
             cursor?: string | null;
             /** @description By default `50`. */
             limit?: number;
@@ -1962,6 +2028,14 @@ export interface components {
             step: string;
             count: number;
             examples: string[];
+        };
+        /**
+         * CaseView
+         * @description A test case of an execution.
+         */
+        CaseView: {
+            case: unknown;
+            left_out: string[];
         };
         /**
          * PageView[VersionView]
@@ -2436,6 +2510,24 @@ export interface components {
             expression: string;
             file: string | null;
             line: number | null;
+        };
+        /**
+         * ValuesView
+         * @description A value of an execution, or as much of it as can be shown.
+         */
+        ValuesView: {
+            value: unknown;
+            cuts: components["schemas"]["Cut"][];
+        };
+        /**
+         * Cut
+         * @description A text, a list or an object of which an excerpt has only a part.
+         */
+        Cut: {
+            pointer: string;
+            size: number;
+            offset: number;
+            shown: number;
         };
         /**
          * Replayed
@@ -3536,7 +3628,10 @@ export interface operations {
     };
     get_execution: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Leave out the inputs and the outputs of the steps: they are null then. */
+                outline?: boolean;
+            };
             header?: never;
             path: {
                 execution_id: string;
@@ -3578,6 +3673,31 @@ export interface operations {
             };
         };
     };
+    make_case: {
+        parameters: {
+            query: {
+                /** @description The name of the case. */
+                name: string;
+            };
+            header?: never;
+            path: {
+                execution_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CaseView"];
+                };
+            };
+        };
+    };
     discard_execution: {
         parameters: {
             query?: never;
@@ -3587,7 +3707,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["DiscardRequest"];
+            };
+        };
         responses: {
             /** @description Done. */
             200: {
@@ -3797,6 +3921,66 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PageView_StepView_"];
+                };
+            };
+        };
+    };
+    get_values: {
+        parameters: {
+            query?: {
+                /** @description The path of a step; without it, the values are those of the message. */
+                step?: string;
+                /** @description The attempt at the step, from 1; 0 is the latest. */
+                attempt?: number;
+                /** @description A JSON pointer into `input` and `output` of the step, or `body`, `headers` and `attachments` of the message. */
+                pointer?: string;
+                /** @description The number of characters or values that are left out at the beginning. */
+                offset?: number;
+            };
+            header?: never;
+            path: {
+                execution_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ValuesView"];
+                };
+            };
+        };
+    };
+    download_value: {
+        parameters: {
+            query?: {
+                /** @description The path of a step; without it, the values are those of the message. */
+                step?: string;
+                /** @description The attempt at the step, from 1; 0 is the latest. */
+                attempt?: number;
+                /** @description A JSON pointer into `input` and `output` of the step, or `body`, `headers` and `attachments` of the message. */
+                pointer?: string;
+            };
+            header?: never;
+            path: {
+                execution_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
                 };
             };
         };
