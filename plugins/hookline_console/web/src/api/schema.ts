@@ -416,6 +416,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/executions/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Search the messages of executions, newest first. A page ends after 5 s or 50,000 executions at the latest, so
+         * @description it may have few results or none; `next` continues. What a flow redacts never matches.
+         */
+        post: operations["search_executions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/executions/{execution_id}": {
         parameters: {
             query?: never;
@@ -1559,6 +1579,8 @@ export interface components {
             since?: string | null;
             until?: string | null;
             replay_of?: string | null;
+            tag?: string | null;
+            order_key?: string | null;
             /** @enum {unknown} */
             do: "cancel" | "discard" | "replay" | "retry";
             body?: unknown;
@@ -1590,6 +1612,27 @@ export interface components {
          * @enum {unknown}
          */
         Outcome: "cancelled" | "completed" | "failed" | "filtered" | "outcome_unknown" | "stopped" | "timed_out";
+        /**
+         * SearchRequest
+         * @description The filters of the list, and what is sought in the messages: a text, the values of a JSONPath, or both.
+         */
+        SearchRequest: {
+            flow_id?: string | null;
+            state?: components["schemas"]["State"] | null;
+            outcome?: components["schemas"]["Outcome"] | null;
+            error_code?: string | null;
+            cause?: string | null;
+            since?: string | null;
+            until?: string | null;
+            replay_of?: string | null;
+            tag?: string | null;
+            order_key?: string | null;
+            text?: string | null;
+            jsonpath?: string | null;
+            after?: string | null;
+            /** @description By default `50`. */
+            limit?: number;
+        };
         /**
          * PutCredentialRequest
          * @description A credential's type and its values.
@@ -2152,6 +2195,9 @@ export interface components {
             state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
             outcome: ("completed" | "filtered" | "stopped" | "failed" | "timed_out" | "outcome_unknown" | "cancelled") | null;
             trigger: Record<string, unknown>;
+            tags: {
+                [key: string]: string;
+            };
             /** Format: date-time */
             created_at: string;
             started_at: string | null;
@@ -2306,6 +2352,9 @@ export interface components {
             state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
             outcome: ("completed" | "filtered" | "stopped" | "failed" | "timed_out" | "outcome_unknown" | "cancelled") | null;
             trigger: Record<string, unknown>;
+            tags: {
+                [key: string]: string;
+            };
             /** Format: date-time */
             created_at: string;
             started_at: string | null;
@@ -2372,6 +2421,9 @@ export interface components {
             state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
             outcome: ("completed" | "filtered" | "stopped" | "failed" | "timed_out" | "outcome_unknown" | "cancelled") | null;
             trigger: Record<string, unknown>;
+            tags: {
+                [key: string]: string;
+            };
             /** Format: date-time */
             created_at: string;
             started_at: string | null;
@@ -2444,6 +2496,9 @@ export interface components {
             state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
             outcome: ("completed" | "filtered" | "stopped" | "failed" | "timed_out" | "outcome_unknown" | "cancelled") | null;
             trigger: Record<string, unknown>;
+            tags: {
+                [key: string]: string;
+            };
             /** Format: date-time */
             created_at: string;
             started_at: string | null;
@@ -2567,6 +2622,15 @@ export interface components {
             id: string;
             code: string;
             message: string;
+        };
+        /**
+         * SearchView
+         * @description The executions that were found, newest first.
+         */
+        SearchView: {
+            items: components["schemas"]["SummaryView"][];
+            next: string | null;
+            scanned: number;
         };
         /**
          * PageView[DeadLettersView]
@@ -3558,6 +3622,10 @@ export interface operations {
                 until?: string;
                 /** @description Only replays of this execution. */
                 replay_of?: string;
+                /** @description Only executions with this tag: `<name>:<value>`. */
+                tag?: string;
+                /** @description Only executions with this value of their flow's `order_by`; of several, their JSON list. */
+                order_key?: string;
                 /** @description Where the page starts: the `next` of the page before. */
                 cursor?: string;
                 /** @description How many items. */
@@ -3622,6 +3690,30 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["MatchesView"];
+                };
+            };
+        };
+    };
+    search_executions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SearchRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SearchView"];
                 };
             };
         };
