@@ -111,7 +111,6 @@ export const en = {
       count === 0 ? "Nothing found" : turn === 0 ? `${count} found` : `${turn} of ${count}`,
     items: (count: number) => `[ ${plural(count, "item", "items")} ]`,
     keys: (count: number) => `{ ${plural(count, "key", "keys")} }`,
-    marks: { added: "added", changed: "changed" },
     more: (count: number) => `${count.toLocaleString()} more…`,
     partOf: (shown: string, size: string, text: boolean) =>
       text ? `${shown} of ${size} characters are shown.` : `${shown} of ${size} values are shown.`,
