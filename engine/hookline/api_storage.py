@@ -112,6 +112,7 @@ from hookline.storage.changes import (
     RejectSignIns,
     ReleaseOrderKey,
     Reopen,
+    ReportProblems,
     Resume,
     RetireKeys,
     RevokeToken,
@@ -140,6 +141,7 @@ from hookline.storage.changes import (
 from hookline.storage.cluster import Alone, Membership, Node, NodeDescription, NodeRole
 from hookline.storage.database import CopySource, CopyTarget, DatabaseStatus, Inspectable, Row, TableReader, TableWriter
 from hookline.storage.intake_queue import Insert, InsertInOrder, IntakeQueue, IntakeQueueFactory
+from hookline.storage.node_problems import NodeProblem, NodeProblemKind
 from hookline.storage.process import has_ended, host_of_process
 from hookline.storage.queue import Delivery, ImmediateStart, Queue, Stored
 from hookline.storage.rate_parts import (
@@ -296,6 +298,8 @@ __all__ = [
     "Node",
     "NodeDescription",
     "NodeParts",
+    "NodeProblem",
+    "NodeProblemKind",
     "NodeRole",
     "NotANumber",
     "NotWaiting",
@@ -327,6 +331,7 @@ __all__ = [
     "Rejections",
     "ReleaseOrderKey",
     "Reopen",
+    "ReportProblems",
     "Result",
     "Resume",
     "RetireKeys",

@@ -55,6 +55,8 @@ from hookline.maintenance.duty import Duty
 from hookline.maintenance.retention import Purger, Retention, retention_in
 from hookline.maintenance.shared_blobs import check_shared_blobs, is_readable
 from hookline.maintenance.sweeper import Sweeper
+from hookline.operations.attention import Attention
+from hookline.operations.node_problems import NodeProblems
 from hookline.operations.operations import Operations
 from hookline.operations.replay import Replays
 from hookline.outbound.client import PooledClient
@@ -228,13 +230,14 @@ class Engine:
             rates=StepRates(limits),
         )
         self.rejections = RejectionRecord(self.store, self.clock, self.ids, self.log, self.store_problem)
+        process_name = f"{options.node_name}.{secrets.token_hex(6)}"
         self._statistics = StatisticsRecord(
             self.metrics.flow_counts,
             self.store,
             self.clock,
             self.log,
             self.store_problem,
-            f"{options.node_name}.{secrets.token_hex(6)}",
+            process_name,
             lambda: self.reports_database,
         )
         self.subscriptions = SubscriptionStore(self.store, self.vault, self.clock, elsewhere=options.role == "webhook")
@@ -361,6 +364,16 @@ class Engine:
             options.audit_retention,
             self.oldest_unstored,
         )
+        self._node_problems = NodeProblems(
+            self.store,
+            self.clock,
+            self.store_problem,
+            process_name,
+            failed_plugins=registry.failed,
+            sources=self.sources.statuses,
+            fullness=self.intake,
+        )
+        self.attention = Attention(self.store, self.clock, self.credentials, self.membership)
         self._housekeeping = Duty(self.membership, "housekeeping", self.clock)
         self._reporting = Duty(self.membership, "reporting", self.clock)
         self._ordering = Duty(self.membership, INSERTION_DUTY, self.clock)
@@ -569,6 +582,8 @@ class Engine:
             await self.rejections.close()
             await self._statistics.close()
             await self.tokens.close(min(_TOKENS_GRACE, self.options.grace if grace is None else grace))
+            with contextlib.suppress(StoreError):  # then they are soon too old
+                await self._node_problems.withdraw()
             with contextlib.suppress(StoreError):  # then the parts count as used up
                 await self.intake.limits.leave()
         finally:
@@ -599,6 +614,7 @@ class Engine:
                 group.create_task(self.serving.follow_failures())
                 group.create_task(self.rejections.run())
                 group.create_task(self._statistics.run())
+                group.create_task(self._node_problems.run())
                 group.create_task(self.sign_ins.run())
                 group.create_task(self.store_problem.run())
                 if self.options.watch and self.registry.has_connectors:

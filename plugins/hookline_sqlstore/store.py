@@ -27,6 +27,7 @@ from hookline.api_storage import (
     FlowFile,
     FlowVersion,
     Held,
+    NodeProblem,
     PartitionUpkeep,
     Progress,
     RejectedPage,
@@ -274,6 +275,9 @@ class SqlStore:
         return await self._database.read(
             lambda connection: statistics.has_old(connection, minutes_before, hours_before), long=True
         )
+
+    async def node_problems(self, since: datetime) -> Sequence[NodeProblem]:
+        return await self._database.read(lambda connection: administration.problems(connection, since))
 
     async def served_flows(self) -> Sequence[ServedFlow]:
         return await self._database.read(administration.served)

@@ -616,6 +616,22 @@ statistics_hours: Final = Table(
 )
 Index("ix_statistics_hours_at", statistics_hours.c.at)
 
+#: Problems that nodes have now: each has rows of its own, and writes them again from time to time.
+node_problems: Final = Table(
+    "node_problems",
+    metadata,
+    Column("node", Name, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    #: The id of a flow, or the name of a plugin.
+    Column("subject", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    #: The time of the report.
+    Column("at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("node", "place", name="pk_node_problems"),
+)
+
 #: Changes of the set of flows that are served.
 deployments: Final = Table(
     "deployments",

@@ -115,7 +115,7 @@ async def test_the_picture_and_the_json_lead_to_one_another(console: Console, pa
 
 async def test_an_execution_shows_its_path_and_the_counts_follow_it(console: Console, parcels: ServerProcess) -> None:
     page = await console.open("/flows/parcels", "parcels")
-    await expect(box(page, "post")).not_to_have_attribute("aria-label", "succeeded")
+    await expect(box(page, "post")).to_have_attribute("aria-label", "post; log")
     light, heavy = send(parcels, 1), send(parcels, 99)
     # Nothing is reloaded: the counts come by themselves.
     await expect(page.locator('[role=treeitem][aria-label="post; log; 1 succeeded"]')).to_be_attached(timeout=15_000)

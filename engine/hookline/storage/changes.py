@@ -18,6 +18,7 @@ from hookline.model.flow import FlowState
 from hookline.model.items import Progress
 from hookline.model.message import Envelope
 from hookline.model.rejection import RejectedRequest
+from hookline.storage.node_problems import NodeProblem
 from hookline.storage.statistics import FlowMinute
 
 Subject: TypeAlias = Literal["execution", "flow", "credential", "access", "node"]
@@ -915,6 +916,19 @@ class RollUpStatistics:
     hours_before: datetime
 
 
+@change("node")
+@dataclass(frozen=True, slots=True)
+class ReportProblems:
+    """Store the problems that a node has now, instead of those that it had; remove what was reported long ago."""
+
+    node: str
+    """A name that no other process has, or had."""
+    problems: tuple[NodeProblem, ...]
+    at: datetime
+    forget_before: datetime
+    """Reports of any node from before this time are removed."""
+
+
 # --- Retention -------------------------------------------------------------------------------------------------------
 
 
@@ -1033,6 +1047,7 @@ Change: TypeAlias = (
     | Reject
     | PutStatistics
     | RollUpStatistics
+    | ReportProblems
     | ForgetFiles
     | UseFiles
     | Purge

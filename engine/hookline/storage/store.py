@@ -17,6 +17,7 @@ from hookline.model.message import Envelope
 from hookline.model.rejection import RejectedRequest
 from hookline.model.waits import WaitStatus
 from hookline.storage.changes import Change, CommitResult
+from hookline.storage.node_problems import NodeProblem
 from hookline.storage.statistics import StatisticsPoint
 
 
@@ -462,6 +463,15 @@ class StatisticsQueries(Protocol):
         ...
 
 
+class ProblemQueries(Protocol):
+    """The problems that nodes have reported."""
+
+    async def node_problems(self, since: datetime) -> Sequence[NodeProblem]:
+        """Return the problems that nodes have reported since a time; the same problem of several nodes once, with the
+        earliest `since`."""
+        ...
+
+
 class SubscriptionQueries(Protocol):
     """The stored subscriptions."""
 
@@ -671,6 +681,7 @@ class Store(
     UsageQueries,
     RejectedQueries,
     StatisticsQueries,
+    ProblemQueries,
     CredentialQueries,
     SubscriptionQueries,
     DeploymentQueries,

@@ -63,6 +63,7 @@ from hookline.api_storage import (
     RejectSignIns,
     ReleaseOrderKey,
     Reopen,
+    ReportProblems,
     Resume,
     RetireKeys,
     RevokeToken,
@@ -446,6 +447,8 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
                 yield Operation(statistics.PUT, f"statistics {minute.flow_id}", row, place)
         case RollUpStatistics():
             yield Operation(statistics.ROLL_UP, "", change, place)
+        case ReportProblems():
+            yield Operation(statements.REPORT_PROBLEMS, f"problems of {change.node}", change, place)
         case ForgetCallbacks(ids):
             for key in ids:
                 yield Operation(statements.FORGET_CALLBACKS, key, (key,), place)

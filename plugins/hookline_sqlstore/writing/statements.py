@@ -821,6 +821,7 @@ AUDIT_ACCEPTED: Final = Statement(
     counted=False,
 )
 FORGET_AUDIT: Final = Statement("audit", procedure=administration.forget_audit)
+REPORT_PROBLEMS: Final = Statement("problems", procedure=administration.report_problems)
 REJECT_SIGN_INS: Final = Statement("sign_in", procedure=administration.reject_sign_ins)
 
 PING: Final = Statement(

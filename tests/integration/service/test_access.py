@@ -33,10 +33,11 @@ NEEDS: Final[Mapping[str, TokenScope]] = {
     for scope, names in {
         TokenScope.READ: """
             list_flows get_flow list_versions get_version compare_versions count_steps get_cases recordings
-            list_rejected list_rejected_by_flow get_statistics get_flow_statistics
+            list_rejected list_rejected_by_flow get_attention get_statistics get_flow_statistics
             list_nodes list_kept get_kept list_executions list_matching get_execution list_steps explain_field recording
             get_values download_value
             list_dead_letters get_dead_letters stream_events list_deployments get_deployment list_components
+            get_schema list_plugins examine_plugins list_settings
             list_credentials get_credential get_storage get_me list_audit get_description
             end_session create_sign_in_link
         """,
@@ -73,6 +74,9 @@ WHOLE_SERVER: Final = frozenset(
         "list_rejected_sign_ins",
         "list_nodes",
         "drain_node",
+        "list_plugins",
+        "examine_plugins",
+        "list_settings",
     }
 )
 #: What begins or ends the caller's own session, which any token allows.

@@ -33,6 +33,7 @@ from hookline.service.admin.flows.versions import add_versions
 from hookline.service.admin.hosts import Hosts
 from hookline.service.admin.openapi import Description, operation
 from hookline.service.admin.system.access import add_access
+from hookline.service.admin.system.attention import add_attention
 from hookline.service.admin.system.components import add_components
 from hookline.service.admin.system.credentials import add_credentials
 from hookline.service.admin.system.health import Readiness, metrics_blueprint, probes_blueprint
@@ -94,6 +95,7 @@ def _api(engine: Engine, gate: Gate, hook: Hook, settings: Sequence[ServerSettin
     api.before_request(gate.check_request)
     # In the order of the API's description.
     for add in (
+        add_attention,
         add_flows,
         add_rejected,
         add_statistics,

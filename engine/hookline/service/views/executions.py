@@ -11,6 +11,7 @@ from hookline.executions.context import HookUrls
 from hookline.intake.callbacks import waiting_records
 from hookline.kernel.errors import Malformed
 from hookline.kernel.time import rfc3339
+from hookline.model.causes import full_cause
 from hookline.model.execution import FINAL, ErrorInfo, Execution, Outcome, State, StepRecord, StepState
 from hookline.model.message import arrival_view, pack
 from hookline.service.views.pages import Count, PageView, Time, Uuid, one_of, time_view
@@ -288,14 +289,9 @@ def _summary(execution: Execution, trigger: Mapping[str, Any]) -> dict[str, Any]
         "files_removed_at": time_view(execution.files_removed_at),
         "replay_of": execution.replay_of,
         "node": execution.node,
-        "cause": None if execution.error_cause is None else cause_view(execution.flow_id, execution.error_cause),
+        "cause": None if execution.error_cause is None else full_cause(execution.flow_id, execution.error_cause),
         "discarded_at": time_view(execution.discarded_at),
     }
-
-
-def cause_view(flow_id: str, cause: str) -> str:
-    """The name of a group of dead letters."""
-    return f"{flow_id}:{cause}"
 
 
 def cause_parts(cause: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Make the tables of statistics, and find what waits too long or is blocked."""
+"""Make the tables of statistics and of the problems of nodes, and find what waits too long or is blocked."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -46,3 +46,14 @@ def upgrade() -> None:
     )
     op.create_index("ix_statistics_hours_at", "statistics_hours", ["at"])
     op.add_column("waits", sa.Column("late_at", sa.BigInteger))
+    op.create_table(
+        "node_problems",
+        sa.Column("node", _name, nullable=False),
+        sa.Column("place", sa.Integer, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("subject", sa.Text, nullable=False),
+        sa.Column("detail", sa.Text, nullable=False),
+        sa.Column("since", sa.BigInteger, nullable=False),
+        sa.Column("at", sa.BigInteger, nullable=False),
+        sa.PrimaryKeyConstraint("node", "place", name="pk_node_problems"),
+    )

@@ -51,6 +51,7 @@ from hookline.storage.changes import (
     Reject,
     ReleaseOrderKey,
     Reopen,
+    ReportProblems,
     Resume,
     RollUpStatistics,
     SetState,
@@ -62,6 +63,7 @@ from hookline.storage.changes import (
     UseFiles,
     UseSignInCode,
 )
+from hookline.storage.node_problems import NodeProblem
 from hookline.storage.statistics import Counts, FlowMinute
 from hookline.testing.clock import START, ManualClock
 from hookline.testing.envelopes import Envelopes, attachment
@@ -79,6 +81,8 @@ ALLOWED = (
     "SCAN credentials",
     "SCAN flow_overrides",
     "SCAN rejected",
+    # Problems of nodes, which are few.
+    "SCAN node_problems",
     "SCAN batches",
     # Counted for the disk budget, in the order of its key.
     "SCAN dedupe_keys",
@@ -185,6 +189,7 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
         ForgetSessions(now),
         PutStatistics("a.1", (FlowMinute("orders", now, Counts()),)),
         RollUpStatistics(now, now),
+        ReportProblems("a.1", (NodeProblem("disk_budget", "", "full", now),), now, now),
         RollUpStatistics(later, later),
     ):
         await backend.store.commit([change])
@@ -270,6 +275,7 @@ ASKED: dict[str, Ask] = {
     "oldest_queued": _oldest_queued,
     "blocked": lambda backend, _: backend.store.blocked(10),
     "late_waits": lambda backend, _: backend.store.late_waits(START, 10),
+    "node_problems": lambda backend, _: backend.store.node_problems(START),
     "rejected_since": lambda backend, _: backend.store.rejected_since(START),
     "statistics": lambda backend, _: backend.store.statistics(["orders", "greet"], START, START, hourly=False),
     "statistics by the hour": lambda backend, _: backend.store.statistics(["orders"], START, START, hourly=True),

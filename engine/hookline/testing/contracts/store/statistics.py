@@ -8,7 +8,17 @@ import pytest
 
 from hookline.model.execution import State
 from hookline.model.rejection import RejectedRequest
-from hookline.storage.changes import MAX_REJECTED_KEPT, End, Park, PutStatistics, Reject, RollUpStatistics, Start
+from hookline.storage.changes import (
+    MAX_REJECTED_KEPT,
+    End,
+    Park,
+    PutStatistics,
+    Reject,
+    ReportProblems,
+    RollUpStatistics,
+    Start,
+)
+from hookline.storage.node_problems import NodeProblem
 from hookline.storage.statistics import (
     ALL_FLOWS,
     BUCKETS,
@@ -116,6 +126,28 @@ class StatisticsContract(StoreFixtures):
         await store.commit([RollUpStatistics(now - MINUTES_KEPT, now - HOURS_KEPT)])
         assert not await store.has_old_statistics(now - MINUTES_KEPT, now - HOURS_KEPT)
         assert await self._points(store, "orders", since=at, until=now, hourly=True) == []
+
+    async def test_the_problems_of_nodes_are_those_of_their_last_reports(
+        self, store: Store, clock: ManualClock
+    ) -> None:
+        began = clock.now()
+        full = NodeProblem("disk_budget", "", "full", began)
+
+        async def report(node: str, *problems: NodeProblem, forget_before: datetime = began) -> None:
+            await store.commit([ReportProblems(node, problems, clock.now(), forget_before)])
+
+        await report("a.1", full, NodeProblem("plugin_failed", "acme", "\0x", began))
+        clock.advance(60)
+        since = clock.now()
+        full_flow = NodeProblem("disk_budget", "f", "y", since)
+        await report("b.1", NodeProblem("disk_budget", "", "full", since), full_flow)
+        failed = NodeProblem("plugin_failed", "acme", "\ufffdx", began)
+        assert list(await store.node_problems(began)) == [full, full_flow, failed]
+        assert [one.since for one in await store.node_problems(since)] == [since, since]
+        await report("b.1")
+        assert list(await store.node_problems(began)) == [full, failed]
+        await report("b.1", forget_before=since)
+        assert list(await store.node_problems(began)) == []
 
     async def test_the_oldest_queued_execution_of_each_flow_is_found(
         self, store: Store, envelopes: Envelopes, clock: ManualClock

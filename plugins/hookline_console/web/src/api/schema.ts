@@ -4,6 +4,23 @@
  */
 
 export interface paths {
+    "/api/v1/attention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get everything that needs somebody's attention, as far as the token sees it. */
+        get: operations["get_attention"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit": {
         parameters: {
             query?: never;
@@ -1656,6 +1673,31 @@ export interface components {
             headers?: string[][];
         };
         /**
+         * AttentionView
+         * @description Everything that needs somebody's attention.
+         */
+        AttentionView: {
+            items: components["schemas"]["AttentionItemView"][];
+            /** Format: date-time */
+            checked_at: string;
+        };
+        /**
+         * AttentionItemView
+         * @description One thing about which somebody has to decide or do something.
+         */
+        AttentionItemView: {
+            /** @enum {string} */
+            kind: "dead_letters" | "rejected" | "waiting_too_long" | "source_stopped" | "plugin_failed" | "disk_budget" | "credential_expiring" | "token_expiring" | "node_gone";
+            /** @enum {string} */
+            severity: "error" | "warning";
+            title: string;
+            detail: string;
+            flow_id: string | null;
+            count: number | null;
+            since: string | null;
+            link: string;
+        };
+        /**
          * FlowView
          * @description A flow.
          */
@@ -2975,6 +3017,26 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    get_attention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AttentionView"];
+                };
+            };
+        };
+    };
     list_audit: {
         parameters: {
             query?: {

@@ -9,6 +9,7 @@ import { Button } from "../ui/Button";
 import { short } from "../ui/format";
 import { Empty, Failed, Loaded, Loading } from "../ui/Notices";
 import { Page } from "../ui/Page";
+import { describeProblem } from "../ui/problems";
 import { Tabs } from "../ui/Tabs";
 import { type Chart, chartOf, walk } from "./chart";
 import { ExecutionsPanel } from "./ExecutionsPanel";
@@ -114,6 +115,11 @@ function FlowContent({ flow, onChange }: { flow: FlowView; onChange: () => void 
       {flow.problems.length > 0 && <Problems problems={flow.problems} />}
       {flow.source?.error && (
         <p class="flow-note flow-note-bad foreign">{words.source.failing(flow.source.error)}</p>
+      )}
+      {place.execution && execution.error !== undefined && (
+        <p class="flow-note flow-note-bad foreign" role="alert">
+          {describeProblem(execution.error).detail}
+        </p>
       )}
       <div class="flow">
         <section class="card flow-picture" aria-label={words.picture}>

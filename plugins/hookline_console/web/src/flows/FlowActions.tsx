@@ -45,28 +45,26 @@ export function FlowActions({ flow, onChange }: FlowActionsProps) {
     await changeState(flow.id, action);
     onChange();
   };
+  const toggle = toggleItem(flow, act);
+  const further = furtherItems(flow, act, () => setOpen("stop"));
   return (
     <>
       <Button scope="operate" disabled={flow.state === "broken"} onClick={() => setOpen("start")}>
         {texts.flows.request.start}
       </Button>
-      {flow.state === "active" ? (
-        <Button scope="operate" onClick={() => act("pause")}>
-          {words.pause}
-        </Button>
-      ) : (
-        <Button
-          scope="operate"
-          kind="primary"
-          disabled={flow.state === "broken"}
-          onClick={() => act("resume")}
-        >
-          {words.resume}
-        </Button>
+      <Button
+        scope="operate"
+        kind={flow.state === "active" ? "plain" : "primary"}
+        disabled={flow.state === "broken"}
+        onClick={toggle.onSelect}
+      >
+        {toggle.label}
+      </Button>
+      {further.length > 0 && flow.state !== "broken" && (
+        <Menu label={words.label} items={further}>
+          ⋯
+        </Menu>
       )}
-      <Menu label={words.label} items={[...stateItems(flow, act, () => setOpen("stop"))]}>
-        ⋯
-      </Menu>
       {open === "start" && <Start flow={flow} onClose={() => setOpen(null)} />}
       {open === "stop" && (
         <ConfirmStop flow={flow} onConfirm={() => act("stop")} onClose={() => setOpen(null)} />
@@ -75,16 +73,22 @@ export function FlowActions({ flow, onChange }: FlowActionsProps) {
   );
 }
 
-export function* stateItems(
+/** Pause a flow, or let it go on. */
+export function toggleItem(flow: FlowView, act: (action: Action) => unknown): MenuItem {
+  return flow.state === "active"
+    ? { label: words.pause, scope: "operate", onSelect: () => act("pause") }
+    : { label: words.resume, scope: "operate", onSelect: () => act("resume") };
+}
+
+/** The further changes of a flow's state. */
+export function furtherItems(
   flow: FlowView,
   act: (action: Action) => unknown,
   askStop: () => void,
-): Generator<MenuItem> {
-  if (flow.state === "active") yield { label: words.pause, scope: "operate", onSelect: () => act("pause") };
-  else yield { label: words.resume, scope: "operate", onSelect: () => act("resume") };
-  if (flow.state !== "stopped")
-    yield { label: words.stop, scope: "operate", danger: true, onSelect: askStop };
-  if (flow.override) yield { label: words.reset, scope: "operate", onSelect: () => act("reset") };
+): readonly MenuItem[] {
+  const stop: MenuItem = { label: words.stop, scope: "operate", danger: true, onSelect: askStop };
+  const reset: MenuItem = { label: words.reset, scope: "operate", onSelect: () => act("reset") };
+  return [...(flow.state === "stopped" ? [] : [stop]), ...(flow.override ? [reset] : [])];
 }
 
 interface ConfirmStopProps {

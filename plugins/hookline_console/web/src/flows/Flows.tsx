@@ -12,7 +12,7 @@ import { Page } from "../ui/Page";
 import type { Column } from "../ui/Table";
 import { Time } from "../ui/Time";
 import { VirtualTable } from "../ui/VirtualTable";
-import { ConfirmStop, changeState, stateItems } from "./FlowActions";
+import { ConfirmStop, changeState, furtherItems, toggleItem } from "./FlowActions";
 
 const words = texts.flows.list;
 const STATES = ["active", "paused", "stopped", "broken"] as const;
@@ -28,6 +28,10 @@ export function Flows() {
     await changeState(flow.id, action);
     flows.reload();
   };
+  const itemsOf = (flow: FlowView) => {
+    const change = (action: Parameters<typeof changeState>[1]) => act(flow, action);
+    return [toggleItem(flow, change), ...furtherItems(flow, change, () => setStopping(flow))];
+  };
   const columns: readonly Column<FlowView>[] = [
     ...COLUMNS,
     {
@@ -35,20 +39,12 @@ export function Flows() {
       title: words.columns.actions,
       width: "4rem",
       align: "right",
-      cell: (flow) => (
-        <Menu
-          label={`${texts.flows.actions.label}: ${flow.id}`}
-          items={[
-            ...stateItems(
-              flow,
-              (action) => act(flow, action),
-              () => setStopping(flow),
-            ),
-          ]}
-        >
-          ⋯
-        </Menu>
-      ),
+      cell: (flow) =>
+        flow.state !== "broken" && (
+          <Menu label={`${texts.flows.actions.label}: ${flow.id}`} items={itemsOf(flow)}>
+            ⋯
+          </Menu>
+        ),
     },
   ];
   return (

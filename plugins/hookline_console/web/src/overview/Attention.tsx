@@ -27,7 +27,6 @@ interface Found {
 export function Attention() {
   const attention = useResource(
     (signal) => {
-      // @ts-expect-error the API has it soon
       const call: Promise<{ data?: Found }> = api.GET("/api/v1/attention", { signal });
       return body(call);
     },

@@ -179,7 +179,6 @@ export const en = {
       from: (old: string, place: string) => `${old} → ${place}`,
       label: "Differences",
       none: "These versions mean the same.",
-      nothing: "nothing",
       summary: (count: number) => plural(count, "difference", "differences"),
     },
     executions: {
@@ -294,7 +293,6 @@ export const en = {
       curl: "curl",
       curlUnsigned: (scheme: string) =>
         `Requests to this flow are signed (${scheme}). Without a signature it is rejected: sign it first, or use hookline send.`,
-      example: "Example",
       execution: "Open the execution",
       mediaType: "Media type",
       method: "Method",
@@ -320,7 +318,6 @@ export const en = {
     },
     versions: {
       compare: "Compare",
-      compared: (old: string, other: string) => `${old} → ${other}`,
       label: "Versions",
       rollBack: "Roll back",
       rollBackTitle: (version: string) => `Roll back to ${version}?`,
