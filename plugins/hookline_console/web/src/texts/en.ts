@@ -383,7 +383,7 @@ export const en = {
       since: (time: string) => `Since ${time}`,
       state: "State",
       tag: "Tag, as name:value",
-      text: "Text in a message or a result",
+      text: "Text in a message",
       took: "Took",
       until: "Until",
     },
