@@ -46,7 +46,19 @@ from hookline.model.execution import (
     check_transition,
 )
 from hookline.model.items import STREAM, Progress
-from hookline.model.message import Arrival, Attachment, Envelope, Message, Result, pack, unpack, without_body
+from hookline.model.message import (
+    MAX_TAG,
+    Arrival,
+    Attachment,
+    Envelope,
+    Message,
+    Result,
+    order_key_term,
+    pack,
+    search_terms,
+    unpack,
+    without_body,
+)
 from hookline.model.rejection import RejectedRequest
 from hookline.model.waits import WaitStatus
 from hookline.storage.backend import Backend, BackendFactory
@@ -197,6 +209,7 @@ __all__ = [
     "MAX_EARLY_CALLBACKS",
     "MAX_REJECTED_KEPT",
     "MAX_SIGN_INS_KEPT",
+    "MAX_TAG",
     "ORDER",
     "STREAM",
     "TRANSITIONS",
@@ -395,7 +408,9 @@ __all__ = [
     "joined_output",
     "move_parts",
     "move_places",
+    "order_key_term",
     "pack",
+    "search_terms",
     "total",
     "unpack",
     "without_body",

@@ -59,6 +59,7 @@ from hookline.operations.attention import Attention
 from hookline.operations.node_problems import NodeProblems
 from hookline.operations.operations import Operations
 from hookline.operations.replay import Replays
+from hookline.operations.search import ContentSearch
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
 from hookline.plugin_host.facade import BlobsFacade, HttpClientFacade, ResourcesFacade
@@ -327,6 +328,7 @@ class Engine:
             store_problem=self.store_problem,
             membership=self.membership,
         )
+        self.search = ContentSearch(self.store, self.clock, registry.mappers)
         self.operations = Operations(
             store=self.store,
             queue=self.queue,

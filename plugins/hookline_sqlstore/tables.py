@@ -397,6 +397,18 @@ blob_refs: Final = Table(
 )
 Index("ix_blob_refs_execution", blob_refs.c.execution_id)
 
+#: The tags of executions. Order keys are among them, without a name.
+tags: Final = Table(
+    "tags",
+    metadata,
+    Column("name", Name, nullable=False),
+    Column("value", Name, nullable=False),
+    Column("execution_id", Name, nullable=False),
+    PrimaryKeyConstraint("name", "value", "execution_id", name="pk_tags"),
+    sqlite_with_rowid=False,
+)
+Index("ix_tags_execution", tags.c.execution_id)
+
 #: Steps that wait for callbacks, of executions that have not ended.
 waits: Final = Table(
     "waits",

@@ -9,11 +9,11 @@ from typing import Final
 import msgspec
 
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.flows.elements.message_keys import key_text, shortened_key
+from hookline.flows.elements.message_keys import key_text
 from hookline.flows.elements.message_scope import arrival_scope
 from hookline.kernel.ids import derived_id
 from hookline.kernel.time import rfc3339
-from hookline.model.message import Arrival, Envelope, Message, Parent, json_to_store
+from hookline.model.message import Arrival, Envelope, Message, Parent, json_to_store, shortened_key
 from hookline.model.sources import ONE_AT_A_TIME, Firing
 
 MANUAL: Final = "manual"
@@ -209,6 +209,7 @@ def replay_envelope(original: Envelope, *, execution_id: str, now: datetime) -> 
         dedupe_until=None,
         order_key=None,
         order_holds=False,
+        tags={},
         data_key=None,
     )
 
@@ -227,16 +228,18 @@ def simulation_envelope(
     )
 
 
-def with_order_key(flow: CompiledFlow, envelope: Envelope) -> Envelope:
-    """Return the envelope with the order key that its flow gives it, if any.
+def with_keys(flow: CompiledFlow, envelope: Envelope) -> Envelope:
+    """Return the envelope with the order key and the tags that its flow gives it, if any.
 
     Raises SchemaViolation if the flow has an `order_by` and the message gives no value.
     """
-    if flow.order_by is not None:
-        scope = arrival_scope(envelope.message, envelope.arrival, flow.vars)
-        holds = flow.settings.order_on_failure == "hold"
-        return msgspec.structs.replace(envelope, order_key=flow.order_by.text(scope), order_holds=holds)
     if flow.trigger.one_at_a_time:
         # Executions that an operator starts must not overlap either.
-        return msgspec.structs.replace(envelope, order_key=ONE_AT_A_TIME)
-    return envelope
+        envelope = msgspec.structs.replace(envelope, order_key=ONE_AT_A_TIME)
+    if flow.order_by is None and flow.tags is None:
+        return envelope
+    scope = arrival_scope(envelope.message, envelope.arrival, flow.vars)
+    if flow.order_by is not None:
+        holds = flow.settings.order_on_failure == "hold"
+        envelope = msgspec.structs.replace(envelope, order_key=flow.order_by.text(scope), order_holds=holds)
+    return envelope if flow.tags is None else msgspec.structs.replace(envelope, tags=flow.tags.of(scope))

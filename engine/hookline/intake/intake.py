@@ -13,7 +13,7 @@ from hookline.access.audit import About, entry
 from hookline.catalog.current_flows import state_in_file
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.backlog import Backlog
-from hookline.intake.envelopes import manual_envelope, with_order_key
+from hookline.intake.envelopes import manual_envelope, with_keys
 from hookline.intake.limits import QueueDepth, RateLimit
 from hookline.intake.publishing import Publisher
 from hookline.intake.shared_limits import SharedLimits
@@ -179,7 +179,7 @@ class Intake:
         """
         if not self.open:
             raise ServiceUnavailable("the server is stopping", retry_after=5)
-        envelope = with_order_key(flow, envelope)
+        envelope = with_keys(flow, envelope)
         envelope = await self._stored_form(flow, envelope)
         if audit is None and self.publisher is not None and _answers_at_once(flow):
             return await self._publish(self.publisher, flow, envelope)
@@ -464,7 +464,7 @@ class Intake:
         The message counts as queued from now on. No limit rejects it, since there is no sender who could try again.
         Raises SchemaViolation if the flow has an `order_by` and the message gives no value.
         """
-        envelope = await self._stored_form(flow, with_order_key(flow, envelope))
+        envelope = await self._stored_form(flow, with_keys(flow, envelope))
         self._backlog.enter(flow.id)
         self._metrics.accepted(flow.id)
         return Accept(envelope)

@@ -227,6 +227,10 @@ class Execution(msgspec.Struct, frozen=True):
     """The time at which its dead letter was discarded."""
 
 
+TAG: Final = r"^[A-Za-z][A-Za-z0-9_-]*:."
+"""A tag in a filter."""
+
+
 class ExecutionFilter(msgspec.Struct, frozen=True, kw_only=True):
     """The conditions that executions have to meet, all of them; without conditions, all executions."""
 
@@ -243,6 +247,10 @@ class ExecutionFilter(msgspec.Struct, frozen=True, kw_only=True):
     """Their message was accepted earlier."""
     replay_of: str | None = None
     """The execution that they replay."""
+    tag: Annotated[str, msgspec.Meta(pattern=TAG)] | None = None
+    """One of their tags, as `<name>:<value>`."""
+    order_key: str | None = None
+    """The value of their flow's `order_by`; of several ones, their JSON list without blanks."""
 
 
 ALL_EXECUTIONS: Final = ExecutionFilter()

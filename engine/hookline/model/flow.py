@@ -9,11 +9,13 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, Union
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
 from hookline.model.durations import Duration
-from hookline.model.expressions import Condition, ListExpression
+from hookline.model.expressions import Condition, ListExpression, TextExpression
+from hookline.model.message import MAX_TAG, MAX_TAGS
 from hookline.model.webhook import Rate
 
 FLOW_ID = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 STEP_ID = r"^[a-z][a-z0-9_]*$"
+TAG_NAME = r"^[A-Za-z][A-Za-z0-9_-]*$"
 ERROR_CODE = r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*(\.\*)?$"
 """The code of an error; `*` as its last part matches all codes that begin in the same way."""
 
@@ -291,6 +293,13 @@ class FlowDocument(_Document):
         default=None,
         description="What happens when an execution fails: steps that run with `error` in scope before it ends, or the "
         "id of a flow that is started with the error and the message.",
+    )
+    tags: dict[Annotated[str, StringConstraints(pattern=TAG_NAME, max_length=MAX_TAG)], TextExpression] = Field(
+        default_factory=dict,
+        max_length=MAX_TAGS,
+        description='Values by which people find executions, such as `{"order": "$.body.id"}`: expressions over the '
+        "message, which are evaluated when it is accepted. A message that doesn't have the value gets no such tag. A "
+        f"text of more than {MAX_TAG} characters is cut off.",
     )
     rate: Rate | None = Field(
         default=None, description="How many messages it accepts in a time, such as `10/s`; more get 429."

@@ -1,7 +1,8 @@
 """Messages, their attachments, and the envelopes in which they are accepted."""
 
+import hashlib
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -95,6 +96,12 @@ class Arrival(msgspec.Struct, frozen=True):
     """The execution that this one replays."""
 
 
+_MAX_KEY: Final = 200
+MAX_TAGS: Final = 10
+MAX_TAG: Final = 100
+"""The most characters of a tag; a longer one is cut off."""
+
+
 class Envelope(msgspec.Struct, frozen=True):
     """An accepted message on its way to its flow. Its execution has the same id."""
 
@@ -117,6 +124,8 @@ class Envelope(msgspec.Struct, frozen=True):
     """The headers as received, with secrets masked."""
     exact: bool = False
     """Fractions in its body are Decimals."""
+    tags: dict[str, str] = {}
+    """Values by which people find its execution."""
     hidden: tuple[str, ...] = ()
     """Texts that no view may show, besides those that its flow redacts; they are stored only encrypted."""
     encrypted: bytes | None = None
@@ -135,6 +144,7 @@ class _Payload(msgspec.Struct, frozen=True, array_like=True):
     raw_headers: tuple[tuple[str, str], ...]
     exact: bool = False
     encrypted: bytes | None = None
+    tags: dict[str, str] = {}
 
 
 _pack = msgspec.msgpack.Encoder()
@@ -178,6 +188,7 @@ def pack(envelope: Envelope) -> bytes:
             raw_headers=envelope.raw_headers,
             exact=envelope.exact,
             encrypted=envelope.encrypted,
+            tags=envelope.tags,
         )
     )
 
@@ -211,6 +222,7 @@ def unpack(
         raw=kept.raw,
         raw_headers=kept.raw_headers,
         exact=kept.exact,
+        tags=kept.tags,
         encrypted=kept.encrypted,
         data_key=data_key,
     )
@@ -219,6 +231,12 @@ def unpack(
 def without_body(payload: bytes) -> bytes:
     """Return a packed message whose body is null, without decoding the body."""
     return _pack.encode(msgspec.structs.replace(_unpack.decode(payload), body=b"null", raw=None))
+
+
+def has_body(payload: bytes) -> bool:
+    """Return true if a packed message has a body other than null."""
+    body: bytes | str = _unpack.decode(payload).body
+    return body != b"null"
 
 
 def with_numbers(envelope: Envelope, *, exact: bool) -> Envelope:
@@ -244,6 +262,30 @@ def arrival_view(payload: bytes) -> JsonObject:
     """Return the arrival of a packed message, for the API."""
     view: JsonObject = msgspec.to_builtins(_unpack.decode(payload).arrival)
     return view
+
+
+def tags_of(payload: bytes) -> dict[str, str]:
+    """Return the tags of a packed message."""
+    return _unpack.decode(payload).tags
+
+
+def shortened_key(key: str) -> str:
+    """The key, hashed if it is longer than 200 characters or contains NUL, which some databases reject."""
+    if len(key) <= _MAX_KEY and "\0" not in key:
+        return key
+    return "h:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def search_terms(envelope: Envelope) -> dict[str, str]:
+    """Return the tags by which the execution of a message is found; that without a name is its order key."""
+    key = envelope.order_key
+    return envelope.tags if key is None else {**envelope.tags, "": key if key.startswith("h:") else key[2:]}
+
+
+def order_key_term(value: str) -> str:
+    """Return an order key as `search_terms` has it. Long keys are known by their hash alone."""
+    key = shortened_key(f"s:{value}")
+    return key if key.startswith("h:") else value
 
 
 class CallerReply(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -19,7 +19,7 @@ from hookline.flows.blocks.batch import USE as GATHER
 from hookline.flows.blocks.step_tree import without_items
 from hookline.flows.compiler.compiled import CompiledFlow, require_actions
 from hookline.flows.compiler.step_order import RelativePosition, StepOrder, failure_is_handled
-from hookline.intake.envelopes import replay_envelope, with_order_key
+from hookline.intake.envelopes import replay_envelope, with_keys
 from hookline.intake.intake import Intake
 from hookline.kernel.errors import ExecutionNotFound, NotReplayable
 from hookline.kernel.ids import Ids
@@ -137,9 +137,7 @@ class Replays:
         entries: Sequence[StepRecord] = ()
         if step is not None:
             entries = await self._before(old, envelope, flow, step, edit)
-        redact = partial(
-            self._redaction.redact_replay, flow.redaction_rules, with_order_key(flow, again), entries, redactor
-        )
+        redact = partial(self._redaction.redact_replay, flow.redaction_rules, with_keys(flow, again), entries, redactor)
         again, entries = await self._offloader.run(redact, large=large or is_heavy_message(again, stored_size(entries)))
         id_: str = again.execution_id
         timeout = flow.settings.timeout

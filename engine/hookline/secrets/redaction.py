@@ -96,7 +96,8 @@ class Redactor:
         shown = self._mask_message(scope)
         body, headers, query, path = (hidden.mask(shown[name]) for name in ("body", "headers", "query", "path"))
         attachments = tuple(map(self._mask_attachment, message.attachments))
-        envelope = msgspec.structs.replace(envelope, hidden=(), data_key=self.data_key)
+        tags = {name: text for name, text in envelope.tags.items() if hidden.mask_text(text) == text}
+        envelope = msgspec.structs.replace(envelope, tags=tags, hidden=(), data_key=self.data_key)
         if not hidden and shown is scope:
             return envelope
         plain = _PlainMessage(

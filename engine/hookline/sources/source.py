@@ -13,7 +13,7 @@ from hookline.credentials.access_tokens import CredentialTokens, hidden_of
 from hookline.discovery.registry import Registry
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.intake.envelopes import with_order_key
+from hookline.intake.envelopes import with_keys
 from hookline.intake.intake import Intake
 from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.errors import CredentialError, RequestRejected, SchemaViolation, StoreError
@@ -129,10 +129,10 @@ class SourceServices:
                 await self.engine.clock.sleep(STORE_RETRY)
 
     async def checked(self, flow: CompiledFlow, envelope: Envelope) -> Envelope:
-        """Return a message with its order key. Raises SchemaViolation if the flow's schema or `order_by` rejects it."""
+        """Return a message with its keys. Raises SchemaViolation if the flow's schema or `order_by` rejects it."""
         large = is_heavy_message(envelope)
         await self.engine.offloader.run(partial(flow.check_body, envelope.message.body), large=large)
-        return with_order_key(flow, envelope)
+        return with_keys(flow, envelope)
 
     def reject(
         self, flow: CompiledFlow, rejected: RequestRejected, key: str | None, data: bytes, *, keep: bool = False

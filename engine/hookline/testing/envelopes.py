@@ -26,6 +26,7 @@ class Envelopes:
         window: timedelta = timedelta(days=7),
         order_key: str | None = None,
         order_holds: bool = False,
+        tags: dict[str, str] | None = None,
         attachments: tuple[Attachment, ...] = (),
     ) -> Envelope:
         """A message; `window` is for how long its dedupe key is taken."""
@@ -40,6 +41,7 @@ class Envelopes:
             dedupe_until=None if key is None else now + window,
             order_key=order_key,
             order_holds=order_holds,
+            tags=tags or {},
             body_json=encode(body),
         )
 

@@ -54,6 +54,7 @@ _BELONGING: Final = (
     "batches",
     "batch_members",
     "execution_aliases",
+    "tags",
 )
 """Other tables with rows of executions."""
 

@@ -9,11 +9,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from msgspec.structs import replace
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, text, union_all
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, func, select, text, union_all
 
-from hookline.api_storage import FINAL, DeadLetterPage, DeadLetters, ErrorInfo, ExecutionFilter, Outcome
-from hookline_sqlstore.column_values import first_id, moment
-from hookline_sqlstore.tables import DEAD, LIVE, executions
+from hookline.api_storage import (
+    FINAL,
+    MAX_TAG,
+    DeadLetterPage,
+    DeadLetters,
+    ErrorInfo,
+    ExecutionFilter,
+    Outcome,
+    order_key_term,
+)
+from hookline_sqlstore.column_values import first_id, moment, storable
+from hookline_sqlstore.tables import DEAD, LIVE, executions, tags
 
 _OPEN: Final = and_(executions.c.finished_at.is_(None), LIVE)
 _ENDED: Final = executions.c.finished_at.is_not(None)
@@ -38,7 +47,8 @@ def ids(
     """
     if cursor is not None:
         id_of(cursor)
-    alone = chosen.outcome is chosen.error_code is chosen.cause is chosen.replay_of is None
+    alone = chosen.outcome is chosen.error_code is chosen.cause is chosen.replay_of is chosen.tag is None
+    alone = alone and chosen.order_key is None
     if not (alone and chosen.flow_id is None and chosen.state is not None and chosen.state not in FINAL):
         return list(connection.scalars(listing([chosen], cursor, limit)))
     # The primary key would lead through all ended executions to find the others, so this goes flow by flow.
@@ -63,17 +73,60 @@ def matching(connection: Connection, part: str, limit: int) -> list[str]:
 
 def listing(filters: Sequence[ExecutionFilter], cursor: str | None, limit: int) -> Select[tuple[str]]:
     """The statement that merges the ids of several lists."""
-    selected = [_page(list(part), one, cursor, limit) for one in filters for part in _parts(one)]
+    selected = [page for one in filters for page in _pages(one, cursor, limit)]
     if len(selected) == 1:
         return selected[0]
     found = union_all(*(select(one.subquery("part").c.id) for one in selected)).subquery("found")
     return select(found.c.id).order_by(found.c.id.desc()).limit(limit)
 
 
-def _page(
-    conditions: list[ColumnElement[bool]], chosen: ExecutionFilter, cursor: str | None, limit: int
+def _pages(chosen: ExecutionFilter, cursor: str | None, limit: int) -> Iterator[Select[tuple[str]]]:
+    """Yield the lists that together have what a filter selects."""
+    if chosen.cause is not None and chosen.flow_id is None:
+        raise ValueError("a cause is one of a flow: say which flow")
+    terms = _terms(chosen)
+    if terms:
+        yield _tagged(terms, chosen, cursor, limit)
+    else:
+        yield from (_page(list(part), chosen, cursor, limit) for part in _parts(chosen))
+
+
+def _terms(chosen: ExecutionFilter) -> list[tuple[str, str]]:
+    """The names and values in the table of tags that a filter asks for. Raises ValueError for a tag without a name."""
+    terms = []
+    if chosen.tag is not None:
+        name, colon, value = chosen.tag.partition(":")
+        if not (name and colon):
+            raise ValueError("a tag is given as <name>:<value>")
+        terms.append((name, storable(value[:MAX_TAG]) or ""))
+    if chosen.order_key is not None:
+        terms.append(("", storable(order_key_term(chosen.order_key)) or ""))
+    return terms
+
+
+def _tagged(
+    terms: Sequence[tuple[str, str]], chosen: ExecutionFilter, cursor: str | None, limit: int
 ) -> Select[tuple[str]]:
-    newest = executions.c.id
+    """The list of executions with tags: that of the first tag leads, in the order of ids."""
+    (name, value), *others = terms
+    conditions: list[ColumnElement[bool]] = [tags.c.name == name, tags.c.value == value]
+    conditions += [
+        exists().where(other.c.name == name, other.c.value == value, other.c.execution_id == tags.c.execution_id)
+        for name, value in others
+        if (other := tags.alias()) is not None
+    ]
+    conditions += _unled(chosen)
+    page = _page(conditions, chosen, cursor, limit, tags.c.execution_id)
+    return page.select_from(tags.join(executions, executions.c.id == tags.c.execution_id))
+
+
+def _page(
+    conditions: list[ColumnElement[bool]],
+    chosen: ExecutionFilter,
+    cursor: str | None,
+    limit: int,
+    newest: Any = executions.c.id,
+) -> Select[tuple[str]]:
     if cursor is not None:
         conditions = [*conditions, newest < cursor]
     if chosen.since is not None:
@@ -86,8 +139,6 @@ def _page(
 def _parts(chosen: ExecutionFilter) -> Iterator[Iterator[ColumnElement[bool]]]:
     """Yield the conditions of each part of the list: one part, unless the filter has no state, or means several."""
     if chosen.cause is not None:
-        if chosen.flow_id is None:
-            raise ValueError("a cause is one of a flow: say which flow")
         yield _conditions(chosen, "flow_id", "cause")
     elif chosen.replay_of is not None:
         yield _conditions(chosen, "replay_of")
@@ -103,9 +154,17 @@ def _parts(chosen: ExecutionFilter) -> Iterator[Iterator[ColumnElement[bool]]]:
         yield _conditions(chosen, "flow_id", "state")
 
 
-def _conditions(chosen: ExecutionFilter, *led: str) -> Iterator[ColumnElement[bool]]:
-    """Yield the conditions of a filter; `led` names the columns that an index finds."""
-    given: dict[str, tuple[ColumnElement[Any], str | None]] = {
+def _unled(chosen: ExecutionFilter) -> Iterator[ColumnElement[bool]]:
+    """Yield the conditions of a filter that are checked row by row."""
+    for column, value in _given(chosen).values():
+        if value is not None:
+            yield func.coalesce(column, "") == str(value)
+    if chosen.cause is not None:
+        yield func.coalesce(executions.c.discarded_at, 0) == 0
+
+
+def _given(chosen: ExecutionFilter) -> dict[str, tuple[ColumnElement[Any], str | None]]:
+    return {
         "flow_id": (executions.c.flow_id, chosen.flow_id),
         "cause": (executions.c.error_cause, chosen.cause),
         "replay_of": (executions.c.replay_of, chosen.replay_of),
@@ -113,13 +172,17 @@ def _conditions(chosen: ExecutionFilter, *led: str) -> Iterator[ColumnElement[bo
         "state": (executions.c.state, chosen.state),
         "outcome": (executions.c.outcome, chosen.outcome),
     }
+
+
+def _conditions(chosen: ExecutionFilter, *led: str) -> Iterator[ColumnElement[bool]]:
+    """Yield the conditions of a filter; `led` names the columns that an index finds."""
     if chosen.cause is not None:
         yield _DEAD
     elif chosen.error_code is not None or chosen.replay_of is not None:
         yield (executions.c.error_code if chosen.replay_of is None else executions.c.replay_of).is_not(None)
     elif chosen.state is not None:
         yield _ENDED if chosen.state in FINAL else _OPEN
-    for name, (column, value) in given.items():
+    for name, (column, value) in _given(chosen).items():
         if value is not None:
             yield (column if name in led else func.coalesce(column, "")) == str(value)
 

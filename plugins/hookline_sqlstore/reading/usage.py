@@ -32,6 +32,7 @@ _PARTS: Final[Mapping[str, tuple[str, ...]]] = {
     "callbacks": ("payload",),
     "batch_members": ("body", "attachments"),
     "blob_refs": ("blob_id",),
+    "tags": ("name", "value"),
 }
 _OWN: Final = ("payload", "dedupe_key", "order_key", "vars", "data_key", "error_message", "error_cause")
 

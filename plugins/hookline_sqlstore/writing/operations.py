@@ -88,6 +88,7 @@ from hookline.api_storage import (
     WriteFiles,
     cause_of,
     pack,
+    search_terms,
 )
 from hookline_sqlstore.column_values import key_hash, micros, storable
 from hookline_sqlstore.writing import statements, statistics
@@ -257,6 +258,8 @@ def _accept(envelope: Envelope, audit: AuditEntry | None, row: Row, place: int) 
         yield Operation(statements.KEEP_PAYLOAD, key, (key, payload), place)
     if envelope.order_key is not None:
         yield Operation(statements.HOLD, key, (key,), place)
+    for name, value in search_terms(envelope).items():
+        yield Operation(statements.TAG, key, (key, name, storable(value)), place)
     for attachment in envelope.message.attachments:
         yield Operation(statements.REFER, key, (key, attachment.id), place)
     if audit is not None:

@@ -54,7 +54,7 @@ KEEP_ALIAS: Final = Statement(
     counted=False,
 )
 
-# These two join the execution, so that a duplicate, which has none, writes nothing.
+# These three join the execution, so that a duplicate, which has none, writes nothing.
 KEEP_PAYLOAD: Final = Statement(
     "keep",
     (("execution_id", "text"), ("payload", "bytea")),
@@ -66,6 +66,15 @@ REFER: Final = Statement(
     "refer",
     (("execution_id", "text"), ("blob_id", "text")),
     "INSERT INTO blob_refs (blob_id, execution_id) SELECT v.blob_id, v.execution_id"
+    " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id AND {live} ON CONFLICT DO NOTHING",
+    counted=False,
+    repeated=True,
+)
+
+TAG: Final = Statement(
+    "tag",
+    (("execution_id", "text"), ("name", "text"), ("value", "text")),
+    "INSERT INTO tags (name, value, execution_id) SELECT v.name, v.value, v.execution_id"
     " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id AND {live} ON CONFLICT DO NOTHING",
     counted=False,
     repeated=True,
@@ -705,6 +714,7 @@ PURGE_BATCHES: Final = _purging("batches")
 PURGE_MEMBERS: Final = _purging("batch_members")
 PURGE_REFERENCES: Final = _purging("blob_refs")
 PURGE_ALIASES: Final = _purging("execution_aliases")
+PURGE_TAGS: Final = _purging("tags")
 #: Its dedupe key stays until the end of its window.
 PURGE: Final = Statement(
     "purge",
@@ -723,6 +733,7 @@ PURGES: Final = (
     PURGE_MEMBERS,
     PURGE_REFERENCES,
     PURGE_ALIASES,
+    PURGE_TAGS,
     PURGE,
 )
 

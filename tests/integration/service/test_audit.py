@@ -386,6 +386,7 @@ CASES: Final[Mapping[tuple[str, str], tuple[audit.AuditedOperation, Callable[[Wo
 UNCHANGING: Final[Mapping[tuple[str, str], str]] = {
     ("POST", "/api/v1/check"): "reads a document",
     ("POST", "/api/v1/evaluate"): "reads a document",
+    ("POST", f"{E}/search"): "reads messages",
     ("POST", "/api/v1/backtest"): "runs a document on recorded messages, with stubbed effects",
     ("POST", f"{F}/sign"): "returns a signed message, and sends none",
     ("POST", f"{C}/{{name}}/verify"): "asks the service",

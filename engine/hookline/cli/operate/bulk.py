@@ -53,6 +53,8 @@ def filters(function: _F) -> _F:
         ),
         click.option("--code", "error_code", metavar="CODE", help="Only executions that failed with this error code."),
         click.option("--cause", metavar="CAUSE", help="Only dead letters of this cause: see hookline dead-letters."),
+        click.option("--tag", metavar="NAME:VALUE", help="Only executions with this tag."),
+        click.option("--order-key", metavar="KEY", help="Only executions with this value of their flow's order_by."),
         click.option("--since", type=Moment(), help="Accepted at this time or later: a time, or 2h for two hours ago."),
         click.option("--until", type=Moment(), help="Accepted before this time."),
     )
@@ -66,7 +68,7 @@ def reason(function: _F) -> _F:
     return click.option("--reason", default="", metavar="TEXT", help="The reason, for the audit.")(function)
 
 
-_FILTERS: Final = ("flow_id", "state", "outcome", "error_code", "cause", "since", "until")
+_FILTERS: Final = ("flow_id", "state", "outcome", "error_code", "cause", "tag", "order_key", "since", "until")
 
 
 def filter_from(given: dict[str, Any]) -> dict[str, str]:

@@ -32,11 +32,14 @@ def executions() -> None:
 @executions.command("list", settings=_SETTINGS)
 @bulk.filters
 @click.option("--replay-of", metavar="ID", help="Only replays of this execution.")
+@click.option("--text", metavar="TEXT", help="Search messages for this text; upper and lower case are the same.")
+@click.option("--jsonpath", metavar="PATH", help="Search messages in which this finds a value, such as $.body.id.")
 @paged
 def list_executions(cursor: str | None, limit: int, as_json: bool, settings: Settings, **given: Any) -> None:
     """List executions, newest first."""
-    query: dict[str, Any] = {**bulk.filter_from(given), "cursor": cursor, "limit": limit}
-    page = asyncio.run(_list(settings, given["replay_of"], query))
+    chosen = bulk.filter_from(given)
+    sought = {name: given[name] for name in ("text", "jsonpath") if given[name] is not None}
+    page = asyncio.run(_list(settings, given["replay_of"], chosen, sought, cursor, limit))
     emit_page(
         page,
         as_json=as_json,
@@ -54,10 +57,22 @@ def list_executions(cursor: str | None, limit: int, as_json: bool, settings: Set
     )
 
 
-async def _list(settings: Settings, replay_of: str | None, query: Mapping[str, Any]) -> Mapping[str, Any]:
+async def _list(
+    settings: Settings,
+    replay_of: str | None,
+    chosen: Mapping[str, Any],
+    sought: Mapping[str, Any],
+    cursor: str | None,
+    limit: int,
+) -> Mapping[str, Any]:
     async with connect(settings) as client:
-        original = None if replay_of is None else await full_id(client, replay_of)
-        page: Mapping[str, Any] = await client.get("executions", **query, replay_of=original)
+        if replay_of is not None:
+            chosen = {**chosen, "replay_of": await full_id(client, replay_of)}
+        page: Mapping[str, Any]
+        if sought:
+            page = await client.post("executions", "search", body={**chosen, **sought, "after": cursor, "limit": limit})
+        else:
+            page = await client.get("executions", **chosen, cursor=cursor, limit=limit)
         return page
 
 

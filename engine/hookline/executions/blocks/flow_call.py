@@ -12,7 +12,7 @@ from hookline.executions.ending import MAX_DEPTH, child_depth
 from hookline.executions.steps.recorded_result import continue_if_ended
 from hookline.flows.blocks.flow_call import USE, CallNode
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.intake.envelopes import child_envelope, with_order_key
+from hookline.intake.envelopes import child_envelope, with_keys
 from hookline.kernel.backoff import next_wait
 from hookline.kernel.errors import (
     ExecutionNotFound,
@@ -205,7 +205,7 @@ class _Call:
             hidden=tuple(run.redactor.hidden),
         )
         try:
-            envelope = with_order_key(flow, envelope)
+            envelope = with_keys(flow, envelope)
             if node.wait and envelope.order_key is not None:
                 await self._check_order(flow.id, envelope.order_key)
             return await run.services.accept(flow, envelope)

@@ -134,6 +134,7 @@ class _Analyser:
         for key in (flow.trigger.dedupe_key, flow.order_by):
             for part in key.parts if key is not None else ():
                 self._out.expressions.append((part, arriving))
+        self._out.expressions += [(tag, arriving) for tag in flow.tags.templates.values()] if flow.tags else []
         end = self._steps(flow.steps, start)
         if flow.on_error_steps:
             known: dict[str, Shape] = {visit.node.id: UNKNOWN for visit in self._out.visits}

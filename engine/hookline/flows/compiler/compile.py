@@ -15,7 +15,7 @@ from hookline.flows.blocks.block import CompileContext, Node
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.body_schema import BodySchema, compile_schema
 from hookline.flows.compiler.compiled import CompiledFlow, CompiledTrigger, FlowSettings, wait_places
-from hookline.flows.compiler.redaction import compile_redaction, key_problems
+from hookline.flows.compiler.redaction import compile_redaction, key_problems, tag_problems
 from hookline.flows.compiler.step_ids import assign_step_ids
 from hookline.flows.compiler.trigger import compile_trigger
 from hookline.flows.documents.model_problems import document_problems
@@ -23,8 +23,9 @@ from hookline.flows.documents.read import Document, read
 from hookline.flows.documents.version import version_of
 from hookline.flows.elements.expressions import Expressions, Template
 from hookline.flows.elements.external_names import CredentialUse, FlowUse, unknown_component
-from hookline.flows.elements.masked_paths import NO_MASKED_PATHS, masked_paths_of
+from hookline.flows.elements.masked_paths import NO_MASKED_PATHS, MaskedPaths, masked_paths_of
 from hookline.flows.elements.message_keys import MessageKey, compile_key
+from hookline.flows.elements.tags import Tags
 from hookline.flows.elements.visible_names import ON_ARRIVAL, DeclaredNames, VisibleNames
 from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.json import encode, fraction, to_decimal
@@ -191,7 +192,8 @@ class _Compiler:
         steps, behind = self._compiling.steps(self._raw.get("steps"), documents, "/steps", VisibleNames())
         on_error_steps = self._on_error(behind)
         self._shadowing()
-        redaction = self._redaction(trigger, order_by)
+        tags = self._tags(trigger)
+        redaction = self._redaction(trigger, order_by, tags)
         self._gathering(trigger)
         missing = self._compiling.missing_actions
         tolerated = [problem for _, problem in missing] if without_actions else []
@@ -210,6 +212,7 @@ class _Compiler:
             schema=schema,
             credentials=frozenset(use.name for use in self.credentials),
             order_by=order_by,
+            tags=tags,
             on_error_steps=on_error_steps,
             on_error_flow=self._model.on_error if isinstance(self._model.on_error, str) else None,
             waits={node.id: node for node in self._compiling.nodes.values() if isinstance(node, WaitNode)},
@@ -301,22 +304,35 @@ class _Compiler:
                 )
             )
             return None
-        scheme = trigger.scheme if trigger is not None else None
         key, problems = compile_key(
             "order_by",
             self._raw.get("order_by"),
             "/order_by",
             self._compiling.expressions,
             self._on_arrival,
-            masked=masked_paths_of(scheme, trigger.scheme_settings)
-            if scheme is not None and trigger is not None
-            else NO_MASKED_PATHS,
+            masked=_masked_by(trigger),
             if_constant=("the flow's executions run one at a time", "warning"),
         )
         self.problems += problems
         return key
 
-    def _redaction(self, trigger: CompiledTrigger | None, order_by: MessageKey | None) -> RedactionRules | None:
+    def _tags(self, trigger: CompiledTrigger | None) -> Tags | None:
+        given = self._raw.get("tags")
+        templates: dict[str, Template] = {}
+        for name, value in (given if isinstance(given, dict) else {}).items():
+            pointer = f"/tags/{escape(name)}"
+            template, problems = self._compiling.expressions.template(value, pointer)
+            self.problems += [*problems, *self._on_arrival(template)]
+            masked = _masked_by(trigger)
+            if not problems and (secret := masked.read_by(template)) is not None:
+                message = f"{secret} is a secret of scheme {masked.scheme!r}: the tag is the same for every message"
+                self._compiling.problem(message, pointer, "masked_key", "use a value that is no secret", "warning")
+            templates[name] = template
+        return Tags(templates) if templates else None
+
+    def _redaction(
+        self, trigger: CompiledTrigger | None, order_by: MessageKey | None, tags: Tags | None
+    ) -> RedactionRules | None:
         if self._model is None:
             return None
         redaction, problems = compile_redaction(
@@ -327,6 +343,7 @@ class _Compiler:
             dedupe_key = trigger.dedupe_key if trigger is not None else None
             keys = [(dedupe_key, "/trigger/with/dedupe_key"), (order_by, "/order_by")]
             self.problems += key_problems(redaction, keys, self._compiling.nodes.values())
+            self.problems += tag_problems(redaction, tags)
         return redaction
 
     def _schema(self) -> BodySchema | None:
@@ -340,3 +357,10 @@ class _Compiler:
     def _on_arrival(self, template: Template) -> list[Problem]:
         """The problems of the names in an expression that is evaluated when a message arrives."""
         return list(self._compiling.references(template, VisibleNames(roots=ON_ARRIVAL)))
+
+
+def _masked_by(trigger: CompiledTrigger | None) -> MaskedPaths:
+    """The places of a trigger's messages that its scheme masks."""
+    if trigger is None or trigger.scheme is None:
+        return NO_MASKED_PATHS
+    return masked_paths_of(trigger.scheme, trigger.scheme_settings)

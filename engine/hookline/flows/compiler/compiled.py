@@ -15,6 +15,7 @@ from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.body_schema import BodySchema
 from hookline.flows.elements.external_names import FlowUse
 from hookline.flows.elements.message_keys import MessageKey
+from hookline.flows.elements.tags import Tags
 from hookline.kernel.errors import FlowInvalid, Problem, SchemaViolation
 from hookline.kernel.json import DECIMALS, FLOATS, Numbers, encode
 from hookline.kernel.pointer import escape
@@ -145,6 +146,7 @@ class CompiledFlow:
     credentials: frozenset[str]
     """The names of all credentials that it uses."""
     order_by: MessageKey | None = None
+    tags: Tags | None = None
     """Executions with an equal key run one at a time."""
     on_error_steps: tuple[Node, ...] = ()
     """The steps that run after a failure, before the execution ends."""
@@ -181,7 +183,8 @@ class CompiledFlow:
         own_format = trigger is not None and (trigger.read is not None or trigger.body_mode is not None)
         checks_senders = webhook.cors or webhook.client_rate or webhook.allow_from is not None or webhook.media_types
         own_answer = webhook.respond != "accepted" or webhook.accepted is not None or webhook.keep_rejected_bodies
-        stored_otherwise = self.waits or self.order_by is not None or self.redaction_rules is not None
+        keyed = self.order_by is not None or self.tags is not None
+        stored_otherwise = self.waits or keyed or self.redaction_rules is not None
         return not (own_format or checks_senders or own_answer or stored_otherwise)
 
     def start(self, execution_id: str, at: datetime) -> Start:

@@ -13,7 +13,9 @@ from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.elements.expressions import Expressions, Template, language
 from hookline.flows.elements.message_keys import MessageKey
+from hookline.flows.elements.tags import Tags
 from hookline.kernel.errors import Problem
+from hookline.kernel.pointer import escape
 from hookline.kernel.suggest import did_you_mean, listed
 from hookline.secrets.masking import PathPart, Wildcard
 from hookline.secrets.redaction_rules import MESSAGE, RedactionRule, RedactionRules
@@ -134,6 +136,20 @@ def key_problems(
                 )
             )
     return problems
+
+
+def tag_problems(redaction: RedactionRules, tags: Tags | None) -> list[Problem]:
+    """Problems of tags that contain redacted values, because everybody who may list executions sees tags."""
+    return [
+        Problem(
+            f"{read[0]} is redacted, but everybody who may list executions sees tags",
+            f"/tags/{escape(name)}",
+            "redacted_tag",
+            "use a value that is no secret, such as $.body.id",
+        )
+        for name, template in ({} if tags is None else tags.templates).items()
+        if (read := redaction.read_by(reference.path for reference in template.references)) is not None
+    ]
 
 
 def _parts_of(key: MessageKey | None, pointer: str) -> Iterator[tuple[Template, str]]:

@@ -1,16 +1,14 @@
 """Keys of messages, evaluated when a message is accepted: dedupe keys, order keys and correlation keys."""
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from hookline.flows.elements.expressions import Expressions, Template
 from hookline.flows.elements.masked_paths import MaskedPaths
 from hookline.kernel.errors import ExpressionError, Problem, SchemaViolation
 from hookline.kernel.json import by_value, canonical
-
-_MAX: Final = 200
+from hookline.model.message import shortened_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +56,6 @@ def _joined(values: list[Any]) -> str:
 def key_text(value: Any) -> str:
     """The text of a key with a value."""
     return shortened_key(f"s:{value}" if isinstance(value, str) else f"j:{canonical(by_value(value)).decode()}")
-
-
-def shortened_key(key: str) -> str:
-    """The key, hashed if it is longer than 200 characters or contains NUL, which some databases reject."""
-    if len(key) <= _MAX and "\0" not in key:
-        return key
-    return "h:" + hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def compile_key(

@@ -21,6 +21,7 @@ from hookline.service.admin.executions.events import add_events
 from hookline.service.admin.executions.executions import add_executions, add_recordings
 from hookline.service.admin.executions.operations import add_bulk, add_operations
 from hookline.service.admin.executions.rejected import add_rejected
+from hookline.service.admin.executions.search import add_search
 from hookline.service.admin.executions.statistics import add_statistics
 from hookline.service.admin.executions.values import add_values
 from hookline.service.admin.flows.authoring import add_authoring
@@ -111,6 +112,7 @@ def _api(engine: Engine, gate: Gate, hook: Hook, settings: Sequence[ServerSettin
         add_values,
         add_operations,
         add_bulk,
+        add_search,
         add_dead_letters,
         partial(add_events, gate=gate),
         add_credentials,

@@ -14,7 +14,7 @@ import msgspec
 
 from hookline.bodies.forms import lenient_query
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.intake.envelopes import request_envelope, with_order_key
+from hookline.intake.envelopes import request_envelope, with_keys
 from hookline.kernel.errors import FlowUnknown, SchemaViolation, TooManyRequests, UnsupportedMedia
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock
@@ -248,4 +248,4 @@ def _acceptable(flow: CompiledFlow, webhook: WebhookSettings, envelopes: list[En
         return envelopes
     if webhook.respond != "accepted":
         raise UnsupportedMedia("the flow replies to each message; send them one by one")
-    return [with_order_key(flow, envelope) for envelope in envelopes]
+    return [with_keys(flow, envelope) for envelope in envelopes]

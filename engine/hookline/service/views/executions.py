@@ -13,7 +13,7 @@ from hookline.kernel.errors import Malformed
 from hookline.kernel.time import rfc3339
 from hookline.model.causes import full_cause
 from hookline.model.execution import FINAL, ErrorInfo, Execution, Outcome, State, StepRecord, StepState
-from hookline.model.message import arrival_view, pack
+from hookline.model.message import arrival_view, pack, tags_of
 from hookline.service.views.pages import Count, PageView, Time, Uuid, one_of, time_view
 from hookline.storage.store import ExecutionPage, Store
 
@@ -146,6 +146,7 @@ class SummaryView(msgspec.Struct, frozen=True):
     state: StateName
     outcome: OutcomeName | None
     trigger: dict[str, Any]
+    tags: dict[str, str]
     created_at: Time
     started_at: Time | None
     finished_at: Time | None
@@ -201,14 +202,13 @@ class ExecutionView(SummaryView, frozen=True):
     """Each unfinished foreach with many items or over a stream."""
 
 
-def summary_view(execution: Execution, trigger: Mapping[str, Any]) -> SummaryView:
-    return SummaryView(**_summary(execution, trigger))
+def summary_view(execution: Execution, payload: bytes) -> SummaryView:
+    """`payload`: the packed message."""
+    return SummaryView(**_summary(execution, arrival_view(payload), tags_of(payload)))
 
 
 def page_view(page: ExecutionPage) -> PageView[SummaryView]:
-    return PageView(
-        [summary_view(summary.execution, arrival_view(summary.payload)) for summary in page.items], page.next
-    )
+    return PageView([summary_view(summary.execution, summary.payload) for summary in page.items], page.next)
 
 
 async def execution_view(
@@ -243,7 +243,7 @@ async def execution_view(
     ended_at = execution.finished_at if execution.state in FINAL else None
     waits = [] if execution.state in FINAL else await waiting_records(store, execution_id)
     return ExecutionView(
-        **_summary(execution, trigger),
+        **_summary(execution, trigger, {} if envelope is None else envelope.tags),
         waits=[_wait_view(record, None if urls is None else urls(execution_id, record.path)) for record in waits],
         steps=[latest_view(record, earlier.get(path, ()), ended_at) for path, record in latest.items()],
         more_steps=more,
@@ -271,7 +271,7 @@ def _sequence(cursor: str) -> int:
     return int(cursor)
 
 
-def _summary(execution: Execution, trigger: Mapping[str, Any]) -> dict[str, Any]:
+def _summary(execution: Execution, trigger: Mapping[str, Any], tags: dict[str, str]) -> dict[str, Any]:
     return {
         "id": execution.id,
         "flow_id": execution.flow_id,
@@ -279,6 +279,7 @@ def _summary(execution: Execution, trigger: Mapping[str, Any]) -> dict[str, Any]
         "state": execution.state.value,
         "outcome": None if execution.outcome is None else execution.outcome.value,
         "trigger": dict(trigger),
+        "tags": tags,
         "created_at": rfc3339(execution.created_at),
         "started_at": time_view(execution.started_at),
         "finished_at": time_view(execution.finished_at),

@@ -391,6 +391,29 @@ async def test_each_filter_has_an_index_that_leads_to_it(
     assert all(LED[name] in step for step in searches), searches
 
 
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {"tag": "order:7"},
+        {"tag": "order:7", "flow_id": "orders", "state": State.WAITING},
+        {"order_key": "north", "tag": "order:7", "error_code": "http.503"},
+        {"order_key": "north", "flow_id": "orders", "cause": "x", "since": START},
+    ],
+)
+async def test_tags_lead_to_their_executions_in_the_order_of_ids(
+    chosen: dict[str, Any], backend: Backend, said: Said, tmp_path: Path
+) -> None:
+    said.clear()
+    await backend.store.executions(ExecutionFilter(**chosen), cursor=CURSOR)
+    statement, parameters = said[0]
+    connection = sqlite3.connect(tmp_path / "x.db")
+    steps = [step for *_, step in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters).fetchall()]
+    connection.close()
+    assert "PRIMARY KEY (name=? AND value=? AND execution_id" in steps[0]
+    assert all("(name=? AND value=? AND" in step or "(id=?)" in step for step in steps if step.startswith("SEARCH"))
+    assert not any(step.startswith(("SCAN", "USE TEMP")) for step in steps)
+
+
 async def test_a_part_of_an_id_is_looked_up_by_the_key_and_among_the_newest(
     backend: Backend, said: Said, tmp_path: Path
 ) -> None:

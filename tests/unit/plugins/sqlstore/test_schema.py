@@ -44,6 +44,7 @@ def test_migrations_and_tables_say_the_same(engine: Engine, tmp_path: Path) -> N
                 "item_results",
                 "blob_refs",
                 "waits",
+                "tags",
                 "batches",
                 "dedupe_keys",
                 "statistics_minutes",

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 from quart import Blueprint, Response
 
+from hookline.access.caller import Caller
 from hookline.engine import Engine
 from hookline.kernel.errors import (
     BlobGone,
@@ -19,8 +20,8 @@ from hookline.kernel.errors import (
 )
 from hookline.kernel.json import encode
 from hookline.kernel.time import rfc3339
-from hookline.model.execution import FINAL, Execution, ExecutionFilter, Outcome, State
-from hookline.model.message import Attachment, Envelope, arrival_view, pack
+from hookline.model.execution import FINAL, TAG, Execution, ExecutionFilter, Outcome, State
+from hookline.model.message import Attachment, Envelope, pack
 from hookline.operations.explain import Explained, explain
 from hookline.service.admin.callers import caller
 from hookline.service.admin.limited import visible_page
@@ -66,6 +67,8 @@ FILTERS: Final[Query] = (
     time("since", "Only executions whose message was accepted at this time or later."),
     time("until", "Only executions whose message was accepted before this time."),
     Parameter("replay_of", "Only replays of this execution.", EXECUTION_SCHEMA),
+    Parameter("tag", "Only executions with this tag: `<name>:<value>`.", {"type": "string", "pattern": TAG}),
+    Parameter("order_key", "Only executions with this value of their flow's `order_by`; of several, their JSON list."),
 )
 """The query parameters of the fields of an `ExecutionFilter`."""
 _LIST: Final = (*FILTERS, *PAGE)
@@ -110,6 +113,18 @@ _MATCHES: Final = 10
 _PART_OF_ID: Final = re.compile(r"[0-9a-f-]{1,36}\Z")
 
 
+async def visible_executions(
+    store: Store, by: Caller, chosen: ExecutionFilter, cursor: str | None, limit: int
+) -> ExecutionPage:
+    """Return a page with the executions that a caller may see. Raises ValueError for an invalid cursor."""
+
+    async def page_of(flow_id: str | None) -> ExecutionPage:
+        one = msgspec.structs.replace(chosen, flow_id=flow_id)
+        return await store.executions(one, cursor=cursor, limit=limit)
+
+    return await visible_page(by, chosen.flow_id, page_of, ExecutionPage, lambda item: item.execution.id, limit)
+
+
 def add_executions(api: Blueprint, engine: Engine) -> None:
 
     @api.get("/executions")
@@ -125,13 +140,7 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
         if chosen.flow_id is not None:
             caller().require_flow(chosen.flow_id)
 
-        async def page_of(flow_id: str | None) -> ExecutionPage:
-            one = msgspec.structs.replace(chosen, flow_id=flow_id)
-            return await engine.store.executions(one, cursor=given["cursor"], limit=given["limit"])
-
-        found = visible_page(
-            caller(), chosen.flow_id, page_of, ExecutionPage, lambda item: item.execution.id, given["limit"]
-        )
+        found = visible_executions(engine.store, caller(), chosen, given["cursor"], given["limit"])
         return json_response(page_view(await page_or_malformed(found)))
 
     @api.get("/executions/matching/<part>")
@@ -150,7 +159,7 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
         shown = [MatchView(one.id, one.flow_id, one.state.value, rfc3339(one.created_at)) for one in known]
         return json_response(MatchesView(shown, len(found) > _MATCHES))
 
-    @api.get("/executions/<but(many):execution_id>")
+    @api.get("/executions/<but(many,search):execution_id>")
     @operation(ExecutionView, query=_OUTLINE)
     async def get_execution(execution_id: str) -> Response:
         """Get an execution with the latest attempt at each of its steps."""
@@ -264,7 +273,7 @@ async def recorded_one(store: Store, blobs: Blobs, execution_id: str) -> WholeRe
 
 
 async def _shown(store: Store, execution: Execution, envelope: Envelope, payload: bytes) -> dict[str, Any]:
-    shown: dict[str, Any] = msgspec.structs.asdict(summary_view(execution, arrival_view(payload)))
+    shown: dict[str, Any] = msgspec.structs.asdict(summary_view(execution, payload))
     body = envelope.body_json if envelope.body_json is not None else encode(envelope.message.body)
     return {
         **shown,

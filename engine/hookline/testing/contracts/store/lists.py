@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from hookline.model.causes import cause_of
 from hookline.model.execution import UNTIL, ErrorInfo, ExecutionFilter, Outcome, State, StepState
-from hookline.model.message import arrival_view
+from hookline.model.message import MAX_TAG, arrival_view, shortened_key, tags_of
 from hookline.storage.changes import Accept, BeginWait, End, MoveWaits, Park, RecordSteps, Resume, Start
 from hookline.storage.store import Held, Store
 from hookline.testing.clock import ManualClock
@@ -51,6 +52,57 @@ class ListsContract(StoreFixtures):
             id_ for number, id_ in newest if number % 6 == 0
         ]
         assert await self._ids(store, flow_id="nobody") == []
+
+    async def test_lists_are_filtered_by_tags_and_order_keys_and_by_other_things_besides(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        made: list[str] = []
+        for number in range(8):
+            envelope = envelopes.make(
+                "orders" if number % 2 else "invoices",
+                number,
+                key=f"k{number}",
+                order_key=f"s:C-{number % 3}",
+                tags={"customer": "A" if number < 6 else "B", "n": str(number)},
+            )
+            made.append(envelope.execution_id)
+            await self._accept(store, envelope)
+        duplicate = envelopes.make("orders", key="k1", tags={"customer": "C"}, order_key="s:C-9")
+        await store.commit([Accept(duplicate)])
+        failed = End(made[0], State.FAILED, Outcome.FAILED, clock.now(), ErrorInfo("x.y", "no"))
+        await store.commit([Start(made[0], "v1", clock.now()), failed])
+
+        async def found(**chosen: Any) -> list[int]:
+            return [made.index(id_) for id_ in await self._ids(store, **chosen)]
+
+        assert await found(tag="customer:A") == [5, 4, 3, 2, 1, 0]
+        assert await found(tag="customer:A", flow_id="orders") == [5, 3, 1]
+        assert await found(tag="n:3") == [3]
+        assert await found(tag="customer:C") == await found(tag="nobody:A") == []
+        assert await found(order_key="C-1") == [7, 4, 1]
+        assert await found(order_key="C-1", tag="customer:A") == [4, 1]
+        assert await found(order_key="C-9") == []
+        assert await found(tag="customer:A", state=State.FAILED) == [0]
+        assert await found(tag="customer:A", error_code="x.y", outcome=Outcome.FAILED) == [0]
+        assert await found(tag="customer:A", state=State.QUEUED, flow_id="invoices") == [4, 2]
+        cause = cause_of(ErrorInfo("x.y", "no"))
+        assert await found(tag="customer:A", flow_id="invoices", cause=cause) == [0]
+        page = await store.executions(ExecutionFilter(tag="customer:B"))
+        assert [tags_of(item.payload) for item in page.items] == [
+            {"customer": "B", "n": "7"},
+            {"customer": "B", "n": "6"},
+        ]
+        with pytest.raises(ValueError, match="<name>:<value>"):
+            await store.executions(ExecutionFilter(tag="customer"))
+
+    async def test_long_tags_and_order_keys_are_found_by_their_whole_values(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        long = "\u00e4" * 300
+        envelope = envelopes.make(tags={"t": long[:MAX_TAG]}, order_key=shortened_key(f"s:{long}"))
+        await self._accept(store, envelope)
+        assert await self._ids(store, tag=f"t:{long}") == [envelope.execution_id]
+        assert await self._ids(store, order_key=long) == [envelope.execution_id]
 
     async def test_lists_are_filtered_by_outcome_error_and_time_and_by_several_at_once(
         self, store: Store, envelopes: Envelopes, clock: ManualClock
