@@ -433,6 +433,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/executions/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Search the messages of executions, newest first. A page ends after 5 s or 50,000 executions at the latest, so
+         * @description it may have few results or none; `next` continues. What a flow redacts never matches.
+         */
+        post: operations["search_executions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/executions/{execution_id}": {
         parameters: {
             query?: never;
@@ -1576,6 +1596,8 @@ export interface components {
             since?: string | null;
             until?: string | null;
             replay_of?: string | null;
+            tag?: string | null;
+            order_key?: string | null;
             /** @enum {unknown} */
             do: "cancel" | "discard" | "replay" | "retry";
             body?: unknown;
@@ -1607,6 +1629,27 @@ export interface components {
          * @enum {unknown}
          */
         Outcome: "cancelled" | "completed" | "failed" | "filtered" | "outcome_unknown" | "stopped" | "timed_out";
+        /**
+         * SearchRequest
+         * @description The filters of the list, and what is sought in the messages: a text, the values of a JSONPath, or both.
+         */
+        SearchRequest: {
+            flow_id?: string | null;
+            state?: components["schemas"]["State"] | null;
+            outcome?: components["schemas"]["Outcome"] | null;
+            error_code?: string | null;
+            cause?: string | null;
+            since?: string | null;
+            until?: string | null;
+            replay_of?: string | null;
+            tag?: string | null;
+            order_key?: string | null;
+            text?: string | null;
+            jsonpath?: string | null;
+            after?: string | null;
+            /** @description By default `50`. */
+            limit?: number;
+        };
         /**
          * PutCredentialRequest
          * @description A credential's type and its values.
@@ -2194,6 +2237,9 @@ export interface components {
             state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
             outcome: ("completed" | "filtered" | "stopped" | "failed" | "timed_out" | "outcome_unknown" | "cancelled") | null;
             trigger: Record<string, unknown>;
+            tags: {
+                [key: string]: string;
+            };
             /** Format: date-time */
             created_at: string;
             started_at: string | null;
@@ -2348,6 +2394,9 @@ export interface components {
             state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
             outcome: ("completed" | "filtered" | "stopped" | "failed" | "timed_out" | "outcome_unknown" | "cancelled") | null;
             trigger: Record<string, unknown>;
+            tags: {
+                [key: string]: string;
+            };
             /** Format: date-time */
             created_at: string;
             started_at: string | null;
@@ -2414,6 +2463,9 @@ export interface components {
             state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
             outcome: ("completed" | "filtered" | "stopped" | "failed" | "timed_out" | "outcome_unknown" | "cancelled") | null;
             trigger: Record<string, unknown>;
+            tags: {
+                [key: string]: string;
+            };
             /** Format: date-time */
             created_at: string;
             started_at: string | null;
@@ -2486,6 +2538,9 @@ export interface components {
             state: "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
             outcome: ("completed" | "filtered" | "stopped" | "failed" | "timed_out" | "outcome_unknown" | "cancelled") | null;
             trigger: Record<string, unknown>;
+            tags: {
+                [key: string]: string;
+            };
             /** Format: date-time */
             created_at: string;
             started_at: string | null;
@@ -2609,6 +2664,15 @@ export interface components {
             id: string;
             code: string;
             message: string;
+        };
+        /**
+         * SearchView
+         * @description The executions that were found, newest first.
+         */
+        SearchView: {
+            items: components["schemas"]["SummaryView"][];
+            next: string | null;
+            scanned: number;
         };
         /**
          * PageView[DeadLettersView]
@@ -3620,6 +3684,10 @@ export interface operations {
                 until?: string;
                 /** @description Only replays of this execution. */
                 replay_of?: string;
+                /** @description Only executions with this tag: `<name>:<value>`. */
+                tag?: string;
+                /** @description Only executions with this value of their flow's `order_by`; of several, their JSON list. */
+                order_key?: string;
                 /** @description Where the page starts: the `next` of the page before. */
                 cursor?: string;
                 /** @description How many items. */
@@ -3684,6 +3752,30 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["MatchesView"];
+                };
+            };
+        };
+    };
+    search_executions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SearchRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SearchView"];
                 };
             };
         };
