@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 from tests.acceptance.server_process import ServerProcess
 from tests.browser.console import Console
@@ -19,6 +19,9 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+
+_PATIENCE = 50_000
+"""Milliseconds."""
 
 
 @pytest.fixture(scope="session")
@@ -45,7 +48,10 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest_asyncio.fixture(loop_scope="session")
 async def visitor(browser: Browser, shop: ServerProcess) -> AsyncIterator[Console]:
     """A console before signing in. The test fails if the browser reports any error."""
+    # The tests of other workers use the same processors.
+    expect.set_options(timeout=_PATIENCE)
     context = await browser.new_context(base_url=shop.url, viewport={"width": 1280, "height": 860}, locale="en-GB")
+    context.set_default_timeout(_PATIENCE)
     opened = Console(await context.new_page())
     await opened.watch()
     yield opened

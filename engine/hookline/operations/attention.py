@@ -75,7 +75,7 @@ class AttentionReport:
 
 
 class Attention:
-    """Finds what needs attention. The result is used for two seconds, whoever asks."""
+    """Finds what needs attention. The result is used for two seconds, for all who ask."""
 
     def __init__(self, store: Store, clock: Clock, credentials: Credentials, membership: Membership) -> None:
         self._store = store

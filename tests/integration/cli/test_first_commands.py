@@ -137,6 +137,7 @@ READING = [
     "dead-letters list",
     "dead-letters show a:b",
     "rejected",
+    "attention",
     "storage",
     "state list orders",
     "state set orders a 1",

@@ -216,6 +216,7 @@ class Scenario:
             "the rejected request is stored", lambda: bool(self.place.server.get("/api/v1/rejected")[1]["items"])
         )
         self.both("rejected")
+        self.both("attention")
         self.both("storage")
         self.both("audit", "--limit", "200")
         self.run("audit", "--export")

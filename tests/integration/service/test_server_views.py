@@ -29,7 +29,7 @@ FLOW = {
 async def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Client]:
     (tmp_path / "flows").mkdir()
     (tmp_path / "flows" / "partners.json").write_text(json.dumps(FLOW))
-    (tmp_path / "hookline.toml").write_text('retention = "14d"\n')
+    (tmp_path / "hookline.toml").write_text('retention = "15d"\n')
     monkeypatch.setenv("HOOKLINE_ADMIN_TOKEN", TOKEN)
     monkeypatch.setenv("HOOKLINE_DB", "postgresql://hookline:s3cret@db.example/hookline")
     settings = load({"port": 9000}, tmp_path / "hookline.toml")
@@ -56,7 +56,7 @@ async def test_settings_are_shown_with_their_sources_and_without_secrets(client:
     settings = {one["name"]: one for one in (await get(client, "settings"))["items"]}
     assert (settings["port"]["value"], settings["port"]["default"]) == (9000, 8080)
     assert settings["port"]["source"] == "the command line"
-    assert (settings["retention"]["value"], settings["retention"]["source"]) == ("14d", str(tmp_path / "hookline.toml"))
+    assert (settings["retention"]["value"], settings["retention"]["source"]) == ("15d", str(tmp_path / "hookline.toml"))
     assert settings["db"]["variable"] == "HOOKLINE_DB"
     assert settings["db"]["source"] == "the environment"
     assert settings["grace"]["source"] is None

@@ -1,4 +1,4 @@
-import { api, body } from "../api/client";
+import { api, body, type Schemas } from "../api/client";
 import { useResource } from "../api/resource";
 import { texts } from "../texts";
 import { Badge } from "../ui/Badge";
@@ -8,28 +8,12 @@ import { Time } from "../ui/Time";
 
 const said = texts.overview;
 
-interface Item {
-  kind: string;
-  severity: "error" | "warning";
-  title: string;
-  detail: string;
-  since?: string | null;
-  /** A path of the console. */
-  link: string;
-}
-
-interface Found {
-  items: Item[];
-  checked_at: string;
-}
+type Item = Schemas["AttentionItemView"];
 
 /** What somebody should look at, the worst first; or that there is nothing. */
 export function Attention() {
   const attention = useResource(
-    (signal) => {
-      const call: Promise<{ data?: Found }> = api.GET("/api/v1/attention", { signal });
-      return body(call);
-    },
+    (signal) => body(api.GET("/api/v1/attention", { signal })),
     [],
     (event) => event.kind === "execution.ended",
   );
