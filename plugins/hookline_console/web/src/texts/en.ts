@@ -602,6 +602,8 @@ export const en = {
         edit: "Edit the body",
         body: "Body",
         unknownBody: "The body that reached this step isn't recorded. Write the one that it shall get.",
+        masked: (mask: string) =>
+          `Masked values are sent as they are written here: put the real ones in place of ${mask}.`,
         noBody: "The body could not be loaded.",
         tooLarge: "The body is too large to be edited here: use hookline executions replay --input.",
         action: "Replay",
