@@ -5,6 +5,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,11 +19,13 @@ FOLDERS = (ROOT / "tests", ROOT / "engine" / "hookline" / "testing" / "contracts
 #: The markers of the rules whose numbers have a letter.
 LETTERS = {"C": "cluster_rule", "K": "console_rule"}
 _HEADING = re.compile(r"^### (Promise|Rule) ([CK]?)(\d+): (.+)$", re.MULTILINE)
+_MARKER = re.compile(r"pytest\.mark\.(\w+_)?(promise|rule)\b")
 _RESERVED = re.compile(r"^Rules? ([\d, toand]+) (?:is|are) reserved\.$", re.MULTILINE)
 
 
 class Clause(NamedTuple):
-    """The kind and number of a promise or a rule. The kind is the name of the marker: Rule C1 is a `cluster_rule`."""
+    """The kind and number of a promise or a rule. The kind is the name of the marker: Rule C1 is a `cluster_rule`, and
+    Rule K13 a `console_rule`."""
 
     kind: str
     number: int
@@ -55,13 +58,17 @@ def reserved() -> set[int]:
     return numbers
 
 
-def citations(folders: Sequence[Path] = FOLDERS, root: Path = ROOT) -> list[Citation]:
+@cache
+def citations(folders: tuple[Path, ...] = FOLDERS, root: Path = ROOT) -> Sequence[Citation]:
     """Each clause that a test names by a marker, in the order of files."""
     found: list[Citation] = []
     for path in [path for folder in folders for path in sorted(folder.rglob("*.py"))]:
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        # Most files name none, and it takes seconds to parse them all.
+        if not _MARKER.search(text):
+            continue
         name = path.relative_to(root).as_posix()
-        for node in ast.walk(tree):
+        for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
                 found += [Citation(clause, name, node.name) for clause in _marked(node.decorator_list)]
     return found

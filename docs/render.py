@@ -27,6 +27,7 @@ from hookline.model.flow import (
     RetryDocument,
     TriggerDocument,
 )
+from hookline.model.webhook import PageChoice, PageField, PageSettings
 from hookline.sdk import hookspecs
 from hookline.service.views.components import ComponentView, component_views, setting_views
 from hookline.storage.changes import DECLARATIONS
@@ -141,17 +142,24 @@ def language() -> str:
     return "\n\n".join(parts)
 
 
+def pages() -> str:
+    """The settings of the page of a waiting step."""
+    models = {"`page`": PageSettings, "A field of a page": PageField, "A choice of a page": PageChoice}
+    return "\n\n".join(_keys(title, model) for title, model in models.items())
+
+
 def _keys(title: str, model: type[BaseModel]) -> str:
     lines = [f"## {title}", "", _first_line(model), ""]
     lines += ["| key | type | default | meaning |", "| --- | --- | --- | --- |"]
     for one in setting_views(model):
         # Null means the same as a missing key.
         default = "required" if one.required else "" if one.default is None else f"`{encode(one.default).decode()}`"
-        kind = one.type.removesuffix(" or null").replace(
-            "list of object", "list of cases" if one.name == "switch" else "list of steps"
-        )
+        kind = one.type.removesuffix(" or null").replace("list of object", _LISTS.get(one.name, "list of steps"))
         lines.append(f"| `{one.name}` | {_cell(kind)} | {_cell(default)} | {_cell(one.description)} |")
     return "\n".join(lines)
+
+
+_LISTS = {"switch": "list of cases", "choices": "list of choices"}
 
 
 def error_codes() -> str:

@@ -6,6 +6,9 @@ import socket
 
 import pytest
 
+from hookline.discovery.loader import load_plugins
+from hookline.service.site import missing_pages
+
 
 def need_server(name: str, port: int, host: str = "127.0.0.1") -> None:
     """Skip the test where nothing listens there; fail it where services are required."""
@@ -22,6 +25,13 @@ def need_program(name: str, program: str) -> str:
         _miss(f"{name} is not installed: there is no {program}")
     assert found is not None
     return found
+
+
+def need_console() -> None:
+    """Skip the test if the console wasn't built when Hookline was installed; fail it if services are required."""
+    problem = missing_pages(load_plugins().sites.values())
+    if problem is not None:
+        _miss(problem)
 
 
 def _miss(why: str) -> None:

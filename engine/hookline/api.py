@@ -56,11 +56,11 @@ from hookline.sdk.hookspecs import hookimpl
 from hookline.sdk.http import HttpClient, JsonBody, RateLimits, Response, StreamedResponse, read_as
 from hookline.sdk.mappers import Expression, Mapper, Reference, Scope, TemplateFilter
 from hookline.sdk.oauth2 import OAuth2, Tokens
-from hookline.sdk.options import Option, Options, OptionsContext
 from hookline.sdk.pagination import cursor_items, linked_items, numbered_items
 from hookline.sdk.poll import PollContext, PollItem, PollResult, PollTrigger, ResetsCursor, changed_items, items_above
 from hookline.sdk.schemes import NoSettings, RequestVerifier, Scheme, SignedRequest, Verified, WebhookResponse
-from hookline.sdk.signature import message_attachment
+from hookline.sdk.settings.options import Option, Options, OptionsContext
+from hookline.sdk.settings.signature import message_attachment
 from hookline.sdk.site import Site
 from hookline.sdk.triggers import (
     BrokerMessage,

@@ -48,6 +48,7 @@ from hookline.model.execution import (
 from hookline.model.items import STREAM, Progress
 from hookline.model.message import Arrival, Attachment, Envelope, Message, Result, pack, unpack, without_body
 from hookline.model.rejection import RejectedRequest
+from hookline.model.waits import WaitStatus
 from hookline.storage.backend import Backend, BackendFactory
 from hookline.storage.blobs import Blob, Blobs, BlobStoreFactory, BlobWriter
 from hookline.storage.changes import (
@@ -101,6 +102,7 @@ from hookline.storage.changes import (
     Publish,
     Purge,
     PutCredential,
+    PutStatistics,
     PutTokens,
     Rebind,
     RecordAudit,
@@ -110,9 +112,11 @@ from hookline.storage.changes import (
     RejectSignIns,
     ReleaseOrderKey,
     Reopen,
+    ReportProblems,
     Resume,
     RetireKeys,
     RevokeToken,
+    RollUpStatistics,
     SetAdminToken,
     SetCases,
     SetCursor,
@@ -137,9 +141,21 @@ from hookline.storage.changes import (
 from hookline.storage.cluster import Alone, Membership, Node, NodeDescription, NodeRole
 from hookline.storage.database import CopySource, CopyTarget, DatabaseStatus, Inspectable, Row, TableReader, TableWriter
 from hookline.storage.intake_queue import Insert, InsertInOrder, IntakeQueue, IntakeQueueFactory
+from hookline.storage.node_problems import NodeProblem, NodeProblemKind
 from hookline.storage.process import has_ended, host_of_process
 from hookline.storage.queue import Delivery, ImmediateStart, Queue, Stored
-from hookline.storage.rate_parts import NodeParts, Parts, PartsMoved, PartsRequest, move_parts
+from hookline.storage.rate_parts import (
+    BACKLOG,
+    Moved,
+    NodeParts,
+    Parts,
+    PartsMoved,
+    PartsRequest,
+    QueueCount,
+    move_parts,
+    move_places,
+)
+from hookline.storage.statistics import ALL_FLOWS, BUCKETS, HOUR, Counts, FlowMinute, StatisticsPoint, begin_of, total
 from hookline.storage.store import (
     AuditPage,
     DeadLetterPage,
@@ -152,9 +168,11 @@ from hookline.storage.store import (
     FileUse,
     FileUsePage,
     FlowVersion,
+    Held,
     PartitionUpkeep,
     RejectedPage,
     RejectedSignInPage,
+    Rejections,
     RowUsage,
     RowUsagePage,
     SharedSecrets,
@@ -168,8 +186,12 @@ from hookline.storage.store import (
 __all__ = [
     "ALL_ENTRIES",
     "ALL_EXECUTIONS",
+    "ALL_FLOWS",
+    "BACKLOG",
     "BLOCKED",
+    "BUCKETS",
     "FINAL",
+    "HOUR",
     "JOINED",
     "MAX_BATCH_BYTES",
     "MAX_EARLY_CALLBACKS",
@@ -211,6 +233,7 @@ __all__ = [
     "CommitResult",
     "CopySource",
     "CopyTarget",
+    "Counts",
     "CreateSession",
     "CreateSignInCode",
     "CreateToken",
@@ -246,6 +269,7 @@ __all__ = [
     "FilesWritten",
     "FinishBlock",
     "FlowFile",
+    "FlowMinute",
     "FlowVersion",
     "FollowingClock",
     "ForgetAudit",
@@ -255,6 +279,7 @@ __all__ = [
     "ForgetFiles",
     "ForgetSessions",
     "ForgetVersions",
+    "Held",
     "IllegalStateChange",
     "ImmediateStart",
     "Insert",
@@ -269,9 +294,12 @@ __all__ = [
     "Membership",
     "Message",
     "MoveWaits",
+    "Moved",
     "Node",
     "NodeDescription",
     "NodeParts",
+    "NodeProblem",
+    "NodeProblemKind",
     "NodeRole",
     "NotANumber",
     "NotWaiting",
@@ -286,8 +314,10 @@ __all__ = [
     "Publish",
     "Purge",
     "PutCredential",
+    "PutStatistics",
     "PutTokens",
     "Queue",
+    "QueueCount",
     "Rebind",
     "RecordAudit",
     "RecordSteps",
@@ -298,12 +328,15 @@ __all__ = [
     "RejectedRequest",
     "RejectedSignIn",
     "RejectedSignInPage",
+    "Rejections",
     "ReleaseOrderKey",
     "Reopen",
+    "ReportProblems",
     "Result",
     "Resume",
     "RetireKeys",
     "RevokeToken",
+    "RollUpStatistics",
     "Row",
     "RowUsage",
     "RowUsagePage",
@@ -324,6 +357,7 @@ __all__ = [
     "StateEntry",
     "StateOverride",
     "StatePage",
+    "StatisticsPoint",
     "StepRecord",
     "StepState",
     "Store",
@@ -348,8 +382,10 @@ __all__ = [
     "UseKeys",
     "UseSignInCode",
     "VersionOutdated",
+    "WaitStatus",
     "WaitTimedOut",
     "WriteFiles",
+    "begin_of",
     "cause_of",
     "check_transition",
     "counted_output",
@@ -358,7 +394,9 @@ __all__ = [
     "host_of_process",
     "joined_output",
     "move_parts",
+    "move_places",
     "pack",
+    "total",
     "unpack",
     "without_body",
 ]

@@ -114,9 +114,9 @@ class Settings(BaseSettings):
     admin_url: str | None = Field(
         default=None,
         pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$",
-        description="The URL under which people reach the admin API, such as `https://hookline.internal`. The API "
-        "answers only requests to its host, to its own address, or to localhost. By default `public_url`, unless "
-        "`admin_bind` is set.",
+        description="The URL under which people reach the console and the admin API, such as "
+        "`https://hookline.internal`. The API answers only requests to its host, to its own address, or to localhost; "
+        "changes in the console need exactly its origin. By default `public_url`, unless `admin_bind` is set.",
     )
     metrics_public: bool = Field(
         default=False, description="Serve `/metrics` without a token; by default it needs one with the scope `read`."
@@ -273,7 +273,13 @@ class Settings(BaseSettings):
     @field_validator("public_url", "admin_url")
     @classmethod
     def _without_slash(cls, value: str | None) -> str | None:
-        return value.rstrip("/") if value else value
+        if value is None:
+            return None
+        try:
+            _ = urlsplit(value).port
+        except ValueError:
+            raise ValueError(f"the port is a number up to {_LAST_PORT}") from None
+        return value.rstrip("/")
 
     @field_validator("db", "queue", "blobs")
     @classmethod

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import secrets
 from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from datetime import datetime
@@ -35,6 +36,7 @@ from hookline.engine_options import EngineOptions
 from hookline.executions.delivery.dispatcher import Dispatcher
 from hookline.executions.delivery.runner import Runner
 from hookline.executions.delivery.timers import Timers
+from hookline.executions.rate_limits import StepRates
 from hookline.executions.replies import Replies
 from hookline.executions.services import Services
 from hookline.flows.check.check_flow import check_flow
@@ -44,7 +46,7 @@ from hookline.intake.callbacks import Callbacks
 from hookline.intake.inserting import INSERTION_DUTY, Inserter
 from hookline.intake.intake import Intake
 from hookline.intake.publishing import Publisher
-from hookline.intake.shared_rates import FlowRates
+from hookline.intake.shared_limits import SharedLimits
 from hookline.kernel.errors import ConfigError, CredentialError, StoreAway, StoreError
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock, SystemClock, follow_jumps
@@ -53,6 +55,8 @@ from hookline.maintenance.duty import Duty
 from hookline.maintenance.retention import Purger, Retention, retention_in
 from hookline.maintenance.shared_blobs import check_shared_blobs, is_readable
 from hookline.maintenance.sweeper import Sweeper
+from hookline.operations.attention import Attention
+from hookline.operations.node_problems import NodeProblems
 from hookline.operations.operations import Operations
 from hookline.operations.replay import Replays
 from hookline.outbound.client import PooledClient
@@ -81,6 +85,7 @@ from hookline.telemetry.events import Events
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.node_hints import NodeHints
 from hookline.telemetry.rejections import RejectionRecord
+from hookline.telemetry.statistics import StatisticsRecord
 from hookline.telemetry.store_problem import StoreProblem
 
 #: Seconds in which renewals of tokens must end, unless the grace period is shorter.
@@ -168,7 +173,8 @@ class Engine:
                 options.intake_stale,
                 self.membership,
             )
-        backlog = Backlog(self.clock, options.max_backlog, options.max_backlog_total)
+        limits = SharedLimits(self.clock, self.membership, self._limited_flows, options.max_backlog)
+        backlog = Backlog(self.clock, options.max_backlog, options.max_backlog_total, limits)
         self.sign_ins = SignIns(self.store, self.clock, self.ids.new, self.store_problem, self.metrics.sign_ins_dropped)
         self.intake = Intake(
             store=self.store,
@@ -221,8 +227,19 @@ class Engine:
             step_timeout=options.step_timeout,
             tokens=self.tokens,
             membership=self.membership,
+            rates=StepRates(limits),
         )
         self.rejections = RejectionRecord(self.store, self.clock, self.ids, self.log, self.store_problem)
+        process_name = f"{options.node_name}.{secrets.token_hex(6)}"
+        self._statistics = StatisticsRecord(
+            self.metrics.flow_counts,
+            self.store,
+            self.clock,
+            self.log,
+            self.store_problem,
+            process_name,
+            lambda: self.reports_database,
+        )
         self.subscriptions = SubscriptionStore(self.store, self.vault, self.clock, elsewhere=options.role == "webhook")
         self.sources = SourceSupervisor(
             SourceServices(
@@ -252,6 +269,7 @@ class Engine:
             self.queue,
             self.version_resolver,
             self.resume_tokens,
+            self.redaction,
             lambda: self.intake.open and self.membership.current,
         )
         checker = CompatibilityChecker(services, registry.actions, self.resume_url)
@@ -259,7 +277,7 @@ class Engine:
             self.store, self.queue, self.version_resolver, self.version_history, checker, self.clock, self.ids.new
         )
         self._runner = Runner(
-            services, self.version_resolver, self.queue, self._timers, self.intake.left_queue, self.resume_url
+            services, self.version_resolver, self.queue, self._timers, self.intake.leaving_queue, self.resume_url
         )
         self._dispatcher = Dispatcher(
             self.queue,
@@ -271,7 +289,6 @@ class Engine:
         )
         self.intake.places = self._dispatcher
         self.intake.membership = self.membership
-        self.intake.rates = FlowRates(self.clock, self.membership, self._rated_flows)
         self.deployer = Deployer(
             store=self.store,
             source=self.flow_source,
@@ -331,6 +348,7 @@ class Engine:
             ),
             redaction=self.redaction,
             events=self.events,
+            metrics=self.metrics,
             clock=self.clock,
             new_id=self.ids.new,
         )
@@ -346,6 +364,16 @@ class Engine:
             options.audit_retention,
             self.oldest_unstored,
         )
+        self._node_problems = NodeProblems(
+            self.store,
+            self.clock,
+            self.store_problem,
+            process_name,
+            failed_plugins=registry.failed,
+            sources=self.sources.statuses,
+            fullness=self.intake,
+        )
+        self.attention = Attention(self.store, self.clock, self.credentials, self.membership)
         self._housekeeping = Duty(self.membership, "housekeeping", self.clock)
         self._reporting = Duty(self.membership, "reporting", self.clock)
         self._ordering = Duty(self.membership, INSERTION_DUTY, self.clock)
@@ -389,10 +417,10 @@ class Engine:
 
         Raises StoreError if the backend can't be opened.
         """
+        self.intake.limits.on_demand = True
         await self._backend.open(self._node("command"))
         try:
             await self._load(command=True)
-            await self.intake.rates.refresh()
         except BaseException:
             await self._close()
             raise
@@ -424,7 +452,7 @@ class Engine:
     async def _start(self) -> None:
         self.membership.on_lost = self._drop
         self.membership.on_cancel = self._cancel_all
-        self.membership.on_look = self.intake.rates.look
+        self.membership.on_look = self.intake.limits.look
         await self._backend.open(self._node(self.options.role))
         try:
             await self._check_folder()
@@ -437,7 +465,11 @@ class Engine:
             await self.deployer.recover()
             await self._load()
             await self.serving.start()
-            await self.intake.rates.refresh()
+            self.intake.limits.flows_changed()
+            await self.intake.limits.refresh()
+            if self.membership.shared and self.intake.limits.lacking:
+                # What nodes had that are gone is free only after the first look.
+                await self.intake.limits.refresh()
         except StoreAway:
             # The rest stays as it is for the next time.
             for flow_id in self._dispatcher.lanes():
@@ -470,16 +502,18 @@ class Engine:
                 f"{self.options.flows}: deploy the flows, and serve them with `--flows database`"
             )
 
-    def _rated_flows(self) -> Iterable[CompiledFlow]:
+    def _limited_flows(self) -> Iterable[CompiledFlow]:
         """The flows that this node accepts messages for, by its role."""
         role = self.options.role
+        if self.intake.limits.on_demand:
+            return
         for flow in [entry.flow for entry in self.catalog.entries.values() if entry.flow is not None]:
             if role in ("all", "worker" if flow.trigger.webhook is None else "webhook"):
                 yield flow
 
     async def _drop(self) -> None:
         """Drop all that runs here, since other nodes may have taken it over."""
-        self.intake.rates.drop()
+        self.intake.limits.drop()
         for duty in (self._housekeeping, self._reporting, self._ordering):
             await duty.drop()
         await self.sources.drop()
@@ -496,12 +530,13 @@ class Engine:
         await self.credentials.load()
         await self.subscriptions.load()
         await self.serving.adopt()
-        await self.intake.rates.refresh()
+        self.intake.limits.flows_changed()
+        await self.intake.limits.refresh()
 
     def _other_versions(self, changes: CatalogChanges) -> None:
         """Continue with the versions that are active now."""
         self.serving.adopted(changes)
-        self.intake.rates.look()
+        self.intake.limits.flows_changed()
 
     async def load_admin_token(self) -> None:
         """Read which token of the admin API the nodes share. Raises StoreError."""
@@ -545,9 +580,12 @@ class Engine:
             if left:
                 self.log.warning("executions were interrupted; they continue at the next start", executions=left)
             await self.rejections.close()
+            await self._statistics.close()
             await self.tokens.close(min(_TOKENS_GRACE, self.options.grace if grace is None else grace))
+            with contextlib.suppress(StoreError):  # then they are soon too old
+                await self._node_problems.withdraw()
             with contextlib.suppress(StoreError):  # then the parts count as used up
-                await self.intake.rates.leave()
+                await self.intake.limits.leave()
         finally:
             self.replies.close()
             await self._close()
@@ -568,13 +606,15 @@ class Engine:
                 else:
                     group.create_task(follow_jumps(self.clock))
                 group.create_task(self.intake.follow_backlog())
-                group.create_task(self.intake.rates.run())
+                group.create_task(self.intake.limits.run())
                 group.create_task(self._reporting.run(asyncio.Event().wait))
                 group.create_task(self._hints.run())
                 group.create_task(self.keys.follow())
                 group.create_task(self.serving.follow_credentials())
                 group.create_task(self.serving.follow_failures())
                 group.create_task(self.rejections.run())
+                group.create_task(self._statistics.run())
+                group.create_task(self._node_problems.run())
                 group.create_task(self.sign_ins.run())
                 group.create_task(self.store_problem.run())
                 if self.options.watch and self.registry.has_connectors:

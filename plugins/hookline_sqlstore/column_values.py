@@ -1,8 +1,11 @@
-"""Values of columns: times in microseconds since 1970, the beginnings of ids, and hashes of keys."""
+"""Values of columns: times in microseconds since 1970, the beginnings of ids, hashes of keys, and statistics."""
 
 import hashlib
 from datetime import UTC, datetime, timedelta
-from typing import Final, overload
+from typing import Any, Final, overload
+
+from hookline.api_storage import Counts
+from hookline_sqlstore.tables import COUNTED
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -41,3 +44,10 @@ def key_hash(dedupe_key: str) -> bytes:
 def storable(text: str | None) -> str | None:
     """Replace characters that a database rejects: PostgreSQL has no NUL, and no database has lone surrogates."""
     return None if text is None else text.replace("\0", "\ufffd").encode(errors="replace").decode()
+
+
+def counts_in(row: Any) -> Counts:
+    """The statistics in a row."""
+    accepted, rejected, succeeded, failed, cancelled, *latency = (getattr(row, name) for name in COUNTED)
+    age = timedelta(microseconds=row.queue_age)
+    return Counts(accepted, rejected, succeeded, failed, cancelled, age, tuple(latency))

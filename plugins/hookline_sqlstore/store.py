@@ -26,10 +26,13 @@ from hookline.api_storage import (
     FileUsePage,
     FlowFile,
     FlowVersion,
+    Held,
+    NodeProblem,
     PartitionUpkeep,
     Progress,
     RejectedPage,
     RejectedSignInPage,
+    Rejections,
     RowUsagePage,
     ServedFlow,
     Session,
@@ -38,9 +41,11 @@ from hookline.api_storage import (
     State,
     StateOverride,
     StatePage,
+    StatisticsPoint,
     StepRecord,
     StoredCredential,
     Token,
+    WaitStatus,
 )
 from hookline_sqlstore.column_values import micros
 from hookline_sqlstore.databases.database import Database
@@ -52,6 +57,7 @@ from hookline_sqlstore.reading import (
     history,
     journal,
     lists,
+    statistics,
     usage,
     waits,
     work,
@@ -123,6 +129,9 @@ class SqlStore:
     async def waits(self, execution_id: str) -> Sequence[str]:
         return await self._database.read(lambda connection: waits.waits_of(connection, execution_id))
 
+    async def wait_status(self, execution_id: str, path: str) -> WaitStatus:
+        return await self._database.read(lambda connection: waits.wait_status(connection, execution_id, path))
+
     async def batches(self, execution_id: str) -> Mapping[str, bool]:
         return await self._database.read(lambda connection: batches.batches_of(connection, execution_id))
 
@@ -179,6 +188,15 @@ class SqlStore:
 
     async def backlog(self) -> Mapping[str, tuple[int, datetime]]:
         return await self._database.read(work.backlog, long=True)
+
+    async def oldest_queued(self) -> Mapping[str, datetime]:
+        return await self._database.read(work.oldest_queued, long=True)
+
+    async def blocked(self, limit: int) -> Mapping[str, Held]:
+        return await self._database.read(lambda connection: work.blocked(connection, limit), long=True)
+
+    async def late_waits(self, at: datetime, limit: int) -> Mapping[str, Held]:
+        return await self._database.read(lambda connection: waits.late(connection, at, limit), long=True)
 
     async def queue_depth(self, flow_id: str, order_key: str, limit: int) -> int:
         return await self._database.read(lambda connection: work.queue_depth(connection, flow_id, order_key, limit))
@@ -242,6 +260,24 @@ class SqlStore:
 
     async def rejected(self, *, flow_id: str | None = None, cursor: str | None = None, limit: int = 50) -> RejectedPage:
         return await self._database.read(lambda connection: flows.rejected_page(connection, flow_id, cursor, limit))
+
+    async def rejected_since(self, since: datetime) -> Mapping[str, Rejections]:
+        return await self._database.read(lambda connection: flows.rejected_since(connection, since), long=True)
+
+    async def statistics(
+        self, flow_ids: Collection[str], since: datetime, until: datetime, *, hourly: bool
+    ) -> Sequence[StatisticsPoint]:
+        return await self._database.read(
+            lambda connection: statistics.points(connection, flow_ids, since, until, hourly=hourly), long=True
+        )
+
+    async def has_old_statistics(self, minutes_before: datetime, hours_before: datetime) -> bool:
+        return await self._database.read(
+            lambda connection: statistics.has_old(connection, minutes_before, hours_before), long=True
+        )
+
+    async def node_problems(self, since: datetime) -> Sequence[NodeProblem]:
+        return await self._database.read(lambda connection: administration.problems(connection, since))
 
     async def served_flows(self) -> Sequence[ServedFlow]:
         return await self._database.read(administration.served)

@@ -5,6 +5,7 @@ Times are microseconds since 1970 in UTC. Ids compare by byte, so that their ord
 On PostgreSQL, `executions`, `journal` and `payloads` are partitioned; `cluster.partitions` says how.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 from sqlalchemy import (
@@ -24,6 +25,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import ColumnElement
+
+from hookline.api_storage import BUCKETS
 
 metadata: Final = MetaData()
 
@@ -88,6 +91,8 @@ executions: Final = Table(
 
 #: The condition of a dead letter with a cause, as far as an index can have it.
 DEAD: Final = "error_cause IS NOT NULL AND discarded_at IS NULL"
+#: The condition of a blocked execution, as an index can have it; it tests for `BLOCKED`.
+IS_BLOCKED: Final = "substr(reason, 1, 8) = 'blocked:'"
 #: The condition of a failure that nobody has decided on; nothing of it is removed.
 UNDECIDED: Final = "(executions.state = 'failed' AND executions.discarded_at IS NULL)"
 
@@ -154,6 +159,8 @@ _partial("ix_executions_error", "error_code", "id", where="error_code IS NOT NUL
 _partial("ix_executions_flow_error", "flow_id", "error_code", "id", where="error_code IS NOT NULL")
 # Dead letters, with all columns of their groups.
 _partial("ix_executions_dead", "flow_id", "error_cause", "id", "finished_at", where=DEAD)
+# Executions that lack something without which they can't run.
+_partial("ix_executions_blocked", "flow_id", "id", where=IS_BLOCKED)
 _partial("ix_executions_encrypted", "id", where="data_key IS NOT NULL")
 _partial("ix_executions_replay", "replay_of", "id", where="replay_of IS NOT NULL")
 Index("ix_executions_flow", executions.c.flow_id, executions.c.id)
@@ -401,8 +408,19 @@ waits: Final = Table(
     #: SHA-256 of the key by which a callback finds it; NULL if only its resume URL does.
     Column("key_hash", LargeBinary),
     Column("opened_at", BigInteger, nullable=False),
+    #: The time from which it has waited too long.
+    Column("late_at", BigInteger),
+    #: JSON of the page that a person sees at its URL, or its encrypted form; NULL if it has none.
+    Column("page", LargeBinary),
     PrimaryKeyConstraint("execution_id", "path", name="pk_waits"),
     sqlite_with_rowid=False,
+)
+Index(
+    "ix_waits_late",
+    waits.c.flow_id,
+    waits.c.late_at,
+    sqlite_where=text("late_at IS NOT NULL"),
+    postgresql_where=text("late_at IS NOT NULL"),
 )
 Index(
     "ix_waits_key",
@@ -554,6 +572,65 @@ rejected: Final = Table(
     PrimaryKeyConstraint("id", name="pk_rejected"),
 )
 Index("ix_rejected_flow", rejected.c.flow_id, rejected.c.id)
+
+#: The columns of numbers that are added up: `queue_age`, in microseconds, is the largest one instead.
+COUNTED: Final = (
+    "accepted",
+    "rejected",
+    "succeeded",
+    "failed",
+    "cancelled",
+    *(f"latency_{bucket}" for bucket in range(BUCKETS)),
+)
+
+
+def _counts() -> Iterator[Column[int]]:
+    yield Column("queue_age", BigInteger, nullable=False)
+    for name in COUNTED:
+        yield Column(name, BigInteger, nullable=False)
+
+
+#: The numbers of each flow by the minute. Each node writes rows of its own, and writes them again as it counts.
+statistics_minutes: Final = Table(
+    "statistics_minutes",
+    metadata,
+    Column("flow_id", Name, nullable=False),
+    #: The beginning of the minute.
+    Column("at", BigInteger, nullable=False),
+    Column("node", Name, nullable=False),
+    *_counts(),
+    PrimaryKeyConstraint("flow_id", "at", "node", name="pk_statistics_minutes"),
+    sqlite_with_rowid=False,
+)
+Index("ix_statistics_minutes_at", statistics_minutes.c.at)
+
+#: The numbers of earlier minutes, of all nodes, by the hour.
+statistics_hours: Final = Table(
+    "statistics_hours",
+    metadata,
+    Column("flow_id", Name, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    *_counts(),
+    PrimaryKeyConstraint("flow_id", "at", name="pk_statistics_hours"),
+    sqlite_with_rowid=False,
+)
+Index("ix_statistics_hours_at", statistics_hours.c.at)
+
+#: Problems that nodes have now: each has rows of its own, and writes them again from time to time.
+node_problems: Final = Table(
+    "node_problems",
+    metadata,
+    Column("node", Name, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    #: The id of a flow, or the name of a plugin.
+    Column("subject", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+    #: The time of the report.
+    Column("at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("node", "place", name="pk_node_problems"),
+)
 
 #: Changes of the set of flows that are served.
 deployments: Final = Table(

@@ -7,7 +7,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from multiprocessing.connection import Connection
@@ -40,12 +40,9 @@ class ForkedServer(ServerProcess):
     _control: "Connection[tuple[str, str], None]"
 
     def launch(self) -> None:
-        self._control, theirs = multiprocessing.Pipe()
-        options = ("serve", "--port", str(self.port), *self._options)
-        process = _context().Process(target=_serve, args=(str(self.folder), self.environment(), options, theirs))
-        process.start()
-        theirs.close()
-        self._process = _Popen(process)  # type: ignore[assignment]  # as much of one as is needed
+        options = ("--port", str(self.port), *self._options)
+        process, self._control = launch(self.folder, self.environment(), options)
+        self._process = process  # type: ignore[assignment]  # as much of one as is needed
 
     def arm(self, spec: str) -> None:
         """Let it die at a point, as `HOOKLINE_FAULT` says it, of those that it passes from now on."""
@@ -61,7 +58,7 @@ class ForkedServer(ServerProcess):
         self._control.recv()
 
 
-class _Popen:
+class ForkedProcess:
     """A process of multiprocessing, as `subprocess` has them."""
 
     def __init__(self, process: BaseProcess) -> None:
@@ -86,6 +83,25 @@ class _Popen:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def launch(
+    home: Path, environment: Mapping[str, str], options: Sequence[str], out: str = "server.log", log: str = "server.log"
+) -> "tuple[ForkedProcess, Connection[tuple[str, str], None]]":
+    """Start `hookline serve` in a folder, where it writes what it prints to `out` and its log to `log`.
+
+    Returns the process, and the connection by which its faults are armed.
+    """
+    mine, theirs = multiprocessing.Pipe()
+    process = _context().Process(
+        target=_serve, args=(str(home), dict(environment), ("serve", *options), theirs, out, log)
+    )
+    process.start()
+    theirs.close()
+    return ForkedProcess(process), mine
+
 
 @cache
 def _context() -> ForkServerContext:
@@ -99,6 +115,8 @@ def _serve(
     environment: Mapping[str, str],
     options: tuple[str, ...],
     control: "Connection[None, tuple[str, str]]",
+    out: str,
+    log: str,
 ) -> None:
     os.chdir(home)
     os.environ.clear()
@@ -106,9 +124,8 @@ def _serve(
     # Python reads this only when it starts.
     sys.path[:0] = filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    log = os.open("server.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-    for stream in (sys.stdout, sys.stderr):
-        os.dup2(log, stream.fileno())
+    for stream, name in ((sys.stdout, out), (sys.stderr, log)):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT), stream.fileno())
     if files := environment.get(OPEN_FILES):
         resource.setrlimit(resource.RLIMIT_NOFILE, (int(files), int(files)))
     if folder := environment.get(MIGRATIONS):

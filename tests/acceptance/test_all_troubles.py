@@ -267,7 +267,7 @@ def test_a_postgresql_lives_on_when_another_run_of_the_tests_closes_their_folder
 @pytest.mark.rule(37)
 @pytest.mark.rule(42)
 def test_troubles_one_after_another_lose_nothing(watched: list[Watched], sink: Sink) -> None:
-    run(watched, sink, seconds=18, messages=360)
+    run(watched, sink, seconds=12, messages=240)
 
 
 @pytest.mark.long

@@ -205,6 +205,7 @@ def test_work_ends_when_its_caller_goes_away(server: ServerProcess) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.alone
 def test_hostile_documents_delay_no_other_flow(server: ServerProcess, sink: Sink) -> None:
     stalls = Stalls(server, sink, None)
     late: list[str] = []

@@ -1,12 +1,17 @@
 """The README's first command, with what is installed here."""
 
+import json
 import os
+import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
 
+import hookline_console
 from tests.integration.cli.terminal import in_terminal
 from tests.ports import free_port
 
@@ -27,3 +32,36 @@ def test_the_demo_books_the_payment_once(tmp_path: Path) -> None:
     for _, *arguments in commands:
         shown = in_terminal(tmp_path, *arguments)
         assert (shown.code, "paypal-to-accounting" in shown.text) == (0, True), shown.text
+
+
+@pytest.mark.console_rule("K7")
+def test_the_demo_ends_with_a_link_to_the_execution_or_says_that_there_is_no_console(tmp_path: Path) -> None:
+    (site,) = hookline_console.register_pages()
+    port = free_port()
+    command = [sys.executable, "-m", "hookline.cli.main", "demo", "--port", str(port)]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            shown = ""
+            while "The server is still running" not in shown:
+                line = process.stdout.readline()
+                assert line, shown
+                shown += line
+            if site.is_built:
+                (execution_id, code) = re.findall(rf"http://127.0.0.1:{port}/executions/(\S+)#code=(\S+)", shown)[0]
+                session = Request(
+                    f"http://127.0.0.1:{port}/api/v1/session",
+                    json.dumps({"code": code}).encode(),
+                    {"Content-Type": "application/json"},
+                )
+                with urlopen(session, timeout=10) as answer:
+                    cookie = answer.headers["Set-Cookie"].partition(";")[0]
+                url = f"http://127.0.0.1:{port}/api/v1/executions/{execution_id}"
+                with urlopen(Request(url, headers={"Cookie": cookie}), timeout=10) as answer:
+                    assert json.loads(answer.read())["state"] == "succeeded"
+            else:
+                assert site.remedy in shown
+                assert "#code=" not in shown
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=30)

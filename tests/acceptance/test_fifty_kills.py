@@ -164,7 +164,7 @@ def survive(server: ServerProcess, sink: Sink, books: str, kills: int, seed: int
     server.start()
     orders.stop()
     payments.join()
-    eventually("every execution ends", server.drained, 120)
+    eventually("every execution ends", server.drained, 300)
     assert orders.rejected == payments.rejected == []
     assert payments.accepted.keys() == orders.accepted.keys()
 

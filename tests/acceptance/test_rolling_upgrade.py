@@ -103,7 +103,7 @@ class Cluster:
     @contextlib.contextmanager
     def loaded(self) -> Iterator[Load]:
         """Messages come all the time. At the end, each was accepted, and has run once."""
-        load = Load(self.nginx, "/hook/f", itertools.count(self.sent + 1), senders=4, pause=0.03, keeps=False)
+        load = Load(self.nginx, "/hook/f", itertools.count(self.sent + 1), senders=4, pause=0.06, keeps=False)
         load.start()
         try:
             eventually("messages are accepted", lambda: len(load.accepted) >= 20)
@@ -177,6 +177,7 @@ def restart_without_reloads(cluster: Cluster, times: int) -> None:
             eventually("it takes requests again", lambda: cluster.answered(node) > before)  # noqa: B023
 
 
+@pytest.mark.long  # by default, the test of a migration takes each node out too
 @pytest.mark.cluster_rule("C5")
 def test_no_request_is_rejected_if_each_node_is_taken_out_of_nginx_first(cluster: Cluster) -> None:
     with cluster.loaded():

@@ -11,12 +11,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import psutil
 import pytest
 
 from tests.acceptance.load import Load
-from tests.acceptance.postgres import postgres_schema
+from tests.acceptance.postgres import POSTGRES, postgres_schema
 from tests.acceptance.server_process import TOKEN, ServerProcess
 from tests.acceptance.server_process import eventually as within
 from tests.acceptance.sink import Sink
@@ -28,9 +29,6 @@ pytestmark = [pytest.mark.postgres, pytest.mark.timeout(300)]
 
 PATIENCE = 120.0
 """Seconds in which a process starts on a busy machine."""
-
-SERVERS = pytest.mark.parametrize("kind", ["hypercorn", "uvicorn"])
-SERVERS_APART = pytest.mark.parametrize("kind", ["hypercorn", pytest.param("uvicorn", marks=pytest.mark.long)])
 
 
 eventually = partial(within, seconds=PATIENCE)
@@ -75,9 +73,9 @@ class Workers(ServerProcess):
 
     def metrics(self) -> dict[str, dict[tuple[str, ...], float]]:
         """The samples of `/metrics`, by name and by the values of their labels, `node` first."""
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        code, text, _ = self.request("GET", "/metrics", headers=headers)
-        assert code == 200, text
+        request = Request(f"{self.said()['admin_url']}/metrics", headers={"Authorization": f"Bearer {TOKEN}"})
+        with urlopen(request, timeout=PATIENCE) as response:
+            text = response.read().decode()
         found: dict[str, dict[tuple[str, ...], float]] = {}
         for (name, marks), value in samples(text).items():
             labels = dict(marks)
@@ -128,8 +126,15 @@ def calling(sink: Sink) -> dict[str, Any]:
     return {**FLOW, "id": "tell", "vars": {"sink": sink.url}, "steps": [step]}
 
 
+@pytest.fixture(scope="module", params=["hypercorn", pytest.param("uvicorn", marks=pytest.mark.long)])
+def kind(request: pytest.FixtureRequest) -> str:
+    """The setting `server`."""
+    kind: str = request.param
+    return kind
+
+
 @pytest.fixture(scope="module")
-def shared_sink() -> Iterator[Sink]:
+def shared_sink(kind: str) -> Iterator[Sink]:
     sink = Sink()
     sink.start()
     yield sink
@@ -137,25 +142,19 @@ def shared_sink() -> Iterator[Sink]:
 
 
 @pytest.fixture(scope="module")
-def hypercorn(tmp_path_factory: pytest.TempPathFactory, shared_sink: Sink) -> Iterator[Workers]:
-    with making_workers(tmp_path_factory.mktemp("hypercorn")) as make:
-        server = make("--server", "hypercorn")
+def made(kind: str, tmp_path_factory: pytest.TempPathFactory, shared_sink: Sink) -> Iterator[Workers]:
+    with making_workers(tmp_path_factory.mktemp(kind)) as make:
+        server = make("--server", kind, "--admin-bind", "127.0.0.1:0")
         server.flow(calling(shared_sink))
         yield server
 
 
-@pytest.fixture(scope="module")
-def uvicorn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workers]:
-    """It has another address for the admin API."""
-    with making_workers(tmp_path_factory.mktemp("uvicorn")) as make:
-        yield make("--server", "uvicorn", "--admin-bind", "127.0.0.1:0")
-
-
-def started(server: Workers) -> Workers:
-    """A server that tests share: each may stop it, since a start takes seconds."""
-    if not server.running:
-        server.start()
-    return server
+@pytest.fixture
+def shared(made: Workers) -> Workers:
+    """A server that tests share, since a start takes seconds. It has another address for the admin API."""
+    if not made.running:
+        made.start()
+    return made
 
 
 async def connect(port: int, count: int) -> list[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
@@ -169,15 +168,12 @@ async def ask(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int
     return status(head)
 
 
-@SERVERS
 @pytest.mark.cluster_rule("C16")
-def test_connections_are_shared_out_fairly(request: pytest.FixtureRequest, kind: str) -> None:
-    server = started(request.getfixturevalue(kind))
-
+def test_connections_are_shared_out_fairly(shared: Workers) -> None:
     async def scenario() -> None:
-        connections = await connect(server.port, 64)
+        connections = await connect(shared.port, 64)
         assert Counter([await ask(*one) for one in connections]) == {202: 64}
-        shares = server.connections()
+        shares = shared.connections()
         assert sum(shares.values()) == 64
         assert max(shares.values()) <= 0.6 * 64, shares
         for _, writer in connections:
@@ -187,16 +183,14 @@ def test_connections_are_shared_out_fairly(request: pytest.FixtureRequest, kind:
 
 
 @pytest.mark.cluster_rule("C16")
-def test_metrics_cover_all_workers(hypercorn: Workers) -> None:
-    server = started(hypercorn)
-
+def test_metrics_cover_all_workers(shared: Workers) -> None:
     def accepted() -> Counter[str]:
-        return Counter({node: int(count) for (node, _), count in server.metrics()["hookline_accepted_total"].items()})
+        return Counter({node: int(count) for (node, _), count in shared.metrics()["hookline_accepted_total"].items()})
 
     before = accepted()
 
     async def send() -> None:
-        connections = await connect(server.port, 16)
+        connections = await connect(shared.port, 16)
         assert Counter([await ask(*one) for one in connections]) == {202: 16}
         for _, writer in connections:
             writer.close()
@@ -205,34 +199,50 @@ def test_metrics_cover_all_workers(hypercorn: Workers) -> None:
     sent = accepted()
     assert set(sent) == {"here-1", "here-2"}
     assert sent.total() - before.total() == 16
-    still, asked = server.pids()
+    still, asked = shared.pids()
     os.kill(still, signal.SIGSTOP)
     try:
-        left_out = server.metrics()
+        left_out = shared.metrics()
     finally:
         os.kill(still, signal.SIGCONT)
     (node,) = {node for node, _ in left_out["hookline_accepted_total"]}
     assert left_out["hookline_workers_left_out_total"] == {(node,): 1.0}
-    eventually("both are there again", lambda: len(server.metrics()["hookline_accepted_total"]) == 2)
-    assert asked in server.pids()
+    eventually("both are there again", lambda: len(shared.metrics()["hookline_accepted_total"]) == 2)
+    assert asked in shared.pids()
 
 
-def check_kill(server: Workers, sink: Sink) -> None:
-    """A killed worker is replaced, and nothing that was accepted is lost."""
-    first = set(server.pids())
-    load = Load(server, "/hook/tell", pause=0.005)
+@pytest.mark.cluster_rule("C16")
+def test_workers_are_announced_once_and_share_both_addresses(shared: Workers) -> None:
+    said = shared.said()
+    workers = shared.pids()
+    assert (said["pid"], sorted(said["workers"])) == (shared.pid, sorted(workers))
+    assert len(workers) == 2
+    admin = said["admin_url"]
+    assert said["url"] == shared.url != admin
+    announced = json.loads((shared.folder / ".hookline" / "server.json").read_text())
+    assert (announced["pid"], announced["url"]) == (shared.pid, admin)
+    assert shared.run("flows", "list", "--json").exit_code == 0
+    assert shared.get("/api/v1/flows")[0] == 404
+    # The parent serves nothing, and has imported nothing that serves.
+    assert shared.memory() < psutil.Process(workers[0]).memory_full_info().uss / 2
+
+
+@pytest.mark.cluster_rule("C5", "C16")
+def test_a_killed_worker_is_replaced_and_nothing_accepted_is_lost(shared: Workers, shared_sink: Sink) -> None:
+    first = set(shared.pids())
+    load = Load(shared, "/hook/tell", pause=0.005)
     load.start()
     eventually("messages are accepted", lambda: len(load.accepted) > 50)
     killed = first.pop()
     os.kill(killed, signal.SIGKILL)
     accepted = len(load.accepted)
     eventually("the other worker accepts", lambda: len(load.accepted) > accepted + 50)
-    eventually("there is another worker", lambda: len(set(server.pids()) - {killed}) == 2)
-    (other,) = set(server.pids()) - first
+    eventually("there is another worker", lambda: len(set(shared.pids()) - {killed}) == 2)
+    (other,) = set(shared.pids()) - first
 
     async def shares() -> Counter[int]:
-        connections = await connect(server.port, 8)
-        found = server.connections()
+        connections = await connect(shared.port, 8)
+        found = shared.connections()
         for _, writer in connections:
             writer.close()
         return found
@@ -240,44 +250,17 @@ def check_kill(server: Workers, sink: Sink) -> None:
     eventually("it accepts connections", lambda: asyncio.run(shares())[other] > 0)
     load.stop()
     assert (load.refused, load.rejected) == (0, [])
-    assert "a worker ended; starting it again" in server.log()
-    eventually("all messages ran", lambda: {one.body["n"] for one in sink.received} >= set(load.accepted))
-    assert server.stop() == 0
-
-
-@pytest.mark.cluster_rule("C5", "C16")
-def test_a_killed_worker_is_replaced_and_nothing_accepted_is_lost(hypercorn: Workers, shared_sink: Sink) -> None:
-    check_kill(started(hypercorn), shared_sink)
-
-
-@pytest.mark.long
-@pytest.mark.cluster_rule("C5", "C16")
-def test_a_killed_worker_of_uvicorn_is_replaced_too(make_workers: MakeWorkers, sink: Sink) -> None:
-    server = make_workers("--server", "uvicorn")
-    server.flow(calling(sink))
-    server.start()
-    check_kill(server, sink)
+    assert "a worker ended; starting it again" in shared.log()
+    eventually("all messages ran", lambda: {one.body["n"] for one in shared_sink.received} >= set(load.accepted))
 
 
 @pytest.mark.cluster_rule("C16")
-def test_workers_are_announced_once_share_both_addresses_and_end_with_their_parent(uvicorn: Workers) -> None:
-    server = started(uvicorn)
-    said = server.said()
-    workers = server.pids()
-    assert (said["pid"], sorted(said["workers"])) == (server.pid, sorted(workers))
-    assert len(workers) == 2
-    admin = said["admin_url"]
-    assert said["url"] == server.url != admin
-    announced = json.loads((server.folder / ".hookline" / "server.json").read_text())
-    assert (announced["pid"], announced["url"]) == (server.pid, admin)
-    assert server.run("flows", "list", "--json").exit_code == 0
-    assert server.get("/api/v1/flows")[0] == 404
-    # The parent serves nothing, and has imported nothing that serves.
-    assert server.memory() < psutil.Process(workers[0]).memory_full_info().uss / 2
-    assert server.stop() == 0
+def test_workers_end_with_their_parent(shared: Workers) -> None:
+    workers, admin = shared.pids(), shared.said()["admin_url"]
+    assert shared.stop() == 0
     assert not any(map(psutil.pid_exists, workers))
-    assert not (server.folder / ".hookline" / "server.json").exists()
-    for url in (server.url, admin):
+    assert not (shared.folder / ".hookline" / "server.json").exists()
+    for url in (shared.url, admin):
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])))
 
@@ -301,7 +284,6 @@ def test_no_connection_is_lost_while_all_workers_are_gone(make_workers: MakeWork
 
 
 @pytest.mark.long
-@SERVERS_APART
 def test_a_stop_of_workers_under_load_resets_no_connection_and_keeps_none_waiting(
     make_workers: MakeWorkers, kind: str
 ) -> None:
@@ -311,7 +293,6 @@ def test_a_stop_of_workers_under_load_resets_no_connection_and_keeps_none_waitin
 
 
 @pytest.mark.long
-@SERVERS_APART
 def test_a_worker_that_stands_still_keeps_no_connection_waiting(make_workers: MakeWorkers, kind: str) -> None:
     server = make_workers("--server", kind)
     server.start()
@@ -398,7 +379,7 @@ def test_sighup_reloads_every_worker(make_workers: MakeWorkers, tmp_path: Path) 
 
 @pytest.mark.long
 def test_workers_that_cannot_start_end_their_parent_with_their_error(make_workers: MakeWorkers) -> None:
-    server = make_workers(HOOKLINE_DB="postgresql://nobody@127.0.0.1:1/nothing")
+    server = make_workers(HOOKLINE_DB=f"{POSTGRES.rpartition('/')[0]}/nothing")
     server.launch()
     assert server.died(PATIENCE) == 1
     assert server.log().count('"error"') == 1, server.log()

@@ -1,16 +1,15 @@
 """The browser, the server, and a console that is signed in."""
 
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 
 from tests.acceptance.server_process import ServerProcess
 from tests.browser.console import Console
 from tests.browser.shop import start_shop
-from tests.services import need_program
+from tests.services import need_console, need_program
 
 #: Without these, a headless Chromium asks its maker's hosts for updates, experiments and more.
 _FLAGS = (
@@ -21,10 +20,14 @@ _FLAGS = (
     "--disable-sync",
 )
 
+_PATIENCE = 50_000
+"""Milliseconds."""
+
 
 @pytest.fixture(scope="session")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server with real executions, which the tests of this folder share."""
+    need_console()
     server = start_shop(tmp_path_factory.mktemp("shop"))
     yield server
     server.stop()
@@ -43,18 +46,21 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def console(browser: Browser, shop: ServerProcess) -> AsyncIterator[Console]:
-    """A console, signed in with the server's own token. The test fails if the browser reports any error."""
+async def visitor(browser: Browser, shop: ServerProcess) -> AsyncIterator[Console]:
+    """A console before signing in. The test fails if the browser reports any error."""
+    # The tests of other workers use the same processors.
+    expect.set_options(timeout=_PATIENCE)
     context = await browser.new_context(base_url=shop.url, viewport={"width": 1280, "height": 860}, locale="en-GB")
+    context.set_default_timeout(_PATIENCE)
     opened = Console(await context.new_page())
     await opened.watch()
-    await opened.sign_in()
     yield opened
     await context.close()
     assert opened.problems == []
 
 
-@pytest.fixture(scope="session")
-def screenshots() -> Path:
-    """The folder of the pictures of README and docs."""
-    return Path(__file__).parents[2] / "docs" / "images"
+@pytest_asyncio.fixture(loop_scope="session")
+async def console(visitor: Console) -> Console:
+    """A console, signed in with the server's own token."""
+    await visitor.sign_in()
+    return visitor

@@ -1,6 +1,6 @@
 """The console as a test uses it."""
 
-from playwright.async_api import Page
+from playwright.async_api import ConsoleMessage, Page
 
 from tests.acceptance.server_process import TOKEN
 
@@ -23,7 +23,13 @@ class Console:
         await self.page.expose_function("reportViolation", self._note)
         await self.page.add_init_script(_REPORT_VIOLATIONS)
         self.page.on("pageerror", lambda error: self._note(str(error)))
-        self.page.on("console", lambda message: self._note(message.text) if message.type == "error" else None)
+        self.page.on("console", self._read)
+
+    def _read(self, message: ConsoleMessage) -> None:
+        # Before signing in, the API rejects requests; browsers report that as an error.
+        expected = "401" in message.text and message.location["url"].endswith(("/api/v1/me", "/api/v1/session"))
+        if message.type == "error" and not expected:
+            self._note(f"{message.text} {message.location['url']}")
 
     def _note(self, problem: str) -> None:
         self.problems.append(problem)

@@ -1,7 +1,7 @@
 """How growth is measured: the thread's processor time for inputs of size n, 2n and 4n."""
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from time import thread_time
@@ -61,6 +61,13 @@ class Thing:
     """True if there is no larger input than `most`, so that its time counts and not its growth."""
     clock: Callable[[], float] = thread_time
     """The processor time of this thread, or of the whole process where the work runs in another one."""
+    more_families: Callable[[], Iterable[Family]] = tuple
+    """Families that are made when they are asked for, since there are thousands of them."""
+
+    def all_families(self) -> Iterator[Family]:
+        """Each family that suits it."""
+        yield from self.families
+        yield from self.more_families()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,11 +16,13 @@ from aiohttp.test_utils import TestServer
 from hookline.outbound.client import PooledClient
 from hookline.testing.clock import ManualClock
 from hookline_sqlstore.backend import sqlite
+from tests.acceptance.postgres import postgres_schema
 from tests.acceptance.server_process import eventually
 from tests.integration.authorization_server import AuthorizationService
 from tests.integration.described_answers import DescribedAnswers
 from tests.integration.engine_harness import Harness
 from tests.integration.http_servers import HERE, Handler, Serve, StoppedClock
+from tests.integration.migrated_schema import MigratedSchema
 from tests.ports import free_port
 
 
@@ -46,6 +48,19 @@ def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     asyncio.run(create())
     assert not path.with_name("hookline.db-wal").exists(), "a copy of the file would lack it"
     return path
+
+
+@pytest.fixture(scope="session")
+def migrated() -> Iterator[MigratedSchema]:
+    """One schema of PostgreSQL for all tests of this process."""
+    with postgres_schema() as url:
+        yield asyncio.run(MigratedSchema.create(url))
+
+
+@pytest.fixture
+async def tables(migrated: MigratedSchema) -> str:
+    """The URL of a schema of PostgreSQL whose tables are as those of a new server."""
+    return await migrated.cleared()
 
 
 @pytest.fixture

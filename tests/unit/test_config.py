@@ -179,6 +179,7 @@ def test_each_setting_is_described() -> None:
         ("PORT", "eighty", "it must be a whole number"),
         ("PORT", "70000", "it must be at most 65535"),
         ("ROLE", "boss", "it must be one of"),
+        ("ADMIN_URL", "https://hookline.internal:70000", "the port is a number up to 65535"),
     ],
 )
 def test_a_wrong_setting_says_what_it_must_be(

@@ -1,7 +1,7 @@
 """The contract and its tests belong together: each clause has tests, and no test names a clause that isn't there."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ TEXTS = (".md", ".py", ".toml", ".ini", ".json")
 
 
 @pytest.fixture(scope="module")
-def cited() -> list[Citation]:
+def cited() -> Sequence[Citation]:
     return citations()
 
 
@@ -54,16 +54,16 @@ def test_rules_with_a_letter_are_in_order(page: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("clause", [clause for page in PAGES for clause, _ in clauses(page)], ids=str)
-def test_each_clause_has_a_test_that_names_it(clause: Clause, cited: list[Citation]) -> None:
+def test_each_clause_has_a_test_that_names_it(clause: Clause, cited: Sequence[Citation]) -> None:
     assert [test for named, _, test in cited if named == clause]
 
 
-def test_a_test_names_only_clauses_of_the_contract(cited: list[Citation]) -> None:
+def test_a_test_names_only_clauses_of_the_contract(cited: Sequence[Citation]) -> None:
     known = {clause for page in PAGES for clause, _ in clauses(page)}
     assert [(str(clause), file, test) for clause, file, test in cited if clause not in known] == []
 
 
-def test_only_tests_name_clauses(cited: list[Citation]) -> None:
+def test_only_tests_name_clauses(cited: Sequence[Citation]) -> None:
     assert [(file, test) for _, file, test in cited if not test.startswith(("test_", "Test"))] == []
 
 
@@ -73,7 +73,7 @@ def test_markers_are_found(tmp_path: Path) -> None:
     marks = "@pytest.mark.rule(3, 60)\n@pytest.mark.promise(1)\n"
     marks += "@pytest.mark.cluster_rule('C2')\n@pytest.mark.console_rule('K3')\n"
     file.write_text(f"{marks}async def test_it(): ...\n", encoding="utf-8")
-    assert [(str(clause), name, test) for clause, name, test in citations([file.parent], tmp_path)] == [
+    assert [(str(clause), name, test) for clause, name, test in citations((file.parent,), tmp_path)] == [
         ("Rule 3", "tests/test_some.py", "test_it"),
         ("Rule 60", "tests/test_some.py", "test_it"),
         ("Promise 1", "tests/test_some.py", "test_it"),

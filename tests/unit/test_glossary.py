@@ -21,7 +21,7 @@ GLOSSARY = ROOT / "docs" / "reference" / "glossary.md"
 #: Commands and resources that are no thing of the glossary.
 VERBS = {
     *("check", "demo", "deploy", "diff", "fmt", "graph", "login", "logout", "new", "run", "schema", "send", "serve"),
-    *("start", "test", "backtest"),
+    *("start", "test", "backtest", "open"),
 }
 ORDINARY = {"db", "events", "me", "storage"}
 #: Resources that are asked to do something.
@@ -111,7 +111,7 @@ def test_a_name_that_nobody_has_is_noticed(name: str) -> None:
 
 def test_commands_and_resources_are_named_by_words_of_the_glossary() -> None:
     words = {entry.word for entry in ENTRIES}
-    known = {*words, *(f"{word.replace(' ', '-')}s" for word in words), *ORDINARY, "rejected"}
+    known = {*words, *(f"{word.replace(' ', '-')}s" for word in words), *ORDINARY, "rejected", "stats"}
     named = {path.split("/")[1] for path in resources() if not re.search(r"[.:]", path)}
     probes = {"healthz", "readyz", "metrics"}
     pages = {"hook", "id", "oauth", "problems", "resume"}

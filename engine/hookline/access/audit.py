@@ -63,7 +63,7 @@ OPERATIONS: Final[Mapping[AuditedOperation, Recorded]] = {
     ),
     "execution.resume": Recorded("A waiting step got its callback.", _EXECUTION, "the path of the step"),
     "execution.cancel": Recorded("An execution was cancelled.", _EXECUTION, ""),
-    "execution.discard": Recorded("A dead letter was discarded.", _EXECUTION, ""),
+    "execution.discard": Recorded("A dead letter was discarded.", _EXECUTION, "the reason, if one was given"),
     "execution.release": Recorded("The order key of a failed execution was released.", _EXECUTION, ""),
     "execution.move": Recorded(
         "A waiting execution was moved to another version.", _EXECUTION, "the version that it had"

@@ -39,6 +39,7 @@ COMMANDS: Final = {
     "storage": ("hookline.cli.operate.storage", "Show the disk space in use and what is removed next."),
     "db": ("hookline.cli.host.db", "Examine, upgrade and copy the database."),
     "state": ("hookline.cli.operate.state", "Manage the values that flows keep between executions."),
+    "attention": ("hookline.cli.host.attention", "List everything that needs somebody's attention."),
     "executions": ("hookline.cli.operate.executions", "List, show and repair executions."),
     "dead-letters": ("hookline.cli.operate.dead_letters", "Failed executions that need attention, grouped by cause."),
 }

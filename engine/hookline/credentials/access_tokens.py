@@ -19,11 +19,11 @@ from pydantic import BaseModel
 
 from hookline.credentials.store import Credentials, OAuth2Credential, token_info, unauthorized, why_lost
 from hookline.credentials.token_endpoint import GrantGone, request_tokens
+from hookline.credentials.tokens import TokenSet
 from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import AuthExpired, CredentialError, StepError, StoreError, Unavailable
 from hookline.kernel.logs import Log
 from hookline.kernel.time import Clock
-from hookline.model.tokens import TokenSet
 from hookline.sdk.http import HttpClient
 from hookline.secrets.masking import HiddenValues, secret_values
 from hookline.storage.cluster import Alone, Membership

@@ -20,7 +20,7 @@ from hookline.plugin_host.results import NotJson, to_json
 from hookline.sdk.action import Action
 from hookline.sdk.context import Resources
 from hookline.sdk.http import HttpClient
-from hookline.sdk.options import MAX_OPTIONS, SEARCH, Option, OptionsContext, OptionsFunction
+from hookline.sdk.settings.options import MAX_OPTIONS, SEARCH, Option, OptionsContext, OptionsFunction
 from hookline.sdk.triggers import ConnectorTrigger
 from hookline.secrets.masking import HiddenValues, secret_values
 

@@ -11,6 +11,7 @@ import msgspec
 from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
 from hookline.access.audit import AuditedOperation, audited
+from hookline.credentials.tokens import TokenSet
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import CredentialError, NoConnectors, Problem, StepError
 from hookline.kernel.json import decode, encode
@@ -19,7 +20,6 @@ from hookline.kernel.safe_validation import error_text, validate_safely
 from hookline.kernel.suggest import counted, did_you_mean
 from hookline.kernel.time import Clock, rfc3339
 from hookline.model.access import Actor
-from hookline.model.tokens import TokenSet
 from hookline.sdk.oauth2 import OAuth2
 from hookline.secrets.vault import Purpose, Vault, for_credential, for_tokens
 from hookline.storage.changes import Change, DropCredential, PutCredential, PutTokens, RecordAudit
@@ -40,6 +40,8 @@ class TokenInfo:
     scope: str | None = None
     problem: str | None = None
     """The reason why no token can be used, with the remedy."""
+    renewable: bool = False
+    """True if the tokens are renewed without a user."""
 
 
 def token_info(
@@ -52,13 +54,13 @@ def token_info(
         except StepError as error:
             return TokenInfo("missing", problem=error.message)
         if by_itself:
-            return TokenInfo("on_demand")
+            return TokenInfo("on_demand", renewable=True)
         state: TokenState = "missing" if problem is None else "lost"
         return TokenInfo(state, problem=unauthorized(name, problem))
     if tokens.holds(now):
-        return TokenInfo("valid", tokens.expires_at, tokens.scope)
+        return TokenInfo("valid", tokens.expires_at, tokens.scope, renewable=tokens.renewable)
     if tokens.renewable:
-        return TokenInfo("renewable", tokens.expires_at, tokens.scope)
+        return TokenInfo("renewable", tokens.expires_at, tokens.scope, renewable=True)
     return TokenInfo("lost", tokens.expires_at, tokens.scope, unauthorized(name, why_lost(tokens)))
 
 

@@ -10,9 +10,9 @@ from urllib.parse import quote
 from yarl import URL
 
 from hookline.credentials.store import OAuth2Credential
+from hookline.credentials.tokens import TokenSet
 from hookline.kernel.errors import AuthExpired, RateLimited, StepError, Unavailable
 from hookline.kernel.time import Clock
-from hookline.model.tokens import TokenSet
 from hookline.outbound.request import origin
 from hookline.sdk.http import HttpClient, Response, seconds_until
 from hookline.secrets.masking import HiddenValues, secret_values

@@ -24,7 +24,7 @@ from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.compile import ON_ERROR
 from hookline.model.execution import OUTCOME_UNKNOWN, RATE, REPLAY, StepRecord, StepState
 from hookline.model.items import STREAM, Progress
-from hookline.sdk.setting_versions import plain_name
+from hookline.sdk.settings.versions import plain_name
 
 #: The names of the blocks in the journal.
 _BLOCKS: Final[dict[type[Node], str]] = {

@@ -1,48 +1,60 @@
 """Rate limits: the times at which steps and calls with a credential may run."""
 
-from datetime import datetime, timedelta
+import math
+from datetime import timedelta
 from typing import Final
 
 from hookline.intake.limits import seconds_each
+from hookline.intake.shared_limits import SharedLimits
+from hookline.kernel.time import Clock, SystemClock
+from hookline.storage.cluster import Alone
 
 LONGEST_SLEEP: Final = timedelta(seconds=1)
 """A longer wait is stored as a row; a shorter one is slept through."""
+_LONGEST: Final = LONGEST_SLEEP.total_seconds()
 
 
 class StepRates:
-    """Space the runs of a step evenly over all executions of its flow in this process, likewise those of a credential.
+    """Space the runs of a step evenly over all executions of its flow on this node, likewise those of a credential.
 
-    Each turn gets its own time, after the turn before it, so a waiting execution knows its time.
+    Each turn gets its own time, after the turn before it, so a waiting execution knows its time. With other nodes, each
+    node has some parts of the rate, and spaces its runs by these.
     """
 
-    def __init__(self) -> None:
-        self._lines: dict[tuple[str, str], _Line] = {}
+    def __init__(self, limits: SharedLimits | None = None) -> None:
+        """`limits`: those that this node shares with others."""
+        self._limits = limits or SharedLimits(SystemClock(), Alone())
+        self._lines: dict[str, _Line] = {}
 
-    def turn(self, where: str, name: str, rate: str, now: datetime, *, had_one: bool) -> datetime:
-        """The time at which the caller may run: now, within `LONGEST_SLEEP`, or later; then it comes back at that time.
+    async def turn(self, name: str, rate: str, clock: Clock, *, had_one: bool) -> timedelta:
+        """Return the time until the caller may run. If it is more than `LONGEST_SLEEP`, the caller comes back after it.
 
-        `where` and `name` are a flow and its step, or a connector and a credential. `had_one`: the caller was given a
-        time before, which has come.
+        `name`: the step of a flow, or a connector and a credential. `had_one`: the caller was given a time before,
+        which has come.
         """
-        interval = timedelta(seconds=seconds_each(rate))
-        line = self._lines.setdefault((where, name), _Line(now - interval))
-        earliest = max(now, line.last + interval)
-        if had_one and earliest - now <= LONGEST_SLEEP:
-            line.last = earliest
-            return earliest
-        # After a stop, late callers come at the same time; those above the rate go to the end of the line.
-        at = max(earliest, line.assigned + interval)
-        line.assigned = at
-        if at - now <= LONGEST_SLEEP:
+        limit, line = self._limits.of_step(name, rate), self._lines.setdefault(name, _Line())
+        if not limit.parts and (had_one or line.assigned - clock.monotonic() <= _LONGEST):
+            await self._limits.has_parts(limit, _LONGEST)
+        now, interval = clock.monotonic(), limit.interval if limit.parts else seconds_each(rate)
+        earliest = max(now + limit.wait(now), line.last + interval)
+        at = earliest
+        if not had_one or earliest - now > _LONGEST:
+            # After a stop, late callers come at the same time; those above the rate go to the end of the line.
+            at = line.assigned = max(earliest, line.assigned + interval)
+        if at - now > _LONGEST:
+            self._limits.missed(limit)
+        else:
             line.last = at
-        return at
+            limit.use(at)
+            limit.stored()
+        return timedelta(seconds=at - now)
 
 
 class _Line:
     __slots__ = ("assigned", "last")
 
-    def __init__(self, before: datetime) -> None:
-        self.assigned = before
+    def __init__(self) -> None:
+        self.assigned = -math.inf
         """The latest time that a caller got."""
-        self.last = before
+        self.last = -math.inf
         """The latest time at which a caller runs, or will run within `LONGEST_SLEEP`."""

@@ -1,19 +1,32 @@
 """The backlog: how many executions are queued, the limits on them, and how fast they leave the queue."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
 
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.limits import Throughput
+from hookline.intake.shared_limits import SharedLimits
 from hookline.kernel.errors import TooManyRequests
 from hookline.kernel.suggest import counted
 from hookline.kernel.time import Clock
+from hookline.storage.cluster import Alone
+
+_PARTS_LATER: Final = 2.0
+"""Seconds after which this node has parts of a limit that other nodes don't need."""
 
 
 class Backlog:
-    """The numbers of queued executions, of each flow and of all flows, and the limits on them."""
+    """The numbers of queued executions, of each flow and of all flows, and the limits on them.
 
-    def __init__(self, clock: Clock, max_backlog: int, max_backlog_total: int) -> None:
-        """`max_backlog`: the limit of a flow that sets none."""
+    With other nodes, the limit of a flow has parts (`BacklogLimit`), so that it holds over all nodes.
+    """
+
+    def __init__(
+        self, clock: Clock, max_backlog: int, max_backlog_total: int, limits: SharedLimits | None = None
+    ) -> None:
+        """`max_backlog`: the limit of a flow that sets none. `limits`: those that this node shares with others."""
+        self.limits = limits or SharedLimits(clock, Alone())
         self._clock = clock
         self._max = max_backlog
         self._max_total = max_backlog_total
@@ -32,6 +45,32 @@ class Backlog:
         after = self._queued[flow_id] = max(0, before + change)
         self._total += after - before
 
+    def reserve(self, flow_id: str) -> None:
+        """Count a message whose storing begins; `settle` ends it."""
+        self.count(flow_id, 1)
+        parts = self.limits.backlog(flow_id, self._max)
+        if parts is not None:
+            parts.use()
+
+    def settle(self, flow_id: str, *, queued: bool | None) -> None:
+        """Count a message no more, unless it is queued; `queued` is None if nobody knows whether it is."""
+        if not queued:
+            self.count(flow_id, -1)
+        parts = self.limits.backlog(flow_id)
+        if parts is not None:
+            if queued is False:
+                parts.give_back()
+            else:
+                parts.stored()
+
+    def enter(self, flow_id: str) -> None:
+        """Count a message that is queued whatever the limit is."""
+        self.count(flow_id, 1)
+        parts = self.limits.backlog(flow_id)
+        if parts is not None:
+            parts.use()
+            parts.stored()
+
     def set_all(self, counts: Mapping[str, int]) -> None:
         """Set the numbers of all flows, which other nodes change, too."""
         for flow_id in self._queued.keys() | counts.keys():
@@ -44,13 +83,35 @@ class Backlog:
         self._throughput.count(now)
         self._throughput_of(flow_id, now).count(now)
 
+    @contextmanager
+    def leaving(self, flow_id: str) -> Iterator[Callable[[], None]]:
+        """Give a function to call when an execution has left the queue; it must be called within the context, if at
+        all."""
+        parts = self.limits.backlog(flow_id)
+        ends = parts is not None and parts.begin_leaving()
+
+        def left() -> None:
+            nonlocal ends
+            self.left_queue(flow_id)
+            if parts is not None and ends:
+                parts.end_leaving(left=True)
+                ends = False
+
+        try:
+            yield left
+        finally:
+            if parts is not None and ends:
+                parts.end_leaving(left=False)
+
     def limit(self, flow: CompiledFlow) -> int:
         """The most executions that a flow may have queued."""
         return flow.settings.max_queued or self._max
 
     def room(self, flow: CompiledFlow) -> int:
         """The number of messages of a flow that may be queued now; below 0 above a limit."""
-        return min(self.limit(flow) - self.of(flow.id), self._max_total - self._total)
+        room = min(self.limit(flow) - self.of(flow.id), self._max_total - self._total)
+        parts = self.limits.backlog(flow.id, self.limit(flow))
+        return room if parts is None else min(room, parts.room())
 
     def seconds_until_room(self, flow: CompiledFlow, count: int) -> float:
         """Seconds after which so many messages may be queued; 0 if they may now, or if nothing else is queued."""
@@ -59,7 +120,17 @@ class Backlog:
             return self._throughput_of(flow.id, now).wait(queued, limit, now)
         if self._total and self._total + count > self._max_total:
             return self._throughput.wait(self._total, self._max_total, now)
+        parts = self.limits.backlog(flow.id, limit)
+        if parts is not None and count > parts.room() and (queued or count <= limit):
+            self.limits.missed(parts, count)
+            return _PARTS_LATER
         return 0.0
+
+    def note_rejected(self, flow: CompiledFlow) -> None:
+        """Note a rejected message, if this node has no parts of the limit."""
+        parts = self.limits.backlog(flow.id)
+        if parts is not None and not parts.room():
+            self.limits.missed(parts)
 
     def rejection(self, flow: CompiledFlow) -> TooManyRequests | None:
         """The error for a message above a limit."""
@@ -71,6 +142,12 @@ class Backlog:
         if self._total >= self._max_total:
             wait = self._throughput.wait(self._total, self._max_total, self._clock.monotonic())
             return TooManyRequests(f"the server has {counted(self._max_total, 'message')} queued", retry_after=wait)
+        parts = self.limits.backlog(flow.id, limit)
+        if parts is not None and not parts.room():
+            return TooManyRequests(
+                f"flow {flow.id!r} has {counted(limit, 'message')} queued, or other nodes may queue the rest",
+                retry_after=_PARTS_LATER,
+            )
         return None
 
     def _throughput_of(self, flow_id: str, now: float) -> Throughput:

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from hookline.bodies.page_input import read_page_input
 from hookline.catalog.current_flows import VersionResolver
 from hookline.flows.blocks.webhook_wait import USE, WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
@@ -16,12 +17,14 @@ from hookline.kernel.errors import (
     FlowInvalid,
     FlowNotFound,
     IllegalStateChange,
+    InputInvalid,
     ServiceUnavailable,
     TokenUnknown,
     WaitOver,
 )
+from hookline.kernel.json import decode, encode
 from hookline.model.execution import FINAL, Execution, StepRecord, StepState
-from hookline.model.waits import Call, pack_callback
+from hookline.model.waits import Call, Page, WaitStatus, pack_callback, unpack_page
 from hookline.secrets.redaction import Redaction
 from hookline.secrets.resume_tokens import ResumeTokens
 from hookline.storage.changes import CallbackOutcome, CallbackStored, StoreCallback
@@ -46,9 +49,16 @@ class Callbacks:
     """Finds waiting steps, and delivers callbacks to them."""
 
     def __init__(
-        self, store: Store, queue: Queue, versions: VersionResolver, tokens: ResumeTokens, is_open: Callable[[], bool]
+        self,
+        store: Store,
+        queue: Queue,
+        versions: VersionResolver,
+        tokens: ResumeTokens,
+        redaction: Redaction,
+        is_open: Callable[[], bool],
     ) -> None:
         """`is_open` returns True while the server accepts requests."""
+        self._redaction = redaction
         self._store = store
         self._queue = queue
         self._versions = versions
@@ -79,6 +89,21 @@ class Callbacks:
             raise TokenUnknown
         return WaitingStep(flow, node, execution_id, path, execution.state in FINAL)
 
+    async def status(self, step: WaitingStep) -> WaitStatus:
+        """Return how far the wait of a step is. Raises StoreError."""
+        return await self._store.wait_status(step.execution_id, step.path)
+
+    async def page(self, step: WaitingStep, status: WaitStatus) -> Page | None:
+        """Return the page of a step; before it waits, only if nothing that decides on the input must be evaluated.
+
+        Raises StoreError and RedactedUnreadable.
+        """
+        if step.node.page is None:
+            return None
+        if not status.waits:
+            return step.node.page.before_the_wait(exact=step.flow.exact)
+        return await stored_page(self._store, self._redaction, step.execution_id, status)
+
     async def deliver(self, callback: StoreCallback) -> CallbackOutcome:
         """Make a callback durable, and wake its execution. Raises StoreError."""
         # The execution must be woken even if the caller hangs up after the commit.
@@ -106,6 +131,14 @@ class Callbacks:
             ) from error
 
 
+async def stored_page(store: Store, redaction: Redaction, execution_id: str, status: WaitStatus) -> Page | None:
+    """Return the page of a step that waits; None if it has none. Raises StoreError and RedactedUnreadable."""
+    if status.page is None:
+        return None
+    envelope = await readable_envelope(store, execution_id)
+    return unpack_page(redaction.decrypt_line(status.page, None if envelope is None else envelope.data_key))
+
+
 _PAGE: Final = 1000
 
 
@@ -130,33 +163,51 @@ async def operator_callback(
     """Return a callback of an operator to a waiting step. `body` is JSON.
 
     `step` is its path, or its id if only one step of that id waits. Raises IllegalStateChange if no such step waits,
-    and StoreError.
+    InputInvalid if the body doesn't fit the step's page, and StoreError.
     """
     execution_id = execution.id
-    waiting = await waiting_records(store, execution_id)
-    found = [record for record in waiting if record.path == step] or [record for record in waiting if record.id == step]
-    if len(found) != 1:
-        listed = ", ".join(record.path for record in waiting[:20]) or "none"
-        which = f"{len(found)} steps {step!r}" if found else f"no step {step!r}"
-        waits = "wait" if found else "waits"
-        raise IllegalStateChange(f"{which} of execution {execution_id} {waits} for a callback; waiting steps: {listed}")
-    packed = pack_callback(Call(msgspec.Raw(body), received_at=at, verified_by=OPERATOR))
+    waiting = _only(await waiting_records(store, execution_id), step, execution_id)
     envelope = await readable_envelope(store, execution_id)
+    status = await store.wait_status(execution_id, waiting.path)
+    if (page := await stored_page(store, redaction, execution_id, status)) is not None:
+        given = _page_body(page, body, exact=envelope is not None and envelope.exact)
+    else:
+        given = body
+    packed = pack_callback(Call(msgspec.Raw(given), received_at=at, verified_by=OPERATOR))
     if envelope is not None and envelope.data_key is not None:
         # The flow redacts values, and the callback may have some of them.
         packed = redaction.encrypt_callback(packed)
     return StoreCallback(
         id=call_id,
         execution_id=execution_id,
-        path=found[0].path,
+        path=waiting.path,
         flow_id=execution.flow_id,
-        step_id=found[0].id,
+        step_id=waiting.id,
         key=None,
         digest=hashlib.sha256(b"operator\n" + body).digest(),
         at=at,
         until=None,
         payload=packed,
     )
+
+
+def _only(waiting: Sequence[StepRecord], step: str, execution_id: str) -> StepRecord:
+    """Return the waiting step with a path, or with an id. Raises IllegalStateChange unless it is exactly one."""
+    found = [record for record in waiting if record.path == step] or [record for record in waiting if record.id == step]
+    if len(found) == 1:
+        return found[0]
+    listed = ", ".join(record.path for record in waiting[:20]) or "none"
+    which = f"{len(found)} steps {step!r}" if found else f"no step {step!r}"
+    waits = "wait" if found else "waits"
+    raise IllegalStateChange(f"{which} of execution {execution_id} {waits} for a callback; waiting steps: {listed}")
+
+
+def _page_body(page: Page, body: bytes, *, exact: bool) -> bytes:
+    """Return JSON as the page reads it. Raises InputInvalid."""
+    value, problems = read_page_input(page, decode(body, exact=exact), form=False, exact=exact)
+    if problems:
+        raise InputInvalid(problems=problems)
+    return encode(value)
 
 
 def check_delivered(outcome: object, callback: StoreCallback) -> None:

@@ -112,7 +112,7 @@ class Inserter:
     async def _inserted(self, envelope: Envelope, result: CommitResult) -> None:
         flow_id, id_ = envelope.flow_id, envelope.execution_id
         if isinstance(result, Accepted):
-            self._backlog.count(flow_id, 1)
+            self._backlog.enter(flow_id)
             if self._events.listening:
                 self._events.accepted(flow_id, id_)
         elif isinstance(result, Duplicate) and result.execution_id != id_:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, Final, Protocol
 
@@ -15,7 +16,7 @@ from hookline.intake.backlog import Backlog
 from hookline.intake.envelopes import manual_envelope, with_order_key
 from hookline.intake.limits import QueueDepth, RateLimit
 from hookline.intake.publishing import Publisher
-from hookline.intake.shared_rates import FlowRates
+from hookline.intake.shared_limits import SharedLimits
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import (
     FlowInvalid,
@@ -45,6 +46,9 @@ from hookline.telemetry.store_problem import StoreProblem
 #: Seconds after which a sender may try again, if nothing better is known.
 _COUNT_AGAIN: Final = 2.0
 """Seconds between two counts of what is queued, if other nodes accept and run some, too."""
+_TRIES: Final = 10
+_TRY_AGAIN: Final = 0.3
+"""Seconds until a command looks again for parts that other nodes have given."""
 RETRY_AFTER: Final = 30.0
 _NOT_CURRENT: Final = "this node was cut off from the database, and is reading the changes that it missed"
 
@@ -106,7 +110,6 @@ class Intake:
         self._current = current
         self._backlog = backlog
         self._depths = QueueDepth(store, clock)
-        self.rates = FlowRates(clock, self.membership)
         self._starting: set[asyncio.Task[Accepted | Duplicate]] = set()
         self.places: Places = NO_PLACES
         """Finds places for executions that may start at once."""
@@ -117,6 +120,11 @@ class Intake:
         """The reasons why nothing more can be stored (`full`), and why nothing of single flows can."""
         self.open = False
         """True while messages are accepted: after the engine has started, and until it stops."""
+
+    @property
+    def limits(self) -> SharedLimits:
+        """The limits that this node shares with others."""
+        return self._backlog.limits
 
     def set_full(self, reason: str | None, flows: Mapping[str, str]) -> None:
         """Accept nothing more for a reason, or nothing of single flows for theirs, or accept messages again."""
@@ -181,12 +189,14 @@ class Intake:
         try:
             rejection = await self._order_key_is_full(flow, envelope.order_key) or self._rejection(flow, rate)
             if rejection is not None:
-                self._note_rejected(rate)
+                self._note_rejected(flow, rate)
                 # A duplicate gets its usual answer, however busy the flow is.
                 duplicate = await self._duplicate(envelope)
-                if duplicate is None:
+                if duplicate is not None:
+                    return duplicate
+                if not self.limits.on_demand:
                     raise rejection
-                return duplicate
+                await self._obtain(flow, rate)
             # Counted before the next message is checked. Storing goes on even if the sender hangs up.
             place = None if audit is not None else self._place(flow, envelope)
             if place is not None:
@@ -325,7 +335,7 @@ class Intake:
         rate = self._rate(flow)
         rejection = await self._full_if_known(flow, envelope) or self._rejection(flow, rate)
         if rejection is not None:
-            self._note_rejected(rate)
+            self._note_rejected(flow, rate)
             try:
                 duplicate = await self._duplicate(envelope)
             except StoreError as error:
@@ -362,7 +372,7 @@ class Intake:
     def _reserve(self, envelope: Envelope, rate: RateLimit | None) -> None:
         if rate is not None:
             rate.use(self._clock.monotonic())
-        self._backlog.count(envelope.flow_id, 1)
+        self._backlog.reserve(envelope.flow_id)
         if envelope.order_key is not None:
             self._depths.begin(envelope.flow_id, envelope.order_key)
 
@@ -388,15 +398,15 @@ class Intake:
         """Count the result of storing a message; it is neither Accepted nor Duplicate if storing failed."""
         flow_id, stored = envelope.flow_id, isinstance(result, Accepted)
         _settle_rate(rate, result)
+        # A commit that has failed may have taken place after all.
+        self._backlog.settle(flow_id, queued=stored if isinstance(result, Accepted | Duplicate) else None)
         if envelope.order_key is not None:
             self._depths.end(flow_id, envelope.order_key, stored=stored)
         if stored:
             self._metrics.accepted(flow_id)
             if self._events is not None and self._events.listening:
                 self._events.accepted(flow_id, envelope.execution_id)
-            return
-        self._backlog.count(flow_id, -1)
-        if isinstance(result, Duplicate):
+        elif isinstance(result, Duplicate):
             self._metrics.duplicate(flow_id)
 
     def seconds_until_room(self, flow: CompiledFlow, count: int) -> float:
@@ -408,7 +418,7 @@ class Intake:
             return RETRY_AFTER
         rate = self._rate(flow)
         if rate is not None and (wait := rate.wait(self._clock.monotonic())) > 0:
-            self.rates.missed(rate)
+            self.limits.missed(rate)
             return wait
         return self._backlog.seconds_until_room(flow, count)
 
@@ -420,7 +430,7 @@ class Intake:
         if rate is not None:
             available = rate.available(self._clock.monotonic())
             if available < count:
-                self.rates.missed(rate)
+                self.limits.missed(rate)
             count = min(count, available)
         return max(0, min(count, self._backlog.room(flow)))
 
@@ -455,7 +465,7 @@ class Intake:
         Raises SchemaViolation if the flow has an `order_by` and the message gives no value.
         """
         envelope = await self._stored_form(flow, with_order_key(flow, envelope))
-        self._backlog.count(flow.id, 1)
+        self._backlog.enter(flow.id)
         self._metrics.accepted(flow.id)
         return Accept(envelope)
 
@@ -498,6 +508,10 @@ class Intake:
         """Count one execution that has left the queue."""
         self._backlog.left_queue(flow_id)
 
+    def leaving_queue(self, flow_id: str) -> AbstractContextManager[Callable[[], None]]:
+        """See `Backlog.leaving`."""
+        return self._backlog.leaving(flow_id)
+
     async def _order_key_is_full(self, flow: CompiledFlow, order_key: str | None) -> TooManyRequests | None:
         """Reject an order key that has as many executions queued as the flow has room left.
 
@@ -515,14 +529,30 @@ class Intake:
             retry_after=RETRY_AFTER,
         )
 
-    def _note_rejected(self, rate: RateLimit | None) -> None:
-        """Note a rejected message, if the rate of its flow may be the reason."""
+    def _note_rejected(self, flow: CompiledFlow, rate: RateLimit | None) -> None:
+        """Note a rejected message, if this node lacks parts of a limit."""
         if rate is not None and rate.exceeded(self._clock.monotonic()):
-            self.rates.missed(rate)
+            self.limits.missed(rate)
+        self._backlog.note_rejected(flow)
+
+    async def _obtain(self, flow: CompiledFlow, rate: RateLimit | None) -> None:
+        """Take the parts that a message needs, and wait for those that other nodes give.
+
+        Raises TooManyRequests if there are none, and StoreError.
+        """
+        for tries_left in reversed(range(_TRIES)):
+            await self.limits.refresh()
+            rejection = self._rejection(flow, rate)
+            if rejection is None:
+                return
+            if not tries_left:
+                raise rejection
+            self._note_rejected(flow, rate)
+            await asyncio.sleep(_TRY_AGAIN)  # other processes don't follow the engine's clock
 
     def _rate(self, flow: CompiledFlow) -> RateLimit | None:
         """Return the limit of a flow on this node; None if it has none."""
-        return None if flow.settings.rate is None else self.rates.of(flow.id, flow.settings.rate)
+        return None if flow.settings.rate is None else self.limits.of(flow.id, flow.settings.rate)
 
     def _rejection(self, flow: CompiledFlow, rate: RateLimit | None) -> TooManyRequests | None:
         if rate is not None and (wait := rate.wait(self._clock.monotonic())) > 0:

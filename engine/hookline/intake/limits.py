@@ -53,7 +53,7 @@ class RateLimit:
         self._next = 0.0
         self._exceeded_until = 0.0
         self._storing = 0
-        self._smallest = self._interval
+        self._smallest = self.interval
         """The smallest interval since messages were counted that may still be given back."""
         self.used = 0
         """The messages that were counted, of all time."""
@@ -61,7 +61,8 @@ class RateLimit:
         """Those that were noted as rejected, of all time."""
 
     @property
-    def _interval(self) -> float:
+    def interval(self) -> float:
+        """The seconds between two messages, if there are always some; infinite without parts."""
         return self._burst / self.parts if self.parts else math.inf
 
     def recovers_in(self, now: float) -> float:
@@ -77,11 +78,11 @@ class RateLimit:
         if parts.count:
             joined = Parts(self.parts, self.recovers_in(now)).joined(parts)
             self.parts, self._next = joined.count, now + joined.recovers_in
-            self._smallest = min(self._smallest, self._interval)
+            self._smallest = min(self._smallest, self.interval)
 
     def wait(self, now: float) -> float:
         """Seconds until the next message is allowed; 0 if one is allowed now."""
-        wait = self.recovers_in(now) + self._interval - self._burst if self.parts else _NO_PARTS
+        wait = self.recovers_in(now) + self.interval - self._burst if self.parts else _NO_PARTS
         # Adding and subtracting intervals loses the last digits.
         if wait < _ROUNDING:
             return 0.0
@@ -94,16 +95,16 @@ class RateLimit:
 
     def available(self, now: float) -> int:
         """The number of messages that are allowed at once now."""
-        return max(0, int((self._burst - self.recovers_in(now) + _ROUNDING) / self._interval)) if self.parts else 0
+        return max(0, int((self._burst - self.recovers_in(now) + _ROUNDING) / self.interval)) if self.parts else 0
 
     def use(self, now: float) -> None:
         """Count one message, whose storing begins; `give_back` or `stored` ends it."""
         if not self._storing:
-            self._smallest = self._interval
+            self._smallest = self.interval
         self._storing += 1
         self.used += 1
         if self.parts:
-            self._next = max(self._next, now) + self._interval
+            self._next = max(self._next, now) + self.interval
 
     def stored(self) -> None:
         """Note that a message has started an execution."""
@@ -115,6 +116,91 @@ class RateLimit:
         if self._smallest < math.inf:
             # If parts were given away meanwhile, they took along a part of the count.
             self._next -= self._smallest
+
+
+class BacklogLimit:
+    """The messages that this node may add to the queue of a flow: its parts of the flow's limit.
+
+    A message uses up a part. When an execution leaves the queue, the node that starts it has the part, unless it then
+    had more than the database knows of. The next count of the queued messages finds what is used up no more.
+    """
+
+    def __init__(self) -> None:
+        self.known = 0
+        """The parts that this node has, as far as the database knows."""
+        self.used = 0
+        """The messages that were counted, of all time."""
+        self.rejected = 0
+        """Those that were noted as rejected, of all time."""
+        self._free = 0
+        """Below 0 while more is stored than this node has parts for."""
+        self._storing = 0
+        self._leaving = 0
+        """The executions that leave the queue, if their commit takes place, and whose parts this node then has."""
+        self._moving = False
+
+    @property
+    def parts(self) -> int:
+        """The parts that this node may still use, or that are just being used up or taken back."""
+        return self._free + self.busy
+
+    @property
+    def busy(self) -> int:
+        """The parts that can't be given to others now."""
+        return self._storing + self._leaving
+
+    def begin_move(self) -> None:
+        """Take back no parts until `end_move`, so that no part is both counted in the queue as free and used again."""
+        self._moving = True
+
+    def end_move(self, known: int) -> None:
+        """Note the parts that the database knows of. Those of this node may have become fewer meanwhile."""
+        self.known, self._moving = known, False
+
+    def keep(self, parts: int) -> None:
+        """Use at most a number of parts."""
+        self._free = min(self._free, parts - self.busy)
+
+    def take(self, parts: Parts, _now: float) -> None:
+        """Use further parts."""
+        self._free += parts.count
+
+    def recovers_in(self, _now: float) -> float:
+        """Return 0: parts don't recover with time."""
+        return 0.0
+
+    def room(self) -> int:
+        """The number of messages that may be queued now."""
+        return max(0, self._free)
+
+    def use(self) -> None:
+        """Count one message, whose storing begins; `give_back` or `stored` ends it."""
+        self.used += 1
+        self._free -= 1
+        self._storing += 1
+
+    def stored(self) -> None:
+        """Note that a message is queued, or may be."""
+        self._storing -= 1
+        if self._free < 0:
+            self._free += 1
+
+    def give_back(self) -> None:
+        """Undo one `use`, for a message that isn't queued."""
+        self._storing -= 1
+        self._free += 1
+
+    def begin_leaving(self) -> bool:
+        """Return true if this node has the part of an execution that is about to leave the queue; `end_leaving` says
+        whether it does."""
+        leaves = not self._moving and self.parts < self.known
+        self._leaving += leaves
+        return leaves
+
+    def end_leaving(self, *, left: bool) -> None:
+        """Note whether an execution has left the queue. One that may have left counts until the next count."""
+        self._leaving -= 1
+        self._free += left
 
 
 _MEMORY: Final = 30.0

@@ -27,6 +27,7 @@ HooklineError
 ├── RedactedUnreadable       redacted values can't be decrypted
 ├── NotReplayable            an execution can't be replayed
 ├── ProvenanceUnknown        the origin of a value is unknown
+├── ValueNotFound            an execution has no such value
 ├── ExpressionError
 │   ├── ExpressionSyntax     it can't be compiled
 │   ├── MissingValue         it names a value that doesn't exist
@@ -61,6 +62,7 @@ HooklineError
 │   ├── UnsupportedMedia     415
 │   ├── WrongHost            421
 │   ├── SchemaViolation      422
+│   ├── InputInvalid         422
 │   ├── TooManyRequests      429
 │   ├── HeadTooLarge         431
 │   └── ServiceUnavailable   503
@@ -273,6 +275,12 @@ class ProvenanceUnknown(HooklineError):
     """It isn't known where that value comes from."""
 
     code = "execution.not_explained"
+
+
+class ValueNotFound(HooklineError):
+    """The execution has no such value."""
+
+    code = "execution.no_value"
 
 
 class ExpressionError(HooklineError):
@@ -550,6 +558,13 @@ class SchemaViolation(RequestRejected):
     """The body doesn't satisfy the flow's schema."""
 
     code = "request.schema"
+    status = 422
+
+
+class InputInvalid(RequestRejected):
+    """The input doesn't fit the page of the step."""
+
+    code = "request.input"
     status = 422
 
 

@@ -1,4 +1,4 @@
-"""Retention: purge ended executions, expired dedupe keys and old versions of flows."""
+"""Retention: purge ended executions, expired dedupe keys, old versions of flows and old statistics."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ from hookline.catalog.catalog import Catalog
 from hookline.kernel.logs import Log
 from hookline.kernel.time import Clock
 from hookline.storage.blobs import Blobs
-from hookline.storage.changes import Change, ForgetDedupeKeys, ForgetVersions, Purge
+from hookline.storage.changes import Change, ForgetDedupeKeys, ForgetVersions, Purge, RollUpStatistics
+from hookline.storage.statistics import HOURS_KEPT, MINUTES_KEPT
 from hookline.storage.store import Store
 
 VERSIONS_KEPT: Final = 20
@@ -88,6 +89,7 @@ class Purger:
         gone, until = 0, await self._until()
         while await self._store.has_spent_keys(until):
             await self._timed((ForgetDedupeKeys(until),))
+        await self._roll_up_statistics()
         flows = {flow_id: self._retention_of(flow_id) for flow_id in sorted(await self._store.flows_with_history())}
         longest = max((retention.age for retention in flows.values()), default=self._retention_of("").age)
         upkeep = await self._store.keep_partitions(longest, min(until, self._clock.now() - longest))
@@ -134,6 +136,13 @@ class Purger:
             size += await self._remove_files({blob_id for id_ in chosen for blob_id in files.get(id_, ())}, sizes)
             gone += len(chosen)
         return Freed(gone, size, all=False)
+
+    async def _roll_up_statistics(self) -> None:
+        """Keep old statistics by the hour, and remove those that are too old."""
+        now = self._clock.now()
+        before = (now - MINUTES_KEPT, now - HOURS_KEPT)
+        while await self._store.has_old_statistics(*before):
+            await self._timed((RollUpStatistics(*before),))
 
     async def _remove_files(self, blob_ids: Collection[str], sizes: Mapping[str, int]) -> int:
         """Remove the files that no execution uses any more; return their bytes."""

@@ -32,6 +32,11 @@ def step_of(error: ErrorInfo) -> str | None:
     return None if error.step is None else _PLACE.sub("[*]", error.step)
 
 
+def full_cause(flow_id: str, cause: str) -> str:
+    """The name of a group of dead letters."""
+    return f"{flow_id}:{cause}"
+
+
 def cause_of(error: ErrorInfo) -> str:
     """Return the cause of a failure: equal for failures of one flow with equal code, step and normalised message."""
     told = "\n".join((error.code, step_of(error) or "", normalised(error.message)))

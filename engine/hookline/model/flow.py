@@ -6,23 +6,16 @@ A step is an action, or one of `BLOCKS`.
 from datetime import timedelta
 from typing import Annotated, Any, Final, Literal, TypeAlias, Union
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag, WithJsonSchema
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
 from hookline.model.durations import Duration
+from hookline.model.expressions import Condition, ListExpression
 from hookline.model.webhook import Rate
 
 FLOW_ID = r"^[a-z0-9]([a-z0-9-]*[a-z0-9])?$"
 STEP_ID = r"^[a-z][a-z0-9_]*$"
 ERROR_CODE = r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*(\.\*)?$"
 """The code of an error; `*` as its last part matches all codes that begin in the same way."""
-
-EXPRESSION_SCHEMA: Final = {"x-hookline": "expression"}
-"""The placeholder in these models' JSON Schema for an expression, which depends on the installed mappers."""
-
-Condition: TypeAlias = Annotated[Any, WithJsonSchema({"anyOf": [{"type": "boolean"}, EXPRESSION_SCHEMA]})]
-"""True, false, or an expression that results in one of them."""
-ListExpression: TypeAlias = Annotated[Any, WithJsonSchema({"anyOf": [{"type": ["array", "null"]}, EXPRESSION_SCHEMA]})]
-"""A list, null, or an expression that results in one of them."""
 
 
 FlowState: TypeAlias = Literal["active", "paused", "stopped"]
@@ -104,7 +97,7 @@ class ActionStep(_Step):
     )
     rate: Rate | None = Field(
         default=None,
-        description="How often it runs at most, over all executions of the flow on a server, such as `5/s`: evenly "
+        description="How often it runs at most, over all executions of the flow, such as `5/s`: evenly "
         "spaced; the others wait for their turn.",
     )
     delivery: Literal["at_least_once", "at_most_once"] = Field(

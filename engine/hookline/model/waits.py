@@ -1,4 +1,4 @@
-"""Callbacks of waiting steps: a call to the step's URL, or the end of a flow that the step started."""
+"""Waiting steps, their pages, and their callbacks: a call to a step's URL, or the end of a flow that a step started."""
 
 from datetime import datetime
 from typing import Any, Final, TypeAlias
@@ -8,6 +8,23 @@ import msgspec
 from hookline.kernel.json import decode, encode
 from hookline.model.execution import ErrorInfo, Outcome
 from hookline.model.message import Attachment, Message
+from hookline.model.webhook import FieldType
+
+CHOICE: Final = "_choice"
+"""The value of a form that has the number of the selected choice, from 0; no field has this name."""
+MAX_PAGE: Final = 64 * 1024
+"""Bytes of the JSON of a page."""
+
+
+class WaitStatus(msgspec.Struct, frozen=True):
+    """How far the wait of a step is. A step that neither waits nor has ended its wait has not begun to wait."""
+
+    waits: bool
+    called: bool = False
+    """A callback has come."""
+    timed_out: bool = False
+    page: bytes | None = None
+    """The page that a person sees at the step's URL, while it waits; encrypted if the flow redacts anything."""
 
 
 class Call(msgspec.Struct, frozen=True, tag="call", omit_defaults=True):
@@ -47,9 +64,44 @@ class EncryptedCallback(msgspec.Struct, frozen=True, tag="encrypted"):
     """The callback's own data key, encrypted by the vault."""
 
 
+class FormField(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A field with its evaluated texts."""
+
+    name: str
+    type: FieldType
+    label: str
+    help: str = ""
+    required: bool = False
+    default: msgspec.Raw = msgspec.Raw(b"null")
+    """JSON."""
+    values: tuple[str, ...] = ()
+    min: int | float | None = None
+    max: int | float | None = None
+    multiline: bool = False
+    max_length: int = 10_000
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """A button with its evaluated text."""
+
+    label: str
+    body: msgspec.Raw
+    """JSON of an object."""
+
+
+class Page(msgspec.Struct, frozen=True):
+    """An evaluated page."""
+
+    title: str
+    text: str
+    fields: tuple[FormField, ...]
+    choices: tuple[Choice, ...]
+
+
 Callback: TypeAlias = Call | FlowEnded | EncryptedCallback
 
 _decoder: Final = msgspec.json.Decoder(Callback)
+_page_decoder: Final = msgspec.json.Decoder(Page)
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -62,6 +114,11 @@ def unpack_callback(payload: bytes) -> Callback:
     """Decode a callback that `pack_callback` encoded."""
     callback: Callback = _decoder.decode(payload)
     return callback
+
+
+def unpack_page(packed: bytes) -> Page:
+    """Decode the JSON of a page."""
+    return _page_decoder.decode(packed)
 
 
 def raw_json(value: Any) -> msgspec.Raw:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from datetime import timedelta
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -14,9 +14,11 @@ from pydantic import (
     StringConstraints,
     WithJsonSchema,
     create_model,
+    model_validator,
 )
 
 from hookline.model.durations import Duration
+from hookline.model.expressions import ObjectExpression, TextExpression
 
 Method = Literal["GET", "POST", "PUT", "PATCH"]
 CallMethod = Literal["POST", "PUT", "PATCH"]
@@ -267,6 +269,76 @@ class Correlate(BaseModel):
     )
 
 
+FieldType = Literal["text", "number", "integer", "boolean", "enum", "date"]
+FIELD_NAME: Final = r"^[A-Za-z][A-Za-z0-9_]*$"
+MAX_FIELDS: Final = 50
+MAX_CHOICES: Final = 20
+_NUMBERS: Final = ("number", "integer")
+
+
+class PageField(BaseModel):
+    """One field of the form."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: FieldType = Field(
+        description="The type of the value. A `date` is a text such as `2026-01-31`, an `enum` one of `values`."
+    )
+    label: TextExpression = Field(default=None, description="The text beside the field; its name by default.")
+    help: TextExpression = Field(default=None, description="A text below the label.")
+    required: bool = Field(
+        default=False, description="The field must be filled in. Otherwise it is null, or false if it is a `boolean`."
+    )
+    default: Any = Field(
+        default=None, description="The value that the field has at first, and if a request leaves it out."
+    )
+    values: tuple[str, ...] | None = Field(
+        default=None, min_length=1, max_length=1000, description="The values of an `enum`."
+    )
+    min: int | float | None = Field(default=None, description="The smallest `number` or `integer`.")
+    max: int | float | None = Field(default=None, description="The largest `number` or `integer`.")
+    multiline: bool = Field(default=False, description="A `text` may have several lines.")
+    max_length: int = Field(default=10_000, ge=1, le=100_000, description="The most characters of a `text`.")
+
+    @model_validator(mode="after")
+    def _fits_type(self) -> Self:
+        if (self.values is not None) != (self.type == "enum"):
+            raise ValueError("an enum has `values`, and no other type has")
+        if self.type not in _NUMBERS and (self.min is not None or self.max is not None):
+            raise ValueError("only a number or an integer has `min` and `max`")
+        if self.type != "text" and not self.model_fields_set.isdisjoint(("multiline", "max_length")):
+            raise ValueError("only a text has `multiline` and `max_length`")
+        return self
+
+
+class PageChoice(BaseModel):
+    """One button of the form."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    label: TextExpression = Field(description="The text of the button.")
+    body: ObjectExpression = Field(
+        default_factory=dict, description="An object that is merged over the fields if the button is pressed."
+    )
+
+
+class PageSettings(BaseModel):
+    """The page that a person sees at the step's URL."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    title: TextExpression = Field(default=None, description="The heading; the flow's title by default.")
+    text: TextExpression = Field(
+        default=None, description="The text below the heading. It is shown as it is, without markup."
+    )
+    fields: dict[Annotated[str, StringConstraints(pattern=FIELD_NAME)], PageField] = Field(
+        default_factory=dict, max_length=MAX_FIELDS, description="The fields of the form, by name, in order."
+    )
+    choices: tuple[PageChoice, ...] = Field(
+        default=(), max_length=MAX_CHOICES, description="The buttons of the form; one that sends the fields by default."
+    )
+
+
 class WaitSettings(RequestSettings):
     """The settings of a waiting webhook step."""
 
@@ -285,6 +357,11 @@ class WaitSettings(RequestSettings):
     )
     correlate: Correlate | None = Field(
         default=None, description="Let calls to `/hook/<flow id>/<step id>` find the execution by a key."
+    )
+    page: PageSettings | None = Field(
+        default=None,
+        description="The page that a person sees at the step's URL: a title, a text, the fields of a form and its "
+        "buttons. The values of the fields become the body.",
     )
     early: Duration = Field(
         default=timedelta(hours=1),

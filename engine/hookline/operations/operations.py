@@ -37,6 +37,7 @@ from hookline.storage.changes import Cancel, Change, DismissDeadLetter, End, Rec
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store, readable_envelope
 from hookline.telemetry.events import Events
+from hookline.telemetry.metrics import Metrics
 
 
 class Operations:
@@ -60,6 +61,7 @@ class Operations:
         replays: Replays,
         redaction: Redaction,
         events: Events,
+        metrics: Metrics,
         clock: Clock,
         new_id: Callable[[], str],
     ) -> None:
@@ -74,6 +76,7 @@ class Operations:
         self._migration = migration
         self._redaction = redaction
         self._events = events
+        self._metrics = metrics
         self._clock = clock
         self._new_id = new_id
         self.replay = replays.replay
@@ -126,18 +129,19 @@ class Operations:
         if ended is not None and ended.state is State.CANCELLED and ended.started_at is None:
             # It left the queue without having run.
             self._intake.left_queue(execution.flow_id)
+            self._metrics.ended(execution.flow_id, State.CANCELLED, end.at - execution.created_at)
             self._events.ended(execution.flow_id, execution_id, State.CANCELLED, Outcome.CANCELLED)
         self._runner.cancel(execution_id)
         await self._queue.wake(execution.flow_id, execution_id)
         if tells is not None and tells.execution_id is not None:
             await self._queue.wake(tells.flow_id, tells.execution_id)
 
-    async def discard(self, execution_id: str, *, by: Actor) -> None:
-        """Remove a failed execution from the dead letters.
+    async def discard(self, execution_id: str, *, by: Actor, reason: str = "") -> None:
+        """Remove a failed execution from the dead letters. The audit records the reason.
 
         Raises ExecutionNotFound, IllegalStateChange if it hasn't failed or was discarded before, and StoreError.
         """
-        record = self._audited(by, "execution.discard", await self._found(execution_id))
+        record = self._audited(by, "execution.discard", await self._found(execution_id), detail=reason)
         await self._store.commit((DismissDeadLetter(execution_id, self._clock.now()), record))
 
     async def resume(self, execution_id: str, step: str, body: bytes, *, by: Actor) -> None:
@@ -169,6 +173,7 @@ class Operations:
         version: ReplayVersion = "current",
         step: str | None = None,
         edit: Edit | None = None,
+        reason: str = "",
         cursor: str | None = None,
         limit: int = 50,
     ) -> BulkResult:
@@ -186,7 +191,7 @@ class Operations:
                 case "cancel":
                     await self.cancel(execution_id, by=by)
                 case "discard":
-                    await self.discard(execution_id, by=by)
+                    await self.discard(execution_id, by=by, reason=reason)
                 case "replay":
                     return await self.replay(
                         execution_id, by=by, step=step, version=version, edit=edit, discard=discard

@@ -15,9 +15,9 @@ from hookline.kernel.safe_validation import validate_safely
 from hookline.model.durations import FlowJsonSchema
 from hookline.model.message import Message
 from hookline.sdk.oauth2 import Tokens, TokenUser
-from hookline.sdk.options import OptionsFunction
-from hookline.sdk.setting_versions import Upgrade
-from hookline.sdk.signature import SettingSources
+from hookline.sdk.settings.options import OptionsFunction
+from hookline.sdk.settings.signature import SettingSources
+from hookline.sdk.settings.versions import Upgrade
 
 if TYPE_CHECKING:
     from hookline.sdk.context import FlowState, Resources

@@ -22,10 +22,10 @@ from hookline.model.sources import ConsumeSettings, PollSettings
 from hookline.model.webhook import RATE, SUBSCRIBED, subscribed_settings
 from hookline.sdk.action import Action, ClientRate, CredentialGoesTo, Either, Exposed, FromVars, Idempotent
 from hookline.sdk.oauth2 import OAuth2, Tokens, TokenUser, check_oauth2
-from hookline.sdk.options import ListOptions, Options, OptionsFunction, OptionsFunctions
 from hookline.sdk.poll import PollResult, PollTrigger, ResetsCursor
-from hookline.sdk.setting_versions import UpgradeFunction, read_upgrades, upgrade
-from hookline.sdk.signature import Signature, read_signature, setting_name
+from hookline.sdk.settings.options import ListOptions, Options, OptionsFunction, OptionsFunctions
+from hookline.sdk.settings.signature import Signature, read_signature, setting_name
+from hookline.sdk.settings.versions import UpgradeFunction, read_upgrades, upgrade
 from hookline.sdk.triggers import (
     BrokerMessage,
     ConnectorTrigger,
@@ -80,7 +80,7 @@ class Connector:
     - `unavailable` is the reason why it can't be used here, such as a missing extra, with the remedy.
     - `oauth2` has the OAuth 2 settings of its credentials, for `ctx.access_token()`.
     - `outside=False` means that its actions have no effect outside the engine, so that they also run in simulations.
-    - `rate` limits its actions with one credential over all flows of a server, such as `50/s`. It may be a function of
+    - `rate` limits its actions with one credential over all flows and nodes, such as `50/s`. It may be a function of
       the credential that returns a limit, or None. Actions above the limit wait.
 
     The following are for its page in the reference, and are required for gold: `description` describes the connector
@@ -176,7 +176,7 @@ class Connector:
         `idempotent`: False if repeating the action has further effects, so that flows that retry it get a warning; or a
         function of a step's constant settings that returns it. `version` is the version of the settings. `upgrades` has
         a function for each earlier version that returns the settings of the next version (see
-        `hookline.sdk.setting_versions`).
+        `hookline.sdk.settings.versions`).
         """
 
         def add(function: F) -> F:

@@ -21,7 +21,7 @@ from hookline.kernel.safe_validation import validate_safely
 from hookline.model.message import Attachment
 from hookline.model.sources import PollSettings
 from hookline.sdk.oauth2 import Tokens, TokenUser
-from hookline.sdk.setting_versions import Upgrade
+from hookline.sdk.settings.versions import Upgrade
 from hookline.sdk.triggers import FunctionTrigger
 
 if TYPE_CHECKING:

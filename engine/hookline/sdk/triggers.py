@@ -16,8 +16,8 @@ from hookline.model.message import Attachment
 from hookline.model.sources import ConsumeSettings, Schedule, ScheduleSettings
 from hookline.model.webhook import BodyMode, SubscribedSettings, WebhookSettings
 from hookline.sdk.oauth2 import Tokens, TokenUser
-from hookline.sdk.options import OptionsFunction
 from hookline.sdk.schemes import WebhookResponse
+from hookline.sdk.settings.options import OptionsFunction
 
 
 @dataclass(frozen=True, slots=True)

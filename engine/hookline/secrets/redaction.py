@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hookline.kernel.errors import NotReplayable
+from hookline.kernel.errors import NotReplayable, RedactedUnreadable
 from hookline.kernel.json import decode, encode
 from hookline.model.execution import ErrorInfo, StepRecord
 from hookline.model.items import STREAM
@@ -421,6 +421,17 @@ class Redaction:
             callback = unpack_callback(DataKey.load(self._vault, callback.data_key).decrypt(callback.encrypted))
         assert not isinstance(callback, EncryptedCallback)  # noqa: S101 - nothing is encrypted twice
         return callback
+
+    def decrypt_line(self, line: bytes, data_key: bytes | None) -> bytes:
+        """Decrypt a line that the redactor of an execution encrypted; return any other line unchanged.
+
+        `data_key`: that of the execution. Raises RedactedUnreadable, also if it is erased.
+        """
+        if not line.startswith(_ENCRYPTED_LINE):
+            return line
+        if data_key is None:
+            raise RedactedUnreadable("the data key of the execution is erased")
+        return DataKey.load(self._vault, data_key).decrypt(b64decode(line[1:]))
 
     def encrypt_batch_item(self, body: bytes, redactor: Redactor | NoRedactor) -> bytes:
         """Encrypt the JSON that an execution adds to a batch, if the execution redacts anything.

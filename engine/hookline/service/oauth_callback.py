@@ -3,34 +3,13 @@
 The request isn't authenticated: the redirect's `state` is valid once, and only the admin API issues one.
 """
 
-from html import escape
-from typing import Final
-
 from hookline.credentials.oauth_authorization import Authorization, Authorizations
 from hookline.kernel.errors import AuthorizationUnknown, FlowUnknown, MethodNotAllowed
 from hookline.sdk.http import HttpClient
 from hookline.service.hooks.masking import Headers
 from hookline.service.hooks.rejection import RejectionHandler, RequestContext, respond
+from hookline.service.html_page import text_page
 from hookline.service.types import HookRequest, HookResponse
-
-_HEADERS: Final = (
-    (b"content-type", b"text/html; charset=utf-8"),
-    # The URL contains a code: no other site may see it as a referrer, and no cache may keep the page.
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'; base-uri 'none'"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-robots-tag", b"noindex"),
-)
-_PAGE: Final = """<!doctype html>
-<html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title></head>
-<body>
-<h1>{title}</h1>
-<p>{text}</p>
-</body>
-</html>
-"""
 
 
 class OAuthCallback:
@@ -54,17 +33,12 @@ class OAuthCallback:
         try:
             done = await self._authorizations.finish(request.query.decode("latin-1"), self._http)
         except AuthorizationUnknown as error:
-            return html_page(400, "Not authorized", error.message)
+            return text_page(400, "Not authorized", error.message)
         return result_page(done)
 
 
 def result_page(done: Authorization) -> HookResponse:
     """The page that shows the result of an authorization."""
     if done.state == "done":
-        return html_page(200, "Authorized", f"{done.message}. You can close this window.")
-    return html_page(400, "Not authorized", done.message or "")
-
-
-def html_page(status: int, title: str, text: str) -> HookResponse:
-    """A page with a title and one sentence."""
-    return HookResponse(status, _HEADERS, _PAGE.format(title=escape(title), text=escape(text)).encode())
+        return text_page(200, "Authorized", f"{done.message}. You can close this window.")
+    return text_page(400, "Not authorized", done.message or "")

@@ -66,7 +66,7 @@ def _add(pages: Blueprint, site: Site) -> None:
         return response
 
     async def asset(name: str) -> Response:
-        return await asyncio.to_thread(assets.response, name, "gzip" in request.accept_encodings)
+        return await asyncio.to_thread(assets.response, name, request.accept_encodings.quality("gzip") > 0)
 
     async def licenses() -> Response:
         text = await asyncio.to_thread(site.licenses.read_text, encoding="utf-8")

@@ -102,8 +102,8 @@ class CaseRunner:
         self._runner.run(self._blobs.close())
         self._runner.close()
 
-    def run(self, flow: CompiledFlow, case: Case, folder: Path) -> CaseResult:
-        """Run a case; `folder` has its files, and the flows that its flow calls."""
+    def run(self, flow: CompiledFlow, case: Case, folder: Path | None) -> CaseResult:
+        """Run a case; `folder` has its files, and the flows that its flow calls, if there are any."""
         return self._runner.run(self._case(flow, case, folder))
 
     def simulate(self, flow: CompiledFlow, case: Case, stubs: CaseStubs) -> CaseRun:
@@ -126,7 +126,7 @@ class CaseRunner:
         simulation = self._simulation(flow, answers, clock, folder, envelope.execution_id)
         return self._runner.run(simulation.run(envelope)), answers
 
-    async def _case(self, flow: CompiledFlow, case: Case, folder: Path) -> CaseResult:
+    async def _case(self, flow: CompiledFlow, case: Case, folder: Path | None) -> CaseResult:
         began, stubs = monotonic(), CaseStubs(case, self._registry)
         ended = (await self._simulate(flow, case, stubs, folder)).result
         return CaseResult(

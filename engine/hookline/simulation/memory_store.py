@@ -15,6 +15,7 @@ from hookline.model.batch import JOINED, MAX_BATCH_BYTES, BatchItem, joined_outp
 from hookline.model.execution import FINAL, RETRY, Execution, Outcome, State, StepRecord, StepState, check_transition
 from hookline.model.items import Progress
 from hookline.model.message import Envelope
+from hookline.model.waits import WaitStatus
 from hookline.storage.changes import (
     Accept,
     Accepted,
@@ -101,7 +102,8 @@ class MemoryStore:
         self._executions: dict[str, Execution] = {}
         self._envelopes: dict[str, Envelope] = {}
         self._journals: dict[str, dict[int, StepRecord]] = {}
-        self._waits: set[tuple[str, str]] = set()
+        self._waits: dict[tuple[str, str], bytes | None] = {}
+        """The pages of the steps that wait."""
         self._came: dict[tuple[str, str], tuple[bytes | None, bytes]] = {}
         """Digest and payload of what came; a digest of None where the time was up first."""
         self._progress: dict[tuple[str, str], Progress] = {}
@@ -166,6 +168,14 @@ class MemoryStore:
         """The paths of its steps that wait."""
         return tuple(sorted(path for id_, path in self._waits if id_ == execution_id))
 
+    async def wait_status(self, execution_id: str, path: str) -> WaitStatus:
+        """Return how far the wait of a step is."""
+        place = (execution_id, path)
+        digest, _ = self._came.get(place, (None, b""))
+        timed_out = place in self._came and digest is None
+        page = self._waits.get(place)
+        return WaitStatus(place in self._waits, called=digest is not None, timed_out=timed_out, page=page)
+
     async def batches(self, execution_id: str) -> Mapping[str, bool]:
         """The batches that it leads, and whether they are open."""
         return {path: batch.key is not None for (id_, path), batch in self._batches.items() if id_ == execution_id}
@@ -215,9 +225,9 @@ class MemoryStore:
                 self._reopen(id_, at, deadline)
             case Cancel(id_, at, tells):
                 return self._cancel(id_, at, tells)
-            case BeginWait(id_, path):
+            case BeginWait(id_, path, page=page):
                 self._found(id_)
-                self._put(self._waits, (id_, path))
+                self._set(self._waits, (id_, path), page)
             case StoreCallback():
                 return self._call_back(change)
             case TimeOutWait(_, id_, path, _, _, _):
@@ -414,17 +424,10 @@ class MemoryStore:
         return [path for id_, path in self._batches if id_ == execution_id]
 
     def _settle(self, execution_id: str, path: str) -> None:
-        if (execution_id, path) in self._waits:
-            self._waits.discard((execution_id, path))
-            self._undo.append(lambda: self._waits.add((execution_id, path)))
+        self._drop(self._waits, (execution_id, path))
 
     def _replace(self, execution: Execution, **changes: Any) -> None:
         self._set(self._executions, execution.id, msgspec.structs.replace(execution, **changes))
-
-    def _put(self, values: set[tuple[str, str]], value: tuple[str, str]) -> None:
-        if value not in values:
-            values.add(value)
-            self._undo.append(lambda: values.discard(value))
 
     def _set(self, values: dict[Any, Any], key: Any, value: Any) -> None:
         if key in values:

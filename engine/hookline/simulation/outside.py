@@ -3,10 +3,14 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
+
+from hookline.bodies.page_input import read_page_input
 from hookline.executions.ending import ON_ERROR, parent_callback
+from hookline.kernel.json import decode
 from hookline.model.execution import FINAL, ErrorInfo, Outcome, State
 from hookline.model.message import Envelope, Message
-from hookline.model.waits import pack_callback
+from hookline.model.waits import pack_callback, raw_json, unpack_page
 from hookline.simulation.clock import CaseClock
 from hookline.simulation.flows import SimulatedFlows
 from hookline.simulation.memory_store import MemoryStore
@@ -108,6 +112,16 @@ class SimulatedCallbacks:
             self._record.unanswered.append(path)
             return
         at, arrived = arrives
+        if change.page is not None:
+            given = decode(bytes(arrived.body), exact=flow.exact)
+            page = unpack_page(change.page)
+            body, problems = read_page_input(page, given, form=False, exact=flow.exact)
+            if problems:
+                listed = "; ".join(str(problem) for problem in problems)
+                self._record.missing.append(f"step {path}: its page doesn't take the answer: {listed}")
+                self._record.unanswered.append(path)
+                return
+            arrived = msgspec.structs.replace(arrived, body=raw_json(body))
         payload = pack_callback(arrived)
         call = StoreCallback(
             id=self._new_id(),

@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from random import Random
@@ -120,7 +121,7 @@ class Simulation(Effects):
         )
         if real is not None:
             services = self._with_real_effects(services, real)
-        self._runner = Runner(services, self._flows, self._queue, self._queue, lambda flow_id: None, _hook_url)
+        self._runner = Runner(services, self._flows, self._queue, self._queue, _leaving_queue, _hook_url)
 
     def _with_real_effects(self, own: Services, real: Services) -> Services:
         """The services of an engine, except for those with which it keeps executions."""
@@ -277,3 +278,8 @@ class Simulation(Effects):
 
 def _hook_url(execution_id: str, path: str) -> str:
     return f"{_HOOKS}/{execution_id}/{path}"
+
+
+@contextmanager
+def _leaving_queue(_flow_id: str) -> Iterator[Callable[[], None]]:
+    yield lambda: None

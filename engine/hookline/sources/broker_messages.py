@@ -178,7 +178,6 @@ class MessageDecoder:
             name = message.message.id
             key = name if isinstance(name, str) else None
             reason = services.reject(flow, rejected, key, data, keep=keep)
-            services.engine.metrics.rejected(flow.id, rejected.code)
         await self._drop_files(received)
         return DecodedMessage(message, None, reason)
 

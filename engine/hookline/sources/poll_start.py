@@ -12,8 +12,8 @@ from hookline.kernel.json import canonical, encode
 from hookline.model.sources import PollSettings
 from hookline.plugin_host.results import to_json
 from hookline.sdk.poll import PollTrigger
-from hookline.sdk.setting_versions import plain_name
-from hookline.sdk.signature import setting_name
+from hookline.sdk.settings.signature import setting_name
+from hookline.sdk.settings.versions import plain_name
 from hookline.sources.source import SourceProgress, decode_progress
 from hookline.storage.changes import RecordAudit, SetCursor
 from hookline.storage.store import Store

@@ -20,7 +20,7 @@ from hookline.kernel.errors import CredentialError, RequestRejected, SchemaViola
 from hookline.kernel.json import encode
 from hookline.kernel.time import Clock
 from hookline.model.message import Envelope, is_heavy_message, stored_body
-from hookline.sdk.setting_versions import plain_name
+from hookline.sdk.settings.versions import plain_name
 from hookline.sdk.triggers import ConnectorTrigger
 from hookline.secrets.masking import HiddenValues
 from hookline.sources.subscription_store import SubscriptionStore
@@ -137,9 +137,13 @@ class SourceServices:
     def reject(
         self, flow: CompiledFlow, rejected: RequestRejected, key: str | None, data: bytes, *, keep: bool = False
     ) -> str:
-        """Record a rejected message, and return the reason. `data` is its body, whose beginning is kept if `keep`."""
+        """Count and record a rejected message, and return the reason.
+
+        `data` is its body, whose beginning is kept if `keep`.
+        """
         detail = "; ".join([rejected.message, *map(str, rejected.problems[:5])])
         self.engine.log.error("a message of a trigger is rejected", flow_id=flow.id, error=detail)
+        self.engine.metrics.rejected(flow.id, rejected.code)
         self.rejections.add(
             flow.id,
             code=rejected.code,

@@ -5,7 +5,7 @@ Of several nodes, one runs a source: the one that has its duty. It has it until 
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal, TypeAlias
@@ -72,6 +72,12 @@ class SourceSupervisor:
         """Return the status of a flow's source; None if it has none, or none that runs in this process."""
         running = self._running.get(("own", flow_id)) or self._running.get(("subscription", flow_id))
         return None if running is None else running.source.status
+
+    def statuses(self) -> Mapping[str, SourceStatus]:
+        """Return the statuses of the sources that run in this process, by flow; of two of a flow, the one that fails
+        comes first."""
+        running = sorted(self._running.items(), key=lambda item: item[1].source.status.error is not None)
+        return {flow_id: one.source.status for (_, flow_id), one in running}
 
     def try_again(self) -> None:
         """Let sources that failed try again at once."""

@@ -18,6 +18,8 @@ from hookline.model.flow import FlowState
 from hookline.model.items import Progress
 from hookline.model.message import Envelope
 from hookline.model.rejection import RejectedRequest
+from hookline.storage.node_problems import NodeProblem
+from hookline.storage.statistics import FlowMinute
 
 Subject: TypeAlias = Literal["execution", "flow", "credential", "access", "node"]
 
@@ -377,6 +379,10 @@ class BeginWait:
     key: str | None
     """Callbacks with this key find the step, besides those that name it."""
     at: datetime
+    late_at: datetime | None = None
+    """The time from which it has waited too long; None if it never has."""
+    page: bytes | None = None
+    """The page that a person sees at the step's URL."""
 
 
 @change(
@@ -888,6 +894,41 @@ class Reject:
     requests: tuple[RejectedRequest, ...]
 
 
+# --- Statistics ------------------------------------------------------------------------------------------------------
+
+
+@change("flow")
+@dataclass(frozen=True, slots=True)
+class PutStatistics:
+    """Store the numbers that a node has counted so far; they replace those that it stored for the same minutes."""
+
+    node: str
+    """A name that no other process has, or had."""
+    minutes: tuple[FlowMinute, ...]
+
+
+@change("flow")
+@dataclass(frozen=True, slots=True)
+class RollUpStatistics:
+    """Add the oldest minutes to their hours, and remove the oldest hours, as many as one commit may take."""
+
+    minutes_before: datetime
+    hours_before: datetime
+
+
+@change("node")
+@dataclass(frozen=True, slots=True)
+class ReportProblems:
+    """Store the problems that a node has now, instead of those that it had; remove what was reported long ago."""
+
+    node: str
+    """A name that no other process has, or had."""
+    problems: tuple[NodeProblem, ...]
+    at: datetime
+    forget_before: datetime
+    """Reports of any node from before this time are removed."""
+
+
 # --- Retention -------------------------------------------------------------------------------------------------------
 
 
@@ -1004,6 +1045,9 @@ Change: TypeAlias = (
     | ForgetAudit
     | RejectSignIns
     | Reject
+    | PutStatistics
+    | RollUpStatistics
+    | ReportProblems
     | ForgetFiles
     | UseFiles
     | Purge

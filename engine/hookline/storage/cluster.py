@@ -2,7 +2,7 @@
 
 import contextlib
 import socket
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal, Protocol
@@ -11,7 +11,7 @@ from hookline import __version__
 from hookline.kernel.errors import StoreError
 from hookline.kernel.time import Clock, SystemClock
 from hookline.storage.process import host_of_process, process_identity
-from hookline.storage.rate_parts import NodeParts, Parts, PartsMoved, PartsRequest
+from hookline.storage.rate_parts import NodeParts, Parts, PartsMoved, PartsRequest, QueueCount
 
 NodeRole = Literal["all", "webhook", "worker", "command"]
 """The part that a node takes; a command of the command line runs no executions."""
@@ -105,7 +105,7 @@ class Membership(Protocol):
     def shared(self) -> bool:
         """True if other nodes may serve the database at any time.
 
-        Then this node has only the parts of rates that it takes (`hookline.storage.rate_parts`).
+        Then this node has only the parts of limits that it takes (`hookline.storage.rate_parts`).
         """
         ...
 
@@ -133,15 +133,22 @@ class Membership(Protocol):
         """Name another blob that marks the blob store, unless a third one is named by now. Raises StoreError."""
         ...
 
-    async def rate_parts(self, flow_ids: Collection[str] | None = None) -> Sequence[NodeParts]:
-        """Return the parts of the rates of some flows, and of those for which a node asks; None for all.
+    async def rate_parts(self, names: Collection[str] | None = None) -> Sequence[NodeParts]:
+        """Return the parts of the limits with these names, and of those for which a node asks; None for all.
 
         Raises StoreError.
         """
         ...
 
+    async def count_queued(self, flow_ids: Collection[str]) -> Mapping[str, QueueCount]:
+        """Count the queued messages of flows, to take parts of their backlogs. Raises StoreError."""
+        ...
+
     async def move_rate_parts(self, requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
-        """Give and take parts of rates; return the result of each request. Raises StoreError."""
+        """Give and take parts of limits, in one commit; return the result of each request. Raises StoreError.
+
+        No two requests are about the same limit.
+        """
         ...
 
     @property
@@ -230,9 +237,13 @@ class Alone:
     async def set_blob_mark(self, blob_id: str, *, instead_of: str | None) -> None:
         """Do nothing."""
 
-    async def rate_parts(self, flow_ids: Collection[str] | None = None) -> Sequence[NodeParts]:
+    async def rate_parts(self, names: Collection[str] | None = None) -> Sequence[NodeParts]:
         """Return none: it has all parts."""
         return ()
+
+    async def count_queued(self, flow_ids: Collection[str]) -> Mapping[str, QueueCount]:
+        """Return none: it has all parts."""
+        return {}
 
     async def move_rate_parts(self, requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
         """Return all: nobody else wants any."""

@@ -1,15 +1,22 @@
-"""The parts of a flow's rate limit, of which each node has some.
+"""The parts of a limit, of which each node has some.
 
 A rate of `10/s` has ten parts, and one of `5/m` has five. Each part allows one message at once, and then one each
 second, minute or hour. So whatever parts a node has, they are a rate limit of their own, and all parts together are the
-rate limit of the flow.
+rate limit of the flow, the step or the connector.
 
 A part that has just been used recovers: `recovers_in` is the time until it allows a message again. It stays with the
 part when that moves to another node. So moving parts doesn't allow anything more.
+
+A backlog of at most 100 messages has a hundred parts. Each queued message uses one up. The parts of nodes are those
+that aren't used up, or that were not when the node told so last. No node has the rest, less the queued messages.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
+
+BACKLOG: Final = "queued"
+"""In the place of a rate: the limit on the queued messages of a flow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +41,12 @@ class Parts:
 
 @dataclass(frozen=True, slots=True)
 class NodeParts:
-    """The parts of a rate that one node has, or that no node has."""
+    """The parts of a limit that one node has, or that no node has."""
 
-    flow_id: str
+    name: str
+    """The flow, the step, or the connector and its credential."""
     rate: str
+    """The text of the rate, or `BACKLOG`."""
     lease: str
     """The lease of the node; empty if no node has them."""
     mine: bool
@@ -50,10 +59,19 @@ class NodeParts:
 
 
 @dataclass(frozen=True, slots=True)
-class PartsRequest:
-    """The request of a node to have a number of the parts of a rate."""
+class QueueCount:
+    """The queued messages of a flow at some time."""
 
-    flow_id: str
+    queued: int
+    version: int
+    """Another number after each move of parts of the backlog. Until then, nodes only use up what they have."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartsRequest:
+    """The request of a node to have a number of the parts of a limit."""
+
+    name: str
     rate: str
     total: int
     """All parts."""
@@ -66,7 +84,11 @@ class PartsRequest:
     need: float
     asks: bool
     leaves: bool = False
-    """The node doesn't accept messages of the flow any more."""
+    """The node doesn't use the limit any more."""
+    unused: int = 0
+    """Of a backlog: the parts of the node that aren't used up."""
+    count: QueueCount | None = None
+    """Of a backlog: needed to take parts. It was counted while the node took back no part that it had used up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +126,16 @@ def move_parts(request: PartsRequest, own: int, free: Parts, gone: Iterable[tupl
     taken = Parts(min(request.wanted - own, free.count), free.recovers_in)
     left = Parts(free.count - taken.count, free.recovers_in)
     return Moved(Parts(own, request.recovers_in).joined(taken), left, taken)
+
+
+def move_places(request: PartsRequest, own: int, others: int, version: int) -> Moved:
+    """Give or take parts of a backlog, as `move_parts` does.
+
+    `own`, `others`: the parts of the node that aren't used up, and those of the others, also of nodes that are gone:
+    what these have used up may not be counted yet. `version`: the one up to now. The free parts follow from the count
+    of the queued messages. So none can be taken if parts have moved since.
+    """
+    free = 0
+    if request.count is not None and request.count.version == version:
+        free = max(0, request.total - request.count.queued - others - own)
+    return move_parts(request, own, Parts(free))

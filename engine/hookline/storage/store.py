@@ -15,7 +15,10 @@ from hookline.model.flow import FlowState
 from hookline.model.items import Progress
 from hookline.model.message import Envelope
 from hookline.model.rejection import RejectedRequest
+from hookline.model.waits import WaitStatus
 from hookline.storage.changes import Change, CommitResult
+from hookline.storage.node_problems import NodeProblem
+from hookline.storage.statistics import StatisticsPoint
 
 
 class BatchQueries(Protocol):
@@ -45,6 +48,10 @@ class CallbackQueries(Protocol):
 
     async def waits(self, execution_id: str) -> Sequence[str]:
         """Return the paths of an execution's steps that wait for callbacks."""
+        ...
+
+    async def wait_status(self, execution_id: str, path: str) -> WaitStatus:
+        """Return the status of one step."""
         ...
 
 
@@ -406,6 +413,16 @@ class ItemQueries(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Rejections:
+    """The rejected requests of a flow since a time."""
+
+    count: int
+    """At most `MAX_REJECTED_KEPT`."""
+    first_at: datetime
+    newest: RejectedRequest
+
+
+@dataclass(frozen=True, slots=True)
 class RejectedPage:
     """A page of rejected requests, newest first."""
 
@@ -422,6 +439,36 @@ class RejectedQueries(Protocol):
 
         Raises ValueError for an invalid cursor.
         """
+        ...
+
+    async def rejected_since(self, since: datetime) -> Mapping[str, Rejections]:
+        """Return, for each flow with rejected requests since a time, their number and the newest one."""
+        ...
+
+
+class StatisticsQueries(Protocol):
+    """The statistics, by the minute and by the hour."""
+
+    async def statistics(
+        self, flow_ids: Collection[str], since: datetime, until: datetime, *, hourly: bool
+    ) -> Sequence[StatisticsPoint]:
+        """Return the sums of flows and nodes from `since` to `until`, in order; times without anything are left out.
+
+        Minutes that are kept by the hour are only in `hourly` sums. `ALL_FLOWS` stands for all flows together.
+        """
+        ...
+
+    async def has_old_statistics(self, minutes_before: datetime, hours_before: datetime) -> bool:
+        """Return true if `RollUpStatistics` would find something."""
+        ...
+
+
+class ProblemQueries(Protocol):
+    """The problems that nodes have reported."""
+
+    async def node_problems(self, since: datetime) -> Sequence[NodeProblem]:
+        """Return the problems that nodes have reported since a time; the same problem of several nodes once, with the
+        earliest `since`."""
         ...
 
 
@@ -557,6 +604,18 @@ class DeploymentQueries(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """Executions of a flow that can't go on by themselves."""
+
+    count: int
+    """At most the limit of the query."""
+    since: datetime
+    """The time at which the oldest was accepted, or began to wait."""
+    reason: str | None = None
+    """The `reason` of the oldest; None if they wait for callbacks."""
+
+
+@dataclass(frozen=True, slots=True)
 class Due:
     """A waiting execution whose time has come."""
 
@@ -584,6 +643,22 @@ class WorkQueries(Protocol):
         """Return, for each flow with queued executions, their number and the time at which the oldest was accepted."""
         ...
 
+    async def oldest_queued(self) -> Mapping[str, datetime]:
+        """Return, for each flow with queued executions, the time at which the oldest was accepted.
+
+        The cost depends only on the number of flows.
+        """
+        ...
+
+    async def blocked(self, limit: int) -> Mapping[str, Held]:
+        """Return, for each flow with blocked executions, their number and the oldest; `limit` of each flow at most."""
+        ...
+
+    async def late_waits(self, at: datetime, limit: int) -> Mapping[str, Held]:
+        """Return, for each flow with steps whose `late_at` has come, their number and the time since which the one that
+        was late first waits; `limit` of each flow at most."""
+        ...
+
     async def queue_depth(self, flow_id: str, order_key: str, limit: int) -> int:
         """Return the number of a flow's executions with an order key that have not left its queue; at most `limit`."""
         ...
@@ -605,6 +680,8 @@ class Store(
     HistoryQueries,
     UsageQueries,
     RejectedQueries,
+    StatisticsQueries,
+    ProblemQueries,
     CredentialQueries,
     SubscriptionQueries,
     DeploymentQueries,

@@ -1,6 +1,9 @@
 """The metrics of an engine, for `/metrics`. Each engine has a registry of its own, so one process can have two."""
 
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from functools import lru_cache
 from typing import Final
 
@@ -11,18 +14,79 @@ from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST, genera
 
 from hookline.kernel import logs
 from hookline.model.execution import State
+from hookline.storage.statistics import BUCKETS, LATENCY_BOUNDS, Counts
 
 CONTENT_TYPE: Final = CONTENT_TYPE_LATEST
 
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 
+class _Tally:
+    """The numbers of a flow since they were taken."""
+
+    __slots__ = ("accepted", "ended", "latency", "queue_age", "rejected")
+
+    def __init__(self) -> None:
+        self.accepted = 0
+        self.rejected = 0
+        self.ended = {State.SUCCEEDED: 0, State.FAILED: 0, State.CANCELLED: 0}
+        self.queue_age = timedelta(0)
+        self.latency = [0] * BUCKETS
+
+    def counts(self) -> Counts:
+        return Counts(
+            accepted=self.accepted,
+            rejected=self.rejected,
+            succeeded=self.ended[State.SUCCEEDED],
+            failed=self.ended[State.FAILED],
+            cancelled=self.ended[State.CANCELLED],
+            queue_age=self.queue_age,
+            latency=tuple(self.latency),
+        )
+
+
+class FlowCounts:
+    """Counts what happens in the flows of one engine."""
+
+    def __init__(self) -> None:
+        self._tallies: defaultdict[str, _Tally] = defaultdict(_Tally)
+
+    def accepted(self, flow_id: str) -> None:
+        """Count an accepted message."""
+        self._tallies[flow_id].accepted += 1
+
+    def rejected(self, flow_id: str) -> None:
+        """Count a rejected request."""
+        self._tallies[flow_id].rejected += 1
+
+    def ended(self, flow_id: str, state: State, latency: timedelta) -> None:
+        """Count an execution that has ended. `latency`: the time since its acceptance."""
+        tally = self._tallies[flow_id]
+        tally.ended[state] += 1
+        tally.latency[bisect_left(LATENCY_BOUNDS, latency.total_seconds())] += 1
+
+    def queued(self, flow_id: str, age: timedelta) -> None:
+        """Note the age of the oldest queued execution."""
+        tally = self._tallies[flow_id]
+        tally.queue_age = max(tally.queue_age, age)
+
+    def take(self) -> dict[str, Counts]:
+        """Return the numbers since the last call, by flow."""
+        taken = {flow_id: tally.counts() for flow_id, tally in self._tallies.items()}
+        self._tallies.clear()
+        return taken
+
+
 class Metrics:
-    """Counters, gauges and histograms. All names begin with `hookline_`, and all series have the label `node`."""
+    """Counters, gauges and histograms. All names begin with `hookline_`, and all series have the label `node`.
+
+    What it counts of flows is counted for the statistics, too.
+    """
 
     def __init__(self, node: str = "") -> None:
         """`node`: the name of the node that counts."""
         self._node = node
+        self.flow_counts = FlowCounts()
         self.registry = CollectorRegistry()
         self.registry.register(_DroppedLines())
         accepted = Counter("hookline_accepted", "Messages accepted.", ["flow"], registry=self.registry)
@@ -111,6 +175,7 @@ class Metrics:
     def accepted(self, flow_id: str) -> None:
         """Count an accepted message."""
         self._accepted(flow_id).inc()
+        self.flow_counts.accepted(flow_id)
 
     def admin_rejected(self, status: int) -> None:
         """Count a request to the admin API that isn't admitted: status 401, 403, 421 or 429."""
@@ -127,10 +192,12 @@ class Metrics:
     def rejected(self, flow_id: str, reason: str) -> None:
         """Count a rejected request. `reason` is the code of the error. All unknown flows have the name `-`."""
         self._rejected(flow_id, reason).inc()
+        self.flow_counts.rejected(flow_id)
 
-    def ended(self, flow_id: str, state: State) -> None:
-        """Count an execution that has ended."""
+    def ended(self, flow_id: str, state: State, latency: timedelta) -> None:
+        """Count an execution that has ended. `latency`: the time since its acceptance."""
         self._ended(flow_id, state).inc()
+        self.flow_counts.ended(flow_id, state, latency)
 
     def polled(self, flow_id: str, result: str) -> None:
         """Count a poll. `result` is `ok` or `failed`."""

@@ -27,7 +27,7 @@ from hookline.sdk.connector import Connector
 from hookline.sdk.context import check_key, packed
 from hookline.sdk.http import HttpClient
 from hookline.sdk.poll import PollContext, PollItem, PollResult
-from hookline.sdk.signature import SettingSources
+from hookline.sdk.settings.signature import SettingSources
 from hookline.sdk.triggers import (
     BrokerMessage,
     ConsumeContext,

@@ -24,6 +24,7 @@ from hookline.model.access import AuditEntry
 from hookline.model.execution import Execution, StepRecord
 from hookline.model.flow import FlowDocument
 from hookline.model.message import Envelope
+from hookline.model.waits import Page, WaitStatus
 from hookline.model.webhook import WebhookSettings
 from hookline.sdk.http import HttpClient
 from hookline.sdk.schemes import Scheme
@@ -233,6 +234,15 @@ class MemoryCallbacks(Callbacks):
         if token not in self.steps:
             raise TokenUnknown
         return self.steps[token]
+
+    async def status(self, step: WaitingStep) -> WaitStatus:
+        """The step waits until it is called."""
+        called = any(known.path == step.path for known in self.called)
+        return WaitStatus(waits=not called, called=called)
+
+    async def page(self, step: WaitingStep, status: WaitStatus) -> Page | None:
+        """The page of the step, if it is constant."""
+        return None if step.node.page is None else step.node.page.before_the_wait(exact=step.flow.exact)
 
     async def deliver(self, callback: StoreCallback) -> CallbackOutcome:
         """Keep the first call for each step, and for each key."""

@@ -3,6 +3,9 @@ import { defineConfig } from "vite";
 /** The server puts a fresh nonce in place of this word each time it sends the page. */
 const NONCE = "__NONCE__";
 
+/** The server beside which `npm run dev` is used. It takes changes only from its own origin. */
+const SERVER = "http://127.0.0.1:8080";
+
 export default defineConfig({
   html: { cspNonce: NONCE },
   build: {
@@ -14,5 +17,9 @@ export default defineConfig({
     manifest: true,
     reportCompressedSize: false,
   },
-  server: { proxy: { "/api": "http://127.0.0.1:8080" } },
+  server: {
+    proxy: {
+      "/api": { target: SERVER, headers: { origin: SERVER } },
+    },
+  },
 });

@@ -208,7 +208,7 @@ def spend_lists(budget: Budget, value: Any) -> None:
 def spend_square(budget: Budget, value: Any) -> None:
     """Spend what copying a list at each of its items costs."""
     if isinstance(value, list | dict):
-        budget.spend_turns(len(value) ** 2 // 8_000)
+        budget.spend_turns(len(value) ** 2 // 3_000)
 
 
 def _distinct(values: list[Any]) -> Any:

@@ -4,16 +4,16 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final
 
 from hookline.api import StoreError
-from hookline.api_storage import Node, NodeDescription, NodeParts, PartsMoved, PartsRequest, StoreAway
+from hookline.api_storage import Node, NodeDescription, NodeParts, PartsMoved, PartsRequest, QueueCount, StoreAway
 from hookline_sqlstore.cluster.tables_access import TablesAccess
+from hookline_sqlstore.lease import DURATION, Lease, LeaseLost
 from hookline_sqlstore.reading import nodes as nodes_reading
 from hookline_sqlstore.reading.nodes import Behind
 from hookline_sqlstore.writing import statements
-from hookline_sqlstore.writing.lease import DURATION, Lease, LeaseLost
 from hookline_sqlstore.writing.operations import Commit, Operation
 from hookline_sqlstore.writing.statement import Statement
 
@@ -130,17 +130,15 @@ class PostgresMembership:
         """True: another node may join at any time."""
         return True
 
-    async def rate_parts(self, flow_ids: Collection[str] | None = None) -> Sequence[NodeParts]:
+    async def rate_parts(self, names: Collection[str] | None = None) -> Sequence[NodeParts]:
         lease = "" if self._lease is None else self._lease.id
-        return await self._database.read(lambda connection: nodes_reading.rate_parts_of(connection, lease, flow_ids))
+        return await self._database.read(lambda connection: nodes_reading.rate_parts_of(connection, lease, names))
+
+    async def count_queued(self, flow_ids: Collection[str]) -> Mapping[str, QueueCount]:
+        return await self._database.read(lambda connection: nodes_reading.count_queued(connection, flow_ids), long=True)
 
     async def move_rate_parts(self, requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
-        commit = Commit(
-            [Operation(statements.MOVE_RATE_PARTS, "", one, place) for place, one in enumerate(requests)],
-            [None] * len(requests),
-        )
-        await self._database.write(commit)
-        moved: Sequence[Any] = commit.results
+        moved: Sequence[PartsMoved] = await self.write(statements.MOVE_RATE_PARTS, tuple(requests))
         if self._tells(requests, moved) and self.tell_others is not None and not self.alone:
             self.tell_others()
         return moved

@@ -16,12 +16,12 @@ from hookline_sqlstore.cluster.membership import PostgresMembership
 from hookline_sqlstore.cluster.tables_access import ReadyListener, TablesAccess
 from hookline_sqlstore.cluster.wake_ups import Connect, WakeUps
 from hookline_sqlstore.column_values import micros
-from hookline_sqlstore.reading.work import each_flow
+from hookline_sqlstore.lease import NOW
+from hookline_sqlstore.reading.flow_ids import flow_ids
 from hookline_sqlstore.releases import release_problem
 from hookline_sqlstore.tables import nodes
 from hookline_sqlstore.writing import statements
 from hookline_sqlstore.writing.claims import TakeOverRow
-from hookline_sqlstore.writing.lease import NOW
 
 _EVERY: Final = 1.0
 """Seconds between two looks."""
@@ -31,7 +31,7 @@ _WRONG_CLOCK: Final = 5.0
 _log: Final = logging.getLogger("hookline.store")
 
 _READY: Final = (
-    f"{each_flow('NOT history AND ready_at IS NOT NULL AND owner IS NULL')}"  # noqa: S608 - our own texts
+    f"{flow_ids('executions', 'NOT history AND ready_at IS NOT NULL AND owner IS NULL')}"  # noqa: S608 - our own texts
     " AND EXISTS (SELECT 1 FROM executions AS one WHERE NOT one.history AND one.flow_id = found.flow_id"
     " AND one.ready_at IS NOT NULL AND one.owner IS NULL AND one.ready_at <= :now)"
 )

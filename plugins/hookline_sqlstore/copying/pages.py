@@ -7,9 +7,9 @@ from sqlalchemy import Select, Table, select
 
 from hookline.api_storage import Row
 from hookline_sqlstore.databases import schema
-from hookline_sqlstore.tables import cluster, duties, metadata, nodes, rate_parts
+from hookline_sqlstore.tables import cluster, duties, metadata, node_problems, nodes, rate_parts
 
-_OF_PROCESSES: Final = (nodes, duties, rate_parts)
+_OF_PROCESSES: Final = (nodes, duties, rate_parts, node_problems)
 """Tables about the processes that serve this database; those of another database say nothing about it."""
 NEVER_EMPTY: Final = (cluster.name,)
 """Tables that have their rows from the beginning; a copy replaces these."""

@@ -19,7 +19,7 @@ from hookline_sqlstore.copying.pages import NEVER_EMPTY, TABLES, PageSize, in_or
 from hookline_sqlstore.databases import schema
 from hookline_sqlstore.databases.address import Address, quoted
 from hookline_sqlstore.databases.session import dispose, prepare_sessions
-from hookline_sqlstore.writing.lease import NOW
+from hookline_sqlstore.lease import NOW
 
 if TYPE_CHECKING:
     from asyncpg import Connection as Driver  # type: ignore[import-untyped]  # it has no types

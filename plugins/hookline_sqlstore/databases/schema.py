@@ -11,9 +11,9 @@ from sqlalchemy import Connection, inspect, select, text, update
 
 from hookline.api import StoreError
 from hookline_sqlstore.copy_mark import BEGIN_COPY, END_COPY, INCOMPLETE, is_copying
+from hookline_sqlstore.lease import NOW, run_in_driver
 from hookline_sqlstore.releases import OWN, release, release_problem, unknown_problem
 from hookline_sqlstore.tables import cluster, nodes
-from hookline_sqlstore.writing.lease import NOW, run_in_driver
 
 _MIGRATIONS: Final = Path(__file__).parent.parent / "migrations"
 

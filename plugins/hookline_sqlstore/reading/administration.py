@@ -1,4 +1,4 @@
-"""Deployments, tokens, sessions, the audit, and rejected sign-ins."""
+"""Deployments, tokens, sessions, the audit, rejected sign-ins, and problems of nodes."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
@@ -16,6 +16,7 @@ from hookline.api_storage import (
     Deployment,
     DeploymentPage,
     FlowFile,
+    NodeProblem,
     RejectedSignIn,
     RejectedSignInPage,
     ServedFlow,
@@ -33,6 +34,7 @@ from hookline_sqlstore.tables import (
     deployed_flows,
     deployments,
     flow_cases,
+    node_problems,
     rejected_sign_ins,
     secret_keys,
     served_flows,
@@ -226,3 +228,16 @@ def _made(make: Callable[[Any], _T], rows: Iterable[Any]) -> list[_T]:
 def _page(found: Sequence[Any], limit: int) -> tuple[tuple[Any, ...], str | None]:
     """The items of a page, and the id after which the next begins."""
     return tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None
+
+
+def problems(connection: Connection, since: datetime) -> list[NodeProblem]:
+    """Return the problems that nodes have reported since a time, each once."""
+    columns = node_problems.c
+    same = (columns.kind, columns.subject, columns.detail)
+    found = (
+        select(*same, func.min(columns.since).label("since"))
+        .where(columns.at >= micros(since))
+        .group_by(*same)
+        .order_by(*same)
+    )
+    return [NodeProblem(row.kind, row.subject, row.detail, moment(row.since)) for row in connection.execute(found)]

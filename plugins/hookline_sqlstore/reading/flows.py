@@ -1,6 +1,7 @@
 """Stored values, versions, state overrides and rejected requests of flows."""
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Connection, and_, func, select, tuple_
@@ -9,12 +10,13 @@ from hookline.api_storage import (
     FlowVersion,
     RejectedPage,
     RejectedRequest,
+    Rejections,
     State,
     StateEntry,
     StateOverride,
     StatePage,
 )
-from hookline_sqlstore.column_values import moment
+from hookline_sqlstore.column_values import first_id, moment
 from hookline_sqlstore.reading import lists
 from hookline_sqlstore.tables import (
     LIVE,
@@ -112,3 +114,21 @@ def rejected_page(connection: Connection, flow_id: str | None, cursor: str | Non
         asked = asked.where(rejected.c.id < lists.id_of(cursor))
     found = [RejectedRequest(**{**row._mapping, "at": moment(row.at)}) for row in connection.execute(asked)]
     return RejectedPage(tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None)
+
+
+def rejected_since(connection: Connection, since: datetime) -> dict[str, Rejections]:
+    # The rows of all flows are few, and the newest of them are found by the key.
+    groups = (
+        select(rejected.c.flow_id, func.count().label("amount"), func.min(rejected.c.at).label("first_at"))
+        .add_columns(func.max(rejected.c.id).label("newest"))
+        .where(rejected.c.id >= first_id(since))
+        .group_by(rejected.c.flow_id)
+    )
+    found = connection.execute(groups).all()
+    newest = connection.execute(select(rejected).where(rejected.c.id.in_([row.newest for row in found])))
+    known = {row.flow_id: RejectedRequest(**{**row._mapping, "at": moment(row.at)}) for row in newest}
+    return {
+        row.flow_id: Rejections(row.amount, moment(row.first_at), known[row.flow_id])
+        for row in found
+        if row.flow_id in known
+    }

@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import ColumnElement, Connection, exists, select, text
 
 from hookline_sqlstore.column_values import first_id, micros
-from hookline_sqlstore.reading.work import each_flow
+from hookline_sqlstore.reading.flow_ids import flow_ids
 from hookline_sqlstore.tables import (
     LIVE,
     UNDECIDED,
@@ -19,7 +19,7 @@ from hookline_sqlstore.tables import (
     flow_versions,
 )
 
-_FLOWS: Final = text(each_flow())
+_FLOWS: Final = text(flow_ids("executions"))
 
 
 def flows(connection: Connection) -> frozenset[str]:

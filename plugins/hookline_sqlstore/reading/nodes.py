@@ -1,14 +1,14 @@
 """The nodes of a database, and what they have adopted."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from sqlalchemy import ARRAY, Connection, Text, bindparam, select, text
 
-from hookline.api_storage import Node, NodeParts
+from hookline.api_storage import BACKLOG, Node, NodeParts, QueueCount
 from hookline_sqlstore.column_values import moment
+from hookline_sqlstore.lease import NOW
 from hookline_sqlstore.tables import cluster, nodes
-from hookline_sqlstore.writing.lease import NOW
 
 _HOUR: Final = 3_600_000_000
 #: A node without the role of serving adopts nothing.
@@ -119,22 +119,35 @@ _RATE_PARTS: Final = (
 )
 _ALL_PARTS: Final = text(_RATE_PARTS)
 _SOME_PARTS: Final = text(
-    f"{_RATE_PARTS} WHERE rate_parts.flow_id = ANY(:flow_ids) OR (rate_parts.flow_id, rate_parts.rate) IN"  # noqa: S608 - our own names
+    f"{_RATE_PARTS} WHERE rate_parts.flow_id = ANY(:names) OR (rate_parts.flow_id, rate_parts.rate) IN"  # noqa: S608 - our own names
     f" (SELECT asking.flow_id, asking.rate FROM rate_parts AS asking WHERE asking.asked_at > {NOW} - {_ASKING})"
-).bindparams(bindparam("flow_ids", type_=ARRAY(Text)))
+).bindparams(bindparam("names", type_=ARRAY(Text)))
 
 
-def rate_parts_of(connection: Connection, lease: str, flow_ids: Collection[str] | None) -> Sequence[NodeParts]:
-    """Return the parts of the rates of some flows, and of those for which a node asks; None for all.
+def rate_parts_of(connection: Connection, lease: str, names: Collection[str] | None) -> Sequence[NodeParts]:
+    """Return the parts of the limits with these names, and of those for which a node asks; None for all.
 
     `lease`: that of the node that asks.
     """
     rows = (
-        connection.execute(_ALL_PARTS)
-        if flow_ids is None
-        else connection.execute(_SOME_PARTS, {"flow_ids": sorted(flow_ids)})
+        connection.execute(_ALL_PARTS) if names is None else connection.execute(_SOME_PARTS, {"names": sorted(names)})
     )
     return [
         NodeParts(row.flow_id, row.rate, row.lease, row.lease == lease != "", row.parts, row.need, row.asks)
         for row in rows
     ]
+
+
+#: One statement, so that the count and the version are of the same moment.
+_QUEUED: Final = text(
+    "SELECT v.flow_id, coalesce(rate_parts.ready_at, 0) AS version, (SELECT count(*) FROM executions"  # noqa: S608 - as above
+    " WHERE NOT history AND flow_id = v.flow_id AND state = 'queued' AND finished_at IS NULL) AS queued"
+    f" FROM unnest(:flow_ids) AS v(flow_id) LEFT JOIN rate_parts ON rate_parts.flow_id = v.flow_id"
+    f" AND rate_parts.rate = '{BACKLOG}' AND rate_parts.lease = ''"
+).bindparams(bindparam("flow_ids", type_=ARRAY(Text)))
+
+
+def count_queued(connection: Connection, flow_ids: Collection[str]) -> Mapping[str, QueueCount]:
+    """Count the queued messages of flows."""
+    rows = connection.execute(_QUEUED, {"flow_ids": sorted(flow_ids)})
+    return {row.flow_id: QueueCount(row.queued, row.version) for row in rows}

@@ -10,10 +10,12 @@ from hookline.api_storage import (
     FINAL,
     ORDER,
     Due,
+    Held,
     State,
 )
 from hookline_sqlstore.column_values import micros, moment
-from hookline_sqlstore.tables import LIVE, executions
+from hookline_sqlstore.reading.flow_ids import flow_ids
+from hookline_sqlstore.tables import IS_BLOCKED, LIVE, executions
 
 _OPEN: Final = and_(executions.c.finished_at.is_(None), LIVE)
 
@@ -37,37 +39,26 @@ def next_due(connection: Connection, after: datetime) -> datetime | None:
     return moment(found)
 
 
-def each_flow(condition: str = "TRUE") -> str:
-    """Return a query for the ids of the flows that have an execution with a condition; `AND …` may be appended.
-
-    It goes from one flow to the next by an index, so that the number of executions doesn't matter.
-    """
-    return (
-        f"WITH RECURSIVE found(flow_id) AS (SELECT min(flow_id) FROM executions WHERE {condition}"  # noqa: S608 - our own names
-        f" UNION ALL SELECT (SELECT min(flow_id) FROM executions WHERE {condition} AND flow_id > found.flow_id)"
-        " FROM found WHERE found.flow_id IS NOT NULL"
-        ") SELECT flow_id FROM found WHERE flow_id IS NOT NULL"
-    )
-
-
 #: A condition with which PostgreSQL reads no partition of the history.
 _LIVE: Final = {"sqlite": "", "postgresql": " AND NOT history"}
 #: By dialect.
-_FLOWS_WITH_WORK: Final = {dialect: text(each_flow(f"finished_at IS NULL{live}")) for dialect, live in _LIVE.items()}
+_FLOWS_WITH_WORK: Final = {
+    dialect: text(flow_ids("executions", f"finished_at IS NULL{live}")) for dialect, live in _LIVE.items()
+}
 
 
 def flows_with_work(connection: Connection) -> frozenset[str]:
     return frozenset(connection.scalars(_FLOWS_WITH_WORK[connection.dialect.name]))
 
 
-#: What nodes have claimed is little. By dialect.
-_FLOWS_WITH_READY: Final = {
-    dialect: text(
-        f"{each_flow(f'ready_at IS NOT NULL AND owner IS NULL{live}')}"  # noqa: S608 - our own names
-        f" UNION SELECT flow_id FROM executions WHERE owner IS NOT NULL AND ready_at IS NOT NULL{live}"
-    )
-    for dialect, live in _LIVE.items()
-}
+def _with_ready(live: str) -> str:
+    # What nodes have claimed is little.
+    claimed = f"SELECT flow_id FROM executions WHERE owner IS NOT NULL AND ready_at IS NOT NULL{live}"  # noqa: S608 - our own names
+    return f"{flow_ids('executions', f'ready_at IS NOT NULL AND owner IS NULL{live}')} UNION {claimed}"
+
+
+#: By dialect.
+_FLOWS_WITH_READY: Final = {dialect: text(_with_ready(live)) for dialect, live in _LIVE.items()}
 
 
 def flows_with_ready(connection: Connection) -> frozenset[str]:
@@ -82,6 +73,46 @@ def backlog(connection: Connection) -> dict[str, tuple[int, datetime]]:
         .group_by(executions.c.flow_id)
     )
     return {flow_id: (count, moment(oldest)) for flow_id, count, oldest in rows}
+
+
+#: By dialect. In the index, `queued` comes before the other states, so that the first execution of a flow is a queued
+#: one if there is any. Ordering by a state that isn't given leads PostgreSQL to that index.
+_OLDEST_QUEUED: Final = {
+    dialect: text(
+        flow_ids(
+            "executions",
+            f"finished_at IS NULL{live}",
+            f"(SELECT CASE WHEN state = '{State.QUEUED}' THEN created_at END FROM executions"  # noqa: S608 - our own names
+            f" WHERE flow_id = found.flow_id AND finished_at IS NULL{live} ORDER BY state, id LIMIT 1) AS since",
+        )
+    )
+    for dialect, live in _LIVE.items()
+}
+
+
+def oldest_queued(connection: Connection) -> dict[str, datetime]:
+    rows = connection.execute(_OLDEST_QUEUED[connection.dialect.name])
+    return {row.flow_id: moment(row.since) for row in rows if row.since is not None}
+
+
+def _blocked(live: str) -> str:
+    of_flow = f"FROM executions WHERE {IS_BLOCKED} AND flow_id = found.flow_id{live}"
+    return flow_ids(
+        "executions",
+        f"{IS_BLOCKED}{live}",
+        f"(SELECT count(*) FROM (SELECT 1 {of_flow} LIMIT :limit) AS counted) AS amount",  # noqa: S608 - our own names
+        f"(SELECT created_at {of_flow} ORDER BY id LIMIT 1) AS since",
+        f"(SELECT reason {of_flow} ORDER BY id LIMIT 1) AS reason",
+    )
+
+
+#: By dialect.
+_BLOCKED: Final = {dialect: text(_blocked(live)) for dialect, live in _LIVE.items()}
+
+
+def blocked(connection: Connection, limit: int) -> dict[str, Held]:
+    rows = connection.execute(_BLOCKED[connection.dialect.name], {"limit": limit})
+    return {row.flow_id: Held(row.amount, moment(row.since), row.reason) for row in rows}
 
 
 def counts(connection: Connection) -> dict[tuple[str, State], int]:

@@ -1,4 +1,4 @@
-"""The writes of remote administration: deployments, tokens, sessions, the audit, and rejected sign-ins.
+"""The writes of remote administration: deployments, tokens, sessions, the audit, sign-ins, and problems of nodes.
 
 They are few, so each is a function for one change, and not a statement over the rows of many commits.
 """
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from hookline.api_storage import (
     MAX_SIGN_INS_KEPT,
@@ -21,6 +21,7 @@ from hookline.api_storage import (
     FileKind,
     FlowFile,
     RejectedSignIn,
+    ReportProblems,
     RevokeToken,
     SetCases,
     SignInCodeUsed,
@@ -34,6 +35,7 @@ from hookline_sqlstore.tables import (
     deployed_flows,
     deployments,
     flow_cases,
+    node_problems,
     rejected_sign_ins,
     served_flows,
     sessions,
@@ -233,3 +235,25 @@ def reject_sign_ins(connection: Connection, sign_ins: Sequence[RejectedSignIn]) 
     last: str | None = connection.scalar(newest.offset(MAX_SIGN_INS_KEPT).limit(1))
     if last is not None:
         connection.execute(delete(rejected_sign_ins).where(rejected_sign_ins.c.id <= last))
+
+
+def report_problems(connection: Connection, report: ReportProblems) -> None:
+    """Store the problems of a node, and remove those that it had, and those that were reported long ago."""
+    columns = node_problems.c
+    connection.execute(
+        delete(node_problems).where(or_(columns.node == report.node, columns.at < micros(report.forget_before)))
+    )
+    rows = [
+        {
+            "node": report.node,
+            "place": place,
+            "kind": one.kind,
+            "subject": storable(one.subject),
+            "detail": storable(one.detail),
+            "since": micros(one.since),
+            "at": micros(report.at),
+        }
+        for place, one in enumerate(report.problems)
+    ]
+    if rows:
+        connection.execute(insert(node_problems), rows)

@@ -8,7 +8,7 @@ from sqlalchemy import ARRAY, Connection, Text, bindparam, text
 
 from hookline.api_storage import ORDER
 from hookline_sqlstore.column_values import micros
-from hookline_sqlstore.writing.lease import NOW
+from hookline_sqlstore.lease import NOW
 
 _COLUMNS: Final = (
     "id, flow_id, flow_version, state, created_at, ready_at, dedupe_key, dedupe_until, order_key, order_holds, reason,"

@@ -52,6 +52,7 @@ from hookline.api_storage import (
     Publish,
     Purge,
     PutCredential,
+    PutStatistics,
     PutTokens,
     Rebind,
     RecordAudit,
@@ -62,9 +63,11 @@ from hookline.api_storage import (
     RejectSignIns,
     ReleaseOrderKey,
     Reopen,
+    ReportProblems,
     Resume,
     RetireKeys,
     RevokeToken,
+    RollUpStatistics,
     SetAdminToken,
     SetCases,
     SetCursor,
@@ -87,7 +90,7 @@ from hookline.api_storage import (
     pack,
 )
 from hookline_sqlstore.column_values import key_hash, micros, storable
-from hookline_sqlstore.writing import statements
+from hookline_sqlstore.writing import statements, statistics
 from hookline_sqlstore.writing.accepting import ACCEPT
 from hookline_sqlstore.writing.administration import entry_row
 from hookline_sqlstore.writing.batches import JoinRow
@@ -190,7 +193,7 @@ def prepare_commit(changes: Sequence[Change], claims: Claims = no_claims) -> Com
     made = Commit([], [None] * len(changes))
     begun: list[tuple[int, str]] = []
     for place, change in enumerate(changes):
-        if isinstance(change, Accept | End) and change.patient:
+        if isinstance(change, PutStatistics) or (isinstance(change, Accept | End) and change.patient):
             made.patient = True
         if isinstance(change, Accept):
             row = _accept_row(change)
@@ -296,10 +299,11 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
         case Park(key, at, ready_at, reason, cancelling):
             parked = (key, micros(at), micros(ready_at), storable(reason), int(cancelling))
             yield Operation(statements.PARK, key, parked, place)
-        case BeginWait(key, path, flow_id, step_id, sought, at):
+        case BeginWait(key, path, flow_id, step_id, sought, at, late_at, page):
             hashed = None if sought is None else key_hash(sought)
             yield Operation(statements.FORGET_TIMEOUT, key, (key, path), place)
-            yield Operation(statements.BEGIN_WAIT, key, (key, path, flow_id, step_id, hashed, micros(at)), place)
+            begun_wait = (key, path, flow_id, step_id, hashed, micros(at), micros(late_at), page)
+            yield Operation(statements.BEGIN_WAIT, key, begun_wait, place)
             if hashed is not None:
                 claimed = ClaimRow(key, path, flow_id, step_id, hashed, micros(at))
                 yield Operation(statements.CLAIM, key, claimed, place)
@@ -437,6 +441,14 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
                 yield Operation(statements.REJECT, f"rejected {request.flow_id}", _rejected_row(request), place)
             for flow_id in sorted({request.flow_id for request in requests}):
                 yield Operation(statements.TRIM_REJECTED, f"rejected {flow_id}", (flow_id,), place)
+        case PutStatistics(node, minutes):
+            for minute in minutes:
+                row = statistics.minute_row(node, minute)
+                yield Operation(statistics.PUT, f"statistics {minute.flow_id}", row, place)
+        case RollUpStatistics():
+            yield Operation(statistics.ROLL_UP, "", change, place)
+        case ReportProblems():
+            yield Operation(statements.REPORT_PROBLEMS, f"problems of {change.node}", change, place)
         case ForgetCallbacks(ids):
             for key in ids:
                 yield Operation(statements.FORGET_CALLBACKS, key, (key,), place)

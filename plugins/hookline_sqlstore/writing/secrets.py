@@ -11,8 +11,8 @@ from sqlalchemy import Connection, insert, select, text, update
 
 from hookline.api_storage import KeysInUse, RetireKeys, SetAdminToken, UseKeys
 from hookline_sqlstore.column_values import micros
+from hookline_sqlstore.lease import NOW
 from hookline_sqlstore.tables import cluster, secret_keys
-from hookline_sqlstore.writing.lease import NOW
 
 _LOCKED: Final = select(cluster.c.first_key).where(cluster.c.id == 1).with_for_update()
 _ME: Final = "current_setting('hookline.lease')"

@@ -240,9 +240,11 @@ BEGIN_WAIT: Final = Statement(
         ("step_id", "text"),
         ("key_hash", "bytea"),
         ("at", "bigint"),
+        ("late_at", "bigint"),
+        ("page", "bytea"),
     ),
-    "INSERT INTO waits (execution_id, path, flow_id, step_id, key_hash, opened_at)"
-    " SELECT v.execution_id, v.path, v.flow_id, v.step_id, v.key_hash, v.at"
+    "INSERT INTO waits (execution_id, path, flow_id, step_id, key_hash, opened_at, late_at, page)"
+    " SELECT v.execution_id, v.path, v.flow_id, v.step_id, v.key_hash, v.at, v.late_at, v.page"
     " FROM {v} WHERE v.execution_id IS NOT NULL ON CONFLICT DO NOTHING",
     counted=False,
     repeated=True,
@@ -548,6 +550,13 @@ MOVE_BATCHES: Final = Statement(
     "UPDATE batches SET due_at = batches.due_at + v.moved FROM {v} WHERE v.moved IS NOT NULL",
     counted=False,
 )
+MOVE_LATE: Final = Statement(
+    "move",
+    _MOVED,
+    "UPDATE waits SET late_at = waits.late_at + v.moved FROM {v}"
+    " WHERE waits.late_at IS NOT NULL AND v.moved IS NOT NULL",
+    counted=False,
+)
 MOVE_EARLY: Final = Statement(
     "move",
     _MOVED,
@@ -555,7 +564,7 @@ MOVE_EARLY: Final = Statement(
     " WHERE callbacks.until IS NOT NULL AND v.moved IS NOT NULL",
     counted=False,
 )
-MOVES: Final = (MOVE_READY, MOVE_ENTRIES, MOVE_BATCHES, MOVE_EARLY)
+MOVES: Final = (MOVE_READY, MOVE_ENTRIES, MOVE_BATCHES, MOVE_LATE, MOVE_EARLY)
 """`MOVE_READY` compares with the entries, so that it comes before them."""
 
 #: Locks the queues of order keys, and gives each so many more places. A queue without executions has no row.
@@ -812,6 +821,7 @@ AUDIT_ACCEPTED: Final = Statement(
     counted=False,
 )
 FORGET_AUDIT: Final = Statement("audit", procedure=administration.forget_audit)
+REPORT_PROBLEMS: Final = Statement("problems", procedure=administration.report_problems)
 REJECT_SIGN_INS: Final = Statement("sign_in", procedure=administration.reject_sign_ins)
 
 PING: Final = Statement(

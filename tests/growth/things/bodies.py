@@ -5,15 +5,19 @@ from contextlib import suppress
 from functools import cache
 from importlib import import_module
 from inspect import isfunction
-from typing import Any, Final
+from typing import Any, Final, get_args
+
+import msgspec
 
 from hookline.api import StepError
-from hookline.bodies import forms, json, media, text, xml
+from hookline.bodies import forms, json, media, page_input, text, xml
 from hookline.flows.compiler import body_schema
 from hookline.kernel import json as kernel_json
 from hookline.kernel import pointer
 from hookline.kernel.errors import SchemaViolation
 from hookline.model import causes
+from hookline.model.waits import Choice, FormField, Page
+from hookline.model.webhook import FieldType
 from hookline.sdk import pagination
 from hookline.secrets import masking
 from hookline.service.hooks import sender
@@ -162,6 +166,21 @@ def problems_by_schema(given: Any) -> None:
         raise SchemaViolation(problems=problems)
 
 
+_PAGE: Final = Page(
+    "Page",
+    "",
+    tuple(FormField(f"a_{type}", type, type, values=("a", "b")) for type in get_args(FieldType)),
+    tuple(Choice("Go", msgspec.Raw(b'{"go": [[1], {"a": 2}], "n": %d}' % number)) for number in range(20)),
+)
+
+
+def _page_input(given: Any) -> None:
+    """Read a value as the whole input, as each field, and as what selects a choice."""
+    fields = {field.name: given for field in _PAGE.fields}
+    for one in (given, fields, {"_choice": given}, {"go": given, "n": given}):
+        page_input.read_page_input(_PAGE, one, form=False, exact=False)
+
+
 def _exact_fraction(given: str) -> None:
     with suppress(ValueError):
         kernel_json.exact_fraction(given)
@@ -230,17 +249,19 @@ FUNCTIONS: Final[Mapping[Callable[..., Any], tuple[Callable[[Any], object], tupl
     addresses.mailbox: (_address, TEXTS, 2**20),
     mail.read_mail: (mail.read_mail, MAIL_BYTES, 2**20),
     pointer.escape: (pointer.escape, TEXTS, 10 * 2**20),
+    page_input.read_page_input: (_page_input, (*TEXTS, *VALUES), 2**20),
 }
 #: Rooms whose public functions all have an entry above, or a reason here.
 _ROOMS: Final = (
     *("hookline.bodies.json", "hookline.bodies.forms", "hookline.bodies.xml", "hookline.bodies.media"),
-    *("hookline.bodies.text", "hookline.kernel.json", "hookline.kernel.pointer", "hookline.secrets.masking"),
-    *("hookline.model.causes", "hookline.simulation.recordings.redaction"),
+    *("hookline.bodies.text", "hookline.bodies.page_input", "hookline.kernel.json", "hookline.kernel.pointer"),
+    *("hookline.secrets.masking", "hookline.model.causes", "hookline.simulation.recordings.redaction"),
     *("hookline.flows.compiler.body_schema", "hookline_email.addresses", "hookline_email.mail"),
 )
 WITHOUT: Final[Mapping[str, str]] = {
     "hookline_email.addresses.mailboxes": "`mailbox` does its work",
     "hookline.bodies.forms.collect": "`read_properties` runs it",
+    "hookline.bodies.page_input.field_value": "`read_page_input` does its work",
     "hookline.bodies.json.check_room": "`read_json` runs it",
     "hookline.bodies.json.decode_outside": "`read_json` does its work",
     "hookline.bodies.xml.decode_xml": "`read_xml` runs it",

@@ -6,7 +6,7 @@ import re._constants as sre  # The tree of a pattern has no public reader.
 import re._parser as sre_parser
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
@@ -244,12 +244,18 @@ def _used(each: Found) -> Callable[[Any], object]:
 
 def things(*, wide: bool = False) -> Iterator[Thing]:
     """Each of them that sees text from outside; `wide`: with all of its letters."""
-    letters, ends = (12, _MORE_ENDS) if wide else (6, _ENDS)
+    letters, ends = (12, _MORE_ENDS) if wide else (3, _ENDS)
     for each in found():
         if each.place not in ONLY_INSIDE:
-            families = (*near_matches(each.pattern, letters, ends), *TEXTS)
             bound = next((most for place, (most, _) in BOUNDED.items() if each.place.startswith(place)), None)
             longest = bound or _LONGEST
             yield Thing(
-                "pattern", each.place, _used(each), families, longest, smallest=longest, is_bounded=bound is not None
+                "pattern",
+                each.place,
+                _used(each),
+                TEXTS,
+                longest,
+                smallest=longest,
+                is_bounded=bound is not None,
+                more_families=partial(near_matches, each.pattern, letters, ends),
             )

@@ -86,6 +86,7 @@ _CHANGING = (
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:?\d\d)?"), "TIME"),
     (re.compile(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT"), "DATE"),
     (re.compile(r"\bhookline_[A-Za-z0-9_-]+"), "TOKEN"),
+    (re.compile(r"#code=[\w-]+"), "#code=…"),
     (re.compile(r"127\.0\.0\.1:\d+"), "HOST"),
     (re.compile(r"/resume/[A-Za-z0-9_.-]+"), "/resume/…"),
     (re.compile(r"\d[\d,.]* ?(bytes|kB|MB|GB|ms|s)\b"), "SIZE"),

@@ -207,6 +207,7 @@ class Scenario:
         self.run("tokens", "create", "ci", "--scope", "read", "--flow", "greets")
         self.both("tokens", "list")
         self.run("tokens", "revoke", "ci")
+        self.both("open")
         self.run("components", "http.request")
         self.run("components", "http.reqest")
         self.run("components", "options", "http.request", "url")

@@ -14,6 +14,8 @@ from urllib.request import Request, urlopen
 
 import pytest
 from click.testing import CliRunner, Result
+from tests.acceptance.forked_server import ForkedProcess, launch
+from tests.acceptance.server_process import eventually
 
 from hookline.cli.main import main
 from hookline.cli.server_file import RunningServer, announced, find
@@ -42,27 +44,42 @@ def hookline(folder: Path, *arguments: str, **more: str) -> Result:
         return CliRunner().invoke(main, arguments, env=others | more)
 
 
-def rejected(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`hookline serve` that gives up at once."""
-    return subprocess.run(
-        [sys.executable, "-m", "hookline.cli.main", "serve", *arguments],
-        cwd=folder,
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+def rejected(folder: Path, *arguments: str) -> tuple[int, str]:
+    """`hookline serve` that gives up at once: its exit code, and what it says."""
+    (folder / "rejected").unlink(missing_ok=True)
+    process, _ = launch(folder, environment(), arguments, log="rejected")
+    return process.wait(timeout=60), (folder / "rejected").read_text()
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *arguments: str, **more: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+def serving(folder: Path, *arguments: str, **more: str) -> Iterator[tuple[ForkedProcess, dict[str, Any]]]:
     """The process, and what it says of itself once it is ready."""
+    said = folder / "said"
+    for name in ("said", "log"):
+        (folder / name).write_text("")
+    process, _ = launch(folder, environment(**more), ("--json", "--port", "0", *arguments), "said", "log")
+
+    def has_said() -> bool:
+        assert process.poll() is None, (folder / "log").read_text()
+        return said.read_text().endswith("\n")
+
+    try:
+        eventually("the server is ready", has_said, 60)
+        yield process, json.loads(said.read_text())
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait(timeout=30)
+
+
+@contextlib.contextmanager
+def executed(folder: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """The same, by the command line: it imports all that it needs, and so it starts more slowly."""
     command = [sys.executable, "-m", "hookline.cli.main", "serve", "--json", "--port", "0", *arguments]
     with (
         (folder / "log").open("w") as log,
         subprocess.Popen(
-            command, cwd=folder, env=environment(**more), stdout=subprocess.PIPE, stderr=log, text=True
+            command, cwd=folder, env=environment(), stdout=subprocess.PIPE, stderr=log, text=True
         ) as process,
     ):
         try:
@@ -75,7 +92,7 @@ def serving(folder: Path, *arguments: str, **more: str) -> Iterator[tuple[subpro
                 process.kill()
 
 
-def stopped(process: subprocess.Popen[str]) -> int:
+def stopped(process: subprocess.Popen[str] | ForkedProcess) -> int:
     process.send_signal(signal.SIGTERM)
     return process.wait(timeout=30)
 
@@ -98,7 +115,7 @@ def test_it_says_where_it_listens_and_what_is_wrong_serves_and_ends_well_on_sigt
     verify = {"scheme": "square", "credential": "square"}
     signs_url = {"id": "pay", "trigger": {"use": "webhook", "with": {"verify": verify}}, "steps": []}
     (folder / "flows" / "pay.json").write_text(json.dumps(signs_url))
-    with serving(folder, "--server", server) as (process, said):
+    with executed(folder, "--server", server) as (process, said):
         assert get(f"{said['url']}/readyz")[0] == 200
         token = Path(said["token_file"])
         assert token.stat().st_mode & 0o777 == 0o600
@@ -168,19 +185,19 @@ def test_other_commands_go_through_the_server_and_give_the_same_as_without(folde
 @pytest.mark.rule(2)
 def test_a_second_server_on_the_same_file_is_rejected_and_the_first_serves_on(folder: Path) -> None:
     with serving(folder) as (process, said):
-        second = rejected(folder, "--port", "0")
-        assert second.returncode == 1
-        assert str(process.pid) in second.stderr
-        assert "Traceback" not in second.stderr
+        code, text = rejected(folder, "--port", "0")
+        assert code == 1
+        assert str(process.pid) in text
+        assert "Traceback" not in text
         assert get(f"{said['url']}/readyz")[0] == 200
 
 
 def test_a_port_that_is_taken_is_told_before_anything_is_started(folder: Path) -> None:
     with serving(folder) as (_, said):
         port = said["url"].rpartition(":")[2]
-        result = rejected(folder, "--port", port, "--db", "sqlite:///other/x.db")
-        assert result.returncode == 2
-        assert f"port {port}" in result.stderr
+        code, text = rejected(folder, "--port", port, "--db", "sqlite:///other/x.db")
+        assert code == 2
+        assert f"port {port}" in text
         assert not (folder / "other").exists()
 
 
@@ -205,13 +222,13 @@ def test_a_token_from_the_settings_is_in_no_file(folder: Path) -> None:
 
 
 def test_what_cannot_be_served_is_rejected_with_the_remedy(folder: Path) -> None:
-    result = rejected(folder, "--port", "0", "--queue", "kafka://localhost")
-    assert result.returncode == 2
-    assert "kafka" in result.stderr
-    assert "nats" in result.stderr
-    result = rejected(folder, "--port", "0", "--workers", "2")
-    assert result.returncode == 2
-    assert "postgresql://" in result.stderr
+    code, text = rejected(folder, "--port", "0", "--queue", "kafka://localhost")
+    assert code == 2
+    assert "kafka" in text
+    assert "nats" in text
+    code, text = rejected(folder, "--port", "0", "--workers", "2")
+    assert code == 2
+    assert "postgresql://" in text
 
 
 def test_a_flows_folder_that_does_not_exist_is_told_at_the_start(folder: Path) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
 import structlog
-from tests.acceptance.postgres import POSTGRES, postgres_schema
+from tests.acceptance.postgres import POSTGRES
 from tests.integration.deployments.admin_client import TOKEN, AdminClient, document
 from tests.integration.engine_harness import Harness, ProbeKey, act
 
@@ -75,14 +75,8 @@ class _Nodes(Harness):
 
 
 @pytest.fixture
-def database() -> Iterator[str]:
-    with postgres_schema() as url:
-        yield url
-
-
-@pytest.fixture
-async def nodes(tmp_path: Path, database: str) -> AsyncIterator[_Nodes]:
-    made = _Nodes(tmp_path, database)
+async def nodes(tmp_path: Path, tables: str) -> AsyncIterator[_Nodes]:
+    made = _Nodes(tmp_path, tables)
     try:
         yield made
     finally:

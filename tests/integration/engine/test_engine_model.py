@@ -538,10 +538,11 @@ def _compare(case: Case) -> None:
 
 
 def _worlds() -> Iterator[Any]:
-    """A database and a seed each."""
-    for database, few in (("sqlite", range(4)), ("postgresql", range(4, 6))):
-        marks = pytest.mark.postgres if database == "postgresql" else ()
-        for seed in range(SEEDS) if SEEDS else few:
+    """A database and a seed each; by default two over SQLite and one over PostgreSQL, and some more with `long`."""
+    for database, few, default in (("sqlite", range(4), 2), ("postgresql", range(4, 6), 1)):
+        kind = [pytest.mark.postgres] if database == "postgresql" else []
+        for place, seed in enumerate(range(SEEDS) if SEEDS else few):
+            marks = [*kind, pytest.mark.long] if place >= default and not SEEDS else kind
             yield pytest.param(database, seed, marks=marks, id=f"{database}-{seed}")
 
 

@@ -158,7 +158,7 @@ async def test_what_runs_when_the_database_goes_away_during_the_start_runs_once_
         raise StoreAway("the database has gone away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(engine.intake.rates, "refresh", away)
+        patched.setattr(engine.intake.limits, "refresh", away)
         with pytest.raises(StoreAway):
             await engine.start()
     reached.clear()

@@ -1,11 +1,10 @@
 """What nodes tell each other: events while somebody listens, and replies for callers of other nodes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.acceptance.postgres import postgres_schema
 from tests.integration.engine.two_engines import two_engines
 from tests.integration.engine_harness import Harness
 
@@ -22,17 +21,11 @@ WEBHOOK = {"use": "webhook", "with": {"verify": "none", "respond": "finished"}}
 
 
 @pytest.fixture
-def database() -> Iterator[str]:
-    with postgres_schema() as url:
-        yield url
-
-
-@pytest.fixture
-async def engines(tmp_path: Path, database: str) -> AsyncIterator[list[Engine]]:
+async def engines(tmp_path: Path, tables: str) -> AsyncIterator[list[Engine]]:
     harness = Harness(tmp_path)
     harness.flow("answering", [{"use": "map", "with": {"body": {"sum": "{{ body.a + 1 }}"}}}], trigger=WEBHOOK)
     harness.flow("failing", [{"use": "fail", "with": {"message": "no"}}], trigger=WEBHOOK)
-    async with two_engines(tmp_path, database, ("webhook", "worker")) as engines:
+    async with two_engines(tmp_path, tables, ("webhook", "worker")) as engines:
         for engine in engines:
             async with asyncio.timeout(20):
                 while engine.membership.alone:  # noqa: ASYNC110 - another node does it

@@ -1,12 +1,11 @@
 """A node starts only if the nodes of other hosts have the same blob store."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.acceptance.postgres import postgres_schema
 from tests.integration.engine_harness import KEYS, Harness
 
 from hookline.discovery.loader import load_plugins
@@ -26,19 +25,13 @@ class _Elsewhere(Engine):
 
 
 @pytest.fixture
-def database() -> Iterator[str]:
-    with postgres_schema() as url:
-        yield url
-
-
-@pytest.fixture
-def options(tmp_path: Path, database: str) -> Callable[[str], EngineOptions]:
+def options(tmp_path: Path, tables: str) -> Callable[[str], EngineOptions]:
     """The options of a node, with a folder of blobs."""
     Harness(tmp_path)
 
     def made(blobs: str) -> EngineOptions:
         return EngineOptions(
-            db=database, blobs=f"file://{tmp_path}/{blobs}", flows=None, secret_keys=KEYS, node_name=blobs, watch=False
+            db=tables, blobs=f"file://{tmp_path}/{blobs}", flows=None, secret_keys=KEYS, node_name=blobs, watch=False
         )
 
     return made

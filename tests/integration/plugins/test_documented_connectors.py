@@ -9,6 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import pytest
+
 from hookline.sdk.connector import Connector
 from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
@@ -123,6 +125,8 @@ def test_each_connector_of_the_pages_is_tested() -> None:
     assert sorted(pages) == sorted({*EXAMPLES, *WITHOUT})
 
 
+@pytest.mark.long  # it checks the types of all that they import, too
+@pytest.mark.timeout(300)
 def test_each_connector_of_the_pages_is_typed_strictly(tmp_path: Path) -> None:
     for page, source in FOUND:
         (tmp_path / f"{module_of(page)}.py").write_text(source, encoding="utf-8")

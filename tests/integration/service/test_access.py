@@ -33,9 +33,11 @@ NEEDS: Final[Mapping[str, TokenScope]] = {
     for scope, names in {
         TokenScope.READ: """
             list_flows get_flow list_versions get_version compare_versions count_steps get_cases recordings
-            list_rejected list_rejected_by_flow
+            list_rejected list_rejected_by_flow get_attention get_statistics get_flow_statistics
             list_nodes list_kept get_kept list_executions list_matching get_execution list_steps explain_field recording
+            get_values download_value
             list_dead_letters get_dead_letters stream_events list_deployments get_deployment list_components
+            get_schema list_plugins examine_plugins list_settings
             list_credentials get_credential get_storage get_me list_audit get_description
             end_session create_sign_in_link
         """,
@@ -47,7 +49,7 @@ NEEDS: Final[Mapping[str, TokenScope]] = {
         """,
         TokenScope.AUTHOR: """
             put_flow delete_flow put_cases deploy_flows roll_back_deployment roll_back_flow plan_deploy list_options
-            check_document evaluate_expression try_flow backtest_flow
+            check_document evaluate_expression try_flow backtest_flow make_case
         """,
         TokenScope.ADMIN: """
             put_credential drop_credential authorize_credential get_authorization finish_authorization
@@ -72,6 +74,9 @@ WHOLE_SERVER: Final = frozenset(
         "list_rejected_sign_ins",
         "list_nodes",
         "drain_node",
+        "list_plugins",
+        "examine_plugins",
+        "list_settings",
     }
 )
 #: What begins or ends the caller's own session, which any token allows.

@@ -543,6 +543,8 @@ async def test_each_parameter_is_described_as_it_is_read(client: Client) -> None
             elif schema["type"] == "integer":
                 good, bad = [schema["minimum"], schema["maximum"]], [schema["minimum"] - 1, schema["maximum"] + 1, "x"]
                 assert schema["minimum"] <= schema["default"] <= schema["maximum"]
+            elif schema["type"] == "boolean":
+                good, bad = ["true", "false"], ["yes"]
             elif schema.get("format") == "date-time":
                 good, bad = ["2026-01-31T08:00:00Z"], ["2026-01-31T08:00:00", "yesterday"]
             else:
@@ -553,7 +555,7 @@ async def test_each_parameter_is_described_as_it_is_read(client: Client) -> None
                 assert await rejected({**required, one["name"]: value}), (path, one["name"], value)
         if required and not url.endswith("/events"):
             assert await rejected({}), path
-    assert seen == {"string", "integer", "enum", "date-time", "uuid", "cursor"}
+    assert seen == {"string", "integer", "boolean", "enum", "date-time", "uuid", "cursor"}
 
 
 async def test_a_parameter_that_is_given_twice_or_unknown_is_rejected(client: Client) -> None:

@@ -404,7 +404,8 @@ OWN: Final = frozenset(
         *(ch.JoinBatch, ch.CloseBatch, ch.TakeBatch, ch.AddState, ch.TakeDedupeKeys, ch.SetSubscription),
         *(ch.UseKeys, ch.RetireKeys, ch.SetAdminToken),
         *(ch.ForgetAudit, ch.ForgetSessions, ch.RejectSignIns, ch.Reject, ch.ForgetFiles, ch.UseFiles),
-        *(ch.Purge, ch.ForgetDedupeKeys, ch.ForgetVersions, ch.KeepAlias, ch.MarkDelivered),
+        *(ch.PutStatistics, ch.RollUpStatistics, ch.ReportProblems, ch.Purge),
+        *(ch.ForgetDedupeKeys, ch.ForgetVersions, ch.KeepAlias, ch.MarkDelivered),
         # The files of a deployment, which its commit has announced.
         ch.FilesWritten,
     )

@@ -61,6 +61,7 @@ assert missing.code == "flow.not_found", missing
 """
 
 
+@pytest.mark.long  # it takes as long as ten tests, and each answer is compared with the document anyway
 def test_a_generated_python_client_is_complete_and_works(served: Served, tmp_path: Path) -> None:
     generator = Path(sys.executable).with_name("openapi-python-client")
     if not generator.exists():

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +11,6 @@ from typing import Any, Final
 import pytest
 import structlog
 from quart.typing import TestClientProtocol as Client
-from tests.acceptance.postgres import postgres_schema
 from tests.integration.engine.two_engines import two_engines
 from tests.integration.engine_harness import Harness, act
 
@@ -425,17 +424,11 @@ async def test_a_stream_that_continues_after_a_restart_says_that_events_are_miss
         harness.clock.advance(1)
 
 
-@pytest.fixture
-def database() -> Iterator[str]:
-    with postgres_schema() as url:
-        yield url
-
-
 @pytest.mark.console_rule("K7")
 @pytest.mark.postgres
-async def test_a_session_and_a_sign_in_code_are_those_of_all_nodes(database: str, tmp_path: Path) -> None:
+async def test_a_session_and_a_sign_in_code_are_those_of_all_nodes(tables: str, tmp_path: Path) -> None:
     (tmp_path / "flows").mkdir()
-    async with two_engines(tmp_path, database) as engines:
+    async with two_engines(tmp_path, tables) as engines:
         one, other = (client_of(engine) for engine in engines)
         headers = await sign_in(one, token=ADMIN)
         assert await status(other, headers) == 200

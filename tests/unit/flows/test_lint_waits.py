@@ -62,3 +62,58 @@ def test_a_path_that_a_step_takes_from_the_trigger_is_named_once(check: Check) -
     assert [(problem.pointer, problem.severity) for problem in problems] == [("/steps/0/with/correlate", "warning")]
     assert codes(check(correlated("$.body.a", "$.body.a"))) == [], "no expression asks for paths"
     assert codes(check(waiting(), reads)) == [], "its URL is a token"
+
+
+def paged(**page: Any) -> dict[str, Any]:
+    return waiting(page=page)
+
+
+@pytest.mark.rule(52)
+def test_a_page_is_checked_at_its_places(check: Check) -> None:
+    fields = {
+        "amount": {"type": "number", "default": "much"},
+        "team": {"type": "enum"},
+        "due": {"type": "date", "min": 1},
+        "note": {"type": "text", "label": ["x"], "help": "$.body.nothing["},
+    }
+    problems = check(paged(title="x", colour="red", fields=fields, choices=[{"label": "Go", "body": 1}, {"body": {}}]))
+    assert {(problem.pointer.removeprefix("/steps/0/with/page"), problem.code) for problem in problems} >= {
+        ("/colour", "unknown_key"),
+        ("/fields/team", "invalid_value"),
+        ("/fields/due", "invalid_value"),
+        ("/choices/1", "missing_key"),
+    }
+    del fields["team"], fields["due"]
+    problems = check(paged(fields=fields, choices=[{"label": "Go", "body": 1}]))
+    assert {(problem.pointer.removeprefix("/steps/0/with/page"), problem.code) for problem in problems} == {
+        ("/fields/amount/default", "page_value"),
+        ("/fields/note/label", "page_value"),
+        ("/fields/note/help", "expression.syntax"),
+        ("/choices/0/body", "page_value"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "pointer"),
+    [
+        ({"methods": ["PUT"]}, "/methods"),
+        ({"media_types": ["application/json"]}, "/media_types"),
+        ({"body": "json"}, "/body"),
+        ({"verify": "none", "correlate": {"key": "$.body.id", "from": "$.body.id"}}, "/correlate"),
+    ],
+)
+def test_a_page_whose_form_would_be_rejected_is_a_problem(check: Check, settings: dict[str, Any], pointer: str) -> None:
+    problems = check(waiting(page={}, **settings))
+    assert codes(problems) == ["page_unusable"]
+    assert pointer in {problem.pointer.removeprefix("/steps/0/with") for problem in problems}
+
+
+def test_the_next_step_knows_what_a_page_gives(check: Check) -> None:
+    page = paged(
+        fields={"amount": {"type": "number", "required": True}, "note": {"type": "text"}},
+        choices=[{"label": "Yes", "body": {"ok": True}}, {"label": "No", "body": {"ok": False, "why": "no"}}],
+    )
+    keep = {"id": "keep", "use": "filter", "with": {"keep": "$.body.ok"}}
+    assert check(page, keep, {"use": "map", "with": {"body": {"sum": "$.body.amount", "note": "$.body.note"}}}) == []
+    problem = one(check(page, {"use": "map", "with": {"body": "$.body.amunt"}}), "no_such_key")
+    assert "did you mean" in problem.remedy

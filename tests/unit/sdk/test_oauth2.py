@@ -6,9 +6,9 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr
 
 from hookline.api import AuthExpired, Connector, Context, OAuth2, StepError, VerifyContext
+from hookline.credentials.tokens import TokenSet
 from hookline.discovery.loader import load_plugins
 from hookline.kernel.errors import PluginError
-from hookline.model.tokens import TokenSet
 from hookline.testing.clock import START, ManualClock
 from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp

@@ -275,7 +275,7 @@ class _Empty:
 async def status_of(token: str) -> int:
     """What a token gets where tokens are real, and there is no execution."""
     hook = HookOverMemory()
-    steps = Callbacks(_Empty(), None, None, TOKENS, lambda: True)  # type: ignore[arg-type]  # the rest isn't reached
+    steps = Callbacks(_Empty(), None, None, TOKENS, hook.redaction, lambda: True)  # type: ignore[arg-type]  # the rest isn't reached
     receiver = hook.endpoints.receiver
     handler = CallbackHandler(
         waiting=steps, receiver=receiver, redaction=hook.redaction, clock=hook.clock, ids=hook.ids

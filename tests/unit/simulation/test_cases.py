@@ -65,6 +65,21 @@ def test_a_wait_that_nobody_answers_times_out(run: Try) -> None:
     assert run(caught, {"outcome": "completed", "body": "late", "took": "2d"}).differences == ()
 
 
+@pytest.mark.rule(52)
+def test_an_answer_is_read_by_the_page_of_its_step(run: Try) -> None:
+    page = {
+        "title": "Pay {{ body.sum }}?",
+        "fields": {"count": {"type": "integer", "required": True}},
+        "choices": [{"label": "Yes", "body": {"ok": True}}],
+    }
+    paged = flow({"id": "answer", "use": "webhook", "with": {"page": page}})
+    expect = {"outcome": "completed", "body": {"count": 3, "ok": True}}
+    given = {"body": {"sum": 1}}
+    assert run(paged, expect, input=given, answers={"answer": {"body": {"count": "3", "ok": True}}}).differences == ()
+    wrong = run(paged, expect, input=given, answers={"answer": {"body": {"count": "many", "ok": True}}})
+    assert "step answer: its page doesn't take the answer: /count this must be a whole number" in str(wrong.differences)
+
+
 def test_a_wait_without_end_is_said_to_want_an_answer(run: Try) -> None:
     forever = {"id": "answer", "use": "webhook", "with": {"timeout": None}}
     result = run(flow(forever), {"outcome": "completed"})

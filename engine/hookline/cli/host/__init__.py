@@ -1,1 +1,1 @@
-"""The commands that serve, and those about installed plugins and about the database itself."""
+"""The commands that serve, and those about the state of the server, installed plugins and the database itself."""

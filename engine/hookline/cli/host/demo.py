@@ -55,8 +55,8 @@ def demo(ctx: click.Context, once: bool, port: int | None, folder: Path, as_json
     """Send a signed PayPal event to a server, and see it booked in an accounting database.
 
     Starts a server with the flow `paypal-to-accounting`, and sends the event twice: the second one is a duplicate. The
-    server keeps running. The event is signed as PayPal signs it, with a certificate that the demo creates and pins in
-    the credential.
+    server keeps running, and the demo ends with a link to the execution in the console. The event is signed as PayPal
+    signs it, with a certificate that the demo creates and pins in the credential.
     """
     ignore_hangups()
     from hookline.cli.host.server import run
@@ -73,6 +73,7 @@ def demo(ctx: click.Context, once: bool, port: int | None, folder: Path, as_json
             "flows": str(folder / "flows"),
             "public_url": address,
             "admin_bind": "",
+            "admin_url": "",
             # No load balancer is in front of it.
             "drain_delay": 0,
         }
@@ -84,7 +85,9 @@ def demo(ctx: click.Context, once: bool, port: int | None, folder: Path, as_json
 
     async def ready(server: "RunningServer") -> None:
         show = (lambda _text: None) if as_json else click.echo
-        report.update(await _Demo(server, settings.db, ledger, show).run())
+        scenario = _Demo(server, settings.db, ledger, show)
+        report.update(await scenario.run())
+        report["console"] = None if once else await scenario.open_console(report["execution"]["id"])
         if as_json:
             from hookline.kernel.json import encode
 
@@ -237,6 +240,28 @@ class _Demo:
             "urls": urls,
             "commands": commands,
         }
+
+    async def open_console(self, execution_id: str) -> str | None:
+        """Show and return a sign-in link to an execution; None if there is no console."""
+        import aiohttp
+
+        server = self._server
+        self._show("\n7. The console")
+        missing = server.ready().no_console
+        if missing is not None:
+            self._show(_indented(missing))
+            return None
+        url = f"{server.api_url}/api/v1/sign-in-links"
+        headers = {"Authorization": f"Bearer {server.token.text}"}
+        async with (
+            aiohttp.ClientSession(headers=headers) as session,
+            session.post(url, json={"execution_id": execution_id}) as response,
+        ):
+            made: dict[str, str] = await response.json()
+            _hold(response.status == 201, f"the server answered {response.status}: {made.get('detail')}")
+        self._show(f"   The execution, signed in; the link can be used once, within 10 minutes:\n   {made['url']}")
+        self._show(f"   Another link: {_program()} open --db {self._db}")
+        return made["url"]
 
     async def _send(self, session: Any, hook: str, body: bytes) -> dict[str, Any]:
         headers = {**dict(self._signature(hook, body)), "Content-Type": "application/json"}

@@ -12,7 +12,7 @@ from hookline.cli.client import connect
 from hookline.config import Settings
 from hookline.credentials.oauth_authorization import CALLBACK
 from hookline.kernel.errors import AuthorizationUnknown, ConfigError, HooklineError
-from hookline.service.oauth_callback import html_page
+from hookline.service.html_page import text_page
 
 _POLL: Final = 0.3
 """Seconds between two requests for the state of an authorization whose redirect the server receives."""
@@ -113,6 +113,6 @@ async def _listening(redirect_uri: str) -> AsyncIterator[_Listener]:
 
 
 def _shown(status: int, title: str, text: str) -> web.Response:
-    reply = html_page(status, title, text)
+    reply = text_page(status, title, text)
     headers = {name.decode(): value.decode() for name, value in reply.headers}
     return web.Response(body=reply.body, status=reply.status, headers=headers)

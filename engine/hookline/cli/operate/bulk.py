@@ -61,6 +61,11 @@ def filters(function: _F) -> _F:
     return function
 
 
+def reason(function: _F) -> _F:
+    """Add the option with the reason for a discard."""
+    return click.option("--reason", default="", metavar="TEXT", help="The reason, for the audit.")(function)
+
+
 _FILTERS: Final = ("flow_id", "state", "outcome", "error_code", "cause", "since", "until")
 
 
@@ -89,6 +94,7 @@ def run(
     step: str | None = None,
     version: str = "current",
     edit: Mapping[str, Any] | None = None,
+    reason: str = "",
 ) -> Mapping[str, Any]:
     """Run an operation on the executions of `ids`, or page by page on all that the filter `chosen` selects.
 
@@ -96,7 +102,11 @@ def run(
     API can't be called, after printing that cursor.
     """
     result: dict[str, Any] = {"done": [], "rejected": [], "next": cursor}
-    more = {"step": step, "version": version, **(edit or {})} if operation == "replay" else {}
+    more: dict[str, Any] = {}
+    if operation == "replay":
+        more = {"step": step, "version": version, **(edit or {})}
+    elif reason:
+        more = {"reason": reason}
     try:
         if ids:
             asyncio.run(_named(settings, operation, ids, more, result))
@@ -132,7 +142,7 @@ async def _named(
 async def _one(client: Client, operation: str, execution_id: str, more: Mapping[str, Any]) -> str | None:
     path = ("executions", execution_id, operation)
     if operation != "replay":
-        await client.post(*path)
+        await client.post(*path, body=more or None)
         return None
     edit = {name: value for name, value in more.items() if name not in ("step", "version")}
     new: str = (await client.post(*path, body=edit, **{"from": more["step"], "version": more["version"]}))[

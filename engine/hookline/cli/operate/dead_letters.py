@@ -98,10 +98,11 @@ def replay_dead_letters(ctx: click.Context, /, cause: str, as_json: bool, settin
 
 @dead_letters.command("discard", settings=_SETTINGS)
 @click.argument("cause")
+@bulk.reason
 @click.pass_context
-def discard_dead_letters(ctx: click.Context, cause: str, as_json: bool, settings: Settings) -> None:
+def discard_dead_letters(ctx: click.Context, cause: str, reason: str, as_json: bool, settings: Settings) -> None:
     """Discard all dead letters of a cause. The executions stay in the history."""
-    _run(ctx, settings, "discard", cause, as_json)
+    _run(ctx, settings, "discard", cause, as_json, reason=reason)
 
 
 def _run(ctx: click.Context, settings: Settings, operation: str, cause: str, as_json: bool, **more: Any) -> None:

@@ -159,10 +159,11 @@ def cancel_executions(ctx: click.Context, /, **given: Any) -> None:
 @bulk.filters
 @_ALL
 @_CURSOR
+@bulk.reason
 @click.pass_context
 def discard_executions(ctx: click.Context, /, **given: Any) -> None:
     """Discard dead letters. The executions stay in the history."""
-    _run(ctx, "discard", given)
+    _run(ctx, "discard", given, reason=given.pop("reason"))
 
 
 @executions.command("resume", settings=_SETTINGS)

@@ -3,15 +3,18 @@
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
+
 from hookline.executions.blocks.block import RunSteps, evaluate_in_frame
 from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.steps.recorded_result import continue_if_ended
 from hookline.flows.blocks.webhook_wait import USE, WaitNode
+from hookline.flows.elements.pages import PageTemplate
 from hookline.kernel.errors import StepError
-from hookline.kernel.json import encode, is_heavy
+from hookline.kernel.json import decode, encode, is_heavy
 from hookline.kernel.time import rfc3339
 from hookline.model.execution import CALLBACK, StepRecord, StepState
-from hookline.model.waits import Call
+from hookline.model.waits import Call, Page, raw_json
 from hookline.sdk.action import Reply
 from hookline.storage.changes import BeginWait, EndWait, TimeOutWait, WaitTimedOut
 
@@ -65,6 +68,7 @@ async def _begin(run: ExecutionContext, node: WaitNode, frame: Frame, path: str,
     """Store that the step waits; from then on a callback makes the execution ready."""
     now = run.services.clock.now()
     key: str | None = None
+    known: dict[str, Any] = {}
     if node.key is not None:
         value = await evaluate_in_frame(run, node.key, frame, "correlate.key", path)
         key = node.key_of_call.text_of(value) if node.key_of_call is not None else None
@@ -72,7 +76,12 @@ async def _begin(run: ExecutionContext, node: WaitNode, frame: Frame, path: str,
             message = "correlate.key is null, or hasn't as many parts as correlate.from; no call can be for it"
             failure = StepError(message, code="wait_key_missing")
             raise StepFailed(run.error_info(failure, path))
-    due_at = now + node.settings.timeout if node.settings.timeout is not None else None
+        known["key"] = value
+    page = None
+    if node.page is not None:
+        known["page"] = page = await _page(run, node.page, frame, path)
+    timeout = node.settings.timeout
+    due_at, late_at = (None, None) if timeout is None else (now + timeout, now + timeout / 2)
     entry = run.journal.add(
         recomputable=False,
         id=node.id,
@@ -82,14 +91,53 @@ async def _begin(run: ExecutionContext, node: WaitNode, frame: Frame, path: str,
         attempt=attempt,
         started_at=now,
         finished_at=now,
-        input=None if key is None else encode({"key": value}),
+        input=encode(known) if known else None,
         due_at=due_at,
     )
-    run.journal.add_changes(BeginWait(run.id, path, run.flow.id, node.id, key, now))
+    packed = None if page is None else run.redactor.encrypt_line(encode(_shown(run, page)))
+    run.journal.add_changes(BeginWait(run.id, path, run.flow.id, node.id, key, now, late_at, packed))
     await run.journal.flush()
     # Callbacks that came before are delivered now, without another notification.
     run.progress.forget_callbacks()
     return entry
+
+
+async def _page(run: ExecutionContext, template: PageTemplate, frame: Frame, path: str) -> Page:
+    """Evaluate the page of a step."""
+    values = {
+        at: await evaluate_in_frame(run, each, frame, f"page{at.replace('/', '.')}", path)
+        for at, each in template.templates.items()
+    }
+    title = run.flow.settings.title or run.flow.id
+    try:
+        return template.evaluated(values, title=title, exact=run.flow.exact)
+    except ValueError as error:
+        raise StepFailed(run.error_info(StepError(str(error), code="wait_page_invalid"), path)) from error
+
+
+def _shown(run: ExecutionContext, page: Page) -> Page:
+    """The page with redacted values masked in everything that it shows; the bodies of its choices aren't shown."""
+    hidden = run.redactor.hidden
+    if not hidden:
+        return page
+    fields = []
+    for field in page.fields:
+        default = decode(bytes(field.default), exact=True)
+        shown = hidden.mask(default)
+        fields.append(
+            replace(
+                field,
+                label=hidden.mask_text(field.label),
+                help=hidden.mask_text(field.help),
+                default=field.default if shown is default else raw_json(None),
+            )
+        )
+    return Page(
+        hidden.mask_text(page.title),
+        hidden.mask_text(page.text),
+        tuple(fields),
+        tuple(replace(choice, label=hidden.mask_text(choice.label)) for choice in page.choices),
+    )
 
 
 def _time_out(run: ExecutionContext, node: WaitNode, path: str) -> TimeOutWait:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -24,7 +25,7 @@ from hookline.executions.delivery.loading import (
     LoadFailed,
     Versions,
 )
-from hookline.executions.delivery.unrunnable import Unrunnable
+from hookline.executions.delivery.unrunnable import LeavingQueue, Unrunnable
 from hookline.executions.ending import end, is_patient, park, record_final_reply, tell_caller
 from hookline.executions.interruption import CANCELLED, Interrupted, with_deadline
 from hookline.executions.journal.journal import Journal
@@ -72,17 +73,16 @@ class Runner:
         versions: Versions,
         queue: Waker,
         timers: TimerNotifier,
-        on_dequeued: Callable[[str], None],
+        leaving_queue: LeavingQueue,
         hook_urls: HookUrls,
     ) -> None:
-        """`on_dequeued` is called with the flow's id each time a queued execution leaves the queue."""
         self._services = services
         self._loader = ExecutionLoader(services, versions)
         self._queue = queue
         self._timers = timers
-        self._on_dequeued = on_dequeued
+        self._leaving_queue = leaving_queue
         self._hook_urls = hook_urls
-        self._unrunnable = Unrunnable(services, versions, self._loader, on_dequeued, self._wake_parent)
+        self._unrunnable = Unrunnable(services, versions, self._loader, leaving_queue, self._wake_parent)
         self._cause_epoch = 0
         self._running: dict[str, ExecutionContext | None] = {}
         """The delivered executions; None until the journal is read."""
@@ -160,8 +160,9 @@ class Runner:
             # It had ended before: only the acknowledgement was missing.
             await delivery.ack()
             return
-        run = self._begin(found)
-        closing = await self._run_and_commit(run)
+        with self._leaving_queue(found.flow.id) if found.leaves_queue else nullcontext() as on_dequeued:
+            run = self._begin(found, on_dequeued)
+            closing = await self._run_and_commit(run)
         blocked = run.progress.blocked is not None and isinstance(closing, Park)
         # If the cause went away while the execution was being parked, nothing else wakes it.
         again = blocked and epoch != self._cause_epoch
@@ -175,11 +176,10 @@ class Runner:
         else:
             await delivery.ack()
 
-    def _begin(self, found: LoadedExecution) -> ExecutionContext:
+    def _begin(self, found: LoadedExecution, on_dequeued: Callable[[], None] | None) -> ExecutionContext:
         """Make the context of a run, register it for `cancel`, and interrupt it if it is to be cancelled."""
         services, flow, execution, envelope = self._services, found.flow, found.execution, found.envelope
         now = services.clock.now()
-        on_dequeued = partial(self._on_dequeued, flow.id) if found.leaves_queue else None
         journal = Journal(
             envelope.execution_id,
             services,
@@ -261,7 +261,7 @@ class Runner:
         for ready in run.progress.wakes:
             await self._queue.wake(run.flow.id, ready)
         if isinstance(closing, End):
-            self._services.metrics.ended(run.flow.id, closing.state)
+            self._services.metrics.ended(run.flow.id, closing.state, closing.at - run.envelope.accepted_at)
             tell_caller(run, closing)
             await self._wake_parent(run.envelope)
         elif closing.ready_at is not None:

@@ -1,8 +1,9 @@
 """Executions that can't run: they are parked as blocked, or ended as failed."""
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
-from typing import Final
+from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
 
 from hookline.executions.blocks.batch import batch_entries
 from hookline.executions.delivery.loading import BlockedAtLoad, ExecutionLoader, Versions
@@ -27,6 +28,10 @@ from hookline.storage.store import readable_envelope
 _ELSEWHERE: Final = timedelta(seconds=15)
 """The time after which any node tries an execution that one node can't run."""
 
+LeavingQueue: TypeAlias = Callable[[str], AbstractContextManager[Callable[[], None]]]
+"""Called with the id of a flow when an execution is about to leave the queue. It gives a function to call when that is
+done, within the context."""
+
 
 class Unrunnable:
     """Parks or ends executions that can't run."""
@@ -36,15 +41,14 @@ class Unrunnable:
         services: Services,
         versions: Versions,
         loader: ExecutionLoader,
-        on_dequeued: Callable[[str], None],
+        leaving_queue: LeavingQueue,
         wake_parent: Callable[[Envelope], Awaitable[None]],
     ) -> None:
-        """`on_dequeued` is called with the flow's id when a queued execution leaves the queue; `wake_parent` wakes the
-        execution whose step waits for the end of one."""
+        """`wake_parent` wakes the execution whose step waits for the end of one."""
         self._services = services
         self._versions = versions
         self._loader = loader
-        self._on_dequeued = on_dequeued
+        self._leaving_queue = leaving_queue
         self._wake_parent = wake_parent
 
     async def park(self, delivery: Delivery, cause: BlockedAtLoad) -> None:
@@ -62,9 +66,7 @@ class Unrunnable:
             # Without other nodes, it is ready again when something changes.
             again = now + _ELSEWHERE if cause.here and not self._services.membership.alone else None
             changes.append(Park(delivery.execution_id, now, again, f"{BLOCKED}{cause.reason}"))
-        await self._commit(delivery, changes)
-        if state is State.QUEUED:
-            self._on_dequeued(delivery.flow_id)
+        await self._commit(delivery, changes, cause.envelope.accepted_at, leaves_queue=state is State.QUEUED)
         await self._wake_parent(cause.envelope)
 
     async def end(self, delivery: Delivery, error: ErrorInfo) -> None:
@@ -95,14 +97,21 @@ class Unrunnable:
                 begun = AttemptStart(execution.started_at, execution.attempt)
             ran_on = await self._flow_of(execution)
             changes += await follow_up(self._services, end, envelope, ran_on, None, begun)
-        await self._commit(delivery, changes)
+        accepted_at = now if execution is None else execution.created_at
+        await self._commit(delivery, changes, accepted_at, leaves_queue=queued)
         if envelope is not None:
             await self._wake_parent(envelope)
-        if queued:
-            self._on_dequeued(delivery.flow_id)
 
-    async def _commit(self, delivery: Delivery, changes: list[Change]) -> None:
-        await self._services.store.commit(changes)
+    async def _commit(
+        self, delivery: Delivery, changes: list[Change], accepted_at: datetime, *, leaves_queue: bool
+    ) -> None:
+        with self._leaving_queue(delivery.flow_id) if leaves_queue else nullcontext() as left:
+            await self._services.store.commit(changes)
+            if left is not None:
+                left()
+        for change in changes:
+            if isinstance(change, End):
+                self._services.metrics.ended(delivery.flow_id, change.state, change.at - accepted_at)
         self._services.events.committed(delivery.flow_id, delivery.execution_id, changes)
 
     async def _flow_of(self, execution: Execution | None) -> CompiledFlow | None:

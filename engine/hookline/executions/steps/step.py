@@ -166,7 +166,7 @@ class StepRun:
         """
         services = self.run.services
         self.frame.interruption.check()
-        wait = self._take_turn()
+        wait = await self._take_turn()
         if wait > LONGEST_SLEEP:
             attempt = self._new_attempt(self._number, services.clock.now())
             due_at = attempt.started_at + wait
@@ -179,10 +179,10 @@ class StepRun:
         await self.run.journal.before_effect(self.path)
         return True
 
-    def _take_turn(self) -> timedelta:
+    async def _take_turn(self) -> timedelta:
         if self.node.rate is None and self.node.action.rate is None:
             return _NO_WAIT
-        return take_turn(self.run, self.node, had_one=self._had_turn)
+        return await take_turn(self.run, self.node, had_one=self._had_turn)
 
     async def _attempt(self) -> Ending | None:
         """Make one attempt; None if another one follows at once."""

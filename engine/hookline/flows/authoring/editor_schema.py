@@ -10,7 +10,8 @@ from hookline.discovery.registry import Registry
 from hookline.flows.blocks import USES
 from hookline.flows.blocks.block import StepType
 from hookline.flows.elements.expressions import RESERVED
-from hookline.model.flow import BLOCKS, EXPRESSION_SCHEMA, STEPS, ActionStep, FlowDocument
+from hookline.model.expressions import EXPRESSION_SCHEMA
+from hookline.model.flow import BLOCKS, STEPS, ActionStep, FlowDocument
 from hookline.sdk.action import Action
 from hookline.sdk.schemes import Scheme
 from hookline.sdk.triggers import ConnectorTrigger, RequestTrigger, Trigger, WebhookTrigger

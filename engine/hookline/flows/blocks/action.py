@@ -18,7 +18,7 @@ from hookline.kernel.backoff import RetryPolicy
 from hookline.kernel.errors import Problem
 from hookline.model.flow import ActionStep, RetryDocument
 from hookline.sdk.action import Action
-from hookline.sdk.setting_versions import older_settings, plain_name
+from hookline.sdk.settings.versions import older_settings, plain_name
 
 DEFAULT_RETRY: Final = RetryPolicy()
 """The policy of a step that has none of its own."""

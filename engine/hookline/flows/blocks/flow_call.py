@@ -13,7 +13,8 @@ from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.external_names import FlowUse
 from hookline.flows.elements.visible_names import VisibleNames
 from hookline.kernel.backoff import RetryPolicy
-from hookline.model.flow import EXPRESSION_SCHEMA, FLOW_ID, ActionStep
+from hookline.model.expressions import EXPRESSION_SCHEMA
+from hookline.model.flow import FLOW_ID, ActionStep
 
 HeadersExpression = Annotated[
     Any,

@@ -11,6 +11,7 @@ from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.masked_paths import MaskedPaths
 from hookline.flows.elements.message_keys import MessageKey, compile_key
+from hookline.flows.elements.pages import PageTemplate, compile_page, page_problems
 from hookline.flows.elements.verification import compile_verify, content_type_problems
 from hookline.flows.elements.visible_names import ON_ARRIVAL, VisibleNames
 from hookline.model.flow import ActionStep
@@ -35,6 +36,8 @@ class WaitNode(Node):
     key_of_call: MessageKey | None
     """The key of the execution for which a callback is."""
     on_error: Literal["fail", "continue"]
+    page: PageTemplate | None = None
+    """The page that a person sees at the resume URL."""
 
 
 def _compile(step: RawStep, compiling: CompileContext) -> tuple[WaitNode | None, VisibleNames]:
@@ -68,6 +71,12 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[WaitNode | None,
     if settings is not None and verification.scheme is not None:
         compiling.problems += content_type_problems(verification.scheme, settings, at)
     key, key_of_call = _keys(correlate, f"{at}/correlate", step.place, verification.masked, compiling)
+    page = None
+    if settings is not None and settings.page is not None:
+        page = compile_page(
+            settings.page, f"{at}/page", lambda value, each: compiling.template(value, each, step.place)
+        )
+        compiling.problems += page_problems(settings, page, at, exact=compiling.expressions.exact)
     if document is None or settings is None:
         return None, behind
     node = WaitNode(
@@ -81,6 +90,7 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[WaitNode | None,
         key=key,
         key_of_call=key_of_call,
         on_error=document.on_error,
+        page=page,
     )
     return node, behind
 

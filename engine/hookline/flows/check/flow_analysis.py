@@ -20,11 +20,14 @@ from hookline.flows.blocks.try_block import TryNode
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.elements.expressions import Condition, Template
+from hookline.flows.elements.pages import PageTemplate
 from hookline.flows.types.action_result import ResultShape, result_shape
 from hookline.flows.types.annotation import metadata
 from hookline.flows.types.json_schema import from_schema
 from hookline.flows.types.samples import NO_SAMPLES, Samples
 from hookline.flows.types.shape import (
+    BOOLEAN,
+    NULL,
     NUMBER,
     TEXT,
     UNKNOWN,
@@ -56,6 +59,7 @@ from hookline.flows.types.type_scope import (
     trigger_shape,
 )
 from hookline.kernel.json import decode
+from hookline.model.webhook import FieldType
 from hookline.sdk.action import EndsExecution, PassesIf
 
 Compiled: TypeAlias = Template | Condition
@@ -224,7 +228,11 @@ class _Analyser:
     def wait(self, node: WaitNode, scope: TypeScope) -> TypeScope:
         if node.key is not None:
             self._out.expressions.append((node.key, scope))
-        body = self._samples.results.get(node.id, UNKNOWN)
+        if node.page is None:
+            body = self._samples.results.get(node.id, UNKNOWN)
+        else:
+            self._out.expressions += [(each, scope) for each in node.page.templates.values()]
+            body = _page_body(node.page, scope)
         view = _view(
             body,
             headers=HEADERS,
@@ -347,6 +355,22 @@ def _view(body: Shape, **besides: Shape) -> Record:
     """The shape of a step's result. It has attachments beside the body if there are any."""
     fields = {"body": Field(body), **{name: Field(shape) for name, shape in besides.items()}}
     return Record({**fields, "attachments": Field(UNKNOWN, required=False)}, closed=True)
+
+
+def _page_body(page: PageTemplate, scope: TypeScope) -> Shape:
+    """The shape of the input of a page: its fields, with the body of one of its choices merged over them."""
+    fields: dict[str, Field] = {}
+    for name, one in page.settings.fields.items():
+        shape = _FIELD_SHAPES.get(one.type, TEXT)
+        fields[name] = Field(shape if one.required or shape is BOOLEAN else join((shape, NULL)))
+    merged: list[Shape] = []
+    for number, _ in enumerate(page.settings.choices):
+        body = shape_of(page.templates[f"/choices/{number}/body"], scope)
+        merged.append(replace(body, fields={**fields, **body.fields}) if isinstance(body, Record) else UNKNOWN)
+    return join(merged) if merged else Record(fields, closed=True)
+
+
+_FIELD_SHAPES: Final[Mapping[FieldType, Shape]] = {"number": NUMBER, "integer": NUMBER, "boolean": BOOLEAN}
 
 
 def _with_body(view: Shape, body: Shape) -> Shape:

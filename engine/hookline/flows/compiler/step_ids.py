@@ -9,7 +9,7 @@ from hookline.flows.blocks import BLOCKS, step_type_of
 from hookline.flows.blocks.step_tree import walk_documents
 from hookline.kernel.errors import Problem
 from hookline.model.flow import STEP_ID
-from hookline.sdk.setting_versions import plain_name
+from hookline.sdk.settings.versions import plain_name
 
 _ID: Final = re.compile(STEP_ID)
 

@@ -18,7 +18,7 @@ from hookline.kernel.errors import ExpressionError, Problem, StepError
 from hookline.kernel.safe_validation import validate_safely
 from hookline.model.webhook import WebhookSettings
 from hookline.sdk.poll import PollTrigger
-from hookline.sdk.setting_versions import older_settings, plain_name
+from hookline.sdk.settings.versions import older_settings, plain_name
 from hookline.sdk.triggers import (
     ConnectorTrigger,
     ConsumeTrigger,

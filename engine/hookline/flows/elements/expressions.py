@@ -158,7 +158,7 @@ class Expressions:
 
     def __init__(self, mappers: Mapping[str, Mapper], enabled: Collection[str] = (), *, exact: bool = False) -> None:
         self._mappers = mappers
-        self._exact = exact
+        self.exact = exact
         self._names = frozenset({*RESERVED[1:], *enabled})
 
     def template(self, value: JsonValue, pointer: str = "") -> tuple[Template, list[Problem]]:
@@ -167,7 +167,7 @@ class Expressions:
         If there are any, evaluating the template raises ExpressionSyntax.
         """
         problems: list[Problem] = []
-        if self._exact:
+        if self.exact:
             value = to_decimal(value)
         return self._compile(value, pointer, len(pointer), problems), problems
 
@@ -247,7 +247,7 @@ class Expressions:
             problem = Problem(f"the mapper {name!r} is not available", pointer, "unavailable", mapper.unavailable)
         else:
             try:
-                expression = mapper.compile_exact(source) if self._exact else mapper.compile(source)
+                expression = mapper.compile_exact(source) if self.exact else mapper.compile(source)
             except ExpressionError as error:
                 problem = Problem(f"{source}: {error.message}", pointer, error.code, _remedy(name))
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's defect is a problem of this expression

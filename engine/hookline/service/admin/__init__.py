@@ -21,6 +21,8 @@ from hookline.service.admin.executions.events import add_events
 from hookline.service.admin.executions.executions import add_executions, add_recordings
 from hookline.service.admin.executions.operations import add_bulk, add_operations
 from hookline.service.admin.executions.rejected import add_rejected
+from hookline.service.admin.executions.statistics import add_statistics
+from hookline.service.admin.executions.values import add_values
 from hookline.service.admin.flows.authoring import add_authoring
 from hookline.service.admin.flows.deploy import add_deployments
 from hookline.service.admin.flows.flow_state import add_flow_values
@@ -31,6 +33,7 @@ from hookline.service.admin.flows.versions import add_versions
 from hookline.service.admin.hosts import Hosts
 from hookline.service.admin.openapi import Description, operation
 from hookline.service.admin.system.access import add_access
+from hookline.service.admin.system.attention import add_attention
 from hookline.service.admin.system.components import add_components
 from hookline.service.admin.system.credentials import add_credentials
 from hookline.service.admin.system.health import Readiness, metrics_blueprint, probes_blueprint
@@ -92,8 +95,10 @@ def _api(engine: Engine, gate: Gate, hook: Hook, settings: Sequence[ServerSettin
     api.before_request(gate.check_request)
     # In the order of the API's description.
     for add in (
+        add_attention,
         add_flows,
         add_rejected,
+        add_statistics,
         add_step_counts,
         add_components,
         add_authoring,
@@ -103,6 +108,7 @@ def _api(engine: Engine, gate: Gate, hook: Hook, settings: Sequence[ServerSettin
         add_recordings,
         add_storage,
         add_executions,
+        add_values,
         add_operations,
         add_bulk,
         add_dead_letters,
@@ -114,8 +120,8 @@ def _api(engine: Engine, gate: Gate, hook: Hook, settings: Sequence[ServerSettin
         add_plugins,
     ):
         add(api, engine)
-    add_signing(api, engine, hook)
     add_settings(api, settings)
+    add_signing(api, engine, hook)
     description = Description()
 
     @api.get("/openapi.json")

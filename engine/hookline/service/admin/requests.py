@@ -43,6 +43,7 @@ from hookline.kernel.errors import (
     TooLarge,
     UnpublishedChanges,
     UnsupportedMedia,
+    ValueNotFound,
     WorkLimit,
 )
 from hookline.kernel.json import encode
@@ -293,6 +294,7 @@ _STATUS: Final[Mapping[type[HooklineError], int]] = {
     NotReplayable: 409,
     RedactedUnreadable: 409,
     ProvenanceUnknown: 404,
+    ValueNotFound: 404,
     ComponentNotFound: 404,
     NoOptions: 404,
     OptionsNotReady: 422,

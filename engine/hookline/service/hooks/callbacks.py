@@ -1,33 +1,39 @@
 """Callbacks: requests to waiting steps. Each is received like a message, and delivered to its step."""
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 import msgspec
 
 from hookline.access.audit import entry
 from hookline.bodies.forms import lenient_query
+from hookline.bodies.page_input import read_page_input
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.elements.message_scope import arrival_scope
 from hookline.intake.callbacks import Callbacks, WaitingStep
-from hookline.kernel.errors import AlreadyCalled, TooManyRequests, WaitOver
+from hookline.kernel.errors import AlreadyCalled, InputInvalid, ServiceUnavailable, TooManyRequests, WaitOver
 from hookline.kernel.ids import Ids
-from hookline.kernel.json import canonical, encode
+from hookline.kernel.json import canonical, encode, is_heavy_value
 from hookline.kernel.time import Clock
 from hookline.model.access import Actor, AuditEntry
 from hookline.model.message import Arrival, Message
 from hookline.model.waits import Call
+from hookline.plugin_host.offload import Offloader
 from hookline.sdk.schemes import WebhookResponse
 from hookline.secrets.redaction import Redaction
 from hookline.service.hooks import cors, responses
 from hookline.service.hooks.masking import Headers
+from hookline.service.hooks.pages import FORMS, expects_page, form_page
 from hookline.service.hooks.receive import ReceivedRequest, RequestReceiver, RequestTarget
 from hookline.service.hooks.rejection import RequestContext
 from hookline.service.types import HookRequest, HookResponse
 from hookline.storage.changes import CallbackRepeated, CallbackStored, NotWaiting, StoreCallback
 
+_NOT_YET_RETRY_AFTER: Final = 5.0
 _EARLY_RETRY_AFTER: Final = 60.0
 """Seconds. A step keeps a bounded number of callbacks that came before any execution waits for them."""
 
@@ -40,6 +46,7 @@ class CallbackHandler:
     ) -> None:
         self._waiting = waiting
         self._receiver = receiver
+        self._offloader = Offloader()
         self._redaction = redaction
         self._clock = clock
         self._ids = ids
@@ -81,7 +88,10 @@ class CallbackHandler:
             if isinstance(incoming, WebhookResponse):
                 await uploads.discard()
                 return responses.scheme_response(incoming)
-            callback = self._callback(flow, node, step, incoming)
+            body = None
+            if step is not None and node.page is not None:
+                body = await self._page_body(step, incoming, context)
+            callback = self._callback(flow, node, step, incoming, body)
         except BaseException:  # if the request is cancelled or rejected, its files are removed
             await uploads.discard()
             raise
@@ -105,8 +115,43 @@ class CallbackHandler:
             retry_after=_EARLY_RETRY_AFTER,
         )
 
+    async def _page_body(
+        self, step: WaitingStep, incoming: ReceivedRequest, context: RequestContext
+    ) -> dict[str, Any] | None:
+        """Return the body that the input of a page becomes; None if the page doesn't count any more.
+
+        Raises InputInvalid, WaitOver, ServiceUnavailable if the page must be evaluated first, and StoreError.
+        """
+        status = await self._waiting.status(step)
+        if status.called:
+            return None  # the store tells whether it is the same callback again
+        if status.timed_out or step.over:
+            raise WaitOver(f"step {step.node.id!r} no longer waits for a callback")
+        page = await self._waiting.page(step, status)
+        if page is None:
+            if status.waits:
+                return None  # it began to wait under a version without a page
+            raise ServiceUnavailable(
+                f"the execution hasn't reached step {step.node.id!r} yet", retry_after=_NOT_YET_RETRY_AFTER
+            )
+        given, headers = incoming.received.body, incoming.headers
+        form = headers.joined.get("content-type", "").startswith(FORMS)
+        read = partial(read_page_input, page, given, form=form, exact=step.flow.exact)
+        body, problems = await self._offloader.run(read, large=is_heavy_value(given))
+        if problems:
+            if expects_page(headers):
+                shown = given if isinstance(given, Mapping) else {}
+                context.rejection = lambda error: form_page(page, status=error.status, given=shown, problems=problems)
+            raise InputInvalid(problems=problems)
+        return body
+
     def _callback(
-        self, flow: CompiledFlow, node: WaitNode, step: WaitingStep | None, incoming: ReceivedRequest
+        self,
+        flow: CompiledFlow,
+        node: WaitNode,
+        step: WaitingStep | None,
+        incoming: ReceivedRequest,
+        page_body: dict[str, Any] | None,
     ) -> StoreCallback:
         received, headers = incoming.received, incoming.headers.joined
         query = lenient_query(incoming.query) if incoming.query else {}
@@ -121,6 +166,10 @@ class CallbackHandler:
             verified_by=incoming.verified_by,
             client=incoming.client,
         )
+        # A repeated callback is recognized by what was sent, since its page is gone.
+        digest = callback_digest(call, scheme_id)
+        if page_body is not None:
+            call = msgspec.structs.replace(call, body=msgspec.Raw(encode(page_body)))
         now = self._clock.now()
         key: str | None = None
         if step is None and node.key_of_call is not None:
@@ -143,7 +192,7 @@ class CallbackHandler:
             flow_id=flow.id,
             step_id=node.id,
             key=key,
-            digest=callback_digest(call, scheme_id),
+            digest=digest,
             at=now,
             until=None if step is not None else now + node.settings.early,
             payload=self._redaction.redact_call(flow.redaction_rules, call),

@@ -36,7 +36,19 @@ _NO_MASKS: Final = Masks()
 class RequestContext:
     """The facts about a request that its response needs, whether it is accepted or rejected."""
 
-    __slots__ = ("bare", "challenge", "client", "flow_id", "masks", "origin", "path", "prefix", "stream", "webhook")
+    __slots__ = (
+        "bare",
+        "challenge",
+        "client",
+        "flow_id",
+        "masks",
+        "origin",
+        "path",
+        "prefix",
+        "rejection",
+        "stream",
+        "webhook",
+    )
 
     def __init__(self) -> None:
         self.flow_id = UNKNOWN_FLOW
@@ -51,6 +63,8 @@ class RequestContext:
         self.client: str | None = None
         self.challenge: str | None = None
         """The value of `WWW-Authenticate` for a sender that couldn't be verified."""
+        self.rejection: Callable[[RequestRejected], HookResponse] = rejection_response
+        """Makes the response if the request is rejected: a problem document, or a page."""
         self.stream: BodyStream | None = None
         self.prefix: BodyPrefix | None = None
 
@@ -89,7 +103,7 @@ class RejectionHandler:
         )
         if context.challenge is not None and isinstance(error, NotVerified):
             error.headers = (*error.headers, ("www-authenticate", context.challenge))
-        return rejection_response(error)
+        return context.rejection(error)
 
     def failed(self, request: HookRequest, context: RequestContext, error: Exception) -> HookResponse:
         """Log an error that isn't the sender's, and return a response that asks the sender to try again."""

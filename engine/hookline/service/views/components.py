@@ -21,9 +21,9 @@ from hookline.flows.types.action_result import output_text
 from hookline.kernel.json import encode
 from hookline.model import durations
 from hookline.sdk.action import Action
-from hookline.sdk.options import OptionsFunction
 from hookline.sdk.poll import PollTrigger
 from hookline.sdk.schemes import Scheme
+from hookline.sdk.settings.options import OptionsFunction
 from hookline.sdk.triggers import ConnectorTrigger, Trigger
 from hookline.service.views.pages import one_of
 

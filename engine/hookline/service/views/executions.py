@@ -11,6 +11,7 @@ from hookline.executions.context import HookUrls
 from hookline.intake.callbacks import waiting_records
 from hookline.kernel.errors import Malformed
 from hookline.kernel.time import rfc3339
+from hookline.model.causes import full_cause
 from hookline.model.execution import FINAL, ErrorInfo, Execution, Outcome, State, StepRecord, StepState
 from hookline.model.message import arrival_view, pack
 from hookline.service.views.pages import Count, PageView, Time, Uuid, one_of, time_view
@@ -210,10 +211,13 @@ def page_view(page: ExecutionPage) -> PageView[SummaryView]:
     )
 
 
-async def execution_view(store: Store, execution_id: str, urls: HookUrls | None = None) -> ExecutionView | None:
+async def execution_view(
+    store: Store, execution_id: str, urls: HookUrls | None = None, *, outline: bool = False
+) -> ExecutionView | None:
     """The view of an execution with its steps, or None if it doesn't exist.
 
-    `urls` returns the resume URLs of waiting steps, for readers who may resume.
+    `urls` returns the resume URLs of waiting steps, for readers who may resume. `outline` leaves out the inputs and the
+    outputs of the steps.
     """
     execution = await store.execution(execution_id)
     if execution is None:
@@ -227,6 +231,8 @@ async def execution_view(store: Store, execution_id: str, urls: HookUrls | None 
     while records := await store.journal(execution_id, after, STEPS_SHOWN):
         after = records[-1].seq
         for record in records:
+            if outline:
+                record = msgspec.structs.replace(record, input=None, output=None)
             before = latest.get(record.path)
             if before is not None:
                 earlier.setdefault(record.path, deque(maxlen=ATTEMPTS_SHOWN)).append(before)
@@ -283,14 +289,9 @@ def _summary(execution: Execution, trigger: Mapping[str, Any]) -> dict[str, Any]
         "files_removed_at": time_view(execution.files_removed_at),
         "replay_of": execution.replay_of,
         "node": execution.node,
-        "cause": None if execution.error_cause is None else cause_view(execution.flow_id, execution.error_cause),
+        "cause": None if execution.error_cause is None else full_cause(execution.flow_id, execution.error_cause),
         "discarded_at": time_view(execution.discarded_at),
     }
-
-
-def cause_view(flow_id: str, cause: str) -> str:
-    """The name of a group of dead letters."""
-    return f"{flow_id}:{cause}"
 
 
 def cause_parts(cause: str) -> tuple[str, str]:

@@ -26,7 +26,7 @@ class PluginView(msgspec.Struct, frozen=True):
     version: str | None
     error: str | None
     warning: str | None
-    """What it lacks, with the remedy, though it works otherwise."""
+    """A part that it lacks, and how to get it. Its other parts work."""
     connectors: list[ConnectorQuality]
 
 

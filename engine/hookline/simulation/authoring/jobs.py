@@ -87,7 +87,16 @@ class BacktestJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     recordings: tuple[bytes, ...]
 
 
-Job: TypeAlias = CheckJob | EvaluateJob | TryJob | BacktestJob
+class CaseJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
+    """Make a test case of a recording."""
+
+    document: GivenDocument
+    """The version that ran."""
+    recording: bytes
+    name: str
+
+
+Job: TypeAlias = CheckJob | EvaluateJob | TryJob | BacktestJob | CaseJob
 
 
 class CheckResult(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
@@ -141,6 +150,15 @@ class BacktestResult(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     """JSON of a `Backtest`."""
 
 
+class CaseMade(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
+    """The test case of a recording."""
+
+    case: bytes
+    """JSON of a case."""
+    left_out: tuple[str, ...]
+    """The things that the case leaves out, each with the reason."""
+
+
 class Failure(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     """An error in the document or in the job."""
 
@@ -150,4 +168,4 @@ class Failure(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     problems: tuple[Problem, ...] = ()
 
 
-Result: TypeAlias = CheckResult | EvaluateResult | TryResult | BacktestResult | Failure
+Result: TypeAlias = CheckResult | EvaluateResult | TryResult | BacktestResult | CaseMade | Failure

@@ -26,6 +26,8 @@ from hookline.simulation.authoring.jobs import (
     LENGTH,
     BacktestJob,
     BacktestResult,
+    CaseJob,
+    CaseMade,
     CheckJob,
     EvaluateJob,
     Failure,
@@ -34,7 +36,9 @@ from hookline.simulation.authoring.jobs import (
     TryJob,
 )
 from hookline.simulation.authoring.try_document import compile_given, try_document
+from hookline.simulation.case_run import open_runner
 from hookline.simulation.recordings.backtest import backtest
+from hookline.simulation.recordings.recording import recorded_case
 
 MAX_RESULT: Final = 32_000_000
 """The largest result, in bytes."""
@@ -57,6 +61,8 @@ def work(job: Job, registry: Registry) -> Result:
                 flow = compile_given(job.document, registry)
                 recordings = (decode(one, exact=True) for one in job.recordings)
                 return BacktestResult(encode(backtest(flow, recordings, registry, None)))
+            case CaseJob():
+                return _case(job, registry)
     except FlowInvalid as error:
         return Failure("invalid", error.message, error.problems[:1000])
     except (HooklineError, ValueError) as error:
@@ -65,6 +71,13 @@ def work(job: Job, registry: Registry) -> Result:
         return Failure("limit", "it is nested too deeply")
     except MemoryError:
         return Failure("limit", "it needs more memory than it may use")
+
+
+def _case(job: CaseJob, registry: Registry) -> CaseMade:
+    flow = compile_given(job.document, registry)
+    with open_runner(registry) as runner:
+        made = recorded_case(flow, decode(job.recording, exact=True), job.name, runner, registry, None)
+    return CaseMade(encode(made.case), made.left_out)
 
 
 def serve(jobs: BinaryIO, results: BinaryIO, registry: Registry, seconds: float) -> None:

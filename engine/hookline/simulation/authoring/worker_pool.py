@@ -16,6 +16,7 @@ from hookline.kernel.errors import FlowInvalid, ServiceUnavailable, WorkLimit
 from hookline.simulation.authoring.jobs import (
     LENGTH,
     BacktestResult,
+    CaseMade,
     CheckResult,
     EvaluateResult,
     Failure,
@@ -24,7 +25,7 @@ from hookline.simulation.authoring.jobs import (
     TryResult,
 )
 
-_T = TypeVar("_T", CheckResult, EvaluateResult, TryResult, BacktestResult)
+_T = TypeVar("_T", CheckResult, EvaluateResult, TryResult, BacktestResult, CaseMade)
 MODULE: Final = "hookline.simulation.authoring.worker"
 
 _START: Final = 60.0

@@ -50,7 +50,12 @@ class RecordedCase:
 
 
 def recorded_case(
-    flow: CompiledFlow, recording: Mapping[str, Any], name: str, runner: CaseRunner, registry: Registry, folder: Path
+    flow: CompiledFlow,
+    recording: Mapping[str, Any],
+    name: str,
+    runner: CaseRunner,
+    registry: Registry,
+    folder: Path | None,
 ) -> RecordedCase:
     """The case of an execution, which is JSON as the admin API gives it. Raises NoCase.
 

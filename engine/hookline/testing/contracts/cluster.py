@@ -22,7 +22,7 @@ from hookline.storage.changes import (
     Start,
 )
 from hookline.storage.queue import Delivery
-from hookline.storage.rate_parts import Parts, PartsMoved, PartsRequest
+from hookline.storage.rate_parts import BACKLOG, Parts, PartsMoved, PartsRequest, QueueCount
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.queue import Consumer, consuming
 from hookline.testing.envelopes import Envelopes
@@ -282,6 +282,68 @@ class ClusterContract:
         request = PartsRequest("orders", "100/s", 100, 1.0, 60, 0.0, 60.0, True)
         moved = await asyncio.gather(*(node.membership.move_rate_parts([request]) for node in nodes))
         assert sorted(one.count for (one,) in moved) == [0, 40, 60]
+
+    @pytest.mark.cluster_rule("C7")
+    async def test_the_parts_of_many_limits_move_in_one_commit(self, join: Join) -> None:
+        one, other = await join(), await join()
+
+        def requests(wanted: int, *, leaves: bool = False) -> list[PartsRequest]:
+            return [
+                PartsRequest(f"flow-{number:03}", "10/s", 10, 1.0, wanted, 0.0, 0.0, False, leaves)
+                for number in range(300)
+            ]
+
+        both = await asyncio.gather(
+            one.membership.move_rate_parts(requests(6)), other.membership.move_rate_parts(requests(6)[::-1])
+        )
+        assert sorted((first.count, last.count) for first, last in zip(both[0], both[1][::-1], strict=True)) in (
+            [(4, 6)] * 300,
+            [(6, 4)] * 300,
+        )
+        await one.membership.move_rate_parts(requests(0, leaves=True))
+        assert {moved.count for moved in await other.membership.move_rate_parts(requests(10))} == {10}
+        rows = await other.membership.rate_parts({"flow-000", "flow-299"})
+        assert sorted((row.name, row.mine, row.count) for row in rows) == [
+            ("flow-000", False, 0),
+            ("flow-000", True, 10),
+            ("flow-299", False, 0),
+            ("flow-299", True, 10),
+        ]
+
+    @pytest.mark.cluster_rule("C7")
+    async def test_parts_of_a_backlog_are_taken_by_a_count_that_still_holds(
+        self, join: Join, silence: Callable[[Backend], Awaitable[None]], envelopes: Envelopes
+    ) -> None:
+        one, other = await join(), await join()
+        await one.store.commit([Accept(envelopes.make()) for _ in range(3)])
+
+        async def counted(node: Backend) -> QueueCount:
+            return (await node.membership.count_queued({"orders"}))["orders"]
+
+        async def want(node: Backend, wanted: int, unused: int, count: QueueCount | None) -> PartsMoved:
+            request = PartsRequest("orders", BACKLOG, 10, 3.0, wanted, 0.0, 0.0, False, unused=unused, count=count)
+            (moved,) = await node.membership.move_rate_parts([request])
+            return moved
+
+        count = await counted(other)
+        assert count.queued == 3
+        assert await want(one, 10, 0, None) == PartsMoved(0, Parts(0))
+        assert await want(other, 10, 0, count) == PartsMoved(0, Parts(0)), "parts have moved since the count"
+        assert await want(one, 10, 0, await counted(one)) == PartsMoved(7, Parts(7))
+        assert await want(other, 10, 0, await counted(other)) == PartsMoved(0, Parts(0))
+        # It has used two of its seven parts up, and gives three.
+        await one.store.commit([Accept(envelopes.make()) for _ in range(2)])
+        before = await counted(other)
+        assert (await want(one, 2, 5, None)).given == 3
+        assert await want(other, 10, 0, before) == PartsMoved(0, Parts(0))
+        assert await want(other, 10, 0, await counted(other)) == PartsMoved(3, Parts(3))
+        await silence(one)
+
+        async def taken() -> bool:
+            return await want(other, 10, 3, await counted(other)) == PartsMoved(5, Parts(2))
+
+        # The parts of the other node are free when it is gone, without a time to recover.
+        await _until(taken)
 
     @pytest.mark.cluster_rule("C9")
     async def test_a_message_of_a_node_that_runs_nothing_comes_to_one_that_does(

@@ -1,19 +1,16 @@
-"""Databases of these tests. To run the migrations for each test would take longer than the tests."""
+"""Databases of these tests, and nodes over them."""
 
-import asyncio
 import contextlib
 import itertools
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
-from sqlalchemy import make_url
 from tests.acceptance.postgres import postgres_schema
+from tests.integration.migrated_schema import connected
 
 from hookline.storage.backend import Backend
 from hookline.storage.cluster import NodeDescription
@@ -23,65 +20,6 @@ from hookline_sqlstore.backend import postgresql
 Join = Callable[[], Awaitable[Backend]]
 Connect = Callable[[], Awaitable[Any]]
 Silence = Callable[[Backend], Awaitable[None]]
-
-
-async def connected(url: str) -> Any:
-    """A session in the schema that a URL names, or in the first one."""
-    parts = make_url(url)
-    schema = parts.query.get("schema")
-    address = parts.set(query={}).render_as_string(hide_password=False)
-    return await asyncpg.connect(address, timeout=10, server_settings={"search_path": schema} if schema else None)
-
-
-@dataclass(frozen=True)
-class Migrated:
-    """A schema with tables, which `cleared` makes as they were after the migrations."""
-
-    url: str
-    rows: dict[str, list[Any]]
-    """By table, what the migrations have written."""
-
-    @classmethod
-    async def create(cls, url: str) -> "Migrated":
-        """Run the migrations there."""
-        backend = postgresql(url, clock=ManualClock())
-        await backend.open()
-        await backend.close()
-        session = await connected(url)
-        try:
-            names = await session.fetch("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
-            # The backend was a node.
-            await session.execute("DELETE FROM nodes")
-            return cls(url, {name: await session.fetch(f'SELECT * FROM "{name}"') for (name,) in names})
-        finally:
-            await session.close()
-
-    async def cleared(self) -> str:
-        """Remove what tests have written, and return the URL."""
-        session = await connected(self.url)
-        try:
-            async with session.transaction():
-                # To truncate so many tables takes a hundred times as long.
-                await session.execute(";".join(f'DELETE FROM "{name}"' for name in self.rows))
-                for name, rows in self.rows.items():
-                    if rows:
-                        await session.copy_records_to_table(name, records=[tuple(row) for row in rows])
-        finally:
-            await session.close()
-        return self.url
-
-
-@pytest.fixture(scope="session")
-def migrated() -> Iterator[Migrated]:
-    """One schema for all tests of this process."""
-    with postgres_schema() as url:
-        yield asyncio.run(Migrated.create(url))
-
-
-@pytest.fixture
-async def tables(migrated: Migrated) -> str:
-    """The URL of a schema of PostgreSQL whose tables are as those of a new server."""
-    return await migrated.cleared()
 
 
 @pytest.fixture

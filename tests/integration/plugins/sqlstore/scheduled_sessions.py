@@ -14,8 +14,8 @@ from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.util import await_only
 
+from hookline_sqlstore.lease import Lease
 from hookline_sqlstore.writing.apply import apply
-from hookline_sqlstore.writing.lease import Lease
 from hookline_sqlstore.writing.operations import Commit
 from hookline_sqlstore.writing.statement import PostgresDialect
 

@@ -18,8 +18,8 @@ from hookline.maintenance.database_copy import copy_database
 from hookline.testing.clock import ManualClock
 from hookline_sqlstore.backend import postgresql, sqlite
 from hookline_sqlstore.copying.pages import NEVER_EMPTY, TABLES, PageSize
+from hookline_sqlstore.lease import Lease, LeaseLost
 from hookline_sqlstore.tables import executions, nodes, payloads, state
-from hookline_sqlstore.writing.lease import Lease, LeaseLost
 
 pytestmark = pytest.mark.postgres
 

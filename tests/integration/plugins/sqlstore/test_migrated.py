@@ -9,7 +9,8 @@ import pytest
 from alembic import command
 from sqlalchemy import Connection, NullPool, create_engine, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
-from tests.integration.plugins.sqlstore.conftest import clock_of_now, connected
+from tests.integration.migrated_schema import connected
+from tests.integration.plugins.sqlstore.conftest import clock_of_now
 
 from hookline.model.execution import ExecutionFilter, Outcome, State
 from hookline.model.message import pack

@@ -20,7 +20,8 @@ from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.cluster import ClusterContract
 from hookline.testing.contracts.queue import consuming
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore.writing.lease import Lease, LeaseLost
+from hookline_sqlstore.cluster import watch
+from hookline_sqlstore.lease import Lease, LeaseLost
 
 pytestmark = pytest.mark.postgres
 
@@ -58,8 +59,9 @@ async def _is_gone(connection: Any) -> bool:
 
 @pytest.mark.cluster_rule("C1", "C3")
 async def test_nobody_takes_over_while_a_transaction_of_the_node_is_open(
-    join: Join, session: Connect, clock: ManualClock
+    join: Join, session: Connect, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(watch, "_EVERY", 0.1)
     await join()
     halted, watching = await session(), await session()
     lease = Lease(_node())
@@ -73,7 +75,7 @@ async def test_nobody_takes_over_while_a_transaction_of_the_node_is_open(
         lease.id,
     )
     # Its lease would have run out long ago, had it not been renewed by the transaction that is halted now.
-    await asyncio.sleep(2.5)
+    await asyncio.sleep(0.5)
     assert not await _is_gone(watching)
     await halted.execute("COMMIT")
     await watching.execute("UPDATE nodes SET until = 0 WHERE name = 'by-hand'")
@@ -97,7 +99,7 @@ async def test_what_an_earlier_session_sends_late_changes_nothing(join: Join, se
     assert await earlier.execute(lease.begin(5.0)) == "UPDATE 1"
     taking = asyncio.ensure_future(lease.take_session(later))
     # It waits until the transaction of the session before is known to have ended.
-    assert not (await asyncio.wait((taking,), timeout=1.0))[0]
+    assert not (await asyncio.wait((taking,), timeout=0.3))[0]
     await earlier.execute("ROLLBACK")
     await taking
     assert await earlier.execute(late) == "UPDATE 0"
@@ -157,7 +159,7 @@ async def test_two_messages_of_one_line_get_places_in_the_order_of_their_commits
     )
     putting = asyncio.ensure_future(node.queue.put(second))
     # It can't know its place before the one that came first is durable, or gone.
-    assert not (await asyncio.wait((putting,), timeout=1.0))[0]
+    assert not (await asyncio.wait((putting,), timeout=0.3))[0]
     await halted.execute("COMMIT")
     await putting
     rows = await halted.fetch("SELECT id, order_seq, reason FROM executions ORDER BY order_seq")
@@ -194,7 +196,7 @@ async def test_a_callback_wakes_an_execution_that_another_node_is_just_parking(
     )
     calling = asyncio.ensure_future(node.store.commit([_callback(envelopes, execution_id, None)]))
     # It can't know whether the execution waits before the parking is durable, or gone.
-    assert not (await asyncio.wait((calling,), timeout=1.0))[0]
+    assert not (await asyncio.wait((calling,), timeout=0.3))[0]
     await halted.execute("COMMIT")
     assert await calling == [CallbackStored(execution_id)]
     query = "SELECT ready_at IS NOT NULL FROM executions WHERE id = $1"
@@ -249,10 +251,10 @@ async def test_what_a_consumer_has_left_is_delivered_oldest_first_wherever_its_r
 async def test_a_node_without_work_asks_the_database_a_few_times_a_second(join: Join) -> None:
     asked: list[str] = []
 
-    def watch(connection: Any, _record: Any) -> None:
+    def log(connection: Any, _record: Any) -> None:
         connection.driver_connection.add_query_logger(lambda record: asked.append(record.query))
 
-    event.listen(Pool, "connect", watch)
+    event.listen(Pool, "connect", log)
     try:
         for _ in range(3):
             await join()
@@ -261,6 +263,6 @@ async def test_a_node_without_work_asks_the_database_a_few_times_a_second(join: 
         await asyncio.sleep(2.5)
         rate = (len(asked) - before) / (time.monotonic() - began)
     finally:
-        event.remove(Pool, "connect", watch)
+        event.remove(Pool, "connect", log)
     # Each node looks once a second, and renews its lease every two.
     assert 3 <= rate <= 3 * 4, asked[before:]

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.integration.plugins.sqlstore.conftest import clock_of_now, connected
+from tests.integration.migrated_schema import connected
+from tests.integration.plugins.sqlstore.conftest import clock_of_now
 
 from hookline.kernel.errors import IllegalStateChange
 from hookline.maintenance.retention import Purger, Retention
@@ -46,8 +47,8 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-async def backend(schema: str, clock: ManualClock) -> AsyncIterator[Backend]:
-    backend = postgresql(schema, clock=clock)
+async def backend(tables: str, clock: ManualClock) -> AsyncIterator[Backend]:
+    backend = postgresql(tables, clock=clock)
     await backend.open()
     yield backend
     await backend.close()
@@ -59,8 +60,8 @@ def store(backend: Backend) -> Store:
 
 
 @pytest.fixture
-async def session(schema: str, backend: Backend) -> AsyncIterator[Any]:
-    connection = await connected(schema)
+async def session(tables: str, backend: Backend) -> AsyncIterator[Any]:
+    connection = await connected(tables)
     yield connection
     await connection.close()
 
@@ -368,7 +369,7 @@ async def test_parts_that_are_left_when_a_removal_ends_halfway_are_removed_by_th
 
 @pytest.mark.cluster_rule("C17")
 async def test_a_lock_that_is_not_to_be_had_is_waited_for_a_second_and_the_detach_is_tried_again(
-    backend: Backend, store: Store, envelopes: Envelopes, session: Any, schema: str, clock: ManualClock
+    backend: Backend, store: Store, envelopes: Envelopes, session: Any, tables: str, clock: ManualClock
 ) -> None:
     clock.advance(timedelta(days=9).total_seconds())
     await store.keep_partitions(MONTH, clock.now() - MONTH)
@@ -379,7 +380,7 @@ async def test_a_lock_that_is_not_to_be_had_is_waited_for_a_second_and_the_detac
     await reading.start()
     await session.fetch("SELECT count(*) FROM journal")
     keeping = asyncio.ensure_future(store.keep_partitions(MONTH, clock.now() - MONTH))
-    watching = await connected(schema)
+    watching = await connected(tables)
     waits = (
         "SELECT count(*) FROM pg_locks JOIN pg_class ON pg_class.oid = relation"
         " WHERE NOT granted AND relname = 'journal' AND relnamespace = current_schema()::regnamespace"

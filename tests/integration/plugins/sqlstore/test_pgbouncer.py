@@ -11,7 +11,8 @@ import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
 from sqlalchemy import make_url
 from tests.acceptance.postgres import POSTGRES, postgres_database
-from tests.integration.plugins.sqlstore.conftest import Join, Migrated, nodes
+from tests.integration.migrated_schema import MigratedSchema
+from tests.integration.plugins.sqlstore.conftest import Join, nodes
 from tests.ports import free_port
 from tests.services import need_program, need_server
 
@@ -81,15 +82,15 @@ async def _answers(port: int) -> None:
 
 
 @pytest.fixture(scope="module")
-def database() -> Iterator[Migrated]:
+def database() -> Iterator[MigratedSchema]:
     """A database for these tests: search paths don't go through the pooler."""
     with postgres_database() as url:
         # The sessions of the pooler are still open at the end.
-        yield asyncio.run(Migrated.create(url))
+        yield asyncio.run(MigratedSchema.create(url))
 
 
 @pytest.fixture
-async def tables(database: Migrated) -> str:
+async def tables(database: MigratedSchema) -> str:
     """The direct URL of the database, whose tables are as those of a new server."""
     return await database.cleared()
 

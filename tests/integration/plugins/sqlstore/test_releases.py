@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.plugins.sqlstore.conftest import connected
+from tests.integration.migrated_schema import connected
 
 from hookline.kernel.errors import StoreError
 from hookline.storage.cluster import NodeDescription

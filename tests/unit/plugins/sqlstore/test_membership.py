@@ -19,8 +19,8 @@ class _Database:
         self.given = 0
 
     def write(self, commit: Commit) -> "asyncio.Future[None]":
-        results = cast(list[Any], commit.results)
-        results[:] = [PartsMoved(1, Parts(0), self.given) for _ in results]
+        results, (operation,) = cast(list[Any], commit.results), commit.operations
+        results[:] = [[PartsMoved(1, Parts(0), self.given) for _ in operation.row]]
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         done.set_result(None)
         return done

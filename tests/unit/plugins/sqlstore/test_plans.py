@@ -44,13 +44,16 @@ from hookline.storage.changes import (
     Publish,
     Purge,
     PutCredential,
+    PutStatistics,
     PutTokens,
     Rebind,
     RecordSteps,
     Reject,
     ReleaseOrderKey,
     Reopen,
+    ReportProblems,
     Resume,
+    RollUpStatistics,
     SetState,
     Start,
     StoreCallback,
@@ -60,6 +63,8 @@ from hookline.storage.changes import (
     UseFiles,
     UseSignInCode,
 )
+from hookline.storage.node_problems import NodeProblem
+from hookline.storage.statistics import Counts, FlowMinute
 from hookline.testing.clock import START, ManualClock
 from hookline.testing.envelopes import Envelopes, attachment
 from hookline_sqlstore.backend import sqlite
@@ -76,6 +81,8 @@ ALLOWED = (
     "SCAN credentials",
     "SCAN flow_overrides",
     "SCAN rejected",
+    # Problems of nodes, which are few.
+    "SCAN node_problems",
     "SCAN batches",
     # Counted for the disk budget, in the order of its key.
     "SCAN dedupe_keys",
@@ -126,7 +133,7 @@ Ask = Callable[[Backend, Envelopes], Coroutine[Any, Any, object]]
 
 
 async def _writes(backend: Backend, envelopes: Envelopes) -> None:
-    now = envelopes.clock.now()
+    now, later = envelopes.clock.now(), envelopes.clock.now() + timedelta(hours=1)
     first = envelopes.make(body="x" * 100_000, key="k", window=timedelta(0), attachments=(attachment("b"),))
     id_ = first.execution_id
     await backend.store.commit([Accept(first)])
@@ -180,6 +187,10 @@ async def _writes(backend: Backend, envelopes: Envelopes) -> None:
         UseSignInCode(b"c"),
         EndSession(b"s"),
         ForgetSessions(now),
+        PutStatistics("a.1", (FlowMinute("orders", now, Counts()),)),
+        RollUpStatistics(now, now),
+        ReportProblems("a.1", (NodeProblem("disk_budget", "", "full", now),), now, now),
+        RollUpStatistics(later, later),
     ):
         await backend.store.commit([change])
 
@@ -232,6 +243,11 @@ async def _begun(backend: Backend, envelopes: Envelopes) -> None:
     await deliveries.aclose()
 
 
+async def _oldest_queued(backend: Backend, envelopes: Envelopes) -> None:
+    await backend.store.commit([Accept(envelopes.make())])
+    assert await backend.store.oldest_queued()
+
+
 ASKED: dict[str, Ask] = {
     "writes": _writes,
     "deliveries": _queue,
@@ -256,6 +272,14 @@ ASKED: dict[str, Ask] = {
     "backlog": lambda backend, _: backend.store.backlog(),
     "queue_depth": lambda backend, _: backend.store.queue_depth("orders", "k", 10),
     "counts": lambda backend, _: backend.store.counts(),
+    "oldest_queued": _oldest_queued,
+    "blocked": lambda backend, _: backend.store.blocked(10),
+    "late_waits": lambda backend, _: backend.store.late_waits(START, 10),
+    "node_problems": lambda backend, _: backend.store.node_problems(START),
+    "rejected_since": lambda backend, _: backend.store.rejected_since(START),
+    "statistics": lambda backend, _: backend.store.statistics(["orders", "greet"], START, START, hourly=False),
+    "statistics by the hour": lambda backend, _: backend.store.statistics(["orders"], START, START, hourly=True),
+    "has_old_statistics": lambda backend, _: backend.store.has_old_statistics(START, START),
     "referenced": lambda backend, _: backend.store.referenced(["a", "b"]),
     "executions_with_files": lambda backend, envelopes: backend.store.executions_with_files(envelopes.clock.now(), 10),
     "executions_with_callbacks": lambda backend, envelopes: backend.store.executions_with_callbacks(
@@ -266,6 +290,7 @@ ASKED: dict[str, Ask] = {
     "dead letters of a cause": lambda backend, _: backend.store.dead_letters(flow_id="orders", cause="x"),
     "callbacks": lambda backend, _: backend.store.callbacks("x"),
     "waits": lambda backend, _: backend.store.waits("x"),
+    "wait_status": lambda backend, _: backend.store.wait_status("x", "x"),
     "rejected": lambda backend, _: backend.store.rejected(),
     "rejected by a flow": lambda backend, _: backend.store.rejected(flow_id="orders", cursor=CURSOR),
     "flows_with_history": lambda backend, _: backend.store.flows_with_history(),

@@ -46,6 +46,8 @@ def test_migrations_and_tables_say_the_same(engine: Engine, tmp_path: Path) -> N
                 "waits",
                 "batches",
                 "dedupe_keys",
+                "statistics_minutes",
+                "statistics_hours",
             }
     direct.dispose()
 

@@ -8,7 +8,7 @@ from quart import Blueprint, Response
 from hookline.engine import Engine
 from hookline.kernel.errors import ExecutionNotFound, FlowNotFound
 from hookline.kernel.time import rfc3339
-from hookline.model.causes import normalised, step_of
+from hookline.model.causes import full_cause, normalised, step_of
 from hookline.service.admin.callers import caller
 from hookline.service.admin.limited import visible_page
 from hookline.service.admin.openapi import operation
@@ -21,7 +21,7 @@ from hookline.service.admin.requests import (
     read_query,
     require_flow,
 )
-from hookline.service.views.executions import ErrorView, cause_parts, cause_view
+from hookline.service.views.executions import ErrorView, cause_parts
 from hookline.service.views.pages import Count, PageView, Time, Uuid
 from hookline.storage.store import DeadLetterPage, DeadLetters
 
@@ -47,7 +47,7 @@ class DeadLettersView(msgspec.Struct, frozen=True):
 def dead_letters_view(group: DeadLetters) -> DeadLettersView:
     error = group.error
     return DeadLettersView(
-        cause=cause_view(group.flow_id, group.cause),
+        cause=full_cause(group.flow_id, group.cause),
         flow_id=group.flow_id,
         error=ErrorView(error.code, normalised(error.message), step_of(error), error.retryable),
         count=group.count,

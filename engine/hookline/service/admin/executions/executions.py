@@ -33,6 +33,7 @@ from hookline.service.admin.requests import (
     Parameter,
     Query,
     choice,
+    flag,
     json_response,
     page_or_malformed,
     read_query,
@@ -72,6 +73,7 @@ _FIELD: Final = (
         "field", "The value, such as `steps.invoice.body.amount`, or `body.amount` of the result.", required=True
     ),
 )
+_OUTLINE: Final = (flag("outline", "Leave out the inputs and the outputs of the steps: they are null then."),)
 _RECORDINGS: Final = (time("since", "Only executions whose message was accepted at this time or later."), *PAGE)
 
 
@@ -147,10 +149,11 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
         return json_response(MatchesView(shown, len(found) > _MATCHES))
 
     @api.get("/executions/<but(many):execution_id>")
-    @operation(ExecutionView)
+    @operation(ExecutionView, query=_OUTLINE)
     async def get_execution(execution_id: str) -> Response:
         """Get an execution with the latest attempt at each of its steps."""
-        view = await execution_view(engine.store, execution_id, engine.resume_url)
+        outline = read_query(_OUTLINE)["outline"]
+        view = await execution_view(engine.store, execution_id, engine.resume_url, outline=outline)
         if view is None:
             raise ExecutionNotFound(f"there is no execution {execution_id!r}")
         return json_response(view)

@@ -13,6 +13,7 @@ from hookline.kernel.errors import (
     FlowNotFound,
     FlowUnknown,
     IllegalStateChange,
+    InputInvalid,
     NotReplayable,
     RedactedUnreadable,
     SchemaViolation,
@@ -44,6 +45,8 @@ from hookline.service.admin.requests import (
 from hookline.service.views.executions import ExecutionView, execution_view
 from hookline.service.views.pages import Uuid
 
+Reason = Annotated[str, msgspec.Meta(max_length=500)]
+
 
 class ResumeRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A callback to a waiting step, sent by an operator."""
@@ -65,6 +68,13 @@ class EditRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Values by JSONPath, such as `$.body.currency`; not with a step."""
     merge: dict[str, Any] | None = None
     """A JSON merge patch (RFC 7396) of the body; not with a step."""
+
+
+class DiscardRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The reason for a discard. The body of the request is optional."""
+
+    reason: Reason = ""
+    """It is recorded in the audit."""
 
 
 class Replayed(msgspec.Struct, frozen=True):
@@ -110,7 +120,7 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
         request=ResumeRequest,
         status=202,
         scope=TokenScope.OPERATE,
-        errors=(*_ERRORS, RedactedUnreadable, SchemaViolation),
+        errors=(*_ERRORS, RedactedUnreadable, SchemaViolation, InputInvalid),
     )
     async def resume_execution(execution_id: str) -> Response:
         """Resume a waiting step, in place of its callback."""
@@ -144,12 +154,15 @@ def add_operations(api: Blueprint, engine: Engine) -> None:
     @api.post("/executions/<execution_id>/discard")
     @operation(
         ExecutionView,
+        request=DiscardRequest,
+        body_required=False,
         scope=TokenScope.OPERATE,
         errors=_ERRORS,
     )
     async def discard_execution(execution_id: str) -> Response:
         """Discard a dead letter. The execution stays in the history, and can still be replayed."""
-        await engine.operations.discard(execution_id, by=caller().actor)
+        given = await body_of(DiscardRequest)
+        await engine.operations.discard(execution_id, by=caller().actor, reason=given.reason)
         return json_response(await execution_view(engine.store, execution_id, engine.resume_url))
 
     @api.post("/executions/<execution_id>/replay")
@@ -195,6 +208,8 @@ class BulkRequest(ExecutionFilter, frozen=True, forbid_unknown_fields=True, kw_o
     """The step from which on they are replayed."""
     version: Literal["current", "same"] = "current"
     """The version in which they are replayed."""
+    reason: Reason = ""
+    """The reason for which they are discarded."""
     cursor: Annotated[str, msgspec.Meta(extra_json_schema=CURSOR_SCHEMA)] | None = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=MAX_LIMIT)] = 50
 
@@ -245,6 +260,7 @@ def add_bulk(api: Blueprint, engine: Engine) -> None:
             version=given.version,
             step=given.step,
             edit=message_edit(given),
+            reason=given.reason,
             cursor=given.cursor,
             limit=given.limit,
         )

@@ -39,6 +39,7 @@ from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (
     MAX_DOCUMENT,
     PAGE,
+    Parameter,
     Query,
     bounded_document,
     decode_body,
@@ -53,6 +54,8 @@ from hookline.service.views.executions import ErrorView, LatestView, error_view,
 from hookline.simulation.authoring.jobs import (
     BacktestJob,
     BacktestResult,
+    CaseJob,
+    CaseMade,
     CheckJob,
     CheckResult,
     EvaluateJob,
@@ -69,6 +72,9 @@ _UNSET: Final = msgspec.UNSET
 _BACKTEST: Final[Query] = (
     time("since", "Only executions whose message was accepted at this time or later."),
     *PAGE,
+)
+_CASE: Final[Query] = (
+    Parameter("name", "The name of the case.", {"type": "string", "minLength": 1, "maxLength": 200}, required=True),
 )
 _MAX_RECORDINGS: Final = 16_000_000
 """The most bytes of recordings in one request; a page ends before it has more."""
@@ -133,6 +139,15 @@ class EvaluateRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     flow as well."""
     exact_numbers: bool = False
     """Without an execution: fractions are decimal numbers."""
+
+
+class CaseView(msgspec.Struct, frozen=True):
+    """A test case of an execution."""
+
+    case: msgspec.Raw
+    """One of the cases in `<id>.test.json`. It passes with the version that ran."""
+    left_out: list[str]
+    """The things that it leaves out, each with the reason."""
 
 
 class EvaluateView(msgspec.Struct, frozen=True):
@@ -372,6 +387,17 @@ def add_authoring(api: Blueprint, engine: Engine) -> None:
             result = await engine.authoring.run(BacktestJob(document, tuple(recordings)), BacktestResult)
         compared = msgspec.json.decode(result.backtest, type=ComparedView)
         return json_response(BacktestView(**msgspec.structs.asdict(compared), next=following))
+
+    @api.get("/executions/<execution_id>/case")
+    @operation(CaseView, query=_CASE, scope=TokenScope.AUTHOR, errors=(*_WORK, *_RECORDING))
+    async def make_case(execution_id: str) -> Response:
+        """Make a test case of an execution that has ended, as `hookline test --record` does. It isn't saved."""
+        name = read_query(_CASE)["name"]
+        with engine.authoring.slot():
+            recording = await _recording(engine, caller(), execution_id)
+            document = await _version_that_ran(engine, recording)
+            made = await engine.authoring.run(CaseJob(document, encode(recording), name), CaseMade)
+        return json_response(CaseView(msgspec.Raw(made.case), list(made.left_out)))
 
 
 def _raw(value: msgspec.Raw | msgspec.UnsetType) -> bytes:

@@ -10,9 +10,9 @@ from hookline.testing.contracts.store.files import FilesContract
 from hookline.testing.contracts.store.flow_state import FlowsContract, FlowValuesContract
 from hookline.testing.contracts.store.journal import ItemsContract, JournalContract, ReplaysContract
 from hookline.testing.contracts.store.lists import ListsContract, WorkContract
-from hookline.testing.contracts.store.rejected import RejectedContract
 from hookline.testing.contracts.store.retention import PurgingContract, UsageContract
 from hookline.testing.contracts.store.states import EndsContract, StatesContract
+from hookline.testing.contracts.store.statistics import RejectedContract, StatisticsContract
 
 
 class StoreContract(
@@ -30,6 +30,7 @@ class StoreContract(
     ReplaysContract,
     FilesContract,
     RejectedContract,
+    StatisticsContract,
     FlowsContract,
     FlowValuesContract,
     PurgingContract,

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from hookline.model.execution import Outcome, State
+from hookline.model.waits import WaitStatus
 from hookline.storage.changes import (
     MAX_EARLY_CALLBACKS,
     BeginWait,
@@ -75,6 +76,24 @@ class CallbacksContract(StoreFixtures):
         assert execution.ready_at == clock.now()
         await store.commit([Resume(id_, clock.now()), EndWait(id_, "paid")])
         assert (list(await store.waits(id_)), dict(await store.callbacks(id_))) == ([], {})
+
+    async def test_the_status_of_a_wait_follows_what_happens_to_it(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        envelope = envelopes.make()
+        id_, now = envelope.execution_id, envelopes.clock.now()
+        await self._run(store, envelope)
+        assert await store.wait_status(id_, "paid") == WaitStatus(waits=False)
+        wait = BeginWait(id_, "paid", "orders", "paid", None, now, page=b'{"title": "Pay"}')
+        await store.commit([wait, Park(id_, now, None, "callback")])
+        assert await store.wait_status(id_, "paid") == WaitStatus(waits=True, page=b'{"title": "Pay"}')
+        await self._ask(store, self._call(envelopes, id_))
+        assert (await store.wait_status(id_, "paid")).called
+        await store.commit([Resume(id_, clock.now()), EndWait(id_, "paid")])
+        assert await store.wait_status(id_, "paid") == WaitStatus(waits=False, called=True)
+        other = await self._waiting(store, envelopes)
+        await store.commit([TimeOutWait(envelopes.ids.new(), other, "paid", "orders", "paid", clock.now())])
+        assert await store.wait_status(other, "paid") == WaitStatus(waits=True, timed_out=True)
 
     async def test_a_call_before_the_step_is_reached_is_kept_for_it(
         self, store: Store, envelopes: Envelopes, clock: ManualClock

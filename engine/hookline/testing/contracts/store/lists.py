@@ -7,8 +7,8 @@ import pytest
 
 from hookline.model.execution import UNTIL, ErrorInfo, ExecutionFilter, Outcome, State, StepState
 from hookline.model.message import arrival_view
-from hookline.storage.changes import Accept, End, MoveWaits, Park, RecordSteps, Start
-from hookline.storage.store import Store
+from hookline.storage.changes import Accept, BeginWait, End, MoveWaits, Park, RecordSteps, Resume, Start
+from hookline.storage.store import Held, Store
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.store.fixtures import StoreFixtures
 from hookline.testing.envelopes import Envelopes
@@ -205,3 +205,45 @@ class WorkContract(StoreFixtures):
         assert list(await store.matching_ids(ids[0][:2], 10)) == ids
         assert list(await store.matching_ids(ids[0][:2], 3)) == ids[:3]
         assert await store.matching_ids(f"{ids[0]}0", 10) == []
+
+    async def test_blocked_executions_are_found_by_flow_with_the_oldest(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        begun = clock.now()
+        for number, reason in enumerate(("blocked: no key", "blocked: other", "retry", "blocked: last")):
+            for flow_id in ("orders", "invoices") if number == 0 else ("orders",):
+                envelope = envelopes.make(flow_id)
+                await self._run(store, envelope)
+                await store.commit([Park(envelope.execution_id, clock.now(), None, reason)])
+                clock.advance(1)
+        await self._accept(store, envelopes.make("queued"))
+        assert await store.blocked(10) == {
+            "orders": Held(3, begun, "blocked: no key"),
+            "invoices": Held(1, begun + timedelta(seconds=1), "blocked: no key"),
+        }
+        assert (await store.blocked(2))["orders"].count == 2
+        await store.commit([Resume(envelope.execution_id, clock.now())])
+        assert (await store.blocked(10))["orders"].count == 2
+
+    async def test_waits_that_are_late_are_found_by_flow(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        now = clock.now()
+        for number, late in enumerate((3, 1, 2, None)):
+            for flow_id in ("orders", "invoices") if number == 0 else ("orders",):
+                envelope = envelopes.make(flow_id)
+                await self._run(store, envelope)
+                at = None if late is None else now + timedelta(hours=late)
+                wait = BeginWait(envelope.execution_id, "ask", flow_id, "ask", None, clock.now(), at)
+                await store.commit([wait, Park(envelope.execution_id, clock.now(), at, "callback")])
+                clock.advance(1)
+        assert await store.late_waits(now, 10) == {}
+        second = now + timedelta(seconds=2)
+        assert await store.late_waits(now + timedelta(hours=1), 10) == {"orders": Held(1, second)}
+        assert await store.late_waits(now + timedelta(hours=3), 2) == {
+            "orders": Held(2, second),
+            "invoices": Held(1, now + timedelta(seconds=1)),
+        }
+        await store.commit([MoveWaits(timedelta(hours=1))])
+        assert await store.late_waits(now + timedelta(hours=1), 10) == {}
+        assert (await store.late_waits(now + timedelta(hours=4), 10))["orders"].count == 3

@@ -16,6 +16,9 @@ export interface HooklineEvent {
     flow_id?: string;
     at?: string;
     state?: string;
+    outcome?: string;
+    reason?: string | null;
+    error?: { code: string; message: string; step?: string | null; retryable?: boolean } | null;
     step?: { id: string; path: string; use: string; state: string; attempt: number };
   };
 }

@@ -78,42 +78,81 @@ export interface Pages<T> extends Resource<T[]> {
   more: (() => void) | undefined;
 }
 
-interface Page<T> {
+export interface Page<T> {
   items: T[];
   next: string | null;
 }
 
-/** Load a list page by page, by its cursor. */
+/**
+ * Load a list page by page, by its cursor.
+ *
+ * When it is loaded again, the rows of further pages stay, so that nothing jumps below who has scrolled to them.
+ */
 export function usePages<T>(
   load: (cursor: string | undefined, signal: AbortSignal) => Promise<Page<T>>,
   inputs: readonly unknown[],
   reloadOn?: (event: HooklineEvent) => boolean,
+  keyOf: (item: T) => string = idOf,
 ): Pages<T> {
-  const first = useResource((signal) => load(undefined, signal), inputs, reloadOn);
-  const [further, setFurther] = useState<{ of: Page<T>; items: T[]; next: string | null } | null>(null);
-  const [loading, setLoading] = useState(false);
-  const [error, setError] = useState<unknown>();
-  // Further pages belong to the first page after which they were loaded.
-  const added = further !== null && further.of === first.value ? further : null;
-  const next = added ? added.next : (first.value?.next ?? null);
+  const known = useRef<{ inputs: string; page: Page<T> } | null>(null);
+  const key = JSON.stringify(inputs);
+  const first = useResource(
+    async (signal) => {
+      const page = await load(undefined, signal);
+      const before = known.current?.inputs === key ? known.current.page : null;
+      known.current = { inputs: key, page: before ? withFirstPage(page, before, keyOf) : page };
+      return known.current.page;
+    },
+    inputs,
+    reloadOn,
+  );
+  const [, redraw] = useState(0);
+  const [further, setFurther] = useState<{ loading: boolean; error: unknown }>({
+    loading: false,
+    error: undefined,
+  });
+  const page = first.value === undefined ? undefined : (known.current?.page ?? first.value);
 
-  const more = () => {
-    const page = first.value;
-    if (loading || next === null || page === undefined) return;
-    setLoading(true);
-    setError(undefined);
-    load(next, new AbortController().signal)
-      .then((loaded) =>
-        setFurther({ of: page, items: [...(added?.items ?? []), ...loaded.items], next: loaded.next }),
-      )
-      .catch(setError)
-      .finally(() => setLoading(false));
+  const more = async () => {
+    const of = known.current;
+    if (further.loading || !of || of.page.next === null) return;
+    setFurther({ loading: true, error: undefined });
+    try {
+      const loaded = await load(of.page.next, new AbortController().signal);
+      // Unless it was loaded again meanwhile: then this page belongs to another list.
+      if (known.current === of) {
+        of.page = { items: [...of.page.items, ...loaded.items], next: loaded.next };
+        redraw((turn) => turn + 1);
+      }
+      setFurther({ loading: false, error: undefined });
+    } catch (error) {
+      setFurther({ loading: false, error });
+    }
   };
   return {
-    value: first.value && [...first.value.items, ...(added?.items ?? [])],
-    error: first.error ?? error,
-    loading: first.loading || loading,
+    value: page?.items,
+    error: first.error ?? further.error,
+    loading: first.loading || further.loading,
     reload: first.reload,
-    more: next === null ? undefined : more,
+    more: !page || page.next === null || further.error !== undefined ? undefined : more,
   };
+}
+
+/** What tells an item from others of its list: its id, or else all of it. */
+function idOf(item: unknown): string {
+  return (item as { id?: string }).id ?? JSON.stringify(item);
+}
+
+/** A list whose first page was loaded again: its rows, and those after them that are known already. */
+export function withFirstPage<T>(first: Page<T>, known: Page<T>, keyOf: (item: T) => string): Page<T> {
+  const last = first.items.at(-1);
+  if (last === undefined || first.next === null) return first;
+  const at = known.items.findIndex((item) => keyOf(item) === keyOf(last));
+  // Without a common row, rows between the two may be missing.
+  return at < 0
+    ? first
+    : {
+        items: [...first.items, ...known.items.slice(at + 1)],
+        next: at + 1 < known.items.length ? known.next : first.next,
+      };
 }

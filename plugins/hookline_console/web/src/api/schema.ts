@@ -4,6 +4,23 @@
  */
 
 export interface paths {
+    "/api/v1/attention": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get everything that needs somebody's attention, as far as the token sees it. */
+        get: operations["get_attention"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit": {
         parameters: {
             query?: never;
@@ -450,6 +467,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/executions/{execution_id}/case": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Make a test case of an execution that has ended, as `hookline test --record` does. It isn't saved. */
+        get: operations["make_case"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/executions/{execution_id}/discard": {
         parameters: {
             query?: never;
@@ -595,6 +629,47 @@ export interface paths {
         };
         /** List the attempts at the steps of an execution, in order. */
         get: operations["list_steps"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/executions/{execution_id}/values": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Get the message of an execution, or the input and the output of a step.
+         * @description Of large values, only the beginning of each text, list and object is shown; `cuts` says what is left out, which
+         *     `pointer` and `offset` get.
+         */
+        get: operations["get_values"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/executions/{execution_id}/values/download": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Download the whole value: the message of an execution, the input and the output of a step, or a part of
+         * @description these.
+         */
+        get: operations["download_value"];
         put?: never;
         post?: never;
         delete?: never;
@@ -884,6 +959,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/flows/{flow_id}/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the numbers of a flow's messages and executions over time. */
+        get: operations["get_flow_statistics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/flows/{flow_id}/step-counts": {
         parameters: {
             query?: never;
@@ -1143,6 +1235,23 @@ export interface paths {
          * @description It can be used once, within 10 minutes.
          */
         post: operations["create_sign_in_link"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/stats": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the numbers of messages and executions over time, of all flows that the token sees or of one. */
+        get: operations["get_statistics"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1436,6 +1545,13 @@ export interface components {
             body?: unknown;
         };
         /**
+         * DiscardRequest
+         * @description The reason for a discard. The body of the request is optional.
+         */
+        DiscardRequest: {
+            reason?: string;
+        };
+        /**
          * EditRequest
          * @description Changes of the message of a replay. All are optional, and so is the body of the request.
          */
@@ -1474,6 +1590,7 @@ export interface components {
              * @enum {unknown}
              */
             version?: "current" | "same";
+            reason?: string;
             cursor?: string | null;
             /** @description By default `50`. */
             limit?: number;
@@ -1554,6 +1671,31 @@ export interface components {
             base_url?: string | null;
             rest?: string;
             headers?: string[][];
+        };
+        /**
+         * AttentionView
+         * @description Everything that needs somebody's attention.
+         */
+        AttentionView: {
+            items: components["schemas"]["AttentionItemView"][];
+            /** Format: date-time */
+            checked_at: string;
+        };
+        /**
+         * AttentionItemView
+         * @description One thing about which somebody has to decide or do something.
+         */
+        AttentionItemView: {
+            /** @enum {string} */
+            kind: "dead_letters" | "rejected" | "waiting_too_long" | "source_stopped" | "plugin_failed" | "disk_budget" | "credential_expiring" | "token_expiring" | "node_gone";
+            /** @enum {string} */
+            severity: "error" | "warning";
+            title: string;
+            detail: string;
+            flow_id: string | null;
+            count: number | null;
+            since: string | null;
+            link: string;
         };
         /**
          * FlowView
@@ -1677,6 +1819,35 @@ export interface components {
             size: number;
             client: string | null;
             body: string | null;
+        };
+        /**
+         * StatisticsView
+         * @description Numbers over time, of one flow or of all.
+         */
+        StatisticsView: {
+            /** @enum {string} */
+            step: "1m" | "1h";
+            /** Format: date-time */
+            since: string;
+            /** Format: date-time */
+            until: string;
+            bounds: number[];
+            items: components["schemas"]["StatisticsItem"][];
+        };
+        /**
+         * StatisticsItem
+         * @description The numbers of a minute or an hour.
+         */
+        StatisticsItem: {
+            /** Format: date-time */
+            at: string;
+            accepted: number;
+            rejected: number;
+            succeeded: number;
+            failed: number;
+            cancelled: number;
+            queue_age: number;
+            latency: number[];
         };
         /**
          * StepCounts
@@ -1899,6 +2070,14 @@ export interface components {
             step: string;
             count: number;
             examples: string[];
+        };
+        /**
+         * CaseView
+         * @description A test case of an execution.
+         */
+        CaseView: {
+            case: unknown;
+            left_out: string[];
         };
         /**
          * PageView[VersionView]
@@ -2375,6 +2554,24 @@ export interface components {
             line: number | null;
         };
         /**
+         * ValuesView
+         * @description A value of an execution, or as much of it as can be shown.
+         */
+        ValuesView: {
+            value: unknown;
+            cuts: components["schemas"]["Cut"][];
+        };
+        /**
+         * Cut
+         * @description A text, a list or an object of which an excerpt has only a part.
+         */
+        Cut: {
+            pointer: string;
+            size: number;
+            offset: number;
+            shown: number;
+        };
+        /**
          * Replayed
          * @description The new execution of a replay.
          */
@@ -2745,6 +2942,26 @@ export interface components {
             remedy: string;
         };
         /**
+         * PageView[ServerSettingView]
+         * @description One page of a list.
+         */
+        PageView_ServerSettingView_: {
+            items: components["schemas"]["ServerSettingView"][];
+            next: string | null;
+        };
+        /**
+         * ServerSettingView
+         * @description A setting of the node that answers. Secrets in its value are masked.
+         */
+        ServerSettingView: {
+            name: string;
+            variable: string;
+            value: unknown;
+            default: unknown;
+            source: string | null;
+            description: string;
+        };
+        /**
          * SignedMessage
          * @description A message as its provider would send it.
          */
@@ -2765,26 +2982,6 @@ export interface components {
             body: string;
             truncated: boolean;
             execution_id: string | null;
-        };
-        /**
-         * PageView[ServerSettingView]
-         * @description One page of a list.
-         */
-        PageView_ServerSettingView_: {
-            items: components["schemas"]["ServerSettingView"][];
-            next: string | null;
-        };
-        /**
-         * ServerSettingView
-         * @description A setting of the node that answers. Secrets in its value are masked.
-         */
-        ServerSettingView: {
-            name: string;
-            variable: string;
-            value: unknown;
-            default: unknown;
-            source: string | null;
-            description: string;
         };
         /**
          * Status
@@ -2820,6 +3017,26 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    get_attention: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AttentionView"];
+                };
+            };
+        };
+    };
     list_audit: {
         parameters: {
             query?: {
@@ -3473,7 +3690,10 @@ export interface operations {
     };
     get_execution: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Leave out the inputs and the outputs of the steps: they are null then. */
+                outline?: boolean;
+            };
             header?: never;
             path: {
                 execution_id: string;
@@ -3515,6 +3735,31 @@ export interface operations {
             };
         };
     };
+    make_case: {
+        parameters: {
+            query: {
+                /** @description The name of the case. */
+                name: string;
+            };
+            header?: never;
+            path: {
+                execution_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CaseView"];
+                };
+            };
+        };
+    };
     discard_execution: {
         parameters: {
             query?: never;
@@ -3524,7 +3769,11 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["DiscardRequest"];
+            };
+        };
         responses: {
             /** @description Done. */
             200: {
@@ -3734,6 +3983,66 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PageView_StepView_"];
+                };
+            };
+        };
+    };
+    get_values: {
+        parameters: {
+            query?: {
+                /** @description The path of a step; without it, the values are those of the message. */
+                step?: string;
+                /** @description The attempt at the step, from 1; 0 is the latest. */
+                attempt?: number;
+                /** @description A JSON pointer into `input` and `output` of the step, or `body`, `headers` and `attachments` of the message. */
+                pointer?: string;
+                /** @description The number of characters or values that are left out at the beginning. */
+                offset?: number;
+            };
+            header?: never;
+            path: {
+                execution_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ValuesView"];
+                };
+            };
+        };
+    };
+    download_value: {
+        parameters: {
+            query?: {
+                /** @description The path of a step; without it, the values are those of the message. */
+                step?: string;
+                /** @description The attempt at the step, from 1; 0 is the latest. */
+                attempt?: number;
+                /** @description A JSON pointer into `input` and `output` of the step, or `body`, `headers` and `attachments` of the message. */
+                pointer?: string;
+            };
+            header?: never;
+            path: {
+                execution_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": unknown;
                 };
             };
         };
@@ -4290,6 +4599,35 @@ export interface operations {
             };
         };
     };
+    get_flow_statistics: {
+        parameters: {
+            query?: {
+                /** @description From this time on; if it is left out, the last 60 steps. */
+                since?: string;
+                /** @description Before this time; now if it is left out. */
+                until?: string;
+                /** @description By the minute, for the last 48 hours, or by the hour, for 400 days; if it is left out, it depends on the times. */
+                step?: "1m" | "1h";
+            };
+            header?: never;
+            path: {
+                flow_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatisticsView"];
+                };
+            };
+        };
+    };
     count_steps: {
         parameters: {
             query?: {
@@ -4635,6 +4973,35 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SignInLinkView"];
+                };
+            };
+        };
+    };
+    get_statistics: {
+        parameters: {
+            query?: {
+                /** @description Only those of this flow. */
+                flow_id?: string;
+                /** @description From this time on; if it is left out, the last 60 steps. */
+                since?: string;
+                /** @description Before this time; now if it is left out. */
+                until?: string;
+                /** @description By the minute, for the last 48 hours, or by the hour, for 400 days; if it is left out, it depends on the times. */
+                step?: "1m" | "1h";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatisticsView"];
                 };
             };
         };

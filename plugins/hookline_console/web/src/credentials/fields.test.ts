@@ -41,7 +41,7 @@ test("each property is a field, and those that are required come first", () => {
 
 test("values have the types of the schema, and what is empty isn't sent", () => {
   const form = new Map([
-    ["host", "mqtt.example"],
+    ["host", "broker.example"],
     ["password", ""],
     ["port", "8883"],
     ["tls", "true"],
@@ -49,7 +49,7 @@ test("values have the types of the schema, and what is empty isn't sent", () => 
     ["extra", '{"a": 1}'],
   ]);
   expect(valuesOf(fieldsOf(schema), form)).toEqual({
-    host: "mqtt.example",
+    host: "broker.example",
     port: 8883,
     tls: true,
     hosts: ["a", "b"],

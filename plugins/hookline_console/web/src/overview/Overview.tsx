@@ -6,7 +6,7 @@ import { texts } from "../texts";
 import { Chart } from "../ui/Chart";
 import { SelectFilter, useFilters } from "../ui/Filters";
 import { formatCompact, formatDuration } from "../ui/format";
-import { Failed, Loaded } from "../ui/Notices";
+import { Loaded } from "../ui/Notices";
 import { Page } from "../ui/Page";
 import { Attention } from "./Attention";
 import { quantile, queryOf, RANGES, type Range, type Stats, seriesOf, totalOf } from "./stats";
@@ -66,12 +66,7 @@ export function Figures({ flowId, range }: { flowId: string | undefined; range: 
   );
   return (
     <Loaded resource={stats} lines={9}>
-      {(value) => (
-        <>
-          {stats.error !== undefined && <Failed error={stats.error} retry={stats.reload} />}
-          <Charts stats={value} />
-        </>
-      )}
+      {(value) => <Charts stats={value} />}
     </Loaded>
   );
 }

@@ -48,7 +48,12 @@ interface LoadedProps<T> {
 
 /** The value of a resource, or that it loads, or why it can't be loaded. */
 export function Loaded<T>({ resource, lines, children }: LoadedProps<T>) {
-  if (resource.value !== undefined) return <>{children(resource.value)}</>;
-  if (resource.error !== undefined) return <Failed error={resource.error} retry={resource.reload} />;
-  return <Loading lines={lines ?? 6} />;
+  const failed = resource.error !== undefined && <Failed error={resource.error} retry={resource.reload} />;
+  if (resource.value === undefined) return failed || <Loading lines={lines ?? 6} />;
+  return (
+    <>
+      {failed}
+      {children(resource.value)}
+    </>
+  );
 }

@@ -12,6 +12,8 @@ export interface Column<T> {
   align?: "right";
   /** Left out on screens narrower than this. */
   from?: "medium" | "wide";
+  /** It has controls of its own, such as a checkbox, so the link of the row is in the next column. */
+  controls?: boolean;
 }
 
 interface TableProps<T> {

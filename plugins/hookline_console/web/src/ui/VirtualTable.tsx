@@ -32,6 +32,7 @@ export function VirtualTable<T>({ label, columns, rows, keyOf, linkOf, more }: V
     if (wantsMore) more?.();
   });
   const height = rows.length * rowHeight();
+  const linked = shown.find((column) => !column.controls);
   return (
     // biome-ignore lint/a11y/useSemanticElements: rows of a table element can't be positioned
     <div
@@ -73,10 +74,10 @@ export function VirtualTable<T>({ label, columns, rows, keyOf, linkOf, more }: V
               style={{ transform: `translateY(${start}px)` }}
               onClick={(event) => link && followsRow(event) && route(link)}
             >
-              {shown.map((column, position) => (
+              {shown.map((column) => (
                 // biome-ignore lint/a11y/useSemanticElements: as above
                 <div key={column.key} role="cell" class={cellClass(column)}>
-                  {link && position === 0 ? <a href={link}>{column.cell(row)}</a> : column.cell(row)}
+                  {link && column === linked ? <a href={link}>{column.cell(row)}</a> : column.cell(row)}
                 </div>
               ))}
             </div>

@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 
 from hookline.kernel.errors import PluginError, StepError
 from hookline.model.items import Stream
-from hookline.sdk.signature import Signature, read_plain_signature, setting_name
+from hookline.sdk.settings.signature import Signature, read_plain_signature, setting_name
 
 UpgradeFunction: TypeAlias = Callable[..., Mapping[str, Any]]
 """A function that takes the settings of one version and returns those of the next."""

@@ -1,106 +1,21 @@
-"""The rates of flows are shared by nodes: never exceeded, and soon where the messages are."""
+"""The limits that nodes share are never exceeded, and are soon where the messages are."""
 
 import asyncio
 import math
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
 from itertools import count
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.intake.sharing_nodes import FLOW, Node, Queue, Table, flow_of
 
-from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.intake.limits import RateLimit, parts_of, seconds_to_recover
-from hookline.intake.shared_rates import LOOK_AGAIN, FlowRates, NodeShare, fair_count
+from hookline.intake.limits import BacklogLimit, RateLimit, parts_of, seconds_to_recover
+from hookline.intake.shared_limits import LOOK_AGAIN, NodeShare, SharedLimits, fair_count
 from hookline.kernel.errors import StoreError
-from hookline.storage.cluster import Alone
-from hookline.storage.rate_parts import NodeParts, Parts, PartsMoved, PartsRequest, move_parts
+from hookline.storage.rate_parts import NodeParts, Parts, PartsMoved, PartsRequest
 from hookline.testing.clock import ManualClock
-
-FLOW = "orders"
-
-
-@dataclass
-class Table:
-    """The rows of a rate, as a database keeps them for all nodes."""
-
-    rate: str
-    clock: ManualClock
-    own: dict[str, int] = field(default_factory=dict)
-    told: dict[str, tuple[float, float]] = field(default_factory=dict)
-    """What each node needs, and when it asked for more."""
-    gone: dict[str, tuple[int, float]] = field(default_factory=dict)
-    free: Parts = field(init=False)
-    free_at: float = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.free, self.free_at = Parts(parts_of(self.rate)), self.clock.monotonic()
-
-    def rows(self, lease: str) -> Sequence[NodeParts]:
-        now = self.clock.monotonic()
-        known = bool(self.own or self.gone)
-        rows = [NodeParts(FLOW, self.rate, "", False, self.free.count, 0.0, False)] if known else []
-        rows += [NodeParts(FLOW, self.rate, "", False, parts, 0.0, False) for parts, _ in self.gone.values()]
-        for one, parts in self.own.items():
-            need, asked = self.told[one]
-            rows.append(NodeParts(FLOW, self.rate, one, one == lease, parts, need, now - asked < 3))
-        return rows
-
-    def move(self, lease: str, request: PartsRequest) -> PartsMoved:
-        now = self.clock.monotonic()
-        free = self.free.after(now - self.free_at)
-        gone = [(parts, now - at) for parts, at in self.gone.values()]
-        moved = move_parts(request, self.own.get(lease, 0), free, gone)
-        self.gone.clear()
-        self.free, self.free_at = moved.free, now
-        self.own[lease] = moved.own.count
-        self.told[lease] = (request.need, now if request.asks else -math.inf)
-        if request.leaves and not moved.own.count:
-            del self.own[lease], self.told[lease]
-        return PartsMoved(moved.own.count, moved.taken)
-
-
-class Node(Alone):
-    """A node of a table, whose commits may fail before or after they took place."""
-
-    shared = True  # type: ignore[assignment, misc] # the other one is alone
-
-    def __init__(self, table: Table, lease: str) -> None:
-        super().__init__(table.clock)
-        self.lease = lease
-        self.fails: str | None = None
-        self.meanwhile: Callable[[], object] | None = None
-        """Called while a commit is on its way."""
-        self._table = table
-
-    async def rate_parts(self, flow_ids: Collection[str] | None = None) -> Sequence[NodeParts]:
-        rows = self._table.rows(self.lease)
-        return rows if flow_ids is None or FLOW in flow_ids or any(row.asks for row in rows) else ()
-
-    async def move_rate_parts(self, requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
-        if self.fails == "before":
-            raise StoreError("not stored")
-        if self.meanwhile is not None:
-            self.meanwhile()
-        moved = [self._table.move(self.lease, one) for one in requests]
-        if self.meanwhile is not None:
-            self.meanwhile()
-        if self.fails == "after":
-            raise StoreError("nobody knows whether it is stored")
-        return moved
-
-
-class _Settings:
-    def __init__(self, rate: str) -> None:
-        self.rate = rate
-
-
-class _Flow:
-    def __init__(self, rate: str, id_: str = FLOW) -> None:
-        self.id = id_
-        self.settings = _Settings(rate)
 
 
 class Cluster:
@@ -109,16 +24,16 @@ class Cluster:
     def __init__(self, rate: str) -> None:
         self.clock = ManualClock()
         self.rate = rate
-        self.flow = cast(CompiledFlow, cast(Any, _Flow(rate)))
+        self.flow = flow_of(rate)
         self.table = Table(rate, self.clock)
-        self.nodes: list[tuple[Node, FlowRates]] = []
+        self.nodes: list[tuple[Node, SharedLimits]] = []
         self.whole = RateLimit(rate)
         self._names = count()
         self._again_at = 0.0
 
     def join(self) -> None:
         node = Node(self.table, f"node-{next(self._names)}")
-        self.nodes.append((node, FlowRates(self.clock, node, lambda: [self.flow])))
+        self.nodes.append((node, SharedLimits(self.clock, node, lambda: [self.flow])))
 
     def die(self, place: int) -> None:
         """End a node and its lease. It accepts nothing after that, and may have accepted anything before."""
@@ -140,13 +55,17 @@ class Cluster:
     async def look(self, place: int, fails: str | None = None) -> None:
         node, rates = self.nodes[place % len(self.nodes)]
         node.fails = fails
-        node.meanwhile = (lambda: [self.send(one, 5) for one in range(len(self.nodes))]) if fails == "busy" else None
+        node.meanwhile = self._send_all if fails == "busy" else None
         try:
             await rates.refresh()
         except StoreError:
             assert fails is not None
         finally:
             node.fails = None
+
+    async def _send_all(self) -> None:
+        for place in range(len(self.nodes)):
+            self.send(place, 5)
 
     async def look_if_due(self, place: int) -> None:
         """Look, as a node does soon after it has rejected a message, and again a while later."""
@@ -320,17 +239,18 @@ async def test_looks_at_the_same_time_follow_each_other() -> None:
 
     node.move_rate_parts = slowly  # type: ignore[method-assign]
     flows = [cluster.flow]
-    rates = FlowRates(cluster.clock, node, lambda: flows)
+    rates = SharedLimits(cluster.clock, node, lambda: flows)
     await rates.refresh()
     assert cluster.table.own == {"node": 10}
     # The flow was removed, and the looks that its adoption causes meet.
     flows.clear()
+    rates.flows_changed()
     await asyncio.gather(rates.refresh(), rates.refresh())
     assert cluster.table.own == {}
 
 
 @pytest.mark.cluster_rule("C7")
-async def test_the_parts_of_many_rates_move_in_small_commits() -> None:
+async def test_the_parts_of_many_limits_move_in_few_commits() -> None:
     cluster = Cluster("10/s")
     node, sizes = Node(cluster.table, "node"), list[int]()
 
@@ -339,33 +259,33 @@ async def test_the_parts_of_many_rates_move_in_small_commits() -> None:
         return [PartsMoved(one.wanted, Parts(one.wanted)) for one in requests]
 
     node.move_rate_parts = moved  # type: ignore[method-assign]
-    flows = [cast(CompiledFlow, cast(Any, _Flow("10/s", f"flow {number}"))) for number in range(1000)]
-    rates = FlowRates(cluster.clock, node, lambda: flows)
+    flows = [flow_of("10/s", f"flow {number}") for number in range(1000)]
+    rates = SharedLimits(cluster.clock, node, lambda: flows)
     await rates.refresh()
     assert [rates.of(flow.id, "10/s").parts for flow in flows] == [10] * 1000
     await rates.leave()
-    assert sum(sizes) == 2000
-    assert max(sizes) <= 50
+    # Each flow has a rate and a backlog, and a commit may take others' time only for a moment.
+    assert sizes == [1000] * 4
 
 
 @pytest.mark.cluster_rule("C7")
 async def test_of_many_rates_only_those_of_busy_flows_are_looked_at_each_second() -> None:
     cluster = Cluster("10/s")
     node, asked = Node(cluster.table, "node"), list[Collection[str] | None]()
-    rows: dict[str, NodeParts] = {}
+    rows: dict[tuple[str, str], NodeParts] = {}
 
-    async def parts(flow_ids: Collection[str] | None = None) -> Sequence[NodeParts]:
-        asked.append(flow_ids)
-        return [row for row in rows.values() if flow_ids is None or row.flow_id in flow_ids]
+    async def parts(names: Collection[str] | None = None) -> Sequence[NodeParts]:
+        asked.append(names)
+        return [row for row in rows.values() if names is None or row.name in names]
 
     async def moved(requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
         for one in requests:
-            rows[one.flow_id] = NodeParts(one.flow_id, one.rate, "node", True, one.wanted, one.need, one.asks)
+            rows[one.name, one.rate] = NodeParts(one.name, one.rate, "node", True, one.wanted, one.need, one.asks)
         return [PartsMoved(one.wanted, Parts(one.wanted)) for one in requests]
 
     node.rate_parts, node.move_rate_parts = parts, moved  # type: ignore[method-assign]
-    flows = [cast(CompiledFlow, cast(Any, _Flow("10/s", f"flow {number}"))) for number in range(1000)]
-    rates = FlowRates(cluster.clock, node, lambda: flows)
+    flows = [flow_of("10/s", f"flow {number}") for number in range(1000)]
+    rates = SharedLimits(cluster.clock, node, lambda: flows)
     for _ in range(5):
         cluster.clock.advance(1)
         await rates.refresh()
@@ -396,6 +316,246 @@ async def test_without_messages_fewer_parts_than_nodes_stay_where_they_are() -> 
             await cluster.look(place)
         seen.append(dict(cluster.table.own))
     assert seen[10:] == seen[10:11] * 50
+
+
+class Queueing:
+    """Nodes that share the limit on a queue. The commits of what they accept and start take place later."""
+
+    def __init__(self, most: int, nodes: int) -> None:
+        self.clock = ManualClock()
+        self.most = most
+        self.queue = Queue(self.clock)
+        self.flow = flow_of(None, max_queued=most)
+        self.nodes: list[QueueingNode] = []
+        self._names = count()
+        for _ in range(nodes):
+            self.join()
+
+    def join(self) -> None:
+        node = Node(Table("1/h", self.clock), f"node-{next(self._names)}", self.queue)
+        self.nodes.append(QueueingNode(self, node))
+
+    def die(self, place: int) -> None:
+        """End a node and its lease. Nobody knows which of its last commits took place."""
+        node = self.nodes.pop(place % len(self.nodes))
+        self._end(node)
+
+    def lose(self, place: int) -> None:
+        """Let a node lose its lease, and go on under another one."""
+        node = self.nodes[place % len(self.nodes)]
+        self._end(node)
+        node.limits.drop()
+        node.fail()
+        node.node.lease = f"node-{next(self._names)}"
+
+    def _end(self, node: "QueueingNode") -> None:
+        for _ in range(node.accepting // 2):
+            node.commit()
+        if node.node.lease in self.queue.own:
+            self.queue.gone.add(node.node.lease)
+
+    async def look(self, place: int, meanwhile: Sequence[str] = (), fails: str | None = None) -> None:
+        """Let a node look. `meanwhile`: what the nodes do while each query and each commit is on its way."""
+        node = self.nodes[place % len(self.nodes)]
+        node.node.fails = fails
+
+        async def others() -> None:
+            for what in meanwhile:
+                for one in self.nodes:
+                    if what != "look":
+                        one.do(what)
+                    elif one is not node:
+                        one.limits.missed(one.limit)
+                        await one.limits.refresh()
+
+        node.node.meanwhile = others
+        try:
+            await node.limits.refresh()
+        except StoreError:
+            assert fails is not None
+        finally:
+            node.node.fails = node.node.meanwhile = None
+
+
+class QueueingNode:
+    """A node, and the commits that it has begun, or of which it does not know that they took place."""
+
+    def __init__(self, cluster: Queueing, node: Node) -> None:
+        self.cluster, self.node = cluster, node
+        self.limits = SharedLimits(cluster.clock, node, lambda: [cluster.flow])
+        self.accepting = self.accepted = self.starting = self.started = 0
+        self.with_part: list[bool] = []
+        """Whether this node then has the part, for each execution that is about to start, or has started."""
+
+    @property
+    def limit(self) -> BacklogLimit:
+        limit = self.limits.backlog(FLOW, self.cluster.most)
+        assert limit is not None
+        return limit
+
+    def do(self, what: str) -> None:
+        getattr(self, what)()
+
+    def accept(self) -> None:
+        if self.limit.room():
+            self.limit.use()
+            self.accepting += 1
+        else:
+            self.limits.missed(self.limit)
+
+    def commit(self) -> None:
+        queue = self.cluster.queue
+        if self.accepting:
+            self.accepting, self.accepted = self.accepting - 1, self.accepted + 1
+            queue.queued += 1
+            assert queue.queued <= self.cluster.most, "the limit is exceeded"
+        starting = sum(node.starting for node in self.cluster.nodes)
+        if self.starting and queue.queued >= starting:
+            self.starting, self.started = self.starting - 1, self.started + 1
+            queue.queued -= 1
+
+    def notice(self) -> None:
+        if self.accepted:
+            self.accepted -= 1
+            self.limit.stored()
+        if self.started:
+            self.started -= 1
+            if self.with_part.pop(0):
+                self.limit.end_leaving(left=True)
+
+    def start(self) -> None:
+        if sum(node.starting for node in self.cluster.nodes) < self.cluster.queue.queued:
+            self.starting += 1
+            self.with_part.append(self.limit.begin_leaving())
+
+    def fail(self) -> None:
+        """Notice that nothing more takes place, and that nobody knows of the last commits whether they did."""
+        for _ in range(self.accepting + self.accepted):
+            self.limit.stored()
+        for with_part in self.with_part:
+            if with_part:
+                self.limit.end_leaving(left=False)
+        self.accepting = self.accepted = self.starting = self.started = 0
+        self.with_part = []
+
+
+DOINGS = ["accept", "accept", "commit", "notice", "start"]
+QUEUE_ACTIONS = st.one_of(
+    st.tuples(st.just("do"), NODES, st.lists(st.sampled_from(DOINGS), min_size=1, max_size=8)),
+    st.tuples(st.just("look"), NODES, st.lists(st.sampled_from([*DOINGS, "look"]), max_size=6)),
+    st.tuples(st.just("fails before"), NODES, st.just(())),
+    st.tuples(st.just("fails after"), NODES, st.just(())),
+    st.tuples(st.just("join"), NODES, st.just(())),
+    st.tuples(st.just("die"), NODES, st.just(())),
+    st.tuples(st.just("lose"), NODES, st.just(())),
+    st.tuples(st.just("stop"), NODES, st.just(())),
+)
+
+
+@pytest.mark.cluster_rule("C7")
+@given(most=st.sampled_from([1, 3, 10]), actions=st.lists(QUEUE_ACTIONS, min_size=5, max_size=40))
+@settings(max_examples=300, deadline=None)
+async def test_no_sequence_of_messages_and_starts_exceeds_the_limit_on_a_queue(
+    most: int, actions: Sequence[tuple[str, int, Sequence[str]]]
+) -> None:
+    cluster = Queueing(most, nodes=2)
+    for place in range(2):
+        await cluster.look(place)
+    for kind, place, doings in actions:
+        node = cluster.nodes[place % len(cluster.nodes)]
+        cluster.clock.advance(0.3)
+        match kind:
+            case "do":
+                for what in doings:
+                    node.do(what)
+            case "look":
+                # It counts what is queued only if it lacks parts.
+                node.limits.missed(node.limit)
+                await cluster.look(place, doings)
+            case "fails before" | "fails after":
+                await cluster.look(place, ("accept", "commit"), kind.removeprefix("fails "))
+            case "join" if len(cluster.nodes) < 3:
+                cluster.join()
+            case "die" if len(cluster.nodes) > 1:
+                cluster.die(place)
+            case "lose":
+                cluster.lose(place)
+            case "stop" if len(cluster.nodes) > 1:
+                while node.accepting or node.accepted or node.starting or node.started:
+                    node.commit()
+                    node.notice()
+                await node.limits.leave()
+                cluster.die(place)
+        for one in cluster.nodes:
+            assert one.limit.parts <= max(cluster.queue.own.get(one.node.lease, 0), 0)
+
+
+@pytest.mark.cluster_rule("C7")
+async def test_a_part_that_comes_back_while_the_queue_is_counted_is_not_taken_twice() -> None:
+    cluster = Queueing(3, nodes=1)
+    (node,) = cluster.nodes
+    await cluster.look(0)
+    for what in ("accept", "commit", "notice"):
+        node.do(what)
+    node.limits.missed(node.limit)
+    await cluster.look(0, ["start", "commit", "notice"])
+    assert cluster.queue.queued == 0
+    assert node.limit.room() == 3
+
+
+@pytest.mark.cluster_rule("C7")
+async def test_a_lower_limit_holds_as_soon_as_each_node_knows_it() -> None:
+    cluster = Queueing(10, nodes=2)
+    for place in range(4):
+        await cluster.look(place)
+    cluster.most, cluster.flow = 3, flow_of(None, max_queued=3)
+    for node in cluster.nodes:
+        node.limits.flows_changed()
+    for place in range(4):
+        await cluster.look(place)
+        for _ in range(5):
+            cluster.nodes[place % 2].accept()
+            cluster.nodes[place % 2].commit()
+    assert cluster.queue.queued > 0
+
+
+@pytest.mark.cluster_rule("C7")
+@pytest.mark.parametrize("most", [10, 1000])
+async def test_a_queue_may_be_full_2_s_after_all_messages_come_to_another_node(most: int) -> None:
+    cluster = Queueing(most, nodes=3)
+    for place in range(3):
+        await cluster.look(place)
+    for target in (0, 2):
+        for tenth in range(30):
+            cluster.clock.advance(0.1)
+            for _ in range(most):
+                cluster.nodes[target].accept()
+            for _ in range(most):
+                cluster.nodes[target].commit()
+                cluster.nodes[target].notice()
+            for place in range(3):
+                if tenth % 5 == place or place == target:
+                    await cluster.look(place)
+            if tenth >= 20:
+                assert cluster.queue.queued == most
+        cluster.queue.queued = 0  # an operator has cancelled all of it
+
+
+@pytest.mark.cluster_rule("C7")
+async def test_a_short_queue_that_is_never_full_rejects_nothing() -> None:
+    cluster = Queueing(10, nodes=2)
+    for place in range(4):
+        await cluster.look(place)
+    for second in range(20):
+        cluster.clock.advance(1)
+        for _ in range(200):
+            for node in cluster.nodes:
+                before = node.accepting
+                node.accept()
+                assert node.accepting == before + 1
+                for what in ("commit", "notice", "start", "commit", "notice"):
+                    node.do(what)
+        await cluster.look(second)
 
 
 @given(

@@ -1,0 +1,1 @@
+"""The settings of actions and triggers: their schema, their versions, and the options that a service offers."""

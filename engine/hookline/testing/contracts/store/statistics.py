@@ -1,0 +1,234 @@
+"""The numbers that nodes count are stored by the minute, summed over nodes and flows, and kept by the hour; of rejected
+requests, the newest are stored."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from hookline.model.execution import State
+from hookline.model.rejection import RejectedRequest
+from hookline.storage.changes import (
+    MAX_REJECTED_KEPT,
+    End,
+    Park,
+    PutStatistics,
+    Reject,
+    ReportProblems,
+    RollUpStatistics,
+    Start,
+)
+from hookline.storage.node_problems import NodeProblem
+from hookline.storage.statistics import (
+    ALL_FLOWS,
+    BUCKETS,
+    HOUR,
+    HOURS_KEPT,
+    MINUTE,
+    MINUTES_KEPT,
+    Counts,
+    FlowMinute,
+    StatisticsPoint,
+    begin_of,
+)
+from hookline.storage.store import Rejections, Store
+from hookline.testing.clock import ManualClock
+from hookline.testing.contracts.store.fixtures import OUTCOMES, StoreFixtures
+from hookline.testing.envelopes import Envelopes
+
+
+def _counts(number: int, age: float = 0.0) -> Counts:
+    latency = (0,) * (BUCKETS - 2) + (number, 0)
+    return Counts(number, number + 1, number + 2, number + 3, number + 4, timedelta(seconds=age), latency)
+
+
+class StatisticsContract(StoreFixtures):
+    """The numbers that nodes count are stored by the minute, summed over nodes and flows, and kept by the hour."""
+
+    async def _points(
+        self, store: Store, *flow_ids: str, since: datetime, until: datetime, hourly: bool = False
+    ) -> list[StatisticsPoint]:
+        return list(await store.statistics(flow_ids, since, until, hourly=hourly))
+
+    async def test_the_numbers_of_nodes_and_flows_are_summed_by_the_minute(
+        self, store: Store, clock: ManualClock
+    ) -> None:
+        first = begin_of(clock.now(), MINUTE)
+        second, third = first + MINUTE, first + 2 * MINUTE
+        here = [
+            FlowMinute("orders", first, _counts(1, age=2.5)),
+            FlowMinute("orders", second, _counts(10)),
+            FlowMinute("invoices", first, _counts(100, age=0.25)),
+            FlowMinute(ALL_FLOWS, first, _counts(1000)),
+        ]
+        await store.commit([PutStatistics("a.1", tuple(here))])
+        there = (FlowMinute("orders", first, _counts(2, age=1)), FlowMinute("orders", third, _counts(3)))
+        await store.commit([PutStatistics("b.1", there)])
+
+        found = await self._points(store, "orders", since=first, until=third)
+        assert found == [
+            StatisticsPoint(first, Counts(3, 5, 7, 9, 11, timedelta(seconds=2.5), (0,) * (BUCKETS - 2) + (3, 0))),
+            StatisticsPoint(second, _counts(10)),
+        ]
+        (point,) = await self._points(store, "orders", "invoices", "nobody", since=first, until=second)
+        assert (point.counts.accepted, point.counts.queue_age) == (103, timedelta(seconds=2.5))
+        (point,) = await self._points(store, ALL_FLOWS, since=first, until=third)
+        assert point == StatisticsPoint(first, _counts(1000))
+        assert await self._points(store, since=first, until=third) == []
+
+    async def test_a_node_replaces_the_numbers_of_its_own_minute(self, store: Store, clock: ManualClock) -> None:
+        at = begin_of(clock.now(), MINUTE)
+        for number in (1, 1, 5):
+            await store.commit([PutStatistics("a.1", (FlowMinute("orders", at, _counts(number)),))])
+        await store.commit([PutStatistics("a.2", (FlowMinute("orders", at, _counts(2)),)), PutStatistics("a.1", ())])
+        (point,) = await self._points(store, "orders", since=at, until=at + MINUTE)
+        assert point.counts.accepted == 7
+
+    async def test_hours_are_the_sums_of_their_minutes_before_and_after_they_are_rolled_up(
+        self, store: Store, clock: ManualClock
+    ) -> None:
+        hour = begin_of(clock.now(), HOUR)
+        minutes = [hour + place * MINUTE for place in range(120)]
+        for node in ("a.1", "b.1"):
+            put = [FlowMinute(flow_id, at, _counts(1, age=1)) for at in minutes for flow_id in ("orders", "invoices")]
+            await store.commit([PutStatistics(node, tuple(put))])
+        until, longest = hour + 2 * HOUR, timedelta(days=400)
+
+        async def hours() -> list[tuple[datetime, int, timedelta]]:
+            found = await self._points(store, "orders", since=hour, until=until, hourly=True)
+            return [(one.at, one.counts.rejected, one.counts.queue_age) for one in found]
+
+        expected = [(hour, 240, timedelta(seconds=1)), (hour + HOUR, 240, timedelta(seconds=1))]
+        assert await hours() == expected
+        # The second half of the first hour is still kept by the minute.
+        middle = hour + HOUR / 2
+        before = (middle, until - longest)
+        while await store.has_old_statistics(*before):
+            await store.commit([RollUpStatistics(*before)])
+            assert await hours() == expected, "no minute is missing or counted twice meanwhile"
+        kept = await self._points(store, "orders", since=hour, until=until)
+        assert [one.at for one in kept] == minutes[30:]
+        while await store.has_old_statistics(until, until - longest):
+            await store.commit([RollUpStatistics(until, until - longest)])
+        assert await self._points(store, "orders", since=hour, until=until) == []
+        assert await hours() == expected
+
+    async def test_hours_are_removed_after_their_time(self, store: Store, clock: ManualClock) -> None:
+        at = begin_of(clock.now(), HOUR)
+        await store.commit([PutStatistics("a.1", (FlowMinute("orders", at, _counts(1)),))])
+        clock.advance(HOURS_KEPT.total_seconds())
+        now = clock.now()
+        await store.commit([RollUpStatistics(now - MINUTES_KEPT, now - HOURS_KEPT)])
+        assert len(await self._points(store, "orders", since=at, until=now, hourly=True)) == 1
+        clock.advance(HOUR.total_seconds())
+        now = clock.now()
+        assert await store.has_old_statistics(now - MINUTES_KEPT, now - HOURS_KEPT)
+        await store.commit([RollUpStatistics(now - MINUTES_KEPT, now - HOURS_KEPT)])
+        assert not await store.has_old_statistics(now - MINUTES_KEPT, now - HOURS_KEPT)
+        assert await self._points(store, "orders", since=at, until=now, hourly=True) == []
+
+    async def test_the_problems_of_nodes_are_those_of_their_last_reports(
+        self, store: Store, clock: ManualClock
+    ) -> None:
+        began = clock.now()
+        full = NodeProblem("disk_budget", "", "full", began)
+
+        async def report(node: str, *problems: NodeProblem, forget_before: datetime = began) -> None:
+            await store.commit([ReportProblems(node, problems, clock.now(), forget_before)])
+
+        await report("a.1", full, NodeProblem("plugin_failed", "acme", "\0x", began))
+        clock.advance(60)
+        since = clock.now()
+        full_flow = NodeProblem("disk_budget", "f", "y", since)
+        await report("b.1", NodeProblem("disk_budget", "", "full", since), full_flow)
+        failed = NodeProblem("plugin_failed", "acme", "\ufffdx", began)
+        assert list(await store.node_problems(began)) == [full, full_flow, failed]
+        assert [one.since for one in await store.node_problems(since)] == [since, since]
+        await report("b.1")
+        assert list(await store.node_problems(began)) == [full, failed]
+        await report("b.1", forget_before=since)
+        assert list(await store.node_problems(began)) == []
+
+    async def test_the_oldest_queued_execution_of_each_flow_is_found(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        oldest = envelopes.make()
+        await self._accept(store, oldest)
+        clock.advance(1)
+        await self._accept(store, envelopes.make(), envelopes.make(flow_id="invoices"))
+        waiting, running, ended = (envelopes.make(flow_id=name) for name in ("waiting", "running", "ended"))
+        for envelope in (waiting, running, ended):
+            await self._run(store, envelope)
+        await store.commit([Park(waiting.execution_id, clock.now(), None, "callback")])
+        await store.commit([End(ended.execution_id, State.SUCCEEDED, OUTCOMES[State.SUCCEEDED], clock.now())])
+        assert await store.oldest_queued() == {"orders": oldest.accepted_at, "invoices": clock.now()}
+        await store.commit([Start(oldest.execution_id, "v1", clock.now())])
+        assert (await store.oldest_queued())["orders"] == clock.now()
+
+
+class RejectedContract(StoreFixtures):
+    """The newest rejected requests of each flow are stored."""
+
+    def _rejected(self, envelopes: Envelopes, flow_id: str = "orders", **fields: Any) -> RejectedRequest:
+        told: dict[str, Any] = {
+            "id": envelopes.ids.new(),
+            "flow_id": flow_id,
+            "at": envelopes.clock.now(),
+            "code": "request.not_verified",
+            "status": 401,
+            "detail": "The sender could not be verified.",
+            "method": "POST",
+            "path": flow_id,
+            "size": 12,
+        }
+        return RejectedRequest(**(told | fields))
+
+    async def test_rejected_requests_are_listed_newest_first_in_pages(self, store: Store, envelopes: Envelopes) -> None:
+        made = [self._rejected(envelopes, flow_id) for flow_id in ("orders", "-", "orders", "orders")]
+        await store.commit([Reject(tuple(made[:3])), Reject(())])
+        await store.commit([Reject(tuple(made[3:]))])
+        first = await store.rejected(flow_id="orders", limit=2)
+        assert (first.items, first.next) == ((made[3], made[2]), made[2].id)
+        second = await store.rejected(flow_id="orders", limit=2, cursor=first.next)
+        assert (second.items, second.next) == ((made[0],), None)
+        assert (await store.rejected()).items == tuple(reversed(made))
+        assert (await store.rejected(flow_id="nobody")).items == ()
+        with pytest.raises(ValueError, match="cursor"):
+            await store.rejected(cursor="x")
+
+    async def test_a_rejected_request_is_kept_whatever_the_sender_wrote(
+        self, store: Store, envelopes: Envelopes
+    ) -> None:
+        plain = self._rejected(envelopes, size=2**62, client="2001:db8::1", body=b"\0\xff")
+        strange = self._rejected(envelopes, path="a\0b\ud800", detail="\0", method="\0", client=None)
+        await store.commit([Reject((plain, strange))])
+        kept = (await store.rejected()).items
+        assert kept[1] == plain
+        assert (kept[0].path, kept[0].detail) == ("a\ufffdb?", "\ufffd")
+
+    async def test_of_each_flow_the_newest_rejected_requests_are_kept(self, store: Store, envelopes: Envelopes) -> None:
+        quiet = self._rejected(envelopes, "quiet")
+        await store.commit([Reject((quiet,))])
+        made = [self._rejected(envelopes) for _ in range(MAX_REJECTED_KEPT * 3 + 1)]
+        for start in range(0, len(made), 70):
+            await store.commit([Reject(tuple(made[start : start + 70]))])
+        kept = (await store.rejected(flow_id="orders", limit=len(made))).items
+        assert kept == tuple(reversed(made[-MAX_REJECTED_KEPT:]))
+        assert (await store.rejected(flow_id="quiet")).items == (quiet,)
+
+    async def test_the_rejected_requests_since_a_time_are_counted_by_flow(
+        self, store: Store, envelopes: Envelopes, clock: ManualClock
+    ) -> None:
+        await store.commit([Reject((self._rejected(envelopes), self._rejected(envelopes, "quiet")))])
+        clock.advance(10)
+        since = clock.now()
+        made = []
+        for flow_id in ("orders", "-", "orders"):
+            made.append(self._rejected(envelopes, flow_id))
+            clock.advance(1)
+        await store.commit([Reject(tuple(made))])
+        assert await store.rejected_since(since) == {
+            "orders": Rejections(2, since, made[2]),
+            "-": Rejections(1, since + timedelta(seconds=1), made[1]),
+        }
+        assert await store.rejected_since(clock.now()) == {}

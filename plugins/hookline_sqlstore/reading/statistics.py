@@ -1,0 +1,58 @@
+"""The sums of the statistics of all nodes."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, bindparam, text
+
+from hookline.api_storage import Counts, StatisticsPoint, total
+from hookline_sqlstore.column_values import counts_in, micros, moment
+from hookline_sqlstore.tables import COUNTED
+
+_HOUR_MICROS: Final = 3600 * 1_000_000
+_FLOWS_AT_ONCE: Final = 200
+"""The most flows in one statement."""
+
+
+def _sums(table: str, at: str) -> Any:
+    # PostgreSQL's sum of bigint is a numeric.
+    sums = ", ".join(f"CAST(sum({name}) AS bigint) AS {name}" for name in COUNTED)
+    return text(
+        f"SELECT {at} AS begin_at, max(queue_age) AS queue_age, {sums} FROM {table}"  # noqa: S608 - our own names
+        " WHERE flow_id IN :flow_ids AND at >= :since AND at < :until GROUP BY 1"
+    ).bindparams(bindparam("flow_ids", expanding=True))
+
+
+_MINUTES: Final = (_sums("statistics_minutes", "at"),)
+_HOURS: Final = (_sums("statistics_minutes", f"at - at % {_HOUR_MICROS}"), _sums("statistics_hours", "at"))
+
+
+def points(
+    connection: Connection, flow_ids: Collection[str], since: datetime, until: datetime, *, hourly: bool
+) -> list[StatisticsPoint]:
+    found: defaultdict[int, list[Counts]] = defaultdict(list)
+    for asked in _portions(flow_ids):
+        for statement in _HOURS if hourly else _MINUTES:
+            values = {"flow_ids": asked, "since": micros(since), "until": micros(until)}
+            for row in connection.execute(statement, values):
+                found[row.begin_at].append(counts_in(row))
+    return [StatisticsPoint(moment(at), total(counts)) for at, counts in sorted(found.items())]
+
+
+def _portions(flow_ids: Collection[str]) -> Iterator[list[str]]:
+    listed = sorted(flow_ids)
+    for start in range(0, len(listed), _FLOWS_AT_ONCE):
+        yield listed[start : start + _FLOWS_AT_ONCE]
+
+
+_OLD: Final = text(
+    "SELECT EXISTS (SELECT 1 FROM statistics_minutes WHERE at < :minutes_before)"
+    " OR EXISTS (SELECT 1 FROM statistics_hours WHERE at < :hours_before)"
+)
+
+
+def has_old(connection: Connection, minutes_before: datetime, hours_before: datetime) -> bool:
+    given = {"minutes_before": micros(minutes_before), "hours_before": micros(hours_before)}
+    return bool(connection.scalar(_OLD, given))

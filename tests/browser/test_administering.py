@@ -1,0 +1,100 @@
+"""The tasks of administrators: credentials, tokens, plugins, and what changed."""
+
+import re
+
+import pytest
+from playwright.async_api import expect
+
+from tests.acceptance.server_process import ServerProcess
+from tests.browser.console import Console
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def test_a_credential_is_created_by_a_form_of_its_type_verified_rotated_and_deleted(
+    console: Console, shop: ServerProcess
+) -> None:
+    page = await console.open("/credentials", "Credentials")
+    await page.get_by_role("button", name="Create a credential").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Name", exact=True).fill("broker")
+    await dialog.get_by_label("Type", exact=True).select_option("amqp")
+    await dialog.get_by_label("Host (optional)").fill("127.0.0.1")
+    await dialog.get_by_label("Port (optional)").fill("1")
+    await dialog.get_by_label("Password (optional)").fill("s3cret-of-the-broker")
+    await dialog.get_by_role("button", name="Save").click()
+    await page.get_by_role("heading", name="broker").wait_for()
+    await expect(page.get_by_text("No flow that is served names it.")).to_be_visible()
+    await page.get_by_role("button", name="Verify").click()
+    await page.get_by_role("status").get_by_text("Not valid").wait_for()
+    assert "s3cret-of-the-broker" not in await page.content()
+
+    await page.get_by_role("button", name="Rotate values").click()
+    await expect(dialog.get_by_label("Host (optional)")).to_have_value("")
+    await dialog.get_by_label("Host (optional)").fill("localhost")
+    await dialog.get_by_label("Port (optional)").fill("not a number")
+    await dialog.get_by_role("button", name="Cancel").click()
+
+    await page.get_by_role("button", name="Delete").click()
+    await dialog.get_by_role("button", name="Delete").click()
+    await page.get_by_role("heading", name="Credentials").wait_for()
+    await expect(page.get_by_role("link", name="broker")).to_have_count(0)
+
+
+async def test_values_that_do_not_fit_the_type_are_reported_in_the_form(console: Console) -> None:
+    page = await console.open("/credentials", "Credentials")
+    await page.get_by_role("button", name="Create a credential").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Name", exact=True).fill("Not A Name!")
+    await dialog.get_by_label("Type", exact=True).select_option("bearer")
+    await dialog.get_by_label("Token", exact=True).fill("t0ken")
+    await dialog.get_by_role("button", name="Save").click()
+    await dialog.get_by_role("alert").wait_for()
+
+
+async def test_a_token_is_shown_once_and_can_be_revoked(console: Console, shop: ServerProcess) -> None:
+    page = await console.open("/tokens", "Tokens")
+    await page.get_by_role("button", name="Create a token").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_label("Name").fill("deploy")
+    await dialog.get_by_label("Scope").select_option("author")
+    await dialog.get_by_role("button", name="Create a token").click()
+    await dialog.get_by_text("It is shown only this once.").wait_for()
+    token = await dialog.locator("code").inner_text()
+    assert shop.request("GET", "/api/v1/me", headers={"Authorization": f"Bearer {token}"})[0] == 200
+    await dialog.get_by_role("button", name="Cancel").click()
+    row = page.get_by_role("row").filter(has_text="deploy")
+    await expect(row).to_contain_text("Valid")
+    await row.get_by_role("button", name="Revoke").click()
+    await dialog.get_by_role("button", name="Revoke").click()
+    await expect(row).to_contain_text("Revoked")
+    assert shop.request("GET", "/api/v1/me", headers={"Authorization": f"Bearer {token}"})[0] == 401
+
+    await console.open("/audit", "Audit")
+    await page.get_by_label("All operations").select_option("token.revoke")
+    await expect(page.get_by_role("row")).to_have_count(2)
+    assert "operation=token.revoke" in page.url
+
+
+async def test_the_doctor_examines_the_plugins(console: Console) -> None:
+    page = await console.open("/plugins", "Plugins")
+    await expect(page.get_by_role("row").filter(has_text="console")).to_contain_text("Works")
+    await page.get_by_role("button", name="Run the doctor").click()
+    await expect(page.get_by_role("region", name="Findings")).to_contain_text(re.compile(r"\d+ plugins examined"))
+
+
+async def test_components_are_found_by_words_and_shown_with_an_example(console: Console) -> None:
+    page = await console.open("/components", "Components")
+    await page.get_by_role("searchbox").fill("http request")
+    await page.get_by_role("link", name="http.request").click()
+    await page.get_by_role("heading", name="http.request").wait_for()
+    await expect(page.get_by_role("region", name="Example")).to_contain_text('"use": "http.request"')
+    await page.get_by_text("JSON Schema").click()
+    await expect(page.get_by_role("region", name="JSON Schema")).to_contain_text('"additionalProperties": false')
+
+
+async def test_settings_are_shown_with_their_sources_and_without_secrets(console: Console) -> None:
+    page = await console.open("/settings", "Settings")
+    await expect(page.get_by_role("row").filter(has_text="admin_token")).to_contain_text("environment")
+    await expect(page.get_by_role("row").filter(has_text="The port to listen on")).to_contain_text("command line")
+    assert "test-admin-token" not in await page.content()

@@ -1,0 +1,104 @@
+"""Signing in and out, finding things by the keyboard, and what a token's scope allows."""
+
+import json
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.acceptance.server_process import TOKEN, ServerProcess
+from tests.browser.console import Console
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+def call(shop: ServerProcess, path: str, body: object) -> dict[str, str]:
+    status, answer, _ = shop.request("POST", path, json.dumps(body).encode(), {"Authorization": f"Bearer {TOKEN}"})
+    assert status == 201, answer
+    found: dict[str, str] = answer
+    return found
+
+
+@pytest.mark.console_rule("K7")
+async def test_a_wrong_token_is_rejected_and_a_right_one_leads_to_the_page_that_was_asked_for(visitor: Console) -> None:
+    page = visitor.page
+    await page.goto("/storage")
+    await page.get_by_label("Access token").fill("wrong")
+    await page.get_by_role("button", name="Sign in").click()
+    await page.get_by_role("alert").get_by_text("This token isn't valid").wait_for()
+    await page.get_by_label("Access token").fill(TOKEN)
+    await page.keyboard.press("Enter")
+    await page.get_by_role("heading", name="Storage").wait_for()
+    await page.get_by_role("button", name="Sign out").click()
+    await page.get_by_role("heading", name="Sign in to Hookline").wait_for()
+    await page.reload()
+    await page.get_by_role("heading", name="Sign in to Hookline").wait_for()
+
+
+@pytest.mark.console_rule("K7")
+async def test_a_link_signs_in_once_and_its_code_stays_nowhere(visitor: Console, shop: ServerProcess) -> None:
+    page = visitor.page
+    link = call(shop, "/api/v1/sign-in-links", {})["url"]
+    requested: list[str] = []
+    page.on("request", lambda request: requested.append(request.url + str(request.headers.get("referer"))))
+    await page.goto(link.replace("localhost", "127.0.0.1"))
+    await page.get_by_role("heading", name="Overview").wait_for()
+    code = link.partition("#code=")[2]
+    assert code
+    assert code not in page.url
+    assert not any(code in each for each in requested)
+    await page.get_by_role("button", name="Sign out").click()
+    await page.get_by_role("heading", name="Sign in to Hookline").wait_for()
+    await page.goto("/settings")
+    await page.goto(link)
+    await page.get_by_text("This link has been used").wait_for()
+
+
+async def test_the_palette_finds_pages_flows_and_executions(console: Console, shop: ServerProcess) -> None:
+    page = await console.open("/nodes", "Nodes")
+    await page.keyboard.press("Control+k")
+    await page.keyboard.type("audit")
+    await page.keyboard.press("Enter")
+    await page.get_by_role("heading", name="Audit", level=1).wait_for()
+    (newest,) = shop.executions(flow_id="partners")
+    await page.keyboard.press("Control+k")
+    await page.keyboard.type(newest["id"][-8:])
+    await expect(page.get_by_role("option")).to_have_count(1)
+    await expect(page.get_by_role("option", selected=True)).to_contain_text("partners")
+    await page.keyboard.press("Enter")
+    await page.wait_for_url(f"**/executions/{newest['id']}")
+
+
+async def test_the_first_tab_stop_skips_the_navigation(console: Console) -> None:
+    page = await console.open("/nodes", "Nodes")
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("button", name="Skip to the content")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(page.locator("main")).to_be_focused()
+
+
+async def test_what_a_scope_does_not_allow_says_so_and_does_nothing(visitor: Console, shop: ServerProcess) -> None:
+    token = call(shop, "/api/v1/tokens", {"name": "reader", "scopes": ["read"]})["token"]
+    await visitor.sign_in(token)
+    page = await visitor.open("/credentials/shop", "shop")
+    button = page.get_by_role("button", name="Delete")
+    await expect(button).to_have_attribute("aria-disabled", "true")
+    await expect(button).to_have_attribute("title", "Your token doesn't have the scope admin.")
+    await button.click(force=True)
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+@pytest.mark.console_rule("K8")
+async def test_tabs_share_one_connection_and_another_takes_it_over(browser: Browser, shop: ServerProcess) -> None:
+    context = await browser.new_context(base_url=shop.url)
+    streams: list[object] = []
+    context.on("request", lambda request: streams.append(request.frame.page) if "/events" in request.url else None)
+    first = Console(await context.new_page())
+    await first.sign_in()
+    others = [await context.new_page() for _ in range(3)]
+    for page in others:
+        await page.goto("/nodes")
+        await page.get_by_text("Live").wait_for()
+    assert streams == [first.page]
+    async with context.expect_event("request", lambda request: "/events" in request.url):
+        await first.page.close()
+    await context.close()

@@ -1,0 +1,134 @@
+"""The values of executions over the admin API: excerpts of large ones, outlines, cases, and reasons of discards."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from quart.typing import TestClientProtocol as Client
+
+from hookline.discovery.loader import load_plugins
+from hookline.engine import Engine
+from hookline.engine_options import EngineOptions
+from hookline.service.admin import blueprints
+from hookline.service.app import create_pages
+
+TOKEN = "a-token-of-the-tests"
+AUTH = {"Authorization": f"Bearer {TOKEN}"}
+API = "/api/v1"
+ECHO = {
+    "id": "echo",
+    "trigger": {"use": "manual"},
+    "steps": [{"id": "again", "use": "map", "with": {"body": {"text": "$.body.text", "list": "$.body.list"}}}],
+}
+BREAK = {
+    "id": "break",
+    "trigger": {"use": "manual"},
+    "steps": [{"id": "no", "use": "fail", "with": {"message": "not today", "code": "closed"}}],
+}
+
+
+@pytest.fixture
+async def client(tmp_path: Path) -> AsyncIterator[Client]:
+    flows = tmp_path / "flows"
+    flows.mkdir()
+    for flow in (ECHO, BREAK):
+        (flows / f"{flow['id']}.json").write_text(json.dumps(flow))
+    options = EngineOptions(
+        db=f"sqlite:///{tmp_path}/hookline.db",
+        blobs=f"file://{tmp_path}/blobs",
+        flows=flows,
+        secret_keys=(b"k" * 32,),
+        watch=False,
+    )
+    async with Engine(load_plugins(), options) as engine:
+        yield create_pages(blueprints(engine, TOKEN)).test_client()
+
+
+async def call(client: Client, method: str, path: str, status: int = 200, **given: Any) -> Any:
+    response = await client.open(f"{API}{path}", method=method, headers=AUTH, **given)
+    assert response.status_code == status, await response.get_data()
+    return await response.get_json(force=True)
+
+
+async def run(client: Client, flow_id: str, body: str) -> str:
+    headers = {"Content-Type": "application/json"}
+    response = await client.post(f"{API}/flows/{flow_id}/start", data=f'{{"body": {body}}}', headers=AUTH | headers)
+    execution_id: str = (await response.get_json(force=True))["execution_id"]
+    async with asyncio.timeout(30):
+        while True:
+            if (await call(client, "GET", f"/executions/{execution_id}"))["finished_at"] is not None:
+                return execution_id
+            await asyncio.sleep(0.01)
+
+
+async def test_a_large_value_is_shown_in_part_and_its_rest_is_fetched(client: Client) -> None:
+    text = "äöü" * 100_000
+    id_ = await run(client, "echo", json.dumps({"text": text, "list": list(range(1000))}))
+    values = f"/executions/{id_}/values?step=again"
+    shown = await call(client, "GET", values)
+    assert shown["value"]["output"]["body"]["text"] == text[:4096]
+    assert shown["value"]["output"]["body"]["list"] == list(range(200))
+    cuts = {cut["pointer"]: cut for cut in shown["cuts"]}
+    assert cuts["/output/body/text"] == {"pointer": "/output/body/text", "size": 300_000, "offset": 0, "shown": 4096}
+    rest = await call(client, "GET", f"{values}&pointer=/output/body/list&offset=900")
+    assert rest == {
+        "value": list(range(900, 1000)),
+        "cuts": [{"pointer": "/output/body/list", "size": 1000} | {"offset": 900, "shown": 100}],
+    }
+    whole = await client.get(f"{API}{values.replace('?', '/download?')}&pointer=/output/body/text", headers=AUTH)
+    assert (await whole.get_json()) == text
+    assert whole.headers["Content-Disposition"].startswith("attachment")
+
+
+async def test_the_message_is_shown_with_its_numbers_as_they_came(client: Client) -> None:
+    id_ = await run(client, "echo", '{"text": 123456789012345678901234567890, "list": []}')
+    response = await client.get(f"{API}/executions/{id_}/values", headers=AUTH)
+    assert b'"text":123456789012345678901234567890' in await response.get_data()
+
+
+@pytest.mark.parametrize(
+    "query", ["step=nothing", "step=again&attempt=2", "pointer=/body/nothing", "step=again&pointer=/output/body/list/9"]
+)
+async def test_a_value_that_does_not_exist_is_404(client: Client, query: str) -> None:
+    id_ = await run(client, "echo", '{"text": "a", "list": []}')
+    problem = await call(client, "GET", f"/executions/{id_}/values?{query}", 404)
+    assert problem["code"] == "execution.no_value"
+
+
+async def test_an_outline_has_the_steps_without_their_values(client: Client) -> None:
+    id_ = await run(client, "echo", '{"text": "a", "list": []}')
+    (whole,) = (await call(client, "GET", f"/executions/{id_}"))["steps"]
+    (outline,) = (await call(client, "GET", f"/executions/{id_}?outline=true"))["steps"]
+    assert whole["output"] is not None
+    assert outline == {**whole, "input": None, "output": None}
+
+
+async def test_the_reason_of_a_discard_is_in_the_audit(client: Client) -> None:
+    id_ = await run(client, "break", "null")
+    await call(client, "POST", f"/executions/{id_}/discard", json={"reason": "a test order"})
+    (entry,) = (await call(client, "GET", f"/audit?subject={id_}&operation=execution.discard"))["items"]
+    assert entry["detail"] == "a test order"
+
+
+async def test_a_bulk_discard_has_one_reason_for_all(client: Client) -> None:
+    ids = {await run(client, "break", "null") for _ in range(2)}
+    done = await call(
+        client, "POST", "/executions/many", json={"do": "discard", "flow_id": "break", "reason": "known fault"}
+    )
+    assert {one["id"] for one in done["done"]} == ids
+    entries = (await call(client, "GET", "/audit?operation=execution.discard"))["items"]
+    assert {(one["subject"], one["detail"]) for one in entries} == {(id_, "known fault") for id_ in ids}
+
+
+async def test_an_execution_becomes_a_test_case_that_can_be_saved(client: Client) -> None:
+    id_ = await run(client, "echo", '{"text": "a", "list": [1]}')
+    made = await call(client, "GET", f"/executions/{id_}/case?name=the%20first")
+    assert made["case"]["name"] == "the first"
+    assert made["case"]["input"]["body"] == {"text": "a", "list": [1]}
+    assert made["case"]["expect"]["outcome"] == "completed"
+    response = await client.put(f"{API}/flows/echo/cases", json={"cases": [made["case"]]}, headers=AUTH)
+    assert response.status_code == 204
+    assert await call(client, "GET", "/flows/echo/cases") == {"cases": [made["case"]]}
