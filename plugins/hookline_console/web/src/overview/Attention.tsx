@@ -1,4 +1,4 @@
-import { api, body, type Schemas } from "../api/client";
+import { api, body } from "../api/client";
 import { useResource } from "../api/resource";
 import { texts } from "../texts";
 import { Badge } from "../ui/Badge";
@@ -8,12 +8,28 @@ import { Time } from "../ui/Time";
 
 const said = texts.overview;
 
-type Item = Schemas["AttentionItemView"];
+interface Item {
+  kind: string;
+  severity: "error" | "warning";
+  title: string;
+  detail: string;
+  since?: string | null;
+  /** A path of the console. */
+  link: string;
+}
+
+interface Found {
+  items: Item[];
+  checked_at: string;
+}
 
 /** What somebody should look at, the worst first; or that there is nothing. */
 export function Attention() {
   const attention = useResource(
-    (signal) => body(api.GET("/api/v1/attention", { signal })),
+    (signal) => {
+      const call: Promise<{ data?: Found }> = api.GET("/api/v1/attention", { signal });
+      return body(call);
+    },
     [],
     (event) => event.kind === "execution.ended",
   );
