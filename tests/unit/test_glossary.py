@@ -20,23 +20,8 @@ GLOSSARY = ROOT / "docs" / "reference" / "glossary.md"
 
 #: Commands and resources that are no thing of the glossary.
 VERBS = {
-    *(
-        "check",
-        "demo",
-        "deploy",
-        "diff",
-        "fmt",
-        "graph",
-        "login",
-        "logout",
-        "new",
-        "open",
-        "run",
-        "schema",
-        "send",
-        "serve",
-    ),
-    *("start", "test", "backtest"),
+    *("check", "demo", "deploy", "diff", "fmt", "graph", "login", "logout", "new", "run", "schema", "send", "serve"),
+    *("start", "test", "backtest", "open"),
 }
 ORDINARY = {"db", "events", "me", "storage"}
 #: Resources that are asked to do something.
