@@ -421,10 +421,10 @@ class SharedLimits:
         busy = {key for key, one in shared.items() if everything or key not in served or not one.is_quiet(now)}
         moving: dict[_Key, _SharedBacklog] = {}
         try:
-            await self._count(busy, moving)
             found: dict[_Key, list[NodeParts]] = {}
             for row in await self._membership.rate_parts(None if everything else {name for name, _ in busy}):
                 found.setdefault((row.name, row.rate), []).append(row)
+            await self._count(busy, found, moving)
             requests = await self._requests(shared, found, busy, served, moving)
             if everything and requests is not None:
                 self._all_at = now
@@ -436,11 +436,14 @@ class SharedLimits:
                 # Nobody knows whether the database has noted that this node has fewer.
                 backlog.limit.end_move(backlog.limit.parts)
 
-    async def _count(self, busy: Collection[_Key], moving: dict[_Key, _SharedBacklog]) -> None:
-        """Count the queued messages of those flows for which this node may take parts of the backlog."""
+    async def _count(
+        self, busy: Collection[_Key], found: Mapping[_Key, Sequence[NodeParts]], moving: dict[_Key, _SharedBacklog]
+    ) -> None:
+        """Count the queued messages of those flows for which this node may take or give parts of the backlog."""
         now = self._clock.monotonic()
         for key, backlog in self._backlogs.items():
-            if key in busy and backlog.needs_count(now):
+            asked = any(row.asks and not row.mine for row in found.get(key, ()))
+            if asked or (key in busy and backlog.needs_count(now)):
                 backlog.begin_move()
                 moving[key] = backlog
         if moving:
