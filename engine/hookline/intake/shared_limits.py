@@ -276,8 +276,9 @@ class SharedLimits:
 
     def is_new(self, flow_id: str, rate: str | None) -> bool:
         """Return true if this node has not looked for parts of a limit of a flow yet."""
-        found = [self._backlogs.get((flow_id, BACKLOG))]
-        found += [] if rate is None else [self._rates.get((flow_id, rate))]
+        found: list[_SharedBacklog | _SharedRate | None] = [self._backlogs.get((flow_id, BACKLOG))]
+        if rate is not None:
+            found.append(self._rates.get((flow_id, rate)))
         return self._membership.shared and not all(one is not None and one.looked for one in found)
 
     @property
