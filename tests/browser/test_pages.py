@@ -15,6 +15,9 @@ STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-pract
 
 PAGES = [
     ("/", "Overview"),
+    ("/flows", "Flows"),
+    ("/executions", "Executions"),
+    ("/dead-letters", "Dead letters"),
     ("/credentials", "Credentials"),
     ("/credentials/shop", "shop"),
     ("/components", "Components"),
