@@ -1,6 +1,7 @@
 """The description of the admin API from which the console's client is generated.
 
 `python docs/render_console.py` writes it; `npm run api` in `plugins/hookline_console/web/` then generates the types.
+Tests of both check that they are up to date.
 """
 
 import json

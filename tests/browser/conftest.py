@@ -28,9 +28,12 @@ _PATIENCE = 50_000
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     """A server with real executions, which the tests of this folder share."""
     need_console()
-    server = start_shop(tmp_path_factory.mktemp("shop"))
-    yield server
-    server.stop()
+    server = ServerProcess(tmp_path_factory.mktemp("shop"))
+    try:
+        start_shop(server)
+        yield server
+    finally:
+        server.stop()
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

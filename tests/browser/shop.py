@@ -1,6 +1,5 @@
 """The server of a shop: flows of several kinds, with executions in each state and something that needs attention."""
 
-from pathlib import Path
 from typing import Any, Final
 
 from tests.acceptance.server_process import ServerProcess
@@ -96,22 +95,22 @@ FLOWS: Final[tuple[dict[str, Any], ...]] = (
     },
 )
 
+_PATIENCE: Final = 300.0
+"""Seconds."""
 _CUSTOMERS: Final = ("Ada Lovelace", "Grace Hopper", "Katherine Johnson", "Edsger Dijkstra", "Barbara Liskov")
 
 
-def start_shop(folder: Path) -> ServerProcess:
-    """Start the server with its flows and executions. All executions have come to their ends or waits."""
-    server = ServerProcess(folder)
+def start_shop(server: ServerProcess) -> None:
+    """Start a server with the flows and executions. All executions have come to their ends or waits."""
     for flow in FLOWS:
         server.flow(flow)
-    server.start()
+    server.start(_PATIENCE)
     _call(server, "PUT", "/api/v1/credentials/shop", b'{"type": "api-key", "values": {"key": "s3cret-of-the-shop"}}')
     _send(server)
     _call(server, "POST", "/api/v1/tokens", b'{"name": "ci", "scopes": ["author"], "expires": "20d"}')
     _call(server, "POST", "/api/v1/tokens", b'{"name": "dashboard", "scopes": ["read"], "flows": ["orders"]}')
     _call(server, "POST", "/api/v1/flows/nightly/pause")
-    server.eventually("the executions have ended or wait", lambda: _settled(server))
-    return server
+    server.eventually("the executions have ended or wait", lambda: _settled(server), _PATIENCE)
 
 
 def _send(server: ServerProcess) -> None:

@@ -15,6 +15,9 @@ STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-pract
 
 PAGES = [
     ("/", "Overview"),
+    ("/flows", "Flows"),
+    ("/executions", "Executions"),
+    ("/dead-letters", "Dead letters"),
     ("/credentials", "Credentials"),
     ("/credentials/shop", "shop"),
     ("/components", "Components"),
@@ -64,8 +67,8 @@ async def test_the_page_for_signing_in_is_accessible(visitor: Console) -> None:
 async def test_dialogs_and_the_palette_are_accessible(console: Console) -> None:
     page = await console.open("/credentials", "Credentials")
     await page.get_by_role("button", name="Create a credential").click()
-    await page.get_by_label("Type", exact=True).select_option("amqp")
-    await page.get_by_label("Host (optional)").wait_for()
+    await page.get_by_role("combobox", name="Type", exact=True).select_option("amqp")
+    await page.get_by_role("textbox", name="Host (optional)").wait_for()
     assert await violations(page) == []
     await page.keyboard.press("Escape")
     await page.keyboard.press("Control+k")

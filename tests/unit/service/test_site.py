@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from docs.render_console import FILE, api_description
 from quart.typing import TestClientProtocol as Client
 
 from hookline.api import Site
@@ -103,3 +104,9 @@ async def test_a_server_without_a_site_says_so(site: Site) -> None:
 async def test_pages_are_not_at_foreign_hosts(site: Site, path: str) -> None:
     response = await client(site).get(path, headers={"Host": "evil.example"})
     assert response.status_code == 421
+
+
+@pytest.mark.console_rule("K4")
+def test_the_client_of_the_console_is_made_from_the_present_api() -> None:
+    written = FILE.read_text(encoding="utf-8")
+    assert written == api_description(), "run `python docs/render_console.py`, and `npm run api` in the console's web/"

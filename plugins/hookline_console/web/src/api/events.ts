@@ -27,6 +27,9 @@ export type Connection = "connecting" | "open" | "lost";
 
 type Message = { event: HooklineEvent; id: string } | { connection: Connection };
 
+/** A new tab asks for the state of the connection, which another one may have had for long. */
+const ASK = "ask";
+
 const NAME = "hookline-events";
 
 class Events {
@@ -43,9 +46,15 @@ class Events {
     this.running = controller;
     const { signal } = controller;
     const channel = new BroadcastChannel(NAME);
-    channel.onmessage = (message: MessageEvent<Message>) => this.receive(message.data);
+    let leading = false;
+    channel.onmessage = ({ data }: MessageEvent<Message | typeof ASK>) => {
+      if (data !== ASK) this.receive(data);
+      else if (leading) channel.postMessage({ connection: this.connection });
+    };
+    channel.postMessage(ASK);
     signal.addEventListener("abort", () => channel.close());
     const lead = async () => {
+      leading = true;
       await followStream({
         url: "/api/v1/events",
         after: () => this.lastId,
@@ -58,8 +67,8 @@ class Events {
       if (!signal.aborted) announceSignedOut();
     };
     // Without a secure context there are no locks, and each tab has a connection of its own.
-    const leading = navigator.locks ? navigator.locks.request(NAME, { signal }, lead) : lead();
-    leading.catch(() => undefined);
+    const following = navigator.locks ? navigator.locks.request(NAME, { signal }, lead) : lead();
+    following.catch(() => undefined);
   }
 
   stop(): void {

@@ -90,7 +90,7 @@ const columns = (drain: (node: Node) => void): readonly Column<Node>[] => [
   },
   {
     key: "drain",
-    title: "",
+    title: texts.common.actions,
     width: "6rem",
     align: "right",
     cell: (node) =>

@@ -91,7 +91,7 @@ const COLUMNS: readonly Column<FlowStorage>[] = [
   { key: "next", title: said.next, width: "10rem", from: "wide", cell: (flow) => <Time at={flow.next_at} /> },
   {
     key: "full",
-    title: "",
+    title: said.state,
     width: "6rem",
     cell: (flow) => flow.full && <Badge tone="bad">{said.full}</Badge>,
   },

@@ -7,6 +7,7 @@ export const en = {
   product: "Hookline",
 
   common: {
+    actions: "Actions",
     cancel: "Cancel",
     clearFilters: "Clear filters",
     close: "Close",
@@ -926,6 +927,7 @@ export const en = {
     retention: "Kept for",
     retentionOf: (age: string, count: string) => `${age}, at most ${count}`,
     reusable: "Of it reusable",
+    state: "State",
     used: "Used",
     usedOf: (used: string, budget: string) => `${used} of ${budget}`,
   },

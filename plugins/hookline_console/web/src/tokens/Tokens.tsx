@@ -127,7 +127,7 @@ const columns = (revoke: (token: Token) => void): readonly Column<Token>[] => [
   { key: "by", title: said.createdBy, width: "9rem", from: "wide", cell: (token) => token.created_by },
   {
     key: "revoke",
-    title: "",
+    title: texts.common.actions,
     width: "6rem",
     align: "right",
     cell: (token) =>
