@@ -50,7 +50,7 @@ class SearchView(msgspec.Struct, frozen=True):
 
     items: list[SummaryView]
     next: str | None
-    """Where the search continues; null at the end."""
+    """The cursor at which the search continues; null at the end."""
     scanned: Count
     """The number of executions that were searched."""
 
