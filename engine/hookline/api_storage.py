@@ -164,8 +164,8 @@ from hookline.storage.rate_parts import (
     PartsMoved,
     PartsRequest,
     QueueCount,
+    move_backlog_parts,
     move_parts,
-    move_places,
 )
 from hookline.storage.statistics import ALL_FLOWS, BUCKETS, HOUR, Counts, FlowMinute, StatisticsPoint, begin_of, total
 from hookline.storage.store import (
@@ -406,8 +406,8 @@ __all__ = [
     "has_ended",
     "host_of_process",
     "joined_output",
+    "move_backlog_parts",
     "move_parts",
-    "move_places",
     "order_key_term",
     "pack",
     "search_terms",

@@ -164,6 +164,18 @@ async def test_filters_are_in_the_url_and_can_be_saved(console: Console) -> None
     await page.wait_for_url("**/executions?flow_id=payments&state=failed")
 
 
+async def test_contents_are_searched(console: Console, shop: ServerProcess) -> None:
+    execution_id = send(shop, "payments", {"order": 7005, "amount": 5, "note": "Wrapped as a gift"})
+    page = await console.open("/executions?flow_id=payments", "Executions")
+    await page.get_by_label("Text in a message").fill("as a GIFT")
+    await page.wait_for_url("**text=as+a+GIFT*")
+    await expect(page.get_by_role("row")).to_have_count(2)
+    await expect(page.get_by_role("row").nth(1)).to_contain_text(execution_id[-8:])
+    await expect(page.get_by_text("executions searched, newest first.")).to_be_visible()
+    await page.get_by_label("Text in a message").fill("nowhere to be found")
+    await expect(page.get_by_text("No execution fits these filters")).to_be_visible()
+
+
 async def test_the_list_scrolls_without_gaps(console: Console, shop: ServerProcess) -> None:
     for number in range(110):
         send(shop, "payments", {"order": number, "amount": 1})

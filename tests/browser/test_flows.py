@@ -161,5 +161,5 @@ async def test_versions_are_compared_and_rolled_back(console: Console, parcels: 
     await expect(box(page, "bye")).not_to_be_attached()
     await row.get_by_role("button", name="Roll back").click()
     await page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
-    await expect(row).to_contain_text("serves")
+    await expect(row.get_by_text("serves", exact=True)).to_be_visible()
     assert call(parcels, "GET", "/api/v1/flows/parcels")["version"] == before

@@ -187,16 +187,14 @@ class Intake:
             raise ServiceUnavailable(_NOT_CURRENT, retry_after=5, flow_id=flow.id)
         rate = self._rate(flow)
         try:
-            rejection = await self._order_key_is_full(flow, envelope.order_key) or self._rejection(flow, rate)
+            rejection = await self._order_key_is_full(flow, envelope.order_key) or await self._limited(flow, rate)
             if rejection is not None:
                 self._note_rejected(flow, rate)
                 # A duplicate gets its usual answer, however busy the flow is.
                 duplicate = await self._duplicate(envelope)
-                if duplicate is not None:
-                    return duplicate
-                if not self.limits.on_demand:
+                if duplicate is None:
                     raise rejection
-                await self._obtain(flow, rate)
+                return duplicate
             # Counted before the next message is checked. Storing goes on even if the sender hangs up.
             place = None if audit is not None else self._place(flow, envelope)
             if place is not None:
@@ -334,6 +332,9 @@ class Intake:
         """
         rate = self._rate(flow)
         rejection = await self._full_if_known(flow, envelope) or self._rejection(flow, rate)
+        if rejection is not None and self.limits.is_new(flow.id, flow.settings.rate):
+            with contextlib.suppress(StoreError):  # then it keeps what it has
+                rejection = await self._limited(flow, rate)
         if rejection is not None:
             self._note_rejected(flow, rate)
             try:
@@ -535,20 +536,21 @@ class Intake:
             self.limits.missed(rate)
         self._backlog.note_rejected(flow)
 
-    async def _obtain(self, flow: CompiledFlow, rate: RateLimit | None) -> None:
-        """Take the parts that a message needs, and wait for those that other nodes give.
+    async def _limited(self, flow: CompiledFlow, rate: RateLimit | None) -> TooManyRequests | None:
+        """Return the error for a message above a limit.
 
-        Raises TooManyRequests if there are none, and StoreError.
+        Before that, a node takes parts of limits that are new to it, and a command waits for those that other nodes
+        give. Raises StoreError.
         """
-        for tries_left in reversed(range(_TRIES)):
-            await self.limits.refresh()
-            rejection = self._rejection(flow, rate)
-            if rejection is None:
-                return
-            if not tries_left:
-                raise rejection
+        rejection = self._rejection(flow, rate)
+        tries = _TRIES if self.limits.on_demand else self.limits.is_new(flow.id, flow.settings.rate)
+        while rejection is not None and tries:
             self._note_rejected(flow, rate)
-            await asyncio.sleep(_TRY_AGAIN)  # other processes don't follow the engine's clock
+            await self.limits.refresh()
+            rejection, tries = self._rejection(flow, rate), tries - 1
+            if rejection is not None and tries:
+                await asyncio.sleep(_TRY_AGAIN)  # other processes don't follow the engine's clock
+        return rejection
 
     def _rate(self, flow: CompiledFlow) -> RateLimit | None:
         """Return the limit of a flow on this node; None if it has none."""

@@ -44,10 +44,12 @@ _TOGETHER: Final = 1000
 """The most limits whose parts move in one commit, since other commits wait for it."""
 _AHEAD: Final = 3.0
 """Seconds for which a node should have parts of a backlog."""
-_LARGE: Final = 1000
-"""The parts of a backlog from which a node leaves half of the free ones, so that the next node can begin at once."""
+_LARGE: Final = 10_000
+"""The parts of a large backlog, of which a node leaves a few free, so that the next node can begin at once."""
+_SPARE: Final = 1000
 _KEPT: Final = 60.0
-"""Seconds for which a node keeps the parts of the rate of a step that doesn't run."""
+"""Seconds for which a node keeps the parts of the rate of a step that doesn't run, and of the backlog of a flow that is
+gone."""
 
 _Key: TypeAlias = tuple[str, str]
 """The name of a limit, and its rate, or `BACKLOG`."""
@@ -138,6 +140,8 @@ class _Shared:
         """The rejected messages that were noticed last."""
         self.asked = False
         """This node asked for parts when it looked last."""
+        self.looked = False
+        """This node has looked at the parts."""
         self.settled = False
         """Nothing was to be moved at the last look."""
         self._demand = _Demand(recovery, now)
@@ -270,6 +274,13 @@ class SharedLimits:
             shared = self._shared_backlog(flow_id, limit)
         return shared.limit
 
+    def is_new(self, flow_id: str, rate: str | None) -> bool:
+        """Return true if this node has not looked for parts of a limit of a flow yet."""
+        found: list[_SharedBacklog | _SharedRate | None] = [self._backlogs.get((flow_id, BACKLOG))]
+        if rate is not None:
+            found.append(self._rates.get((flow_id, rate)))
+        return self._membership.shared and not all(one is not None and one.looked for one in found)
+
     @property
     def lacking(self) -> bool:
         """True if this node may add nothing to the queue of some flow."""
@@ -364,7 +375,7 @@ class SharedLimits:
         everything = now - self._all_at >= _ALL_AGAIN
         if everything or self._served is None:
             self._served = self._serve()
-        served = self._served | {key for key, rate in self._rates.items() if rate.kept_until > now}
+        served = self._served | {key for key, one in self._all().items() if one.kept_until > now}
         if self._rates or self._backlogs:
             await self._share(served, everything=everything)
         for of_kind in (self._rates, self._backlogs):
@@ -375,8 +386,9 @@ class SharedLimits:
         """Make the limits of all flows that this node accepts messages for; return their keys."""
         served: set[_Key] = set()
         for flow in self._flows():
-            self._shared_backlog(flow.id, flow.settings.max_queued or self._max_backlog)
-            served.add((flow.id, BACKLOG))
+            backlog = self._shared_backlog(flow.id, flow.settings.max_queued or self._max_backlog)
+            # A flow that is being replaced may be missing for a moment, and each message needs a part of its backlog.
+            backlog.kept_until = self._clock.monotonic() + _KEPT
             if flow.settings.rate is not None:
                 self._rate(flow.id, flow.settings.rate)
                 served.add((flow.id, flow.settings.rate))
@@ -410,10 +422,10 @@ class SharedLimits:
         busy = {key for key, one in shared.items() if everything or key not in served or not one.is_quiet(now)}
         moving: dict[_Key, _SharedBacklog] = {}
         try:
-            await self._count(busy, moving)
             found: dict[_Key, list[NodeParts]] = {}
             for row in await self._membership.rate_parts(None if everything else {name for name, _ in busy}):
                 found.setdefault((row.name, row.rate), []).append(row)
+            await self._count(busy, found, moving)
             requests = await self._requests(shared, found, busy, served, moving)
             if everything and requests is not None:
                 self._all_at = now
@@ -425,11 +437,14 @@ class SharedLimits:
                 # Nobody knows whether the database has noted that this node has fewer.
                 backlog.limit.end_move(backlog.limit.parts)
 
-    async def _count(self, busy: Collection[_Key], moving: dict[_Key, _SharedBacklog]) -> None:
-        """Count the queued messages of those flows for which this node may take parts of the backlog."""
+    async def _count(
+        self, busy: Collection[_Key], found: Mapping[_Key, Sequence[NodeParts]], moving: dict[_Key, _SharedBacklog]
+    ) -> None:
+        """Count the queued messages of those flows for which this node may take or give parts of the backlog."""
         now = self._clock.monotonic()
         for key, backlog in self._backlogs.items():
-            if key in busy and backlog.needs_count(now):
+            asked = any(row.asks and not row.mine for row in found.get(key, ()))
+            if asked or (key in busy and backlog.needs_count(now)):
                 backlog.begin_move()
                 moving[key] = backlog
         if moving:
@@ -500,7 +515,7 @@ class SharedLimits:
             total = own + free + sum(other.count for other in others)
         need = shared.need(now)
         asks = own < total and shared.asks(own, need, now)
-        shared.missed = limit.rejected
+        shared.missed, shared.looked = limit.rejected, True
         # If there are fewer parts than nodes, a part in reserve would only go from node to node.
         reserve = max(1, total // (_RESERVE * (1 + len(others)))) if total > len(others) else 0
         if served and not asks and own + free < reserve and now >= shared.reserve_at:
@@ -510,7 +525,7 @@ class SharedLimits:
             self.asking, self._asked_at = True, now
         shared.asked = asks
         mine = NodeShare("" if row is None else row.lease, own, need, asks)
-        spare = free // 2 if isinstance(limit, BacklogLimit) and total >= _LARGE and not asks else 0
+        spare = min(free // 4, _SPARE) if isinstance(limit, BacklogLimit) and total >= _LARGE and not asks else 0
         wanted = fair_count(total, mine, others, free - spare) if served or asks else 0
         if isinstance(limit, BacklogLimit):
             wanted = max(wanted, limit.busy)

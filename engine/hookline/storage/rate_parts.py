@@ -128,7 +128,7 @@ def move_parts(request: PartsRequest, own: int, free: Parts, gone: Iterable[tupl
     return Moved(Parts(own, request.recovers_in).joined(taken), left, taken)
 
 
-def move_places(request: PartsRequest, own: int, others: int, version: int) -> Moved:
+def move_backlog_parts(request: PartsRequest, own: int, others: int, version: int) -> Moved:
     """Give or take parts of a backlog, as `move_parts` does.
 
     `own`, `others`: the parts of the node that aren't used up, and those of the others, also of nodes that are gone:

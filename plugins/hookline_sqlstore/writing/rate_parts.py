@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple, TypeAlias
 
 from sqlalchemy import ARRAY, BigInteger, Boolean, Connection, Double, Integer, Text, TextClause, bindparam, text
 
-from hookline.api_storage import BACKLOG, Moved, Parts, PartsMoved, PartsRequest, move_parts, move_places
+from hookline.api_storage import BACKLOG, Moved, Parts, PartsMoved, PartsRequest, move_backlog_parts, move_parts
 from hookline_sqlstore.lease import NOW
 
 _SECOND: Final = 1_000_000
@@ -119,7 +119,7 @@ def _own(request: PartsRequest, had: _Had) -> int:
 def _moved(request: PartsRequest, had: _Had) -> Moved:
     if request.rate == BACKLOG:
         others = had.others + sum(parts for parts, _ in had.gone)
-        return move_places(request, _own(request, had), others, had.free.ready_at)
+        return move_backlog_parts(request, _own(request, had), others, had.free.ready_at)
     free = Parts(had.free.parts, max(0, had.free.ready_at - had.free.now) / _SECOND)
     return move_parts(request, _own(request, had), free, had.gone)
 

@@ -141,6 +141,16 @@ async def test_the_origin_of_a_value_is_explained(engine: Engine, client: Client
     assert found["known"]
 
 
+async def test_an_explanation_can_leave_out_most_of_large_values(engine: Engine, client: Client) -> None:
+    execution_id = await accept(engine, "greet", {"name": "x" * 10_000})
+    await ended(client, execution_id)
+    asked = f"/api/v1/executions/{execution_id}/provenance?field=steps.hello.body.hello"
+    whole, short = await get(client, asked), await get(client, f"{asked}&short=true")
+    assert whole["value"] == "x" * 10_000
+    assert short["value"] == short["reads"][0]["value"] == "x" * 500
+    assert short["reads"][0]["field"] == whole["reads"][0]["field"] == "trigger.body.name"
+
+
 async def test_executions_are_found_by_a_part_of_their_id(engine: Engine, client: Client) -> None:
     ids = [await accept(engine, "greet", number) for number in range(12)]
     for part in (ids[3][-8:], ids[3], ids[3][:-1]):

@@ -16,8 +16,8 @@ from hookline.storage.rate_parts import (
     PartsMoved,
     PartsRequest,
     QueueCount,
+    move_backlog_parts,
     move_parts,
-    move_places,
 )
 from hookline.testing.clock import ManualClock
 
@@ -90,7 +90,7 @@ class Queue:
             del self.own[one], self.told[one]
         self.gone.clear()
         own = min(self.own.get(lease, 0), request.unused)
-        moved = move_places(request, own, others, self.version)
+        moved = move_backlog_parts(request, own, others, self.version)
         self.version += 1
         self.own[lease] = moved.own.count
         self.told[lease] = (request.need, self.clock.monotonic() if request.asks else -math.inf)

@@ -40,15 +40,16 @@ class Excerpt(msgspec.Struct, frozen=True):
     """The texts, lists and objects of which it has only a part, the outer ones first."""
 
 
-def excerpt(value: Any, pointer: str = "", offset: int = 0, *, texts: int = MAX_TEXTS) -> Excerpt:
+def excerpt(
+    value: Any, pointer: str = "", offset: int = 0, *, values: int = MAX_VALUES, texts: int = MAX_TEXTS
+) -> Excerpt:
     """Return the beginning of a value that is at `pointer`, or what comes after the first `offset` characters or
     values.
 
-    What lies further outside is shown first, so that the outline of the value is whole as far as possible. `texts`: see
-    `MAX_TEXTS`.
+    What lies further outside is shown first, so that the outline of the value is whole as far as possible. `values` and
+    `texts`: see `MAX_VALUES` and `MAX_TEXTS`.
     """
     cuts: list[Cut] = []
-    values = MAX_VALUES
     found: list[Any] = [None]
     left: deque[tuple[Any, Any, Any, str, int]] = deque([(found, 0, value, pointer, offset)])
     while left:

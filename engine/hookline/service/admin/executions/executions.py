@@ -41,6 +41,7 @@ from hookline.service.admin.requests import (
     require_flow,
     time,
 )
+from hookline.service.views.excerpts import excerpt
 from hookline.service.views.executions import (
     ExecutionView,
     StateName,
@@ -75,6 +76,7 @@ _FIELD: Final = (
     Parameter(
         "field", "The value, such as `steps.invoice.body.amount`, or `body.amount` of the result.", required=True
     ),
+    flag("short", "Leave out most of large values: they are only the beginning of each text, list and object."),
 )
 _OUTLINE: Final = (flag("outline", "Leave out the inputs and the outputs of the steps: they are null then."),)
 _RECORDINGS: Final = (time("since", "Only executions whose message was accepted at this time or later."), *PAGE)
@@ -181,8 +183,19 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
     @operation(Explained, query=_FIELD, errors=(ProvenanceUnknown, FlowNotFound, FlowInvalid), connectors=True)
     async def explain_field(execution_id: str) -> Response:
         """Explain where a value comes from: the expression that computed it, the values that this read, and so on."""
-        field = read_query(_FIELD)["field"]
-        return json_response(await explain(engine.store, engine.catalog, execution_id, field))
+        given = read_query(_FIELD)
+        explained = await explain(engine.store, engine.catalog, execution_id, given["field"])
+        return json_response(_shortened(explained) if given["short"] else explained)
+
+
+#: Values and characters in each short value of an explanation.
+_SHORT: Final = 20
+_SHORT_TEXTS: Final = 500
+
+
+def _shortened(explained: Explained) -> Explained:
+    value = excerpt(explained.value, values=_SHORT, texts=_SHORT_TEXTS).value
+    return msgspec.structs.replace(explained, value=value, reads=[_shortened(one) for one in explained.reads])
 
 
 #: Bytes of text in the files of a recording, for each file and for all together.

@@ -3909,6 +3909,8 @@ export interface operations {
             query: {
                 /** @description The value, such as `steps.invoice.body.amount`, or `body.amount` of the result. */
                 field: string;
+                /** @description Leave out most of large values: they are only the beginning of each text, list and object. */
+                short?: boolean;
             };
             header?: never;
             path: {

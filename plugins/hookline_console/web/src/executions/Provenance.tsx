@@ -11,7 +11,7 @@ export function Provenance({ execution, field }: { execution: string; field: str
   const words = texts.executions.provenance;
   const resource = useResource(
     async (signal) => {
-      const params = { path: { execution_id: execution }, query: { field } };
+      const params = { path: { execution_id: execution }, query: { field, short: true } };
       try {
         return await body(api.GET("/api/v1/executions/{execution_id}/provenance", { params, signal }));
       } catch (error) {

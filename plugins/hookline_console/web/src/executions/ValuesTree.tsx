@@ -35,7 +35,6 @@ interface ValuesTreeProps {
   /** The expression of the flow at a place of the part. */
   expressionOf?: (keys: readonly Key[]) => string | undefined;
   empty: string;
-  marks?: ReadonlyMap<string, "added" | "changed">;
 }
 
 /** A part of the values of an execution, as a tree. A chosen value says where it comes from. */
@@ -48,7 +47,6 @@ export function ValuesTree({
   fieldOf,
   expressionOf,
   empty,
-  marks,
 }: ValuesTreeProps) {
   const { resource, fetchMore } = useValues(place, turn);
   const words = texts.executions.values;
@@ -82,7 +80,6 @@ export function ValuesTree({
             downloadOf={(pointer) => downloadUrl(place, `/${part}${pointer}`)}
             pathOf={(keys) => path(root ?? "$", keys)}
             about={about}
-            marks={marks}
           />
         );
       }}

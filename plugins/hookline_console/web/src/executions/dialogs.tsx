@@ -27,6 +27,9 @@ interface DialogProps {
 /** Characters of a body that are offered for editing; larger ones are edited with the command line. */
 const EDITABLE = 500_000;
 
+/** What the API shows in place of a secret, or of a value that the flow redacts. */
+const MASK = "***";
+
 /** Start an execution again as a new one, from its beginning or from a step, optionally with another body. */
 export function ReplayDialog({
   execution,
@@ -114,7 +117,13 @@ export function ReplayDialog({
         {words.edit}
       </label>
       {edits && text !== null && (
-        <JsonField label={words.body} hint={note} value={text} onChange={setText} rows={16} />
+        <JsonField
+          label={words.body}
+          hint={text.includes(MASK) ? words.masked(MASK) : note}
+          value={text}
+          onChange={setText}
+          rows={16}
+        />
       )}
     </Dialog>
   );

@@ -12,7 +12,7 @@ export interface LiveList {
   next: string | null;
   /** Newer executions that aren't shown yet, because the viewer looks at others. */
   fresh: readonly Summary[];
-  /** True if there are more newer ones than were loaded: then the list must be loaded again to show them. */
+  /** True if more has happened than is known: then the list must be loaded again to show it. */
   behind: boolean;
 }
 

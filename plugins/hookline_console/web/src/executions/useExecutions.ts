@@ -1,15 +1,7 @@
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { api, body } from "../api/client";
 import { events } from "../api/events";
-import {
-  afterEvent,
-  firstPage,
-  type LiveList,
-  refreshed,
-  type Summary,
-  withFresh,
-  withNextPage,
-} from "./live_list";
+import { afterEvent, firstPage, type LiveList, refreshed, withFresh, withNextPage } from "./live_list";
 import { contentOf, listQuery, type Values } from "./query";
 import { searchExecutions } from "./search";
 
@@ -51,6 +43,7 @@ export function useExecutions(values: Values, holds: () => boolean): Executions 
   held.current = holds;
   const shown = state.key === key ? state : { key, loading: true, scanned: 0 };
   const loadingMore = useRef(false);
+  const rows = useRef(0);
 
   const load = useCallback(
     async (cursor: string | null, signal?: AbortSignal) => {
@@ -89,6 +82,12 @@ export function useExecutions(values: Values, holds: () => boolean): Executions 
         };
     const stop = events.subscribe((event) => {
       change((list) => afterEvent(list, event));
+      // Of older executions nobody knows what has happened to them meanwhile.
+      if (event.kind === "missed" && rows.current > PAGE && !searches) {
+        if (held.current()) change((list) => ({ ...list, behind: true }));
+        else setTurn((before) => before + 1);
+        return;
+      }
       if (refresh !== undefined && event.kind !== "step.finished") timer ??= setTimeout(refresh, REFRESH_MS);
     });
     return () => {
@@ -99,6 +98,7 @@ export function useExecutions(values: Values, holds: () => boolean): Executions 
   }, [load, turn, searches]);
 
   const { list } = shown as { list?: LiveList };
+  rows.current = list?.rows.length ?? 0;
   const more = () => {
     if (loadingMore.current || !list || list.next === null) return;
     loadingMore.current = true;
@@ -133,5 +133,3 @@ export function useExecutions(values: Values, holds: () => boolean): Executions 
     reload: () => setTurn((before) => before + 1),
   };
 }
-
-export type { Summary };

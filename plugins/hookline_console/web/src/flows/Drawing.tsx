@@ -1,3 +1,4 @@
+import { useMemo } from "preact/hooks";
 import { texts } from "../texts";
 import { formatCompact } from "../ui/format";
 import type { ChartStep } from "./chart";
@@ -44,11 +45,11 @@ interface DrawingProps extends PictureProps {
 
 /** The drawing itself. Everything is placed by attributes, and coloured by classes. */
 export function Drawing(props: DrawingProps) {
-  const { layout, view, window, label, trace } = props;
+  const { layout, view, window, chart, label, selected, counts, beats, trace, onSelect, onToggle } = props;
   const place = `scale(${view.scale}) translate(${-view.x} ${-view.y})`;
-  const depths = new Map(layout.frames.map((frame) => [frame.pointer, frame.depth]));
-  const first = layout.boxes[0]?.step.pointer;
-  const tabStop = layout.boxes.some((box) => box.step.pointer === props.selected) ? props.selected : first;
+  const shown = { layout, chart, label, selected, counts, beats, trace, onSelect, onToggle };
+  // Moving the view changes one attribute, and draws nothing again.
+  const content = useMemo(() => <Content {...shown} />, Object.values(shown));
   return (
     <svg class="drawing" width={window.width} height={window.height} role="presentation">
       <defs>
@@ -69,48 +70,58 @@ export function Drawing(props: DrawingProps) {
           </marker>
         ))}
       </defs>
-      <g transform={place}>
-        {/* biome-ignore lint/a11y/noAriaHiddenOnFocusable: nothing in it is focusable */}
-        <g aria-hidden="true">
-          {layout.frames.map((frame) => (
-            <FrameShape key={frame.pointer} frame={frame} />
-          ))}
-          {edgesInOrder(layout.edges, trace?.took).map(({ edge, taken }, index) => (
-            <EdgeShape key={index} edge={edge} taken={taken} />
-          ))}
-          {layout.labels.map((each) => (
-            <LabelShape key={each.list.pointer} label={each} />
-          ))}
-          {layout.terminals.map((terminal) => (
-            <TerminalShape key={terminal.kind} terminal={terminal} trigger={props.chart.trigger} />
-          ))}
-        </g>
-        <g role="tree" aria-label={label}>
-          {layout.boxes.map((box) => (
-            <BoxShape
-              key={box.step.pointer}
-              box={box}
-              level={levelOf(box.step.pointer, depths)}
-              selected={box.step.pointer === props.selected}
-              tabStop={box.step.pointer === tabStop}
-              counts={props.counts[box.step.id]}
-              beat={props.beats.get(box.step.id) ?? 0}
-              state={trace ? (trace.states.get(box.step.pointer) ?? "none") : undefined}
-              onSelect={props.onSelect}
-              onToggle={props.onToggle}
-            />
-          ))}
-        </g>
-      </g>
+      <g transform={place}>{content}</g>
     </svg>
   );
 }
 
-/** How deep a step is in the tree, from 1. */
-function levelOf(pointer: string, depths: ReadonlyMap<string, number>): number {
+function Content(props: Omit<PictureProps, "folded" | "onFold"> & { layout: Layout }) {
+  const { layout, label, trace } = props;
+  const pointers = new Set(layout.boxes.map((box) => box.step.pointer));
+  const first = layout.boxes[0]?.step.pointer;
+  const tabStop = props.selected !== null && pointers.has(props.selected) ? props.selected : first;
+  return (
+    <>
+      {/* biome-ignore lint/a11y/noAriaHiddenOnFocusable: nothing in it is focusable */}
+      <g aria-hidden="true">
+        {layout.frames.map((frame) => (
+          <FrameShape key={frame.pointer} frame={frame} />
+        ))}
+        {edgesInOrder(layout.edges, trace?.took).map(({ edge, taken }, index) => (
+          <EdgeShape key={index} edge={edge} taken={taken} />
+        ))}
+        {layout.labels.map((each) => (
+          <LabelShape key={each.list.pointer} label={each} />
+        ))}
+        {layout.terminals.map((terminal) => (
+          <TerminalShape key={terminal.kind} terminal={terminal} trigger={props.chart.trigger} />
+        ))}
+      </g>
+      <g role="tree" aria-label={label}>
+        {layout.boxes.map((box) => (
+          <BoxShape
+            key={box.step.pointer}
+            box={box}
+            level={levelOf(box.step.pointer, pointers)}
+            selected={box.step.pointer === props.selected}
+            tabStop={box.step.pointer === tabStop}
+            counts={props.counts[box.step.id]}
+            beat={props.beats.get(box.step.id) ?? 0}
+            state={trace ? (trace.states.get(box.step.pointer) ?? "none") : undefined}
+            onSelect={props.onSelect}
+            onToggle={props.onToggle}
+          />
+        ))}
+      </g>
+    </>
+  );
+}
+
+/** How deep a step is in the tree, from 1. `pointers`: those of all steps. */
+function levelOf(pointer: string, pointers: ReadonlySet<string>): number {
   let level = 1;
   for (let end = pointer.lastIndexOf("/"); end > 0; end = pointer.lastIndexOf("/", end - 1))
-    if (depths.has(pointer.slice(0, end))) level += 1;
+    if (pointers.has(pointer.slice(0, end))) level += 1;
   return level;
 }
 
@@ -200,7 +211,7 @@ function BoxShape({ box, level, selected, tabStop, counts, beat, state, onSelect
       class={`box box-${block ? "block" : step.kind}${selected ? " box-selected" : ""}${state ? ` box-${state}` : ""}`}
       transform={`translate(${box.x} ${box.y})`}
       role="treeitem"
-      tabIndex={tabStop ? 0 : -1}
+      tabindex={tabStop ? 0 : -1}
       aria-level={level}
       aria-selected={selected}
       aria-expanded={block ? !folded : undefined}

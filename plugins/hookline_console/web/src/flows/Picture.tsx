@@ -53,6 +53,7 @@ export function Picture(props: PictureProps) {
   const focusing = useRef(false);
 
   const shown = layout.boxes.find((box) => box.step.pointer === selected);
+  // The view moves when another step is selected, and otherwise stays.
   useLayoutEffect(() => {
     if (!shown || window.width === 0) return;
     setView((before) => before && revealing(before, shown, window));
@@ -62,7 +63,7 @@ export function Picture(props: PictureProps) {
       `[data-pointer="${CSS.escape(shown.step.pointer)}"]`,
     );
     element?.focus({ preventScroll: true });
-  }, [selected, layout, window.width > 0]);
+  }, [selected, window.width > 0]);
 
   const zoom = (factor: number, at: Point = { x: window.width / 2, y: window.height / 2 }) =>
     setView((before) => before && zoomed(before, at, factor));

@@ -52,6 +52,7 @@ export function traceOf(chart: Chart, steps: readonly RanStep[], succeeded: bool
     if (from === "trigger") return to !== "end" && to !== null ? states.has(to) : succeeded;
     if (from === "error") return to !== null && states.has(to);
     if (to === "end") return succeeded && passed(from);
+    if (edge.kind === "back") return passed(from);
     if (to !== null) return states.has(to) && (edge.kind !== "flow" || from === "" || states.has(from));
     const block = list === undefined ? undefined : blocks.get(list);
     // An empty list leaves no trace: it was taken if its block has ended, and no other list was.

@@ -6,7 +6,7 @@ import { Copy } from "../ui/Copy";
 import { formatNumber } from "../ui/format";
 import { showProblem } from "../ui/toasts";
 import { useFixedRows } from "../ui/useFixedRows";
-import { type Json, type Key, print } from "./json";
+import { at, children, type Json, type Key, NULL, parts, print } from "./json";
 import { Text } from "./Text";
 import { around, type Cut, move, opened, PAGE, type Row, scalar, search, tree } from "./tree";
 
@@ -21,8 +21,6 @@ export interface TreeProps {
   downloadOf?: ((pointer: string) => string) | undefined;
   /** The path of a value, as expressions write it. */
   pathOf: (keys: readonly Key[]) => string;
-  /** The differences to mark, by pointer. */
-  marks?: ReadonlyMap<string, "added" | "changed"> | undefined;
   /** More about the value that is chosen. */
   about?: ((row: Row) => ComponentChildren) | undefined;
   /** Beside the search. */
@@ -39,7 +37,7 @@ const ROW_TEXT = 300;
  * It keeps the state of one value: give each value a key of its own.
  */
 export function Tree(props: TreeProps) {
-  const { label, json, cuts = [], fetchMore, marks } = props;
+  const { label, json, cuts = [], fetchMore } = props;
   const id = useId();
   const [open, setOpen] = useState<ReadonlySet<string>>(() => opened(json));
   const [shown, setShown] = useState<ReadonlyMap<string, number>>(new Map());
@@ -82,7 +80,9 @@ export function Tree(props: TreeProps) {
     // The row may be on a further page of a long list.
     const pages = new Map(shown);
     for (const outer of around(pointer)) {
-      const index = Number(pointer.slice(outer.length + 1).split("/")[0]);
+      const value = at(json, outer)?.value ?? NULL;
+      const [key] = parts(pointer.slice(outer.length));
+      const index = children(value).findIndex(([name]) => String(name) === key);
       if (index >= (pages.get(outer) ?? PAGE)) pages.set(outer, index + 1);
     }
     setOpen(changed);
@@ -124,7 +124,6 @@ export function Tree(props: TreeProps) {
                 id={`${id}-${index}`}
                 row={row}
                 top={index * ROW_REM}
-                mark={row.kind === "value" ? marks?.get(row.pointer) : undefined}
                 active={index === current}
                 chosen={row === chosenRow}
                 onToggle={() => toggle(row)}
@@ -146,21 +145,15 @@ interface RowProps {
   id: string;
   row: Row;
   top: number;
-  mark: "added" | "changed" | undefined;
   active: boolean;
   chosen: boolean;
   onToggle: () => void;
   onChoose: () => void;
 }
 
-function TreeRow({ id, row, top, mark, active, chosen, onToggle, onChoose }: RowProps) {
+function TreeRow({ id, row, top, active, chosen, onToggle, onChoose }: RowProps) {
   const words = texts.json;
-  const classes = [
-    "tree-row",
-    active ? "tree-row-active" : "",
-    chosen ? "tree-row-chosen" : "",
-    mark ? `tree-${mark}` : "",
-  ];
+  const classes = ["tree-row", active ? "tree-row-active" : "", chosen ? "tree-row-chosen" : ""];
   return (
     // biome-ignore lint/a11y/useFocusableInteractive: the tree has the focus, and names its active row
     // biome-ignore lint/a11y/useKeyWithClickEvents: the tree handles the keys
@@ -198,7 +191,6 @@ function TreeRow({ id, row, top, mark, active, chosen, onToggle, onChoose }: Row
             </span>
           )}
           <Preview row={row} />
-          {mark && <span class="sr-only">{words.marks[mark]}</span>}
         </>
       )}
     </div>

@@ -112,7 +112,6 @@ export const en = {
       count === 0 ? "Nothing found" : turn === 0 ? `${count} found` : `${turn} of ${count}`,
     items: (count: number) => `[ ${plural(count, "item", "items")} ]`,
     keys: (count: number) => `{ ${plural(count, "key", "keys")} }`,
-    marks: { added: "added", changed: "changed" },
     more: (count: number) => `${count.toLocaleString()} more…`,
     partOf: (shown: string, size: string, text: boolean) =>
       text ? `${shown} of ${size} characters are shown.` : `${shown} of ${size} values are shown.`,
@@ -385,7 +384,7 @@ export const en = {
       since: (time: string) => `Since ${time}`,
       state: "State",
       tag: "Tag, as name:value",
-      text: "Text in a message or a result",
+      text: "Text in a message",
       took: "Took",
       until: "Until",
     },
@@ -604,6 +603,8 @@ export const en = {
         edit: "Edit the body",
         body: "Body",
         unknownBody: "The body that reached this step isn't recorded. Write the one that it shall get.",
+        masked: (mask: string) =>
+          `Masked values are sent as they are written here: put the real ones in place of ${mask}.`,
         noBody: "The body could not be loaded.",
         tooLarge: "The body is too large to be edited here: use hookline executions replay --input.",
         action: "Replay",
