@@ -49,7 +49,8 @@ class Failing:
         return False
 
     async def older_than(self, _time: Any) -> AsyncIterator[str]:
-        for blob_id in ():
+        none: tuple[str, ...] = ()
+        for blob_id in none:
             yield blob_id
 
 
