@@ -19,7 +19,7 @@ async def test_a_credential_is_created_by_a_form_of_its_type_verified_rotated_an
     dialog = page.get_by_role("dialog")
     await dialog.get_by_role("textbox", name="Name", exact=True).fill("broker")
     await dialog.get_by_role("combobox", name="Type", exact=True).select_option("amqp")
-    await dialog.get_by_role("textbox", name="Host (optional)").fill("127.0.0.1")
+    await dialog.get_by_role("textbox", name="Host (optional)", exact=True).fill("127.0.0.1")
     await dialog.get_by_role("spinbutton", name="Port (optional)").fill("1")
     await dialog.get_by_role("textbox", name="Password (optional)").fill("s3cret-of-the-broker")
     await dialog.get_by_role("button", name="Save").click()
@@ -30,8 +30,8 @@ async def test_a_credential_is_created_by_a_form_of_its_type_verified_rotated_an
     assert "s3cret-of-the-broker" not in await page.content()
 
     await page.get_by_role("button", name="Rotate values").click()
-    await expect(dialog.get_by_role("textbox", name="Host (optional)")).to_have_value("")
-    await dialog.get_by_role("textbox", name="Host (optional)").fill("localhost")
+    await expect(dialog.get_by_role("textbox", name="Host (optional)", exact=True)).to_have_value("")
+    await dialog.get_by_role("textbox", name="Host (optional)", exact=True).fill("localhost")
     await dialog.get_by_role("button", name="Cancel").click()
 
     await page.get_by_role("button", name="Delete").click()

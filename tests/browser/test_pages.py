@@ -68,7 +68,7 @@ async def test_dialogs_and_the_palette_are_accessible(console: Console) -> None:
     page = await console.open("/credentials", "Credentials")
     await page.get_by_role("button", name="Create a credential").click()
     await page.get_by_role("combobox", name="Type", exact=True).select_option("amqp")
-    await page.get_by_role("textbox", name="Host (optional)").wait_for()
+    await page.get_by_role("textbox", name="Host (optional)", exact=True).wait_for()
     assert await violations(page) == []
     await page.keyboard.press("Escape")
     await page.keyboard.press("Control+k")

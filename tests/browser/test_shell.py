@@ -56,17 +56,19 @@ async def test_a_link_signs_in_once_and_its_code_stays_nowhere(visitor: Console,
 
 async def test_the_palette_finds_pages_flows_and_executions(console: Console, shop: ServerProcess) -> None:
     page = await console.open("/nodes", "Nodes")
+    palette = page.get_by_role("dialog")
+    options = palette.get_by_role("option")
     await page.keyboard.press("Control+k")
-    await page.get_by_role("option").first.wait_for()
+    await options.first.wait_for()
     await page.keyboard.type("audit")
     await page.keyboard.press("Enter")
     await page.get_by_role("heading", name="Audit", level=1).wait_for()
     (newest,) = shop.executions(flow_id="partners")
     await page.keyboard.press("Control+k")
-    await page.get_by_role("option").first.wait_for()
+    await options.first.wait_for()
     await page.keyboard.type(newest["id"][-8:])
-    await expect(page.get_by_role("option")).to_have_count(1)
-    await expect(page.get_by_role("option", selected=True)).to_contain_text("partners")
+    await expect(options).to_have_count(1)
+    await expect(palette.get_by_role("option", selected=True)).to_contain_text("partners")
     await page.keyboard.press("Enter")
     await page.wait_for_url(f"**/executions/{newest['id']}")
 

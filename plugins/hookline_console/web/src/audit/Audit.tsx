@@ -66,7 +66,7 @@ const COLUMNS: readonly Column<Entry>[] = [
   {
     key: "operation",
     title: said.operation,
-    width: "minmax(9rem, 14rem)",
+    width: "minmax(6rem, 1fr)",
     cell: (entry) => nameOf(entry.operation),
   },
   { key: "subject", title: said.subject, cell: (entry) => <Subject entry={entry} /> },
@@ -76,7 +76,13 @@ const COLUMNS: readonly Column<Entry>[] = [
     from: "medium",
     cell: (entry) => <span class="foreign">{entry.detail}</span>,
   },
-  { key: "actor", title: said.actor, width: "minmax(7rem, 11rem)", cell: (entry) => entry.actor },
+  {
+    key: "actor",
+    title: said.actor,
+    width: "minmax(7rem, 11rem)",
+    from: "medium",
+    cell: (entry) => entry.actor,
+  },
   { key: "address", title: said.address, width: "9rem", from: "wide", cell: (entry) => entry.address },
 ];
 

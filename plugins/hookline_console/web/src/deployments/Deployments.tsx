@@ -43,8 +43,8 @@ export function Deployments() {
 }
 
 const COLUMNS: readonly Column<Deployment>[] = [
-  { key: "at", title: said.at, width: "10rem", cell: (one) => <Time at={one.at} /> },
-  { key: "author", title: said.author, width: "minmax(7rem, 12rem)", cell: (one) => one.author },
+  { key: "at", title: said.at, width: "9rem", cell: (one) => <Time at={one.at} /> },
+  { key: "author", title: said.author, width: "minmax(4rem, 1fr)", cell: (one) => one.author },
   {
     key: "message",
     title: said.message,

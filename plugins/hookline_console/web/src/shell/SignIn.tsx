@@ -17,9 +17,8 @@ interface SignInProps {
 /** The page for signing in with a token. */
 export function SignIn({ badCode, onSignedIn }: SignInProps) {
   const [token, setToken] = useState("");
-  const [problem, setProblem] = useState(
-    badCode === undefined ? undefined : explain(badCode, texts.signIn.badCode),
-  );
+  const [rejected, setRejected] = useState<string>();
+  const problem = rejected ?? (badCode === undefined ? undefined : explain(badCode, texts.signIn.badCode));
   useEffect(() => {
     document.title = texts.signIn.title;
   }, []);
@@ -28,7 +27,7 @@ export function SignIn({ badCode, onSignedIn }: SignInProps) {
     try {
       onSignedIn(await signIn({ token: token.trim() }));
     } catch (error) {
-      setProblem(explain(error, texts.signIn.badToken));
+      setRejected(explain(error, texts.signIn.badToken));
     }
   };
   return (
