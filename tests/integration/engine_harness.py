@@ -20,8 +20,8 @@ from hookline.storage.changes import Accepted, Duplicate
 from hookline.testing.clock import ManualClock
 
 KEYS = read_keys(generate_key())
-SLEEPERS = 2
-"""What sleeps in an idle engine: the timers and the sweeper."""
+SLEEPERS = 4
+"""What sleeps in an idle engine: the timers, the sweeper, the statistics and the problems of the node."""
 
 
 def act(step_id: str, value: Any = "$.body", **settings: Any) -> dict[str, Any]:

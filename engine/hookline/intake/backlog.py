@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.intake.limits import Throughput
+from hookline.intake.limits import BacklogLimit, Throughput
 from hookline.intake.shared_limits import SharedLimits
 from hookline.kernel.errors import TooManyRequests
 from hookline.kernel.suggest import counted
@@ -39,6 +39,10 @@ class Backlog:
         """The number of queued executions of a flow."""
         return self._queued.get(flow_id, 0)
 
+    def _parts(self, flow_id: str, limit: int | None = None) -> BacklogLimit | None:
+        """Return the limit on the queue of a flow on this node; None if it isn't shared with other nodes."""
+        return self.limits.backlog(flow_id, limit) if self.limits.shared else None
+
     def count(self, flow_id: str, change: int) -> None:
         """Count executions that enter the queue, or leave it without running."""
         before = self._queued.get(flow_id, 0)
@@ -48,7 +52,7 @@ class Backlog:
     def reserve(self, flow_id: str) -> None:
         """Count a message whose storing begins; `settle` ends it."""
         self.count(flow_id, 1)
-        parts = self.limits.backlog(flow_id, self._max)
+        parts = self._parts(flow_id, self._max)
         if parts is not None:
             parts.use()
 
@@ -56,7 +60,7 @@ class Backlog:
         """Count a message no more, unless it is queued; `queued` is None if nobody knows whether it is."""
         if not queued:
             self.count(flow_id, -1)
-        parts = self.limits.backlog(flow_id)
+        parts = self._parts(flow_id)
         if parts is not None:
             if queued is False:
                 parts.give_back()
@@ -66,7 +70,7 @@ class Backlog:
     def enter(self, flow_id: str) -> None:
         """Count a message that is queued whatever the limit is."""
         self.count(flow_id, 1)
-        parts = self.limits.backlog(flow_id)
+        parts = self._parts(flow_id)
         if parts is not None:
             parts.use()
             parts.stored()
@@ -87,7 +91,7 @@ class Backlog:
     def leaving(self, flow_id: str) -> Iterator[Callable[[], None]]:
         """Give a function to call when an execution has left the queue; it must be called within the context, if at
         all."""
-        parts = self.limits.backlog(flow_id)
+        parts = self._parts(flow_id)
         ends = parts is not None and parts.begin_leaving()
 
         def left() -> None:
@@ -110,7 +114,7 @@ class Backlog:
     def room(self, flow: CompiledFlow) -> int:
         """The number of messages of a flow that may be queued now; below 0 above a limit."""
         room = min(self.limit(flow) - self.of(flow.id), self._max_total - self._total)
-        parts = self.limits.backlog(flow.id, self.limit(flow))
+        parts = self._parts(flow.id, self.limit(flow))
         return room if parts is None else min(room, parts.room())
 
     def seconds_until_room(self, flow: CompiledFlow, count: int) -> float:
@@ -120,7 +124,7 @@ class Backlog:
             return self._throughput_of(flow.id, now).wait(queued, limit, now)
         if self._total and self._total + count > self._max_total:
             return self._throughput.wait(self._total, self._max_total, now)
-        parts = self.limits.backlog(flow.id, limit)
+        parts = self._parts(flow.id, limit)
         if parts is not None and count > parts.room() and (queued or count <= limit):
             self.limits.missed(parts, count)
             return _PARTS_LATER
@@ -128,7 +132,7 @@ class Backlog:
 
     def note_rejected(self, flow: CompiledFlow) -> None:
         """Note a rejected message, if this node has no parts of the limit."""
-        parts = self.limits.backlog(flow.id)
+        parts = self._parts(flow.id)
         if parts is not None and not parts.room():
             self.limits.missed(parts)
 
@@ -142,7 +146,7 @@ class Backlog:
         if self._total >= self._max_total:
             wait = self._throughput.wait(self._total, self._max_total, self._clock.monotonic())
             return TooManyRequests(f"the server has {counted(self._max_total, 'message')} queued", retry_after=wait)
-        parts = self.limits.backlog(flow.id, limit)
+        parts = self._parts(flow.id, limit)
         if parts is not None and not parts.room():
             return TooManyRequests(
                 f"flow {flow.id!r} has {counted(limit, 'message')} queued, or other nodes may queue the rest",

@@ -543,6 +543,8 @@ class Intake:
         give. Raises StoreError.
         """
         rejection = self._rejection(flow, rate)
+        if rejection is None:
+            return None
         tries = _TRIES if self.limits.on_demand else self.limits.is_new(flow.id, flow.settings.rate)
         while rejection is not None and tries:
             self._note_rejected(flow, rate)

@@ -228,6 +228,8 @@ class SharedLimits:
     ) -> None:
         """`flows` returns the flows that this node accepts messages for. `max_backlog`: the limit of a flow that sets
         none."""
+        self.shared: Final = membership.shared
+        """False if there are no other nodes, so that this one has each limit as a whole."""
         self._clock = clock
         self._membership = membership
         self._flows = flows

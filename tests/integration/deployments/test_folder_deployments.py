@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from tests.integration.deployments.admin_client import AdminClient, document
-from tests.integration.engine_harness import Harness
+from tests.integration.engine_harness import SLEEPERS, Harness
 
 from hookline.deployments import folder_source
 from hookline.deployments.folder_source import FolderSource, StagedFiles
@@ -288,7 +288,7 @@ async def test_a_deployment_over_the_api_waits_for_git_and_then_gives_409(api: A
     await api.put(document("f"))
     held = lock(api)
     waits = asyncio.create_task(api.put(document("f", 1)))
-    await harness.clock.until_sleeping(3)
+    await harness.clock.until_sleeping(SLEEPERS + 1)
     held.unlink()
     harness.clock.advance(1)
     assert (await waits)[0] == 200

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 from sqlalchemy import make_url
-from tests.acceptance.postgres import postgres_schema
 from tests.unit.intake.sharing_nodes import flow_of
 
 from hookline.intake.shared_limits import SharedLimits
@@ -19,12 +18,11 @@ _FLOWS = 10_000
 
 
 @pytest.fixture
-async def backend() -> AsyncIterator[PostgresBackend]:
-    with postgres_schema() as url:
-        backend = PostgresBackend(make_url(url), clock=SystemClock())
-        await backend.open(NodeDescription("one"))
-        yield backend
-        await backend.close()
+async def backend(tables: str) -> AsyncIterator[PostgresBackend]:
+    backend = PostgresBackend(make_url(tables), clock=SystemClock())
+    await backend.open(NodeDescription("one"))
+    yield backend
+    await backend.close()
 
 
 @pytest.mark.long

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.engine_harness import Harness
+from tests.integration.engine_harness import SLEEPERS, Harness
 
 from hookline.api import Context, StepError
 from hookline.cli.engine_setup import engine_options, hook_options
@@ -203,7 +203,7 @@ async def test_the_engine_sweeps_by_its_setting(harness: Harness) -> None:
     async with harness.engine(file_retention=timedelta(hours=2), retention=LONG) as engine:
         execution_id, blob_id = await upload(harness, engine, "files", b"x")
         await harness.until(engine, execution_id, State.SUCCEEDED)
-        await harness.clock.until_sleeping(2)
+        await harness.clock.until_sleeping(SLEEPERS)
         harness.clock.advance(3 * 3600)
         async with asyncio.timeout(30):
             while await kept(engine, blob_id):  # noqa: ASYNC110 - what is waited for is several tasks away

@@ -45,8 +45,12 @@ class Failing:
 
     executions_with_files = executions_with_callbacks
 
+    async def has_expired_sessions(self, _now: Any) -> bool:
+        return False
+
     async def older_than(self, _time: Any) -> AsyncIterator[str]:
-        for blob_id in ():
+        none: tuple[str, ...] = ()
+        for blob_id in none:
             yield blob_id
 
 
