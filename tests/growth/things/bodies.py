@@ -273,6 +273,7 @@ WITHOUT: Final[Mapping[str, str]] = {
     "hookline.kernel.pointer.value_at": "sees an author's pointer",
     "hookline.model.causes.step_of": "sees a path of the engine's",
     "hookline.model.causes.cause_of": "`normalised` does its work",
+    "hookline.model.causes.full_cause": "joins the id of a flow and a hash",
     "hookline.simulation.recordings.redaction.public_headers": "`is_secret_name` does its work",
 }
 

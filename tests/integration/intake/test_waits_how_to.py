@@ -50,7 +50,7 @@ def harness(tmp_path: Path) -> Harness:
 
 
 def test_the_page_has_the_flows_that_are_run_here() -> None:
-    assert sorted(FLOWS) == ["expenses", "orders"]
+    assert sorted(FLOWS) == ["expenses", "orders", "travel"]
 
 
 async def result(harness: Harness, site: Site, execution_id: str) -> Any:
@@ -84,6 +84,18 @@ async def test_expenses_are_paid_rejected_or_left(
         assert await result(harness, site, accepted["execution_id"]) == end
         if answer is None:
             assert (await site.post(sent[0]["answer_to"], {"ok": True}))[0] == 410
+
+
+async def test_travel_expenses_are_paid_as_answered_on_the_page(harness: Harness) -> None:
+    async with serving(harness) as site:
+        asked = {"who": "Ann", "amount": 12.5, "reason": "A fair"}
+        _, accepted = await site.post("http://x/hook/travel", asked)
+        await harness.until(site.engine, accepted["execution_id"], State.WAITING)
+        url = site.engine.resume_url(accepted["execution_id"], "approve")
+        answer = {"amount": 120.5, "pay_on": "2026-01-31", "approved": True}
+        assert (await site.post(url, answer))[0] == 422
+        assert (await site.post(url, answer | {"cost_centre": "4100"}))[0] == 202
+        assert await result(harness, site, accepted["execution_id"]) == {"pay": 120.5, "on": "2026-01-31"}
 
 
 async def test_orders_are_found_by_shop_and_number(harness: Harness) -> None:

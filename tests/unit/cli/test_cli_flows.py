@@ -277,6 +277,7 @@ def test_plugins_lists_each_with_its_distribution_and_version() -> None:
         "distribution": "hookline",
         "version": None,
         "error": None,
+        "warning": None,
         "connectors": [
             {"name": name, "title": title, "quality": "gold", "lacks": []}
             for name, title in (("generic", "Generic"), ("state", "State"))

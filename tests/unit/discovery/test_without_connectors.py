@@ -75,6 +75,7 @@ def test_no_module_of_a_shipped_connector_is_imported() -> None:
     assert packages == {
         "hookline_blobs",
         "hookline_cloudevents",
+        "hookline_console",  # each node serves the pages
         "hookline_generic",
         "hookline_mapping",
         "hookline_nats",
@@ -162,6 +163,11 @@ def test_triggers_of_connectors_are_accepted_for_as_with_their_connectors(
     assert type(here.trigger.scheme) is type(there.trigger.scheme)
     assert here.credentials == there.credentials
     assert (here.exact, here.direct) == (there.exact, there.direct)
+
+
+def test_the_console_is_served_without_connectors(without: Registry, whole: Registry) -> None:
+    assert "console" in without.sites
+    assert without.sites == whole.sites
 
 
 def test_flows_are_not_checked_without_connectors(without: Registry) -> None:
