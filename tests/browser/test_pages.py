@@ -72,7 +72,7 @@ async def test_dialogs_and_the_palette_are_accessible(console: Console) -> None:
     assert await violations(page) == []
     await page.keyboard.press("Escape")
     await page.keyboard.press("Control+k")
-    await page.get_by_role("option").first.wait_for()
+    await page.get_by_role("dialog").get_by_role("option").first.wait_for()
     assert await violations(page) == []
 
 

@@ -102,7 +102,7 @@ async def test_tabs_share_one_connection_and_another_takes_it_over(browser: Brow
     others = [await context.new_page() for _ in range(3)]
     for page in others:
         await page.goto("/nodes")
-        await page.get_by_text("Live").wait_for()
+        await page.locator("#navigation").get_by_text("Live").wait_for()
     assert streams == [first.page]
     async with context.expect_event("request", lambda request: "/events" in request.url):
         await first.page.close()
