@@ -276,7 +276,7 @@ class SharedLimits:
 
     def is_new(self, flow_id: str, rate: str | None) -> bool:
         """Return true if this node has not looked for parts of a limit of a flow yet."""
-        found = [self._backlogs.get((flow_id, BACKLOG))]
+        found: list[_Shared | None] = [self._backlogs.get((flow_id, BACKLOG))]
         found += [] if rate is None else [self._rates.get((flow_id, rate))]
         return self._membership.shared and not all(one is not None and one.looked for one in found)
 
@@ -378,7 +378,11 @@ class SharedLimits:
         if self._rates or self._backlogs:
             await self._share(served, everything=everything)
         for of_kind in (self._rates, self._backlogs):
-            for key in [key for key, one in of_kind.items() if key not in served and not one.limit.parts]:
+            # Who has asked for parts goes on with the limit that it knows.
+            unused = [
+                key for key, one in of_kind.items() if key not in served and not one.limit.parts and not one.asked
+            ]
+            for key in unused:
                 del of_kind[key]
 
     def _serve(self) -> frozenset[_Key]:
