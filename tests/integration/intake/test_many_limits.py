@@ -1,7 +1,7 @@
 """A node with many flows takes and gives the parts of their limits in few commits."""
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from sqlalchemy import make_url
@@ -19,12 +19,17 @@ _FLOWS = 10_000
 
 
 @pytest.fixture
-async def backend() -> AsyncIterator[PostgresBackend]:
+def database() -> Iterator[str]:
     with postgres_schema() as url:
-        backend = PostgresBackend(make_url(url), clock=SystemClock())
-        await backend.open(NodeDescription("one"))
-        yield backend
-        await backend.close()
+        yield url
+
+
+@pytest.fixture
+async def backend(database: str) -> AsyncIterator[PostgresBackend]:
+    backend = PostgresBackend(make_url(database), clock=SystemClock())
+    await backend.open(NodeDescription("one"))
+    yield backend
+    await backend.close()
 
 
 @pytest.mark.long
