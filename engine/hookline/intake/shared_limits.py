@@ -140,6 +140,8 @@ class _Shared:
         """The rejected messages that were noticed last."""
         self.asked = False
         """This node asked for parts when it looked last."""
+        self.in_doubt = False
+        """Nobody knows whether the last move took place, so that this node may have parts that it doesn't know of."""
         self.looked = False
         """This node has looked at the parts."""
         self.settled = False
@@ -170,6 +172,7 @@ class _SharedRate(_Shared):
     def adopt(self, row: NodeParts | None, now: float) -> int:
         """Use the parts that this node has in the database; return their number."""
         own = 0 if row is None else row.count
+        self.in_doubt = False
         self.limit.keep(own)
         # After a commit that was in doubt, it may have more parts than it knew of; nobody else uses them.
         self.limit.take(Parts(own - self.limit.parts, self.recovery), now)
@@ -278,9 +281,8 @@ class SharedLimits:
 
     def is_new(self, flow_id: str, rate: str | None) -> bool:
         """Return true if this node has not looked for parts of a limit of a flow yet."""
-        found: list[_SharedBacklog | _SharedRate | None] = [self._backlogs.get((flow_id, BACKLOG))]
-        if rate is not None:
-            found.append(self._rates.get((flow_id, rate)))
+        found: list[_Shared | None] = [self._backlogs.get((flow_id, BACKLOG))]
+        found += [] if rate is None else [self._rates.get((flow_id, rate))]
         return self._membership.shared and not all(one is not None and one.looked for one in found)
 
     @property
@@ -381,7 +383,11 @@ class SharedLimits:
         if self._rates or self._backlogs:
             await self._share(served, everything=everything)
         for of_kind in (self._rates, self._backlogs):
-            for key in [key for key, one in of_kind.items() if key not in served and not one.limit.parts]:
+            # Who has asked for parts goes on with the limit that it knows.
+            unused = [
+                key for key, one in of_kind.items() if key not in served and not one.limit.parts and not one.asked
+            ]
+            for key in unused:
                 del of_kind[key]
 
     def _serve(self) -> frozenset[_Key]:
@@ -412,13 +418,14 @@ class SharedLimits:
         now, requests = self._clock.monotonic(), []
         for key, one in sorted(self._all().items()):
             one.limit.keep(0)
-            recovers_in = one.limit.recovers_in(now)
+            # What it doesn't know of may be used up.
+            recovers_in = one.recovery if one.in_doubt else one.limit.recovers_in(now)
             requests.append(PartsRequest(*key, one.total, one.recovery, 0, recovers_in, 0.0, False, leaves=True))
         for some in _in_groups(requests):
             await self._membership.move_rate_parts(some)
 
     async def _share(self, served: Collection[_Key], *, everything: bool) -> None:
-        self.asking, now = False, self._clock.monotonic()
+        self.asking, lease, now = False, self._lease, self._clock.monotonic()
         shared = self._all()
         # Each look costs little, however many flows get no messages.
         busy = {key for key, one in shared.items() if everything or key not in served or not one.is_quiet(now)}
@@ -428,12 +435,16 @@ class SharedLimits:
             for row in await self._membership.rate_parts(None if everything else {name for name, _ in busy}):
                 found.setdefault((row.name, row.rate), []).append(row)
             await self._count(busy, found, moving)
+            if lease != self._lease:
+                # What was read belongs to a lease that is lost. The parts are those of the next one, or of none.
+                return
             requests = await self._requests(shared, found, busy, served, moving)
-            if everything and requests is not None:
+            if everything and lease == self._lease:
                 self._all_at = now
-            for some in _in_groups(requests or ()):
-                if not await self._move(some, shared, moving):
+            for some in _in_groups(requests):
+                if lease != self._lease:
                     return
+                await self._move(some, shared, moving)
         finally:
             for backlog in moving.values():
                 # Nobody knows whether the database has noted that this node has fewer.
@@ -461,14 +472,14 @@ class SharedLimits:
         busy: Collection[_Key],
         served: Collection[_Key],
         moving: dict[_Key, _SharedBacklog],
-    ) -> Sequence[PartsRequest] | None:
-        """Return what this node asks of the others, or gives them; None if its lease was lost meanwhile."""
+    ) -> Sequence[PartsRequest]:
+        """Return what this node asks of the others, or gives them, unless its lease is lost meanwhile."""
         lease, requests = self._lease, list[PartsRequest]()
         for number, key in enumerate(sorted(shared.keys() & (busy | found.keys()))):
             if number % _AT_A_TIME == _AT_A_TIME - 1:
                 await asyncio.sleep(0)
             if lease != self._lease:
-                return None
+                break
             one, rows = shared[key], found.get(key, ())
             if isinstance(one, _SharedBacklog) and key not in moving:
                 one.begin_move()
@@ -486,21 +497,22 @@ class SharedLimits:
         requests: Sequence[PartsRequest],
         shared: Mapping[_Key, _SharedRate | _SharedBacklog],
         moving: dict[_Key, _SharedBacklog],
-    ) -> bool:
-        """Give and take parts; return false if the lease was lost meanwhile."""
+    ) -> None:
+        """Give and take parts, and use those that were taken, unless the lease is lost meanwhile."""
         lease = self._lease
+        for request in requests:
+            shared[request.name, request.rate].in_doubt = True
         results = await self._membership.move_rate_parts(requests)
         if lease != self._lease:
-            # The parts belong to the next lease, or to none: the next look shows that.
-            return False
+            return
         for request, result in zip(requests, results, strict=True):
             key = request.name, request.rate
+            shared[key].in_doubt = False
             shared[key].limit.take(result.taken, self._clock.monotonic())
             if key in moving:
                 moving.pop(key).limit.end_move(result.count)
             else:
                 shared[key].limit.keep(result.count)
-        return True
 
     def _request(
         self, key: _Key, shared: _SharedRate | _SharedBacklog, rows: Sequence[NodeParts], *, served: bool

@@ -226,6 +226,38 @@ async def test_a_node_that_stops_gives_its_parts_as_they_are() -> None:
 
 
 @pytest.mark.cluster_rule("C7")
+async def test_a_node_that_stops_after_a_move_in_doubt_gives_the_parts_as_used_up() -> None:
+    cluster = Cluster("1/h")
+    for place in range(2):
+        cluster.join()
+        await cluster.look(place)
+    assert cluster.send(0, 1) == 1
+    cluster.die(0)
+    await cluster.look(0, "after")
+    await cluster.nodes[0][1].leave()
+    cluster.join()
+    await cluster.look(1)
+    assert cluster.send(1, 1) == 0
+
+
+@pytest.mark.cluster_rule("C7")
+async def test_a_lease_that_is_lost_while_the_parts_are_read_gives_none() -> None:
+    cluster = Cluster("10/s")
+    cluster.join()
+    await cluster.look(0)
+    node, rates = cluster.nodes[0]
+    rows = await node.rate_parts()
+
+    async def read(names: Collection[str] | None = None) -> Sequence[NodeParts]:
+        cluster.lose(0)
+        return rows
+
+    node.rate_parts = read  # type: ignore[method-assign]
+    await rates.refresh()
+    assert cluster.parts() == [0]
+
+
+@pytest.mark.cluster_rule("C7")
 async def test_looks_at_the_same_time_follow_each_other() -> None:
     cluster = Cluster("10/s")
     node = Node(cluster.table, "node")
