@@ -77,8 +77,9 @@ def run(burst: Burst, folder: Path, sink: Sink) -> tuple[Paced, Paced]:
         sink.delay = 2 * CONCURRENCY / burst.runs
         before = asyncio.run(send(lines, burst.runs, burst.before))
         during = asyncio.run(send(lines, burst.comes, burst.seconds, first=len(before.answers)))
-        assert (before.statuses(), during.statuses()) == ({202}, {202})
-        sent = len(before.answers) + len(during.answers)
+        # A node that has just started may lack parts of the limit until the other one has given it some.
+        assert (before.statuses() - {429}, during.statuses()) == ({202}, {202})
+        sent = sum(answer.status == 202 for answer in (*before.answers, *during.answers))
         ran = len(sink.received)
         assert ran < sent / 2, "there was no backlog"
         # What is left would take as long again as it takes to run; now the service is faster.
@@ -105,7 +106,7 @@ def check(sink: Sink, sent: int) -> None:
 @pytest.mark.timeout(120)
 @pytest.mark.cluster_rule("C5", "C6", "C7")
 def test_a_burst_is_accepted_and_runs_later(tmp_path: Path, sink: Sink) -> None:
-    before, during = run(Burst(runs=10, comes=100, before=1, seconds=3), tmp_path, sink)
+    before, during = run(Burst(runs=32, comes=100, before=3, seconds=3), tmp_path, sink)
     # How long it takes depends on what else the machine does now.
     print(f"99 % were accepted within {before.p99() * 1000:.0f} ms before, and {during.p99() * 1000:.0f} ms during it")
 

@@ -106,7 +106,7 @@ async def test_two_at_once_leave_one_row(people: Room) -> None:
     for number in range(4):
         results = await asyncio.gather(
             *(
-                _upsert(room, {"email": f"{number}@x", "nick": f"n{number}", "visits": at})
+                _upsert(room, {"email": f"{number}@x", "nick": f"n{number} {at}", "visits": at})
                 for at, room in enumerate(rooms)
             ),
             return_exceptions=True,

@@ -33,7 +33,7 @@ async def test_the_documented_vector_holds_and_a_command_has_no_dedupe_key() -> 
 
 
 async def test_what_slacks_own_library_signs_holds_and_the_event_is_the_dedupe_key() -> None:
-    library = pytest.importorskip("slack_sdk.settings.signature")
+    library = pytest.importorskip("slack_sdk.signature")
     body = '{"type": "event_callback", "event_id": "Ev1", "event": {"text": "Zoë"}}'
     signature = library.SignatureVerifier(SECRET).generate_signature(timestamp=SECONDS, body=body)
     sent = {"x-slack-request-timestamp": SECONDS, "x-slack-signature": signature}
@@ -41,7 +41,7 @@ async def test_what_slacks_own_library_signs_holds_and_the_event_is_the_dedupe_k
 
 
 def test_slacks_own_library_takes_what_the_scheme_signs() -> None:
-    library = pytest.importorskip("slack_sdk.settings.signature")
+    library = pytest.importorskip("slack_sdk.signature")
 
     class Clock:
         def now(self) -> float:
