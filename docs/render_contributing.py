@@ -125,6 +125,7 @@ RECIPES: Final = {
             "plugins/hookline_console/web/src/shell/pages.ts": "its path, and its place in the navigation",
             "plugins/hookline_console/web/src/texts/en.ts": "all its texts",
             "tests/browser/test_pages.py": "its line: it is accessible in both themes, and fits a narrow screen",
+            "tests/benchmarks/large/browsing.py": "its line: it can be used at once on a server with a long history",
         },
     ),
     "command": Recipe(

@@ -3,10 +3,14 @@
 import pytest
 from hypothesis import settings
 
+import hookline.testing  # noqa: F401  # it makes logged tracebacks short
 from hookline_sqlstore.databases import pending
+from tests import migrated_template
 
 settings.register_profile("hookline", deadline=None)
 settings.load_profile("hookline")
+
+migrated_template.install()
 
 # An engine whose clock stands still would wait for ever to try again. What the limits do has tests of its own, and
 # servers in processes of their own have the limits of production.

@@ -18,13 +18,20 @@ def need_server(name: str, port: int, host: str = "127.0.0.1") -> None:
         _miss(f"{name} is not reachable at {host}:{port}: {error}")
 
 
-def need_program(name: str, program: str) -> str:
-    """The path of a program; the test is skipped where it isn't installed, or fails where services are required."""
-    found = shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+def need_program(name: str, *programs: str) -> str:
+    """The path of the first of some programs that is installed; without one, the test is skipped, or fails where
+    services are required."""
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    found = next(filter(None, (shutil.which(program, path=path) for program in programs)), None)
     if found is None:
-        _miss(f"{name} is not installed: there is no {program}")
+        _miss(f"{name} is not installed: there is no {' or '.join(programs)}")
     assert found is not None
     return found
+
+
+def need_chromium() -> str:
+    """The path of Chromium, as `need_program`. The one without a window of its own is faster."""
+    return need_program("Chromium", "chromium-headless-shell", "chromium")
 
 
 def need_console() -> None:

@@ -115,8 +115,9 @@ class Settings(BaseSettings):
         default=None,
         pattern=r"^https?://[^/?#\s]+(/[^?#\s]*)?$",
         description="The URL under which people reach the console and the admin API, such as "
-        "`https://hookline.internal`. The API answers only requests to its host, to its own address, or to localhost; "
-        "changes in the console need exactly its origin. By default `public_url`, unless `admin_bind` is set.",
+        "`https://hookline.internal`. It has no path. The API answers only requests to its host, to its own address, "
+        "or to localhost; changes in the console need exactly its origin. By default `public_url`, unless "
+        "`admin_bind` is set or `public_url` has a path.",
     )
     metrics_public: bool = Field(
         default=False, description="Serve `/metrics` without a token; by default it needs one with the scope `read`."
@@ -280,6 +281,16 @@ class Settings(BaseSettings):
         except ValueError:
             raise ValueError(f"the port is a number up to {_LAST_PORT}") from None
         return value.rstrip("/")
+
+    @field_validator("admin_url")
+    @classmethod
+    def _has_no_path(cls, value: str | None) -> str | None:
+        if value is not None and (path := urlsplit(value).path):
+            raise ValueError(
+                f"the console can't be served below the path {path}: give it a host name of its own, such as "
+                "https://hookline.internal"
+            )
+        return value
 
     @field_validator("db", "queue", "blobs")
     @classmethod

@@ -26,6 +26,7 @@ from hookline.deployments.compatibility import CompatibilityChecker
 from hookline.deployments.database_source import DatabaseSource
 from hookline.deployments.deployer import Deployer
 from hookline.deployments.deployment_check import DeploymentCheck
+from hookline.deployments.drafts import Drafts
 from hookline.deployments.flow_source import FlowSource
 from hookline.deployments.folder_source import FolderSource
 from hookline.deployments.migration import Migration
@@ -56,6 +57,7 @@ from hookline.maintenance.retention import Purger, Retention, retention_in
 from hookline.maintenance.shared_blobs import check_shared_blobs, is_readable
 from hookline.maintenance.sweeper import Sweeper
 from hookline.operations.attention import Attention
+from hookline.operations.captures import Captures
 from hookline.operations.node_problems import NodeProblems
 from hookline.operations.operations import Operations
 from hookline.operations.replay import Replays
@@ -82,6 +84,7 @@ from hookline.storage.cluster import Membership, NodeDescription, NodeRole
 from hookline.storage.intake_queue import IntakeQueue
 from hookline.storage.queue import Queue
 from hookline.storage.store import Store
+from hookline.telemetry.captures import CaptureRecord
 from hookline.telemetry.events import Events
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.node_hints import NodeHints
@@ -159,6 +162,7 @@ class Engine:
         self.version_resolver = VersionResolver(self.catalog, self.store)
         self.states = FlowStates(self.store, self.clock, self.ids.new)
         self.version_history = VersionHistory(self.store, self.catalog)
+        self.drafts = Drafts(self.store, self.clock, self.ids.new)
         self.events = Events(self.clock)
         self.store_problem = StoreProblem(
             self.store, self.blobs, self.clock, self.log, watches=self.intake_queue is not None
@@ -231,6 +235,8 @@ class Engine:
             rates=StepRates(limits),
         )
         self.rejections = RejectionRecord(self.store, self.clock, self.ids, self.log, self.store_problem)
+        self.captures = CaptureRecord(self.store, self.clock, self.log, self.events, self.store_problem)
+        self.capture_operations = Captures(self.store, self.clock, self.ids.new, self.membership, self.captures)
         process_name = f"{options.node_name}.{secrets.token_hex(6)}"
         self._statistics = StatisticsRecord(
             self.metrics.flow_counts,
@@ -467,11 +473,7 @@ class Engine:
             await self.deployer.recover()
             await self._load()
             await self.serving.start()
-            self.intake.limits.flows_changed()
-            await self.intake.limits.refresh()
-            if self.membership.shared and self.intake.limits.lacking:
-                # What nodes had that are gone is free only after the first look.
-                await self.intake.limits.refresh()
+            await self.intake.limits.begin()
         except StoreAway:
             # The rest stays as it is for the next time.
             for flow_id in self._dispatcher.lanes():
@@ -531,6 +533,7 @@ class Engine:
         await self.load_admin_token()
         await self.credentials.load()
         await self.subscriptions.load()
+        await self.captures.load()
         await self.serving.adopt()
         self.intake.limits.flows_changed()
         await self.intake.limits.refresh()
@@ -562,6 +565,7 @@ class Engine:
         self.instance_id = await self.store.instance_id()
         await self.credentials.load()
         await self.subscriptions.load()
+        await self.captures.load()
         await self.serving.load()
         for flow_id, (count, _) in (await self.store.backlog()).items():
             self.intake.set_backlog(flow_id, count)
@@ -582,6 +586,7 @@ class Engine:
             if left:
                 self.log.warning("executions were interrupted; they continue at the next start", executions=left)
             await self.rejections.close()
+            await self.captures.close()
             await self._statistics.close()
             await self.tokens.close(min(_TOKENS_GRACE, self.options.grace if grace is None else grace))
             with contextlib.suppress(StoreError):  # then they are soon too old
@@ -615,6 +620,7 @@ class Engine:
                 group.create_task(self.serving.follow_credentials())
                 group.create_task(self.serving.follow_failures())
                 group.create_task(self.rejections.run())
+                group.create_task(self.captures.run())
                 group.create_task(self._statistics.run())
                 group.create_task(self._node_problems.run())
                 group.create_task(self.sign_ins.run())

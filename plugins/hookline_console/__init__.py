@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from hookline.api import Site, hookimpl
+from hookline_console.installation import reinstall_command
 
 _HERE: Final = Path(__file__).parent
 
@@ -12,6 +13,8 @@ PATHS: Final = (
     "flows",
     "executions",
     "dead-letters",
+    "rejected",
+    "inspector",
     "credentials",
     "components",
     "plugins",
@@ -34,6 +37,6 @@ def register_pages() -> Sequence[Site]:
             paths=PATHS,
             licenses=_HERE / "THIRD-PARTY-NOTICES.txt",
             remedy="There is no console: it couldn't be built when Hookline was installed, because that needs npm's "
-            "registry. Once it can be reached, install again: pip install --force-reinstall --no-deps hookline",
+            f"registry. Once it can be reached, install again: {reinstall_command()}",
         ),
     )

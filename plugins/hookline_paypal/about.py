@@ -20,7 +20,7 @@ refunds).
 """
 
 ERRORS: Final[Mapping[str, str]] = {
-    "paypal.<issue>": "PayPal rejected it: the `issue` of its first detail, or else its `name`, in small letters: "
+    "paypal.<issue>": "PayPal rejected it: the `issue` of its first detail, or else its `name`, in lower-case letters: "
     "`paypal.order_not_approved`, `paypal.resource_not_found`, `paypal.not_authorized` and so on. The message has what "
     "PayPal says besides, and the `debug_id` that its support asks for. `paypal.rate_limit_reached`, "
     "`paypal.previous_request_in_progress` and errors of PayPal's own are tried again.",

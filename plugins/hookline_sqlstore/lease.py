@@ -23,6 +23,9 @@ LOCK_LIMIT: Final = 5.0
 _IDLE_LIMIT: Final = 5
 """Seconds after which the server ends a session that does nothing in an open transaction."""
 _STATEMENT_LIMIT: Final = 30
+REPLAN: Final = 5.0
+"""Seconds after which a session makes its plans anew. PostgreSQL keeps a plan until a table is analyzed. By then, the
+queue may have a thousand times as many rows, so that the index that was chosen for a few has to be read as a whole."""
 
 NOW: Final = "(extract(epoch FROM clock_timestamp()) * 1000000)::bigint"
 """SQL: microseconds since 1970, by the database's clock."""
@@ -66,6 +69,7 @@ class Lease:
         self._session = secrets.token_hex(8)
         self._monotonic = monotonic
         self._until = 0.0
+        self._planned_at = monotonic()
 
     @property
     def held(self) -> bool:
@@ -86,8 +90,11 @@ class Lease:
 
     def begin(self, lock_limit: float) -> str:
         """The statements that begin a transaction, to be sent as one message. The last one renews the lease."""
+        now, replan = self._monotonic(), ""
+        if now - self._planned_at > REPLAN:
+            self._planned_at, replan = now, "DISCARD PLANS; "
         return (
-            f"BEGIN; SET LOCAL hookline.lease = {_quoted(self.id)};"  # noqa: S608 - our own names, quoted
+            f"{replan}BEGIN; SET LOCAL hookline.lease = {_quoted(self.id)};"  # noqa: S608 - our own names, quoted
             f" SET LOCAL lock_timeout = '{round(lock_limit * 1000)}ms';"
             f" SET LOCAL statement_timeout = '{_STATEMENT_LIMIT}s';"
             f" SET LOCAL idle_in_transaction_session_timeout = '{_IDLE_LIMIT}s';"

@@ -11,6 +11,9 @@ from hookline.api_storage import (
     AuditFilter,
     AuditPage,
     BatchItem,
+    Capture,
+    CapturedPage,
+    CapturedRequest,
     Change,
     Clock,
     CommitResult,
@@ -18,6 +21,8 @@ from hookline.api_storage import (
     Deployment,
     DeploymentPage,
     DiskUsage,
+    Draft,
+    DraftPage,
     Due,
     Envelope,
     Execution,
@@ -25,6 +30,7 @@ from hookline.api_storage import (
     ExecutionPage,
     FileUsePage,
     FlowFile,
+    FlowPoint,
     FlowVersion,
     Held,
     NodeProblem,
@@ -32,6 +38,7 @@ from hookline.api_storage import (
     Progress,
     RejectedPage,
     RejectedSignInPage,
+    RejectionReason,
     Rejections,
     RowUsagePage,
     ServedFlow,
@@ -51,6 +58,7 @@ from hookline_sqlstore.column_values import micros
 from hookline_sqlstore.databases.database import Database
 from hookline_sqlstore.reading import (
     administration,
+    authoring,
     credentials,
     executions,
     flows,
@@ -152,8 +160,8 @@ class SqlStore:
     ) -> ExecutionPage:
         return await self._database.read(lambda connection: executions.page(connection, chosen, cursor, limit))
 
-    async def matching_ids(self, part: str, limit: int) -> Sequence[str]:
-        return await self._database.read(lambda connection: lists.matching(connection, part, limit))
+    async def matching_ids(self, part: str, limit: int, flows: Collection[str] | None = None) -> Sequence[str]:
+        return await self._database.read(lambda connection: lists.matching(connection, part, limit, flows))
 
     async def dead_letters(
         self, *, flow_id: str | None = None, cause: str | None = None, cursor: str | None = None, limit: int = 50
@@ -258,8 +266,15 @@ class SqlStore:
             lambda connection: history.spent_versions(connection, flow_id, keep, deployments), long=True
         )
 
-    async def rejected(self, *, flow_id: str | None = None, cursor: str | None = None, limit: int = 50) -> RejectedPage:
-        return await self._database.read(lambda connection: flows.rejected_page(connection, flow_id, cursor, limit))
+    async def rejected(
+        self, *, flow_id: str | None = None, code: str | None = None, cursor: str | None = None, limit: int = 50
+    ) -> RejectedPage:
+        return await self._database.read(
+            lambda connection: flows.rejected_page(connection, flow_id, code, cursor, limit)
+        )
+
+    async def rejection_reasons(self) -> Sequence[RejectionReason]:
+        return await self._database.read(flows.rejection_reasons, long=True)
 
     async def rejected_since(self, since: datetime) -> Mapping[str, Rejections]:
         return await self._database.read(lambda connection: flows.rejected_since(connection, since), long=True)
@@ -269,6 +284,13 @@ class SqlStore:
     ) -> Sequence[StatisticsPoint]:
         return await self._database.read(
             lambda connection: statistics.points(connection, flow_ids, since, until, hourly=hourly), long=True
+        )
+
+    async def statistics_by_flow(
+        self, flow_ids: Collection[str], since: datetime, until: datetime, *, hourly: bool
+    ) -> Sequence[FlowPoint]:
+        return await self._database.read(
+            lambda connection: statistics.flow_points(connection, flow_ids, since, until, hourly=hourly), long=True
         )
 
     async def has_old_statistics(self, minutes_before: datetime, hours_before: datetime) -> bool:
@@ -300,6 +322,30 @@ class SqlStore:
 
     async def flow_cases(self, flow_id: str) -> bytes | None:
         return await self._database.read(lambda connection: administration.cases_of(connection, flow_id))
+
+    async def drafts(
+        self, *, flows: Collection[str] | None = None, cursor: str | None = None, limit: int = 50
+    ) -> DraftPage:
+        return await self._database.read(lambda connection: authoring.draft_page(connection, flows, cursor, limit))
+
+    async def draft(self, flow_id: str) -> Draft | None:
+        return await self._database.read(lambda connection: authoring.draft_of(connection, flow_id))
+
+    async def captures(self) -> Sequence[Capture]:
+        return await self._database.read(authoring.all_captures)
+
+    async def captured(
+        self, flow_id: str, since: datetime, *, cursor: str | None = None, limit: int = 50
+    ) -> CapturedPage:
+        return await self._database.read(
+            lambda connection: authoring.captured_page(connection, flow_id, since, cursor, limit)
+        )
+
+    async def captured_request(self, flow_id: str, request_id: str) -> CapturedRequest | None:
+        return await self._database.read(lambda connection: authoring.captured_request(connection, flow_id, request_id))
+
+    async def has_old_captures(self, before: datetime) -> bool:
+        return await self._database.read(lambda connection: authoring.has_old_captures(connection, before))
 
     async def tokens(self) -> Sequence[Token]:
         return await self._database.read(administration.all_tokens)

@@ -239,7 +239,8 @@ cluster: Final = Table(
     "cluster",
     metadata,
     Column("id", Integer, nullable=False, autoincrement=False),
-    #: Counts the changes that each node has to adopt: deployments, states of flows, credentials, the first key.
+    #: Counts the changes that each node has to adopt: deployments, states of flows, credentials, captures, the first
+    #: key.
     Column("changes", BigInteger, nullable=False),
     #: The id of the key that encrypts; null until the first node has told of its keys.
     Column("first_key", Text),
@@ -791,6 +792,51 @@ audit: Final = Table(
 )
 Index("ix_audit_flow", audit.c.flow_id, audit.c.id)
 Index("ix_audit_subject", audit.c.subject, audit.c.id)
+
+#: Drafts of flows, which aren't served.
+drafts: Final = Table(
+    "drafts",
+    metadata,
+    Column("flow_id", Name, nullable=False),
+    Column("version", Name, nullable=False),
+    Column("base", Text),
+    Column("updated_at", BigInteger, nullable=False),
+    #: The text of an actor.
+    Column("author", Text, nullable=False),
+    Column("address", Text),
+    Column("size", BigInteger, nullable=False),
+    Column("text", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("flow_id", name="pk_drafts"),
+)
+
+captures: Final = Table(
+    "captures",
+    metadata,
+    Column("flow_id", Name, nullable=False),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    #: The text of an actor.
+    Column("actor", Text, nullable=False),
+    Column("address", Text),
+    PrimaryKeyConstraint("flow_id", name="pk_captures"),
+)
+
+captured_requests: Final = Table(
+    "captured_requests",
+    metadata,
+    Column("flow_id", Name, nullable=False),
+    Column("id", Name, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    #: JSON of a `CapturedInfo`.
+    Column("info", LargeBinary, nullable=False),
+    #: JSON.
+    Column("headers", LargeBinary, nullable=False),
+    Column("query", LargeBinary, nullable=False),
+    Column("body", LargeBinary),
+    Column("left_out", Text),
+    PrimaryKeyConstraint("flow_id", "id", name="pk_captured_requests"),
+)
+Index("ix_captured_requests_at", captured_requests.c.at)
 
 #: One row, written by a health check: only a write shows that the disk is full.
 pings: Final = Table(

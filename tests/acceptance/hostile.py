@@ -360,7 +360,7 @@ def _of_forms(size: int) -> Iterator[Hostile]:
                 flow,
                 made,
                 _FORM,
-                quick=family == "percent signs" and size == BIG and flow == "keep",
+                quick=size == BIG and (family, flow) in {("percent signs", "keep"), ("brackets", "nested")},
             )
     parts: dict[str, Callable[[], str]] = {
         "many parts": lambda: numbered(size, _part("k{n}", "1"), ""),
@@ -388,7 +388,7 @@ def _of_forms(size: int) -> Iterator[Hostile]:
                 flow,
                 lambda letter=letter: letter * (size // len(letter)),  # type: ignore[misc]  # bound at once
                 "text/plain",
-                quick=(flow, letter, size) == ("keep", b"\x01", BIG),
+                quick=(flow, letter, size) == ("answer", b"\x01", BIG),
             )
 
 

@@ -34,8 +34,9 @@ class Load:
     ) -> None:
         """Send all of `numbers`, which several threads read only if it is a `count`; by default, without end.
 
-        `pause`: seconds that a thread waits after each message. `insists`: a message that got no answer is sent again
-        until it gets one, as most providers do. `keeps`: a thread sends all its messages on one connection.
+        `pause`: seconds that a thread waits after each message. `insists`: a message that got no answer, or 429, is
+        sent again until it gets another one, as most providers do. `keeps`: a thread sends all its messages on one
+        connection.
         """
         self.accepted: dict[int, Any] = {}
         self.rejected: list[int] = []
@@ -92,6 +93,10 @@ class Load:
             return False
         if not self._keeps:
             connection.close()
+        if self._insists and response.status == 429:
+            # A limit; providers send it again later.
+            time.sleep(0.2)
+            return False
         if response.status == 202 or (self._insists and response.status == 200):
             self.accepted[number] = loads(answer)
         else:

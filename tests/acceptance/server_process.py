@@ -35,11 +35,15 @@ def eventually(what: str, holds: Callable[[], bool], seconds: float = 30.0) -> N
 class ServerProcess:
     """`hookline serve` over `folder`, which holds its flows, its database and its log."""
 
-    def __init__(self, folder: Path, *options: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, *options: str, environment: Mapping[str, str] | None = None, python: str = sys.executable
+    ) -> None:
+        """`python`: that of the installation whose server it is."""
         self.folder = folder
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._options = options
+        self._python = python
         self._environment = dict(environment or {})
         self._process: subprocess.Popen[bytes] | None = None
         (folder / "flows").mkdir(exist_ok=True)
@@ -76,7 +80,7 @@ class ServerProcess:
         """Start it, and don't wait."""
         with (self.folder / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "hookline.cli.main", "serve", "--port", str(self.port), *self._options],
+                [self._python, "-m", "hookline.cli.main", "serve", "--port", str(self.port), *self._options],
                 cwd=self.folder,
                 env=self.environment(),
                 stdout=log,

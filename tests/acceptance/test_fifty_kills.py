@@ -164,9 +164,9 @@ def survive(server: ServerProcess, sink: Sink, books: str, kills: int, seed: int
     server.start()
     orders.stop()
     payments.join()
-    eventually("every execution ends", server.drained, 300)
     assert orders.rejected == payments.rejected == []
     assert payments.accepted.keys() == orders.accepted.keys()
+    eventually("every execution ends", server.drained, 300)
 
     ids = {n: answer["execution_id"] for n, answer in orders.accepted.items()}
     assert len(ids) > 2 * kills

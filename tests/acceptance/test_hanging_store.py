@@ -108,6 +108,7 @@ def test_a_locked_table_makes_503_and_what_was_running_ends_once(
     assert_logged_once(server)
 
 
+@pytest.mark.long
 def test_a_sqlite_file_that_another_program_locks_makes_503_until_it_is_free(
     sink: Sink, make_server: Callable[..., ServerProcess]
 ) -> None:

@@ -39,6 +39,13 @@ def test_a_providers_wrong_secret_is_found_while_the_server_runs_and_after(
     status, page = server.get("/api/v1/flows/orders/rejected?limit=1")
     assert (status, page) == (200, {"items": [wrong], "next": None})
     assert server.get("/api/v1/flows/-/rejected")[1]["items"] == [unknown]
+    assert server.get("/api/v1/rejected?flow_id=-")[1]["items"] == [unknown]
+    assert server.get(f"/api/v1/rejected?flow_id=orders&code={wrong['code']}")[1]["items"] == [wrong]
+    assert server.get("/api/v1/rejected?code=request.other")[1]["items"] == []
+    reasons = server.get("/api/v1/rejected/reasons")[1]["items"]
+    assert {(one["flow_id"], one["code"]): (one["count"], one["newest_at"]) for one in reasons} == {
+        (one["flow_id"], one["code"]): (1, one["at"]) for one in (unknown, wrong)
+    }
     assert server.get("/api/v1/rejected?cursor=x")[0] == 400
     status, first = server.get("/api/v1/rejected?limit=1")
     assert server.get(f"/api/v1/rejected?limit=1&cursor={first['next']}")[1]["items"] == [wrong]

@@ -17,7 +17,8 @@ def main(names: list[str]) -> int:
     failed = False
     for name in names or known:
         print(f"\n== {name}", flush=True)
-        failed |= subprocess.run([sys.executable, str(known[name])], check=False).returncode != 0
+        command = [sys.executable, "-m", f"tests.benchmarks.{known[name].stem}"]
+        failed |= subprocess.run(command, cwd=FOLDER.parents[1], check=False).returncode != 0
     return int(failed)
 
 

@@ -17,6 +17,8 @@ class Console:
         self.page = page
         self.problems: list[str] = []
         """What the browser reported: errors of scripts, failed assertions, violations of the policy."""
+        self._expected: list[tuple[str, str]] = []
+        self._is_signed_out = False
 
     async def watch(self) -> None:
         """Note whatever the browser reports."""
@@ -25,11 +27,18 @@ class Console:
         self.page.on("pageerror", lambda error: self._note(str(error)))
         self.page.on("console", self._read)
 
+    def expect_status(self, status: int, path: str) -> None:
+        """Expect responses of the API with an error, which browsers report as errors of the page."""
+        self._expected.append((f"status of {status}", f"/api/v1{path}"))
+
     def _read(self, message: ConsoleMessage) -> None:
-        # Before signing in, the API rejects requests; browsers report that as an error.
-        expected = "401" in message.text and message.location["url"].endswith(("/api/v1/me", "/api/v1/session"))
-        if message.type == "error" and not expected:
-            self._note(f"{message.text} {message.location['url']}")
+        # Before signing in, the API rejects requests.
+        expected = [("status of 401", "/api/v1/me"), ("status of 401", "/api/v1/session"), *self._expected]
+        url = message.location["url"]
+        if self._is_signed_out and "status of 401" in message.text:
+            return
+        if message.type == "error" and not any(text in message.text and url.endswith(end) for text, end in expected):
+            self._note(f"{message.text} {url}")
 
     def _note(self, problem: str) -> None:
         self.problems.append(problem)
@@ -40,6 +49,17 @@ class Console:
         await self.page.get_by_label("Access token").fill(token)
         await self.page.get_by_role("button", name="Sign in").click()
         await self.page.get_by_role("heading", name="Overview").wait_for()
+
+    async def begin_session(self) -> None:
+        """Sign in without the page for it, which takes a second."""
+        begun = await self.page.context.request.post("/api/v1/session", data={"token": TOKEN})
+        assert begun.ok, await begun.text()
+
+    async def sign_out(self) -> None:
+        """Sign out. The server rejects what the page was asking for meanwhile."""
+        self._is_signed_out = True
+        await self.page.get_by_role("button", name="Sign out").click()
+        await self.page.get_by_role("heading", name="Sign in to Hookline").wait_for()
 
     async def open(self, path: str, title: str) -> Page:
         """Open a page by its URL, and wait until it has loaded what it shows."""

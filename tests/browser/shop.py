@@ -1,7 +1,15 @@
 """The server of a shop: flows of several kinds, with executions in each state and something that needs attention."""
 
+import asyncio
+from datetime import UTC, datetime, timedelta
+from math import pi, sin
+from random import Random
 from typing import Any, Final
 
+from hookline.kernel.time import SystemClock
+from hookline.storage.changes import PutStatistics
+from hookline.storage.statistics import ALL_FLOWS, BUCKETS, MINUTE, Counts, FlowMinute, begin_of, total
+from hookline_sqlstore.backend import sqlite
 from tests.acceptance.server_process import ServerProcess
 
 _OPEN: Final = {"use": "webhook", "with": {"verify": "none"}}
@@ -95,6 +103,10 @@ FLOWS: Final[tuple[dict[str, Any], ...]] = (
     },
 )
 
+_RATES: Final = {"orders": 11, "payments": 8, "returns": 1, "partners": 2}
+"""Messages in a minute, before the server was started."""
+_HISTORY: Final = 24 * 60
+"""Minutes."""
 _PATIENCE: Final = 300.0
 """Seconds."""
 _CUSTOMERS: Final = ("Ada Lovelace", "Grace Hopper", "Katherine Johnson", "Edsger Dijkstra", "Barbara Liskov")
@@ -104,6 +116,7 @@ def start_shop(server: ServerProcess) -> None:
     """Start a server with the flows and executions. All executions have come to their ends or waits."""
     for flow in FLOWS:
         server.flow(flow)
+    asyncio.run(_write_history(server))
     server.start(_PATIENCE)
     _call(server, "PUT", "/api/v1/credentials/shop", b'{"type": "api-key", "values": {"key": "s3cret-of-the-shop"}}')
     _send(server)
@@ -111,6 +124,41 @@ def start_shop(server: ServerProcess) -> None:
     _call(server, "POST", "/api/v1/tokens", b'{"name": "dashboard", "scopes": ["read"], "flows": ["orders"]}')
     _call(server, "POST", "/api/v1/flows/nightly/pause")
     server.eventually("the executions have ended or wait", lambda: _settled(server), _PATIENCE)
+
+
+async def _write_history(server: ServerProcess) -> None:
+    """Write the statistics of the day before, as a server would have counted them."""
+    (server.folder / ".hookline").mkdir(exist_ok=True)
+    backend = sqlite(f"sqlite:///{server.folder}/.hookline/hookline.db", clock=SystemClock())
+    await backend.open()
+    now, chance = begin_of(datetime.now(UTC), MINUTE), Random(7)
+    minutes = []
+    for place in range(_HISTORY):
+        at = now - timedelta(minutes=_HISTORY - place)
+        busy = 1 + 0.6 * sin(2 * pi * (place / _HISTORY - 0.45))
+        counted = {
+            flow_id: _counts(round(rate * busy * chance.uniform(0.7, 1.3)), chance) for flow_id, rate in _RATES.items()
+        }
+        minutes += [FlowMinute(flow_id, at, counts) for flow_id, counts in counted.items()]
+        minutes.append(FlowMinute(ALL_FLOWS, at, total(counted.values())))
+    await backend.store.commit([PutStatistics("yesterday", tuple(minutes))])
+    await backend.close()
+
+
+def _counts(accepted: int, chance: Random) -> Counts:
+    failed = round(accepted * chance.choice((0,) * 30 + (0.1, 0.3)))
+    quick = round(accepted * chance.uniform(0.5, 0.6))
+    late = round((accepted - quick) * chance.uniform(0, 0.4))
+    latency = [0] * BUCKETS
+    latency[4:7] = quick, accepted - quick - late, late
+    return Counts(
+        accepted,
+        rejected=chance.choice((0,) * 120 + (1, 3)) if accepted else 0,
+        succeeded=accepted - failed,
+        failed=failed,
+        queue_age=timedelta(milliseconds=chance.randrange(2, 40) if accepted else 0),
+        latency=tuple(latency),
+    )
 
 
 def _send(server: ServerProcess) -> None:

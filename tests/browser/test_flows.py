@@ -1,6 +1,7 @@
 """The flows of a server, and the page of a flow: its picture, its JSON, its executions, requests and versions."""
 
 import json
+import re
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -163,3 +164,41 @@ async def test_versions_are_compared_and_rolled_back(console: Console, parcels: 
     await page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
     await expect(row.get_by_text("serves", exact=True)).to_be_visible()
     assert call(parcels, "GET", "/api/v1/flows/parcels")["version"] == before
+
+
+@pytest.mark.console_rule("K9")
+async def test_the_list_shows_what_each_flow_did_in_the_last_24_hours(console: Console, shop: ServerProcess) -> None:
+    asked: list[str] = []
+    console.page.on("request", lambda request: asked.append(request.url.partition("/api/v1/")[2].partition("?")[0]))
+    page = await console.open("/flows", "Flows")
+    orders = page.get_by_role("row").filter(has=page.get_by_role("link", name="orders", exact=False)).first
+    await expect(
+        orders.get_by_role("img", name=re.compile(r"^[\d,]+ messages, \d+ failed or rejected$"))
+    ).to_be_visible()
+    nightly = page.get_by_role("row").filter(has=page.get_by_role("link", name="nightly", exact=False))
+    await expect(nightly.get_by_role("img")).to_have_count(0)
+    # The page before this one may have asked for the numbers of all flows together.
+    assert [path for path in asked if "stats" in path and path != "stats"] == ["stats/flows"], (
+        "one request for all flows"
+    )
+
+
+async def test_rejected_requests_of_all_flows_are_found_by_flow_and_reason(
+    console: Console, shop: ServerProcess
+) -> None:
+    assert shop.post("no-such-flow", {})[0] == 404
+    page = await console.open("/", "Overview")
+    await page.get_by_role("link", name=re.compile("^Rejected requests to flow 'partners'")).click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Rejected requests")
+    rows = page.get_by_role("region", name="Rejected requests").get_by_role("listitem")
+    await expect(rows).to_have_count(4)
+    await expect(rows.first).to_contain_text("401")
+    await expect(page.get_by_role("combobox", name="All flows")).to_have_value("partners")
+    await page.get_by_role("button", name="Clear filters").click()
+    await page.get_by_role("combobox", name="All flows").select_option("-")
+    await expect(rows.first).to_contain_text("/hook/no-such-flow")
+    await page.get_by_role("button", name="Clear filters").click()
+    await page.get_by_role("combobox", name="All reasons").select_option("request.not_verified")
+    await expect(rows.filter(has_text="/hook/no-such-flow")).to_have_count(0)
+    await rows.filter(has_text="partners").first.get_by_role("link", name="partners").click()
+    await expect(page.get_by_role("tab", name="Rejected")).to_have_attribute("aria-selected", "true")

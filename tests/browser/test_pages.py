@@ -6,18 +6,26 @@ import axe_playwright_python
 import pytest
 from playwright.async_api import Page
 
+from tests.acceptance.server_process import ServerProcess
 from tests.browser.console import Console
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 AXE = (Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
-STANDARDS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+STANDARDS = {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+COLORS = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
+"""The rules whose result depends on the theme."""
 
 PAGES = [
     ("/", "Overview"),
     ("/flows", "Flows"),
+    ("/flows/new", "New flow"),
+    ("/flows/orders/edit", "Edit orders"),
     ("/executions", "Executions"),
     ("/dead-letters", "Dead letters"),
+    ("/rejected", "Rejected requests"),
+    ("/inspector", "Inspector"),
+    ("/inspector/orders", "orders"),
     ("/credentials", "Credentials"),
     ("/credentials/shop", "shop"),
     ("/components", "Components"),
@@ -32,15 +40,27 @@ PAGES = [
 ]
 
 
-async def violations(page: Page) -> list[str]:
-    """What axe finds on a page, with the element of each."""
-    await page.evaluate(AXE)
+async def violations(page: Page, rules: dict[str, object] = STANDARDS) -> list[str]:
+    """What axe finds on a page by these rules, with the element of each."""
+    if not await page.evaluate("'axe' in window"):
+        await page.evaluate(AXE)
     found = await page.evaluate(
-        """(standards) => axe.run({runOnly: standards, resultTypes: ["violations"]}).then(({violations}) =>
+        """(rules) => axe.run({runOnly: rules, resultTypes: ["violations"]}).then(({violations}) =>
              violations.flatMap(({id, nodes}) => nodes.map((node) => `${id}: ${node.html} ${node.failureSummary}`)))""",
-        STANDARDS,
+        rules,
     )
     return list(found)
+
+
+async def assert_usable(console: Console) -> None:
+    """The page that is open is accessible in both themes, and fits a narrow screen."""
+    await console.use_theme("light")
+    assert await violations(console.page) == []
+    await console.use_theme("dark")
+    assert await violations(console.page, COLORS) == []
+    await console.page.set_viewport_size({"width": 360, "height": 740})
+    assert await console.page.evaluate("document.documentElement.scrollWidth") == 360
+    assert await console.page.evaluate("document.querySelector('main').scrollWidth") == 360
 
 
 @pytest.mark.console_rule("K5")
@@ -50,12 +70,36 @@ async def test_a_page_is_accessible_in_both_themes_and_fits_a_narrow_screen(
 ) -> None:
     page = await console.open(path, title)
     assert await page.title() == f"{title} · Hookline"
-    for theme in ("light", "dark"):
-        await console.use_theme(theme)
-        assert await violations(page) == [], theme
-    await page.set_viewport_size({"width": 360, "height": 740})
-    assert await page.evaluate("document.documentElement.scrollWidth") == 360
-    assert await page.evaluate("document.querySelector('main').scrollWidth") == 360
+    await assert_usable(console)
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["orders", "orders?tab=json", "partners?tab=request", "orders?tab=versions", "partners?tab=rejected", "nightly"],
+)
+async def test_each_part_of_the_page_of_a_flow_is_accessible_and_fits(console: Console, place: str) -> None:
+    page = await console.open(f"/flows/{place}", place.partition("?")[0])
+    await page.get_by_role("tree").first.wait_for()
+    await assert_usable(console)
+
+
+@pytest.mark.parametrize(
+    ("flow_id", "state", "query"),
+    [
+        ("orders", "succeeded", "?step=order"),
+        ("orders", "succeeded", "?step=order&tab=changes"),
+        ("payments", "failed", "?step=known"),
+        ("returns", "waiting", ""),
+    ],
+)
+async def test_the_page_of_an_execution_is_accessible_and_fits(
+    console: Console, shop: ServerProcess, flow_id: str, state: str, query: str
+) -> None:
+    found = shop.executions()
+    execution_id = next(one["id"] for one in found if (one["flow_id"], one["state"]) == (flow_id, state))
+    page = await console.open(f"/executions/{execution_id}{query}", f"Execution {execution_id[-8:]}")
+    await page.get_by_role("treeitem").first.wait_for()
+    await assert_usable(console)
 
 
 async def test_the_page_for_signing_in_is_accessible(visitor: Console) -> None:

@@ -28,8 +28,7 @@ async def test_a_wrong_token_is_rejected_and_a_right_one_leads_to_the_page_that_
     await page.get_by_label("Access token").fill(TOKEN)
     await page.keyboard.press("Enter")
     await page.get_by_role("heading", name="Storage").wait_for()
-    await page.get_by_role("button", name="Sign out").click()
-    await page.get_by_role("heading", name="Sign in to Hookline").wait_for()
+    await visitor.sign_out()
     await page.reload()
     await page.get_by_role("heading", name="Sign in to Hookline").wait_for()
 
@@ -47,8 +46,7 @@ async def test_a_link_signs_in_once_and_its_code_stays_nowhere(visitor: Console,
     assert code
     assert code not in page.url
     assert not any(code in each for each in requested)
-    await page.get_by_role("button", name="Sign out").click()
-    await page.get_by_role("heading", name="Sign in to Hookline").wait_for()
+    await visitor.sign_out()
     await page.goto("/settings")
     await page.goto(link)
     await page.get_by_text("This link has been used").wait_for()
@@ -63,7 +61,7 @@ async def test_the_palette_finds_pages_flows_and_executions(console: Console, sh
     await page.keyboard.type("audit")
     await page.keyboard.press("Enter")
     await page.get_by_role("heading", name="Audit", level=1).wait_for()
-    (newest,) = shop.executions(flow_id="partners")
+    newest, *_ = shop.executions(flow_id="partners")
     await page.keyboard.press("Control+k")
     await options.first.wait_for()
     await page.keyboard.type(newest["id"][-8:])
@@ -79,6 +77,28 @@ async def test_the_first_tab_stop_skips_the_navigation(console: Console) -> None
     await expect(page.get_by_role("button", name="Skip to the content")).to_be_focused()
     await page.keyboard.press("Enter")
     await expect(page.locator("main")).to_be_focused()
+
+
+async def test_the_focus_goes_to_the_heading_of_a_page_and_back_to_what_opened_a_dialog(console: Console) -> None:
+    page = await console.open("/nodes", "Nodes")
+    await page.get_by_role("link", name="Tokens").focus()
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", name="Tokens", level=1)).to_be_focused()
+    opener = page.get_by_role("button", name="Create a token")
+    await opener.press("Enter")
+    await page.get_by_role("dialog").wait_for()
+    await page.keyboard.press("Escape")
+    await expect(opener).to_be_focused()
+    await page.get_by_role("link", name="Dead letters").press("Enter")
+    await expect(page.get_by_role("heading", name="Dead letters", level=1)).to_be_focused()
+    await page.get_by_role("row").filter(has_text="payment.amount").get_by_role("link").first.press("Enter")
+    await expect(page.get_by_role("heading", name="payment.amount", level=1)).to_be_focused()
+
+
+async def test_signing_out_of_a_session_that_has_ended_leads_to_the_page_for_signing_in(console: Console) -> None:
+    page = await console.open("/tokens", "Tokens")
+    await page.context.clear_cookies()
+    await console.sign_out()
 
 
 async def test_what_a_scope_does_not_allow_says_so_and_does_nothing(visitor: Console, shop: ServerProcess) -> None:
@@ -107,3 +127,14 @@ async def test_tabs_share_one_connection_and_another_takes_it_over(browser: Brow
     async with context.expect_event("request", lambda request: "/events" in request.url):
         await first.page.close()
     await context.close()
+
+
+async def test_a_page_whose_code_is_gone_says_what_to_do(console: Console) -> None:
+    page = await console.open("/nodes", "Nodes")
+    await page.route("**/assets/Tokens-*.js", lambda route: route.fulfill(status=404))
+    await page.get_by_role("link", name="Tokens").click()
+    await page.get_by_text("This page could not be loaded").wait_for()
+    await page.unroute("**/assets/Tokens-*.js")
+    await page.get_by_role("button", name="Reload").click()
+    await page.get_by_role("heading", name="Tokens", level=1).wait_for()
+    console.problems.clear()  # The browser reports the file that is missing.

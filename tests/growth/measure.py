@@ -1,8 +1,9 @@
 """How growth is measured: the thread's processor time for inputs of size n, 2n and 4n."""
 
 import gc
+import marshal
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from time import thread_time
 from typing import Any, Final
@@ -140,7 +141,27 @@ def _grows_on(thing: Thing, family: Family, times: dict[int, float], size: int) 
     times[following], _ = _once(thing, family.make(following))
     if times[following] > MOST_GROWTH * times[size]:
         _measure_again(thing, family, times, following)
-    return times[following] > MOST_GROWTH * times[size]
+    if times[following] <= MOST_GROWTH * times[size]:
+        return False
+    return times[following] > MOST_GROWTH * times[size] * _slowing_of_memory(family, following)
+
+
+def _slowing_of_memory(family: Family, size: int) -> float:
+    """Return how many times longer each byte of this input takes to copy than each of its half; at least 1.
+
+    What doesn't fit into the caches that other processes use, too, is read more slowly.
+    """
+    half, whole = (min(_seconds_of_reading(family.make(each)) for _ in range(BEST_OF)) for each in (size // 2, size))
+    return max(1.0, whole / (2 * half))
+
+
+def _seconds_of_reading(given: Any) -> float:
+    before = thread_time()
+    # Of what it can't write, nothing is known, and nothing is excused.
+    with suppress(ValueError):
+        marshal.loads(marshal.dumps(given))
+        return thread_time() - before
+    return 1.0
 
 
 def _is_refused(thing: Thing, family: Family, times: dict[int, float], size: int) -> bool:

@@ -1,7 +1,6 @@
 """What several modules of these tests need."""
 
 import asyncio
-import shutil
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -14,8 +13,6 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from hookline.outbound.client import PooledClient
-from hookline.testing.clock import ManualClock
-from hookline_sqlstore.backend import sqlite
 from tests.acceptance.postgres import postgres_schema
 from tests.acceptance.server_process import eventually
 from tests.integration.authorization_server import AuthorizationService
@@ -36,21 +33,6 @@ def described(monkeypatch: pytest.MonkeyPatch) -> Iterator[DescribedAnswers]:
 
 
 @pytest.fixture(scope="session")
-def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of SQLite with the tables of a new server: to run the migrations for each test would take longer."""
-    path = tmp_path_factory.mktemp("migrated") / "hookline.db"
-
-    async def create() -> None:
-        backend = sqlite(f"sqlite:///{path}", clock=ManualClock())
-        await backend.open()
-        await backend.close()
-
-    asyncio.run(create())
-    assert not path.with_name("hookline.db-wal").exists(), "a copy of the file would lack it"
-    return path
-
-
-@pytest.fixture(scope="session")
 def migrated() -> Iterator[MigratedSchema]:
     """One schema of PostgreSQL for all tests of this process."""
     with postgres_schema() as url:
@@ -64,11 +46,9 @@ async def tables(migrated: MigratedSchema) -> str:
 
 
 @pytest.fixture
-def harness(tmp_path: Path, migrated_file: Path) -> Harness:
+def harness(tmp_path: Path) -> Harness:
     """Engines over an empty folder, and an empty database."""
-    made = Harness(tmp_path)
-    shutil.copy(migrated_file, tmp_path / "hookline.db")
-    return made
+    return Harness(tmp_path)
 
 
 @pytest.fixture

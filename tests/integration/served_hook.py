@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from hookline.service.app import create_app
 from hookline.service.hooks.hook import HookOptions
 from hookline.service.hooks.sender import Networks
-from hookline.service.server.asgi import HookApplication, PrefixRouter
+from hookline.service.server.asgi import PrefixRouter
 from hookline.service.server.serving import Server, serve
 from hookline.service.server.stopping import Stopping
 from hookline.testing.hook import HookOverMemory, webhook_flow
@@ -68,9 +68,7 @@ async def serving(
 ) -> AsyncIterator[Served]:
     hook = HookOverMemory(webhook_flow(methods=("POST", "GET")), options=options)
     pages = create_app(hook, options)
-    app = PrefixRouter(
-        HookApplication(hook.endpoints.by_prefix(), drain_bytes=2_000_000, drain_seconds=drain_seconds), pages
-    )  # type: ignore[arg-type]  # Quart's own types
+    app = PrefixRouter(hook.endpoints.application(drain_bytes=2_000_000, drain_seconds=drain_seconds), pages)  # type: ignore[arg-type]  # Quart's own types
     shutdown = asyncio.Event()
     stopping = Stopping(shutdown, drain_delay)
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()

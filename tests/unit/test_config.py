@@ -190,3 +190,12 @@ def test_a_wrong_setting_says_what_it_must_be(
         load()
     (problem,) = rejected.value.problems
     assert problem.message.startswith(f"HOOKLINE_{name}: {text}")
+
+
+@pytest.mark.console_rule("K7")
+def test_the_console_cannot_be_below_a_path() -> None:
+    with pytest.raises(ConfigError) as caught:
+        load({"admin_url": "https://tools.example/hookline"})
+    (problem,) = problems(caught.value)
+    assert "can't be served below the path /hookline: give it a host name of its own" in problem
+    assert load({"admin_url": "https://tools.example/"}).admin_url == "https://tools.example"

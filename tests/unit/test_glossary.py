@@ -20,12 +20,12 @@ GLOSSARY = ROOT / "docs" / "reference" / "glossary.md"
 
 #: Commands and resources that are no thing of the glossary.
 VERBS = {
-    *("check", "demo", "deploy", "diff", "fmt", "graph", "login", "logout", "new", "run", "schema", "send", "serve"),
+    *("check", "demo", "deploy", "diff", "fmt", "graph", "login", "logout", "new", "run", "send", "serve"),
     *("start", "test", "backtest", "open"),
 }
-ORDINARY = {"db", "events", "me", "storage"}
+ORDINARY = {"db", "events", "me", "schema", "storage"}
 #: Resources that are asked to do something.
-REQUESTS = {"check", "evaluate", "try"}
+REQUESTS = {"check", "diff", "evaluate", "evaluate-step", "format", "test", "try"}
 
 #: Riddles: sentences with these words have plainer ones.
 RIDDLES = ("whoever", "mend", "mended", "mends", "nobody has cared")
@@ -171,10 +171,16 @@ def defined(node: ast.AST) -> Iterator[str]:
             yield node.attr
 
 
+def pages() -> list[Path]:
+    """What users read: the documentation, the news, and the texts of the console."""
+    texts = ROOT / "plugins" / "hookline_console" / "web" / "src" / "texts"
+    return sorted([*ROOT.glob("docs/**/*.md"), *ROOT.glob("changes/*.md"), ROOT / "README.md", *texts.glob("*.ts")])
+
+
 @cache
 def ruled_out() -> list[Found]:
     found: list[Found] = []
-    for path in sorted([*ROOT.glob("docs/**/*.md"), ROOT / "README.md"]):
+    for path in pages():
         if path != GLOSSARY:
             text = path.read_text(encoding="utf-8")
             for match in _RULED_OUT.finditer(text):

@@ -8,9 +8,14 @@ from hookline.model.access import Actor, AuditEntry
 from hookline.storage.changes import RecordAudit
 
 AuditedOperation: TypeAlias = Literal[
+    "capture.close",
+    "capture.drop",
+    "capture.open",
     "credential.authorize",
     "credential.drop",
     "credential.put",
+    "draft.drop",
+    "draft.save",
     "execution.cancel",
     "execution.discard",
     "execution.move",
@@ -82,6 +87,13 @@ OPERATIONS: Final[Mapping[AuditedOperation, Recorded]] = {
     ),
     "flow.delete": Recorded("A flow was deleted.", "the deployment", ""),
     "flow.cases": Recorded("The test cases of a flow were replaced or removed.", "", ""),
+    "capture.open": Recorded("The requests to the URL of a flow were captured for 10 minutes, or for longer.", "", ""),
+    "capture.close": Recorded("The requests to the URL of a flow were no longer captured.", "", ""),
+    "capture.drop": Recorded("The capture of a flow was removed, with its requests.", "", ""),
+    "draft.save": Recorded(
+        "The draft of a flow was begun, or saved over what somebody else had saved.", "", "over whose text, if any"
+    ),
+    "draft.drop": Recorded("The draft of a flow was removed.", "", ""),
     "flow.try": Recorded("A document was tried with real effects.", "the execution, which is not stored", ""),
     "poll.answer": Recorded(
         "It was decided if the existing items of a poll that starts anew start executions.", "", "the decision"

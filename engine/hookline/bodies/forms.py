@@ -56,16 +56,16 @@ def collect_nested(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
     `a[b]` is a key, `a[]` appends to a list, and `a[0]`, `a[1]` are the items of a list if all numbers from 0 on are
     there. `a[][b]` continues the last item until it has a `b`, as in Rails. A repeated whole name is a list. Raises
-    Malformed if a name is used in two ways, and for deep nesting.
+    Malformed if a name is used in two ways, and for names with so many brackets that the object would be too deep.
     """
     root = _Object()
     parts = 0
     for name, value in pairs:
+        # The outermost object is a level too. Other threads wait while an expression reads a name, which may be long.
+        if name.count("[") >= MAX_DEPTH:
+            raise Malformed(f"the property {name[:40]!r}… is nested deeper than {MAX_DEPTH} levels")
         match = _NAME.fullmatch(name)
         path = [name] if match is None else [match[1], *_PART.findall(match[2])]
-        # The outermost object is a level too.
-        if len(path) > MAX_DEPTH:
-            raise Malformed(f"the property {name[:40]!r}… is nested deeper than {MAX_DEPTH} levels")
         parts += len(path) - 1
         if parts > MAX_PARTS:
             raise Malformed(f"the names of the properties have more than {MAX_PARTS:,} pairs of brackets")

@@ -21,7 +21,7 @@ MAX_VALUES: Final = 1_000_000
 """The most values and keys in one body."""
 MAX_CONTAINERS: Final = 250_000
 """The most lists and objects in one body: making one takes several times as long as making a number."""
-MAX_DIGITS: Final = 1_000_000
+MAX_DIGITS: Final = 500_000
 """The most digits of long integers in one body: writing one takes as long as the square of its length."""
 _LONG: Final = 150
 """The digits of the shortest long integer."""

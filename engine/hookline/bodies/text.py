@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hookline.kernel.errors import Malformed
+from hookline.kernel.errors import Malformed, TooLarge
 from hookline.model.message import Attachment
 
 #: Python's text codecs that are no charsets: they escape, take too much time, or produce lone surrogates.
@@ -19,6 +19,9 @@ _NO_CHARSETS: Final = frozenset(
 )
 #: Looked up first, because Python caches each name that it was ever asked for, known or not.
 _MODULES: Final = frozenset(module.name for module in pkgutil.iter_modules(encodings.__path__)) - _NO_CHARSETS
+MAX_CONTROLS: Final = 1_000_000
+"""The most control characters in one text: each takes six bytes in JSON, and other threads wait while it is written."""
+_CONTROLS: Final = bytes(byte for byte in range(32) if byte not in b"\b\t\n\f\r")
 _NOT_IN_NAMES: Final = re.compile(r"[^a-z0-9]+")
 
 
@@ -46,7 +49,7 @@ def _found(name: str) -> str | None:
 
 
 def decode_text(data: bytes, charset: str | None, what: str = "the body") -> str:
-    """Decode bytes, as UTF-8 by default, without the byte order mark. Raises Malformed."""
+    """Decode bytes, as UTF-8 by default, without the byte order mark. Raises Malformed and TooLarge."""
     codec = "utf-8" if charset is None else known_charset(charset)
     if codec is None:
         raise Malformed(f"{what} says that its charset is {str(charset)[:40]!r}, which is not known here; send UTF-8")
@@ -56,10 +59,11 @@ def decode_text(data: bytes, charset: str | None, what: str = "the body") -> str
     try:
         text = data.decode(codec)
         # Some codecs allow lone surrogates, which JSON can't represent.
-        if codec != "utf-8":
-            text.encode()
+        encoded = data if codec == "utf-8" else text.encode()
     except (UnicodeError, LookupError) as error:
         raise Malformed(f"{what} is not {(charset or 'utf-8')[:40]}: {error}") from None
+    if len(encoded) > MAX_CONTROLS and len(encoded) - len(encoded.translate(None, _CONTROLS)) > MAX_CONTROLS:
+        raise TooLarge(f"{what} has more than {MAX_CONTROLS:,} control characters; send it as a file")
     return text.removeprefix("\ufeff")
 
 

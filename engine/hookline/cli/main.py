@@ -27,6 +27,8 @@ COMMANDS: Final = {
     "test": ("hookline.cli.author.test", "Run the cases of flows."),
     "backtest": ("hookline.cli.author.backtest", "Try a changed flow on recorded messages."),
     "send": ("hookline.cli.author.send", "Send a flow a message, signed as its provider would."),
+    "drafts": ("hookline.cli.author.drafts", "Manage the drafts of flows."),
+    "captures": ("hookline.cli.author.captures", "Capture the requests to the URL of a flow."),
     "components": ("hookline.cli.author.components", "List the actions, triggers and blocks for flows."),
     "plugins": ("hookline.cli.host.plugins", "List, examine and describe installed plugins."),
     "schema": ("hookline.cli.author.schema", "Print the JSON Schema of flows, for editors."),

@@ -60,7 +60,7 @@ class FolderSource:
     async def recover(self) -> None:
         """Write the texts that a deployment has stored and not yet written."""
         files = await self._store.unwritten_files()
-        await asyncio.to_thread(_remove_drafts, self.catalog.directory)
+        await asyncio.to_thread(_remove_staged, self.catalog.directory)
         if files:
             await self.write(files, {})
 
@@ -94,12 +94,12 @@ class FolderSource:
             if not force:
                 replaced[flow_id] = await self._published(flow_id)
         try:
-            files, drafts = await asyncio.to_thread(self._draft, texts, replaced)
+            files, staged = await asyncio.to_thread(self._stage, texts, replaced)
         except OSError as error:
             if error.errno in _NOT_ALLOWED:
                 raise FolderReadOnly(f"{self.catalog.directory} can't be written: {error.strerror}") from error
             raise StoreError(f"the files of the flows can't be written: {error}") from error
-        return StagedFiles(self, files, drafts, (WriteFiles(tuple(files), at),))
+        return StagedFiles(self, files, staged, (WriteFiles(tuple(files), at),))
 
     async def _published(self, flow_id: str) -> bytes | None:
         """Return the text in the file of a flow. Raises UnpublishedChanges if it isn't one of the flow's versions.
@@ -128,7 +128,7 @@ class FolderSource:
             if problem.code in ("duplicate_flow", "file_name"):
                 raise UnpublishedChanges(f"flow {flow_id!r} can't be written to its own file: {problem}")
 
-    def _draft(self, texts: NewTexts, replaced: Mapping[str, bytes | None]) -> tuple[list[FlowFile], dict[Path, Path]]:
+    def _stage(self, texts: NewTexts, replaced: Mapping[str, bytes | None]) -> tuple[list[FlowFile], dict[Path, Path]]:
         """The files that are to be written, and the temporary file of each.
 
         `replaced`: the texts of flows that may be replaced; others may be whatever they are now.
@@ -143,7 +143,7 @@ class FolderSource:
         if not os.access(self.catalog.directory, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self.catalog.directory))
         files: list[FlowFile] = []
-        drafts: dict[Path, Path] = {}
+        staged: dict[Path, Path] = {}
         try:
             for flow_id, kind, text in wanted:
                 file = self.file(flow_id, kind)
@@ -152,18 +152,18 @@ class FolderSource:
                     continue
                 files.append(FlowFile(flow_id, kind, text, None if before is None else _digest(before)))
                 if text is not None:
-                    drafts[file] = _draft_of(file, text)
+                    staged[file] = _stage_text(file, text)
         except BaseException:
-            _remove(drafts.values())
+            _remove(staged.values())
             raise
-        return files, drafts
+        return files, staged
 
-    async def write(self, files: Sequence[FlowFile], drafts: Mapping[Path, Path]) -> None:
+    async def write(self, files: Sequence[FlowFile], staged: Mapping[Path, Path]) -> None:
         """Write files whose texts are stored, from their temporary files if they have any."""
-        await asyncio.to_thread(self._write, files, drafts)
+        await asyncio.to_thread(self._write, files, staged)
         await self._store.commit((FilesWritten(tuple((one.flow_id, one.kind) for one in files)),))
 
-    def _write(self, files: Sequence[FlowFile], drafts: Mapping[Path, Path]) -> None:
+    def _write(self, files: Sequence[FlowFile], staged: Mapping[Path, Path]) -> None:
         folders: set[Path] = set()
         self.catalog.directory.mkdir(parents=True, exist_ok=True)
         for one in files:
@@ -181,11 +181,11 @@ class FolderSource:
                 file.unlink()
                 folders.add(file.parent)
             else:
-                draft = drafts.get(file) or _draft_of(file, one.text)
-                draft.replace(_target(file))
+                staged_file = staged.get(file) or _stage_text(file, one.text)
+                staged_file.replace(_target(file))
                 folders.add(_target(file).parent)
             fault("flow_file.after_commit")
-        _remove(drafts.values())
+        _remove(staged.values())
         for folder in folders:
             _sync(folder)
 
@@ -217,16 +217,16 @@ class StagedFiles:
 
     source: FolderSource
     files: Sequence[FlowFile]
-    drafts: Mapping[Path, Path]
+    staged: Mapping[Path, Path]
     changes: Sequence[Change]
 
     async def finish(self) -> None:
         """Replace the files by the temporary ones."""
-        await self.source.write(self.files, self.drafts)
+        await self.source.write(self.files, self.staged)
 
     async def discard(self) -> None:
         """Remove the temporary files."""
-        await asyncio.to_thread(_remove, self.drafts.values())
+        await asyncio.to_thread(_remove, self.staged.values())
 
 
 def _target(file: Path) -> Path:
@@ -254,29 +254,29 @@ def _digest(text: bytes) -> bytes:
     return hashlib.sha256(text).digest()
 
 
-def _draft_of(file: Path, text: bytes) -> Path:
+def _stage_text(file: Path, text: bytes) -> Path:
     """Write and sync a temporary file beside a file, with its permissions."""
     target = _target(file)
     mode = target.stat().st_mode & 0o7777 if target.exists() else 0o644
-    with NamedTemporaryFile("wb", dir=target.parent, prefix=_PREFIX, suffix=_SUFFIX, delete=False) as draft:
-        made = Path(draft.name)
+    with NamedTemporaryFile("wb", dir=target.parent, prefix=_PREFIX, suffix=_SUFFIX, delete=False) as staged_file:
+        made = Path(staged_file.name)
         try:
-            draft.write(text)
-            draft.flush()
+            staged_file.write(text)
+            staged_file.flush()
             made.chmod(mode)
-            os.fsync(draft.fileno())
+            os.fsync(staged_file.fileno())
         except BaseException:
             made.unlink()
             raise
     return made
 
 
-def _remove(drafts: Collection[Path]) -> None:
-    for draft in drafts:
-        draft.unlink(missing_ok=True)
+def _remove(staged: Collection[Path]) -> None:
+    for staged_file in staged:
+        staged_file.unlink(missing_ok=True)
 
 
-def _remove_drafts(directory: Path) -> None:
+def _remove_staged(directory: Path) -> None:
     """Remove the temporary files that a process has left."""
     if directory.is_dir() and os.access(directory, os.W_OK):
         _remove(list(directory.glob(f"{_PREFIX}*{_SUFFIX}")))

@@ -192,9 +192,11 @@ class ExecutionContext(msgspec.Struct, frozen=True, eq=False):
             "body": message.body,
             "headers": message.headers,
             "attachments": msgspec.to_builtins(list(message.attachments)) if message.attachments else [],
-            "steps": frame.steps,
             "vars": self.vars,
         }
+        if names is None or "steps" in names:
+            # A copy: a result with all steps must not have the results of later ones, or itself.
+            scope["steps"] = dict(frame.steps)
         if names is None or "trigger" in names:
             scope["trigger"] = self._trigger()
         if names is None or "execution" in names:

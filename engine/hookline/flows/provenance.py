@@ -111,6 +111,11 @@ class Provenance:
             raise ProvenanceUnknown(f"{text}: {found.note or 'the execution has no such value'}")
         return replace(found, field=text)
 
+    def read_at(self, step: str, path: Keys) -> Origin:
+        """The origin of a path that an expression of a step reads. `step`: its path, with the numbers of items."""
+        self._left = MAX_VALUES
+        return self._read(self._place(step), path)
+
     def _asked(self, text: str) -> tuple[str | None, Keys]:
         parts = text.rsplit("/", 1)
         if len(parts) == 2:

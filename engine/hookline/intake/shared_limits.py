@@ -30,6 +30,8 @@ LOOK_AGAIN: Final = 0.5
 """Seconds after which a node that has asked looks again, unless another node wakes it before."""
 _PAUSE: Final = 0.05
 """The shortest time between two looks, in seconds."""
+_BEGIN: Final = 3.0
+"""The longest time, in seconds, for which a node that starts waits for parts. Other nodes look once a second."""
 _RESERVE_AGAIN: Final = 10.0
 """Seconds after which a node that got no parts asks again for the few that each node should have."""
 _RESERVE: Final = 4
@@ -140,10 +142,12 @@ class _Shared:
         """The rejected messages that were noticed last."""
         self.asked = False
         """This node asked for parts when it looked last."""
+        self.lacks = False
+        """This node has no parts, and there are enough for each node."""
         self.in_doubt = False
         """Nobody knows whether the last move took place, so that this node may have parts that it doesn't know of."""
         self.looked = False
-        """This node has looked at the parts."""
+        """This node has looked at the parts, and has taken those that it could get."""
         self.settled = False
         """Nothing was to be moved at the last look."""
         self._demand = _Demand(recovery, now)
@@ -244,7 +248,7 @@ class SharedLimits:
         self.due = asyncio.Event()
         """Set when the parts are to be looked at."""
         self.asking = False
-        """True if this node asked for parts when it looked last."""
+        """True if this node lacked parts when it looked last."""
         self.on_demand = False
         """True if this node looks only when a message was rejected."""
         self._asked_at = -math.inf
@@ -284,11 +288,6 @@ class SharedLimits:
         found: list[_Shared | None] = [self._backlogs.get((flow_id, BACKLOG))]
         found += [] if rate is None else [self._rates.get((flow_id, rate))]
         return self._membership.shared and not all(one is not None and one.looked for one in found)
-
-    @property
-    def lacking(self) -> bool:
-        """True if this node may add nothing to the queue of some flow."""
-        return not all(backlog.limit.known for backlog in self._backlogs.values())
 
     def missed(self, limit: RateLimit | BacklogLimit, count: int = 1) -> None:
         """Note that the limit has rejected messages, or has made a step wait."""
@@ -358,13 +357,29 @@ class SharedLimits:
     async def run(self) -> None:
         """Share the limits until cancelled: after each look of the node at the database, and if parts are lacking."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_AGAIN if self.asking else None):
-                    await self.due.wait()
-            self.due.clear()
+            await self._until_due()
             with contextlib.suppress(StoreError):  # nobody uses anything that isn't its own; the next look does more
                 await self.refresh()
             await asyncio.sleep(_PAUSE)
+
+    async def begin(self) -> None:
+        """Take parts of the limits of all flows; wait a few seconds for those that other nodes have. Raises StoreError.
+
+        A node that accepts before it has parts would reject messages below the limits.
+        """
+        self.flows_changed()
+        await self.refresh()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _BEGIN
+        while self.asking and loop.time() < until:
+            await self._until_due()
+            await self.refresh()
+
+    async def _until_due(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_AGAIN if self.asking else None):
+                await self.due.wait()
+        self.due.clear()
 
     async def refresh(self) -> None:
         """Give and take parts of the limits. Raises StoreError."""
@@ -445,6 +460,7 @@ class SharedLimits:
                 if lease != self._lease:
                     return
                 await self._move(some, shared, moving)
+            self.asking = any(one.lacks or one.asked for one in shared.values())
         finally:
             for backlog in moving.values():
                 # Nobody knows whether the database has noted that this node has fewer.
@@ -485,11 +501,13 @@ class SharedLimits:
                 one.begin_move()
                 moving[key] = one
             request = self._request(key, one, rows, served=key in served)
-            one.settled = request is None
+            one.settled = request is None and not one.lacks
             if request is not None:
                 requests.append(request)
-            elif isinstance(one, _SharedBacklog):
+                continue
+            if isinstance(one, _SharedBacklog):
                 moving.pop(key).limit.end_move(sum(row.count for row in rows if row.mine))
+            one.looked = True
         return requests
 
     async def _move(
@@ -513,6 +531,8 @@ class SharedLimits:
                 moving.pop(key).limit.end_move(result.count)
             else:
                 shared[key].limit.keep(result.count)
+            shared[key].lacks = shared[key].lacks and result.count == 0
+            shared[key].looked = True
 
     def _request(
         self, key: _Key, shared: _SharedRate | _SharedBacklog, rows: Sequence[NodeParts], *, served: bool
@@ -529,14 +549,15 @@ class SharedLimits:
             total = own + free + sum(other.count for other in others)
         need = shared.need(now)
         asks = own < total and shared.asks(own, need, now)
-        shared.missed, shared.looked = limit.rejected, True
+        shared.missed = limit.rejected
         # If there are fewer parts than nodes, a part in reserve would only go from node to node.
         reserve = max(1, total // (_RESERVE * (1 + len(others)))) if total > len(others) else 0
-        if served and not asks and own + free < reserve and now >= shared.reserve_at:
+        shared.lacks = served and not own and reserve > 0
+        if served and not asks and own + free < reserve and (shared.lacks or now >= shared.reserve_at):
             asks, need = True, max(need, float(reserve))
             shared.reserve_at = now + _RESERVE_AGAIN
         if asks:
-            self.asking, self._asked_at = True, now
+            self._asked_at = now
         shared.asked = asks
         mine = NodeShare("" if row is None else row.lease, own, need, asks)
         spare = min(free // 4, _SPARE) if isinstance(limit, BacklogLimit) and total >= _LARGE and not asks else 0

@@ -12,6 +12,8 @@ HooklineError
 ├── ExecutionNotFound
 ├── DeploymentNotFound
 ├── NodeNotFound
+├── DraftNotFound            a flow has no draft
+├── CaptureNotFound          a flow has no capture, or no such request
 ├── StateKeyNotFound         a flow has no value under a key
 ├── UnpublishedChanges       a flow's file differs from every published version
 ├── FolderReadOnly           the folder of the flows can't be written
@@ -23,6 +25,9 @@ HooklineError
 │   ├── TokenNameTaken       a token has this name already
 │   ├── TokenNotFound        there is no such token, or it was revoked already
 │   ├── SignInCodeUsed       there is no such sign-in code, or it was used already
+│   ├── DraftConflict        the draft of a flow isn't the one that was expected
+│   ├── TooManyDrafts        there are as many drafts as are kept
+│   ├── TooManyCaptures      there are as many captures as are kept
 │   └── JournalIncompatible  its journal doesn't fit a version of its flow
 ├── RedactedUnreadable       redacted values can't be decrypted
 ├── NotReplayable            an execution can't be replayed
@@ -75,8 +80,10 @@ An error's docstring is its default message.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Literal
+
+from hookline.kernel.pointer import Patch
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +102,12 @@ class Problem:
     """Counted from 1."""
     column: int | None = None
     """In characters, counted from 1."""
+    unknown: str | None = field(default=None, kw_only=True)
+    """The name or path that is written there, and doesn't exist."""
+    similar: str | None = field(default=None, kw_only=True)
+    """The existing name or path that was probably meant."""
+    fix: tuple[Patch, ...] = field(default=(), kw_only=True, compare=False)
+    """The change of the document that removes the problem; empty if it isn't clear what to change."""
 
     def __str__(self) -> str:
         place = ":".join(str(part) for part in (self.file, self.line) if part is not None)
@@ -186,6 +199,24 @@ class DeploymentConflict(IllegalStateChange):
     code = "flow.conflict"
 
 
+class DraftConflict(IllegalStateChange):
+    """The draft of the flow isn't the one that was expected: somebody else has saved or removed it."""
+
+    code = "draft.conflict"
+
+
+class TooManyDrafts(IllegalStateChange):
+    """There are as many drafts as are kept: remove one."""
+
+    code = "draft.too_many"
+
+
+class TooManyCaptures(IllegalStateChange):
+    """There are as many captures as are kept: remove one."""
+
+    code = "capture.too_many"
+
+
 class VersionOutdated(IllegalStateChange):
     """The flow is now served by another version, or isn't served any more."""
 
@@ -227,6 +258,18 @@ class JournalIncompatible(IllegalStateChange):
     """The journal of the execution doesn't fit that version of its flow."""
 
     code = "execution.does_not_fit"
+
+
+class DraftNotFound(HooklineError):
+    """The flow has no draft."""
+
+    code = "draft.not_found"
+
+
+class CaptureNotFound(HooklineError):
+    """The flow has no capture, or no such captured request."""
+
+    code = "capture.not_found"
 
 
 class StateKeyNotFound(HooklineError):

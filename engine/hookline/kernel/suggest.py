@@ -3,7 +3,9 @@
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from itertools import islice
-from typing import Final
+from typing import Final, Literal
+
+from hookline.kernel.errors import Problem
 
 _SEARCHED: Final = 700
 """The most names among which a similar one is searched: there are 600 time zones. A document with thousands of names
@@ -29,8 +31,32 @@ def nearest_name(word: str, known: Iterable[str]) -> str | None:
 
 def did_you_mean(word: str, known: Iterable[str], otherwise: str = "") -> str:
     """Return `did you mean 'filter'?`, or `otherwise` if no name is similar to the word."""
-    name = nearest_name(word, known)
+    return question(nearest_name(word, known), otherwise)
+
+
+def question(name: str | None, otherwise: str = "") -> str:
+    """Return `did you mean 'filter'?`, or `otherwise` if there is no name."""
     return f"did you mean {name!r}?" if name is not None else otherwise
+
+
+def unknown_name(
+    message: str,
+    pointer: str,
+    code: str,
+    name: str,
+    known: Iterable[str],
+    otherwise: str = "",
+    severity: Literal["error", "warning"] = "error",
+    *,
+    before: str = "",
+) -> Problem:
+    """Return the problem of a name that isn't known. Its remedy is the similar name, or `otherwise` if there is none.
+
+    `before`: the path in which the name stands, such as `steps.`.
+    """
+    near = nearest_name(name, known)
+    similar = None if near is None else before + near
+    return Problem(message, pointer, code, question(near, otherwise), severity, unknown=before + name, similar=similar)
 
 
 def listed(before: str, names: Collection[str]) -> str:

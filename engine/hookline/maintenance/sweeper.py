@@ -1,5 +1,6 @@
 """The sweeper removes unneeded data: the files of executions that ended long ago, files that no execution refers to,
-because their request was rejected or the engine crashed, old callbacks, expired sessions, and old audit entries."""
+because their request was rejected or the engine crashed, old callbacks, expired sessions, captured requests, and
+old audit entries."""
 
 from datetime import timedelta
 from typing import Final
@@ -11,7 +12,15 @@ from hookline.kernel.time import Clock
 from hookline.maintenance.retention import CLOCKS_DIFFER, OldestUnstored, Purger, nothing_unstored
 from hookline.model.access import AuditFilter
 from hookline.storage.blobs import Blobs
-from hookline.storage.changes import ForgetAudit, ForgetCallbacks, ForgetEarlyCallbacks, ForgetFiles, ForgetSessions
+from hookline.storage.captures import CAPTURED_KEPT
+from hookline.storage.changes import (
+    ForgetAudit,
+    ForgetCallbacks,
+    ForgetCaptured,
+    ForgetEarlyCallbacks,
+    ForgetFiles,
+    ForgetSessions,
+)
 from hookline.storage.store import Store
 
 _YOUNGEST: Final = timedelta(hours=1)
@@ -78,6 +87,7 @@ class Sweeper:
         await self._forget_calls()
         await self._forget_audit()
         await self._forget_sessions()
+        await self._forget_captured()
         await self._forget()
         swept = 0
         page: list[str] = []
@@ -117,6 +127,11 @@ class Sweeper:
         now = self._clock.now()
         while await self._store.has_expired_sessions(now):
             await self._store.commit((ForgetSessions(now),))
+
+    async def _forget_captured(self) -> None:
+        before = self._clock.now() - CAPTURED_KEPT
+        while await self._store.has_old_captures(before):
+            await self._store.commit((ForgetCaptured(before),))
 
     async def _remove(self, page: list[str]) -> int:
         referenced = frozenset(await self._store.referenced(page)) if page else frozenset()

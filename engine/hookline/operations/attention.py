@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal, TypeAlias
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from hookline.credentials.store import CredentialInfo, Credentials
 from hookline.kernel.suggest import counted
@@ -110,8 +110,8 @@ class Attention:
         return AttentionReport(tuple(sorted(items, key=lambda item: item.severity)), now)
 
 
-def _path(path: str, **query: str) -> str:
-    return path if not query else f"{path}?{urlencode(query)}"
+def _executions(flow_id: str, state: str) -> str:
+    return f"/executions?{urlencode({'flow_id': flow_id, 'state': state})}"
 
 
 def _at_least(count: int, most: int) -> str:
@@ -139,7 +139,7 @@ def _dead_letters(group: DeadLetters) -> AttentionItem:
         "error",
         f"{counted(group.count, 'execution')} of flow {group.flow_id!r} failed",
         f"{step}{group.error.message} ({group.error.code})",
-        _path("/dead-letters", cause=full_cause(group.flow_id, group.cause)),
+        f"/dead-letters/{quote(full_cause(group.flow_id, group.cause), safe='')}",
         group.flow_id,
         group.count,
         group.first_at,
@@ -153,7 +153,7 @@ def _blocked(found: Mapping[str, Held]) -> Iterator[AttentionItem]:
             "error",
             f"Executions of flow {flow_id!r} are blocked: {_at_least(held.count, _COUNTED)}",
             (held.reason or "").removeprefix(BLOCKED),
-            _path("/executions", flow_id=flow_id, state="waiting"),
+            _executions(flow_id, "waiting"),
             flow_id,
             held.count,
             held.since,
@@ -168,7 +168,7 @@ def _queued(found: Mapping[str, datetime], now: datetime) -> Iterator[AttentionI
                 "warning",
                 f"The queue of flow {flow_id!r} doesn't move on",
                 "The flow is paused, its concurrency or an order key holds its executions, or no node runs them.",
-                _path("/executions", flow_id=flow_id, state="queued"),
+                _executions(flow_id, "queued"),
                 flow_id,
                 since=since,
             )
@@ -181,7 +181,7 @@ def _late(found: Mapping[str, Held]) -> Iterator[AttentionItem]:
             "warning",
             f"Callbacks that flow {flow_id!r} waits for are late: {_at_least(held.count, _COUNTED)}",
             "More than half of the time until they time out has passed.",
-            _path("/executions", flow_id=flow_id, state="waiting"),
+            _executions(flow_id, "waiting"),
             flow_id,
             held.count,
             held.since,
@@ -196,8 +196,8 @@ def _rejected(found: Mapping[str, Rejections]) -> Iterator[AttentionItem]:
             "rejected",
             "warning",
             f"Rejected requests to {of} in the last 24 hours: {_at_least(one.count, MAX_REJECTED_KEPT)}",
-            f"The last one, at {rfc3339(newest.at)}: {newest.status} {newest.code}: {newest.detail}",
-            "/flows" if flow_id == "-" else f"/flows/{flow_id}",
+            f"The last one: {newest.status} {newest.code}: {newest.detail}",
+            f"/rejected?{urlencode({'flow_id': flow_id})}",
             flow_id,
             one.count,
             one.first_at,

@@ -1,5 +1,7 @@
 """Explanations of the values in recorded executions, for the admin API and the command line."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -67,7 +69,7 @@ async def explain(store: Store, catalog: Catalog, execution_id: str, field: str)
     origin = Provenance(
         flow, trigger_view(envelope.message, envelope.arrival), flow.read_vars(execution.vars), records
     ).explain(field)
-    return _view(origin, *_places(catalog, flow))
+    return explained(origin, *_places(catalog, flow))
 
 
 def _places(catalog: Catalog, flow: CompiledFlow) -> tuple[str | None, dict[str, int]]:
@@ -82,7 +84,8 @@ def _places(catalog: Catalog, flow: CompiledFlow) -> tuple[str | None, dict[str,
         return None, {}
 
 
-def _view(origin: Origin, file: str | None, at: dict[str, int]) -> Explained:
+def explained(origin: Origin, file: str | None = None, at: Mapping[str, int] = MappingProxyType({})) -> Explained:
+    """An origin as the API gives it. `file`: the flow's file, if `at` has the line of each of its values."""
     return Explained(
         field=origin.field,
         value=origin.value if origin.known else None,
@@ -91,5 +94,5 @@ def _view(origin: Origin, file: str | None, at: dict[str, int]) -> Explained:
         use=origin.use,
         made_by=[Maker(pointer, source, file, at.get(pointer)) for pointer, source in origin.expressions],
         note=origin.note,
-        reads=[_view(one, file, at) for one in origin.reads],
+        reads=[explained(one, file, at) for one in origin.reads],
     )

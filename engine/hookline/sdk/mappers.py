@@ -38,6 +38,9 @@ class Expression(ABC):
 
     source: str
     references: tuple[Reference, ...] = ()
+    reads: tuple[tuple[str | int, ...], ...] | None = None
+    """The paths that it reads, if they are known better than by `references`: a key may be that of each item of a list.
+    They only say where its value comes from."""
     gives: type | None = None
     """The type of its values (`str`, `list`, `bool`, …), if it is known before the evaluation."""
     path: tuple[str | int, ...] | None = None

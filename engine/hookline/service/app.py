@@ -8,6 +8,7 @@ import structlog
 from quart import Blueprint, Quart, Response
 from werkzeug.exceptions import HTTPException
 
+from hookline.catalog.catalog import Catalog
 from hookline.credentials.oauth_authorization import Authorizations
 from hookline.executions.replies import History, Replies
 from hookline.intake.callbacks import Callbacks
@@ -17,6 +18,7 @@ from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock
 from hookline.sdk.http import HttpClient
 from hookline.secrets.redaction import Redaction
+from hookline.service.capturing import CapturingHook
 from hookline.service.hooks.callbacks import CallbackHandler
 from hookline.service.hooks.direct import DirectHook
 from hookline.service.hooks.hook import Hook, HookOptions
@@ -33,6 +35,7 @@ from hookline.service.types import HookResponse
 from hookline.sources.subscription_store import SubscriptionStore
 from hookline.storage.blobs import Blobs
 from hookline.storage.cluster import Membership
+from hookline.telemetry.captures import CaptureRecord
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.rejections import RejectionRecord
 from hookline.telemetry.store_problem import StoreProblem
@@ -66,6 +69,10 @@ class HookDependencies(Protocol):
     @property
     def rejections(self) -> RejectionRecord: ...
     @property
+    def captures(self) -> CaptureRecord: ...
+    @property
+    def catalog(self) -> Catalog: ...
+    @property
     def store_problem(self) -> StoreProblem: ...
     @property
     def replies(self) -> Replies: ...
@@ -83,15 +90,18 @@ class Endpoints(NamedTuple):
     """The endpoints for requests from outside, and the parts that they share."""
 
     hook: Hook
+    capturing: CapturingHook
+    """The hook for requests to its URL, which are captured."""
     direct: DirectHook
     resume: Resume
     callback: OAuthCallback
     receiver: RequestReceiver
     rejections: RejectionHandler
 
-    def by_prefix(self) -> Mapping[str, Endpoint]:
-        """The endpoints by the prefix of their paths."""
-        return {HOOK: self.hook, RESUME: self.resume, OAUTH: self.callback}
+    def application(self, **options: Any) -> HookApplication:
+        """The ASGI application of the endpoints. `options`: those of `HookApplication`."""
+        endpoints: Mapping[str, Endpoint] = {HOOK: self.hook, RESUME: self.resume, OAUTH: self.callback}
+        return HookApplication(endpoints, capturing=self.capturing, **options)
 
 
 def create_endpoints(engine: HookDependencies, options: HookOptions) -> Endpoints:
@@ -116,12 +126,27 @@ def create_endpoints(engine: HookDependencies, options: HookOptions) -> Endpoint
         reply_waiter=ReplyWaiter(engine.replies, engine.store, engine.blobs, engine.redaction, engine.membership),
         rejections=rejections,
     )
+    capturing = CapturingHook(
+        hook,
+        captures=engine.captures,
+        intake=engine.intake,
+        receiver=receiver,
+        catalog=engine.catalog,
+        rejections=rejections,
+        clock=engine.clock,
+        ids=engine.ids,
+    )
     direct = DirectHook(
-        intake=engine.intake, receiver=receiver, clock=engine.clock, ids=engine.ids, rejections=rejections
+        intake=engine.intake,
+        receiver=receiver,
+        clock=engine.clock,
+        ids=engine.ids,
+        rejections=rejections,
+        captures=engine.captures,
     )
     resume = Resume(waiting=engine.callbacks, callbacks=callbacks, receiver=receiver, rejections=rejections)
     callback = OAuthCallback(authorizations=engine.authorizations, http=engine.http, rejections=rejections)
-    return Endpoints(hook, direct, resume, callback, receiver, rejections)
+    return Endpoints(hook, capturing, direct, resume, callback, receiver, rejections)
 
 
 def create_app(
@@ -136,7 +161,7 @@ def create_app(
     # Quart documents this way of wrapping an application; its types are those of one framework, and ours of none.
     rest: Any = app.asgi_app
     endpoints = create_endpoints(engine, options)
-    app.asgi_app = PrefixRouter(HookApplication(endpoints.by_prefix()), rest)  # type: ignore[method-assign,assignment]  # as said above
+    app.asgi_app = PrefixRouter(endpoints.application(), rest)  # type: ignore[method-assign,assignment]  # as said above
     app.direct = endpoints.direct
     return app
 

@@ -282,6 +282,11 @@ def _stub_problems(stubs: Mapping[str, Stub | tuple[Stub, ...]], places: StepPat
                     yield Problem(message, f"{place}/beside/outcome", "invalid_value", remedy)
 
 
+def names_step(name: str, places: StepPaths) -> bool:
+    """Return true if a name is the path of a step, or of a step in a called flow."""
+    return _names(name, places.steps, places)
+
+
 def _names(name: str, known: Iterable[str], places: StepPaths) -> bool:
     """Return true if a name is the path of a step, or of a step in a called flow."""
     plain = without_items(name)

@@ -40,8 +40,11 @@ def percent(flows: Sequence[FlowCoverage]) -> int:
     return 100 if total == 0 else 100 * sum(flow.reached for flow in flows) // total
 
 
-def coverage(flow: CompiledFlow, file: Path, runs: Sequence[Mapping[str, Sequence[StepRecord]]]) -> FlowCoverage:
-    """Return the coverage by the journals of a flow's cases; a step that was always skipped wasn't reached."""
+def coverage(flow: CompiledFlow, file: Path | None, runs: Sequence[Mapping[str, Sequence[StepRecord]]]) -> FlowCoverage:
+    """Return the coverage by the journals of a flow's cases; a step that was always skipped wasn't reached.
+
+    Without a file, lines are those of the canonical form.
+    """
     places = step_paths(flow)
     begun: set[str] = set()
     chosen: set[tuple[str, int]] = set()
@@ -55,7 +58,7 @@ def coverage(flow: CompiledFlow, file: Path, runs: Sequence[Mapping[str, Sequenc
                     chosen |= {(plain, number) for number in decode(record.input)["cases"]}
     # A block notes its end only: what has begun inside shows that it has begun.
     begun |= {path[:place] for path in begun for place, character in enumerate(path) if character == "/"}
-    document = read(flow.source if not file.exists() else file.read_bytes(), str(file))
+    document = read(flow.source if file is None or not file.exists() else file.read_bytes(), str(file or ""))
     missed = [
         NotCovered(f"step {path}", node.pointer, document.line(node.pointer))
         for path, node in places.steps.items()

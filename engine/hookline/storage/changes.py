@@ -12,12 +12,13 @@ from typing import Final, Literal, TypeAlias, TypeVar
 
 from hookline.model.access import AuditEntry, RejectedSignIn, Session, SignInCode, Token
 from hookline.model.batch import BatchItem
-from hookline.model.deployment import Deployment, FileKind, FlowFile
+from hookline.model.deployment import Deployment, Draft, FileKind, FlowFile
 from hookline.model.execution import ErrorInfo, Outcome, State, StepRecord
 from hookline.model.flow import FlowState
 from hookline.model.items import Progress
 from hookline.model.message import Envelope
 from hookline.model.rejection import RejectedRequest
+from hookline.storage.captures import Capture, CapturedRequest
 from hookline.storage.node_problems import NodeProblem
 from hookline.storage.statistics import FlowMinute
 
@@ -737,6 +738,66 @@ class SetCases:
     at: datetime
 
 
+@change("flow")
+@dataclass(frozen=True, slots=True)
+class PutDraft:
+    """Keep a draft of a flow. Illegal if the draft isn't the expected one, or if there are too many."""
+
+    draft: Draft
+    replaces: str | None
+    """The version of the draft that it replaces; None if there is none."""
+
+
+@change("flow")
+@dataclass(frozen=True, slots=True)
+class DropDraft:
+    """Remove the draft of a flow. Illegal if it has another version."""
+
+    flow_id: str
+    version: str
+
+
+@change("flow")
+@dataclass(frozen=True, slots=True)
+class OpenCapture:
+    """Open a capture, or keep one that is open for longer. Illegal if there are too many."""
+
+    capture: Capture
+
+
+@change("flow")
+@dataclass(frozen=True, slots=True)
+class CloseCapture:
+    """Close a capture, whose requests are kept. Nothing happens if it isn't open."""
+
+    flow_id: str
+    at: datetime
+
+
+@change("flow")
+@dataclass(frozen=True, slots=True)
+class DropCapture:
+    """Remove a capture and its requests. Nothing happens if there is none."""
+
+    flow_id: str
+
+
+@change("flow")
+@dataclass(frozen=True, slots=True)
+class KeepCaptured:
+    """Keep captured requests, and remove all but the newest of each capture; those of no capture are dropped."""
+
+    requests: tuple[CapturedRequest, ...]
+
+
+@change("flow")
+@dataclass(frozen=True, slots=True)
+class ForgetCaptured:
+    """Remove requests from before a time, and captures that were closed before it; as many as one commit may take."""
+
+    before: datetime
+
+
 @change("access", fault_point="token")
 @dataclass(frozen=True, slots=True)
 class CreateToken:
@@ -1030,6 +1091,13 @@ Change: TypeAlias = (
     | WriteFiles
     | FilesWritten
     | SetCases
+    | PutDraft
+    | DropDraft
+    | OpenCapture
+    | CloseCapture
+    | DropCapture
+    | KeepCaptured
+    | ForgetCaptured
     | CreateToken
     | DrainNode
     | RevokeToken

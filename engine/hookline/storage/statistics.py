@@ -56,6 +56,18 @@ class FlowMinute:
 
 
 @dataclass(frozen=True, slots=True)
+class FlowPoint:
+    """The numbers of messages and executions of a flow, summed over nodes, in the minute or hour from a time on."""
+
+    flow_id: str
+    at: datetime
+    accepted: int
+    rejected: int
+    succeeded: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True)
 class StatisticsPoint:
     """The sum of flows and nodes in the minute or the hour that begins at a time."""
 

@@ -9,16 +9,17 @@ import msgspec
 
 from hookline.model.access import ALL_ENTRIES, AuditEntry, AuditFilter, RejectedSignIn, Session, SignInCode, Token
 from hookline.model.batch import BatchItem
-from hookline.model.deployment import Deployment, FlowFile, ServedFlow
+from hookline.model.deployment import Deployment, Draft, DraftInfo, FlowFile, ServedFlow
 from hookline.model.execution import ALL_EXECUTIONS, ErrorInfo, Execution, ExecutionFilter, State, StepRecord
 from hookline.model.flow import FlowState
 from hookline.model.items import Progress
 from hookline.model.message import Envelope
 from hookline.model.rejection import RejectedRequest
 from hookline.model.waits import WaitStatus
+from hookline.storage.captures import Capture, CapturedInfo, CapturedRequest
 from hookline.storage.changes import Change, CommitResult
 from hookline.storage.node_problems import NodeProblem
-from hookline.storage.statistics import StatisticsPoint
+from hookline.storage.statistics import FlowPoint, StatisticsPoint
 
 
 class BatchQueries(Protocol):
@@ -164,10 +165,11 @@ class ExecutionQueries(Protocol):
         """
         ...
 
-    async def matching_ids(self, part: str, limit: int) -> Sequence[str]:
-        """Return ids that begin with a part of an id, or end with it, newest first.
+    async def matching_ids(self, part: str, limit: int, flows: Collection[str] | None = None) -> Sequence[str]:
+        """Return ids that begin with a part of an id, or end with it, newest first; with `flows`, only those of these.
 
-        Only the newest 100,000 are searched for the end, so that the cost doesn't depend on the length of the history.
+        Only the newest 100,000 are searched for the end, or for the flows, so that the cost doesn't depend on the
+        length of the history.
         """
         ...
 
@@ -423,6 +425,16 @@ class Rejections:
 
 
 @dataclass(frozen=True, slots=True)
+class RejectionReason:
+    """The stored rejected requests of a flow with one code."""
+
+    flow_id: str
+    code: str
+    count: int
+    newest_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class RejectedPage:
     """A page of rejected requests, newest first."""
 
@@ -434,11 +446,17 @@ class RejectedPage:
 class RejectedQueries(Protocol):
     """The rejected requests."""
 
-    async def rejected(self, *, flow_id: str | None = None, cursor: str | None = None, limit: int = 50) -> RejectedPage:
-        """Return a page of rejected requests, newest first; of all flows if none is named.
+    async def rejected(
+        self, *, flow_id: str | None = None, code: str | None = None, cursor: str | None = None, limit: int = 50
+    ) -> RejectedPage:
+        """Return a page of rejected requests, newest first; of all flows and with all codes if none is named.
 
         Raises ValueError for an invalid cursor.
         """
+        ...
+
+    async def rejection_reasons(self) -> Sequence[RejectionReason]:
+        """Return the codes of the stored rejected requests of each flow, by flow and code."""
         ...
 
     async def rejected_since(self, since: datetime) -> Mapping[str, Rejections]:
@@ -456,6 +474,13 @@ class StatisticsQueries(Protocol):
 
         Minutes that are kept by the hour are only in `hourly` sums. `ALL_FLOWS` stands for all flows together.
         """
+        ...
+
+    async def statistics_by_flow(
+        self, flow_ids: Collection[str], since: datetime, until: datetime, *, hourly: bool
+    ) -> Sequence[FlowPoint]:
+        """Return the sums of nodes from `since` to `until` for each flow, in order; times without anything are left
+        out. Minutes that are kept by the hour are only in `hourly` sums."""
         ...
 
     async def has_old_statistics(self, minutes_before: datetime, hours_before: datetime) -> bool:
@@ -604,6 +629,58 @@ class DeploymentQueries(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class DraftPage:
+    """A page of drafts, in the order of their flows."""
+
+    items: tuple[DraftInfo, ...]
+    next: str | None
+
+
+class DraftQueries(Protocol):
+    """The drafts of flows, which aren't served."""
+
+    async def drafts(
+        self, *, flows: Collection[str] | None = None, cursor: str | None = None, limit: int = 50
+    ) -> DraftPage:
+        """Return a page of drafts, in the order of their flows. `flows`: only drafts of these; None for all."""
+        ...
+
+    async def draft(self, flow_id: str) -> Draft | None:
+        """Return the draft of a flow."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CapturedPage:
+    """A page of captured requests, newest first."""
+
+    items: tuple[CapturedInfo, ...]
+    next: str | None
+
+
+class CaptureQueries(Protocol):
+    """Captures, and the requests that they have kept."""
+
+    async def captures(self) -> Sequence[Capture]:
+        """Return all captures, open or not, in the order of their flows."""
+        ...
+
+    async def captured(
+        self, flow_id: str, since: datetime, *, cursor: str | None = None, limit: int = 50
+    ) -> CapturedPage:
+        """Return a page of requests since a time, newest first. Raises ValueError for an invalid cursor."""
+        ...
+
+    async def captured_request(self, flow_id: str, request_id: str) -> CapturedRequest | None:
+        """Return a captured request."""
+        ...
+
+    async def has_old_captures(self, before: datetime) -> bool:
+        """Return true if `ForgetCaptured` has something to remove."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Held:
     """Executions of a flow that can't go on by themselves."""
 
@@ -685,6 +762,8 @@ class Store(
     CredentialQueries,
     SubscriptionQueries,
     DeploymentQueries,
+    DraftQueries,
+    CaptureQueries,
     AccessQueries,
     AuditQueries,
     Protocol,

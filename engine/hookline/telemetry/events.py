@@ -1,4 +1,4 @@
-"""The events of executions, which are sent to listeners. Without listeners, no events are made.
+"""The events of executions and captures, which are sent to listeners. Without listeners, no events are made.
 
 With several nodes, the events of each node go to the listeners of all nodes (`hookline.telemetry.node_hints`).
 """
@@ -13,6 +13,7 @@ import msgspec
 
 from hookline.kernel.time import Clock, SystemClock, rfc3339
 from hookline.model.execution import Outcome, State, StepRecord, StepState
+from hookline.storage.captures import CapturedInfo
 from hookline.storage.changes import Accept, Change, End, Park, RecordSteps, Start
 
 KEPT: Final = 1000
@@ -187,6 +188,22 @@ class Events:
         """Send the event of the end of an execution."""
         self._tell("execution.ended", flow_id, execution_id, state=state.value, outcome=outcome.value, error=error)
 
+    def captured(self, request: CapturedInfo) -> None:
+        """Send the event of a captured request."""
+        self._send(
+            "request.captured",
+            request.flow_id,
+            {
+                "flow_id": request.flow_id,
+                "at": rfc3339(request.at),
+                "request_id": request.id,
+                "method": request.method,
+                "path": request.path,
+                "result": request.result,
+                "status": request.status,
+            },
+        )
+
     def close(self) -> None:
         """Close all listeners."""
         self.listening = False
@@ -208,9 +225,13 @@ class Events:
         self._tell("step.finished", flow_id, execution_id, step=told | {"error": error})
 
     def _tell(self, kind: str, flow_id: str, execution_id: str, **more: Any) -> None:
+        if self.listening:
+            at = rfc3339(self._clock.now())
+            self._send(kind, flow_id, {"execution_id": execution_id, "flow_id": flow_id, "at": at, **more})
+
+    def _send(self, kind: str, flow_id: str, data: dict[str, Any]) -> None:
         if not self.listening:
             return
-        data = {"execution_id": execution_id, "flow_id": flow_id, "at": rfc3339(self._clock.now()), **more}
         event = self._keep(kind, flow_id, data)
         if self._elsewhere is not None and self.outlet is not None:
             self.outlet(event)

@@ -10,7 +10,9 @@ from typing import Any, cast
 import structlog
 from pydantic import BaseModel
 
+from hookline.catalog.catalog import Catalog
 from hookline.credentials.oauth_authorization import Authorization, Authorizations
+from hookline.discovery.registry import Registry
 from hookline.executions.replies import Replies
 from hookline.flows.compiler.body_schema import BodySchema
 from hookline.flows.compiler.compiled import CompiledFlow, CompiledTrigger, FlowSettings
@@ -49,6 +51,8 @@ from hookline.storage.changes import (
 from hookline.storage.cluster import Alone
 from hookline.storage.queue import Stored
 from hookline.storage.store import Store
+from hookline.telemetry.captures import CaptureRecord
+from hookline.telemetry.events import Events
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.rejections import RejectionRecord
 from hookline.telemetry.store_problem import StoreProblem
@@ -369,6 +373,8 @@ class HookOverMemory:
         self.callbacks = MemoryCallbacks()
         self.authorizations = NoAuthorizations()
         self.membership = Alone(self.clock)
+        self.captures = CaptureRecord(cast(Store, self.store), self.clock, log, Events(self.clock), self.store_problem)
+        self.catalog = Catalog(cast(Registry, None))
         self.endpoints = create_endpoints(self, self.options)
         self.hook = self.endpoints.hook
 

@@ -10,6 +10,9 @@ export const FILE = fileURLToPath(new URL("../THIRD-PARTY-NOTICES.txt", import.m
 /** Each is compatible with ours, and named in the expression of pyproject.toml. */
 export const ALLOWED = ["MIT"];
 
+/** Packages without a file of their license, and one of the same holder under the same license. */
+const SAME_LICENSE = { "@vscode/l10n": "vscode-json-languageservice" };
+
 const HEAD = `The console of Hookline contains code of the following packages.\n`;
 const LINE = `\n${"-".repeat(100)}\n\n`;
 
@@ -32,6 +35,10 @@ export async function bundle() {
     ],
   });
   for (const name of ["vite", "rolldown"]) found.set(name, await ofBuildTool(name));
+  for (const [name, other] of Object.entries(SAME_LICENSE)) {
+    const without = found.get(name);
+    if (without) without.licenseText ??= found.get(other).licenseText;
+  }
   const forbidden = [...found.values()].filter((each) => !ALLOWED.includes(each.license));
   if (forbidden.length > 0) {
     throw new Error(forbidden.map((each) => `${each.name} has the license ${each.license}`).join("\n"));

@@ -13,7 +13,8 @@ export default defineConfig({
     emptyOutDir: true,
     // Data URLs of scripts and styles would need a weaker content security policy.
     assetsInlineLimit: 0,
-    target: ["chrome111", "firefox114", "safari16.4"],
+    // The oldest browsers with popovers and `AbortSignal.any`, both of which the console uses.
+    target: ["chrome116", "firefox125", "safari17.4"],
     manifest: true,
     reportCompressedSize: false,
   },

@@ -8,6 +8,7 @@ import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
 from weakref import WeakValueDictionary
@@ -122,7 +123,9 @@ def _parsed(data: bytes, shown: str, reading: Reading) -> Index:
     try:
         if reading.format == "csv":
             text = data.decode("utf-8-sig" if reading.encoding == "utf-8" else reading.encoding)
-            return index_of(_rows(text, shown, reading.delimiter), reading.by, shown, ignore_case=reading.ignore_case)
+            return _index_of_rows(
+                _rows(text, shown, reading.delimiter), reading.by, shown, ignore_case=reading.ignore_case
+            )
         value = decode_json(data, exact=reading.exact)
     except UnicodeDecodeError as error:
         raise _content(f"{shown!r}: byte {error.start + 1} is not {error.encoding}") from error
@@ -131,9 +134,8 @@ def _parsed(data: bytes, shown: str, reading: Reading) -> Index:
     return index_of(value, reading.by, shown, ignore_case=reading.ignore_case)
 
 
-def _rows(text: str, shown: str, delimiter: str) -> list[dict[str, JsonValue]]:
+def _rows(text: str, shown: str, delimiter: str) -> Iterator[dict[str, JsonValue]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    rows: list[dict[str, JsonValue]] = []
     names: list[str] | None = None
     try:
         for cells in reader:
@@ -148,10 +150,9 @@ def _rows(text: str, shown: str, delimiter: str) -> list[dict[str, JsonValue]]:
                 raise _content(
                     f"{shown!r}: line {reader.line_num} has {len(cells)} values, and there are {len(names)} columns"
                 )
-            rows.append(dict(zip(names, cells, strict=True)))
+            yield dict(zip(names, cells, strict=True))
     except csv.Error as error:
         raise _content(f"{shown!r}: line {reader.line_num}: {error}") from error
-    return rows
 
 
 def index_of(table: Any, by: str | None, shown: str, *, ignore_case: bool) -> Index:
@@ -162,10 +163,16 @@ def index_of(table: Any, by: str | None, shown: str, *, ignore_case: bool) -> In
         return _unique(((key.casefold(), value, key) for key, value in table.items()), shown)
     if not isinstance(table, list) or not all(isinstance(row, dict) for row in table):
         raise _content(f"{shown} is no table: it is an object from keys to values, or a list of objects")
-    if not table:
+    return _index_of_rows(iter(table), by, shown, ignore_case=ignore_case)
+
+
+def _index_of_rows(rows: Iterator[dict[str, Any]], by: str | None, shown: str, *, ignore_case: bool) -> Index:
+    """Rows by the value of a column; they are made one by one, so that a key that is there twice ends it soon."""
+    first = next(rows, None)
+    if first is None:
         return {}
-    column = by if by is not None else next(iter(table[0]), "")
-    return _unique(_keyed(table, column, shown, ignore_case=ignore_case), shown)
+    column = by if by is not None else next(iter(first), "")
+    return _unique(_keyed(chain((first,), rows), column, shown, ignore_case=ignore_case), shown)
 
 
 def _keyed(

@@ -43,6 +43,7 @@ class JmesPathExpression(Expression):
     ) -> None:
         self.source = source
         self.references = beginnings(paths, optional=not lone)
+        self.reads = paths
         self._tree = tree
         self._paths = paths
         self._exact = exact

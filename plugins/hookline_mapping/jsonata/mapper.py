@@ -42,6 +42,7 @@ class JsonataExpression(Expression):
     def __init__(self, source: str, compiled: Any, *, exact: bool) -> None:
         self.source = source
         self.references = beginnings(compiled.paths, optional=not compiled.lone)
+        self.reads = compiled.paths
         self._compiled = compiled
         self._exact = exact
 

@@ -23,7 +23,7 @@ from hookline_sqlstore.databases import schema
 from hookline_sqlstore.databases.address import CONNECT_TIMEOUT, Address, quoted
 from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Listener
 from hookline_sqlstore.databases.pending import LIMIT, LONG_LIMIT, Pending, PendingCommits, retrieve, within_limit
-from hookline_sqlstore.databases.session import dispose, prepare_sessions, prepare_socket, socket_of
+from hookline_sqlstore.databases.session import dispose, prepare_sessions, prepare_socket, renew_plans, socket_of
 from hookline_sqlstore.lease import LeaseLost
 from hookline_sqlstore.writing.apply import Failure, apply
 from hookline_sqlstore.writing.operations import Commit
@@ -88,6 +88,7 @@ class PostgresDatabase:
         )
         prepare_sessions(self._writing.sync_engine)
         self._readers = prepare_sessions(self._reading.sync_engine, longest_query=LONG_LIMIT + LIMIT)
+        renew_plans(self._reading.sync_engine)
         self.membership.node = node
         try:
             await self._told_if_slow(self._prepare_tables())

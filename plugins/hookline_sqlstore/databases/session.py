@@ -2,11 +2,15 @@
 
 import asyncio
 import socket
+import time
 from typing import Any, Final
 from weakref import WeakSet
 
 from sqlalchemy import Engine, event
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncEngine
+
+from hookline_sqlstore.lease import REPLAN
 
 SILENCE: Final = 15
 """Seconds after which a side that hears nothing from the other one ends a session."""
@@ -55,6 +59,24 @@ def prepare_sessions(engine: Engine, *, longest_query: float | None = None) -> W
         connection.run_async(lambda driver: driver.execute(statement))
 
     return sessions
+
+
+def renew_plans(engine: Engine) -> None:
+    """Let each session of an engine make its plans anew when it is used again after `REPLAN` seconds."""
+
+    @event.listens_for(engine, "connect")
+    def note(_connection: Any, record: Any) -> None:
+        record.info["planned_at"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def renew(connection: Any, record: Any, _proxy: Any) -> None:
+        if time.monotonic() - record.info["planned_at"] > REPLAN:
+            try:
+                connection.run_async(lambda driver: driver.execute("DISCARD PLANS"))
+            except Exception as error:
+                # Whatever it is, another session can do it, which the pool opens then.
+                raise DisconnectionError(str(error)) from error
+            record.info["planned_at"] = time.monotonic()
 
 
 async def dispose(engine: AsyncEngine, sessions: WeakSet[Any]) -> None:

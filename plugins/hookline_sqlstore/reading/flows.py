@@ -10,6 +10,7 @@ from hookline.api_storage import (
     FlowVersion,
     RejectedPage,
     RejectedRequest,
+    RejectionReason,
     Rejections,
     State,
     StateEntry,
@@ -105,15 +106,28 @@ def state_overrides(connection: Connection) -> dict[str, StateOverride]:
     }
 
 
-def rejected_page(connection: Connection, flow_id: str | None, cursor: str | None, limit: int) -> RejectedPage:
+def rejected_page(
+    connection: Connection, flow_id: str | None, code: str | None, cursor: str | None, limit: int
+) -> RejectedPage:
     """Return a page, newest first. Raises ValueError for an invalid cursor."""
     asked = select(rejected).order_by(rejected.c.id.desc()).limit(limit + 1)
     if flow_id is not None:
         asked = asked.where(rejected.c.flow_id == flow_id)
+    if code is not None:
+        asked = asked.where(rejected.c.code == code)
     if cursor is not None:
         asked = asked.where(rejected.c.id < lists.id_of(cursor))
     found = [RejectedRequest(**{**row._mapping, "at": moment(row.at)}) for row in connection.execute(asked)]
     return RejectedPage(tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None)
+
+
+def rejection_reasons(connection: Connection) -> list[RejectionReason]:
+    reason = (rejected.c.flow_id, rejected.c.code)
+    groups = select(*reason, func.count().label("amount"), func.max(rejected.c.at).label("newest_at")).group_by(*reason)
+    return [
+        RejectionReason(row.flow_id, row.code, row.amount, moment(row.newest_at))
+        for row in connection.execute(groups.order_by(*reason))
+    ]
 
 
 def rejected_since(connection: Connection, since: datetime) -> dict[str, Rejections]:

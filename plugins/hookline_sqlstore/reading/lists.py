@@ -5,7 +5,7 @@ that no database uses an index for them.
 """
 
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from msgspec.structs import replace
@@ -60,15 +60,27 @@ def ids(
     return sorted(found, reverse=True)[:limit]
 
 
-def matching(connection: Connection, part: str, limit: int) -> list[str]:
-    """Return ids that begin with a part of an id, or, of the newest ones, end with it; newest first."""
+def matching(connection: Connection, part: str, limit: int, flows: Collection[str] | None) -> list[str]:
+    """Return ids that begin with a part of an id, or, of the newest ones, end with it; newest first.
+
+    `flows`: only ids of executions of these flows; None for all.
+    """
     own = executions.c.id
     # No id has a g, which sorts after all of its characters.
-    begins = select(own).where(own >= part, own < f"{part}g").order_by(own.desc()).limit(limit)
+    begins = select(own).where(own >= part, own < f"{part}g").order_by(own.desc())
     newest = select(own).order_by(own.desc()).limit(_SEARCHED).subquery("newest")
-    ends = select(newest.c.id).where(func.substr(newest.c.id, _LENGTH + 1 - len(part)) == part).limit(limit)
-    found = {*connection.scalars(begins), *connection.scalars(ends)}
+    fits = func.substr(newest.c.id, _LENGTH + 1 - len(part)) == part
+    ends = select(newest.c.id).where(fits).order_by(newest.c.id.desc())
+    if flows is not None:
+        begins, ends = (_of_flows(one.limit(_SEARCHED), flows) for one in (begins, ends))
+    found = {*connection.scalars(begins.limit(limit)), *connection.scalars(ends.limit(limit))}
     return sorted(found, reverse=True)[:limit]
+
+
+def _of_flows(ids: Select[tuple[str]], flows: Collection[str]) -> Select[tuple[str]]:
+    """Those of some ids that are of executions of these flows, newest first."""
+    own = executions.c.id
+    return select(own).where(own.in_(ids), executions.c.flow_id.in_(flows)).order_by(own.desc())
 
 
 def listing(filters: Sequence[ExecutionFilter], cursor: str | None, limit: int) -> Select[tuple[str]]:

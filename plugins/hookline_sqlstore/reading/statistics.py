@@ -1,13 +1,13 @@
 """The sums of the statistics of all nodes."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, text
 
-from hookline.api_storage import Counts, StatisticsPoint, total
+from hookline.api_storage import Counts, FlowPoint, StatisticsPoint, total
 from hookline_sqlstore.column_values import counts_in, micros, moment
 from hookline_sqlstore.tables import COUNTED
 
@@ -29,6 +29,24 @@ _MINUTES: Final = (_sums("statistics_minutes", "at"),)
 _HOURS: Final = (_sums("statistics_minutes", f"at - at % {_HOUR_MICROS}"), _sums("statistics_hours", "at"))
 
 
+_SHOWN_BY_FLOW: Final = ("accepted", "rejected", "succeeded", "failed")
+
+
+def _sums_by_flow(table: str, at: str) -> Any:
+    sums = ", ".join(f"CAST(sum({name}) AS bigint) AS {name}" for name in _SHOWN_BY_FLOW)
+    return text(
+        f"SELECT flow_id, {at} AS begin_at, {sums} FROM {table}"  # noqa: S608 - our own names
+        " WHERE flow_id IN :flow_ids AND at >= :since AND at < :until GROUP BY 1, 2"
+    ).bindparams(bindparam("flow_ids", expanding=True))
+
+
+_MINUTES_BY_FLOW: Final = (_sums_by_flow("statistics_minutes", "at"),)
+_HOURS_BY_FLOW: Final = (
+    _sums_by_flow("statistics_minutes", f"at - at % {_HOUR_MICROS}"),
+    _sums_by_flow("statistics_hours", "at"),
+)
+
+
 def points(
     connection: Connection, flow_ids: Collection[str], since: datetime, until: datetime, *, hourly: bool
 ) -> list[StatisticsPoint]:
@@ -39,6 +57,22 @@ def points(
             for row in connection.execute(statement, values):
                 found[row.begin_at].append(counts_in(row))
     return [StatisticsPoint(moment(at), total(counts)) for at, counts in sorted(found.items())]
+
+
+def flow_points(
+    connection: Connection, flow_ids: Collection[str], since: datetime, until: datetime, *, hourly: bool
+) -> list[FlowPoint]:
+    found: defaultdict[tuple[str, int], list[Sequence[int]]] = defaultdict(list)
+    for asked in _portions(flow_ids):
+        for statement in _HOURS_BY_FLOW if hourly else _MINUTES_BY_FLOW:
+            values = {"flow_ids": asked, "since": micros(since), "until": micros(until)}
+            for flow_id, at, *numbers in connection.execute(statement, values):
+                found[flow_id, at].append(numbers)
+    # An hour may be partly kept by the minute.
+    return [
+        FlowPoint(flow_id, moment(at), *map(sum, zip(*numbers, strict=True)))
+        for (flow_id, at), numbers in sorted(found.items())
+    ]
 
 
 def _portions(flow_ids: Collection[str]) -> Iterator[list[str]]:

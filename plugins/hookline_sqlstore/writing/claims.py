@@ -99,10 +99,12 @@ def claim_ready(connection: Connection, row: ClaimRow) -> Claimed:
 
 
 _ONE_COUNTS: Final = text("SELECT pg_advisory_xact_lock(hashtext('hookline concurrency'), hashtext(:flow_id))")
+#: What nodes have claimed is counted node by node: the index of the flow's executions has its whole queue.
 _RUNNING: Final = text(
     f"SELECT (SELECT count(*) FROM executions WHERE flow_id = :flow_id AND state = 'running' AND {_LIVE}"  # noqa: S608 - as above
-    " AND owner IS NOT NULL) + (SELECT count(*) FROM executions WHERE flow_id = :flow_id AND state <> 'running'"
-    f" AND owner IS NOT NULL AND ready_at IS NOT NULL AND {_LIVE})"
+    " AND owner IS NOT NULL) + (SELECT coalesce(sum(claimed.number), 0) FROM nodes CROSS JOIN LATERAL"
+    " (SELECT count(*) AS number FROM executions WHERE owner = nodes.lease AND flow_id = :flow_id"
+    f" AND state <> 'running' AND ready_at IS NOT NULL AND {_LIVE}) AS claimed WHERE nodes.released_at IS NULL)"
 )
 
 

@@ -21,6 +21,7 @@ from hookline.api_storage import (
     Change,
     CheckpointItems,
     CloseBatch,
+    CloseCapture,
     CommitResult,
     CreateSession,
     CreateSignInCode,
@@ -28,7 +29,9 @@ from hookline.api_storage import (
     Deploy,
     DismissDeadLetter,
     DrainNode,
+    DropCapture,
     DropCredential,
+    DropDraft,
     DropEntries,
     End,
     EndSession,
@@ -38,6 +41,7 @@ from hookline.api_storage import (
     FinishBlock,
     ForgetAudit,
     ForgetCallbacks,
+    ForgetCaptured,
     ForgetDedupeKeys,
     ForgetEarlyCallbacks,
     ForgetFiles,
@@ -45,13 +49,16 @@ from hookline.api_storage import (
     ForgetVersions,
     JoinBatch,
     KeepAlias,
+    KeepCaptured,
     MarkDelivered,
     MoveWaits,
+    OpenCapture,
     OverrideState,
     Park,
     Publish,
     Purge,
     PutCredential,
+    PutDraft,
     PutStatistics,
     PutTokens,
     Rebind,
@@ -181,7 +188,17 @@ _error = msgspec.json.Encoder()
 _ranges = msgspec.json.Encoder()
 
 
-_ADOPTED: Final = Deploy | OverrideState | PutCredential | PutTokens | DropCredential | SetAdminToken
+_ADOPTED: Final = (
+    Deploy
+    | OverrideState
+    | PutCredential
+    | PutTokens
+    | DropCredential
+    | SetAdminToken
+    | OpenCapture
+    | CloseCapture
+    | DropCapture
+)
 """The changes that each node has to adopt."""
 
 
@@ -411,6 +428,20 @@ def _operations(change: Change, place: int) -> Iterator[Operation]:
             yield Operation(statements.FILES_WRITTEN, "deployments", files, place)
         case SetCases():
             yield Operation(statements.SET_CASES, "deployments", change, place)
+        case PutDraft(draft):
+            yield Operation(statements.PUT_DRAFT, f"draft {draft.info.flow_id}", change, place)
+        case DropDraft(flow_id):
+            yield Operation(statements.DROP_DRAFT, f"draft {flow_id}", change, place)
+        case OpenCapture():
+            yield Operation(statements.OPEN_CAPTURE, "captures", change, place)
+        case CloseCapture():
+            yield Operation(statements.CLOSE_CAPTURE, "captures", change, place)
+        case DropCapture(flow_id):
+            yield Operation(statements.DROP_CAPTURE, "captures", flow_id, place)
+        case KeepCaptured():
+            yield Operation(statements.KEEP_CAPTURED, "captures", change, place)
+        case ForgetCaptured(before):
+            yield Operation(statements.FORGET_CAPTURED, "captures", micros(before), place)
         case CreateToken():
             yield Operation(statements.CREATE_TOKEN, "tokens", change, place)
         case DrainNode(lease, at):

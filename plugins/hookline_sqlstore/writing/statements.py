@@ -7,7 +7,7 @@ from typing import Final
 
 from hookline.api_storage import BLOCKED, MAX_REJECTED_KEPT, ORDER, TRANSITIONS, UNTIL, State
 from hookline_sqlstore.tables import UNDECIDED
-from hookline_sqlstore.writing import administration, secrets
+from hookline_sqlstore.writing import administration, authoring
 from hookline_sqlstore.writing.accepting import release_keys, serves, take_keys
 from hookline_sqlstore.writing.batches import join
 from hookline_sqlstore.writing.callbacks import call_back, claim, tell_cancelled, time_out
@@ -505,9 +505,9 @@ PROBE: Final = Statement("probe", procedure=ask_for_probe)
 ANSWER_PROBE: Final = Statement("probe", procedure=answer_probe)
 SET_BLOB_MARK: Final = Statement("probe", procedure=set_blob_mark)
 ADOPT: Final = Statement("adopt", procedure=adopt)
-USE_KEYS: Final = Statement("keys", procedure=secrets.use_keys)
-RETIRE_KEYS: Final = Statement("keys", procedure=secrets.retire_keys)
-SET_ADMIN_TOKEN: Final = Statement("token", procedure=secrets.set_admin_token)
+USE_KEYS: Final = Statement("keys", procedure=administration.use_keys)
+RETIRE_KEYS: Final = Statement("keys", procedure=administration.retire_keys)
+SET_ADMIN_TOKEN: Final = Statement("token", procedure=administration.set_admin_token)
 DRAIN: Final = Statement(
     "drain",
     (("lease", "text"), ("at", "bigint")),
@@ -803,6 +803,13 @@ DEPLOY: Final = Statement("deploy", procedure=administration.deploy)
 WRITE_FILES: Final = Statement("deploy", procedure=administration.write_files)
 FILES_WRITTEN: Final = Statement("files_written", procedure=administration.files_written)
 SET_CASES: Final = Statement("deploy", procedure=administration.set_cases)
+PUT_DRAFT: Final = Statement("draft", procedure=authoring.put_draft)
+DROP_DRAFT: Final = Statement("draft", procedure=authoring.drop_draft)
+OPEN_CAPTURE: Final = Statement("capture", procedure=authoring.open_capture)
+CLOSE_CAPTURE: Final = Statement("capture", procedure=authoring.close_capture)
+DROP_CAPTURE: Final = Statement("capture", procedure=authoring.drop_capture)
+KEEP_CAPTURED: Final = Statement("capture", procedure=authoring.keep_captured)
+FORGET_CAPTURED: Final = Statement("capture", procedure=authoring.forget_captured)
 CREATE_TOKEN: Final = Statement("token", procedure=administration.create_token)
 REVOKE_TOKEN: Final = Statement("token", procedure=administration.revoke_token)
 CREATE_SESSION: Final = Statement("session", procedure=administration.create_session)

@@ -36,6 +36,11 @@ MADE: Final[Mapping[str, str]] = {
     "hookline.testing.contracts.connector:shape": "sees a plugin's own codes",
     "hookline_mapping.jinja.syntax_hints:said": "sees an author's expression",
     "hookline_mapping.jinja.syntax_hints:has": "sees an author's expression",
+    "hookline.flows.check.fixes:f'(?<!\\\\w){re.escape(name)}(?!\\\\w)'": "sees an author's document",
+    "hookline.flows.check.fixes:f'\\\\$\\\\.{whole}'": "sees an author's document",
+    "hookline.flows.check.fixes:f'\\\\{{\\\\{{\\\\s*({whole})\\\\s*\\\\}}\\\\}}'": "sees an author's document",
+    "hookline.flows.check.fixes:f'(?<![\\\\w.$])(\\\\$\\\\.)?{re.escape(wrong)}(?!\\\\w)'": "sees an author's document",
+    "hookline.flows.documents.value_fixes:pattern": "the patterns of ids",
     "hookline_sql.statements:f'\\\\bin\\\\s*(?:\\\\(\\\\s*:{name}\\\\s*\\\\)|:{name}\\\\b)'": "sees an author's statement",  # noqa: E501 - its place
 }
 #: Patterns that are made while the program runs, and that `MADE` doesn't have.

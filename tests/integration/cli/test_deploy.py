@@ -217,7 +217,7 @@ def test_what_is_wrong_with_files_is_told_at_once(place: Place) -> None:
     (place.folder / "flows" / "b.json").write_text("{", encoding="utf-8")
     (place.folder / "flows" / "c.json").write_text(json.dumps(flow("d")), encoding="utf-8")
     said = place.error("deploy", "--yes")
-    assert "flows/b.json:1: the file is not JSON" in said
+    assert "flows/b.json:1: the text is not JSON" in said
     assert "flows/c.json:1: /id: its id isn't the name of its file" in said
     assert "there is no folder nowhere" in place.error("deploy", "nowhere", code=2)
     assert served(place.server) == {}
@@ -326,7 +326,7 @@ def test_a_watched_folder_is_deployed_again_whenever_it_changes(place: Place) ->
             before = served(place.server)
             assert before.keys() == {"a"}, log.read_text()
             (place.folder / "flows" / "a.json").write_text("{", encoding="utf-8")
-            eventually("the problem is shown", lambda: "flows/a.json:1: the file is not JSON" in log.read_text())
+            eventually("the problem is shown", lambda: "flows/a.json:1: the text is not JSON" in log.read_text())
             assert served(place.server) == before
             write(place, flow("a", 1), flow("b"))
             eventually("both are deployed", lambda: served(place.server).keys() == {"a", "b"})

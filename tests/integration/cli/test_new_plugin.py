@@ -84,11 +84,11 @@ def test_a_plugin_is_made_in_a_terminal(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["Acme"], "small letters"),
-        (["acme-crm"], "small letters"),
-        (["9x"], "small letters"),
-        (["_x"], "small letters"),
-        ([""], "small letters"),
+        (["Acme"], "lower-case letters"),
+        (["acme-crm"], "lower-case letters"),
+        (["9x"], "lower-case letters"),
+        (["_x"], "lower-case letters"),
+        ([""], "lower-case letters"),
         ([LONGEST + "n"], "at most 40"),
         (["slack"], "take another"),
         (["generic"], "take another"),

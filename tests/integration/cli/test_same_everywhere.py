@@ -223,6 +223,25 @@ class Scenario:
         self.both("nodes", "list")
         self.run("nodes", "drain", "nobody")
 
+    def authors(self) -> None:
+        self.run("drafts", "save", "later", "event.json")
+        self.run("drafts", "save", "later", "event.json")
+        self.both("drafts", "list")
+        self.both("drafts", "show", "later")
+        self.run("drafts", "rm", "later")
+        self.run("captures", "open", "later")
+        self.place.server.request("POST", "/hook/later", b"{}", {"Content-Type": "application/json"})
+        self.place.server.eventually(
+            "the request is captured",
+            lambda: bool(self.place.server.get("/api/v1/captures/later/requests")[1]["items"]),
+        )
+        self.both("captures", "list")
+        self.both("captures", "requests", "later")
+        captured = self.place.json("captures", "requests", "later")["items"][0]["id"]
+        self.run("captures", "show", "later", captured)
+        self.run("captures", "close", "later")
+        self.run("captures", "rm", "later")
+
     def follows(self) -> None:
         over = threading.Event()
 
@@ -246,6 +265,7 @@ STAGES: tuple[Callable[[Scenario], None], ...] = (
     Scenario.runs,
     Scenario.changes,
     Scenario.administers,
+    Scenario.authors,
     Scenario.follows,
 )
 

@@ -391,13 +391,13 @@ async def test_a_file_that_is_edited_after_it_was_checked_is_not_replaced(
 ) -> None:
     """The text that may be replaced is the one that was checked, and not the one that is there when it is drafted."""
     await api.put(document("f"))
-    draft = FolderSource._draft
+    draft = FolderSource._stage
 
     def edited(source: FolderSource, *given: Any) -> Any:
         edit(api, document("f", 5))
         return draft(source, *given)
 
-    monkeypatch.setattr(FolderSource, "_draft", edited)
+    monkeypatch.setattr(FolderSource, "_stage", edited)
     assert (await api.put(document("f", 1)))[0] == 200
     monkeypatch.undo()
     assert json.loads(api.file("f.json").read_bytes()) == document("f", 5)

@@ -119,6 +119,7 @@ async def test_a_credential_is_changed_on_each_node_when_the_change_is_answered(
 async def test_an_answer_names_the_nodes_that_have_not_adopted_a_change(
     nodes: _Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    usual = membership._PATIENCE
     monkeypatch.setattr(membership, "_PATIENCE", 0.2)
     one, other = await nodes.start("one"), await nodes.start("other")
     client = AdminClient(nodes, one)
@@ -139,9 +140,11 @@ async def test_an_answer_names_the_nodes_that_have_not_adopted_a_change(
     async with asyncio.timeout(20):
         while any((await pending()).values()):  # noqa: ASYNC110 - the nodes do it
             await asyncio.sleep(0.05)
+    monkeypatch.setattr(membership, "_PATIENCE", usual)
     assert (await client.ask("POST", "flows/orders/resume"))[1]["pending"] == []
 
 
+@pytest.mark.long
 async def test_a_node_that_adopts_does_not_undo_what_is_deployed_meanwhile(nodes: _Nodes) -> None:
     one, other = await nodes.start("one"), await nodes.start("other")
     await nodes.deploy(one, "before")

@@ -37,6 +37,19 @@ async def body(engine: Engine, execution_id: str, path: str) -> Any:
     return msgspec.json.decode(found[-1].output)["body"] if found else None
 
 
+async def test_a_result_with_the_results_of_all_steps_stays_as_it_was(harness: Harness) -> None:
+    seen = {"id": "seen", "use": "map", "with": {"body": "$.steps"}}
+    harness.flow(
+        "f", [act("first", 1), {"id": "all", "try": [seen, act("later", 2)], "finally": []}, act("last", "$.steps")]
+    )
+    async with harness.engine() as engine:
+        done = await harness.until(engine, await harness.send(engine, "f", {}))
+        assert done.outcome is Outcome.COMPLETED
+        last = harness.probe.calls[-1][3]
+        assert last.keys() >= {"first", "seen", "later"}
+        assert last["seen"]["body"].keys() == {"first"}
+
+
 # --- parallel --------------------------------------------------------------------------------------------------------
 
 

@@ -16,7 +16,7 @@ from hookline.kernel.errors import TooManyRequests
 from hookline.model.execution import ExecutionFilter, State
 from hookline.service.app import create_app
 from hookline.service.hooks.hook import HookOptions
-from hookline.service.server.asgi import HOLD_SECONDS, HookApplication
+from hookline.service.server.asgi import HOLD_SECONDS
 from hookline.service.server.serving import Server, serve
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
@@ -95,7 +95,7 @@ async def test_a_sender_over_the_rate_is_kept_waiting(harness: Harness) -> None:
 async def test_no_more_than_so_many_answers_are_held_back() -> None:
     hook = HookOverMemory(webhook_flow())
     hook.intake.failure = TooManyRequests(retry_after=1)
-    mount = HookApplication(hook.endpoints.by_prefix(), hold_seconds=60)
+    mount = hook.endpoints.application(hold_seconds=60)
     statuses: list[int] = []
 
     async def send(event: Any) -> None:

@@ -158,6 +158,9 @@ async def test_storage_is_shown_with_what_goes_when(harness: Harness, monkeypatc
         assert shown["database"] > 4096
         assert 500 < flow["used"] == flow["purgeable"] == shown["used"] < 5000
         assert (flow["dead_letters"], flow["full"]) == (0, None)
+        totals = await (await client.get("/api/v1/storage?totals=true", headers=AUTH)).get_json()
+        assert (totals["executions"], totals["budget"], totals["flows"]) == (1, 10**9, [])
+
     monkeypatch.chdir(harness.folder)
     monkeypatch.setenv("HOOKLINE_DB", f"sqlite:///{harness.folder}/hookline.db")
     run = CliRunner().invoke
@@ -166,3 +169,12 @@ async def test_storage_is_shown_with_what_goes_when(harness: Harness, monkeypatc
     text = (await asyncio.to_thread(run, main, ["storage"], catch_exceptions=False)).output
     assert "budget 5.0 GB" in text
     assert "30d" in text, "there is no probe there: the flow is broken, and the default holds"
+
+
+async def test_totals_of_the_storage_are_shown_without_measuring_it(harness: Harness) -> None:
+    harness.flow("f", [act("see")])
+    async with harness.engine() as engine:
+        await ended(harness, engine)
+        client = create_pages(blueprints(engine, AUTH["Authorization"][7:])).test_client()
+        totals = await (await client.get("/api/v1/storage?totals=true", headers=AUTH)).get_json()
+        assert (totals["executions"], totals["flows"], totals["used"]) == (1, [], None)

@@ -151,13 +151,13 @@ async def test_everything_that_needs_somebody_is_shown_errors_first(engine: Engi
         ("disk_budget", "error", "large", None, "/storage"),
         ("plugin_failed", "error", None, None, "/plugins"),
         ("source_stopped", "error", "polled", None, "/flows/polled"),
-        ("dead_letters", "error", "orders", 2, f"/dead-letters?cause=orders%3A{cause}"),
+        ("dead_letters", "error", "orders", 2, f"/dead-letters/orders%3A{cause}"),
         ("waiting_too_long", "error", "blocked", 1, "/executions?flow_id=blocked&state=waiting"),
         ("credential_expiring", "error", None, None, "/credentials"),
         ("waiting_too_long", "warning", "queued", None, "/executions?flow_id=queued&state=queued"),
         ("waiting_too_long", "warning", "asked", 1, "/executions?flow_id=asked&state=waiting"),
-        ("rejected", "warning", "-", 1, "/flows"),
-        ("rejected", "warning", "orders", 2, "/flows/orders"),
+        ("rejected", "warning", "-", 1, "/rejected?flow_id=-"),
+        ("rejected", "warning", "orders", 2, "/rejected?flow_id=orders"),
         ("token_expiring", "warning", None, None, "/tokens"),
     ]
     by_kind = {(one["kind"], one["flow_id"]): one for one in found}

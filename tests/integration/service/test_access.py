@@ -1,9 +1,8 @@
 """Who may do what over the admin API: every route, with each scope, and with tokens that are no good."""
 
 import asyncio
-import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from ipaddress import ip_network
@@ -12,12 +11,12 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 from quart.typing import TestClientProtocol as Client
+from tests.integration.admin_api import TOKEN as ADMIN
+from tests.integration.admin_api import write_flows
 
 from hookline.access import sign_ins
 from hookline.access.caller import Caller
-from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
-from hookline.engine_options import EngineOptions
 from hookline.kernel.errors import TooManyRequests
 from hookline.kernel.time import rfc3339
 from hookline.model.access import SYSTEM, TokenScope
@@ -26,7 +25,6 @@ from hookline.service.app import create_pages
 from hookline.service.hooks.sender import Senders
 from hookline.testing.clock import ManualClock
 
-ADMIN: Final = "a-token-of-the-tests"
 #: The scope that each operation needs, by its id. A new one must be added here: see the first test.
 NEEDS: Final[Mapping[str, TokenScope]] = {
     name: scope
@@ -34,10 +32,11 @@ NEEDS: Final[Mapping[str, TokenScope]] = {
         TokenScope.READ: """
             list_flows get_flow list_versions get_version compare_versions count_steps get_cases recordings
             list_rejected list_rejected_by_flow search_executions get_attention get_statistics get_flow_statistics
+            get_statistics_by_flow list_rejection_reasons
             list_nodes list_kept get_kept list_executions list_matching get_execution list_steps explain_field recording
             get_values download_value
             list_dead_letters get_dead_letters stream_events list_deployments get_deployment list_components
-            get_schema list_plugins examine_plugins list_settings
+            get_schema get_flow_schema list_plugins examine_plugins list_settings
             list_credentials get_credential get_storage get_me list_audit get_description
             end_session create_sign_in_link
         """,
@@ -49,7 +48,10 @@ NEEDS: Final[Mapping[str, TokenScope]] = {
         """,
         TokenScope.AUTHOR: """
             put_flow delete_flow put_cases deploy_flows roll_back_deployment roll_back_flow plan_deploy list_options
-            check_document evaluate_expression try_flow backtest_flow make_case
+            check_document evaluate_expression evaluate_step try_flow backtest_flow make_case
+            format_document compare_document test_document
+            list_drafts get_draft put_draft drop_draft
+            open_capture list_captures get_capture list_captured get_captured close_capture drop_capture
         """,
         TokenScope.ADMIN: """
             put_credential drop_credential authorize_credential get_authorization finish_authorization
@@ -94,25 +96,9 @@ def _flow(name: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
-    flows = tmp_path / "flows"
-    flows.mkdir()
-    for name in ("mine", "other"):
-        (flows / f"{name}.json").write_text(json.dumps(_flow(name)))
-    options = EngineOptions(
-        db=f"sqlite:///{tmp_path}/hookline.db",
-        blobs=f"file://{tmp_path}/blobs",
-        flows=flows,
-        secret_keys=(b"k" * 32,),
-        watch=False,
-    )
-    async with Engine(load_plugins(), options) as engine:
-        yield engine
-
-
-@pytest.fixture
-def client(engine: Engine) -> Client:
-    return create_pages(blueprints(engine, ADMIN)).test_client()
+def flows(flows: Path) -> Path:
+    write_flows(flows, _flow("mine"), _flow("other"))
+    return flows
 
 
 def _bearer(secret: str) -> dict[str, str]:
@@ -291,6 +277,19 @@ async def test_a_limited_token_sees_only_its_flows_in_lists(client: Client, engi
     entries = await items("audit")
     assert entries
     assert {one["flow_id"] for one in entries} == {"mine"}
+
+
+async def test_a_limited_token_finds_its_executions_by_a_part_of_their_ids_among_any_number_of_others(
+    client: Client,
+) -> None:
+    ids = []
+    for name in ("mine", *("other",) * 11):
+        started = await client.post(f"/api/v1/flows/{name}/start", headers=_bearer(ADMIN), json={"body": 1})
+        ids.append((await started.get_json())["execution_id"])
+    limited = _bearer(await _token(client, "limited", "read", flows=["mine"]))
+    for part, expected in ((ids[0][:4], ids[:1]), (ids[0], ids[:1]), (ids[1], [])):
+        found = await (await client.get(f"/api/v1/executions/matching/{part}", headers=limited)).get_json()
+        assert ([one["id"] for one in found["items"]], found["more"]) == (expected, False)
 
 
 async def test_a_limited_token_is_told_nothing_of_other_flows(client: Client, engine: Engine) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import dataclasses
 import json
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -12,11 +12,11 @@ from urllib.parse import urlencode
 import pytest
 import structlog
 from quart.typing import TestClientProtocol as Client
+from tests.integration.admin_api import AUTH, TOKEN, write_flows
 from tests.metric_samples import sample
 
 from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
-from hookline.engine_options import EngineOptions
 from hookline.kernel.errors import StoreError
 from hookline.model.access import SYSTEM
 from hookline.model.execution import ExecutionFilter
@@ -24,9 +24,6 @@ from hookline.model.message import Arrival, Envelope, Message
 from hookline.service.admin import blueprints, openapi
 from hookline.service.admin.executions.executions import FILTERS
 from hookline.service.app import create_pages
-
-TOKEN = "a-token-of-the-tests"
-AUTH = {"Authorization": f"Bearer {TOKEN}"}
 
 GREET = {
     "id": "greet",
@@ -44,32 +41,10 @@ REJECT = {
 
 
 @pytest.fixture
-def flows(tmp_path: Path) -> Path:
-    folder = tmp_path / "flows"
-    folder.mkdir()
-    for flow in (GREET, REJECT):
-        (folder / f"{flow['id']}.json").write_text(json.dumps(flow))
-    (folder / "broken.json").write_text('{"id": "broken"}')
-    return folder
-
-
-@pytest.fixture
-async def engine(tmp_path: Path, flows: Path) -> AsyncIterator[Engine]:
-    options = EngineOptions(
-        db=f"sqlite:///{tmp_path}/hookline.db",
-        blobs=f"file://{tmp_path}/blobs",
-        flows=flows,
-        secret_keys=(b"k" * 32,),
-        watch=False,
-        public_url="https://hooks.example",
-    )
-    async with Engine(load_plugins(), options) as engine:
-        yield engine
-
-
-@pytest.fixture
-def client(engine: Engine) -> Client:
-    return create_pages(blueprints(engine, TOKEN)).test_client()
+def flows(flows: Path) -> Path:
+    write_flows(flows, GREET, REJECT)
+    (flows / "broken.json").write_text('{"id": "broken"}')
+    return flows
 
 
 async def accept(engine: Engine, flow_id: str, body: Any) -> str:
@@ -319,6 +294,14 @@ async def test_components_are_shown_with_their_inputs(client: Client) -> None:
     found = {(one["name"], one["kind"]): one for one in (await get(client, "/api/v1/components"))["items"]}
     (keep,) = found["filter", "action"]["settings"]
     assert (keep["name"], keep["type"], keep["required"]) == ("keep", "true or false", True)
+
+
+async def test_the_schema_of_flows_is_that_for_editors(client: Client) -> None:
+    schema = await get(client, "/api/v1/schema")
+    assert schema["title"] == "A Hookline flow"
+    assert {"const": "map"}.items() <= next(
+        use for use in schema["$defs"]["ActionStep"]["properties"]["use"]["oneOf"] if use["const"] == "map"
+    ).items()
 
 
 async def test_a_credential_is_kept_and_its_secret_never_comes_back(client: Client) -> None:

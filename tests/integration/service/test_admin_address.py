@@ -5,20 +5,19 @@ import json
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from quart.typing import TestClientProtocol as Client
+from tests.integration.admin_api import AUTH, TOKEN
 from tests.integration.cli.test_serve import folder, hookline, serving, stopped
 from tests.integration.served_hook import SERVERS
 from tests.integration.service.test_http2 import Sender
 
 from hookline.config import load
-from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
-from hookline.engine_options import EngineOptions
 from hookline.kernel.errors import ConfigError, WrongHost
 from hookline.service.admin import blueprints, openapi
 from hookline.service.admin.hosts import Hosts
@@ -29,8 +28,6 @@ from hookline.service.server.serving import Listener, Server, serve
 from hookline.service.server.stopping import Stopping
 
 __all__ = ["folder"]
-TOKEN = "a-token-of-the-tests"
-AUTH = {"Authorization": f"Bearer {TOKEN}"}
 
 
 @pytest.mark.rule(53)
@@ -73,20 +70,6 @@ def test_every_other_host_is_rejected(host: str) -> None:
         Hosts(["https://hookline.internal"]).check(host, "10.0.0.5")
     with pytest.raises(WrongHost):
         Hosts().check(host, None)
-
-
-@pytest.fixture
-async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
-    (tmp_path / "flows").mkdir()
-    options = EngineOptions(
-        db=f"sqlite:///{tmp_path}/hookline.db",
-        blobs=f"file://{tmp_path}/blobs",
-        flows=tmp_path / "flows",
-        secret_keys=(b"k" * 32,),
-        watch=False,
-    )
-    async with Engine(load_plugins(), options) as engine:
-        yield engine
 
 
 def client_of(engine: Engine, **options: Any) -> Client:
@@ -173,6 +156,18 @@ def test_with_admin_bind_the_public_address_answers_hooks_and_probes_only(folder
         assert ask(admin, "/api/v1/me", headers=auth)[0] == ask(public, "/healthz")[0] == 200
         assert stopped(process) == 0
     assert not (folder / ".hookline" / "server.json").exists()
+
+
+@pytest.mark.rule(53)
+@pytest.mark.console_rule("K7")
+def test_a_public_url_with_a_path_is_not_that_of_the_console_but_the_api_answers_at_its_host(folder: Path) -> None:
+    (folder / "hookline.toml").write_text('public_url = "https://tools.example/hookline"\n')
+    with serving(folder) as (process, said):
+        assert said["admin_url"] == said["url"]
+        token = Path(said["token_file"]).read_text().strip()
+        headers = {"Authorization": f"Bearer {token}", "Host": "tools.example"}
+        assert ask(said["url"], "/api/v1/me", headers=headers)[0] == 200
+        assert stopped(process) == 0
 
 
 @pytest.mark.rule(53)

@@ -315,6 +315,27 @@ async def try_really(world: World) -> Case:
     return Case("try", given, "works", ANY, ANY)
 
 
+async def save_draft(world: World) -> Case:
+    return Case("drafts/new", {"text": "{"}, "new", NONE)
+
+
+async def drop_draft(world: World) -> Case:
+    assert (await world.ask("PUT", "drafts/new", {"text": "{"}))[0] == 201
+    return Case("drafts/new", None, "new", NONE)
+
+
+async def open_capture(world: World) -> Case:
+    return Case("captures", {"flow_id": "new"}, "new", NONE)
+
+
+def captured(path: str) -> Callable[[World], Awaitable[Case]]:
+    async def case(world: World) -> Case:
+        assert (await world.ask("POST", "captures", {"flow_id": "new"}))[0] == 201
+        return Case(f"captures/new{path}", None, "new", NONE)
+
+    return case
+
+
 async def create_token(world: World) -> Case:
     return Case("tokens", {"name": "ci", "scopes": ["read"]}, subjects=lambda answer: answer["id"])
 
@@ -369,6 +390,11 @@ CASES: Final[Mapping[tuple[str, str], tuple[audit.AuditedOperation, Callable[[Wo
     ("POST", "/api/v1/deployments"): ("flow.deploy", deploy_set),
     ("POST", "/api/v1/deployments/{deployment_id}/rollback"): ("flow.rollback", roll_back_set),
     ("POST", "/api/v1/try"): ("flow.try", try_really),
+    ("PUT", "/api/v1/drafts/{flow_id}"): ("draft.save", save_draft),
+    ("DELETE", "/api/v1/drafts/{flow_id}"): ("draft.drop", drop_draft),
+    ("POST", "/api/v1/captures"): ("capture.open", open_capture),
+    ("POST", "/api/v1/captures/{flow_id}/close"): ("capture.close", captured("/close")),
+    ("DELETE", "/api/v1/captures/{flow_id}"): ("capture.drop", captured("")),
     ("POST", "/api/v1/nodes/{node_id}/drain"): ("node.drain", drain_node),
     ("PUT", f"{F}/state/value"): ("state.set", set_value),
     ("DELETE", f"{F}/state/value"): ("state.drop", drop_value),
@@ -386,6 +412,10 @@ CASES: Final[Mapping[tuple[str, str], tuple[audit.AuditedOperation, Callable[[Wo
 UNCHANGING: Final[Mapping[tuple[str, str], str]] = {
     ("POST", "/api/v1/check"): "reads a document",
     ("POST", "/api/v1/evaluate"): "reads a document",
+    ("POST", "/api/v1/evaluate-step"): "reads a document",
+    ("POST", "/api/v1/format"): "reads a document",
+    ("POST", "/api/v1/diff"): "reads a document",
+    ("POST", "/api/v1/test"): "runs a document on cases, with stubbed effects",
     ("POST", f"{E}/search"): "reads messages",
     ("POST", "/api/v1/backtest"): "runs a document on recorded messages, with stubbed effects",
     ("POST", f"{F}/sign"): "returns a signed message, and sends none",
@@ -406,6 +436,7 @@ OWN: Final = frozenset(
         *(ch.UseKeys, ch.RetireKeys, ch.SetAdminToken),
         *(ch.ForgetAudit, ch.ForgetSessions, ch.RejectSignIns, ch.Reject, ch.ForgetFiles, ch.UseFiles),
         *(ch.PutStatistics, ch.RollUpStatistics, ch.ReportProblems, ch.Purge),
+        *(ch.KeepCaptured, ch.ForgetCaptured),
         *(ch.ForgetDedupeKeys, ch.ForgetVersions, ch.KeepAlias, ch.MarkDelivered),
         # The files of a deployment, which its commit has announced.
         ch.FilesWritten,
@@ -424,6 +455,11 @@ MADE: Final[Mapping[type, tuple[str, str]]] = {
     ch.Deploy: ("POST", "/api/v1/deployments/{deployment_id}/rollback"),
     ch.WriteFiles: ("POST", "/api/v1/deployments"),
     ch.SetCases: ("PUT", f"{F}/cases"),
+    ch.PutDraft: ("PUT", "/api/v1/drafts/{flow_id}"),
+    ch.DropDraft: ("DELETE", "/api/v1/drafts/{flow_id}"),
+    ch.OpenCapture: ("POST", "/api/v1/captures"),
+    ch.CloseCapture: ("POST", "/api/v1/captures/{flow_id}/close"),
+    ch.DropCapture: ("DELETE", "/api/v1/captures/{flow_id}"),
     ch.OverrideState: ("POST", f"{F}/pause"),
     ch.SetState: ("PUT", f"{F}/state/value"),
     ch.SetCursor: ("POST", f"{F}/plan"),
@@ -554,6 +590,10 @@ async def test_what_changes_nothing_commits_nothing(world: World) -> None:
     for method, path, body, statuses in (
         ("POST", "check", {"document": document}, {200}),
         ("POST", "evaluate", {"expression": "$.body", "message": message}, {200}),
+        ("POST", "evaluate-step", {"document": document, "step": "/steps/0", "input": message}, {200}),
+        ("POST", "format", {"document": document}, {200}),
+        ("POST", "diff", {"document": document}, {200}),
+        ("POST", "test", {"document": document, "cases": {"cases": []}}, {200}),
         ("POST", "try", {"document": document, "input": message}, {200}),
         ("POST", "backtest", {"document": document}, {200}),
         ("POST", "flows/works/sign", {"body": ""}, {200, 422}),

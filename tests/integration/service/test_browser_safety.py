@@ -1,23 +1,18 @@
 """What a browser shows of a message acts as no page of this server: each response says so by its headers."""
 
-import json
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from quart.typing import TestClientProtocol as Client
+from tests.integration.admin_api import AUTH, TOKEN, write_flows
 from tests.integration.served_hook import JSON, SERVERS, post, serving
 
-from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
-from hookline.engine_options import EngineOptions
 from hookline.service.admin import blueprints
 from hookline.service.app import create_app
 from hookline.service.hooks.hook import HookOptions
 
-TOKEN = "a-token-of-the-tests"
-AUTH = {"Authorization": f"Bearer {TOKEN}"}
 POLICY = "sandbox allow-forms allow-scripts allow-popups"
 ATTACK = "<script>fetch('/api/v1/me').then(r => r.text()).then(t => document.title = t)</script>"
 HTML = {"headers": {"Content-Type": "text/html"}, "body": ATTACK}
@@ -38,23 +33,15 @@ FLOWS = (
 
 
 @pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[Client]:
-    folder = tmp_path / "flows"
-    folder.mkdir()
-    for flow in FLOWS:
-        (folder / f"{flow['id']}.json").write_text(json.dumps(flow))
-    options = EngineOptions(
-        db=f"sqlite:///{tmp_path}/hookline.db",
-        blobs=f"file://{tmp_path}/blobs",
-        flows=folder,
-        secret_keys=(b"k" * 32,),
-        watch=False,
-        public_url="https://hooks.example",
-    )
-    async with Engine(load_plugins(), options) as engine:
-        assert {entry.state for entry in engine.catalog.entries.values()} == {"active"}
-        hooks = HookOptions("https://hooks.example")
-        yield create_app(engine, hooks, blueprints=blueprints(engine, TOKEN)).test_client()
+def flows(flows: Path) -> Path:
+    write_flows(flows, *FLOWS)
+    return flows
+
+
+@pytest.fixture
+def client(engine: Engine) -> Client:
+    assert {entry.state for entry in engine.catalog.entries.values()} == {"active"}
+    return create_app(engine, HookOptions("https://hooks.example"), blueprints=blueprints(engine, TOKEN)).test_client()
 
 
 def assert_apart(response: object) -> None:

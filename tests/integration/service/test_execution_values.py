@@ -2,21 +2,15 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from quart.typing import TestClientProtocol as Client
+from tests.integration.admin_api import AUTH, write_flows
 
-from hookline.discovery.loader import load_plugins
-from hookline.engine import Engine
-from hookline.engine_options import EngineOptions
-from hookline.service.admin import blueprints
-from hookline.service.app import create_pages
+from hookline.service.views.executions import STEPS_SHOWN
 
-TOKEN = "a-token-of-the-tests"
-AUTH = {"Authorization": f"Bearer {TOKEN}"}
 API = "/api/v1"
 ECHO = {
     "id": "echo",
@@ -29,22 +23,27 @@ BREAK = {
     "steps": [{"id": "no", "use": "fail", "with": {"message": "not today", "code": "closed"}}],
 }
 
+EACH = {
+    "id": "each",
+    "trigger": {"use": "manual"},
+    "steps": [
+        {
+            "id": "lines",
+            "foreach": "$.body",
+            "as": "line",
+            "steps": [
+                {"id": "one", "use": "map", "with": {"body": "$.line"}},
+                {"id": "two", "use": "map", "with": {"body": 2}},
+            ],
+        }
+    ],
+}
+
 
 @pytest.fixture
-async def client(tmp_path: Path) -> AsyncIterator[Client]:
-    flows = tmp_path / "flows"
-    flows.mkdir()
-    for flow in (ECHO, BREAK):
-        (flows / f"{flow['id']}.json").write_text(json.dumps(flow))
-    options = EngineOptions(
-        db=f"sqlite:///{tmp_path}/hookline.db",
-        blobs=f"file://{tmp_path}/blobs",
-        flows=flows,
-        secret_keys=(b"k" * 32,),
-        watch=False,
-    )
-    async with Engine(load_plugins(), options) as engine:
-        yield create_pages(blueprints(engine, TOKEN)).test_client()
+def flows(flows: Path) -> Path:
+    write_flows(flows, ECHO, BREAK, EACH)
+    return flows
 
 
 async def call(client: Client, method: str, path: str, status: int = 200, **given: Any) -> Any:
@@ -104,6 +103,23 @@ async def test_an_outline_has_the_steps_without_their_values(client: Client) -> 
     (outline,) = (await call(client, "GET", f"/executions/{id_}?outline=true"))["steps"]
     assert whole["output"] is not None
     assert outline == {**whole, "input": None, "output": None}
+
+
+async def test_the_steps_after_those_of_the_view_are_listed_from_its_cursor(client: Client) -> None:
+    items = STEPS_SHOWN // 2 + 50
+    id_ = await run(client, "each", json.dumps(list(range(items))))
+    shown = await call(client, "GET", f"/executions/{id_}?outline=true")
+    assert len(shown["steps"]) == STEPS_SHOWN
+    found, cursor = [step["path"] for step in shown["steps"]], shown["more_steps"]
+    while cursor is not None:
+        page = await call(client, "GET", f"/executions/{id_}/steps?outline=true&cursor={cursor}&limit=70")
+        assert {(step["input"], step["output"]) for step in page["items"]} == {(None, None)}
+        found += [step["path"] for step in page["items"]]
+        cursor = page["next"]
+    assert len(found) == len(set(found))
+    assert set(found) == {"lines", *(f"lines[{item}]/{step}" for item in range(items) for step in ("one", "two"))}
+    few = await run(client, "each", "[1, 2]")
+    assert (await call(client, "GET", f"/executions/{few}"))["more_steps"] is None
 
 
 async def test_the_reason_of_a_discard_is_in_the_audit(client: Client) -> None:

@@ -93,7 +93,7 @@ async def test_a_burst_of_connections_is_shared_out(accepting: tuple[int, Accept
     port, make = accepting
     processes = [make(share) for share in shares(counts)]
     async with await connect(port, 60):
-        assert [len(process.open) for process in processes] == pytest.approx([20, 20, 20], abs=2)
+        assert [len(process.open) for process in processes] == pytest.approx([20, 20, 20], abs=6)
 
 
 async def test_a_process_that_comes_later_gets_the_next_connections(

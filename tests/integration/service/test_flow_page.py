@@ -4,23 +4,17 @@ versions, and sending a message to it."""
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from quart.typing import TestClientProtocol as Client
+from tests.integration.admin_api import AUTH, write_flows
 
-from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
-from hookline.engine_options import EngineOptions
 from hookline.model.access import SYSTEM, AuditFilter
 from hookline.model.execution import FINAL, State
-from hookline.service.admin import blueprints
-from hookline.service.app import create_pages
 
-TOKEN = "a-token-of-the-tests"
-AUTH = {"Authorization": f"Bearer {TOKEN}"}
 SENT = AuditFilter(operation="flow.send")
 
 
@@ -36,32 +30,6 @@ def reply(value: Any) -> dict[str, Any]:
     return {"use": "reply", "with": {"body": value}}
 
 
-@pytest.fixture
-def flows(tmp_path: Path) -> Path:
-    folder = tmp_path / "flows"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
-async def engine(tmp_path: Path, flows: Path) -> AsyncIterator[Engine]:
-    options = EngineOptions(
-        db=f"sqlite:///{tmp_path}/hookline.db",
-        blobs=f"file://{tmp_path}/blobs",
-        flows=flows,
-        secret_keys=(b"k" * 32,),
-        watch=False,
-        public_url="https://hooks.example",
-    )
-    async with Engine(load_plugins(), options) as engine:
-        yield engine
-
-
-@pytest.fixture
-def client(engine: Engine) -> Client:
-    return create_pages(blueprints(engine, TOKEN)).test_client()
-
-
 class Flows:
     """Serves flows, and asks the API about them."""
 
@@ -70,7 +38,7 @@ class Flows:
 
     async def serve(self, flow_id: str, *steps: Any, **more: Any) -> None:
         document = {"id": flow_id, "trigger": webhook(), "steps": list(steps), **more}
-        (self._folder / f"{flow_id}.json").write_text(json.dumps(document))
+        write_flows(self._folder, document)
         await self.engine.serving.refresh()
 
     async def get(self, path: str, status: int = 200) -> Any:

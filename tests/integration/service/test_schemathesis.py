@@ -105,7 +105,10 @@ def schemathesis(served: Served, *arguments: str) -> dict[str, Any]:
                 STOPPING,
                 "--continue-on-failure",
                 "--request-timeout",
-                "30",
+                "120",
+                # By default it reports what takes 10 s, and other tests use the same processors.
+                "--max-response-time",
+                "120",
                 "--warnings",
                 "off",
             ),
@@ -132,8 +135,9 @@ def assert_complete(report: dict[str, Any], served: Served) -> None:
     assert (report["failures"], report["errors"], report["complete"]) == ([], [], True)
 
 
+@pytest.mark.timeout(600)
 def test_generated_requests_to_every_operation_are_answered_as_described(served: Served) -> None:
-    report = schemathesis(served, "--phases", "fuzzing", "-n", "2")
+    report = schemathesis(served, "--phases", "fuzzing", "-n", "1")
     assert_complete(report, served)
     assert report["test_cases"]["generated"] > 150
 

@@ -1,23 +1,20 @@
 """What the admin API shows of the server itself: its plugins, its settings, and the schemas of its components."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from quart.typing import TestClientProtocol as Client
+from tests.integration.admin_api import AUTH, TOKEN, write_flows
 
 from hookline.cli.host.setting_views import setting_views
 from hookline.config import load
-from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
-from hookline.engine_options import EngineOptions
 from hookline.model.access import SYSTEM
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
 
-TOKEN = "a-token-of-the-tests"
 FLOW = {
     "id": "partners",
     "trigger": {"use": "webhook", "with": {"verify": {"scheme": "api-key", "credential": "shop"}}},
@@ -26,28 +23,24 @@ FLOW = {
 
 
 @pytest.fixture
-async def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Client]:
-    (tmp_path / "flows").mkdir()
-    (tmp_path / "flows" / "partners.json").write_text(json.dumps(FLOW))
+def flows(flows: Path) -> Path:
+    write_flows(flows, FLOW)
+    return flows
+
+
+@pytest.fixture
+async def client(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
     (tmp_path / "hookline.toml").write_text('retention = "15d"\n')
     monkeypatch.setenv("HOOKLINE_ADMIN_TOKEN", TOKEN)
     monkeypatch.setenv("HOOKLINE_DB", "postgresql://hookline:s3cret@db.example/hookline")
     settings = load({"port": 9000}, tmp_path / "hookline.toml")
-    options = EngineOptions(
-        db=f"sqlite:///{tmp_path}/hookline.db",
-        blobs=f"file://{tmp_path}/blobs",
-        flows=tmp_path / "flows",
-        secret_keys=(b"k" * 32,),
-        watch=False,
-    )
-    async with Engine(load_plugins(), options) as engine:
-        for name in ("shop", "other"):
-            await engine.credentials.put(name, "api-key", {"key": "s3cret"}, by=SYSTEM)
-        yield create_pages(blueprints(engine, TOKEN, settings=setting_views(settings))).test_client()
+    for name in ("shop", "other"):
+        await engine.credentials.put(name, "api-key", {"key": "s3cret"}, by=SYSTEM)
+    return create_pages(blueprints(engine, TOKEN, settings=setting_views(settings))).test_client()
 
 
 async def get(client: Client, path: str, status: int = 200) -> Any:
-    response = await client.get(f"/api/v1/{path}", headers={"Authorization": f"Bearer {TOKEN}"})
+    response = await client.get(f"/api/v1/{path}", headers=AUTH)
     assert response.status_code == status, await response.get_data()
     return await response.get_json(force=True)
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import AsyncMock
 
 import pytest
 import structlog
@@ -16,9 +17,11 @@ from tests.integration.engine_harness import Harness, act
 
 from hookline.access.tokens import ServerToken, digest
 from hookline.engine import Engine
+from hookline.kernel.errors import StoreError
 from hookline.kernel.time import rfc3339
 from hookline.model.execution import Outcome, State
 from hookline.service.admin import blueprints
+from hookline.service.admin.executions.events import TOGETHER
 from hookline.service.admin.hosts import Hosts
 from hookline.service.app import create_pages
 
@@ -101,22 +104,13 @@ async def test_a_session_is_accepted_in_place_of_its_token(client: Client, engin
 
 
 @pytest.mark.console_rule("K7")
-@pytest.mark.parametrize(
-    ("url", "path", "secure"),
-    [
-        (URL, "/api/v1", False),
-        ("https://hookline.example", "/api/v1", True),
-        ("https://tools.example/hookline", "/hookline/api/v1", True),
-    ],
-)
-async def test_the_cookie_is_for_the_api_of_this_server_alone(
-    engine: Engine, url: str, path: str, secure: bool
-) -> None:
+@pytest.mark.parametrize(("url", "secure"), [(URL, False), ("https://hookline.example", True)])
+async def test_the_cookie_is_for_the_api_of_this_server_alone(engine: Engine, url: str, secure: bool) -> None:
     client = client_of(engine, url)
     response = await client.post("/api/v1/session", json={"token": ADMIN})
     pair, *attributes = response.headers["Set-Cookie"].split("; ")
     assert pair.startswith(f"hookline-{await engine.store.instance_id()}=")
-    wanted = {"HttpOnly", "SameSite=Strict", f"Path={path}", "Max-Age=43200"} | ({"Secure"} if secure else set())
+    wanted = {"HttpOnly", "SameSite=Strict", "Path=/api/v1", "Max-Age=43200"} | ({"Secure"} if secure else set())
     assert {one for one in attributes if not one.startswith("Expires=")} == wanted
 
 
@@ -402,6 +396,44 @@ async def test_a_stream_ends_within_5_seconds_after_its_session(
     told = await (await connection.as_response()).get_data(as_text=True)
     assert ('"mine"' in told) == busy
     assert '"other"' not in told
+
+
+@pytest.mark.console_rule("K8")
+async def test_a_client_that_reads_slowly_gets_no_events_after_its_session(
+    client: Client, engine: Engine, harness: Harness
+) -> None:
+    headers = await sign_in(client, token=ADMIN)
+    async with client.request("/api/v1/events", headers={"Cookie": headers["Cookie"]}) as connection:
+        # It holds as much as a client has not read yet, so sending waits for the client.
+        connection._receive_queue = asyncio.Queue(1)  # type: ignore[attr-defined]  # that of the client
+        assert await connection.receive() == b": hookline\n\n"
+        for number in range(5):
+            engine.events.ended("mine", str(number), State.SUCCEEDED, Outcome.COMPLETED)
+            await asyncio.sleep(1.5 * TOGETHER)
+        assert b'"0"' in await connection.receive()
+        assert await status(client, headers, "DELETE", "session") == 204
+        harness.clock.advance(5)
+        told = b""
+        while part := await connection.receive():
+            told += part
+    # One or two events were on their way already.
+    assert [number for number in range(5) if b'"%d"' % number in told] in ([1], [1, 2])
+
+
+@pytest.mark.console_rule("K8")
+async def test_a_stream_ends_without_a_defect_when_its_session_cannot_be_looked_up(
+    client: Client, engine: Engine, harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = await sign_in(client, token=ADMIN)
+    async with client.request("/api/v1/events", headers={"Cookie": headers["Cookie"]}) as connection:
+        assert await connection.receive() == b": hookline\n\n"
+        monkeypatch.setattr(engine.sessions, "recognize", AsyncMock(side_effect=StoreError("the store is away")))
+        answering: asyncio.Future[None] = connection._task  # type: ignore[attr-defined]  # that of the application
+        for _ in range(5):
+            harness.clock.advance(1)
+            await asyncio.wait((answering,), timeout=0.05)
+        assert answering.done()
+        assert answering.exception() is None
 
 
 @pytest.mark.console_rule("K8")

@@ -152,6 +152,27 @@ async def test_the_step_fits_the_times_and_only_what_is_kept_is_shown(engine: En
 
 
 @pytest.mark.console_rule("K9")
+async def test_the_numbers_of_all_flows_come_at_once(engine: Engine, client: Client) -> None:
+    hour = begin_of(engine.clock.now(), HOUR)
+    for at, flow_id in ((hour, "greet"), (hour - HOUR, "greet"), (hour - HOUR, "broken"), (hour, "deleted")):
+        await _put(engine, at, flow_id)
+    found = await get(client, f"stats/flows?step=1h&since={rfc3339(hour - 2 * HOUR)}")
+    assert (found["step"], found["since"]) == ("1h", rfc3339(hour - 2 * HOUR))
+    assert {item["flow_id"]: item["accepted"] for item in found["items"]} == {"broken": [0, 1, 0], "greet": [0, 1, 1]}
+    assert found["items"][0]["failed"] == [0, 0, 0]
+    last_hour = (await get(client, "stats/flows"))["items"]
+    assert [sum(item["accepted"]) for item in last_hour if item["flow_id"] == "greet"] == [1]
+    many = await get(client, f"stats/flows?step=1h&since={rfc3339(hour - 101 * HOUR)}")
+    assert {len(flow["accepted"]) for flow in many["items"]} == {100}
+    made = await client.post(
+        "/api/v1/tokens", headers=AUTH, json={"name": "one", "scopes": ["read"], "flows": ["greet"]}
+    )
+    limited = {"Authorization": f"Bearer {(await made.get_json())['token']}"}
+    seen = await get(client, "stats/flows?step=1h", headers=limited)
+    assert [item["flow_id"] for item in seen["items"]] == ["greet"]
+
+
+@pytest.mark.console_rule("K9")
 async def test_a_limited_token_gets_the_numbers_of_its_flows(engine: Engine, client: Client) -> None:
     await _put(engine, begin_of(engine.clock.now(), MINUTE), "greet", "broken", "paused")
     made = await client.post(

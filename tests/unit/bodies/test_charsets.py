@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hookline.bodies import text
 from hookline.bodies.json import read_json
 from hookline.bodies.text import decode_text, known_charset
-from hookline.kernel.errors import Malformed
+from hookline.kernel.errors import Malformed, TooLarge
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 VALUE = {"name": "Grüße 😀", "n": 12345678901234567890}
@@ -244,3 +244,12 @@ async def test_the_text_of_an_xml_element_is_kept_to_the_last_space() -> None:
             "mixed": {"b": " two ", "#text": "one"},
         }
     }
+
+
+@pytest.mark.rule(43)
+@pytest.mark.parametrize("codec", ["utf-8", "utf-16-le", "latin-1"])
+def test_a_text_has_at_most_a_million_control_characters(codec: str) -> None:
+    most = "\x01" * text.MAX_CONTROLS + "a\n\t" * 1000
+    assert decode_text(most.encode(codec), codec) == most
+    with pytest.raises(TooLarge, match="control characters"):
+        decode_text((most + "\x1b").encode(codec), codec)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.unit.flows.formatted_flows import FILE, content
 
 from hookline.catalog.flow_folder import scan
 from hookline.flows.authoring.formatter import WIDTH, format_flow
@@ -111,3 +112,7 @@ def test_digits_that_no_binary64_says_stay() -> None:
 def test_shipped_flows_are_canonical(file: Path) -> None:
     text = file.read_text(encoding="utf-8")
     assert format_flow(value_of(text)) == text
+
+
+def test_the_console_is_compared_with_this_layout() -> None:
+    assert FILE.read_text(encoding="utf-8") == content(), "run python -m tests.unit.flows.formatted_flows"

@@ -121,7 +121,7 @@ def test_an_action_that_is_unavailable_says_why_and_what_to_do(check: Check) -> 
             {"parallel": {"foreach": [{"foreach": "$.body", "steps": [{"use": "stop"}], "as": "A"}]}},
             "/steps/0/parallel/foreach/0/as",
             "invalid_value",
-            "a letter first",
+            "beginning with a letter",
         ),
         ({"use": "stop", "ActionStep": {"use": 1}}, "/steps/0/ActionStep", "unknown_key", "the keys here are"),
     ],

@@ -66,7 +66,7 @@ def test_settings_of_a_call(check: Check) -> None:
     assert one(check(call(headers=[1])), "wrong_type").pointer == "/steps/0/with/headers"
     assert one(check(call(body="$.steps.cal.body")), "unknown_step").pointer == "/steps/0/with/body"
     chosen = one(check({"use": "flow", "with": {"id": "$.body.flow"}}), "invalid_value")
-    assert (chosen.pointer, "a flow's id" in chosen.remedy) == ("/steps/0/with/id", True)
+    assert (chosen.pointer, "lower-case letters" in chosen.remedy) == ("/steps/0/with/id", True)
     assert one(check({**call(), "timeout": "0s"}), "invalid_value").pointer == "/steps/0/timeout"
 
 

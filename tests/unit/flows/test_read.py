@@ -95,4 +95,4 @@ def test_repeated_keys_are_problems_each_with_its_line() -> None:
         ("/b/0/c", 4, "duplicate_key"),
         ("/a", 5, "duplicate_key"),
     ]
-    assert "line 2 already" in document.problems[1].message
+    assert "first in line 2" in document.problems[1].message

@@ -258,6 +258,24 @@ async def test_a_lease_that_is_lost_while_the_parts_are_read_gives_none() -> Non
 
 
 @pytest.mark.cluster_rule("C7")
+async def test_a_limit_is_new_until_the_node_has_taken_its_parts() -> None:
+    cluster = Cluster("10/s")
+    node = Node(cluster.table, "node")
+    rates = SharedLimits(cluster.clock, node, lambda: [cluster.flow])
+    move, states = node.move_rate_parts, list[bool]()
+
+    async def noted(requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
+        moved = await move(requests)
+        # A message that comes now has to wait for the parts, and isn't rejected.
+        states.append(rates.is_new(FLOW, "10/s"))
+        return moved
+
+    node.move_rate_parts = noted  # type: ignore[method-assign]
+    await rates.refresh()
+    assert (states, rates.of(FLOW, "10/s").parts) == ([True], 10)
+
+
+@pytest.mark.cluster_rule("C7")
 async def test_looks_at_the_same_time_follow_each_other() -> None:
     cluster = Cluster("10/s")
     node = Node(cluster.table, "node")

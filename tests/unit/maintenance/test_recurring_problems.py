@@ -45,6 +45,9 @@ class Failing:
 
     executions_with_files = executions_with_callbacks
 
+    async def has_old_captures(self, _before: Any) -> bool:
+        return False
+
     async def has_expired_sessions(self, _now: Any) -> bool:
         return False
 

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from hookline.service.server.asgi import HookApplication
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 CHUNK = 100_000
@@ -15,9 +14,7 @@ CHUNK = 100_000
 @pytest.mark.parametrize("most", [1_000_000, 3_000_000])
 async def test_the_answer_to_what_is_rejected_ends_once_so_many_bytes_were_thrown_away(most: int) -> None:
     """Neither sooner, nor later: a sender may go on for ever, and the time for it is a minute here."""
-    mount = HookApplication(
-        HookOverMemory(webhook_flow(max_body=10)).endpoints.by_prefix(), drain_bytes=most, drain_seconds=60
-    )
+    mount = HookOverMemory(webhook_flow(max_body=10)).endpoints.application(drain_bytes=most, drain_seconds=60)
     received, events = 0, list[Any]()
 
     async def receive() -> Any:

@@ -10,7 +10,7 @@ from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.store.accepting import CommitsContract
 from hookline.testing.contracts.store.batches import BatchesContract
 from hookline.testing.contracts.store.callbacks import CallbacksContract
-from hookline.testing.contracts.store.flow_state import FlowValuesContract
+from hookline.testing.contracts.store.flows import FlowValuesContract
 from hookline.testing.contracts.store.journal import ItemsContract, JournalContract
 from hookline.testing.contracts.store.states import EndsContract
 

@@ -39,11 +39,11 @@ def new() -> None:
 def new_plugin(name: str, title: str | None, folder: Path | None, as_json: bool) -> None:
     """Create a distribution with a connector called NAME: an action, a trigger that polls, and tests that pass.
 
-    NAME has small letters and digits, with _ between words.
+    NAME has lower-case letters and digits, with _ between words.
     """
     if not _PLUGIN.match(name) or len(name) > _LONGEST:
         raise ConfigError(
-            f"{name!r} can't name a plugin: use at most {_LONGEST} small letters and digits, with _ between words"
+            f"{name!r} can't name a plugin: use at most {_LONGEST} lower-case letters and digits, with _ between words"
         )
     _check_free(name)
     target = folder if folder is not None else Path(f"hookline-{name}")
@@ -60,7 +60,7 @@ def new_flow(flow_id: str, use: str | None, as_json: bool, settings: Settings) -
     from hookline.flows.authoring.formatter import format_flow
 
     if not _FLOW.match(flow_id):
-        raise ConfigError(f"{flow_id!r} can't name a flow: use small letters, digits and -")
+        raise ConfigError(f"{flow_id!r} can't name a flow: use lower-case letters, digits and -")
     step: dict[str, Any] = {"id": "reply", "use": "map", "with": {"body": {"received": "$.body"}}}
     case: dict[str, Any] = {
         "name": "it completes",

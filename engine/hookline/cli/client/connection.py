@@ -56,13 +56,14 @@ def call(
     body: Any = None,
     missing: Missing = "rejected",
     server_only: str | None = None,
+    if_match: str | None = None,
     **query: object,
 ) -> Any:
     """Send one request: see `connect` and `Client`."""
 
     async def run() -> Any:
         async with connect(settings, missing=missing, server_only=server_only) as client:
-            return await client.request(method, *path, body=body, **query)
+            return await client.request(method, *path, body=body, if_match=if_match, **query)
 
     return asyncio.run(run())
 

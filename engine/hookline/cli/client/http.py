@@ -57,7 +57,9 @@ class Http:
         self._session = session
         self.url: str | None = url
 
-    async def request(self, method: str, path: str, query: Mapping[str, str], body: bytes | None) -> tuple[int, bytes]:
+    async def request(
+        self, method: str, path: str, query: Mapping[str, str], body: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
         import aiohttp
         from yarl import URL
 
@@ -67,7 +69,7 @@ class Http:
         try:
             # A redirect could lead the token, or a change, to somewhere else.
             async with self._session.request(
-                method, url, params=query, data=body, headers=_JSON, allow_redirects=False
+                method, url, params=query, data=body, headers=_JSON | dict(headers), allow_redirects=False
             ) as response:
                 if 300 <= response.status < 400:
                     there = response.headers.get("Location", "another URL")

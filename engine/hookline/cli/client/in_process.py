@@ -38,7 +38,10 @@ class InProcess:
         self._app: Any = app
         self._headers = [(b"host", b"localhost"), (b"authorization", f"Bearer {token}".encode())]
 
-    async def request(self, method: str, path: str, query: Mapping[str, str], body: bytes | None) -> tuple[int, bytes]:
+    async def request(
+        self, method: str, path: str, query: Mapping[str, str], body: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
+        given = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
         scope = {
             "type": "http",
             "asgi": {"version": "3.0"},
@@ -49,7 +52,7 @@ class InProcess:
             "raw_path": path.encode(),
             "query_string": urlencode(query).encode(),
             "root_path": "",
-            "headers": self._headers,
+            "headers": [*self._headers, *given],
             "client": None,
             "server": None,
             "extensions": {},

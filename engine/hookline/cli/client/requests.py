@@ -26,7 +26,9 @@ class Transport(Protocol):
     url: str | None
     """The URL of the server that answers; None for the API in this process."""
 
-    async def request(self, method: str, path: str, query: Mapping[str, str], body: bytes | None) -> tuple[int, bytes]:
+    async def request(
+        self, method: str, path: str, query: Mapping[str, str], body: bytes | None, headers: Mapping[str, str]
+    ) -> tuple[int, bytes]:
         """Return the status and the body of the response. Raises StoreError if there is none."""
         ...
 
@@ -49,15 +51,18 @@ class Client:
         return self._transport.url
 
     async def get(self, *path: str, **query: object) -> Any:
-        return await self.request("GET", *path, **query)
+        return await self.request("GET", *path, body=None, if_match=None, **query)
 
     async def post(self, *path: str, body: Any = None, **query: object) -> Any:
-        return await self.request("POST", *path, body=body, **query)
+        return await self.request("POST", *path, body=body, if_match=None, **query)
 
-    async def request(self, method: str, *path: str, body: Any = None, **query: object) -> Any:
+    async def request(
+        self, method: str, *path: str, body: Any = None, if_match: str | None = None, **query: object
+    ) -> Any:
+        """`if_match`: the ETag of what is replaced, or `*`."""
         url = API + "".join(f"/{quote(part, safe='')}" for part in path)
         data = None if body is None else encode(body)
-        status, content = await self._transport.request(method, url, _given(query), data)
+        status, content = await self._transport.request(method, url, _given(query), data, _condition(if_match))
         if status >= 300:
             raise _error(status, content, self.server)
         try:
@@ -77,6 +82,12 @@ class Client:
 _NONSENSE: Final = ""
 _NO_ROUTE: Final = "http.404"
 _REMEDY: Final = "give the URL under which people reach the admin API, without /api/v1"
+
+
+def _condition(if_match: str | None) -> dict[str, str]:
+    if if_match is None:
+        return {}
+    return {"If-Match": if_match if if_match == "*" else f'"{if_match}"'}
 
 
 def _given(query: Mapping[str, object]) -> dict[str, str]:

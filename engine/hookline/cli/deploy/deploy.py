@@ -82,21 +82,21 @@ def _deploy_or_show_error(settings: Settings, folder: Path, options: Options, *,
 
 
 def _deploy(settings: Settings, folder: Path, options: Options) -> None:
-    from hookline.cli.deploy import deployment, report
+    from hookline.cli.deploy import deploy_steps, report
     from hookline.cli.deploy.folder import read_folder
 
     flows = read_folder(folder)
-    checked = deployment.check_here(settings, folder, flows) if options.check else ((), 0)
+    checked = deploy_steps.check_here(settings, folder, flows) if options.check else ((), 0)
 
-    async def prepare() -> deployment.Prepared:
+    async def prepare() -> deploy_steps.Prepared:
         async with connect(settings, missing="empty") as client:
-            return await deployment.prepare(
+            return await deploy_steps.prepare(
                 client, flows, delete=options.delete, force=options.force, message=options.message, checked=checked
             )
 
     async def apply() -> Mapping[str, Any]:
         async with connect(settings, missing="created") as client:
-            return await deployment.deploy(client, prepared, flows)
+            return await deploy_steps.deploy(client, prepared, flows)
 
     prepared = asyncio.run(prepare())
     value: dict[str, Any] = {

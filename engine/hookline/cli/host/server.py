@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from hookline.access.tokens import ServerToken
 from hookline.cli.engine_setup import engine_options, hook_options, local_url
@@ -140,7 +141,7 @@ async def run_server(
     for plugin in registry.failed:
         engine.log.error("a plugin can't be used", plugin=str(plugin), error=plugin.error)
     shutdown = asyncio.Event()
-    shown = settings.admin_url or (settings.public_url if admin_sock is None else None) or api_url
+    shown = _admin_url(settings, api_url)
     file = None if settings.admin_token is not None else token_file(settings)
     server = RunningServer(engine, url, api_url, shown, token, file, shutdown)
     with contextlib.suppress(StoreAway):
@@ -173,6 +174,15 @@ async def run_server(
     return not engine.failed.is_set()
 
 
+def _admin_url(settings: Settings, api_url: str) -> str:
+    """The URL under which people reach the console."""
+    if settings.admin_url is not None:
+        return settings.admin_url
+    public_url = settings.public_url
+    # Under a path, a proxy passes on the hooks, and the console isn't there.
+    return api_url if settings.admin_bind or not public_url or urlsplit(public_url).path else public_url
+
+
 def _url(sock: socket.socket) -> str:
     return local_url(*sock.getsockname()[:2])
 
@@ -191,7 +201,8 @@ def _listeners(
     readiness = Readiness.of(engine)
     apart = 0 if admin_sock is None else _ADMIN_CONNECTIONS
     connections = reserve_files(settings.max_connections, engine.log, apart)
-    hosts = Hosts((f"//{settings.host}", f"//{settings.admin_bind or ''}"), server.admin_url)
+    public_url = "" if settings.admin_bind else settings.public_url or ""
+    hosts = Hosts((f"//{settings.host}", f"//{settings.admin_bind or ''}", public_url), server.admin_url)
     pages = (
         *blueprints(
             engine,

@@ -12,14 +12,17 @@ from hookline.config import Settings
 
 @click.command(cls=Command, settings=("db",))
 @click.argument("flow_id", metavar="[FLOW]", required=False)
+@click.option("--code", help="Only those with this code, such as `request.not_verified`.")
 @paged
-def rejected(flow_id: str | None, cursor: str | None, limit: int, as_json: bool, settings: Settings) -> None:
+def rejected(
+    flow_id: str | None, code: str | None, cursor: str | None, limit: int, as_json: bool, settings: Settings
+) -> None:
     """List the requests that were rejected, newest first: those of FLOW, or of all flows.
 
     The newest 100 of each flow are kept. Requests to flows that don't exist are listed under `-`.
     """
     path = ("rejected",) if flow_id is None else ("flows", flow_id, "rejected")
-    page = call(settings, "GET", *path, cursor=cursor, limit=limit)
+    page = call(settings, "GET", *path, code=code, cursor=cursor, limit=limit)
     columns = ("time", "flow", "status", "request", "bytes", "from", "reason")
     emit_page(page, as_json=as_json, columns=columns, row=_row, texts=("request", "reason"))
 

@@ -16,6 +16,7 @@ from hookline.flows.elements.settings_check import settings_problems
 from hookline.flows.elements.visible_names import VisibleNames
 from hookline.kernel.backoff import RetryPolicy
 from hookline.kernel.errors import Problem
+from hookline.kernel.pointer import adding, removing, replacing
 from hookline.model.flow import ActionStep, RetryDocument
 from hookline.sdk.action import Action
 from hookline.sdk.settings.versions import older_settings, plain_name
@@ -94,7 +95,8 @@ def _node(step: RawStep, compiling: CompileContext) -> ActionNode | None:
         return None
     if document.timeout is not None and document.timeout <= timedelta():
         message, remedy = "with this timeout no attempt can finish", "remove it, or write a longer time, such as 30s"
-        compiling.problem(message, f"{pointer}/timeout", "invalid_value", remedy)
+        at = f"{pointer}/timeout"
+        compiling.problem(message, at, "invalid_value", remedy, fix=removing(at))
     _delivery_problems(document, action, raw, pointer, compiling)
     return ActionNode(
         id=step.id,
@@ -153,7 +155,8 @@ def _version(action: Action, settings: Template, pointer: str, compiling: Compil
                 continue
             message = f"these are settings for version {number} of {plain_name(action.name)!r}"
             remedy = f'write "use": "{name}", then run `hookline fmt --upgrade`'
-            compiling.problem(message, f"{pointer}/use", "older_version", remedy, "note")
+            at = f"{pointer}/use"
+            compiling.problem(message, at, "older_version", remedy, "note", fix=replacing(at, name))
             return
 
 
@@ -164,11 +167,13 @@ def _delivery_problems(
     once = document.delivery == "at_most_once"
     if once and document.retry is not None:
         message = "a step with at_most_once is never retried"
-        compiling.problem(message, f"{pointer}/retry", "retry_at_most_once", 'remove "retry", or "delivery"')
+        at = f"{pointer}/retry"
+        compiling.problem(message, at, "retry_at_most_once", 'remove "retry", or "delivery"', fix=removing(at))
     for key in ("rate", "delivery"):
         if key in raw and action.pure:
             message = f"action {action.name!r} has no effects, so {key!r} changes nothing"
-            compiling.problem(message, f"{pointer}/{key}", "without_effect", "remove it", "warning")
+            at = f"{pointer}/{key}"
+            compiling.problem(message, at, "without_effect", "remove it", "warning", fix=removing(at))
 
 
 def _credential(name: Any, action: Action, pointer: str, compiling: CompileContext) -> None:
@@ -177,11 +182,12 @@ def _credential(name: Any, action: Action, pointer: str, compiling: CompileConte
         compiling.credentials.append(CredentialUse(name, f"{pointer}/credential", types))
     elif isinstance(name, str):
         message = f"action {action.name!r} takes no credential"
-        compiling.problem(message, f"{pointer}/credential", "credential_unwanted", "remove it")
+        at = f"{pointer}/credential"
+        compiling.problem(message, at, "credential_unwanted", "remove it", fix=removing(at))
     elif name is None and action.needs_credential:
         message = f"action {action.name!r} needs a credential of type {' or '.join(types)}"
         remedy = f'add "credential": "…", and create it with `hookline credentials set … --type {types[0]}`'
-        compiling.problem(message, pointer, "missing_key", remedy)
+        compiling.problem(message, pointer, "missing_key", remedy, fix=adding(f"{pointer}/credential", ""))
 
 
 ACTION: Final = StepType(_compile)

@@ -11,11 +11,12 @@ from hookline.flows.blocks.block import CompileContext, Node, RawStep, StepType
 from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.visible_names import VisibleNames
-from hookline.kernel.pointer import parts_of
+from hookline.kernel.pointer import adding, parts_of, removing, replacing
 from hookline.model.batch import MAX_BATCH_SIZE, BatchSettings
 from hookline.model.flow import ActionStep
 
 USE: Final = "batch"
+_WITHIN: Final = "10s"
 _NOT_HERE: Final = ("credential", "retry", "timeout", "rate", "delivery")
 _REMEDY: Final = "put it at the top, or in a switch, a `try` or a `catch`"
 #: The reason and the remedy for each key under which a batch is not allowed.
@@ -51,7 +52,9 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[BatchNode | None
     for name in _NOT_HERE:
         if name in raw:
             remedy = 'use "within" in "with"' if name == "timeout" else "remove it"
-            compiling.problem(f"a batch step doesn't accept {name!r}", f"{pointer}/{name}", "unknown_key", remedy)
+            at = f"{pointer}/{name}"
+            message = f"a batch step doesn't accept {name!r}"
+            compiling.problem(message, at, "unknown_key", remedy, fix=removing(at))
     for place in _around(pointer):
         if place in _PLACES:
             why, remedy = _PLACES[place]
@@ -74,7 +77,7 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[BatchNode | None
     if key is not None and key.constant:
         message = "all messages have this key, so it changes nothing"
         remedy = "write an expression, such as $.body.customer, or remove it"
-        compiling.problem(message, f"{at}/key", "constant_key", remedy, "warning")
+        compiling.problem(message, f"{at}/key", "constant_key", remedy, "warning", fix=removing(f"{at}/key"))
     if document is None or settings is None:
         return None, behind
     node = BatchNode(
@@ -93,13 +96,17 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[BatchNode | None
 def _bounds(settings: BatchSettings, pointer: str, compiling: CompileContext) -> None:
     if settings.size is None and settings.within is None:
         message = "no setting says when a batch is complete"
-        compiling.problem(message, pointer, "missing_key", 'add "size", or "within", or both')
+        remedy = 'add "size", or "within", or both'
+        compiling.problem(message, pointer, "missing_key", remedy, fix=adding(f"{pointer}/within", _WITHIN))
     elif settings.within is None:
         message = "the last messages may wait forever, because the batch is only complete when it is full"
-        compiling.problem(message, pointer, "batch_for_ever", 'add "within", such as "10s"', "warning")
+        fix = adding(f"{pointer}/within", _WITHIN)
+        compiling.problem(message, pointer, "batch_for_ever", f'add "within", such as "{_WITHIN}"', "warning", fix=fix)
     elif settings.within <= timedelta():
         message = "no other message can join a batch that is complete at once"
-        compiling.problem(message, f"{pointer}/within", "invalid_value", "write a longer time, such as 10s")
+        at = f"{pointer}/within"
+        fix = replacing(at, _WITHIN)
+        compiling.problem(message, at, "invalid_value", f"write a longer time, such as {_WITHIN}", fix=fix)
 
 
 def _around(pointer: str) -> Iterator[str]:

@@ -11,6 +11,7 @@ from hookline.flows.elements.expressions import Condition, Expressions, Template
 from hookline.flows.elements.external_names import CredentialUse, FlowUse
 from hookline.flows.elements.visible_names import DeclaredNames, VisibleNames
 from hookline.kernel.errors import Problem
+from hookline.kernel.pointer import Patch
 from hookline.model.flow import StepDocument
 from hookline.sdk.mappers import Reference
 
@@ -105,9 +106,11 @@ class CompileContext:
         code: str,
         remedy: str,
         severity: Literal["error", "warning", "note"] = "error",
+        *,
+        fix: tuple[Patch, ...] = (),
     ) -> None:
         """Add a problem."""
-        self.problems.append(Problem(message, pointer, code, remedy, severity))
+        self.problems.append(Problem(message, pointer, code, remedy, severity, fix=fix))
 
     def missing_action(self, name: str, problem: Problem) -> None:
         """Add the problem of an action that isn't installed."""

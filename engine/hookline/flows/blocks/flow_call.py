@@ -13,6 +13,7 @@ from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.external_names import FlowUse
 from hookline.flows.elements.visible_names import VisibleNames
 from hookline.kernel.backoff import RetryPolicy
+from hookline.kernel.pointer import removing
 from hookline.model.expressions import EXPRESSION_SCHEMA
 from hookline.model.flow import FLOW_ID, ActionStep
 
@@ -74,9 +75,9 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[CallNode | None,
     given = raw.get("with", {})
     for name in _NOT_HERE:
         if name in raw:
-            compiling.problem(
-                f"a step that calls a flow doesn't accept {name!r}", f"{pointer}/{name}", "unknown_key", "remove it"
-            )
+            at = f"{pointer}/{name}"
+            message = f"a step that calls a flow doesn't accept {name!r}"
+            compiling.problem(message, at, "unknown_key", "remove it", fix=removing(at))
     if not isinstance(given, dict):
         return None, behind
     settings: CallSettings | None = None
@@ -100,7 +101,8 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[CallNode | None,
         return None, behind
     if document.timeout is not None and document.timeout <= timedelta():
         message, remedy = "with this timeout no flow can end in time", "remove it, or write a longer time, such as 30s"
-        compiling.problem(message, f"{pointer}/timeout", "invalid_value", remedy)
+        at = f"{pointer}/timeout"
+        compiling.problem(message, at, "invalid_value", remedy, fix=removing(at))
     node = CallNode(
         id=step.id,
         pointer=pointer,
@@ -121,7 +123,8 @@ def _waits_for_nothing(raw: Any, pointer: str, compiling: CompileContext) -> Non
     for name in _OF_WAITING:
         if name in raw:
             message = f"a step that doesn't wait for the flow doesn't accept {name!r}"
-            compiling.problem(message, f"{pointer}/{name}", "unknown_key", 'remove it, or let it wait: "wait": true')
+            at, remedy = f"{pointer}/{name}", 'remove it, or let it wait: "wait": true'
+            compiling.problem(message, at, "unknown_key", remedy, fix=removing(at))
 
 
 CALL: Final = StepType(

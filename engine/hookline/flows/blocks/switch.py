@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 from hookline.flows.blocks.block import CompileContext, Node, RawStep, StepType
 from hookline.flows.elements.expressions import Condition
 from hookline.flows.elements.visible_names import VisibleNames
+from hookline.kernel.pointer import adding, removing
 from hookline.model.flow import SwitchStep
 
 
@@ -64,7 +65,9 @@ def _check(case: Mapping[str, Any], pointer: str, otherwise: bool, compiling: Co
     if ("when" in case) == ("otherwise" in case):
         has = "both" if "when" in case else "neither"
         message = f"a case must have either 'when' or 'otherwise'; this one has {has}"
-        compiling.problem(message, pointer, "invalid_case", 'write "when": an expression, or "otherwise": true')
+        remedy = 'write "when": an expression, or "otherwise": true'
+        fix = removing(f"{pointer}/otherwise") if "when" in case else adding(f"{pointer}/otherwise", True)
+        compiling.problem(message, pointer, "invalid_case", remedy, fix=fix)
     if "otherwise" in case and otherwise:
         message = "another case already has 'otherwise'"
         compiling.problem(message, f"{pointer}/otherwise", "invalid_case", "join the two cases")

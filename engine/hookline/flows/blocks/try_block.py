@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from hookline.flows.blocks.block import CompileContext, Node, RawStep, StepType
 from hookline.flows.elements.visible_names import VisibleNames
+from hookline.kernel.pointer import adding
 from hookline.model.flow import TryStep
 
 _KEYS: Final = ("try", "catch", "finally")
@@ -31,7 +32,7 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[TryNode | None, 
     document, raw, pointer, place = step.typed(TryStep), step.raw, step.pointer, step.place
     if "catch" not in raw and "finally" not in raw:
         message, remedy = "a try without a catch or a finally does nothing", 'add "catch": […], or "finally": […]'
-        compiling.problem(message, pointer, "missing_key", remedy)
+        compiling.problem(message, pointer, "missing_key", remedy, fix=adding(f"{pointer}/catch", []))
     steps, tried = compiling.steps(raw.get("try"), document.try_ if document else None, f"{pointer}/try", place)
     maybe = _new(tried, place)
     caught = place.within("error").besides(maybe)

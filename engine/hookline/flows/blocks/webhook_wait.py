@@ -14,6 +14,7 @@ from hookline.flows.elements.message_keys import MessageKey, compile_key
 from hookline.flows.elements.pages import PageTemplate, compile_page, page_problems
 from hookline.flows.elements.verification import compile_verify, content_type_problems
 from hookline.flows.elements.visible_names import ON_ARRIVAL, VisibleNames
+from hookline.kernel.pointer import adding, removing
 from hookline.model.flow import ActionStep
 from hookline.model.webhook import WaitSettings
 from hookline.sdk.schemes import Scheme
@@ -46,10 +47,13 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[WaitNode | None,
     given = raw.get("with", {})
     for name in _NOT_HERE:
         if name in raw:
-            remedy = 'put "timeout" into "with"' if name == "timeout" else "remove it"
-            compiling.problem(
-                f"a step that waits for a callback doesn't accept {name!r}", f"{pointer}/{name}", "unknown_key", remedy
-            )
+            remedy, at = "remove it", f"{pointer}/{name}"
+            fix = removing(at)
+            if name == "timeout":
+                remedy = 'put "timeout" into "with"'
+                fix = (*adding(f"{pointer}/with/timeout", raw[name]), *fix)
+            message = f"a step that waits for a callback doesn't accept {name!r}"
+            compiling.problem(message, at, "unknown_key", remedy, fix=fix)
     if not isinstance(given, dict):
         return None, behind
     at = f"{pointer}/with"
@@ -65,7 +69,8 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[WaitNode | None,
         verification = compile_verify("none", compiling.registry, f"{at}/verify", [])
     if correlate is not None and "verify" not in given:
         message = "anyone who knows the key could call this step, so it must say how the caller is verified"
-        compiling.problem(message, at, "missing_key", 'add "verify"; write "none" if the caller can\'t be verified')
+        remedy = 'add "verify"; write "none" if the caller can\'t be verified'
+        compiling.problem(message, at, "missing_key", remedy, fix=adding(f"{at}/verify", "none"))
     if verification.credential is not None:
         compiling.credentials.append(verification.credential)
     if settings is not None and verification.scheme is not None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from hookline.discovery.registry import Registry
 from hookline.flows.check.document_texts import text_problems
+from hookline.flows.check.fixes import with_fixes
 from hookline.flows.check.flow_analysis import analyse_flow
 from hookline.flows.check.references import reference_problems
 from hookline.flows.check.replies import reply_problems
@@ -20,7 +21,8 @@ from hookline.flows.documents.read import Document, read
 from hookline.flows.elements.external_names import CredentialUse, FlowUse
 from hookline.flows.types.samples import NO_SAMPLES, Samples
 from hookline.kernel.errors import FlowInvalid, Problem
-from hookline.kernel.suggest import did_you_mean, listed
+from hookline.kernel.pointer import replacing
+from hookline.kernel.suggest import listed, nearest_name, question, unknown_name
 
 
 def analysis_problems(flow: CompiledFlow, samples: Samples = NO_SAMPLES) -> list[Problem]:
@@ -102,26 +104,27 @@ def check_flow(
         problems += [_flow_problem(use, flows) for use in examined.flows if use.id not in flows]
     if not public_url and examined.flow is not None:
         problems += public_url_problems(examined.flow)
-    return CheckedFlow(document.place(problems), examined.flow)
+    return CheckedFlow(with_fixes(document.place(problems), document.value), examined.flow)
 
 
 def _flow_problem(use: FlowUse, flows: Collection[str]) -> Problem:
     others = listed("the flows are", flows) if flows else "there are no other flows"
-    near = did_you_mean(use.id, flows, others)
-    return Problem(f"there is no flow {use.id!r}", use.pointer, "unknown_flow", near)
+    return unknown_name(f"there is no flow {use.id!r}", use.pointer, "unknown_flow", use.id, flows, others)
 
 
 def _credential_problem(use: CredentialUse, credentials: Mapping[str, str]) -> Problem | None:
     wanted = " or ".join(use.types)
     make = f"hookline credentials set {use.name} --type {use.types[0]} …"
+    fitting = [name for name, type_name in credentials.items() if type_name in use.types]
     if use.name not in credentials:
-        fitting = [name for name, type_name in credentials.items() if type_name in use.types]
-        near = did_you_mean(use.name, fitting)
+        near = nearest_name(use.name, fitting)
         return Problem(
             f"there is no credential {use.name!r}",
             use.pointer,
             "credential_missing",
-            f"{near} Otherwise create it: `{make}`" if near else f"create it: `{make}`",
+            f"{question(near)} Otherwise create it: `{make}`" if near else f"create it: `{make}`",
+            unknown=use.name,
+            similar=near,
         )
     found = credentials[use.name]
     if found not in use.types:
@@ -130,5 +133,6 @@ def _credential_problem(use: CredentialUse, credentials: Mapping[str, str]) -> P
             use.pointer,
             "credential_type",
             f"name one of type {wanted}, or create it: `hookline credentials set … --type {use.types[0]}`",
+            fix=replacing(use.pointer, fitting[0]) if len(fitting) == 1 else (),
         )
     return None

@@ -7,7 +7,7 @@ from typing import Final
 CODES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "unreadable": "The file can't be read.",
-        "syntax": "The file is not JSON.",
+        "syntax": "The text is not JSON.",
         "file_name": "The file's name is not the id of its flow.",
         "duplicate_flow": "Another file has a flow with the same id.",
         "missing_key": "A required key is missing.",

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from hookline.flows.blocks.step_tree import walk_documents
 from hookline.flows.elements.expressions import RESERVED, language
 from hookline.kernel.errors import Problem
-from hookline.kernel.pointer import escape
+from hookline.kernel.pointer import adding, escape, replacing
 
 _NAMES: Final = r"(?:body|headers|attachments|steps|trigger|vars|item|execution|error)"
 _PATH: Final = rf"{_NAMES}(?:\.\w+|\[\w+\])*"
@@ -81,22 +81,29 @@ def _mapper(pointer: str, value: Any, mappers: Collection[str], enabled: Collect
             "mapper_not_listed",
             f'add "mappers": ["{name}"] to the flow, or write {{"literal": …}} if you mean the object',
             "warning",
+            fix=adding("/mappers/-", name),
         )
 
 
 def _spelling(pointer: str, text: str) -> Iterator[Problem]:
     if language(text) is not None or not any(found.search(text) for found in _SPELLINGS):
         return
-    written = text
-    for spelling in _SPELLINGS:
-        written = spelling.sub(r"{{ \1 }}", written)
+    written = _as_expression(text)
     yield Problem(
         "this is plain text, although it looks like an expression",
         pointer,
         "plain_text",
         f'write "{written if len(written) <= 200 else written[:200] + "…"}", or {{"literal": …}} if you mean the text',
         "warning",
+        fix=replacing(pointer, written),
     )
+
+
+def _as_expression(text: str) -> str:
+    """Return a text that looks like expressions of other languages with those of this one."""
+    for spelling in _SPELLINGS:
+        text = spelling.sub(r"{{ \1 }}", text)
+    return text
 
 
 def _password(pointer: str, text: str) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ from hookline.flows.types.path_lookup import PathFound, PathMissing
 from hookline.flows.types.shape import Record, Shape, in_words
 from hookline.flows.types.type_scope import NO_HEADERS, TypeScope
 from hookline.kernel.errors import Problem
+from hookline.kernel.suggest import question
 from hookline.sdk.mappers import Reference
 
 _SHOWN = 8
@@ -55,6 +56,7 @@ def _problem(reference: Reference, pointer: str, scope: TypeScope) -> Problem | 
             "step_may_not_run",
             f'give a default: {{{{ steps.{path[1]} | default(none) }}}}, or "default" beside "jsonpath"',
             "warning",
+            unknown=path_text(path),
         )
     return _left_out(path, found, pointer)
 
@@ -69,19 +71,22 @@ def _nothing_there(path: tuple[str | int, ...], lost: PathMissing, pointer: str,
         "no_such_key",
         remedy,
         "warning" if optional else "error",
+        unknown=path_text(path[: lost.at + 1]),
+        similar=_similar(path, lost),
     )
 
 
 def _probably_not(path: tuple[str | int, ...], lost: PathMissing, pointer: str) -> Problem:
-    key = _key(path[lost.at])
     otherwise = "add it to the schema, or to the sample of a case, if it may exist"
-    near = f"did you mean {lost.near!r}? Otherwise {otherwise}" if lost.near is not None else otherwise
+    near = f"{question(lost.near)} Otherwise {otherwise}" if lost.near is not None else otherwise
     return Problem(
-        f"{path_text(path)}: nothing declares that {_name(path, lost.at, lost.container)} has {key}",
+        f"{path_text(path)}: nothing declares that {_name(path, lost.at, lost.container)} has {_key(path[lost.at])}",
         pointer,
         "doubtful_key",
         near,
         "warning",
+        unknown=path_text(path[: lost.at + 1]),
+        similar=_similar(path, lost),
     )
 
 
@@ -94,13 +99,14 @@ def _left_out(path: tuple[str | int, ...], found: PathFound, pointer: str) -> Pr
         "may_be_missing",
         "give a `default`, or make it required in the schema",
         "warning",
+        unknown=path_text(path),
     )
 
 
 def _remedy(path: tuple[str | int, ...], lost: PathMissing) -> str:
     container = lost.container
     if lost.near is not None:
-        return f"did you mean {lost.near!r}?"
+        return question(lost.near)
     if container == NO_HEADERS:
         return "a step's result has no headers; the headers of the request are in trigger.headers"
     if isinstance(container, Record) and path[lost.at] == "error" and path[0] == "steps":
@@ -110,6 +116,15 @@ def _remedy(path: tuple[str | int, ...], lost: PathMissing) -> str:
         more = ", …" if len(keys) > _SHOWN else ""
         return f"it has {', '.join(keys[:_SHOWN])}{more}" if keys else "it has no keys"
     return "read the value itself, or another path"
+
+
+def _similar(path: tuple[str | int, ...], lost: PathMissing) -> str | None:
+    """The path that was probably meant instead of the one to the wrong key."""
+    if lost.near is not None:
+        return path_text((*path[: lost.at], lost.near))
+    if lost.container == NO_HEADERS and path[0] == "headers":
+        return f"trigger.{path_text(path[: lost.at + 1])}"
+    return None
 
 
 def _name(path: tuple[str | int, ...], at: int, container: Shape) -> str:

@@ -25,6 +25,7 @@ from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.types.action_result import replies, result_classes
 from hookline.flows.types.annotation import metadata
 from hookline.kernel.errors import Problem
+from hookline.kernel.pointer import adding, removing, replacing
 from hookline.model.durations import Duration
 from hookline.sdk.action import EndsExecution, PassesIf, Sleep
 
@@ -44,6 +45,7 @@ def reply_problems(flow: CompiledFlow, walked: FlowAnalysis) -> Iterator[Problem
             "reply_missing",
             'reply in a step before it, with "respond": "reply"; or remove `respond`',
             "warning",
+            fix=removing("/trigger/with/respond"),
         )
     waits = respond == "reply"
     if not waits:
@@ -54,11 +56,13 @@ def reply_problems(flow: CompiledFlow, walked: FlowAnalysis) -> Iterator[Problem
         )
         for node in replying:
             message = f"no caller waits for the reply of step {node.id!r}"
-            yield Problem(message, node.pointer, "reply_unheard", remedy, "warning")
+            fix = removing(node.pointer) if flow.trigger.webhook is None else adding("/trigger/with/respond", "reply")
+            yield Problem(message, node.pointer, "reply_unheard", remedy, "warning", fix=fix)
     elif not replying:
         message = "the caller waits for a reply, but no step replies"
         remedy = 'add a step with "use": "reply", or write "respond": "finished"'
-        yield Problem(message, "/trigger/with/respond", "reply_missing", remedy, "warning")
+        fix = replacing("/trigger/with/respond", "finished")
+        yield Problem(message, "/trigger/with/respond", "reply_missing", remedy, "warning", fix=fix)
     else:
         yield from _late(flow, replying)
         silent = _Ways().silent(flow.steps)

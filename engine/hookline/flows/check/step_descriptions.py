@@ -2,12 +2,16 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from hookline.flows.check.flow_analysis import analyse_flow
 from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.types.known_steps import KnownSteps
 from hookline.flows.types.samples import NO_SAMPLES, Samples
-from hookline.flows.types.shape import Record, shape_text
+from hookline.flows.types.shape import Field, Record, Shape, shape_text
 from hookline.flows.types.type_scope import TypeScope
+
+_Fields: TypeAlias = Mapping[str, Field]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,28 +24,78 @@ class StepDescription:
     """The type at each path, such as `body`, `steps.order.body` or `item`."""
     body: str | None
     """The type of the body after the step; None if no step runs after it."""
+    gone: tuple[str, ...] = ()
+    """If the scope only has what differs from that of the step before: the paths that it doesn't have any more."""
 
 
-def describe_steps(flow: CompiledFlow, samples: Samples = NO_SAMPLES) -> Iterator[StepDescription]:
+def describe_steps(
+    flow: CompiledFlow, samples: Samples = NO_SAMPLES, *, only_changes: bool = False
+) -> Iterator[StepDescription]:
     """Yield the steps that are reached, in the order of the text.
 
     A step sees the results of all steps before it, so the length of all descriptions grows with the square of their
-    number.
+    number. With `only_changes`, a scope only has what differs from that of the step before.
     """
+    texts, before = _ShapeTexts(), dict[str, _Fields]()
     for visit in analyse_flow(flow, samples).visits:
-        yield StepDescription(
-            visit.node.id,
-            visit.node.pointer,
-            dict(_paths(visit.scope)),
-            None if visit.behind is None else shape_text(visit.behind.message.body),
-        )
+        here = _fields(visit.scope)
+        gone: list[str] = []
+        scope = dict(_changes(here, before, texts, gone))
+        if only_changes:
+            before = here
+        body = None if visit.behind is None else texts.of(visit.behind.message.body)
+        yield StepDescription(visit.node.id, visit.node.pointer, scope, body, tuple(gone))
 
 
-def _paths(scope: TypeScope) -> Iterator[tuple[str, str]]:
-    """Yield the names in scope and their types; each key of `trigger`, `steps` and `vars` is a path of its own."""
+class _ShapeTexts:
+    """The texts of shapes, which are the same at many steps."""
+
+    def __init__(self) -> None:
+        self._texts: dict[int, tuple[Shape, str]] = {}
+        """By the identity of a shape, which is kept so that no other gets it."""
+
+    def of(self, shape: Shape) -> str:
+        found = self._texts.get(id(shape))
+        if found is None:
+            found = self._texts[id(shape)] = (shape, shape_text(shape))
+        return found[1]
+
+
+def _fields(scope: TypeScope) -> dict[str, _Fields]:
+    """The types of the names in scope; each key of `trigger`, `steps` and `vars` has one of its own."""
+    names: dict[str, Field] = {}
+    found: dict[str, _Fields] = {"": names}
     for name, shape in scope.roots().items():
         if name in ("trigger", "steps", "vars") and isinstance(shape, Record):
-            for key, field in shape.fields.items():
-                yield f"{name}.{key}{'' if field.required else '?'}", shape_text(field.shape)
+            found[name] = shape.fields.merged() if isinstance(shape.fields, KnownSteps) else shape.fields
         else:
-            yield name, shape_text(shape)
+            names[name] = Field(shape)
+    return found
+
+
+def _changes(
+    here: Mapping[str, _Fields], before: Mapping[str, _Fields], texts: _ShapeTexts, gone: list[str]
+) -> Iterator[tuple[str, str]]:
+    """Yield the paths that weren't in scope before, or had another type, with their types. Adds those to `gone`
+    that are gone."""
+    for within, fields in here.items():
+        old = before.get(within, {})
+        for key, field in fields.items():
+            was = old.get(key)
+            if was is field:
+                continue
+            path, text = _path(within, key, field), texts.of(field.shape)
+            if was is not None:
+                if _path(within, key, was) != path:
+                    gone.append(_path(within, key, was))
+                elif texts.of(was.shape) == text:
+                    continue
+            yield path, text
+    for within, fields in before.items():
+        new = here.get(within, {})
+        gone += [_path(within, key, field) for key, field in fields.items() if key not in new]
+
+
+def _path(within: str, key: str, field: Field) -> str:
+    """A path such as `steps.order`; one that may be missing ends with `?`."""
+    return f"{within}.{key}{'' if field.required else '?'}" if within else key

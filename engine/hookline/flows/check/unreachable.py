@@ -7,6 +7,7 @@ from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.check.flow_analysis import FlowAnalysis
 from hookline.kernel.errors import Problem
+from hookline.kernel.pointer import Patch, removing
 
 
 def unreachable_problems(walked: FlowAnalysis) -> Iterator[Problem]:
@@ -17,6 +18,7 @@ def unreachable_problems(walked: FlowAnalysis) -> Iterator[Problem]:
             f"step {node.id!r} never runs, because the execution always ends at {ends}step {before.id!r}",
             node.pointer,
             "move it up, or remove it",
+            removing(node.pointer),
         )
     for visit in walked.visits:
         if visit.node.when is not None and _always(visit.node, False):
@@ -24,6 +26,7 @@ def unreachable_problems(walked: FlowAnalysis) -> Iterator[Problem]:
                 f"step {visit.node.id!r} never runs, because its `when` is false",
                 f"{visit.node.pointer}/when",
                 "correct the condition, or remove the step",
+                removing(visit.node.pointer),
             )
         if isinstance(visit.node, SwitchNode):
             yield from _cases(visit.node)
@@ -42,14 +45,17 @@ def _cases(node: SwitchNode) -> Iterator[Problem]:
                 f"this case never runs, because case {sure} always applies",
                 pointer,
                 "move it up, or correct the condition of that case",
+                removing(pointer),
             )
         elif case.when is not None and case.when.constant:
             if case.when.template.value is True:
                 sure = number
             else:
                 message = "this case never runs, because its `when` is false"
-                yield _warning(message, f"{pointer}/when", "correct the condition, or remove the case")
+                yield _warning(
+                    message, f"{pointer}/when", "correct the condition, or remove the case", removing(pointer)
+                )
 
 
-def _warning(message: str, pointer: str, remedy: str) -> Problem:
-    return Problem(message, pointer, "unreachable", remedy, "warning")
+def _warning(message: str, pointer: str, remedy: str, fix: tuple[Patch, ...]) -> Problem:
+    return Problem(message, pointer, "unreachable", remedy, "warning", fix=fix)

@@ -7,6 +7,7 @@ from hookline.flows.blocks.action import ActionNode
 from hookline.flows.check.flow_analysis import FlowAnalysis
 from hookline.flows.elements.expressions import Template
 from hookline.kernel.errors import Problem
+from hookline.kernel.pointer import adding
 
 
 def unsafe_retry_problems(walked: FlowAnalysis) -> Iterator[Problem]:
@@ -23,6 +24,8 @@ def unsafe_retry_problems(walked: FlowAnalysis) -> Iterator[Problem]:
                 "unsafe_retry",
                 'write "delivery": "at_most_once" or "retry": {"attempts": 1}, or make the step safe to repeat',
                 "warning",
+                # This works beside a `retry` of the step's own, too; `delivery` doesn't.
+                fix=adding(f"{node.pointer}/retry/attempts", 1),
             )
 
 

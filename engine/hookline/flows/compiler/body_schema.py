@@ -21,6 +21,8 @@ from hookline.kernel.pointer import pointer_to, value_at
 MAX_PROBLEMS: Final = 1000
 MAX_LISTED: Final = 2000
 """The most values in a body whose problems are all listed."""
+MAX_LOCATED: Final = 100_000
+"""The most values in a body of which the first problem is listed: to find it, the validator reads all values again."""
 _MAX_DEPTH: Final = 6
 """The deepest body whose problems are listed if each level multiplies them."""
 MAX_BACKTRACKING: Final = 1000
@@ -57,8 +59,8 @@ class BodySchema:
     def problems(self, body: Any) -> list[Problem]:
         """The problems of a body, each with its JSON pointer; at most `MAX_PROBLEMS`.
 
-        Only the first is listed for a body of more than `MAX_LISTED` values, or one without a place if finding it
-        takes too long.
+        Only the first is listed for a body of more than `MAX_LISTED` values, and one without a place for a body of more
+        than `MAX_LOCATED` values, or if finding it takes too long.
         """
         if self._backtracks and is_large(body, MAX_BACKTRACKING):
             return [
@@ -71,7 +73,9 @@ class BodySchema:
         if self._validator.is_valid(body):
             return []
         many = is_large(body, MAX_LISTED)
-        if (many and self._branches) or (self._multiplies and deeper_than(body, _MAX_DEPTH)):
+        if (many and (self._branches or is_large(body, MAX_LOCATED))) or (
+            self._multiplies and deeper_than(body, _MAX_DEPTH)
+        ):
             return [
                 Problem(
                     "the body doesn't satisfy the schema; it is too large or too deep to find the place",

@@ -29,7 +29,7 @@ from hookline.flows.elements.tags import Tags
 from hookline.flows.elements.visible_names import ON_ARRIVAL, DeclaredNames, VisibleNames
 from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.json import encode, fraction, to_decimal
-from hookline.kernel.pointer import escape
+from hookline.kernel.pointer import adding, escape, removing
 from hookline.kernel.suggest import did_you_mean
 from hookline.model.flow import FlowDocument
 from hookline.secrets.redaction_rules import RedactionRules
@@ -237,14 +237,16 @@ class _Compiler:
         """Report batches in flows whose executions run one at a time: while one waits, no other can join its batch."""
         if "order_by" in self._raw:
             why, remedy = "`order_by` holds back", "remove order_by, and use its value as the batch's key"
+            fix = removing("/order_by")
         elif trigger is not None and trigger.one_at_a_time:
             why, remedy = "the flow's schedule holds back", 'add "overlap": true to the trigger'
+            fix = adding("/trigger/with/overlap", True)
         else:
             return
         for node in self._compiling.nodes.values():
             if isinstance(node, BatchNode):
                 message = f"while one execution waits here, {why} the executions that should join its batch"
-                self._compiling.problem(message, node.pointer, "batch_in_order", remedy)
+                self._compiling.problem(message, node.pointer, "batch_in_order", remedy, fix=fix)
 
     def _shadowing(self) -> None:
         """Warn that callbacks of correlating steps take paths of the trigger, if the flow reads `trigger.path`."""
@@ -301,6 +303,7 @@ class _Compiler:
                     "/order_by",
                     "order_of_schedule",
                     'remove it, or add "overlap": true to the trigger',
+                    fix=removing("/order_by"),
                 )
             )
             return None

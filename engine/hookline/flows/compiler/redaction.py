@@ -1,6 +1,7 @@
 """Compiling a flow's `redact`: the values of messages and results that no view may show."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from jsonpath_ng import Child, Descendants, Fields, Index, Root
@@ -16,7 +17,7 @@ from hookline.flows.elements.message_keys import MessageKey
 from hookline.flows.elements.tags import Tags
 from hookline.kernel.errors import Problem
 from hookline.kernel.pointer import escape
-from hookline.kernel.suggest import did_you_mean, listed
+from hookline.kernel.suggest import listed, unknown_name
 from hookline.secrets.masking import PathPart, Wildcard
 from hookline.secrets.redaction_rules import MESSAGE, RedactionRule, RedactionRules
 
@@ -38,24 +39,27 @@ def compile_redaction(
             places = tuple(_placed(parts) for parts in _alternatives(source, expressions))
             _check_steps(places, steps)
         except _Rejected as rejected:
-            problems.append(Problem(f"{source}: {rejected.message}", pointer, "redact_path", rejected.remedy))
+            found = rejected.problem
+            problems.append(replace(found, message=f"{source}: {found.message}", pointer=pointer, code="redact_path"))
         else:
             rules.append(RedactionRule(source, places))
     return (RedactionRules(tuple(rules)) if rules else None), problems
 
 
 class _Rejected(Exception):
-    def __init__(self, message: str, remedy: str = _REMEDY) -> None:
-        self.message = message
-        self.remedy = remedy
-        super().__init__(message)
+    def __init__(self, problem: Problem | str) -> None:
+        """`problem`: its text is enough; its place isn't known here."""
+        self.problem = Problem(problem, remedy=_REMEDY) if isinstance(problem, str) else problem
+        super().__init__(self.problem.message)
 
 
 def _check_steps(places: Iterable[tuple[PathPart, ...]], steps: Mapping[str, str]) -> None:
     for place in places:
         if place[0] == "steps" and isinstance(place[1], str) and place[1] not in steps:
             others = listed("its steps are", steps) if steps else "the flow has no steps"
-            raise _Rejected(f"there is no step {place[1]!r}", did_you_mean(place[1], steps, others))
+            raise _Rejected(
+                unknown_name(f"there is no step {place[1]!r}", "", "", place[1], steps, others, before="steps.")
+            )
 
 
 def _alternatives(source: str, expressions: Expressions) -> list[tuple[PathPart, ...]]:
@@ -96,7 +100,8 @@ def _placed(parts: tuple[PathPart, ...]) -> tuple[PathPart, ...]:
     place = parts[1:] if of_trigger else parts
     root = place[0] if place else None
     if root == "attachments":
-        raise _Rejected("files can't be redacted", "delete them early instead, with the server setting file_retention")
+        remedy = "delete them early instead, with the server setting file_retention"
+        raise _Rejected(Problem("files can't be redacted", remedy=remedy))
     if root == "headers" and len(place) == 2 and isinstance(place[1], str):
         return (root, place[1].lower())
     if root in ("body", "headers") or (root in MESSAGE and of_trigger) or (root is Wildcard.DEEP and len(place) > 1):

@@ -1,17 +1,20 @@
 """The ids of a flow's steps, derived ones included."""
 
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from hookline.flows.blocks import BLOCKS, step_type_of
 from hookline.flows.blocks.step_tree import walk_documents
 from hookline.kernel.errors import Problem
+from hookline.kernel.pointer import replacing
 from hookline.model.flow import STEP_ID
 from hookline.sdk.settings.versions import plain_name
 
 _ID: Final = re.compile(STEP_ID)
+_FIXED: Final = 100
+"""The most repeated ids for which free ones are searched: each search takes as long as there are ids."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,7 @@ def assign_step_ids(flow: Mapping[str, Any]) -> tuple[StepIds, list[Problem]]:
 
     A step without an id gets one from the name that it uses: `stop`, then `stop_2`.
     """
-    found, problems = StepIds(), list[Problem]()
+    found, repeated = StepIds(), list[Problem]()
     walked = [*walk_documents(flow.get("steps"), "/steps"), *walk_documents(flow.get("on_error"), "/on_error")]
     for pointer, step in walked:
         name_item = step_type_of(step).item
@@ -45,13 +48,23 @@ def assign_step_ids(flow: Mapping[str, Any]) -> tuple[StepIds, list[Problem]]:
         if first != pointer:
             message = f"the id {given!r} is already used by the step at {first}"
             remedy = "give each step of a flow its own id, also inside blocks"
-            problems.append(Problem(message, f"{pointer}/id", "duplicate_id", remedy))
+            repeated.append(Problem(message, f"{pointer}/id", "duplicate_id", remedy))
     for pointer, step in walked:
         if pointer not in found.of:
             derived = _free(_stem(step), found.pointers)
             found.of[pointer] = derived
             found.pointers[derived] = pointer
-    return found, problems
+    return found, [*_with_free_ids(repeated[:_FIXED], found), *repeated[_FIXED:]]
+
+
+def _with_free_ids(repeated: Iterable[Problem], found: StepIds) -> Iterator[Problem]:
+    """Yield the problems of ids that are used twice, each with a fix. Expressions go on naming the first step."""
+    taken = set(found.pointers)
+    for problem in repeated:
+        given = found.of[problem.pointer.removesuffix("/id")]
+        free = _free(re.sub(r"_\d+$", "", given), taken)
+        taken.add(free)
+        yield replace(problem, fix=replacing(problem.pointer, free))
 
 
 def _stem(step: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ from hookline.flows.elements.masked_paths import NO_MASKED_PATHS, MaskedPaths, m
 from hookline.flows.elements.message_keys import MessageKey, compile_key
 from hookline.flows.elements.verification import compile_verify, content_type_problems
 from hookline.kernel.errors import ExpressionError, Problem, StepError
+from hookline.kernel.pointer import adding, removing
 from hookline.kernel.safe_validation import validate_safely
 from hookline.model.webhook import WebhookSettings
 from hookline.sdk.poll import PollTrigger
@@ -194,7 +195,7 @@ def _credential(trigger: ConnectorTrigger, name: Any) -> tuple[CredentialUse | N
     if name is None and trigger.needs_credential:
         message = f"trigger {trigger.name!r} needs a credential of type {' or '.join(types)}"
         remedy = f'add "credential": "…", and create it with `hookline credentials set … --type {types[0]}`'
-        problems.append(Problem(message, "/trigger", "missing_key", remedy))
+        problems.append(Problem(message, "/trigger", "missing_key", remedy, fix=adding("/trigger/credential", "")))
     return None, problems
 
 
@@ -204,11 +205,9 @@ def _unwanted_credential(trigger: Trigger, name: Any) -> list[Problem]:
     remedy = "remove it"
     if isinstance(trigger, RequestTrigger):
         remedy = 'put it beside the scheme: "verify": {"scheme": "…", "credential": "…"}'
-    return [
-        Problem(
-            f"trigger {trigger.name!r} takes no credential here", "/trigger/credential", "credential_unwanted", remedy
-        )
-    ]
+    at = "/trigger/credential"
+    message = f"trigger {trigger.name!r} takes no credential here"
+    return [Problem(message, at, "credential_unwanted", remedy, fix=removing(at))]
 
 
 def _request(

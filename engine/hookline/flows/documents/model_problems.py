@@ -3,21 +3,24 @@
 import types
 import typing
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from hookline.flows.documents.value_fixes import converted, duration, renamed
 from hookline.kernel.errors import Problem
-from hookline.kernel.pointer import escape, value_at
+from hookline.kernel.pointer import Patch, adding, escape, removing, value_at
 from hookline.kernel.safe_validation import error_text
-from hookline.kernel.suggest import did_you_mean, nearest_name
+from hookline.kernel.suggest import nearest_name, question, unknown_name
 from hookline.model.flow import BLOCKS, ERROR_CODE, FLOW_ID, STEP_ID, STEPS, FlowDocument
 
 #: The remedy for each pattern of the document's model.
 _PATTERNS: Final[Mapping[str, str]] = {
-    FLOW_ID: "a flow's id consists of lower-case letters, digits and dashes, as in paypal-to-accounting",
-    STEP_ID: "this name consists of lower-case letters, digits and underscores, a letter first, as in order_lines",
+    FLOW_ID: "use lower-case letters, digits and dashes, as in paypal-to-accounting",
+    STEP_ID: "use lower-case letters, digits and underscores, beginning with a letter, as in order_lines",
     ERROR_CODE: "write an error code such as http.503, or http.* for all that begin with http",
     r"^[1-9][0-9]*/(s|m|h)$": "write a count per second, minute or hour: 10/s, 600/m or 5000/h",
 }
@@ -75,17 +78,23 @@ def _lacks_its_kind(problem: Problem, value: Any, steps: Collection[str]) -> boo
 
 def _follows_from(problem: Problem, vague: Collection[str]) -> bool:
     parent, _, key = problem.pointer.rpartition("/")
-    return problem.code == "unknown_key" and parent in vague and (key in _STEP_KEYS or bool(did_you_mean(key, _KINDS)))
+    return (
+        problem.code == "unknown_key"
+        and parent in vague
+        and (key in _STEP_KEYS or nearest_name(key, _KINDS) is not None)
+    )
 
 
 def _kindless(pointer: str, step: Mapping[str, Any]) -> Problem:
-    near = [f"instead of {key!r}, {text}" for key in step if (text := did_you_mean(key, _KINDS))]
-    return Problem(
-        f"this step has none of the keys {', '.join(_KINDS[:-1])} and {_KINDS[-1]}",
-        pointer,
-        "missing_key",
-        near[0] if near else f'add "use" with the name of an action, or the key of a block: {_listed(BLOCKS)}',
-    )
+    remedy = f'add "use" with the name of an action, or the key of a block: {_listed(BLOCKS)}'
+    fix = adding(f"{pointer}/use", "")
+    for key in step:
+        if (near := nearest_name(key, _KINDS)) is not None:
+            remedy = f"instead of {key!r}, {question(near)}"
+            fix = (Patch("move", f"{pointer}/{near}", from_=f"{pointer}/{escape(key)}"),)
+            break
+    message = f"this step has none of the keys {', '.join(_KINDS[:-1])} and {_KINDS[-1]}"
+    return Problem(message, pointer, "missing_key", remedy, fix=fix)
 
 
 def _listed(keys: Iterable[str]) -> str:
@@ -124,28 +133,37 @@ def _problem(model: type[BaseModel], details: ErrorDetails, pointer: str) -> Pro
     if kind == "missing":
         key = str(loc[-1])
         description = next((text for name, text in _keys(model, loc[:-1]) if name == key and text), "")
-        return Problem(f"the key {key!r} is missing", pointer, "missing_key", f"add it: {description}".strip(": "))
+        fix = adding(f"{pointer}/{escape(key)}", _empty(_within_all(model, loc)))
+        remedy = f"add it: {description}".strip(": ")
+        return Problem(f"the key {key!r} is missing", pointer, "missing_key", remedy, fix=fix)
     if kind == "extra_forbidden":
         key = str(loc[-1])
         known = _known(model, details)
         listed = f"the keys here are {', '.join(known)}" if known else "remove it; no keys are allowed here"
-        return Problem(f"there is no key {key!r} here", pointer, "unknown_key", did_you_mean(key, known, listed))
+        found = unknown_name(f"there is no key {key!r} here", pointer, "unknown_key", key, known, listed)
+        return found if found.similar else replace(found, fix=removing(pointer))
     shown = _shown(given)
-    if kind == "string_pattern_mismatch" and context.get("pattern") in _PATTERNS:
-        return Problem(f"{shown} is not valid", pointer, "invalid_value", _PATTERNS[context["pattern"]])
+    fix = converted(kind, given, pointer)
+    if kind == "string_pattern_mismatch" and (pattern := str(context.get("pattern"))) in _PATTERNS:
+        fix = renamed(pattern, given, pointer)
+        return Problem(f"{shown} is not valid", pointer, "invalid_value", _PATTERNS[pattern], fix=fix)
     if kind == "value_error":
-        return Problem(f"{shown} is not valid", pointer, "invalid_value", str(context.get("error", details["msg"])))
+        remedy = str(context.get("error", details["msg"]))
+        fix = duration(given, pointer) if timedelta in _within_all(model, loc) else ()
+        return Problem(f"{shown} is not valid", pointer, "invalid_value", remedy, fix=fix)
     if kind == "literal_error":
         choices = [choice.strip("'") for choice in str(context["expected"]).replace(" or ", ", ").split(", ")]
         remedy = f"use one of {', '.join(choices)}"
-        if isinstance(given, str) and (near := did_you_mean(given, choices)):
-            remedy = f"{near} {remedy}"
-        return Problem(f"{shown} is not one of the allowed values", pointer, "invalid_value", remedy)
+        message, near = f"{shown} is not one of the allowed values", None
+        if isinstance(given, str) and (near := nearest_name(given, choices)):
+            remedy = f"{question(near)} {remedy}"
+        written = given if near else None
+        return Problem(message, pointer, "invalid_value", remedy, unknown=written, similar=near)
     if kind in ("model_type", "model_attributes_type", "dict_type"):
         return Problem(f"{shown} is not an object", pointer, "invalid_value", "write an object: {…}")
     if kind in ("list_type", "tuple_type"):
-        return Problem(f"{shown} is not a list", pointer, "invalid_value", "write a list: […]")
-    return Problem(f"{shown} is not valid", pointer, "invalid_value", error_text(details))
+        return Problem(f"{shown} is not a list", pointer, "invalid_value", "write a list: […]", fix=fix)
+    return Problem(f"{shown} is not valid", pointer, "invalid_value", error_text(details), fix=fix)
 
 
 def _joined(problems: Sequence[Problem]) -> Problem:
@@ -153,7 +171,9 @@ def _joined(problems: Sequence[Problem]) -> Problem:
     remedies = dict.fromkeys(problem.remedy for problem in problems)
     if len(remedies) == 1:
         return first
-    return Problem(first.message, first.pointer, first.code, "; or ".join(remedies), first.severity)
+    fix = next((problem.fix for problem in problems if problem.fix), ())
+    near = next((problem for problem in problems if problem.similar), first)
+    return replace(first, remedy="; or ".join(remedies), unknown=near.unknown, similar=near.similar, fix=fix)
 
 
 def _shown(value: Any) -> str:
@@ -175,10 +195,7 @@ def _known(model: type[BaseModel], details: ErrorDetails) -> list[str]:
 
 def _keys(model: type[BaseModel], loc: Iterable[str | int]) -> Iterator[tuple[str, str | None]]:
     """Yield the keys, with their descriptions, that an object at an error's path may have."""
-    here: list[Any] = [model]
-    for _, _, inner in _walk(model, loc):
-        here = inner
-    for option in here:
+    for option in _within_all(model, list(loc)):
         if _is_model(option):
             for name, info in option.model_fields.items():
                 yield info.alias or name, info.description
@@ -193,6 +210,34 @@ def _walk(model: type[BaseModel], loc: Iterable[str | int]) -> Iterator[tuple[st
         # pydantic's names of types and validators lead nowhere.
         here = inner or here
         yield part, bool(named), here
+
+
+def skeleton(model: type[BaseModel], key: str) -> Any:
+    """Return an empty value of the type that a key has, to be filled in."""
+    return _empty(_within_all(model, (key,)))
+
+
+def _within_all(model: type[BaseModel], loc: Sequence[str | int]) -> list[Any]:
+    """The annotations of the value at an error's path."""
+    here: list[Any] = [model]
+    for _, _, inner in _walk(model, loc):
+        here = inner
+    return here
+
+
+def _empty(annotations: Sequence[Any]) -> Any:
+    """An empty value of the first of these types that has one; otherwise an empty text."""
+    for annotation in annotations:
+        if typing.get_origin(annotation) is typing.Literal:
+            return typing.get_args(annotation)[0]
+        kind = typing.get_origin(annotation) or annotation
+        if isinstance(kind, type) and (issubclass(kind, BaseModel) or kind in (dict, Mapping)):
+            return {}
+        if kind in (list, tuple, frozenset, set, Sequence):
+            return []
+        if kind in (bool, int, float):
+            return kind()
+    return ""
 
 
 def _within(annotation: Any, part: str | int) -> Iterator[Any]:

@@ -63,14 +63,16 @@ def places(text: str) -> Iterator[tuple[str, int, int]]:
 
 
 _REMEDIES: Final = {
-    "Expecting property name enclosed in double quotes": "write keys in double quotes, and no comma after the last",
+    "Expecting property name enclosed in double quotes": (
+        "write keys in double quotes, and no comma after the last member"
+    ),
     "Expecting ',' delimiter": "write a comma between two values, and close every bracket",
     "Expecting ':' delimiter": "write a colon after each key",
-    "Expecting value": "look for a superfluous comma, a missing quote, or an empty file",
+    "Expecting value": "look for a superfluous comma, a missing quote, or an empty text",
     "Unterminated string starting at": "close the string with a double quote",
     "Invalid control character at": "write a line break in a string as \\n, and a tab as \\t",
     "Invalid \\escape": "write a backslash as \\\\",
-    "Extra data": "a file contains one flow: look for a superfluous bracket",
+    "Extra data": "write one flow only: look for a superfluous bracket",
 }
 
 
@@ -82,7 +84,7 @@ class Document:
     text: str = field(repr=False)
     file: str | None = None
     problems: tuple[Problem, ...] = ()
-    """Problems of the text that don't keep it from being read: repeated keys."""
+    """Problems of the text that don't prevent reading it: repeated keys."""
 
     @cached_property
     def _places(self) -> dict[str, tuple[int, int]]:
@@ -137,12 +139,12 @@ def read(data: bytes, file: str | None = None) -> Document:
         value = json.loads(text, object_pairs_hook=members, parse_constant=_constant, parse_float=_fraction)
         _check(text, value)
     except json.JSONDecodeError as error:
-        message = f"the file is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
+        message = f"the text is not JSON: {error.msg} (line {error.lineno}, column {error.colno})"
         remedy = _REMEDIES.get(error.msg, "correct the text there")
         raise _invalid(message, remedy, file, error.lineno, error.colno) from error
     except (ValueError, RecursionError) as error:
         cause = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise _invalid(f"the file has a value that can't be used: {cause}", "correct the value", file, None) from error
+        raise _invalid(f"the text has a value that can't be used: {cause}", "correct the value", file, None) from error
     return Document(value, text, file, tuple(_repeated_keys(text, file)) if repeated else ())
 
 
@@ -188,7 +190,7 @@ def _repeated_keys(text: str, file: str | None) -> Iterable[Problem]:
     for pointer, line, column in places(text):
         if pointer in seen:
             yield Problem(
-                f"the key {pointer.rpartition('/')[2]!r} is repeated; it is in line {seen[pointer]} already",
+                f"the key {pointer.rpartition('/')[2]!r} appears twice, first in line {seen[pointer]}",
                 pointer,
                 code="duplicate_key",
                 remedy="remove one of the two",

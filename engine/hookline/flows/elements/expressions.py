@@ -8,11 +8,12 @@ that list them in `mappers`.
 
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from decimal import Decimal
-from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
+from hookline.flows.elements.expression_fixes import condition_fix, syntax_fix
 from hookline.kernel.errors import (
     ExpressionError,
     ExpressionFailed,
@@ -23,6 +24,7 @@ from hookline.kernel.errors import (
 )
 from hookline.kernel.json import JsonValue, to_decimal
 from hookline.kernel.pointer import escape
+from hookline.kernel.suggest import nearest_name, question
 from hookline.sdk.mappers import Expression, Mapper, Reference, Scope
 
 RESERVED: Final = ("literal", "jsonpath", "jinja")
@@ -175,14 +177,37 @@ class Expressions:
         """Compile a condition. A constant or a text that can't be true or false is a problem, too."""
         template, problems = self.template(value, pointer)
         if not problems:
+            message = None
             if template.constant and not isinstance(template.value, bool):
-                problems.append(_not_a_condition(_not_a_truth(template.value), pointer))
+                message = _not_a_truth(template.value)
             elif template.gives not in (None, bool):
                 kind = _KINDS.get(template.gives, "something else")
-                problems.append(
-                    _not_a_condition(f"this gives {kind}, but a condition must give true or false", pointer)
-                )
+                message = f"this gives {kind}, but a condition must give true or false"
+            if message is not None:
+                fix = condition_fix(value, pointer, self._references)
+                problems.append(replace(_not_a_condition(message, pointer), fix=fix))
         return Condition(template), problems
+
+    def _references(self, source: str) -> tuple[Reference, ...] | None:
+        """The paths that a Jinja expression reads; None if it can't be compiled."""
+        template, problems = self.template(source)
+        return None if problems else template.references
+
+    def written(self, value: JsonValue, pointer: str = "") -> Iterator[tuple[str, str, JsonValue]]:
+        """Yield each expression in a value: its pointer, its language, and the part of the value that it is."""
+        if isinstance(value, str):
+            if (name := language(value)) is not None:
+                yield pointer, name, value
+        elif isinstance(value, dict):
+            named = self._named(value)
+            if named is None:
+                for key, item in value.items():
+                    yield from self.written(item, f"{pointer}/{escape(key)}")
+            elif named != "literal":
+                yield pointer, named, value
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                yield from self.written(item, f"{pointer}/{index}")
 
     def _compile(self, value: JsonValue, pointer: str, base: int, problems: list[Problem]) -> Template:
         if isinstance(value, str):
@@ -235,13 +260,15 @@ class Expressions:
     def _expression(self, name: str, source: str, pointer: str, base: int, problems: list[Problem]) -> Template:
         mapper = self._mappers.get(name)
         if mapper is None:
-            near = get_close_matches(name, self._mappers, 1)
+            near = nearest_name(name, self._mappers)
             install = f"install the plugin that has the mapper {name!r}"
             problem = Problem(
                 f"no mapper named {name!r} is installed",
                 pointer,
                 "expression.mapper",
-                f"did you mean {near[0]!r}? Otherwise {install}" if near else install,
+                f"{question(near)} Otherwise {install}" if near else install,
+                unknown=name,
+                similar=near,
             )
         elif mapper.unavailable is not None:
             problem = Problem(f"the mapper {name!r} is not available", pointer, "unavailable", mapper.unavailable)
@@ -249,7 +276,8 @@ class Expressions:
             try:
                 expression = mapper.compile_exact(source) if self.exact else mapper.compile(source)
             except ExpressionError as error:
-                problem = Problem(f"{source}: {error.message}", pointer, error.code, _remedy(name))
+                fix = syntax_fix(name, source, pointer, self._mappers)
+                problem = Problem(f"{source}: {error.message}", pointer, error.code, _remedy(name), fix=fix)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a plugin's defect is a problem of this expression
                 problem = Problem(f"{source}: the mapper {name!r} failed: {error!r}", pointer, "expression.syntax")
             else:

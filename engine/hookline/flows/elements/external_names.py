@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from hookline.discovery.registry import Registry
 from hookline.kernel.errors import Problem
-from hookline.kernel.suggest import did_you_mean
+from hookline.kernel.suggest import unknown_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,4 +42,4 @@ def unknown_component(kind: str, name: str, known: Iterable[str], registry: Regi
     remedy = "`hookline components` lists all names; install the plugin that has this one"
     if registry.failed:
         remedy += f" (failed to load: {', '.join(map(str, registry.failed))})"
-    return Problem(f"there is no {kind} {name!r}", pointer, f"unknown_{kind}", did_you_mean(name, known, remedy))
+    return unknown_name(f"there is no {kind} {name!r}", pointer, f"unknown_{kind}", name, known, remedy)

@@ -11,7 +11,7 @@ from hookline.bodies.page_input import field_value
 from hookline.flows.elements.expressions import Template
 from hookline.kernel.errors import Problem
 from hookline.kernel.json import encode
-from hookline.kernel.pointer import escape, parts_of
+from hookline.kernel.pointer import adding, escape, parts_of, removing
 from hookline.model.waits import MAX_PAGE, Choice, FormField, Page
 from hookline.model.webhook import PageField, PageSettings, WaitSettings, takes
 
@@ -65,32 +65,42 @@ def compile_page(page: PageSettings, pointer: str, template: Callable[[Any, str]
 def page_problems(settings: WaitSettings, page: PageTemplate, pointer: str, *, exact: bool) -> list[Problem]:
     """The problems of a page whose form can't be sent, and those of its constant parts. `pointer`: of the settings."""
     problems = [
-        Problem(message, pointer + at, "page_unusable", remedy)
-        for wrong, at, message, remedy in (
+        Problem(message, pointer + at, "page_unusable", remedy, fix=fix)
+        for wrong, at, message, remedy, fix in (
             (
                 settings.verify.scheme != "none",
                 "/verify",
                 "a browser can't sign the form of the page",
                 'remove "verify": the URL of the step is a secret',
+                removing(f"{pointer}/verify"),
             ),
             (
                 settings.correlate is not None,
                 "/correlate",
                 "a call that finds its execution by a key has no page",
                 'remove "correlate" or "page"',
+                removing(f"{pointer}/correlate"),
             ),
-            ("POST" not in settings.methods, "/methods", "the form of the page is sent by POST", 'add "POST"'),
+            (
+                "POST" not in settings.methods,
+                "/methods",
+                "the form of the page is sent by POST",
+                'add "POST"',
+                adding(f"{pointer}/methods/-", "POST"),
+            ),
             (
                 settings.media_types is not None and not takes(settings.media_types, FORM),
                 "/media_types",
                 f"the form of the page is sent as {FORM}",
                 f'add "{FORM}"',
+                adding(f"{pointer}/media_types/-", FORM),
             ),
             (
                 settings.body != "auto",
                 "/body",
                 f'"body": "{settings.body}" doesn\'t read the form of the page',
                 'write "auto", or remove it',
+                removing(f"{pointer}/body"),
             ),
         )
         if wrong

@@ -1,14 +1,14 @@
 """The check of an action's settings, as far as their values are known before the flow runs."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from hookline.flows.documents.model_problems import model_problems
+from hookline.flows.documents.model_problems import model_problems, skeleton
 from hookline.flows.elements.expressions import Template
 from hookline.kernel.errors import ExpressionError, Problem
-from hookline.kernel.pointer import escape, parts_of
+from hookline.kernel.pointer import adding, escape, parts_of, removing
 from hookline.kernel.safe_validation import is_plugin_defect, validate_safely
 from hookline.sdk.action import Action
 
@@ -68,16 +68,18 @@ def _not_together(action: Action, template: Template, pointer: str) -> list[Prob
         given = [each for each in names if each in fields and not _left_out(action, each, fields[each])]
         listed = f"{', '.join(f'`{each}`' for each in names[:-1])} or `{names[-1]}`"
         if not given and mark.required and template.fields is not None:
-            found.append(Problem(f"one of {listed} is missing", pointer, "missing_key", f"give either {listed}"))
+            message, remedy = f"one of {listed} is missing", f"give either {listed}"
+            fix = adding(f"{pointer}/{escape(name)}", skeleton(action.settings, name))
+            found.append(Problem(message, pointer, "missing_key", remedy, fix=fix))
         elif len(given) > 1:
             # An expression may give null, which counts as not given.
             sure = all(fields[each].constant or fields[each].gives not in (None, type(None)) for each in given)
             both = " and ".join(f"`{each}`" for each in given)
             remedy = f"give one of them: {listed}"
             message = f"{both} are given, but only one of them is allowed"
-            found.append(
-                Problem(message, fields[given[1]].pointer, "settings_conflict", remedy, "error" if sure else "warning")
-            )
+            at = fields[given[1]].pointer
+            severity: Literal["error", "warning"] = "error" if sure else "warning"
+            found.append(Problem(message, at, "settings_conflict", remedy, severity, fix=removing(at)))
     return found
 
 

@@ -11,6 +11,7 @@ from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.external_names import CredentialUse, unknown_component
 from hookline.flows.elements.masked_paths import NO_MASKED_PATHS, MaskedPaths, masked_paths_of
 from hookline.kernel.errors import Problem
+from hookline.kernel.pointer import adding, escape, removing, replacing
 from hookline.kernel.safe_validation import validate_safely
 from hookline.model.webhook import RequestSettings, takes
 from hookline.sdk.schemes import Scheme
@@ -58,7 +59,13 @@ def compile_verify(verify: Any, registry: Registry, pointer: str, problems: list
     takes = scheme.credential if scheme is not None else None
     if takes is None and credential is not None:
         problems.append(
-            Problem(f"scheme {name!r} takes no credential", f"{pointer}/credential", "credential_unwanted", "remove it")
+            Problem(
+                f"scheme {name!r} takes no credential",
+                f"{pointer}/credential",
+                "credential_unwanted",
+                "remove it",
+                fix=removing(f"{pointer}/credential"),
+            )
         )
     if takes is not None and credential is None and scheme is not None and scheme.credential_required:
         problems.append(
@@ -68,6 +75,11 @@ def compile_verify(verify: Any, registry: Registry, pointer: str, problems: list
                 "missing_key",
                 f'name one: {{"scheme": "{name}", "credential": "…"}}, '
                 f"and create it with `hookline credentials set … --type {name}`",
+                fix=(
+                    replacing(pointer, {"scheme": name, "credential": ""})
+                    if isinstance(verify, str)
+                    else adding(f"{pointer}/credential", "")
+                ),
             )
         )
     if takes is None or not isinstance(credential, str):
@@ -80,7 +92,13 @@ def _scheme_settings(
 ) -> BaseModel | None:
     if scheme is None:
         problems.extend(
-            Problem(f"there is no key {key!r} here", f"{pointer}/{key}", "unknown_key", "scheme 'none' has no settings")
+            Problem(
+                f"there is no key {key!r} here",
+                f"{pointer}/{escape(key)}",
+                "unknown_key",
+                "remove it; scheme 'none' has no settings",
+                fix=removing(f"{pointer}/{escape(key)}"),
+            )
             for key in own
         )
         return None
@@ -106,6 +124,7 @@ def content_type_problems(scheme: Scheme[Any, Any], webhook: RequestSettings, po
                 "json_not_read",
                 'write "body": "json" beside "verify"',
                 "warning",
+                fix=adding(f"{pointer}/body", "json"),
             )
         )
     if webhook.media_types is not None and not takes(webhook.media_types, sent):
@@ -116,6 +135,7 @@ def content_type_problems(scheme: Scheme[Any, Any], webhook: RequestSettings, po
                 "media_type_rejected",
                 f'add "{sent}"',
                 "warning",
+                fix=adding(f"{pointer}/media_types/-", sent),
             )
         )
     return problems

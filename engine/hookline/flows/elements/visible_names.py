@@ -2,10 +2,11 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Literal
 
 from hookline.kernel.errors import Problem
-from hookline.kernel.suggest import did_you_mean, listed
+from hookline.kernel.pointer import adding, escape
+from hookline.kernel.suggest import listed, question, unknown_name
 from hookline.sdk.mappers import Reference
 
 ALWAYS: Final = frozenset({"body", "headers", "attachments", "trigger", "steps", "vars", "execution"})
@@ -62,13 +63,12 @@ class DeclaredNames:
         if root == "vars" and reference.path[1] not in self.vars:
             name = reference.path[1]
             declared = listed("the vars are", self.vars) if self.vars else "declare it in the flow's vars"
-            return Problem(
-                f"there is no var {name!r}",
-                pointer,
-                "unknown_var",
-                did_you_mean(name, self.vars, declared),
-                "warning" if reference.optional else "error",
+            severity: Literal["error", "warning"] = "warning" if reference.optional else "error"
+            found = unknown_name(
+                f"there is no var {name!r}", pointer, "unknown_var", name, self.vars, declared, severity, before="vars."
             )
+            # A var of a similar name may be another one.
+            return found if found.similar else replace(found, fix=adding(f"/vars/{escape(name)}", ""))
         return None
 
     def _unknown_root(self, root: str, place: VisibleNames, pointer: str) -> Problem:
@@ -94,12 +94,13 @@ class DeclaredNames:
                 "out_of_scope",
                 f"read one of {', '.join(sorted(place.roots))}",
             )
-        if root in self.steps:
-            return Problem(f"there is no name {root!r}", pointer, "unknown_name", f"did you mean 'steps.{root}'?")
-        if root in self.vars:
-            return Problem(f"there is no name {root!r}", pointer, "unknown_name", f"did you mean 'vars.{root}'?")
-        names = f"the names here are {', '.join(sorted(place.roots))}; the sent data is in 'body'"
-        return Problem(f"there is no name {root!r}", pointer, "unknown_name", did_you_mean(root, place.roots, names))
+        message = f"there is no name {root!r}"
+        for within, names in (("steps", self.steps), ("vars", self.vars)):
+            if root in names:
+                meant = f"{within}.{root}"
+                return Problem(message, pointer, "unknown_name", question(meant), unknown=root, similar=meant)
+        listing = f"the names here are {', '.join(sorted(place.roots))}; the sent data is in 'body'"
+        return unknown_name(message, pointer, "unknown_name", root, place.roots, listing)
 
     def _step(self, step: str, optional: bool, place: VisibleNames, pointer: str) -> Problem | None:
         if step in place.steps:
@@ -114,12 +115,14 @@ class DeclaredNames:
                     "step_may_not_run",
                     f'give a default: {{{{ steps.{step} | default(none) }}}}, or "default" beside "jsonpath"',
                     "warning",
+                    unknown=f"steps.{step}",
                 )
             )
         if step not in self.steps:
             known = place.steps | place.maybe
             earlier = listed("the earlier steps are", known) if known else "no step comes before this one"
-            return Problem(f"there is no step {step!r}", pointer, "unknown_step", did_you_mean(step, known, earlier))
+            message = f"there is no step {step!r}"
+            return unknown_name(message, pointer, "unknown_step", step, known, earlier, before="steps.")
         own = self.steps[step]
         if pointer.startswith(f"{own}/"):
             return Problem(

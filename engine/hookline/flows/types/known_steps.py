@@ -47,6 +47,13 @@ class KnownSteps(Mapping[str, Field]):
             here = here._parent
         return {name: self[name] for name in reversed(names) if name and name not in before}
 
+    def merged(self) -> dict[str, Field]:
+        """These as a dict, in the same order. It is faster to go through."""
+        found: dict[str, Field] = {}
+        for layer in self._layers:
+            found |= layer
+        return found
+
     def __getitem__(self, name: str) -> Field:
         for layer in reversed(self._layers):
             found = layer.get(name)

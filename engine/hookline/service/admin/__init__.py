@@ -25,7 +25,9 @@ from hookline.service.admin.executions.search import add_search
 from hookline.service.admin.executions.statistics import add_statistics
 from hookline.service.admin.executions.values import add_values
 from hookline.service.admin.flows.authoring import add_authoring
+from hookline.service.admin.flows.captures import add_captures
 from hookline.service.admin.flows.deploy import add_deployments
+from hookline.service.admin.flows.drafts import add_drafts
 from hookline.service.admin.flows.flow_state import add_flow_values
 from hookline.service.admin.flows.flows import add_flows
 from hookline.service.admin.flows.signing import add_signing
@@ -103,6 +105,8 @@ def _api(engine: Engine, gate: Gate, hook: Hook, settings: Sequence[ServerSettin
         add_step_counts,
         add_components,
         add_authoring,
+        add_drafts,
+        add_captures,
         add_versions,
         add_deployments,
         add_flow_values,

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final, NoReturn
-from urllib.parse import urlsplit
 
 from quart import Response, current_app, g, request
 from werkzeug.datastructures import Headers
@@ -145,13 +144,12 @@ class Gate:
 
     def set_cookie(self, response: Response, secret: str, lifetime: timedelta) -> None:
         """Let a response set the cookie of a session; a lifetime of 0 removes it."""
-        url = urlsplit(self.hosts.admin_url)
         response.set_cookie(
             self.cookie,
             secret,
             max_age=lifetime,
-            path=f"{url.path}/api/v1",
-            secure=url.scheme == "https",
+            path="/api/v1",
+            secure=self.hosts.admin_url.startswith("https:"),
             httponly=True,
             samesite="Strict",
         )

@@ -175,6 +175,7 @@ def _schemas(given: Sequence[Any], returned: Sequence[Any]) -> tuple[dict[str, A
         described["required"] = [one.encode_name for one in msgspec.inspect.type_info(record).fields if _always(one)]  # type: ignore[attr-defined]  # it is a record
     for schema in components.values():
         _tell_defaults(schema)
+        _leave_tuples_open(schema)
     return dict(zip(map(str, types), schemas, strict=False)), components
 
 
@@ -188,6 +189,18 @@ def _tell_defaults(schema: dict[str, Any]) -> None:
         # Readers expect an empty value if a key is left out.
         if default not in (None, {}, [], ""):
             one["description"] = f"By default `{encode(default).decode()}`."
+
+
+def _leave_tuples_open(schema: Any) -> None:
+    """Remove `"items": false` of tuples, which `maxItems` says as well: client generators don't know it."""
+    if isinstance(schema, dict):
+        if schema.get("items") is False:
+            del schema["items"]
+        for inner in schema.values():
+            _leave_tuples_open(inner)
+    elif isinstance(schema, list):
+        for inner in schema:
+            _leave_tuples_open(inner)
 
 
 def _records(types: Sequence[Any]) -> set[Any]:
@@ -237,6 +250,7 @@ _PATH: Final[Mapping[str, _PathParameter]] = {
     "execution_id": _PathParameter(_UUID, (ExecutionNotFound,)),
     "token_id": _PathParameter(_UUID, (TokenNotFound,)),
     "deployment_id": _PathParameter(_UUID, (DeploymentNotFound,)),
+    "request_id": _PathParameter(_UUID),
     "node_id": _PathParameter(_ANY, (NodeNotFound,)),
     "version": _PathParameter({"type": "string", "pattern": "^([0-9a-f]{1,64}|current)$"}),
     "part": _PathParameter({"type": "string", "pattern": "^[0-9a-f-]{1,36}$"}),

@@ -11,14 +11,18 @@ import msgspec
 from quart import Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
+from hookline.deployments.deployment_request import Expected
 from hookline.engine import Engine
 from hookline.kernel.errors import (
     AuthorizationUnknown,
     CannotSign,
+    CaptureNotFound,
     ComponentNotFound,
     CredentialError,
     DeploymentConflict,
     DeploymentNotFound,
+    DraftConflict,
+    DraftNotFound,
     ExecutionNotFound,
     FlowInvalid,
     FlowNotFound,
@@ -52,6 +56,7 @@ from hookline.service.problems import MEDIA_TYPE, problem_body
 
 _UUID: Final = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 _FLOW_ID_LENGTH: Final = 100
+_FLOW_ID: Final = re.compile(FLOW_ID)
 FlowId: TypeAlias = Annotated[str, msgspec.Meta(pattern=FLOW_ID, max_length=_FLOW_ID_LENGTH)]
 ExecutionId: TypeAlias = Annotated[str, msgspec.Meta(pattern=_UUID, extra_json_schema={"format": "uuid"})]
 _CAUSE: Final = re.compile("^[^:]+:.")
@@ -204,6 +209,23 @@ async def page_or_malformed(page: Awaitable[_T]) -> _T:
         raise Malformed(f"The cursor is wrong: {error}.") from None
 
 
+def read_conditions() -> Expected | None:
+    """The version that is expected by the headers `If-Match` and `If-None-Match`; None if they say nothing.
+
+    Raises Malformed, and DeploymentConflict if nothing can fit both.
+    """
+    if "If-None-Match" in request.headers:
+        if not request.if_none_match.star_tag:
+            raise Malformed("If-None-Match is *, for what doesn't exist yet; otherwise, use If-Match.")
+        if "If-Match" in request.headers:
+            raise DeploymentConflict("If-Match and If-None-Match: * exclude each other: leave out one of them")
+        return Expected(absent=True)
+    if "If-Match" not in request.headers:
+        return None
+    wanted = request.if_match
+    return Expected(None if wanted.star_tag else frozenset(wanted.as_set()), by_tag=True)
+
+
 def decode_body(data: str | bytes, kind: type[_T]) -> _T:
     """Decode a body. Raises Malformed."""
     try:
@@ -221,6 +243,12 @@ async def require_flow(engine: Engine, flow_id: str | None) -> None:
     before = await engine.store.flows_with_history()
     if flow_id not in before and not await engine.store.flow_versions(flow_id):
         raise engine.catalog.missing(flow_id, before)
+
+
+def check_flow_id(flow_id: str) -> None:
+    """Raise Malformed unless a flow may have this id."""
+    if len(flow_id) > _FLOW_ID_LENGTH or _FLOW_ID.search(flow_id) is None:
+        raise Malformed("A flow's id consists of at most 100 lower-case letters, digits and dashes.")
 
 
 async def read_body() -> bytes:
@@ -283,6 +311,9 @@ _STATUS: Final[Mapping[type[HooklineError], int]] = {
     FlowInvalid: 422,
     WorkLimit: 422,
     DeploymentConflict: 412,
+    DraftConflict: 412,
+    DraftNotFound: 404,
+    CaptureNotFound: 404,
     TokenNotFound: 404,
     DeploymentNotFound: 404,
     FolderReadOnly: 409,

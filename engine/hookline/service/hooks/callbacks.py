@@ -101,6 +101,8 @@ class CallbackHandler:
             outcome = await self._waiting.deliver(callback)
         finally:
             uploads.release()
+        if isinstance(outcome, CallbackStored | CallbackRepeated):
+            context.outcomes = (outcome,)
         if isinstance(outcome, CallbackStored):
             return responses.callback_response(flow, node, outcome)
         await uploads.discard()

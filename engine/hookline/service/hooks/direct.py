@@ -27,6 +27,7 @@ from hookline.service.hooks.responses import accepted_response
 from hookline.service.types import HookRequest, HookResponse
 from hookline.service.uploads.upload import SMALL, VALUE
 from hookline.storage.changes import Accepted, Duplicate
+from hookline.telemetry.captures import CaptureRecord
 
 _METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
 """With another, the query is the body, or there is no message."""
@@ -38,13 +39,21 @@ class DirectHook:
     """Accepts messages for which nothing has to be waited for, except until they are stored."""
 
     def __init__(
-        self, *, intake: Intake, receiver: RequestReceiver, clock: Clock, ids: Ids, rejections: RejectionHandler
+        self,
+        *,
+        intake: Intake,
+        receiver: RequestReceiver,
+        clock: Clock,
+        ids: Ids,
+        rejections: RejectionHandler,
+        captures: CaptureRecord,
     ) -> None:
         self._intake = intake
         self._receiver = receiver
         self._clock = clock
         self._ids = ids
         self._rejections = rejections
+        self._captures = captures
 
     def begin(self, request: HookRequest, body: bytes, answer: Callable[[HookResponse], None]) -> bool:
         """Begin to store the message of a request, and return True; then `answer` is called once it is stored.
@@ -58,6 +67,8 @@ class DirectHook:
 
     def _begin(self, request: HookRequest, body: bytes, answer: Callable[[HookResponse], None]) -> bool:
         name, _, path = request.path.partition("/")
+        if name in self._captures.open:
+            return False
         flow = self._intake.direct_flow(name)
         webhook = None if flow is None else flow.trigger.webhook
         if flow is None or webhook is None or request.method not in _METHODS or request.method not in webhook.methods:

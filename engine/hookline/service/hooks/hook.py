@@ -73,9 +73,12 @@ class Hook:
         hook._intake = intake
         return hook
 
-    async def handle(self, request: HookRequest) -> HookResponse:
-        """Return the response to a request. Raises SenderGone, and nothing else: an unexpected error gives a 503."""
-        return await respond(request, self._rejections, self._handle)
+    async def handle(self, request: HookRequest, context: RequestContext | None = None) -> HookResponse:
+        """Return the response to a request. Raises SenderGone, and nothing else: an unexpected error gives a 503.
+
+        `context` is given the facts about the request.
+        """
+        return await respond(request, self._rejections, self._handle, context)
 
     async def _handle(self, request: HookRequest, headers: Headers, context: RequestContext) -> HookResponse:
         name, _, path = request.path.partition("/")
@@ -121,9 +124,10 @@ class Hook:
             await uploads.discard()
             return responses.scheme_response(envelopes)
         if len(envelopes) != 1:
-            return responses.several_accepted_response(flow, webhook, await self._accept_each(flow, envelopes, uploads))
+            context.outcomes = await self._accept_each(flow, envelopes, uploads)
+            return responses.several_accepted_response(flow, webhook, context.outcomes)
         execution_id = envelopes[0].execution_id
-        commit = partial(self._commit, flow, envelopes, uploads)
+        commit = partial(self._commit, flow, envelopes, uploads, context)
         if webhook.respond == "accepted":
             return responses.accepted_response(flow, webhook, await commit())
         return await self._reply_waiter.response(execution_id, webhook, commit)
@@ -224,7 +228,9 @@ class Hook:
                 return responses.scheme_response(answer)
         return cors.options(webhook, headers.joined)
 
-    async def _commit(self, flow: CompiledFlow, envelopes: list[Envelope], uploads: Uploads) -> Accepted | Duplicate:
+    async def _commit(
+        self, flow: CompiledFlow, envelopes: list[Envelope], uploads: Uploads, context: RequestContext
+    ) -> Accepted | Duplicate:
         """Store the one message, and remove it from the list: a sender may wait long for the reply, and nothing may
         keep the message in memory meanwhile."""
         envelope = envelopes.pop()
@@ -237,6 +243,7 @@ class Hook:
             uploads.release()
         # After any other failure, the message may have been stored. Its blobs are kept; the sweeper removes those that
         # nothing refers to.
+        context.outcomes = (outcome,)
         if isinstance(outcome, Duplicate):
             await uploads.discard()
         return outcome

@@ -19,6 +19,7 @@ from hookline.service.hooks.masking import Headers, Masks, read_headers
 from hookline.service.problems import rejection_response
 from hookline.service.types import HookRequest, HookResponse, SenderGone
 from hookline.service.uploads.body_stream import BodyStream
+from hookline.storage.changes import Accepted, CallbackRepeated, CallbackStored, Duplicate
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.rejections import RejectionRecord
 from hookline.telemetry.store_problem import StoreProblem
@@ -33,6 +34,9 @@ _log: Final = structlog.get_logger("hookline.service")
 _NO_MASKS: Final = Masks()
 
 
+Outcome: TypeAlias = Accepted | Duplicate | CallbackStored | CallbackRepeated
+
+
 class RequestContext:
     """The facts about a request that its response needs, whether it is accepted or rejected."""
 
@@ -40,9 +44,11 @@ class RequestContext:
         "bare",
         "challenge",
         "client",
+        "error",
         "flow_id",
         "masks",
         "origin",
+        "outcomes",
         "path",
         "prefix",
         "rejection",
@@ -67,6 +73,10 @@ class RequestContext:
         """Makes the response if the request is rejected: a problem document, or a page."""
         self.stream: BodyStream | None = None
         self.prefix: BodyPrefix | None = None
+        self.error: RequestRejected | None = None
+        """The error because of which the request was rejected."""
+        self.outcomes: Sequence[Outcome] = ()
+        """The messages or the callback that were stored, or stored before."""
 
 
 class RejectionHandler:
@@ -85,6 +95,7 @@ class RejectionHandler:
 
     def reject(self, request: HookRequest, context: RequestContext, error: RequestRejected) -> HookResponse:
         """Count and record a rejection, and return the response."""
+        context.error = error
         flow_id = error.flow_id or context.flow_id
         self._metrics.rejected(flow_id, error.counted_as)
         if isinstance(error, CannotVerify):
@@ -134,13 +145,19 @@ class RejectionHandler:
 class BodyPrefix:
     """The chunks of a body, of which the first bytes are kept. The caller bounds the size of the body."""
 
-    def __init__(self, source: AsyncIterator[bytes], *, unasked: bool) -> None:
-        """`unasked`: the sender sends the body even if nobody reads it; false if it expects `100 Continue` first."""
+    def __init__(self, source: AsyncIterator[bytes], *, unasked: bool, room: int = BODY_KEPT) -> None:
+        """`unasked`: the sender sends the body even if nobody reads it; false if it expects `100 Continue` first.
+        `room`: the most bytes that are kept."""
         self._source = source
         self._unasked = unasked
+        self._room = room
         self.bytes = b""
         self.whole = True
         """True while everything that has come is kept."""
+        self.came = 0
+        """The number of bytes that have come."""
+        self.ended = False
+        """True once the body has come to its end."""
         self._asked = False
 
     def __aiter__(self) -> "BodyPrefix":
@@ -154,13 +171,18 @@ class BodyPrefix:
         with suppress(TimeoutError, SenderGone):
             async with asyncio.timeout(PREFIX_SECONDS):
                 async for _ in self:
-                    if len(self.bytes) >= BODY_KEPT:
+                    if len(self.bytes) >= self._room:
                         return
 
     async def __anext__(self) -> bytes:
         self._asked = True
-        chunk = await anext(self._source)
-        room = BODY_KEPT - len(self.bytes)
+        try:
+            chunk = await anext(self._source)
+        except StopAsyncIteration:
+            self.ended = True
+            raise
+        self.came += len(chunk)
+        room = self._room - len(self.bytes)
         self.bytes += chunk[:room]
         self.whole = self.whole and len(chunk) <= room
         return chunk
@@ -202,12 +224,14 @@ def announced_size(headers: Sequence[tuple[bytes, bytes]]) -> int:
 Handle: TypeAlias = Callable[[HookRequest, Headers, RequestContext], Awaitable[HookResponse]]
 
 
-async def respond(request: HookRequest, rejections: RejectionHandler, handle: Handle) -> HookResponse:
+async def respond(
+    request: HookRequest, rejections: RejectionHandler, handle: Handle, context: RequestContext | None = None
+) -> HookResponse:
     """Return the response of `handle`, or the response to its error.
 
     Raises SenderGone, and nothing else: an unexpected error gives a 503.
     """
-    context = RequestContext()
+    context = context or RequestContext()
     try:
         reply = await handle(request, read_headers(request.headers), context)
     except RequestRejected as error:

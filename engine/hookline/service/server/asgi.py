@@ -8,7 +8,7 @@ then the response ends and the connection closes.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping, Sequence
 from typing import Any, Final, Protocol, TypeAlias
 
 from hookline.kernel.errors import ServiceUnavailable
@@ -81,6 +81,24 @@ class Endpoint(Protocol):
         ...
 
 
+class OpenCaptures(Protocol):
+    """The captures of requests."""
+
+    @property
+    def open(self) -> Collection[str]:
+        """The flows whose requests are captured."""
+        ...
+
+
+class Capturing(Endpoint, Protocol):
+    """The handler of `/hook/…` that captures requests."""
+
+    @property
+    def captures(self) -> OpenCaptures:
+        """The captures that it serves."""
+        ...
+
+
 class HookApplication:
     """The ASGI application for `/hook/…`, `/resume/…` and `/oauth/…`."""
 
@@ -88,12 +106,15 @@ class HookApplication:
         self,
         endpoints: Mapping[str, Endpoint],
         *,
+        capturing: Capturing | None = None,
         drain_bytes: int = DRAIN_BYTES,
         drain_seconds: float = DRAIN_SECONDS,
         hold_seconds: float = HOLD_SECONDS,
     ) -> None:
-        """`endpoints`: by the prefix of their paths, one of `PREFIXES`."""
+        """`endpoints`: by the prefix of their paths, one of `PREFIXES`. `capturing`: that of `/hook/…` while there are
+        captures."""
         self._endpoints = endpoints
+        self._capturing = capturing
         self._drain_bytes = drain_bytes
         self._drain_seconds = drain_seconds
         self._hold_seconds = hold_seconds
@@ -121,7 +142,10 @@ class HookApplication:
             http_version=scope["http_version"],
         )
         try:
-            reply = await self._endpoints[prefix].handle(request)
+            endpoint = self._endpoints[prefix]
+            if self._capturing is not None and self._capturing.captures.open and prefix is HOOK:
+                endpoint = self._capturing
+            reply = await endpoint.handle(request)
             if reply.status == _TOO_MANY:
                 await self._hold_back()
             if not body.complete and reply.status != _TOO_SLOW and _is_small(request):

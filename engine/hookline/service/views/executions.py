@@ -196,8 +196,8 @@ class ExecutionView(SummaryView, frozen=True):
     waits: list[WaitView]
     """The callbacks for which it waits."""
     steps: list[LatestView]
-    more_steps: bool
-    """True if there are more steps; `executions/<id>/steps` lists all."""
+    more_steps: str | None
+    """The cursor from which `executions/<id>/steps` lists the attempts at further steps; null if there are none."""
     items: list[ItemsView]
     """Each unfinished foreach with many items or over a stream."""
 
@@ -226,20 +226,19 @@ async def execution_view(
     trigger = {} if envelope is None else arrival_view(pack(envelope))
     latest: dict[str, StepRecord] = {}
     earlier: dict[str, deque[StepRecord]] = {}
-    more = False
+    more: str | None = None
     after = 0
     while records := await store.journal(execution_id, after, STEPS_SHOWN):
         after = records[-1].seq
         for record in records:
-            if outline:
-                record = msgspec.structs.replace(record, input=None, output=None)
+            record = _outlined(record) if outline else record
             before = latest.get(record.path)
             if before is not None:
                 earlier.setdefault(record.path, deque(maxlen=ATTEMPTS_SHOWN)).append(before)
             if before is not None or len(latest) < STEPS_SHOWN:
                 latest[record.path] = record
-            else:
-                more = True
+            elif more is None:
+                more = str(record.seq - 1)
     ended_at = execution.finished_at if execution.state in FINAL else None
     waits = [] if execution.state in FINAL else await waiting_records(store, execution_id)
     return ExecutionView(
@@ -251,13 +250,23 @@ async def execution_view(
     )
 
 
-async def steps_view(store: Store, execution_id: str, cursor: str | None, limit: int) -> PageView[StepView]:
-    """One page of an execution's journal. Raises ValueError for a cursor that isn't one."""
+def _outlined(record: StepRecord) -> StepRecord:
+    return msgspec.structs.replace(record, input=None, output=None)
+
+
+async def steps_view(
+    store: Store, execution_id: str, cursor: str | None, limit: int, *, outline: bool = False
+) -> PageView[StepView]:
+    """One page of an execution's journal; `outline` leaves out inputs and outputs.
+
+    Raises ValueError for a cursor that isn't one.
+    """
     after = 0 if cursor is None else _sequence(cursor)
     records = await store.journal(execution_id, after, limit + 1)
     shown = records[:limit]
     return PageView(
-        [step_view(record) for record in shown], str(shown[-1].seq) if len(records) > limit and shown else None
+        [step_view(_outlined(record) if outline else record) for record in shown],
+        str(shown[-1].seq) if len(records) > limit and shown else None,
     )
 
 

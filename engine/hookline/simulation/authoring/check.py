@@ -12,7 +12,8 @@ from hookline.simulation.authoring.jobs import CheckJob, CheckResult
 MAX_PROBLEMS: Final = 1000
 """The most problems in a result."""
 _MAX_SCOPES: Final = 2_000_000
-"""The most characters of types in a result; a step sees all steps before it, so their number grows with its square."""
+"""The most characters of types in a result; a step sees all steps before it, so the characters grow with the square of
+the number of steps."""
 
 
 def check(job: CheckJob, registry: Registry) -> CheckResult:
@@ -34,7 +35,7 @@ def check(job: CheckJob, registry: Registry) -> CheckResult:
         return CheckResult(problems, (), more)
     described: list[StepDescription] = []
     left = _MAX_SCOPES
-    for one in describe_steps(checked.flow, samples):
+    for one in describe_steps(checked.flow, samples, only_changes=job.only_changes):
         left -= sum(len(path) + len(shape) for path, shape in one.scope.items())
         if left < 0:
             return CheckResult(problems, tuple(described), more, more_steps=True)

@@ -93,7 +93,7 @@ def _evaluate(
     try:
         found = template.evaluate(scope)
     except ExpressionError as error:
-        return _failed(ErrorInfo(error.code, error.message), value)
+        return failed(ErrorInfo(error.code, error.message), value)
     return _found(found)
 
 
@@ -101,8 +101,11 @@ def _found(value: Any) -> EvaluateResult:
     return EvaluateResult(encode(value), shape_text(of_value(value)))
 
 
-def _failed(error: ErrorInfo, value: Any) -> EvaluateResult:
-    """The failure of an expression; its message begins with the place in a value that has several."""
+def failed(error: ErrorInfo, value: Any) -> EvaluateResult:
+    """The problem of an expression that failed.
+
+    If the value contains several expressions, the message of `error` begins with the place of the one that failed.
+    """
     place = error.message.partition(": ")[0] if isinstance(value, dict | list) else ""
     pointer = place if place.startswith("/") else ""
     message = error.message.removeprefix(f"{place}: ") if pointer else error.message
@@ -142,12 +145,12 @@ def _at_step(
     record = records[-1]
     if record.error is not None or record.output is None:
         error = record.error or ErrorInfo("expression.failed", "it gave no value")
-        return _failed(_within_body(error), value)
+        return failed(_within_body(error), value)
     return _found(decode(record.output, exact=compiled.flow.exact)["body"])
 
 
 def _within_body(error: ErrorInfo) -> ErrorInfo:
-    """The error without the name of the setting `body`, with which its place begins."""
+    """The error without the prefix `/body` of its place."""
     message = error.message.removeprefix("with: ").removeprefix("/body: ").removeprefix("/body")
     return ErrorInfo(error.code, message, error.step)
 

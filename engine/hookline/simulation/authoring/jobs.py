@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from hookline.flows.authoring.flow_difference import Difference
 from hookline.flows.check.step_descriptions import StepDescription
 from hookline.kernel.errors import Problem
 from hookline.model.execution import ErrorInfo, StepRecord
@@ -49,6 +50,8 @@ class CheckJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     """JSON of its cases, which show the types of its messages."""
     public_url: bool = True
     files: bool = True
+    only_changes: bool = False
+    """Of each scope, only return what differs from that of the step before."""
 
 
 class EvaluateJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
@@ -78,6 +81,22 @@ class TryJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     """JSON of a case without name and expectations."""
     recording: bytes | None = None
     """An execution, as the admin API gives it: its message and its results are used where none are given."""
+    until: str | None = None
+    """The JSON pointer of the step after which it ends."""
+
+
+class EvaluateStepJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
+    """Evaluate each expression of a step as it would see a message, without effects."""
+
+    document: GivenDocument
+    step: str
+    """The JSON pointer of the step."""
+    given: bytes
+    """JSON of a case without name and expectations."""
+    recording: bytes | None = None
+    """As in `TryJob`."""
+    turn: int = 0
+    """Which run of the step is meant, counted from 0; in a foreach, the index of the item."""
 
 
 class BacktestJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
@@ -96,7 +115,32 @@ class CaseJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     name: str
 
 
-Job: TypeAlias = CheckJob | EvaluateJob | TryJob | BacktestJob | CaseJob
+class FormatJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
+    """Write a document in canonical form."""
+
+    source: bytes
+
+
+class CompareJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
+    """Find the differences in meaning from one document to another."""
+
+    old: bytes
+    new: bytes
+
+
+class RunCasesJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
+    """Run the cases of a document."""
+
+    document: GivenDocument
+    cases: bytes
+    """JSON of its cases, as in `<id>.test.json`."""
+    names: tuple[str, ...] | None = None
+    """Only the cases of these names; None for all."""
+
+
+Job: TypeAlias = (
+    CheckJob | EvaluateJob | EvaluateStepJob | TryJob | BacktestJob | CaseJob | FormatJob | CompareJob | RunCasesJob
+)
 
 
 class CheckResult(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
@@ -115,6 +159,35 @@ class EvaluateResult(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     type: str | None = None
     """None if there is no value."""
     problems: tuple[Problem, ...] = ()
+
+
+class EvaluatedExpression(msgspec.Struct, frozen=True):
+    """An expression of a step, and its value or its problems."""
+
+    pointer: str
+    """Its JSON pointer in the document."""
+    language: str
+    value: bytes = b"null"
+    type: str | None = None
+    """None if there is no value."""
+    problems: tuple[Problem, ...] = ()
+    """Their pointers are those in the document."""
+    reads: bytes = b"[]"
+    """JSON: the origins of the values that it reads, as `Explained`."""
+
+
+class EvaluatedStep(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
+    """The scope of a step for a message, and the values of its expressions."""
+
+    scope: bytes
+    """JSON of all that its expressions may read; null if the message doesn't reach the step."""
+    expressions: tuple[EvaluatedExpression, ...]
+    turns: int
+    """How often the message reaches the step."""
+    error: ErrorInfo | None = None
+    """Why the message doesn't reach the step, if a step before it failed."""
+    without_stub: tuple[str, ...] = ()
+    """The paths of the earlier steps that have effects and no stub; their results are empty."""
 
 
 class TryResult(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
@@ -159,6 +232,51 @@ class CaseMade(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     """The things that the case leaves out, each with the reason."""
 
 
+class FormatResult(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
+    """A document in canonical form."""
+
+    text: str
+
+
+class CompareResult(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
+    """The differences in meaning between two documents."""
+
+    differences: tuple[Difference, ...]
+
+
+class RanCase(msgspec.Struct, frozen=True):
+    """A case that was run; it has passed if nothing differs."""
+
+    name: str
+    outcome: str | None
+    """Null if it had not ended."""
+    error: ErrorInfo | None
+    differences: tuple[str, ...]
+    path: tuple[str, ...]
+    """The paths of the steps that ran, in order."""
+    took: float
+    """Seconds of simulated time."""
+
+
+class NotReached(msgspec.Struct, frozen=True):
+    """A step or a branch that no case reaches."""
+
+    what: str
+    """Such as `step kind/post` or `switch kind: case 2`."""
+    pointer: str
+    """Its JSON pointer in the document."""
+
+
+class CasesRun(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
+    """The results of cases, and their coverage."""
+
+    cases: tuple[RanCase, ...]
+    reached: int
+    """The number of steps and branches that a case reaches."""
+    total: int
+    missed: tuple[NotReached, ...]
+
+
 class Failure(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     """An error in the document or in the job."""
 
@@ -168,4 +286,18 @@ class Failure(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     problems: tuple[Problem, ...] = ()
 
 
-Result: TypeAlias = CheckResult | EvaluateResult | TryResult | BacktestResult | CaseMade | Failure
+OUT_OF_MEMORY: Final = Failure("limit", "this needs more memory than a request may use")
+
+
+Result: TypeAlias = (
+    CheckResult
+    | EvaluateResult
+    | EvaluatedStep
+    | TryResult
+    | BacktestResult
+    | CaseMade
+    | FormatResult
+    | CompareResult
+    | CasesRun
+    | Failure
+)

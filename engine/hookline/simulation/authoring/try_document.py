@@ -18,6 +18,7 @@ from hookline.model.message import Envelope
 from hookline.sdk.action import Action, Reply
 from hookline.secrets.redaction import NO_REDACTOR, NoRedactor, Redaction, Redactor
 from hookline.secrets.vault import Vault
+from hookline.simulation.authoring.document_beginning import cut_after, keep_known_stubs, lines_in
 from hookline.simulation.authoring.jobs import MAX_ATTEMPTS, MAX_STEPS, GivenDocument, TryJob, TryResult
 from hookline.simulation.branches import step_paths
 from hookline.simulation.case_run import open_runner
@@ -31,7 +32,10 @@ _MAX_BYTES: Final = 8_000_000
 
 
 class TryStubs(CaseStubs):
-    """The stubs of a tried document. A step with effects that has none gives an empty result, and is remembered."""
+    """The stubs of a tried document. A step with effects but without a stub gives an empty result.
+
+    Such a step is added to `without_stub`.
+    """
 
     def __init__(self, case: Case, registry: Registry) -> None:
         super().__init__(case, registry)
@@ -59,8 +63,9 @@ async def _empty() -> Reply:
 
 def try_document(job: TryJob, registry: Registry) -> TryResult:
     """Try a document without effects. Raises FlowInvalid with the problems of the document, or of what was given."""
-    flow = compile_given(job.document, registry)
-    case = read_given(job.given, flow, registry, job.recording)
+    flow = compile_until(job.document, job.until, registry)
+    given = job.given if job.until is None else keep_known_stubs(job.given, flow)
+    case = read_given(given, flow, registry, job.recording)
     stubs = TryStubs(case, registry)
     with open_runner(registry) as runner:
         ran = runner.simulate(flow, case, stubs)
@@ -70,6 +75,14 @@ def try_document(job: TryJob, registry: Registry) -> TryResult:
 def compile_given(document: GivenDocument, registry: Registry) -> CompiledFlow:
     """Compile a document. Raises FlowInvalid."""
     return compile_flow(document.source, registry, environment=document.environment)
+
+
+def compile_until(document: GivenDocument, until: str | None, registry: Registry) -> CompiledFlow:
+    """Compile a document up to and including the step at a pointer, or all of it. Raises FlowInvalid."""
+    if until is None:
+        return compile_given(document, registry)
+    with lines_in(document.source):
+        return compile_given(cut_after(document, until), registry)
 
 
 def read_given(given: bytes, flow: CompiledFlow, registry: Registry, recording: bytes | None = None) -> Case:
@@ -82,9 +95,9 @@ def read_given(given: bytes, flow: CompiledFlow, registry: Registry, recording: 
     try:
         case = Case.model_validate(asked)
     except ValidationError as error:
-        raise FlowInvalid(model_problems(Case, asked, "", error), "the request is wrong") from error
+        raise FlowInvalid(model_problems(Case, asked, "", error), "the request is not valid") from error
     if problems := case_problems(case, flow, step_paths(flow)):
-        raise FlowInvalid(problems, "the request is wrong")
+        raise FlowInvalid(problems, "the request is not valid")
     if recording is None:
         return case
     recorded = recorded_input(flow, decode(recording, exact=True), registry)
@@ -97,12 +110,8 @@ def read_given(given: bytes, flow: CompiledFlow, registry: Registry, recording: 
 def try_result(
     flow: CompiledFlow, envelope: Envelope, ended: SimulationResult, without_stub: Sequence[str]
 ) -> TryResult:
-    """The result of a tried document, bounded, with the values masked that the flow redacts."""
-    redactor: Redactor | NoRedactor = NO_REDACTOR
-    if flow.redaction_rules is not None:
-        # Nothing is stored, so the key is needed only now.
-        redactor = Redaction(Vault((os.urandom(32),))).new_redactor(flow.redaction_rules)
-        redactor.redact_message(envelope)
+    """The result of a tried document, limited in size, with redacted values masked."""
+    redactor = redactor_of(flow, envelope)
     records = [redactor.redact_entry(record) for record in _latest(ended.steps)]
     kept, more = _bounded(records)
     reply = None
@@ -126,8 +135,18 @@ def try_result(
     )
 
 
+def redactor_of(flow: CompiledFlow, envelope: Envelope) -> Redactor | NoRedactor:
+    """The redactor of a flow, for a message that is never stored."""
+    if flow.redaction_rules is None:
+        return NO_REDACTOR
+    # Nothing is stored, so the key is needed only now.
+    redactor = Redaction(Vault((os.urandom(32),))).new_redactor(flow.redaction_rules)
+    redactor.redact_message(envelope)
+    return redactor
+
+
 def _latest(steps: Mapping[str, Sequence[StepRecord]]) -> Iterator[StepRecord]:
-    """Yield the newest attempts at the first steps, with the places of the steps as their paths."""
+    """Yield the newest attempts of the first `MAX_STEPS` steps; the path of each record is its key in `steps`."""
     for _, (place, records) in zip(range(MAX_STEPS), steps.items(), strict=False):
         for record in records[-MAX_ATTEMPTS:]:
             yield _at(record, place)

@@ -17,24 +17,37 @@ import msgspec
 
 from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
+from hookline.flows.authoring.flow_difference import flow_differences
+from hookline.flows.authoring.formatter import format_flow
 from hookline.kernel.errors import FlowInvalid, HooklineError
 from hookline.kernel.json import decode, encode
 from hookline.simulation.authoring.check import check
+from hookline.simulation.authoring.document_beginning import parse_document
 from hookline.simulation.authoring.evaluate import evaluate
+from hookline.simulation.authoring.evaluate_step import evaluate_step
+from hookline.simulation.authoring.expression_cache import remembering
 from hookline.simulation.authoring.guard import deny_effects
 from hookline.simulation.authoring.jobs import (
     LENGTH,
+    OUT_OF_MEMORY,
     BacktestJob,
     BacktestResult,
     CaseJob,
     CaseMade,
     CheckJob,
+    CompareJob,
+    CompareResult,
     EvaluateJob,
+    EvaluateStepJob,
     Failure,
+    FormatJob,
+    FormatResult,
     Job,
     Result,
+    RunCasesJob,
     TryJob,
 )
+from hookline.simulation.authoring.run_cases import run_cases
 from hookline.simulation.authoring.try_document import compile_given, try_document
 from hookline.simulation.case_run import open_runner
 from hookline.simulation.recordings.backtest import backtest
@@ -42,19 +55,21 @@ from hookline.simulation.recordings.recording import recorded_case
 
 MAX_RESULT: Final = 32_000_000
 """The largest result, in bytes."""
-_NICE: Final = 10
+_NICE: Final = 5
 
 _decoder = msgspec.msgpack.Decoder[Job](Job)
 
 
 def work(job: Job, registry: Registry) -> Result:
-    """Do a job. An error of the document, or of what was given with it, is a result, too."""
+    """Do a job. Errors in the document, or in the data of the job, are returned as a `Failure`."""
     try:
         match job:
             case CheckJob():
                 return check(job, registry)
             case EvaluateJob():
                 return evaluate(job, registry)
+            case EvaluateStepJob():
+                return evaluate_step(job, registry)
             case TryJob():
                 return try_document(job, registry)
             case BacktestJob():
@@ -63,14 +78,20 @@ def work(job: Job, registry: Registry) -> Result:
                 return BacktestResult(encode(backtest(flow, recordings, registry, None)))
             case CaseJob():
                 return _case(job, registry)
+            case FormatJob(source):
+                return FormatResult(format_flow(parse_document(source)))
+            case CompareJob(old, new):
+                return CompareResult(tuple(flow_differences(parse_document(old), parse_document(new))))
+            case RunCasesJob():
+                return run_cases(job, registry)
     except FlowInvalid as error:
         return Failure("invalid", error.message, error.problems[:1000])
     except (HooklineError, ValueError) as error:
         return Failure("invalid", str(error))
     except RecursionError:
-        return Failure("limit", "it is nested too deeply")
+        return Failure("limit", "the document is nested too deeply")
     except MemoryError:
-        return Failure("limit", "it needs more memory than it may use")
+        return OUT_OF_MEMORY
 
 
 def _case(job: CaseJob, registry: Registry) -> CaseMade:
@@ -81,7 +102,7 @@ def _case(job: CaseJob, registry: Registry) -> CaseMade:
 
 
 def serve(jobs: BinaryIO, results: BinaryIO, registry: Registry, seconds: float) -> None:
-    """Do jobs one after the other until there are no more. A job that takes longer ends the process."""
+    """Do jobs one after the other until there are no more. A job that takes longer than `seconds` ends the process."""
     _write(results, b"")
     while len(head := jobs.read(LENGTH.size)) == LENGTH.size:
         job = jobs.read(LENGTH.unpack(head)[0])
@@ -115,7 +136,7 @@ def main() -> None:
         os.dup2(2, 1)
         os.nice(_NICE)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        registry = load_plugins()
+        registry = remembering(load_plugins())
         tempfile.tempdir = folder
         gc.freeze()
         resource.setrlimit(resource.RLIMIT_DATA, (memory, memory))

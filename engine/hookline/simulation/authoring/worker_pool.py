@@ -6,8 +6,8 @@ import shutil
 import sys
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from typing import Final, TypeVar, cast
 
 import msgspec
@@ -15,19 +15,37 @@ import msgspec
 from hookline.kernel.errors import FlowInvalid, ServiceUnavailable, WorkLimit
 from hookline.simulation.authoring.jobs import (
     LENGTH,
+    OUT_OF_MEMORY,
     BacktestResult,
     CaseMade,
+    CasesRun,
     CheckResult,
+    CompareResult,
+    EvaluatedStep,
     EvaluateResult,
     Failure,
+    FormatResult,
     Job,
     Result,
     TryResult,
 )
 
-_T = TypeVar("_T", CheckResult, EvaluateResult, TryResult, BacktestResult, CaseMade)
+_T = TypeVar(
+    "_T",
+    CheckResult,
+    EvaluateResult,
+    EvaluatedStep,
+    TryResult,
+    BacktestResult,
+    CaseMade,
+    FormatResult,
+    CompareResult,
+    CasesRun,
+)
 MODULE: Final = "hookline.simulation.authoring.worker"
 
+MOST_WAITING: Final = 20
+"""The most requests that wait for a place: each holds its document meanwhile."""
 _START: Final = 60.0
 """Seconds in which a process must have loaded the plugins."""
 _IDLE: Final = 120.0
@@ -35,7 +53,11 @@ _IDLE: Final = 120.0
 _MOST_JOBS: Final = 100
 """The number of jobs after which a process ends, so that nothing grows in it."""
 _GRACE: Final = 1.0
-"""Seconds after the limit at which a process ends itself, if its parent hasn't ended it."""
+"""Seconds beyond the time limit, after which a process ends itself if its parent hasn't ended it."""
+_REST: Final = 1.0
+"""Seconds for which an abandoned job may go on. While an author types, the next job comes soon, and to wait for the end
+of this one costs less than a new process."""
+_OUT_OF_MEMORY: Final = msgspec.msgpack.encode(OUT_OF_MEMORY)
 _result: Final = msgspec.msgpack.Decoder[Result](Result)
 
 
@@ -83,16 +105,20 @@ class _Worker:
 class WorkerPool:
     """Does jobs in processes, which are started when they are needed and kept for a while.
 
-    `most`: the number of jobs at the same time. `seconds` and `memory` (bytes) limit each job.
+    `most`: the number of jobs at the same time. `seconds` and `memory` (bytes) limit each job. `patience`: the seconds
+    for which a job may wait for its place.
     """
 
-    def __init__(self, most: int = 2, seconds: float = 10.0, memory: int = 1 << 30) -> None:
+    def __init__(self, most: int = 2, seconds: float = 10.0, memory: int = 1 << 30, patience: float = 20.0) -> None:
         self.seconds: Final = seconds
-        self._most: Final = most
         self._memory: Final = memory
-        self._busy = 0
+        self._patience: Final = patience
+        self._places: Final = asyncio.Semaphore(most)
+        self._waiting = 0
         self._workers: set[_Worker] = set()
         self._idle: list[_Worker] = []
+        self._starting: list[asyncio.Task[_Worker]] = []
+        """Starts whose job was cancelled; the next job gets the process."""
         self._closing: set[asyncio.Task[None]] = set()
 
     @property
@@ -100,25 +126,36 @@ class WorkerPool:
         """The ids of the processes."""
         return tuple(worker.process_id for worker in self._workers)
 
-    @contextmanager
-    def slot(self) -> Iterator[None]:
-        """Hold one of the places for work. Raises ServiceUnavailable if there is none left."""
-        if self._busy >= self._most:
-            raise ServiceUnavailable(
-                f"{self._busy} requests of authors are in progress, which is the limit; try again soon",
-                retry_after=1,
-            )
-        self._busy += 1
+    @asynccontextmanager
+    async def slot(self) -> AsyncIterator[None]:
+        """Hold one of the places for work, after those who came before.
+
+        Raises ServiceUnavailable if too many wait already, or none becomes free in time.
+        """
+        await self._enter()
         try:
             yield
         finally:
-            self._busy -= 1
+            self._places.release()
+
+    async def _enter(self) -> None:
+        if self._waiting >= MOST_WAITING:
+            raise ServiceUnavailable(f"{self._waiting} requests are waiting already; try again soon", retry_after=1)
+        self._waiting += 1
+        try:
+            async with asyncio.timeout(self._patience):
+                await self._places.acquire()
+        except TimeoutError:
+            message = f"no place became free within {self._patience:g} s; try again soon"
+            raise ServiceUnavailable(message, retry_after=1) from None
+        finally:
+            self._waiting -= 1
 
     async def run(self, job: Job, result: type[_T]) -> _T:
         """Do a job in a slot that the caller holds. `result`: the type of its result.
 
-        If this call is cancelled, the job ends at once. Raises FlowInvalid if the document, or the data that was given
-        with it, can't be used, and WorkLimit.
+        If this call is cancelled, it ends when the job has ended, or after a second. Raises FlowInvalid if the
+        document, or the data that was given with it, can't be used, and WorkLimit.
         """
         done: Result = _result.decode(await self.exchange(msgspec.msgpack.encode(job)))
         if isinstance(done, Failure):
@@ -132,6 +169,18 @@ class WorkerPool:
     async def exchange(self, job: bytes) -> bytes:
         """Let a process do a packed job, and return its packed result. Raises as `run`."""
         worker = await self._worker()
+        work = asyncio.create_task(self._work(worker, job), name="hookline authoring")
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            with suppress(WorkLimit, TimeoutError):
+                await asyncio.wait_for(work, _REST)
+            raise
+        finally:
+            # A second cancellation comes here before the work has ended.
+            work.cancel()
+
+    async def _work(self, worker: _Worker, job: bytes) -> bytes:
         try:
             async with asyncio.timeout(self.seconds):
                 await worker.write(job)
@@ -143,13 +192,20 @@ class WorkerPool:
                     f"this takes more than {self.seconds:g} s; make the document or the message smaller"
                 ) from None
             if isinstance(error, asyncio.IncompleteReadError | ConnectionError):
-                raise WorkLimit("this needs more memory than it may use") from None
+                raise WorkLimit(OUT_OF_MEMORY.message) from None
             raise
-        self._give_back(worker)
+        if result == _OUT_OF_MEMORY:
+            # What it keeps between jobs may leave too little for the next one.
+            self._end(worker)
+        else:
+            self._give_back(worker)
         return result
 
     async def close(self) -> None:
         """End all processes."""
+        for start in self._starting:
+            start.cancel()
+        await asyncio.gather(*self._starting, return_exceptions=True)
         self._idle.clear()
         for worker in tuple(self._workers):
             self._end(worker)
@@ -163,7 +219,25 @@ class WorkerPool:
             if worker.alive:
                 return worker
             self._end(worker)
-        return await self._start()
+        if self._starting:
+            start = self._starting.pop()
+        else:
+            start = asyncio.create_task(self._start(), name="hookline authoring")
+            start.add_done_callback(self._started)
+        try:
+            return await asyncio.shield(start)
+        except asyncio.CancelledError:
+            self._starting.append(start)
+            if start.done():
+                self._started(start)
+            raise
+
+    def _started(self, start: asyncio.Task[_Worker]) -> None:
+        """Keep the process of a start that nobody waits for."""
+        if start in self._starting:
+            self._starting.remove(start)
+            if not start.cancelled() and start.exception() is None:
+                self._keep(start.result())
 
     async def _start(self) -> _Worker:
         folder = tempfile.mkdtemp(prefix="hookline-authoring-")
@@ -189,7 +263,7 @@ class WorkerPool:
         except BaseException as error:
             self._end(worker)
             if isinstance(error, TimeoutError | asyncio.IncompleteReadError):
-                raise ServiceUnavailable("the process for authors doesn't start", retry_after=5) from error
+                raise ServiceUnavailable("the worker process didn't start", retry_after=5) from error
             raise
         return worker
 
@@ -197,7 +271,10 @@ class WorkerPool:
         worker.jobs += 1
         if worker.jobs >= _MOST_JOBS:
             self._end(worker)
-            return
+        else:
+            self._keep(worker)
+
+    def _keep(self, worker: _Worker) -> None:
         worker.idle = asyncio.get_running_loop().call_later(_IDLE, self._retire, worker)
         self._idle.append(worker)
 
@@ -206,7 +283,7 @@ class WorkerPool:
         self._end(worker)
 
     def _end(self, worker: _Worker) -> None:
-        """End a process now, and remove what is left of it meanwhile."""
+        """End a process now, and remove its files in the background."""
         worker.kill()
         self._workers.discard(worker)
         task = asyncio.get_running_loop().create_task(worker.close(), name="hookline authoring")

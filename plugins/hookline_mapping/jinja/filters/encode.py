@@ -74,7 +74,7 @@ def urldecode(value: Any, plus: bool = False) -> str:
 
 
 def slug(value: Any, separator: str = "-", max_length: int = 0) -> str:
-    """The text in small letters without accents, its other parts joined: `uber-uns` of `Über uns!`."""
+    """The text in lower-case letters without accents, its other parts joined: `uber-uns` of `Über uns!`."""
     if isinstance(value, str) and len(value) > _MAX_SLUGGED:
         raise ExpressionLimit(f"`slug` takes at most {_MAX_SLUGGED:,} characters")
     plain = unicodedata.normalize("NFKD", _bytes(value).decode().casefold()).encode("ascii", "ignore").decode()

@@ -172,6 +172,8 @@ class Cutting:
         self._cuts = cuts
         self.url = ""
         self._tasks: list[asyncio.Task[None]] = []
+        self._open: list[asyncio.StreamWriter] = []
+        self._closing = False
 
     async def __aenter__(self) -> "Cutting":
         self._listening = await asyncio.start_server(self._connected, "127.0.0.1", 0)
@@ -180,8 +182,10 @@ class Cutting:
 
     async def __aexit__(self, *_: object) -> None:
         self._listening.close()
-        for task in self._tasks:
-            task.cancel()
+        # A task that is cancelled while it opens a connection would leave that open.
+        self._closing = True
+        for writer in self._open:
+            writer.transport.abort()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -189,6 +193,10 @@ class Cutting:
 
     async def _speak(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         behind, before = await asyncio.open_connection("127.0.0.1", self._port)
+        self._open += (before, writer)
+        if self._closing:
+            before.transport.abort()
+            writer.transport.abort()
         asking = asyncio.create_task(self._pass(reader, before, None))
         try:
             await self._pass(behind, writer, self._cuts.pop(0) if self._cuts else None)

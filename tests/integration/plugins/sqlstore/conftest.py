@@ -1,5 +1,6 @@
 """Databases of these tests, and nodes over them."""
 
+import asyncio
 import contextlib
 import itertools
 import shutil
@@ -15,11 +16,26 @@ from tests.integration.migrated_schema import connected
 from hookline.storage.backend import Backend
 from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
-from hookline_sqlstore.backend import postgresql
+from hookline_sqlstore.backend import postgresql, sqlite
 
 Join = Callable[[], Awaitable[Backend]]
 Connect = Callable[[], Awaitable[Any]]
 Silence = Callable[[Backend], Awaitable[None]]
+
+
+@pytest.fixture(scope="session")
+def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of SQLite with the tables of a new server."""
+    path = tmp_path_factory.mktemp("migrated") / "hookline.db"
+
+    async def create() -> None:
+        backend = sqlite(f"sqlite:///{path}", clock=ManualClock())
+        await backend.open()
+        await backend.close()
+
+    asyncio.run(create())
+    assert not path.with_name("hookline.db-wal").exists(), "a copy of the file would lack it"
+    return path
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Batches of many callers at once, against a model that is a dict."""
 
 import asyncio
-import shutil
 import sqlite3
 import tempfile
 from collections.abc import Sequence
@@ -106,9 +105,8 @@ _changes: st.SearchStrategy[Change] = st.one_of(
 )
 
 
-async def _compare(rounds: list[list[list[Change]]], migrated_file: Path) -> None:
+async def _compare(rounds: list[list[list[Change]]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copy(migrated_file, Path(folder) / "x.db")
         backend = sqlite(f"sqlite:///{folder}/x.db", clock=CLOCK)
         await backend.open()
         try:
@@ -135,8 +133,8 @@ async def _compare(rounds: list[list[list[Change]]], migrated_file: Path) -> Non
 @pytest.mark.rule(1)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(rounds=st.lists(st.lists(st.lists(_changes, max_size=4), max_size=6), max_size=4))
-def test_commits_do_what_a_dict_does(migrated_file: Path, rounds: list[list[list[Change]]]) -> None:
-    asyncio.run(_compare(rounds, migrated_file))
+def test_commits_do_what_a_dict_does(rounds: list[list[list[Change]]]) -> None:
+    asyncio.run(_compare(rounds))
 
 
 @pytest.mark.rule(1)

@@ -13,14 +13,17 @@ from sqlalchemy import Pool, event
 from tests.integration.plugins.sqlstore.conftest import Connect, Join
 from tests.integration.plugins.sqlstore.node_process import node_in_process
 
+from hookline.model.execution import Outcome, State
 from hookline.storage.backend import Backend
-from hookline.storage.changes import BeginWait, CallbackStored, Park, Start, StoreCallback
+from hookline.storage.changes import BeginWait, CallbackStored, End, Park, Start, StoreCallback
 from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.cluster import ClusterContract
 from hookline.testing.contracts.queue import consuming
 from hookline.testing.envelopes import Envelopes
+from hookline_sqlstore import lease as leases
 from hookline_sqlstore.cluster import watch
+from hookline_sqlstore.databases import session as sessions
 from hookline_sqlstore.lease import Lease, LeaseLost
 
 pytestmark = pytest.mark.postgres
@@ -266,3 +269,49 @@ async def test_a_node_without_work_asks_the_database_a_few_times_a_second(join: 
         event.remove(Pool, "connect", log)
     # Each node looks once a second, and renews its lease every two.
     assert 3 <= rate <= 3 * 4, asked[before:]
+
+
+@pytest.mark.cluster_rule("C7")
+async def test_a_claim_reads_little_of_a_long_queue(
+    join: Join, session: Connect, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (leases, sessions):
+        monkeypatch.setattr(module, "REPLAN", 0.5)
+    node, envelopes, by_hand = await join(), Envelopes(clock), await session()
+
+    async def run(count: int) -> None:
+        for _ in range(count):
+            delivery = await consumer.next()
+            await node.store.commit([Start(delivery.execution_id, "v1", clock.now())])
+            await node.store.commit([End(delivery.execution_id, State.SUCCEEDED, Outcome.COMPLETED, clock.now())])
+            await delivery.ack()
+
+    async def read() -> int:
+        """Rows of indexes that were read. A session tells after its next transaction, but not within a second."""
+        await asyncio.sleep(1.1)
+        await run(1)
+        return int(
+            await by_hand.fetchval(
+                "SELECT sum(idx_tup_read) FROM pg_stat_user_indexes"
+                " WHERE schemaname = current_schema() AND relname = 'executions_live'"
+            )
+        )
+
+    async with consuming(node, limit=5) as consumer:
+        # PostgreSQL keeps a plan from the sixth time on.
+        await asyncio.gather(*(node.queue.put(envelopes.make()) for _ in range(20)))
+        await run(20)
+        await asyncio.gather(*(node.queue.put(envelopes.make()) for _ in range(3000)))
+        before = await read()
+        await run(40)
+        # 80 for each here; counted by the flow's queue, as many as 700.
+        assert await read() - before < 40 * 400
+
+
+def test_a_session_makes_its_plans_anew_after_a_while() -> None:
+    now = 100.0
+    lease = Lease(_node(), lambda: now)
+    assert not lease.begin(5.0).startswith("DISCARD PLANS")
+    now += leases.REPLAN + 1
+    assert lease.begin(5.0).startswith("DISCARD PLANS")
+    assert not lease.begin(5.0).startswith("DISCARD PLANS")

@@ -401,6 +401,7 @@ async def test_a_lock_that_is_not_to_be_had_is_waited_for_a_second_and_the_detac
     assert await _place(session, open_, "journal") == "journal_default"
 
 
+@pytest.mark.long
 @pytest.mark.cluster_rule("C17")
 async def test_lists_and_repairs_work_over_a_hundred_partitions(
     store: Store, envelopes: Envelopes, session: Any, clock: ManualClock

@@ -211,6 +211,8 @@ async def test_files_that_are_not_there_leave_nothing_behind(look: Bench) -> Non
     [
         ("a.csv", "k,v\na,1\nb\n", "lookup.content", "line 3 has 1 values, and there are 2 columns"),
         ("a.csv", "k,v\na,1\na,2\n", "lookup.content", "has 'a' more than once"),
+        # The rows that follow aren't made.
+        ("a.csv", "k,v\na,1\na,2\nb\n", "lookup.content", "has 'a' more than once"),
         ("a.csv", "k,k\na,1\n", "lookup.content", "a name of its own"),
         ("a.csv", 'k,v\na,"1\n', "lookup.content", "line 2"),
         ("a.csv", b"k,v\na,\xff\n", "lookup.content", "byte 7 is not utf-8"),

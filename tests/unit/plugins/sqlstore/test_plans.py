@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, Engine, event
 
-from hookline.model.access import Session, SignInCode
+from hookline.model.access import SYSTEM, Session, SignInCode
+from hookline.model.deployment import Draft, DraftInfo
 from hookline.model.execution import ExecutionFilter, Outcome, State
 from hookline.model.items import Progress
 from hookline.model.rejection import RejectedRequest
 from hookline.storage.backend import Backend
+from hookline.storage.captures import Capture, CapturedInfo, CapturedRequest
 from hookline.storage.changes import (
     Accept,
     AddState,
@@ -21,29 +23,36 @@ from hookline.storage.changes import (
     Cancel,
     Change,
     CheckpointItems,
+    CloseCapture,
     CreateSession,
     CreateSignInCode,
     DismissDeadLetter,
+    DropCapture,
     DropCredential,
+    DropDraft,
     DropEntries,
     End,
     EndSession,
     EndWait,
     FinishBlock,
     ForgetCallbacks,
+    ForgetCaptured,
     ForgetDedupeKeys,
     ForgetEarlyCallbacks,
     ForgetFiles,
     ForgetSessions,
     ForgetVersions,
     KeepAlias,
+    KeepCaptured,
     MarkDelivered,
     MoveWaits,
+    OpenCapture,
     OverrideState,
     Park,
     Publish,
     Purge,
     PutCredential,
+    PutDraft,
     PutStatistics,
     PutTokens,
     Rebind,
@@ -79,6 +88,11 @@ ALLOWED = (
     "SCAN found",
     "SCAN measured",
     "SCAN credentials",
+    # Drafts and captures, of which there are few.
+    "SCAN drafts",
+    "SCAN captures",
+    # Counted by flow, in the order of the key: there are 50 for each capture.
+    "SCAN captured_requests USING COVERING INDEX",
     "SCAN flow_overrides",
     "SCAN rejected",
     # Problems of nodes, which are few.
@@ -252,6 +266,31 @@ async def _oldest_queued(backend: Backend, envelopes: Envelopes) -> None:
     assert await backend.store.oldest_queued()
 
 
+async def _drafts(backend: Backend, envelopes: Envelopes) -> None:
+    info = DraftInfo("orders", "1", None, 1, envelopes.clock.now(), SYSTEM)
+    for change in (PutDraft(Draft(info, b"1"), None), PutDraft(Draft(info, b"1"), "1"), DropDraft("orders", "1")):
+        await backend.store.commit([change])
+    await backend.store.draft("orders")
+    await backend.store.drafts(flows=["orders"], cursor="a")
+
+
+async def _captures(backend: Backend, envelopes: Envelopes) -> None:
+    now, id_ = envelopes.clock.now(), envelopes.ids.new()
+    info = CapturedInfo(id_, "orders", now, "POST", "orders", None, None, 2, "captured", 202)
+    for change in (
+        OpenCapture(Capture("orders", now, now, SYSTEM)),
+        KeepCaptured((CapturedRequest(info, (), "", b""),)),
+        CloseCapture("orders", now),
+        ForgetCaptured(now + timedelta(seconds=1)),
+        DropCapture("orders"),
+    ):
+        await backend.store.commit([change])
+    await backend.store.captures()
+    await backend.store.captured("orders", now, cursor=CURSOR)
+    await backend.store.captured_request("orders", id_)
+    await backend.store.has_old_captures(now)
+
+
 ASKED: dict[str, Ask] = {
     "writes": _writes,
     "deliveries": _queue,
@@ -283,6 +322,10 @@ ASKED: dict[str, Ask] = {
     "rejected_since": lambda backend, _: backend.store.rejected_since(START),
     "statistics": lambda backend, _: backend.store.statistics(["orders", "greet"], START, START, hourly=False),
     "statistics by the hour": lambda backend, _: backend.store.statistics(["orders"], START, START, hourly=True),
+    "statistics by flow": lambda backend, _: backend.store.statistics_by_flow(["a", "b"], START, START, hourly=False),
+    "statistics by flow and hour": lambda backend, _: backend.store.statistics_by_flow(
+        ["a", "b"], START, START, hourly=True
+    ),
     "has_old_statistics": lambda backend, _: backend.store.has_old_statistics(START, START),
     "referenced": lambda backend, _: backend.store.referenced(["a", "b"]),
     "executions_with_files": lambda backend, envelopes: backend.store.executions_with_files(envelopes.clock.now(), 10),
@@ -297,6 +340,8 @@ ASKED: dict[str, Ask] = {
     "wait_status": lambda backend, _: backend.store.wait_status("x", "x"),
     "rejected": lambda backend, _: backend.store.rejected(),
     "rejected by a flow": lambda backend, _: backend.store.rejected(flow_id="orders", cursor=CURSOR),
+    "rejected with a code": lambda backend, _: backend.store.rejected(code="x", cursor=CURSOR),
+    "rejection_reasons": lambda backend, _: backend.store.rejection_reasons(),
     "flows_with_history": lambda backend, _: backend.store.flows_with_history(),
     "purgeable": lambda backend, envelopes: backend.store.purgeable(None, envelopes.clock.now(), 10, after=CURSOR),
     "purgeable of a flow": lambda backend, envelopes: backend.store.purgeable(
@@ -312,6 +357,8 @@ ASKED: dict[str, Ask] = {
     "state": lambda backend, _: backend.store.state("orders", "k"),
     "kept": lambda backend, _: backend.store.state_entries("orders", cursor="k"),
     "credentials": lambda backend, _: backend.store.credentials(),
+    "drafts": _drafts,
+    "captures": _captures,
     "session": lambda backend, _: backend.store.session(b"x"),
     "sign_in_code": lambda backend, _: backend.store.sign_in_code(b"x"),
     "has_expired_sessions": lambda backend, envelopes: backend.store.has_expired_sessions(envelopes.clock.now()),
@@ -431,6 +478,10 @@ async def test_a_part_of_an_id_is_looked_up_by_the_key_and_among_the_newest(
     inner = ends.partition("FROM (")[2].partition(") AS newest")[0]
     assert "LIMIT" in inner
     assert 100_000 in parameters
+    said.clear()
+    await backend.store.matching_ids("0a1b", 10, {"orders", "invoices"})
+    assert len(said) == 2
+    assert all(100_000 in parameters for _, parameters in said)
 
 
 @pytest.mark.parametrize("statement", sorted(WRITTEN))

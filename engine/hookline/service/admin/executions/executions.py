@@ -79,6 +79,7 @@ _FIELD: Final = (
     flag("short", "Leave out most of large values: they are only the beginning of each text, list and object."),
 )
 _OUTLINE: Final = (flag("outline", "Leave out the inputs and the outputs of the steps: they are null then."),)
+_STEPS: Final = (*_OUTLINE, *PAGE)
 _RECORDINGS: Final = (time("since", "Only executions whose message was accepted at this time or later."), *PAGE)
 
 
@@ -149,13 +150,8 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
         """List the executions whose ids begin with a part of an id, or end with it: the newest 10."""
         if not _PART_OF_ID.match(part):
             raise Malformed("A part of an id has digits, the letters a to f, and dashes.")
-        found = await engine.store.matching_ids(part, _MATCHES + 1)
-        by = caller()
-        known = [
-            one
-            for id_ in found[:_MATCHES]
-            if (one := await engine.store.execution(id_)) is not None and by.sees(one.flow_id)
-        ]
+        found = await engine.store.matching_ids(part, _MATCHES + 1, caller().flows)
+        known = [one for id_ in found[:_MATCHES] if (one := await engine.store.execution(id_)) is not None]
         shown = [MatchView(one.id, one.flow_id, one.state.value, rfc3339(one.created_at)) for one in known]
         return json_response(MatchesView(shown, len(found) > _MATCHES))
 
@@ -170,13 +166,13 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
         return json_response(view)
 
     @api.get("/executions/<execution_id>/steps")
-    @operation(PageView[StepView], query=PAGE)
+    @operation(PageView[StepView], query=_STEPS)
     async def list_steps(execution_id: str) -> Response:
         """List the attempts at the steps of an execution, in order."""
-        given = read_query(PAGE)
+        given = read_query(_STEPS)
         if await engine.store.execution(execution_id) is None:
             raise ExecutionNotFound(f"there is no execution {execution_id!r}")
-        shown = steps_view(engine.store, execution_id, given["cursor"], given["limit"])
+        shown = steps_view(engine.store, execution_id, given["cursor"], given["limit"], outline=given["outline"])
         return json_response(await page_or_malformed(shown))
 
     @api.get("/executions/<execution_id>/provenance")
@@ -185,7 +181,7 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
         """Explain where a value comes from: the expression that computed it, the values that this read, and so on."""
         given = read_query(_FIELD)
         explained = await explain(engine.store, engine.catalog, execution_id, given["field"])
-        return json_response(_shortened(explained) if given["short"] else explained)
+        return json_response(shortened(explained) if given["short"] else explained)
 
 
 #: Values and characters in each short value of an explanation.
@@ -193,9 +189,10 @@ _SHORT: Final = 20
 _SHORT_TEXTS: Final = 500
 
 
-def _shortened(explained: Explained) -> Explained:
+def shortened(explained: Explained) -> Explained:
+    """An explanation with the beginnings of large values."""
     value = excerpt(explained.value, values=_SHORT, texts=_SHORT_TEXTS).value
-    return msgspec.structs.replace(explained, value=value, reads=[_shortened(one) for one in explained.reads])
+    return msgspec.structs.replace(explained, value=value, reads=[shortened(one) for one in explained.reads])
 
 
 #: Bytes of text in the files of a recording, for each file and for all together.

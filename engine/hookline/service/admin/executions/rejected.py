@@ -1,6 +1,6 @@
 """The admin API's routes about rejected requests."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from quart import Blueprint, Response
@@ -11,7 +11,16 @@ from hookline.model.flow import FLOW_ID
 from hookline.service.admin.callers import caller
 from hookline.service.admin.limited import visible_page
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import PAGE, json_response, page_or_malformed, read_query, require_flow
+from hookline.service.admin.requests import (
+    FLOW_SCHEMA,
+    PAGE,
+    Parameter,
+    Query,
+    json_response,
+    page_or_malformed,
+    read_query,
+    require_flow,
+)
 from hookline.service.hooks.rejection import UNKNOWN_FLOW
 from hookline.service.views.pages import Count, PageView, Time, Uuid
 from hookline.storage.store import RejectedPage
@@ -38,6 +47,22 @@ class RejectedView(msgspec.Struct, frozen=True):
     """The beginning of the body, secrets masked, if the flow records it."""
 
 
+class RejectionReasonView(msgspec.Struct, frozen=True):
+    """The stored rejected requests of a flow with one code."""
+
+    flow_id: str
+    """`-` if there is no flow at their path."""
+    code: str
+    count: Count
+    newest_at: Time
+
+
+class RejectionReasonsView(msgspec.Struct, frozen=True):
+    """The reasons of rejected requests, by flow and code."""
+
+    items: list[RejectionReasonView]
+
+
 def rejected_view(page: RejectedPage) -> PageView[RejectedView]:
     return PageView(
         [
@@ -60,25 +85,46 @@ def rejected_view(page: RejectedPage) -> PageView[RejectedView]:
     )
 
 
+_CODE: Final = Parameter("code", "Only those with this code, such as `request.not_verified`.")
+_BY_FLOW: Final[Query] = (_CODE, *PAGE)
+_ALL: Final[Query] = (
+    Parameter(
+        "flow_id",
+        "Only those of this flow; `-` stands for unknown flows.",
+        FLOW_SCHEMA | {"pattern": f"^-$|{FLOW_ID}"},
+    ),
+    *_BY_FLOW,
+)
+
+
 def add_rejected(api: Blueprint, engine: Engine) -> None:
 
     @api.get("/flows/<flow_id>/rejected")
-    @operation(PageView[RejectedView], query=PAGE, path={"flow_id": f"^-$|{FLOW_ID}"})
+    @operation(PageView[RejectedView], query=_BY_FLOW, path={"flow_id": f"^-$|{FLOW_ID}"})
     async def list_rejected_by_flow(flow_id: str) -> Response:
         """List the requests that a flow rejected, newest first; `-` stands for unknown flows."""
-        given = read_query(PAGE)
-        await require_flow(engine, None if flow_id == UNKNOWN_FLOW else flow_id)
-        found = engine.store.rejected(flow_id=flow_id, cursor=given["cursor"], limit=given["limit"])
-        return json_response(rejected_view(await page_or_malformed(found)))
+        return await page(flow_id, **read_query(_BY_FLOW))
 
     @api.get("/rejected")
-    @operation(PageView[RejectedView], query=PAGE)
+    @operation(PageView[RejectedView], query=_ALL)
     async def list_rejected() -> Response:
-        """List the rejected requests of all flows, newest first."""
-        given = read_query(PAGE)
+        """List the rejected requests of all flows or of one, newest first."""
+        return await page(**read_query(_ALL))
+
+    async def page(flow_id: str | None, code: str | None, cursor: str | None, limit: int) -> Response:
+        await require_flow(engine, None if flow_id == UNKNOWN_FLOW else flow_id)
 
         async def page_of(flow_id: str | None) -> RejectedPage:
-            return await engine.store.rejected(flow_id=flow_id, cursor=given["cursor"], limit=given["limit"])
+            return await engine.store.rejected(flow_id=flow_id, code=code, cursor=cursor, limit=limit)
 
-        found = visible_page(caller(), None, page_of, RejectedPage, lambda one: one.id, given["limit"])
+        found = visible_page(caller(), flow_id, page_of, RejectedPage, lambda one: one.id, limit)
         return json_response(rejected_view(await page_or_malformed(found)))
+
+    @api.get("/rejected/reasons")
+    @operation(RejectionReasonsView)
+    async def list_rejection_reasons() -> Response:
+        """List the reasons of the rejected requests, with the number of each, by flow and code."""
+        by = caller()
+        found = [one for one in await engine.store.rejection_reasons() if by.sees(one.flow_id)]
+        items = [RejectionReasonView(one.flow_id, one.code, one.count, rfc3339(one.newest_at)) for one in found]
+        return json_response(RejectionReasonsView(items))

@@ -1,8 +1,9 @@
 """The admin API's routes about statistics."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import groupby
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -32,6 +33,7 @@ from hookline.storage.statistics import (
     LATENCY_BOUNDS,
     MINUTE,
     MINUTES_KEPT,
+    FlowPoint,
     StatisticsPoint,
     begin_of,
 )
@@ -50,6 +52,10 @@ _BY_MINUTE: Final = timedelta(hours=6)
 """The longest time that is shown by the minute, if the request doesn't name the step."""
 _ITEMS: Final = 60
 """The number of steps that are shown if the request doesn't say since when."""
+
+
+_MOST_STEPS: Final = 100
+"""The most steps for each flow."""
 
 
 class StatisticsItem(msgspec.Struct, frozen=True):
@@ -80,6 +86,39 @@ class StatisticsView(msgspec.Struct, frozen=True):
     """The upper bounds of the buckets of latency, in seconds."""
     items: list[StatisticsItem]
     """Minutes and hours without anything are left out."""
+
+
+class FlowStatistics(msgspec.Struct, frozen=True):
+    """The numbers of a flow over time: each list has one for each minute or hour from `since` on."""
+
+    flow_id: str
+    accepted: list[Count]
+    rejected: list[Count]
+    succeeded: list[Count]
+    failed: list[Count]
+
+
+class StatisticsByFlowView(msgspec.Struct, frozen=True):
+    """Numbers over time, by flow."""
+
+    step: Annotated[str, one_of("1m", "1h")]
+    since: Time
+    """The beginning of the first minute or hour; later than asked for if earlier ones aren't kept, or are too many."""
+    until: Time
+    items: list[FlowStatistics]
+    """Flows without anything are left out."""
+
+
+def _by_flow(points: Iterable[FlowPoint], since: datetime, length: timedelta, steps: int) -> Iterator[FlowStatistics]:
+    for flow_id, found in groupby(points, key=lambda point: point.flow_id):
+        numbers = FlowStatistics(flow_id, *([0] * steps for _ in range(4)))
+        for point in found:
+            place = (point.at - since) // length
+            numbers.accepted[place] = point.accepted
+            numbers.rejected[place] = point.rejected
+            numbers.succeeded[place] = point.succeeded
+            numbers.failed[place] = point.failed
+        yield numbers
 
 
 def statistics_item(point: StatisticsPoint) -> StatisticsItem:
@@ -128,6 +167,19 @@ def add_statistics(api: Blueprint, engine: Engine) -> None:
         given = read_query(_RANGE)
         await require_flow(engine, flow_id)
         return await answer([flow_id], given)
+
+    @api.get("/stats/flows")
+    @operation(StatisticsByFlowView, query=_RANGE)
+    async def get_statistics_by_flow() -> Response:
+        """Get the numbers of messages and executions over time, for each flow; at most 100 minutes or hours."""
+        step, since, until = _range(engine.clock.now(), **read_query(_RANGE))
+        length, _ = _STEPS[step]
+        since = max(since, begin_of(until - (_MOST_STEPS - 1) * length, length))
+        steps = -((since - until) // length)
+        visible = caller().visible(engine.catalog.entries)
+        points = await engine.store.statistics_by_flow(visible, since, until, hourly=step is Step.HOUR)
+        items = list(_by_flow(points, since, length, steps))
+        return json_response(StatisticsByFlowView(step, rfc3339(since), rfc3339(until), items))
 
     async def answer(flow_ids: Collection[str], given: Mapping[str, Any]) -> Response:
         step, since, until = _range(engine.clock.now(), **given)

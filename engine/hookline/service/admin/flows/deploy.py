@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Annotated, Any, Final
 
 import msgspec
-from quart import Blueprint, Response, request
+from quart import Blueprint, Response
 
 from hookline.deployments.deployment_request import (
     CheckedDeployment,
@@ -50,6 +50,7 @@ from hookline.service.admin.requests import (
     json_response,
     page_or_malformed,
     read_body,
+    read_conditions,
     read_query,
 )
 from hookline.service.views.pages import PageView, Pending, Time
@@ -401,16 +402,8 @@ def _problem_views(checked: CheckedDeployment) -> list[ProblemView]:
 
 def _expected(flow_id: str) -> Mapping[str, Expected]:
     """The expected version of a flow, or of its cases, from the request's headers. Raises Malformed."""
-    if "If-None-Match" in request.headers:
-        if not request.if_none_match.star_tag:
-            raise Malformed("If-None-Match is *, for a flow that doesn't exist yet; for others, use If-Match.")
-        if "If-Match" in request.headers:
-            raise DeploymentConflict("If-Match and If-None-Match: * exclude each other: leave out one of them")
-        return {flow_id: Expected(absent=True)}
-    if "If-Match" not in request.headers:
-        return {}
-    wanted = request.if_match
-    return {flow_id: Expected(None if wanted.star_tag else frozenset(wanted.as_set()), by_tag=True)}
+    expected = read_conditions()
+    return {} if expected is None else {flow_id: expected}
 
 
 def _given(raw: msgspec.Raw) -> bytes | None:

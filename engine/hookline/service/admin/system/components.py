@@ -1,11 +1,14 @@
 """The admin API's routes about components."""
 
+import asyncio
+from functools import cache
 from typing import Any, Final
 
 from quart import Blueprint, Response
 
 from hookline.credentials.options import OptionsRequest, fetch_options
 from hookline.engine import Engine
+from hookline.flows.authoring.editor_schema import flow_schema
 from hookline.kernel.errors import ComponentNotFound, CredentialError, NoOptions, OptionsNotReady, StepError
 from hookline.model.access import TokenScope
 from hookline.service.admin.openapi import operation
@@ -37,6 +40,14 @@ _KIND: Final = (
 
 
 def add_components(api: Blueprint, engine: Engine) -> None:
+    #: The components are those of the start, and writing them takes many milliseconds.
+    schema_text = cache(lambda: flow_schema(engine.registry))
+
+    @api.get("/schema")
+    @operation(dict[str, Any], connectors=True)
+    async def get_flow_schema() -> Response:
+        """Get the JSON Schema of flows with the installed components, for completion in editors."""
+        return Response(await asyncio.to_thread(schema_text), content_type="application/json")
 
     @api.get("/components")
     @operation(PageView[ComponentView], connectors=True)

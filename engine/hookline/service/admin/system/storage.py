@@ -1,6 +1,7 @@
 """The admin API's route about used storage and retention."""
 
 from datetime import datetime, timedelta
+from typing import Final
 
 import msgspec
 from quart import Blueprint, Response
@@ -8,9 +9,9 @@ from quart import Blueprint, Response
 from hookline.engine import Engine
 from hookline.kernel.time import rfc3339
 from hookline.maintenance.retention import Retention
-from hookline.maintenance.usage import FlowUsage, measure_usage
+from hookline.maintenance.usage import FlowUsage, Usage, measure_usage
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import json_response
+from hookline.service.admin.requests import flag, json_response, read_query
 from hookline.service.views.pages import Count, Time
 from hookline.storage.store import Store
 
@@ -46,8 +47,9 @@ class StorageView(msgspec.Struct, frozen=True):
     files: Count
     executions: Count
     """The number of stored executions."""
-    used: Count
-    """Bytes that the disk budget counts: the rows and files of all flows, by estimate."""
+    used: Count | None
+    """Bytes that the disk budget counts: the rows and files of all flows, by estimate; null if only totals were asked
+    for and they aren't measured for a disk budget."""
     budget: Count | None
     """The disk budget; null if there is none."""
     full: str | None
@@ -55,12 +57,28 @@ class StorageView(msgspec.Struct, frozen=True):
     flows: list[FlowStorageView]
 
 
-async def storage_view(engine: Engine) -> StorageView:
-    """The used storage now. Raises StoreError."""
-    store, now, budget = engine.store, engine.clock.now(), engine.disk_budget
+async def storage_view(engine: Engine, *, totals: bool = False) -> StorageView:
+    """The used storage now; `totals` leaves out what has to be measured. Raises StoreError."""
+    store, budget = engine.store, engine.disk_budget
     room = await store.disk_usage()
     # A large history isn't measured at each request.
-    usage = (None if budget is None else budget.usage) or await measure_usage(store, engine.blobs)
+    usage = None if budget is None else budget.usage
+    if usage is None and not totals:
+        usage = await measure_usage(store, engine.blobs)
+    return StorageView(
+        database=room.total,
+        reusable=room.free,
+        files=await engine.blobs.disk_usage(),
+        executions=await store.execution_count(),
+        used=None if usage is None else usage.total,
+        budget=engine.options.disk_budget,
+        full=engine.intake.full,
+        flows=[] if usage is None or totals else await _flow_views(engine, usage),
+    )
+
+
+async def _flow_views(engine: Engine, usage: Usage) -> list[FlowStorageView]:
+    store, now = engine.store, engine.clock.now()
     flows = []
     for flow_id in sorted(usage.flows.keys() | await store.flows_with_history()):
         retention = engine.retention_of(flow_id)
@@ -78,16 +96,7 @@ async def storage_view(engine: Engine) -> StorageView:
                 next_at=None if at is None else rfc3339(at),
             )
         )
-    return StorageView(
-        database=room.total,
-        reusable=room.free,
-        files=await engine.blobs.disk_usage(),
-        executions=await store.execution_count(),
-        used=usage.total,
-        budget=engine.options.disk_budget,
-        full=engine.intake.full,
-        flows=flows,
-    )
+    return flows
 
 
 async def _next(store: Store, flow_id: str, retention: Retention, now: datetime) -> datetime | None:
@@ -100,10 +109,15 @@ async def _next(store: Store, flow_id: str, retention: Retention, now: datetime)
     return max(now, execution.finished_at + retention.age)
 
 
+_TOTALS: Final = (
+    flag("totals", "Leave out the flows, which have to be measured: with many executions, that takes seconds."),
+)
+
+
 def add_storage(api: Blueprint, engine: Engine) -> None:
 
     @api.get("/storage")
-    @operation(StorageView, all_flows=True)
+    @operation(StorageView, query=_TOTALS, all_flows=True)
     async def get_storage() -> Response:
         """Get the used storage by flow, and the time at which the oldest execution of each flow is purged."""
-        return json_response(await storage_view(engine))
+        return json_response(await storage_view(engine, totals=read_query(_TOTALS)["totals"]))

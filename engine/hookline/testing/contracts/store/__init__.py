@@ -7,7 +7,12 @@ from hookline.testing.contracts.store.callbacks import CallbacksContract
 from hookline.testing.contracts.store.dead_letters import DeadLettersContract
 from hookline.testing.contracts.store.encrypted import CredentialsContract, DataKeysContract, SubscriptionsContract
 from hookline.testing.contracts.store.files import FilesContract
-from hookline.testing.contracts.store.flow_state import FlowsContract, FlowValuesContract
+from hookline.testing.contracts.store.flows import (
+    CapturesContract,
+    DraftsContract,
+    FlowsContract,
+    FlowValuesContract,
+)
 from hookline.testing.contracts.store.journal import ItemsContract, JournalContract, ReplaysContract
 from hookline.testing.contracts.store.lists import ListsContract, WorkContract
 from hookline.testing.contracts.store.retention import PurgingContract, UsageContract
@@ -39,6 +44,8 @@ class StoreContract(
     DataKeysContract,
     SubscriptionsContract,
     DeploymentsContract,
+    DraftsContract,
+    CapturesContract,
     AccessContract,
     AuditContract,
 ):

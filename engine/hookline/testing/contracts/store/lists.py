@@ -257,6 +257,11 @@ class WorkContract(StoreFixtures):
         assert list(await store.matching_ids(ids[0][:2], 10)) == ids
         assert list(await store.matching_ids(ids[0][:2], 3)) == ids[:3]
         assert await store.matching_ids(f"{ids[0]}0", 10) == []
+        other = envelopes.make("invoices")
+        await self._accept(store, other)
+        assert list(await store.matching_ids(ids[0][:2], 1, {"invoices"})) == [other.execution_id]
+        assert list(await store.matching_ids(ids[0][:2], 3, {"orders"})) == ids[:3]
+        assert await store.matching_ids(other.execution_id, 10, {"orders", "none"}) == []
 
     async def test_blocked_executions_are_found_by_flow_with_the_oldest(
         self, store: Store, envelopes: Envelopes, clock: ManualClock

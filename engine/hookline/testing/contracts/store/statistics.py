@@ -28,10 +28,11 @@ from hookline.storage.statistics import (
     MINUTES_KEPT,
     Counts,
     FlowMinute,
+    FlowPoint,
     StatisticsPoint,
     begin_of,
 )
-from hookline.storage.store import Rejections, Store
+from hookline.storage.store import RejectionReason, Rejections, Store
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.store.fixtures import OUTCOMES, StoreFixtures
 from hookline.testing.envelopes import Envelopes
@@ -112,6 +113,28 @@ class StatisticsContract(StoreFixtures):
             await store.commit([RollUpStatistics(until, until - longest)])
         assert await self._points(store, "orders", since=hour, until=until) == []
         assert await hours() == expected
+
+    async def test_the_numbers_of_each_flow_are_summed_over_nodes(self, store: Store, clock: ManualClock) -> None:
+        hour = begin_of(clock.now(), HOUR)
+        for node in ("a.1", "b.1"):
+            put = [FlowMinute("orders", hour, _counts(1)), FlowMinute("orders", hour + HOUR, _counts(2))]
+            put += [FlowMinute("invoices", hour + MINUTE, _counts(5)), FlowMinute(ALL_FLOWS, hour, _counts(9))]
+            await store.commit([PutStatistics(node, tuple(put))])
+        until, flow_ids = hour + 2 * HOUR, ("orders", "invoices", "nobody")
+        by_hour = [
+            FlowPoint("invoices", hour, 10, 12, 14, 16),
+            FlowPoint("orders", hour, 2, 4, 6, 8),
+            FlowPoint("orders", hour + HOUR, 4, 6, 8, 10),
+        ]
+        assert list(await store.statistics_by_flow(flow_ids, hour, until, hourly=True)) == by_hour
+        assert list(await store.statistics_by_flow(["orders"], hour, hour + HOUR, hourly=False)) == [by_hour[1]]
+        (point,) = await store.statistics_by_flow(["invoices"], hour, until, hourly=False)
+        assert (point.at, point.accepted) == (hour + MINUTE, 10)
+        assert await store.statistics_by_flow([], hour, until, hourly=True) == []
+        before = (hour + MINUTE, until - timedelta(days=400))
+        while await store.has_old_statistics(*before):
+            await store.commit([RollUpStatistics(*before)])
+        assert list(await store.statistics_by_flow(flow_ids, hour, until, hourly=True)) == by_hour
 
     async def test_hours_are_removed_after_their_time(self, store: Store, clock: ManualClock) -> None:
         at = begin_of(clock.now(), HOUR)
@@ -195,6 +218,26 @@ class RejectedContract(StoreFixtures):
         assert (await store.rejected(flow_id="nobody")).items == ()
         with pytest.raises(ValueError, match="cursor"):
             await store.rejected(cursor="x")
+
+    async def test_rejected_requests_are_found_by_flow_and_code(self, store: Store, envelopes: Envelopes) -> None:
+        verified, full = "request.not_verified", "flow.full"
+        made = [
+            self._rejected(envelopes, flow_id, code=code, at=envelopes.clock.now() + timedelta(seconds=place))
+            for place, (flow_id, code) in enumerate(
+                [("orders", verified), ("orders", full), ("-", verified), ("orders", full)]
+            )
+        ]
+        await store.commit([Reject(tuple(made))])
+        assert (await store.rejected(code=verified)).items == (made[2], made[0])
+        first = await store.rejected(flow_id="orders", code=full, limit=1)
+        assert first.items == (made[3],)
+        assert (await store.rejected(flow_id="orders", code=full, cursor=first.next)).items == (made[1],)
+        assert (await store.rejected(code="flow")).items == ()
+        assert list(await store.rejection_reasons()) == [
+            RejectionReason("-", verified, 1, made[2].at),
+            RejectionReason("orders", full, 2, made[3].at),
+            RejectionReason("orders", verified, 1, made[0].at),
+        ]
 
     async def test_a_rejected_request_is_kept_whatever_the_sender_wrote(
         self, store: Store, envelopes: Envelopes

@@ -9,7 +9,10 @@ import { announceSignedOut } from "./client";
 import { followStream } from "./stream";
 
 export interface HooklineEvent {
-  /** `execution.queued`, `.started`, `.waiting`, `.ended`, `step.finished`, or `missed` if events were lost. */
+  /**
+   * `execution.queued`, `.started`, `.waiting`, `.ended`, `step.finished`, `request.captured`, or `missed` if events
+   * were lost.
+   */
   kind: string;
   data: {
     execution_id?: string;

@@ -1,5 +1,6 @@
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
 import { events, type HooklineEvent } from "./events";
+import { Reloads } from "./reloads";
 
 export interface Resource<T> {
   /** The value, also an older one while it is loaded again; undefined until the first one is there. */
@@ -10,67 +11,86 @@ export interface Resource<T> {
 }
 
 type Load<T> = (signal: AbortSignal) => Promise<T>;
+type IsStale = (event: HooklineEvent) => boolean;
 
 /** Waiting this long after an event lets one request show the effects of many. */
 const SETTLE_MS = 400;
 
+interface State<T> {
+  /** What it was loaded for. */
+  key: string;
+  value: T | undefined;
+  error: unknown;
+  loading: boolean;
+}
+
+const begin = (key: string) => ({ key, value: undefined, error: undefined, loading: true });
+
 /**
- * Load a value, and load it again when `inputs` change.
+ * Load a value, and load it again when `inputs` change. A value of other inputs is never shown.
  *
- * `reloadOn`: whether an event makes the value stale. Missed events always do.
+ * `isStale`: whether an event makes the value stale. Missed events always do. `apartMs`: see `Reloads`.
  */
 export function useResource<T>(
   load: Load<T>,
   inputs: readonly unknown[],
-  reloadOn?: (event: HooklineEvent) => boolean,
+  isStale?: IsStale,
+  apartMs = 0,
 ): Resource<T> {
-  const [state, setState] = useState<{ value: T | undefined; error: unknown; loading: boolean }>({
-    value: undefined,
-    error: undefined,
-    loading: true,
-  });
-  const [turn, setTurn] = useState(0);
-  const reload = useCallback(() => setTurn((before) => before + 1), []);
   const key = JSON.stringify(inputs);
-  const shown = useRef(key);
+  const [state, setState] = useState<State<T>>(begin(key));
+  // They are new functions at each render; `key` stands for what they use.
+  const current = useRef({ load, isStale });
+  current.current = { load, isStale };
 
-  // `load` is a new function at each render; `key` stands for what it uses.
-  useEffect(() => {
-    const controller = new AbortController();
-    const isOther = shown.current !== key;
-    shown.current = key;
-    setState((before) => ({ value: isOther ? undefined : before.value, error: undefined, loading: true }));
-    load(controller.signal).then(
-      (value) => !controller.signal.aborted && setState({ value, error: undefined, loading: false }),
-      (error) =>
-        !controller.signal.aborted && setState((before) => ({ value: before.value, error, loading: false })),
-    );
-    return () => controller.abort();
-  }, [key, turn]);
-
-  useReloadOn(reload, reloadOn);
-  return { ...state, reload };
+  const reload = useReloads(
+    async (signal) => {
+      setState((before) => ({
+        ...(before.key === key ? before : begin(key)),
+        error: undefined,
+        loading: true,
+      }));
+      try {
+        const value = await current.current.load(signal);
+        if (!signal.aborted) setState({ key, value, error: undefined, loading: false });
+      } catch (error) {
+        if (!signal.aborted) setState((before) => ({ ...before, error, loading: false }));
+      }
+    },
+    key,
+    (event) =>
+      current.current.isStale !== undefined && (event.kind === "missed" || current.current.isStale(event)),
+    apartMs,
+  );
+  const { value, error, loading } = state.key === key ? state : begin(key);
+  return { value, error, loading, reload };
 }
 
-/** Reload soon after events that matter, at most every `SETTLE_MS`. */
-export function useReloadOn(reload: () => void, matters?: (event: HooklineEvent) => boolean): void {
-  const test = useRef(matters);
-  test.current = matters;
+/**
+ * Load now, when `key` changes, and soon after events that matter, while the page is visible. Returns the function that
+ * loads again at once.
+ */
+export function useReloads(
+  load: (signal: AbortSignal) => Promise<void>,
+  key: string,
+  matters: IsStale,
+  apartMs: number,
+): () => void {
+  const latest = useRef<Reloads | null>(null);
   useEffect(() => {
-    if (!test.current) return;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const stop = events.subscribe((event) => {
-      if (event.kind !== "missed" && !test.current?.(event)) return;
-      timer ??= setTimeout(() => {
-        timer = undefined;
-        reload();
-      }, SETTLE_MS);
-    });
+    const reloads = new Reloads({ load, settleMs: SETTLE_MS, apartMs, isHidden: () => document.hidden });
+    const show = () => reloads.shown();
+    const stop = events.subscribe((event) => matters(event) && reloads.soon());
+    document.addEventListener("visibilitychange", show);
+    latest.current = reloads;
+    reloads.now();
     return () => {
       stop();
-      clearTimeout(timer);
+      document.removeEventListener("visibilitychange", show);
+      reloads.stop();
     };
-  }, [reload]);
+  }, [key]);
+  return useCallback(() => latest.current?.now(), []);
 }
 
 export interface Pages<T> extends Resource<T[]> {
@@ -83,6 +103,14 @@ export interface Page<T> {
   next: string | null;
 }
 
+/** The loading of a page after the first. */
+interface Further {
+  key: string;
+  cursor: string;
+  /** Undefined while it loads. */
+  error?: unknown;
+}
+
 /**
  * Load a list page by page, by its cursor.
  *
@@ -91,7 +119,7 @@ export interface Page<T> {
 export function usePages<T>(
   load: (cursor: string | undefined, signal: AbortSignal) => Promise<Page<T>>,
   inputs: readonly unknown[],
-  reloadOn?: (event: HooklineEvent) => boolean,
+  isStale?: IsStale,
   keyOf: (item: T) => string = idOf,
 ): Pages<T> {
   const known = useRef<{ inputs: string; page: Page<T> } | null>(null);
@@ -104,37 +132,44 @@ export function usePages<T>(
       return known.current.page;
     },
     inputs,
-    reloadOn,
+    isStale,
   );
-  const [, redraw] = useState(0);
-  const [further, setFurther] = useState<{ loading: boolean; error: unknown }>({
-    loading: false,
-    error: undefined,
-  });
+  const [further, setFurther] = useState<Further | null>(null);
   const page = first.value === undefined ? undefined : (known.current?.page ?? first.value);
+  const asked = useRef("");
 
-  const more = async () => {
-    const of = known.current;
-    if (further.loading || !of || of.page.next === null) return;
-    setFurther({ loading: true, error: undefined });
+  const loadMore = async (cursor: string) => {
+    const place = `${key} ${cursor}`;
+    if (asked.current === place) return;
+    asked.current = place;
+    setFurther({ key, cursor });
     try {
-      const loaded = await load(of.page.next, new AbortController().signal);
-      // Unless it was loaded again meanwhile: then this page belongs to another list.
-      if (known.current === of) {
-        of.page = { items: [...of.page.items, ...loaded.items], next: loaded.next };
-        redraw((turn) => turn + 1);
-      }
-      setFurther({ loading: false, error: undefined });
+      const loaded = await load(cursor, new AbortController().signal);
+      const now = known.current;
+      // Unless it belongs to another list: the filters may have changed, or the pages before it.
+      if (now?.inputs === key && now.page.next === cursor)
+        now.page = { items: [...now.page.items, ...loaded.items], next: loaded.next };
+      setFurther((before) => (before?.key === key && before.cursor === cursor ? null : before));
     } catch (error) {
-      setFurther({ loading: false, error });
+      setFurther((before) =>
+        before?.key === key && before.cursor === cursor ? { key, cursor, error } : before,
+      );
+    } finally {
+      if (asked.current === place) asked.current = "";
     }
   };
+  const ownFurther = further?.key === key && further.cursor === page?.next ? further : null;
+  const next = page?.next ?? null;
+  const reload = useCallback(() => {
+    setFurther(null);
+    first.reload();
+  }, [first.reload]);
   return {
     value: page?.items,
-    error: first.error ?? further.error,
-    loading: first.loading || further.loading,
-    reload: first.reload,
-    more: !page || page.next === null || further.error !== undefined ? undefined : more,
+    error: first.error ?? ownFurther?.error,
+    loading: first.loading || (ownFurther !== null && ownFurther.error === undefined),
+    reload,
+    more: next === null || ownFurther?.error !== undefined ? undefined : () => loadMore(next),
   };
 }
 

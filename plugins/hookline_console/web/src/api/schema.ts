@@ -58,6 +58,97 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/captures": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the captures that are open, or have requests. A limited token sees those of its flows. */
+        get: operations["list_captures"];
+        put?: never;
+        /**
+         * Capture the requests to a flow's URL for 10 minutes from now, on all nodes, also those that are rejected.
+         * @description The flow need not exist: then the requests get 202 and `captured`. The newest 50 requests are kept, for an hour.
+         *     The status is 200 if the capture was open already.
+         */
+        post: operations["open_capture"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/captures/{flow_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the capture of a flow. */
+        get: operations["get_capture"];
+        put?: never;
+        post?: never;
+        /** Remove the capture of a flow, with its requests. */
+        delete: operations["drop_capture"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/captures/{flow_id}/close": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Capture no more requests to a flow's URL. Those that it has kept stay for their hour. */
+        post: operations["close_capture"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/captures/{flow_id}/requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the captured requests to a flow's URL of the last hour, newest first. */
+        get: operations["list_captured"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/captures/{flow_id}/requests/{request_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get a captured request with its headers, its query and its body. */
+        get: operations["get_captured"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/check": {
         parameters: {
             query?: never;
@@ -337,6 +428,63 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/diff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Compare a document with a version of its flow by meaning, by default with the one that serves. */
+        post: operations["compare_document"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/drafts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the drafts of flows, in the order of the flows. A limited token sees those of its flows. */
+        get: operations["list_drafts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/drafts/{flow_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the draft of a flow, with its text. */
+        get: operations["get_draft"];
+        /**
+         * Save the draft of a flow, which need not exist. Nothing is served, and no source starts.
+         * @description `If-Match` has the ETag of the draft that is replaced. Without it, the draft must not exist yet. If that isn't
+         *     so, somebody else has saved or removed the draft, and the status is 412. It is 201 if there was no draft.
+         */
+        put: operations["put_draft"];
+        post?: never;
+        /** Remove the draft of a flow. With `If-Match`, the status is 412 if it is another one by now. */
+        delete: operations["drop_draft"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/evaluate": {
         parameters: {
             query?: never;
@@ -354,6 +502,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/evaluate-step": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Evaluate each expression of a step of a document on a message. The steps before it run without effects. */
+        post: operations["evaluate_step"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/events": {
         parameters: {
             query?: never;
@@ -363,11 +528,11 @@ export interface paths {
         };
         /**
          * Stream events as server-sent events, until the client closes the connection or the server stops.
-         * @description The events are `execution.queued`, `execution.started`, `execution.waiting`, `execution.ended` and
-         *     `step.finished`, each with an id. A client that reconnects with the last id as `Last-Event-ID` gets the events
-         *     in between, as far as they are kept. `gap` marks a place at which events are missing (`count`),
-         *     because a client reconnected too late or reads too slowly, or because more happened on other nodes than they
-         *     could send. A comment is sent every 15 seconds.
+         * @description The events are `execution.queued`, `execution.started`, `execution.waiting`, `execution.ended`, `step.finished`
+         *     and `request.captured`, each with an id. A client that reconnects with the last id as `Last-Event-ID` gets the
+         *     events in between, as far as they are kept. `gap` marks a place at which events are missing (`count`), because a
+         *     client reconnected too late or reads too slowly, or because more happened on other nodes than they could send. A
+         *     comment is sent every 15 seconds.
          */
         get: operations["stream_events"];
         put?: never;
@@ -1084,6 +1249,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/format": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Write a document in canonical form, as `hookline fmt` does. Only the order of keys and the layout change. */
+        post: operations["format_document"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/me": {
         parameters: {
             query?: never;
@@ -1193,8 +1375,42 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the rejected requests of all flows, newest first. */
+        /** List the rejected requests of all flows or of one, newest first. */
         get: operations["list_rejected"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/rejected/reasons": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List the reasons of the rejected requests, with the number of each, by flow and code. */
+        get: operations["list_rejection_reasons"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/schema": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the JSON Schema of flows with the installed components, for completion in editors. */
+        get: operations["get_flow_schema"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1278,6 +1494,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/stats/flows": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Get the numbers of messages and executions over time, for each flow; at most 100 minutes or hours. */
+        get: operations["get_statistics_by_flow"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/storage": {
         parameters: {
             query?: never;
@@ -1289,6 +1522,27 @@ export interface paths {
         get: operations["get_storage"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Run the cases of a document, as `hookline test` does, and show which steps no case reaches.
+         * @description Nothing is stored, and nothing has an effect outside. The cases can't use files or call other
+         *     flows.
+         */
+        post: operations["test_document"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1451,6 +1705,30 @@ export interface components {
             document?: unknown;
             text?: string | null;
             cases?: unknown;
+            flow_id?: string | null;
+            /**
+             * @description By default `"whole"`.
+             * @enum {unknown}
+             */
+            scopes?: "changes" | "whole";
+        };
+        /**
+         * DocumentRequest
+         * @description A flow's document, as JSON or as its text.
+         */
+        DocumentRequest: {
+            document?: unknown;
+            text?: string | null;
+        };
+        /**
+         * TestRequest
+         * @description A document and its cases.
+         */
+        TestRequest: {
+            document?: unknown;
+            text?: string | null;
+            cases: unknown;
+            names?: string[] | null;
         };
         /**
          * EvaluateRequest
@@ -1483,17 +1761,12 @@ export interface components {
             };
         };
         /**
-         * TryRequest
-         * @description A document and a message on which it is tried.
+         * EvaluateStepRequest
+         * @description A document, one of its steps, and the message that the flow gets. Effects are stubbed.
          */
-        TryRequest: {
+        EvaluateStepRequest: {
             document?: unknown;
             text?: string | null;
-            /**
-             * @description By default `"stubbed"`.
-             * @enum {unknown}
-             */
-            effects?: "real" | "stubbed";
             execution_id?: string | null;
             input?: unknown;
             stubs?: unknown;
@@ -1501,14 +1774,45 @@ export interface components {
             state?: unknown;
             vars?: unknown;
             now?: unknown;
+            step: string;
+            /** @description By default `0`. */
+            turn?: number;
         };
         /**
-         * DocumentRequest
-         * @description A flow's document, as JSON or as its text.
+         * TryRequest
+         * @description A document and a message on which it is tried.
          */
-        DocumentRequest: {
+        TryRequest: {
             document?: unknown;
             text?: string | null;
+            execution_id?: string | null;
+            input?: unknown;
+            stubs?: unknown;
+            answers?: unknown;
+            state?: unknown;
+            vars?: unknown;
+            now?: unknown;
+            /**
+             * @description By default `"stubbed"`.
+             * @enum {unknown}
+             */
+            effects?: "real" | "stubbed";
+            until?: string | null;
+        };
+        /**
+         * DraftRequest
+         * @description The text of a draft.
+         */
+        DraftRequest: {
+            text: string;
+            base?: string | null;
+        };
+        /**
+         * CaptureRequest
+         * @description A flow whose requests are to be captured.
+         */
+        CaptureRequest: {
+            flow_id: string;
         };
         /**
          * RollBackRequest
@@ -1797,6 +2101,21 @@ export interface components {
             file: string | null;
             line: number | null;
             column: number | null;
+            unknown: string | null;
+            similar: string | null;
+            /** @description By default `[]`. */
+            fix: components["schemas"]["Patch"][];
+        };
+        /**
+         * Patch
+         * @description One change of a document, as in a JSON Patch.
+         */
+        Patch: {
+            /** @enum {unknown} */
+            op: "add" | "move" | "remove" | "replace";
+            path: string;
+            from?: string;
+            value?: unknown;
         };
         /**
          * ChangedFlowView
@@ -1864,6 +2183,24 @@ export interface components {
             body: string | null;
         };
         /**
+         * RejectionReasonsView
+         * @description The reasons of rejected requests, by flow and code.
+         */
+        RejectionReasonsView: {
+            items: components["schemas"]["RejectionReasonView"][];
+        };
+        /**
+         * RejectionReasonView
+         * @description The stored rejected requests of a flow with one code.
+         */
+        RejectionReasonView: {
+            flow_id: string;
+            code: string;
+            count: number;
+            /** Format: date-time */
+            newest_at: string;
+        };
+        /**
          * StatisticsView
          * @description Numbers over time, of one flow or of all.
          */
@@ -1891,6 +2228,30 @@ export interface components {
             cancelled: number;
             queue_age: number;
             latency: number[];
+        };
+        /**
+         * StatisticsByFlowView
+         * @description Numbers over time, by flow.
+         */
+        StatisticsByFlowView: {
+            /** @enum {string} */
+            step: "1m" | "1h";
+            /** Format: date-time */
+            since: string;
+            /** Format: date-time */
+            until: string;
+            items: components["schemas"]["FlowStatistics"][];
+        };
+        /**
+         * FlowStatistics
+         * @description The numbers of a flow over time: each list has one for each minute or hour from `since` on.
+         */
+        FlowStatistics: {
+            flow_id: string;
+            accepted: number[];
+            rejected: number[];
+            succeeded: number[];
+            failed: number[];
         };
         /**
          * StepCounts
@@ -1992,6 +2353,77 @@ export interface components {
                 [key: string]: string;
             };
             body: string | null;
+            /** @description By default `[]`. */
+            gone: string[];
+        };
+        /**
+         * FormattedView
+         * @description A document in canonical form, as `hookline fmt` writes it.
+         */
+        FormattedView: {
+            text: string;
+        };
+        /**
+         * DifferencesView
+         * @description The differences in meaning from a version of a flow to a document.
+         */
+        DifferencesView: {
+            flow_id: string;
+            old_version: string;
+            differences: components["schemas"]["Difference"][];
+        };
+        /**
+         * Difference
+         * @description One difference.
+         */
+        Difference: {
+            /** @enum {unknown} */
+            kind: "flow" | "mapping" | "setting" | "step_added" | "step_moved" | "step_removed" | "step_renamed" | "trigger" | "vars";
+            at: string;
+            old?: unknown;
+            new?: unknown;
+            place?: string | null;
+        };
+        /**
+         * TestView
+         * @description The results of the cases of a document, and their coverage.
+         */
+        TestView: {
+            cases: components["schemas"]["RanCaseView"][];
+            reached: number;
+            total: number;
+            missed: components["schemas"]["NotReached"][];
+        };
+        /**
+         * RanCaseView
+         * @description A case that was run.
+         */
+        RanCaseView: {
+            name: string;
+            passed: boolean;
+            outcome: string | null;
+            error: components["schemas"]["ErrorView"] | null;
+            differences: string[];
+            path: string[];
+            took: number;
+        };
+        /**
+         * ErrorView
+         * @description The error of a step or an execution.
+         */
+        ErrorView: {
+            code: string;
+            message: string;
+            step: string | null;
+            retryable: boolean;
+        };
+        /**
+         * NotReached
+         * @description A step or a branch that no case reaches.
+         */
+        NotReached: {
+            what: string;
+            pointer: string;
         };
         /**
          * EvaluateView
@@ -2001,6 +2433,66 @@ export interface components {
             value: unknown;
             type: string | null;
             problems: components["schemas"]["Problem"][];
+        };
+        /**
+         * EvaluatedStepView
+         * @description The scope of a step for a message, and the values of its expressions.
+         */
+        EvaluatedStepView: {
+            reached: boolean;
+            turns: number;
+            error: components["schemas"]["ErrorView"] | null;
+            scope: unknown;
+            cuts: components["schemas"]["Cut"][];
+            expressions: components["schemas"]["EvaluatedExpressionView"][];
+            without_stub: string[];
+        };
+        /**
+         * Cut
+         * @description A text, a list or an object of which an excerpt has only a part.
+         */
+        Cut: {
+            pointer: string;
+            size: number;
+            offset: number;
+            shown: number;
+        };
+        /**
+         * EvaluatedExpressionView
+         * @description An expression of a step, and its value or its problems.
+         */
+        EvaluatedExpressionView: {
+            pointer: string;
+            language: string;
+            value: unknown;
+            cuts: components["schemas"]["Cut"][];
+            type: string | null;
+            problems: components["schemas"]["Problem"][];
+            reads: components["schemas"]["Explained"][];
+        };
+        /**
+         * Explained
+         * @description A value and its origin.
+         */
+        Explained: {
+            field: string;
+            value: unknown;
+            known: boolean;
+            step: string | null;
+            use: string | null;
+            made_by: components["schemas"]["Maker"][];
+            note: string;
+            reads: components["schemas"]["Explained"][];
+        };
+        /**
+         * Maker
+         * @description An expression of a flow.
+         */
+        Maker: {
+            pointer: string;
+            expression: string;
+            file: string | null;
+            line: number | null;
         };
         /**
          * TryView
@@ -2021,16 +2513,6 @@ export interface components {
             without_stub: string[];
             unanswered: string[];
             took: number;
-        };
-        /**
-         * ErrorView
-         * @description The error of a step or an execution.
-         */
-        ErrorView: {
-            code: string;
-            message: string;
-            step: string | null;
-            retryable: boolean;
         };
         /**
          * LatestView
@@ -2123,6 +2605,140 @@ export interface components {
             left_out: string[];
         };
         /**
+         * PageView[DraftInfoView]
+         * @description One page of a list.
+         */
+        PageView_DraftInfoView_: {
+            items: components["schemas"]["DraftInfoView"][];
+            next: string | null;
+        };
+        /**
+         * DraftInfoView
+         * @description The facts about a draft, besides its text.
+         */
+        DraftInfoView: {
+            flow_id: string;
+            version: string;
+            base: string | null;
+            size: number;
+            /** Format: date-time */
+            updated_at: string;
+            updated_by: string;
+        };
+        /**
+         * DraftView
+         * @description A draft of a flow.
+         */
+        DraftView: {
+            flow_id: string;
+            version: string;
+            base: string | null;
+            size: number;
+            /** Format: date-time */
+            updated_at: string;
+            updated_by: string;
+            text: string;
+        };
+        /**
+         * OpenedCaptureView
+         * @description A capture that was opened.
+         */
+        OpenedCaptureView: {
+            flow_id: string;
+            url: string;
+            open: boolean;
+            /** Format: date-time */
+            opened_at: string;
+            /** Format: date-time */
+            expires_at: string;
+            opened_by: string;
+            requests: number;
+            /** @description The names of the nodes that may not have adopted the change yet; empty if all have. */
+            pending: string[];
+        };
+        /**
+         * PageView[CaptureView]
+         * @description One page of a list.
+         */
+        PageView_CaptureView_: {
+            items: components["schemas"]["CaptureView"][];
+            next: string | null;
+        };
+        /**
+         * CaptureView
+         * @description A capture of the requests to a flow's URL.
+         */
+        CaptureView: {
+            flow_id: string;
+            url: string;
+            open: boolean;
+            /** Format: date-time */
+            opened_at: string;
+            /** Format: date-time */
+            expires_at: string;
+            opened_by: string;
+            requests: number;
+        };
+        /**
+         * PageView[CapturedInfoView]
+         * @description One page of a list.
+         */
+        PageView_CapturedInfoView_: {
+            items: components["schemas"]["CapturedInfoView"][];
+            next: string | null;
+        };
+        /**
+         * CapturedInfoView
+         * @description The facts about a captured request, besides its headers, query and body.
+         */
+        CapturedInfoView: {
+            /** Format: uuid */
+            id: string;
+            /** Format: date-time */
+            at: string;
+            method: string;
+            path: string;
+            client: string | null;
+            content_type: string | null;
+            size: number;
+            /** @enum {unknown} */
+            result: "accepted" | "answered" | "captured" | "duplicate" | "rejected";
+            status: number;
+            code: string | null;
+            reason: string | null;
+            execution_id: string | null;
+        };
+        /**
+         * CapturedRequestView
+         * @description A captured request. Secrets are masked.
+         */
+        CapturedRequestView: {
+            /** Format: uuid */
+            id: string;
+            /** Format: date-time */
+            at: string;
+            method: string;
+            path: string;
+            client: string | null;
+            content_type: string | null;
+            size: number;
+            /** @enum {unknown} */
+            result: "accepted" | "answered" | "captured" | "duplicate" | "rejected";
+            status: number;
+            code: string | null;
+            reason: string | null;
+            execution_id: string | null;
+            headers: [
+                string,
+                string
+            ][];
+            query: string;
+            body: string | null;
+            /** @enum {unknown} */
+            encoding: "base64" | "text";
+            left_out: string | null;
+        };
+        /**
          * PageView[VersionView]
          * @description One page of a list.
          */
@@ -2166,18 +2782,6 @@ export interface components {
             old_version: string;
             new_version: string;
             differences: components["schemas"]["Difference"][];
-        };
-        /**
-         * Difference
-         * @description One difference.
-         */
-        Difference: {
-            /** @enum {unknown} */
-            kind: "flow" | "mapping" | "setting" | "step_added" | "step_moved" | "step_removed" | "step_renamed" | "trigger" | "vars";
-            at: string;
-            old?: unknown;
-            new?: unknown;
-            place?: string | null;
         };
         /**
          * RolledBack
@@ -2255,7 +2859,7 @@ export interface components {
             discarded_at: string | null;
             waits: components["schemas"]["WaitView"][];
             steps: components["schemas"]["LatestView"][];
-            more_steps: boolean;
+            more_steps: string | null;
             items: components["schemas"]["ItemsView"][];
         };
         /**
@@ -2498,7 +3102,7 @@ export interface components {
             reusable: number | null;
             files: number;
             executions: number;
-            used: number;
+            used: number | null;
             budget: number | null;
             full: string | null;
             flows: components["schemas"]["FlowStorageView"][];
@@ -2585,46 +3189,12 @@ export interface components {
             next: string | null;
         };
         /**
-         * Explained
-         * @description A value and its origin.
-         */
-        Explained: {
-            field: string;
-            value: unknown;
-            known: boolean;
-            step: string | null;
-            use: string | null;
-            made_by: components["schemas"]["Maker"][];
-            note: string;
-            reads: components["schemas"]["Explained"][];
-        };
-        /**
-         * Maker
-         * @description An expression of a flow.
-         */
-        Maker: {
-            pointer: string;
-            expression: string;
-            file: string | null;
-            line: number | null;
-        };
-        /**
          * ValuesView
          * @description A value of an execution, or as much of it as can be shown.
          */
         ValuesView: {
             value: unknown;
             cuts: components["schemas"]["Cut"][];
-        };
-        /**
-         * Cut
-         * @description A text, a list or an object of which an excerpt has only a part.
-         */
-        Cut: {
-            pointer: string;
-            size: number;
-            offset: number;
-            shown: number;
         };
         /**
          * Replayed
@@ -2890,7 +3460,7 @@ export interface components {
             actor: string;
             address: string | null;
             /** @enum {string} */
-            operation: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.send" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "flow.try" | "poll.answer" | "state.set" | "state.drop" | "credential.put" | "credential.drop" | "credential.authorize" | "key.rotate" | "node.drain" | "session.create" | "session.end" | "sign_in_link.create" | "token.create" | "token.revoke";
+            operation: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.send" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "capture.open" | "capture.close" | "capture.drop" | "draft.save" | "draft.drop" | "flow.try" | "poll.answer" | "state.set" | "state.drop" | "credential.put" | "credential.drop" | "credential.authorize" | "key.rotate" | "node.drain" | "session.create" | "session.end" | "sign_in_link.create" | "token.create" | "token.revoke";
             flow_id: string | null;
             flow_version: string | null;
             subject: string | null;
@@ -3109,7 +3679,7 @@ export interface operations {
                 /** @description Only what this actor did, such as `token:ci`. */
                 actor?: string;
                 /** @description Only this operation. */
-                operation?: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.send" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "flow.try" | "poll.answer" | "state.set" | "state.drop" | "credential.put" | "credential.drop" | "credential.authorize" | "key.rotate" | "node.drain" | "session.create" | "session.end" | "sign_in_link.create" | "token.create" | "token.revoke";
+                operation?: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.send" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "capture.open" | "capture.close" | "capture.drop" | "draft.save" | "draft.drop" | "flow.try" | "poll.answer" | "state.set" | "state.drop" | "credential.put" | "credential.drop" | "credential.authorize" | "key.rotate" | "node.drain" | "session.create" | "session.end" | "sign_in_link.create" | "token.create" | "token.revoke";
                 /** @description Only entries about this execution, token, deployment, credential or key. */
                 subject?: string;
                 /** @description Only entries from this time or later. */
@@ -3165,6 +3735,173 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["BacktestView"];
+                };
+            };
+        };
+    };
+    list_captures: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageView_CaptureView_"];
+                };
+            };
+        };
+    };
+    open_capture: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CaptureRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenedCaptureView"];
+                };
+            };
+            /** @description Done. */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OpenedCaptureView"];
+                };
+            };
+        };
+    };
+    get_capture: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CaptureView"];
+                };
+            };
+        };
+    };
+    drop_capture: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    close_capture: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CaptureView"];
+                };
+            };
+        };
+    };
+    list_captured: {
+        parameters: {
+            query?: {
+                /** @description Where the page starts: the `next` of the page before. */
+                cursor?: string;
+                /** @description How many items. */
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                flow_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageView_CapturedInfoView_"];
+                };
+            };
+        };
+    };
+    get_captured: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow_id: string;
+                request_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CapturedRequestView"];
                 };
             };
         };
@@ -3615,6 +4352,151 @@ export interface operations {
             };
         };
     };
+    compare_document: {
+        parameters: {
+            query?: {
+                /** @description The version with which it is compared, by its first digits, or `current`. */
+                against?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DocumentRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DifferencesView"];
+                };
+            };
+        };
+    };
+    list_drafts: {
+        parameters: {
+            query?: {
+                /** @description Where the page starts: the `next` of the page before. */
+                cursor?: string;
+                /** @description How many items. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PageView_DraftInfoView_"];
+                };
+            };
+        };
+    };
+    get_draft: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                flow_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DraftView"];
+                };
+            };
+        };
+    };
+    put_draft: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Entity tags: the status is 412 if the current one isn't among them. */
+                "If-Match"?: string;
+                /** @description `*`: the status is 412 if there is one already. */
+                "If-None-Match"?: "*";
+            };
+            path: {
+                flow_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DraftRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DraftInfoView"];
+                };
+            };
+            /** @description Done. */
+            201: {
+                headers: {
+                    /** @description The version, for `If-Match`. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DraftInfoView"];
+                };
+            };
+        };
+    };
+    drop_draft: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Entity tags: the status is 412 if the current one isn't among them. */
+                "If-Match"?: string;
+                /** @description `*`: the status is 412 if there is one already. */
+                "If-None-Match"?: "*";
+            };
+            path: {
+                flow_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     evaluate_expression: {
         parameters: {
             query?: never;
@@ -3635,6 +4517,30 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["EvaluateView"];
+                };
+            };
+        };
+    };
+    evaluate_step: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["EvaluateStepRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EvaluatedStepView"];
                 };
             };
         };
@@ -4057,6 +4963,8 @@ export interface operations {
     list_steps: {
         parameters: {
             query?: {
+                /** @description Leave out the inputs and the outputs of the steps: they are null then. */
+                outline?: boolean;
                 /** @description Where the page starts: the `next` of the page before. */
                 cursor?: string;
                 /** @description How many items. */
@@ -4410,6 +5318,8 @@ export interface operations {
     list_rejected_by_flow: {
         parameters: {
             query?: {
+                /** @description Only those with this code, such as `request.not_verified`. */
+                code?: string;
                 /** @description Where the page starts: the `next` of the page before. */
                 cursor?: string;
                 /** @description How many items. */
@@ -4840,6 +5750,30 @@ export interface operations {
             };
         };
     };
+    format_document: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["DocumentRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FormattedView"];
+                };
+            };
+        };
+    };
     get_me: {
         parameters: {
             query?: never;
@@ -4963,6 +5897,10 @@ export interface operations {
     list_rejected: {
         parameters: {
             query?: {
+                /** @description Only those of this flow; `-` stands for unknown flows. */
+                flow_id?: string;
+                /** @description Only those with this code, such as `request.not_verified`. */
+                code?: string;
                 /** @description Where the page starts: the `next` of the page before. */
                 cursor?: string;
                 /** @description How many items. */
@@ -4981,6 +5919,46 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["PageView_RejectedView_"];
+                };
+            };
+        };
+    };
+    list_rejection_reasons: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RejectionReasonsView"];
+                };
+            };
+        };
+    };
+    get_flow_schema: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, unknown>;
                 };
             };
         };
@@ -5100,9 +6078,39 @@ export interface operations {
             };
         };
     };
+    get_statistics_by_flow: {
+        parameters: {
+            query?: {
+                /** @description From this time on; if it is left out, the last 60 steps. */
+                since?: string;
+                /** @description Before this time; now if it is left out. */
+                until?: string;
+                /** @description By the minute, for the last 48 hours, or by the hour, for 400 days; if it is left out, it depends on the times. */
+                step?: "1m" | "1h";
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["StatisticsByFlowView"];
+                };
+            };
+        };
+    };
     get_storage: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Leave out the flows, which have to be measured: with many executions, that takes seconds. */
+                totals?: boolean;
+            };
             header?: never;
             path?: never;
             cookie?: never;
@@ -5116,6 +6124,30 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["StorageView"];
+                };
+            };
+        };
+    };
+    test_document: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["TestRequest"];
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestView"];
                 };
             };
         };

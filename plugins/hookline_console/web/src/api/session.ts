@@ -30,8 +30,13 @@ export async function signIn(proof: { token: string } | { code: string }): Promi
   return body(api.POST("/api/v1/session", { body: proof }));
 }
 
+/** Sign out. A session that has ended by itself needs nothing more. */
 export async function signOut(): Promise<void> {
-  await api.DELETE("/api/v1/session");
+  try {
+    await api.DELETE("/api/v1/session");
+  } catch (error) {
+    if (!(error instanceof ApiError) || error.status !== 401) throw error;
+  }
 }
 
 /** Take the one-time code out of the URL's fragment, and out of the browser's history. */

@@ -14,6 +14,9 @@ const said = texts.audit;
 type Entry = Schemas["AuditView"];
 type Operation = Entry["operation"];
 
+/** The operations whose subject has no name. */
+const KNOWN_BY_ID = /^(session|sign_in_link|token)\./;
+
 /** Who changed what, newest first. */
 export function Audit() {
   const filters = useFilters(["operation", "actor", "flow"]);
@@ -67,29 +70,25 @@ const COLUMNS: readonly Column<Entry>[] = [
     key: "operation",
     title: said.operation,
     width: "minmax(6rem, 1fr)",
-    cell: (entry) => nameOf(entry.operation),
+    cell: (entry) => said.operations[entry.operation],
   },
   { key: "subject", title: said.subject, cell: (entry) => <Subject entry={entry} /> },
   {
     key: "detail",
     title: said.detail,
+    width: "minmax(0, 1.5fr)",
     from: "medium",
     cell: (entry) => <span class="foreign">{entry.detail}</span>,
   },
   {
     key: "actor",
     title: said.actor,
-    width: "minmax(7rem, 11rem)",
+    width: "minmax(7rem, 9rem)",
     from: "medium",
     cell: (entry) => entry.actor,
   },
   { key: "address", title: said.address, width: "9rem", from: "wide", cell: (entry) => entry.address },
 ];
-
-function nameOf(operation: string): string {
-  const names: Readonly<Record<string, string>> = said.operations;
-  return names[operation] ?? operation;
-}
 
 /** What was changed, with a link to it. */
 function Subject({ entry }: { entry: Entry }) {
@@ -99,6 +98,9 @@ function Subject({ entry }: { entry: Entry }) {
   if (entry.flow_id) return <a href={`/flows/${encodeURIComponent(entry.flow_id)}`}>{entry.flow_id}</a>;
   if (entry.operation.startsWith("credential.") && entry.subject) {
     return <a href={`/credentials/${encodeURIComponent(entry.subject)}`}>{entry.subject}</a>;
+  }
+  if (entry.subject && KNOWN_BY_ID.test(entry.operation)) {
+    return <code title={entry.subject}>{shortId(entry.subject)}</code>;
   }
   return <span class="foreign">{entry.subject}</span>;
 }

@@ -5,7 +5,7 @@ import { useResource } from "../api/resource";
 import { texts } from "../texts";
 import { Badge, type Tone } from "../ui/Badge";
 import { Button } from "../ui/Button";
-import { Confirm } from "../ui/Dialog";
+import { ActionDialog } from "../ui/Dialog";
 import { Empty, Loaded } from "../ui/Notices";
 import { Facts, Page, Section } from "../ui/Page";
 import { Time } from "../ui/Time";
@@ -89,15 +89,15 @@ export function Credential() {
         />
       )}
       {deleting && (
-        <Confirm
+        <ActionDialog
           title={said.deleteTitle(name)}
           action={texts.common.delete}
-          danger
-          onConfirm={remove}
+          kind="danger"
+          onAction={remove}
           onClose={() => setDeleting(false)}
         >
           <p>{said.deleteDetail(value?.flows ?? [])}</p>
-        </Confirm>
+        </ActionDialog>
       )}
     </Page>
   );

@@ -2,24 +2,27 @@ import "./credentials.css";
 import { useId, useState } from "preact/hooks";
 import { api, body } from "../api/client";
 import { useResource } from "../api/resource";
+import type { Field as FormField } from "../forms/fields";
 import { texts } from "../texts";
 import { Dialog } from "../ui/Dialog";
 import { Field } from "../ui/Field";
 import { Loaded } from "../ui/Notices";
 import { describeProblem } from "../ui/problems";
-import { type FormField, fieldsOf, valuesOf } from "./fields";
+import { choicesOf, controlOf, credentialFields, valuesOf } from "./values";
 
 const said = texts.credentials;
 
 interface CredentialFormProps {
   /** The credential whose values are replaced; without one, a new one is created. */
   existing?: { name: string; type: string };
+  /** The name of a new one. */
+  name?: string | undefined;
   onClose: () => void;
   onSaved: (name: string) => void;
 }
 
 /** A form with the fields of a credential's type. Values that are stored are never shown, and all are set anew. */
-export function CredentialForm({ existing, onClose, onSaved }: CredentialFormProps) {
+export function CredentialForm({ existing, name: given, onClose, onSaved }: CredentialFormProps) {
   const form = useId();
   const [type, setType] = useState(existing?.type ?? "");
   const [problem, setProblem] = useState<string>();
@@ -37,15 +40,15 @@ export function CredentialForm({ existing, onClose, onSaved }: CredentialFormPro
           ),
     [type],
   );
-  const fields = fieldsOf(schema.value ?? {});
+  const fields = credentialFields(schema.value ?? {});
   const submit = async (event: SubmitEvent) => {
     event.preventDefault();
-    const given = new Map(
+    const entered = new Map(
       [...new FormData(event.currentTarget as HTMLFormElement)].map(([name, value]) => [name, String(value)]),
     );
-    const name = existing?.name ?? given.get(NAME) ?? "";
+    const name = existing?.name ?? entered.get(NAME) ?? "";
     try {
-      const values = valuesOf(fields, given);
+      const values = valuesOf(fields, entered);
       await api.PUT("/api/v1/credentials/{name}", { params: { path: { name } }, body: { type, values } });
       onSaved(name);
     } catch (error) {
@@ -68,7 +71,7 @@ export function CredentialForm({ existing, onClose, onSaved }: CredentialFormPro
         ) : (
           <>
             <Field label={said.name} hint={said.nameHint}>
-              <input name={NAME} required maxLength={100} />
+              <input name={NAME} defaultValue={given} required maxLength={100} />
             </Field>
             <Field label={said.type}>
               <select required value={type} onChange={(event) => setType(event.currentTarget.value)}>
@@ -106,7 +109,7 @@ function Control({ field }: { field: FormField }) {
   return (
     <Field
       label={field.required ? field.label : said.optional(field.label)}
-      hint={[field.description, field.kind === "lines" ? said.lines : ""].filter(Boolean).join(" ")}
+      hint={[field.description, controlOf(field) === "lines" ? said.lines : ""].filter(Boolean).join(" ")}
     >
       <Input field={field} />
     </Field>
@@ -115,7 +118,7 @@ function Control({ field }: { field: FormField }) {
 
 function Input({ field }: { field: FormField }) {
   const { name, required, placeholder } = field;
-  switch (field.kind) {
+  switch (controlOf(field)) {
     case "secret":
       return (
         <textarea
@@ -132,7 +135,7 @@ function Input({ field }: { field: FormField }) {
       return (
         <select name={name} required={required}>
           <option value="">{placeholder === "" ? "" : said.byDefault(placeholder)}</option>
-          {(field.kind === "boolean" ? ["true", "false"] : field.options).map((option) => (
+          {choicesOf(field).map((option) => (
             <option key={option} value={option}>
               {option}
             </option>

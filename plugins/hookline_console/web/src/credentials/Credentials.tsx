@@ -5,7 +5,7 @@ import { useResource } from "../api/resource";
 import { texts } from "../texts";
 import { Badge, type Tone } from "../ui/Badge";
 import { Button } from "../ui/Button";
-import { Confirm } from "../ui/Dialog";
+import { ActionDialog } from "../ui/Dialog";
 import { Menu } from "../ui/Menu";
 import { Empty, Loaded } from "../ui/Notices";
 import { Page } from "../ui/Page";
@@ -20,9 +20,10 @@ type Credential = Schemas["CredentialView"];
 
 /** The credentials: their types, their states, and the flows that use them. Their values are never shown. */
 export function Credentials() {
-  const { route } = useLocation();
+  const { route, query } = useLocation();
   const credentials = useResource((signal) => body(api.GET("/api/v1/credentials", { signal })), []);
-  const [creating, setCreating] = useState(false);
+  // The editor of flows leads here if a credential is missing.
+  const [creating, setCreating] = useState(query.create !== undefined);
   const [rotating, setRotating] = useState(false);
   const rotate = async () => {
     const done = await body(api.POST("/api/v1/credentials/rotate"));
@@ -65,19 +66,20 @@ export function Credentials() {
       </div>
       {creating && (
         <CredentialForm
+          name={query.create}
           onClose={() => setCreating(false)}
           onSaved={(name) => route(`/credentials/${encodeURIComponent(name)}`)}
         />
       )}
       {rotating && (
-        <Confirm
+        <ActionDialog
           title={said.rotateKeys}
           action={said.rotate}
-          onConfirm={rotate}
+          onAction={rotate}
           onClose={() => setRotating(false)}
         >
           <p>{said.rotateDetail}</p>
-        </Confirm>
+        </ActionDialog>
       )}
     </Page>
   );

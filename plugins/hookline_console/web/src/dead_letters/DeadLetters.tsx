@@ -1,6 +1,6 @@
 import "./dead_letters.css";
 import { useState } from "preact/hooks";
-import { useLocation } from "preact-iso";
+import { useRoute } from "preact-iso";
 import { api, body, type Schemas } from "../api/client";
 import { usePages, useResource } from "../api/resource";
 import { BulkDialog } from "../executions/BulkDialog";
@@ -13,7 +13,7 @@ import { Badge } from "../ui/Badge";
 import { Button } from "../ui/Button";
 import { FilterBar, SelectFilter, useFilters } from "../ui/Filters";
 import { formatNumber } from "../ui/format";
-import { Empty, Loaded } from "../ui/Notices";
+import { Empty, Failed, Loaded } from "../ui/Notices";
 import { Facts, Page, Section } from "../ui/Page";
 import { type Column, Table } from "../ui/Table";
 import { Time } from "../ui/Time";
@@ -36,7 +36,7 @@ const GROUPS: readonly Column<Group>[] = [
   {
     key: "flow",
     title: words.flow,
-    width: "10rem",
+    width: "16%",
     cell: (group) => <span class="foreign">{group.flow_id}</span>,
   },
   {
@@ -69,13 +69,8 @@ const GROUPS: readonly Column<Group>[] = [
   },
 ];
 
-/** Failed executions that need attention: their causes, or those of one cause. */
+/** Failed executions that need attention, by cause. */
 export function DeadLetters() {
-  const { query } = useLocation();
-  return query.cause ? <Cause key={query.cause} cause={query.cause} /> : <Causes />;
-}
-
-function Causes() {
   const filters = useFilters(["flow_id"]);
   const flows = useResource((signal) => body(api.GET("/api/v1/flows", { signal })), []);
   const { flow_id } = filters.values;
@@ -112,7 +107,7 @@ function Causes() {
                   columns={GROUPS}
                   rows={found}
                   keyOf={(group) => group.cause}
-                  linkOf={(group) => `/dead-letters?cause=${encodeURIComponent(group.cause)}`}
+                  linkOf={(group) => `/dead-letters/${encodeURIComponent(group.cause)}`}
                 />
                 {groups.more && (
                   <p class="letters-more">
@@ -136,7 +131,14 @@ async function loadGroup(cause: string, signal: AbortSignal): Promise<Group | nu
   return body(api.GET("/api/v1/dead-letters/{cause}", { params: { path: { cause } }, signal }));
 }
 
-function Cause({ cause }: { cause: string }) {
+/** The dead letters of one cause. */
+export function Cause() {
+  const { params } = useRoute();
+  const cause = params.cause ?? "";
+  return <OneCause key={cause} cause={cause} />;
+}
+
+function OneCause({ cause }: { cause: string }) {
   const [operation, setOperation] = useState<Operation | null>(null);
   const group = useResource(
     (signal) => loadGroup(cause, signal),
@@ -210,6 +212,7 @@ function Cause({ cause }: { cause: string }) {
               )
             }
           </Loaded>
+          {found.error !== undefined && <Failed error={found.error} retry={found.retry} />}
           {list && (
             <div class="card">
               <VirtualTable

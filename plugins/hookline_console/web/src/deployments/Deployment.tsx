@@ -5,7 +5,7 @@ import { useResource } from "../api/resource";
 import { texts } from "../texts";
 import { Badge } from "../ui/Badge";
 import { Button } from "../ui/Button";
-import { Confirm } from "../ui/Dialog";
+import { ActionDialog } from "../ui/Dialog";
 import { short } from "../ui/format";
 import { Loaded } from "../ui/Notices";
 import { Facts, Page, Section } from "../ui/Page";
@@ -83,14 +83,14 @@ export function Deployment() {
         )}
       </Loaded>
       {asking && (
-        <Confirm
+        <ActionDialog
           title={said.rollBack}
           action={said.rollBack}
-          onConfirm={rollBack}
+          onAction={rollBack}
           onClose={() => setAsking(false)}
         >
           <p>{said.rollBackDetail}</p>
-        </Confirm>
+        </ActionDialog>
       )}
     </Page>
   );

@@ -1,15 +1,17 @@
 import "./execution.css";
-import { useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { useLocation, useRoute } from "preact-iso";
 import { api, body, type Schemas } from "../api/client";
 import { useResource } from "../api/resource";
+import { editorUrl } from "../editor/editor_url";
 import { member, parse } from "../json/json";
 import { useCommands } from "../shell/commands";
+import { useAllows } from "../shell/SessionContext";
 import { texts } from "../texts";
 import { StateBadge } from "../ui/Badge";
 import { Button } from "../ui/Button";
 import { Copy } from "../ui/Copy";
-import { Confirm } from "../ui/Dialog";
+import { ActionDialog } from "../ui/Dialog";
 import { shortId } from "../ui/format";
 import { Menu } from "../ui/Menu";
 import { Failed, Loaded } from "../ui/Notices";
@@ -20,6 +22,7 @@ import { useNow } from "../ui/useNow";
 import { type Definition, definitions } from "./definition";
 import { AnswerDialog, CaseDialog, DiscardDialog, MoveDialog, ReplayDialog } from "./dialogs";
 import { ExecutionHistory } from "./ExecutionHistory";
+import { type FurtherSteps, useFurtherSteps } from "./further_steps";
 import { Message } from "./Message";
 import { ErrorBox, StepDetails } from "./StepDetails";
 import { blocksOf, openBlocks, timeline } from "./timeline";
@@ -49,7 +52,8 @@ function OneExecution({ id }: { id: string }) {
     [id],
     (event) => event.data.execution_id === id,
   );
-  const execution = resource.value;
+  const further = useFurtherSteps(resource.value);
+  const { execution } = further;
   const steps = useDefinitions(execution);
   const parent = { title: texts.pages.executions, href: "/executions" };
   if (execution === undefined) {
@@ -73,7 +77,7 @@ function OneExecution({ id }: { id: string }) {
     >
       <Trouble execution={execution} />
       <Waits execution={execution} />
-      <Steps execution={execution} steps={steps} />
+      <Steps execution={execution} steps={steps} further={further} />
       <ExecutionHistory execution={execution} />
     </Page>
   );
@@ -126,10 +130,7 @@ function Trouble({ execution }: { execution: ExecutionView }) {
               </Button>
             )}
             {execution.cause && !execution.discarded_at && (
-              <a
-                class="button button-small"
-                href={`/dead-letters?cause=${encodeURIComponent(execution.cause)}`}
-              >
+              <a class="button button-small" href={`/dead-letters/${encodeURIComponent(execution.cause)}`}>
                 {words.sameCause}
               </a>
             )}
@@ -211,7 +212,7 @@ interface StepsProps {
   steps: Definitions;
 }
 
-function Steps({ execution, steps }: StepsProps) {
+function Steps({ execution, steps, further }: StepsProps & { further: FurtherSteps }) {
   const words = texts.executions;
   const { path, query, route } = useLocation();
   const running = !ENDED.includes(execution.state);
@@ -238,11 +239,16 @@ function Steps({ execution, steps }: StepsProps) {
   const choose = (to: string) => route(`${path}?${new URLSearchParams({ step: to })}`, true);
   const toggle = (block: string) => setChanged(new Map(changed).set(block, !open.has(block)));
   const all = laid.rows.filter((row) => row.expandable);
+  const { more } = further;
+  useEffect(() => {
+    // The URL may name a step that isn't loaded yet.
+    if (chosen !== "" && step === undefined) more?.();
+  });
   return (
     <>
       <Section
         title={words.steps}
-        beside={<span class="muted">{words.stepCount(execution.steps.length)}</span>}
+        beside={<span class="muted">{words.stepCount(execution.steps.length, more !== undefined)}</span>}
         actions={
           all.length > 0 && (
             <Button
@@ -250,7 +256,8 @@ function Steps({ execution, steps }: StepsProps) {
               kind="quiet"
               onClick={() => {
                 const fold = all.some((row) => row.expanded);
-                setChanged(new Map(all.map((row) => [row.path, !fold])));
+                const blocks = execution.steps.flatMap((one) => blocksOf(one.path));
+                setChanged(new Map(blocks.map((block) => [block, !fold])));
               }}
             >
               {all.some((row) => row.expanded) ? words.foldAll : words.unfoldAll}
@@ -258,13 +265,13 @@ function Steps({ execution, steps }: StepsProps) {
           )
         }
       >
-        <Waterfall timeline={laid} chosen={chosen} onChoose={choose} onToggle={toggle} />
+        <Waterfall timeline={laid} chosen={chosen} onChoose={choose} onToggle={toggle} more={more} />
+        {further.error !== undefined && <Failed error={further.error} retry={further.retry} />}
         {execution.items.map((item) => (
           <p key={item.path} class="execution-items muted">
             {words.items(item.path, item.done, item.total, item.failed)}
           </p>
         ))}
-        {execution.more_steps && <p class="execution-items muted">{words.moreSteps}</p>}
       </Section>
       {step ? (
         <StepDetails
@@ -277,6 +284,18 @@ function Steps({ execution, steps }: StepsProps) {
         <Message execution={execution} />
       )}
     </>
+  );
+}
+
+/** The messages of the lab are only for authors. */
+function LabLink({ href }: { href: string }) {
+  const label = texts.executions.actions.openLab;
+  return useAllows("author") ? (
+    <a class="button" href={href}>
+      {label}
+    </a>
+  ) : (
+    <Button scope="author">{label}</Button>
   );
 }
 
@@ -324,8 +343,11 @@ function Actions({ execution, steps, reload }: StepsProps & { reload: () => void
       [execution.id, execution.state, execution.discarded_at],
     ),
   );
+  const step = query.step ?? execution.error?.step ?? "";
+  const lab = { tab: "lab", execution: execution.id, ...(step && { step }) };
   return (
     <>
+      {ended && execution.started_at && <LabLink href={editorUrl(execution.flow_id, lab)} />}
       {failed && (
         <Button kind="primary" scope="operate" onClick={retry}>
           {words.retry}
@@ -351,15 +373,15 @@ function Actions({ execution, steps, reload }: StepsProps & { reload: () => void
       {dialog === "move" && <MoveDialog execution={execution} onClose={close} />}
       {dialog === "case" && <CaseDialog execution={execution} onClose={close} />}
       {dialog === "cancel" && (
-        <Confirm
+        <ActionDialog
           title={words.cancelTitle}
           action={words.cancelAction}
-          danger
-          onConfirm={() => api.POST("/api/v1/executions/{execution_id}/cancel", { params })}
+          kind="danger"
+          onAction={() => api.POST("/api/v1/executions/{execution_id}/cancel", { params })}
           onClose={close}
         >
           <p>{words.cancelExplanation}</p>
-        </Confirm>
+        </ActionDialog>
       )}
     </>
   );

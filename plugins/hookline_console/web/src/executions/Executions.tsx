@@ -60,7 +60,7 @@ export function Executions() {
             )}
           </p>
         )}
-        {found.error !== undefined && <Failed error={found.error} retry={found.reload} />}
+        {found.error !== undefined && <Failed error={found.error} retry={found.retry} />}
         {list === undefined ? (
           found.error === undefined && <Loading lines={12} />
         ) : list.rows.length === 0 ? (

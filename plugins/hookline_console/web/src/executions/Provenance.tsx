@@ -37,7 +37,7 @@ export function Provenance({ execution, field }: { execution: string; field: str
 /** Characters of a value that are shown. */
 const SHORT = 120;
 
-function Origin({ origin, own = false }: { origin: Schemas["Explained"]; own?: boolean }) {
+export function Origin({ origin, own = false }: { origin: Schemas["Explained"]; own?: boolean }) {
   const words = texts.executions.provenance;
   const value = JSON.stringify(origin.value) ?? "null";
   return (

@@ -2,7 +2,7 @@ import { useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { texts } from "../texts";
 import { Button } from "../ui/Button";
-import { Dialog } from "../ui/Dialog";
+import { ActionDialog, Dialog } from "../ui/Dialog";
 import { Field } from "../ui/Field";
 import { Menu } from "../ui/Menu";
 import { showToast } from "../ui/toasts";
@@ -19,7 +19,6 @@ export function SavedSearches() {
   const save = () => {
     saveSearch(localStorage, { name: name.trim(), query });
     setSaved(savedSearches(localStorage));
-    setDialog(null);
     showToast(words.saved);
   };
   const remove = (removed: string) => {
@@ -40,19 +39,17 @@ export function SavedSearches() {
         {words.title}
       </Menu>
       {dialog === "save" && (
-        <Dialog
+        <ActionDialog
           title={words.saveTitle}
           onClose={() => setDialog(null)}
-          actions={
-            <Button kind="primary" onClick={save} disabled={name.trim() === ""}>
-              {words.saveAction}
-            </Button>
-          }
+          action={words.saveAction}
+          onAction={save}
+          disabled={name.trim() === ""}
         >
           <Field label={words.name} hint={words.where}>
             <input maxLength={60} value={name} onInput={(event) => setName(event.currentTarget.value)} />
           </Field>
-        </Dialog>
+        </ActionDialog>
       )}
       {dialog === "edit" && (
         <Dialog title={words.title} onClose={() => setDialog(null)}>

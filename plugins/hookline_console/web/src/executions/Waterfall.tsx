@@ -1,9 +1,10 @@
 import "./waterfall.css";
-import { useLayoutEffect } from "preact/hooks";
+import { useEffect, useLayoutEffect } from "preact/hooks";
 import { Text } from "../json/Text";
 import { texts } from "../texts";
 import { toneOf } from "../ui/Badge";
-import { formatDuration } from "../ui/format";
+import { formatDuration, formatOffset } from "../ui/format";
+import { Twist } from "../ui/Twist";
 import { useFixedRows } from "../ui/useFixedRows";
 import type { Bar, Row, Timeline } from "./timeline";
 
@@ -13,13 +14,15 @@ interface WaterfallProps {
   chosen: string;
   onChoose: (path: string) => void;
   onToggle: (path: string) => void;
+  /** Load further steps; undefined if there are none. */
+  more: (() => void) | undefined;
 }
 
 const ROW_REM = 2;
 const MICROS = 1e6;
 
 /** The steps of an execution below one another, with their bars on one scale of time. A tree for the keyboard. */
-export function Waterfall({ timeline, chosen, onChoose, onToggle }: WaterfallProps) {
+export function Waterfall({ timeline, chosen, onChoose, onToggle, more }: WaterfallProps) {
   const words = texts.executions.waterfall;
   const { rows, scale } = timeline;
   const list = useFixedRows(rows.length, ROW_REM);
@@ -29,6 +32,10 @@ export function Waterfall({ timeline, chosen, onChoose, onToggle }: WaterfallPro
   useLayoutEffect(() => {
     if (found >= 0) list.reveal(found);
   }, [chosen]);
+
+  useEffect(() => {
+    if (list.last >= rows.length) more?.();
+  });
 
   const press = (event: KeyboardEvent) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
@@ -56,7 +63,7 @@ export function Waterfall({ timeline, chosen, onChoose, onToggle }: WaterfallPro
           <div class="fall-times">
             {scale.ticks.map((tick) => (
               <span key={tick.time} class="fall-tick" style={{ left: percent(tick.at) }}>
-                {tick.time === 0 ? "0" : `+${formatDuration(tick.time / MICROS)}`}
+                {tick.time === 0 ? "0" : `+${formatOffset(tick.time / MICROS, scale.step / MICROS)}`}
               </span>
             ))}
           </div>
@@ -146,17 +153,7 @@ function StepRow({ index, row, timeline, chosen, onChoose, onToggle }: StepRowPr
       onClick={onChoose}
     >
       <span class="fall-name">
-        <span
-          class="fall-twist"
-          aria-hidden="true"
-          onClick={(event) => {
-            if (!row.expandable) return;
-            event.stopPropagation();
-            onToggle();
-          }}
-        >
-          {row.expandable ? "›" : ""}
-        </span>
+        <Twist expandable={row.expandable} onToggle={onToggle} />
         <span class={`fall-dot fall-dot-${toneOf(row.state)}`} aria-hidden="true" />
         <span class="truncate" title={row.step ? `${row.path} · ${row.step.use}` : undefined}>
           <Text>{name}</Text>

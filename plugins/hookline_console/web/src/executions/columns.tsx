@@ -33,21 +33,21 @@ export const COLUMNS: readonly Column<Summary>[] = [
   {
     key: "flow",
     title: words.flow,
-    width: "minmax(4rem, 10rem)",
+    width: "minmax(4rem, 1fr)",
     cell: (row) => <span class="foreign">{row.flow_id}</span>,
   },
   { key: "state", title: words.state, width: "6.75rem", cell: (row) => <StateBadge state={row.state} /> },
   {
     key: "detail",
     title: words.detail,
-    width: "minmax(0, 3fr)",
+    width: "minmax(0, 2.5fr)",
     from: "medium",
     cell: (row) => <Detail row={row} />,
   },
   {
     key: "took",
     title: words.took,
-    width: "6rem",
+    width: "5rem",
     align: "right",
     from: "wide",
     cell: (row) => <Duration from={row.started_at} until={row.finished_at} />,
@@ -55,7 +55,7 @@ export const COLUMNS: readonly Column<Summary>[] = [
   {
     key: "at",
     title: words.accepted,
-    width: "9.5rem",
+    width: "8.5rem",
     align: "right",
     from: "medium",
     cell: (row) => <Time at={row.created_at} />,

@@ -7,8 +7,8 @@ import { ApiError } from "../api/problem";
 import { useResource } from "../api/resource";
 import { member, parse, print } from "../json/json";
 import { texts } from "../texts";
-import { Button } from "../ui/Button";
-import { Dialog } from "../ui/Dialog";
+import { saveCase } from "../trying/cases";
+import { ActionDialog } from "../ui/Dialog";
 import { Field } from "../ui/Field";
 import { short } from "../ui/format";
 import { Loaded } from "../ui/Notices";
@@ -76,21 +76,19 @@ export function ReplayDialog({
         headers: { "Content-Type": "application/json" },
       }),
     );
-    onClose();
     route(`/executions/${made.execution_id}`);
     showToast(words.done);
   };
   const unusable = edits && (text === null || mistakeIn(text) !== null);
   return (
-    <Dialog
+    <ActionDialog
       title={words.title}
       wide={edits}
       onClose={onClose}
-      actions={
-        <Button kind="primary" scope="operate" onClick={replay} disabled={unusable}>
-          {words.action}
-        </Button>
-      }
+      action={words.action}
+      scope="operate"
+      onAction={replay}
+      disabled={unusable}
     >
       <p>{words.explanation}</p>
       <Field label={words.from}>
@@ -125,7 +123,7 @@ export function ReplayDialog({
           rows={16}
         />
       )}
-    </Dialog>
+    </ActionDialog>
   );
 }
 
@@ -163,22 +161,20 @@ export function AnswerDialog({ execution, wait, onClose }: DialogProps & { wait:
       bodySerializer: (given) => `{"step": ${JSON.stringify(given.step)}, "body": ${text}}`,
       headers: { "Content-Type": "application/json" },
     });
-    onClose();
     showToast(words.done);
   };
   return (
-    <Dialog
+    <ActionDialog
       title={words.title(wait.step)}
       onClose={onClose}
-      actions={
-        <Button kind="primary" scope="operate" onClick={answer} disabled={mistakeIn(text) !== null}>
-          {words.action}
-        </Button>
-      }
+      action={words.action}
+      scope="operate"
+      onAction={answer}
+      disabled={mistakeIn(text) !== null}
     >
       <p>{words.explanation}</p>
       <JsonField label={words.body} value={text} onChange={setText} rows={8} />
-    </Dialog>
+    </ActionDialog>
   );
 }
 
@@ -191,24 +187,22 @@ export function DiscardDialog({ execution, onClose }: DialogProps) {
       params: { path: { execution_id: execution.id } },
       body: { reason },
     });
-    onClose();
     showToast(words.done);
   };
   return (
-    <Dialog
+    <ActionDialog
       title={words.title}
       onClose={onClose}
-      actions={
-        <Button kind="danger" scope="operate" onClick={discard}>
-          {words.action}
-        </Button>
-      }
+      action={words.action}
+      kind="danger"
+      scope="operate"
+      onAction={discard}
     >
       <p>{words.explanation}</p>
       <Field label={words.reason} hint={words.reasonHint}>
         <input maxLength={500} value={reason} onInput={(event) => setReason(event.currentTarget.value)} />
       </Field>
-    </Dialog>
+    </ActionDialog>
   );
 }
 
@@ -238,21 +232,12 @@ export function MoveDialog({ execution, onClose }: DialogProps) {
       if (!(error instanceof ApiError) || error.status !== 409) throw error;
       // It says at which step the journal doesn't fit.
       setProblem(error.detail);
-      return;
+      return false;
     }
-    onClose();
     showToast(words.done);
   };
   return (
-    <Dialog
-      title={words.title}
-      onClose={onClose}
-      actions={
-        <Button kind="primary" scope="operate" onClick={move}>
-          {words.action}
-        </Button>
-      }
-    >
+    <ActionDialog title={words.title} onClose={onClose} action={words.action} scope="operate" onAction={move}>
       <p>{words.explanation}</p>
       <Loaded resource={versions} lines={1}>
         {(page) => (
@@ -270,7 +255,7 @@ export function MoveDialog({ execution, onClose }: DialogProps) {
           </Field>
         )}
       </Loaded>
-    </Dialog>
+    </ActionDialog>
   );
 }
 
@@ -300,38 +285,18 @@ export function CaseDialog({ execution, onClose }: DialogProps) {
         key === "name" ? ([key, { kind: "string", text: name }] as const) : ([key, of] as const),
       ),
     };
-    const path = { flow_id: execution.flow_id };
-    const { data, response } = await api.GET("/api/v1/flows/{flow_id}/cases", {
-      params: { path },
-      parseAs: "text",
-    });
-    const cases = member(parse(data as string), "cases");
-    const items = [...(cases?.kind === "array" ? cases.items : []), named];
-    const etag = response.headers.get("ETag");
-    await api.PUT("/api/v1/flows/{flow_id}/cases", {
-      params: { path, header: etag === null ? { "If-None-Match": "*" } : { "If-Match": etag } },
-      body: {},
-      bodySerializer: () => `{"cases": ${print({ kind: "array", items })}}`,
-      headers: { "Content-Type": "application/json" },
-    });
-    onClose();
+    await saveCase(execution.flow_id, named);
     showToast(words.done(execution.flow_id));
   };
   return (
-    <Dialog
+    <ActionDialog
       title={words.title}
       wide
       onClose={onClose}
-      actions={
-        <Button
-          kind="primary"
-          scope="author"
-          onClick={save}
-          disabled={made.value === undefined || name.trim() === ""}
-        >
-          {words.action}
-        </Button>
-      }
+      action={words.action}
+      scope="author"
+      onAction={save}
+      disabled={made.value === undefined || name.trim() === ""}
     >
       <p>{words.explanation(execution.flow_id)}</p>
       <Field label={words.name}>
@@ -363,6 +328,6 @@ export function CaseDialog({ execution, onClose }: DialogProps) {
           );
         }}
       </Loaded>
-    </Dialog>
+    </ActionDialog>
   );
 }

@@ -34,6 +34,14 @@ test("nothing moves while the viewer is further down, until new ones are asked f
   expect(ids(withFresh(held))).toBe("ihgfe");
 });
 
+test("a list about which something was missed stays behind until it can begin anew", () => {
+  const behind = { ...firstPage(page("gfe", "e")), behind: true };
+  expect(refreshed(behind, page("hgf", "f"), true)).toEqual(behind);
+  const anew = refreshed(behind, page("hgf", "f"), false);
+  expect(ids(anew)).toBe("hgf");
+  expect(anew.behind).toBe(false);
+});
+
 test("what no longer fits the filters leaves the list", () => {
   expect(ids(refreshed(firstPage(page("gfedc", "c")), page("gfd", "d"), false))).toBe("gfdc");
   expect(ids(refreshed(firstPage(page("gfe")), page("ge"), false))).toBe("ge");

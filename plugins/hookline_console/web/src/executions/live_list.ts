@@ -40,6 +40,7 @@ export function withNextPage(list: LiveList, page: Page): LiveList {
  * `hold`: the viewer is further down, so newer executions are held back, and nothing moves.
  */
 export function refreshed(list: LiveList, page: Page, hold: boolean): LiveList {
+  if (list.behind) return hold ? list : firstPage(page);
   const [top] = list.rows;
   const oldest = page.items.at(-1);
   if (top === undefined || oldest === undefined) return firstPage(page);

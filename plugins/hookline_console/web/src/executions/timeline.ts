@@ -351,6 +351,8 @@ export interface Scale {
   /** The place of a time, from 0 to 1. */
   readonly place: (time: number) => number;
   readonly breaks: readonly Break[];
+  /** Microseconds from one line to the next. */
+  readonly step: number;
   readonly ticks: readonly { readonly at: number; readonly time: number }[];
 }
 
@@ -396,7 +398,8 @@ export function scale(from: number, to: number, times: readonly (readonly [numbe
     until: place(end),
     duration: end - begin,
   }));
-  return { place, breaks, ticks: ticks(from, to, place, breaks) };
+  const step = roundStep((whole - idledIn(breaks)) / 6);
+  return { place, breaks, step, ticks: ticks(from, to, step, place, breaks) };
 }
 
 function idleTimes(
@@ -433,15 +436,18 @@ const UNITS = [
   604800 * SECOND,
 ];
 
+function idledIn(breaks: readonly Break[]): number {
+  return breaks.reduce((sum, one) => sum + one.duration, 0);
+}
+
 /** Round times since the beginning at which lines are drawn: about six, none of them inside a break. */
 function ticks(
   from: number,
   to: number,
+  step: number,
   place: (time: number) => number,
   breaks: readonly Break[],
 ): { at: number; time: number }[] {
-  const compressed = breaks.reduce((sum, one) => sum + one.duration, 0);
-  const step = roundStep((to - from - compressed) / 6);
   const found: { at: number; time: number }[] = [];
   let last = Number.NEGATIVE_INFINITY;
   // A compressed idle time is passed in one go, however long it is.

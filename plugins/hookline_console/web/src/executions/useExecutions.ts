@@ -1,13 +1,16 @@
-import { useCallback, useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { api, body } from "../api/client";
-import { events } from "../api/events";
+import { events, type HooklineEvent } from "../api/events";
+import { useReloads } from "../api/resource";
 import { afterEvent, firstPage, type LiveList, refreshed, withFresh, withNextPage } from "./live_list";
 import { contentOf, listQuery, type Values } from "./query";
 import { searchExecutions } from "./search";
 
 const PAGE = 100;
 /** The newest page is loaded at most this often, however much happens. */
-const REFRESH_MS = 1500;
+const REFRESH_MS = 5000;
+/** What happens within this time is drawn at once. */
+const DRAW_MS = 100;
 
 export interface Executions {
   /** Undefined until the first page is there. */
@@ -16,12 +19,26 @@ export interface Executions {
   loading: boolean;
   /** Executions whose contents were searched; null if the list isn't a search in contents. */
   scanned: number | null;
-  /** Load the next page; undefined on the last one. */
+  /** Load the next page; undefined on the last one, and while there is an error. */
   more: (() => void) | undefined;
+  /** Try again what has failed. */
+  retry: () => void;
   /** Show the executions that were held back. */
   showFresh: () => void;
+  /** Begin the list anew. */
   reload: () => void;
 }
+
+interface State {
+  /** The filters for which it was loaded. */
+  key: string;
+  list?: LiveList;
+  error?: unknown;
+  loading: boolean;
+  scanned: number;
+}
+
+const begin = (key: string): State => ({ key, loading: true, scanned: 0 });
 
 /**
  * The executions that some filters select. New ones appear, and those that are listed change, as it happens.
@@ -29,107 +46,123 @@ export interface Executions {
  * `holds`: whether new ones are held back, because the viewer is further down.
  */
 export function useExecutions(values: Values, holds: () => boolean): Executions {
-  const [state, setState] = useState<{
-    key: string;
-    list?: LiveList;
-    error?: unknown;
-    loading: boolean;
-    scanned: number;
-  }>({ key: "", loading: true, scanned: 0 });
-  const [turn, setTurn] = useState(0);
   const key = JSON.stringify(values);
-  const searches = contentOf(values) !== null;
-  const held = useRef(holds);
-  held.current = holds;
-  const shown = state.key === key ? state : { key, loading: true, scanned: 0 };
-  const loadingMore = useRef(false);
-  const rows = useRef(0);
+  const content = contentOf(values);
+  const [state, setState] = useState(begin(key));
+  const shown = state.key === key ? state : begin(key);
+  const { list } = shown;
+  const latest = useRef({ list, holds });
+  latest.current = { list, holds };
+  /** The filters whose list is begun anew by the next load, rather than refreshed. */
+  const anew = useRef<string | null>(key);
+  /** The further page that loads. */
+  const further = useRef<string | null>(null);
 
-  const load = useCallback(
-    async (cursor: string | null, signal?: AbortSignal) => {
-      const query = { ...listQuery(values, new Date()), limit: PAGE, ...(cursor ? { cursor } : {}) };
-      const content = contentOf(values);
-      if (content !== null) return searchExecutions(query, content, signal);
-      const page = await body(
-        api.GET("/api/v1/executions", { params: { query }, ...(signal ? { signal } : {}) }),
-      );
-      return { ...page, scanned: 0 };
-    },
-    [key],
-  );
+  const change = (to: (before: State) => State) =>
+    setState((before) => (before.key === key ? to(before) : before));
+  const changeList = (to: (list: LiveList) => LiveList) =>
+    change((before) => (before.list === undefined ? before : { ...before, list: to(before.list) }));
+  const load = async (cursor: string | null, signal?: AbortSignal) => {
+    const query = { ...listQuery(values, new Date()), limit: PAGE, ...(cursor ? { cursor } : {}) };
+    if (content !== null) return searchExecutions(query, content, signal);
+    const page = await body(
+      api.GET("/api/v1/executions", { params: { query }, ...(signal ? { signal } : {}) }),
+    );
+    return { ...page, scanned: 0 };
+  };
+
+  const loadFirst = async (signal: AbortSignal) => {
+    const begins = latest.current.list === undefined || anew.current === key;
+    if (begins) {
+      further.current = null;
+      setState((before) => ({
+        ...(before.key === key ? before : begin(key)),
+        error: undefined,
+        loading: true,
+      }));
+    }
+    try {
+      const page = await load(null, signal);
+      if (signal.aborted) return;
+      if (begins) {
+        anew.current = null;
+        setState({ key, list: firstPage(page), loading: false, scanned: page.scanned });
+      } else changeList((before) => refreshed(before, page, latest.current.holds()));
+    } catch (error) {
+      // A list that can't be refreshed stays; the state of the connection tells that it is old.
+      if (begins && !signal.aborted) change((before) => ({ ...before, error, loading: false }));
+    }
+  };
+  // A search in contents is costly, so it isn't repeated by itself.
+  const changesList = (event: HooklineEvent) => content === null && event.kind !== "step.finished";
+  const loadNow = useReloads(loadFirst, key, changesList, REFRESH_MS);
 
   useEffect(() => {
-    const controller = new AbortController();
-    const { signal } = controller;
+    let happened: HooklineEvent[] = [];
     let timer: ReturnType<typeof setTimeout> | undefined;
-    setState((before) => ({ ...(before.key === key ? before : { key, scanned: 0 }), key, loading: true }));
-    const change = (to: (list: LiveList) => LiveList) =>
-      setState((before) =>
-        before.key === key && before.list !== undefined ? { ...before, list: to(before.list) } : before,
-      );
-    load(null, signal).then(
-      (page) =>
-        !signal.aborted && setState({ key, list: firstPage(page), loading: false, scanned: page.scanned }),
-      (error) => !signal.aborted && setState({ key, error, loading: false, scanned: 0 }),
-    );
-    // A search in contents is costly, so it isn't repeated by itself.
-    const refresh = searches
-      ? undefined
-      : async () => {
-          timer = undefined;
-          const page = await load(null, signal).catch(() => null);
-          if (page !== null && !signal.aborted) change((list) => refreshed(list, page, held.current()));
-        };
+    const draw = () => {
+      const drawn = happened;
+      happened = [];
+      timer = undefined;
+      changeList((before) => drawn.reduce(afterEvent, before));
+    };
     const stop = events.subscribe((event) => {
-      change((list) => afterEvent(list, event));
-      // Of older executions nobody knows what has happened to them meanwhile.
-      if (event.kind === "missed" && rows.current > PAGE && !searches) {
-        if (held.current()) change((list) => ({ ...list, behind: true }));
-        else setTurn((before) => before + 1);
+      happened.push(event);
+      timer ??= setTimeout(draw, DRAW_MS);
+      // Of executions after the first page nobody knows what has happened to them meanwhile.
+      if (event.kind !== "missed" || content !== null || (latest.current.list?.rows.length ?? 0) <= PAGE)
         return;
-      }
-      if (refresh !== undefined && event.kind !== "step.finished") timer ??= setTimeout(refresh, REFRESH_MS);
+      if (latest.current.holds()) changeList((before) => ({ ...before, behind: true }));
+      else anew.current = key;
     });
     return () => {
-      controller.abort();
       stop();
       clearTimeout(timer);
     };
-  }, [load, turn, searches]);
+  }, [key]);
 
-  const { list } = shown as { list?: LiveList };
-  rows.current = list?.rows.length ?? 0;
-  const more = () => {
-    if (loadingMore.current || !list || list.next === null) return;
-    loadingMore.current = true;
-    setState((before) => ({ ...before, loading: true }));
-    load(list.next)
-      .then(
-        (page) =>
-          setState((before) =>
-            before.key === key && before.list
-              ? {
-                  ...before,
-                  list: withNextPage(before.list, page),
-                  loading: false,
-                  scanned: before.scanned + page.scanned,
-                }
-              : before,
-          ),
-        (error) => setState((before) => (before.key === key ? { ...before, error, loading: false } : before)),
-      )
-      .finally(() => {
-        loadingMore.current = false;
-      });
+  const reload = () => {
+    anew.current = key;
+    loadNow();
   };
+  const loadMore = async (cursor: string) => {
+    const place = `${key} ${cursor}`;
+    if (further.current === place) return;
+    further.current = place;
+    const tell = (to: (before: State) => State) => further.current === place && change(to);
+    tell((before) => ({ ...before, error: undefined, loading: true }));
+    try {
+      const page = await load(cursor);
+      tell((before) => ({ ...withPage(before, cursor, page), loading: false }));
+    } catch (error) {
+      tell((before) => ({ ...before, error, loading: false }));
+    } finally {
+      if (further.current === place) further.current = null;
+    }
+  };
+  const more = list && list.next !== null ? loadMore.bind(null, list.next) : undefined;
   return {
     list,
-    error: (shown as { error?: unknown }).error,
+    error: shown.error,
     loading: shown.loading,
-    scanned: searches ? shown.scanned : null,
-    more: list && list.next !== null ? more : undefined,
-    showFresh: () =>
-      setState((before) => (before.list ? { ...before, list: withFresh(before.list) } : before)),
-    reload: () => setTurn((before) => before + 1),
+    scanned: content === null ? null : shown.scanned,
+    more: shown.error === undefined ? more : undefined,
+    retry: more ?? reload,
+    showFresh: () => changeList(withFresh),
+    reload,
+  };
+}
+
+/** The state with the page after a cursor, unless the list has another end by now. */
+function withPage(
+  before: State,
+  cursor: string,
+  page: Parameters<typeof withNextPage>[1] & { scanned: number },
+) {
+  if (before.list?.next !== cursor) return before;
+  return {
+    ...before,
+    list: withNextPage(before.list, page),
+    scanned: before.scanned + page.scanned,
   };
 }

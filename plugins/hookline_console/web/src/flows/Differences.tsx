@@ -32,29 +32,45 @@ export function Differences({ flowId, version, onStep }: DifferencesProps) {
   );
   return (
     <Loaded resource={found} lines={3}>
-      {({ differences }) =>
-        differences.length === 0 ? (
-          <p class="muted">{words.none}</p>
-        ) : (
-          <div>
-            <p class="muted">
-              {texts.flows.versions.newer}: {words.summary(differences.length)}
-            </p>
-            <ul class="differences" aria-label={words.label}>
-              {differences.map((difference) => (
-                <li key={`${difference.kind} ${difference.at}`}>
-                  <One difference={difference} onStep={onStep} />
-                </li>
-              ))}
-            </ul>
-          </div>
-        )
-      }
+      {({ differences }) => (
+        <DifferenceList
+          differences={differences}
+          none={words.none}
+          before={texts.flows.versions.newer}
+          onStep={onStep}
+        />
+      )}
     </Loaded>
   );
 }
 
-function One({ difference, onStep }: { difference: Difference } & Pick<DifferencesProps, "onStep">) {
+interface DifferenceListProps {
+  differences: readonly Difference[];
+  /** The text if there are none. */
+  none: string;
+  /** What has them, before their number. */
+  before?: string;
+  onStep?: (id: string) => void;
+}
+
+export function DifferenceList({ differences, none, before, onStep }: DifferenceListProps) {
+  if (differences.length === 0) return <p class="muted">{none}</p>;
+  const summary = words.summary(differences.length);
+  return (
+    <div>
+      <p class="muted">{before ? `${before}: ${summary}` : summary}</p>
+      <ul class="differences" aria-label={words.label}>
+        {differences.map((difference) => (
+          <li key={`${difference.kind} ${difference.at}`}>
+            <One difference={difference} {...(onStep && { onStep })} />
+          </li>
+        ))}
+      </ul>
+    </div>
+  );
+}
+
+function One({ difference, onStep }: { difference: Difference } & Pick<DifferenceListProps, "onStep">) {
   const { kind, at, old, place } = difference;
   const [name, tone] = KINDS[kind] ?? [words.changed, "warn"];
   const step = /^steps\.([a-z0-9_]+)/.exec(kind === "step_renamed" ? `steps.${difference.new}` : at)?.[1];
@@ -63,7 +79,7 @@ function One({ difference, onStep }: { difference: Difference } & Pick<Differenc
     <>
       <div class="difference-head">
         <Badge tone={tone}>{name}</Badge>
-        {step !== undefined && kind !== "step_removed" ? (
+        {onStep && step !== undefined && kind !== "step_removed" ? (
           <button type="button" class="difference-place difference-link foreign" onClick={() => onStep(step)}>
             {at}
           </button>

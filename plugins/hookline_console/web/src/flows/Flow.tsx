@@ -3,6 +3,11 @@ import { useMemo, useState } from "preact/hooks";
 import { useRoute } from "preact-iso";
 import { api, body, type Schemas } from "../api/client";
 import { useResource } from "../api/resource";
+import { Text } from "../json/Text";
+import { type Chart, chartOf, walk } from "../picture/chart";
+import { foldsAtFirst, revealed, toggled } from "../picture/folding";
+import { Picture } from "../picture/Picture";
+import { failedAt, traceOf } from "../picture/trace";
 import { texts } from "../texts";
 import { StateBadge } from "../ui/Badge";
 import { Button } from "../ui/Button";
@@ -11,18 +16,14 @@ import { Empty, Failed, Loaded, Loading } from "../ui/Notices";
 import { Page } from "../ui/Page";
 import { describeProblem } from "../ui/problems";
 import { Tabs } from "../ui/Tabs";
-import { type Chart, chartOf, walk } from "./chart";
 import { ExecutionsPanel } from "./ExecutionsPanel";
 import { FlowActions } from "./FlowActions";
-import { foldsAtFirst, revealed, toggled } from "./folding";
-import { Picture } from "./Picture";
 import { Problems } from "./Problems";
 import { type Place, usePlace } from "./place";
 import { RejectedPanel } from "./RejectedPanel";
 import { RequestPanel } from "./RequestPanel";
 import { SourcePanel } from "./SourcePanel";
 import { type Source, sourceOf } from "./source";
-import { failedAt, traceOf } from "./trace";
 import { useStepCounts } from "./useStepCounts";
 import { VersionsPanel } from "./VersionsPanel";
 
@@ -57,7 +58,7 @@ export function Flow() {
 function Lead({ flow }: { flow: FlowView }) {
   return (
     <>
-      {flow.title && <span class="foreign">{flow.title}</span>}
+      {flow.title && <Text>{flow.title}</Text>}
       <span class="flow-lead">
         {flow.trigger && <span class="foreign">{flow.trigger}</span>}
         {flow.version && <code title={flow.version}>{short(flow.version)}</code>}

@@ -3,7 +3,7 @@ import { useLocation } from "preact-iso";
 import { api, body, type Schemas } from "../api/client";
 import { texts } from "../texts";
 import { Button } from "../ui/Button";
-import { Confirm, Dialog } from "../ui/Dialog";
+import { ActionDialog } from "../ui/Dialog";
 import { Field } from "../ui/Field";
 import { Menu, type MenuItem } from "../ui/Menu";
 import { showToast } from "../ui/toasts";
@@ -49,6 +49,9 @@ export function FlowActions({ flow, onChange }: FlowActionsProps) {
   const further = furtherItems(flow, act, () => setOpen("stop"));
   return (
     <>
+      <a class="button button-plain" href={`/flows/${encodeURIComponent(flow.id)}/edit`}>
+        {texts.editor.edit}
+      </a>
       <Button scope="operate" disabled={flow.state === "broken"} onClick={() => setOpen("start")}>
         {texts.flows.request.start}
       </Button>
@@ -99,15 +102,15 @@ interface ConfirmStopProps {
 
 export function ConfirmStop({ flow, onConfirm, onClose }: ConfirmStopProps) {
   return (
-    <Confirm
+    <ActionDialog
       title={words.confirmStop.title(flow.id)}
       action={words.stop}
-      danger
-      onConfirm={onConfirm}
+      kind="danger"
+      onAction={onConfirm}
       onClose={onClose}
     >
       <p>{words.confirmStop.detail}</p>
-    </Confirm>
+    </ActionDialog>
   );
 }
 
@@ -122,25 +125,22 @@ function Start({ flow, onClose }: { flow: FlowView; onClose: () => void }) {
       message = JSON.parse(text);
     } catch {
       setProblem(texts.flows.request.badJson);
-      return;
+      return false;
     }
     const params = { path: { flow_id: flow.id } };
     // The text is sent as it is, since JavaScript can't hold all numbers.
     const serialized = { body: { body: message }, bodySerializer: () => `{"body":${text}}` };
     const started = await body(api.POST("/api/v1/flows/{flow_id}/start", { params, ...serialized }));
     showToast(started.status === "duplicate" ? texts.flows.request.duplicate : texts.flows.request.started);
-    onClose();
     route(`/executions/${started.execution_id}`);
   };
   return (
-    <Dialog
+    <ActionDialog
       title={texts.flows.request.startTitle(flow.id)}
       onClose={onClose}
-      actions={
-        <Button kind="primary" scope="operate" onClick={start}>
-          {texts.flows.request.start}
-        </Button>
-      }
+      action={texts.flows.request.start}
+      scope="operate"
+      onAction={start}
     >
       <p>{texts.flows.request.startHint}</p>
       <Field label={texts.flows.request.body} problem={problem}>
@@ -154,6 +154,6 @@ function Start({ flow, onClose }: { flow: FlowView; onClose: () => void }) {
           }}
         />
       </Field>
-    </Dialog>
+    </ActionDialog>
   );
 }

@@ -1,27 +1,38 @@
 import "./flow.css";
-import { useState } from "preact/hooks";
+import { useMemo, useState } from "preact/hooks";
 import { api, body, type Schemas } from "../api/client";
 import { useResource } from "../api/resource";
+import { Text } from "../json/Text";
 import { texts } from "../texts";
 import { Badge, StateBadge } from "../ui/Badge";
 import { FilterBar, SelectFilter, TextFilter, useFilters } from "../ui/Filters";
-import { short } from "../ui/format";
+import { formatCompact } from "../ui/format";
 import { Menu } from "../ui/Menu";
 import { Empty, Loaded } from "../ui/Notices";
 import { Page } from "../ui/Page";
+import { Sparkline } from "../ui/Sparkline";
 import type { Column } from "../ui/Table";
 import { Time } from "../ui/Time";
+import { useRefresh } from "../ui/useRefresh";
 import { VirtualTable } from "../ui/VirtualTable";
 import { ConfirmStop, changeState, furtherItems, toggleItem } from "./FlowActions";
+import { NewDrafts } from "./NewDrafts";
+import { type DraftOfFlow, useDrafts } from "./useDrafts";
 
 const words = texts.flows.list;
 const STATES = ["active", "paused", "stopped", "broken"] as const;
 
 type FlowView = Schemas["FlowView"];
+type Activity = Schemas["FlowStatistics"];
+
+const DAY_MS = 86_400_000;
+const REFRESH_MS = 60_000;
 
 /** The flows of the server. */
 export function Flows() {
   const flows = useResource((signal) => body(api.GET("/api/v1/flows", { signal })), []);
+  const activity = useActivity();
+  const drafts = useDrafts();
   const filters = useFilters(["name", "state"]);
   const [stopping, setStopping] = useState<FlowView | null>(null);
   const act = async (flow: FlowView, action: Parameters<typeof changeState>[1]) => {
@@ -33,7 +44,20 @@ export function Flows() {
     return [toggleItem(flow, change), ...furtherItems(flow, change, () => setStopping(flow))];
   };
   const columns: readonly Column<FlowView>[] = [
+    {
+      key: "flow",
+      title: words.columns.flow,
+      width: "minmax(0, 3fr)",
+      cell: (flow) => <FlowName flow={flow} draft={drafts.get(flow.id)} />,
+    },
     ...COLUMNS,
+    {
+      key: "activity",
+      title: words.columns.activity,
+      width: "9rem",
+      from: "medium",
+      cell: (flow) => activity && <FlowActivity activity={activity.get(flow.id)} />,
+    },
     {
       key: "actions",
       title: words.columns.actions,
@@ -48,7 +72,15 @@ export function Flows() {
     },
   ];
   return (
-    <Page title={texts.pages.flows} lead={words.lead}>
+    <Page
+      title={texts.pages.flows}
+      lead={words.lead}
+      actions={
+        <a class="button button-primary" href="/flows/new">
+          {texts.begin.title}
+        </a>
+      }
+    >
       <FilterBar filters={filters}>
         <TextFilter filters={filters} name="name" label={words.search} />
         <SelectFilter
@@ -79,6 +111,7 @@ export function Flows() {
           }}
         </Loaded>
       </section>
+      {flows.value && <NewDrafts drafts={drafts} flows={flows.value.items} />}
       {stopping && (
         <ConfirmStop
           flow={stopping}
@@ -90,18 +123,57 @@ export function Flows() {
   );
 }
 
+/** The numbers of the last 24 hours of each flow; undefined until they are there. */
+function useActivity(): ReadonlyMap<string, Activity> | undefined {
+  const found = useResource((signal) => {
+    const query = { step: "1h", since: new Date(Date.now() - DAY_MS).toISOString() } as const;
+    return body(api.GET("/api/v1/stats/flows", { params: { query }, signal }));
+  }, []);
+  useRefresh(found.reload, REFRESH_MS);
+  return useMemo(
+    () => found.value && new Map(found.value.items.map((item) => [item.flow_id, item])),
+    [found.value],
+  );
+}
+
+function FlowActivity({ activity }: { activity: Activity | undefined }) {
+  if (activity === undefined) return <span class="muted">–</span>;
+  const bad = activity.failed.map((count, hour) => count + (activity.rejected[hour] ?? 0));
+  const good = activity.accepted.map((count, hour) => Math.max(0, count - (activity.failed[hour] ?? 0)));
+  const accepted = sum(activity.accepted);
+  const failed = sum(bad);
+  const label = words.activity(accepted, failed);
+  return (
+    <span class="flow-activity" title={label}>
+      <Sparkline label={label} good={good} bad={bad} />
+      <span aria-hidden>{formatCompact(accepted)}</span>
+    </span>
+  );
+}
+
+function sum(counts: readonly number[]): number {
+  return counts.reduce((total, count) => total + count, 0);
+}
+
+function FlowName({ flow, draft }: { flow: FlowView; draft: DraftOfFlow | undefined }) {
+  return (
+    <span class="flow-name" title={flow.title || flow.id}>
+      <span class="flow-id truncate foreign">{flow.id}</span>
+      {draft && (
+        <span title={draft.updated_by ? words.drafts.by(draft.updated_by) : words.drafts.here}>
+          <Badge tone="info">{words.drafts.badge}</Badge>
+        </span>
+      )}
+      {flow.title && (
+        <span class="flow-title from-medium truncate foreign">
+          <Text>{flow.title}</Text>
+        </span>
+      )}
+    </span>
+  );
+}
+
 const COLUMNS: readonly Column<FlowView>[] = [
-  {
-    key: "flow",
-    title: words.columns.flow,
-    width: "minmax(0, 2.4fr)",
-    cell: (flow) => (
-      <span class="flow-name" title={flow.title || flow.id}>
-        <span class="flow-id truncate foreign">{flow.id}</span>
-        {flow.title && <span class="flow-title from-medium truncate foreign">{flow.title}</span>}
-      </span>
-    ),
-  },
   {
     key: "state",
     title: words.columns.state,
@@ -132,13 +204,6 @@ const COLUMNS: readonly Column<FlowView>[] = [
     width: "7rem",
     from: "medium",
     cell: (flow) => <ProblemCount problems={flow.problems} />,
-  },
-  {
-    key: "version",
-    title: words.columns.version,
-    width: "5.5rem",
-    from: "wide",
-    cell: (flow) => (flow.version ? <code title={flow.version}>{short(flow.version)}</code> : "–"),
   },
 ];
 

@@ -1,11 +1,9 @@
 import { api, body } from "../api/client";
 import { usePages } from "../api/resource";
+import { RejectedRequest } from "../rejected/RejectedRequest";
 import { texts } from "../texts";
-import { Badge } from "../ui/Badge";
 import { Button } from "../ui/Button";
-import { formatBytes } from "../ui/format";
 import { Empty, Loaded } from "../ui/Notices";
-import { Time } from "../ui/Time";
 
 const words = texts.flows.rejected;
 const AT_ONCE = 25;
@@ -31,24 +29,7 @@ export function RejectedPanel({ flowId }: { flowId: string }) {
             <ul class="panel-list" aria-label={words.label}>
               {rows.map((row) => (
                 <li key={row.id} class="panel-item">
-                  <div class="rejected-head">
-                    <Badge tone={row.status >= 500 ? "warn" : "bad"}>{row.status}</Badge>
-                    <code class="foreign">{row.code}</code>
-                    <span class="muted">
-                      <Time at={row.at} relative />
-                    </span>
-                  </div>
-                  <p class="foreign">{row.detail}</p>
-                  <p class="muted foreign">
-                    {row.method} /hook/{row.path} · {formatBytes(row.size)}
-                    {row.client && ` · ${words.from(row.client)}`}
-                  </p>
-                  {row.body !== null && (
-                    <details>
-                      <summary>{words.body}</summary>
-                      <pre class="code-block foreign">{row.body}</pre>
-                    </details>
-                  )}
+                  <RejectedRequest request={row} />
                 </li>
               ))}
             </ul>

@@ -66,10 +66,13 @@ function Request({ flow, url, scheme }: { flow: FlowView; url: string; scheme: s
     <div class="panel-body">
       <div>
         <div class="panel-row">
-          <h3>{words.address}</h3>
+          <h2>{words.address}</h2>
           <Copy text={url} />
         </div>
         <code class="foreign">{url}</code>
+        <p>
+          <a href={`/inspector/${encodeURIComponent(flow.id)}`}>{words.inspect}</a>
+        </p>
       </div>
       <Field label={words.body} hint={words.bodyHint}>
         <textarea
@@ -103,7 +106,7 @@ function Request({ flow, url, scheme }: { flow: FlowView; url: string; scheme: s
       {sent && <Reply sent={sent} />}
       <div>
         <div class="panel-row">
-          <h3>{words.curl}</h3>
+          <h2>{words.curl}</h2>
           <span class="cluster">
             {scheme && (
               <Button kind="quiet" small scope="operate" onClick={sign}>
@@ -126,7 +129,7 @@ function Reply({ sent }: { sent: Sent }) {
     <div role="status">
       <div class="panel-row">
         <span class="cluster">
-          <h3>{words.reply}</h3>
+          <h2>{words.reply}</h2>
           <Badge tone={sent.status < 400 ? "ok" : "bad"}>{sent.status}</Badge>
         </span>
         {sent.execution_id && <a href={`/executions/${sent.execution_id}`}>{words.execution}</a>}

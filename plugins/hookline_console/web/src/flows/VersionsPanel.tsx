@@ -5,7 +5,7 @@ import { useResource } from "../api/resource";
 import { texts } from "../texts";
 import { Badge } from "../ui/Badge";
 import { Button } from "../ui/Button";
-import { Dialog } from "../ui/Dialog";
+import { ActionDialog } from "../ui/Dialog";
 import { short } from "../ui/format";
 import { Loaded } from "../ui/Notices";
 import { Time } from "../ui/Time";
@@ -135,22 +135,21 @@ function RollBack({ flowId, version, onClose, onDone }: RollBackProps) {
       );
       showToast(words.rolledBack(short(done.version)));
       tellPending(done.pending);
-      onClose();
       onDone();
     } catch (error) {
       if (!(error instanceof ApiError) || !(error.code in DECISIONS)) throw error;
       setAsked(error);
+      return false;
     }
   };
   return (
-    <Dialog
+    <ActionDialog
       title={words.rollBackTitle(short(version))}
       onClose={onClose}
-      actions={
-        <Button kind="primary" scope="author" onClick={rollBack} disabled={decision === "force" && !agreed}>
-          {words.rollBack}
-        </Button>
-      }
+      action={words.rollBack}
+      scope="author"
+      onAction={rollBack}
+      disabled={decision === "force" && !agreed}
     >
       <p>{words.rollBackDetail}</p>
       {asked && decision && (
@@ -168,6 +167,6 @@ function RollBack({ flowId, version, onClose, onDone }: RollBackProps) {
           </label>
         </>
       )}
-    </Dialog>
+    </ActionDialog>
   );
 }

@@ -1,6 +1,6 @@
 /** A JSON text in lines, with the lines of each value by its JSON pointer. Numbers and texts stay as they were written. */
 
-import { escapePointer } from "./chart";
+import { escapePointer } from "../document/pointer";
 
 export interface Token {
   kind: "key" | "string" | "number" | "literal" | "mark";

@@ -19,32 +19,16 @@ export function useStepCounts(flowId: string): Live {
   const counts = useResource(
     (signal) => body(api.GET("/api/v1/flows/{flow_id}/step-counts", { params: { path }, signal })),
     [flowId],
+    (event) => event.data.flow_id === flowId,
+    PAUSE_MS,
   );
   const [beats, setBeats] = useState(NONE);
-  const { reload } = counts;
   useEffect(() => {
     setBeats(NONE);
-    let stale = false;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const refresh = () => {
-      timer = undefined;
-      if (!stale || document.hidden) return;
-      stale = false;
-      reload();
-    };
-    const stop = events.subscribe(({ kind, data }) => {
-      if (kind !== "missed" && data.flow_id !== flowId) return;
-      stale = true;
-      timer ??= setTimeout(refresh, PAUSE_MS);
-      const id = data.step?.id;
+    return events.subscribe(({ data }) => {
+      const id = data.flow_id === flowId ? data.step?.id : undefined;
       if (id !== undefined) setBeats((before) => new Map(before).set(id, (before.get(id) ?? 0) + 1));
     });
-    document.addEventListener("visibilitychange", refresh);
-    return () => {
-      stop();
-      clearTimeout(timer);
-      document.removeEventListener("visibilitychange", refresh);
-    };
-  }, [flowId, reload]);
+  }, [flowId]);
   return { counts: counts.value, beats };
 }

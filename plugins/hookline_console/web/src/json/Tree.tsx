@@ -1,12 +1,14 @@
 import "./tree.css";
 import type { ComponentChildren } from "preact";
 import { useId, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
+import { partsOf } from "../document/pointer";
 import { texts } from "../texts";
 import { Copy } from "../ui/Copy";
 import { formatNumber } from "../ui/format";
+import { Twist } from "../ui/Twist";
 import { showProblem } from "../ui/toasts";
 import { useFixedRows } from "../ui/useFixedRows";
-import { at, children, type Json, type Key, NULL, parts, print } from "./json";
+import { at, children, type Json, type Key, NULL, print } from "./json";
 import { Text } from "./Text";
 import { around, type Cut, move, opened, PAGE, type Row, scalar, search, tree } from "./tree";
 
@@ -23,6 +25,8 @@ export interface TreeProps {
   pathOf: (keys: readonly Key[]) => string;
   /** More about the value that is chosen. */
   about?: ((row: Row) => ComponentChildren) | undefined;
+  /** Called when a value is chosen. */
+  onChoose?: ((row: Row) => void) | undefined;
   /** Beside the search. */
   beside?: ComponentChildren;
 }
@@ -69,7 +73,10 @@ export function Tree(props: TreeProps) {
   };
   const choose = (row: Row) => {
     if (row.kind === "more") showMore(row);
-    else setChosen(row.pointer);
+    else {
+      setChosen(row.pointer);
+      props.onChoose?.(row);
+    }
   };
   const goTo = (index: number) => {
     setActive(index);
@@ -81,7 +88,7 @@ export function Tree(props: TreeProps) {
     const pages = new Map(shown);
     for (const outer of around(pointer)) {
       const value = at(json, outer)?.value ?? NULL;
-      const [key] = parts(pointer.slice(outer.length));
+      const [key] = partsOf(pointer.slice(outer.length));
       const index = children(value).findIndex(([name]) => String(name) === key);
       if (index >= (pages.get(outer) ?? PAGE)) pages.set(outer, index + 1);
     }
@@ -169,17 +176,7 @@ function TreeRow({ id, row, top, active, chosen, onToggle, onChoose }: RowProps)
       style={{ top: `${top}rem`, "--level": row.level }}
       onClick={onChoose}
     >
-      <span
-        class="tree-twist"
-        aria-hidden="true"
-        onClick={(event) => {
-          if (!row.expandable) return;
-          event.stopPropagation();
-          onToggle();
-        }}
-      >
-        {row.expandable ? "›" : ""}
-      </span>
+      <Twist expandable={row.expandable} onToggle={onToggle} />
       {row.kind === "more" ? (
         <span class="tree-more">{words.more(row.size)}</span>
       ) : (

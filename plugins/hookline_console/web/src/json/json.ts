@@ -5,6 +5,7 @@
  */
 
 import { type Node, type ParseError, parseTree } from "jsonc-parser";
+import { escapePointer, partsOf } from "../document/pointer";
 
 export type Json =
   | { readonly kind: "object"; readonly entries: readonly Entry[] }
@@ -101,22 +102,14 @@ export function children(json: Json): readonly (readonly [Key, Json])[] {
 }
 
 export function pointer(around: string, key: Key): string {
-  return `${around}/${String(key).replaceAll("~", "~0").replaceAll("/", "~1")}`;
-}
-
-/** The decoded parts of a JSON pointer. */
-export function parts(of: string): string[] {
-  return of
-    .split("/")
-    .slice(1)
-    .map((part) => part.replaceAll("~1", "/").replaceAll("~0", "~"));
+  return `${around}/${escapePointer(String(key))}`;
 }
 
 /** The value at a pointer, and the keys that lead to it; undefined if there is none. */
 export function at(json: Json, of: string): { value: Json; keys: Key[] } | undefined {
   let found: Json | undefined = json;
   const keys: Key[] = [];
-  for (const part of parts(of)) {
+  for (const part of partsOf(of)) {
     const key: Key = found.kind === "array" ? Number(part) : part;
     found = found.kind === "array" ? found.items[Number(part)] : member(found, part);
     if (found === undefined) {
@@ -148,7 +141,7 @@ export function replaceAt(json: Json, of: string, change: (before: Json) => Json
     }
     return node;
   };
-  return step(json, parts(of));
+  return step(json, partsOf(of));
 }
 
 const PLAIN_KEY = /^[^.[\]'"*?:,()\s{}/]+$/;

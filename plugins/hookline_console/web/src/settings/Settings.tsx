@@ -1,3 +1,4 @@
+import "./settings.css";
 import { api, body, type Schemas } from "../api/client";
 import { useResource } from "../api/resource";
 import { texts } from "../texts";
@@ -51,9 +52,14 @@ const COLUMNS: readonly Column<Setting>[] = [
     title: said.name,
     width: "12rem",
     cell: (setting) => (
-      <strong class="mono" title={setting.variable}>
-        {setting.name}
-      </strong>
+      <>
+        <strong class="mono" title={setting.variable}>
+          {setting.name}
+        </strong>
+        <div class="settings-source">
+          <Source setting={setting} />
+        </div>
+      </>
     ),
   },
   {
@@ -66,12 +72,8 @@ const COLUMNS: readonly Column<Setting>[] = [
     key: "source",
     title: said.source,
     width: "10rem",
-    cell: (setting) =>
-      setting.source ? (
-        <Badge tone="info">{setting.source.replace("the ", "")}</Badge>
-      ) : (
-        <span class="muted">{said.default}</span>
-      ),
+    from: "medium",
+    cell: (setting) => <Source setting={setting} />,
   },
   {
     key: "description",
@@ -80,6 +82,14 @@ const COLUMNS: readonly Column<Setting>[] = [
     cell: (setting) => <Prose text={setting.description} />,
   },
 ];
+
+function Source({ setting }: { setting: Setting }) {
+  return setting.source ? (
+    <Badge tone="info">{setting.source.replace("the ", "")}</Badge>
+  ) : (
+    <span class="muted">{said.default}</span>
+  );
+}
 
 function shown(value: unknown): string {
   if (value === null) return "–";

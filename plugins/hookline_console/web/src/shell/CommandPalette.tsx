@@ -3,9 +3,11 @@ import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { api, body } from "../api/client";
 import { useResource } from "../api/resource";
+import { Text } from "../json/Text";
 import { texts } from "../texts";
 import { shortId } from "../ui/format";
 import { showProblem } from "../ui/toasts";
+import { useModal } from "../ui/useModal";
 import { type Command, matchCommands, offeredCommands } from "./commands";
 import { NAVIGATION } from "./pages";
 
@@ -22,7 +24,7 @@ export function CommandPalette({ onClose }: { onClose: () => void }) {
   const [text, setText] = useState("");
   const [chosen, setChosen] = useState(0);
   const { route } = useLocation();
-  const dialog = useRef<HTMLDialogElement>(null);
+  const dialog = useModal();
   const list = useRef<HTMLDivElement>(null);
   const listId = useId();
   const flows = useFlowCommands();
@@ -30,11 +32,6 @@ export function CommandPalette({ onClose }: { onClose: () => void }) {
   const matching = matchCommands([...offeredCommands(), ...PAGES, ...flows], text, SHOWN);
   const found = [...matching, ...executions];
 
-  useEffect(() => {
-    const element = dialog.current;
-    element?.showModal();
-    return () => element?.close();
-  }, []);
   useEffect(() => {
     list.current?.children[chosen]?.scrollIntoView({ block: "nearest" });
   }, [chosen]);
@@ -103,7 +100,9 @@ export function CommandPalette({ onClose }: { onClose: () => void }) {
             onClick={() => run(command)}
             onMouseMove={() => setChosen(index)}
           >
-            <span class="truncate foreign">{command.title}</span>
+            <span class="truncate foreign">
+              <Text>{command.title}</Text>
+            </span>
             {command.kind && <span class="palette-kind">{command.kind}</span>}
           </div>
         ))}

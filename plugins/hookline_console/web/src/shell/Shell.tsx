@@ -28,6 +28,8 @@ export function Shell() {
   const arrive = () => {
     setOpen(false);
     content.current?.scrollTo(0, 0);
+    // The focus stays on no link of the page before, so that screen readers read out what page this is.
+    (content.current?.querySelector("h1") ?? content.current)?.focus({ preventScroll: true });
   };
   return (
     <div class="shell">

@@ -16,29 +16,34 @@ type FlowStorage = Schemas["FlowStorageView"];
 
 /** How much the executions take, of what they may take, and when the oldest will be removed. */
 export function Storage() {
+  // To measure a long history takes seconds, and all but the table is there before.
+  const totals = useResource(
+    (signal) => body(api.GET("/api/v1/storage", { params: { query: { totals: true } }, signal })),
+    [],
+  );
   const storage = useResource((signal) => body(api.GET("/api/v1/storage", { signal })), []);
   return (
     <Page title={texts.pages.storage} lead={said.lead}>
-      <Loaded resource={storage}>
-        {(value) => (
-          <>
-            <Budget storage={value} />
-            <Section title={said.flows}>
-              {value.flows.length === 0 ? (
-                <Empty title={said.none} />
-              ) : (
-                <Table
-                  label={said.flows}
-                  columns={COLUMNS}
-                  rows={value.flows.toSorted((a, b) => b.used - a.used)}
-                  keyOf={(flow) => flow.flow_id}
-                  linkOf={(flow) => `/flows/${encodeURIComponent(flow.flow_id)}`}
-                />
-              )}
-            </Section>
-          </>
-        )}
+      <Loaded resource={totals} lines={3}>
+        {(value) => <Budget storage={value} />}
       </Loaded>
+      <Section title={said.flows} beside={!storage.value && <span class="muted">{said.measuring}</span>}>
+        <Loaded resource={storage}>
+          {({ flows }) =>
+            flows.length === 0 ? (
+              <Empty title={said.none} />
+            ) : (
+              <Table
+                label={said.flows}
+                columns={COLUMNS}
+                rows={flows.toSorted((a, b) => b.used - a.used)}
+                keyOf={(flow) => flow.flow_id}
+                linkOf={(flow) => `/flows/${encodeURIComponent(flow.flow_id)}`}
+              />
+            )
+          }
+        </Loaded>
+      </Section>
     </Page>
   );
 }
@@ -47,7 +52,7 @@ function Budget({ storage }: { storage: Storage }) {
   const budget = storage.budget;
   return (
     <section class="card" aria-label={said.budget}>
-      {budget !== null && (
+      {budget !== null && storage.used !== null && (
         <div class="budget">
           <div class="budget-text">
             <strong>{said.usedOf(formatBytes(storage.used), formatBytes(budget))}</strong>

@@ -5,7 +5,7 @@ import { texts } from "../texts";
 import { Badge } from "../ui/Badge";
 import { Button } from "../ui/Button";
 import { Copy } from "../ui/Copy";
-import { Confirm, Dialog } from "../ui/Dialog";
+import { ActionDialog, Dialog } from "../ui/Dialog";
 import { Empty, Loaded } from "../ui/Notices";
 import { Page, Section } from "../ui/Page";
 import { type Column, Table } from "../ui/Table";
@@ -77,15 +77,15 @@ export function Tokens() {
         </Dialog>
       )}
       {revoking && (
-        <Confirm
+        <ActionDialog
           title={said.revokeTitle(revoking.name)}
           action={said.revoke}
-          danger
-          onConfirm={() => revoke(revoking)}
+          kind="danger"
+          onAction={() => revoke(revoking)}
           onClose={() => setRevoking(undefined)}
         >
           <p>{said.revokeDetail}</p>
-        </Confirm>
+        </ActionDialog>
       )}
     </Page>
   );

@@ -6,14 +6,14 @@ import { useAllows } from "../shell/SessionContext";
 import { texts } from "../texts";
 import { showProblem } from "./toasts";
 
-interface ButtonProps {
+export interface ButtonProps {
   children: ComponentChildren;
   onClick?: () => unknown;
   kind?: "primary" | "plain" | "quiet" | "danger";
   type?: "button" | "submit";
   /** The scope that its action needs. Without it, the button says so and does nothing. */
-  scope?: Scope;
-  disabled?: boolean;
+  scope?: Scope | undefined;
+  disabled?: boolean | undefined;
   /** What it is for, if its content is an icon. */
   label?: string;
   small?: boolean;

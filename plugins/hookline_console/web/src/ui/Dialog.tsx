@@ -1,13 +1,14 @@
 import "./dialog.css";
 import type { ComponentChildren } from "preact";
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useId } from "preact/hooks";
 import { texts } from "../texts";
-import { Button } from "./Button";
+import { Button, type ButtonProps } from "./Button";
+import { useModal } from "./useModal";
 
 interface DialogProps {
   title: string;
   onClose: () => void;
-  children: ComponentChildren;
+  children?: ComponentChildren;
   /** The buttons at its end, after "Cancel". */
   actions?: ComponentChildren;
   wide?: boolean;
@@ -15,13 +16,8 @@ interface DialogProps {
 
 /** A dialog over the page, while it is rendered. Escape and a click beside it close it. */
 export function Dialog({ title, onClose, children, actions, wide }: DialogProps) {
-  const element = useRef<HTMLDialogElement>(null);
+  const element = useModal();
   const titleId = useId();
-  useEffect(() => {
-    const dialog = element.current;
-    dialog?.showModal();
-    return () => dialog?.close();
-  }, []);
   return (
     // biome-ignore lint/a11y/useKeyWithClickEvents: Escape closes it, too
     <dialog
@@ -48,33 +44,34 @@ export function Dialog({ title, onClose, children, actions, wide }: DialogProps)
   );
 }
 
-interface ConfirmProps {
-  title: string;
-  children: ComponentChildren;
-  /** The verb of the action, on the button. */
+interface ActionDialogProps
+  extends Omit<DialogProps, "actions">,
+    Pick<ButtonProps, "kind" | "scope" | "disabled"> {
+  /** The verb of the action, on its button. */
   action: string;
-  danger?: boolean;
-  onConfirm: () => unknown;
-  onClose: () => void;
+  onAction: () => unknown;
 }
 
-/** A question before an action that can't be undone. */
-export function Confirm({ title, children, action, danger, onConfirm, onClose }: ConfirmProps) {
-  const confirm = async () => {
-    await onConfirm();
-    onClose();
+/** A dialog with an action. It closes after the action, unless that fails or returns false. */
+export function ActionDialog({
+  action,
+  onAction,
+  kind = "primary",
+  scope,
+  disabled,
+  ...dialog
+}: ActionDialogProps) {
+  const act = async () => {
+    if ((await onAction()) !== false) dialog.onClose();
   };
   return (
     <Dialog
-      title={title}
-      onClose={onClose}
+      {...dialog}
       actions={
-        <Button kind={danger ? "danger" : "primary"} onClick={confirm}>
+        <Button kind={kind} scope={scope} disabled={disabled} onClick={act}>
           {action}
         </Button>
       }
-    >
-      {children}
-    </Dialog>
+    />
   );
 }

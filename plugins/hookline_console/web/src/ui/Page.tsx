@@ -30,7 +30,9 @@ export function Page({ title, parent, beside, lead, actions, children }: PagePro
             </a>
           )}
           <div class="cluster">
-            <h1 class="foreign">{title}</h1>
+            <h1 class="foreign" tabIndex={-1}>
+              {title}
+            </h1>
             {beside}
           </div>
           {lead && <p class="page-lead">{lead}</p>}

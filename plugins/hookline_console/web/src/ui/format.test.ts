@@ -1,8 +1,16 @@
 import { expect, test } from "vitest";
-import { formatBytes, formatCompact, formatDuration, formatRelative, formatTime } from "./format";
+import {
+  formatBytes,
+  formatCompact,
+  formatDuration,
+  formatOffset,
+  formatRelative,
+  formatTime,
+} from "./format";
 
 test.each([
   [0, "0 ms"],
+  [0.00002, "<0.1 ms"],
   [0.0042, "4.2 ms"],
   [0.35, "350 ms"],
   [0.9996, "1.00 s"],
@@ -14,6 +22,19 @@ test.each([
   [2_592_000, "30 d"],
 ])("%d seconds are %s", (seconds, text) => {
   expect(formatDuration(seconds)).toBe(text);
+});
+
+test.each([
+  [0, 0.01, "0 ms"],
+  [0.04, 0.01, "40 ms"],
+  [0.0468, 0.0001, "46.8 ms"],
+  [0.0466, 0.0002, "46.6 ms"],
+  [0.046_82, 0.000_02, "46.82 ms"],
+  [12.35, 0.05, "12.35 s"],
+  [12, 1, "12.0 s"],
+  [125, 0.5, "2 m 05 s"],
+])("on a scale, %d with a step of %d is %s", (seconds, step, text) => {
+  expect(formatOffset(seconds, step)).toBe(text);
 });
 
 test.each([

@@ -54,6 +54,7 @@ export function formatRelative(at: Date, now: Date): string {
 /** A number of seconds with three digits at most: "0 ms", "350 ms", "1.24 s", "2 m 03 s", "4 h 12 m", "3 d 04 h", "30 d". */
 export function formatDuration(seconds: number): string {
   const milliseconds = seconds * 1000;
+  if (milliseconds > 0 && milliseconds < 0.05) return "<0.1 ms";
   if (milliseconds < 999.5)
     return `${milliseconds < 10 && milliseconds > 0 ? milliseconds.toFixed(1) : milliseconds.toFixed(0)} ms`;
   if (seconds < 59.95) return `${seconds < 9.995 ? seconds.toFixed(2) : seconds.toFixed(1)} s`;
@@ -64,6 +65,15 @@ export function formatDuration(seconds: number): string {
   if (whole < 86_400) return parts(Math.floor(whole / 3_600), "h", Math.floor((whole % 3_600) / 60), "m");
   if (whole % 86_400 < 3_600) return `${Math.floor(whole / 86_400)} d`;
   return parts(Math.floor(whole / 86_400), "d", Math.floor((whole % 86_400) / 3_600), "h");
+}
+
+/** A time on a scale, with so many digits that it differs from the next one, which is `step` later. Both in seconds. */
+export function formatOffset(seconds: number, step: number): string {
+  const digits = (least: number) => Math.min(3, Math.max(0, Math.ceil(-Math.log10(least) - 1e-9)));
+  if (seconds > 0 && seconds < 0.9995 && step < 0.001)
+    return `${(seconds * 1000).toFixed(digits(step * 1000))} ms`;
+  if (seconds >= 0.9995 && seconds < 59.95 && step < 0.1) return `${seconds.toFixed(digits(step))} s`;
+  return formatDuration(seconds);
 }
 
 export function formatNumber(value: number): string {
@@ -96,4 +106,11 @@ export function short(hash: string): string {
 /** The last digits of an execution's id: ids that were made together begin alike. */
 export function shortId(id: string): string {
   return id.slice(-8);
+}
+
+const MOST_ROWS = 12;
+
+/** The number of rows of a control that shows a text of several lines. */
+export function rowsOf(text: string): number {
+  return Math.min(MOST_ROWS, text.split("\n").length);
 }

@@ -6,9 +6,17 @@ interface Toast {
   id: number;
   text: string;
   tone: "ok" | "bad";
+  action?: ToastAction | undefined;
+}
+
+/** A button on a message. */
+interface ToastAction {
+  label: string;
+  act: () => unknown;
 }
 
 const SHOWN_MS = 6000;
+const ACTION_MS = 20_000;
 
 let toasts: readonly Toast[] = [];
 let count = 0;
@@ -19,11 +27,16 @@ function set(changed: readonly Toast[]): void {
   for (const watcher of watchers) watcher();
 }
 
-/** Show a message for some seconds. */
-export function showToast(text: string, tone: Toast["tone"] = "ok"): void {
+/** Show a message for some seconds; for longer if there is something to do. */
+export function showToast(text: string, tone: Toast["tone"] = "ok", action?: ToastAction): void {
   const id = ++count;
-  set([...toasts, { id, text, tone }]);
-  setTimeout(() => set(toasts.filter((each) => each.id !== id)), tone === "bad" ? 2 * SHOWN_MS : SHOWN_MS);
+  set([...toasts, { id, text, tone, action }]);
+  const shownMs = action ? ACTION_MS : tone === "bad" ? 2 * SHOWN_MS : SHOWN_MS;
+  setTimeout(() => drop(id), shownMs);
+}
+
+function drop(id: number): void {
+  set(toasts.filter((each) => each.id !== id));
 }
 
 /** Show why something failed. */
@@ -46,8 +59,25 @@ export function Toasts() {
       {toasts.map((toast) => (
         <p key={toast.id} class={`toast toast-${toast.tone} foreign`}>
           {toast.text}
+          {toast.action && <Action toast={toast} action={toast.action} />}
         </p>
       ))}
     </div>
+  );
+}
+
+function Action({ toast, action }: { toast: Toast; action: ToastAction }) {
+  const act = async () => {
+    drop(toast.id);
+    try {
+      await action.act();
+    } catch (error) {
+      showProblem(error);
+    }
+  };
+  return (
+    <button type="button" class="button button-small" onClick={act}>
+      {action.label}
+    </button>
   );
 }

@@ -1,0 +1,20 @@
+/** The cases of a flow, whose steps are renamed with those of the flow when that is deployed. */
+
+import { api, body, type Schemas } from "../api/client";
+import { renamedCases } from "../document/renamed_cases";
+
+/** The new text of a flow's cases; null if the differences rename no step that they name. */
+export async function casesAfter(
+  flowId: string,
+  differences: readonly Schemas["Difference"][],
+): Promise<string | null> {
+  const renames = new Map<string, string>();
+  for (const { kind, old, new: now } of differences) {
+    if (kind === "step_renamed") renames.set(String(old), String(now));
+  }
+  if (renames.size === 0) return null;
+  const params = { path: { flow_id: flowId } };
+  // Their text is never decoded, since JavaScript can't hold all numbers.
+  const text = await body(api.GET("/api/v1/flows/{flow_id}/cases", { params, parseAs: "text" }));
+  return renamedCases(text, renames);
+}

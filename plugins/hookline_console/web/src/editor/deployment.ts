@@ -1,0 +1,93 @@
+/** Deploying the text of the editor: what it would change, doing it, and what somebody else has deployed meanwhile. */
+
+import { api, body, type Schemas } from "../api/client";
+import { ApiError } from "../api/problem";
+import type { Resource } from "../api/resource";
+import { tellPending } from "../flows/FlowActions";
+import { texts } from "../texts";
+import { short } from "../ui/format";
+import { showToast } from "../ui/toasts";
+
+export type Result = Schemas["DeploymentResultView"];
+
+export interface Deployment {
+  flowId: string;
+  /** The document, which is sent as it is written. */
+  text: string;
+  /** The ETag of the flow from which it was made; null if the flow didn't exist. */
+  base: string | null;
+  /** The text of its cases, if they change with it. */
+  cases: string | null;
+  message: string;
+  /** Overwrite changes in the flow's file that were never published. */
+  force: boolean;
+}
+
+/** Deploy a text, or only say what that would mean. Throws `ApiError`. */
+export async function deploy(
+  { flowId, text, base, cases, message, force }: Deployment,
+  { dryRun }: { dryRun: boolean },
+): Promise<Result> {
+  const wanted = { expected: { [flowId]: base }, message: message || null, force, dry_run: dryRun };
+  return body(
+    api.POST("/api/v1/deployments", {
+      body: { flows: {}, ...wanted },
+      // The texts are sent as they are, since JavaScript can't hold all numbers.
+      bodySerializer: () => {
+        const id = JSON.stringify(flowId);
+        const more = cases === null ? "" : `"cases": {${id}: ${cases}}, `;
+        return `{"flows": {${id}: ${text}}, ${more}${JSON.stringify(wanted).slice(1)}`;
+      },
+    }),
+  );
+}
+
+/** Serve an earlier version of a flow again. */
+export async function rollBack(flowId: string, version: string): Promise<void> {
+  const params = { path: { flow_id: flowId } };
+  const done = await body(api.POST("/api/v1/flows/{flow_id}/rollback", { params, body: { version } }));
+  showToast(texts.flows.versions.rolledBack(short(done.version)));
+  tellPending(done.pending);
+}
+
+/** What a text changes in meaning, compared with the version that serves; nothing for a new flow. */
+export async function changesOf(
+  text: string,
+  base: string | null,
+): Promise<readonly Schemas["Difference"][]> {
+  // It is never aborted, since the server then ends the process that compares.
+  return base === null ? [] : (await body(api.POST("/api/v1/diff", { body: { text } }))).differences;
+}
+
+type Loaded = Pick<Resource<unknown>, "value" | "error" | "loading">;
+
+/**
+ * Whether a text may be deployed: there is a plan, and it is known what happens to the flow's cases.
+ *
+ * What can't be compared may be deployed, too, since a text may serve although the server takes too long to compare it.
+ */
+export function canDeploy(plan: Loaded, changes: Loaded, cases: Loaded): boolean {
+  if (plan.value === undefined || plan.error !== undefined) return false;
+  if (changes.error !== undefined) return true;
+  return changes.value !== undefined && !cases.loading && cases.error === undefined;
+}
+
+/** Whether the flow is served by another version than the one from which the text was made. */
+export function isConflict(error: unknown): error is ApiError {
+  return error instanceof ApiError && (error.status === 412 || error.code === "flow.conflict");
+}
+
+/** Whether the flow's file has changes that this would overwrite unseen. */
+export function isUnpublished(error: unknown): error is ApiError {
+  return error instanceof ApiError && error.code === "flow.unpublished_changes";
+}
+
+/** The tag in the headers of a response; null if it has none, since no version serves. */
+export function tagOf(response: Response): string | null {
+  return response.headers.get("ETag")?.replace(/^(?:W\/)?"(.*)"$/, "$1") ?? null;
+}
+
+/** The version in an ETag, which also has a hash of what makes no version, such as the title. */
+export function versionOf(tag: string): string {
+  return tag.split("-")[0] ?? tag;
+}

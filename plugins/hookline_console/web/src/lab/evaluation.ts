@@ -1,0 +1,100 @@
+/** What a step sees of a message, and the values of its expressions, while somebody writes them. */
+
+import { useEffect, useRef, useState } from "preact/hooks";
+import { api, type Schemas } from "../api/client";
+import { Latest } from "../api/latest";
+import type { FlowDocument } from "../document/flow_document";
+import { type Json, member, NULL, parse } from "../json/json";
+import type { Cut } from "../json/tree";
+import { type Given, requestOf } from "./messages";
+
+export interface Evaluated {
+  value: Json;
+  type: string | null;
+  problems: readonly Schemas["Problem"][];
+  reads: readonly Schemas["Explained"][];
+}
+
+export interface Evaluation {
+  reached: boolean;
+  turns: number;
+  error: Schemas["ErrorView"] | null;
+  scope: Json;
+  cuts: readonly Cut[];
+  /** The expressions, by pointer. */
+  expressions: ReadonlyMap<string, Evaluated>;
+  withoutStub: readonly string[];
+}
+
+/** Read the answer of the server. Values are read as text, because numbers may have many digits. */
+export function readEvaluation(text: string): Evaluation {
+  const view: Schemas["EvaluatedStepView"] = JSON.parse(text);
+  const exact = parse(text);
+  const list = member(exact, "expressions");
+  const values = list?.kind === "array" ? list.items.map((one) => member(one, "value") ?? NULL) : [];
+  return {
+    reached: view.reached,
+    turns: view.turns,
+    error: view.error,
+    scope: member(exact, "scope") ?? NULL,
+    cuts: view.cuts.map(({ pointer, size, shown }) => ({ pointer, size, shown })),
+    expressions: new Map(
+      view.expressions.map(({ pointer, type, problems, reads }, index) => [
+        pointer,
+        { value: values[index] ?? NULL, type, problems, reads },
+      ]),
+    ),
+    withoutStub: view.without_stub,
+  };
+}
+
+async function evaluate(request: string, signal: AbortSignal): Promise<Evaluation> {
+  const { data } = await api.POST("/api/v1/evaluate-step", {
+    // Only for the types: the request is sent as it is written.
+    body: { text: "", step: "" },
+    bodySerializer: () => request,
+    headers: { "Content-Type": "application/json" },
+    parseAs: "text",
+    signal,
+  });
+  return readEvaluation(data as unknown as string);
+}
+
+interface Shown {
+  /** Undefined until there is a first one for the step. */
+  value: Evaluation | undefined;
+  error: unknown;
+}
+
+const DELAY_MS = 150;
+const PATIENCE_MS = 5000;
+const NOTHING: Shown = { value: undefined, error: undefined };
+
+/** The evaluation of a step, which follows the text. It stays as it was while the text isn't valid JSON. */
+export function useEvaluation(
+  document: FlowDocument,
+  step: string | undefined,
+  given: Given | null | undefined,
+  turn: number,
+): Shown {
+  const [shown, setShown] = useState<Shown & { step: string }>({ ...NOTHING, step: "" });
+  const latest = useRef<Latest<Evaluation & { step: string }> | null>(null);
+  useEffect(() => {
+    latest.current = new Latest({
+      delayMs: DELAY_MS,
+      patienceMs: PATIENCE_MS,
+      done: (value) => setShown({ value, error: undefined, step: value.step }),
+      failed: (error) => setShown((before) => ({ ...before, error })),
+    });
+    return () => latest.current?.stop();
+  }, []);
+  const request = step === undefined || !given ? null : requestOf(document.text, given, { step, turn });
+  useEffect(() => {
+    if (request === null || step === undefined || document.broken) return;
+    latest.current?.ask(async (signal) => ({
+      ...(await evaluate(request, signal)),
+      step,
+    }));
+  }, [request, document.broken]);
+  return shown.step === step || shown.step === "" ? shown : { ...NOTHING, error: shown.error };
+}

@@ -1,0 +1,355 @@
+"""The editor of flows: its text, the picture beside it, the checker while one types, drafts, and deploying."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Final
+
+import psutil
+import pytest
+import pytest_asyncio
+from playwright.async_api import Error as PlaywrightError
+from playwright.async_api import Locator, Page, Playwright, async_playwright, expect
+
+from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
+from tests.browser.conftest import FLAGS
+from tests.browser.console import Console
+from tests.browser.test_pages import violations
+from tests.services import need_chromium
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+_PARCELS: Final[dict[str, Any]] = {
+    "id": "parcels",
+    "title": "Send parcels",
+    "trigger": {"use": "webhook", "with": {"verify": {"scheme": "api-key", "credential": "shop"}}},
+    "steps": [
+        {"id": "parcel", "use": "map", "with": {"body": {"weight": "$.body.weight"}}},
+        {"id": "post", "use": "log", "with": {"message": "post {{ steps.parcel.body.weight }}"}},
+    ],
+}
+
+
+def call(server: ServerProcess, method: str, path: str, body: Any = None) -> Any:
+    content = None if body is None else json.dumps(body).encode()
+    status, answer, _ = server.request(method, path, content, {"Authorization": f"Bearer {TOKEN}"})
+    assert status < 300, answer
+    return answer
+
+
+@asynccontextmanager
+async def one_more_flow(console: Console, server: ServerProcess, document: Any) -> AsyncIterator[None]:
+    """Serve a flow meanwhile, which has no draft at first."""
+    drop_drafts(server)
+    call(server, "PUT", f"/api/v1/flows/{document['id']}", document)
+    yield
+    # A page that stays open may save a draft.
+    if not console.page.is_closed():
+        await console.page.goto("about:blank")
+    call(server, "DELETE", f"/api/v1/flows/{document['id']}")
+    drop_drafts(server)
+
+
+def drop_drafts(server: ServerProcess) -> None:
+    for one in call(server, "GET", "/api/v1/drafts")["items"]:
+        call(server, "DELETE", f"/api/v1/drafts/{one['flow_id']}")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def parcels(console: Console, shop: ServerProcess) -> AsyncIterator[ServerProcess]:
+    """The server of the shop, with one more flow while the test runs."""
+    async with one_more_flow(console, shop, _PARCELS):
+        yield shop
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(console: Console, parcels: ServerProcess) -> Page:
+    """The page on which the flow is edited."""
+    opened = await console.open("/flows/parcels/edit", "Edit parcels")
+    await expect(editor(opened)).to_be_visible()
+    return opened
+
+
+def drafts(server: ServerProcess) -> list[str]:
+    """The texts of the drafts on the server."""
+    listed = call(server, "GET", "/api/v1/drafts")["items"]
+    return [call(server, "GET", f"/api/v1/drafts/{one['flow_id']}")["text"] for one in listed]
+
+
+async def saved_on(server: ServerProcess, text: str) -> None:
+    """Wait until a text is in a draft on the server."""
+    await asyncio.to_thread(eventually, text, lambda: any(text in one for one in drafts(server)))
+
+
+def editor(page: Page) -> Locator:
+    return page.get_by_role("textbox", name="The flow's JSON")
+
+
+def line(page: Page, text: str) -> Locator:
+    return page.locator(".cm-line", has_text=text)
+
+
+def box(page: Page, step: str) -> Locator:
+    return page.locator(f'[role=treeitem][aria-label^="{step};"]')
+
+
+def problems(page: Page) -> Locator:
+    return page.get_by_role("region", name="Problems")
+
+
+async def put_cursor_behind(page: Page, text: str) -> None:
+    """Put the cursor behind a text that occurs once, by the keyboard alone."""
+    await editor(page).focus()
+    await page.keyboard.press("Control+Home")
+    await page.keyboard.press("Control+f")
+    await page.keyboard.type(text)
+    await page.keyboard.press("Enter")
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("ArrowRight")
+
+
+async def test_the_text_and_the_picture_lead_to_one_another(page: Page) -> None:
+    await line(page, '"id": "post"').click()
+    await expect(box(page, "post")).to_have_attribute("aria-selected", "true")
+    await box(page, "parcel").click()
+    await expect(page.locator(".cm-activeLine")).to_contain_text('"id": "parcel"')
+
+
+async def test_the_picture_follows_what_is_typed_and_problems_are_shown_in_place(page: Page) -> None:
+    await expect(problems(page)).to_contain_text("No problems")
+    await put_cursor_behind(page, '"use": "lo')
+    await page.keyboard.type("z")
+    await expect(box(page, "post")).to_have_attribute("aria-label", "post; lozg")
+    await expect(problems(page).get_by_role("listitem")).to_contain_text("lozg")
+    await expect(page.locator(".cm-lintRange-error")).to_have_text('"lozg"')
+    await page.keyboard.press("Backspace")
+    await expect(problems(page)).to_contain_text("No problems")
+    await expect(page.locator(".cm-lintRange-error")).to_have_count(0)
+
+
+async def test_names_of_the_language_and_paths_of_the_step_are_completed(page: Page) -> None:
+    await expect(problems(page)).to_contain_text("No problems")
+    options = page.locator(".cm-tooltip-autocomplete").get_by_role("option")
+    await put_cursor_behind(page, "{{ steps.parcel.body.")
+    await page.keyboard.press("Control+Space")
+    await expect(options).to_contain_text(["weight"])
+    await page.keyboard.press("Escape")
+    await put_cursor_behind(page, '"use": "lo')
+    await page.keyboard.press("Control+Space")
+    await expect(options.filter(has_text="log")).not_to_have_count(0)
+
+
+async def test_a_step_is_renamed_throughout_the_flow_and_that_is_undone(page: Page) -> None:
+    await put_cursor_behind(page, '"id": "parcel",')
+    await page.keyboard.press("F2")
+    name = page.get_by_role("dialog").get_by_label("Id")
+    await name.fill("post")
+    await expect(page.get_by_role("dialog")).to_contain_text("Another step has this id.")
+    await name.fill("packet")
+    await page.keyboard.press("Enter")
+    await expect(box(page, "packet")).to_be_visible()
+    await expect(line(page, '"id": "post"')).to_contain_text("{{ steps.packet.body.weight }}")
+    await editor(page).focus()
+    await page.keyboard.press("Control+z")
+    await expect(line(page, '"id": "post"')).to_contain_text("{{ steps.parcel.body.weight }}")
+    await expect(box(page, "parcel")).to_be_visible()
+
+
+async def test_a_draft_survives_a_browser_that_dies(console: Console, page: Page, parcels: ServerProcess) -> None:
+    await put_cursor_behind(page, "Send ")
+    await page.keyboard.type("heavy ")
+    await expect(page.get_by_text("Draft saved")).to_be_visible(timeout=2_000)
+    again = await page.context.new_page()
+    # The tab dies without being told.
+    await page.close(run_before_unload=False)
+    await again.goto("/flows/parcels/edit")
+    await expect(line(again, '"title"')).to_contain_text("Send heavy parcels")
+    assert call(parcels, "GET", "/api/v1/flows/parcels")["title"] == "Send parcels"
+
+
+@asynccontextmanager
+async def own_browser(playwright: Playwright, server: ServerProcess, profile: Path) -> AsyncIterator[Page]:
+    """A browser with a profile of its own, on the page on which the flow is edited. The server gets no drafts."""
+    context = await playwright.chromium.launch_persistent_context(
+        profile,
+        executable_path=need_chromium(),
+        chromium_sandbox=False,
+        args=FLAGS,
+        base_url=server.url,
+    )
+    await context.clear_cookies()
+    console = Console(await context.new_page())
+    await console.page.route("**/api/v1/drafts/**", lambda route: route.abort())
+    await console.sign_in(TOKEN)
+    yield await console.open("/flows/parcels/edit", "Edit parcels")
+    with suppress(PlaywrightError):
+        await context.close()
+
+
+@pytest.mark.long
+async def test_a_killed_browser_has_what_was_typed_two_seconds_before(parcels: ServerProcess, tmp_path: Path) -> None:
+    profile = tmp_path / "profile"
+    async with async_playwright() as playwright:
+        async with own_browser(playwright, parcels, profile) as page:
+            await put_cursor_behind(page, "Send ")
+            await page.keyboard.type("killed ")
+            await asyncio.sleep(2)
+            for process in psutil.process_iter(["cmdline"]):
+                if f"--user-data-dir={profile}" in (process.info["cmdline"] or ()):
+                    process.kill()
+        for name in ("SingletonLock", "SingletonSocket", "SingletonCookie"):
+            (profile / name).unlink(missing_ok=True)
+        async with own_browser(playwright, parcels, profile) as page:
+            await expect(line(page, '"title"')).to_contain_text("Send killed parcels")
+
+
+async def test_a_draft_is_on_the_server_too_and_serves_nobody(page: Page, parcels: ServerProcess) -> None:
+    await put_cursor_behind(page, "Send ")
+    await page.keyboard.type("light ")
+    await asyncio.to_thread(
+        eventually, "the draft is on the server", lambda: any("light" in one for one in drafts(parcels))
+    )
+    assert call(parcels, "GET", "/api/v1/flows/parcels")["title"] == "Send parcels"
+    await page.goto("/flows")
+    await expect(page.get_by_role("row", name="parcels").get_by_text("Draft")).to_be_visible()
+    await page.goto("/flows/parcels/edit")
+    await expect(line(page, '"title"')).to_contain_text("Send light parcels")
+    await page.get_by_role("button", name="Discard draft").click()
+    await expect(page.get_by_text("No changes")).to_be_visible()
+    assert drafts(parcels) == []
+
+
+def theirs(message: str) -> str:
+    """The text of a draft of somebody else."""
+    post = {"id": "post", "use": "log", "with": {"message": message}}
+    return json.dumps({**_PARCELS, "steps": [_PARCELS["steps"][0], post]})
+
+
+async def test_the_draft_of_somebody_else_is_seen_before_it_is_replaced(
+    console: Console, page: Page, parcels: ServerProcess
+) -> None:
+    console.expect_status(412, "/drafts/parcels")
+    call(parcels, "PUT", "/api/v1/drafts/parcels", {"text": theirs("theirs")})
+    await put_cursor_behind(page, '"message": "')
+    await page.keyboard.type("my ")
+    dialog = page.get_by_role("dialog", name="There is another draft of this flow")
+    await expect(dialog).to_contain_text("Saved by token:admin")
+    await expect(dialog.get_by_role("region", name="What the other draft changes")).to_contain_text("theirs")
+    await expect(dialog.get_by_role("region", name="What your text changes")).to_contain_text("my post")
+    assert await violations(page) == []
+    await dialog.get_by_role("button", name="Cancel").click()
+    await put_cursor_behind(page, '"message": "my ')
+    await page.keyboard.type("own ")
+    await expect(page.get_by_text("Draft only in this browser")).to_be_visible()
+    assert drafts(parcels) == [theirs("theirs")]
+    await page.get_by_role("button", name="Other draft").click()
+    await dialog.get_by_role("button", name="Replace the other draft with mine").click()
+    await saved_on(parcels, "my own")
+    await page.get_by_role("button", name="Discard draft").click()
+    await expect(page.get_by_text("No changes")).to_be_visible()
+
+
+async def test_a_draft_on_the_server_is_offered_when_the_editor_opens(console: Console, parcels: ServerProcess) -> None:
+    call(parcels, "PUT", "/api/v1/drafts/parcels", {"text": theirs("from elsewhere")})
+    page = await console.open("/flows/parcels/edit", "Edit parcels")
+    dialog = page.get_by_role("dialog", name="There is another draft of this flow")
+    await expect(dialog.get_by_role("region", name="What the other draft changes")).to_contain_text("from elsewhere")
+    await dialog.get_by_role("button", name="Continue the other draft").click()
+    await expect(line(page, '"id": "post"')).to_contain_text("from elsewhere")
+    await page.get_by_role("button", name="Discard draft").click()
+    await expect(line(page, '"id": "post"')).not_to_contain_text("from elsewhere")
+    await expect(page.get_by_text("No changes")).to_be_visible()
+    assert drafts(parcels) == []
+
+
+async def test_a_text_in_another_layout_is_formatted_by_a_key(page: Page) -> None:
+    await put_cursor_behind(page, '"use": "log",')
+    await page.keyboard.press("Enter")
+    await expect(line(page, '"message"')).not_to_contain_text('"use"')
+    await page.keyboard.press("Shift+Alt+f")
+    await expect(line(page, '"message"')).to_contain_text('"use": "log"')
+
+
+async def test_a_flow_is_deployed_with_a_message(page: Page, parcels: ServerProcess) -> None:
+    await put_cursor_behind(page, '"message": "')
+    await page.keyboard.type("by ")
+    await page.get_by_role("button", name="Deploy…").click()
+    dialog = page.get_by_role("dialog", name="Deploy parcels")
+    await expect(dialog).to_contain_text("No executions wait.")
+    await expect(dialog.get_by_role("list", name="Differences")).to_contain_text("steps.post")
+    await dialog.get_by_label("Message").fill("say how")
+    assert await violations(page) == []
+    await dialog.get_by_role("button", name="Deploy", exact=True).click()
+    await expect(page.get_by_role("status").filter(has_text="serves now")).to_be_visible()
+    await expect(page.get_by_text("No changes")).to_be_visible()
+    version = call(parcels, "GET", "/api/v1/flows/parcels")["version"]
+    served = call(parcels, "GET", f"/api/v1/flows/parcels/versions/{version}")["document"]
+    assert served["steps"][1]["with"]["message"] == "by post {{ steps.parcel.body.weight }}"
+    assert call(parcels, "GET", "/api/v1/deployments?limit=1")["items"][0]["message"] == "say how"
+    # What served before serves again, and the text that was deployed is a draft.
+    await page.get_by_role("status").get_by_role("button", name="Roll back").click()
+    await asyncio.to_thread(
+        eventually,
+        "the one before serves again",
+        lambda: call(parcels, "GET", "/api/v1/flows/parcels")["version"] != version,
+    )
+    await expect(page.get_by_text("Draft saved")).to_be_visible()
+    await page.get_by_role("button", name="Discard draft").click()
+    await expect(line(page, '"id": "post"')).not_to_contain_text("by post")
+
+
+async def test_the_cases_of_a_flow_get_the_new_id_of_a_step(page: Page, parcels: ServerProcess) -> None:
+    case = {"name": "one", "expect": {"outcome": "completed", "steps": {"post": {"attempts": 1}}}}
+    call(parcels, "PUT", "/api/v1/flows/parcels/cases", {"cases": [case]})
+    await put_cursor_behind(page, '"id": "post",')
+    await page.keyboard.press("F2")
+    await page.get_by_role("dialog").get_by_label("Id").fill("sent")
+    await page.keyboard.press("Enter")
+    await page.get_by_role("button", name="Deploy…").click()
+    dialog = page.get_by_role("dialog", name="Deploy parcels")
+    await expect(dialog).to_contain_text("Steps that you renamed are renamed in the flow's cases, too.")
+    await dialog.get_by_role("button", name="Deploy", exact=True).click()
+    await expect(page.get_by_role("status").filter(has_text="serves now")).to_be_visible()
+    (renamed,) = call(parcels, "GET", "/api/v1/flows/parcels/cases")["cases"]
+    assert renamed["expect"]["steps"] == {"sent": {"attempts": 1}}
+
+
+async def test_nothing_that_somebody_else_has_deployed_is_overwritten_unseen(
+    console: Console, page: Page, parcels: ServerProcess
+) -> None:
+    console.expect_status(412, "/deployments")
+    await put_cursor_behind(page, '"message": "')
+    await page.keyboard.type("mine: ")
+    theirs = {**_PARCELS, "steps": [*_PARCELS["steps"], {"id": "more", "use": "log", "with": {"message": "theirs"}}]}
+    call(parcels, "PUT", "/api/v1/flows/parcels", theirs)
+    await page.get_by_role("button", name="Deploy…").click()
+    dialog = page.get_by_role("dialog", name="Somebody else has deployed this flow")
+    await expect(dialog.get_by_role("list", name="Differences")).to_contain_text("steps.more")
+    assert await violations(page) == []
+    await dialog.get_by_role("button", name="Take their version").click()
+    await expect(box(page, "more")).to_be_visible()
+    await editor(page).focus()
+    await page.keyboard.press("Control+z")
+    await expect(line(page, '"id": "post"')).to_contain_text("mine: ")
+    # Knowing theirs, the author may replace it.
+    await page.get_by_role("button", name="Deploy…").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Deploy", exact=True).click()
+    await expect(page.get_by_role("status").filter(has_text="serves now")).to_be_visible()
+
+
+async def test_a_flow_begins_with_its_name(console: Console, shop: ServerProcess) -> None:
+    console.expect_status(404, "/flows/letters")
+    page = await console.open("/flows/new", "New flow")
+    await page.get_by_label("Name").fill("Not a name")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("alert")).to_contain_text("lower-case letters")
+    await page.get_by_label("Name").fill("letters")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_role("heading", name="Edit letters")).to_be_visible()
+    await expect(line(page, '"id": "letters"')).to_be_visible()
+    await page.get_by_role("button", name="Deploy…").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Deploy", exact=True).click()
+    await expect(page.get_by_role("status").filter(has_text="serves now")).to_be_visible()
+    assert call(shop, "DELETE", "/api/v1/flows/letters")
