@@ -102,7 +102,7 @@ RECIPES: Final = {
             "plugins/hookline_sqlstore/": "how SQL commits it",
             "engine/hookline/testing/contracts/store/": "what every store has to do with it",
             "engine/hookline/testing/contracts/cluster.py": "that the other nodes adopt it, if they have to",
-            "engine/hookline/catalog/current_flows.py": "the part that commits it",
+            "engine/hookline/catalog/versions_and_states.py": "the part that commits it",
             "tests/unit/plugins/sqlstore/": "the plan by which a database finds its rows",
             "tests/integration/service/test_audit.py": "the route that makes it, or that only the engine does",
             "docs/how-to/write-a-backend.md": "generated: its line in the list of changes",

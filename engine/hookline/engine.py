@@ -15,9 +15,9 @@ from hookline.access.sessions import Sessions
 from hookline.access.sign_ins import SignIns
 from hookline.access.tokens import Tokens
 from hookline.catalog.catalog import Catalog, CatalogChanges
-from hookline.catalog.current_flows import FlowStates, VersionResolver
 from hookline.catalog.folder_catalog import FolderCatalog
 from hookline.catalog.stored_catalog import StoredCatalog
+from hookline.catalog.versions_and_states import FlowStates, VersionResolver
 from hookline.credentials.access_tokens import AccessTokens
 from hookline.credentials.database_keys import DatabaseKeys
 from hookline.credentials.oauth_authorization import CALLBACK, Authorizations

@@ -1,6 +1,5 @@
 """The flows of a server, and the page of a flow: its picture, its JSON, its executions, requests and versions."""
 
-import json
 import re
 from collections.abc import AsyncIterator
 from typing import Any, Final
@@ -9,8 +8,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Locator, Page, expect
 
-from tests.acceptance.server_process import TOKEN, ServerProcess
+from tests.acceptance.server_process import ServerProcess
 from tests.browser.console import Console
+from tests.browser.test_editing import call, one_more_flow
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -38,13 +38,6 @@ _PARCELS: Final[dict[str, Any]] = {
 }
 
 
-def call(server: ServerProcess, method: str, path: str, body: Any = None) -> Any:
-    content = None if body is None else json.dumps(body).encode()
-    status, answer, _ = server.request(method, path, content, {"Authorization": f"Bearer {TOKEN}"})
-    assert status < 300, answer
-    return answer
-
-
 def send(server: ServerProcess, weight: int) -> str:
     status, answer = server.post("parcels", {"weight": weight}, {"X-API-Key": "s3cret-of-the-shop"})
     assert status == 202, answer
@@ -52,11 +45,10 @@ def send(server: ServerProcess, weight: int) -> str:
 
 
 @pytest_asyncio.fixture(loop_scope="session")
-async def parcels(shop: ServerProcess) -> AsyncIterator[ServerProcess]:
+async def parcels(console: Console, shop: ServerProcess) -> AsyncIterator[ServerProcess]:
     """The server of the shop, with one more flow while the test runs."""
-    call(shop, "PUT", "/api/v1/flows/parcels", _PARCELS)
-    yield shop
-    call(shop, "DELETE", "/api/v1/flows/parcels")
+    async with one_more_flow(console, shop, _PARCELS):
+        yield shop
 
 
 def box(page: Page, step: str) -> Locator:

@@ -23,9 +23,12 @@ _DOORS: Final[dict[str, Any]] = {
 }
 
 
-@pytest_asyncio.fixture(loop_scope="session")
+@pytest_asyncio.fixture(loop_scope="session", autouse=True)
 async def server(shop: ServerProcess) -> AsyncIterator[ServerProcess]:
-    """The server of the shop, without captures and flows of this file once a test has ended."""
+    """The server of the shop, without captures and flows of this file once a test has ended.
+
+    It is made before the console, and so ends after it: an open page would still ask for what is deleted.
+    """
     yield shop
     for capture in call(shop, "GET", "/api/v1/captures")["items"]:
         call(shop, "DELETE", f"/api/v1/captures/{capture['flow_id']}")

@@ -14,7 +14,7 @@ from hookline.deployments.dry_run import DryRun
 from hookline.executions.blocks.on_error import run_on_error
 from hookline.executions.blocks.run_steps import run_steps
 from hookline.executions.context import Blocked, ExecutionContext, Frame, HookUrls, StepFailed
-from hookline.executions.interruption import Interrupted
+from hookline.executions.ending_early import Interrupted
 from hookline.executions.journal.journal import Journal
 from hookline.executions.message_edits import edits_in
 from hookline.executions.progress import ExecutionProgress

@@ -6,8 +6,8 @@ from contextlib import suppress
 
 from hookline.access.audit import AuditedOperation, audited, entry
 from hookline.catalog.catalog import CatalogChanges, CatalogEntry
-from hookline.catalog.current_flows import VersionResolver
 from hookline.catalog.stored_catalog import StoredReading
+from hookline.catalog.versions_and_states import VersionResolver
 from hookline.deployments.deployment_check import DeploymentCheck, canonical_source
 from hookline.deployments.deployment_request import (
     CheckedDeployment,

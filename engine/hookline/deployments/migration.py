@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hookline.access.audit import audited
-from hookline.catalog.current_flows import VersionResolver
+from hookline.catalog.versions_and_states import VersionResolver
 from hookline.deployments.compatibility import Compatibility, CompatibilityChecker
 from hookline.deployments.version_history import VersionHistory
 from hookline.flows.compiler.compiled import CompiledFlow, require_actions

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from hookline.catalog.catalog import CatalogChanges
-from hookline.catalog.current_flows import FlowStates, VersionResolver
+from hookline.catalog.versions_and_states import FlowStates, VersionResolver
 from hookline.deployments.deployer import Deployer
 from hookline.deployments.deployment_request import CheckedDeployment, Deployed, DeploymentRequest
 from hookline.deployments.flow_source import FlowSource

@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from hookline.executions.interruption import Interruption
+from hookline.executions.ending_early import Interruption
 from hookline.executions.journal.journal import Journal
 from hookline.executions.progress import ExecutionProgress
 from hookline.executions.services import Services

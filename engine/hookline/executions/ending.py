@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
-from hookline.executions.interruption import CANCELLED, Interrupted
+from hookline.executions.ending_early import CANCELLED, Interrupted
 from hookline.executions.replies import FINISHED, Ended, read_reply
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow

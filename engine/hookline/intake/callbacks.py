@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from hookline.bodies.page_input import read_page_input
-from hookline.catalog.current_flows import VersionResolver
+from hookline.catalog.versions_and_states import VersionResolver
 from hookline.flows.blocks.webhook_wait import USE, WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.cancellation import shielded

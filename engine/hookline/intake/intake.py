@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 import msgspec
 
 from hookline.access.audit import About, entry
-from hookline.catalog.current_flows import state_in_file
+from hookline.catalog.versions_and_states import state_in_file
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.backlog import Backlog
 from hookline.intake.envelopes import manual_envelope, with_keys

@@ -59,6 +59,10 @@ class Done:
         place = bisect_right(self._starts, index)
         return place > 0 and index < self._ends[place - 1]
 
+    def ranges_until(self, index: int) -> int:
+        """The number of ranges that begin at an item or before it; the same for two items of one range."""
+        return bisect_right(self._starts, index)
+
     def left(self, total: int) -> Iterator[range]:
         """Yield the unfinished items, in order."""
         start = 0

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from hookline.catalog.catalog import Catalog
-from hookline.catalog.current_flows import VersionResolver
+from hookline.catalog.versions_and_states import VersionResolver
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.documents.read import lines
 from hookline.flows.elements.message_scope import trigger_view

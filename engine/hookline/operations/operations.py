@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Unpack
 
 from hookline.access.audit import About, AuditedOperation, audited
-from hookline.catalog.current_flows import VersionResolver
+from hookline.catalog.versions_and_states import VersionResolver
 from hookline.deployments.deployment_request import CheckedDeployment, DeploymentRequest, Expected
 from hookline.deployments.migration import Migration
 from hookline.deployments.serving import Serving

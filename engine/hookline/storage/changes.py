@@ -306,7 +306,7 @@ class CheckpointItems:
     execution_id: str
     progress: Progress
     results: tuple[tuple[int, bytes], ...] = ()
-    """The index and the JSON of each item's result."""
+    """Runs of results, which don't overlap: the first item, and the JSON of the results, a line for each."""
 
 
 @change("execution", fault_point="checkpoint_items")

@@ -410,7 +410,7 @@ class ItemQueries(Protocol):
     async def item_results(
         self, execution_id: str, path: str, after: int = -1, limit: int = 1000
     ) -> Sequence[tuple[int, bytes]]:
-        """Return the indexes above `after` and the JSON results of items, in order."""
+        """Return the runs of results that begin after an item, at most `limit`; see `CheckpointItems.results`."""
         ...
 
 

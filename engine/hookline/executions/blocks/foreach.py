@@ -17,7 +17,7 @@ from hookline.executions.blocks.concurrency import (
 from hookline.executions.blocks.foreach_items import ItemSource, source_of
 from hookline.executions.blocks.foreach_results import CheckpointedItems, ItemResults, KeptItems
 from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed, next_message
-from hookline.executions.interruption import SUPERSEDED, Interrupted, Interruption
+from hookline.executions.ending_early import SUPERSEDED, Interrupted, Interruption
 from hookline.executions.services import Stub
 from hookline.executions.steps.recorded_result import continue_from_entry
 from hookline.flows.blocks.foreach import ForeachNode

@@ -1,13 +1,16 @@
 """The results of a foreach: of items whose entries the journal keeps, and of many items, whose progress it keeps."""
 
 import sys
+from collections.abc import Iterable
+from functools import partial
+from itertools import chain
 from typing import Any, Final, Protocol
 
 from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.journal.foreach_progress import ForeachProgress
 from hookline.executions.steps.stream import StreamWriter
 from hookline.flows.blocks.foreach import ForeachNode
-from hookline.kernel.json import encode
+from hookline.kernel.json import OFF_THE_LOOP, encode
 from hookline.model.execution import ErrorInfo, StepState
 from hookline.model.items import STREAM, Done, Stream
 from hookline.model.message import Message
@@ -165,7 +168,8 @@ class CheckpointedItems:
 
 #: The largest list of results, in bytes of JSON; larger ones become a stream.
 LARGEST_LIST: Final = 10_000_000
-_PAGE: Final = 250
+#: Runs of results, each of a few hundred results or a megabyte, which are read at a time.
+_PAGE: Final = 10
 
 
 async def _collect_results(run: ExecutionContext, path: str, *, listed: bool) -> Any:
@@ -175,23 +179,30 @@ async def _collect_results(run: ExecutionContext, path: str, *, listed: bool) ->
     """
     await run.journal.flush()
     writer: StreamWriter | None = None if listed else StreamWriter(run.services.blobs)
-    results: list[bytes] = []
+    runs: list[bytes] = []
     size, after = 0, -1
     try:
         while page := await run.services.store.item_results(run.id, path, after, _PAGE):
             after = page[-1][0]
-            results += [result for _, result in page]
-            size += sum(len(result) for _, result in page)
+            runs += [lines for _, lines in page]
+            size += sum(len(lines) for _, lines in page)
             if writer is None and size > LARGEST_LIST:
                 writer = StreamWriter(run.services.blobs)
             if writer is not None:
-                for result in results:
+                for result in chain.from_iterable(map(bytes.splitlines, runs)):
                     await writer.add(result)
-                results.clear()
+                runs.clear()
         if writer is not None:
             return await writer.finish()
     finally:
         if writer is not None:
             await writer.abort()
-    results = [run.redactor.decrypt_line(result) for result in results]
-    return [run.flow.numbers.decode(result) for result in results]
+    return await run.services.offloader.run(partial(_decode, run, runs), large=size > OFF_THE_LOOP)
+
+
+def _decode(run: ExecutionContext, runs: Iterable[bytes]) -> list[Any]:
+    """The values of all lines; a run at a time, since other threads wait for the interpreter while Python code runs."""
+    values: list[Any] = []
+    for lines in runs:
+        values += run.flow.numbers.decode(b"[%b]" % b",".join(map(run.redactor.decrypt_line, lines.splitlines())))
+    return values

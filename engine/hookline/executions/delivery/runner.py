@@ -27,7 +27,7 @@ from hookline.executions.delivery.loading import (
 )
 from hookline.executions.delivery.unrunnable import LeavingQueue, Unrunnable
 from hookline.executions.ending import end, is_patient, park, record_final_reply, tell_caller
-from hookline.executions.interruption import CANCELLED, Interrupted, with_deadline
+from hookline.executions.ending_early import CANCELLED, Interrupted, with_deadline
 from hookline.executions.journal.journal import Journal
 from hookline.executions.message_edits import edits_in
 from hookline.executions.progress import ExecutionProgress

@@ -1,12 +1,14 @@
 """The progress of a foreach with many items."""
 
 from datetime import datetime
+from itertools import groupby
 from typing import Final
 
 from hookline.model.items import Done, Progress
 
-#: The number of results that may wait for the next commit.
+#: The number of results that may wait for the next commit, and their bytes.
 _RESULTS: Final = 500
+_BYTES: Final = 1_000_000
 
 
 class ForeachProgress:
@@ -23,26 +25,42 @@ class ForeachProgress:
         self.stored = stored is not None
         """True if the store may have a record of it."""
         self._results: list[tuple[int, bytes]] = []
+        self._size = 0
+        """The bytes of these results."""
+        self._finished_since = Done()
+        """The items that have finished since the last `take`."""
+        self._returned: tuple[tuple[int, bytes], ...] = ()
+        """Runs of results whose commit failed, or is not known to have taken place: they stay as they are."""
 
     def finish(self, index: int, at: datetime, *, result: bytes | None, failed: bool) -> None:
         """Finish an item; `result` is JSON of its result, if results are collected."""
         self.done.add(index)
+        self._finished_since.add(index)
         self.failed += failed
         self.latest = max(self.latest, at)
         if result is not None:
             self._results.append((index, result))
+            self._size += len(result)
 
     @property
     def full(self) -> bool:
         """True if its results should be committed soon, because they take up memory."""
-        return len(self._results) >= _RESULTS
+        return len(self._results) >= _RESULTS or self._size >= _BYTES
 
     def take(self) -> tuple[Progress, tuple[tuple[int, bytes], ...]]:
-        """Take the progress and the results for a commit."""
-        results, self._results = tuple(self._results), []
-        self.stored = True
-        return Progress(self.path, self.total, self.done.ranges(), self.failed, self.latest), results
+        """Take the progress and the results for a commit: the first item of each run of results, and their lines.
 
-    def give_back(self, results: tuple[tuple[int, bytes], ...]) -> None:
-        """Return results that were not committed."""
-        self._results[:0] = results
+        A store keeps a run in one row, as a row for each of a million results would take seconds to delete. All items
+        from the first to the last of a run have finished since the last call, so runs of several calls don't overlap.
+        """
+        runs = self._returned
+        for _, run in groupby(sorted(self._results), key=lambda one: self._finished_since.ranges_until(one[0])):
+            results = list(run)
+            runs += ((results[0][0], b"\n".join(line for _, line in results)),)
+        self._results, self._size, self._returned, self._finished_since = [], 0, (), Done()
+        self.stored = True
+        return Progress(self.path, self.total, self.done.ranges(), self.failed, self.latest), runs
+
+    def give_back(self, runs: tuple[tuple[int, bytes], ...]) -> None:
+        """Return runs of results that were not committed."""
+        self._returned += runs

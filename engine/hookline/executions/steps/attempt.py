@@ -10,7 +10,7 @@ from typing import Any, Final, TypeAlias
 
 from hookline.credentials.access_tokens import CredentialTokens, hidden_of
 from hookline.executions.context import Blocked, ExecutionContext, Frame
-from hookline.executions.interruption import Interrupted
+from hookline.executions.ending_early import Interrupted
 from hookline.executions.services import Stub
 from hookline.executions.steps.credential_hosts import check_credential_hosts
 from hookline.executions.steps.settings import UNEVALUATED, StepSettings, evaluate_settings

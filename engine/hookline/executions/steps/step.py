@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed, next_message
-from hookline.executions.interruption import Interrupted
+from hookline.executions.ending_early import Interrupted
 from hookline.executions.rate_limits import LONGEST_SLEEP
 from hookline.executions.steps.attempt import Attempt, EngineUnavailable, Result
 from hookline.executions.steps.entries import entry_of, input_json, is_large_entry, output_json

@@ -23,8 +23,8 @@ from hookline.flows.documents.read import Document, read
 from hookline.flows.documents.version import version_of
 from hookline.flows.elements.expressions import Expressions, Template
 from hookline.flows.elements.external_names import CredentialUse, FlowUse, unknown_component
-from hookline.flows.elements.masked_paths import NO_MASKED_PATHS, MaskedPaths, masked_paths_of
 from hookline.flows.elements.message_keys import MessageKey, compile_key
+from hookline.flows.elements.paths_masked_by_schemes import NO_MASKED_PATHS, MaskedPaths, masked_paths_of
 from hookline.flows.elements.tags import Tags
 from hookline.flows.elements.visible_names import ON_ARRIVAL, DeclaredNames, VisibleNames
 from hookline.kernel.errors import FlowInvalid, Problem

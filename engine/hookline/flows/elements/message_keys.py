@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from hookline.flows.elements.expressions import Expressions, Template
-from hookline.flows.elements.masked_paths import MaskedPaths
+from hookline.flows.elements.paths_masked_by_schemes import MaskedPaths
 from hookline.kernel.errors import ExpressionError, Problem, SchemaViolation
 from hookline.kernel.json import by_value, canonical
 from hookline.model.message import shortened_key

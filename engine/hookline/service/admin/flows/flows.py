@@ -6,7 +6,7 @@ import msgspec
 from quart import Blueprint, Response
 
 from hookline.catalog.catalog import CatalogEntry
-from hookline.catalog.current_flows import FlowStates
+from hookline.catalog.versions_and_states import FlowStates
 from hookline.deployments.deployment_request import tag_of
 from hookline.engine import Engine
 from hookline.kernel.errors import (
