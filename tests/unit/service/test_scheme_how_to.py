@@ -11,7 +11,7 @@ import pytest
 from pydantic import ValidationError
 
 from hookline.sdk.schemes import Scheme
-from hookline.service.signing import UnsignedMessage, sign
+from hookline.service.signed_samples import UnsignedMessage, sign
 from hookline.testing.hook import HookOverMemory, webhook_flow
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "add-a-signature-scheme.md"

@@ -12,7 +12,14 @@ from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.kernel.errors import CannotSign, CredentialError
 from hookline.sdk.schemes import NoSettings, RequestVerifier, Scheme, SignedRequest
-from hookline.service.signing import SignedMessage, UnsignedMessage, credential_of, hook_url, sign, sign_without_secrets
+from hookline.service.signed_samples import (
+    SignedMessage,
+    UnsignedMessage,
+    credential_of,
+    hook_url,
+    sign,
+    sign_without_secrets,
+)
 from hookline.testing.hook import webhook_flow
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)

@@ -22,7 +22,7 @@ from hookline.kernel.errors import CannotSign, ConfigError, FlowNotFound, StoreE
 if TYPE_CHECKING:
     from hookline.discovery.registry import Registry
     from hookline.flows.compiler.compiled import CompiledFlow
-    from hookline.service.signing import SignedMessage, UnsignedMessage
+    from hookline.service.signed_samples import SignedMessage, UnsignedMessage
 
 _NONE: Final = "none"
 #: A flow that replies may take its time.
@@ -78,7 +78,7 @@ def send(
     """
     import msgspec
 
-    from hookline.service.signing import UnsignedMessage, hook_url
+    from hookline.service.signed_samples import UnsignedMessage, hook_url
 
     given = header_pairs(headers)
     body = _read(file)
@@ -182,7 +182,7 @@ def _sign(
     """`base`: the URL of the server, unless the message has its public URL."""
     import msgspec
 
-    from hookline.service.signing import SignedMessage
+    from hookline.service.signed_samples import SignedMessage
 
     if scheme == _NONE:
         return SignedMessage(_NONE, [], message.body)
@@ -211,7 +211,7 @@ def _sign_here(
     from hookline.discovery.loader import load_plugins
     from hookline.kernel.suggest import did_you_mean
     from hookline.kernel.time import SystemClock
-    from hookline.service.signing import hook_url, sign
+    from hookline.service.signed_samples import hook_url, sign
 
     registry = load_plugins()
     try:

@@ -21,7 +21,7 @@ from hookline.service.admin.requests import decode_body, json_response, read_bod
 from hookline.service.hooks.hook import Hook
 from hookline.service.hooks.responses import EXECUTION_ID
 from hookline.service.server.asgi import HOOK
-from hookline.service.signing import (
+from hookline.service.signed_samples import (
     Pair,
     SignedMessage,
     UnsignedMessage,
