@@ -5,12 +5,13 @@ from hypothesis import settings
 
 import hookline.testing  # noqa: F401  # it makes logged tracebacks short
 from hookline_sqlstore.databases import pending
-from tests import migrated_template
+from tests import migrated_template, route_builders
 
 settings.register_profile("hookline", deadline=None)
 settings.load_profile("hookline")
 
 migrated_template.install()
+route_builders.install()
 
 # An engine whose clock stands still would wait for ever to try again. What the limits do has tests of its own, and
 # servers in processes of their own have the limits of production.

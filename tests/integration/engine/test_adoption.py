@@ -96,6 +96,19 @@ def _cannot_adopt(engine: Engine) -> asyncio.Event:
     return allowed
 
 
+def _cannot_join(engine: Engine) -> asyncio.Event:
+    """Let an engine that has lost its lease get no other one until the event is set."""
+    allowed, joined = asyncio.Event(), engine.membership.joined  # type: ignore[attr-defined]  # it is that of the SQL store
+
+    async def wait(driver: Any) -> int:
+        await allowed.wait()
+        now: int = await joined(driver)
+        return now
+
+    engine.membership.joined = wait  # type: ignore[attr-defined]
+    return allowed
+
+
 def _token_of(engine: Engine) -> str:
     """The secret of the credential that nodes share."""
     _, value = engine.credentials.get("key")
@@ -178,10 +191,11 @@ async def _is_cut_off(nodes: _Nodes, engine: Engine) -> None:
 async def test_a_node_that_was_cut_off_accepts_nothing_before_it_has_adopted_what_changed(nodes: _Nodes) -> None:
     one, other = await nodes.start("one"), await nodes.start("other")
     await nodes.deploy(one, "before")
-    allowed = _cannot_adopt(other)
+    allowed, may_join = _cannot_adopt(other), _cannot_join(other)
     await _is_cut_off(nodes, other)
     # It has no lease, so that nobody waits for it.
     assert (await nodes.deploy(one, "after")).pending == ()
+    may_join.set()
     await assert_eventually(lambda: not other.membership.current)
     async with asyncio.timeout(20):
         while len([node for node in await one.membership.nodes() if node.gone_at is None]) < 2:  # noqa: ASYNC110 - as above

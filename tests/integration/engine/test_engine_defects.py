@@ -12,6 +12,7 @@ from hookline.executions.delivery.runner import Runner
 from hookline.executions.steps.step import StepRun
 from hookline.model.execution import State
 from hookline.storage.changes import RecordSteps
+from hookline.testing.eventually import assert_eventually
 
 
 @pytest.fixture
@@ -68,7 +69,14 @@ async def test_a_start_that_is_committed_after_a_defect_is_counted_and_told(harn
         async with engine:
             await harness.until(engine, execution_id, State.FAILED)
             assert engine.intake.backlog("f") == 0
-            heard = [event.kind for event in listener.take()]
+            heard: list[str] = []
+
+            def ended() -> bool:
+                heard.extend(event.kind for event in listener.take())
+                return "execution.ended" in heard
+
+            # An end is told after it is durable.
+            await assert_eventually(ended)
     assert heard == ["execution.started", "step.finished", "execution.ended"]
 
 

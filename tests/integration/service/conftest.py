@@ -13,6 +13,8 @@ from hookline.engine_options import EngineOptions
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
 
+REGISTRY = load_plugins()
+
 
 @pytest.fixture
 def flows(tmp_path: Path) -> Path:
@@ -32,10 +34,16 @@ async def engine(tmp_path: Path, flows: Path) -> AsyncIterator[Engine]:
         watch=False,
         public_url="https://hooks.example",
     )
-    async with Engine(load_plugins(), options) as engine:
+    async with Engine(REGISTRY, options) as engine:
         yield engine
 
 
 @pytest.fixture
 def client(engine: Engine) -> Client:
     return create_pages(blueprints(engine, TOKEN)).test_client()
+
+
+@pytest.fixture
+def quick_doctor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the examination of the plugins, which takes a second or two for each request."""
+    monkeypatch.setattr("hookline.service.admin.system.plugins.examine", list)

@@ -25,6 +25,8 @@ from hookline.service.app import create_pages
 from hookline.service.hooks.sender import Senders
 from hookline.testing.clock import ManualClock
 
+pytestmark = pytest.mark.usefixtures("quick_doctor")
+
 #: The scope that each operation needs, by its id. A new one must be added here: see the first test.
 NEEDS: Final[Mapping[str, TokenScope]] = {
     name: scope

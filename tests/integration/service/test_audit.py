@@ -38,6 +38,8 @@ from hookline.storage import changes as ch
 from hookline.storage.changes import Change, PutCredential
 from hookline_sqlstore.store import SqlStore
 
+pytestmark = pytest.mark.usefixtures("quick_doctor")
+
 TOKEN: Final = "a-token-of-the-tests"
 CLI: Final = Path(cli.__file__).parent
 OLD: Final = read_keys(generate_key())

@@ -10,6 +10,7 @@ from hookline.credentials.options import OptionsRequest, fetch_options
 from hookline.engine import Engine
 from hookline.flows.authoring.editor_schema import flow_schema
 from hookline.kernel.errors import ComponentNotFound, CredentialError, NoOptions, OptionsNotReady, StepError
+from hookline.kernel.json import encode
 from hookline.model.access import TokenScope
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (
@@ -42,6 +43,7 @@ _KIND: Final = (
 def add_components(api: Blueprint, engine: Engine) -> None:
     #: The components are those of the start, and writing them takes many milliseconds.
     schema_text = cache(lambda: flow_schema(engine.registry))
+    components_text = cache(lambda: encode(PageView(component_views(engine.registry), None)))
 
     @api.get("/schema")
     @operation(dict[str, Any], connectors=True)
@@ -53,7 +55,7 @@ def add_components(api: Blueprint, engine: Engine) -> None:
     @operation(PageView[ComponentView], connectors=True)
     async def list_components() -> Response:
         """List the components: actions, triggers, blocks, schemes, mappers and types of credentials."""
-        return json_response(PageView(component_views(engine.registry), None))
+        return Response(await asyncio.to_thread(components_text), content_type="application/json")
 
     @api.get("/components/<component>/schema")
     @operation(dict[str, Any], query=_KIND, errors=(ComponentNotFound,), connectors=True)
