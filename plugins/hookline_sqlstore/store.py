@@ -331,8 +331,8 @@ class SqlStore:
     async def draft(self, flow_id: str) -> Draft | None:
         return await self._database.read(lambda connection: authoring.draft_of(connection, flow_id))
 
-    async def captures(self) -> Sequence[Capture]:
-        return await self._database.read(authoring.all_captures)
+    async def captures(self, since: datetime) -> Sequence[Capture]:
+        return await self._database.read(lambda connection: authoring.all_captures(connection, since))
 
     async def captured(
         self, flow_id: str, since: datetime, *, cursor: str | None = None, limit: int = 50

@@ -227,7 +227,8 @@ class Deployer:
 
     async def _changed_cases(self, request: DeploymentRequest) -> Mapping[str, bytes | None]:
         """The cases that the request changes. Raises DeploymentConflict."""
-        before = {flow_id: await self._source.cases(flow_id) for flow_id in request.cases}
+        named = {*request.cases, *request.expected_cases}
+        before = {flow_id: await self._source.cases(flow_id) for flow_id in named}
         for flow_id, expected in request.expected_cases.items():
             now = before[flow_id]
             if not expected.fits(None if now is None else version_of_cases(now)):

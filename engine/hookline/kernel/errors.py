@@ -194,7 +194,7 @@ class IllegalStateChange(HooklineError):
 
 
 class DeploymentConflict(IllegalStateChange):
-    """The flow isn't served by the version that was expected."""
+    """The flow isn't served by the version that was expected, or has other test cases."""
 
     code = "flow.conflict"
 

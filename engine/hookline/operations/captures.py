@@ -48,7 +48,7 @@ class Captures:
     async def all(self) -> list[Capture]:
         """Return the captures that are open, or have requests. Raises StoreError."""
         ended = self._clock.now() - CAPTURED_KEPT
-        return [one for one in await self._store.captures() if one.expires_at > ended]
+        return [one for one in await self._store.captures(ended) if one.expires_at > ended]
 
     async def get(self, flow_id: str) -> Capture:
         """Return the capture of a flow. Raises CaptureNotFound and StoreError."""

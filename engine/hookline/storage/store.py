@@ -661,8 +661,8 @@ class CapturedPage:
 class CaptureQueries(Protocol):
     """Captures, and the requests that they have kept."""
 
-    async def captures(self) -> Sequence[Capture]:
-        """Return all captures, open or not, in the order of their flows."""
+    async def captures(self, since: datetime) -> Sequence[Capture]:
+        """Return all captures, open or not, in the order of their flows. Their requests count from `since` on."""
         ...
 
     async def captured(

@@ -48,7 +48,7 @@ class CaptureRecord:
     async def load(self) -> None:
         """Read which captures are open. Raises StoreError."""
         now = self._clock.now()
-        found = await self._store.captures()
+        found = await self._store.captures(now)
         self.open = {one.flow_id: one.expires_at for one in found if one.expires_at > now}
 
     def takes(self, flow_id: str) -> bool:

@@ -44,10 +44,10 @@ def _info(row: Any) -> DraftInfo:
     return DraftInfo(row.flow_id, row.version, row.base, row.size, moment(row.updated_at), author)
 
 
-def all_captures(connection: Connection) -> list[Capture]:
+def all_captures(connection: Connection, since: datetime) -> list[Capture]:
     kept = captured_requests.c
-    counts = connection.execute(select(kept.flow_id, func.count().label("amount")).group_by(kept.flow_id))
-    requests = {row.flow_id: row.amount for row in counts}
+    counted = select(kept.flow_id, func.count().label("amount")).where(kept.at >= micros(since))
+    requests = {row.flow_id: row.amount for row in connection.execute(counted.group_by(kept.flow_id))}
     return [
         Capture(
             row.flow_id,

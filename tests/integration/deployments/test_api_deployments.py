@@ -119,6 +119,26 @@ async def test_cases_travel_with_their_flow(api: AdminClient) -> None:
     assert (await api.ask("GET", "flows/f/cases"))[1] == {"cases": []}
 
 
+async def test_cases_that_somebody_else_has_saved_are_not_overwritten_by_a_deployment(api: AdminClient) -> None:
+    async def deploy(number: int, tag: str | None) -> int:
+        body = {"flows": {"f": document("f", number)}, "cases": {"f": CASES}, "expected_cases": {"f": tag}}
+        return (await api.ask("POST", "deployments", body))[0]
+
+    await api.deploy(document("f"), cases={"f": CASES})
+    tag = (await api.etag("flows/f/cases")).strip('"')
+    more = {"cases": [*CASES["cases"], {**CASES["cases"][0], "name": "it runs again"}]}
+    assert (await api.ask("PUT", "flows/f/cases", more))[0] == 204
+    before = await api.stands()
+    assert await deploy(1, tag) == 412
+    assert await deploy(1, None) == 412
+    assert (await api.ask("POST", "deployments", {"flows": {"f": None}, "expected_cases": {"f": tag}}))[0] == 412
+    assert await api.stands() == before
+    assert (await api.ask("GET", "flows/f/cases"))[1] == more
+    assert await deploy(1, (await api.etag("flows/f/cases")).strip('"')) == 200
+    assert (await api.ask("PUT", "flows/f/cases", {"cases": []}))[0] == 204
+    assert await deploy(2, None) == 200
+
+
 async def test_a_flow_that_others_call_is_not_deleted_alone(api: AdminClient) -> None:
     await api.deploy(document("called"), calling("caller", "called"))
     before = await api.stands()
@@ -163,6 +183,7 @@ async def test_a_limited_token_deploys_and_sees_only_its_flows(api: AdminClient)
         {"flows": {"mine": document("mine", 1), "other": document("other", 2)}},
         {"flows": {"mine": document("mine", 1)}, "cases": {"other": CASES}},
         {"flows": {"mine": document("mine", 1)}, "expected": {"other": None}},
+        {"flows": {"mine": document("mine", 1)}, "expected_cases": {"other": None}},
     ):
         assert (await mine.ask("POST", "deployments", body))[0] == 404
     # Their names aren't told either.

@@ -18,7 +18,7 @@ from hookline.secrets.masking import MASK
 from hookline.service.admin import blueprints
 from hookline.service.app import create_app
 from hookline.service.hooks.hook import HookOptions
-from hookline.storage.captures import BODY_CAPTURED, MAX_CAPTURED
+from hookline.storage.captures import BODY_CAPTURED, CAPTURED_KEPT, MAX_CAPTURED
 
 TOKEN: Final = "a-token-of-the-tests"
 JSON: Final = {"Content-Type": "application/json"}
@@ -189,11 +189,12 @@ async def test_the_newest_requests_are_kept_for_an_hour(server: Server, harness:
     harness.clock.advance(3601)
     assert (await server.ask("GET", "captures/new"))[0] == 200, "it was closed less than an hour ago"
     assert await server.captured() == []
+    assert (await server.ask("GET", "captures"))[1]["items"][0]["requests"] == 0, "before and after they are removed"
     await server.engine._sweeper.sweep()
-    assert (await server.engine.store.captures())[0].requests == 0
+    assert (await server.engine.store.captures(harness.clock.now() - CAPTURED_KEPT))[0].requests == 0
     harness.clock.advance(601)
     await server.engine._sweeper.sweep()
-    assert list(await server.engine.store.captures()) == []
+    assert list(await server.engine.store.captures(harness.clock.now())) == []
     assert (await server.ask("GET", "captures/new"))[0] == 404
 
 

@@ -149,6 +149,8 @@ class DeployRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expected: dict[FlowId, str | None] = {}
     """By flow id, the version that serves now or the flow's ETag; null for a flow that doesn't exist. The status is 412
     if another version serves."""
+    expected_cases: dict[FlowId, str | None] = {}
+    """By flow id, the ETag of the test cases; null for a flow that has none. The status is 412 if they have changed."""
     dry_run: bool = False
     """Only check it."""
     force: bool = False
@@ -264,6 +266,13 @@ def checked_cases(flow: CompiledFlow, data: bytes) -> bytes | None:
     return f"{format_value(decode(data, exact=True), 0)}\n".encode()
 
 
+def _expected_versions(given: Mapping[str, str | None]) -> Mapping[str, Expected]:
+    return {
+        flow_id: Expected(absent=True) if version is None else Expected(frozenset({version}))
+        for flow_id, version in given.items()
+    }
+
+
 def _flow_of(engine: Engine, flow_id: str, checked: CheckedDeployment | None = None) -> CompiledFlow:
     """The version that serves, or that a deployment has. Raises FlowNotFound, and FlowInvalid if none can serve."""
     if checked is None or flow_id not in checked.flows:
@@ -292,18 +301,15 @@ def _deployments(api: Blueprint, engine: Engine) -> None:
         given, by = decode_body(await read_body(), DeployRequest), caller()
         if len({*given.flows, *given.cases}) > MAX_FLOWS:
             raise Malformed(f"A deployment has at most {MAX_FLOWS} flows.")
-        for flow_id in {*given.flows, *given.cases, *given.expected}:
+        for flow_id in {*given.flows, *given.cases, *given.expected, *given.expected_cases}:
             by.require_flow(flow_id)
         documents = {flow_id: _given(raw) for flow_id, raw in given.flows.items()}
-        expected = {
-            flow_id: Expected(absent=True) if version is None else Expected(frozenset({version}))
-            for flow_id, version in given.expected.items()
-        }
         wanted = DeploymentRequest(
             by.actor,
             documents,
             message=given.message,
-            expected=expected,
+            expected=_expected_versions(given.expected),
+            expected_cases=_expected_versions(given.expected_cases),
             force=given.force,
             visible=by.flows,
         )

@@ -289,13 +289,13 @@ class CapturesContract(StoreFixtures):
     async def test_a_capture_is_open_for_longer_if_it_is_opened_again(self, store: Store, envelopes: Envelopes) -> None:
         now = envelopes.clock.now()
         first = await self._open(store, now)
-        assert list(await store.captures()) == [first]
+        assert list(await store.captures(now)) == [first]
         soon, late = now + timedelta(minutes=5), now + timedelta(minutes=30)
         await self._open(store, soon, by=Actor("local", "bob"))
-        (longer,) = await store.captures()
+        (longer,) = await store.captures(now)
         assert (longer.opened_at, longer.expires_at, longer.by) == (now, soon + timedelta(minutes=10), _ANN)
         again = await self._open(store, late, by=Actor("local", "bob"))
-        assert list(await store.captures()) == [again]
+        assert list(await store.captures(now)) == [again]
 
     @pytest.mark.console_rule("K12")
     async def test_a_capture_that_is_closed_keeps_its_requests_until_it_is_removed(
@@ -307,11 +307,12 @@ class CapturesContract(StoreFixtures):
         await store.commit([KeepCaptured((request,))])
         await store.commit([CloseCapture("orders", now), CloseCapture("unknown", now)])
         await store.commit([CloseCapture("orders", now + timedelta(minutes=1))])
-        (closed,) = await store.captures()
+        (closed,) = await store.captures(now)
         assert (closed.expires_at, closed.requests) == (now, 1)
+        assert [one.requests for one in await store.captures(now + timedelta(seconds=1))] == [0]
         assert await store.captured_request("orders", request.info.id) == request
         await store.commit([DropCapture("orders"), DropCapture("unknown")])
-        assert list(await store.captures()) == []
+        assert list(await store.captures(now)) == []
         assert await store.captured_request("orders", request.info.id) is None
 
     @pytest.mark.console_rule("K12")
@@ -348,10 +349,10 @@ class CapturesContract(StoreFixtures):
         assert not await store.has_old_captures(now)
         assert await store.has_old_captures(now + timedelta(seconds=1))
         await store.commit([ForgetCaptured(now + timedelta(seconds=1))])
-        assert list(await store.captures()) == [capture], "it is still open"
+        assert list(await store.captures(now)) == [capture], "it is still open"
         assert not await store.has_old_captures(now + timedelta(seconds=1))
         await store.commit([ForgetCaptured(later)])
-        assert list(await store.captures()) == []
+        assert list(await store.captures(now)) == []
         assert not await store.has_old_captures(later)
 
     async def test_there_is_a_most_of_captures(self, store: Store, envelopes: Envelopes) -> None:

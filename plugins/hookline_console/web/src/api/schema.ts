@@ -1855,6 +1855,9 @@ export interface components {
             expected?: {
                 [key: string]: string | null;
             };
+            expected_cases?: {
+                [key: string]: string | null;
+            };
             /** @description By default `false`. */
             dry_run?: boolean;
             /** @description By default `false`. */

@@ -14,6 +14,7 @@ import { showToast } from "../ui/toasts";
 import { casesAfter } from "./cases";
 import { DeployPlan } from "./DeployPlan";
 import {
+  type ChangedCases,
   canDeploy,
   changesOf,
   deploy,
@@ -54,7 +55,7 @@ export function DeployDialog({ flowId, editing, draft, onBacktest, onClose }: De
   const wanted = { flowId, text, base, message, force, cases: cases.value ?? null };
   const plan = useResource(
     () => deploy({ ...wanted, message: "" }, { dryRun: true }),
-    [text, base, force, wanted.cases],
+    [text, base, force, wanted.cases?.text],
   );
   const conflict = isConflict(plan.error);
   const confirm = async () => {
@@ -65,9 +66,10 @@ export function DeployDialog({ flowId, editing, draft, onBacktest, onClose }: De
       onClose();
       await draft.deployed(text, done.deployment?.flows[0]?.version ?? versionOf(base ?? ""));
     } catch (error) {
-      // Since the plan was made, somebody else has deployed.
+      // Since the plan was made, somebody else has deployed, or saved cases.
       if (!isConflict(error)) throw error;
       plan.reload();
+      cases.reload();
     }
   };
   if (conflict) {
@@ -114,7 +116,7 @@ export function DeployDialog({ flowId, editing, draft, onBacktest, onClose }: De
 interface ChangesProps {
   base: string | null;
   changes: Resource<Awaited<ReturnType<typeof changesOf>>>;
-  cases: Resource<string | null>;
+  cases: Resource<ChangedCases | null>;
 }
 
 /** What the text changes in meaning, and what becomes of the flow's cases. */

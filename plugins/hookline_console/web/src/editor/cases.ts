@@ -2,12 +2,13 @@
 
 import { api, body, type Schemas } from "../api/client";
 import { renamedCases } from "../document/renamed_cases";
+import { type ChangedCases, tagOf } from "./deployment";
 
-/** The new text of a flow's cases; null if the differences rename no step that they name. */
+/** The new cases of a flow; null if the differences rename no step that they name. */
 export async function casesAfter(
   flowId: string,
   differences: readonly Schemas["Difference"][],
-): Promise<string | null> {
+): Promise<ChangedCases | null> {
   const renames = new Map<string, string>();
   for (const { kind, old, new: now } of differences) {
     if (kind === "step_renamed") renames.set(String(old), String(now));
@@ -15,6 +16,7 @@ export async function casesAfter(
   if (renames.size === 0) return null;
   const params = { path: { flow_id: flowId } };
   // Their text is never decoded, since JavaScript can't hold all numbers.
-  const text = await body(api.GET("/api/v1/flows/{flow_id}/cases", { params, parseAs: "text" }));
-  return renamedCases(text, renames);
+  const got = api.GET("/api/v1/flows/{flow_id}/cases", { params, parseAs: "text" });
+  const text = renamedCases(await body(got), renames);
+  return text === null ? null : { text, base: tagOf((await got).response) };
 }

@@ -10,14 +10,21 @@ import { showToast } from "../ui/toasts";
 
 export type Result = Schemas["DeploymentResultView"];
 
+/** New cases of a flow, and those from which they were made. */
+export interface ChangedCases {
+  text: string;
+  /** The ETag of the cases before; null if there were none. */
+  base: string | null;
+}
+
 export interface Deployment {
   flowId: string;
   /** The document, which is sent as it is written. */
   text: string;
   /** The ETag of the flow from which it was made; null if the flow didn't exist. */
   base: string | null;
-  /** The text of its cases, if they change with it. */
-  cases: string | null;
+  /** Its cases, if they change with it. */
+  cases: ChangedCases | null;
   message: string;
   /** Overwrite changes in the flow's file that were never published. */
   force: boolean;
@@ -28,14 +35,20 @@ export async function deploy(
   { flowId, text, base, cases, message, force }: Deployment,
   { dryRun }: { dryRun: boolean },
 ): Promise<Result> {
-  const wanted = { expected: { [flowId]: base }, message: message || null, force, dry_run: dryRun };
+  const wanted = {
+    expected: { [flowId]: base },
+    expected_cases: cases === null ? {} : { [flowId]: cases.base },
+    message: message || null,
+    force,
+    dry_run: dryRun,
+  };
   return body(
     api.POST("/api/v1/deployments", {
       body: { flows: {}, ...wanted },
       // The texts are sent as they are, since JavaScript can't hold all numbers.
       bodySerializer: () => {
         const id = JSON.stringify(flowId);
-        const more = cases === null ? "" : `"cases": {${id}: ${cases}}, `;
+        const more = cases === null ? "" : `"cases": {${id}: ${cases.text}}, `;
         return `{"flows": {${id}: ${text}}, ${more}${JSON.stringify(wanted).slice(1)}`;
       },
     }),

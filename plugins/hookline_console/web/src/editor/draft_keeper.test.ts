@@ -60,7 +60,16 @@ afterEach(() => {
 /** A draft of a flow in an editor, and what somebody types there. */
 function opened(more: Partial<Opened> = {}) {
   let onText = () => {};
-  const flow = { flowId: "a", base: "one-x", text: "served", draft: null, other: null, known: null, ...more };
+  const flow = {
+    flowId: "a",
+    base: "one-x",
+    text: "served",
+    draft: null,
+    other: null,
+    known: null,
+    mayWrite: true,
+  };
+  Object.assign(flow, more);
   const type = (text: string) => {
     editing.document.text = text;
     onText();
@@ -173,6 +182,16 @@ test("a draft of this browser that the server doesn't have is sent when the edit
   expect(again.draft.state).toBe("saved");
   await settle();
   expect(keepThere).toHaveBeenCalledTimes(1);
+});
+
+test("a draft of somebody who may no longer write stays in this browser", async () => {
+  const mine = { flowId: "a", text: "mine", base: "one-x", kept: null, savedAt: "" };
+  const { draft, close } = opened({ draft: mine, text: "mine", isSent: false, mayWrite: false });
+  await settle();
+  close();
+  await settle();
+  expect(draft.state).toBe("local");
+  expect(keepThere).not.toHaveBeenCalled();
 });
 
 test("a letter that is taken back at once leaves the draft as it was", async () => {

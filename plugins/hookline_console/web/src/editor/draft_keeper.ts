@@ -41,13 +41,13 @@ export class DraftKeeper {
   constructor(opened: Opened, onChange: () => void) {
     this.opened = opened;
     this.onChange = onChange;
-    this.settled = !opened.draft ? "none" : opened.isSent ? "saved" : opened.other ? "local" : "saving";
+    this.other = opened.other;
+    this.settled = !opened.draft ? "none" : opened.isSent ? "saved" : this.staysHere ? "local" : "saving";
     this.state = this.settled;
     this.base = opened.base;
-    this.other = opened.other;
     this.text = opened.text;
     this.version = opened.known;
-    this.copy = new ServerCopy(opened.flowId, opened.known, opened.other !== null, {
+    this.copy = new ServerCopy(opened.flowId, opened.known, this.staysHere, {
       saved: (version, text) => this.savedOnServer(version, text),
       conflict: (other) => {
         this.other = other;
@@ -129,6 +129,11 @@ export class DraftKeeper {
     await this.forget(fresh.text, fresh.base);
   };
 
+  /** Nothing is sent: another draft has to be looked at first, or this person may not write. */
+  private get staysHere(): boolean {
+    return this.other !== null || !this.opened.mayWrite;
+  }
+
   private typed(): void {
     this.timer ??= setTimeout(this.save, SAVE_MS);
     this.show("saving");
@@ -138,7 +143,7 @@ export class DraftKeeper {
   private async keep(): Promise<void> {
     this.text = this.textNow();
     const isHere = await this.keepHere();
-    this.settle(!isHere ? "failed" : this.other ? "local" : "saving");
+    this.settle(!isHere ? "failed" : this.staysHere ? "local" : "saving");
     this.copy.save(this.text, this.base);
   }
 

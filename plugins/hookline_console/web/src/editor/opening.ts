@@ -25,6 +25,8 @@ export interface Opened {
   known: string | null;
   /** Whether the server has the text of the draft. */
   isSent: boolean;
+  /** Whether the server takes a draft from this person. */
+  mayWrite: boolean;
   /** The JSON Schema of flows. */
   schema: Schema;
   language: FlowLanguage;
@@ -44,7 +46,7 @@ export async function open(flowId: string, mayWrite: boolean, signal: AbortSigna
   const base = draft ? draft.base : (flow?.tag ?? null);
   const beginning = beginningOf(draft, server);
   const language = new FlowLanguage(schema);
-  return { flowId, base, text, draft, ...beginning, schema: schema as Schema, language, orders };
+  return { flowId, base, text, draft, ...beginning, mayWrite, schema: schema as Schema, language, orders };
 }
 
 /** The text of a version, in canonical form. It is never decoded, since JavaScript can't hold all numbers. */
