@@ -246,7 +246,7 @@ def accepted(served: Served) -> list[bytes | None]:
 
 @pytest.mark.parametrize("server", SERVERS)
 async def test_what_is_not_plain_is_400_and_nothing_behind_it_is_served(server: Server) -> None:
-    async with serving(server) as served:
+    async with serving(server, head_timeout=20) as served:
         answers = await ask_all(served, {name: data + NEXT for name, data in REFUSED.items()})
         assert {name: rejection(answer) for name, answer in answers.items()} == dict.fromkeys(
             REFUSED, (400, True, "request.malformed")
@@ -257,7 +257,7 @@ async def test_what_is_not_plain_is_400_and_nothing_behind_it_is_served(server: 
 @pytest.mark.parametrize("server", SERVERS)
 async def test_a_request_before_it_is_answered_first(server: Server) -> None:
     first = request(HOST, LENGTH)
-    async with serving(server) as served:
+    async with serving(server, head_timeout=20) as served:
         answers = await ask_all(served, {name: first + data + NEXT for name, data in REFUSED.items()})
         assert {name: statuses(answer) for name, answer in answers.items()} == {name: [202, 400] for name in REFUSED}
         assert accepted(served) == [b"{}"] * len(REFUSED)
@@ -265,7 +265,7 @@ async def test_a_request_before_it_is_answered_first(server: Server) -> None:
 
 @pytest.mark.parametrize("server", SERVERS)
 async def test_methods_that_are_unknown_are_405(server: Server) -> None:
-    async with serving(server) as served:
+    async with serving(server, head_timeout=20) as served:
         answers = await ask_all(served, {name: data + NEXT for name, data in UNKNOWN_METHODS.items()})
         assert {name: rejection(answer) for name, answer in answers.items()} == dict.fromkeys(
             UNKNOWN_METHODS, (405, True, "request.method_unknown")
@@ -275,7 +275,7 @@ async def test_methods_that_are_unknown_are_405(server: Server) -> None:
 
 @pytest.mark.parametrize("server", SERVERS)
 async def test_what_is_plain_is_taken_and_the_next_request_too(server: Server) -> None:
-    async with serving(server) as served:
+    async with serving(server, head_timeout=20) as served:
         for name, (data, expected, bodies) in TAKEN.items():
             answer = await served.exchange(data + NEXT)
             assert statuses(answer) == expected, (name, answer)
@@ -287,7 +287,7 @@ async def test_what_is_plain_is_taken_and_the_next_request_too(server: Server) -
 @pytest.mark.parametrize("server", SERVERS)
 async def test_bytes_that_come_singly_are_judged_alike(server: Server) -> None:
     names = ("chunking and length", "two equal lengths", "a folded header", "lines that end in a line feed")
-    async with serving(server) as served:
+    async with serving(server, head_timeout=20) as served:
         rejected = await ask_all(served, {name: REFUSED[name] + NEXT for name in names}, singly=True)
         assert {name: rejection(answer)[0] for name, answer in rejected.items()} == dict.fromkeys(names, 400)
         taken = {name: TAKEN[name] for name in ("extensions", "trailers", "an empty line between")}
@@ -297,7 +297,7 @@ async def test_bytes_that_come_singly_are_judged_alike(server: Server) -> None:
 
 @pytest.mark.parametrize("server", SERVERS)
 async def test_trailers_are_no_headers(server: Server) -> None:
-    async with serving(server) as served:
+    async with serving(server, head_timeout=20) as served:
         answer = await served.exchange(chunks(b"2\r\n{}\r\n0\r\nX-Late: 1\r\n\r\n") + NEXT)
         assert statuses(answer) == [202, 202]
         assert "x-late" not in served.hook.intake.accepted[0].message.headers
@@ -306,7 +306,7 @@ async def test_trailers_are_no_headers(server: Server) -> None:
 @pytest.mark.parametrize("server", SERVERS)
 async def test_a_chunk_that_breaks_off_ends_what_was_begun(server: Server) -> None:
     """The head and a good chunk have been handed on, and the application waits for more."""
-    async with serving(server, options=HookOptions("https://hooks.example", read_timeout=20)) as served:
+    async with serving(server, options=HookOptions("https://hooks.example", read_timeout=20), head_timeout=20) as served:
         reader, writer = await served.connect()
         writer.write(chunks(b"1\r\n{\r\n", b"Expect: 100-continue"))
         assert b" 100 " in await reader.readuntil(b"\r\n\r\n")
@@ -320,7 +320,7 @@ async def test_a_chunk_that_breaks_off_ends_what_was_begun(server: Server) -> No
 @pytest.mark.parametrize("server", SERVERS)
 async def test_a_head_that_is_too_large_is_431(server: Server) -> None:
     line = b"X: " + b"y" * 1000
-    async with serving(server) as served:
+    async with serving(server, head_timeout=20) as served:
         answer = await served.exchange(request(HOST, LENGTH, *[line] * (MAX_HEAD // len(line) + 1)))
         assert rejection(answer) == (431, True, "request.head_too_large")
         assert accepted(served) == []
@@ -331,6 +331,6 @@ async def test_a_head_that_is_too_large_is_431(server: Server) -> None:
 
 @pytest.mark.parametrize("server", SERVERS)
 async def test_the_answer_arrives_though_the_sender_goes_on_writing(server: Server) -> None:
-    async with serving(server) as served:
+    async with serving(server, head_timeout=20) as served:
         answer = await served.exchange(request(HOST, LENGTH, LENGTH), *[b"x" * 65536] * 30)
         assert rejection(answer)[0] == 400
