@@ -306,7 +306,9 @@ async def test_trailers_are_no_headers(server: Server) -> None:
 @pytest.mark.parametrize("server", SERVERS)
 async def test_a_chunk_that_breaks_off_ends_what_was_begun(server: Server) -> None:
     """The head and a good chunk have been handed on, and the application waits for more."""
-    async with serving(server, options=HookOptions("https://hooks.example", read_timeout=20), head_timeout=20) as served:
+    async with serving(
+        server, options=HookOptions("https://hooks.example", read_timeout=20), head_timeout=20
+    ) as served:
         reader, writer = await served.connect()
         writer.write(chunks(b"1\r\n{\r\n", b"Expect: 100-continue"))
         assert b" 100 " in await reader.readuntil(b"\r\n\r\n")

@@ -222,7 +222,9 @@ export class DraftKeeper {
     else this.onChange();
   }
 
+  /** At each key, the state is the same mostly, and nothing is shown again. */
   private show(state: DraftState): void {
+    if (this.state === state) return;
     this.state = state;
     this.onChange();
   }

@@ -1,4 +1,4 @@
-import { useMemo } from "preact/hooks";
+import { useCallback, useMemo, useRef } from "preact/hooks";
 import { texts } from "../texts";
 import { formatCompact } from "../ui/format";
 import type { ChartList, ChartStep } from "./chart";
@@ -50,7 +50,11 @@ interface DrawingProps extends PictureProps {
 /** The drawing itself. Everything is placed by attributes, and coloured by classes. */
 export function Drawing(props: DrawingProps) {
   const { layout, view, window, dragged, chart, label, selected, counts, beats, trace, uncovered } = props;
-  const { onSelect, onToggle } = props;
+  // Whoever shows the picture may make these anew at each key, and nothing is drawn again for that.
+  const handlers = useRef(props);
+  handlers.current = props;
+  const onSelect = useCallback((pointer: string) => handlers.current.onSelect(pointer), []);
+  const onToggle = useCallback((pointer: string) => handlers.current.onToggle(pointer), []);
   const place = `scale(${view.scale}) translate(${-view.x} ${-view.y})`;
   const shown = { layout, chart, label, selected, counts, beats, trace, uncovered, onSelect, onToggle };
   // Moving the view changes one attribute, and draws nothing again.
