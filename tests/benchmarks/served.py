@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from hookline.cli.host import gc_tuning
+from hookline.cli.host import gc_tuning, thread_switching
 from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions, Role
@@ -58,6 +58,8 @@ async def run(what: str, server: Server, folder: Path, port: int, db: str) -> No
             quart_noop() if what == "quart" else noop, host="127.0.0.1", port=port, server=server, shutdown=shutdown
         )
         return
+    # As `hookline serve` does.
+    thread_switching.tune()
     gc_tuning.pause()
     role: Role = "webhook" if what == "accept" else "all"
     options = EngineOptions(
