@@ -12,7 +12,9 @@ from typing import Any
 
 import asyncpg  # type: ignore[import-untyped]  # it has no types
 import pytest
+from sqlalchemy import text
 from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
 from tests.acceptance.postgres import POSTGRES
 from tests.integration.plugins.brokers.proxy import proxy_to
 
@@ -22,7 +24,7 @@ from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.backend import postgresql
-from hookline_sqlstore.databases import pending, postgres
+from hookline_sqlstore.databases import pending, postgres, session
 from hookline_sqlstore.databases.session import socket_of
 
 pytestmark = pytest.mark.postgres
@@ -34,6 +36,26 @@ async def server(tables: str) -> AsyncIterator[Any]:
     connection = await asyncpg.connect(POSTGRES)
     yield connection
     await connection.close()
+
+
+async def test_a_session_that_is_gone_when_it_should_make_its_plans_anew_is_replaced(
+    server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Each use is late.
+    monkeypatch.setattr(session, "REPLAN", -1.0)
+    engine = create_async_engine(make_url(POSTGRES).set(drivername="postgresql+asyncpg"), pool_size=1)
+    session.renew_plans(engine.sync_engine)
+
+    async def process() -> int:
+        async with engine.connect() as connection:
+            found: int = (await connection.execute(text("SELECT pg_backend_pid()"))).scalar_one()
+            return found
+
+    first = await process()
+    assert await process() == first
+    await server.execute("SELECT pg_terminate_backend($1)", first)
+    assert await process() != first
+    await engine.dispose()
 
 
 async def test_schemas_of_one_database_are_apart(server: Any, tables: str, clock: ManualClock) -> None:
