@@ -25,7 +25,9 @@ def each(*, wide: bool) -> pytest.MarkDecorator:
 
 
 def _some_families(thing: Thing) -> Iterator[Family]:
-    return islice(thing.all_families(), crc32(thing.name.encode()) % _ONE_OF, None, _ONE_OF)
+    # Of the first families, each thing has one.
+    begins = crc32(thing.name.encode()) % min(_ONE_OF, len(thing.families) or 1)
+    return islice(thing.all_families(), begins, None, _ONE_OF)
 
 
 def _judge(thing: Thing, families: Iterable[Family], most: int) -> None:

@@ -19,7 +19,7 @@ from hookline.deployments.deployment_request import (
 from hookline.deployments.flow_source import FlowReading, FlowSource, NewTexts
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.cancellation import shielded
-from hookline.kernel.errors import DeploymentConflict, FlowInvalid, FlowNotFound, StoreError
+from hookline.kernel.errors import CasesConflict, DeploymentConflict, FlowInvalid, FlowNotFound, StoreError
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock
 from hookline.model.access import FOLDER, AuditEntry
@@ -181,6 +181,7 @@ class Deployer:
         flows, DeploymentConflict and StoreError.
         """
         self._check_expected(request, await self._served())
+        await self._check_expected_cases(request)
         return await self._check.check(request, prefixed=prefixed)
 
     async def deploy(self, checked: CheckedDeployment) -> Deployed:
@@ -226,14 +227,17 @@ class Deployer:
         return Deployed(deployment if flows else None, created)
 
     async def _changed_cases(self, request: DeploymentRequest) -> Mapping[str, bytes | None]:
-        """The cases that the request changes. Raises DeploymentConflict."""
-        named = {*request.cases, *request.expected_cases}
-        before = {flow_id: await self._source.cases(flow_id) for flow_id in named}
+        """The cases that the request changes. Raises CasesConflict."""
+        await self._check_expected_cases(request)
+        given = request.cases.items()
+        return {flow_id: text for flow_id, text in given if text != await self._source.cases(flow_id)}
+
+    async def _check_expected_cases(self, request: DeploymentRequest) -> None:
+        """Raise CasesConflict unless the flows have the cases that the caller expects."""
         for flow_id, expected in request.expected_cases.items():
-            now = before[flow_id]
+            now = await self._source.cases(flow_id)
             if not expected.fits(None if now is None else version_of_cases(now)):
-                raise DeploymentConflict(f"the cases of flow {flow_id!r} were changed: read them again")
-        return {flow_id: text for flow_id, text in request.cases.items() if text != before[flow_id]}
+                raise CasesConflict(f"the cases of flow {flow_id!r} were changed: read them again")
 
     async def _commit(
         self, texts: NewTexts, flows: Mapping[str, CompiledFlow | None], changes: list[Change], *, force: bool

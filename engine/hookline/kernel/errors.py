@@ -21,6 +21,7 @@ HooklineError
 ├── PollStartsAnew           a request doesn't say what a poll does with the existing items
 ├── IllegalStateChange       the execution's state doesn't allow a change
 │   ├── DeploymentConflict   a flow isn't served by the version that was expected
+│   │   └── CasesConflict    a flow doesn't have the test cases that were expected
 │   ├── VersionOutdated      a flow is now served by another version, or not any more
 │   ├── TokenNameTaken       a token has this name already
 │   ├── TokenNotFound        there is no such token, or it was revoked already
@@ -194,9 +195,15 @@ class IllegalStateChange(HooklineError):
 
 
 class DeploymentConflict(IllegalStateChange):
-    """The flow isn't served by the version that was expected, or has other test cases."""
+    """The flow isn't served by the version that was expected."""
 
     code = "flow.conflict"
+
+
+class CasesConflict(DeploymentConflict):
+    """The flow doesn't have the test cases that were expected: somebody else has saved or removed them."""
+
+    code = "cases.conflict"
 
 
 class DraftConflict(IllegalStateChange):

@@ -152,7 +152,7 @@ class MemoryStore:
     async def item_results(
         self, execution_id: str, path: str, after: int = -1, limit: int = 1000
     ) -> Sequence[tuple[int, bytes]]:
-        """Return the results of items."""
+        """See `ItemQueries.item_results`."""
         results = self._results.get((execution_id, path), {})
         return sorted(pair for pair in results.items() if pair[0] > after)[:limit]
 

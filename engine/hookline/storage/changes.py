@@ -306,7 +306,8 @@ class CheckpointItems:
     execution_id: str
     progress: Progress
     results: tuple[tuple[int, bytes], ...] = ()
-    """Runs of results, which don't overlap: the first item, and the JSON of the results, a line for each."""
+    """Runs of results, which don't overlap: the first item, and the JSON of the results, a line for each. A run that is
+    stored already stays as it is: it comes again if it wasn't known whether its commit took place."""
 
 
 @change("execution", fault_point="checkpoint_items")

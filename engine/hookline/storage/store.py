@@ -410,7 +410,10 @@ class ItemQueries(Protocol):
     async def item_results(
         self, execution_id: str, path: str, after: int = -1, limit: int = 1000
     ) -> Sequence[tuple[int, bytes]]:
-        """Return the runs of results that begin after an item, at most `limit`; see `CheckpointItems.results`."""
+        """Return the runs of results that begin after an item, in order, at most `limit` of them.
+
+        See `CheckpointItems.results`.
+        """
         ...
 
 

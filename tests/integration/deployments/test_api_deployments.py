@@ -120,9 +120,11 @@ async def test_cases_travel_with_their_flow(api: AdminClient) -> None:
 
 
 async def test_cases_that_somebody_else_has_saved_are_not_overwritten_by_a_deployment(api: AdminClient) -> None:
-    async def deploy(number: int, tag: str | None) -> int:
-        body = {"flows": {"f": document("f", number)}, "cases": {"f": CASES}, "expected_cases": {"f": tag}}
-        return (await api.ask("POST", "deployments", body))[0]
+    async def deploy(number: int, tag: str | None, **more: Any) -> int:
+        body = {"flows": {"f": document("f", number)}, "cases": {"f": CASES}, "expected_cases": {"f": tag}, **more}
+        status, answer = await api.ask("POST", "deployments", body)
+        assert status == 200 or answer["code"] == "cases.conflict"
+        return status
 
     await api.deploy(document("f"), cases={"f": CASES})
     tag = (await api.etag("flows/f/cases")).strip('"')
@@ -131,12 +133,15 @@ async def test_cases_that_somebody_else_has_saved_are_not_overwritten_by_a_deplo
     before = await api.stands()
     assert await deploy(1, tag) == 412
     assert await deploy(1, None) == 412
+    assert await deploy(1, tag, dry_run=True) == 412
     assert (await api.ask("POST", "deployments", {"flows": {"f": None}, "expected_cases": {"f": tag}}))[0] == 412
     assert await api.stands() == before
     assert (await api.ask("GET", "flows/f/cases"))[1] == more
     assert await deploy(1, (await api.etag("flows/f/cases")).strip('"')) == 200
     assert (await api.ask("PUT", "flows/f/cases", {"cases": []}))[0] == 204
     assert await deploy(2, None) == 200
+    many = {"flows": {}, "expected_cases": {f"f{number}": None for number in range(1001)}}
+    assert (await api.ask("POST", "deployments", many))[0] == 400
 
 
 async def test_a_flow_that_others_call_is_not_deleted_alone(api: AdminClient) -> None:

@@ -84,6 +84,7 @@ async def test_after_the_delay_requests_are_rejected_until_none_come_any_more(se
             if seen.count(503) == 20:
                 # Now nothing new comes.
                 await served.stopping.closing.wait()
+    # A busy machine may take longer than the delay; the test above has one that no machine exceeds.
     assert set(seen) <= {202, 503}
     assert seen.count(503) == 20, "the socket closed although requests came"
     assert seen == sorted(seen)

@@ -19,15 +19,20 @@ def test_runs_give_each_result_once_and_in_order_whenever_they_are_committed(
 ) -> None:
     progress = ForeachProgress("a", 40, CLOCK.now(), None)
     rows: dict[int, bytes] = {}
+    returned: tuple[tuple[int, bytes], ...] = ()
     for count, index in enumerate(order):
         progress.finish(index, CLOCK.now(), result=None if index in without else b"%d" % index, failed=False)
+        # Items finish while a commit is made, whose end comes before the next one begins.
+        progress.give_back(returned)
+        returned = ()
         if (ends := commits.get(count)) is not None:
             _, runs = progress.take()
             if ends != "failed":
+                # The store keeps what it has.
                 rows = dict(runs) | rows
             if ends != "done":
-                # After an unknown end, the row may be there: the store keeps what it has.
-                progress.give_back(runs)
+                returned = runs
+    progress.give_back(returned)
     rows = dict(progress.take()[1]) | rows
     results = [int(line) for _, lines in sorted(rows.items()) for line in lines.splitlines()]
     assert results == [index for index in range(40) if index not in without]
@@ -44,3 +49,6 @@ def test_items_in_order_make_one_run_for_each_commit() -> None:
     assert not progress.full
     progress.finish(500, CLOCK.now(), result=b"1" * 1_000_000, failed=False)
     assert progress.full, "few results can be large"
+    for index in range(501, 504):
+        progress.finish(index, CLOCK.now(), result=b"1" * 1_000_000, failed=False)
+    assert [first for first, _ in progress.take()[1]] == [500, 502], "a row of many large results would be too large"

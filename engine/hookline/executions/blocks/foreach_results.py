@@ -168,8 +168,9 @@ class CheckpointedItems:
 
 #: The largest list of results, in bytes of JSON; larger ones become a stream.
 LARGEST_LIST: Final = 10_000_000
-#: Runs of results, each of a few hundred results or a megabyte, which are read at a time.
-_PAGE: Final = 10
+#: Bytes of results that are read at a time, and the most runs: a run may have one short result, or a megabyte of them.
+_PAGE: Final = 1_000_000
+_MOST_RUNS: Final = 250
 
 
 async def _collect_results(run: ExecutionContext, path: str, *, listed: bool) -> Any:
@@ -180,12 +181,15 @@ async def _collect_results(run: ExecutionContext, path: str, *, listed: bool) ->
     await run.journal.flush()
     writer: StreamWriter | None = None if listed else StreamWriter(run.services.blobs)
     runs: list[bytes] = []
-    size, after = 0, -1
+    size, after, limit = 0, -1, 1
     try:
-        while page := await run.services.store.item_results(run.id, path, after, _PAGE):
+        while page := await run.services.store.item_results(run.id, path, after, limit):
             after = page[-1][0]
             runs += [lines for _, lines in page]
-            size += sum(len(lines) for _, lines in page)
+            read = sum(len(lines) for _, lines in page)
+            size += read
+            # As many as would have been a page, if those that follow are as long.
+            limit = max(1, min(_MOST_RUNS, 2 * limit, limit * _PAGE // read))
             if writer is None and size > LARGEST_LIST:
                 writer = StreamWriter(run.services.blobs)
             if writer is not None:
@@ -201,7 +205,7 @@ async def _collect_results(run: ExecutionContext, path: str, *, listed: bool) ->
 
 
 def _decode(run: ExecutionContext, runs: Iterable[bytes]) -> list[Any]:
-    """The values of all lines; a run at a time, since other threads wait for the interpreter while Python code runs."""
+    """The values of all lines; a run at a time, since all other threads wait while the decoder works."""
     values: list[Any] = []
     for lines in runs:
         values += run.flow.numbers.decode(b"[%b]" % b",".join(map(run.redactor.decrypt_line, lines.splitlines())))

@@ -1,5 +1,6 @@
 """The progress of a foreach with many items."""
 
+from collections.abc import Iterator
 from datetime import datetime
 from itertools import groupby
 from typing import Final
@@ -50,16 +51,27 @@ class ForeachProgress:
     def take(self) -> tuple[Progress, tuple[tuple[int, bytes], ...]]:
         """Take the progress and the results for a commit: the first item of each run of results, and their lines.
 
-        A store keeps a run in one row, as a row for each of a million results would take seconds to delete. All items
-        from the first to the last of a run have finished since the last call, so runs of several calls don't overlap.
+        A store keeps a run in one row, since a million rows would take seconds to delete. Items that only compute are
+        committed by the hundred; others one by one, so that each makes a run. All items from the first to the last of a
+        run have finished since the last call, so runs of several calls don't overlap.
         """
-        runs = self._returned
-        for _, run in groupby(sorted(self._results), key=lambda one: self._finished_since.ranges_until(one[0])):
-            results = list(run)
-            runs += ((results[0][0], b"\n".join(line for _, line in results)),)
+        runs = (*self._returned, *self._runs())
         self._results, self._size, self._returned, self._finished_since = [], 0, (), Done()
         self.stored = True
         return Progress(self.path, self.total, self.done.ranges(), self.failed, self.latest), runs
+
+    def _runs(self) -> Iterator[tuple[int, bytes]]:
+        for _, run in groupby(sorted(self._results), key=lambda one: self._finished_since.ranges_until(one[0])):
+            first, size, lines = -1, 0, list[bytes]()
+            for index, line in run:
+                if size > _BYTES:
+                    # Many large results may have come while another commit was made.
+                    yield first, b"\n".join(lines)
+                    size, lines = 0, []
+                first = first if lines else index
+                lines.append(line)
+                size += len(line)
+            yield first, b"\n".join(lines)
 
     def give_back(self, runs: tuple[tuple[int, bytes], ...]) -> None:
         """Return runs of results that were not committed."""

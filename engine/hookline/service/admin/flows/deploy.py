@@ -296,12 +296,13 @@ def _deployments(api: Blueprint, engine: Engine) -> None:
         """Deploy a set of flows: all of them, or none. Their versions serve once the response comes.
 
         The status is 422, with every problem, if a document has errors, and 412 if a flow is served by another version
-        than expected; then nothing has changed.
+        than expected, or has other test cases; then nothing has changed.
         """
         given, by = decode_body(await read_body(), DeployRequest), caller()
-        if len({*given.flows, *given.cases}) > MAX_FLOWS:
-            raise Malformed(f"A deployment has at most {MAX_FLOWS} flows.")
-        for flow_id in {*given.flows, *given.cases, *given.expected, *given.expected_cases}:
+        named = {*given.flows, *given.cases, *given.expected, *given.expected_cases}
+        if len(named) > MAX_FLOWS:
+            raise Malformed(f"A deployment names at most {MAX_FLOWS} flows.")
+        for flow_id in named:
             by.require_flow(flow_id)
         documents = {flow_id: _given(raw) for flow_id, raw in given.flows.items()}
         wanted = DeploymentRequest(

@@ -381,7 +381,7 @@ export interface paths {
         /**
          * Deploy a set of flows: all of them, or none. Their versions serve once the response comes.
          * @description The status is 422, with every problem, if a document has errors, and 412 if a flow is served by another version
-         *     than expected; then nothing has changed.
+         *     than expected, or has other test cases; then nothing has changed.
          */
         post: operations["deploy_flows"];
         delete?: never;

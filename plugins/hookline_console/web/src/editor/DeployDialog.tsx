@@ -18,6 +18,7 @@ import {
   canDeploy,
   changesOf,
   deploy,
+  isCasesConflict,
   isConflict,
   isUnpublished,
   type Result,
@@ -55,7 +56,7 @@ export function DeployDialog({ flowId, editing, draft, onBacktest, onClose }: De
   const wanted = { flowId, text, base, message, force, cases: cases.value ?? null };
   const plan = useResource(
     () => deploy({ ...wanted, message: "" }, { dryRun: true }),
-    [text, base, force, wanted.cases?.text],
+    [text, base, force, wanted.cases?.text, wanted.cases?.base],
   );
   const conflict = isConflict(plan.error);
   const confirm = async () => {
@@ -66,10 +67,14 @@ export function DeployDialog({ flowId, editing, draft, onBacktest, onClose }: De
       onClose();
       await draft.deployed(text, done.deployment?.flows[0]?.version ?? versionOf(base ?? ""));
     } catch (error) {
-      // Since the plan was made, somebody else has deployed, or saved cases.
+      if (isCasesConflict(error)) {
+        // Nothing is deployed with cases that nobody has seen.
+        cases.reload();
+        return showToast(words.casesChanged, "bad");
+      }
+      // Since the plan was made, somebody else has deployed.
       if (!isConflict(error)) throw error;
       plan.reload();
-      cases.reload();
     }
   };
   if (conflict) {
@@ -99,7 +104,7 @@ export function DeployDialog({ flowId, editing, draft, onBacktest, onClose }: De
           {plan.error.detail} {words.overwrite}
         </label>
       ) : plan.error !== undefined ? (
-        <Rejected error={plan.error} retry={plan.reload} />
+        <Rejected error={plan.error} retry={isCasesConflict(plan.error) ? cases.reload : plan.reload} />
       ) : plan.value ? (
         <DeployPlan result={plan.value} />
       ) : (

@@ -87,7 +87,12 @@ export function canDeploy(plan: Loaded, changes: Loaded, cases: Loaded): boolean
 
 /** Whether the flow is served by another version than the one from which the text was made. */
 export function isConflict(error: unknown): error is ApiError {
-  return error instanceof ApiError && (error.status === 412 || error.code === "flow.conflict");
+  return error instanceof ApiError && error.code === "flow.conflict";
+}
+
+/** Whether somebody else has saved test cases of the flow since they were read. */
+export function isCasesConflict(error: unknown): error is ApiError {
+  return error instanceof ApiError && error.code === "cases.conflict";
 }
 
 /** Whether the flow's file has changes that this would overwrite unseen. */

@@ -192,6 +192,7 @@ test("a draft of somebody who may no longer write stays in this browser", async 
   await settle();
   expect(draft.state).toBe("local");
   expect(keepThere).not.toHaveBeenCalled();
+  expect(keepHere).not.toHaveBeenCalled();
 });
 
 test("a letter that is taken back at once leaves the draft as it was", async () => {

@@ -75,7 +75,7 @@ export class DraftKeeper {
   save = (): Promise<void> => {
     this.stopWaiting();
     return this.inTurn(async () => {
-      const isTriedAgain = this.settled === "local" || this.settled === "failed";
+      const isTriedAgain = this.opened.mayWrite && (this.settled === "local" || this.settled === "failed");
       if (this.textNow() !== this.text || isTriedAgain) await this.keep();
       else this.show(this.settled);
     });
@@ -136,7 +136,8 @@ export class DraftKeeper {
 
   private typed(): void {
     this.timer ??= setTimeout(this.save, SAVE_MS);
-    this.show("saving");
+    // The next keys show nothing new.
+    if (this.state !== "saving") this.show("saving");
   }
 
   /** Keep the text of the editor, which becomes the draft. */
@@ -222,9 +223,7 @@ export class DraftKeeper {
     else this.onChange();
   }
 
-  /** At each key, the state is the same mostly, and nothing is shown again. */
   private show(state: DraftState): void {
-    if (this.state === state) return;
     this.state = state;
     this.onChange();
   }

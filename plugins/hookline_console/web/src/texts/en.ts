@@ -301,6 +301,8 @@ export const en = {
       action: "Deploy",
       button: "Deploy…",
       cases: "Steps that you renamed are renamed in the flow's cases, too.",
+      casesChanged:
+        "Somebody else has just saved cases of this flow. Nothing is deployed yet: deploy once more.",
       casesStay: "The changes are not known, so the flow's cases keep the old ids of steps that you renamed.",
       changes: "Changes",
       conflict: {
