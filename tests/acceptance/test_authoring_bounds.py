@@ -210,7 +210,7 @@ def test_work_ends_when_its_caller_goes_away(server: ServerProcess) -> None:
 @pytest.mark.long
 @pytest.mark.alone
 def test_hostile_documents_delay_no_other_flow(server: ServerProcess, sink: Sink) -> None:
-    stalls = Stalls(server, sink, None)
+    stalls = Stalls(server, sink, None, alone=True)
     late: list[str] = []
     for name, (path, given) in hostile().items():
         delays: list[float] = []

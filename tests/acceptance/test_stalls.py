@@ -12,7 +12,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -22,6 +22,7 @@ from tests.acceptance.hostile import Hostile, flows, requests
 from tests.acceptance.hostile_senders import MAILBOX, credentials, sender_flows, sender_requests, signed
 from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
 from tests.acceptance.sink import Sink
+from tests.growth.measure import slowness
 from tests.integration.plugins.email.dovecot_server import PASSWORD, USER, Dovecot
 
 LIMIT: Final = 0.100
@@ -84,10 +85,12 @@ class Measured:
     """Seconds; infinite if a request to another flow was rejected."""
     took: float
     """Seconds until the request was answered."""
+    slowness: float = 1.0
+    """How many times slower the processor was than an idle one, if that was asked."""
 
     @property
     def limit(self) -> float:
-        return LIMIT if self.size <= MB else LIMIT_ABOVE
+        return self.slowness * (LIMIT if self.size <= MB else LIMIT_ABOVE)
 
     def __str__(self) -> str:
         mark = "  " if self.delay <= self.limit else "! "
@@ -100,7 +103,9 @@ class Measured:
 class Stalls:
     """Measures the delays that requests to one server cause."""
 
-    def __init__(self, server: ServerProcess, sink: Sink, dovecot: Dovecot | None) -> None:
+    def __init__(self, server: ServerProcess, sink: Sink, dovecot: Dovecot | None, *, alone: bool) -> None:
+        """`alone`: nothing else runs on the machine. Otherwise the limits grow as other work slows the processor."""
+        self._alone = alone
         self._server = server
         self._sink = sink
         self._dovecot = dovecot
@@ -144,6 +149,8 @@ class Stalls:
             delay = probe.slowest - self.idle if probe.statuses == {202} else math.inf
             if best is None or delay < best.delay:
                 best = Measured(request, size, status, delay, took)
+                if best.delay > best.limit and not self._alone:
+                    best = replace(best, slowness=slowness())
             if best.delay <= best.limit or best.delay > _HOPELESS:
                 break
         assert best is not None
@@ -201,7 +208,7 @@ def check(make_server: Callable[..., ServerProcess], sink: Sink, name: str, *, q
         gc.collect()
         gc.disable()  # a collection in this process would count as a delay
         stack.callback(gc.enable)
-        stalls = Stalls(server, sink, dovecot)
+        stalls = Stalls(server, sink, dovecot, alone=not quick)
         print(f"\n{name}: idle {stalls.idle * 1000:.0f} ms", flush=True)
         found: list[Measured] = []
         for request in all_requests():
