@@ -1,9 +1,11 @@
 """The README's first command, with what is installed here."""
 
+import contextlib
 import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +34,44 @@ def test_the_demo_books_the_payment_once(tmp_path: Path) -> None:
     for _, *arguments in commands:
         shown = in_terminal(tmp_path, *arguments)
         assert (shown.code, "paypal-to-accounting" in shown.text) == (0, True), shown.text
+
+
+@pytest.mark.long
+@pytest.mark.promise(1)
+def test_the_demo_goes_on_where_it_was_killed_and_keeps_what_was_changed(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "hookline.cli.main", "demo", "--port", str(free_port()), "--dir", str(tmp_path)]
+
+    def run_again() -> tuple[int, str]:
+        done = subprocess.run([*command, "--once"], capture_output=True, text=True, timeout=120, check=False)
+        return done.returncode, done.stdout + done.stderr
+
+    with contextlib.closing(sqlite3.connect(tmp_path / "accounting.db", isolation_level=None)) as ledger:
+        columns = "id integer primary key, reference text not null, amount numeric not null, note text"
+        ledger.execute(f"create table invoices ({columns})")
+        # While it is locked, nothing is booked.
+        ledger.execute("begin immediate")
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            assert any("202 queued" in line for line in process.stdout)
+            process.kill()
+        ledger.execute("rollback")
+        flow = tmp_path / "flows" / "paypal-to-accounting.json"
+        changed = flow.read_text(encoding="utf-8").replace('"title": "', '"title": "My own ')
+        flow.write_text(changed, encoding="utf-8")
+        code, said = run_again()
+        assert (code, "still 1 row" in said, "an earlier run" in said) == (0, True, True), said
+        assert flow.read_text(encoding="utf-8") == changed
+        ledger.execute("delete from invoices")
+        code, said = run_again()
+        assert (code, "is booked 0 times" in said) == (1, True), said
+
+
+def test_the_demo_says_where_it_can_write_nothing() -> None:
+    command = [sys.executable, "-m", "hookline.cli.main", "demo", "--once", "--dir", "/dev/null/demo"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=55, check=False)
+    assert done.returncode != 0
+    assert "can't be written" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.console_rule("K7")
