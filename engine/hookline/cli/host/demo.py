@@ -215,7 +215,7 @@ class _Demo:
             second = await self._send(session, hook, body)
             self._show(f"   → {second['http_status']} {second['status']}, execution {second['execution_id']}")
         after = self._rows()
-        # By this run, or by an earlier one, which may have been killed before it looked.
+        # An earlier run may have booked it, also one that was killed before it could check.
         booked = [row for row in after if row["reference"] == json.loads(body)["resource"]["id"]]
         _hold(execution["state"] == "succeeded", f"the execution should succeed, and is {execution['state']}")
         _hold(second["status"] == "duplicate", f"the second event should be a duplicate, and is {second['status']}")

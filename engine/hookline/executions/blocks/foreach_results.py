@@ -168,7 +168,7 @@ class CheckpointedItems:
 
 #: The largest list of results, in bytes of JSON; larger ones become a stream.
 LARGEST_LIST: Final = 10_000_000
-#: Bytes of results that are read at a time, and the most runs: a run may have one short result, or a megabyte of them.
+#: A page of results has about so many bytes, and at most so many runs. A run has from one result to a megabyte of them.
 _PAGE: Final = 1_000_000
 _MOST_RUNS: Final = 250
 
@@ -188,7 +188,7 @@ async def _collect_results(run: ExecutionContext, path: str, *, listed: bool) ->
             runs += [lines for _, lines in page]
             read = sum(len(lines) for _, lines in page)
             size += read
-            # As many as would have been a page, if those that follow are as long.
+            # The next page should have `_PAGE` bytes, judging by the length of the runs in this one.
             limit = max(1, min(_MOST_RUNS, 2 * limit, limit * _PAGE // read))
             if writer is None and size > LARGEST_LIST:
                 writer = StreamWriter(run.services.blobs)
@@ -205,7 +205,7 @@ async def _collect_results(run: ExecutionContext, path: str, *, listed: bool) ->
 
 
 def _decode(run: ExecutionContext, runs: Iterable[bytes]) -> list[Any]:
-    """The values of all lines; a run at a time, since all other threads wait while the decoder works."""
+    """Decode all lines, one run at a time: all other threads wait during each call of the decoder."""
     values: list[Any] = []
     for lines in runs:
         values += run.flow.numbers.decode(b"[%b]" % b",".join(map(run.redactor.decrypt_line, lines.splitlines())))

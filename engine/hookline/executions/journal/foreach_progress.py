@@ -51,9 +51,9 @@ class ForeachProgress:
     def take(self) -> tuple[Progress, tuple[tuple[int, bytes], ...]]:
         """Take the progress and the results for a commit: the first item of each run of results, and their lines.
 
-        A store keeps a run in one row, since a million rows would take seconds to delete. Items that only compute are
-        committed by the hundred; others one by one, so that each makes a run. All items from the first to the last of a
-        run have finished since the last call, so runs of several calls don't overlap.
+        The store keeps each run in one row: deleting a million rows would take seconds. Items that only compute are
+        committed hundreds at a time and make long runs; an item with an effect is committed at once, as a run of its
+        own. All items of a run, and those between them, have finished since the last call, so runs never overlap.
         """
         runs = (*self._returned, *self._runs())
         self._results, self._size, self._returned, self._finished_since = [], 0, (), Done()
@@ -65,7 +65,7 @@ class ForeachProgress:
             first, size, lines = -1, 0, list[bytes]()
             for index, line in run:
                 if size > _BYTES:
-                    # Many large results may have come while another commit was made.
+                    # Many large results can arrive during another commit, and a row must not become too large.
                     yield first, b"\n".join(lines)
                     size, lines = 0, []
                 first = first if lines else index
