@@ -59,11 +59,9 @@ def clock() -> ManualClock:
     return ManualClock()
 
 
-def clock_of_now() -> ManualClock:
-    """A clock that agrees with the database's, whose time migrations use."""
-    clock = ManualClock()
-    clock.advance((datetime.now(UTC) - clock.now()).total_seconds())
-    return clock
+def clock_of_today() -> ManualClock:
+    """A clock that agrees with the database's on the day, which migrations use; its hour is fixed."""
+    return ManualClock(datetime.now(UTC).replace(hour=8, minute=0, second=0, microsecond=0))
 
 
 @contextlib.asynccontextmanager

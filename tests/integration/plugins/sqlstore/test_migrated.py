@@ -10,7 +10,7 @@ from alembic import command
 from sqlalchemy import Connection, NullPool, create_engine, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 from tests.integration.migrated_schema import connected
-from tests.integration.plugins.sqlstore.conftest import clock_of_now
+from tests.integration.plugins.sqlstore.conftest import clock_of_today
 
 from hookline.model.execution import ExecutionFilter, Outcome, State
 from hookline.model.message import pack
@@ -38,7 +38,7 @@ MIGRATION = "0006"
 
 @pytest.fixture
 def clock() -> ManualClock:
-    return clock_of_now()
+    return clock_of_today()
 
 
 def _upgrade_to(connection: Connection, revision: str) -> None:

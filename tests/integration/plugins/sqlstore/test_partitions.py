@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.integration.migrated_schema import connected
-from tests.integration.plugins.sqlstore.conftest import clock_of_now
+from tests.integration.plugins.sqlstore.conftest import clock_of_today
 
 from hookline.kernel.errors import IllegalStateChange
 from hookline.maintenance.retention import Purger, Retention
@@ -43,7 +43,7 @@ pytestmark = pytest.mark.postgres
 
 @pytest.fixture
 def clock() -> ManualClock:
-    return clock_of_now()
+    return clock_of_today()
 
 
 @pytest.fixture
