@@ -439,10 +439,13 @@ async def test_what_the_flow_redacts_stays_masked_in_the_scope(client: Client, s
     assert "4111" not in json.dumps(found)
 
 
+@pytest.mark.parametrize(
+    "token", ["$.steps.post.body.token", "$['steps']['post'].body.token", "$.steps['post', 'order'].body.token"]
+)
 async def test_results_that_the_flow_redacts_are_masked_and_steps_before_them_are_evaluated(
-    client: Client, sink: Sink
+    client: Client, sink: Sink, token: str
 ) -> None:
-    document = orders(sink, redact=["$.steps.post.body.token", "$.body.card"])
+    document = orders(sink, redact=[token, "$.body.card"])
     document["steps"][3]["with"]["body"] = {"got": "$.steps.post.body.token", "text": "x {{ steps.post.body.token }}"}
     stubs = {"post": {"result": {"token": "4111-1111", "number": 1}}}
     asked = {"document": document, "input": {"body": {"sku": "a", "price": 1}}, "stubs": stubs}

@@ -46,6 +46,15 @@ def compile_redaction(
     return (RedactionRules(tuple(rules)) if rules else None), problems
 
 
+def steps_redacted(path: str) -> set[str]:
+    """The steps of whose results a path of `redact` is a value; none if it is no path."""
+    try:
+        places = _parsed(path)
+    except _Rejected:
+        return set()
+    return {place[1] for place in places if len(place) > 1 and place[0] == "steps" and isinstance(place[1], str)}
+
+
 class _Rejected(Exception):
     def __init__(self, problem: Problem | str) -> None:
         """`problem`: its text is enough; its place isn't known here."""
@@ -71,6 +80,11 @@ def _alternatives(source: str, expressions: Expressions) -> list[tuple[PathPart,
         for _, expression in template.parts():
             if expression.path is not None:
                 return [expression.path]
+    return _parsed(source)
+
+
+def _parsed(source: str) -> list[tuple[PathPart, ...]]:
+    """The places that a JSONPath names. Raises _Rejected."""
     try:
         return _parts(parse(source))
     except (JSONPathError, ValueError) as error:

@@ -1,6 +1,5 @@
 """The beginning of a document: the document, cut after a step, so that a run ends there."""
 
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,6 +10,7 @@ import msgspec
 from hookline.flows.blocks import step_type_of
 from hookline.flows.blocks.step_tree import walk_documents
 from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.redaction import steps_redacted
 from hookline.flows.compiler.step_ids import assign_step_ids
 from hookline.flows.documents.read import read
 from hookline.kernel.errors import FlowInvalid, Problem
@@ -21,8 +21,6 @@ from hookline.simulation.branches import step_paths
 from hookline.simulation.cases import names_step
 
 _TRY: Final = ("try", "catch", "finally")
-_RESULT: Final = re.compile(r"""\$(?:\.|\[["'])steps(?:["']\])?(?:\.|\[["'])(\w+)""")
-"""The step whose result a JSONPath names."""
 
 
 def parse_document(source: bytes) -> dict[str, Any]:
@@ -72,8 +70,7 @@ def replace_rest(document: Mapping[str, Any], pointer: str, last: Any) -> dict[s
     begun[root] = _cut(document[root], f"/{root}", pointer, last)
     if isinstance(redacted := document.get("redact"), list):
         steps = assign_step_ids(begun)[0].pointers
-        named = ((path, _RESULT.match(str(path))) for path in redacted)
-        begun["redact"] = [path for path, found in named if found is None or found[1] in steps]
+        begun["redact"] = [path for path in redacted if steps_redacted(str(path)) <= steps.keys()]
     return begun
 
 
