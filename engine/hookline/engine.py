@@ -355,6 +355,7 @@ class Engine:
                 ids=self.ids,
             ),
             redaction=self.redaction,
+            replies=self.replies,
             events=self.events,
             metrics=self.metrics,
             clock=self.clock,

@@ -22,7 +22,7 @@ TUTORIAL = Path(__file__).parents[2] / "docs" / "tutorial"
 PAGES = ("first-flow.md", "tested-flow.md")
 HOOKLINE = ".venv/bin/hookline "
 #: Hookline is installed already where its tests run; the first page of the documentation has a test of its own.
-INSTALLING = ("python3 -m venv .venv", ".venv/bin/pip install hookline")
+INSTALLING = ("python3 -m venv .venv", ".venv/bin/pip install path/to/hookline")
 KEY = "a key that was made up"
 #: After these something is to be run.
 LISTS = f"{HOOKLINE}executions list"

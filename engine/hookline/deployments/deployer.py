@@ -237,7 +237,9 @@ class Deployer:
         for flow_id, expected in request.expected_cases.items():
             now = await self._source.cases(flow_id)
             if not expected.fits(None if now is None else version_of_cases(now)):
-                raise CasesConflict(f"the cases of flow {flow_id!r} were changed: read them again")
+                raise CasesConflict(
+                    f"the cases of flow {flow_id!r} were changed in the meantime, so nothing was saved: load them again"
+                )
 
     async def _commit(
         self, texts: NewTexts, flows: Mapping[str, CompiledFlow | None], changes: list[Change], *, force: bool

@@ -104,9 +104,8 @@ class _InterruptibleTask:
         self._cuts.discard(self)
         if not self._fallen:
             return
-        if error is None:
-            self._task.uncancel()
-        elif isinstance(error, asyncio.CancelledError) and self._task.uncancel() <= self._cancelling:
+        only_interrupted = self._task.uncancel() <= self._cancelling
+        if isinstance(error, asyncio.CancelledError) and only_interrupted:
             raise Interrupted(self._interruption.cause or SUPERSEDED) from None
 
 

@@ -111,7 +111,7 @@ class Callbacks:
 
     async def _deliver(self, callback: StoreCallback) -> CallbackOutcome:
         (outcome,) = await self._store.commit((callback,))
-        assert isinstance(outcome, CallbackOutcome)  # noqa: S101 - a CallBack has no other outcome
+        assert isinstance(outcome, CallbackOutcome)  # noqa: S101 - a StoreCallback has no other outcome
         if isinstance(outcome, CallbackStored) and outcome.execution_id is not None:
             await self._queue.wake(callback.flow_id, outcome.execution_id)
         return outcome

@@ -43,13 +43,13 @@ from hookline.telemetry.events import Events
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.store_problem import StoreProblem
 
-#: Seconds after which a sender may try again, if nothing better is known.
 _COUNT_AGAIN: Final = 2.0
 """Seconds between two counts of what is queued, if other nodes accept and run some, too."""
 _TRIES: Final = 10
 _TRY_AGAIN: Final = 0.3
 """Seconds until a command looks again for parts that other nodes have given."""
 RETRY_AFTER: Final = 30.0
+"""Seconds after which a sender may try again, if nothing better is known."""
 _NOT_CURRENT: Final = "this node was cut off from the database, and is reading the changes that it missed"
 
 

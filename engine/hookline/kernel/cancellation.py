@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -33,6 +34,18 @@ async def shielded(work: Coroutine[Any, Any, T]) -> T:
             task.exception()
         raise
     return task.result()
+
+
+async def completed(work: Coroutine[Any, Any, None]) -> None:
+    """Run the work to its end, however often the task is cancelled meanwhile. The caller passes the cancellation on.
+
+    For work that limits its own time.
+    """
+    task = asyncio.get_running_loop().create_task(work)
+    while not task.done():
+        with suppress(asyncio.CancelledError):
+            await asyncio.wait((task,))
+    task.result()
 
 
 def cancelled_externally() -> bool:

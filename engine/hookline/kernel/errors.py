@@ -149,7 +149,7 @@ class PluginFailed(PluginError):
 
 
 class DuplicateName(PluginError):
-    """Two plugins give the same name."""
+    """Two plugins register the same name."""
 
     code = "plugin.duplicate"
 
@@ -195,31 +195,31 @@ class IllegalStateChange(HooklineError):
 
 
 class DeploymentConflict(IllegalStateChange):
-    """The flow isn't served by the version that was expected."""
+    """Another version of the flow was deployed since you loaded it."""
 
     code = "flow.conflict"
 
 
 class CasesConflict(DeploymentConflict):
-    """The flow doesn't have the test cases that were expected: somebody else has saved or removed them."""
+    """The flow's cases have changed since you loaded them."""
 
     code = "cases.conflict"
 
 
 class DraftConflict(IllegalStateChange):
-    """The draft of the flow isn't the one that was expected: somebody else has saved or removed it."""
+    """The draft has changed since you loaded it."""
 
     code = "draft.conflict"
 
 
 class TooManyDrafts(IllegalStateChange):
-    """There are as many drafts as are kept: remove one."""
+    """No more drafts are kept: remove one."""
 
     code = "draft.too_many"
 
 
 class TooManyCaptures(IllegalStateChange):
-    """There are as many captures as are kept: remove one."""
+    """No more captures are kept: remove one."""
 
     code = "capture.too_many"
 
@@ -286,7 +286,7 @@ class StateKeyNotFound(HooklineError):
 
 
 class UnpublishedChanges(HooklineError):
-    """The flow's file has changes that were never published."""
+    """The flow's file was edited and never deployed."""
 
     code = "flow.unpublished_changes"
 
@@ -310,13 +310,13 @@ class RedactedUnreadable(HooklineError):
 
 
 class PollStartsAnew(HooklineError):
-    """The flow's poll starts anew, and the request doesn't say whether the items that exist start executions."""
+    """The poll starts from the beginning: say whether the items that exist start executions."""
 
     code = "flow.poll_starts_anew"
 
 
 class NotReplayable(HooklineError):
-    """The execution can't be done again like this."""
+    """The execution can't be replayed like this."""
 
     code = "execution.not_replayable"
 
@@ -358,7 +358,7 @@ class ExpressionFailed(ExpressionError):
 
 
 class ExpressionLimit(ExpressionError):
-    """The expression went over its bounds."""
+    """The expression exceeded a limit."""
 
     code = "expression.limit"
 
@@ -393,13 +393,13 @@ class ComponentNotFound(HooklineError):
 
 
 class NoOptions(HooklineError):
-    """Nobody knows the choices for this setting."""
+    """This setting has no options to choose from."""
 
     code = "options.none"
 
 
 class OptionsNotReady(HooklineError):
-    """The choices for this setting can't be asked for yet."""
+    """The options of this setting can't be listed yet."""
 
     code = "options.impossible"
 
@@ -443,20 +443,20 @@ class StepError(HooklineError):
 
 
 class RateLimited(StepError):
-    """The other side wants fewer requests."""
+    """The service asks for fewer requests."""
 
     code = "step.rate_limited"
     helps = True
 
 
 class AuthExpired(StepError):
-    """The other side doesn't take the credential."""
+    """The service rejects the credential."""
 
     code = "step.auth_expired"
 
 
 class Unavailable(StepError):
-    """The other side can't be reached now."""
+    """The service can't be reached now."""
 
     code = "step.unavailable"
     helps = True
@@ -554,7 +554,7 @@ class TokenUnknown(RequestRejected):
 
 
 class MethodNotAllowed(RequestRejected):
-    """The flow doesn't take this method."""
+    """The flow doesn't accept this method."""
 
     code = "request.method"
     status = 405
@@ -577,14 +577,14 @@ class RequestTimeout(RequestRejected):
 
 
 class AlreadyCalled(RequestRejected):
-    """Another call came first."""
+    """Another callback came first."""
 
     code = "request.called_already"
     status = 409
 
 
 class WaitOver(RequestRejected):
-    """Nothing waits for this call any more."""
+    """No step waits for this callback any more."""
 
     code = "request.wait_over"
     status = 410
@@ -633,7 +633,7 @@ class HeadTooLarge(RequestRejected):
 
 
 class ServiceUnavailable(RequestRejected):
-    """The request can't be taken now."""
+    """The request can't be accepted now."""
 
     code = "request.unavailable"
     status = 503

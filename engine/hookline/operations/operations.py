@@ -13,6 +13,7 @@ from hookline.deployments.serving import Serving
 from hookline.deployments.version_history import VersionHistory
 from hookline.executions.delivery.runner import Runner
 from hookline.executions.ending import parent_callback
+from hookline.executions.replies import Ended, Replies
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.callbacks import Callbacks, check_delivered, operator_callback
 from hookline.intake.intake import Intake
@@ -60,6 +61,7 @@ class Operations:
         migration: Migration,
         replays: Replays,
         redaction: Redaction,
+        replies: Replies,
         events: Events,
         metrics: Metrics,
         clock: Clock,
@@ -75,6 +77,7 @@ class Operations:
         self._resolver = resolver
         self._migration = migration
         self._redaction = redaction
+        self._replies = replies
         self._events = events
         self._metrics = metrics
         self._clock = clock
@@ -131,6 +134,7 @@ class Operations:
             self._intake.left_queue(execution.flow_id)
             self._metrics.ended(execution.flow_id, State.CANCELLED, end.at - execution.created_at)
             self._events.ended(execution.flow_id, execution_id, State.CANCELLED, Outcome.CANCELLED)
+            self._replies.deliver(execution_id, Ended(None))
         self._runner.cancel(execution_id)
         await self._queue.wake(execution.flow_id, execution_id)
         if tells is not None and tells.execution_id is not None:

@@ -29,20 +29,27 @@ class Shown:
 
 
 def in_terminal(
-    folder: Path, *arguments: str, columns: int = 80, environment: Mapping[str, str] | None = None
+    folder: Path,
+    *arguments: str,
+    columns: int = 80,
+    environment: Mapping[str, str] | None = None,
+    answers: Mapping[str, str] | None = None,
 ) -> Shown:
     """Run a command in a process of its own, whose standard streams are a terminal.
 
-    The process is forked, so that nothing is imported again.
+    `answers`: the lines that are typed after prompts. The process is forked, so that nothing is imported again.
     """
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ.update(environment or {})
         os._exit(_command(folder, arguments, columns))
     content = bytearray()
+    left = dict(answers or {})
     try:
         while part := os.read(terminal, 65536):
             content += part
+            for prompt in [one for one in left if content.endswith(one.encode())]:
+                os.write(terminal, f"{left.pop(prompt)}\n".encode())
     except OSError:
         pass  # Linux reports the end of a terminal as an error.
     finally:

@@ -244,3 +244,10 @@ def test_ids_have_the_length_that_the_commands_know() -> None:
     from hookline.cli.operate.execution_ids import LENGTH
 
     assert len(Ids(SystemClock()).new()) == LENGTH
+
+
+def test_a_secret_is_asked_for_and_not_shown(project: tuple[Path, Sequence[str]]) -> None:
+    folder, _ = project
+    answers = {"key: ": "a key that was made up"}
+    shown = in_terminal(folder, "credentials", "set", "greeters", "--type", "api-key", "key=-", answers=answers)
+    assert (shown.code, shown.lines) == (0, ["key: ", "credential greeters of type api-key is set"])

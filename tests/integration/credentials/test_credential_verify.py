@@ -140,9 +140,9 @@ def test_each_kind_has_a_code_and_says_whether_trying_again_helps() -> None:
     found = {kind: kind(retry_after=3.0) for kind in (StepError, RateLimited, AuthExpired, Unavailable)}
     assert {error.error_code: (error.retryable, error.message) for error in found.values()} == {
         "step.failed": (False, "The step failed."),
-        "step.rate_limited": (True, "The other side wants fewer requests."),
-        "step.auth_expired": (False, "The other side doesn't take the credential."),
-        "step.unavailable": (True, "The other side can't be reached now."),
+        "step.rate_limited": (True, "The service asks for fewer requests."),
+        "step.auth_expired": (False, "The service rejects the credential."),
+        "step.unavailable": (True, "The service can't be reached now."),
     }
     assert not Unavailable(retryable=False).retryable
 

@@ -9,6 +9,7 @@ from tests.integration.engine_harness import Harness, act
 from tests.integration.store_trouble import Trouble, holds
 
 from hookline.executions.delivery.runner import Runner
+from hookline.executions.delivery.unrunnable import Unrunnable
 from hookline.executions.steps.step import StepRun
 from hookline.model.execution import State
 from hookline.storage.changes import RecordSteps
@@ -78,6 +79,27 @@ async def test_a_start_that_is_committed_after_a_defect_is_counted_and_told(harn
             # An end is told after it is durable.
             await assert_eventually(ended)
     assert heard == ["execution.started", "step.finished", "execution.ended"]
+
+
+@pytest.mark.usefixtures("_defective")
+async def test_a_second_defect_at_the_end_of_an_execution_loses_nothing(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end, failures = Unrunnable.end, 2
+
+    async def failing(unrunnable: Unrunnable, *given: Any) -> None:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise RuntimeError("another defect")
+        await end(unrunnable, *given)
+
+    monkeypatch.setattr(Unrunnable, "end", failing)
+    harness.flow("f", [act("one"), DEFECT])
+    async with harness.engine() as engine:
+        execution = await harness.advance_until(engine, await harness.send(engine, "f", 1))
+    assert execution.error is not None
+    assert (execution.error.code, harness.probe.steps()) == ("engine.defect", ["one"])
 
 
 async def test_a_run_that_is_cut_off_while_the_store_fails_is_cancelled(

@@ -10,6 +10,7 @@ import pytest
 from tests.integration.engine_harness import Harness, act
 
 from hookline.api import StepError
+from hookline.cli.actor import local_user
 from hookline.kernel.errors import StoreError
 from hookline.model.execution import Outcome, State
 
@@ -69,6 +70,23 @@ async def test_a_step_is_tried_again_until_the_engine_can_do_its_part(
         record = (await harness.journal(engine, execution_id))["one"]
     assert (execution.state, record.attempt, record.error) == (State.SUCCEEDED, 1, None)
     assert harness.probe.steps() == ["one"] * 8 + ["two"]
+
+
+@pytest.mark.parametrize("pure", [False, True])
+async def test_a_step_that_waits_for_the_engine_can_be_cancelled(harness: Harness, pure: bool) -> None:
+    @harness.probe.connector.action(pure=pure)
+    async def lacking() -> None:
+        """A step for which the engine lacks something."""
+        harness.probe.calls.append(("lacking", 1, "", None))
+        raise too_many()
+
+    harness.flow("f", [{"id": "one", "use": "probe.lacking"}])
+    async with harness.engine() as engine:
+        execution_id = await harness.send(engine, "f", 1)
+        await harness.until_calls(1)
+        await engine.operations.cancel(execution_id, by=local_user())
+        execution = await harness.advance_until(engine, execution_id)
+    assert execution.state is State.CANCELLED
 
 
 @pytest.mark.rule(42)

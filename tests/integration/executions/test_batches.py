@@ -8,6 +8,8 @@ import pytest
 from tests.integration.engine_harness import Harness, act, fails
 
 from hookline.engine import Engine
+from hookline.executions.journal.journal import Journal
+from hookline.kernel.errors import StoreError
 from hookline.kernel.json import decode
 from hookline.model.access import SYSTEM
 from hookline.model.execution import BATCH, Execution, Outcome, State, StepState
@@ -71,6 +73,25 @@ async def test_the_last_message_lets_the_first_go_on_with_the_list_of_all(harnes
         assert await output(harness, engine, others[1]) == {"body": {"batch": leader, "place": 3}}
         assert dict(await engine.store.batches(leader)) == {}
         await leading(harness, engine, {"n": 4})
+
+
+async def test_the_first_goes_on_also_if_the_store_fails_after_the_last_has_joined(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No time passes here, so that no timer finds it."""
+    harness.flow("f", [gather(size=2), act("after")])
+    async with harness.engine() as engine:
+        await leading(harness, engine)
+
+        async def failing(*_: Any) -> None:
+            raise StoreError("the disk is full")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(Journal, "close", failing)
+            await harness.send(engine, "f", 2)
+            # The leader is delivered, and fails to end, too.
+            await harness.until_calls(1)
+    assert called(harness) == [[1, 2]]
 
 
 @pytest.mark.parametrize("restart", [False, True])

@@ -10,12 +10,14 @@ from typing import Any
 import msgspec
 import pytest
 from pydantic import ValidationError
-from tests.integration.engine_harness import Harness
+from tests.integration.engine_harness import Harness, act
 
+from hookline.cli.actor import local_user
 from hookline.engine import Engine
+from hookline.executions.delivery.runner import Runner
 from hookline.kernel.errors import StoreError
 from hookline.kernel.json import decode, encode
-from hookline.model.execution import Execution, State
+from hookline.model.execution import Execution, ExecutionFilter, State
 from hookline.model.webhook import AcceptedAnswer
 from hookline.sdk.schemes import WebhookResponse
 from hookline.service.app import create_endpoints
@@ -147,6 +149,45 @@ async def test_a_flow_that_ends_without_an_answer_says_so(harness: Harness, resp
         assert (failed.status, document["code"]) == (502, "reply.none")
         assert document["execution_id"] == header(failed, "hookline-execution-id")
         assert b"secret" not in failed.body
+
+
+async def test_a_caller_hears_at_once_of_an_execution_that_is_cancelled_before_it_starts(harness: Harness) -> None:
+    trigger = {"use": "webhook", "with": {"verify": "none", "respond": "finished"}}
+    harness.flow("f", [act("slow")], trigger=trigger, concurrency=1)
+    go = asyncio.Event()
+
+    async def slow(value: Any) -> Any:
+        await go.wait()
+        return value
+
+    harness.probe.does["slow"] = slow
+    async with calling(harness) as caller:
+        store = caller.engine.store
+        first = asyncio.create_task(caller.send({"n": 1}))
+        await harness.until_calls(1)
+        second = asyncio.create_task(caller.send({"n": 2}))
+        queued = ExecutionFilter(state=State.QUEUED)
+        async with asyncio.timeout(30):
+            while not (page := await store.executions(queued)).items:  # noqa: ASYNC110 - it is several tasks away
+                await asyncio.sleep(0.002)
+        await caller.engine.operations.cancel(page.items[0].execution.id, by=local_user())
+        assert (await second).status == 204
+        go.set()
+        assert (await first).status == 200
+
+
+async def test_a_caller_hears_at_once_of_an_execution_that_the_engine_cannot_run(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow(harness, [REPLY], respond="finished")
+
+    async def defective(*_: Any) -> Any:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(Runner, "_run_flow", defective)
+    async with calling(harness) as caller:
+        reply = await caller.send({"n": 1})
+        assert (reply.status, decode(reply.body)["code"]) == (502, "reply.none")
 
 
 @pytest.mark.rule(30)

@@ -16,12 +16,12 @@ _POLL: Final = 2000
 
 
 def deploy_each_change(directory: Path, deploy: Callable[[bool], None]) -> None:
-    """Call `deploy(True)` now, and `deploy(False)` each time files have changed, until Ctrl-C."""
+    """Call `deploy(True)` now, and `deploy(False)` each time files have changed, until Ctrl+C."""
     from watchfiles import watch
 
     seen = _stamps(directory)
     deploy(True)
-    click.echo(f"watching {directory}; Ctrl-C ends it", err=True)
+    click.echo(f"watching {directory}; Ctrl+C ends it", err=True)
     try:
         for _ in watch(
             directory, step=_SETTLED, rust_timeout=_POLL, yield_on_timeout=True, recursive=False, watch_filter=None

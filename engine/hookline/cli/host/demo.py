@@ -31,7 +31,7 @@ FLOW: Final = "paypal-to-accounting"
 EVENT: Final = "samples/paypal-payment.json"
 _CREDENTIAL: Final = "paypal"
 _WEBHOOK_ID: Final = "1JE4291016473214C"
-_ANEW: Final = "To begin anew, delete the folder of the demo, or choose another with --dir."
+_ANEW: Final = "To start over, delete the folder of the demo, or choose another one with --dir."
 _LEDGER: Final = f"HOOKLINE_VARS_{FLOW.upper().replace('-', '_')}__LEDGER"
 
 
@@ -42,23 +42,27 @@ class DemoFailed(HooklineError):
 
 
 @click.command(cls=Command, needs_settings=False)
-@click.option("--once", is_flag=True, help="Stop at the end of the demo; exit code 0 if everything is as expected.")
-@click.option("--port", type=click.IntRange(0, 65535), help="The port to listen on; 8080, or a free one, by default.")
+@click.option("--once", is_flag=True, help="Stop the server at the end. Exit code 0 if everything went as expected.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    help="The port to listen on; by default 8080, or a free one.",
+)
 @click.option(
     "--dir",
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("hookline-demo"),
     show_default=True,
-    help="The directory of the demo's flow and databases.",
+    help="The folder of the demo's flow and databases.",
 )
 @click.pass_context
 def demo(ctx: click.Context, once: bool, port: int | None, folder: Path, as_json: bool) -> None:
-    """Send a signed PayPal event to a server, and see it booked in an accounting database.
+    """Send a signed PayPal event to a server, and see the payment booked in an accounting database.
 
     Starts a server with the flow `paypal-to-accounting`, and sends the event twice: the second one is a duplicate. The
     server keeps running, and the demo ends with a link to the execution in the console. The event is signed as PayPal
-    signs it, with a certificate that the demo creates and pins in the credential.
+    signs it, with a certificate that the demo creates and stores in the credential.
     """
     ignore_hangups()
     from hookline.cli.host.server import run
@@ -97,7 +101,7 @@ def demo(ctx: click.Context, once: bool, port: int | None, folder: Path, as_json
         if once:
             server.shutdown.set()
         else:
-            show("\nThe server is still running; stop it with Ctrl-C.")
+            show("\nThe server is still running; stop it with Ctrl+C.")
 
     if not run(settings, sock, ready) or not report:
         ctx.exit(1)
@@ -198,11 +202,11 @@ class _Demo:
         )
         self._show(f"Hookline listens on {server.url}\n")
         async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {server.token.text}"}) as session:
-            self._show(f"1. PayPal sends a signed event to {hook}")
+            self._show(f"1. The demo sends a signed event, as PayPal would, to {hook}")
             first = await self._send(session, hook, body)
             self._show(f"   → {first['http_status']} {first['status']}, execution {first['execution_id']}")
             if first["status"] == "duplicate":
-                self._show(f"   It came in an earlier run. {_ANEW}")
+                self._show(f"   This event was already received in an earlier run. {_ANEW}")
             self._show("")
             execution = await self._ended(session, first["execution_id"])
             self._show("2. Its execution, step by step")
@@ -211,17 +215,17 @@ class _Demo:
             self._show(f"\n3. The accounting database, {self._ledger}")
             for row in rows:
                 self._show("   " + ", ".join(f"{name}: {value}" for name, value in row.items()))
-            self._show("\n4. PayPal sends the event again")
+            self._show("\n4. It sends the event again")
             second = await self._send(session, hook, body)
             self._show(f"   → {second['http_status']} {second['status']}, execution {second['execution_id']}")
         after = self._rows()
         # An earlier run may have booked it, also one that was killed before it could check.
         booked = [row for row in after if row["reference"] == json.loads(body)["resource"]["id"]]
-        _hold(execution["state"] == "succeeded", f"the execution should succeed, and is {execution['state']}")
-        _hold(second["status"] == "duplicate", f"the second event should be a duplicate, and is {second['status']}")
-        _hold(second["execution_id"] == first["execution_id"], "the duplicate should name the first execution")
-        _hold(len(booked) == 1, f"the payment should be booked once, and is booked {len(booked)} times. {_ANEW}")
-        _hold(after == rows, "the duplicate should have changed nothing")
+        _hold(execution["state"] == "succeeded", f"the execution should have succeeded, and is {execution['state']}")
+        _hold(second["status"] == "duplicate", f"the second event should be a duplicate, and was {second['status']}")
+        _hold(second["execution_id"] == first["execution_id"], "the duplicate got the id of another execution")
+        _hold(len(booked) == 1, f"the payment should be booked once, but was booked {len(booked)} times. {_ANEW}")
+        _hold(after == rows, "the duplicate changed the accounting database")
         self._show(f"   → still {counted(len(after), 'row')}: nothing was booked twice\n")
         urls = {
             "hook": hook,
@@ -233,7 +237,7 @@ class _Demo:
         for name, url in urls.items():
             self._show(f"   {name:12}{url}")
         self._show(f"   {'admin token':12}{server.token_file or 'HOOKLINE_ADMIN_TOKEN'}")
-        self._show("\n6. Commands to look at it with, in this directory")
+        self._show("\n6. Commands that show the execution, to be run in this folder")
         (short,) = shortened([first["execution_id"]])
         program = _program()
         commands = [
@@ -270,8 +274,10 @@ class _Demo:
         ):
             made: dict[str, str] = await response.json()
             _hold(response.status == 201, f"the server answered {response.status}: {made.get('detail')}")
-        self._show(f"   The execution, signed in; the link can be used once, within 10 minutes:\n   {made['url']}")
-        self._show(f"   Another link: {_program()} open --db {self._db}")
+        self._show(
+            f"   This link signs you in and opens the execution. It works once, within 10 minutes:\n   {made['url']}"
+        )
+        self._show(f"   For a new link, run: {_program()} open --db {self._db}")
         return made["url"]
 
     async def _send(self, session: Any, hook: str, body: bytes) -> dict[str, Any]:

@@ -30,9 +30,9 @@ def credentials() -> None:
 def set_credential(name: str, type_: str, values: tuple[str, ...], as_json: bool, settings: Settings) -> None:
     """Create or replace a credential.
 
-    A value is given on the command line, in a file (key=@path), or on standard input (key=-). A repeated key makes a
-    list. `hookline components TYPE` lists the keys of a type. Values on the command line are kept in the shell's
-    history and visible to other users of the machine; values in files and on standard input aren't.
+    A value is given on the command line, in a file (key=@path), or on standard input (key=-), where a terminal asks for
+    it. A repeated key makes a list. `hookline components TYPE` lists the keys of a type. Values on the command line are
+    kept in the shell's history and visible to other users of the machine; values in files and on standard input aren't.
     """
     body = {"type": type_, "values": read_values(values)}
     made = call(settings, "PUT", "credentials", name, body=body, missing="created")
@@ -195,7 +195,7 @@ def read_values(pairs: Sequence[str]) -> dict[str, Any]:
             if stdin_used:
                 raise click.UsageError("standard input can be read for one key only")
             stdin_used = True
-            value = sys.stdin.read().removesuffix("\n")
+            value = _asked(key) if sys.stdin.isatty() else sys.stdin.read().removesuffix("\n")
         elif value.startswith("@"):
             value = _read(key, Path(value[1:]))
         known = values.get(key)
@@ -206,6 +206,11 @@ def read_values(pairs: Sequence[str]) -> dict[str, Any]:
         else:
             values[key] = [known, value]
     return values
+
+
+def _asked(key: str) -> str:
+    answer: str = click.prompt(key, hide_input=True, err=True)
+    return answer
 
 
 def _read(key: str, path: Path) -> str:

@@ -26,7 +26,7 @@ def describe(execution: Mapping[str, Any]) -> str:
     if execution["discarded_at"]:
         lines.append(f"discarded {execution['discarded_at']}")
     elif execution["cause"]:
-        lines.append(f"a dead letter of the cause {execution['cause']}")
+        lines.append(f"dead letter, cause {execution['cause']}")
     if execution["files_removed_at"]:
         lines.append(f"its files were removed {execution['files_removed_at']} (the setting file_retention)")
     for wait in execution["waits"]:

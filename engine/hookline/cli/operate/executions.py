@@ -255,7 +255,7 @@ def release_execution(execution_id: str, as_json: bool, settings: Settings) -> N
 @click.option("--flow", "flow_id", metavar="ID", help="Only events of this flow.")
 @click.option("--count", type=click.IntRange(1), help="End after this many events.")
 def tail(flow_id: str | None, count: int | None, as_json: bool, settings: Settings) -> None:
-    """Print the events of the running server as they happen, until Ctrl-C."""
+    """Print the events of the running server as they happen, until Ctrl+C."""
     try:
         asyncio.run(_tail(settings, flow_id, count, as_json))
     except KeyboardInterrupt:

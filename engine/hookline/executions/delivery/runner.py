@@ -34,6 +34,7 @@ from hookline.executions.progress import ExecutionProgress
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.backoff import STORE_RETRY
+from hookline.kernel.cancellation import completed
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StoreError, VersionOutdated
 from hookline.model.execution import ErrorInfo
 from hookline.model.message import Envelope
@@ -141,9 +142,13 @@ class Runner:
         run = self._running[execution_id]
         redactor = NO_REDACTOR if run is None else run.redactor
         info = ErrorInfo("engine.defect", f"the engine has a defect: {said}")
-        await self._unrunnable.end(delivery, redactor.mask_error(info))
         log = StepLog(self._services.log, execution_id, delivery.flow_id, "", redactor)
         log.error("defect of the engine", exc_info=True)
+        try:
+            await self._unrunnable.end(delivery, redactor.mask_error(info))
+        except Exception:
+            log.error("the execution can't be ended because of another defect", exc_info=True)
+            await delivery.redeliver(STORE_RETRY)
 
     async def _run(self, delivery: Delivery, flow: CompiledFlow | None) -> None:
         epoch = self._cause_epoch
@@ -162,7 +167,11 @@ class Runner:
             return
         with self._leaving_queue(found.flow.id) if found.leaves_queue else nullcontext() as on_dequeued:
             run = self._begin(found, on_dequeued)
-            closing = await self._run_and_commit(run)
+            try:
+                closing = await self._run_and_commit(run)
+            finally:
+                # They were closed durably, however this run ends.
+                await self._wake_batches(run)
         blocked = run.progress.blocked is not None and isinstance(closing, Park)
         # If the cause went away while the execution was being parked, nothing else wakes it.
         again = blocked and epoch != self._cause_epoch
@@ -222,7 +231,7 @@ class Runner:
             await run.journal.close(closing, *follow_up)
         except asyncio.CancelledError:
             # The engine stops. Finished work of this execution must not be done again at the next start.
-            await asyncio.shield(run.journal.try_commit_unrecomputable())
+            await completed(run.journal.try_commit_unrecomputable())
             raise
         return closing
 
@@ -258,8 +267,6 @@ class Runner:
 
     async def _after(self, run: ExecutionContext, closing: End | Park) -> None:
         """Tell those who wait for what has happened."""
-        for ready in run.progress.wakes:
-            await self._queue.wake(run.flow.id, ready)
         if isinstance(closing, End):
             self._services.metrics.ended(run.flow.id, closing.state, closing.at - run.envelope.accepted_at)
             tell_caller(run, closing)
@@ -270,6 +277,11 @@ class Runner:
                 await self._queue.wake(run.flow.id, run.id)
             else:
                 self._timers.notice(closing.ready_at)
+
+    async def _wake_batches(self, run: ExecutionContext) -> None:
+        """Wake the executions that lead the batches that this run has closed."""
+        for leader in run.progress.wakes:
+            await self._queue.wake(run.flow.id, leader)
 
     async def _wake_parent(self, envelope: Envelope) -> None:
         """Wake the execution whose step waits for the end of this one."""

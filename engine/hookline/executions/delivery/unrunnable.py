@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 from hookline.executions.blocks.batch import batch_entries
 from hookline.executions.delivery.loading import BlockedAtLoad, ExecutionLoader, Versions
 from hookline.executions.ending import AttemptStart, follow_up
+from hookline.executions.replies import Ended
 from hookline.executions.services import Services
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.backoff import STORE_RETRY
@@ -112,6 +113,7 @@ class Unrunnable:
         for change in changes:
             if isinstance(change, End):
                 self._services.metrics.ended(delivery.flow_id, change.state, change.at - accepted_at)
+                self._services.replies.deliver(delivery.execution_id, Ended(change.error))
         self._services.events.committed(delivery.flow_id, delivery.execution_id, changes)
 
     async def _flow_of(self, execution: Execution | None) -> CompiledFlow | None:

@@ -111,7 +111,7 @@ class StepRun:
         if not pure and not self.run.gate.may_act(self.path):
             return Ending.WAITING
         while True:
-            if not pure and not await self._may_begin():
+            if not pure and not await self._make_ready():
                 return Ending.WAITING
             ending = await self._attempt()
             if ending is not None:
@@ -159,7 +159,7 @@ class StepRun:
 
     # --- One attempt ---------------------------------------------------------------------------------------------
 
-    async def _may_begin(self) -> bool:
+    async def _make_ready(self) -> bool:
         """Return True once the step may begin: its turn has come, and what can't be computed again is durable.
 
         Return False if its turn comes so late that the wait is stored instead. Raises Interrupted.
@@ -343,13 +343,14 @@ class StepRun:
         await self._record(attempt, StepState.FAILED, error=error)
 
     async def _wait_for_engine(self, attempt: Attempt, failure: EngineUnavailable) -> None:
-        """Wait for the engine. It counts as no attempt, and leaves no entry of a failure."""
+        """Wait for the engine. It counts as no attempt, and leaves no entry of a failure. Raises Interrupted."""
         services = self.run.services
         services.engine_failures.noticed(
             execution_id=self.run.id, flow_id=self.run.flow.id, step=self.path, error=str(failure)
         )
         if self.node.once:
             await self._record_not_begun(attempt)
+        self.frame.interruption.check()
         await services.clock.sleep(STORE_RETRY)
 
     async def _record_not_begun(self, attempt: Attempt) -> None:

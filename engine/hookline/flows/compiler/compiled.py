@@ -146,8 +146,8 @@ class CompiledFlow:
     credentials: frozenset[str]
     """The names of all credentials that it uses."""
     order_by: MessageKey | None = None
-    tags: Tags | None = None
     """Executions with an equal key run one at a time."""
+    tags: Tags | None = None
     on_error_steps: tuple[Node, ...] = ()
     """The steps that run after a failure, before the execution ends."""
     on_error_flow: str | None = None
