@@ -98,6 +98,20 @@ async def test_the_form_edits_the_json_and_the_json_edits_the_form(page: Page) -
     assert list((await document(page))["steps"][0]["with"]["body"]) == ["to", "from"]
 
 
+async def test_the_form_waits_while_a_string_of_the_json_is_unfinished(page: Page) -> None:
+    await box(page, "post").click()
+    await page.get_by_role("tab", name="Form").click()
+    message = form(page).get_by_role("textbox", name="Message (required)")
+    await put_cursor_behind(page, '"message": "')
+    for unfinished in ["\\", "d"]:
+        await page.keyboard.type(unfinished)
+        await expect(form(page)).to_contain_text("once the text is valid JSON")
+        await expect(message).to_be_disabled()
+    await page.keyboard.press("Backspace")
+    await page.keyboard.press("Backspace")
+    await expect(message).to_have_value("post {{ steps.letter.body.to }}")
+
+
 async def test_steps_are_changed_by_the_keyboard_alone(page: Page) -> None:
     await put_cursor_behind(page, '"id": "letter"')
     # From the JSON, the menu leads to the rest.

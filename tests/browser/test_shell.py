@@ -71,6 +71,19 @@ async def test_the_palette_finds_pages_flows_and_executions(console: Console, sh
     await page.wait_for_url(f"**/executions/{newest['id']}")
 
 
+async def test_a_page_that_cannot_be_drawn_says_why_and_everything_else_goes_on(console: Console) -> None:
+    page = await console.open("/settings", "Settings")
+    await page.route("**/api/v1/nodes", lambda route: route.fulfill(json={"items": [None], "next": None}))
+    await page.get_by_role("link", name="Nodes").click()
+    await expect(page.get_by_role("alert")).to_contain_text("Something went wrong")
+    await page.unroute("**/api/v1/nodes")
+    await page.get_by_role("link", name="Settings").click()
+    await expect(page.get_by_role("heading", name="Settings", level=1)).to_be_visible()
+    await expect(page.get_by_role("alert")).to_have_count(0)
+    await page.get_by_role("link", name="Nodes").click()
+    await expect(page.get_by_role("heading", name="Nodes", level=1)).to_be_visible()
+
+
 async def test_the_first_tab_stop_skips_the_navigation(console: Console) -> None:
     page = await console.open("/nodes", "Nodes")
     await page.keyboard.press("Tab")

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import schema from "../../../../../flows/flow.schema.json";
 import { format } from "./edits";
 import { readDocument } from "./flow_document";
-import { formatFlow, ordersOf } from "./format";
+import { formatFlow, layout, ordersOf } from "./format";
 import generated from "./formatted_flows.json";
 import { parse, type Tree } from "./tree";
 
@@ -34,6 +34,13 @@ test("a canonical text needs no change, and one that isn't JSON gets none", () =
   expect(format(readDocument(text), orders)).toMatchObject({ insert: "" });
   expect(format(readDocument(text.replace(/\}\s*$/, "")), orders)).toBeNull();
 });
+
+test.each(['{"a": "\\d"}', '{"a": "\\u12"}', '{"a": "b', '{"a": ["b\n"]}'])(
+  "a text that is still being written is shown as far as it goes: %s",
+  (text) => {
+    expect(layout(parse(text).tree as Tree, 0, 0)).toContain('"a"');
+  },
+);
 
 test("the orders are those of the language", () => {
   expect(orders.flow.slice(0, 4)).toEqual(["$schema", "id", "title", "state"]);

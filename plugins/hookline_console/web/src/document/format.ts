@@ -7,7 +7,16 @@
 
 import { partsOf } from "./pointer";
 import { blockOf, stepLists } from "./steps";
-import { at, type Member, memberOf, type ObjectTree, replaced, type Tree } from "./tree";
+import {
+  at,
+  type Member,
+  memberOf,
+  type ObjectTree,
+  replaced,
+  type ScalarTree,
+  scalarOf,
+  type Tree,
+} from "./tree";
 
 /** The columns of a line. Only a line with a single long text may be longer. */
 const WIDTH = 120;
@@ -123,7 +132,7 @@ export function inline(tree: Tree): string {
     case "object":
       return `{${tree.members.map(({ name, value }) => `${JSON.stringify(name)}: ${inline(value)}`).join(", ")}}`;
     default:
-      return scalar(tree.json);
+      return scalar(tree);
   }
 }
 
@@ -145,7 +154,7 @@ function expanded(tree: Tree, indent: number, used: number): string {
   if (tree.kind === "list") {
     return `[\n${tree.items.map((item) => pad + layout(item, inner, inner)).join(",\n")}${end}]`;
   }
-  if (tree.kind === "scalar") return scalar(tree.json);
+  if (tree.kind === "scalar") return scalar(tree);
   const last = tree.members.at(-1);
   const head = tree.members.slice(0, -1);
   if (last && !isEmpty(last.value) && head.every(({ value }) => value.kind === "scalar")) {
@@ -174,9 +183,12 @@ function lengthOf(text: string): number {
   return length;
 }
 
-function scalar(json: string): string {
-  if (json.startsWith('"')) return JSON.stringify(JSON.parse(json));
-  return /^-?\d/.test(json) ? number(json) : json;
+function scalar(tree: ScalarTree): string {
+  const { json } = tree;
+  if (!json.startsWith('"')) return /^-?\d/.test(json) ? number(json) : json;
+  const text = scalarOf(tree);
+  // One that is still being written stays as it is.
+  return text === undefined ? json : JSON.stringify(text);
 }
 
 const FRACTION = /^(-?)(\d+)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;

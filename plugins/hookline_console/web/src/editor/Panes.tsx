@@ -7,6 +7,7 @@ import type { Editing, Snapshot } from "../code/editing";
 import { FlowForm } from "../forms/FlowForm";
 import type { Schema } from "../forms/schema";
 import { texts } from "../texts";
+import { Boundary } from "../ui/Boundary";
 import { Loading } from "../ui/Notices";
 import { Tabs } from "../ui/Tabs";
 import { useMedia } from "../ui/useMedia";
@@ -51,7 +52,9 @@ export function Panes({
   const isNarrow = useMedia(NARROW);
   const side = view === "form" ? "form" : "picture";
   const beside = editing && snapshot && (
-    <Beside side={side} {...{ editing, snapshot, schema, blocks, editTurn }} overlay={panels.overlay} />
+    <Boundary of={snapshot}>
+      <Beside side={side} {...{ editing, snapshot, schema, blocks, editTurn }} overlay={panels.overlay} />
+    </Boundary>
   );
   return (
     <div class={`edit${isNarrow ? " edit-narrow" : ""}${panels.tab === "problems" ? "" : " edit-deep"}`}>

@@ -1,8 +1,9 @@
 import "./shell.css";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { ErrorBoundary, Route, Router, useLocation } from "preact-iso";
+import { Route, Router, useLocation } from "preact-iso";
 import { type Connection, events } from "../api/events";
 import { texts } from "../texts";
+import { Boundary } from "../ui/Boundary";
 import { Button } from "../ui/Button";
 import { Empty } from "../ui/Notices";
 import { CommandPalette } from "./CommandPalette";
@@ -16,6 +17,7 @@ export function Shell() {
   const [searching, setSearching] = useState(false);
   const [open, setOpen] = useState(false);
   const content = useRef<HTMLElement>(null);
+  const { path } = useLocation();
   useEffect(() => {
     const press = (event: KeyboardEvent) => {
       if (event.key.toLowerCase() !== "k" || !(event.metaKey || event.ctrlKey)) return;
@@ -62,14 +64,14 @@ export function Shell() {
         </div>
       </header>
       <main id="content" class="shell-content" tabIndex={-1} ref={content} data-scroller>
-        <ErrorBoundary onError={() => undefined}>
+        <Boundary of={path}>
           <Router onRouteChange={arrive}>
             {ROUTES.map(({ path, component }) => (
               <Route key={path} path={path} component={component} />
             ))}
             <Route default component={NotFound} />
           </Router>
-        </ErrorBoundary>
+        </Boundary>
       </main>
       {searching && <CommandPalette onClose={() => setSearching(false)} />}
     </div>
