@@ -122,7 +122,8 @@ async def test_a_replay_begins_at_a_step_with_an_edited_body(console: Console, s
     await page.get_by_label("From").select_option("known")
     await page.get_by_label("Edit the body").check()
     body = page.get_by_role("textbox", name="Body")
-    await expect(body).to_have_value('{\n  "order": 7003,\n  "amount": 0\n}')
+    recorded = '{\n  "order": 7003,\n  "amount": 0\n}'
+    await expect(body).to_have_value(recorded)
     await body.fill('{"order": 7003, "amount": }')
     await expect(page.get_by_role("alert")).to_contain_text("1:27")
     await body.fill('{"order": 7003, "amount": 12345678901234567890}')
@@ -205,3 +206,22 @@ async def test_selected_executions_are_cancelled_with_progress(console: Console,
     await expect(page.get_by_role("dialog")).to_contain_text("2 cancelled of 2")
     await page.get_by_role("button", name="Close").click()
     assert {shop.ended(execution_id)["state"] for execution_id in ids} == {"cancelled"}
+
+
+async def test_a_dialog_says_why_its_action_failed(console: Console, shop: ServerProcess) -> None:
+    execution_id = send(shop, "returns", {"order": 7130, "reason": "late"})
+    page = await open_execution(console, execution_id)
+    console.expect_status(409, f"/executions/{execution_id}/cancel")
+    problem = {"title": "It has ended", "code": "illegal", "detail": "The execution has just ended."}
+    await page.route(
+        "**/api/v1/executions/*/cancel",
+        lambda route: route.fulfill(status=409, json=problem, content_type="application/problem+json"),
+    )
+    await page.get_by_role("button", name="Cancel…").click()
+    dialog = page.get_by_role("dialog")
+    await dialog.get_by_role("button", name="Cancel the execution").click()
+    await expect(dialog.get_by_role("alert")).to_have_text("The execution has just ended.")
+    await expect(page.locator(".toast")).to_have_count(0)
+    await page.unroute("**/api/v1/executions/*/cancel")
+    await dialog.get_by_role("button", name="Cancel the execution").click()
+    await expect(dialog).to_have_count(0)

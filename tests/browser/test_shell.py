@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from playwright.async_api import Browser, expect
+from playwright.async_api import Browser, Locator, expect
 
 from tests.acceptance.server_process import TOKEN, ServerProcess
 from tests.browser.console import Console
@@ -106,6 +106,26 @@ async def test_the_focus_goes_to_the_heading_of_a_page_and_back_to_what_opened_a
     await expect(page.get_by_role("heading", name="Dead letters", level=1)).to_be_focused()
     await page.get_by_role("row").filter(has_text="payment.amount").get_by_role("link").first.press("Enter")
     await expect(page.get_by_role("heading", name="payment.amount", level=1)).to_be_focused()
+
+
+async def test_a_drag_out_of_a_dialog_does_not_close_it_but_a_click_beside_it_does(console: Console) -> None:
+    page = await console.open("/tokens", "Tokens")
+    dialog = page.get_by_role("dialog")
+
+    async def drag_out_of(control: Locator) -> None:
+        await control.fill("written")
+        await control.hover()
+        await page.mouse.down()
+        await page.mouse.move(5, 5)
+        await page.mouse.up()
+        await expect(control).to_have_value("written")
+        await page.mouse.click(5, 5)
+        await expect(dialog).to_have_count(0)
+
+    await page.get_by_role("button", name="Create a token").click()
+    await drag_out_of(dialog.get_by_role("textbox", name="Name"))
+    await page.keyboard.press("Control+k")
+    await drag_out_of(dialog.get_by_role("combobox"))
 
 
 async def test_signing_out_of_a_session_that_has_ended_leads_to_the_page_for_signing_in(console: Console) -> None:

@@ -24,7 +24,7 @@ export function CommandPalette({ onClose }: { onClose: () => void }) {
   const [text, setText] = useState("");
   const [chosen, setChosen] = useState(0);
   const { route } = useLocation();
-  const dialog = useModal();
+  const dialog = useModal(onClose);
   const list = useRef<HTMLDivElement>(null);
   const listId = useId();
   const flows = useFlowCommands();
@@ -59,17 +59,7 @@ export function CommandPalette({ onClose }: { onClose: () => void }) {
     setChosen((chosen + step + found.length) % found.length);
   };
   return (
-    // biome-ignore lint/a11y/useKeyWithClickEvents: Escape closes it, too
-    <dialog
-      ref={dialog}
-      class="palette"
-      aria-label={texts.shell.commands}
-      onCancel={(event) => {
-        event.preventDefault();
-        onClose();
-      }}
-      onClick={(event) => event.target === dialog.current && onClose()}
-    >
+    <dialog {...dialog} class="palette" aria-label={texts.shell.commands}>
       <input
         class="palette-input"
         type="text"

@@ -1,10 +1,10 @@
 import "./button.css";
 import type { ComponentChildren } from "preact";
-import { useState } from "preact/hooks";
+import { useContext, useState } from "preact/hooks";
 import type { Scope } from "../api/session";
 import { useAllows } from "../shell/SessionContext";
 import { texts } from "../texts";
-import { showProblem } from "./toasts";
+import { ProblemContext } from "./ProblemContext";
 
 export interface ButtonProps {
   children: ComponentChildren;
@@ -31,6 +31,7 @@ export function Button({
   small,
 }: ButtonProps) {
   const [busy, setBusy] = useState(false);
+  const report = useContext(ProblemContext);
   const allowed = useAllows(scope);
   const press = async (event: MouseEvent) => {
     if (!allowed || busy) {
@@ -39,10 +40,11 @@ export function Button({
     }
     if (!onClick) return;
     setBusy(true);
+    report(undefined);
     try {
       await onClick();
     } catch (error) {
-      showProblem(error);
+      report(error);
     } finally {
       setBusy(false);
     }

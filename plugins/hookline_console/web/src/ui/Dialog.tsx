@@ -1,8 +1,11 @@
 import "./dialog.css";
 import type { ComponentChildren } from "preact";
-import { useId } from "preact/hooks";
+import { useId, useState } from "preact/hooks";
 import { texts } from "../texts";
 import { Button, type ButtonProps } from "./Button";
+import { ProblemContext } from "./ProblemContext";
+import { describeProblem } from "./problems";
+import { showProblem } from "./toasts";
 import { useModal } from "./useModal";
 
 interface DialogProps {
@@ -14,31 +17,38 @@ interface DialogProps {
   wide?: boolean;
 }
 
-/** A dialog over the page, while it is rendered. Escape and a click beside it close it. */
+/**
+ * A dialog over the page, while it is rendered. Escape and a click beside it close it.
+ *
+ * It shows why an action of its buttons failed: the toasts are behind it, where screen readers don't look.
+ */
 export function Dialog({ title, onClose, children, actions, wide }: DialogProps) {
-  const element = useModal();
+  const modal = useModal(onClose);
   const titleId = useId();
+  const [problem, setProblem] = useState<string>();
+  const report = (error: unknown) => {
+    // An action may go on after it has closed the dialog.
+    if (error !== undefined && modal.ref.current === null) showProblem(error);
+    else setProblem(error === undefined ? undefined : describeProblem(error).detail);
+  };
   return (
-    // biome-ignore lint/a11y/useKeyWithClickEvents: Escape closes it, too
-    <dialog
-      ref={element}
-      class={`dialog${wide ? " dialog-wide" : ""}`}
-      aria-labelledby={titleId}
-      onCancel={(event) => {
-        event.preventDefault();
-        onClose();
-      }}
-      onClick={(event) => event.target === element.current && onClose()}
-    >
+    <dialog {...modal} class={`dialog${wide ? " dialog-wide" : ""}`} aria-labelledby={titleId}>
       <div class="dialog-content">
         <h2 id={titleId}>{title}</h2>
-        <div class="dialog-body">{children}</div>
-        <div class="dialog-actions">
-          <Button kind="quiet" onClick={onClose}>
-            {actions ? texts.common.cancel : texts.common.close}
-          </Button>
-          {actions}
-        </div>
+        <ProblemContext.Provider value={report}>
+          <div class="dialog-body">{children}</div>
+          {problem && (
+            <p class="dialog-problem foreign" role="alert">
+              {problem}
+            </p>
+          )}
+          <div class="dialog-actions">
+            <Button kind="quiet" onClick={onClose}>
+              {actions ? texts.common.cancel : texts.common.close}
+            </Button>
+            {actions}
+          </div>
+        </ProblemContext.Provider>
       </div>
     </dialog>
   );

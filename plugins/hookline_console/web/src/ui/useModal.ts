@@ -1,14 +1,43 @@
 import type { RefObject } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 
-/** Show a `dialog` over the page while it is rendered. The focus returns to the element that had it before. */
-export function useModal(): RefObject<HTMLDialogElement | null> {
-  const element = useRef<HTMLDialogElement>(null);
+interface Modal {
+  ref: RefObject<HTMLDialogElement | null>;
+  onCancel: (event: Event) => void;
+  onMouseDown: (event: MouseEvent) => void;
+  onMouseUp: (event: MouseEvent) => void;
+  onClick: () => void;
+}
+
+/**
+ * The properties of a `dialog` that is shown over the page while it is rendered. Escape and a click beside it close it.
+ * The focus returns to the element that had it before.
+ */
+export function useModal(onClose: () => void): Modal {
+  const ref = useRef<HTMLDialogElement>(null);
   // Not an effect after painting: by then the dialog has left the document, and with it the focus.
   useLayoutEffect(() => {
-    const dialog = element.current;
+    const dialog = ref.current;
     dialog?.showModal();
     return () => dialog?.close();
   }, []);
-  return element;
+  // A text may be selected by a drag that ends beside the dialog. That is a click at the dialog, too.
+  const isBeside = useRef(false);
+  return {
+    ref,
+    onCancel: (event) => {
+      event.preventDefault();
+      onClose();
+    },
+    onMouseDown: (event) => {
+      isBeside.current = event.target === ref.current;
+    },
+    onMouseUp: (event) => {
+      isBeside.current &&= event.target === ref.current;
+    },
+    onClick: () => {
+      if (isBeside.current) onClose();
+      isBeside.current = false;
+    },
+  };
 }
