@@ -3,11 +3,11 @@
 import { useEffect, useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { api, body, type Schemas } from "../api/client";
-import { ApiError } from "../api/problem";
 import { useResource } from "../api/resource";
 import { member, parse, print } from "../json/json";
 import { texts } from "../texts";
 import { saveCase } from "../trying/cases";
+import { Button } from "../ui/Button";
 import { ActionDialog } from "../ui/Dialog";
 import { Field } from "../ui/Field";
 import { short } from "../ui/format";
@@ -44,9 +44,11 @@ export function ReplayDialog({
   const [edits, setEdits] = useState(false);
   const [text, setText] = useState<string | null>(null);
   const [note, setNote] = useState("");
+  // What somebody has written is replaced only if they ask for it.
+  const [isWritten, setIsWritten] = useState(false);
 
   useEffect(() => {
-    if (!edits) return;
+    if (!edits || isWritten) return;
     const controller = new AbortController();
     setText(null);
     setNote("");
@@ -62,7 +64,7 @@ export function ReplayDialog({
       },
     );
     return () => controller.abort();
-  }, [edits, step]);
+  }, [edits, step, isWritten]);
 
   const replay = async () => {
     const query = { version, ...(step === "" ? {} : { from: step }) };
@@ -119,9 +121,17 @@ export function ReplayDialog({
           label={words.body}
           hint={text.includes(MASK) ? words.masked(MASK) : note}
           value={text}
-          onChange={setText}
+          onChange={(changed) => {
+            setText(changed);
+            setIsWritten(true);
+          }}
           rows={16}
         />
+      )}
+      {edits && isWritten && (
+        <Button small onClick={() => setIsWritten(false)}>
+          {words.loadBody}
+        </Button>
       )}
     </ActionDialog>
   );
@@ -210,7 +220,6 @@ export function DiscardDialog({ execution, onClose }: DialogProps) {
 export function MoveDialog({ execution, onClose }: DialogProps) {
   const words = texts.executions.dialogs.move;
   const [to, setTo] = useState("current");
-  const [problem, setProblem] = useState<string>();
   const versions = useResource(
     async (signal) =>
       body(
@@ -222,18 +231,10 @@ export function MoveDialog({ execution, onClose }: DialogProps) {
     [execution.flow_id],
   );
   const move = async () => {
-    setProblem(undefined);
-    try {
-      await api.POST("/api/v1/executions/{execution_id}/move", {
-        params: { path: { execution_id: execution.id } },
-        body: { to },
-      });
-    } catch (error) {
-      if (!(error instanceof ApiError) || error.status !== 409) throw error;
-      // It says at which step the journal doesn't fit.
-      setProblem(error.detail);
-      return false;
-    }
+    await api.POST("/api/v1/executions/{execution_id}/move", {
+      params: { path: { execution_id: execution.id } },
+      body: { to },
+    });
     showToast(words.done);
   };
   return (
@@ -241,7 +242,7 @@ export function MoveDialog({ execution, onClose }: DialogProps) {
       <p>{words.explanation}</p>
       <Loaded resource={versions} lines={1}>
         {(page) => (
-          <Field label={words.version} problem={problem}>
+          <Field label={words.version}>
             <select value={to} onChange={(event) => setTo(event.currentTarget.value)}>
               <option value="current">{words.current}</option>
               {page.items
