@@ -1,9 +1,10 @@
 """Executions in a browser: the list, one execution, and what can be done with them."""
 
+import asyncio
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, Route, expect
 
 from tests.acceptance.server_process import ServerProcess
 from tests.browser.console import Console
@@ -214,6 +215,44 @@ async def test_selected_executions_are_cancelled_with_progress(console: Console,
     await expect(page.get_by_role("dialog")).to_contain_text("2 cancelled of 2")
     await page.get_by_role("button", name="Close").click()
     assert {shop.ended(execution_id)["state"] for execution_id in ids} == {"cancelled"}
+
+
+async def test_the_selection_ends_when_the_filters_change(console: Console, shop: ServerProcess) -> None:
+    execution_id = send(shop, "returns", {"order": 7110, "reason": "late"})
+    page = await console.open("/executions?flow_id=returns", "Executions")
+    await page.get_by_label(f"Select {execution_id[-8:]}").check()
+    await expect(page.get_by_text("1 selected:")).to_be_visible()
+    await page.get_by_label("All states").select_option("failed")
+    await expect(page.get_by_text("1 selected:")).to_have_count(0)
+    await page.get_by_label("All states").select_option("")
+    await expect(page.get_by_label(f"Select {execution_id[-8:]}")).not_to_be_checked()
+
+
+async def test_an_operation_on_many_ends_when_its_page_is_left(console: Console, shop: ServerProcess) -> None:
+    ids = [send(shop, "returns", {"order": 7120 + number, "reason": "late"}) for number in range(2)]
+    page = await console.open("/executions", "Executions")
+    await page.get_by_label("All flows").select_option("returns")
+    for execution_id in ids:
+        await page.get_by_label(f"Select {execution_id[-8:]}").check()
+    left = asyncio.Event()
+    asked: list[str] = []
+
+    async def answer(route: Route) -> None:
+        asked.append(route.request.url)
+        await left.wait()
+        await route.fulfill(json={})
+
+    await page.route("**/api/v1/executions/*/cancel", answer)
+    await page.get_by_role("button", name="Cancel…").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Cancel", exact=True).last.click()
+    await expect(page.get_by_role("dialog")).to_contain_text("0 cancelled of 2")
+    await page.evaluate("history.pushState(null, '', '/nodes'); dispatchEvent(new PopStateEvent('popstate'))")
+    await expect(page.get_by_role("heading", name="Nodes", level=1)).to_be_visible()
+    async with page.expect_event("requestfinished", lambda request: request.url.endswith("/cancel")):
+        left.set()
+    # The next request would begin at once.
+    await page.evaluate("fetch('/api/v1/me').then((response) => response.text())")
+    assert len(asked) == 1
 
 
 async def test_a_dialog_says_why_its_action_failed(console: Console, shop: ServerProcess) -> None:

@@ -1,5 +1,5 @@
 import "./bulk.css";
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { api, body } from "../api/client";
 import { texts } from "../texts";
 import { Button } from "../ui/Button";
@@ -33,6 +33,7 @@ export function BulkDialog({ operation, target, onClose }: BulkDialogProps) {
   const [patch, setPatch] = useState("");
   const [version, setVersion] = useState<"current" | "same">("current");
   const controller = useRef(new AbortController());
+  useEffect(() => () => controller.current.abort(), []);
   const total = "ids" in target ? target.ids.length : target.total;
 
   const more = () => ({
@@ -109,14 +110,10 @@ export function BulkDialog({ operation, target, onClose }: BulkDialogProps) {
     );
   }
   const all = progress.done + progress.rejected.length;
-  const close = () => {
-    controller.current.abort();
-    onClose();
-  };
   return (
     <Dialog
       title={words.states[progress.state](words.action[operation])}
-      onClose={close}
+      onClose={onClose}
       actions={
         progress.state === "running" && (
           <Button onClick={() => controller.current.abort()}>{words.stop}</Button>

@@ -1,5 +1,5 @@
 import "./executions.css";
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { api, body } from "../api/client";
 import { useResource } from "../api/resource";
 import { texts } from "../texts";
@@ -28,6 +28,8 @@ export function Executions() {
   const found = useExecutions(filters.values, () => (scroller()?.scrollTop ?? 0) > AT_TOP_PX);
   const { list } = found;
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
+  // An operation never includes executions that other filters have shown.
+  useEffect(() => setSelected(new Set()), [JSON.stringify(filters.values)]);
   const [bulk, setBulk] = useState<{ operation: Operation; target: Target } | null>(null);
   const toggle = (id: string) => {
     const changed = new Set(selected);
