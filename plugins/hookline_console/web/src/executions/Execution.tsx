@@ -52,7 +52,7 @@ function OneExecution({ id }: { id: string }) {
     [id],
     (event) => event.data.execution_id === id,
   );
-  const further = useFurtherSteps(resource.value);
+  const further = useFurtherSteps(id, resource.value);
   const { execution } = further;
   const steps = useDefinitions(execution);
   const parent = { title: texts.pages.executions, href: "/executions" };

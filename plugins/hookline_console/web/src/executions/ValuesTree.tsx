@@ -1,4 +1,4 @@
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { useResource } from "../api/resource";
 import { type Key, path } from "../json/json";
 import { Tree } from "../json/Tree";
@@ -6,18 +6,21 @@ import type { Cut, Row } from "../json/tree";
 import { texts } from "../texts";
 import { Empty, Loaded } from "../ui/Notices";
 import { Provenance } from "./Provenance";
-import { downloadUrl, isEmpty, loadValues, type Place, partOf, type Values, withRest } from "./values";
+import { downloadUrl, type Extended, extended, isEmpty, loadValues, type Place, partOf } from "./values";
 
 /** Load the values at a place, and what follows in them on demand. `turn` changes when they have changed. */
 export function useValues(place: Place, turn: unknown) {
   const resource = useResource((signal) => loadValues(place, undefined, signal), [place, turn]);
-  const [extended, setExtended] = useState<{ of: Values; values: Values } | null>(null);
-  const values = extended !== null && extended.of === resource.value ? extended.values : resource.value;
+  const [more, setMore] = useState<Extended | null>(null);
+  const latest = useRef(resource.value);
+  latest.current = resource.value;
   const fetchMore = async (cut: Cut) => {
-    if (resource.value === undefined || values === undefined) return;
+    const loaded = resource.value;
+    if (loaded === undefined) return;
     const rest = await loadValues(place, cut);
-    setExtended({ of: resource.value, values: withRest(values, cut, rest) });
+    if (latest.current === loaded) setMore((before) => extended(before, loaded, cut, rest));
   };
+  const values = more?.loaded === resource.value ? more?.values : resource.value;
   return { resource: { ...resource, value: values }, fetchMore };
 }
 

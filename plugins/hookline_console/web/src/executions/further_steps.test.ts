@@ -1,6 +1,6 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import type { Schemas } from "../api/client";
-import { withAttempts } from "./further_steps";
+import { StepPages, withAttempts } from "./further_steps";
 
 type Execution = Schemas["ExecutionView"];
 type Attempt = Schemas["StepView"];
@@ -39,4 +39,39 @@ test("what waited when the execution ended was interrupted", () => {
   expect(open?.state).toBe("waiting");
   const [interrupted] = withAttempts(execution("cancelled"), [attempt("step", "waiting")]);
   expect([interrupted?.state, interrupted?.finished_at]).toEqual(["interrupted", "end"]);
+});
+
+const page = (path: string, next: string | null) =>
+  ({ items: [attempt(path, "succeeded")], next }) as unknown as Schemas["PageView_StepView_"];
+
+test("an execution that is loaded again while a page loads has that page loaded again", async () => {
+  const load = vi.fn(async () => page("last", null));
+  const pages = new StepPages(load, () => {});
+  const loading = pages.load("c");
+  pages.refresh();
+  await loading;
+  expect(load.mock.calls).toEqual([["c"], ["c"]]);
+  expect(pages.pages).toHaveLength(1);
+  await pages.refresh();
+  expect(load).toHaveBeenCalledTimes(3);
+});
+
+test("the last page is loaded again after its reload has failed", async () => {
+  const load = vi.fn(async () => page("last", null));
+  const pages = new StepPages(load, () => {});
+  await pages.load("c");
+  load.mockRejectedValueOnce(new Error("no answer"));
+  await pages.refresh();
+  expect(pages.error).toEqual(new Error("no answer"));
+  await pages.retry();
+  expect(pages.error).toBe(undefined);
+  expect(load.mock.calls).toEqual([["c"], ["c"], ["c"]]);
+});
+
+test("a page that is asked for twice is loaded once", async () => {
+  const load = vi.fn(async () => page("second", "d"));
+  const pages = new StepPages(load, () => {});
+  await Promise.all([pages.load("c"), pages.load("c")]);
+  expect(load).toHaveBeenCalledTimes(1);
+  expect(pages.pages.map((one) => one.cursor)).toEqual(["c"]);
 });

@@ -1,6 +1,6 @@
 /** The steps of an execution after those that come with it, a page at a time. */
 
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { api, body, type Schemas } from "../api/client";
 
 type Execution = Schemas["ExecutionView"];
@@ -55,45 +55,81 @@ export interface FurtherSteps {
   retry: () => void;
 }
 
-/** All steps of an execution, which are loaded as they are asked for, and continued while it runs. */
-export function useFurtherSteps(execution: Execution | undefined): FurtherSteps {
-  const [pages, setPages] = useState<readonly (Page & { cursor: string })[]>([]);
-  const [error, setError] = useState<unknown>();
-  const loading = useRef(false);
-  const last = pages.at(-1);
-  const next = last === undefined ? (execution?.more_steps ?? null) : last.next;
+/** The pages of an execution's steps after the first, one request at a time. */
+export class StepPages {
+  pages: readonly (Page & { cursor: string })[] = [];
+  /** Why a page could not be loaded. */
+  error: unknown;
 
-  const load = async (cursor: string) => {
-    if (loading.current || execution === undefined) return;
-    loading.current = true;
+  private readonly loadPage: (cursor: string) => Promise<Page>;
+  private readonly onChange: () => void;
+  private loading: string | null = null;
+  private failed = "";
+  /** The execution was loaded again while a page was loading, which may show what was before. */
+  private isStale = false;
+
+  /** `onChange` is called when there is something else to show. */
+  constructor(loadPage: (cursor: string) => Promise<Page>, onChange: () => void) {
+    this.loadPage = loadPage;
+    this.onChange = onChange;
+  }
+
+  /** Load a page, unless one is loading. */
+  async load(cursor: string): Promise<void> {
+    if (this.loading !== null) return;
+    this.loading = cursor;
     try {
-      const page = await body(
+      const page = await this.loadPage(cursor);
+      this.pages = [...this.pages.filter((one) => one.cursor !== cursor), { ...page, cursor }];
+      this.error = undefined;
+    } catch (error) {
+      this.error = error;
+      this.failed = cursor;
+    }
+    this.loading = null;
+    this.onChange();
+    if (this.isStale) await this.refresh();
+  }
+
+  /** Load the last page again, which may have more now. */
+  async refresh(): Promise<void> {
+    this.isStale = this.loading !== null;
+    const last = this.pages.at(-1);
+    if (last?.next === null) await this.load(last.cursor);
+  }
+
+  /** Load again what could not be loaded. */
+  retry(): Promise<void> {
+    return this.load(this.failed);
+  }
+}
+
+/** All steps of an execution, which are loaded as they are asked for, and continued while it runs. */
+export function useFurtherSteps(execution_id: string, execution: Execution | undefined): FurtherSteps {
+  const [, redraw] = useState(0);
+  const [steps] = useState(() => {
+    const loadPage = (cursor: string) =>
+      body(
         api.GET("/api/v1/executions/{execution_id}/steps", {
-          params: {
-            path: { execution_id: execution.id },
-            query: { outline: true, cursor, limit: PAGE },
-          },
+          params: { path: { execution_id }, query: { outline: true, cursor, limit: PAGE } },
         }),
       );
-      setPages((before) => [...before.filter((one) => one.cursor !== cursor), { ...page, cursor }]);
-      setError(undefined);
-    } catch (problem) {
-      setError(problem);
-    }
-    loading.current = false;
-  };
+    return new StepPages(loadPage, () => redraw((turn) => turn + 1));
+  });
+  const { pages, error } = steps;
   useEffect(() => {
-    // The execution was loaded again, so the last page may have more now.
-    if (last?.next === null) load(last.cursor);
+    steps.refresh();
   }, [execution]);
   const whole = useMemo(() => {
     const attempts = pages.flatMap((page) => page.items);
     return execution && { ...execution, steps: [...withAttempts(execution, attempts)] };
   }, [execution, pages]);
+  const last = pages.at(-1);
+  const next = last === undefined ? (execution?.more_steps ?? null) : last.next;
   return {
     execution: whole,
-    more: next === null || error !== undefined ? undefined : () => load(next),
+    more: next === null || error !== undefined ? undefined : () => steps.load(next),
     error,
-    retry: () => next !== null && load(next),
+    retry: () => steps.retry(),
   };
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { parse, print } from "../json/json";
-import { downloadUrl, partOf, readValues, withRest } from "./values";
+import { downloadUrl, extended, partOf, readValues, withRest } from "./values";
 
 const VALUES = {
   json: parse('{"input": null, "output": {"text": "abc", "list": [1, 2]}}'),
@@ -30,6 +30,20 @@ test("once everything is there, nothing is left out", () => {
   const more = withRest(VALUES, cut, sent);
   expect(print(partOf(more, "output").json, "")).toBe('{"text": "abc", "list": [1, 2, 3, {"note": "x"}]}');
   expect(partOf(more, "output").cuts.map((one) => one.pointer)).toEqual(["/text", "/list/3/note"]);
+});
+
+test("two values that are continued at once both have their rest", () => {
+  const [text, list] = VALUES.cuts;
+  if (!text || !list) throw new Error("they are above");
+  const first = extended(null, VALUES, text, rest('"defg"'));
+  const both = extended(first, VALUES, list, rest("[3, 4]"));
+  expect(print(partOf(both.values, "output").json, "")).toBe('{"text": "abcdefg", "list": [1, 2, 3, 4]}');
+});
+
+test("what follows is added once, however often it was asked for", () => {
+  const cut = { pointer: "/output/text", size: 7, shown: 3 };
+  const once = withRest(VALUES, cut, rest('"defg"'));
+  expect(withRest(once, cut, rest('"defg"'))).toBe(once);
 });
 
 test("a download names the step as it is", () => {

@@ -37,13 +37,26 @@ export function readValues(text: string): Values {
   };
 }
 
-/** Values with what follows in one of them. */
+/** Values with what follows in one of them; the same values if it is there already. */
 export function withRest(values: Values, cut: Cut, rest: Values): Values {
+  if (!values.cuts.some((one) => one.pointer === cut.pointer && one.shown === cut.shown)) return values;
   const others = values.cuts.filter((one) => one.pointer !== cut.pointer);
   return {
     json: replaceAt(values.json, cut.pointer, (before) => joined(before, rest.json)),
     cuts: [...others, ...rest.cuts.filter((one) => one.shown < one.size)],
   };
+}
+
+/** Values to which more has been added since they were loaded. */
+export interface Extended {
+  loaded: Values;
+  values: Values;
+}
+
+/** Add what follows in a value that was loaded. Others may have been added meanwhile. */
+export function extended(before: Extended | null, loaded: Values, cut: Cut, rest: Values): Extended {
+  const values = before?.loaded === loaded ? before.values : loaded;
+  return { loaded, values: withRest(values, cut, rest) };
 }
 
 function joined(before: Json, rest: Json): Json {
