@@ -8,6 +8,7 @@ import { Copy } from "../ui/Copy";
 import { Field } from "../ui/Field";
 import { Empty } from "../ui/Notices";
 import { base64OfText, curlOf, textOfBase64 } from "./curl";
+import { exampleBody } from "./example_message";
 
 const words = texts.flows.request;
 const EXAMPLE = { body: "{}", mediaType: "application/json", method: "POST" };
@@ -116,7 +117,10 @@ function Request({ flow, url, scheme }: { flow: FlowView; url: string; scheme: s
             <Copy text={command} />
           </span>
         </div>
-        <pre class="code-block foreign">{command}</pre>
+        {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls */}
+        <pre class="code-block foreign" tabIndex={0}>
+          {command}
+        </pre>
         {scheme && <p class="muted">{signed ? words.signed : words.curlUnsigned(scheme)}</p>}
       </div>
     </div>
@@ -137,7 +141,10 @@ function Reply({ sent }: { sent: Sent }) {
       {sent.body === "" ? (
         <p class="muted">{words.emptyReply}</p>
       ) : (
-        <pre class="code-block foreign">{text ?? words.binary}</pre>
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls
+        <pre class="code-block foreign" tabIndex={0}>
+          {text ?? words.binary}
+        </pre>
       )}
       {sent.truncated && <p class="muted">{words.truncated}</p>}
     </div>
@@ -146,18 +153,15 @@ function Reply({ sent }: { sent: Sent }) {
 
 /** The body of a flow's first test case; undefined until it is known. */
 function useExample(flowId: string): string | undefined {
-  const path = { flow_id: flowId };
-  const cases = useResource(
-    (signal) => body(api.GET("/api/v1/flows/{flow_id}/cases", { params: { path }, signal })),
+  const params = { path: { flow_id: flowId } };
+  return useResource(
+    async (signal) => {
+      // As text, because numbers may have many digits.
+      const { data } = await api.GET("/api/v1/flows/{flow_id}/cases", { params, signal, parseAs: "text" });
+      return exampleBody(data as string);
+    },
     [flowId],
-  );
-  const found = (cases.value as { cases?: readonly { input?: { body?: unknown } }[] } | undefined)?.cases;
-  const example = found?.find((each) => each.input?.body !== undefined)?.input?.body;
-  return example === undefined
-    ? undefined
-    : typeof example === "string"
-      ? example
-      : JSON.stringify(example, null, 2);
+  ).value;
 }
 
 /** The scheme with which a flow's requests are signed; null if they aren't. */
