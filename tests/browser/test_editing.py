@@ -290,6 +290,7 @@ async def test_a_flow_is_deployed_with_a_message(page: Page, parcels: ServerProc
     assert call(parcels, "GET", "/api/v1/deployments?limit=1")["items"][0]["message"] == "say how"
     # What served before serves again, and the text that was deployed is a draft.
     await page.get_by_role("status").get_by_role("button", name="Roll back").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
     await asyncio.to_thread(
         eventually,
         "the one before serves again",

@@ -3,10 +3,8 @@
 import { api, body, type Schemas } from "../api/client";
 import { ApiError } from "../api/problem";
 import type { Resource } from "../api/resource";
-import { tellPending } from "../flows/FlowActions";
-import { texts } from "../texts";
-import { short } from "../ui/format";
-import { showToast } from "../ui/toasts";
+
+export { askRollBack as rollBack } from "../flows/RollBackDialog";
 
 export type Result = Schemas["DeploymentResultView"];
 
@@ -53,14 +51,6 @@ export async function deploy(
       },
     }),
   );
-}
-
-/** Serve an earlier version of a flow again. */
-export async function rollBack(flowId: string, version: string): Promise<void> {
-  const params = { path: { flow_id: flowId } };
-  const done = await body(api.POST("/api/v1/flows/{flow_id}/rollback", { params, body: { version } }));
-  showToast(texts.flows.versions.rolledBack(short(done.version)));
-  tellPending(done.pending);
 }
 
 /** What a text changes in meaning, compared with the version that serves; nothing for a new flow. */

@@ -1,17 +1,14 @@
 import { useState } from "preact/hooks";
 import { api, body, type Schemas } from "../api/client";
-import { ApiError } from "../api/problem";
 import { useResource } from "../api/resource";
 import { texts } from "../texts";
 import { Badge } from "../ui/Badge";
 import { Button } from "../ui/Button";
-import { ActionDialog } from "../ui/Dialog";
 import { short } from "../ui/format";
 import { Loaded } from "../ui/Notices";
 import { Time } from "../ui/Time";
-import { showToast } from "../ui/toasts";
 import { Differences } from "./Differences";
-import { tellPending } from "./FlowActions";
+import { RollBackDialog } from "./RollBackDialog";
 
 const words = texts.flows.versions;
 
@@ -73,7 +70,7 @@ export function VersionsPanel({ flow, shown, onShow, onStep, onChange }: Version
             ))}
           </ul>
           {returning && (
-            <RollBack
+            <RollBackDialog
               flowId={flow.id}
               version={returning}
               onClose={() => setReturning(null)}
@@ -105,68 +102,5 @@ function Heading({ version, shown }: { version: VersionView; shown: string | nul
         {words.served} <Time at={version.served_at} relative />
       </span>
     </div>
-  );
-}
-
-interface RollBackProps {
-  flowId: string;
-  version: string;
-  onClose: () => void;
-  onDone: () => void;
-}
-
-/** The errors that ask for a decision, and the field of the request that gives it. */
-const DECISIONS: Readonly<Record<string, "force" | "existing">> = {
-  "flow.unpublished_changes": "force",
-  "flow.poll_starts_anew": "existing",
-};
-
-function RollBack({ flowId, version, onClose, onDone }: RollBackProps) {
-  const [asked, setAsked] = useState<ApiError | null>(null);
-  const [agreed, setAgreed] = useState(false);
-  const decision = asked && DECISIONS[asked.code];
-  const rollBack = async () => {
-    try {
-      const done = await body(
-        api.POST("/api/v1/flows/{flow_id}/rollback", {
-          params: { path: { flow_id: flowId } },
-          body: { version, ...(decision && { [decision]: agreed }) },
-        }),
-      );
-      showToast(words.rolledBack(short(done.version)));
-      tellPending(done.pending);
-      onDone();
-    } catch (error) {
-      if (!(error instanceof ApiError) || !(error.code in DECISIONS)) throw error;
-      setAsked(error);
-      return false;
-    }
-  };
-  return (
-    <ActionDialog
-      title={words.rollBackTitle(short(version))}
-      onClose={onClose}
-      action={words.rollBack}
-      scope="author"
-      onAction={rollBack}
-      disabled={decision === "force" && !agreed}
-    >
-      <p>{words.rollBackDetail}</p>
-      {asked && decision && (
-        <>
-          <p class="foreign" role="alert">
-            {asked.detail}
-          </p>
-          <label class="cluster">
-            <input
-              type="checkbox"
-              checked={agreed}
-              onChange={(event) => setAgreed(event.currentTarget.checked)}
-            />
-            {words[decision]}
-          </label>
-        </>
-      )}
-    </ActionDialog>
   );
 }

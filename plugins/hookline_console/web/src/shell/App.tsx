@@ -4,6 +4,7 @@ import { onSignedOut } from "../api/client";
 import { events } from "../api/events";
 import { loadMe, type Me, signIn, signOut, takeCode } from "../api/session";
 import { Failed } from "../ui/Notices";
+import { OpenedDialog } from "../ui/OpenedDialog";
 import { Toasts } from "../ui/toasts";
 import { SessionContext } from "./SessionContext";
 import { Shell } from "./Shell";
@@ -56,6 +57,7 @@ export function App() {
         <SessionContext.Provider value={session}>
           <LocationProvider>
             <Shell />
+            <OpenedDialog />
           </LocationProvider>
         </SessionContext.Provider>
       ) : me === null && (error === undefined || code !== null) ? (
