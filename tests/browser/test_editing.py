@@ -289,7 +289,10 @@ async def test_a_flow_is_deployed_with_a_message(page: Page, parcels: ServerProc
     assert served["steps"][1]["with"]["message"] == "by post {{ steps.parcel.body.weight }}"
     assert call(parcels, "GET", "/api/v1/deployments?limit=1")["items"][0]["message"] == "say how"
     # What served before serves again, and the text that was deployed is a draft.
-    await page.get_by_role("status").get_by_role("button", name="Roll back").click()
+    await page.keyboard.press("F6")
+    await page.keyboard.press("Tab")
+    await expect(page.get_by_role("status").get_by_role("button", name="Roll back")).to_be_focused()
+    await page.keyboard.press("Enter")
     await page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
     await asyncio.to_thread(
         eventually,

@@ -18,6 +18,7 @@ export const en = {
     delete: "Delete",
     loading: "Loading",
     loadingMore: "Loading more…",
+    messages: "Messages (F6)",
     more: "More",
     needsScope: (scope: string) => `Your token doesn't have the scope ${scope}.`,
     save: "Save",

@@ -1,42 +1,14 @@
 import "./toasts.css";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { texts } from "../texts";
 import { describeProblem } from "./problems";
+import { type Toast, type ToastAction, ToastList } from "./toast_list";
 
-interface Toast {
-  id: number;
-  text: string;
-  tone: "ok" | "bad";
-  action?: ToastAction | undefined;
-}
-
-/** A button on a message. */
-interface ToastAction {
-  label: string;
-  act: () => unknown;
-}
-
-const SHOWN_MS = 6000;
-const ACTION_MS = 20_000;
-
-let toasts: readonly Toast[] = [];
-let count = 0;
-const watchers = new Set<() => void>();
-
-function set(changed: readonly Toast[]): void {
-  toasts = changed;
-  for (const watcher of watchers) watcher();
-}
+const toasts = new ToastList();
 
 /** Show a message for some seconds; for longer if there is something to do. */
 export function showToast(text: string, tone: Toast["tone"] = "ok", action?: ToastAction): void {
-  const id = ++count;
-  set([...toasts, { id, text, tone, action }]);
-  const shownMs = action ? ACTION_MS : tone === "bad" ? 2 * SHOWN_MS : SHOWN_MS;
-  setTimeout(() => drop(id), shownMs);
-}
-
-function drop(id: number): void {
-  set(toasts.filter((each) => each.id !== id));
+  toasts.add(text, tone, action);
 }
 
 /** Show why something failed. */
@@ -44,40 +16,73 @@ export function showProblem(error: unknown): void {
   showToast(describeProblem(error).detail, "bad");
 }
 
-/** The messages that are shown, which screen readers read out. */
+/** The messages that are shown, which screen readers read out. F6 moves the focus to them, and back. */
 export function Toasts() {
   const [, redraw] = useState(0);
+  const element = useRef<HTMLDivElement>(null);
+  const before = useRef<HTMLElement | null>(null);
+  useEffect(() => toasts.watch(() => redraw((turn) => turn + 1)), []);
+  const goBack = () => {
+    const to = before.current;
+    (document.activeElement as HTMLElement | null)?.blur();
+    to?.focus();
+  };
   useEffect(() => {
-    const watcher = () => redraw((turn) => turn + 1);
-    watchers.add(watcher);
-    return () => {
-      watchers.delete(watcher);
+    const press = (event: KeyboardEvent) => {
+      if (event.key !== "F6" || toasts.shown.length === 0) return;
+      event.preventDefault();
+      if (element.current?.contains(document.activeElement)) return goBack();
+      before.current = document.activeElement as HTMLElement | null;
+      element.current?.focus();
     };
+    window.addEventListener("keydown", press);
+    return () => window.removeEventListener("keydown", press);
   }, []);
-  return (
-    <div class="toasts" role="status" aria-live="polite">
-      {toasts.map((toast) => (
-        <p key={toast.id} class={`toast toast-${toast.tone} foreign`}>
-          {toast.text}
-          {toast.action && <Action toast={toast} action={toast.action} />}
-        </p>
-      ))}
-    </div>
-  );
-}
-
-function Action({ toast, action }: { toast: Toast; action: ToastAction }) {
-  const act = async () => {
-    drop(toast.id);
+  const act = async ({ id, action }: Toast) => {
+    // First, so that the focus isn't lost with the button.
+    goBack();
+    toasts.drop(id);
     try {
-      await action.act();
+      await action?.act();
     } catch (error) {
       showProblem(error);
     }
   };
   return (
-    <button type="button" class="button button-small" onClick={act}>
-      {action.label}
-    </button>
+    <div
+      ref={element}
+      class="toasts"
+      role="status"
+      aria-live="polite"
+      aria-label={texts.common.messages}
+      tabIndex={-1}
+      onMouseEnter={() => toasts.hold("pointer")}
+      onMouseLeave={() => toasts.release("pointer")}
+      onFocusIn={() => toasts.hold("focus")}
+      onFocusOut={(event) => {
+        if (!event.currentTarget.contains(event.relatedTarget as Node | null)) before.current = null;
+        toasts.release("focus");
+      }}
+    >
+      {toasts.shown.map((toast) => (
+        <p
+          key={toast.id}
+          class={`toast toast-${toast.tone} foreign`}
+          role={toast.tone === "bad" ? "alert" : undefined}
+        >
+          {toast.text}
+          {toast.action && (
+            <button
+              type="button"
+              class="button button-small"
+              aria-keyshortcuts="F6"
+              onClick={() => act(toast)}
+            >
+              {toast.action.label}
+            </button>
+          )}
+        </p>
+      ))}
+    </div>
   );
 }
