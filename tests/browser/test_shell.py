@@ -1,6 +1,7 @@
 """Signing in and out, finding things by the keyboard, and what a token's scope allows."""
 
 import json
+import re
 
 import pytest
 from playwright.async_api import Browser, Locator, expect
@@ -126,6 +127,17 @@ async def test_a_drag_out_of_a_dialog_does_not_close_it_but_a_click_beside_it_do
     await drag_out_of(dialog.get_by_role("textbox", name="Name"))
     await page.keyboard.press("Control+k")
     await drag_out_of(dialog.get_by_role("combobox"))
+
+
+async def test_what_is_wrong_with_a_field_describes_its_control(visitor: Console) -> None:
+    page = visitor.page
+    await page.goto("/")
+    token = page.get_by_label("Access token")
+    await expect(token).to_have_accessible_description(re.compile("^The server's own token"))
+    await token.fill("wrong")
+    await page.keyboard.press("Enter")
+    await expect(token).to_have_accessible_description(re.compile("^This token isn't valid"))
+    await expect(token).to_have_attribute("aria-invalid", "true")
 
 
 async def test_signing_out_of_a_session_that_has_ended_leads_to_the_page_for_signing_in(console: Console) -> None:

@@ -111,12 +111,12 @@ function Control({ field }: { field: FormField }) {
       label={field.required ? field.label : said.optional(field.label)}
       hint={[field.description, controlOf(field) === "lines" ? said.lines : ""].filter(Boolean).join(" ")}
     >
-      <Input field={field} />
+      {control(field)}
     </Field>
   );
 }
 
-function Input({ field }: { field: FormField }) {
+function control(field: FormField) {
   const { name, required, placeholder } = field;
   switch (controlOf(field)) {
     case "secret":

@@ -23,7 +23,6 @@ export function JsonField({ label, hint, value, onChange, rows = 12 }: JsonField
         rows={rows}
         spellcheck={false}
         value={value}
-        aria-invalid={mistake !== null}
         onInput={(event) => onChange(event.currentTarget.value)}
       />
     </Field>

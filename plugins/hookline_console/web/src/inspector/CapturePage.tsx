@@ -139,7 +139,10 @@ function Address({ url }: { url: string }) {
       <details>
         <summary>{words.curl}</summary>
         <div class="inspector-line">
-          <pre class="tree-text foreign">{command}</pre>
+          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls */}
+          <pre class="tree-text foreign" tabIndex={0}>
+            {command}
+          </pre>
           <Copy text={command} label={words.copyCurl} />
         </div>
       </details>
