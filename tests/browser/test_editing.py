@@ -16,7 +16,7 @@ from playwright.async_api import Locator, Page, Playwright, async_playwright, ex
 from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
 from tests.browser.conftest import FLAGS
 from tests.browser.console import Console
-from tests.browser.test_pages import violations
+from tests.browser.test_pages import COLORS, violations
 from tests.services import need_chromium
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -110,6 +110,31 @@ async def put_cursor_behind(page: Page, text: str) -> None:
     await page.keyboard.press("ArrowRight")
 
 
+async def colors_of(page: Page, selector: str) -> set[str]:
+    """The colours of the background of elements."""
+    found = await page.locator(selector).evaluate_all(
+        "(elements) => elements.map((element) => getComputedStyle(element).backgroundColor)"
+    )
+    return set(found)
+
+
+async def tokens(page: Page, *names: str) -> set[str]:
+    """The values of colours of the theme that is shown, as the browser computes them."""
+    return {
+        await page.evaluate(
+            """(name) => {
+              const element = document.body.appendChild(document.createElement("div"));
+              element.style.background = `var(--${name})`;
+              const { backgroundColor } = getComputedStyle(element);
+              element.remove();
+              return backgroundColor;
+            }""",
+            name,
+        )
+        for name in names
+    }
+
+
 async def test_the_text_and_the_picture_lead_to_one_another(page: Page) -> None:
     await line(page, '"id": "post"').click()
     await expect(box(page, "post")).to_have_attribute("aria-selected", "true")
@@ -127,6 +152,17 @@ async def test_the_picture_follows_what_is_typed_and_problems_are_shown_in_place
     await page.keyboard.press("Backspace")
     await expect(problems(page)).to_contain_text("No problems")
     await expect(page.locator(".cm-lintRange-error")).to_have_count(0)
+
+
+async def test_what_the_search_finds_is_readable_in_the_dark_theme(console: Console, page: Page) -> None:
+    await console.use_theme("dark")
+    await editor(page).focus()
+    await page.keyboard.press("Control+f")
+    await page.keyboard.type("steps")
+    await page.locator(".cm-searchMatch").first.wait_for()
+    assert await violations(page, COLORS) == []
+    await page.keyboard.press("Enter")
+    assert await colors_of(page, ".cm-searchMatch") <= await tokens(page, "warn-soft", "accent-soft")
 
 
 async def test_names_of_the_language_and_paths_of_the_step_are_completed(page: Page) -> None:
