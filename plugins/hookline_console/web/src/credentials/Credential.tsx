@@ -8,8 +8,10 @@ import { Button } from "../ui/Button";
 import { ActionDialog } from "../ui/Dialog";
 import { Empty, Loaded } from "../ui/Notices";
 import { Facts, Page, Section } from "../ui/Page";
+import { describeProblem } from "../ui/problems";
 import { Time } from "../ui/Time";
 import { showToast } from "../ui/toasts";
+import { type Authorization, untilEnded } from "./authorization";
 import { CredentialForm } from "./CredentialForm";
 import { stateOf } from "./Credentials";
 
@@ -17,10 +19,8 @@ const said = texts.credentials;
 
 type Credential = Schemas["CredentialView"];
 type Check = Schemas["CredentialCheckView"];
-type Authorization = Schemas["AuthorizationView"];
 
 const CHECK_TONES: Record<Check["state"], Tone> = { valid: "ok", failed: "bad", unknown: "idle" };
-const ASK_MS = 2000;
 
 /** One credential: its state, the flows that use it, and what can be done with it. */
 export function Credential() {
@@ -163,14 +163,19 @@ function OAuth({ credential, onDone }: { credential: Credential; onDone: () => v
   const waiting = begun?.state === "waiting";
   useEffect(() => {
     if (!begun || !waiting) return;
-    const timer = setInterval(async () => {
-      const params = { path: { name: credential.name, id: begun.id } };
-      const now = await body(api.GET("/api/v1/credentials/{name}/authorize/{id}", { params }));
-      if (now.state === "waiting") return;
-      setBegun(now);
-      onDone();
-    }, ASK_MS);
-    return () => clearInterval(timer);
+    const page = new AbortController();
+    const params = { path: { name: credential.name, id: begun.id } };
+    const ask = (signal: AbortSignal) =>
+      body(api.GET("/api/v1/credentials/{name}/authorize/{id}", { params, signal }));
+    untilEnded(ask, page.signal).then(
+      (ended) => {
+        if (ended === null) return;
+        setBegun(ended);
+        onDone();
+      },
+      (error) => setBegun({ ...begun, state: "failed", message: describeProblem(error).detail }),
+    );
+    return () => page.abort();
   }, [begun, waiting, credential.name, onDone]);
 
   const tokens = credential.tokens;
