@@ -7,7 +7,7 @@ _LINE: Final = re.compile(r'(?P<indent> *)- \'?(?P<role>[a-z]+)(?: "(?P<name>(?:
 _SHOWN: Final = frozenset(
     [
         *("button", "checkbox", "columnheader", "combobox", "dialog", "figure", "heading", "img", "link", "list"),
-        *("navigation", "region", "searchbox", "tab", "table", "tabpanel", "textbox", "tree"),
+        *("navigation", "region", "searchbox", "slider", "tab", "table", "tabpanel", "textbox", "tree"),
     ]
 )
 _REPEATED: Final = frozenset(["listitem", "row", "treeitem"])

@@ -40,8 +40,8 @@ class Screenshot(NamedTuple):
 
 
 SCREENSHOTS: Final = {
-    "overview": Screenshot("/", "img"),
-    "overview-dark": Screenshot("/", "img", "dark"),
+    "overview": Screenshot("/", "slider"),
+    "overview-dark": Screenshot("/", "slider", "dark"),
     "flow": Screenshot("/flows/orders?execution={order}", "treeitem"),
     "execution": Screenshot("/executions/{order}?step=order", "treeitem"),
     "dead-letters": Screenshot("/dead-letters", "table"),

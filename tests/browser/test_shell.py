@@ -140,6 +140,18 @@ async def test_what_is_wrong_with_a_field_describes_its_control(visitor: Console
     await expect(token).to_have_attribute("aria-invalid", "true")
 
 
+async def test_the_values_of_a_chart_are_read_with_the_arrow_keys(console: Console) -> None:
+    page = await console.open("/", "Overview")
+    chart = page.get_by_role("slider", name="Throughput")
+    await chart.locator("canvas").wait_for()
+    await chart.focus()
+    await page.keyboard.press("End")
+    await expect(chart).to_have_attribute("aria-valuetext", re.compile(r", accepted \S+, succeeded \S+$"))
+    newest = await chart.get_attribute("aria-valuenow")
+    await page.keyboard.press("ArrowLeft")
+    await expect(chart).to_have_attribute("aria-valuenow", str(int(newest or 0) - 1))
+
+
 async def test_signing_out_of_a_session_that_has_ended_leads_to_the_page_for_signing_in(console: Console) -> None:
     page = await console.open("/tokens", "Tokens")
     await page.context.clear_cookies()

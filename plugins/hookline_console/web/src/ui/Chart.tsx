@@ -1,6 +1,7 @@
 import "./chart.css";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type uPlot from "uplot";
+import { movedPoint } from "./chart_data";
 import { formatTime } from "./format";
 
 export interface Line {
@@ -26,50 +27,84 @@ interface ChartProps {
 
 const HEIGHT = 148;
 
-/** A chart over time. The library that draws it is loaded when the first chart is shown. */
+/**
+ * A chart over time. Its values are read at the pointer, or with the arrow keys.
+ *
+ * The library that draws it is loaded when the first chart is shown.
+ */
 export function Chart({ title, headline, times, lines, format }: ChartProps) {
   const place = useRef<HTMLDivElement>(null);
+  const drawn = useRef<uPlot>(undefined);
   const [pointed, setPointed] = useState<number | null>(null);
   const theme = useTheme();
 
   useEffect(() => {
-    let plot: uPlot | undefined;
     let watcher: ResizeObserver | undefined;
     let gone = false;
     import("./plot").then(({ draw }) => {
       const element = place.current;
       if (gone || !element) return;
-      plot = draw(element, HEIGHT, times, lines, format, setPointed);
-      watcher = new ResizeObserver(() => plot?.setSize({ width: element.clientWidth, height: HEIGHT }));
+      const plot = draw(element, HEIGHT, times, lines, format, setPointed);
+      drawn.current = plot;
+      watcher = new ResizeObserver(() => plot.setSize({ width: element.clientWidth, height: HEIGHT }));
       watcher.observe(element);
     });
     return () => {
       gone = true;
       watcher?.disconnect();
-      plot?.destroy();
+      drawn.current?.destroy();
+      drawn.current = undefined;
     };
   }, [times, lines, format, theme]);
 
+  const pointAt = (index: number | null) => {
+    const plot = drawn.current;
+    const left = index === null ? -1 : (plot?.valToPos(times[index] ?? 0, "x") ?? -1);
+    // The plot tells which point it is, as it does when the pointer moves.
+    plot?.setCursor({ left, top: left < 0 ? -1 : 0 });
+  };
+  const press = (event: KeyboardEvent) => {
+    const to = movedPoint(pointed, event.key, times.length);
+    if (to === undefined) return;
+    event.preventDefault();
+    pointAt(to);
+  };
   const at = pointed === null ? undefined : times[pointed];
+  const time = at === undefined ? "" : formatTime(new Date(at * 1000), new Date());
+  const values = lines.map((line) => {
+    const value = pointed === null ? null : line.values[pointed];
+    return { ...line, text: typeof value === "number" ? format(value) : "" };
+  });
   return (
     <figure class="card chart">
       <figcaption class="chart-head">
         <span class="chart-title">{title}</span>
         <span class="chart-headline">{headline}</span>
       </figcaption>
-      <div ref={place} class="chart-plot" role="img" aria-label={`${title}: ${headline}`} />
+      <div
+        ref={place}
+        class="chart-plot"
+        role="slider"
+        tabIndex={0}
+        aria-label={`${title}: ${headline}`}
+        aria-valuemin={0}
+        aria-valuemax={Math.max(0, times.length - 1)}
+        aria-valuenow={pointed ?? 0}
+        aria-valuetext={
+          time ? [time, ...values.map(({ label, text }) => `${label} ${text || "–"}`)].join(", ") : undefined
+        }
+        onKeyDown={press}
+        onBlur={() => pointAt(null)}
+      />
       <div class="chart-legend">
-        {lines.map((line) => {
-          const value = pointed === null ? null : line.values[pointed];
-          return (
-            <span key={line.label} class="chart-key">
-              <span class="chart-mark" style={{ background: `var(${line.color})` }} />
-              {line.label}
-              {typeof value === "number" && <strong>{format(value)}</strong>}
-            </span>
-          );
-        })}
-        {at !== undefined && <span class="chart-at">{formatTime(new Date(at * 1000), new Date())}</span>}
+        {values.map(({ label, color, text }) => (
+          <span key={label} class="chart-key">
+            <span class="chart-mark" style={{ background: `var(${color})` }} />
+            {label}
+            {text && <strong>{text}</strong>}
+          </span>
+        ))}
+        {time && <span class="chart-at">{time}</span>}
       </div>
     </figure>
   );

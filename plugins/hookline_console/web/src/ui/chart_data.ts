@@ -13,6 +13,17 @@ export function stacked(lines: readonly Line[]): (number | null)[][] {
   });
 }
 
+/** The point to which a key moves, of so many; undefined if it moves nowhere. Before the first key, there is none. */
+export function movedPoint(from: number | null, key: string, count: number): number | undefined {
+  const to = {
+    ArrowLeft: (from ?? count) - 1,
+    ArrowRight: (from ?? -1) + 1,
+    Home: 0,
+    End: count - 1,
+  }[key];
+  return to === undefined || count === 0 ? undefined : Math.max(0, Math.min(count - 1, to));
+}
+
 const DAY_S = 86_400;
 const hours = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 const days = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });

@@ -46,7 +46,11 @@ export function draw(
           label: line.label,
           stroke: color(line.color),
           width: line.bars ? 0 : 1.5,
-          fill: line.bars ? color(line.color) : line.area ? `${color(line.color)}26` : undefined,
+          fill: line.bars
+            ? color(line.color)
+            : line.area
+              ? `color-mix(in srgb, ${color(line.color)} 15%, transparent)`
+              : undefined,
           paths: line.bars ? bars : undefined,
           spanGaps: true,
           points: { show: false },
