@@ -14,7 +14,10 @@ interface BoundaryState {
 
 /** A part of the page. If it can't be drawn, it says why, and everything around it goes on. */
 export class Boundary extends Component<BoundaryProps, BoundaryState> {
-  static override getDerivedStateFromProps({ of }: BoundaryProps, before: BoundaryState): BoundaryState | null {
+  static override getDerivedStateFromProps(
+    { of }: BoundaryProps,
+    before: BoundaryState,
+  ): BoundaryState | null {
     return of === before.of ? null : { of, error: undefined };
   }
 
