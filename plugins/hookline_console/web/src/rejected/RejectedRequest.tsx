@@ -40,7 +40,8 @@ export function RejectedRequest({ request, withFlow }: RejectedRequestProps) {
       {request.body !== null && (
         <details>
           <summary>{words.body}</summary>
-          <pre class="code-block foreign">
+          {/* biome-ignore lint/a11y/noNoninteractiveTabindex: it scrolls */}
+          <pre class="code-block foreign" tabIndex={0}>
             <Text lines>{request.body}</Text>
           </pre>
         </details>
