@@ -40,10 +40,14 @@ function latest(attempts: readonly Attempt[], execution: Execution): Step[] {
 }
 
 /** A step that waited when its execution ended doesn't wait any more. */
-function atItsEnd(step: Step, { state, finished_at }: Execution): Step {
-  const ended = state === "succeeded" || state === "failed" || state === "cancelled";
-  if (step.state !== "waiting" || !ended || finished_at === null) return step;
+function atItsEnd(step: Step, execution: Execution): Step {
+  const { finished_at } = execution;
+  if (step.state !== "waiting" || !hasEnded(execution) || finished_at === null) return step;
   return { ...step, state: "interrupted", finished_at, due_at: null };
+}
+
+export function hasEnded({ state }: Execution): boolean {
+  return state === "succeeded" || state === "failed" || state === "cancelled";
 }
 
 export interface FurtherSteps {
