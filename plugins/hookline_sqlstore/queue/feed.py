@@ -62,7 +62,9 @@ class Feed:
         "begun_only",
         "behind",
         "flow_id",
+        "full",
         "limit",
+        "looked",
         "reading",
         "returned",
         "signal",
@@ -79,6 +81,10 @@ class Feed:
         """Only executions that have started before are delivered."""
         self.limit: int | None = None
         """The most executions that all nodes together may have; None if each node counts its own."""
+        self.full = False
+        """The nodes together have as many, so that nothing is read until an execution ends."""
+        self.looked = False
+        """The table is to be read again for another reason than an accepted message."""
         self.signal = asyncio.Event()
         """Set when something changes that the consumer may wait for."""
         self._budget = budget
@@ -137,7 +143,8 @@ class Feed:
             self._add(Offer(envelope.execution_id, fresh=True, envelope=envelope if fits else None, size=size * fits))
         else:
             self.behind = True
-        self.signal.set()
+        if not self.full:
+            self.signal.set()
 
     def begun(self, execution_id: str) -> None:
         """Note that an execution was started when it was accepted, and runs."""
@@ -179,7 +186,8 @@ class Feed:
 
     def look(self) -> None:
         """Read the table again."""
-        self.behind = True
+        self.behind = self.looked = True
+        self.full = False
         self.signal.set()
 
     def done(self, execution_id: str) -> None:

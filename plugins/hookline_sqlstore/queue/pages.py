@@ -21,6 +21,8 @@ class Page:
     rows: Sequence[Any]
     complete: bool
     """Nothing else is ready."""
+    full: bool = False
+    """The nodes together have as many executions of the flow as they may have."""
 
 
 class Pages(Protocol):

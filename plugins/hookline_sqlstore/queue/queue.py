@@ -1,6 +1,7 @@
 """The queue: delivers executions from their table to the flows."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Iterable
 from functools import partial
 from typing import Final
@@ -27,6 +28,8 @@ from hookline_sqlstore.writing.operations import INLINE, Commit, prepare_commit
 
 READ_AHEAD_BYTES: Final = 8 * 1024 * 1024
 """The payload bytes that all feeds may hold together."""
+_FULL: Final = 0.5
+"""Seconds until a node looks again for room for an execution of a flow that is limited over all nodes."""
 
 
 class SqlDelivery:
@@ -216,11 +219,10 @@ class SqlQueue:
                 offer = feed.take()
                 if offer is not None:
                     yield SqlDelivery(self, flow_id, offer)
-                elif (feed.behind or feed.returned) and not feed.reading:
+                elif (feed.returned or (feed.behind and not feed.full)) and not feed.reading:
                     await self._read(feed)
                 else:
-                    feed.signal.clear()
-                    await feed.signal.wait()
+                    await _changed(feed)
         except StoreError:
             if not self._closed:
                 raise
@@ -234,7 +236,8 @@ class SqlQueue:
         """Read a page of the table. Any change meanwhile marks the feed as behind again."""
         room = feed.room
         again, lease = feed.returned[:room], self.lease
-        feed.behind, feed.reading = False, True
+        feed.behind = feed.full = feed.looked = False
+        feed.reading = True
         try:
             page = await self._pages.next(feed, again, room)
         except BaseException:
@@ -248,6 +251,8 @@ class SqlQueue:
             return  # what was read belongs to a lease that is lost
         if not page.complete:
             feed.behind = True
+        # What has changed meanwhile may be an end, which makes room.
+        feed.full = page.full and not feed.looked
         del feed.returned[: len(again)]
         feed.page(
             Offer(
@@ -311,6 +316,20 @@ class SqlQueue:
         for task in pauses:
             task.cancel()
         await asyncio.gather(*pauses, return_exceptions=True)
+
+
+async def _changed(feed: Feed) -> None:
+    """Return when there may be something to deliver."""
+    feed.signal.clear()
+    if not feed.full:
+        await feed.signal.wait()
+        return
+    # Another node that ends an execution fills its room itself, unless it is stopping.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_FULL):
+            await feed.signal.wait()
+            return
+    feed.look()
 
 
 def _tell(commit: Commit, stored: Stored, done: "asyncio.Future[None]") -> None:

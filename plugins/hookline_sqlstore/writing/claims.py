@@ -42,6 +42,8 @@ class Claimed(NamedTuple):
     rows: Sequence[Any]
     complete: bool
     """Nothing else is ready."""
+    full: bool = False
+    """The nodes together have as many executions of the flow as they may have."""
 
 
 def _with_ids(statement: str) -> Any:
@@ -90,8 +92,7 @@ def claim_ready(connection: Connection, row: ClaimRow) -> Claimed:
     if row.limit is not None:
         room = min(room, row.limit - _count(connection, row.flow_id))
         if room <= 0:
-            # The end of another one makes room.
-            return Claimed(kept, complete=True)
+            return Claimed(kept, complete=True, full=True)
     wanted = {"flow_id": row.flow_id, "now": micros(row.now), "room": room}
     claimed = connection.execute(_CLAIM[row.begun_only], wanted).all()
     ordered = sorted(claimed, key=lambda found: (found.ready_at, found.id))
