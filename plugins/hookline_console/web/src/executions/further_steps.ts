@@ -46,6 +46,7 @@ function atItsEnd(step: Step, execution: Execution): Step {
   return { ...step, state: "interrupted", finished_at, due_at: null };
 }
 
+/** Whether an execution has ended, so that it doesn't go on by itself. */
 export function hasEnded({ state }: Execution): boolean {
   return state === "succeeded" || state === "failed" || state === "cancelled";
 }

@@ -6,7 +6,7 @@ interface Modal {
   onCancel: (event: Event) => void;
   onMouseDown: (event: MouseEvent) => void;
   onMouseUp: (event: MouseEvent) => void;
-  onClick: () => void;
+  onClick: (event: MouseEvent) => void;
 }
 
 /**
@@ -35,9 +35,8 @@ export function useModal(onClose: () => void): Modal {
     onMouseUp: (event) => {
       isBeside.current &&= event.target === ref.current;
     },
-    onClick: () => {
-      if (isBeside.current) onClose();
-      isBeside.current = false;
+    onClick: (event) => {
+      if (isBeside.current && event.target === ref.current) onClose();
     },
   };
 }
