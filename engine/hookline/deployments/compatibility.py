@@ -20,7 +20,7 @@ from hookline.executions.message_edits import edits_in
 from hookline.executions.progress import ExecutionProgress
 from hookline.executions.services import Services
 from hookline.flows.blocks.step_tree import find_step
-from hookline.flows.compiler.compile import ON_ERROR
+from hookline.flows.compiler.compile import ON_ERROR_PREFIX
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import IllegalStateChange
 from hookline.model.execution import ErrorInfo, Execution, StepRecord, StepState
@@ -119,8 +119,8 @@ def _judge(run: ExecutionContext, walk: DryRun, failed: ErrorInfo | str | None) 
     if not walk.unreached:
         return Compatibility(stops=stops)
     path = walk.unreached[0]
-    nodes = flow.on_error_steps if path.startswith(ON_ERROR) else flow.steps
-    if find_step(nodes, path.removeprefix(ON_ERROR)) is None:
+    nodes = flow.on_error_steps if path.startswith(ON_ERROR_PREFIX) else flow.steps
+    if find_step(nodes, path.removeprefix(ON_ERROR_PREFIX)) is None:
         why = "has no such step there"
     elif (skipped := _skipped(run.journal, path)) is not None:
         why = f"skips {skipped!r}: its `when` is false"

@@ -21,7 +21,7 @@ from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.try_block import TryNode
 from hookline.flows.blocks.webhook_wait import USE as WEBHOOK
 from hookline.flows.blocks.webhook_wait import WaitNode
-from hookline.flows.compiler.compile import ON_ERROR
+from hookline.flows.compiler.compile import ON_ERROR_PREFIX
 from hookline.model.execution import OUTCOME_UNKNOWN, RATE, REPLAY, StepRecord, StepState
 from hookline.model.items import STREAM, Progress
 from hookline.sdk.settings.versions import plain_name
@@ -119,7 +119,7 @@ class DryRun(StepGate):
         failed = record.error is not None and record.error.code != OUTCOME_UNKNOWN
         if record.state is StepState.SKIPPED or failed or record.signal == RATE or record.path == FINISHED:
             return False
-        if record.path.startswith(ON_ERROR) and record.seq <= reopened_after:
+        if record.path.startswith(ON_ERROR_PREFIX) and record.seq <= reopened_after:
             # This failure was handled by an earlier attempt.
             return False
         if record.use == FOREACH:

@@ -23,7 +23,7 @@ from hookline.model.waits import FlowEnded, pack_callback, raw_json
 from hookline.secrets.redaction import NO_REDACTION, NO_REDACTOR, NoRedaction, NoRedactor, Redaction, Redactor
 from hookline.storage.changes import Change, End, Park, StoreCallback
 
-ON_ERROR: Final = "on_error"
+ON_ERROR_USE: Final = "on_error"
 """The `use` in the `Arrival` of an execution that was started by the `on_error` of another flow."""
 MAX_DEPTH: Final = 16
 """The number of executions that may call one another, one below the other."""
@@ -201,14 +201,14 @@ async def _start_error_flow(
 ) -> tuple[Change, ...]:
     depth = child_depth(envelope)
     # An error flow must not start itself again, neither directly nor through flows that it calls.
-    if envelope.arrival.use == ON_ERROR or depth > MAX_DEPTH or closing.error is None:
+    if envelope.arrival.use == ON_ERROR_USE or depth > MAX_DEPTH or closing.error is None:
         return ()
     handled = child_envelope(
         handler_id,
         Message(_report(closing, envelope, flow, begun), {}, envelope.message.attachments),
-        use=ON_ERROR,
-        parent=Parent(envelope.execution_id, flow.id, ON_ERROR, ON_ERROR, depth),
-        execution_id=derived_id(closing.at, envelope.execution_id, ON_ERROR, str(begun.attempt)),
+        use=ON_ERROR_USE,
+        parent=Parent(envelope.execution_id, flow.id, ON_ERROR_USE, ON_ERROR_USE, depth),
+        execution_id=derived_id(closing.at, envelope.execution_id, ON_ERROR_USE, str(begun.attempt)),
         now=closing.at,
         exact=flow.exact,
     )

@@ -9,7 +9,7 @@ from hookline.flows.blocks.parallel import ParallelNode
 from hookline.flows.blocks.step_tree import walk_steps, without_items
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.try_block import TryNode
-from hookline.flows.compiler.compile import ON_ERROR
+from hookline.flows.compiler.compile import ON_ERROR_PREFIX
 from hookline.flows.compiler.compiled import CompiledFlow
 
 
@@ -40,7 +40,7 @@ def step_paths(flow: CompiledFlow) -> StepPaths:
     """The steps and branches of a flow, in the order of the text."""
     steps: dict[str, Node] = {}
     branches: list[Branch] = []
-    for step in (*walk_steps(flow.steps), *walk_steps(flow.on_error_steps, ON_ERROR)):
+    for step in (*walk_steps(flow.steps), *walk_steps(flow.on_error_steps, ON_ERROR_PREFIX)):
         steps[step.path] = step.node
         branches += _branches(step.node, step.path)
     return StepPaths(steps, tuple(branches))

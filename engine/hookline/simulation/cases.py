@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from hookline.executions.ending import ON_ERROR
+from hookline.executions.ending import ON_ERROR_USE
 from hookline.executions.replies import FINISHED
 from hookline.flows.blocks.flow_call import CallNode
 from hookline.flows.blocks.parallel import ParallelNode
@@ -236,7 +236,7 @@ def case_problems(case: Case, flow: CompiledFlow, places: StepPaths, at: str = "
         if call.step is not None:
             named.append((call.step, f"{at}/expect/calls/{index}/step"))
     for name, pointer in named:
-        if name not in (FINISHED, ON_ERROR) and not _names(name, places.steps, places):
+        if name not in (FINISHED, ON_ERROR_USE) and not _names(name, places.steps, places):
             remedy = did_you_mean(name, places.steps, f"there are {', '.join(places.steps)}")
             found.append(Problem(f"the flow has no step {name!r}", pointer, "unknown_step", remedy))
     return found

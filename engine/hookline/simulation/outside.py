@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from hookline.bodies.page_input import read_page_input
-from hookline.executions.ending import ON_ERROR, parent_callback
+from hookline.executions.ending import ON_ERROR_USE, parent_callback
 from hookline.kernel.json import decode
 from hookline.model.execution import FINAL, ErrorInfo, Outcome, State
 from hookline.model.message import Envelope, Message
@@ -52,7 +52,7 @@ class SimulatedCallbacks:
         path = above + parent.path
         self._record.begin(id_, f"{path}/")
         given = {"id": envelope.flow_id, "body": envelope.message.body, "headers": envelope.message.headers}
-        if parent.path == ON_ERROR:
+        if parent.path == ON_ERROR_USE:
             # It takes care of what has ended, and has no part in that.
             self._record.calls.append(SimulatedCall(path, "flow", given))
             return

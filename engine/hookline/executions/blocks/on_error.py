@@ -5,7 +5,7 @@ import msgspec
 from hookline.executions.blocks.block import RunSteps
 from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
 from hookline.executions.ending_early import Interrupted, Interruption
-from hookline.flows.compiler.compile import ON_ERROR
+from hookline.flows.compiler.compile import ON_ERROR_PREFIX
 
 
 async def run_on_error(
@@ -25,7 +25,7 @@ async def run_on_error(
         run.envelope.message,
         frame.steps,
         max(frame.now, at or frame.now),
-        ON_ERROR,
+        ON_ERROR_PREFIX,
         {"error": msgspec.to_builtins(error)},
         interruption=Interruption(),
     )

@@ -282,7 +282,7 @@ class Journal:
                 # That flush has not yet taken its entries.
                 if await asyncio.shield(self._next_flush):
                     return
-            elif self._uncommitted:
+            elif self._uncommitted.any:
                 await self._run_flush()
                 return
             elif self._current_commit is not None:

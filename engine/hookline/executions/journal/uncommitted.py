@@ -58,7 +58,8 @@ class Uncommitted:
         self.group = 1
         """The number of the commit that takes this work: the work of one group becomes durable together."""
 
-    def __bool__(self) -> bool:
+    @property
+    def any(self) -> bool:
         """True if there is any work."""
         return bool(self.first_changes or self.entries or self.other_changes or self.progress or self.dropped)
 

@@ -75,7 +75,7 @@ def _variable(name: str) -> str:
     return name.upper().replace("-", "_")
 
 
-ON_ERROR: Final = "on_error/"
+ON_ERROR_PREFIX: Final = "on_error/"
 """The prefix of the paths of steps in a flow's `on_error`."""
 _NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -218,7 +218,7 @@ class _Compiler:
             waits={node.id: node for node in self._compiling.nodes.values() if isinstance(node, WaitNode)},
             wait_places=(
                 *wait_places(steps),
-                *wait_places(on_error_steps, ON_ERROR),
+                *wait_places(on_error_steps, ON_ERROR_PREFIX),
             ),
             redaction_rules=redaction,
             calls=tuple(self.flows),

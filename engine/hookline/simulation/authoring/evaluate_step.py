@@ -13,6 +13,7 @@ import msgspec
 from hookline.discovery.registry import Registry
 from hookline.flows.blocks import step_type_of
 from hookline.flows.blocks.step_tree import without_items
+from hookline.flows.compiler.compile import ON_ERROR_PREFIX
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.elements.expressions import Condition, Expressions, Template
 from hookline.flows.elements.message_scope import trigger_view
@@ -41,7 +42,6 @@ from hookline.simulation.cases import Case
 from hookline.simulation.stubs import PreparedStub
 
 _ID: Final = "seen"
-_ON_ERROR: Final = "on_error/"
 _MAX_READS: Final = 20
 """The most origins for one expression."""
 
@@ -167,7 +167,7 @@ class _Evaluator:
 
     def _reads(self, template: Template | Condition) -> bytes:
         """The origins of what an expression reads."""
-        if self._path.startswith(_ON_ERROR):
+        if self._path.startswith(ON_ERROR_PREFIX):
             # Provenance goes back through the steps that ran before the error only.
             return b"[]"
         parts = [expression for _, expression in template.parts()]
