@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.integration.engine_harness import Hang, Harness, act
 
-from hookline.executions.delivery.slots import TOTAL
+from hookline.executions.delivery.dispatcher import TOTAL
 from hookline.kernel.errors import TooManyRequests
 from hookline.model.execution import State
 from hookline.storage.changes import Accepted, Duplicate

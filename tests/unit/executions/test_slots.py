@@ -2,7 +2,7 @@
 
 import asyncio
 
-from hookline.executions.delivery.slots import FairSlots
+from hookline.executions.delivery.dispatcher import FairSlots
 
 
 async def taken(slots: FairSlots, flow_id: str, wanted: int) -> int:
