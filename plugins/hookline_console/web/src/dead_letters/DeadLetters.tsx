@@ -36,7 +36,7 @@ const GROUPS: readonly Column<Group>[] = [
   {
     key: "flow",
     title: words.flow,
-    width: "16%",
+    width: "8rem",
     cell: (group) => <span class="foreign">{group.flow_id}</span>,
   },
   {

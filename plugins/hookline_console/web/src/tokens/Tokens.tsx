@@ -114,6 +114,7 @@ const columns = (revoke: (token: Token) => void): readonly Column<Token>[] => [
     key: "expires",
     title: said.expires,
     width: "10rem",
+    from: "medium",
     cell: (token) =>
       token.expires ? <Time at={token.expires} relative /> : <span class="muted">{said.never}</span>,
   },
