@@ -1,0 +1,155 @@
+"""The drafts of flows: what is kept in the browser and on the server, and who goes on with it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import psutil
+import pytest
+import pytest_asyncio
+from playwright.async_api import Error as PlaywrightError
+from playwright.async_api import Page, Playwright, async_playwright, expect
+
+from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
+from tests.browser.conftest import FLAGS
+from tests.browser.console import Console
+from tests.browser.test_editing import PARCELS, call, editor, line, one_more_flow, put_cursor_behind
+from tests.browser.test_pages import violations
+from tests.services import need_chromium
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def parcels(console: Console, shop: ServerProcess) -> AsyncIterator[ServerProcess]:
+    """The server of the shop, with one more flow while the test runs."""
+    async with one_more_flow(console, shop, PARCELS):
+        yield shop
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(console: Console, parcels: ServerProcess) -> Page:
+    """The page on which the flow is edited."""
+    opened = await console.open("/flows/parcels/edit", "Edit parcels")
+    await expect(editor(opened)).to_be_visible()
+    return opened
+
+
+def drafts(server: ServerProcess) -> list[str]:
+    """The texts of the drafts on the server."""
+    listed = call(server, "GET", "/api/v1/drafts")["items"]
+    return [call(server, "GET", f"/api/v1/drafts/{one['flow_id']}")["text"] for one in listed]
+
+
+async def saved_on(server: ServerProcess, text: str) -> None:
+    """Wait until a text is in a draft on the server."""
+    await asyncio.to_thread(eventually, text, lambda: any(text in one for one in drafts(server)))
+
+
+async def test_a_draft_survives_a_browser_that_dies(console: Console, page: Page, parcels: ServerProcess) -> None:
+    await put_cursor_behind(page, "Send ")
+    await page.keyboard.type("heavy ")
+    await expect(page.get_by_text("Draft saved")).to_be_visible(timeout=2_000)
+    again = await page.context.new_page()
+    # The tab dies without being told.
+    await page.close(run_before_unload=False)
+    await again.goto("/flows/parcels/edit")
+    await expect(line(again, '"title"')).to_contain_text("Send heavy parcels")
+    assert call(parcels, "GET", "/api/v1/flows/parcels")["title"] == "Send parcels"
+
+
+@asynccontextmanager
+async def own_browser(playwright: Playwright, server: ServerProcess, profile: Path) -> AsyncIterator[Page]:
+    """A browser with a profile of its own, on the page on which the flow is edited. The server gets no drafts."""
+    context = await playwright.chromium.launch_persistent_context(
+        profile,
+        executable_path=need_chromium(),
+        chromium_sandbox=False,
+        args=FLAGS,
+        base_url=server.url,
+    )
+    await context.clear_cookies()
+    console = Console(await context.new_page())
+    await console.page.route("**/api/v1/drafts/**", lambda route: route.abort())
+    await console.sign_in(TOKEN)
+    yield await console.open("/flows/parcels/edit", "Edit parcels")
+    with suppress(PlaywrightError):
+        await context.close()
+
+
+@pytest.mark.long
+async def test_a_killed_browser_has_what_was_typed_two_seconds_before(parcels: ServerProcess, tmp_path: Path) -> None:
+    profile = tmp_path / "profile"
+    async with async_playwright() as playwright:
+        async with own_browser(playwright, parcels, profile) as page:
+            await put_cursor_behind(page, "Send ")
+            await page.keyboard.type("killed ")
+            await asyncio.sleep(2)
+            for process in psutil.process_iter(["cmdline"]):
+                if f"--user-data-dir={profile}" in (process.info["cmdline"] or ()):
+                    process.kill()
+        for name in ("SingletonLock", "SingletonSocket", "SingletonCookie"):
+            (profile / name).unlink(missing_ok=True)
+        async with own_browser(playwright, parcels, profile) as page:
+            await expect(line(page, '"title"')).to_contain_text("Send killed parcels")
+
+
+async def test_a_draft_is_on_the_server_too_and_serves_nobody(page: Page, parcels: ServerProcess) -> None:
+    await put_cursor_behind(page, "Send ")
+    await page.keyboard.type("light ")
+    await asyncio.to_thread(
+        eventually, "the draft is on the server", lambda: any("light" in one for one in drafts(parcels))
+    )
+    assert call(parcels, "GET", "/api/v1/flows/parcels")["title"] == "Send parcels"
+    await page.goto("/flows")
+    await expect(page.get_by_role("row", name="parcels").get_by_text("Draft")).to_be_visible()
+    await page.goto("/flows/parcels/edit")
+    await expect(line(page, '"title"')).to_contain_text("Send light parcels")
+    await page.get_by_role("button", name="Discard draft").click()
+    await expect(page.get_by_text("No changes")).to_be_visible()
+    assert drafts(parcels) == []
+
+
+def theirs(message: str) -> str:
+    """The text of a draft of somebody else."""
+    post = {"id": "post", "use": "log", "with": {"message": message}}
+    return json.dumps({**PARCELS, "steps": [PARCELS["steps"][0], post]})
+
+
+async def test_the_draft_of_somebody_else_is_seen_before_it_is_replaced(
+    console: Console, page: Page, parcels: ServerProcess
+) -> None:
+    console.expect_status(412, "/drafts/parcels")
+    call(parcels, "PUT", "/api/v1/drafts/parcels", {"text": theirs("theirs")})
+    await put_cursor_behind(page, '"message": "')
+    await page.keyboard.type("my ")
+    dialog = page.get_by_role("dialog", name="There is another draft of this flow")
+    await expect(dialog).to_contain_text("Saved by token:admin")
+    await expect(dialog.get_by_role("region", name="What the other draft changes")).to_contain_text("theirs")
+    await expect(dialog.get_by_role("region", name="What your text changes")).to_contain_text("my post")
+    assert await violations(page) == []
+    await dialog.get_by_role("button", name="Cancel").click()
+    await put_cursor_behind(page, '"message": "my ')
+    await page.keyboard.type("own ")
+    await expect(page.get_by_text("Draft only in this browser")).to_be_visible()
+    assert drafts(parcels) == [theirs("theirs")]
+    await page.get_by_role("button", name="Other draft").click()
+    await dialog.get_by_role("button", name="Replace the other draft with mine").click()
+    await saved_on(parcels, "my own")
+    await page.get_by_role("button", name="Discard draft").click()
+    await expect(page.get_by_text("No changes")).to_be_visible()
+
+
+async def test_a_draft_on_the_server_is_offered_when_the_editor_opens(console: Console, parcels: ServerProcess) -> None:
+    call(parcels, "PUT", "/api/v1/drafts/parcels", {"text": theirs("from elsewhere")})
+    page = await console.open("/flows/parcels/edit", "Edit parcels")
+    dialog = page.get_by_role("dialog", name="There is another draft of this flow")
+    await expect(dialog.get_by_role("region", name="What the other draft changes")).to_contain_text("from elsewhere")
+    await dialog.get_by_role("button", name="Continue the other draft").click()
+    await expect(line(page, '"id": "post"')).to_contain_text("from elsewhere")
+    await page.get_by_role("button", name="Discard draft").click()
+    await expect(line(page, '"id": "post"')).not_to_contain_text("from elsewhere")
+    await expect(page.get_by_text("No changes")).to_be_visible()
+    assert drafts(parcels) == []
