@@ -15,7 +15,7 @@ from playwright.async_api import Page, Playwright, async_playwright, expect
 from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
 from tests.browser.conftest import FLAGS
 from tests.browser.console import Console
-from tests.browser.test_editing import PARCELS, call, editor, line, one_more_flow, put_cursor_behind
+from tests.browser.test_editing import PARCELS, call, drop_drafts, editor, line, one_more_flow, put_cursor_behind
 from tests.browser.test_pages import violations
 from tests.services import need_chromium
 
@@ -58,6 +58,83 @@ async def test_a_draft_survives_a_browser_that_dies(console: Console, page: Page
     await again.goto("/flows/parcels/edit")
     await expect(line(again, '"title"')).to_contain_text("Send heavy parcels")
     assert call(parcels, "GET", "/api/v1/flows/parcels")["title"] == "Send parcels"
+
+
+async def test_a_draft_in_this_browser_belongs_to_who_wrote_it_and_says_why_it_is_nowhere_else(
+    console: Console, page: Page, parcels: ServerProcess
+) -> None:
+    console.expect_status(503, "/drafts/parcels")
+    await page.route("**/api/v1/drafts/parcels", lambda route: route.fulfill(status=503))
+    await put_cursor_behind(page, "Send ")
+    await page.keyboard.type("secret ")
+    await expect(page.get_by_text("Draft only in this browser")).to_be_visible()
+    await expect(page.get_by_role("main")).to_contain_text("Service Unavailable")
+    await console.sign_out()
+    await page.unroute("**/api/v1/drafts/parcels")
+    await console.sign_in(call(parcels, "POST", "/api/v1/tokens", {"name": "sam", "scopes": ["author"]})["token"])
+    await console.open("/flows/parcels/edit", "Edit parcels")
+    await expect(line(page, '"title"')).to_contain_text("Send parcels")
+    await expect(page.get_by_text("No changes")).to_be_visible()
+    await console.sign_out()
+    await console.sign_in()
+    await console.open("/flows/parcels/edit", "Edit parcels")
+    await expect(line(page, '"title"')).to_contain_text("Send secret parcels")
+
+
+async def test_a_draft_that_was_removed_elsewhere_comes_back_only_if_somebody_wants_it(
+    console: Console, page: Page, parcels: ServerProcess
+) -> None:
+    await put_cursor_behind(page, "Send ")
+    await page.keyboard.type("sent ")
+    await saved_on(parcels, "sent")
+    await expect(page.get_by_text("Draft saved")).to_be_visible()
+    await page.goto("about:blank")
+    drop_drafts(parcels)
+    await page.goto("/flows/parcels/edit")
+    await expect(line(page, '"title"')).to_contain_text("Send parcels")
+    await expect(page.get_by_text("No changes")).to_be_visible()
+    # What the server never got isn't dropped, and isn't sent unseen.
+    await put_cursor_behind(page, "Send ")
+    await page.keyboard.type("sent ")
+    await saved_on(parcels, "sent")
+    console.expect_status(503, "/drafts/parcels")
+    await page.route("**/api/v1/drafts/parcels", lambda route: route.fulfill(status=503))
+    await page.keyboard.type("and changed ")
+    await expect(page.get_by_text("Draft only in this browser")).to_be_visible()
+    await page.goto("about:blank")
+    await page.unroute("**/api/v1/drafts/parcels")
+    drop_drafts(parcels)
+    await page.goto("/flows/parcels/edit")
+    dialog = page.get_by_role("dialog", name="This draft was deployed or discarded elsewhere")
+    await expect(dialog.get_by_role("region", name="What your text changes")).to_be_visible()
+    assert await violations(page) == []
+    assert drafts(parcels) == []
+    await dialog.get_by_role("button", name="Keep mine as a draft").click()
+    await saved_on(parcels, "sent and changed")
+
+
+async def test_a_flow_is_edited_in_one_tab_at_a_time(page: Page, parcels: ServerProcess) -> None:
+    await put_cursor_behind(page, "Send ")
+    await page.keyboard.type("first ")
+    other = await page.context.new_page()
+    await other.goto("/flows/parcels/edit")
+    await expect(other.get_by_text("Being edited in another tab")).to_be_visible()
+    await put_cursor_behind(other, "Send ")
+    await other.keyboard.type("never ")
+    await expect(line(other, '"title"')).not_to_contain_text("never")
+    # What was typed just before goes with the flow.
+    await page.keyboard.type("second ")
+    await other.get_by_role("button", name="Edit here").click()
+    await expect(line(other, '"title"')).to_contain_text("Send first second parcels")
+    await expect(page.get_by_text("Being edited in another tab")).to_be_visible()
+    await put_cursor_behind(other, "second ")
+    await other.keyboard.type("third ")
+    await saved_on(parcels, "third")
+    await other.close()
+    await page.get_by_role("button", name="Edit here").click()
+    await expect(line(page, '"title"')).to_contain_text("Send first second third parcels")
+    await page.get_by_role("button", name="Discard draft").click()
+    await expect(page.get_by_text("No changes")).to_be_visible()
 
 
 @asynccontextmanager

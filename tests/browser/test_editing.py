@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
 from tests.browser.console import Console
@@ -218,12 +218,15 @@ async def test_a_flow_is_deployed_with_a_message(page: Page, parcels: ServerProc
 
 
 async def test_the_cases_of_a_flow_get_the_new_id_of_a_step(page: Page, parcels: ServerProcess) -> None:
-    case = {"name": "one", "expect": {"outcome": "completed", "steps": {"post": {"attempts": 1}}}}
+    expected = {"outcome": "completed", "steps": {"post": {"attempts": 1}}}
+    case = {"name": "one", "input": {"body": {"weight": 2}}, "expect": expected}
     call(parcels, "PUT", "/api/v1/flows/parcels/cases", {"cases": [case]})
     await put_cursor_behind(page, '"id": "post",')
     await page.keyboard.press("F2")
     await page.get_by_role("dialog").get_by_label("Id").fill("sent")
     await page.keyboard.press("Enter")
+    await page.get_by_role("tab", name="Cases").click()
+    await expect(page.get_by_role("button", name="Run 1 case")).to_be_visible()
     await page.get_by_role("button", name="Deploy…").click()
     dialog = page.get_by_role("dialog", name="Deploy parcels")
     await expect(dialog).to_contain_text("Steps that you renamed are renamed in the flow's cases, too.")
@@ -231,6 +234,9 @@ async def test_the_cases_of_a_flow_get_the_new_id_of_a_step(page: Page, parcels:
     await expect(page.get_by_role("status").filter(has_text="serves now")).to_be_visible()
     (renamed,) = call(parcels, "GET", "/api/v1/flows/parcels/cases")["cases"]
     assert renamed["expect"]["steps"] == {"sent": {"attempts": 1}}
+    # The panel runs those that the flow has now.
+    await page.get_by_role("button", name="Run 1 case").click()
+    await expect(page.get_by_role("list", name="Cases")).to_contain_text("Passed")
 
 
 async def test_nothing_that_somebody_else_has_deployed_is_overwritten_unseen(
@@ -254,6 +260,34 @@ async def test_nothing_that_somebody_else_has_deployed_is_overwritten_unseen(
     await page.get_by_role("button", name="Deploy…").click()
     await page.get_by_role("dialog").get_by_role("button", name="Deploy", exact=True).click()
     await expect(page.get_by_role("status").filter(has_text="serves now")).to_be_visible()
+
+
+async def test_a_deployment_whose_answer_was_lost_is_no_conflict_with_oneself(
+    console: Console, page: Page, parcels: ServerProcess
+) -> None:
+    console.expect_status(502, "/deployments")
+    console.expect_status(412, "/deployments")
+    deployed: list[Any] = []
+
+    async def lose_answer(route: Route) -> None:
+        wanted = json.loads(route.request.post_data or "")
+        if wanted["dry_run"] or deployed:
+            await route.continue_()
+            return
+        deployed.append(await asyncio.to_thread(call, parcels, "POST", "/api/v1/deployments", wanted))
+        await route.fulfill(status=502)
+
+    await page.route("**/api/v1/deployments", lose_answer)
+    await put_cursor_behind(page, '"message": "')
+    await page.keyboard.type("once ")
+    await page.get_by_role("button", name="Deploy…").click()
+    dialog = page.get_by_role("dialog", name="Deploy parcels")
+    await dialog.get_by_role("button", name="Deploy", exact=True).click()
+    await expect(dialog).to_contain_text("Bad Gateway")
+    await dialog.get_by_role("button", name="Deploy", exact=True).click()
+    await expect(page.get_by_role("status").filter(has_text="This text serves already.")).to_be_visible()
+    await expect(page.get_by_role("dialog")).to_have_count(0)
+    await expect(page.get_by_text("No changes")).to_be_visible()
 
 
 async def test_a_flow_begins_with_its_name(console: Console, shop: ServerProcess) -> None:

@@ -98,6 +98,51 @@ async def test_the_form_edits_the_json_and_the_json_edits_the_form(page: Page) -
     assert list((await document(page))["steps"][0]["with"]["body"]) == ["to", "from"]
 
 
+async def test_what_is_typed_into_a_field_and_is_not_in_the_json_yet_survives_a_browser_that_dies(page: Page) -> None:
+    await put_cursor_behind(page, '"to": "')
+    # A text with a carriage return is shown as JSON.
+    await page.keyboard.type("\\r")
+    await page.get_by_role("tab", name="Form").click()
+    field = form(page).get_by_role("textbox", name="to", exact=True)
+    whole = r'"\r$.body.name"'
+    await expect(field).to_have_value(whole)
+    await field.press("Control+End")
+    await page.keyboard.press("Backspace")
+    await expect(form(page).get_by_role("alert")).to_be_visible()
+    # It is undone where it was typed, since the document doesn't have it.
+    await field.press("Control+z")
+    await expect(field).to_have_value(whole)
+    await field.press("Control+End")
+    await page.keyboard.press("Backspace")
+    await page.get_by_role("tab", name="Picture").click()
+    await page.get_by_role("tab", name="Form").click()
+    await expect(field).to_have_value(whole[:-1])
+    await form(page).get_by_role("button", name="Flow", exact=True).click()
+    await expect(page.get_by_text("Text in the form isn't in the JSON yet")).to_be_visible()
+    again = await page.context.new_page()
+    await page.close(run_before_unload=False)
+    await again.goto("/flows/notes/edit")
+    await expect(form(again).get_by_role("textbox", name="to", exact=True)).to_have_value(whole[:-1])
+    await again.get_by_role("button", name="Discard draft").click()
+    await form(again).get_by_role("button", name="letter", exact=True).click()
+    await expect(form(again).get_by_role("textbox", name="to", exact=True)).to_have_value("$.body.name")
+
+
+async def test_an_id_that_is_being_typed_survives_a_browser_that_dies(page: Page) -> None:
+    await box(page, "post").click()
+    await page.get_by_role("tab", name="Form").click()
+    await form(page).get_by_role("textbox", name="Id", exact=True).press("End")
+    await page.keyboard.type("ed")
+    await expect(page.get_by_text("Text in the form isn't in the JSON yet")).to_be_visible()
+    again = await page.context.new_page()
+    await page.close(run_before_unload=False)
+    await again.goto("/flows/notes/edit")
+    name = form(again).get_by_role("textbox", name="Id", exact=True)
+    await expect(name).to_have_value("posted")
+    await name.press("Enter")
+    await expect(line(again, '"id": "posted"')).to_be_visible()
+
+
 async def test_the_form_waits_while_a_string_of_the_json_is_unfinished(page: Page) -> None:
     await box(page, "post").click()
     await page.get_by_role("tab", name="Form").click()

@@ -2,6 +2,7 @@ import type { ComponentChildren } from "preact";
 import { useState } from "preact/hooks";
 import { useLocation } from "preact-iso";
 import { editorUrl } from "../editor/editor_url";
+import { useSession } from "../shell/SessionContext";
 import { texts } from "../texts";
 import { Button } from "../ui/Button";
 import { Dialog } from "../ui/Dialog";
@@ -30,13 +31,14 @@ interface Question {
 
 export function useBegin(): Begin {
   const { route } = useLocation();
+  const person = useSession().me.name;
   const [question, setQuestion] = useState<Question | null>(null);
   const begin = async (flowId: string, make: () => object | Promise<object>, place: Place = {}) => {
     const replace = async () => {
-      await beginDraft(flowId, await make());
+      await beginDraft(person, flowId, await make());
       route(editorUrl(flowId, place));
     };
-    const taken = await takenBy(flowId);
+    const taken = await takenBy(person, flowId);
     if (taken === null) await replace();
     else setQuestion({ flowId, taken, replace });
   };

@@ -112,7 +112,7 @@ function isStepAct(act: BlockAct): act is StepAct {
 
 /** Why the text wasn't changed. */
 export function refusalOf({ view }: Pick<Editing, "view">): string {
-  return view.state.readOnly ? texts.common.needsScope("author") : texts.editor.notJson;
+  return view.state.readOnly ? texts.editor.readOnly : texts.editor.notJson;
 }
 
 /** Change the selected step, and say what can't be done. */

@@ -76,6 +76,17 @@ function goTo(view: EditorView, pointer: string, { typing = false } = {}): void 
   });
 }
 
+/** A text in a field of the form that can't be written into the document yet. */
+export interface FieldText {
+  text: string;
+  /** What the field showed of the document then. Once it shows something else, the text is out of date. */
+  shown: string;
+  /** What is wrong with it. */
+  problem?: string | undefined;
+}
+
+export const NO_FIELD_TEXTS: ReadonlyMap<string, FieldText> = new Map();
+
 /** The picture follows after so many milliseconds without a key, so that it costs no key any time. */
 const SETTLE_MS = 120;
 
@@ -84,6 +95,8 @@ export class Editing {
   readonly orders: KeyOrders;
   /** The names that the server has, for the text and for the form. */
   readonly names: ServerNames;
+  /** The texts of fields of the form that aren't in the document yet, by what the fields are for. */
+  fieldTexts = NO_FIELD_TEXTS;
   private readonly watchers = new Set<(snapshot: Snapshot) => void>();
   private readonly textWatchers = new Set<() => void>();
   private timer: ReturnType<typeof setTimeout> | undefined;
@@ -151,13 +164,29 @@ export class Editing {
     });
   }
 
+  /** Keep the text of a field, also while its form isn't shown; null once it is in the document, or was given up. */
+  keepFieldText(field: string, text: FieldText | null): void {
+    if (text === null && !this.fieldTexts.has(field)) return;
+    const texts = new Map(this.fieldTexts);
+    if (text === null) texts.delete(field);
+    else texts.set(field, text);
+    this.setFieldTexts(texts);
+  }
+
+  setFieldTexts(texts: ReadonlyMap<string, FieldText>): void {
+    if (texts === this.fieldTexts) return;
+    this.fieldTexts = texts;
+    for (const watcher of this.textWatchers) watcher();
+    this.publish();
+  }
+
   /** Call a function whenever something has changed that is shown. Returns the function that ends this. */
   watch(watcher: (snapshot: Snapshot) => void): () => void {
     this.watchers.add(watcher);
     return () => this.watchers.delete(watcher);
   }
 
-  /** Call a function after each change of the text. Returns the function that ends this. */
+  /** Call a function after each change of the text, or of the texts of fields. Returns the function that ends this. */
   onText(watcher: () => void): () => void {
     this.textWatchers.add(watcher);
     return () => this.textWatchers.delete(watcher);

@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import schema from "../../../../../flows/flow.schema.json";
 import { format } from "./edits";
 import { readDocument } from "./flow_document";
-import { formatFlow, layout, ordersOf } from "./format";
+import { formatFlow, isSameFlow, layout, ordersOf } from "./format";
 import generated from "./formatted_flows.json";
 import { parse, type Tree } from "./tree";
 
@@ -41,6 +41,12 @@ test.each(['{"a": "\\d"}', '{"a": "\\u12"}', '{"a": "b', '{"a": ["b\n"]}'])(
     expect(layout(parse(text).tree as Tree, 0, 0)).toContain('"a"');
   },
 );
+
+test("a flow is the same in another layout, and one that isn't JSON is the same as none", () => {
+  expect(isSameFlow('{"id": "a", "steps": []}', '{"steps":[],"id":"\\u0061"}', orders)).toBe(true);
+  expect(isSameFlow('{"id": "a"}', '{"id": "b"}', orders)).toBe(false);
+  expect(isSameFlow('{"id": "a"', '{"id": "a"', orders)).toBe(false);
+});
 
 test("the orders are those of the language", () => {
   expect(orders.flow.slice(0, 4)).toEqual(["$schema", "id", "title", "state"]);

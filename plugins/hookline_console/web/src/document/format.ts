@@ -12,6 +12,7 @@ import {
   type Member,
   memberOf,
   type ObjectTree,
+  parse,
   replaced,
   type ScalarTree,
   scalarOf,
@@ -69,6 +70,14 @@ export function ordersOf(schema: object): KeyOrders {
 export function formatFlow(flow: Tree, orders: KeyOrders): string {
   const { members } = ordered(flow, orders);
   return `{\n${members.map((each) => " ".repeat(INDENT) + flowMember(each)).join(",\n")}\n}\n`;
+}
+
+/** Whether two texts have the same flow, maybe in other layouts. */
+export function isSameFlow(text: string, other: string, orders: KeyOrders): boolean {
+  const [one, two] = [parse(text), parse(other)].map(({ tree, broken }) =>
+    tree && !broken ? formatFlow(tree, orders) : null,
+  );
+  return one !== null && one === two;
 }
 
 function ordered(flow: Tree, orders: KeyOrders): ObjectTree {

@@ -20,6 +20,7 @@ import {
   deploy,
   isCasesConflict,
   isConflict,
+  isUnanswered,
   isUnpublished,
   type Result,
   versionOf,
@@ -34,13 +35,15 @@ interface DeployDialogProps {
   flowId: string;
   editing: Editing;
   draft: DraftKeeper;
+  /** The text serves now, and the cases may have changed with it. */
+  onDeployed: () => void;
   /** Compare the text with the last executions first. */
   onBacktest: () => void;
   onClose: () => void;
 }
 
 /** What the text would change on the server, and the button that does it. Nothing is overwritten unseen. */
-export function DeployDialog({ flowId, editing, draft, onBacktest, onClose }: DeployDialogProps) {
+export function DeployDialog({ flowId, editing, draft, onDeployed, onBacktest, onClose }: DeployDialogProps) {
   const [message, setMessage] = useState("");
   const [force, setForce] = useState(false);
   const { text } = editing.document;
@@ -54,10 +57,18 @@ export function DeployDialog({ flowId, editing, draft, onBacktest, onClose }: De
   // The cases are read again, since they may have changed while the plan was looked at.
   const casesNow = async () => (differences ? casesAfter(flowId, differences) : null);
   const wanted = { flowId, text, base, message, force, cases: cases.value ?? null };
-  const plan = useResource(
-    () => deploy({ ...wanted, message: "" }, { dryRun: true }),
-    [text, base, force, wanted.cases?.text, wanted.cases?.base],
-  );
+  const plan = useResource(async () => {
+    try {
+      return await deploy({ ...wanted, message: "" }, { dryRun: true });
+    } catch (error) {
+      if (isConflict(error) && (await draft.isDeployedAfterAll())) {
+        showToast(words.afterAll);
+        onClose();
+        onDeployed();
+      }
+      throw error;
+    }
+  }, [text, base, force, wanted.cases?.text, wanted.cases?.base]);
   const conflict = isConflict(plan.error);
   const confirm = async () => {
     try {
@@ -65,8 +76,10 @@ export function DeployDialog({ flowId, editing, draft, onBacktest, onClose }: De
       tell(done, () => draft.rolledBack(versionOf(base ?? "")));
       // First, since nobody needs a plan from the version that serves now.
       onClose();
+      onDeployed();
       await draft.deployed(text, done.deployment?.flows[0]?.version ?? versionOf(base ?? ""));
     } catch (error) {
+      if (isUnanswered(error)) draft.deployedPerhaps(text);
       if (isCasesConflict(error)) {
         // Nothing is deployed with cases that nobody has seen.
         cases.reload();
@@ -163,7 +176,7 @@ function Rejected({ error, retry }: { error: unknown; retry: () => void }) {
 }
 
 /** Somebody else has deployed: what that changed, and the choice between the two. */
-function Conflict({ flowId, editing, draft, onClose }: Omit<DeployDialogProps, "onBacktest">) {
+function Conflict({ flowId, editing, draft, onClose }: Omit<DeployDialogProps, "onBacktest" | "onDeployed">) {
   const flow = useResource((signal) => loadFlow(flowId, signal), [flowId]);
   const tag = flow.value?.tag ?? null;
   const takeTheirs = async () => {

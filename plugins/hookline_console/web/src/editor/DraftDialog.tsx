@@ -14,8 +14,42 @@ interface DraftDialogProps {
   onClose: () => void;
 }
 
+/** What somebody has to choose before the text in the editor is sent. */
+export function DraftDialog(props: DraftDialogProps) {
+  return props.draft.isGone ? <GoneDialog {...props} /> : <OtherDialog {...props} />;
+}
+
+/** The draft was removed elsewhere: what the text here changes, and whether it is a draft again. */
+function GoneDialog({ draft, text, onClose }: DraftDialogProps) {
+  const act = (choose: () => Promise<void>) => async () => {
+    onClose();
+    await choose();
+  };
+  return (
+    <Dialog
+      title={words.gone.title}
+      onClose={onClose}
+      wide
+      actions={
+        <>
+          <Button onClick={act(draft.discard)}>{words.gone.takeServing}</Button>
+          <Button kind="primary" scope="author" onClick={act(draft.keepMine)}>
+            {words.gone.keepMine}
+          </Button>
+        </>
+      }
+    >
+      <p>{words.gone.detail}</p>
+      <section aria-label={words.mine}>
+        <h3>{words.mine}</h3>
+        <TextDifferences text={text} base={draft.base} />
+      </section>
+    </Dialog>
+  );
+}
+
 /** Another draft of the flow on the server: whose it is, what it changes, and the choice between it and the text here. */
-export function DraftDialog({ draft, text, onClose }: DraftDialogProps) {
+function OtherDialog({ draft, text, onClose }: DraftDialogProps) {
   const { other } = draft;
   if (!other) return null;
   const isEdited = draft.state !== "none";

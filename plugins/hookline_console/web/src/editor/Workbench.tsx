@@ -5,15 +5,17 @@ import { useBlocks } from "../blocks/useBlocks";
 import { CodeEditor } from "../code/CodeEditor";
 import type { Editing, Snapshot } from "../code/editing";
 import type { StepPlace } from "../document/steps";
-import { useAllows } from "../shell/SessionContext";
 import { texts } from "../texts";
 import { Badge, type Tone } from "../ui/Badge";
 import { Button } from "../ui/Button";
 import { Page } from "../ui/Page";
+import { describeProblem } from "../ui/problems";
 import { showToast } from "../ui/toasts";
 import { DeployDialog } from "./DeployDialog";
 import { DraftDialog } from "./DraftDialog";
-import type { DraftKeeper, DraftState } from "./draft_keeper";
+import type { DraftKeeper } from "./draft_keeper";
+import type { DraftState } from "./draft_saver";
+import type { EditingLock } from "./editing_lock";
 import type { Opened } from "./opening";
 import { Panes, type View } from "./Panes";
 import { RenameDialog } from "./RenameDialog";
@@ -28,18 +30,22 @@ const TONES: Readonly<Record<DraftState, Tone>> = {
   saving: "info",
   saved: "info",
   local: "warn",
+  fields: "warn",
   failed: "bad",
 };
 
 /** The editor of a flow that has been opened, and all that stands around it. */
-export function Workbench({ opened }: { opened: Opened }) {
+export function Workbench({ opened, lock }: { opened: Opened; lock: EditingLock }) {
   const [editing, setEditing] = useState<Editing | null>(null);
   const [snapshot, setSnapshot] = useState<Snapshot | null>(null);
   const [renaming, setRenaming] = useState<StepPlace | null>(null);
   const [deploying, setDeploying] = useState(false);
   const [isPutOff, setPutOff] = useState(false);
-  const mayWrite = useAllows("author");
+  const isElsewhere = !lock.isHeld;
   const draft = useDraft(opened, editing);
+  useEffect(() => {
+    lock.beforeGiving = draft.giveUp;
+  }, [lock, draft]);
   // A draft that somebody saves meanwhile has to be seen, too.
   useEffect(() => setPutOff(false), [draft.other?.version]);
   const definitions = opened.schema.$defs ?? {};
@@ -58,6 +64,11 @@ export function Workbench({ opened }: { opened: Opened }) {
     setEditing(begun);
     setSnapshot(begun.snapshot);
     begun.watch(setSnapshot);
+    const [field] = opened.fields.keys();
+    if (field === undefined) return;
+    // What was typed into the form before is seen again.
+    begun.reveal(field);
+    setView("form");
   };
   const { flowId } = opened;
   const isNew = draft.base === null;
@@ -70,18 +81,24 @@ export function Workbench({ opened }: { opened: Opened }) {
           ? { title: texts.pages.flows, href: "/flows" }
           : { title: flowId, href: `/flows/${encodeURIComponent(flowId)}` }
       }
-      beside={<Badge tone={TONES[draft.state]}>{words.draft[draft.state]}</Badge>}
+      beside={isElsewhere ? <Badge tone="warn">{words.elsewhere.badge}</Badge> : <DraftBadge draft={draft} />}
       actions={
-        <Actions
-          acts={acts}
-          draft={draft}
-          onDeploy={() => {
-            // The server couldn't name the place of an error, since the text is only a part of what is sent.
-            if (editing?.document.broken) showToast(words.notJson, "bad");
-            else setDeploying(true);
-          }}
-          onChoose={() => setPutOff(false)}
-        />
+        isElsewhere ? (
+          <Button kind="primary" scope="author" onClick={lock.take}>
+            {words.elsewhere.take}
+          </Button>
+        ) : (
+          <Actions
+            acts={acts}
+            draft={draft}
+            onDeploy={() => {
+              // The server couldn't name the place of an error, since the text is only a part of what is sent.
+              if (editing?.document.broken) showToast(words.notJson, "bad");
+              else setDeploying(true);
+            }}
+            onChoose={() => setPutOff(false)}
+          />
+        )
       }
     >
       <Panes
@@ -100,7 +117,7 @@ export function Workbench({ opened }: { opened: Opened }) {
           language={opened.language}
           orders={opened.orders}
           commands={acts.commands}
-          readOnly={!mayWrite}
+          readOnly={!opened.mayWrite}
           onBegin={begin}
         />
       </Panes>
@@ -108,7 +125,7 @@ export function Workbench({ opened }: { opened: Opened }) {
       {renaming && editing && (
         <RenameDialog step={renaming} editing={editing} onClose={() => setRenaming(null)} />
       )}
-      {draft.other && editing && !isPutOff && (
+      {(draft.other || draft.isGone) && editing && !isPutOff && (
         <DraftDialog draft={draft} text={editing.document.text} onClose={() => setPutOff(true)} />
       )}
       {deploying && editing && (
@@ -116,6 +133,7 @@ export function Workbench({ opened }: { opened: Opened }) {
           flowId={flowId}
           editing={editing}
           draft={draft}
+          onDeployed={panels.message.messages.reload}
           onBacktest={() => {
             setDeploying(false);
             panels.open("backtest");
@@ -124,6 +142,18 @@ export function Workbench({ opened }: { opened: Opened }) {
         />
       )}
     </Page>
+  );
+}
+
+/** How the draft is kept, and why not better. */
+function DraftBadge({ draft }: { draft: DraftKeeper }) {
+  const { state, problem } = draft;
+  const isShown = problem !== undefined && (state === "local" || state === "failed");
+  return (
+    <>
+      <Badge tone={TONES[state]}>{words.draft[state]}</Badge>
+      {isShown && <span class="muted foreign">{describeProblem(problem).detail}</span>}
+    </>
   );
 }
 
@@ -138,9 +168,9 @@ interface ActionsProps {
 function Actions({ acts, draft, onDeploy, onChoose }: ActionsProps) {
   return (
     <>
-      {draft.other && (
+      {(draft.other || draft.isGone) && (
         <Button kind="quiet" onClick={onChoose}>
-          {words.otherDraft.button}
+          {draft.isGone ? words.otherDraft.gone.button : words.otherDraft.button}
         </Button>
       )}
       {draft.state !== "none" && (

@@ -80,6 +80,11 @@ export function isConflict(error: unknown): error is ApiError {
   return error instanceof ApiError && error.code === "flow.conflict";
 }
 
+/** Whether a request may have been carried out although it failed. */
+export function isUnanswered(error: unknown): boolean {
+  return error instanceof ApiError && (error.status === 0 || error.status >= 500);
+}
+
 /** Whether somebody else has saved test cases of the flow since they were read. */
 export function isCasesConflict(error: unknown): error is ApiError {
   return error instanceof ApiError && error.code === "cases.conflict";

@@ -1,10 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, test, vi } from "vitest";
 import { ApiError } from "../api/problem";
-import type { Editing } from "../code/editing";
 import { rollBack } from "./deployment";
-import { DraftKeeper } from "./draft_keeper";
-import { dropLocalDraft, saveLocalDraft } from "./local_drafts";
-import { freshText, loadFlow, type Opened } from "./opening";
+import { begin, end, localDraft, opened, settle } from "./draft_samples";
+import { saveLocalDraft } from "./local_drafts";
+import { loadFlow } from "./opening";
 import { dropServerDraft, loadServerDraft, saveServerDraft } from "./server_drafts";
 
 vi.mock("./deployment", async (load) => ({ ...(await load<object>()), rollBack: vi.fn() }));
@@ -15,86 +14,21 @@ const keepHere = vi.mocked(saveLocalDraft);
 const keepThere = vi.mocked(saveServerDraft);
 const dropThere = vi.mocked(dropServerDraft);
 
-/** What this browser has. */
-let here: string | null;
-/** What the server has. */
-let there: string | null;
-
-const after = (milliseconds: number) => new Promise((resolve) => setTimeout(resolve, milliseconds));
-const settle = () => vi.advanceTimersByTimeAsync(60_000);
+let kept: ReturnType<typeof begin>;
 
 beforeEach(() => {
-  vi.useFakeTimers();
-  vi.clearAllMocks();
-  vi.stubGlobal("window", { addEventListener: vi.fn(), removeEventListener: vi.fn() });
-  [here, there] = [null, null];
-  let count = 0;
-  keepHere.mockImplementation(async ({ text }) => {
-    await after(10);
-    here = text;
-  });
-  vi.mocked(dropLocalDraft).mockImplementation(async () => {
-    await after(10);
-    here = null;
-  });
-  keepThere.mockImplementation(async (_, { text }) => {
-    await after(10);
-    there = text;
-    return `v${++count}`;
-  });
-  dropThere.mockImplementation(async () => {
-    await after(10);
-    there = null;
-  });
-  vi.mocked(loadFlow).mockImplementation(async () => {
-    await after(100);
-    return { version: "two", tag: "two-x" };
-  });
-  vi.mocked(freshText).mockResolvedValue({ text: "served", base: "two-x" });
+  kept = begin();
 });
-afterEach(() => {
-  vi.useRealTimers();
-  vi.unstubAllGlobals();
-});
-
-/** A draft of a flow in an editor, and what somebody types there. */
-function opened(more: Partial<Opened> = {}) {
-  let onText = () => {};
-  const flow = {
-    flowId: "a",
-    base: "one-x",
-    text: "served",
-    draft: null,
-    other: null,
-    known: null,
-    mayWrite: true,
-  };
-  Object.assign(flow, more);
-  const type = (text: string) => {
-    editing.document.text = text;
-    onText();
-  };
-  const editing = {
-    document: { text: flow.text },
-    onText: (call: () => void) => {
-      onText = call;
-      return () => {};
-    },
-    replace: type,
-  };
-  const draft = new DraftKeeper(flow as unknown as Opened, () => {});
-  const close = draft.attach(editing as unknown as Editing);
-  return { draft, type, close, editing };
-}
+afterEach(end);
 
 test("what is typed is soon in this browser, and on the server", async () => {
   const { draft, type } = opened();
   type("one");
   expect(draft.state).toBe("saving");
   await vi.advanceTimersByTimeAsync(1000);
-  expect([draft.state, here]).toEqual(["saved", "one"]);
+  expect([draft.state, kept.here]).toEqual(["saved", "one"]);
   await settle();
-  expect(there).toBe("one");
+  expect(kept.there).toBe("one");
   expect(keepHere).toHaveBeenLastCalledWith(
     expect.objectContaining({ text: "one", kept: "v1", base: "one-x" }),
   );
@@ -105,15 +39,15 @@ test.each([0, 100, 805, 815, 825, 900, 4000])(
   "nothing is left of what was deployed %i ms after it was typed",
   async (wait) => {
     keepHere.mockImplementation(async ({ text }) => {
-      await after(50);
-      here = text;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      kept.here = text;
     });
     const { draft, type } = opened();
     type("new");
     await vi.advanceTimersByTimeAsync(wait);
     draft.deployed("new", "two");
     await settle();
-    expect([draft.state, draft.base, here, there]).toEqual(["none", "two-x", null, null]);
+    expect([draft.state, draft.base, kept.here, kept.there]).toEqual(["none", "two-x", null, null]);
   },
 );
 
@@ -126,7 +60,7 @@ test.each([5, 105, 115, 125])("what is typed %i ms after a deployment is a new d
   await vi.advanceTimersByTimeAsync(wait);
   type("newer");
   await settle();
-  expect([draft.state, here, there]).toEqual(["saved", "newer", "newer"]);
+  expect([draft.state, kept.here, kept.there]).toEqual(["saved", "newer", "newer"]);
   expect(keepHere).toHaveBeenLastCalledWith(expect.objectContaining({ base: "two-x" }));
 });
 
@@ -147,7 +81,7 @@ test("a draft that can't be removed stays a draft, of the version that serves no
   const done = expect(draft.deployed("new", "two")).rejects.toThrow();
   await settle();
   await done;
-  expect([draft.state, draft.base, here]).toEqual(["saved", "two-x", "new"]);
+  expect([draft.state, draft.base, kept.here]).toEqual(["saved", "two-x", "new"]);
   expect(keepThere).toHaveBeenLastCalledWith("a", { text: "new", base: "two-x" }, "v1");
 });
 
@@ -158,7 +92,7 @@ test("a draft in this browser doesn't wait for a server that doesn't answer", as
   await settle();
   type("two");
   await settle();
-  expect([draft.state, here]).toEqual(["saving", "two"]);
+  expect([draft.state, kept.here]).toEqual(["saving", "two"]);
 });
 
 test("a draft that the server doesn't get is said to be in this browser only, and is tried again", async () => {
@@ -166,18 +100,18 @@ test("a draft that the server doesn't get is said to be in this browser only, an
   const { draft, type } = opened();
   type("one");
   await settle();
-  expect([draft.state, here, there]).toEqual(["local", "one", null]);
+  expect([draft.state, kept.here, kept.there]).toEqual(["local", "one", null]);
   draft.save();
   await settle();
-  expect([draft.state, there]).toEqual(["saved", "one"]);
+  expect([draft.state, kept.there]).toEqual(["saved", "one"]);
 });
 
 test("a draft of this browser that the server doesn't have is sent when the editor opens", async () => {
-  const mine = { flowId: "a", text: "mine", base: "one-x", kept: null, savedAt: "" };
+  const mine = localDraft();
   const { draft } = opened({ draft: mine, text: "mine", isSent: false });
   expect(draft.state).toBe("saving");
   await settle();
-  expect([draft.state, there]).toEqual(["saved", "mine"]);
+  expect([draft.state, kept.there]).toEqual(["saved", "mine"]);
   const again = opened({ draft: mine, text: "mine", isSent: true, known: "v1" });
   expect(again.draft.state).toBe("saved");
   await settle();
@@ -185,7 +119,7 @@ test("a draft of this browser that the server doesn't have is sent when the edit
 });
 
 test("a draft of somebody who may no longer write stays in this browser", async () => {
-  const mine = { flowId: "a", text: "mine", base: "one-x", kept: null, savedAt: "" };
+  const mine = localDraft();
   const { draft, close } = opened({ draft: mine, text: "mine", isSent: false, mayWrite: false });
   await settle();
   close();
@@ -200,7 +134,7 @@ test("a letter that is taken back at once leaves the draft as it was", async () 
   type("served.");
   type("served");
   await settle();
-  expect([draft.state, here]).toEqual(["none", null]);
+  expect([draft.state, kept.here]).toEqual(["none", null]);
 });
 
 test("a browser that can't keep a draft says so, and tries again", async () => {
@@ -214,7 +148,7 @@ test("a browser that can't keep a draft says so, and tries again", async () => {
   expect(draft.state).toBe("failed");
   draft.save();
   await settle();
-  expect([draft.state, here]).toEqual(["saving", "one"]);
+  expect([draft.state, kept.here]).toEqual(["saving", "one"]);
 });
 
 test("a draft that only the server could keep is saved", async () => {
@@ -222,7 +156,7 @@ test("a draft that only the server could keep is saved", async () => {
   const { draft, type } = opened();
   type("one");
   await settle();
-  expect([draft.state, here, there]).toEqual(["saved", null, "one"]);
+  expect([draft.state, kept.here, kept.there]).toEqual(["saved", null, "one"]);
 });
 
 describe("another draft on the server", () => {
@@ -241,7 +175,7 @@ describe("another draft on the server", () => {
     const made = opened();
     keepThere.mockRejectedValueOnce(new ApiError(412, {}));
     vi.mocked(loadServerDraft).mockResolvedValue(other);
-    there = other.text;
+    kept.there = other.text;
     made.type("mine");
     await settle();
     keepThere.mockClear();
@@ -252,7 +186,12 @@ describe("another draft on the server", () => {
     const { draft, type } = await met();
     type("more of mine");
     await settle();
-    expect([draft.state, draft.other, here, there]).toEqual(["local", other, "more of mine", "theirs"]);
+    expect([draft.state, draft.other, kept.here, kept.there]).toEqual([
+      "local",
+      other,
+      "more of mine",
+      "theirs",
+    ]);
   });
 
   it("is continued, and is never overwritten by the text that was in the editor", async () => {
@@ -260,7 +199,7 @@ describe("another draft on the server", () => {
     draft.takeOther();
     await settle();
     expect(keepThere.mock.calls).toEqual([["a", { text: "theirs", base: "two-x" }, "theirs"]]);
-    expect([draft.state, draft.base, here, editing.document.text]).toEqual([
+    expect([draft.state, draft.base, kept.here, editing.document.text]).toEqual([
       "saved",
       "two-x",
       "theirs",
@@ -273,7 +212,7 @@ describe("another draft on the server", () => {
     draft.keepMine();
     await settle();
     expect(keepThere.mock.calls).toEqual([["a", { text: "mine", base: "one-x" }, "theirs"]]);
-    expect([draft.state, draft.other, there]).toEqual(["saved", null, "mine"]);
+    expect([draft.state, draft.other, kept.there]).toEqual(["saved", null, "mine"]);
   });
 
   it("stays as it is while nothing is typed into what serves", async () => {
@@ -291,7 +230,7 @@ test("a draft that is discarded is what serves again", async () => {
   await settle();
   draft.discard();
   await settle();
-  expect([draft.state, draft.base, here, there]).toEqual(["none", "two-x", null, null]);
+  expect([draft.state, draft.base, kept.here, kept.there]).toEqual(["none", "two-x", null, null]);
   expect(editing.document.text).toBe("served");
 });
 
@@ -315,10 +254,10 @@ describe("a closed editor", () => {
     type("three");
     close();
     await vi.advanceTimersByTimeAsync(30);
-    expect([here, there]).toEqual(["three", "three"]);
-    here = "of the next editor";
+    expect([kept.here, kept.there]).toEqual(["three", "three"]);
+    kept.here = "of the next editor";
     await settle();
-    expect(here).toBe("of the next editor");
+    expect(kept.here).toBe("of the next editor");
   });
 
   it("makes no draft when its deployment is rolled back", async () => {
@@ -327,6 +266,6 @@ describe("a closed editor", () => {
     draft.rolledBack("one");
     await settle();
     expect(vi.mocked(rollBack)).toHaveBeenCalledWith("a", "one");
-    expect([here, there]).toEqual([null, null]);
+    expect([kept.here, kept.there]).toEqual([null, null]);
   });
 });

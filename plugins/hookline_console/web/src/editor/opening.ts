@@ -2,29 +2,26 @@
 
 import { api, body } from "../api/client";
 import { ApiError } from "../api/problem";
+import { type FieldText, NO_FIELD_TEXTS } from "../code/editing";
 import { FlowLanguage } from "../code/language";
 import { formatFlow, type KeyOrders, ordersOf } from "../document/format";
 import { memberOf, parse, treeFrom } from "../document/tree";
 import type { Schema } from "../forms/schema";
 import { tagOf } from "./deployment";
-import { beginningOf } from "./draft_choice";
-import { type LocalDraft, loadLocalDraft } from "./local_drafts";
-import { loadServerDraft, type ServerDraft } from "./server_drafts";
+import { type Beginning, beginningOf } from "./draft_choice";
+import { dropLocalDraft, loadLocalDraft } from "./local_drafts";
+import { loadServerDraft } from "./server_drafts";
 
-export interface Opened {
+export interface Opened extends Beginning {
+  /** The name of who edits it. */
+  person: string;
   flowId: string;
   /** The ETag of the flow from which the text was made; null if the flow doesn't exist. */
   base: string | null;
   /** The text with which the editor begins. */
   text: string;
-  /** The draft in this browser from which the text is; null if it is what serves, or a new flow. */
-  draft: LocalDraft | null;
-  /** Another draft of the flow on the server, which has to be looked at first. */
-  other: ServerDraft | null;
-  /** The version of the draft on the server that the text continues. */
-  known: string | null;
-  /** Whether the server has the text of the draft. */
-  isSent: boolean;
+  /** What was typed into the form and isn't in the text yet. */
+  fields: ReadonlyMap<string, FieldText>;
   /** Whether the server takes a draft from this person. */
   mayWrite: boolean;
   /** The JSON Schema of flows. */
@@ -34,19 +31,31 @@ export interface Opened {
 }
 
 /** Load a flow, whose schema takes a while. Also one that doesn't exist yet. Only authors see drafts of others. */
-export async function open(flowId: string, mayWrite: boolean, signal: AbortSignal): Promise<Opened> {
-  const [schema, flow, draft, server] = await Promise.all([
+export async function open(
+  flowId: string,
+  { person, mayWrite }: Pick<Opened, "person" | "mayWrite">,
+  signal: AbortSignal,
+): Promise<Opened> {
+  const [schema, flow, local, server] = await Promise.all([
     body(api.GET("/api/v1/schema", { signal })),
     loadFlow(flowId, signal),
-    loadLocalDraft(flowId),
-    mayWrite ? loadServerDraft(flowId, signal) : null,
+    loadLocalDraft(person, flowId),
+    mayWrite ? loadServerDraft(flowId, signal) : undefined,
   ]);
+  const edited = local?.text == null ? null : local;
+  const beginning = beginningOf(edited, server);
+  const { draft } = beginning;
+  const isOver = edited !== draft;
+  if (isOver) await dropLocalDraft(person, flowId);
   const orders = ordersOf(schema);
   const text = draft?.text ?? (await servedText(flowId, flow, orders, signal)) ?? emptyFlow(flowId, orders);
-  const base = draft ? draft.base : (flow?.tag ?? null);
-  const beginning = beginningOf(draft, server);
-  const language = new FlowLanguage(schema);
-  return { flowId, base, text, draft, ...beginning, mayWrite, schema: schema as Schema, language, orders };
+  return {
+    ...{ person, flowId, mayWrite, orders, text, ...beginning },
+    base: draft ? draft.base : (flow?.tag ?? null),
+    fields: (isOver ? null : local?.fields) ?? NO_FIELD_TEXTS,
+    schema: schema as Schema,
+    language: new FlowLanguage(schema),
+  };
 }
 
 /** The text of a version, in canonical form. It is never decoded, since JavaScript can't hold all numbers. */

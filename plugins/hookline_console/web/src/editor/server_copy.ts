@@ -42,8 +42,8 @@ export class ServerCopy {
     this.timer = setTimeout(() => this.push(), Math.max(0, this.last + APART_MS - Date.now()));
   }
 
-  /** Go on from a draft on the server that has been seen. The next text that is saved replaces it. */
-  choose(version: string): void {
+  /** Go on from a draft on the server that has been seen, or from none. The next text that is saved replaces it. */
+  choose(version: string | null): void {
     this.known = version;
     this.isHeld = false;
     this.wanted = null;
@@ -54,6 +54,18 @@ export class ServerCopy {
     if (this.timer === undefined) return;
     this.stop();
     this.push();
+  }
+
+  /** Save now what couldn't be saved. */
+  retry(): void {
+    if (this.wanted !== null && this.timer === undefined) this.push();
+  }
+
+  /** Save nothing more. Resolves once nothing is on its way. */
+  end(): Promise<void> {
+    this.stop();
+    this.isHeld = true;
+    return this.running;
   }
 
   /** Remove the draft. One that somebody else has saved meanwhile stays. */

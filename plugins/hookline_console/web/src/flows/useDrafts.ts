@@ -2,7 +2,7 @@ import { useMemo } from "preact/hooks";
 import { useResource } from "../api/resource";
 import { listLocalDrafts } from "../editor/local_drafts";
 import { listDrafts } from "../editor/server_drafts";
-import { useAllows } from "../shell/SessionContext";
+import { useAllows, useSession } from "../shell/SessionContext";
 
 /** A draft; one that is in this browser only says neither who saved it nor when. */
 export interface DraftOfFlow {
@@ -16,9 +16,10 @@ const NONE: ReadonlyMap<string, DraftOfFlow> = new Map();
 /** The drafts on the server and in this browser, by flow. */
 export function useDrafts(): ReadonlyMap<string, DraftOfFlow> {
   const mayWrite = useAllows("author");
+  const person = useSession().me.name;
   const found = useResource(
-    (signal) => Promise.all([mayWrite ? listDrafts(signal) : [], listLocalDrafts()]),
-    [mayWrite],
+    (signal) => Promise.all([mayWrite ? listDrafts(signal) : [], listLocalDrafts(person)]),
+    [mayWrite, person],
   );
   return useMemo(() => {
     if (!found.value) return NONE;

@@ -50,6 +50,8 @@ export function FlowForm({ editing, snapshot, schema, onAdd, onMenu }: FlowFormP
   const press = (event: TargetedKeyboardEvent<HTMLElement>) => {
     const act = actOf(event);
     if (act !== "undo" && act !== "redo" && !(act === "menu" && event.altKey)) return;
+    // What isn't in the document yet is undone by the browser.
+    if ((act === "undo" || act === "redo") && (event.target as Element).closest("[data-own]")) return;
     // The browser would only undo what was typed into this control.
     event.preventDefault();
     if (act === "undo") return editing.undo();

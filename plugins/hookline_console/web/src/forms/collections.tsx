@@ -130,7 +130,7 @@ function EntryName({
   siblings: Tree | undefined;
 }) {
   const { editing, focus } = useForm();
-  const { control } = useComplete(name, (text) => {
+  const { control } = useComplete(nameOf(pointer), name, (text) => {
     if (text === name || text === "") return undefined;
     const free = freeName(siblings, text);
     editing.apply(renameMember(editing.document, pointer, free, editing.orders));

@@ -49,7 +49,7 @@ interface TypedProps extends ControlProps {
 function Typed(props: TypedProps) {
   const { id, pointer, shown, read, placeholder, required, options, describedBy } = props;
   const { write } = useForm();
-  const typed = useTyped(shown, (text) => {
+  const typed = useTyped(pointer, shown, (text) => {
     const value = read(text);
     if (value === undefined) return null;
     write(pointer, value ?? undefined, { ...options, typing: true });
@@ -62,7 +62,7 @@ function Typed(props: TypedProps) {
     required,
     spellcheck: false,
     autocomplete: "off",
-    "aria-invalid": typed.refused,
+    ...typed.mark,
     "aria-labelledby": `${id}-name`,
     "aria-describedby": describedBy,
     onInput: (event: TextEvent) => {
@@ -215,7 +215,7 @@ export function ChoiceControl(props: ControlProps & { input: Input & { kind: "ch
 export function IdControl({ id, value, pointer, placeholder, describedBy }: ControlProps) {
   const { editing, step } = useForm();
   const shown = textOf(value) ?? "";
-  const { control, problem } = useComplete(shown, (text) => {
+  const { control, problem } = useComplete(pointer, shown, (text) => {
     if (!step || text === shown) return undefined;
     const wrong = idProblem(editing.document, step.pointer, text);
     if (wrong) return texts.editor.rename[wrong];

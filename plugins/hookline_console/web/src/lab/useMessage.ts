@@ -44,9 +44,11 @@ export function useMessage(flowId: string, { exists, first, used }: Options): Me
   }
   const choice = chosen ?? begun;
   const loaded = messages.value;
+  // A case is part of what is loaded, and may be another one when that is loaded again.
+  const chosenCase = choice?.kind === "case" ? loaded?.cases.get(choice.id) : undefined;
   const given = useResource<Given | null>(
     async (signal) => (choice && loaded ? loadGiven(flowId, choice, loaded, signal) : null),
-    [flowId, choice, loaded !== undefined],
+    [flowId, choice, loaded !== undefined, chosenCase],
   );
   const pin = (path: string, stub: Json | null) => {
     const changed = new Map(pins);

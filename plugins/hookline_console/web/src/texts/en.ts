@@ -307,6 +307,7 @@ export const en = {
       casesStay:
         "The versions can't be compared, so the flow's cases keep the old ids of steps that you renamed.",
       changes: "Changes",
+      afterAll: "This text serves already. Only the answer to your deployment was lost.",
       conflict: {
         title: "Somebody else has deployed this flow",
         deleted: "Since you began, the flow was deleted.",
@@ -335,6 +336,7 @@ export const en = {
       saving: "Saving…",
       saved: "Draft saved",
       local: "Draft only in this browser",
+      fields: "Text in the form isn't in the JSON yet",
       failed: "Draft not saved",
     },
     differences: {
@@ -343,13 +345,23 @@ export const en = {
     },
     discard: "Discard draft",
     edit: "Edit",
+    elsewhere: { badge: "Being edited in another tab", take: "Edit here" },
     format: "Format",
     keys: "Ctrl+Space completes, Alt+Enter opens the menu of the step, F2 renames the step, Shift+Alt+F formats. To leave the editor, press Escape, then Tab.",
     label: "The flow's JSON",
+    readOnly: "You can't change it here: your token doesn't have the scope author, or another tab edits it.",
     notJson: "This works once the text is valid JSON. The problems below say what is wrong.",
     otherDraft: {
       title: "There is another draft of this flow",
       button: "Other draft…",
+      gone: {
+        title: "This draft was deployed or discarded elsewhere",
+        detail:
+          "You have changed it in this browser since. Until you choose, what you type stays in this browser.",
+        button: "Choose a draft…",
+        keepMine: "Keep mine as a draft",
+        takeServing: "Take the version that serves",
+      },
       hint: "Until you choose, what you type stays in this browser, and nothing is overwritten.",
       keepMine: "Replace the other draft with mine",
       mine: "What your text changes",
