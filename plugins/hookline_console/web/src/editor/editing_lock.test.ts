@@ -100,6 +100,14 @@ test("a tab saves before another one goes on", async () => {
   expect([one.lock.isHeld, other.lock.isHeld]).toEqual([true, false]);
 });
 
+test("a tab whose last request hangs is read only once another one went on", async () => {
+  const [one, other] = [await tab(), await tab()];
+  one.giving.mockReturnValue(new Promise(() => {}));
+  other.lock.take();
+  await settle();
+  expect([one.lock.isHeld, other.lock.isHeld]).toEqual([false, true]);
+});
+
 test("a tab that is suspended is told later that another one went on", async () => {
   const [one, other] = [await tab(), await tab()];
   listeners.clear();

@@ -61,8 +61,10 @@ export class EditingLock {
       });
       held.catch(() => {
         resolve(false);
-        // Another tab has taken it.
-        if (this.isHeld) this.beforeGiving({ isTaken: true }).then(() => this.set(false));
+        if (!this.isHeld) return;
+        // Another tab has taken it. Nothing that is typed here is kept from now on.
+        this.beforeGiving({ isTaken: true });
+        this.set(false);
       });
     });
   }
