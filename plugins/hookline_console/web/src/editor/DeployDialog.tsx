@@ -80,11 +80,8 @@ export function DeployDialog({ flowId, editing, draft, onDeployed, onBacktest, o
       await draft.deployed(text, done.deployment?.flows[0]?.version ?? versionOf(base ?? ""));
     } catch (error) {
       if (isUnanswered(error)) draft.deployedPerhaps(text);
-      if (isCasesConflict(error)) {
-        // Nothing is deployed with cases that nobody has seen.
-        cases.reload();
-        return showToast(words.casesChanged, "bad");
-      }
+      // Nothing is deployed with cases that nobody has seen.
+      if (isCasesConflict(error)) cases.reload();
       // Since the plan was made, somebody else has deployed.
       if (!isConflict(error)) throw error;
       plan.reload();

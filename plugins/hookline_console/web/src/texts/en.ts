@@ -302,8 +302,6 @@ export const en = {
       action: "Deploy",
       button: "Deploy…",
       cases: "Steps that you renamed are renamed in the flow's cases, too.",
-      casesChanged:
-        "The cases of this flow were changed in the meantime, so nothing was deployed. Look at them, then deploy again.",
       casesStay:
         "The versions can't be compared, so the flow's cases keep the old ids of steps that you renamed.",
       changes: "Changes",
