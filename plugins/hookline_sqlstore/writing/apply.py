@@ -51,7 +51,7 @@ def apply(connection: Connection, dialect: Dialect, commits: Sequence[Commit]) -
             lines = _prepare(connection, dialect, commits)
             for statement, operations in stages(commits):
                 _run(connection, dialect, statement, operations, lines)
-            lines.drop_empty(connection, dialect)
+            lines.drop_empty(connection, dialect, all_applied=True)
             fault(*(f"{point}.before_commit" for point in points))
     except (_Short, IllegalStateChange):
         pass
@@ -65,7 +65,7 @@ def apply(connection: Connection, dialect: Dialect, commits: Sequence[Commit]) -
     with dialect.transaction(connection):
         lines = _prepare(connection, dialect, commits)
         failures = [_alone(connection, dialect, commit, lines) for commit in commits]
-        lines.drop_empty(connection, dialect)
+        lines.drop_empty(connection, dialect, all_applied=False)
         fault(*(f"{point}.before_commit" for point in points))
     fault(*(f"{point}.after_commit" for point in points))
     return failures

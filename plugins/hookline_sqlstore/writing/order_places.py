@@ -11,6 +11,7 @@ from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection
 
+from hookline.api_storage import Accepted
 from hookline_sqlstore.writing import statements
 from hookline_sqlstore.writing.accepting import ACCEPT
 from hookline_sqlstore.writing.operations import Commit, Operation
@@ -30,11 +31,16 @@ class Lines:
         self._places: dict[tuple[Any, str], int] = {}
         self._known: Mapping[str, Line] = {}
         """The queues of executions that join or leave them."""
-        operations = [operation for commit in commits for operation in commit.operations]
-        accepts = [one for one in operations if one.statement is ACCEPT and one.row[_ORDER_KEY] is not None]
-        others = [one for one in operations if one.statement in _LEAVING]
+        self._lines: Sequence[Line] = ()
+        self._left: Collection[Line] = ()
+        """Those that executions may leave."""
+        operations = [(commit, operation) for commit in commits for operation in commit.operations]
+        self._accepts = [
+            (commit, one) for commit, one in operations if one.statement is ACCEPT and one.row[_ORDER_KEY] is not None
+        ]
+        accepts = [one for _, one in self._accepts]
+        others = [one for _, one in operations if one.statement in _LEAVING]
         if not accepts and not others:
-            self._lines: Sequence[Line] = ()
             return
         # Those of ended executions are looked for in the whole history, so only if they join a queue again.
         leaving = {one.row[0] for one in others if not _joins(one)}
@@ -47,7 +53,8 @@ class Lines:
         joining += [(one, known[one.row[0]]) for one in others if _joins(one) and one.row[0] in known]
         self._known = {**{one.row[0]: line for one, line in joining}, **known}
         wanted = Counter(line for _, line in joining)
-        self._lines = sorted({*wanted, *known.values()})
+        self._left = frozenset(known.values())
+        self._lines = sorted({*wanted, *self._left})
         if not self._lines:
             return
         locked = dialect.read(connection, statements.LINES, [(*line, wanted[line]) for line in self._lines])
@@ -69,10 +76,19 @@ class Lines:
         """Return the queues that the executions of these operations leave."""
         return sorted({self._known[one.row[0]] for one in operations if one.row[0] in self._known})
 
-    def drop_empty(self, connection: Connection, dialect: Dialect) -> None:
-        """Delete the queues that have no execution any more."""
-        if self._lines:
-            dialect.write(connection, statements.DROP_LINES, self._lines)
+    def drop_empty(self, connection: Connection, dialect: Dialect, *, all_applied: bool) -> None:
+        """Delete the queues that have no execution any more. `all_applied`: no commit was undone.
+
+        A queue that an execution has joined is not asked for, unless another one may have left it.
+        """
+        joined = {
+            self._known[one.row[0]]
+            for commit, one in self._accepts
+            if all_applied and isinstance(commit.results[one.change], Accepted)
+        }
+        left = [line for line in self._lines if line not in joined or line in self._left]
+        if left:
+            dialect.write(connection, statements.DROP_LINES, left)
 
 
 def _joins(operation: Operation) -> bool:
