@@ -42,6 +42,10 @@ MAX_PARAMETERS: Final = 20
 """Parameters of a header `Content-…` that are read. Each part of a mail has such headers, read several times."""
 _MAX_HEADERS: Final = 1000
 _MAX_PARTS: Final = 5000
+_MAX_LINE_ENDS: Final = 1_000_000
+"""Characters that end lines; a line has one or two. Freeing many short lines holds the interpreter."""
+_MANY_LINES: Final = 1024 * 1024
+"""Bytes that are read of a mail that has more."""
 _MAX_ENCODED: Final = 1000
 """Marks `=?` of encoded words in a header; a word often has two."""
 _MAX_FILES: Final = 1000
@@ -76,8 +80,14 @@ class Read:
 def read_mail(raw: bytes) -> Read:
     """A mail, from its bytes or from those of its headers alone. Never fails for what they are."""
     read = Read()
+    if raw.count(b"\n") + raw.count(b"\r") > _MAX_LINE_ENDS:
+        read.problems.append(f"it has more than {_MAX_LINE_ENDS // 2} lines; it is cut off after {_MANY_LINES} bytes")
+        raw = raw[:_MANY_LINES]
     message = _tried(read, "the mail can't be taken apart", None, lambda: _taken_apart(raw)) or _tried(
-        read, "its headers can't be told apart", Message(), lambda: BytesHeaderParser(policy=_Lenient()).parsebytes(raw)
+        read,
+        "its headers can't be told apart",
+        Message(),
+        lambda: BytesHeaderParser(policy=_Lenient()).parsebytes(raw),
     )
     no_headers: list[tuple[str, Any]] = []
     values: dict[str, list[str]] = {}

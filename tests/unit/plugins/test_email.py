@@ -185,6 +185,13 @@ def test_a_mail_of_too_many_parts_comes_as_it_is_with_its_headers() -> None:
     assert read.problems == ["the mail can't be taken apart (MessageError)"]
 
 
+def test_of_a_mail_of_too_many_lines_the_beginning_is_read() -> None:
+    read = read_mail(b"Subject: lines\r\n\r\nfirst\r\n" + b"\r\n" * 500_000)
+    assert read.headers["subject"] == "lines"
+    assert str(read.body["text"]).startswith("first\n")
+    assert read.problems[0] == "it has more than 500000 lines; it is cut off after 1048576 bytes"
+
+
 @pytest.mark.parametrize("charset", ["punycode", "idna", "unicode_escape", "nope"])
 def test_a_text_in_a_codec_that_is_no_charset_is_read_as_utf_8(charset: str) -> None:
     read = read_mail(f"Content-Type: text/plain; charset={charset}\r\n\r\né".encode())
