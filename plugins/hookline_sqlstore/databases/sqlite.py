@@ -30,6 +30,9 @@ from hookline_sqlstore.writing.statement import SqliteDialect
 T = TypeVar("T")
 
 READERS: Final = 3
+_GATHER: Final = 0.0002
+"""Seconds for which the writer waits for more commits if several came together before: writing to the disk once costs
+as much as many messages."""
 _BUSY_TIMEOUT: Final = 4000
 """Milliseconds to wait for a lock that another program holds, such as a SQLite shell. It is shorter than the limit of a
 commit, whose caller then learns the reason."""
@@ -148,10 +151,10 @@ class SqliteDatabase:
     def _write(self, loop: asyncio.AbstractEventLoop, engine: Engine) -> None:
         """Run the writer thread; commits that arrive during a transaction share the next one."""
         dialect = SqliteDialect()
-        ended = False
+        group, ended = list[Pending](), False
         with engine.connect() as connection:
             while not ended:
-                group, ended = self._next_group()
+                group, ended = self._next_group(gather=len(group) > 1)
                 group = self._pending.begin(group)
                 if not group:
                     continue
@@ -174,11 +177,16 @@ class SqliteDatabase:
         # The transaction was rolled back, so its outcome is known.
         self._pending.end_doubt()
 
-    def _next_group(self) -> tuple[list[Pending], bool]:
-        """Wait until a commit is there that isn't patient; return the group, and true if it is the last one."""
+    def _next_group(self, *, gather: bool) -> tuple[list[Pending], bool]:
+        """Wait until a commit is there that isn't patient; return the group, and true if it is the last one.
+
+        `gather`: more commits are expected right after the first one.
+        """
         group: list[Pending] = []
         patient, until = True, 0.0
         request = self._requests.get()
+        if gather:
+            time.sleep(_GATHER)
         while request is not None:
             group.append(request)
             patient = patient and request.commit.patient
