@@ -28,11 +28,11 @@ class Delivery(Protocol):
         ...
 
     async def ack(self) -> None:
-        """Forget the delivery: the execution has ended or is parked, and that is committed."""
+        """Forget the delivery: the execution has ended or is parked, and that is committed. Raises nothing."""
         ...
 
     async def redeliver(self, after: float) -> None:
-        """Deliver the execution again after so many seconds, since it couldn't be run."""
+        """Deliver the execution again after so many seconds, since it couldn't be run. Raises nothing."""
         ...
 
 
@@ -83,5 +83,5 @@ class Queue(Protocol):
         ...
 
     async def wake(self, flow_id: str, execution_id: str) -> None:
-        """Deliver a parked execution that has become ready."""
+        """Deliver a parked execution that has become ready. Raises nothing."""
         ...
