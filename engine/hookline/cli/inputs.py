@@ -30,6 +30,8 @@ def body_of(path: Path | None, *, exact: bool, otherwise: str = "") -> Any:
         raise ConfigError(f"the input {path} can't be read: {error.strerror}") from error
     try:
         return decode(data, exact=exact)
+    except RecursionError:
+        raise ConfigError(f"the input {path} is nested too deeply") from None
     except ValueError as error:
         if path.suffix == ".json":
             raise ConfigError(f"the input {path} is not JSON: {error}") from error

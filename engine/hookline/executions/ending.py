@@ -78,7 +78,7 @@ def tell_caller(run: ExecutionContext, closing: End) -> None:
     if finished is not None and finished.output is not None:
         replies.deliver(run.id, read_reply(finished.output, exact=run.flow.exact))
     else:
-        replies.deliver(run.id, Ended(closing.error))
+        replies.deliver(run.id, Ended(closing.state))
 
 
 def _failure(run: ExecutionContext, failed: StepFailed | Interrupted, now: datetime) -> End:

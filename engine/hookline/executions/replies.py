@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol, TypeAlias
 
 from hookline.kernel.json import reader
-from hookline.model.execution import ErrorInfo, Execution, StepRecord
+from hookline.model.execution import Execution, State, StepRecord
 from hookline.model.message import CallerReply, Envelope
 from hookline.secrets.redaction import REPLY, Redaction
 from hookline.storage.changes import Change, CommitResult, MarkDelivered
@@ -21,8 +21,8 @@ _PAGE = 500
 class Ended:
     """The execution ended without a reply."""
 
-    error: ErrorInfo | None
-    """The error of a failed execution; None if it succeeded."""
+    state: State
+    """Its final state."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,7 @@ class Operations:
             self._intake.left_queue(execution.flow_id)
             self._metrics.ended(execution.flow_id, State.CANCELLED, end.at - execution.created_at)
             self._events.ended(execution.flow_id, execution_id, State.CANCELLED, Outcome.CANCELLED)
-            self._replies.deliver(execution_id, Ended(None))
+            self._replies.deliver(execution_id, Ended(State.CANCELLED))
         self._runner.cancel(execution_id)
         await self._queue.wake(execution.flow_id, execution_id)
         if tells is not None and tells.execution_id is not None:

@@ -251,3 +251,10 @@ def test_a_secret_is_asked_for_and_not_shown(project: tuple[Path, Sequence[str]]
     answers = {"key: ": "a key that was made up"}
     shown = in_terminal(folder, "credentials", "set", "greeters", "--type", "api-key", "key=-", answers=answers)
     assert (shown.code, shown.lines) == (0, ["key: ", "credential greeters of type api-key is set"])
+
+
+def test_an_input_that_is_nested_too_deeply_is_named(project: tuple[Path, Sequence[str]]) -> None:
+    folder, _ = project
+    (folder / "deep.json").write_text("[" * 100_000)
+    shown = in_terminal(folder, "start", FLOW, "--input", "deep.json")
+    assert (shown.code, shown.lines) == (2, ["hookline: the input deep.json is nested too deeply"])

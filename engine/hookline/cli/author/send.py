@@ -281,7 +281,7 @@ def _decoded(content: bytes) -> Any:
 
     try:
         return decode(content, exact=True) if content else None
-    except ValueError:
+    except (ValueError, RecursionError):
         return content.decode("utf-8", "replace")
 
 

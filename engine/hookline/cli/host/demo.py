@@ -1,5 +1,6 @@
 """`hookline demo`: a webhook from its sender to a database, without any setup."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -92,7 +93,7 @@ def demo(ctx: click.Context, once: bool, port: int | None, folder: Path, as_json
     async def ready(server: "RunningServer") -> None:
         show = (lambda _text: None) if as_json else click.echo
         scenario = _Demo(server, settings.db, ledger, show)
-        report.update(await scenario.run())
+        report.update(await scenario.run(stays=not once))
         report["console"] = None if once else await scenario.open_console(report["execution"]["id"])
         if as_json:
             from hookline.kernel.json import encode
@@ -184,8 +185,8 @@ class _Demo:
         self._db = shlex.quote(db)
         self._show = show
 
-    async def run(self) -> dict[str, Any]:
-        """Run the scenario and return its results."""
+    async def run(self, *, stays: bool) -> dict[str, Any]:
+        """Run the scenario and return its results. `stays`: the server runs on afterwards."""
         import aiohttp
 
         from hookline.cli.host.demo import example
@@ -193,7 +194,7 @@ class _Demo:
 
         server, body = self._server, example(EVENT).read_bytes()
         hook = f"{server.url}/hook/{FLOW}"
-        private_key, certificate = _certificate()
+        private_key, certificate = await asyncio.to_thread(_certificate)
         await server.engine.credentials.put(
             _CREDENTIAL,
             "paypal",
@@ -233,11 +234,13 @@ class _Demo:
             "health": f"{server.url}/readyz",
             "metrics": f"{server.url}/metrics",
         }
-        self._show("5. Addresses")
-        for name, url in urls.items():
-            self._show(f"   {name:12}{url}")
-        self._show(f"   {'admin token':12}{server.token_file or 'HOOKLINE_ADMIN_TOKEN'}")
-        self._show("\n6. Commands that show the execution, to be run in this folder")
+        if stays:
+            self._show("5. Addresses")
+            for name, url in urls.items():
+                self._show(f"   {name:12}{url}")
+            token = server.token_file or "HOOKLINE_ADMIN_TOKEN"
+            self._show(f"   {'admin token':12}{token}, for executions and metrics (Authorization: Bearer …)\n")
+        self._show(f"{6 if stays else 5}. Commands that show the execution, to be run in this folder")
         (short,) = shortened([first["execution_id"]])
         program = _program()
         commands = [

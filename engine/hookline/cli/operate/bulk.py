@@ -226,7 +226,7 @@ def edit_from(given: dict[str, Any]) -> dict[str, Any]:
             raise ConfigError(f"--edit is written as PATH=VALUE, not as {text!r}")
         try:
             changes[path.strip()] = decode(value.encode(), exact=True)
-        except ValueError:
+        except (ValueError, RecursionError):
             changes[path.strip()] = value
     if changes:
         edit["edits"] = changes

@@ -209,7 +209,7 @@ def read_values(pairs: Sequence[str]) -> dict[str, Any]:
 
 
 def _asked(key: str) -> str:
-    answer: str = click.prompt(key, hide_input=True, err=True)
+    answer: str = click.prompt(key, default="", show_default=False, hide_input=True, err=True)
     return answer
 
 

@@ -123,8 +123,10 @@ class Runner:
             # The execution was ended by someone else, or a failed commit had taken place. The stored state counts:
             # another delivery continues from there, and an ended execution gets none.
             await delivery.redeliver(STORE_RETRY)
-            self._services.log.warning(
-                "the execution changed under its run", execution_id=delivery.execution_id, error=error.message
+            self._services.log.info(
+                "the execution was ended or changed by someone else",
+                execution_id=delivery.execution_id,
+                error=error.message,
             )
         except Exception as error:  # noqa: BLE001 - it is reported, and the execution ends as failed
             await self._failed(delivery, error)

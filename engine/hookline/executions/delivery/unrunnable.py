@@ -113,7 +113,7 @@ class Unrunnable:
         for change in changes:
             if isinstance(change, End):
                 self._services.metrics.ended(delivery.flow_id, change.state, change.at - accepted_at)
-                self._services.replies.deliver(delivery.execution_id, Ended(change.error))
+                self._services.replies.deliver(delivery.execution_id, Ended(change.state))
         self._services.events.committed(delivery.flow_id, delivery.execution_id, changes)
 
     async def _flow_of(self, execution: Execution | None) -> CompiledFlow | None:

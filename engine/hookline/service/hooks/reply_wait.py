@@ -93,10 +93,10 @@ class ReplyWaiter:
         if reply is not None:
             return reply
         if execution is None:
-            return Ended(None)  # it ended long ago and was purged
+            return Ended(State.SUCCEEDED)  # it ended long ago and was purged
         if execution.state not in FINAL:
             return None
-        return Ended(execution.error if execution.state is State.FAILED else None)
+        return Ended(execution.state)
 
     async def _heard(self, heard: Heard, execution_id: str, webhook: WebhookSettings) -> HookResponse:
         timeout = webhook.respond_timeout.total_seconds()
@@ -145,10 +145,11 @@ class ReplyWaiter:
             return _problem(504, NoReplyYet.code, _title(NoReplyYet), detail, execution_id)
         if isinstance(answer, CallerReply):
             return self._given(answer, execution_id)
-        if answer.error is None:
+        if answer.state is State.SUCCEEDED:
             return HookResponse(204, ((EXECUTION_ID, execution_id.encode()),))
         # The flow's error isn't shown to the sender, since it may contain what only operators may see.
-        detail = f"execution {execution_id} failed; its history says why"
+        ended = "was cancelled" if answer.state is State.CANCELLED else "failed; its history says why"
+        detail = f"execution {execution_id} {ended}"
         return _problem(502, NoReply.code, _title(NoReply), detail, execution_id)
 
     def _given(self, answer: CallerReply, execution_id: str) -> HookResponse:
