@@ -185,6 +185,7 @@ def test_what_is_tried_without_effects_reaches_nothing_outside(sink: Sink, tmp_p
 
 
 @pytest.mark.long
+@pytest.mark.timeout(300)
 def test_all_hostile_documents_end_and_have_no_effects(server: ServerProcess, sink: Sink) -> None:
     for name, (path, given) in hostile().items():
         status, found = ask(server, path, given)

@@ -307,7 +307,9 @@ def test_a_worker_that_stands_still_keeps_no_connection_waiting(make_workers: Ma
             os.kill(still, signal.SIGCONT)
         assert server.connections()[still] == 0
         # Now it is its turn.
-        connections += await connect(server.port, 24)
+        for _ in range(24):
+            connections += await connect(server.port, 1)
+            assert await ask(*connections[-1]) == 202
         assert Counter(await asyncio.gather(*(ask(*one) for one in connections))) == {202: 56}
         assert server.connections()[still] >= 20
         for _, writer in connections:
