@@ -190,6 +190,13 @@ class ServerProcess:
         status, answer, _ = self.request("GET", path, headers={"Authorization": f"Bearer {TOKEN}"})
         return status, answer
 
+    def api(self, method: str, path: str, body: Any = None, token: str = TOKEN) -> Any:
+        """Call the admin API, which must succeed; gives the decoded JSON of the response."""
+        content = None if body is None else json.dumps(body).encode()
+        status, answer, _ = self.request(method, path, content, {"Authorization": f"Bearer {token}"})
+        assert 200 <= status < 300, answer
+        return answer
+
     def executions(self, **query: str) -> list[dict[str, Any]]:
         """All executions that match, newest first."""
         found: list[dict[str, Any]] = []

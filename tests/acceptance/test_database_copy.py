@@ -17,7 +17,7 @@ from hookline.cli.main import main
 from tests.acceptance.database import locked, query
 from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.postgres import postgres_schema
-from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
+from tests.acceptance.server_process import ServerProcess, eventually
 from tests.acceptance.sink import Sink
 
 OPEN = {"use": "webhook", "with": {"verify": "none"}}
@@ -87,13 +87,6 @@ def sign_in(server: ServerProcess, password: str) -> int:
     return server.post("secured", {}, {"Authorization": f"Basic {given}"})[0]
 
 
-def api(server: ServerProcess, method: str, path: str, body: Any = None, token: str = TOKEN) -> Any:
-    content = None if body is None else json.dumps(body).encode()
-    status, said, _ = server.request(method, f"/api/v1/{path}", content, {"Authorization": f"Bearer {token}"})
-    assert status < 300, said
-    return said
-
-
 class Before:
     """The work of a server on SQLite that is unfinished when it stops."""
 
@@ -103,7 +96,7 @@ class Before:
         reaches(server, self.dead, "failed")
         server.run("credentials", "set", "shop", "--type", "basic", "username=shop", "password=open sesame")
         server.eventually("the credential is used", lambda: sign_in(server, "open sesame") == 202)
-        self.token = api(server, "POST", "tokens", {"name": "reader", "scopes": ["read"]})["token"]
+        self.token = server.api("POST", "/api/v1/tokens", {"name": "reader", "scopes": ["read"]})["token"]
         self.asking = accepted(server, "asks", {"secret": "s3cret"})
         self.file = self._upload(server, b"name,price\ntea,3\n")
         self.line = [accepted(server, "ordered", {"key": "k", "n": n}) for n in range(3)]
@@ -123,12 +116,12 @@ class Before:
         """Everything goes on where it was."""
         status, said = server.post("once", {"id": 7})
         assert (status, said["execution_id"], said["status"]) == (200, self.first, "duplicate")
-        (group,) = api(server, "GET", "dead-letters")["items"]
+        (group,) = server.api("GET", "/api/v1/dead-letters")["items"]
         assert (group["flow_id"], group["count"]) == ("fails", 1)
-        api(server, "POST", f"executions/{self.dead}/retry")
+        server.api("POST", f"/api/v1/executions/{self.dead}/retry")
         assert server.ended(self.dead)["attempt"] == 2
         assert [sign_in(server, password) for password in ("open sesame", "sesame")] == [202, 401]
-        assert api(server, "GET", "me", token=self.token)["name"] == "reader"
+        assert server.api("GET", "/api/v1/me", token=self.token)["name"] == "reader"
         answer(server, self.urls[self.asking], "yes")
         assert server.ended(self.asking)["state"] == "succeeded"
         assert sink.received[-1].body == {"given": "s3cret", "answered": "yes"}
@@ -225,7 +218,7 @@ def test_a_copy_that_was_killed_leaves_nothing_that_a_server_uses(
         server.flow(document)
     server.start()
     first = accepted(server, "once", {"id": 7})
-    api(server, "POST", "tokens", {"name": "reader", "scopes": ["read"]})
+    server.api("POST", "/api/v1/tokens", {"name": "reader", "scopes": ["read"]})
     server.ended(first)
     server.stop()
 

@@ -17,7 +17,6 @@ import pytest
 
 from tests.acceptance.forked_server import ForkedServer
 from tests.acceptance.postgres import postgres_schema
-from tests.acceptance.server_process import TOKEN
 
 SIGKILL: Final = -9
 #: The points of a deployment, and of its files.
@@ -40,11 +39,7 @@ class Server:
 
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         """Ask for something that isn't rejected."""
-        content = None if body is None else json.dumps(body).encode()
-        headers = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
-        status, answer, _ = self.process.request(method, f"/api/v1/{path}", content, headers)
-        assert status < 300, answer
-        return answer
+        return self.process.api(method, f"/api/v1/{path}", body)
 
     def deploy(self, *documents: Mapping[str, Any], **more: Any) -> str:
         """Deploy a set of flows; gives the id of the deployment."""

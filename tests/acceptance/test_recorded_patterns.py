@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.acceptance.forked_server import ForkedServer
-from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
+from tests.acceptance.server_process import ServerProcess, eventually
 
 pytestmark = pytest.mark.long  # a server runs every pattern first
 
@@ -251,13 +251,12 @@ def run_all(server: ServerProcess, partner: Partner, flow_ids: list[str]) -> Non
     eventually("somebody is asked", lambda: asking["id"] in partner.asked)
     address = urlsplit(partner.asked[asking["id"]]).path
     server.request("POST", f"{address}?by=ada", b'{"ok": 2.50}', {"Content-Type": "application/json", "X-Who": "ada"})
-    operator = {"Authorization": f"Bearer {TOKEN}"}
     eventually("it waits", lambda: server.executions(flow_id="cancelled")[0]["state"] == "waiting")
-    server.request("POST", f"/api/v1/executions/{to_cancel['execution_id']}/cancel", b"", operator)
+    server.api("POST", f"/api/v1/executions/{to_cancel['execution_id']}/cancel")
     (broken,) = server.executions(flow_id="repaired")
     server.ended(broken["id"])
     partner.mended.set()
-    server.request("POST", f"/api/v1/executions/{broken['id']}/retry", b"", operator)
+    server.api("POST", f"/api/v1/executions/{broken['id']}/retry")
     eventually("all have ended", lambda: server.drained())
 
 

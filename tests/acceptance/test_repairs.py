@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from hookline.cli.main import main
 from tests.acceptance.forked_server import ForkedServer
-from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
+from tests.acceptance.server_process import ServerProcess, eventually
 
 ORDERS = {
     "id": "orders",
@@ -132,10 +132,7 @@ def test_many_executions_are_chosen_by_a_filter_and_only_with_all(server: Server
 def test_a_bulk_deed_that_was_stopped_goes_on_with_its_cursor(server: ServerProcess) -> None:
     flow(server, "stopped", {"id": "m", "use": "map", "with": {"body": 1}})
     made = [send(server, "stopped", n) for n in range(3)]
-    body = json.dumps({"do": "replay", "flow_id": "stopped", "limit": 2}).encode()
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    status, first, _ = server.request("POST", "/api/v1/executions/many", body, headers)
-    assert status == 200, first
+    first = server.api("POST", "/api/v1/executions/many", {"do": "replay", "flow_id": "stopped", "limit": 2})
     assert [one["id"] for one in first["done"]] == made[:0:-1]
     rest = cli(
         server, "executions", "replay", "--flow", "stopped", "--cursor", first["next"], "--until", "2100-01-01", "--all"

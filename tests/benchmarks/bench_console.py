@@ -22,8 +22,7 @@ from tests.benchmarks.large.browsing import Seen, scroll, visit, visits
 from tests.benchmarks.large.consoles import cost
 from tests.benchmarks.large.rows import History
 from tests.benchmarks.large.server import LONG, run_items, start_large
-from tests.browser.conftest import FLAGS
-from tests.browser.console import Console
+from tests.browser.console import FLAGS, Console
 from tests.services import need_chromium
 
 BOUND_MS: Final = 1000.0

@@ -14,8 +14,7 @@ from typing import Any, Final
 
 from playwright.async_api import Page, async_playwright
 from tests.acceptance.server_process import TOKEN, ServerProcess
-from tests.browser.conftest import FLAGS
-from tests.browser.console import Console
+from tests.browser.console import FLAGS, Console
 from tests.services import need_chromium
 
 KEY_MS: Final = 16.0

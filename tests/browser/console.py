@@ -1,13 +1,37 @@
 """The console as a test uses it."""
 
-from playwright.async_api import ConsoleMessage, Page
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
 
-from tests.acceptance.server_process import TOKEN
+from playwright.async_api import Browser, ConsoleMessage, Page, expect
+
+from tests.acceptance.own_nginx import OwnNginx
+from tests.acceptance.server_process import TOKEN, ServerProcess
 
 _REPORT_VIOLATIONS = """
 window.addEventListener("securitypolicyviolation", (event) =>
   window.reportViolation(`${event.violatedDirective} forbids ${event.blockedURI} in ${event.sourceFile}`));
 """
+
+REBOUND: Final = "rebound.example"
+"""A name that the browser resolves to the address of the servers, as the owner of a name can make it do."""
+
+#: Without these, a headless Chromium asks its maker's hosts for updates, experiments and more.
+FLAGS = (
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-gpu",
+    f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1",
+    # Newer browsers reject by themselves what foreign pages ask of this machine. The server mustn't need that.
+    "--disable-features=LocalNetworkAccessChecks,BlockInsecurePrivateNetworkRequests",
+)
+
+_PATIENCE = 50_000
+"""Milliseconds."""
 
 
 class Console:
@@ -75,3 +99,17 @@ class Console:
     async def use_theme(self, theme: str) -> None:
         """Show the page `light` or `dark`."""
         await self.page.get_by_label("Theme").select_option(theme)
+
+
+@asynccontextmanager
+async def open_console(browser: Browser, server: ServerProcess | OwnNginx) -> AsyncIterator[Console]:
+    """A console before signing in. At its end, an error that the browser has reported is a failure."""
+    # The tests of other workers use the same processors.
+    expect.set_options(timeout=_PATIENCE)
+    context = await browser.new_context(base_url=server.url, viewport={"width": 1280, "height": 860}, locale="en-GB")
+    context.set_default_timeout(_PATIENCE)
+    opened = Console(await context.new_page())
+    await opened.watch()
+    yield opened
+    await context.close()
+    assert opened.problems == []

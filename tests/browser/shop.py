@@ -118,11 +118,11 @@ def start_shop(server: ServerProcess) -> None:
         server.flow(flow)
     asyncio.run(_write_history(server))
     server.start(_PATIENCE)
-    _call(server, "PUT", "/api/v1/credentials/shop", b'{"type": "api-key", "values": {"key": "s3cret-of-the-shop"}}')
+    server.api("PUT", "/api/v1/credentials/shop", {"type": "api-key", "values": {"key": "s3cret-of-the-shop"}})
     _send(server)
-    _call(server, "POST", "/api/v1/tokens", b'{"name": "ci", "scopes": ["author"], "expires": "20d"}')
-    _call(server, "POST", "/api/v1/tokens", b'{"name": "dashboard", "scopes": ["read"], "flows": ["orders"]}')
-    _call(server, "POST", "/api/v1/flows/nightly/pause")
+    server.api("POST", "/api/v1/tokens", {"name": "ci", "scopes": ["author"], "expires": "20d"})
+    server.api("POST", "/api/v1/tokens", {"name": "dashboard", "scopes": ["read"], "flows": ["orders"]})
+    server.api("POST", "/api/v1/flows/nightly/pause")
     server.eventually("the executions have ended or wait", lambda: _settled(server), _PATIENCE)
 
 
@@ -178,13 +178,6 @@ def _send(server: ServerProcess) -> None:
 def _accepted(server: ServerProcess, flow_id: str, body: Any, headers: dict[str, str] | None = None) -> None:
     status, answer = server.post(flow_id, body, headers)
     assert status == 202, answer
-
-
-def _call(server: ServerProcess, method: str, path: str, body: bytes | None = None) -> None:
-    from tests.acceptance.server_process import TOKEN
-
-    status, answer, _ = server.request(method, path, body, {"Authorization": f"Bearer {TOKEN}"})
-    assert status < 300, answer
 
 
 def _settled(server: ServerProcess) -> bool:

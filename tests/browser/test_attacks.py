@@ -6,8 +6,7 @@ import pytest
 from playwright.async_api import Page, Request, Route
 
 from tests.acceptance.server_process import TOKEN, ServerProcess
-from tests.browser.conftest import REBOUND
-from tests.browser.console import Console
+from tests.browser.console import REBOUND, Console
 from tests.ports import free_port
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -8,39 +8,22 @@ from pathlib import Path
 
 import psutil
 import pytest
-import pytest_asyncio
 from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import Page, Playwright, async_playwright, expect
 
 from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
-from tests.browser.conftest import FLAGS
-from tests.browser.console import Console
-from tests.browser.test_editing import PARCELS, call, drop_drafts, editor, line, one_more_flow, put_cursor_behind
-from tests.browser.test_pages import violations
+from tests.browser.accessibility import violations
+from tests.browser.console import FLAGS, Console
+from tests.browser.flow_editor import PARCELS, drop_drafts, line, put_cursor_behind
 from tests.services import need_chromium
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def parcels(console: Console, shop: ServerProcess) -> AsyncIterator[ServerProcess]:
-    """The server of the shop, with one more flow while the test runs."""
-    async with one_more_flow(console, shop, PARCELS):
-        yield shop
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def page(console: Console, parcels: ServerProcess) -> Page:
-    """The page on which the flow is edited."""
-    opened = await console.open("/flows/parcels/edit", "Edit parcels")
-    await expect(editor(opened)).to_be_visible()
-    return opened
-
-
 def drafts(server: ServerProcess) -> list[str]:
     """The texts of the drafts on the server."""
-    listed = call(server, "GET", "/api/v1/drafts")["items"]
-    return [call(server, "GET", f"/api/v1/drafts/{one['flow_id']}")["text"] for one in listed]
+    listed = server.api("GET", "/api/v1/drafts")["items"]
+    return [server.api("GET", f"/api/v1/drafts/{one['flow_id']}")["text"] for one in listed]
 
 
 async def saved_on(server: ServerProcess, text: str) -> None:
@@ -57,7 +40,7 @@ async def test_a_draft_survives_a_browser_that_dies(console: Console, page: Page
     await page.close(run_before_unload=False)
     await again.goto("/flows/parcels/edit")
     await expect(line(again, '"title"')).to_contain_text("Send heavy parcels")
-    assert call(parcels, "GET", "/api/v1/flows/parcels")["title"] == "Send parcels"
+    assert parcels.api("GET", "/api/v1/flows/parcels")["title"] == "Send parcels"
 
 
 async def test_a_draft_in_this_browser_belongs_to_who_wrote_it_and_says_why_it_is_nowhere_else(
@@ -71,7 +54,7 @@ async def test_a_draft_in_this_browser_belongs_to_who_wrote_it_and_says_why_it_i
     await expect(page.get_by_role("main")).to_contain_text("Service Unavailable")
     await console.sign_out()
     await page.unroute("**/api/v1/drafts/parcels")
-    await console.sign_in(call(parcels, "POST", "/api/v1/tokens", {"name": "sam", "scopes": ["author"]})["token"])
+    await console.sign_in(parcels.api("POST", "/api/v1/tokens", {"name": "sam", "scopes": ["author"]})["token"])
     await console.open("/flows/parcels/edit", "Edit parcels")
     await expect(line(page, '"title"')).to_contain_text("Send parcels")
     await expect(page.get_by_text("No changes")).to_be_visible()
@@ -179,7 +162,7 @@ async def test_a_draft_is_on_the_server_too_and_serves_nobody(page: Page, parcel
     await asyncio.to_thread(
         eventually, "the draft is on the server", lambda: any("light" in one for one in drafts(parcels))
     )
-    assert call(parcels, "GET", "/api/v1/flows/parcels")["title"] == "Send parcels"
+    assert parcels.api("GET", "/api/v1/flows/parcels")["title"] == "Send parcels"
     await page.goto("/flows")
     await expect(page.get_by_role("row", name="parcels").get_by_text("Draft")).to_be_visible()
     await page.goto("/flows/parcels/edit")
@@ -199,7 +182,7 @@ async def test_the_draft_of_somebody_else_is_seen_before_it_is_replaced(
     console: Console, page: Page, parcels: ServerProcess
 ) -> None:
     console.expect_status(412, "/drafts/parcels")
-    call(parcels, "PUT", "/api/v1/drafts/parcels", {"text": theirs("theirs")})
+    parcels.api("PUT", "/api/v1/drafts/parcels", {"text": theirs("theirs")})
     await put_cursor_behind(page, '"message": "')
     await page.keyboard.type("my ")
     dialog = page.get_by_role("dialog", name="There is another draft of this flow")
@@ -220,7 +203,7 @@ async def test_the_draft_of_somebody_else_is_seen_before_it_is_replaced(
 
 
 async def test_a_draft_on_the_server_is_offered_when_the_editor_opens(console: Console, parcels: ServerProcess) -> None:
-    call(parcels, "PUT", "/api/v1/drafts/parcels", {"text": theirs("from elsewhere")})
+    parcels.api("PUT", "/api/v1/drafts/parcels", {"text": theirs("from elsewhere")})
     page = await console.open("/flows/parcels/edit", "Edit parcels")
     dialog = page.get_by_role("dialog", name="There is another draft of this flow")
     await expect(dialog.get_by_role("region", name="What the other draft changes")).to_contain_text("from elsewhere")

@@ -2,96 +2,24 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any
 
 import pytest
-import pytest_asyncio
-from playwright.async_api import Locator, Page, Route, expect
+from playwright.async_api import Page, Route, expect
 
-from tests.acceptance.server_process import TOKEN, ServerProcess, eventually
+from tests.acceptance.server_process import ServerProcess, eventually
+from tests.browser.accessibility import COLORS, violations
 from tests.browser.console import Console
-from tests.browser.test_pages import COLORS, violations
+from tests.browser.flow_editor import (
+    PARCELS,
+    box,
+    editor,
+    line,
+    problems,
+    put_cursor_behind,
+)
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-PARCELS: Final[dict[str, Any]] = {
-    "id": "parcels",
-    "title": "Send parcels",
-    "trigger": {"use": "webhook", "with": {"verify": {"scheme": "api-key", "credential": "shop"}}},
-    "steps": [
-        {"id": "parcel", "use": "map", "with": {"body": {"weight": "$.body.weight"}}},
-        {"id": "post", "use": "log", "with": {"message": "post {{ steps.parcel.body.weight }}"}},
-    ],
-}
-
-
-def call(server: ServerProcess, method: str, path: str, body: Any = None) -> Any:
-    content = None if body is None else json.dumps(body).encode()
-    status, answer, _ = server.request(method, path, content, {"Authorization": f"Bearer {TOKEN}"})
-    assert status < 300, answer
-    return answer
-
-
-@asynccontextmanager
-async def one_more_flow(console: Console, server: ServerProcess, document: Any) -> AsyncIterator[None]:
-    """Serve a flow meanwhile, which has no draft at first."""
-    drop_drafts(server)
-    call(server, "PUT", f"/api/v1/flows/{document['id']}", document)
-    yield
-    # A page that stays open may save a draft.
-    if not console.page.is_closed():
-        await console.page.goto("about:blank")
-    call(server, "DELETE", f"/api/v1/flows/{document['id']}")
-    drop_drafts(server)
-
-
-def drop_drafts(server: ServerProcess) -> None:
-    for one in call(server, "GET", "/api/v1/drafts")["items"]:
-        call(server, "DELETE", f"/api/v1/drafts/{one['flow_id']}")
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def parcels(console: Console, shop: ServerProcess) -> AsyncIterator[ServerProcess]:
-    """The server of the shop, with one more flow while the test runs."""
-    async with one_more_flow(console, shop, PARCELS):
-        yield shop
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def page(console: Console, parcels: ServerProcess) -> Page:
-    """The page on which the flow is edited."""
-    opened = await console.open("/flows/parcels/edit", "Edit parcels")
-    await expect(editor(opened)).to_be_visible()
-    return opened
-
-
-def editor(page: Page) -> Locator:
-    return page.get_by_role("textbox", name="The flow's JSON")
-
-
-def line(page: Page, text: str) -> Locator:
-    return page.locator(".cm-line", has_text=text)
-
-
-def box(page: Page, step: str) -> Locator:
-    return page.locator(f'[role=treeitem][aria-label^="{step};"]')
-
-
-def problems(page: Page) -> Locator:
-    return page.get_by_role("region", name="Problems")
-
-
-async def put_cursor_behind(page: Page, text: str) -> None:
-    """Put the cursor behind a text that occurs once, by the keyboard alone."""
-    await editor(page).focus()
-    await page.keyboard.press("Control+Home")
-    await page.keyboard.press("Control+f")
-    await page.keyboard.type(text)
-    await page.keyboard.press("Enter")
-    await page.keyboard.press("Escape")
-    await page.keyboard.press("ArrowRight")
 
 
 async def colors_of(page: Page, selector: str) -> set[str]:
@@ -197,10 +125,10 @@ async def test_a_flow_is_deployed_with_a_message(page: Page, parcels: ServerProc
     await dialog.get_by_role("button", name="Deploy", exact=True).click()
     await expect(page.get_by_role("status").filter(has_text="serves now")).to_be_visible()
     await expect(page.get_by_text("No changes")).to_be_visible()
-    version = call(parcels, "GET", "/api/v1/flows/parcels")["version"]
-    served = call(parcels, "GET", f"/api/v1/flows/parcels/versions/{version}")["document"]
+    version = parcels.api("GET", "/api/v1/flows/parcels")["version"]
+    served = parcels.api("GET", f"/api/v1/flows/parcels/versions/{version}")["document"]
     assert served["steps"][1]["with"]["message"] == "by post {{ steps.parcel.body.weight }}"
-    assert call(parcels, "GET", "/api/v1/deployments?limit=1")["items"][0]["message"] == "say how"
+    assert parcels.api("GET", "/api/v1/deployments?limit=1")["items"][0]["message"] == "say how"
     # What served before serves again, and the text that was deployed is a draft.
     await page.keyboard.press("F6")
     await page.keyboard.press("Tab")
@@ -210,7 +138,7 @@ async def test_a_flow_is_deployed_with_a_message(page: Page, parcels: ServerProc
     await asyncio.to_thread(
         eventually,
         "the one before serves again",
-        lambda: call(parcels, "GET", "/api/v1/flows/parcels")["version"] != version,
+        lambda: parcels.api("GET", "/api/v1/flows/parcels")["version"] != version,
     )
     await expect(page.get_by_text("Draft saved")).to_be_visible()
     await page.get_by_role("button", name="Discard draft").click()
@@ -220,7 +148,7 @@ async def test_a_flow_is_deployed_with_a_message(page: Page, parcels: ServerProc
 async def test_the_cases_of_a_flow_get_the_new_id_of_a_step(page: Page, parcels: ServerProcess) -> None:
     expected = {"outcome": "completed", "steps": {"post": {"attempts": 1}}}
     case = {"name": "one", "input": {"body": {"weight": 2}}, "expect": expected}
-    call(parcels, "PUT", "/api/v1/flows/parcels/cases", {"cases": [case]})
+    parcels.api("PUT", "/api/v1/flows/parcels/cases", {"cases": [case]})
     await put_cursor_behind(page, '"id": "post",')
     await page.keyboard.press("F2")
     await page.get_by_role("dialog").get_by_label("Id").fill("sent")
@@ -232,7 +160,7 @@ async def test_the_cases_of_a_flow_get_the_new_id_of_a_step(page: Page, parcels:
     await expect(dialog).to_contain_text("Steps that you renamed are renamed in the flow's cases, too.")
     await dialog.get_by_role("button", name="Deploy", exact=True).click()
     await expect(page.get_by_role("status").filter(has_text="serves now")).to_be_visible()
-    (renamed,) = call(parcels, "GET", "/api/v1/flows/parcels/cases")["cases"]
+    (renamed,) = parcels.api("GET", "/api/v1/flows/parcels/cases")["cases"]
     assert renamed["expect"]["steps"] == {"sent": {"attempts": 1}}
     # The panel runs those that the flow has now.
     await page.get_by_role("button", name="Run 1 case").click()
@@ -246,7 +174,7 @@ async def test_nothing_that_somebody_else_has_deployed_is_overwritten_unseen(
     await put_cursor_behind(page, '"message": "')
     await page.keyboard.type("mine: ")
     theirs = {**PARCELS, "steps": [*PARCELS["steps"], {"id": "more", "use": "log", "with": {"message": "theirs"}}]}
-    call(parcels, "PUT", "/api/v1/flows/parcels", theirs)
+    parcels.api("PUT", "/api/v1/flows/parcels", theirs)
     await page.get_by_role("button", name="Deploy…").click()
     dialog = page.get_by_role("dialog", name="Somebody else has deployed this flow")
     await expect(dialog.get_by_role("list", name="Differences")).to_contain_text("steps.more")
@@ -274,7 +202,7 @@ async def test_a_deployment_whose_answer_was_lost_is_no_conflict_with_oneself(
         if wanted["dry_run"] or deployed:
             await route.continue_()
             return
-        deployed.append(await asyncio.to_thread(call, parcels, "POST", "/api/v1/deployments", wanted))
+        deployed.append(await asyncio.to_thread(parcels.api, "POST", "/api/v1/deployments", wanted))
         await route.fulfill(status=502)
 
     await page.route("**/api/v1/deployments", lose_answer)
@@ -303,4 +231,4 @@ async def test_a_flow_begins_with_its_name(console: Console, shop: ServerProcess
     await page.get_by_role("button", name="Deploy…").click()
     await page.get_by_role("dialog").get_by_role("button", name="Deploy", exact=True).click()
     await expect(page.get_by_role("status").filter(has_text="serves now")).to_be_visible()
-    assert call(shop, "DELETE", "/api/v1/flows/letters")
+    assert shop.api("DELETE", "/api/v1/flows/letters")

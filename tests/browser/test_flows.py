@@ -6,11 +6,11 @@ from typing import Any, Final
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Locator, Page, expect
+from playwright.async_api import expect
 
 from tests.acceptance.server_process import ServerProcess
 from tests.browser.console import Console
-from tests.browser.test_editing import call, one_more_flow
+from tests.browser.flow_editor import box, one_more_flow
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -51,10 +51,6 @@ async def parcels(console: Console, shop: ServerProcess) -> AsyncIterator[Server
         yield shop
 
 
-def box(page: Page, step: str) -> Locator:
-    return page.locator(f'[role=treeitem][aria-label^="{step};"]')
-
-
 async def test_the_list_finds_a_flow_and_changes_its_state(console: Console, parcels: ServerProcess) -> None:
     page = await console.open("/flows", "Flows")
     await page.get_by_role("searchbox", name="Filter by name").fill("PARCELS")
@@ -64,7 +60,7 @@ async def test_the_list_finds_a_flow_and_changes_its_state(console: Console, par
     await row.get_by_role("button", name="More actions").click()
     await page.get_by_role("menuitem", name="Pause").click()
     await expect(row).to_contain_text("Paused")
-    assert call(parcels, "GET", "/api/v1/flows/parcels")["state"] == "paused"
+    assert parcels.api("GET", "/api/v1/flows/parcels")["state"] == "paused"
     await row.get_by_role("link", name="parcels").click()
     await page.get_by_role("button", name="Resume").click()
     await expect(page.get_by_role("button", name="Pause")).to_be_visible()
@@ -140,9 +136,9 @@ async def test_a_signed_sample_is_sent_and_rejected_requests_are_listed(
 
 
 async def test_versions_are_compared_and_rolled_back(console: Console, parcels: ServerProcess) -> None:
-    before = call(parcels, "GET", "/api/v1/flows/parcels")["version"]
+    before = parcels.api("GET", "/api/v1/flows/parcels")["version"]
     changed = {**_PARCELS, "steps": [*_PARCELS["steps"], {"id": "bye", "use": "log", "with": {"message": "<b>bye"}}]}
-    call(parcels, "PUT", "/api/v1/flows/parcels", changed)
+    parcels.api("PUT", "/api/v1/flows/parcels", changed)
     page = await console.open("/flows/parcels?tab=versions", "parcels")
     await expect(box(page, "bye")).to_be_visible()
     row = page.get_by_role("listitem").filter(has_text=before[:8])
@@ -155,7 +151,7 @@ async def test_versions_are_compared_and_rolled_back(console: Console, parcels: 
     await row.get_by_role("button", name="Roll back").click()
     await page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
     await expect(row.get_by_text("serves", exact=True)).to_be_visible()
-    assert call(parcels, "GET", "/api/v1/flows/parcels")["version"] == before
+    assert parcels.api("GET", "/api/v1/flows/parcels")["version"] == before
 
 
 @pytest.mark.console_rule("K9")

@@ -9,9 +9,9 @@ import pytest_asyncio
 from playwright.async_api import Locator, Page, expect
 
 from tests.acceptance.server_process import ServerProcess
+from tests.browser.accessibility import assert_usable, violations
 from tests.browser.console import Console
-from tests.browser.test_editing import box, editor, line, one_more_flow, put_cursor_behind
-from tests.browser.test_pages import assert_usable, violations
+from tests.browser.flow_editor import box, editor, line, one_more_flow, put_cursor_behind
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 

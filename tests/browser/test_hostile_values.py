@@ -9,9 +9,8 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
-from tests.acceptance.server_process import TOKEN, ServerProcess
-from tests.browser.conftest import open_console
-from tests.browser.console import Console
+from tests.acceptance.server_process import ServerProcess
+from tests.browser.console import Console, open_console
 from tests.services import need_console
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -71,9 +70,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
         started.flow(flow)
     try:
         started.start()
-        key = b'{"type": "api-key", "values": {"key": "a-key-of-the-tests"}}'
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        assert started.request("PUT", "/api/v1/credentials/key", key, headers)[0] < 300
+        key = {"type": "api-key", "values": {"key": "a-key-of-the-tests"}}
+        started.api("PUT", "/api/v1/credentials/key", key)
         yield started
     finally:
         started.stop()

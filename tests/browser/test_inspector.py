@@ -8,9 +8,9 @@ import pytest_asyncio
 from playwright.async_api import Locator, Page, expect
 
 from tests.acceptance.server_process import ServerProcess
+from tests.browser.accessibility import assert_usable, violations
 from tests.browser.console import Console
-from tests.browser.test_editing import call, line
-from tests.browser.test_pages import assert_usable, violations
+from tests.browser.flow_editor import line
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.console_rule("K12")]
 
@@ -30,11 +30,11 @@ async def server(shop: ServerProcess) -> AsyncIterator[ServerProcess]:
     It is made before the console, and so ends after it: an open page would still ask for what is deleted.
     """
     yield shop
-    for capture in call(shop, "GET", "/api/v1/captures")["items"]:
-        call(shop, "DELETE", f"/api/v1/captures/{capture['flow_id']}")
-    for flow in call(shop, "GET", "/api/v1/flows")["items"]:
+    for capture in shop.api("GET", "/api/v1/captures")["items"]:
+        shop.api("DELETE", f"/api/v1/captures/{capture['flow_id']}")
+    for flow in shop.api("GET", "/api/v1/flows")["items"]:
         if flow["id"] in ("doors", "visits", "letters"):
-            call(shop, "DELETE", f"/api/v1/flows/{flow['id']}")
+            shop.api("DELETE", f"/api/v1/flows/{flow['id']}")
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -81,7 +81,7 @@ async def test_the_requests_to_a_url_appear_as_they_come(console: Console, page:
 async def test_a_capture_is_closed_opened_again_and_deleted(page: Page, server: ServerProcess) -> None:
     await page.get_by_role("button", name="Close").click()
     await expect(page.get_by_text("No request came")).to_be_visible()
-    assert not call(server, "GET", "/api/v1/captures/visits")["open"]
+    assert not server.api("GET", "/api/v1/captures/visits")["open"]
     await page.get_by_role("button", name="Capture requests").click()
     await expect(page.get_by_text("Closes in 9:")).to_be_visible()
     await page.get_by_role("button", name="Delete").click()
@@ -89,13 +89,13 @@ async def test_a_capture_is_closed_opened_again_and_deleted(page: Page, server: 
     assert await violations(page) == []
     await dialog.get_by_role("button", name="Delete").click()
     await expect(page.get_by_text("No requests are captured")).to_be_visible()
-    assert call(server, "GET", "/api/v1/captures")["items"] == []
+    assert server.api("GET", "/api/v1/captures")["items"] == []
 
 
 async def test_what_a_flow_rejects_has_the_reason_and_what_it_accepts_is_resent(
     console: Console, server: ServerProcess
 ) -> None:
-    call(server, "PUT", "/api/v1/flows/doors", _DOORS)
+    server.api("PUT", "/api/v1/flows/doors", _DOORS)
     page = await console.open("/flows/doors?tab=request", "doors")
     await page.get_by_role("link", name="Watch the requests").click()
     await page.get_by_role("button", name="Capture requests").click()
@@ -137,7 +137,7 @@ async def test_a_flow_is_made_from_a_request_and_accepts_the_same_request(
     status, answer = server.post("visits", _ORDER)
     assert status == 202
     assert server.ended(answer["execution_id"])["state"] == "succeeded"
-    values = call(server, "GET", f"/api/v1/executions/{answer['execution_id']}/values?step=fields")
+    values = server.api("GET", f"/api/v1/executions/{answer['execution_id']}/values?step=fields")
     assert values["value"]["output"]["body"] == _ORDER
 
 

@@ -8,9 +8,9 @@ import pytest_asyncio
 from playwright.async_api import Locator, Page, expect
 
 from tests.acceptance.server_process import ServerProcess
+from tests.browser.accessibility import assert_usable, violations
 from tests.browser.console import Console
-from tests.browser.test_editing import box, call, editor, one_more_flow, put_cursor_behind
-from tests.browser.test_pages import assert_usable, violations
+from tests.browser.flow_editor import box, editor, one_more_flow, put_cursor_behind
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -149,7 +149,7 @@ async def test_a_run_is_stepped_pinned_and_saved_as_a_case_whose_coverage_the_pi
     await expect(cases.get_by_role("region", name="Not reached by any case")).to_contain_text("small")
     await expect(box(page, "small")).to_have_attribute("aria-label", "small; log; no case reaches it")
     assert await violations(page) == []
-    (saved,) = call(bills, "GET", "/api/v1/flows/bills/cases")["cases"]
+    (saved,) = bills.api("GET", "/api/v1/flows/bills/cases")["cases"]
     assert saved["expect"]["outcome"] == "completed"
     assert saved["stubs"]["ask"]["status"] == 200
 

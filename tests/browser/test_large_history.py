@@ -11,8 +11,7 @@ from tests.acceptance.server_process import ServerProcess
 from tests.benchmarks.large.browsing import scroll, visit, visits
 from tests.benchmarks.large.rows import History
 from tests.benchmarks.large.server import LONG, run_items, start_large
-from tests.browser.conftest import open_console
-from tests.browser.console import Console
+from tests.browser.console import Console, open_console
 from tests.services import need_console
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

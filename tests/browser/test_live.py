@@ -9,8 +9,7 @@ from playwright.async_api import Browser, Page, expect
 
 from tests.acceptance.own_nginx import OwnNginx
 from tests.acceptance.server_process import ServerProcess
-from tests.browser.conftest import open_console
-from tests.browser.console import Console
+from tests.browser.console import Console, open_console
 from tests.services import need_console
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

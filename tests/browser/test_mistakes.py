@@ -13,9 +13,8 @@ from playwright.async_api import Browser, Page, expect
 from hookline.flows.check.check_flow import check_flow
 from hookline.flows.types.samples import NO_SAMPLES
 from tests.acceptance.server_process import TOKEN, ServerProcess
-from tests.browser.conftest import open_console
-from tests.browser.console import Console
-from tests.browser.test_editing import editor, problems
+from tests.browser.console import Console, open_console
+from tests.browser.flow_editor import editor, problems
 from tests.unit.flows.mistakes import SEEDED, SMALL, Mistake
 from tests.unit.flows.test_seeded_problems import FLOWS, registry, samples
 

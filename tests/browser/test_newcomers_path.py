@@ -8,9 +8,8 @@ import pytest_asyncio
 from playwright.async_api import Browser, Locator, expect
 
 from tests.acceptance.server_process import TOKEN, ServerProcess
-from tests.browser.conftest import open_console
-from tests.browser.console import Console
-from tests.browser.test_pages import violations
+from tests.browser.accessibility import violations
+from tests.browser.console import Console, open_console
 from tests.services import need_console
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

@@ -1,12 +1,11 @@
 """HTML that comes from senders or flows, in the browser of somebody who is signed in to the console."""
 
-import json
 from pathlib import Path
 
 import pytest
 from playwright.async_api import expect
 
-from tests.acceptance.server_process import TOKEN, ServerProcess
+from tests.acceptance.server_process import ServerProcess
 from tests.browser.console import Console
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -29,10 +28,7 @@ def serve(shop: ServerProcess) -> None:
             "trigger": {"use": "webhook", "with": {"verify": "none", "respond": "reply"}},
             "steps": [{"use": "reply", "with": reply}],
         }
-        status, answer, _ = shop.request(
-            "PUT", f"/api/v1/flows/{flow_id}", json.dumps(document).encode(), {"Authorization": f"Bearer {TOKEN}"}
-        )
-        assert status < 300, answer
+        shop.api("PUT", f"/api/v1/flows/{flow_id}", document)
 
 
 @pytest.mark.console_rule("K6")

@@ -1,6 +1,5 @@
 """Signing in and out, finding things by the keyboard, and what a token's scope allows."""
 
-import json
 import re
 
 import pytest
@@ -10,13 +9,6 @@ from tests.acceptance.server_process import TOKEN, ServerProcess
 from tests.browser.console import Console
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-
-
-def call(shop: ServerProcess, path: str, body: object) -> dict[str, str]:
-    status, answer, _ = shop.request("POST", path, json.dumps(body).encode(), {"Authorization": f"Bearer {TOKEN}"})
-    assert status == 201, answer
-    found: dict[str, str] = answer
-    return found
 
 
 @pytest.mark.console_rule("K7")
@@ -37,7 +29,7 @@ async def test_a_wrong_token_is_rejected_and_a_right_one_leads_to_the_page_that_
 @pytest.mark.console_rule("K7")
 async def test_a_link_signs_in_once_and_its_code_stays_nowhere(visitor: Console, shop: ServerProcess) -> None:
     page = visitor.page
-    link = call(shop, "/api/v1/sign-in-links", {})["url"]
+    link = shop.api("POST", "/api/v1/sign-in-links", {})["url"]
     requested: list[str] = []
     # Browsers don't send what follows "#".
     page.on("request", lambda one: requested.append(f"{one.url.partition('#')[0]} {one.headers.get('referer')}"))
@@ -159,7 +151,7 @@ async def test_signing_out_of_a_session_that_has_ended_leads_to_the_page_for_sig
 
 
 async def test_what_a_scope_does_not_allow_says_so_and_does_nothing(visitor: Console, shop: ServerProcess) -> None:
-    token = call(shop, "/api/v1/tokens", {"name": "reader", "scopes": ["read"]})["token"]
+    token = shop.api("POST", "/api/v1/tokens", {"name": "reader", "scopes": ["read"]})["token"]
     await visitor.sign_in(token)
     page = await visitor.open("/credentials/shop", "shop")
     button = page.get_by_role("button", name="Delete")
