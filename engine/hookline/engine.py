@@ -65,8 +65,8 @@ from hookline.operations.search import ContentSearch
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
 from hookline.plugin_host.facade import BlobsFacade, HttpClientFacade, ResourcesFacade
-from hookline.plugin_host.host import PluginHost
 from hookline.plugin_host.loop_monitor import LoopMonitor
+from hookline.plugin_host.plugin_calls import PluginCalls
 from hookline.plugin_host.resources import EngineResources
 from hookline.sdk.context import Resources
 from hookline.sdk.http import HttpClient
@@ -135,7 +135,7 @@ class Engine:
         self.http: HttpClient = HttpClientFacade(self._http)
         self._resources = EngineResources([options.db], egress)
         self.resources: Resources = ResourcesFacade(self._resources)
-        self.plugin_host = PluginHost(registry, self.metrics, self.log)
+        self.plugin_calls = PluginCalls(registry, self.metrics, self.log)
         self._loop_monitor = LoopMonitor(registry, self.metrics, self.log)
         self.vault = Vault(options.secret_keys)
         self.redaction = Redaction(self.vault)
@@ -225,7 +225,7 @@ class Engine:
             log=self.log,
             store_problem=self.store_problem,
             files_root=options.files_root,
-            plugin_host=self.plugin_host,
+            plugin_calls=self.plugin_calls,
             new_id=self.ids.new,
             events=self.events,
             redaction=self.redaction,

@@ -57,8 +57,9 @@ from hookline.api_storage import (
 from hookline_sqlstore.column_values import micros
 from hookline_sqlstore.databases.database import Database
 from hookline_sqlstore.reading import (
-    administration,
+    access,
     authoring,
+    cluster,
     credentials,
     executions,
     flows,
@@ -70,6 +71,7 @@ from hookline_sqlstore.reading import (
     waits,
     work,
 )
+from hookline_sqlstore.reading.flows import deployment_page
 from hookline_sqlstore.writing import batches, operations
 
 #: Bytes of a message above which it is decoded in a thread.
@@ -299,29 +301,27 @@ class SqlStore:
         )
 
     async def node_problems(self, since: datetime) -> Sequence[NodeProblem]:
-        return await self._database.read(lambda connection: administration.problems(connection, since))
+        return await self._database.read(lambda connection: cluster.problems(connection, since))
 
     async def served_flows(self) -> Sequence[ServedFlow]:
-        return await self._database.read(administration.served)
+        return await self._database.read(flows.served)
 
     async def served_after(self, deployment_id: str) -> Mapping[str, str]:
-        return await self._database.read(lambda connection: administration.served_after(connection, deployment_id))
+        return await self._database.read(lambda connection: flows.served_after(connection, deployment_id))
 
     async def deployment(self, deployment_id: str) -> Deployment | None:
-        return await self._database.read(lambda connection: administration.deployment(connection, deployment_id))
+        return await self._database.read(lambda connection: flows.deployment(connection, deployment_id))
 
     async def deployments(
         self, *, flows: Collection[str] | None = None, cursor: str | None = None, limit: int = 50
     ) -> DeploymentPage:
-        return await self._database.read(
-            lambda connection: administration.deployment_page(connection, flows, cursor, limit)
-        )
+        return await self._database.read(lambda connection: deployment_page(connection, flows, cursor, limit))
 
     async def unwritten_files(self) -> Sequence[FlowFile]:
-        return await self._database.read(administration.files_to_write)
+        return await self._database.read(flows.files_to_write)
 
     async def flow_cases(self, flow_id: str) -> bytes | None:
-        return await self._database.read(lambda connection: administration.cases_of(connection, flow_id))
+        return await self._database.read(lambda connection: flows.cases_of(connection, flow_id))
 
     async def drafts(
         self, *, flows: Collection[str] | None = None, cursor: str | None = None, limit: int = 50
@@ -348,40 +348,36 @@ class SqlStore:
         return await self._database.read(lambda connection: authoring.has_old_captures(connection, before))
 
     async def tokens(self) -> Sequence[Token]:
-        return await self._database.read(administration.all_tokens)
+        return await self._database.read(access.all_tokens)
 
     async def token(self, digest: bytes) -> Token | None:
-        return await self._database.read(lambda connection: administration.token_of(connection, digest))
+        return await self._database.read(lambda connection: access.token_of(connection, digest))
 
     async def token_by_id(self, token_id: str) -> Token | None:
-        return await self._database.read(lambda connection: administration.token_by_id(connection, token_id))
+        return await self._database.read(lambda connection: access.token_by_id(connection, token_id))
 
     async def session(self, digest: bytes) -> Session | None:
-        return await self._database.read(lambda connection: administration.session_of(connection, digest))
+        return await self._database.read(lambda connection: access.session_of(connection, digest))
 
     async def sign_in_code(self, digest: bytes) -> SignInCode | None:
-        return await self._database.read(lambda connection: administration.sign_in_code_of(connection, digest))
+        return await self._database.read(lambda connection: access.sign_in_code_of(connection, digest))
 
     async def has_expired_sessions(self, at: datetime) -> bool:
-        return await self._database.read(lambda connection: administration.has_expired_sessions(connection, at))
+        return await self._database.read(lambda connection: access.has_expired_sessions(connection, at))
 
     async def instance_id(self) -> str:
-        return await self._database.read(administration.instance_id)
+        return await self._database.read(cluster.instance_id)
 
     async def shared_secrets(self) -> SharedSecrets:
-        return await self._database.read(administration.shared_secrets)
+        return await self._database.read(cluster.shared_secrets)
 
     async def rejected_sign_ins(self, *, cursor: str | None = None, limit: int = 50) -> RejectedSignInPage:
-        return await self._database.read(
-            lambda connection: administration.rejected_sign_in_page(connection, cursor, limit)
-        )
+        return await self._database.read(lambda connection: access.rejected_sign_in_page(connection, cursor, limit))
 
     async def audit(
         self, chosen: AuditFilter = ALL_ENTRIES, *, cursor: str | None = None, limit: int = 50
     ) -> AuditPage:
-        return await self._database.read(
-            lambda connection: administration.audit_page(connection, chosen, cursor, limit)
-        )
+        return await self._database.read(lambda connection: access.audit_page(connection, chosen, cursor, limit))
 
     async def credentials(self) -> Sequence[StoredCredential]:
         return await self._database.read(credentials.stored_credentials)

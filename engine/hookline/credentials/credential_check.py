@@ -7,7 +7,7 @@ from hookline.credentials.access_tokens import AccessTokens
 from hookline.credentials.store import Credentials
 from hookline.kernel.errors import CredentialError, StepError, StoreError
 from hookline.kernel.logs import Log
-from hookline.plugin_host.host import PluginDefect, PluginHost, PluginTimeout
+from hookline.plugin_host.plugin_calls import PluginCalls, PluginDefect, PluginTimeout
 from hookline.sdk.connector import VerifyContext
 from hookline.sdk.context import Resources
 from hookline.sdk.http import HttpClient
@@ -33,7 +33,7 @@ class CredentialCheck:
 async def check_credential(
     name: str,
     credentials: Credentials,
-    host: PluginHost,
+    calls: PluginCalls,
     *,
     http: HttpClient,
     resources: Resources,
@@ -42,7 +42,7 @@ async def check_credential(
 ) -> CredentialCheck:
     """Check a credential with its service. Raises CredentialError if it doesn't exist or can't be read."""
     type_, credential = credentials.get(name)
-    connector = host.registry.verifier(type_)
+    connector = calls.registry.verifier(type_)
     if connector is None or connector.verifier is None:
         return CredentialCheck(name, type_, "unknown", f"no plugin can verify credentials of type {type_}")
     if connector.unavailable is not None:
@@ -51,8 +51,8 @@ async def check_credential(
     hidden = HiddenValues(secret_values(credential)) if own is None else own.hidden
     context: VerifyContext[Any] = VerifyContext(credential, http, log, resources, own)
     try:
-        with host.contain("connector", connector.name, hidden=hidden):
-            message = await host.call("connector", connector.name, connector.verifier(context), timeout=_LONGEST)
+        with calls.contain("connector", connector.name, hidden=hidden):
+            message = await calls.call("connector", connector.name, connector.verifier(context), timeout=_LONGEST)
     except StepError as error:
         return CredentialCheck(name, type_, "failed", hidden.mask_text(error.message), error.error_code)
     except (StoreError, CredentialError) as error:

@@ -15,7 +15,7 @@ from hookline.kernel.logs import Log
 from hookline.kernel.pointer import pointer_to
 from hookline.kernel.safe_validation import error_text
 from hookline.kernel.suggest import did_you_mean
-from hookline.plugin_host.host import PluginDefect, PluginHost, PluginTimeout
+from hookline.plugin_host.plugin_calls import PluginCalls, PluginDefect, PluginTimeout
 from hookline.plugin_host.results import NotJson, to_json
 from hookline.sdk.action import Action
 from hookline.sdk.context import Resources
@@ -54,7 +54,7 @@ class OptionsPage:
 async def fetch_options(
     request: OptionsRequest,
     secrets: Credentials,
-    host: PluginHost,
+    calls: PluginCalls,
     *,
     http: HttpClient,
     resources: Resources,
@@ -66,10 +66,10 @@ async def fetch_options(
     Raises NoOptions if the setting has none, OptionsNotReady if other settings must be chosen first or are invalid,
     CredentialError, and StepError if the service can't be reached or the connector has a defect.
     """
-    component, choices = _choices(host.registry, request)
+    component, choices = _choices(calls.registry, request)
     if component.unavailable is not None:
         raise OptionsNotReady(f"{component.name}: {component.unavailable}")
-    arguments = _arguments(choices, request, host.registry)
+    arguments = _arguments(choices, request, calls.registry)
     hidden = HiddenValues()
     if choices.takes_context:
         own = None if tokens is None or request.credential is None else tokens.of(request.credential)
@@ -78,8 +78,8 @@ async def fetch_options(
     kind: PartKind = "action" if isinstance(component, Action) else "trigger"
     try:
         # The response of a service may repeat the secrets that it was sent.
-        with host.contain(kind, component.name, passing=(StoreError,), hidden=hidden):
-            return await host.call(kind, component.name, _listed(choices, arguments), timeout=_LONGEST)
+        with calls.contain(kind, component.name, passing=(StoreError,), hidden=hidden):
+            return await calls.call(kind, component.name, _listed(choices, arguments), timeout=_LONGEST)
     except StoreError as error:
         raise StepError(hidden.mask_text(error.message), code=error.code, retryable=True) from None
     except PluginTimeout:

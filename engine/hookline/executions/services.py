@@ -19,8 +19,8 @@ from hookline.kernel.time import Clock
 from hookline.model.items import Stream
 from hookline.model.message import Envelope, Message
 from hookline.plugin_host.exhaustion import is_engine_failure
-from hookline.plugin_host.host import PluginHost
 from hookline.plugin_host.offload import Offloader
+from hookline.plugin_host.plugin_calls import PluginCalls
 from hookline.sdk.action import Action, ClientRate
 from hookline.sdk.context import Resources
 from hookline.sdk.http import HttpClient
@@ -104,7 +104,7 @@ class Services:
     log: Log
     store_problem: StoreProblem
     files_root: Path | None
-    plugin_host: PluginHost
+    plugin_calls: PluginCalls
     new_id: Callable[[], str]
     """Makes an id for stored data."""
     offloader: Offloader = field(default_factory=Offloader)

@@ -24,7 +24,7 @@ from hookline.model.execution import FINAL, Outcome, State
 from hookline.model.items import Stream
 from hookline.model.message import Envelope, Message
 from hookline.outbound.client import PooledClient
-from hookline.plugin_host.host import PluginHost
+from hookline.plugin_host.plugin_calls import PluginCalls
 from hookline.plugin_host.resources import EngineResources
 from hookline.sdk.action import Action, ClientRate
 from hookline.simulation.clock import CaseClock
@@ -115,7 +115,7 @@ class Simulation(Effects):
             log=_LOG,
             store_problem=StoreProblem(cast(Store, self._store), blobs, clock, _LOG),
             files_root=None,
-            plugin_host=PluginHost(registry, metrics, _LOG),
+            plugin_calls=PluginCalls(registry, metrics, _LOG),
             new_id=self._ids.new,
             effects=self,
         )
@@ -132,7 +132,7 @@ class Simulation(Effects):
             resources=real.resources,
             secrets=real.secrets,
             tokens=real.tokens,
-            plugin_host=real.plugin_host,
+            plugin_calls=real.plugin_calls,
             files_root=real.files_root,
             offloader=real.offloader,
             rates=real.rates,

@@ -245,7 +245,7 @@ class MessageDecoder:
                 self._services.engine.log.warning("blob.delete_failed", error=error.message)
 
     def _defect(self, message: str) -> Malformed:
-        defect = self._services.engine.plugin_host.defect("trigger", self._trigger.name, message)
+        defect = self._services.engine.plugin_calls.defect("trigger", self._trigger.name, message)
         return Malformed(defect.message)
 
 

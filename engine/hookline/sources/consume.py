@@ -13,7 +13,7 @@ from hookline.kernel.errors import CredentialError, HooklineError, StepError, St
 from hookline.model.sources import ConsumeSettings
 from hookline.outbound.exact_numbers import ExactClient
 from hookline.plugin_host.facade import TriggerLog
-from hookline.plugin_host.host import PluginDefect
+from hookline.plugin_host.plugin_calls import PluginDefect
 from hookline.sdk.triggers import BrokerMessage, ConsumeContext, ConsumeTrigger, Payload
 from hookline.secrets.masking import HiddenValues
 from hookline.sources.broker_messages import DecodedMessage, MessageBuffer, MessageDecoder, ReceivedMessage
@@ -174,9 +174,9 @@ class ConsumeSource:
         arguments = trigger.arguments(self._settings)
         if "ctx" in trigger.leading:
             arguments["ctx"] = context
-        engine, host = self._services.engine, self._services.engine.plugin_host
+        engine, calls = self._services.engine, self._services.engine.plugin_calls
         try:
-            with host.contain(
+            with calls.contain(
                 "trigger",
                 trigger.name,
                 hidden=self._hidden,
@@ -288,14 +288,14 @@ class ConsumeSource:
 
     async def _acknowledge(self, one: DecodedMessage) -> str | None:
         """Tell the broker that a message is accepted or rejected; return the error if that fails."""
-        message, host, name = one.received.message, self._services.engine.plugin_host, self._trigger.name
+        message, calls, name = one.received.message, self._services.engine.plugin_calls, self._trigger.name
         try:
             # An exception means that the connection is lost, and is not a defect.
-            with host.contain("trigger", name, passing=(Exception,), hidden=self._hidden):
+            with calls.contain("trigger", name, passing=(Exception,), hidden=self._hidden):
                 if one.rejected is not None and message.rejected is not None:
-                    await host.call("trigger", name, message.rejected(one.rejected), flow_id=self._flow.id)
+                    await calls.call("trigger", name, message.rejected(one.rejected), flow_id=self._flow.id)
                 elif message.accepted is not None:
-                    await host.call("trigger", name, message.accepted(), flow_id=self._flow.id)
+                    await calls.call("trigger", name, message.accepted(), flow_id=self._flow.id)
         except Exception as error:  # noqa: BLE001 - see above
             return self._hidden.mask_text(str(error)) or type(error).__name__
         return None
@@ -324,7 +324,7 @@ class ConsumeSource:
         )
 
     def _defect(self, message: str) -> _Failed:
-        return _Failed(self._services.engine.plugin_host.defect("trigger", self._trigger.name, message).message)
+        return _Failed(self._services.engine.plugin_calls.defect("trigger", self._trigger.name, message).message)
 
 
 def _within_bytes(received: Sequence[ReceivedMessage]) -> int:

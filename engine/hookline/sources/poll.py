@@ -18,7 +18,7 @@ from hookline.model.message import Envelope, Message
 from hookline.model.sources import CURSOR_BYTES, ITEMS, PollSettings
 from hookline.outbound.exact_numbers import ExactClient
 from hookline.plugin_host.facade import TriggerLog
-from hookline.plugin_host.host import PluginDefect, PluginTimeout
+from hookline.plugin_host.plugin_calls import PluginDefect, PluginTimeout
 from hookline.plugin_host.results import NotJson, to_json
 from hookline.sdk.poll import PollContext, PollItem, PollResult, PollTrigger
 from hookline.secrets.masking import HiddenValues
@@ -164,11 +164,11 @@ class PollSource:
             # Decoded for each call, so that the function may change its copy.
             arguments["cursor"] = self._flow.numbers.decode(bytes(cursor))
         engine, flow_id = self._services.engine, self._flow.id
-        host, log = engine.plugin_host, lambda: TriggerLog(engine.log, flow_id, trigger.name, hidden)
+        calls, log = engine.plugin_calls, lambda: TriggerLog(engine.log, flow_id, trigger.name, hidden)
         try:
-            with host.contain("trigger", trigger.name, hidden=hidden, log=log):
+            with calls.contain("trigger", trigger.name, hidden=hidden, log=log):
                 work = trigger.run(**arguments)
-                return await host.call("trigger", trigger.name, work, timeout=limit, flow_id=flow_id)
+                return await calls.call("trigger", trigger.name, work, timeout=limit, flow_id=flow_id)
         except StepError as error:
             raise _Failed(f"{error.error_code}: {error.message}", error.retry_after) from error
         except (StoreError, CredentialError, PluginTimeout, PluginDefect) as error:
@@ -243,4 +243,4 @@ class PollSource:
         )
 
     def _defect(self, message: str) -> _Failed:
-        return _Failed(self._services.engine.plugin_host.defect("trigger", self._trigger.name, message).message)
+        return _Failed(self._services.engine.plugin_calls.defect("trigger", self._trigger.name, message).message)

@@ -13,7 +13,7 @@ from hookline.kernel.errors import CredentialError, HooklineError, StepError, St
 from hookline.kernel.json import canonical, decode
 from hookline.model.sources import ID_BYTES, SubscriptionRequest
 from hookline.plugin_host.facade import TriggerLog
-from hookline.plugin_host.host import PluginDefect, PluginTimeout
+from hookline.plugin_host.plugin_calls import PluginDefect, PluginTimeout
 from hookline.plugin_host.results import NotJson, to_json
 from hookline.sdk.triggers import Subscription, SubscriptionContext, WebhookTrigger
 from hookline.secrets.masking import HiddenValues, secret_values
@@ -131,16 +131,16 @@ class SubscriptionCalls:
 
     async def _call(self, trigger: WebhookTrigger, call: Callable[[], Awaitable[Any]], hidden: HiddenValues) -> Any:
         """Call a plugin's function. Raises CallFailed for every error."""
-        engine, host = self._engine, self._engine.plugin_host
+        engine, calls = self._engine, self._engine.plugin_calls
         limit = trigger.timeout.total_seconds()
         try:
-            with host.contain(
+            with calls.contain(
                 "trigger",
                 trigger.name,
                 hidden=hidden,
                 log=lambda: TriggerLog(engine.log, self._flow_id, trigger.name, hidden),
             ):
-                return await host.call("trigger", trigger.name, call(), timeout=limit, flow_id=self._flow_id)
+                return await calls.call("trigger", trigger.name, call(), timeout=limit, flow_id=self._flow_id)
         except StepError as error:
             rejected = not (error.retryable or error.outcome_unknown)
             text = f"{error.error_code}: {error.message}"
@@ -166,7 +166,7 @@ class SubscriptionCalls:
         return CheckedSubscription(msgspec.Raw(id_), made.secret or "", made.expires_at)
 
     def _defect(self, trigger: WebhookTrigger, message: str) -> CallFailed:
-        return CallFailed(self._engine.plugin_host.defect("trigger", trigger.name, message).message)
+        return CallFailed(self._engine.plugin_calls.defect("trigger", trigger.name, message).message)
 
 
 def _existing(function: F | None) -> F:

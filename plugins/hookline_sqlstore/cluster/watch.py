@@ -21,7 +21,7 @@ from hookline_sqlstore.reading.flow_ids import flow_ids
 from hookline_sqlstore.releases import release_problem
 from hookline_sqlstore.tables import nodes
 from hookline_sqlstore.writing import statements
-from hookline_sqlstore.writing.claims import TakeOverRow
+from hookline_sqlstore.writing.cluster import TakeOverRow
 
 _EVERY: Final = 1.0
 """Seconds between two looks."""

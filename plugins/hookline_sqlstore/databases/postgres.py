@@ -24,10 +24,10 @@ from hookline_sqlstore.databases.address import CONNECT_TIMEOUT, Address, quoted
 from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Listener
 from hookline_sqlstore.databases.pending import LIMIT, LONG_LIMIT, Pending, PendingCommits, retrieve, within_limit
 from hookline_sqlstore.databases.session import dispose, prepare_sessions, prepare_socket, renew_plans, socket_of
+from hookline_sqlstore.dialect import PostgresDialect
 from hookline_sqlstore.lease import LeaseLost
 from hookline_sqlstore.writing.apply import Failure, apply
 from hookline_sqlstore.writing.operations import Commit
-from hookline_sqlstore.writing.statement import PostgresDialect
 
 T = TypeVar("T")
 

@@ -22,10 +22,10 @@ from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Liste
 from hookline_sqlstore.databases.known_file import KnownFile
 from hookline_sqlstore.databases.pending import LIMIT, Pending, PendingCommits, within_limit
 from hookline_sqlstore.databases.process_lock import ProcessLock
+from hookline_sqlstore.dialect import SqliteDialect
 from hookline_sqlstore.reading import work
 from hookline_sqlstore.writing.apply import Failure, apply
 from hookline_sqlstore.writing.operations import Commit
-from hookline_sqlstore.writing.statement import SqliteDialect
 
 T = TypeVar("T")
 

@@ -10,7 +10,7 @@ from hookline_sqlstore.databases.database import Database
 from hookline_sqlstore.queue.feed import Feed
 from hookline_sqlstore.reading import work
 from hookline_sqlstore.writing import statements
-from hookline_sqlstore.writing.claims import ClaimRow
+from hookline_sqlstore.writing.cluster import ClaimRow
 from hookline_sqlstore.writing.operations import Commit, Operation
 
 

@@ -210,6 +210,11 @@ def id_of(cursor: str) -> str:
     return cursor
 
 
+def page(found: Sequence[Any], limit: int) -> tuple[tuple[Any, ...], str | None]:
+    """The items of a page, and the id after which the next begins."""
+    return tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None
+
+
 def dead_letters(
     connection: Connection,
     flow_id: str | None,

@@ -1,14 +1,14 @@
 """The sums of the statistics of all nodes."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, bindparam, text
 
 from hookline.api_storage import Counts, FlowPoint, StatisticsPoint, total
-from hookline_sqlstore.column_values import counts_in, micros, moment
+from hookline_sqlstore.column_values import counts_in, micros, moment, portions
 from hookline_sqlstore.tables import COUNTED
 
 _HOUR_MICROS: Final = 3600 * 1_000_000
@@ -51,7 +51,7 @@ def points(
     connection: Connection, flow_ids: Collection[str], since: datetime, until: datetime, *, hourly: bool
 ) -> list[StatisticsPoint]:
     found: defaultdict[int, list[Counts]] = defaultdict(list)
-    for asked in _portions(flow_ids):
+    for asked in portions(sorted(flow_ids), _FLOWS_AT_ONCE):
         for statement in _HOURS if hourly else _MINUTES:
             values = {"flow_ids": asked, "since": micros(since), "until": micros(until)}
             for row in connection.execute(statement, values):
@@ -63,7 +63,7 @@ def flow_points(
     connection: Connection, flow_ids: Collection[str], since: datetime, until: datetime, *, hourly: bool
 ) -> list[FlowPoint]:
     found: defaultdict[tuple[str, int], list[Sequence[int]]] = defaultdict(list)
-    for asked in _portions(flow_ids):
+    for asked in portions(sorted(flow_ids), _FLOWS_AT_ONCE):
         for statement in _HOURS_BY_FLOW if hourly else _MINUTES_BY_FLOW:
             values = {"flow_ids": asked, "since": micros(since), "until": micros(until)}
             for flow_id, at, *numbers in connection.execute(statement, values):
@@ -73,12 +73,6 @@ def flow_points(
         FlowPoint(flow_id, moment(at), *map(sum, zip(*numbers, strict=True)))
         for (flow_id, at), numbers in sorted(found.items())
     ]
-
-
-def _portions(flow_ids: Collection[str]) -> Iterator[list[str]]:
-    listed = sorted(flow_ids)
-    for start in range(0, len(listed), _FLOWS_AT_ONCE):
-        yield listed[start : start + _FLOWS_AT_ONCE]
 
 
 _OLD: Final = text(

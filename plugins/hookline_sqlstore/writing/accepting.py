@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from hookline_sqlstore.writing.statement import Dialect, Row, Statement
+from hookline_sqlstore.dialect import Dialect, Row, Statement
 
 _COLUMNS: Final = (
     ("id", "text"),

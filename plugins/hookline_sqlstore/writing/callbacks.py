@@ -16,7 +16,7 @@ from hookline.api_storage import (
     WaitTimedOut,
 )
 from hookline_sqlstore.tables import LIVE, blob_refs, callbacks, executions, waits
-from hookline_sqlstore.writing.administration import record_audit
+from hookline_sqlstore.writing.access import record_audit
 
 
 class CallbackRow(NamedTuple):

@@ -98,13 +98,13 @@ from hookline.api_storage import (
     search_terms,
 )
 from hookline_sqlstore.column_values import key_hash, micros, storable
+from hookline_sqlstore.dialect import Row, Statement
 from hookline_sqlstore.writing import statements, statistics
 from hookline_sqlstore.writing.accepting import ACCEPT
-from hookline_sqlstore.writing.administration import entry_row
+from hookline_sqlstore.writing.access import entry_row
 from hookline_sqlstore.writing.batches import JoinRow
 from hookline_sqlstore.writing.callbacks import CallbackRow, ClaimRow, EndRow, TimeoutRow
 from hookline_sqlstore.writing.counters import CountRow
-from hookline_sqlstore.writing.statement import Row, Statement
 
 INLINE: Final = 16 * 1024
 """The most bytes of a payload that is stored in its execution's row and read ahead with a delivery.

@@ -12,10 +12,10 @@ from typing import Any, Final, TypeAlias
 from sqlalchemy import Connection
 
 from hookline.api_storage import Accepted
+from hookline_sqlstore.dialect import Dialect, Row, Statement
 from hookline_sqlstore.writing import statements
 from hookline_sqlstore.writing.accepting import ACCEPT
 from hookline_sqlstore.writing.operations import Commit, Operation
-from hookline_sqlstore.writing.statement import Dialect, Row, Statement
 
 Line: TypeAlias = tuple[str, bytes]
 """A flow's id, and an order key."""

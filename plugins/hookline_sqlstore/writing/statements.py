@@ -6,12 +6,13 @@ Joins are written as CROSS JOIN because SQLite keeps the order of one: from the 
 from typing import Final
 
 from hookline.api_storage import BLOCKED, MAX_REJECTED_KEPT, ORDER, TRANSITIONS, UNTIL, State
+from hookline_sqlstore.dialect import Statement
 from hookline_sqlstore.tables import UNDECIDED
-from hookline_sqlstore.writing import administration, authoring
+from hookline_sqlstore.writing import access, authoring, cluster, deployments
 from hookline_sqlstore.writing.accepting import release_keys, serves, take_keys
 from hookline_sqlstore.writing.batches import join
 from hookline_sqlstore.writing.callbacks import call_back, claim, tell_cancelled, time_out
-from hookline_sqlstore.writing.claims import (
+from hookline_sqlstore.writing.cluster import (
     adopt,
     answer_probe,
     ask_for_probe,
@@ -25,7 +26,6 @@ from hookline_sqlstore.writing.claims import (
 )
 from hookline_sqlstore.writing.counters import count
 from hookline_sqlstore.writing.rate_parts import move_rate_parts
-from hookline_sqlstore.writing.statement import Statement
 
 
 def _from(target: State) -> str:
@@ -505,9 +505,9 @@ PROBE: Final = Statement("probe", procedure=ask_for_probe)
 ANSWER_PROBE: Final = Statement("probe", procedure=answer_probe)
 SET_BLOB_MARK: Final = Statement("probe", procedure=set_blob_mark)
 ADOPT: Final = Statement("adopt", procedure=adopt)
-USE_KEYS: Final = Statement("keys", procedure=administration.use_keys)
-RETIRE_KEYS: Final = Statement("keys", procedure=administration.retire_keys)
-SET_ADMIN_TOKEN: Final = Statement("token", procedure=administration.set_admin_token)
+USE_KEYS: Final = Statement("keys", procedure=cluster.use_keys)
+RETIRE_KEYS: Final = Statement("keys", procedure=cluster.retire_keys)
+SET_ADMIN_TOKEN: Final = Statement("token", procedure=cluster.set_admin_token)
 DRAIN: Final = Statement(
     "drain",
     (("lease", "text"), ("at", "bigint")),
@@ -799,10 +799,10 @@ TRIM_REJECTED: Final = Statement(
 
 # --- Administration --------------------------------------------------------------------------------------------------
 
-DEPLOY: Final = Statement("deploy", procedure=administration.deploy)
-WRITE_FILES: Final = Statement("deploy", procedure=administration.write_files)
-FILES_WRITTEN: Final = Statement("files_written", procedure=administration.files_written)
-SET_CASES: Final = Statement("deploy", procedure=administration.set_cases)
+DEPLOY: Final = Statement("deploy", procedure=deployments.deploy)
+WRITE_FILES: Final = Statement("deploy", procedure=deployments.write_files)
+FILES_WRITTEN: Final = Statement("files_written", procedure=deployments.files_written)
+SET_CASES: Final = Statement("deploy", procedure=deployments.set_cases)
 PUT_DRAFT: Final = Statement("draft", procedure=authoring.put_draft)
 DROP_DRAFT: Final = Statement("draft", procedure=authoring.drop_draft)
 OPEN_CAPTURE: Final = Statement("capture", procedure=authoring.open_capture)
@@ -810,14 +810,14 @@ CLOSE_CAPTURE: Final = Statement("capture", procedure=authoring.close_capture)
 DROP_CAPTURE: Final = Statement("capture", procedure=authoring.drop_capture)
 KEEP_CAPTURED: Final = Statement("capture", procedure=authoring.keep_captured)
 FORGET_CAPTURED: Final = Statement("capture", procedure=authoring.forget_captured)
-CREATE_TOKEN: Final = Statement("token", procedure=administration.create_token)
-REVOKE_TOKEN: Final = Statement("token", procedure=administration.revoke_token)
-CREATE_SESSION: Final = Statement("session", procedure=administration.create_session)
-END_SESSION: Final = Statement("session", procedure=administration.end_session)
-CREATE_SIGN_IN_CODE: Final = Statement("session", procedure=administration.create_sign_in_code)
-USE_SIGN_IN_CODE: Final = Statement("session", procedure=administration.use_sign_in_code)
-FORGET_SESSIONS: Final = Statement("session", procedure=administration.forget_sessions)
-RECORD_AUDIT: Final = Statement("audit", procedure=administration.record_audit)
+CREATE_TOKEN: Final = Statement("token", procedure=access.create_token)
+REVOKE_TOKEN: Final = Statement("token", procedure=access.revoke_token)
+CREATE_SESSION: Final = Statement("session", procedure=access.create_session)
+END_SESSION: Final = Statement("session", procedure=access.end_session)
+CREATE_SIGN_IN_CODE: Final = Statement("session", procedure=access.create_sign_in_code)
+USE_SIGN_IN_CODE: Final = Statement("session", procedure=access.use_sign_in_code)
+FORGET_SESSIONS: Final = Statement("session", procedure=access.forget_sessions)
+RECORD_AUDIT: Final = Statement("audit", procedure=access.record_audit)
 #: It joins the execution, so that a duplicate, which has none, writes nothing.
 AUDIT_ACCEPTED: Final = Statement(
     "audit",
@@ -838,9 +838,9 @@ AUDIT_ACCEPTED: Final = Statement(
     " FROM {v} CROSS JOIN executions WHERE executions.id = v.execution_id AND {live}",
     counted=False,
 )
-FORGET_AUDIT: Final = Statement("audit", procedure=administration.forget_audit)
-REPORT_PROBLEMS: Final = Statement("problems", procedure=administration.report_problems)
-REJECT_SIGN_INS: Final = Statement("sign_in", procedure=administration.reject_sign_ins)
+FORGET_AUDIT: Final = Statement("audit", procedure=access.forget_audit)
+REPORT_PROBLEMS: Final = Statement("problems", procedure=cluster.report_problems)
+REJECT_SIGN_INS: Final = Statement("sign_in", procedure=access.reject_sign_ins)
 
 PING: Final = Statement(
     "ping",

@@ -8,8 +8,8 @@ from sqlalchemy import Connection, text
 
 from hookline.api_storage import HOUR, Counts, FlowMinute, RollUpStatistics, begin_of, total
 from hookline_sqlstore.column_values import counts_in, micros, moment
+from hookline_sqlstore.dialect import Row, Statement
 from hookline_sqlstore.tables import COUNTED
-from hookline_sqlstore.writing.statement import Row, Statement
 
 _NUMBERS: Final = ("queue_age", *COUNTED)
 _NAMES: Final = ", ".join(_NUMBERS)

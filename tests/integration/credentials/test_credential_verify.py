@@ -17,7 +17,7 @@ from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.kernel.errors import PluginError
 from hookline.outbound.client import PooledClient
-from hookline.plugin_host.host import PluginHost
+from hookline.plugin_host.plugin_calls import PluginCalls
 from hookline.plugin_host.resources import EngineResources
 from hookline.telemetry.metrics import Metrics
 
@@ -52,7 +52,7 @@ async def asked(connector: Connector, url: str, client: PooledClient, type: str 
     return await check_credential(
         "prod",
         held,
-        PluginHost(registry_of(connector), Metrics(), log),
+        PluginCalls(registry_of(connector), Metrics(), log),
         http=client,
         resources=EngineResources(),
         log=log,

@@ -40,7 +40,7 @@ async def test_a_client_that_acts_for_itself_asks_with_a_token(harness: Harness,
             execution_id = await harness.send(engine, "who", {})
             await harness.until(engine, execution_id, State.SUCCEEDED)
         parts: Any = {"http": engine.http, "resources": engine.resources, "log": engine.log, "tokens": engine.tokens}
-        assert (await check_credential("prod", engine.credentials, engine.plugin_host, **parts)).state == "valid"
+        assert (await check_credential("prod", engine.credentials, engine.plugin_calls, **parts)).state == "valid"
     (form,) = service.asked
     assert (form["grant_type"], form["scope"], form["audience"]) == ("client_credentials", SCOPES, "acme")
 

@@ -70,6 +70,6 @@ async def test_a_poll_and_a_verification_have_tokens_too(harness: Harness, servi
 
         assert await harness.bodies(engine, "names", 1) == [{"name": "jo"}]
         parts: Any = {"http": engine.http, "resources": engine.resources, "log": engine.log, "tokens": engine.tokens}
-        verdict = await check_credential("prod", engine.credentials, engine.plugin_host, **parts)
+        verdict = await check_credential("prod", engine.credentials, engine.plugin_calls, **parts)
     assert (verdict.state, verdict.message) == ("valid", "jo")
     assert len(service.asked) == 1

@@ -34,7 +34,7 @@ from hookline.engine_options import EngineOptions
 from hookline.kernel.errors import CredentialError, HooklineError, NoOptions, OptionsNotReady, PluginError
 from hookline.model.access import SYSTEM
 from hookline.outbound.client import PooledClient
-from hookline.plugin_host.host import PluginHost
+from hookline.plugin_host.plugin_calls import PluginCalls
 from hookline.plugin_host.resources import EngineResources
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
@@ -127,7 +127,7 @@ async def ask(client: PooledClient, url: str, component: str, setting: str, **as
     return await fetch_options(
         OptionsRequest(component, setting, **asked),
         Held(url),
-        PluginHost(registry_of(acme()), Metrics(), structlog.get_logger()),
+        PluginCalls(registry_of(acme()), Metrics(), structlog.get_logger()),
         http=client,
         resources=EngineResources(),
         log=structlog.get_logger(),

@@ -17,7 +17,7 @@ from hookline.credentials.options import OptionsRequest, fetch_options
 from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.outbound.client import PooledClient
-from hookline.plugin_host.host import PluginHost
+from hookline.plugin_host.plugin_calls import PluginCalls
 from hookline.plugin_host.resources import EngineResources
 from hookline.telemetry.metrics import Metrics
 from hookline.testing.harness import Harness, plugin_of
@@ -97,7 +97,7 @@ async def test_the_pages_connector_does_what_the_page_says(
     found = await fetch_options(
         OptionsRequest("acme.create_order", "warehouse", "prod", {"country": "NL"}, "north"),
         Held(),
-        PluginHost(registry, Metrics(), structlog.get_logger()),
+        PluginCalls(registry, Metrics(), structlog.get_logger()),
         http=client,
         resources=EngineResources(),
         log=structlog.get_logger(),

@@ -19,7 +19,7 @@ from hookline.model.access import SYSTEM
 from hookline.model.message import Attachment, Message
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
-from hookline.plugin_host.host import PluginHost
+from hookline.plugin_host.plugin_calls import PluginCalls
 from hookline.plugin_host.resources import EngineResources
 from hookline.sdk.connector import VerifyContext
 from hookline.telemetry.metrics import Metrics
@@ -432,7 +432,7 @@ async def test_channels_and_people_can_be_chosen(bench: Harness, workspace: Slac
         found = await fetch_options(
             OptionsRequest(component, setting, credential="bot", search=search),
             Held(workspace.credential()),  # type: ignore[arg-type]  # it has what is needed
-            PluginHost(bench.registry, Metrics(), structlog.get_logger()),
+            PluginCalls(bench.registry, Metrics(), structlog.get_logger()),
             http=bench.http,
             resources=EngineResources(),
             log=structlog.get_logger(),

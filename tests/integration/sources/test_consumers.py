@@ -604,7 +604,7 @@ async def test_a_broker_that_can_not_be_told_and_does_not_let_go_stops_no_other_
     harness: Harness, bus: Bus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hookline.sources.consume._ACKNOWLEDGE", 0.05)
-    monkeypatch.setattr("hookline.plugin_host.host.GRACE", 0.05)
+    monkeypatch.setattr("hookline.plugin_host.plugin_calls.GRACE", 0.05)
     end = asyncio.Event()
 
     async def hangs() -> None:

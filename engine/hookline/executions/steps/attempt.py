@@ -25,7 +25,7 @@ from hookline.model.items import Stream
 from hookline.model.message import Attachment, CallerReply
 from hookline.outbound.exact_numbers import ExactClient
 from hookline.plugin_host.facade import StepLog
-from hookline.plugin_host.host import PluginDefect, PluginTimeout, mask_error
+from hookline.plugin_host.plugin_calls import PluginDefect, PluginTimeout, mask_error
 from hookline.plugin_host.results import normalize_result
 from hookline.sdk.action import Context, Increment, Reply, Signal, Sleep
 from hookline.sdk.context import check_key, packed
@@ -210,7 +210,7 @@ class Attempt:
         """The value that the action returns within its time limit. Raises PluginTimeout, and what the action raises."""
         run, action = self.run, self.node.action
         limit = self.node.timeout or (None if action.pure else run.services.step_timeout)
-        returned = await run.services.plugin_host.call(
+        returned = await run.services.plugin_calls.call(
             "action",
             action.name,
             self._run_action(),
@@ -277,7 +277,7 @@ class Attempt:
 
     def _too_large(self, size: str) -> StepError:
         name = self.node.action.name
-        plugin = self.run.services.plugin_host.describe("action", name)
+        plugin = self.run.services.plugin_calls.describe("action", name)
         return StepError(
             f"{name} of {plugin} returned {size}; return larger results item by item, or as an attachment",
             code="step.too_large",
@@ -311,7 +311,7 @@ class Attempt:
             case PluginDefect():
                 defect = error
             case _:
-                defect = self.run.services.plugin_host.defect_of("action", name, error, self._hidden, self._log())
+                defect = self.run.services.plugin_calls.defect_of("action", name, error, self._hidden, self._log())
         return StepError(defect.message, code="connector.defect", outcome_unknown=True)
 
     def _may_run_again(self, error: BaseException) -> bool:

@@ -70,7 +70,7 @@ def _evaluated(run: ExecutionContext, node: ActionNode, frame: Frame, scope: Sco
     except ValidationError as error:
         problems = problems_text(error)
         if is_plugin_defect(error):
-            defect = run.services.plugin_host.defect("action", action.name, problems)
+            defect = run.services.plugin_calls.defect("action", action.name, problems)
             raise StepError(defect.message, code="connector.defect") from error
         raise StepError(f"{action.name} can't take these settings: {problems}", code="step.settings") from error
 

@@ -15,7 +15,6 @@ from hookline.access.tokens import ServerToken
 from hookline.engine import Engine
 from hookline.kernel.errors import HooklineError
 from hookline.model.access import Actor
-from hookline.service.admin.callers import Gate
 from hookline.service.admin.executions.dead_letters import add_dead_letters
 from hookline.service.admin.executions.events import add_events
 from hookline.service.admin.executions.executions import add_executions, add_recordings
@@ -33,6 +32,7 @@ from hookline.service.admin.flows.flows import add_flows
 from hookline.service.admin.flows.signing import add_signing
 from hookline.service.admin.flows.step_counts import add_step_counts
 from hookline.service.admin.flows.versions import add_versions
+from hookline.service.admin.gate import Gate
 from hookline.service.admin.hosts import Hosts
 from hookline.service.admin.openapi import Description, operation
 from hookline.service.admin.system.access import add_access

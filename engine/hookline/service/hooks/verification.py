@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import CannotVerify, CredentialError, NotVerified, RequestRejected
-from hookline.plugin_host.host import Containment
+from hookline.plugin_host.plugin_calls import Containment
 from hookline.sdk.schemes import Scheme, SignedRequest, Verified
 from hookline.service.hooks.masking import Masks
 from hookline.sources.subscription_store import SubscriptionStore

@@ -22,7 +22,7 @@ from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.lease import Lease, LeaseLost
 from hookline_sqlstore.writing import statements
-from hookline_sqlstore.writing.claims import ClaimRow, TakeOverRow
+from hookline_sqlstore.writing.cluster import ClaimRow, TakeOverRow
 from hookline_sqlstore.writing.operations import Commit, Operation, prepare_commit
 
 _FLOW: Final = "orders"

@@ -14,10 +14,10 @@ from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from sqlalchemy.util import await_only
 
+from hookline_sqlstore.dialect import PostgresDialect
 from hookline_sqlstore.lease import Lease
 from hookline_sqlstore.writing.apply import apply
 from hookline_sqlstore.writing.operations import Commit
-from hookline_sqlstore.writing.statement import PostgresDialect
 
 _LOCK_LIMIT = 60.0
 """Seconds; the scheduler decides how long a session waits for a lock, and a busy machine doesn't."""

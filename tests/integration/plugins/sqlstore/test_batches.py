@@ -13,11 +13,11 @@ from hookline.storage.changes import Accept, BatchJoined, BatchLed, Change, Join
 from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
+from hookline_sqlstore.dialect import PostgresDialect
 from hookline_sqlstore.lease import Lease
 from hookline_sqlstore.writing.apply import apply
 from hookline_sqlstore.writing.batches import items_of
 from hookline_sqlstore.writing.operations import prepare_commit
-from hookline_sqlstore.writing.statement import PostgresDialect
 
 COUNT = 150
 SIZE = 2

@@ -22,8 +22,8 @@ from tests.integration.plugins.sqlstore.fencing_judge import Broken
 
 from hookline_sqlstore import lease
 from hookline_sqlstore.databases import schema
+from hookline_sqlstore.dialect import Statement
 from hookline_sqlstore.writing import claims, statements
-from hookline_sqlstore.writing.statement import Statement
 
 pytestmark = [pytest.mark.postgres, pytest.mark.long, pytest.mark.cluster_rule("C1", "C2", "C3", "C6")]
 

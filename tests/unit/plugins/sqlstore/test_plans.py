@@ -77,8 +77,8 @@ from hookline.storage.statistics import Counts, FlowMinute
 from hookline.testing.clock import START, ManualClock
 from hookline.testing.envelopes import Envelopes, attachment
 from hookline_sqlstore.backend import sqlite
+from hookline_sqlstore.dialect import Statement
 from hookline_sqlstore.writing import statements
-from hookline_sqlstore.writing.statement import Statement
 
 #: What walks through more than it gives does so in an index of what has not ended, or in a small table.
 ALLOWED = (

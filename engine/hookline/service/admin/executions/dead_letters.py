@@ -9,7 +9,7 @@ from hookline.engine import Engine
 from hookline.kernel.errors import ExecutionNotFound, FlowNotFound
 from hookline.kernel.time import rfc3339
 from hookline.model.causes import full_cause, normalised, step_of
-from hookline.service.admin.callers import caller
+from hookline.service.admin.gate import caller
 from hookline.service.admin.limited import visible_page
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (

@@ -11,7 +11,7 @@ from hookline.access.caller import Caller
 from hookline.engine import Engine
 from hookline.kernel.errors import StoreError
 from hookline.kernel.json import encode
-from hookline.service.admin.callers import Gate, caller
+from hookline.service.admin.gate import Gate, caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import FLOW_SCHEMA, Parameter, read_query, require_flow
 from hookline.telemetry.events import Event

@@ -22,8 +22,8 @@ from hookline.model.access import TokenScope
 from hookline.model.execution import ExecutionFilter
 from hookline.operations.bulk import BulkResult
 from hookline.operations.replay import Edit
-from hookline.service.admin.callers import caller
 from hookline.service.admin.executions.executions import with_cause_divided
+from hookline.service.admin.gate import caller
 from hookline.service.admin.limited import require_named_flow
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (

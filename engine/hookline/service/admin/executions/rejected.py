@@ -8,7 +8,7 @@ from quart import Blueprint, Response
 from hookline.engine import Engine
 from hookline.kernel.time import rfc3339
 from hookline.model.flow import FLOW_ID
-from hookline.service.admin.callers import caller
+from hookline.service.admin.gate import caller
 from hookline.service.admin.limited import visible_page
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (

@@ -9,8 +9,8 @@ from quart import Blueprint, Response
 from hookline.engine import Engine
 from hookline.kernel.errors import FlowNotFound, Malformed
 from hookline.model.execution import ExecutionFilter
-from hookline.service.admin.callers import caller
 from hookline.service.admin.executions.executions import visible_executions, with_cause_divided
+from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (
     CURSOR_SCHEMA,

@@ -12,7 +12,7 @@ from quart import Blueprint, Response
 from hookline.engine import Engine
 from hookline.kernel.errors import Malformed
 from hookline.kernel.time import rfc3339
-from hookline.service.admin.callers import caller
+from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (
     FLOW_SCHEMA,

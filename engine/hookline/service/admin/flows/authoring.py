@@ -32,7 +32,6 @@ from hookline.kernel.errors import (
 from hookline.kernel.json import decode, encode
 from hookline.model.access import TokenScope
 from hookline.model.message import Message
-from hookline.service.admin.callers import caller
 from hookline.service.admin.executions.executions import WholeRecordingView, recorded, recorded_one
 from hookline.service.admin.flows.authoring_views import (
     EITHER,
@@ -59,6 +58,7 @@ from hookline.service.admin.flows.authoring_views import (
     test_view,
     try_view,
 )
+from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (
     MAX_DOCUMENT,

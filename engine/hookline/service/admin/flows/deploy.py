@@ -37,8 +37,8 @@ from hookline.kernel.pointer import escape
 from hookline.kernel.time import rfc3339
 from hookline.model.access import TokenScope
 from hookline.model.deployment import Deployment
-from hookline.service.admin.callers import caller
 from hookline.service.admin.flows.versions import PlanView, plan_view
+from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (
     PAGE,

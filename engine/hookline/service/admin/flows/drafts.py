@@ -10,7 +10,7 @@ from hookline.kernel.errors import DraftConflict, DraftNotFound, TooManyDrafts
 from hookline.kernel.time import rfc3339
 from hookline.model.access import TokenScope
 from hookline.model.deployment import Draft, DraftInfo
-from hookline.service.admin.callers import caller
+from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (
     PAGE,

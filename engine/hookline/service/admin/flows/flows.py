@@ -21,7 +21,7 @@ from hookline.kernel.time import rfc3339
 from hookline.model.access import TokenScope
 from hookline.model.flow import FlowState
 from hookline.model.message import Message
-from hookline.service.admin.callers import caller
+from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import decode_body, json_response, read_body
 from hookline.service.views.pages import Count, PageView, Pending, Time, Uuid, one_of, time_view

@@ -15,7 +15,7 @@ from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import CannotSign, CredentialError, FlowNotFound, Malformed
 from hookline.model.access import Actor, TokenScope
 from hookline.model.message import Envelope
-from hookline.service.admin.callers import caller
+from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import decode_body, json_response, read_body
 from hookline.service.hooks.hook import Hook

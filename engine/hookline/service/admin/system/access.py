@@ -16,7 +16,7 @@ from hookline.kernel.errors import Malformed, NotForLimitedTokens, TokenNameTake
 from hookline.kernel.time import rfc3339
 from hookline.model.access import AuditFilter, Token, TokenScope
 from hookline.model.durations import PATTERN, parse_duration
-from hookline.service.admin.callers import caller
+from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (
     FLOW_SCHEMA,

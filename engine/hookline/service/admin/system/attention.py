@@ -9,7 +9,7 @@ from hookline.access.caller import Caller
 from hookline.engine import Engine
 from hookline.kernel.time import rfc3339
 from hookline.operations.attention import AttentionItem
-from hookline.service.admin.callers import caller
+from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import json_response
 from hookline.service.views.pages import Count, Time, one_of, time_view

@@ -85,7 +85,7 @@ def add_components(api: Blueprint, engine: Engine) -> None:
         found = await fetch_options(
             OptionsRequest(component, setting, given.credential, given.with_, given.search),
             engine.credentials,
-            engine.plugin_host,
+            engine.plugin_calls,
             http=engine.http,
             resources=engine.resources,
             log=engine.log,

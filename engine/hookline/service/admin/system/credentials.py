@@ -13,7 +13,7 @@ from hookline.kernel.errors import CredentialError
 from hookline.kernel.time import rfc3339
 from hookline.maintenance.key_rotation import rotate_keys
 from hookline.model.access import TokenScope
-from hookline.service.admin.callers import caller
+from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import CredentialMissing, body_of, decode_body, json_response, read_body
 from hookline.service.views.pages import Count, PageView, Pending, Time, one_of
@@ -201,7 +201,7 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
         checking = check_credential(
             name,
             engine.credentials,
-            engine.plugin_host,
+            engine.plugin_calls,
             http=engine.http,
             resources=engine.resources,
             log=engine.log,

@@ -14,7 +14,7 @@ from hookline.engine import Engine
 from hookline.intake.publishing import Publisher
 from hookline.kernel.errors import HooklineError, StoreError
 from hookline.kernel.time import Clock
-from hookline.service.admin.callers import Gate
+from hookline.service.admin.gate import Gate
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import json_response
 from hookline.storage.blobs import Blobs

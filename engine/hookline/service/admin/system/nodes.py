@@ -10,7 +10,7 @@ from hookline.engine import Engine
 from hookline.kernel.errors import NodeNotFound
 from hookline.kernel.time import rfc3339
 from hookline.model.access import TokenScope
-from hookline.service.admin.callers import caller
+from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import json_response
 from hookline.service.views.pages import PageView, Time, one_of, time_view

@@ -16,7 +16,7 @@ from hookline.kernel.errors import (
     WrongOrigin,
 )
 from hookline.kernel.time import rfc3339
-from hookline.service.admin.callers import Gate, caller, require_visible
+from hookline.service.admin.gate import Gate, caller, require_visible
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import ExecutionId, body_of, decode_body, json_response, read_body
 from hookline.service.admin.system.access import MeView, me_view

@@ -83,7 +83,7 @@ class Containment:
             raise converted from (error if isinstance(converted, PluginDefect) else None)
 
 
-class PluginHost:
+class PluginCalls:
     """Calls the functions of plugins. Knows which plugin each part belongs to."""
 
     def __init__(self, registry: Registry, metrics: Metrics, log: Log) -> None:

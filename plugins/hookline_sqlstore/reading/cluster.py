@@ -1,14 +1,16 @@
-"""The nodes of a database, and what they have adopted."""
+"""What the nodes of a database know of each other: what they have adopted, their parts of rates, shared secrets, and
+problems."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ARRAY, Connection, Text, bindparam, select, text
+from sqlalchemy import ARRAY, Connection, Text, bindparam, func, select, text
 
-from hookline.api_storage import BACKLOG, Node, NodeParts, QueueCount
-from hookline_sqlstore.column_values import moment
+from hookline.api_storage import BACKLOG, Node, NodeParts, NodeProblem, QueueCount, SharedSecrets
+from hookline_sqlstore.column_values import micros, moment
 from hookline_sqlstore.lease import NOW
-from hookline_sqlstore.tables import cluster, nodes
+from hookline_sqlstore.tables import cluster, node_problems, nodes, secret_keys
 
 _HOUR: Final = 3_600_000_000
 #: A node without the role of serving adopts nothing.
@@ -151,3 +153,26 @@ def count_queued(connection: Connection, flow_ids: Collection[str]) -> Mapping[s
     """Count the queued messages of flows."""
     rows = connection.execute(_QUEUED, {"flow_ids": sorted(flow_ids)})
     return {row.flow_id: QueueCount(row.queued, row.version) for row in rows}
+
+
+def instance_id(connection: Connection) -> str:
+    return str(connection.scalar(select(cluster.c.instance_id)))
+
+
+def shared_secrets(connection: Connection) -> SharedSecrets:
+    """Return the ids and the hash by which the nodes share secrets."""
+    in_use = select(secret_keys.c.id).where(secret_keys.c.retired_at.is_(None)).order_by(secret_keys.c.id)
+    return SharedSecrets(tuple(connection.scalars(in_use)), connection.scalar(select(cluster.c.admin_token)))
+
+
+def problems(connection: Connection, since: datetime) -> list[NodeProblem]:
+    """Return the problems that nodes have reported since a time, each once."""
+    columns = node_problems.c
+    same = (columns.kind, columns.subject, columns.detail)
+    found = (
+        select(*same, func.min(columns.since).label("since"))
+        .where(columns.at >= micros(since))
+        .group_by(*same)
+        .order_by(*same)
+    )
+    return [NodeProblem(row.kind, row.subject, row.detail, moment(row.since)) for row in connection.execute(found)]

@@ -7,7 +7,7 @@ import pytest
 from hookline.discovery.loader import load_plugins
 from hookline.kernel.errors import StepError, StoreError
 from hookline.plugin_host import host as plugin_calls
-from hookline.plugin_host.host import PluginDefect, PluginExit, PluginHost, PluginTimeout
+from hookline.plugin_host.plugin_calls import PluginCalls, PluginDefect, PluginExit, PluginTimeout
 from hookline.sdk.connector import Connector
 from hookline.secrets.masking import HiddenValues
 from hookline.telemetry.metrics import Metrics
@@ -20,18 +20,18 @@ def log() -> ListLog:
 
 
 @pytest.fixture
-def calls(log: ListLog) -> PluginHost:
+def calls(log: ListLog) -> PluginCalls:
     acme = Connector("acme")
 
     @acme.action
     async def act() -> None:
         """Do it."""
 
-    return PluginHost(load_plugins(extra_plugins=[plugin_of(acme)], points=[]), Metrics(), log)
+    return PluginCalls(load_plugins(extra_plugins=[plugin_of(acme)], points=[]), Metrics(), log)
 
 
 @pytest.mark.parametrize("error", [None, StepError("it failed")])
-async def test_one_that_ends_as_it_is_cancelled_is_cancelled(calls: PluginHost, error: Exception | None) -> None:
+async def test_one_that_ends_as_it_is_cancelled_is_cancelled(calls: PluginCalls, error: Exception | None) -> None:
     """Else whoever is told to stop goes on, and is waited for without end."""
     gate = asyncio.Event()
 
@@ -51,7 +51,7 @@ async def test_one_that_ends_as_it_is_cancelled_is_cancelled(calls: PluginHost, 
 
 
 async def test_one_that_ignores_its_cancellation_is_named_and_abandoned(
-    calls: PluginHost, log: ListLog, monkeypatch: pytest.MonkeyPatch
+    calls: PluginCalls, log: ListLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plugin_calls, "GRACE", 0.02)
     begun, end, ended = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -82,7 +82,7 @@ async def test_one_that_ignores_its_cancellation_is_named_and_abandoned(
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()])
-async def test_what_would_end_the_process_ends_its_call_alone(calls: PluginHost, error: BaseException) -> None:
+async def test_what_would_end_the_process_ends_its_call_alone(calls: PluginCalls, error: BaseException) -> None:
     async def ends() -> None:
         raise error
 
@@ -90,7 +90,7 @@ async def test_what_would_end_the_process_ends_its_call_alone(calls: PluginHost,
         await calls.call("action", "acme.act", ends())
 
 
-async def test_a_result_and_an_error_come_through_unchanged(calls: PluginHost) -> None:
+async def test_a_result_and_an_error_come_through_unchanged(calls: PluginCalls) -> None:
     async def gives() -> int:
         return 7
 
@@ -103,7 +103,7 @@ async def test_a_result_and_an_error_come_through_unchanged(calls: PluginHost) -
 
 
 async def test_an_unexpected_exception_is_a_defect_that_is_counted_and_names_the_plugin_with_secrets_masked(
-    calls: PluginHost, log: ListLog
+    calls: PluginCalls, log: ListLog
 ) -> None:
     with (
         pytest.raises(PluginDefect) as caught,
@@ -116,12 +116,12 @@ async def test_an_unexpected_exception_is_a_defect_that_is_counted_and_names_the
     assert (event, fields["plugin"]) == ("connector defect", "'Plugin' (hookline.testing.harness)")
 
 
-async def test_a_cancellation_that_a_plugin_raises_itself_is_a_defect(calls: PluginHost) -> None:
+async def test_a_cancellation_that_a_plugin_raises_itself_is_a_defect(calls: PluginCalls) -> None:
     with pytest.raises(PluginDefect, match="CancelledError"), calls.contain("action", "acme.act"):
         raise asyncio.CancelledError
 
 
-async def test_the_message_of_a_step_error_is_masked_and_other_errors_of_the_interface_pass(calls: PluginHost) -> None:
+async def test_the_message_of_a_step_error_is_masked_and_other_errors_of_the_interface_pass(calls: PluginCalls) -> None:
     original = StepError("no s3cret-value", code="acme.no", retryable=True)
     with (
         pytest.raises(StepError) as caught,
@@ -134,7 +134,7 @@ async def test_the_message_of_a_step_error_is_masked_and_other_errors_of_the_int
         raise StoreError("away")
 
 
-async def test_a_call_that_exceeds_its_time_limit_raises_a_time_out(calls: PluginHost) -> None:
+async def test_a_call_that_exceeds_its_time_limit_raises_a_time_out(calls: PluginCalls) -> None:
     async def hangs() -> None:
         await asyncio.Event().wait()
 
@@ -142,7 +142,7 @@ async def test_a_call_that_exceeds_its_time_limit_raises_a_time_out(calls: Plugi
         await calls.call("action", "acme.act", hangs(), timeout=0.01)
 
 
-async def test_a_time_out_of_the_plugins_own_is_a_defect(calls: PluginHost) -> None:
+async def test_a_time_out_of_the_plugins_own_is_a_defect(calls: PluginCalls) -> None:
     async def gives_up() -> None:
         raise TimeoutError
 
