@@ -1,4 +1,4 @@
-"""Can everybody use a page: what axe-core finds, in both themes, and whether a narrow screen has room for it."""
+"""Accessibility of a page: what axe-core finds, in both themes, and whether a narrow screen has room for it."""
 
 from pathlib import Path
 

@@ -1,5 +1,4 @@
-"""What the nodes of a database know of each other: what they have adopted, their parts of rates, shared secrets, and
-problems."""
+"""The nodes of a database, the changes that they have adopted, their parts of rates, shared secrets and problems."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime

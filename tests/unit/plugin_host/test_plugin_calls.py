@@ -6,7 +6,7 @@ import pytest
 
 from hookline.discovery.loader import load_plugins
 from hookline.kernel.errors import StepError, StoreError
-from hookline.plugin_host import host as plugin_calls
+from hookline.plugin_host import plugin_calls
 from hookline.plugin_host.plugin_calls import PluginCalls, PluginDefect, PluginExit, PluginTimeout
 from hookline.sdk.connector import Connector
 from hookline.secrets.masking import HiddenValues

@@ -23,7 +23,7 @@ from tests.integration.plugins.sqlstore.fencing_judge import Broken
 from hookline_sqlstore import lease
 from hookline_sqlstore.databases import schema
 from hookline_sqlstore.dialect import Statement
-from hookline_sqlstore.writing import claims, statements
+from hookline_sqlstore.writing import cluster, statements
 
 pytestmark = [pytest.mark.postgres, pytest.mark.long, pytest.mark.cluster_rule("C1", "C2", "C3", "C6")]
 
@@ -179,8 +179,8 @@ class Plant:
         self._monkeypatch.setattr(lease, "_HOLDS", "TRUE")
 
     def claim_of_what_is_owned(self) -> None:
-        planted = _replaced(str(claims._CLAIM[False]), " AND owner IS NULL", "")
-        self._monkeypatch.setitem(claims._CLAIM, False, text(planted))
+        planted = _replaced(str(cluster._CLAIM[False]), " AND owner IS NULL", "")
+        self._monkeypatch.setitem(cluster._CLAIM, False, text(planted))
 
     def entry_by_anybody(self) -> None:
         self._in_statement(statements.RECORD, "executions.owner = current_setting('hookline.lease')", "TRUE")

@@ -12,8 +12,9 @@ from hookline.model.execution import Outcome, State
 from hookline.storage.changes import Accept, Change, End, Park, RecordSteps, Resume, Start, Unblock
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
+from hookline_sqlstore import dialect
 from hookline_sqlstore.column_values import micros, moment
-from hookline_sqlstore.writing import statement, statements
+from hookline_sqlstore.writing import statements
 from hookline_sqlstore.writing.apply import stages
 from hookline_sqlstore.writing.operations import prepare_commit as batch
 
@@ -97,7 +98,7 @@ def test_a_time_of_another_zone_is_the_same_moment() -> None:
 def test_a_statement_takes_any_number_of_rows(rows: int) -> None:
     columns = len(statements.START.columns)
     given = [("x", "v1", b"{}", number, None, False) for number in range(rows)]
-    text, values = statement.filled(statements.START, given)
+    text, values = dialect.filled(statements.START, given)
     assert text.count("?") == len(values) == columns * (1 << (rows - 1).bit_length())
     assert values[: rows * columns] == tuple(value for row in given for value in row)
     assert set(values[rows * columns :]) <= {None}
