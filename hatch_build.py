@@ -79,12 +79,17 @@ class Console:
 
     def _hash(self) -> str:
         digest = hashlib.sha256()
-        for path in sorted(self._web.rglob("*")):
+        for path in sorted(self._sources()):
             name = path.relative_to(self._web)
-            if path.is_file() and "node_modules" not in name.parts:
-                digest.update(b"%s\0%d\0" % (str(name).encode(), path.stat().st_size))
-                digest.update(path.read_bytes())
+            digest.update(b"%s\0%d\0" % (str(name).encode(), path.stat().st_size))
+            digest.update(path.read_bytes())
         return digest.hexdigest()
+
+    def _sources(self) -> Iterator[Path]:
+        for folder, folders, names in os.walk(self._web):
+            # npm may be installing there at this moment.
+            folders[:] = [name for name in folders if name != "node_modules"]
+            yield from (Path(folder) / name for name in names)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

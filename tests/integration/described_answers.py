@@ -2,8 +2,8 @@
 
 import json
 import re
-from functools import cache
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import jsonschema_rs
 import pytest
@@ -11,7 +11,24 @@ from quart import Quart, Response, request
 
 from hookline.service.admin.openapi import document, operation_of
 
-_documents: dict[tuple[str, ...], dict[str, Any]] = {}
+
+class _Description:
+    """An OpenAPI document, with the validators of those answers that were given."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.document = document
+        self._validators: dict[tuple[str, ...], jsonschema_rs.Draft202012Validator] = {}
+
+    def validator(self, place: tuple[str, ...], schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
+        """The validator of the answer at a place, which has this schema."""
+        if place not in self._validators:
+            whole = {**schema, "components": self.document["components"]}
+            self._validators[place] = jsonschema_rs.Draft202012Validator(whole, validate_formats=True)
+        return self._validators[place]
+
+
+_by_routes: dict[tuple[str, ...], _Description] = {}
+_by_app: WeakKeyDictionary[Quart, _Description] = WeakKeyDictionary()
 
 
 class DescribedAnswers:
@@ -43,8 +60,8 @@ class DescribedAnswers:
         self.seen += 1
         path = re.sub(r"<(?:[^:>]*:)?([^>]+)>", r"{\1}", rule.rule)
         place = f"{request.method} {path}: {response.status_code}"
-        described = _document(app)
-        answer = described["paths"][path][request.method.lower()]["responses"].get(str(response.status_code))
+        description = _described(app)
+        answer = description.document["paths"][path][request.method.lower()]["responses"].get(str(response.status_code))
         content = {} if answer is None else answer.get("content", {})
         data = b"" if response.mimetype == "text/event-stream" else await response.get_data(as_text=False)
         if answer is None:
@@ -54,24 +71,20 @@ class DescribedAnswers:
         elif content and response.mimetype not in content:
             self.problems.append(f"{place} has the type {response.mimetype}, which is not among {sorted(content)}")
         elif response.mimetype.endswith("json"):
-            schema = content[response.mimetype]["schema"]
-            errors = _validator(json.dumps({**schema, "components": described["components"]})).iter_errors(
-                json.loads(data)
-            )
+            validator = description.validator((place, response.mimetype), content[response.mimetype]["schema"])
+            errors = validator.iter_errors(json.loads(data))
             self.problems += [f"{place}: {error.instance_path}: {error.message}" for error in errors]
 
 
-def _document(app: Quart) -> dict[str, Any]:
-    key = tuple(
-        f"{rule.rule} {rule.methods} {operation.open}"
-        for rule in app.url_map.iter_rules()
-        if (operation := operation_of(app.view_functions[rule.endpoint])) is not None
-    )
-    if key not in _documents:
-        _documents[key] = document(app)
-    return _documents[key]
-
-
-@cache
-def _validator(schema: str) -> jsonschema_rs.Draft202012Validator:
-    return jsonschema_rs.Draft202012Validator(json.loads(schema), validate_formats=True)
+def _described(app: Quart) -> _Description:
+    if app not in _by_app:
+        # Nearly all applications have the same routes.
+        routes = tuple(
+            f"{rule.rule} {rule.methods} {operation.open}"
+            for rule in app.url_map.iter_rules()
+            if (operation := operation_of(app.view_functions[rule.endpoint])) is not None
+        )
+        if routes not in _by_routes:
+            _by_routes[routes] = _Description(document(app))
+        _by_app[app] = _by_routes[routes]
+    return _by_app[app]
