@@ -1,6 +1,6 @@
 import "./forms.css";
 import { Fragment, type TargetedKeyboardEvent } from "preact";
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { useResource } from "../api/resource";
 import { actOf } from "../blocks/keys";
 import type { Editing, Snapshot } from "../code/editing";
@@ -30,8 +30,9 @@ interface FlowFormProps {
 export function FlowForm({ editing, snapshot, schema, onAdd, onMenu }: FlowFormProps) {
   const { names } = editing;
   const focus = useRef<string | null>(null);
-  // A field that isn't there now must not take the focus when it comes back, such as by undoing.
-  useEffect(() => {
+  // A field that isn't there now must not take the focus when it comes back, such as by undoing. This is done at once,
+  // since what is done after drawing may come after the next click.
+  useLayoutEffect(() => {
     focus.current = null;
   });
   const { document, selected } = snapshot;

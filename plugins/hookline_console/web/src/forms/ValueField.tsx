@@ -1,5 +1,5 @@
 import type { ComponentChildren } from "preact";
-import { useEffect, useId, useRef } from "preact/hooks";
+import { useEffect, useId, useLayoutEffect, useRef } from "preact/hooks";
 import { escapePointer } from "../document/pointer";
 import { memberOf, scalarOf, type Tree } from "../document/tree";
 import { texts } from "../texts";
@@ -82,9 +82,16 @@ export function ValueField(props: ValueFieldProps) {
 function useFocusOf(pointer: string) {
   const { focus } = useForm();
   const element = useRef<HTMLDivElement>(null);
-  useEffect(() => {
+  const isNext = useRef(false);
+  useLayoutEffect(() => {
     if (focus.current !== pointer) return;
     focus.current = null;
+    isNext.current = true;
+  });
+  // After drawing, since a menu that closes gives the focus back before that.
+  useEffect(() => {
+    if (!isNext.current) return;
+    isNext.current = false;
     const find = (selector: string) => element.current?.querySelector<HTMLElement>(selector);
     // A group that isn't set has no control, but a button that sets it.
     const control = find("[data-control] :is(input, select, textarea, button)") ?? find("button");
