@@ -1,4 +1,7 @@
-"""The backends by their URLs."""
+"""The backends by their URLs.
+
+The one that is used is imported when it is made, since all plugins are loaded by many processes that open no database.
+"""
 
 from sqlalchemy import make_url
 from sqlalchemy.engine import URL
@@ -6,12 +9,13 @@ from sqlalchemy.exc import ArgumentError
 
 from hookline.api import StoreError
 from hookline.api_storage import Backend, Clock
-from hookline_sqlstore.sqlite_backend import SqliteBackend
 
 
 def sqlite(url: str, *, clock: Clock) -> Backend:
     """Make the backend of `sqlite:///file`: a path relative to the current directory, or with a fourth slash, an
     absolute one."""
+    from hookline_sqlstore.sqlite_backend import SqliteBackend
+
     return SqliteBackend(_parse(url), clock)
 
 
