@@ -1,5 +1,7 @@
 """What holds for all tests: none fails because the machine is busy."""
 
+import gc
+
 import pytest
 from hypothesis import settings
 
@@ -22,3 +24,8 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """`tox run -e long -- FILE` runs pytest twice, and the file may have no test that has to run alone."""
     if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and session.config.option.markexpr == "alone":
         session.exitstatus = pytest.ExitCode.OK
+
+
+def pytest_collection_finish() -> None:
+    """Leave what has been imported and collected out of every later collection of garbage: it stays until the end."""
+    gc.freeze()

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from hookline.api_storage import ORDER
 from hookline_sqlstore.dialect import Dialect, Row, Statement
 
 _COLUMNS: Final = (
@@ -39,11 +40,17 @@ def serves(flow_id: str) -> str:
     )
 
 
+#: An execution of the same order key goes first. One that is inserted with it isn't seen: see `HOLD`.
+_WAITS: Final = (
+    "v.order_seq IS NOT NULL AND EXISTS (SELECT 1 FROM executions AS line WHERE line.flow_id = v.flow_id"
+    " AND line.order_key = v.order_key AND line.order_seq IS NOT NULL AND {line_live})"
+)
 _INSERT: Final = (
-    "INSERT INTO executions (id, flow_id, state, created_at, attempt, ready_at, dedupe_key, dedupe_until,"  # noqa: S608 - our own names
+    "INSERT INTO executions (id, flow_id, state, created_at, attempt, ready_at, reason, dedupe_key, dedupe_until,"  # noqa: S608 - our own names
     " order_key, order_seq, order_holds, data_key, flow_version, vars, started_at, deadline_at, owner, payload)"
     " SELECT v.id, v.flow_id, CASE WHEN v.started_at IS NULL THEN 'queued' ELSE 'running' END, v.at, 1,"
-    " CASE WHEN v.started_at IS NULL THEN v.at END, v.dedupe_key, v.dedupe_until,"
+    f" CASE WHEN v.started_at IS NULL AND NOT ({_WAITS}) THEN v.at END,"
+    f" CASE WHEN v.started_at IS NULL AND {_WAITS} THEN '{ORDER}' END, v.dedupe_key, v.dedupe_until,"
     " v.order_key, v.order_seq, v.order_holds, v.data_key, v.flow_version, v.vars, v.started_at, v.deadline_at,"
     " CASE WHEN v.claimed THEN {me} END, v.payload"
     f" FROM {{v}} WHERE v.id IS NOT NULL AND {serves('v.flow_id')}"

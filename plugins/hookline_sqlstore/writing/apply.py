@@ -125,6 +125,11 @@ def _run(
         found = dialect.read(connection, statement, rows) if rows else ()
         operations[0][0].unblocked.extend({flow_id for (flow_id,) in found})
         return
+    if statement is statements.HOLD:
+        rows = [operation.row for operation in lines.unsettled(operation for _, operation in operations)]
+        if rows:
+            dialect.write(connection, statement, rows)
+        return
     changed = dialect.write(connection, statement, [lines.placed(operation) for _, operation in operations])
     if statement.counted and changed != len(operations):
         raise _Short

@@ -27,13 +27,15 @@ _ORDER_KEY, _ACCEPT_PLACE, _REOPEN_PLACE = 6, 7, 2
 class Lines:
     """The queues that some commits change; they are locked, in their order, when this is made."""
 
-    def __init__(self, connection: Connection, dialect: Dialect, commits: Iterable[Commit]) -> None:
+    def __init__(self, connection: Connection, dialect: Dialect, commits: Collection[Commit]) -> None:
         self._places: dict[tuple[Any, str], int] = {}
         self._known: Mapping[str, Line] = {}
         """The queues of executions that join or leave them."""
         self._lines: Sequence[Line] = ()
         self._left: Collection[Line] = ()
         """Those that executions may leave."""
+        self._settled: Collection[str] = ()
+        """The executions that found out when they were inserted whether they are the first of their queue."""
         operations = [(commit, operation) for commit in commits for operation in commit.operations]
         self._accepts = [
             (commit, one) for commit, one in operations if one.statement is ACCEPT and one.row[_ORDER_KEY] is not None
@@ -53,6 +55,8 @@ class Lines:
         joining += [(one, known[one.row[0]]) for one in others if _joins(one) and one.row[0] in known]
         self._known = {**{one.row[0]: line for one, line in joining}, **known}
         wanted = Counter(line for _, line in joining)
+        queued = {accepted.envelope.execution_id for commit in commits for accepted in commit.accepts}
+        self._settled = {one.row[0] for one, line in joining if wanted[line] == 1}.intersection(queued)
         self._left = frozenset(known.values())
         self._lines = sorted({*wanted, *self._left})
         if not self._lines:
@@ -71,6 +75,10 @@ class Lines:
             return row
         at = _ACCEPT_PLACE if operation.statement is ACCEPT else _REOPEN_PLACE
         return (*row[:at], place, *row[at + 1 :])
+
+    def unsettled(self, operations: Iterable[Operation]) -> Sequence[Operation]:
+        """Return those of some operations that hold executions back which may not be the first of their queue."""
+        return [one for one in operations if one.row[0] not in self._settled]
 
     def left(self, operations: Iterable[Operation]) -> Sequence[Line]:
         """Return the queues that the executions of these operations leave."""

@@ -468,13 +468,14 @@ SET_DATA_KEY: Final = Statement(
 )
 
 #: An execution that isn't the first of its key waits for its turn. A statement of its own, since one that inserts
-#: doesn't see what it inserts: of several messages with one key, accepted together, each would be the first.
+#: doesn't see what it inserts: of several messages with one key, accepted together, each would be the first. Those that
+#: wait already aren't written again.
 HOLD: Final = Statement(
     "hold",
     (("id", "text"),),
     "UPDATE executions SET ready_at = NULL, reason = '{order}' FROM {v}"
     " WHERE executions.id = v.id AND {live} AND executions.state IN ('queued', 'waiting')"
-    " AND executions.order_seq IS NOT NULL"
+    " AND executions.order_seq IS NOT NULL AND coalesce(executions.reason, '') <> '{order}'"
     " AND executions.order_seq > (SELECT min(line.order_seq) FROM executions AS line"
     " WHERE line.flow_id = executions.flow_id AND line.order_key = executions.order_key"
     " AND line.order_seq IS NOT NULL AND {line_live})".replace("{order}", ORDER),

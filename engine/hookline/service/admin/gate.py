@@ -1,5 +1,5 @@
-"""The caller of a request to the admin API, who is recognized by a token or by the cookie of a session, and is limited
-to the scope and the flows of the token."""
+"""The gate of the admin API: it recognizes the caller of a request by a token or by the cookie of a session, and limits
+the caller to the scope and the flows of the token."""
 
 from collections.abc import Mapping
 from dataclasses import replace

@@ -70,10 +70,11 @@ class Proxy:
         if self.rejects:
             writer.transport.abort()
             return
-        self.connections += 1
         their_reader, their_writer = await asyncio.open_connection("127.0.0.1", self._to)
         pair = {writer, their_writer}
         self._writers |= pair
+        # Counted from when it can be cut.
+        self.connections += 1
         try:
             await asyncio.gather(self._copy(reader, their_writer), self._copy(their_reader, writer))
         finally:

@@ -188,6 +188,14 @@ class Plant:
     def end_by_anybody(self) -> None:
         self._in_statement(statements.END, "executions.owner IS NULL AND executions.state <> 'running'", "TRUE")
 
+    def turn_of_the_last(self) -> None:
+        self._in_statement(
+            statements.ADVANCE, "line.order_seq LIMIT 1", "line.order_seq DESC LIMIT 1"
+        )
+
+    def place_that_is_taken(self) -> None:
+        self._in_statement(statements.LINES, "lines.last + excluded.last", "excluded.last")
+
     def _in_statement(self, statement: Statement, part: str, by: str) -> None:
         planted = _replaced(statement.for_postgres, part, by)
         self._monkeypatch.setitem(vars(statement), "for_postgres", planted)
@@ -205,6 +213,8 @@ def _replaced(statement: str, part: str, by: str) -> str:
         Plant.claim_of_what_is_owned,
         Plant.entry_by_anybody,
         Plant.end_by_anybody,
+        Plant.turn_of_the_last,
+        Plant.place_that_is_taken,
     ],
 )
 def test_a_planted_fault_is_found(scheduler: type[Scheduler], plant: Plant, fault: Callable[[Plant], None]) -> None:
