@@ -23,7 +23,7 @@ from tests.integration.plugins.sqlstore.fencing_judge import Broken
 from hookline_sqlstore import lease
 from hookline_sqlstore.databases import schema
 from hookline_sqlstore.dialect import Statement
-from hookline_sqlstore.writing import cluster, statements
+from hookline_sqlstore.writing import accepting, cluster, statements
 
 pytestmark = [pytest.mark.postgres, pytest.mark.long, pytest.mark.cluster_rule("C1", "C2", "C3", "C6")]
 
@@ -128,8 +128,9 @@ class Scheduler(RuleBasedStateMachine):
             self.room.runner.run(self.cluster.close())
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def room() -> Iterator[Room]:
+    # Of its own for each test: a schedule that broke a rule may leave a transaction open.
     with postgres_schema() as url:
         made = Room(url)
         with made.runner as runner:
@@ -188,10 +189,9 @@ class Plant:
     def end_by_anybody(self) -> None:
         self._in_statement(statements.END, "executions.owner IS NULL AND executions.state <> 'running'", "TRUE")
 
-    def turn_of_the_last(self) -> None:
-        self._in_statement(
-            statements.ADVANCE, "line.order_seq LIMIT 1", "line.order_seq DESC LIMIT 1"
-        )
+    def turn_beside_another(self) -> None:
+        for accept in accepting._VARIANTS.values():
+            self._in_statement(accept, "v.order_seq IS NOT NULL AND EXISTS", "FALSE AND EXISTS")
 
     def place_that_is_taken(self) -> None:
         self._in_statement(statements.LINES, "lines.last + excluded.last", "excluded.last")
@@ -213,14 +213,19 @@ def _replaced(statement: str, part: str, by: str) -> str:
         Plant.claim_of_what_is_owned,
         Plant.entry_by_anybody,
         Plant.end_by_anybody,
-        Plant.turn_of_the_last,
+        Plant.turn_beside_another,
         Plant.place_that_is_taken,
     ],
 )
 def test_a_planted_fault_is_found(scheduler: type[Scheduler], plant: Plant, fault: Callable[[Plant], None]) -> None:
     fault(plant)
-    with pytest.raises(Broken):
+    found = False
+    try:
         run_state_machine_as_test(
             scheduler,
             settings=_settings(ENOUGH, derandomize=True, phases=(Phase.generate,), report_multiple_bugs=False),
         )
+    # A group, if the schedule breaks the rule only sometimes: it is run again.
+    except* Broken:
+        found = True
+    assert found
