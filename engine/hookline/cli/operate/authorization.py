@@ -13,6 +13,7 @@ from hookline.config import Settings
 from hookline.credentials.oauth_authorization import CALLBACK
 from hookline.kernel.errors import AuthorizationUnknown, ConfigError, HooklineError
 from hookline.service.html_page import text_page
+from hookline.service.server.listening import listen
 
 _POLL: Final = 0.3
 """Seconds between two requests for the state of an authorization whose redirect the server receives."""
@@ -97,13 +98,8 @@ async def _listening(redirect_uri: str) -> AsyncIterator[_Listener]:
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=_PAGE_GRACE)
     await runner.setup()
     try:
-        try:
-            site = web.TCPSite(runner, "127.0.0.1" if host == "localhost" else host, port)
-            await site.start()
-        except OSError as error:
-            raise ConfigError(
-                f"can't listen on {host} port {port}: {error.strerror or error}; choose another"
-            ) from error
+        sock = listen("127.0.0.1" if host == "localhost" else host, port)
+        await web.SockSite(runner, sock).start()
         bound = runner.addresses[0][1]
         shown = f"[{host}]" if host == "::1" else host
         listener.redirect_uri = parts._replace(netloc=f"{shown}:{bound}").geturl()
