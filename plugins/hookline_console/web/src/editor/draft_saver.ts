@@ -89,7 +89,7 @@ export class DraftSaver {
     return () => {
       for (const end of ends) end();
       this.isDetached = true;
-      this.save().then(() => this.copy.flush());
+      this.save().then(() => this.copy.leave());
     };
   }
 

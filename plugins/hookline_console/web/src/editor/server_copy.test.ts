@@ -83,16 +83,16 @@ test("a draft whose answer was lost is no draft of somebody else", async () => {
   expect(save).toHaveBeenLastCalledWith("a", { text: "two", base: null }, "v2");
 });
 
-test("a text that was to be saved soon is saved at once when that is asked for", async () => {
+test("a text that was to be saved soon is saved when its editor is left", async () => {
   const copy = copyOf("v1");
   copy.save("one", null);
   await settle();
   copy.save("two", null);
   copy.save("three", null);
-  copy.flush();
+  copy.leave();
   await vi.advanceTimersByTimeAsync(0);
   expect(save).toHaveBeenLastCalledWith("a", { text: "three", base: null }, "v2");
-  copy.flush();
+  copy.leave();
   await settle();
   expect(save).toHaveBeenCalledTimes(2);
 });
@@ -114,6 +114,14 @@ test("a server that can't be reached is told, and the next text is tried", async
   copy.save("two", null);
   await settle();
   expect(events.saved).toHaveBeenCalledWith("v2", "two");
+});
+
+test("a text that couldn't be sent is sent by itself later", async () => {
+  save.mockRejectedValueOnce(new ApiError(503, {})).mockRejectedValueOnce(new ApiError(0, {}));
+  copyOf(null).save("one", null);
+  await vi.advanceTimersByTimeAsync(300_000);
+  expect(events.failed).toHaveBeenCalledTimes(2);
+  expect(events.saved).toHaveBeenCalledExactlyOnceWith(expect.anything(), "one");
 });
 
 test("nothing is saved after the draft was dropped", async () => {

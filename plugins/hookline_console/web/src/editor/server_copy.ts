@@ -6,6 +6,9 @@ import { dropServerDraft, loadServerDraft, type ServerDraft, saveServerDraft } f
 /** Somebody who types saves so often at most, since the audit log has each time. */
 const APART_MS = 3000;
 
+/** What couldn't be sent is tried again so much later, if neither a key nor a new connection leads to that before. */
+const AGAIN_MS = 90_000;
+
 export interface CopyEvents {
   /** The draft was saved: its version on the server, and its text. */
   saved: (version: string, text: string) => void;
@@ -23,9 +26,11 @@ export class ServerCopy {
   /** The text that was sent last. The server may have it, although its answer was lost. */
   private sent: string | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private again: ReturnType<typeof setTimeout> | undefined;
   private last = 0;
   private running: Promise<void> = Promise.resolve();
   private isHeld: boolean;
+  private isLeft = false;
 
   /** `isHeld`: nothing is saved until `choose` is called. */
   constructor(flowId: string, known: string | null, isHeld: boolean, events: CopyEvents) {
@@ -49,11 +54,11 @@ export class ServerCopy {
     this.wanted = null;
   }
 
-  /** Save now what was to be saved soon. */
-  flush(): void {
-    if (this.timer === undefined) return;
-    this.stop();
-    this.push();
+  /** Save now what was to be saved soon, for the last time: another editor may go on. */
+  leave(): void {
+    this.isLeft = true;
+    clearTimeout(this.again);
+    if (this.timer !== undefined) this.push();
   }
 
   /** Save now what couldn't be saved. */
@@ -79,7 +84,14 @@ export class ServerCopy {
 
   private stop(): void {
     clearTimeout(this.timer);
+    clearTimeout(this.again);
     this.timer = undefined;
+  }
+
+  private failed(error: unknown): void {
+    clearTimeout(this.again);
+    if (!this.isLeft) this.again = setTimeout(() => this.retry(), AGAIN_MS);
+    this.events.failed(error);
   }
 
   private async dropped(): Promise<void> {
@@ -90,7 +102,7 @@ export class ServerCopy {
   }
 
   private push(): void {
-    this.timer = undefined;
+    this.stop();
     this.running = this.running.then(() => this.pushed());
   }
 
@@ -110,7 +122,7 @@ export class ServerCopy {
 
   /** `own`: the texts that the server may have from here. */
   private async rejected(error: unknown, own: readonly (string | null)[]): Promise<void> {
-    if (!(error instanceof ApiError) || error.status !== 412) return this.events.failed(error);
+    if (!(error instanceof ApiError) || error.status !== 412) return this.failed(error);
     try {
       const other = await loadServerDraft(this.flowId);
       if (other === null || own.includes(other.text)) {
@@ -122,7 +134,7 @@ export class ServerCopy {
         this.events.conflict(other);
       }
     } catch (failure) {
-      this.events.failed(failure);
+      this.failed(failure);
     }
   }
 }
