@@ -89,7 +89,8 @@ class Console:
         for folder, folders, names in os.walk(self._web):
             # npm may be installing there at this moment.
             folders[:] = [name for name in folders if name != "node_modules"]
-            yield from (Path(folder) / name for name in names)
+            # An editor may have left a link to nowhere.
+            yield from (path for name in names if (path := Path(folder) / name).is_file())
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -28,4 +28,5 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 def pytest_collection_finish() -> None:
     """Leave what has been imported and collected out of every later collection of garbage: it stays until the end."""
+    gc.collect()
     gc.freeze()

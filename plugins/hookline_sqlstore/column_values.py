@@ -1,15 +1,11 @@
-"""Values of columns: times in microseconds since 1970, the beginnings of ids, hashes of keys, and statistics; and the
-portions in which many values are read or written."""
+"""Values of columns: times in microseconds since 1970, the beginnings of ids, hashes of keys, and statistics."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar, overload
+from typing import Any, Final, overload
 
 from hookline.api_storage import Counts
 from hookline_sqlstore.tables import COUNTED
-
-T = TypeVar("T")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
@@ -48,12 +44,6 @@ def key_hash(dedupe_key: str) -> bytes:
 def storable(text: str | None) -> str | None:
     """Replace characters that a database rejects: PostgreSQL has no NUL, and no database has lone surrogates."""
     return None if text is None else text.replace("\0", "\ufffd").encode(errors="replace").decode()
-
-
-def portions(values: Sequence[T], most: int) -> Iterator[Sequence[T]]:
-    """Yield many values a few at a time, since one statement over all of them would take much memory."""
-    for start in range(0, len(values), most):
-        yield values[start : start + most]
 
 
 def counts_in(row: Any) -> Counts:

@@ -14,7 +14,7 @@ COLORS = {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}
 
 
 async def violations(page: Page, rules: dict[str, object] = STANDARDS) -> list[str]:
-    """What axe finds on a page by these rules, with the element of each."""
+    """The violations that axe finds on a page by these rules, with the element of each."""
     if not await page.evaluate("'axe' in window"):
         await page.evaluate(AXE)
     found = await page.evaluate(

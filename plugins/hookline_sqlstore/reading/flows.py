@@ -23,7 +23,8 @@ from hookline.api_storage import (
     StateOverride,
     StatePage,
 )
-from hookline_sqlstore.column_values import first_id, moment, portions
+from hookline_sqlstore.column_values import first_id, moment
+from hookline_sqlstore.portions import portions
 from hookline_sqlstore.reading import lists
 from hookline_sqlstore.tables import (
     LIVE,

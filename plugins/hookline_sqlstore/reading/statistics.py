@@ -8,7 +8,8 @@ from typing import Any, Final
 from sqlalchemy import Connection, bindparam, text
 
 from hookline.api_storage import Counts, FlowPoint, StatisticsPoint, total
-from hookline_sqlstore.column_values import counts_in, micros, moment, portions
+from hookline_sqlstore.column_values import counts_in, micros, moment
+from hookline_sqlstore.portions import portions
 from hookline_sqlstore.tables import COUNTED
 
 _HOUR_MICROS: Final = 3600 * 1_000_000

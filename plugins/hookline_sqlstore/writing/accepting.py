@@ -43,7 +43,7 @@ def serves(flow_id: str) -> str:
 #: An execution of the same order key goes first. One that is inserted with it isn't seen: see `HOLD`.
 _WAITS: Final = (
     "v.order_seq IS NOT NULL AND EXISTS (SELECT 1 FROM executions AS line WHERE line.flow_id = v.flow_id"
-    " AND line.order_key = v.order_key AND line.order_seq IS NOT NULL AND {line_live})"
+    " AND line.order_key = v.order_key AND line.order_seq < v.order_seq AND {line_live})"
 )
 _INSERT: Final = (
     "INSERT INTO executions (id, flow_id, state, created_at, attempt, ready_at, reason, dedupe_key, dedupe_until,"  # noqa: S608 - our own names

@@ -4,7 +4,6 @@ They are few, so each is a function for one change, and not a statement over the
 """
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 import msgspec
 from sqlalchemy import Connection, delete, insert, select, update
@@ -21,7 +20,8 @@ from hookline.api_storage import (
     TokenNameTaken,
     TokenNotFound,
 )
-from hookline_sqlstore.column_values import micros, portions, storable
+from hookline_sqlstore.column_values import micros, storable
+from hookline_sqlstore.portions import portions
 from hookline_sqlstore.tables import (
     audit,
     rejected_sign_ins,
@@ -32,9 +32,6 @@ from hookline_sqlstore.tables import (
 
 #: The rows of a table that one commit removes at most.
 _FORGOTTEN_AT_ONCE = 500
-_ROWS_AT_ONCE = 200
-
-T = TypeVar("T")
 
 
 def create_token(connection: Connection, change: CreateToken) -> None:
@@ -126,7 +123,7 @@ def entry_row(entry: AuditEntry) -> dict[str, object]:
 
 def record_audit(connection: Connection, entries: Sequence[AuditEntry]) -> None:
     """Add audit entries."""
-    for some in portions(entries, _ROWS_AT_ONCE):
+    for some in portions(entries):
         connection.execute(insert(audit), [entry_row(entry) for entry in some])
 
 

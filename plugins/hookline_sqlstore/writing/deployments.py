@@ -1,20 +1,18 @@
 """The writes of deployments, of files for the folder of flows, and of test cases."""
 
 from collections.abc import Iterable, Sequence
-from typing import Final
 
 from sqlalchemy import Connection, delete, insert, select
 
 from hookline.api_storage import DeployedFlow, Deployment, DeploymentConflict, FileKind, FlowFile, SetCases, WriteFiles
-from hookline_sqlstore.column_values import micros, portions, storable
+from hookline_sqlstore.column_values import micros, storable
+from hookline_sqlstore.portions import portions
 from hookline_sqlstore.tables import deployed_flows, deployments, flow_cases, served_flows, unwritten_files
-
-_ROWS_AT_ONCE: Final = 200
 
 
 def deploy(connection: Connection, deployment: Deployment) -> None:
     """Change the served flows and keep the deployment. Raises DeploymentConflict."""
-    for flows in portions(deployment.flows, _ROWS_AT_ONCE):
+    for flows in portions(deployment.flows):
         _serve(connection, deployment.id, flows)
     row = {
         "id": deployment.id,

@@ -6,8 +6,8 @@ removes an execution locks that row first, so that of two messages the one that 
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Final, TypeAlias
 
 from sqlalchemy import Connection
 
@@ -28,14 +28,15 @@ class Lines:
     """The queues that some commits change; they are locked, in their order, when this is made."""
 
     def __init__(self, connection: Connection, dialect: Dialect, commits: Collection[Commit]) -> None:
-        self._places: dict[tuple[Any, str], int] = {}
+        self._places: dict[int, int] = {}
+        """The places of those that join, by the identity of the operation: an id may be accepted twice."""
         self._known: Mapping[str, Line] = {}
         """The queues of executions that join or leave them."""
         self._lines: Sequence[Line] = ()
         self._left: Collection[Line] = ()
         """Those that executions may leave."""
         self._settled: Collection[str] = ()
-        """The executions that found out when they were inserted whether they are the first of their queue."""
+        """The executions that are alone in joining their queue: their insertion decided whether they wait."""
         operations = [(commit, operation) for commit in commits for operation in commit.operations]
         self._accepts = [
             (commit, one) for commit, one in operations if one.statement is ACCEPT and one.row[_ORDER_KEY] is not None
@@ -51,8 +52,7 @@ class Lines:
             **_lines_of(connection, dialect, statements.LINES_OF, leaving),
             **_lines_of(connection, dialect, statements.LINES_OF_ENDED, coming),
         }
-        joining = [(one, (one.row[1], one.row[_ORDER_KEY])) for one in accepts]
-        joining += [(one, known[one.row[0]]) for one in others if _joins(one) and one.row[0] in known]
+        joining = list(_joining((one for _, one in operations), known))
         self._known = {**{one.row[0]: line for one, line in joining}, **known}
         wanted = Counter(line for _, line in joining)
         queued = {accepted.envelope.execution_id for commit in commits for accepted in commit.accepts}
@@ -65,19 +65,19 @@ class Lines:
         last = {(flow_id, bytes(key)): place - wanted[flow_id, bytes(key)] for flow_id, key, place in locked}
         for operation, line in joining:
             last[line] += 1
-            self._places[operation.statement, operation.row[0]] = last[line]
+            self._places[id(operation)] = last[line]
 
     def placed(self, operation: Operation) -> Row:
         """Return the row of an operation, with its place if it joins a queue."""
         row: Row = operation.row
-        place = self._places.get((operation.statement, row[0])) if self._places else None
+        place = self._places.get(id(operation)) if self._places else None
         if place is None:
             return row
         at = _ACCEPT_PLACE if operation.statement is ACCEPT else _REOPEN_PLACE
         return (*row[:at], place, *row[at + 1 :])
 
     def unsettled(self, operations: Iterable[Operation]) -> Sequence[Operation]:
-        """Return those of some operations that hold executions back which may not be the first of their queue."""
+        """Return those operations of HOLD whose executions may not be the first of their queue."""
         return [one for one in operations if one.row[0] not in self._settled]
 
     def left(self, operations: Iterable[Operation]) -> Sequence[Line]:
@@ -97,6 +97,15 @@ class Lines:
         left = [line for line in self._lines if line not in joined or line in self._left]
         if left:
             dialect.write(connection, statements.DROP_LINES, left)
+
+
+def _joining(operations: Iterable[Operation], known: Mapping[str, Line]) -> Iterator[tuple[Operation, Line]]:
+    """Yield the operations that join a queue, in the order in which they get their places: that of the commits."""
+    for one in operations:
+        if one.statement is ACCEPT and one.row[_ORDER_KEY] is not None:
+            yield one, (one.row[1], one.row[_ORDER_KEY])
+        elif _joins(one) and one.row[0] in known:
+            yield one, known[one.row[0]]
 
 
 def _joins(operation: Operation) -> bool:

@@ -124,6 +124,13 @@ test("a text that couldn't be sent is sent by itself later", async () => {
   expect(events.saved).toHaveBeenCalledExactlyOnceWith(expect.anything(), "one");
 });
 
+test("a text that the server rejects isn't sent again by itself", async () => {
+  save.mockRejectedValueOnce(new ApiError(403, {}));
+  copyOf(null).save("one", null);
+  await vi.advanceTimersByTimeAsync(300_000);
+  expect(save).toHaveBeenCalledTimes(1);
+});
+
 test("nothing is saved after the draft was dropped", async () => {
   const copy = copyOf("v1");
   copy.save("one", null);

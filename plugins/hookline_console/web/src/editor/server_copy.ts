@@ -6,7 +6,7 @@ import { dropServerDraft, loadServerDraft, type ServerDraft, saveServerDraft } f
 /** Somebody who types saves so often at most, since the audit log has each time. */
 const APART_MS = 3000;
 
-/** What couldn't be sent is tried again so much later, if neither a key nor a new connection leads to that before. */
+/** A text that couldn't be sent is sent again so much later, unless a key or a new connection leads to that before. */
 const AGAIN_MS = 90_000;
 
 export interface CopyEvents {
@@ -15,6 +15,11 @@ export interface CopyEvents {
   /** Somebody else has saved another draft, which must be seen before it is replaced. */
   conflict: (other: ServerDraft) => void;
   failed: (error: unknown) => void;
+}
+
+/** Whether the same request may succeed later: nothing answered, or the server couldn't, or there were too many. */
+function isTemporary(error: unknown): boolean {
+  return error instanceof ApiError && (error.status === 0 || error.status === 429 || error.status >= 500);
 }
 
 export class ServerCopy {
@@ -90,7 +95,7 @@ export class ServerCopy {
 
   private failed(error: unknown): void {
     clearTimeout(this.again);
-    if (!this.isLeft) this.again = setTimeout(() => this.retry(), AGAIN_MS);
+    if (!this.isLeft && isTemporary(error)) this.again = setTimeout(() => this.retry(), AGAIN_MS);
     this.events.failed(error);
   }
 
