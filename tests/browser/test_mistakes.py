@@ -86,6 +86,7 @@ def _by_flow(mistakes: Iterable[Mistake]) -> dict[str, list[Mistake]]:
 
 
 @pytest.mark.long
+@pytest.mark.timeout(300)
 async def test_all_mistakes_are_shown_in_their_places_with_their_remedies(shipped: Console) -> None:
     for flow, mistakes in _by_flow(SEEDED).items():
         page = await shipped.open(f"/flows/{flow}/edit", f"Edit {flow}")

@@ -495,6 +495,31 @@ async def test_the_routes_are_those_of_openapi_and_of_the_reference(engine: Engi
     assert documented() == parameters
 
 
+async def test_each_whole_number_of_a_request_is_bounded(client: Client) -> None:
+    """What has more than 64 bits fits no column and no message between processes."""
+    document = await description(client)
+    unbounded: list[str] = []
+
+    def look(schema: Any, place: str, seen: frozenset[str] = frozenset()) -> None:
+        if isinstance(schema, list):
+            for each in schema:
+                look(each, place, seen)
+        if not isinstance(schema, dict):
+            return
+        name = str(schema.get("$ref", "")).rpartition("/")[2]
+        if name and name not in seen:
+            look(document["components"]["schemas"][name], place, seen | {name})
+        if schema.get("type") == "integer" and not schema.keys() & {"maximum", "exclusiveMaximum", "enum", "const"}:
+            unbounded.append(place)
+        for key, each in schema.items():
+            look(each, f"{place} {key}", seen)
+
+    for (method, path), operation in operations(document).items():
+        look(operation.get("requestBody"), f"{method} {path}")
+        look(operation.get("parameters"), f"{method} {path}")
+    assert unbounded == []
+
+
 async def test_every_reference_in_openapi_resolves(client: Client) -> None:
     document = await description(client)
     known = {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}

@@ -188,7 +188,7 @@ class EvaluateStepRequest(TriedDocumentRequest, frozen=True, forbid_unknown_fiel
 
     step: str
     """The JSON pointer of the step, such as `/steps/1`."""
-    turn: Annotated[int, msgspec.Meta(ge=0)] = 0
+    turn: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 0
     """Which run of the step is meant, counted from 0; in a foreach, the index of the item."""
 
 
