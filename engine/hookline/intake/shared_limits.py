@@ -315,9 +315,11 @@ class SharedLimits:
         if self._membership.shared:
             for rate in self._rates.values():
                 rate.limit.keep(0)
+                rate.looked = False
             for backlog in self._backlogs.values():
                 backlog.limit.keep(0)
                 backlog.limit.end_move(0)
+                backlog.looked = False
 
     def look(self) -> None:
         """Look at the parts soon."""

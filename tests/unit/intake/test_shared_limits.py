@@ -273,6 +273,10 @@ async def test_a_limit_is_new_until_the_node_has_taken_its_parts() -> None:
     node.move_rate_parts = noted  # type: ignore[method-assign]
     await rates.refresh()
     assert (states, rates.of(FLOW, "10/s").parts) == ([True], 10)
+    assert not rates.is_new(FLOW, "10/s")
+    # With its lease, a node loses its parts. The next message waits for new ones.
+    rates.drop()
+    assert rates.is_new(FLOW, "10/s")
 
 
 @pytest.mark.cluster_rule("C7")
