@@ -51,10 +51,10 @@ from hookline.intake.shared_limits import SharedLimits
 from hookline.kernel.errors import ConfigError, CredentialError, StoreAway, StoreError
 from hookline.kernel.ids import Ids
 from hookline.kernel.time import Clock, SystemClock, follow_jumps
+from hookline.maintenance.blob_store_check import check_blob_store, is_readable
 from hookline.maintenance.disk_budget import DiskBudget
 from hookline.maintenance.duty import Duty
 from hookline.maintenance.retention import Purger, Retention, retention_in
-from hookline.maintenance.shared_blobs import check_shared_blobs, is_readable
 from hookline.maintenance.sweeper import Sweeper
 from hookline.operations.attention import Attention
 from hookline.operations.captures import Captures
@@ -467,7 +467,7 @@ class Engine:
             await self._check_folder()
             # A missing bucket is better found now than by the first file.
             await self.blobs.ping()
-            await check_shared_blobs(self.membership, self.blobs, self.log)
+            await check_blob_store(self.membership, self.blobs, self.log)
             if self.intake_queue is not None and not self._queue_open:
                 await self.intake_queue.open()
                 self._queue_open = True

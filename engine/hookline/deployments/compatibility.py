@@ -19,7 +19,7 @@ from hookline.executions.journal.journal import Journal
 from hookline.executions.message_edits import edits_in
 from hookline.executions.progress import ExecutionProgress
 from hookline.executions.services import Services
-from hookline.flows.blocks.step_tree import find_step
+from hookline.flows.blocks.step_walkers import find_step
 from hookline.flows.compiler.compile import ON_ERROR_PREFIX
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.kernel.errors import IllegalStateChange

@@ -16,7 +16,7 @@ from hookline.flows.blocks.flow_call import CallNode
 from hookline.flows.blocks.foreach import USE as FOREACH
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.parallel import ParallelNode
-from hookline.flows.blocks.step_tree import find_step
+from hookline.flows.blocks.step_walkers import find_step
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.try_block import TryNode
 from hookline.flows.blocks.webhook_wait import USE as WEBHOOK

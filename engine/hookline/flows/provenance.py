@@ -13,7 +13,7 @@ from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.parallel import ParallelNode
-from hookline.flows.blocks.step_tree import without_items
+from hookline.flows.blocks.step_walkers import without_items
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.try_block import TryNode
 from hookline.flows.compiler.compiled import CompiledFlow

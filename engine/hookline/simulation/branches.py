@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.parallel import ParallelNode
-from hookline.flows.blocks.step_tree import walk_steps, without_items
+from hookline.flows.blocks.step_walkers import walk_steps, without_items
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.try_block import TryNode
 from hookline.flows.compiler.compile import ON_ERROR_PREFIX

@@ -12,7 +12,7 @@ from hookline.executions.ending import ON_ERROR_USE
 from hookline.executions.replies import FINISHED
 from hookline.flows.blocks.flow_call import CallNode
 from hookline.flows.blocks.parallel import ParallelNode
-from hookline.flows.blocks.step_tree import without_items
+from hookline.flows.blocks.step_walkers import without_items
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.try_block import TryNode
 from hookline.flows.blocks.webhook_wait import WaitNode

@@ -30,9 +30,9 @@ from hookline.sdk.action import Action, ClientRate
 from hookline.simulation.clock import CaseClock
 from hookline.simulation.flows import SimulatedFlows
 from hookline.simulation.memory_store import MemoryStore, YieldingStore
-from hookline.simulation.outside import SimulatedCallbacks
 from hookline.simulation.queue import SimulatedQueue
 from hookline.simulation.result import SimulatedCall, SimulationRecord, SimulationResult
+from hookline.simulation.simulated_callbacks import SimulatedCallbacks
 from hookline.simulation.stubs import Outside
 from hookline.storage.blobs import Blobs
 from hookline.storage.changes import Accept, AddState, BeginWait, Cancel, Change, End, JoinBatch, RecordSteps, SetState

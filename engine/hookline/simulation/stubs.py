@@ -8,7 +8,7 @@ from typing import Any, Final, NoReturn, Protocol, TypeVar
 from hookline.discovery.registry import Registry
 from hookline.executions.context import StepFailed
 from hookline.flows.blocks.foreach import ForeachNode
-from hookline.flows.blocks.step_tree import without_items
+from hookline.flows.blocks.step_walkers import without_items
 from hookline.kernel.errors import StepError
 from hookline.model.execution import ErrorInfo, Outcome
 from hookline.model.items import Stream

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 import msgspec
 from msgspec import UNSET
 
-from hookline.flows.blocks.step_tree import walk_documents
+from hookline.flows.blocks.step_walkers import walk_documents
 from hookline.flows.compiler.step_ids import assign_step_ids
 from hookline.flows.documents.version import SILENT, version_of
 from hookline.kernel.json import canonical, encode

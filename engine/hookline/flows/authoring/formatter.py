@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from hookline.flows.blocks.step_tree import map_documents
+from hookline.flows.blocks.step_walkers import map_documents
 from hookline.flows.documents.version import SILENT
 from hookline.kernel.json import encode
 from hookline.model.flow import BLOCKS, ActionStep, CaseDocument, FlowDocument, RetryDocument, TriggerDocument

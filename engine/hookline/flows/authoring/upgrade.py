@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 
 from hookline.discovery.registry import Registry
-from hookline.flows.blocks.step_tree import map_documents
+from hookline.flows.blocks.step_walkers import map_documents
 from hookline.flows.elements.expressions import Expressions, Template
 from hookline.kernel.errors import Problem, StepError
 from hookline.sdk.settings.versions import Upgrade

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from hookline.flows.blocks.step_tree import walk_documents
+from hookline.flows.blocks.step_walkers import walk_documents
 from hookline.flows.elements.expressions import RESERVED, language
 from hookline.kernel.errors import Problem
 from hookline.kernel.pointer import adding, escape, replacing

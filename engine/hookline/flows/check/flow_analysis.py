@@ -1,6 +1,6 @@
 """Type analysis: follow a flow's steps as an execution would, with shapes in place of values.
 
-It doesn't use the walkers of `step_tree`: each kind of step decides which of its lists run, and in which scope.
+It doesn't use `step_walkers`: each kind of step decides which of its lists run, and in which scope.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

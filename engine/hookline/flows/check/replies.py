@@ -1,6 +1,6 @@
 """Rule: a caller who waits for a reply gets one, and steps reply only if a caller waits.
 
-It doesn't use the walkers of `step_tree`, because it follows the ways through a flow, and blocks combine the results of
+It doesn't use `step_walkers`, because it follows the ways through a flow, and blocks combine the results of
 their lists in different ways.
 """
 
@@ -16,7 +16,7 @@ from hookline.flows.blocks.batch import BatchNode
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.parallel import ParallelNode
-from hookline.flows.blocks.step_tree import WalkedStep, walk_steps
+from hookline.flows.blocks.step_walkers import WalkedStep, walk_steps
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.try_block import TryNode
 from hookline.flows.blocks.webhook_wait import WaitNode

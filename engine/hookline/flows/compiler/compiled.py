@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.foreach import ForeachNode
-from hookline.flows.blocks.step_tree import WalkedStep, walk_steps
+from hookline.flows.blocks.step_walkers import WalkedStep, walk_steps
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.body_schema import BodySchema
 from hookline.flows.elements.external_names import FlowUse

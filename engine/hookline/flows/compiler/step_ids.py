@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from hookline.flows.blocks import BLOCKS, step_type_of
-from hookline.flows.blocks.step_tree import walk_documents
+from hookline.flows.blocks.step_walkers import walk_documents
 from hookline.kernel.errors import Problem
 from hookline.kernel.pointer import replacing
 from hookline.model.flow import STEP_ID

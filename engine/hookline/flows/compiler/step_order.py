@@ -6,7 +6,7 @@ from enum import Enum
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.parallel import ParallelNode
-from hookline.flows.blocks.step_tree import WalkedStep, walk_steps, without_items
+from hookline.flows.blocks.step_walkers import WalkedStep, walk_steps, without_items
 from hookline.flows.blocks.try_block import TryNode
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from hookline.flows.blocks import step_type_of
-from hookline.flows.blocks.step_tree import walk_documents
+from hookline.flows.blocks.step_walkers import walk_documents
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.compiler.redaction import steps_redacted
 from hookline.flows.compiler.step_ids import assign_step_ids

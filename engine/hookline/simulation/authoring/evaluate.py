@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from hookline.discovery.registry import Registry
-from hookline.flows.blocks.step_tree import without_items
+from hookline.flows.blocks.step_walkers import without_items
 from hookline.flows.compiler.compile import compile_document, compile_flow
 from hookline.flows.documents.read import read
 from hookline.flows.elements.expressions import Expressions

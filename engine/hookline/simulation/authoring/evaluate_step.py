@@ -12,7 +12,7 @@ import msgspec
 
 from hookline.discovery.registry import Registry
 from hookline.flows.blocks import step_type_of
-from hookline.flows.blocks.step_tree import without_items
+from hookline.flows.blocks.step_walkers import without_items
 from hookline.flows.compiler.compile import ON_ERROR_PREFIX
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.flows.elements.expressions import Condition, Expressions, Template

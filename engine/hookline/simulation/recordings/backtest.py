@@ -12,7 +12,7 @@ from hookline.discovery.registry import Registry
 from hookline.flows.blocks.batch import USE as BATCH
 from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.flow_call import USE as FLOW
-from hookline.flows.blocks.step_tree import without_items
+from hookline.flows.blocks.step_walkers import without_items
 from hookline.flows.blocks.webhook_wait import USE as WEBHOOK
 from hookline.flows.compiler.compiled import CompiledFlow
 from hookline.intake.envelopes import simulation_envelope

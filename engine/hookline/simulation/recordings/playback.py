@@ -17,7 +17,7 @@ from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.flow_call import USE as FLOW
 from hookline.flows.blocks.flow_call import CallNode
 from hookline.flows.blocks.foreach import ForeachNode
-from hookline.flows.blocks.step_tree import walk_steps
+from hookline.flows.blocks.step_walkers import walk_steps
 from hookline.flows.blocks.webhook_wait import USE as WEBHOOK
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.compiled import CompiledFlow

@@ -12,7 +12,7 @@ _REMEDY = (
 )
 
 
-async def check_shared_blobs(membership: Membership, blobs: Blobs, log: Log) -> None:
+async def check_blob_store(membership: Membership, blobs: Blobs, log: Log) -> None:
     """Raise ConfigError if nodes run on other hosts and have another blob store. Raises StoreError.
 
     The store has a file that the database names. Because a copy of a store has this file, too, a node of another host

@@ -3,7 +3,7 @@
 from typing import Any
 
 from hookline.discovery.registry import Registry
-from hookline.flows.blocks.step_tree import find_step, map_documents, walk_documents, walk_steps, without_items
+from hookline.flows.blocks.step_walkers import find_step, map_documents, walk_documents, walk_steps, without_items
 from hookline.flows.compiler.compile import compile_flow
 from hookline.kernel.json import encode
 
