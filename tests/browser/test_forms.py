@@ -134,6 +134,7 @@ async def test_what_is_typed_into_a_field_and_is_not_in_the_json_yet_survives_a_
     await again.goto("/flows/notes/edit")
     await expect(form(again).get_by_role("textbox", name="to", exact=True)).to_have_value(whole[:-1])
     await again.get_by_role("button", name="Discard draft").click()
+    await expect(again.get_by_text("No changes")).to_be_visible()
     await form(again).get_by_role("button", name="letter", exact=True).click()
     await expect(form(again).get_by_role("textbox", name="to", exact=True)).to_have_value("$.body.name")
 
