@@ -87,7 +87,7 @@ RECIPES: Final = {
             "engine/hookline/flows/blocks/__init__.py": "its entry in the table of blocks",
             "engine/hookline/executions/blocks/parallel.py": "the function that runs it",
             "engine/hookline/executions/blocks/run_steps.py": "its entry in the table of functions",
-            "engine/hookline/deployments/dry_run.py": "how a dry run passes it",
+            "engine/hookline/deployments/journal_dry_run.py": "how a dry run passes it",
             "engine/hookline/flows/check/": "what the checker knows after it",
             "engine/hookline/flows/provenance.py": "where the values that it gives come from",
             "engine/hookline/simulation/": "its branches, for the coverage of cases",

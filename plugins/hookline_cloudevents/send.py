@@ -18,9 +18,9 @@ from hookline.api import (
     StepError,
     encode_json,
 )
-from hookline_cloudevents.about import DESCRIPTION, ERRORS, EXAMPLE
 from hookline_cloudevents.authorization import authorization
 from hookline_cloudevents.event import OPTIONAL, REQUIRED, is_json, problems
+from hookline_cloudevents.reference_page import DESCRIPTION, ERRORS, EXAMPLE
 
 connector: Final = Connector(
     "cloudevents",

@@ -1,7 +1,7 @@
 """The connectors, to which each action's module adds its own."""
 
 from hookline.api import Connector
-from hookline_files.about import (
+from hookline_files.reference_page import (
     CSV,
     CSV_ERRORS,
     CSV_EXAMPLE,

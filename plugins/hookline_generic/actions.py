@@ -25,7 +25,7 @@ from hookline.api import (
     is_server_header,
     message_attachment,
 )
-from hookline_generic.about import GENERIC, GENERIC_ERRORS, GENERIC_EXAMPLE
+from hookline_generic.reference_page import GENERIC, GENERIC_ERRORS, GENERIC_EXAMPLE
 
 generic = Connector(
     "generic",

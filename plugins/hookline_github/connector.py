@@ -5,8 +5,8 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from hookline.api import Connector, StepError, VerifyContext
-from hookline_github.about import DESCRIPTION, ERRORS, EXAMPLE
 from hookline_github.client import GitHub
+from hookline_github.reference_page import DESCRIPTION, ERRORS, EXAMPLE
 
 API: Final = "https://api.github.com"
 

@@ -17,9 +17,9 @@ from hookline.api import (
     StepError,
     message_attachment,
 )
-from hookline_http.about import DESCRIPTION, ERRORS, EXAMPLE
-from hookline_http.authorization import authorization
+from hookline_http.credential_headers import authorization
 from hookline_http.oauth2_client import OAUTH2, OAUTH2_TYPE, OAuth2Client, gives_token
+from hookline_http.reference_page import DESCRIPTION, ERRORS, EXAMPLE
 from hookline_http.response import reply
 
 http = Connector(

@@ -7,13 +7,13 @@ from pydantic import Field
 from sqlalchemy import Connection
 
 from hookline.api import Connector, Context, FromVars, JsonValue, StepError, VerifyContext
-from hookline_sql.about import DESCRIPTION, ERRORS, EXAMPLE
 from hookline_sql.databases.address import SqlCredential, address
 from hookline_sql.databases.mysql import commits_by_itself, is_mysql
 from hookline_sql.databases.pools import Database, Databases
 from hookline_sql.databases.read_only import fetching, read_only
 from hookline_sql.databases.streaming import streamed
 from hookline_sql.effects import once as exactly_once
+from hookline_sql.reference_page import DESCRIPTION, ERRORS, EXAMPLE
 from hookline_sql.statements import bound, names, pages, rows
 
 _ROWS: Final = 10_000

@@ -5,8 +5,8 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from hookline.api import Connector, StepError, VerifyContext
-from hookline_stripe.about import DESCRIPTION, ERRORS, EXAMPLE
 from hookline_stripe.client import Stripe
+from hookline_stripe.reference_page import DESCRIPTION, ERRORS, EXAMPLE
 
 API: Final = "https://api.stripe.com"
 VERSION: Final = "2025-06-30.basil"

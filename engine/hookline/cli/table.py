@@ -11,7 +11,7 @@ from typing import Final
 
 import click
 
-from hookline.cli.terminal import printable
+from hookline.cli.printable_text import printable
 
 _GAP: Final = "  "
 _LEAST: Final = 24

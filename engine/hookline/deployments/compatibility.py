@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from hookline.deployments.dry_run import DryRun
+from hookline.deployments.journal_dry_run import DryRun
 from hookline.executions.blocks.on_error import run_on_error
 from hookline.executions.blocks.run_steps import run_steps
 from hookline.executions.context import Blocked, ExecutionContext, Frame, HookUrls, StepFailed

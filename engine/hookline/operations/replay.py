@@ -11,7 +11,7 @@ from jsonpath_ng.exceptions import JSONPathError
 from jsonpath_ng.ext.parser import parse
 
 from hookline.access.audit import audited
-from hookline.deployments.dry_run import unrecorded_items
+from hookline.deployments.journal_dry_run import unrecorded_items
 from hookline.executions.delivery.loading import Versions
 from hookline.executions.message_edits import edit_entry, edited_path
 from hookline.flows.blocks.action import ActionNode

@@ -29,7 +29,7 @@ from hookline.service.hooks.resume import Resume
 from hookline.service.hooks.verification import CredentialSource
 from hookline.service.oauth_callback import OAuthCallback
 from hookline.service.problems import MEDIA_TYPE, describe_code, problem_body, rejection_response
-from hookline.service.sandbox import POLICY, POLICY_HEADER
+from hookline.service.sandbox_headers import POLICY, POLICY_HEADER
 from hookline.service.server.asgi import HOOK, OAUTH, RESUME, Endpoint, HookApplication, PrefixRouter
 from hookline.service.types import HookResponse
 from hookline.sources.subscription_store import SubscriptionStore

@@ -16,7 +16,7 @@ from hookline.kernel.errors import HooklineError
 from hookline.sdk.site import NONCE, Site
 from hookline.service.admin.hosts import Hosts
 from hookline.service.admin.requests import problem_response
-from hookline.service.sandbox import POLICY_HEADER
+from hookline.service.sandbox_headers import POLICY_HEADER
 
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'nonce-{nonce}'; img-src 'self' data:; "

@@ -12,8 +12,8 @@ from obstore.store import S3Store
 from hookline.api import StoreError
 from hookline.api_storage import BlobGone, Clock
 from hookline_s3.blobs.blob_ids import began_before, committed_before, is_id
-from hookline_s3.blobs.download import pieces
 from hookline_s3.blobs.upload import Upload
+from hookline_s3.download import pieces
 
 READ: Final = 1024 * 1024
 """Bytes that are read in one go at least."""

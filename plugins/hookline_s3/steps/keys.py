@@ -1,9 +1,8 @@
-"""Keys of objects, and what is said of an object."""
+"""The check of an object's key."""
 
-from typing import Any
 from unicodedata import category
 
-from hookline.api import JsonValue, StepError
+from hookline.api import StepError
 
 
 def checked(key: str) -> str:
@@ -20,15 +19,3 @@ def checked(key: str) -> str:
             code="s3.key",
         )
     return key
-
-
-def described(found: Any) -> dict[str, JsonValue]:
-    """An object as it is listed: `key, name, size, modified_at, etag`."""
-    key: str = found["path"]
-    return {
-        "key": key,
-        "name": key.rpartition("/")[2],
-        "size": found["size"],
-        "modified_at": found["last_modified"].isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "etag": (found["e_tag"] or "").strip('"'),
-    }

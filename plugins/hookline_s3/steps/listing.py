@@ -10,7 +10,7 @@ from obstore.store import S3Store
 
 from hookline.api import JsonValue, PollItem, PollResult, StepError, changed_items
 from hookline_s3.failures import translated
-from hookline_s3.steps.keys import checked, described
+from hookline_s3.steps.keys import checked
 
 TRACKED: Final = 20_000
 """Objects that are kept track of: each is in the cursor."""
@@ -29,7 +29,7 @@ async def objects(
     with translated("the objects" if not prefix else f"the objects under {prefix!r}"):
         async for page in obstore.list(bucket, prefix.rstrip("/") or None, offset=after, chunk_size=1000):
             for found in page:
-                one = described(found)
+                one = _described(found)
                 if fnmatchcase(str(one["name"]), pattern):
                     yield one
 
@@ -52,7 +52,7 @@ async def head(bucket: S3Store, key: str) -> dict[str, JsonValue] | None:
     """Return the metadata of an object; None if it doesn't exist. Raises StepError."""
     with translated(repr(key)):
         try:
-            return described(await obstore.head_async(bucket, checked(key)))
+            return _described(await obstore.head_async(bucket, checked(key)))
         except FileNotFoundError:
             return None
 
@@ -99,3 +99,15 @@ async def later_objects(bucket: S3Store, prefix: str, pattern: str, cursor: Any,
             return PollResult(found, {"after": found[-1].id}, more=True)
         found.append(PollItem(str(one["key"]), one))
     return PollResult(found, {"after": found[-1].id if found else after})
+
+
+def _described(found: Any) -> dict[str, JsonValue]:
+    """An object as it is listed: `key, name, size, modified_at, etag`."""
+    key: str = found["path"]
+    return {
+        "key": key,
+        "name": key.rpartition("/")[2],
+        "size": found["size"],
+        "modified_at": found["last_modified"].isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "etag": (found["e_tag"] or "").strip('"'),
+    }

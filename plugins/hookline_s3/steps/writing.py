@@ -10,7 +10,7 @@ from obstore.exceptions import AlreadyExistsError
 from obstore.store import S3Store
 
 from hookline.api import Attachment, Context, JsonValue, StepError, encode_json
-from hookline_s3.blobs.download import pieces
+from hookline_s3.download import pieces
 from hookline_s3.failures import translated
 from hookline_s3.steps.keys import checked
 

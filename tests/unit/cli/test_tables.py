@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from hookline.cli import table as tables
+from hookline.cli.printable_text import printable
 from hookline.cli.table import shortened, table
-from hookline.cli.terminal import printable
 from hookline.kernel.ids import Ids
 from hookline.testing.clock import ManualClock
 

@@ -18,7 +18,7 @@ from hookline.discovery.registry import Registry
 from hookline.flows.blocks import BLOCKS, USES
 from hookline.flows.check.check_flow import check_flow
 from hookline.flows.check.flow_analysis import _BLOCKS
-from hookline.flows.check.step_descriptions import describe_steps
+from hookline.flows.check.step_scopes import step_scopes
 from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.elements.message_scope import trigger_view
 from hookline.flows.types.annotation import from_annotation
@@ -460,7 +460,7 @@ def test_a_problem_that_is_known_without_types_is_said_once(lint: Lint) -> None:
 def test_what_is_known_is_told_for_each_step(shops: Registry) -> None:
     trigger = {"use": "webhook", "with": {"verify": "none"}}
     steps = [ORDER, {"foreach": "$.body.lines", "id": "each", "steps": [given("$.item.sku", "inner")]}, {"use": "stop"}]
-    told = list(describe_steps(compile_flow(encode({"id": "orders", "trigger": trigger, "steps": steps}), shops)))
+    told = list(step_scopes(compile_flow(encode({"id": "orders", "trigger": trigger, "steps": steps}), shops)))
     assert [one.step for one in told][:3] == ["order", "each", "inner"]
     assert told[2].scope["item"] == "Line {sku: text, price: number}"
     assert told[2].body == "text"

@@ -13,7 +13,7 @@ from hookline.cli.client import connect, is_new
 from hookline.cli.client.remote import remote_of
 from hookline.cli.command import Command, NotFound, emit, problem_line
 from hookline.config import Settings
-from hookline.flows.check.step_descriptions import StepDescription
+from hookline.flows.check.step_scopes import StepScope
 from hookline.flows.types.samples import NO_SAMPLES, Samples, read_samples
 from hookline.kernel.errors import ConfigError, FlowInvalid, FlowNotFound, HooklineError, Problem
 from hookline.kernel.json import decode
@@ -217,13 +217,13 @@ def samples_beside(file: Path) -> Samples:
         return NO_SAMPLES
 
 
-def explained(wanted: str, settings: Settings) -> Sequence[StepDescription]:
+def explained(wanted: str, settings: Settings) -> Sequence[StepScope]:
     """Return the steps of a flow, named by its file or id, or the one step named after a colon.
 
     Raises FlowNotFound, NotFound if it has no such step, and FlowInvalid if the flow has errors.
     """
     from hookline.discovery.loader import load_plugins
-    from hookline.flows.check.step_descriptions import describe_steps
+    from hookline.flows.check.step_scopes import step_scopes
     from hookline.flows.compiler.compile import compile_flow
     from hookline.flows.documents.read import read
 
@@ -233,7 +233,7 @@ def explained(wanted: str, settings: Settings) -> Sequence[StepDescription]:
         near = did_you_mean(name, [path.stem for path in settings.flows_dir.glob("*.json")])
         raise FlowNotFound(f"there is no flow {name!r} in {settings.flows_dir}/{f'; {near}' if near else ''}")
     flow = compile_flow(read(file.read_bytes(), str(file)), load_plugins(), environment=os.environ)
-    steps = list(describe_steps(flow, samples_beside(file)))
+    steps = list(step_scopes(flow, samples_beside(file)))
     if not step:
         return steps
     found = [one for one in steps if one.step == step]
@@ -248,7 +248,7 @@ def _parts(wanted: str) -> tuple[str, str]:
     return (name, step) if name else (wanted, "")
 
 
-def explained_text(steps: Sequence[StepDescription]) -> str:
+def explained_text(steps: Sequence[StepScope]) -> str:
     """The steps as text."""
     lines: list[str] = []
     for one in steps:

@@ -9,8 +9,8 @@ import click
 
 from hookline.cli.client import ApiError, Client, call, connect
 from hookline.cli.command import CommandGroup, NotFound, can_ask, emit, emit_page, paged, with_pending
+from hookline.cli.printable_text import printable
 from hookline.cli.table import table
-from hookline.cli.terminal import printable
 from hookline.config import Settings
 from hookline.kernel.errors import ConfigError, DeploymentNotFound
 from hookline.kernel.suggest import counted

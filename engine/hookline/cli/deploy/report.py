@@ -8,7 +8,7 @@ from hookline.cli.command import problem_line, with_pending
 from hookline.cli.deploy.comparison import FlowChange
 from hookline.cli.deploy.deploy_steps import Prepared
 from hookline.cli.deploy.flows import landing_text, restart_text
-from hookline.cli.terminal import printable
+from hookline.cli.printable_text import printable
 from hookline.kernel.suggest import counted
 
 _MARKS: Final = {"added": "+", "changed": "~", "deleted": "-"}

@@ -10,8 +10,8 @@ import click
 
 from hookline.cli.client import check_exists
 from hookline.cli.command import CommandGroup, emit
+from hookline.cli.printable_text import size_text
 from hookline.cli.table import table
-from hookline.cli.terminal import size_text
 from hookline.config import Settings
 from hookline.kernel.errors import ConfigError, StoreError
 from hookline.kernel.suggest import counted

@@ -9,7 +9,7 @@ import click
 from hookline.cli.client import call, connect
 from hookline.cli.command import Command, emit_page, paged
 from hookline.cli.operate.bulk import Moment
-from hookline.cli.terminal import json_line
+from hookline.cli.printable_text import json_line
 from hookline.config import Settings
 
 _LARGEST_PAGE: Final = 200

@@ -88,7 +88,7 @@ def authorize_credential(
     without a server /oauth/callback at a free port of 127.0.0.1. With --json there are two lines: the address, and the
     result.
     """
-    from hookline.cli.operate.authorization import authorize
+    from hookline.cli.operate.credential_authorization import authorize
 
     def begun(made: Mapping[str, Any]) -> None:
         emit(made, as_json=as_json, text=lambda: f"open this address in a browser, and agree there:\n\n{made['url']}\n")

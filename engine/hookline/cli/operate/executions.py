@@ -13,7 +13,7 @@ from hookline.cli.inputs import body_of
 from hookline.cli.operate import bulk
 from hookline.cli.operate.execution_ids import full_id
 from hookline.cli.operate.execution_text import cause_of, describe, event_line, origin_lines
-from hookline.cli.terminal import json_line, printable
+from hookline.cli.printable_text import json_line, printable
 from hookline.config import Settings
 from hookline.kernel.errors import ConfigError, HooklineError
 

@@ -18,7 +18,7 @@ from hookline.cli.client.profiles import Profile, profiles_file, read_profiles, 
 from hookline.cli.client.remote import REMOTE, TOKEN, check_secure, checked_token, server_url
 from hookline.cli.command import Command, NotFound, emit
 from hookline.cli.operate.execution_ids import full_id
-from hookline.cli.terminal import printable
+from hookline.cli.printable_text import printable
 from hookline.config import Settings
 from hookline.kernel.errors import ConfigError
 from hookline.kernel.suggest import did_you_mean

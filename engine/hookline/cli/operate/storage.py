@@ -6,8 +6,8 @@ import click
 
 from hookline.cli.client import call
 from hookline.cli.command import Command, emit
+from hookline.cli.printable_text import size_text
 from hookline.cli.table import table
-from hookline.cli.terminal import size_text
 from hookline.config import Settings
 from hookline.model.durations import format_duration
 

@@ -18,7 +18,7 @@ from hookline.sdk.triggers import IncomingMessage, NewFile, ParsedRequest, Reque
 from hookline.service.hooks.masking import Headers
 from hookline.service.uploads.file_types import FileTypes
 from hookline.service.uploads.files import IncomingFile, clean_filename
-from hookline.service.uploads.upload import Uploads
+from hookline.service.uploads.request_blobs import RequestBlobs
 
 
 class ReadMessage(msgspec.Struct, frozen=True):
@@ -38,12 +38,12 @@ async def read_messages(
     received: Received,
     *,
     schema: BodySchema | None,
-    uploads: Uploads,
+    blobs: RequestBlobs,
     offloader: Offloader,
 ) -> tuple[ReadMessage, ...]:
     """Return the messages that a trigger reads from a request.
 
-    Raises RequestRejected; the files stored before belong to `uploads`.
+    Raises RequestRejected; the files stored before belong to `blobs`.
     """
     if trigger.read is None:
         raise NotImplementedError("a trigger without `read` has its requests read by their types")
@@ -57,7 +57,7 @@ async def read_messages(
     types = None if settings.file_types is None else FileTypes(settings.file_types)
     read: list[ReadMessage] = []
     for each in made:
-        kept = [await _kept(file, types, uploads) for file in each.files]
+        kept = [await _kept(file, types, blobs) for file in each.files]
         read.append(ReadMessage(each.body, each.id, (*each.attachments, *kept)))
     return tuple(read)
 
@@ -72,8 +72,8 @@ def _schema_problems(schema: BodySchema, made: Sequence[IncomingMessage]) -> lis
     return found
 
 
-async def _kept(file: NewFile, types: FileTypes | None, uploads: Uploads) -> Attachment:
-    incoming = IncomingFile(uploads, file.type, types, f"the file {file.name!r}")
+async def _kept(file: NewFile, types: FileTypes | None, blobs: RequestBlobs) -> Attachment:
+    incoming = IncomingFile(blobs, file.type, types, f"the file {file.name!r}")
     await incoming.write(file.content)
     blob = await incoming.commit()
     filename = clean_filename(None if file.filename is None else file.filename.encode("utf-8", "replace"))

@@ -82,30 +82,30 @@ class CallbackHandler:
         target = target_of(flow, node)
         if not target.takes(request):
             raise target.not_taken()
-        uploads = self._receiver.uploads()
+        blobs = self._receiver.request_blobs()
         try:
-            incoming = await self._receiver.receive(request, headers, target, context, uploads)
+            incoming = await self._receiver.receive(request, headers, target, context, blobs)
             if isinstance(incoming, WebhookResponse):
-                await uploads.discard()
+                await blobs.discard()
                 return responses.scheme_response(incoming)
             body = None
             if step is not None and node.page is not None:
                 body = await self._page_body(step, incoming, context)
             callback = self._callback(flow, node, step, incoming, body)
         except BaseException:  # if the request is cancelled or rejected, its files are removed
-            await uploads.discard()
+            await blobs.discard()
             raise
         # If this fails, the callback may have been stored. Its blobs are kept; the sweeper removes those that nothing
         # refers to.
         try:
             outcome = await self._waiting.deliver(callback)
         finally:
-            uploads.release()
+            blobs.release()
         if isinstance(outcome, CallbackStored | CallbackRepeated):
             context.outcomes = (outcome,)
         if isinstance(outcome, CallbackStored):
             return responses.callback_response(flow, node, outcome)
-        await uploads.discard()
+        await blobs.discard()
         if isinstance(outcome, CallbackRepeated):
             if outcome.identical:
                 return responses.callback_response(flow, node, outcome)

@@ -25,7 +25,7 @@ from hookline.service.hooks.receive import RequestReceiver
 from hookline.service.hooks.rejection import RejectionHandler, RequestContext
 from hookline.service.hooks.responses import accepted_response
 from hookline.service.types import HookRequest, HookResponse
-from hookline.service.uploads.upload import SMALL, VALUE
+from hookline.service.uploads.request_blobs import SMALL, VALUE
 from hookline.storage.changes import Accepted, Duplicate
 from hookline.telemetry.captures import CaptureRecord
 

@@ -28,7 +28,7 @@ from hookline.service.hooks.receive import HookOptions, ReceivedRequest, Request
 from hookline.service.hooks.rejection import RejectionHandler, RequestContext, respond
 from hookline.service.hooks.reply_wait import ReplyWaiter
 from hookline.service.types import HookRequest, HookResponse, SenderGone
-from hookline.service.uploads.upload import Uploads
+from hookline.service.uploads.request_blobs import RequestBlobs
 from hookline.storage.changes import Accepted, Duplicate
 
 __all__ = ["Hook", "HookOptions", "HookRequest", "HookResponse", "SenderGone"]
@@ -114,20 +114,20 @@ class Hook:
         context: RequestContext,
     ) -> HookResponse:
         flow = target.flow
-        uploads = self._receiver.uploads()
+        blobs = self._receiver.request_blobs()
         try:
-            envelopes = await self._receive(request, headers, target, webhook, path, context, uploads)
+            envelopes = await self._receive(request, headers, target, webhook, path, context, blobs)
         except BaseException:  # if the request is cancelled or rejected, its files are removed
-            await uploads.discard()
+            await blobs.discard()
             raise
         if isinstance(envelopes, WebhookResponse):
-            await uploads.discard()
+            await blobs.discard()
             return responses.scheme_response(envelopes)
         if len(envelopes) != 1:
-            context.outcomes = await self._accept_each(flow, envelopes, uploads)
+            context.outcomes = await self._accept_each(flow, envelopes, blobs)
             return responses.several_accepted_response(flow, webhook, context.outcomes)
         execution_id = envelopes[0].execution_id
-        commit = partial(self._commit, flow, envelopes, uploads, context)
+        commit = partial(self._commit, flow, envelopes, blobs, context)
         if webhook.respond == "accepted":
             return responses.accepted_response(flow, webhook, await commit())
         return await self._reply_waiter.response(execution_id, webhook, commit)
@@ -140,10 +140,10 @@ class Hook:
         webhook: WebhookSettings,
         path: str,
         context: RequestContext,
-        uploads: Uploads,
+        blobs: RequestBlobs,
     ) -> list[Envelope] | WebhookResponse:
         """Return the envelopes of a request's messages, or the response of its scheme to a handshake."""
-        incoming = await self._receiver.receive(request, headers, target, context, uploads)
+        incoming = await self._receiver.receive(request, headers, target, context, blobs)
         if isinstance(incoming, WebhookResponse):
             return incoming
         flow = target.flow
@@ -198,7 +198,7 @@ class Hook:
         ]
 
     async def _accept_each(
-        self, flow: CompiledFlow, envelopes: Sequence[Envelope], uploads: Uploads
+        self, flow: CompiledFlow, envelopes: Sequence[Envelope], blobs: RequestBlobs
     ) -> list[Accepted | Duplicate]:
         """Accept all messages of one request: none or several.
 
@@ -206,13 +206,13 @@ class Hook:
         files are kept in any case; the sweeper removes those that nothing refers to.
         """
         if not envelopes:
-            await uploads.discard()
+            await blobs.discard()
         try:
             outcomes = await asyncio.gather(
                 *(self._intake.accept(flow, envelope) for envelope in envelopes), return_exceptions=True
             )
         finally:
-            uploads.release()
+            blobs.release()
         accepted: list[Accepted | Duplicate] = []
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
@@ -229,7 +229,7 @@ class Hook:
         return cors.options(webhook, headers.joined)
 
     async def _commit(
-        self, flow: CompiledFlow, envelopes: list[Envelope], uploads: Uploads, context: RequestContext
+        self, flow: CompiledFlow, envelopes: list[Envelope], blobs: RequestBlobs, context: RequestContext
     ) -> Accepted | Duplicate:
         """Store the one message, and remove it from the list: a sender may wait long for the reply, and nothing may
         keep the message in memory meanwhile."""
@@ -237,15 +237,15 @@ class Hook:
         try:
             outcome = await self._intake.accept(flow, envelope)
         except (TooManyRequests, SchemaViolation):
-            await uploads.discard()
+            await blobs.discard()
             raise
         finally:
-            uploads.release()
+            blobs.release()
         # After any other failure, the message may have been stored. Its blobs are kept; the sweeper removes those that
         # nothing refers to.
         context.outcomes = (outcome,)
         if isinstance(outcome, Duplicate):
-            await uploads.discard()
+            await blobs.discard()
         return outcome
 
 

@@ -46,7 +46,7 @@ from hookline.service.types import HookRequest
 from hookline.service.uploads.body_stream import BodyStream, StagedBody, stage_body
 from hookline.service.uploads.decompression import content_codings
 from hookline.service.uploads.reader import BodyLimits, BodyReader
-from hookline.service.uploads.upload import ByteBudget, Uploads
+from hookline.service.uploads.request_blobs import ByteBudget, RequestBlobs
 from hookline.sources.subscription_store import SubscriptionStore
 from hookline.storage.blobs import Blobs
 
@@ -151,9 +151,9 @@ class RequestReceiver:
         self._clients = Senders(options.trusted_proxies, options.forwarded_header)
         self._public_url = options.public_url.rstrip("/")
 
-    def uploads(self) -> Uploads:
-        """Return the uploads of a new request."""
-        return Uploads(self._blobs, self._stored, self._held)
+    def request_blobs(self) -> RequestBlobs:
+        """Return the blobs of a new request."""
+        return RequestBlobs(self._blobs, self._stored, self._held)
 
     def max_body(self, settings: RequestSettings) -> int:
         """The most bytes of a body in memory."""
@@ -171,12 +171,17 @@ class RequestReceiver:
         check_address(target.settings, self._sender(request, headers, target, context))
 
     async def receive(
-        self, request: HookRequest, headers: Headers, target: RequestTarget, context: RequestContext, uploads: Uploads
+        self,
+        request: HookRequest,
+        headers: Headers,
+        target: RequestTarget,
+        context: RequestContext,
+        blobs: RequestBlobs,
     ) -> ReceivedRequest | WebhookResponse:
         """Return the verified and parsed request, or the response of its scheme to a handshake.
 
         Raises RequestRejected, SenderGone and StoreError. Then, and if the result is a response, the caller discards
-        `uploads`.
+        `blobs`.
         """
         received_at = self._clock.now()
         options, settings = self._options, target.settings
@@ -215,13 +220,13 @@ class RequestReceiver:
         reader = BodyReader(media, codings, limits, settings, query, disposition, target.flow.exact, self._offloader)
         staged: StagedBody | None = None
         if verification is not None and verified is None:
-            staged = await stage_body(stream, verification.feed, uploads)
+            staged = await stage_body(stream, verification.feed, blobs)
             verified = await verification.finish()
         if verified is not None and verified.response is not None:
             return verified.response
         if request.method not in settings.methods:
             raise target.not_taken()
-        received = await (reader.read(stream, uploads) if staged is None else reader.read_staged(staged, uploads))
+        received = await (reader.read(stream, blobs) if staged is None else reader.read_staged(staged, blobs))
         messages: tuple[ReadMessage, ...] | None = None
         if target.trigger is not None and target.trigger.read is not None:
             received = masks.in_body(received)
@@ -233,7 +238,7 @@ class RequestReceiver:
                 media,
                 received,
                 schema=target.schema,
-                uploads=uploads,
+                blobs=blobs,
                 offloader=self._offloader,
             )
         elif target.schema is not None and (problems := target.schema.problems(received.body)):

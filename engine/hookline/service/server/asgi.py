@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from hookline.kernel.errors import ServiceUnavailable
 from hookline.service.problems import rejection_response
-from hookline.service.sandbox import POLICY_HEADER, SANDBOX
+from hookline.service.sandbox_headers import POLICY_HEADER, SANDBOX
 from hookline.service.server.stopping import Stopping
 from hookline.service.types import HookRequest, HookResponse, SenderGone
 

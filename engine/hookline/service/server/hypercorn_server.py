@@ -34,7 +34,7 @@ from hyperframe.frame import GoAwayFrame
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import Malformed, MethodUnknown, RequestRejected, ServiceUnavailable
 from hookline.service.problems import rejection_response
-from hookline.service.sandbox import SANDBOX
+from hookline.service.sandbox_headers import SANDBOX
 from hookline.service.server.asgi import STOPPING, Application
 from hookline.service.server.connections import PATIENCE, LastingTimer, Place, Places, TurnTransport, abort_unless_read
 from hookline.service.server.direct import Direct, hook_request

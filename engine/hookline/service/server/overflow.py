@@ -8,7 +8,7 @@ from typing import Final
 
 from hookline.kernel.errors import RequestRejected
 from hookline.service.problems import rejection_response
-from hookline.service.sandbox import SANDBOX
+from hookline.service.sandbox_headers import SANDBOX
 from hookline.service.types import HookResponse
 
 

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 from hookline.kernel.errors import RequestTimeout, TooLarge
 from hookline.kernel.time import Clock
-from hookline.service.uploads.upload import Uploads
+from hookline.service.uploads.request_blobs import RequestBlobs
 from hookline.storage.blobs import Blob, BlobWriter
 
 MIN_RATE: Final = 1024.0
@@ -106,26 +106,26 @@ IN_MEMORY: Final = 256 * 1024
 class StagedBody:
     """A whole body that waits for the check of its signature. It can be iterated over once."""
 
-    def __init__(self, uploads: Uploads, held: list[bytes], writer: BlobWriter | None) -> None:
-        self._uploads = uploads
+    def __init__(self, blobs: RequestBlobs, held: list[bytes], writer: BlobWriter | None) -> None:
+        self._blobs = blobs
         self._held = held
         self._writer = writer
 
     async def blob(self) -> Blob | None:
         """Return the body as a durable blob, or None if it is in memory. Replaces iterating."""
-        return await self._uploads.commit(self._writer) if self._writer else None
+        return await self._blobs.commit(self._writer) if self._writer else None
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for chunk in self._held:
             yield chunk
         if self._writer is not None:
-            blob = await self._uploads.commit(self._writer)
-            async for chunk in self._uploads.blobs.open(blob.id):
+            blob = await self._blobs.commit(self._writer)
+            async for chunk in self._blobs.open(blob.id):
                 yield chunk
-            await self._uploads.drop(blob)
+            await self._blobs.drop(blob)
 
 
-async def stage_body(chunks: AsyncIterator[bytes], feed: Callable[[bytes], None], uploads: Uploads) -> StagedBody:
+async def stage_body(chunks: AsyncIterator[bytes], feed: Callable[[bytes], None], blobs: RequestBlobs) -> StagedBody:
     """Read a body to its end, and pass each chunk to `feed` meanwhile."""
     held: list[bytes] = []
     size = 0
@@ -138,7 +138,7 @@ async def stage_body(chunks: AsyncIterator[bytes], feed: Callable[[bytes], None]
         held.append(chunk)
         size += len(chunk)
         if size > IN_MEMORY:
-            writer = await uploads.create()
+            writer = await blobs.create()
             await writer.write(b"".join(held))
             held = []
-    return StagedBody(uploads, held, writer)
+    return StagedBody(blobs, held, writer)

@@ -10,7 +10,7 @@ from python_multipart.multipart import parse_options_header
 from hookline.bodies.text import Received
 from hookline.model.message import Attachment
 from hookline.service.uploads.file_types import HEAD, FileTypes
-from hookline.service.uploads.upload import Uploads
+from hookline.service.uploads.request_blobs import RequestBlobs
 from hookline.storage.blobs import Blob, BlobWriter
 
 
@@ -43,10 +43,10 @@ def read_disposition(header: str | None) -> tuple[bytes, dict[bytes, bytes]]:
 class IncomingFile:
     """A file as it arrives: nothing of it is stored before its first bytes are checked."""
 
-    def __init__(self, uploads: Uploads, media_type: str, types: FileTypes | None, what: str = "the file") -> None:
+    def __init__(self, blobs: RequestBlobs, media_type: str, types: FileTypes | None, what: str = "the file") -> None:
         """`types`: the accepted types; None accepts all. Raises UnsupportedMedia."""
         self.media_type = media_type
-        self._uploads = uploads
+        self._blobs = blobs
         self._types = types
         self._what = what
         self._head = b""
@@ -67,7 +67,7 @@ class IncomingFile:
         """Make it durable, empty or not. Raises UnsupportedMedia."""
         if self._types is not None:
             await self._write(self._judged(self._types))
-        return await self._uploads.commit(self._writer or await self._uploads.create())
+        return await self._blobs.commit(self._writer or await self._blobs.create())
 
     def _judged(self, types: FileTypes) -> bytes:
         head, self._head, self._types = self._head, b"", None
@@ -75,7 +75,7 @@ class IncomingFile:
         return head
 
     async def _write(self, chunk: bytes) -> None:
-        self._writer = self._writer or await self._uploads.create()
+        self._writer = self._writer or await self._blobs.create()
         await self._writer.write(chunk)
 
 
@@ -88,10 +88,10 @@ async def store_file(chunks: AsyncIterable[bytes], file: IncomingFile, *, keep_e
     return await file.commit() if keep_empty or not empty else None
 
 
-async def check_stored_type(blob: Blob, uploads: Uploads, media_type: str, types: FileTypes) -> str:
+async def check_stored_type(blob: Blob, blobs: RequestBlobs, media_type: str, types: FileTypes) -> str:
     """Return the type of a file that is stored already. Raises UnsupportedMedia."""
     head = b""
-    chunks = uploads.blobs.open(blob.id, HEAD)
+    chunks = blobs.open(blob.id, HEAD)
     while len(head) < HEAD and (chunk := await anext(chunks, b"")):
         head += chunk
     # A blob that is read in part has to be closed, if that is possible.

@@ -19,7 +19,7 @@ from hookline.model.message import Attachment
 from hookline.plugin_host.offload import Offloader
 from hookline.service.uploads.file_types import FileTypes
 from hookline.service.uploads.files import IncomingFile, clean_filename, read_disposition
-from hookline.service.uploads.upload import Uploads
+from hookline.service.uploads.request_blobs import RequestBlobs
 
 MAX_PARTS: Final = 1000
 _PADDING: Final = 256
@@ -132,7 +132,7 @@ class MultipartReader:
 
     def __init__(
         self,
-        uploads: Uploads,
+        blobs: RequestBlobs,
         max_body: int,
         max_file: int,
         offloader: Offloader,
@@ -142,7 +142,7 @@ class MultipartReader:
     ) -> None:
         """`max_body`: bytes in all fields together; `max_file`: bytes in each file; `types`: the accepted types of
         files. The offloader reads large fields in a thread."""
-        self._uploads = uploads
+        self._blobs = blobs
         self._offloader = offloader
         self._max_body = max_body
         self._max_file = max_file
@@ -150,7 +150,7 @@ class MultipartReader:
         self._naming = naming
         self._fields: list[tuple[str, Any]] = []
         self._fields_size = 0
-        self._room = Room(uploads.hold_values)
+        self._room = Room(blobs.hold_values)
         self._charset: str | None = None
         self._attachments: list[Attachment] = []
         self._parts = 0
@@ -211,14 +211,14 @@ class MultipartReader:
         self._fields_size += len(data)
         if self._fields_size > self._max_body:
             raise TooLarge(f"the fields of the multipart body are larger than {self._max_body} bytes")
-        self._uploads.hold(self._fields_size)
+        self._blobs.hold(self._fields_size)
         part.data.append(data)
 
     def _file(self, part: _Part) -> IncomingFile:
         if part.file is None:
             self.brings_files = True
             media_type = part.media.type if part.media is not None else OCTET_STREAM
-            part.file = IncomingFile(self._uploads, media_type, self._types, f"the file {part.name[:80]!r}")
+            part.file = IncomingFile(self._blobs, media_type, self._types, f"the file {part.name[:80]!r}")
         return part.file
 
     async def _end(self) -> None:

@@ -19,7 +19,7 @@ from hookline.service.uploads.decompression import decompress
 from hookline.service.uploads.file_types import FileTypes
 from hookline.service.uploads.files import IncomingFile, check_stored_type, file_message, store_file
 from hookline.service.uploads.multipart import MultipartReader
-from hookline.service.uploads.upload import Uploads
+from hookline.service.uploads.request_blobs import RequestBlobs
 
 
 class BodyLimits(msgspec.Struct, frozen=True):
@@ -49,19 +49,19 @@ class BodyReader(msgspec.Struct, frozen=True):
     offloader: Offloader
     """Reads large bodies in a thread."""
 
-    async def read(self, chunks: AsyncIterator[bytes], uploads: Uploads) -> Received:
+    async def read(self, chunks: AsyncIterator[bytes], blobs: RequestBlobs) -> Received:
         """Read a body, from the connection or staged. Raises Malformed, TooLarge and UnsupportedMedia."""
         media = self.media
         kind = media.kind
         if kind == "file":
-            file = IncomingFile(uploads, media.type, self._types(), "the body")
+            file = IncomingFile(blobs, media.type, self._types(), "the body")
             # If the request or the flow says that it is a file, an empty one is one too.
             keep_empty = media.said or self.webhook.body == "raw"
             blob = await store_file(self._plain(chunks), file, keep_empty=keep_empty)
             return file_message(blob, file.media_type, self.disposition) if blob else Received()
         if kind == "multipart":
             reader = MultipartReader(
-                uploads,
+                blobs,
                 self.limits.body,
                 self.limits.file,
                 self.offloader,
@@ -72,20 +72,20 @@ class BodyReader(msgspec.Struct, frozen=True):
             received = await reader.read(self._plain(noted), media.boundary)
             return msgspec.structs.replace(received, raw=noted.raw)
         if not self.codings:
-            return await self._inline(await _joined(chunks, uploads), uploads)
+            return await self._inline(await _joined(chunks, blobs), blobs)
         wire: list[bytes] = []
-        data = await _joined(self._plain(_noting(chunks, wire)), uploads)
-        received = await self._inline(data, uploads)
+        data = await _joined(self._plain(_noting(chunks, wire)), blobs)
+        received = await self._inline(data, blobs)
         return msgspec.structs.replace(received, raw=b"".join(wire))
 
-    async def read_staged(self, staged: StagedBody, uploads: Uploads) -> Received:
+    async def read_staged(self, staged: StagedBody, blobs: RequestBlobs) -> Received:
         """Read a body that waited for its signature; a large file is in the blob store already."""
         media = self.media
         if media.kind == "file" and not self.codings and (blob := await staged.blob()) is not None:
             types = self._types()
-            media_type = media.type if types is None else await check_stored_type(blob, uploads, media.type, types)
+            media_type = media.type if types is None else await check_stored_type(blob, blobs, media.type, types)
             return file_message(blob, media_type, self.disposition)
-        return await self.read(aiter(staged), uploads)
+        return await self.read(aiter(staged), blobs)
 
     def _naming(self) -> Naming:
         webhook = self.webhook
@@ -105,12 +105,12 @@ class BodyReader(msgspec.Struct, frozen=True):
             return chunks
         return decompress(chunks, self.codings, self.limits.wire(self.media.kind), self.webhook.max_ratio)
 
-    async def _inline(self, data: bytes, uploads: Uploads) -> Received:
+    async def _inline(self, data: bytes, blobs: RequestBlobs) -> Received:
         if self.media.kind == "query":
             if data:
                 raise Malformed("a GET request has no body here: its query is the body")
             data = self.query
-        read = partial(self._value, data, Room(uploads.hold_values))
+        read = partial(self._value, data, Room(blobs.hold_values))
         return await self.offloader.run(read, large=True) if is_heavy(data) else read()
 
     def _value(self, data: bytes, room: Room) -> Received:
@@ -128,12 +128,12 @@ class BodyReader(msgspec.Struct, frozen=True):
                 return Received(decode_text(data, charset), raw=data)
 
 
-async def _joined(chunks: AsyncIterable[bytes], uploads: Uploads) -> bytes:
+async def _joined(chunks: AsyncIterable[bytes], blobs: RequestBlobs) -> bytes:
     parts: list[bytes] = []
     size = 0
     async for chunk in chunks:
         size += len(chunk)
-        uploads.hold(size)
+        blobs.hold(size)
         parts.append(chunk)
     return b"".join(parts)
 

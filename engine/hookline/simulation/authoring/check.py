@@ -4,7 +4,7 @@ from typing import Final
 
 from hookline.discovery.registry import Registry
 from hookline.flows.check.check_flow import check_flow
-from hookline.flows.check.step_descriptions import StepDescription, describe_steps
+from hookline.flows.check.step_scopes import StepScope, step_scopes
 from hookline.flows.types.samples import read_samples
 from hookline.kernel.json import decode
 from hookline.simulation.authoring.jobs import CheckJob, CheckResult
@@ -33,9 +33,9 @@ def check(job: CheckJob, registry: Registry) -> CheckResult:
     more = len(checked.problems) > MAX_PROBLEMS
     if checked.flow is None:
         return CheckResult(problems, (), more)
-    described: list[StepDescription] = []
+    described: list[StepScope] = []
     left = _MAX_SCOPES
-    for one in describe_steps(checked.flow, samples, only_changes=job.only_changes):
+    for one in step_scopes(checked.flow, samples, only_changes=job.only_changes):
         left -= sum(len(path) + len(shape) for path, shape in one.scope.items())
         if left < 0:
             return CheckResult(problems, tuple(described), more, more_steps=True)

@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from hookline.flows.authoring.flow_difference import Difference
-from hookline.flows.check.step_descriptions import StepDescription
+from hookline.flows.check.step_scopes import StepScope
 from hookline.kernel.errors import Problem
 from hookline.model.execution import ErrorInfo, StepRecord
 
@@ -147,7 +147,7 @@ class CheckResult(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     """The problems of a document, and the scopes of its steps."""
 
     problems: tuple[Problem, ...]
-    steps: tuple[StepDescription, ...]
+    steps: tuple[StepScope, ...]
     more_problems: bool = False
     more_steps: bool = False
 

@@ -10,7 +10,6 @@ from hookline.kernel.errors import ExecutionNotFound, FlowNotFound
 from hookline.kernel.time import rfc3339
 from hookline.model.causes import full_cause, normalised, step_of
 from hookline.service.admin.gate import caller
-from hookline.service.admin.limited import visible_page
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (
     FLOW_SCHEMA,
@@ -21,6 +20,7 @@ from hookline.service.admin.requests import (
     read_query,
     require_flow,
 )
+from hookline.service.admin.visible_pages import visible_page
 from hookline.service.views.executions import ErrorView, cause_parts
 from hookline.service.views.pages import Count, PageView, Time, Uuid
 from hookline.storage.store import DeadLetterPage, DeadLetters

@@ -24,7 +24,6 @@ from hookline.model.execution import FINAL, TAG, Execution, ExecutionFilter, Out
 from hookline.model.message import Attachment, Envelope, pack
 from hookline.operations.explain import Explained, explain
 from hookline.service.admin.gate import caller
-from hookline.service.admin.limited import visible_page
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (
     CAUSE_SCHEMA,
@@ -41,6 +40,7 @@ from hookline.service.admin.requests import (
     require_flow,
     time,
 )
+from hookline.service.admin.visible_pages import visible_page
 from hookline.service.views.excerpts import excerpt
 from hookline.service.views.executions import (
     ExecutionView,

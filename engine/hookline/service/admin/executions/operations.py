@@ -24,7 +24,6 @@ from hookline.operations.bulk import BulkResult
 from hookline.operations.replay import Edit
 from hookline.service.admin.executions.executions import with_cause_divided
 from hookline.service.admin.gate import caller
-from hookline.service.admin.limited import require_named_flow
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (
     CURSOR_SCHEMA,
@@ -42,6 +41,7 @@ from hookline.service.admin.requests import (
     read_query,
     require_flow,
 )
+from hookline.service.admin.visible_pages import require_named_flow
 from hookline.service.views.executions import ExecutionView, execution_view
 from hookline.service.views.pages import Uuid
 

@@ -9,7 +9,6 @@ from hookline.engine import Engine
 from hookline.kernel.time import rfc3339
 from hookline.model.flow import FLOW_ID
 from hookline.service.admin.gate import caller
-from hookline.service.admin.limited import visible_page
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (
     FLOW_SCHEMA,
@@ -21,6 +20,7 @@ from hookline.service.admin.requests import (
     read_query,
     require_flow,
 )
+from hookline.service.admin.visible_pages import visible_page
 from hookline.service.hooks.rejection import UNKNOWN_FLOW
 from hookline.service.views.pages import Count, PageView, Time, Uuid
 from hookline.storage.store import RejectedPage

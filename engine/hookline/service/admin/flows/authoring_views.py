@@ -5,7 +5,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 
 from hookline.flows.authoring.flow_difference import Difference
-from hookline.flows.check.step_descriptions import StepDescription
+from hookline.flows.check.step_scopes import StepScope
 from hookline.kernel.errors import Problem
 from hookline.kernel.json import decode, encode
 from hookline.model.execution import StepRecord
@@ -56,7 +56,7 @@ class CheckView(msgspec.Struct, frozen=True):
     problems: list[Problem]
     more_problems: bool
     """True if there are more problems than are listed."""
-    steps: list[StepDescription]
+    steps: list[StepScope]
     """The steps that are reached, in the order of the text; none if there are errors."""
     more_steps: bool
     """True if steps are left out, because their types would be too much text."""

@@ -2342,14 +2342,14 @@ export interface components {
             valid: boolean;
             problems: components["schemas"]["Problem"][];
             more_problems: boolean;
-            steps: components["schemas"]["StepDescription"][];
+            steps: components["schemas"]["StepScope"][];
             more_steps: boolean;
         };
         /**
-         * StepDescription
+         * StepScope
          * @description A step and the values that its expressions may read.
          */
-        StepDescription: {
+        StepScope: {
             step: string;
             pointer: string;
             scope: {

@@ -6,10 +6,10 @@ import type { Schemas } from "../api/client";
 export type StepScope = Readonly<Record<string, string>>;
 
 export class StepScopes {
-  private readonly steps: readonly Schemas["StepDescription"][];
+  private readonly steps: readonly Schemas["StepScope"][];
   private readonly numbers: ReadonlyMap<string, number>;
 
-  constructor(steps: readonly Schemas["StepDescription"][]) {
+  constructor(steps: readonly Schemas["StepScope"][]) {
     this.steps = steps;
     this.numbers = new Map(steps.map(({ step }, number) => [step, number]));
   }

@@ -15,7 +15,7 @@ _Fields: TypeAlias = Mapping[str, Field]
 
 
 @dataclass(frozen=True, slots=True)
-class StepDescription:
+class StepScope:
     """A step and the values that its expressions may read."""
 
     step: str
@@ -28,9 +28,9 @@ class StepDescription:
     """If the scope only has what differs from that of the step before: the paths that it doesn't have any more."""
 
 
-def describe_steps(
+def step_scopes(
     flow: CompiledFlow, samples: Samples = NO_SAMPLES, *, only_changes: bool = False
-) -> Iterator[StepDescription]:
+) -> Iterator[StepScope]:
     """Yield the steps that are reached, in the order of the text.
 
     A step sees the results of all steps before it, so the length of all descriptions grows with the square of their
@@ -44,7 +44,7 @@ def describe_steps(
         if only_changes:
             before = here
         body = None if visit.behind is None else texts.of(visit.behind.message.body)
-        yield StepDescription(visit.node.id, visit.node.pointer, scope, body, tuple(gone))
+        yield StepScope(visit.node.id, visit.node.pointer, scope, body, tuple(gone))
 
 
 class _ShapeTexts:

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from hookline.cli.main import main
-from hookline.cli.terminal import harmless, json_line
+from hookline.cli.printable_text import harmless, json_line
 
 ACTS = "\x1b]0;title\x07\x1b[2J\x9b31m\x7f\u202e\u2066\r"
 Said = Callable[..., str]

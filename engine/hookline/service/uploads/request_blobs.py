@@ -1,7 +1,7 @@
 """The blobs and the bytes of one request, which are discarded together unless it is accepted."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import structlog
@@ -50,14 +50,24 @@ class ByteBudget:
             self._left += size
 
 
-class Uploads:
+class RequestBlobs:
     """Creates blobs, and tracks those that no message refers to yet."""
 
-    __slots__ = ("_committed", "_held", "_held_room", "_room", "_taken", "_values", "_values_held", "_writers", "blobs")
+    __slots__ = (
+        "_blobs",
+        "_committed",
+        "_held",
+        "_held_room",
+        "_room",
+        "_taken",
+        "_values",
+        "_values_held",
+        "_writers",
+    )
 
     def __init__(self, blobs: Blobs, room: ByteBudget, held_room: ByteBudget) -> None:
         """`room` is the limit for files, and `held_room` that for bodies in memory."""
-        self.blobs = blobs
+        self._blobs = blobs
         self._room = room
         self._taken = 0
         self._held_room = held_room
@@ -69,7 +79,7 @@ class Uploads:
 
     async def create(self) -> BlobWriter:
         """Create an empty blob. Writing to it raises ServiceUnavailable and TooLarge above the limit."""
-        writer = _Counted(await self.blobs.create(), self.take)
+        writer = _Counted(await self._blobs.create(), self.take)
         self._writers.append(writer)
         return writer
 
@@ -79,6 +89,10 @@ class Uploads:
         self._writers.remove(writer)
         self._committed.append(blob.id)
         return blob
+
+    def open(self, blob_id: str, chunk_size: int = 65536) -> AsyncIterator[bytes]:
+        """Yield the bytes of a blob. Raises BlobGone and StoreError."""
+        return self._blobs.open(blob_id, chunk_size)
 
     async def drop(self, blob: Blob) -> None:
         """Delete a blob that was only needed temporarily."""
@@ -131,7 +145,7 @@ class Uploads:
 
     async def _delete(self, blob_id: str) -> None:
         try:
-            await self.blobs.delete(blob_id)
+            await self._blobs.delete(blob_id)
         except (StoreError, OSError) as error:
             _log.warning("blob.delete_failed", blob=blob_id, error=str(error))
 
