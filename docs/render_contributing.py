@@ -31,7 +31,7 @@ RECIPES: Final = {
     "setting": Recipe(
         r"\bmax_backlog_total\b",
         {
-            "engine/hookline/config.py": "the field, with its default and its description",
+            "engine/hookline/server_settings.py": "the field, with its default and its description",
             "engine/hookline/engine_options.py": "the same for an engine, which knows of no files and variables",
             "engine/hookline/cli/engine_setup.py": "from the one to the other",
             "engine/hookline/engine.py": "passed to the part that needs it",

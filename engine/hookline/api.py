@@ -51,7 +51,7 @@ from hookline.sdk.action import (
     Sleep,
 )
 from hookline.sdk.connector import Connector, VerifyContext
-from hookline.sdk.context import MAX_KEY, FlowState, Resource, Resources, ServiceCredential, check_key
+from hookline.sdk.context_parts import MAX_KEY, FlowState, Resource, Resources, ServiceCredential, check_key
 from hookline.sdk.hookspecs import hookimpl
 from hookline.sdk.http import HttpClient, JsonBody, RateLimits, Response, StreamedResponse, read_as
 from hookline.sdk.mappers import Expression, Mapper, Reference, Scope, TemplateFilter
@@ -59,8 +59,8 @@ from hookline.sdk.oauth2 import OAuth2, Tokens
 from hookline.sdk.pagination import cursor_items, linked_items, numbered_items
 from hookline.sdk.poll import PollContext, PollItem, PollResult, PollTrigger, ResetsCursor, changed_items, items_above
 from hookline.sdk.schemes import NoSettings, RequestVerifier, Scheme, SignedRequest, Verified, WebhookResponse
+from hookline.sdk.settings.function_signatures import message_attachment
 from hookline.sdk.settings.options import Option, Options, OptionsContext
-from hookline.sdk.settings.signature import message_attachment
 from hookline.sdk.site import Site
 from hookline.sdk.triggers import (
     BrokerMessage,

@@ -15,7 +15,7 @@ from hookline.kernel.errors import (
     TooManyDrafts,
     VersionOutdated,
 )
-from hookline.kernel.faults import fault
+from hookline.kernel.fault_points import fault
 from hookline.kernel.threads import Threads
 from hookline.kernel.time import Clock, FollowingClock
 from hookline.model.access import (
@@ -30,7 +30,7 @@ from hookline.model.access import (
     TokenScope,
 )
 from hookline.model.batch import JOINED, MAX_BATCH_BYTES, BatchItem, joined_output
-from hookline.model.causes import cause_of
+from hookline.model.dead_letter_causes import cause_of
 from hookline.model.deployment import (
     MAX_DRAFTS,
     DeployedFlow,
@@ -177,10 +177,18 @@ from hookline.storage.changes import (
     counted_output,
 )
 from hookline.storage.cluster import Alone, Membership, Node, NodeDescription, NodeRole
-from hookline.storage.database import CopySource, CopyTarget, DatabaseStatus, Inspectable, Row, TableReader, TableWriter
+from hookline.storage.database_copy import (
+    CopySource,
+    CopyTarget,
+    DatabaseStatus,
+    Inspectable,
+    Row,
+    TableReader,
+    TableWriter,
+)
 from hookline.storage.intake_queue import Insert, InsertInOrder, IntakeQueue, IntakeQueueFactory
 from hookline.storage.node_problems import NodeProblem, NodeProblemKind
-from hookline.storage.process import has_ended, host_of_process
+from hookline.storage.process_identity import has_ended, host_of_process
 from hookline.storage.queue import Delivery, ImmediateStart, Queue, Stored
 from hookline.storage.rate_parts import (
     BACKLOG,

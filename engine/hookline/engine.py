@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import structlog
 
+from hookline.access.failed_sign_ins import SignIns
 from hookline.access.sessions import Sessions
-from hookline.access.sign_ins import SignIns
 from hookline.access.tokens import Tokens
 from hookline.catalog.catalog import Catalog, CatalogChanges
 from hookline.catalog.folder_catalog import FolderCatalog
@@ -22,31 +22,31 @@ from hookline.credentials.access_tokens import AccessTokens
 from hookline.credentials.database_keys import DatabaseKeys
 from hookline.credentials.oauth_authorization import CALLBACK, Authorizations
 from hookline.credentials.store import Credentials
-from hookline.deployments.compatibility import CompatibilityChecker
-from hookline.deployments.database_source import DatabaseSource
+from hookline.deployments.database_flow_storage import DatabaseSource
 from hookline.deployments.deployer import Deployer
 from hookline.deployments.deployment_check import DeploymentCheck
 from hookline.deployments.drafts import Drafts
-from hookline.deployments.flow_source import FlowSource
-from hookline.deployments.folder_source import FolderSource
+from hookline.deployments.flow_storage import FlowSource
+from hookline.deployments.folder_flow_storage import FolderSource
+from hookline.deployments.journal_compatibility import CompatibilityChecker
 from hookline.deployments.migration import Migration
-from hookline.deployments.serving import Serving
 from hookline.deployments.version_history import VersionHistory
+from hookline.deployments.version_switch import Serving
 from hookline.discovery.registry import Registry
 from hookline.engine_options import EngineOptions
 from hookline.executions.delivery.dispatcher import Dispatcher
 from hookline.executions.delivery.runner import Runner
 from hookline.executions.delivery.timers import Timers
 from hookline.executions.rate_limits import StepRates
-from hookline.executions.replies import Replies
 from hookline.executions.services import Services
+from hookline.executions.waiting_callers import Replies
 from hookline.flows.check.check_flow import check_flow
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.backlog import Backlog
 from hookline.intake.callbacks import Callbacks
-from hookline.intake.inserting import INSERTION_DUTY, Inserter
 from hookline.intake.intake import Intake
-from hookline.intake.publishing import Publisher
+from hookline.intake.queue_inserter import INSERTION_DUTY, Inserter
+from hookline.intake.queue_publisher import Publisher
 from hookline.intake.shared_limits import SharedLimits
 from hookline.kernel.errors import ConfigError, CredentialError, StoreAway, StoreError
 from hookline.kernel.ids import Ids
@@ -58,17 +58,17 @@ from hookline.maintenance.retention import Purger, Retention, retention_in
 from hookline.maintenance.sweeper import Sweeper
 from hookline.operations.attention import Attention
 from hookline.operations.captures import Captures
+from hookline.operations.content_search import ContentSearch
 from hookline.operations.node_problems import NodeProblems
 from hookline.operations.operations import Operations
 from hookline.operations.replay import Replays
-from hookline.operations.search import ContentSearch
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
 from hookline.plugin_host.facade import BlobsFacade, HttpClientFacade, ResourcesFacade
 from hookline.plugin_host.loop_monitor import LoopMonitor
 from hookline.plugin_host.plugin_calls import PluginCalls
 from hookline.plugin_host.resources import EngineResources
-from hookline.sdk.context import Resources
+from hookline.sdk.context_parts import Resources
 from hookline.sdk.http import HttpClient
 from hookline.secrets.redaction import Redaction
 from hookline.secrets.resume_tokens import ResumeTokens
@@ -87,7 +87,7 @@ from hookline.storage.store import Store
 from hookline.telemetry.captures import CaptureRecord
 from hookline.telemetry.events import Events
 from hookline.telemetry.metrics import Metrics
-from hookline.telemetry.node_hints import NodeHints
+from hookline.telemetry.node_broadcasts import NodeHints
 from hookline.telemetry.rejections import RejectionRecord
 from hookline.telemetry.statistics import StatisticsRecord
 from hookline.telemetry.store_problem import StoreProblem

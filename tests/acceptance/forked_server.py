@@ -17,7 +17,7 @@ from pathlib import Path
 from threading import Thread
 
 from hookline.cli.main import main
-from hookline.kernel.faults import TRACE_VARIABLE, VARIABLE, Fault, Trace, fault
+from hookline.kernel.fault_points import TRACE_VARIABLE, VARIABLE, Fault, Trace, fault
 from hookline_sqlstore.databases import schema
 from tests.acceptance.server_process import ServerProcess
 

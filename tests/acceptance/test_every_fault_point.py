@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import pytest
 
-from hookline.kernel.faults import POINTS
+from hookline.kernel.fault_points import POINTS
 from tests.acceptance.forked_server import EVERY_KILL, ForkedServer
 from tests.acceptance.postgres import postgres_schema
 from tests.acceptance.server_process import TOKEN, eventually

@@ -23,7 +23,7 @@ from click.testing import CliRunner
 import hookline
 from hookline.cli.host.server import RunningServer, run_server
 from hookline.cli.main import main
-from hookline.config import load
+from hookline.server_settings import load
 from hookline.service.server.listening import listen
 from tests.acceptance.sink import Sink
 

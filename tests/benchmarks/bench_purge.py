@@ -24,7 +24,7 @@ from hookline.maintenance.retention import Purger, Retention
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.storage.backend import Backend
 from hookline.storage.changes import Accept
-from hookline.testing.hook import MemoryBlobs
+from hookline.testing.hook_over_memory import MemoryBlobs
 from hookline_sqlstore.backend import sqlite
 
 _OLD = (

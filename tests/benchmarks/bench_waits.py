@@ -31,8 +31,8 @@ from hookline.kernel.time import Clock, SystemClock
 from hookline.model.execution import CALLBACK, StepRecord, StepState
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.service.app import create_endpoints
+from hookline.service.hook_requests import HookRequest
 from hookline.service.hooks.receive import HookOptions
-from hookline.service.types import HookRequest
 from hookline.storage.changes import Accept, BeginWait, Change, Park, RecordSteps, Start
 
 KEYS = (b"k" * 32,)

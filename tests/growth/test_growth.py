@@ -9,7 +9,7 @@ from zlib import crc32
 
 import pytest
 
-from hookline.bodies import forms, json
+from hookline.bodies import json, urlencoded
 from hookline.kernel.json import encode
 from tests.growth.measure import AT_ONCE, MOST, MOST_WIDE, SMALLEST, Family, Thing, measure, seconds_of
 from tests.growth.things import REGISTRIES, all_things, bodies, jinja, languages, patterns
@@ -84,7 +84,7 @@ _AT_ONCE: Final[dict[str, tuple[Callable[[Any], object], Callable[[int], Any]]]]
         lambda size: "a" * (size // 4),
     ),
     "the problems of a list by a schema": (bodies.problems_by_schema, lambda size: list(range(size // 24))),
-    "a form of escapes": (lambda given: forms.read_form(given, None), lambda size: b"a=" + b"%41" * (size // 3)),
+    "a form of escapes": (lambda given: urlencoded.read_form(given, None), lambda size: b"a=" + b"%41" * (size // 3)),
     "long integers": (
         lambda given: encode(json.read_json(given)),
         lambda size: b"[" + b",".join([b"9" * 4290] * (size // 4291)) + b"]",

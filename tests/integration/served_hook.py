@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 from hookline.service.app import create_app
 from hookline.service.hooks.hook import HookOptions
 from hookline.service.hooks.sender import Networks
-from hookline.service.server.asgi import PrefixRouter
+from hookline.service.server.hook_application import PrefixRouter
 from hookline.service.server.serving import Server, serve
 from hookline.service.server.stopping import Stopping
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 SERVERS: tuple[Server, ...] = ("hypercorn", "uvicorn")
 OPTIONS = HookOptions("https://hooks.example", max_body=100_000, max_file=50_000_000, read_timeout=0.3)

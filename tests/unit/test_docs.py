@@ -19,11 +19,11 @@ from pydantic import ValidationError
 
 import hookline.api
 from hookline.cli.main import main
-from hookline.config import Settings
 from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.check.check_flow import check_flow
 from hookline.sdk import hookspecs
+from hookline.server_settings import Settings
 from hookline.simulation.cases import CaseFile
 
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,8 @@ import pytest
 
 from hookline import api, api_storage
 from hookline.cli.main import COMMANDS, main
-from hookline.config import Settings
 from hookline.model import flow as language
+from hookline.server_settings import Settings
 
 ROOT = Path(__file__).parents[2]
 GLOSSARY = ROOT / "docs" / "reference" / "glossary.md"

@@ -10,7 +10,7 @@ from typing import Final, Literal, TypeAlias
 
 from hookline.discovery.registry import Registry
 from hookline.flows.compiler.compile import CompileResult, compile_document, compile_flow
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import Document
 from hookline.kernel.errors import FlowNotFound, Problem
 from hookline.kernel.suggest import did_you_mean

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from hookline.catalog.catalog import NO_VARIABLES, Catalog, CatalogChanges, CatalogEntry
 from hookline.catalog.flow_folder import UNKNOWN, FileStamp, read_file, scan, stamp_of
 from hookline.discovery.registry import Registry
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import Document, read
 from hookline.kernel.errors import FlowInvalid, Problem
 

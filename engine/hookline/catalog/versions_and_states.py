@@ -7,7 +7,7 @@ from typing import Final
 
 from hookline.access.audit import AuditedOperation, audited
 from hookline.catalog.catalog import Catalog
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.errors import FlowInvalid, FlowNotFound
 from hookline.kernel.time import Clock
 from hookline.model.access import SYSTEM, Actor

@@ -14,12 +14,12 @@ from typing import IO, Any, Final, TypeVar
 
 import click
 
-from hookline.cli.client.remote import Remote, find_remote, settings_for
+from hookline.cli.client.remote_choice import Remote, find_remote, settings_for
 from hookline.cli.printable_text import harmless, json_line
 from hookline.cli.remote_option import remote_given, remote_option
 from hookline.cli.table import table
-from hookline.config import Settings, load
 from hookline.kernel.errors import CannotSign, ConfigError, HooklineError, Problem
+from hookline.server_settings import Settings, load
 
 RELOAD: Final = "hookline.reload"
 """The key in a context's `meta` of the function that loads the command's settings again."""

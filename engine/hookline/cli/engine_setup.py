@@ -5,9 +5,9 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from hookline.config import DATABASE, Settings
 from hookline.engine_options import EngineOptions
 from hookline.secrets.vault import generate_key, keep_key, load_or_create_key, read_keys
+from hookline.server_settings import DATABASE, Settings
 from hookline.service.hooks.hook import HookOptions
 
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from hookline.config import Settings
 from hookline.kernel.errors import ConfigError, FlowInvalid, FlowNotFound
 from hookline.kernel.json import decode
 from hookline.kernel.suggest import did_you_mean
+from hookline.server_settings import Settings
 
 if TYPE_CHECKING:
     from hookline.discovery.registry import Registry
-    from hookline.flows.compiler.compiled import CompiledFlow
+    from hookline.flows.compiler.compiled_flow import CompiledFlow
 
 
 def body_of(path: Path | None, *, exact: bool, otherwise: str = "") -> Any:

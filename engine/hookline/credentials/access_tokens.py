@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from hookline.credentials.store import Credentials, OAuth2Credential, token_info, unauthorized, why_lost
 from hookline.credentials.token_endpoint import GrantGone, request_tokens
-from hookline.credentials.tokens import TokenSet
+from hookline.credentials.token_set import TokenSet
 from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import AuthExpired, CredentialError, StepError, StoreError, Unavailable
 from hookline.kernel.logs import Log

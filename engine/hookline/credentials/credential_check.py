@@ -9,7 +9,7 @@ from hookline.kernel.errors import CredentialError, StepError, StoreError
 from hookline.kernel.logs import Log
 from hookline.plugin_host.plugin_calls import PluginCalls, PluginDefect, PluginTimeout
 from hookline.sdk.connector import VerifyContext
-from hookline.sdk.context import Resources
+from hookline.sdk.context_parts import Resources
 from hookline.sdk.http import HttpClient
 from hookline.secrets.masking import HiddenValues, secret_values
 

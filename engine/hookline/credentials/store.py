@@ -11,7 +11,7 @@ import msgspec
 from pydantic import BaseModel, SecretBytes, SecretStr, ValidationError
 
 from hookline.access.audit import AuditedOperation, audited
-from hookline.credentials.tokens import TokenSet
+from hookline.credentials.token_set import TokenSet
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import CredentialError, NoConnectors, Problem, StepError
 from hookline.kernel.json import decode, encode

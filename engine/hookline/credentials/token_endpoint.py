@@ -10,7 +10,7 @@ from urllib.parse import quote
 from yarl import URL
 
 from hookline.credentials.store import OAuth2Credential
-from hookline.credentials.tokens import TokenSet
+from hookline.credentials.token_set import TokenSet
 from hookline.kernel.errors import AuthExpired, RateLimited, StepError, Unavailable
 from hookline.kernel.time import Clock
 from hookline.outbound.request import origin

@@ -16,8 +16,8 @@ from hookline.deployments.deployment_request import (
     tag_of,
     version_of_cases,
 )
-from hookline.deployments.flow_source import FlowReading, FlowSource, NewTexts
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.deployments.flow_storage import FlowReading, FlowSource, NewTexts
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import CasesConflict, DeploymentConflict, FlowInvalid, FlowNotFound, StoreError
 from hookline.kernel.ids import Ids

@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from hookline.catalog.catalog import CatalogEntry
 from hookline.deployments.deployment_request import CheckedDeployment, DeploymentRequest
-from hookline.deployments.flow_source import FlowSource
+from hookline.deployments.flow_storage import FlowSource
 from hookline.flows.authoring.formatter import format_flow
 from hookline.flows.check.check_flow import CheckedFlow
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import Document, read
 from hookline.flows.types.samples import NO_SAMPLES, Samples, read_samples
 from hookline.kernel.errors import FlowInvalid, Problem

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hookline.catalog.catalog import CatalogEntry
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import read
 from hookline.flows.documents.version import SILENT
 from hookline.kernel.errors import Problem

@@ -6,16 +6,16 @@ from typing import Final
 import msgspec
 
 from hookline.executions.context import StepGate
-from hookline.executions.replies import FINISHED
+from hookline.executions.waiting_callers import FINISHED
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import USE as GATHER
 from hookline.flows.blocks.batch import BatchNode
-from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.flow_call import USE as FLOW
 from hookline.flows.blocks.flow_call import CallNode
 from hookline.flows.blocks.foreach import USE as FOREACH
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.parallel import ParallelNode
+from hookline.flows.blocks.step_type import Node
 from hookline.flows.blocks.step_walkers import find_step
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.try_block import TryNode
@@ -24,7 +24,7 @@ from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.compile import ON_ERROR_PREFIX
 from hookline.model.execution import OUTCOME_UNKNOWN, RATE, REPLAY, StepRecord, StepState
 from hookline.model.items import STREAM, Progress
-from hookline.sdk.settings.versions import plain_name
+from hookline.sdk.settings.setting_upgrades import plain_name
 
 #: The names of the blocks in the journal.
 _BLOCKS: Final[dict[type[Node], str]] = {

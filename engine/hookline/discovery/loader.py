@@ -22,10 +22,10 @@ from typing import Any, Final
 import pluggy
 from pydantic import BaseModel
 
-from hookline.discovery.metadata import PluginDescription, file_of_module, read
-from hookline.discovery.placeholders import unloaded_triggers
+from hookline.discovery.metadata_file import PluginDescription, file_of_module, read
 from hookline.discovery.registry import GROUP, PartKind, PluginStatus, Registry
 from hookline.discovery.time_limit import TimeLimitExceeded, call_with_time_limit
+from hookline.discovery.unloaded_connectors import unloaded_triggers
 from hookline.kernel.errors import DuplicateName, PluginError, PluginFailed, UnknownHook
 from hookline.kernel.suggest import did_you_mean
 from hookline.sdk import hookspecs

@@ -8,12 +8,12 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from hookline.executions.ending_early import Interruption
+from hookline.executions.interruption import Interruption
 from hookline.executions.journal.journal import Journal
-from hookline.executions.progress import ExecutionProgress
+from hookline.executions.run_progress import ExecutionProgress
 from hookline.executions.services import Services
-from hookline.flows.blocks.block import Node
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.blocks.step_type import Node
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.elements.message_scope import trigger_view
 from hookline.kernel.errors import RedactedUnreadable, StepError
 from hookline.kernel.time import rfc3339

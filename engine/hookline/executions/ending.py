@@ -7,10 +7,10 @@ from typing import Final
 import msgspec
 
 from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
-from hookline.executions.ending_early import CANCELLED, Interrupted
-from hookline.executions.replies import FINISHED, Ended, read_reply
+from hookline.executions.interruption import CANCELLED, Interrupted
 from hookline.executions.services import Services
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.executions.waiting_callers import FINISHED, Ended, read_reply
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.envelopes import child_envelope
 from hookline.kernel.errors import FlowInvalid, FlowNotFound, SchemaViolation
 from hookline.kernel.ids import derived_id

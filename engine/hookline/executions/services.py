@@ -10,19 +10,19 @@ from pydantic import BaseModel
 
 from hookline.credentials.access_tokens import AccessTokens
 from hookline.executions.rate_limits import StepRates
-from hookline.executions.replies import Replies
+from hookline.executions.waiting_callers import Replies
 from hookline.flows.blocks.foreach import ForeachNode
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.logs import Log
-from hookline.kernel.ongoing import OngoingProblem
+from hookline.kernel.ongoing_problem import OngoingProblem
 from hookline.kernel.time import Clock
 from hookline.model.items import Stream
 from hookline.model.message import Envelope, Message
-from hookline.plugin_host.exhaustion import is_engine_failure
+from hookline.plugin_host.engine_failures import is_engine_failure
 from hookline.plugin_host.offload import Offloader
 from hookline.plugin_host.plugin_calls import PluginCalls
 from hookline.sdk.action import Action, ClientRate
-from hookline.sdk.context import Resources
+from hookline.sdk.context_parts import Resources
 from hookline.sdk.http import HttpClient
 from hookline.secrets.redaction import NO_REDACTION, NoRedaction, Redaction
 from hookline.storage.blobs import Blobs

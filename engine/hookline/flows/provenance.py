@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
 from hookline.flows.blocks.action import ActionNode
-from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.parallel import ParallelNode
+from hookline.flows.blocks.step_type import Node
 from hookline.flows.blocks.step_walkers import without_items
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.try_block import TryNode
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.compiler.step_order import StepOrder
 from hookline.flows.elements.expressions import Template
 from hookline.kernel.errors import ProvenanceUnknown

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.limits import BacklogLimit, Throughput
 from hookline.intake.shared_limits import SharedLimits
 from hookline.kernel.errors import TooManyRequests

@@ -11,7 +11,7 @@ import msgspec
 from hookline.bodies.page_input import read_page_input
 from hookline.catalog.versions_and_states import VersionResolver
 from hookline.flows.blocks.webhook_wait import USE, WaitNode
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import (
     FlowInvalid,

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.elements.message_keys import key_text
 from hookline.flows.elements.message_scope import arrival_scope
 from hookline.kernel.ids import derived_id

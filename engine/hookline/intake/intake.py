@@ -11,11 +11,11 @@ import msgspec
 
 from hookline.access.audit import About, entry
 from hookline.catalog.versions_and_states import state_in_file
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.backlog import Backlog
 from hookline.intake.envelopes import manual_envelope, with_keys
 from hookline.intake.limits import QueueDepth, RateLimit
-from hookline.intake.publishing import Publisher
+from hookline.intake.queue_publisher import Publisher
 from hookline.intake.shared_limits import SharedLimits
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import (

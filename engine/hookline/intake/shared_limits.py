@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.limits import BacklogLimit, RateLimit, parts_of, seconds_to_recover
 from hookline.kernel.errors import StoreError
 from hookline.kernel.time import Clock

@@ -5,7 +5,7 @@ from typing import Final
 
 from hookline.kernel.errors import StoreError
 from hookline.kernel.logs import Log
-from hookline.kernel.ongoing import OngoingProblem
+from hookline.kernel.ongoing_problem import OngoingProblem
 from hookline.kernel.time import Clock
 from hookline.maintenance.retention import Purger
 from hookline.maintenance.usage import Usage, measure_usage

@@ -11,7 +11,7 @@ from hookline.credentials.store import CredentialInfo, Credentials
 from hookline.kernel.suggest import counted
 from hookline.kernel.time import Clock, rfc3339
 from hookline.model.access import Token, TokenScope
-from hookline.model.causes import full_cause
+from hookline.model.dead_letter_causes import full_cause
 from hookline.model.execution import BLOCKED
 from hookline.operations.node_problems import REPORTED_WITHIN
 from hookline.storage.changes import MAX_REJECTED_KEPT

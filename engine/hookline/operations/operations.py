@@ -9,12 +9,12 @@ from hookline.access.audit import About, AuditedOperation, audited
 from hookline.catalog.versions_and_states import VersionResolver
 from hookline.deployments.deployment_request import CheckedDeployment, DeploymentRequest, Expected
 from hookline.deployments.migration import Migration
-from hookline.deployments.serving import Serving
 from hookline.deployments.version_history import VersionHistory
+from hookline.deployments.version_switch import Serving
 from hookline.executions.delivery.runner import Runner
 from hookline.executions.ending import parent_callback
-from hookline.executions.replies import Ended, Replies
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.executions.waiting_callers import Ended, Replies
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.callbacks import Callbacks, check_delivered, operator_callback
 from hookline.intake.intake import Intake
 from hookline.kernel.errors import (

@@ -13,11 +13,11 @@ from jsonpath_ng.ext.parser import parse
 from hookline.access.audit import audited
 from hookline.deployments.journal_dry_run import unrecorded_items
 from hookline.executions.delivery.loading import Versions
-from hookline.executions.message_edits import edit_entry, edited_path
+from hookline.executions.replay_edits import edit_entry, edited_path
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import USE as GATHER
 from hookline.flows.blocks.step_walkers import without_items
-from hookline.flows.compiler.compiled import CompiledFlow, require_actions
+from hookline.flows.compiler.compiled_flow import CompiledFlow, require_actions
 from hookline.flows.compiler.step_order import RelativePosition, StepOrder, failure_is_handled
 from hookline.intake.envelopes import replay_envelope, with_keys
 from hookline.intake.intake import Intake

@@ -10,7 +10,7 @@ from typing import Any, NoReturn, TypeVar
 
 from hookline.kernel.json import is_plain_json
 from hookline.kernel.logs import LONGEST_TEXT, MOST_VALUES, Log
-from hookline.sdk.context import Resource, Resources
+from hookline.sdk.context_parts import Resource, Resources
 from hookline.sdk.http import HttpClient, Requests, Response, StreamedResponse
 from hookline.secrets.masking import HiddenValues
 from hookline.secrets.redaction import NO_REDACTOR, NoRedactor, Redactor

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from hookline.kernel.errors import StepError
 from hookline.outbound.egress import Egress, connect
-from hookline.sdk.context import Resource
+from hookline.sdk.context_parts import Resource
 
 R = TypeVar("R", bound=Resource)
 

@@ -15,12 +15,12 @@ from hookline.kernel.safe_validation import validate_safely
 from hookline.model.durations import FlowJsonSchema
 from hookline.model.message import Message
 from hookline.sdk.oauth2 import Tokens, TokenUser
+from hookline.sdk.settings.function_signatures import SettingSources
 from hookline.sdk.settings.options import OptionsFunction
-from hookline.sdk.settings.signature import SettingSources
-from hookline.sdk.settings.versions import Upgrade
+from hookline.sdk.settings.setting_upgrades import Upgrade
 
 if TYPE_CHECKING:
-    from hookline.sdk.context import FlowState, Resources
+    from hookline.sdk.context_parts import FlowState, Resources
     from hookline.sdk.http import HttpClient
     from hookline.storage.blobs import Blobs
 

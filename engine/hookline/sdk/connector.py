@@ -23,9 +23,9 @@ from hookline.model.webhook import RATE, SUBSCRIBED, subscribed_settings
 from hookline.sdk.action import Action, ClientRate, CredentialGoesTo, Either, Exposed, FromVars, Idempotent
 from hookline.sdk.oauth2 import OAuth2, Tokens, TokenUser, check_oauth2
 from hookline.sdk.poll import PollResult, PollTrigger, ResetsCursor
+from hookline.sdk.settings.function_signatures import Signature, read_signature, setting_name
 from hookline.sdk.settings.options import ListOptions, Options, OptionsFunction, OptionsFunctions
-from hookline.sdk.settings.signature import Signature, read_signature, setting_name
-from hookline.sdk.settings.versions import UpgradeFunction, read_upgrades, upgrade
+from hookline.sdk.settings.setting_upgrades import UpgradeFunction, read_upgrades, upgrade
 from hookline.sdk.triggers import (
     BrokerMessage,
     ConnectorTrigger,
@@ -36,7 +36,7 @@ from hookline.sdk.triggers import (
 )
 
 if TYPE_CHECKING:
-    from hookline.sdk.context import Resources
+    from hookline.sdk.context_parts import Resources
     from hookline.sdk.http import HttpClient
 
 C = TypeVar("C")
@@ -176,7 +176,7 @@ class Connector:
         `idempotent`: False if repeating the action has further effects, so that flows that retry it get a warning; or a
         function of a step's constant settings that returns it. `version` is the version of the settings. `upgrades` has
         a function for each earlier version that returns the settings of the next version (see
-        `hookline.sdk.settings.versions`).
+        `hookline.sdk.settings.setting_upgrades`).
         """
 
         def add(function: F) -> F:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, SecretStr
 
 from hookline.kernel.errors import AuthExpired, PluginError, StepError
-from hookline.sdk.context import ServiceUser
+from hookline.sdk.context_parts import ServiceUser
 
 T = TypeVar("T")
 

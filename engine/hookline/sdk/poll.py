@@ -21,11 +21,11 @@ from hookline.kernel.safe_validation import validate_safely
 from hookline.model.message import Attachment
 from hookline.model.sources import PollSettings
 from hookline.sdk.oauth2 import Tokens, TokenUser
-from hookline.sdk.settings.versions import Upgrade
+from hookline.sdk.settings.setting_upgrades import Upgrade
 from hookline.sdk.triggers import FunctionTrigger
 
 if TYPE_CHECKING:
-    from hookline.sdk.context import Resources
+    from hookline.sdk.context_parts import Resources
     from hookline.sdk.http import HttpClient
     from hookline.storage.blobs import Blobs
 

@@ -138,7 +138,7 @@ class ScheduleTrigger(Trigger):
 
 
 if TYPE_CHECKING:
-    from hookline.sdk.context import Resources
+    from hookline.sdk.context_parts import Resources
     from hookline.sdk.http import HttpClient
     from hookline.storage.blobs import Blobs
 

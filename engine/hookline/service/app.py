@@ -10,7 +10,7 @@ from werkzeug.exceptions import HTTPException
 
 from hookline.catalog.catalog import Catalog
 from hookline.credentials.oauth_authorization import Authorizations
-from hookline.executions.replies import History, Replies
+from hookline.executions.waiting_callers import History, Replies
 from hookline.intake.callbacks import Callbacks
 from hookline.intake.intake import Intake
 from hookline.kernel.errors import ExecutionNotFound, FlowNotFound, HooklineError, RequestRejected
@@ -19,19 +19,19 @@ from hookline.kernel.time import Clock
 from hookline.sdk.http import HttpClient
 from hookline.secrets.redaction import Redaction
 from hookline.service.capturing import CapturingHook
+from hookline.service.hook_requests import HookResponse
 from hookline.service.hooks.callbacks import CallbackHandler
-from hookline.service.hooks.direct import DirectHook
 from hookline.service.hooks.hook import Hook, HookOptions
 from hookline.service.hooks.receive import RequestReceiver
 from hookline.service.hooks.rejection import RejectionHandler
 from hookline.service.hooks.reply_wait import ReplyWaiter
 from hookline.service.hooks.resume import Resume
+from hookline.service.hooks.small_json_hook import DirectHook
 from hookline.service.hooks.verification import CredentialSource
 from hookline.service.oauth_callback import OAuthCallback
-from hookline.service.problems import MEDIA_TYPE, describe_code, problem_body, rejection_response
+from hookline.service.problem_documents import MEDIA_TYPE, describe_code, problem_body, rejection_response
 from hookline.service.sandbox_headers import POLICY, POLICY_HEADER
-from hookline.service.server.asgi import HOOK, OAUTH, RESUME, Endpoint, HookApplication, PrefixRouter
-from hookline.service.types import HookResponse
+from hookline.service.server.hook_application import HOOK, OAUTH, RESUME, Endpoint, HookApplication, PrefixRouter
 from hookline.sources.subscription_store import SubscriptionStore
 from hookline.storage.blobs import Blobs
 from hookline.storage.cluster import Membership

@@ -11,16 +11,16 @@ from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
-from hookline.bodies.forms import lenient_query
-from hookline.bodies.media import read_media
+from hookline.bodies.media_types import read_media
 from hookline.bodies.text import Received
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.bodies.urlencoded import lenient_query
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.json import decode, encode
 from hookline.secrets.masking import MASK, HiddenValues, is_secret_name, names_a_key
 from hookline.secrets.redaction_rules import RedactionRules
+from hookline.service.hook_requests import HookRequest
 from hookline.service.hooks.masking import Masks
 from hookline.service.hooks.verification import Verifier, masks_of
-from hookline.service.types import HookRequest
 from hookline.storage.captures import CapturedInfo, CapturedRequest
 
 _HEAD_KEPT: Final = 16 * 1024

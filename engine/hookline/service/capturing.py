@@ -17,6 +17,7 @@ from hookline.kernel.json import encode
 from hookline.kernel.time import Clock
 from hookline.model.rejection import TEXT_KEPT
 from hookline.service.captured_requests import SeenRequest
+from hookline.service.hook_requests import HookRequest, HookResponse
 from hookline.service.hooks.hook import Hook, MessageIntake
 from hookline.service.hooks.masking import Headers
 from hookline.service.hooks.receive import RequestReceiver
@@ -28,7 +29,6 @@ from hookline.service.hooks.rejection import (
     operator_detail,
     respond,
 )
-from hookline.service.types import HookRequest, HookResponse
 from hookline.storage.captures import BODY_CAPTURED, CapturedInfo, CaptureResult
 from hookline.storage.changes import Accepted, CallbackStored
 from hookline.telemetry.captures import CaptureRecord

@@ -13,7 +13,7 @@ from urllib.parse import quote
 import msgspec
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.errors import CannotSign, CredentialError, NotVerified
 from hookline.sdk.http import Requests
 from hookline.sdk.schemes import Scheme, SignedRequest

@@ -3,14 +3,14 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.parallel import ParallelNode
+from hookline.flows.blocks.step_type import Node
 from hookline.flows.blocks.step_walkers import walk_steps, without_items
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.try_block import TryNode
 from hookline.flows.compiler.compile import ON_ERROR_PREFIX
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Any, Final
 from hookline.discovery.registry import Registry
 from hookline.flows.authoring.formatter import format_value
 from hookline.flows.compiler.compile import compile_flow
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import read
 from hookline.kernel.errors import ConfigError, FlowInvalid, Problem
 from hookline.kernel.json import decode

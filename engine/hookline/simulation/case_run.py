@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 
 from hookline.catalog.folder_catalog import FolderCatalog
 from hookline.discovery.registry import Registry
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.envelopes import simulation_envelope
 from hookline.kernel.errors import ConfigError, FlowInvalid, HooklineError
 from hookline.kernel.ids import derived_id

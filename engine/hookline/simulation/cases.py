@@ -9,14 +9,14 @@ from typing import Any, Final, Literal, TypeAlias
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hookline.executions.ending import ON_ERROR_USE
-from hookline.executions.replies import FINISHED
+from hookline.executions.waiting_callers import FINISHED
 from hookline.flows.blocks.flow_call import CallNode
 from hookline.flows.blocks.parallel import ParallelNode
 from hookline.flows.blocks.step_walkers import without_items
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.try_block import TryNode
 from hookline.flows.blocks.webhook_wait import WaitNode
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.documents.read import Document, read
 from hookline.kernel.errors import FlowInvalid, Problem, StepError
@@ -24,7 +24,7 @@ from hookline.kernel.json import decode
 from hookline.kernel.pointer import escape
 from hookline.kernel.suggest import did_you_mean
 from hookline.model.durations import Duration, FlowJsonSchema
-from hookline.sdk.context import check_key, packed
+from hookline.sdk.context_parts import check_key, packed
 from hookline.simulation.branches import StepPaths, step_paths
 
 ExpectedOutcome: TypeAlias = Literal[

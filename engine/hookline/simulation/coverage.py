@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hookline.flows.blocks.step_walkers import without_items
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import read
 from hookline.kernel.json import decode
 from hookline.model.execution import StepRecord, StepState

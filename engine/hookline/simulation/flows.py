@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.errors import FlowNotFound
 from hookline.model.message import Envelope
 from hookline.storage.changes import Accept, Publish

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from hookline.executions.replies import FINISHED
+from hookline.executions.waiting_callers import FINISHED
 from hookline.model.execution import ErrorInfo, Outcome, StepRecord, StepState
 from hookline.model.message import CallerReply
 

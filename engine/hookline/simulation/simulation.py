@@ -14,10 +14,10 @@ import structlog
 from hookline.discovery.registry import Registry
 from hookline.executions.delivery.runner import Runner
 from hookline.executions.ending import parent_callback
-from hookline.executions.replies import Replies, read_reply
 from hookline.executions.services import Effects, Services, Stub
+from hookline.executions.waiting_callers import Replies, read_reply
 from hookline.flows.blocks.foreach import ForeachNode
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StepError
 from hookline.kernel.ids import Ids
 from hookline.model.execution import FINAL, Outcome, State

@@ -9,12 +9,12 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
-from hookline.bodies.forms import read_form
 from hookline.bodies.json import read_json
-from hookline.bodies.media import OCTET_STREAM, Media, read_media
+from hookline.bodies.media_types import OCTET_STREAM, Media, read_media
 from hookline.bodies.text import Received, decode_text
+from hookline.bodies.urlencoded import read_form
 from hookline.bodies.xml import read_xml
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.envelopes import broker_envelope
 from hookline.kernel.errors import Malformed, RequestRejected, StoreError, TooLarge
 from hookline.kernel.json import encode, is_heavy, is_heavy_value

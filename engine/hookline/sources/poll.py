@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.envelopes import poll_envelope
 from hookline.kernel.backoff import Backoff
 from hookline.kernel.errors import CredentialError, HooklineError, StepError, StoreError
@@ -16,7 +16,7 @@ from hookline.kernel.ids import derived_id
 from hookline.kernel.json import canonical, is_heavy_value
 from hookline.model.message import Envelope, Message
 from hookline.model.sources import CURSOR_BYTES, ITEMS, PollSettings
-from hookline.outbound.exact_numbers import ExactClient
+from hookline.outbound.exact_client import ExactClient
 from hookline.plugin_host.facade import TriggerLog
 from hookline.plugin_host.plugin_calls import PluginDefect, PluginTimeout
 from hookline.plugin_host.results import NotJson, to_json

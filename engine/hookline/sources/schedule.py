@@ -5,7 +5,7 @@ from datetime import datetime
 
 import msgspec
 
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.envelopes import schedule_envelope
 from hookline.kernel.json import canonical
 from hookline.kernel.time import rfc3339

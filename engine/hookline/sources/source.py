@@ -12,7 +12,7 @@ import msgspec
 from hookline.credentials.access_tokens import CredentialTokens, hidden_of
 from hookline.discovery.registry import Registry
 from hookline.executions.services import Services
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.envelopes import with_keys
 from hookline.intake.intake import Intake
 from hookline.kernel.backoff import STORE_RETRY
@@ -20,7 +20,7 @@ from hookline.kernel.errors import CredentialError, RequestRejected, SchemaViola
 from hookline.kernel.json import encode
 from hookline.kernel.time import Clock
 from hookline.model.message import Envelope, is_heavy_message, stored_body
-from hookline.sdk.settings.versions import plain_name
+from hookline.sdk.settings.setting_upgrades import plain_name
 from hookline.sdk.triggers import ConnectorTrigger
 from hookline.secrets.masking import HiddenValues
 from hookline.sources.subscription_store import SubscriptionStore

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 from pydantic import BaseModel, ValidationError
 
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.compiler.subscription import subscription_credential
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import CredentialError

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final, Literal, TypeAlias
 
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.errors import StoreError
 from hookline.model.sources import ConsumeSettings, PollSettings, ScheduleSettings

@@ -10,7 +10,7 @@ from typing import Final, Literal, Protocol
 from hookline import __version__
 from hookline.kernel.errors import StoreError
 from hookline.kernel.time import Clock, SystemClock
-from hookline.storage.process import host_of_process, process_identity
+from hookline.storage.process_identity import host_of_process, process_identity
 from hookline.storage.rate_parts import NodeParts, Parts, PartsMoved, PartsRequest, QueueCount
 
 NodeRole = Literal["all", "webhook", "worker", "command"]

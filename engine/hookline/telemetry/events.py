@@ -1,6 +1,6 @@
 """The events of executions and captures, which are sent to listeners. Without listeners, no events are made.
 
-With several nodes, the events of each node go to the listeners of all nodes (`hookline.telemetry.node_hints`).
+With several nodes, the events of each node go to the listeners of all nodes (`hookline.telemetry.node_broadcasts`).
 """
 
 import asyncio

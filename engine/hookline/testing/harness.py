@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 from pydantic import BaseModel
 
 from hookline.discovery.registry import Registry
-from hookline.flows.types.return_type import return_type_mismatch
+from hookline.flows.types.return_type_check import return_type_mismatch
 from hookline.kernel.errors import ConfigError, StepError
 from hookline.kernel.ids import idempotency_key
 from hookline.kernel.json import JsonValue
@@ -24,10 +24,10 @@ from hookline.plugin_host.resources import EngineResources
 from hookline.plugin_host.results import normalize_result, to_json
 from hookline.sdk.action import Context, Reply
 from hookline.sdk.connector import Connector
-from hookline.sdk.context import check_key, packed
+from hookline.sdk.context_parts import check_key, packed
 from hookline.sdk.http import HttpClient
 from hookline.sdk.poll import PollContext, PollItem, PollResult
-from hookline.sdk.settings.signature import SettingSources
+from hookline.sdk.settings.function_signatures import SettingSources
 from hookline.sdk.triggers import (
     BrokerMessage,
     ConsumeContext,

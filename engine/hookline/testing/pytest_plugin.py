@@ -17,7 +17,7 @@ import pytest
 from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.compiler.compile import compile_flow
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import read
 from hookline.kernel.errors import ConfigError, FlowInvalid
 from hookline.kernel.time import SystemClock

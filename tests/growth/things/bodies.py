@@ -10,19 +10,19 @@ from typing import Any, Final, get_args
 import msgspec
 
 from hookline.api import StepError
-from hookline.bodies import forms, json, media, page_input, text, xml
+from hookline.bodies import json, media_types, page_input, text, urlencoded, xml
 from hookline.flows.compiler import body_schema
 from hookline.kernel import json as kernel_json
 from hookline.kernel import pointer
 from hookline.kernel.errors import SchemaViolation
-from hookline.model import causes
+from hookline.model import dead_letter_causes
 from hookline.model.waits import Choice, FormField, Page
 from hookline.model.webhook import FieldType
 from hookline.sdk import pagination
 from hookline.secrets import masking
 from hookline.service.hooks import sender
 from hookline.service.uploads import decompression, multipart
-from hookline.simulation.recordings import redaction
+from hookline.simulation.recordings import case_masking
 from hookline_email import addresses, mail
 from tests.growth.families import PAIRS, TEXTS, VALUES, deep, family, items, repeated
 from tests.growth.measure import Family, Thing
@@ -187,7 +187,7 @@ def _exact_fraction(given: str) -> None:
 
 
 def _nested_pairs(data: bytes) -> None:
-    forms.collect_nested([tuple((*one.split("=", 1), "")[:2]) for one in data.decode().split("&")])  # type: ignore[misc]
+    urlencoded.collect_nested([tuple((*one.split("=", 1), "")[:2]) for one in data.decode().split("&")])  # type: ignore[misc]
 
 
 _DEEP_SKU: Final = (masking.Wildcard.DEEP, "sku")
@@ -196,16 +196,16 @@ _DEEP_SKU: Final = (masking.Wildcard.DEEP, "sku")
 FUNCTIONS: Final[Mapping[Callable[..., Any], tuple[Callable[[Any], object], tuple[Family, ...], int]]] = {
     json.read_json: (json.read_json, (*JSON_BYTES, *TEXT_BYTES), 10 * 2**20),
     json.deeper_than: (lambda given: json.deeper_than(given, 128), VALUES, 10 * 2**20),
-    forms.read_form: (lambda given: forms.read_form(given, None), (*FORM_BYTES, *TEXT_BYTES), 10 * 2**20),
-    forms.read_properties: (
-        lambda given: forms.read_properties(given, None, naming=forms.Naming(nested=True)),
+    urlencoded.read_form: (lambda given: urlencoded.read_form(given, None), (*FORM_BYTES, *TEXT_BYTES), 10 * 2**20),
+    urlencoded.read_properties: (
+        lambda given: urlencoded.read_properties(given, None, naming=urlencoded.Naming(nested=True)),
         FORM_BYTES,
         10 * 2**20,
     ),
-    forms.lenient_query: (forms.lenient_query, FORM_BYTES, _URL),
-    forms.collect_nested: (_nested_pairs, FORM_BYTES, 2**20),
+    urlencoded.lenient_query: (urlencoded.lenient_query, FORM_BYTES, _URL),
+    urlencoded.collect_nested: (_nested_pairs, FORM_BYTES, 2**20),
     xml.read_xml: (lambda given: xml.read_xml(given, None, ("b",)), (*XML_BYTES, *TEXT_BYTES), 10 * 2**20),
-    media.read_media: (media.read_media.__wrapped__, HEADERS, _HEADER),
+    media_types.read_media: (media_types.read_media.__wrapped__, HEADERS, _HEADER),
     text.decode_text: (lambda given: text.decode_text(given, "utf-16-le"), TEXT_BYTES, 10 * 2**20),
     text.known_charset: (text.known_charset, TEXTS, _HEADER),
     multipart._Events: (_multipart, (*MULTIPART_BYTES, *TEXT_BYTES), 10 * 2**20),
@@ -224,9 +224,9 @@ FUNCTIONS: Final[Mapping[Callable[..., Any], tuple[Callable[[Any], object], tupl
     masking.HiddenValues.mask_text: (_mask_text, (*TEXTS, *TEXT_PAIRS), 10 * 2**20),
     masking.HiddenValues.mask_excerpts: (_mask_excerpts, TEXTS, 2**20),
     masking.HiddenValues.mask: (_mask, VALUES, 10 * 2**20),
-    causes.normalised: (causes.normalised, TEXTS, 10 * 2**20),
-    redaction.mask_resume_urls: (redaction.mask_resume_urls, TEXTS, 10 * 2**20),
-    redaction.mask_secrets: (redaction.mask_secrets, VALUES, 2**20),
+    dead_letter_causes.normalised: (dead_letter_causes.normalised, TEXTS, 10 * 2**20),
+    case_masking.mask_resume_urls: (case_masking.mask_resume_urls, TEXTS, 10 * 2**20),
+    case_masking.mask_secrets: (case_masking.mask_secrets, VALUES, 2**20),
     kernel_json.encode: (kernel_json.encode, (*TEXTS, *VALUES), 10 * 2**20),
     kernel_json.canonical: (kernel_json.canonical, VALUES, 10 * 2**20),
     kernel_json.is_plain_json: (lambda given: kernel_json.is_plain_json(given, decimals=True), VALUES, 10 * 2**20),
@@ -253,14 +253,14 @@ FUNCTIONS: Final[Mapping[Callable[..., Any], tuple[Callable[[Any], object], tupl
 }
 #: Rooms whose public functions all have an entry above, or a reason here.
 _ROOMS: Final = (
-    *("hookline.bodies.json", "hookline.bodies.forms", "hookline.bodies.xml", "hookline.bodies.media"),
+    *("hookline.bodies.json", "hookline.bodies.urlencoded", "hookline.bodies.xml", "hookline.bodies.media_types"),
     *("hookline.bodies.text", "hookline.bodies.page_input", "hookline.kernel.json", "hookline.kernel.pointer"),
-    *("hookline.secrets.masking", "hookline.model.causes", "hookline.simulation.recordings.redaction"),
+    *("hookline.secrets.masking", "hookline.model.dead_letter_causes", "hookline.simulation.recordings.case_masking"),
     *("hookline.flows.compiler.body_schema", "hookline_email.addresses", "hookline_email.mail"),
 )
 WITHOUT: Final[Mapping[str, str]] = {
     "hookline_email.addresses.mailboxes": "`mailbox` does its work",
-    "hookline.bodies.forms.collect": "`read_properties` runs it",
+    "hookline.bodies.urlencoded.collect": "`read_properties` runs it",
     "hookline.bodies.page_input.field_value": "`read_page_input` does its work",
     "hookline.bodies.json.check_room": "`read_json` runs it",
     "hookline.bodies.json.decode_outside": "`read_json` does its work",
@@ -274,10 +274,10 @@ WITHOUT: Final[Mapping[str, str]] = {
     "hookline.kernel.pointer.removing": "makes a patch of what it is given",
     "hookline.kernel.pointer.replacing": "makes a patch of what it is given",
     "hookline.kernel.pointer.value_at": "sees an author's pointer",
-    "hookline.model.causes.step_of": "sees a path of the engine's",
-    "hookline.model.causes.cause_of": "`normalised` does its work",
-    "hookline.model.causes.full_cause": "joins the id of a flow and a hash",
-    "hookline.simulation.recordings.redaction.public_headers": "`is_secret_name` does its work",
+    "hookline.model.dead_letter_causes.step_of": "sees a path of the engine's",
+    "hookline.model.dead_letter_causes.cause_of": "`normalised` does its work",
+    "hookline.model.dead_letter_causes.full_cause": "joins the id of a flow and a hash",
+    "hookline.simulation.recordings.case_masking.public_headers": "`is_secret_name` does its work",
 }
 
 

@@ -25,7 +25,7 @@ ONLY_INSIDE: Final[Mapping[str, str]] = {
 }
 #: Patterns that see texts up to a length, and what bounds it.
 BOUNDED: Final[Mapping[str, tuple[int, str]]] = {
-    "hookline.model.causes._VARYING": (500, "the part of a message that is compared"),
+    "hookline.model.dead_letter_causes._VARYING": (500, "the part of a message that is compared"),
     "hookline_mapping.patterns._CLASS": (1_000, "an author's pattern, or a message's"),
 }
 #: Patterns that are made while the program runs, and what tests them.

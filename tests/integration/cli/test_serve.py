@@ -18,9 +18,9 @@ from tests.acceptance.forked_server import ForkedProcess, launch
 from tests.acceptance.server_process import eventually
 
 from hookline.cli.main import main
-from hookline.cli.server_file import RunningServer, announced, find
-from hookline.config import Settings
+from hookline.cli.running_server_file import RunningServer, announced, find
 from hookline.kernel.errors import ConfigError
+from hookline.server_settings import Settings
 
 SECRET = "hunter2-hunter2-hunter2"
 FLOW = {

@@ -23,12 +23,12 @@ from tests.integration.oauth2_engine import redirected, running
 from yarl import URL
 
 from hookline.cli.main import main
-from hookline.cli.server_file import announced
-from hookline.config import load
+from hookline.cli.running_server_file import announced
 from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
 from hookline.kernel.errors import AuthorizationUnknown, CredentialError
 from hookline.model.access import SYSTEM
+from hookline.server_settings import load
 from hookline.service.admin import blueprints
 from hookline.service.app import create_app
 from hookline.service.hooks.hook import HookOptions

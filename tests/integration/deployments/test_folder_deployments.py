@@ -13,8 +13,8 @@ import pytest
 from tests.integration.deployments.admin_client import AdminClient, document
 from tests.integration.engine_harness import SLEEPERS, Harness
 
-from hookline.deployments import folder_source
-from hookline.deployments.folder_source import FolderSource, StagedFiles
+from hookline.deployments import folder_flow_storage
+from hookline.deployments.folder_flow_storage import FolderSource, StagedFiles
 from hookline.storage.changes import FilesWritten
 
 CASES = {"cases": [{"name": "it runs", "input": {"body": {}}, "expect": {"outcome": "completed"}}]}
@@ -132,7 +132,7 @@ async def test_a_folder_that_cannot_be_written_gives_409_and_nothing_changes(
     def rejected(*_: Any, **__: Any) -> Any:
         raise OSError(code, os.strerror(code))
 
-    monkeypatch.setattr(folder_source, "NamedTemporaryFile", rejected)
+    monkeypatch.setattr(folder_flow_storage, "NamedTemporaryFile", rejected)
     for answer in (
         await api.put(document("f", 1)),
         await api.put(document("new")),

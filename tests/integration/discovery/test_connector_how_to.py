@@ -13,7 +13,7 @@ from aiohttp import web
 from tests.integration.http_servers import Serve
 
 from hookline.api import RateLimited
-from hookline.credentials.options import OptionsRequest, fetch_options
+from hookline.credentials.setting_options import OptionsRequest, fetch_options
 from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.outbound.client import PooledClient

@@ -24,8 +24,8 @@ from hookline.kernel.json import decode, encode, within_bounds
 from hookline.model.execution import State
 from hookline.model.waits import Call, pack_callback
 from hookline.service.app import create_endpoints
+from hookline.service.hook_requests import HookRequest, HookResponse
 from hookline.service.hooks.hook import HookOptions
-from hookline.service.types import HookRequest, HookResponse
 from hookline.storage.changes import StoreCallback
 
 EXACT = {"use": "webhook", "with": {"verify": "none", "numbers": "exact"}}

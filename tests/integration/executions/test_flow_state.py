@@ -9,7 +9,7 @@ from tests.integration.engine_harness import Harness, act, each, fails
 from hookline.api import Connector, Context, Increment, StepError, hookimpl
 from hookline.kernel.json import decode
 from hookline.model.execution import State
-from hookline.sdk.context import check_key
+from hookline.sdk.context_parts import check_key
 from hookline.storage.changes import SetState
 
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic import AfterValidator
 from tests.integration.engine_harness import Harness, act, each
 
-from hookline.executions.blocks import block, foreach
+from hookline.executions.blocks import block_expressions, foreach
 from hookline.executions.steps import attempt
 from hookline.flows.elements.expressions import Condition
 from hookline.kernel.json import JsonValue
@@ -42,13 +42,13 @@ def beside(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, set[bool]]]:
 @pytest.fixture
 def keys(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
     """The keys of blocks whose expressions are evaluated, each with whether that is done beside the event loop."""
-    loop, found, work = threading.get_ident(), list[tuple[str, bool]](), block.evaluate
+    loop, found, work = threading.get_ident(), list[tuple[str, bool]](), block_expressions.evaluate
 
     def watched(run: Any, expression: Any, scope: Any, key: str, path: str) -> Any:
         found.append((key, threading.get_ident() != loop))
         return work(run, expression, scope, key, path)
 
-    monkeypatch.setattr(block, "evaluate", watched)
+    monkeypatch.setattr(block_expressions, "evaluate", watched)
     return found
 
 

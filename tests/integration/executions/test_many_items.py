@@ -12,7 +12,7 @@ from tests.integration.engine_harness import Harness, act, each, fails
 from hookline.api import Context, Reply, StepError
 from hookline.engine import Engine
 from hookline.executions.blocks import foreach_results
-from hookline.executions.replies import FINISHED
+from hookline.executions.waiting_callers import FINISHED
 from hookline.model.access import SYSTEM
 from hookline.model.execution import Outcome, State
 

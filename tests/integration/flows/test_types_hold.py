@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.integration.engine_harness import Harness
 
 from hookline.discovery.loader import load_plugins
-from hookline.flows.check.flow_analysis import FlowAnalysis, analyse_flow
+from hookline.flows.check.type_analysis import FlowAnalysis, analyse_flow
 from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.types.path_lookup import PathFound, PathMissing
 from hookline.flows.types.shape import ListOf, OneOf, Record, Scalar, Shape, StreamOf

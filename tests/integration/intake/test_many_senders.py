@@ -16,9 +16,9 @@ from hookline.kernel.errors import TooManyRequests
 from hookline.model.execution import ExecutionFilter, State
 from hookline.service.app import create_app
 from hookline.service.hooks.hook import HookOptions
-from hookline.service.server.asgi import HOLD_SECONDS
+from hookline.service.server.hook_application import HOLD_SECONDS
 from hookline.service.server.serving import Server, serve
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 OPTIONS = HookOptions("https://hooks.example")
 

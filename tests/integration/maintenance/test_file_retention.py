@@ -11,7 +11,6 @@ from tests.integration.engine_harness import SLEEPERS, Harness
 
 from hookline.api import Context, StepError
 from hookline.cli.engine_setup import engine_options, hook_options
-from hookline.config import Settings
 from hookline.engine import Engine
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange
 from hookline.maintenance.retention import Purger
@@ -19,9 +18,10 @@ from hookline.maintenance.sweeper import Sweeper
 from hookline.model.access import SYSTEM
 from hookline.model.execution import State
 from hookline.model.message import Arrival, Attachment, Envelope, Message
+from hookline.server_settings import Settings
 from hookline.service.app import create_endpoints
+from hookline.service.hook_requests import HookRequest
 from hookline.service.hooks.hook import HookOptions
-from hookline.service.types import HookRequest
 from hookline.service.views.executions import execution_view
 from hookline.storage.changes import Accept, Change, CommitResult, ForgetFiles, Purge
 from hookline.testing.contracts.blobs import put, read

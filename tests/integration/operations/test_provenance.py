@@ -8,8 +8,8 @@ from tests.integration.engine_harness import Harness, act
 from hookline.engine import Engine
 from hookline.kernel.errors import ExecutionNotFound, ProvenanceUnknown
 from hookline.model.access import SYSTEM
-from hookline.operations.explain import Explained, explain
 from hookline.operations.replay import Edit
+from hookline.operations.value_origins import Explained, explain
 
 
 async def ask(engine: Engine, execution_id: str, field: str) -> Explained:

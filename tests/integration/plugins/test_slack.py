@@ -11,7 +11,7 @@ from aiohttp import web
 from tests.integration.engine_harness import Harness as EngineHarness
 from tests.integration.slack_server import HOOK, READ_ONLY, TOKEN, SlackServer
 
-from hookline.credentials.options import OptionsRequest, fetch_options
+from hookline.credentials.setting_options import OptionsRequest, fetch_options
 from hookline.discovery.loader import load_plugins
 from hookline.kernel.errors import AuthExpired, RateLimited, StepError, Unavailable
 from hookline.kernel.time import SystemClock

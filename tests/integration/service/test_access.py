@@ -14,7 +14,7 @@ from quart.typing import TestClientProtocol as Client
 from tests.integration.admin_api import TOKEN as ADMIN
 from tests.integration.admin_api import write_flows
 
-from hookline.access import sign_ins
+from hookline.access import failed_sign_ins
 from hookline.access.caller import Caller
 from hookline.engine import Engine
 from hookline.kernel.errors import TooManyRequests
@@ -407,12 +407,12 @@ async def test_sign_ins_are_counted_by_the_client_behind_the_proxies(engine: Eng
 
 
 async def test_the_memory_of_failed_sign_ins_is_bounded(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sign_ins, "_MOST_ADDRESSES", 50)
+    monkeypatch.setattr(failed_sign_ins, "_MOST_ADDRESSES", 50)
     for number in range(1000):
         engine.sign_ins.reject(f"client-{number}", "192.0.2.1", "unknown", None)
     for _ in range(30):
         with suppress(TooManyRequests):
             engine.sign_ins.reject("one", "192.0.2.1", "unknown", None)
     assert len(engine.sign_ins._failures) == 50
-    assert max(map(len, engine.sign_ins._failures.values())) == sign_ins.MOST_FAILURES
-    assert len(engine.sign_ins._waiting) <= sign_ins._MOST_WAITING
+    assert max(map(len, engine.sign_ins._failures.values())) == failed_sign_ins.MOST_FAILURES
+    assert len(engine.sign_ins._waiting) <= failed_sign_ins._MOST_WAITING

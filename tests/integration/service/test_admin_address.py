@@ -16,13 +16,13 @@ from tests.integration.cli.test_serve import folder, hookline, serving, stopped
 from tests.integration.served_hook import SERVERS
 from tests.integration.service.test_http2 import Sender
 
-from hookline.config import load
 from hookline.engine import Engine
 from hookline.kernel.errors import ConfigError, WrongHost
+from hookline.server_settings import load
 from hookline.service.admin import blueprints, openapi
 from hookline.service.admin.hosts import Hosts
 from hookline.service.app import create_pages
-from hookline.service.server.asgi import Receive, Scope, Send
+from hookline.service.server.hook_application import Receive, Scope, Send
 from hookline.service.server.listening import listen
 from hookline.service.server.serving import Listener, Server, serve
 from hookline.service.server.stopping import Stopping

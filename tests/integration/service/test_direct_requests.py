@@ -8,7 +8,7 @@ import pytest
 import structlog
 from tests.integration.served_hook import JSON, SERVERS, Served, post, read_response, serving
 
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.model.message import Envelope
 from hookline.service.server.serving import Server
 from hookline.storage.queue import Stored

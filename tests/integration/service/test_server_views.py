@@ -9,9 +9,9 @@ from quart.typing import TestClientProtocol as Client
 from tests.integration.admin_api import AUTH, TOKEN, write_flows
 
 from hookline.cli.host.setting_views import setting_views
-from hookline.config import load
 from hookline.engine import Engine
 from hookline.model.access import SYSTEM
+from hookline.server_settings import load
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
 

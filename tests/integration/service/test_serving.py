@@ -18,10 +18,10 @@ from tests.integration.served_hook import JSON, SERVERS, Served, post, read_resp
 from hookline.kernel.errors import ConfigError, TooManyRequests
 from hookline.service.hooks.hook import HookOptions
 from hookline.service.server import connections, hypercorn_server, uvicorn_protocol
-from hookline.service.server.asgi import Receive, Scope, Send
+from hookline.service.server.hook_application import Receive, Scope, Send
 from hookline.service.server.listening import listen
 from hookline.service.server.serving import Server, serve
-from hookline.testing.hook import webhook_flow
+from hookline.testing.hook_over_memory import webhook_flow
 
 LOCAL = (ip_network("127.0.0.0/8"),)
 

@@ -10,7 +10,7 @@ import h2.events
 import pytest
 from tests.integration.served_hook import JSON, SERVERS, Served, post, read_response, serving, status
 
-from hookline.service.server.asgi import Receive, Scope, Send
+from hookline.service.server.hook_application import Receive, Scope, Send
 from hookline.service.server.serving import Server, serve
 
 REQUEST = post(JSON, "Content-Length: 2", body=b"{}")

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from hookline.bodies import json as json_bodies
 from hookline.bodies import xml
-from hookline.bodies.forms import read_properties
 from hookline.bodies.text import Received
+from hookline.bodies.urlencoded import read_properties
 from hookline.kernel.errors import Malformed, TooLarge
-from hookline.service.uploads import reader
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.service.uploads import body_reader
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 
 async def status(body: bytes, content_type: str, **settings: Any) -> int:
@@ -100,7 +100,7 @@ async def test_large_bodies_are_read_one_after_the_other_also_where_a_sender_goe
             now -= 1
         return Received(None, raw=data)
 
-    monkeypatch.setattr(reader, "read_xml", read)
+    monkeypatch.setattr(body_reader, "read_xml", read)
     hook = HookOverMemory(webhook_flow())
     body = b"<a>" + b" " * 100_000 + b"</a>"
     first = asyncio.create_task(hook.send(body, "application/xml"))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hookline.model.message import Envelope
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 FORM = "multipart/form-data; boundary=b"
 NAIVE = [

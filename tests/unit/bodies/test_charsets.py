@@ -13,7 +13,7 @@ from hookline.bodies import text
 from hookline.bodies.json import read_json
 from hookline.bodies.text import decode_text, known_charset
 from hookline.kernel.errors import Malformed, TooLarge
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 VALUE = {"name": "Grüße 😀", "n": 12345678901234567890}
 TEXT = json.dumps(VALUE, ensure_ascii=False)

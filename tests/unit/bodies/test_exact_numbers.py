@@ -31,7 +31,7 @@ from hookline.kernel.json import (
 from hookline.model.message import Arrival, Envelope, Message, pack, unpack, with_numbers
 from hookline.plugin_host.results import NotJson, normalize_result, to_json
 from hookline.testing.clock import ManualClock
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 NOW = ManualClock().now()
 LONG = "0." + "123456789" * 10

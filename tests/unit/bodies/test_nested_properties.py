@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hookline.bodies.forms import collect_nested
+from hookline.bodies.urlencoded import collect_nested
 from hookline.kernel.errors import Malformed
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 FORM = "application/x-www-form-urlencoded"
 

@@ -10,7 +10,7 @@ import structlog
 
 from hookline.cli.host.server import report_accepting
 from hookline.cli.host.sighup import Reloading
-from hookline.config import Settings
+from hookline.server_settings import Settings
 from hookline.testing.clock import ManualClock
 from hookline.testing.eventually import assert_eventually
 

@@ -10,7 +10,7 @@ import pytest
 from tests.integration.installed_plugins import Site
 
 from hookline.discovery.loader import load_plugins
-from hookline.discovery.metadata import FORMAT
+from hookline.discovery.metadata_file import FORMAT
 from hookline.discovery.registry import Registry
 from hookline.flows.check.check_flow import check_flow
 from hookline.flows.compiler.compile import compile_flow

@@ -2,7 +2,7 @@
 
 from hookline.executions.blocks import run_steps as running
 from hookline.flows import blocks as compiling
-from hookline.flows.blocks.block import Node
+from hookline.flows.blocks.step_type import Node
 from hookline.model import flow as document
 
 

@@ -13,7 +13,7 @@ from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.compiler.compile import compile_document, compile_flow, override_vars
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import read
 from hookline.flows.documents.version import version_of
 from hookline.kernel.backoff import RetryPolicy

@@ -11,7 +11,7 @@ from hookline.discovery.loader import load_plugins
 from hookline.flows.authoring.editor_schema import flow_schema
 from hookline.flows.check.check_flow import check_flow
 from hookline.flows.compiler.compile import compile_flow
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.errors import FlowInvalid, PluginError, Problem
 from hookline.kernel.json import encode
 from hookline.model.sources import ConsumeSettings

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hookline.discovery.loader import load_plugins
 from hookline.flows.compiler.compile import compile_flow
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.elements.message_keys import MessageKey
 from hookline.flows.elements.message_scope import arrival_scope
 from hookline.kernel.errors import FlowInvalid, SchemaViolation

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from hookline.discovery.registry import Registry
 from hookline.flows.compiler.compile import compile_document, compile_flow
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import read
 from hookline.kernel.errors import FlowInvalid, RedactedUnreadable
 from hookline.kernel.json import encode

@@ -7,9 +7,9 @@ import pytest
 from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.check.check_flow import check_flow
-from hookline.flows.check.flow_analysis import analyse_flow
+from hookline.flows.check.type_analysis import analyse_flow
 from hookline.flows.compiler.compile import compile_flow
-from hookline.flows.types.known_steps import NO_STEPS
+from hookline.flows.types.earlier_results import NO_STEPS
 from hookline.flows.types.shape import NULL, NUMBER, TEXT, Field
 from hookline.kernel.json import encode
 from hookline.kernel.suggest import did_you_mean, listed

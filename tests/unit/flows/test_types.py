@@ -17,8 +17,8 @@ from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.blocks import BLOCKS, USES
 from hookline.flows.check.check_flow import check_flow
-from hookline.flows.check.flow_analysis import _BLOCKS
 from hookline.flows.check.step_scopes import step_scopes
+from hookline.flows.check.type_analysis import _BLOCKS
 from hookline.flows.compiler.compile import compile_flow
 from hookline.flows.elements.message_scope import trigger_view
 from hookline.flows.types.annotation import from_annotation

@@ -19,7 +19,7 @@ from hookline.storage.queue import Stored
 from hookline.telemetry.metrics import Metrics
 from hookline.testing.clock import ManualClock
 from hookline.testing.eventually import assert_eventually
-from hookline.testing.hook import webhook_flow
+from hookline.testing.hook_over_memory import webhook_flow
 
 FLOW = webhook_flow("f")
 Outcome = Literal["stored", "duplicate", "store fails", "defect"]

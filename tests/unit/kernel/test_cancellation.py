@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from hookline.executions.ending_early import CANCELLED, Interruption
+from hookline.executions.interruption import CANCELLED, Interruption
 from hookline.kernel.cancellation import cancelled_externally, completed
 
 

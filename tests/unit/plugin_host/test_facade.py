@@ -7,7 +7,7 @@ import pytest
 
 from hookline.api import HttpClient
 from hookline.plugin_host.facade import BlobsFacade, CloseNotAllowed, HttpClientFacade, ResourcesFacade
-from hookline.sdk.context import Resources
+from hookline.sdk.context_parts import Resources
 from hookline.storage.blobs import Blobs
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from tests.unit.service.hook_trial import document
 
-from hookline.service.types import HookResponse
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.service.hook_requests import HookResponse
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 from hookline_cloudevents.event import MOST_PROBLEMS
 from hookline_cloudevents.receive import CloudEventsSettings, cloudevents
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import pytest
 
 from hookline.discovery.loader import load_plugins
-from hookline.discovery.metadata import describe, file_of_module, text_of
+from hookline.discovery.metadata_file import describe, file_of_module, text_of
 from hookline.discovery.quality import violations
 from hookline.discovery.registry import GROUP, PluginStatus
 from hookline.flows.check.check_flow import check_flow

@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, Field, SecretStr
 
 from hookline.api import AuthExpired, Connector, Context, OAuth2, StepError, VerifyContext
-from hookline.credentials.tokens import TokenSet
+from hookline.credentials.token_set import TokenSet
 from hookline.discovery.loader import load_plugins
 from hookline.kernel.errors import PluginError
 from hookline.testing.clock import START, ManualClock

@@ -18,7 +18,7 @@ from hookline.flows.compiler.body_schema import compile_schema
 from hookline.model.message import Envelope, pack
 from hookline.secrets.masking import MASK
 from hookline.service.hooks.masking import Masks
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 SECRET = "s3cr3t-of-the-sender"
 GRAPH = load_plugins().schemes["microsoft-graph"]

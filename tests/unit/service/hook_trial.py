@@ -7,8 +7,8 @@ from pydantic import BaseModel
 
 from hookline.kernel.errors import NotVerified
 from hookline.sdk.schemes import NoSettings, RequestVerifier, Scheme, SignedRequest, Verified
-from hookline.service.types import HookResponse
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.service.hook_requests import HookResponse
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 
 class Key(BaseModel):

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 
 from hookline.kernel.errors import Malformed, TooLarge
 from hookline.kernel.json import encode
+from hookline.service.hook_requests import HookRequest
 from hookline.service.hooks.hook import HookOptions
-from hookline.service.types import HookRequest
 from hookline.service.uploads.decompression import ANY_RATIO, MAX_CODINGS, decompress
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 if sys.version_info >= (3, 14):
     from compression import zstd

@@ -6,8 +6,8 @@ import pytest
 from tests.unit.service.hook_trial import LastByte, document, signed
 from tests.unit.service.waiting_trial import answer, came, header, waiting
 
-from hookline.service.types import HookResponse
-from hookline.testing.hook import HookOverMemory
+from hookline.service.hook_requests import HookResponse
+from hookline.testing.hook_over_memory import HookOverMemory
 
 
 async def call(hook: HookOverMemory, body: bytes = b'{"order": 7}', method: str = "POST") -> HookResponse:

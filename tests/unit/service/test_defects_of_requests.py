@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 import structlog
 
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 pytestmark = pytest.mark.rule(38)
 

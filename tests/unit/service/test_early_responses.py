@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 CHUNK = 100_000
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hookline.discovery.loader import load_plugins
 from hookline.kernel.errors import UnsupportedMedia
 from hookline.service.uploads.file_types import HEAD, FileTypes, detect_type, is_plausible
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 
 def png() -> bytes:

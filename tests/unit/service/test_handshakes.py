@@ -10,7 +10,7 @@ from hookline.discovery.loader import load_plugins
 from hookline.kernel.errors import NotVerified
 from hookline.sdk.schemes import NoSettings, RequestVerifier, Scheme, SignedRequest, Verified, WebhookResponse
 from hookline.service.uploads.body_stream import IN_MEMORY
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

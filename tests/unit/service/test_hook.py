@@ -12,9 +12,9 @@ from tests.unit.service.hook_trial import LastByte, document, signed
 
 from hookline.flows.compiler.body_schema import compile_schema
 from hookline.kernel.errors import Problem, ServiceUnavailable, StoreError, TooManyRequests
+from hookline.service.hook_requests import HookRequest
 from hookline.service.hooks.hook import HookOptions
-from hookline.service.types import HookRequest
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 
 async def test_a_message_that_is_accepted_gets_202_and_its_id() -> None:
@@ -356,7 +356,7 @@ def png(chunks: AsyncIterator[bytes]) -> HookRequest:
 
 def test_problems_name_their_remedy_and_are_bounded() -> None:
     from hookline.kernel.errors import SchemaViolation
-    from hookline.service.problems import MAX_PROBLEMS, describe_code, error_kinds, rejection_response
+    from hookline.service.problem_documents import MAX_PROBLEMS, describe_code, error_kinds, rejection_response
 
     many = [Problem("wrong", f"/{number}", remedy="right it") for number in range(MAX_PROBLEMS + 5)]
     value = document(rejection_response(SchemaViolation(problems=many)))

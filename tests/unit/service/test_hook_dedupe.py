@@ -8,7 +8,7 @@ from tests.unit.service.hook_trial import LastByte, document, signed
 
 from hookline.flows.elements.message_keys import key_text
 from hookline.kernel.errors import MissingValue
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 
 class Value:

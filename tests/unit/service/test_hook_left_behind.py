@@ -7,8 +7,8 @@ import pytest
 
 from hookline.flows.compiler.body_schema import compile_schema
 from hookline.kernel.errors import ServiceUnavailable, TooManyRequests
-from hookline.service.types import HookRequest, SenderGone
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.service.hook_requests import HookRequest, SenderGone
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 
 async def test_files_of_a_rejected_request_are_deleted() -> None:

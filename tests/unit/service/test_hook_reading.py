@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from tests.unit.service.hook_trial import Key, LastByte, document
 
-from hookline.bodies.media import read_media
+from hookline.bodies.media_types import read_media
 from hookline.flows.compiler.body_schema import compile_schema
 from hookline.kernel.errors import Malformed, Problem, TooManyRequests
 from hookline.model.message import Attachment
 from hookline.model.webhook import BodyMode
 from hookline.sdk.schemes import WebhookResponse
 from hookline.sdk.triggers import IncomingMessage, NewFile, ParsedRequest, RequestTrigger
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 
 class Lines:

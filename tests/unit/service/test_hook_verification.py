@@ -7,9 +7,9 @@ from tests.unit.service.hook_trial import HeaderOnly, Key, LastByte, Unread, doc
 
 from hookline.kernel.errors import CannotVerify
 from hookline.sdk.schemes import NoSettings, RequestVerifier, SignedRequest, Verified
-from hookline.service.types import HookRequest
+from hookline.service.hook_requests import HookRequest
 from hookline.service.uploads.body_stream import IN_MEMORY
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 
 class Broken(LastByte):

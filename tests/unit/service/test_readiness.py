@@ -9,7 +9,7 @@ import structlog
 from hookline.kernel.errors import StoreError
 from hookline.service.admin.system.health import FILES_EVERY, Readiness, Trouble
 from hookline.telemetry.store_problem import StoreProblem
-from hookline.testing.hook import StillClock
+from hookline.testing.hook_over_memory import StillClock
 
 BAD: Any = StoreError("the bucket is away")
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from hookline.service.types import HookResponse
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.service.hook_requests import HookResponse
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 DATA = Path(__file__).parents[2] / "data"
 PYTHON_MULTIPART: dict[str, Any] = json.loads((DATA / "python_multipart" / "expected.json").read_text("utf-8"))

@@ -22,7 +22,7 @@ from tests.unit.plugins.signatures.scheme_cases import (
 
 import hookline_signatures
 from hookline.api import NotVerified, SignedRequest
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 NOTHING_SAID = NotVerified().message
 NO_SIGNATURE_HEADER = ("sns", "mailgun", "microsoft-graph")

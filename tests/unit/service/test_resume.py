@@ -17,11 +17,11 @@ from hookline.kernel.errors import StoreError
 from hookline.sdk.schemes import NoSettings, RequestVerifier, SignedRequest, Verified, WebhookResponse
 from hookline.secrets.resume_tokens import ResumeTokens
 from hookline.secrets.vault import Vault
+from hookline.service.hook_requests import HookRequest
 from hookline.service.hooks.callbacks import CallbackHandler
 from hookline.service.hooks.resume import Resume
-from hookline.service.types import HookRequest
 from hookline.storage.changes import NotWaiting, TooManyEarlyCallbacks
-from hookline.testing.hook import HookOverMemory
+from hookline.testing.hook_over_memory import HookOverMemory
 
 FORM = "application/x-www-form-urlencoded"
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from hookline.sdk.schemes import Scheme
 from hookline.service.signed_samples import UnsignedMessage, sign
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "add-a-signature-scheme.md"
 SECRETS = {"secrets": ["a new and long secret", "the old and long one"]}

@@ -27,7 +27,7 @@ from hookline.kernel.errors import FlowInvalid
 from hookline.kernel.json import encode
 from hookline.service.hooks.hook import HookOptions
 from hookline.service.views.components import setting_views
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 
 @pytest.mark.rule(33)

@@ -26,9 +26,9 @@ from tests.unit.plugins.signatures.scheme_cases import (
 )
 
 from hookline.api import CannotVerify, NotVerified, SignedRequest, Verified
+from hookline.service.hook_requests import HookResponse
 from hookline.service.hooks.hook import HookOptions
-from hookline.service.types import HookResponse
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 BODY = b'{"a": 1}'
 #: Every header that some scheme reads.

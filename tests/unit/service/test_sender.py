@@ -12,7 +12,7 @@ from hookline.kernel.errors import TooManyRequests
 from hookline.model.webhook import WebhookSettings
 from hookline.service.hooks.hook import HookOptions
 from hookline.service.hooks.sender import ForwardedHeader, Senders
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 INSIDE = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 

@@ -20,7 +20,7 @@ from hookline.service.signed_samples import (
     sign,
     sign_without_secrets,
 )
-from hookline.testing.hook import webhook_flow
+from hookline.testing.hook_over_memory import webhook_flow
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SECRET = "hunter2-hunter2-hunter2"

@@ -9,15 +9,15 @@ from tests.unit.service.hook_trial import Key as Secret
 
 from hookline.discovery.loader import load_plugins
 from hookline.flows.blocks.webhook_wait import WaitNode
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.elements.expressions import Expressions
 from hookline.flows.elements.message_keys import MessageKey
 from hookline.intake.callbacks import WaitingStep
 from hookline.model.waits import Call, unpack_callback
 from hookline.model.webhook import WaitSettings
 from hookline.sdk.schemes import Scheme
-from hookline.service.types import HookResponse
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.service.hook_requests import HookResponse
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 TOKEN = "a-token"
 EXECUTION = "01a20e14-1c21-708f-b502-459830859189"

@@ -9,7 +9,7 @@ from typing import get_args
 import pytest
 
 from hookline import api_storage
-from hookline.kernel.faults import POINTS
+from hookline.kernel.fault_points import POINTS
 from hookline.storage import changes
 from hookline.storage.changes import DECLARATIONS, Change, CommitResult
 from hookline.testing.contracts import store as contracts

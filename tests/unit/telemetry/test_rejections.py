@@ -11,20 +11,20 @@ import structlog
 
 from hookline.api import NoSettings, NotVerified, RequestVerifier, Scheme, SignedRequest, Verified
 from hookline.flows.compiler.body_schema import compile_schema
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.backlog import Backlog
 from hookline.intake.intake import Intake
 from hookline.kernel.errors import FlowInvalid, FlowNotFound, StoreError, TooManyRequests
 from hookline.kernel.ids import Ids
 from hookline.model.rejection import BODY_KEPT, TEXT_KEPT
+from hookline.service.hook_requests import HookRequest
 from hookline.service.hooks import rejection as rejecting
-from hookline.service.types import HookRequest
 from hookline.storage.changes import Change, Reject
 from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.rejections import FLOWS, PER_FLOW, RejectionRecord
 from hookline.telemetry.store_problem import StoreProblem
 from hookline.testing.clock import ManualClock
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 
 
 class Shown(Scheme[Any, NoSettings]):

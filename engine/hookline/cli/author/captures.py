@@ -8,7 +8,7 @@ import click
 from hookline.cli.client import call
 from hookline.cli.command import CommandGroup, emit, emit_page, paged
 from hookline.cli.table import table
-from hookline.config import Settings
+from hookline.server_settings import Settings
 
 _SETTINGS: Final = ("db",)
 _NO_SERVER: Final = "requests are captured by a running server: start one with `hookline serve`"

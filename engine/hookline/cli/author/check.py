@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from hookline.cli.client import connect, is_new
-from hookline.cli.client.remote import remote_of
+from hookline.cli.client.remote_choice import remote_of
 from hookline.cli.command import Command, NotFound, emit, problem_line
-from hookline.config import Settings
 from hookline.flows.check.step_scopes import StepScope
 from hookline.flows.types.samples import NO_SAMPLES, Samples, read_samples
 from hookline.kernel.errors import ConfigError, FlowInvalid, FlowNotFound, HooklineError, Problem
 from hookline.kernel.json import decode
 from hookline.kernel.suggest import counted, did_you_mean
+from hookline.server_settings import Settings
 
 if TYPE_CHECKING:
     from hookline.discovery.registry import Registry

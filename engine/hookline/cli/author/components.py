@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hookline.cli.client import call
-from hookline.cli.client.remote import remote_of
+from hookline.cli.client.remote_choice import remote_of
 from hookline.cli.command import Command, NotFound, emit
 from hookline.cli.table import table
-from hookline.config import Settings
 from hookline.kernel.json import encode
+from hookline.server_settings import Settings
 
 if TYPE_CHECKING:
     from hookline.service.views.components import ComponentView

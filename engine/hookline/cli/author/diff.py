@@ -8,10 +8,10 @@ import click
 
 from hookline.cli.client import ApiError, connect
 from hookline.cli.command import Command, emit
-from hookline.config import Settings
 from hookline.kernel.errors import ConfigError, FlowInvalid, FlowNotFound, Problem
 from hookline.kernel.json import encode
 from hookline.kernel.suggest import counted
+from hookline.server_settings import Settings
 
 if TYPE_CHECKING:
     from hookline.flows.documents.read import Document

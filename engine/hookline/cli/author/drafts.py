@@ -7,8 +7,8 @@ import click
 
 from hookline.cli.client import call
 from hookline.cli.command import CommandGroup, emit, emit_page, paged
-from hookline.config import Settings
 from hookline.kernel.errors import ConfigError
+from hookline.server_settings import Settings
 
 _SETTINGS: Final = ("db",)
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hookline.cli.command import Command, emit, problem_line
-from hookline.config import Settings
 from hookline.kernel.errors import ConfigError, FlowInvalid, Problem
 from hookline.kernel.suggest import counted
+from hookline.server_settings import Settings
 
 if TYPE_CHECKING:
     from hookline.discovery.registry import Registry

@@ -9,10 +9,10 @@ from typing import Final
 import click
 
 from hookline.cli.author.diff import document_of
-from hookline.cli.client.remote import remote_of
+from hookline.cli.client.remote_choice import remote_of
 from hookline.cli.command import Command, emit
-from hookline.config import Settings
 from hookline.kernel.errors import ConfigError
+from hookline.server_settings import Settings
 
 _FORMATS: Final = ("tree", "mermaid", "svg")
 

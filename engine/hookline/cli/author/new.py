@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from hookline.cli.command import CommandGroup, NotFound, emit
-from hookline.config import Settings
 from hookline.kernel.errors import ConfigError
+from hookline.server_settings import Settings
 
 if TYPE_CHECKING:
     from hookline.sdk.action import Action

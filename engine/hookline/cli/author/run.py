@@ -14,11 +14,11 @@ import click
 from hookline.catalog.flow_folder import scan
 from hookline.cli.command import Command, emit
 from hookline.cli.inputs import body_of, headers_of
-from hookline.config import Settings
 from hookline.kernel.errors import FlowInvalid, FlowNotFound, HooklineError
 from hookline.kernel.json import decode
 from hookline.kernel.suggest import did_you_mean
 from hookline.secrets.masking import mask_log_fields
+from hookline.server_settings import Settings
 
 if TYPE_CHECKING:
     from structlog.typing import EventDict
@@ -143,7 +143,7 @@ def _log() -> Any:
     """The log, without the problems of flows: those of this flow are printed, and the others don't matter here."""
     import structlog
 
-    from hookline.deployments.serving import BROKEN
+    from hookline.deployments.version_switch import BROKEN
 
     def drop(_logger: object, _method: str, event: "EventDict") -> "EventDict":
         if event["event"] == BROKEN:
@@ -214,7 +214,7 @@ class _CredentialStore:
 
 def _credential_store(settings: Settings) -> _CredentialStore | None:
     """Return the credentials of the settings' database; None if there is no database, or a server has it open."""
-    from hookline.cli.server_file import find
+    from hookline.cli.running_server_file import find
     from hookline.discovery.loader import load_plugins
 
     if settings.sqlite_file is not None and not settings.sqlite_file.exists():

@@ -12,16 +12,16 @@ from urllib.parse import quote, urlsplit
 import click
 
 from hookline.cli.client import ApiError, call
-from hookline.cli.client.remote import is_loopback, remote_of
+from hookline.cli.client.remote_choice import is_loopback, remote_of
 from hookline.cli.command import Command, NotFound, emit
 from hookline.cli.inputs import flow_of, header_pairs
 from hookline.cli.operate.credentials import read_values
-from hookline.config import Settings
 from hookline.kernel.errors import CannotSign, ConfigError, FlowNotFound, StoreError
+from hookline.server_settings import Settings
 
 if TYPE_CHECKING:
     from hookline.discovery.registry import Registry
-    from hookline.flows.compiler.compiled import CompiledFlow
+    from hookline.flows.compiler.compiled_flow import CompiledFlow
     from hookline.service.signed_samples import SignedMessage, UnsignedMessage
 
 _NONE: Final = "none"
@@ -114,7 +114,7 @@ def _read(path: Path) -> bytes:
 def _addresses(settings: Settings, flow_id: str, url: str | None, *, to_public: bool) -> tuple[str, str | None]:
     """Return the URL to send to, and the public URL, which some providers sign; None if the server knows it."""
     from hookline.cli.engine_setup import local_url
-    from hookline.cli.server_file import find
+    from hookline.cli.running_server_file import find
 
     remote = remote_of(settings)
     if remote is not None and url is None:

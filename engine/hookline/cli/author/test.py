@@ -11,15 +11,15 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 import click
 
 from hookline.cli.command import Command, emit
-from hookline.config import Settings
 from hookline.kernel.errors import ConfigError, FlowNotFound
 from hookline.kernel.suggest import counted
+from hookline.server_settings import Settings
 from hookline.simulation.case_run import CaseResult
 
 if TYPE_CHECKING:
     from hookline.discovery.registry import Registry
     from hookline.simulation.coverage import FlowCoverage
-    from hookline.simulation.recordings.recording import RecordedCase
+    from hookline.simulation.recordings.recorded_case import RecordedCase
 
 
 @click.command(cls=Command, settings=("db", "flows"))
@@ -233,7 +233,7 @@ def _case_of(
     from hookline.flows.documents.read import read
     from hookline.kernel.json import encode
     from hookline.simulation.case_run import open_runner
-    from hookline.simulation.recordings.recording import recorded_case
+    from hookline.simulation.recordings.recorded_case import recorded_case
 
     flow = compile_flow(read(encode(document), recording["flow_id"]), registry, environment=os.environ)
     with open_runner(registry) as runner:

@@ -3,9 +3,9 @@
 `connection` is the one place that decides between them. Commands call `connect` or `call` without knowing which it is.
 """
 
+from hookline.cli.client.admin_client import ApiError, Client
 from hookline.cli.client.connection import NoDatabase, call, check_exists, connect, created_for, is_new
 from hookline.cli.client.in_process import Missing, NoServer
-from hookline.cli.client.requests import ApiError, Client
 
 __all__ = [
     "ApiError",

@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+from hookline.cli.client.admin_client import Client
 from hookline.cli.client.http import http_client
 from hookline.cli.client.in_process import Missing, NoServer, in_process
-from hookline.cli.client.remote import remote_of
-from hookline.cli.client.requests import Client
-from hookline.cli.server_file import find
-from hookline.config import DATABASE, Settings
+from hookline.cli.client.remote_choice import remote_of
+from hookline.cli.running_server_file import find
 from hookline.kernel.errors import ConfigError
+from hookline.server_settings import DATABASE, Settings
 
 
 class NoDatabase(ConfigError):

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-from hookline.cli.client.remote import is_loopback
-from hookline.cli.client.requests import API, Client
+from hookline.cli.client.admin_client import API, Client
+from hookline.cli.client.remote_choice import is_loopback
 from hookline.kernel.errors import StoreError
 from hookline.kernel.json import decode
 

@@ -8,8 +8,8 @@ from urllib.parse import unquote, urlencode
 
 import click
 
-from hookline.config import Settings
 from hookline.kernel.errors import ConfigError, HooklineError
+from hookline.server_settings import Settings
 
 if TYPE_CHECKING:
     from quart import Quart

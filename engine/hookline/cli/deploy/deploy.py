@@ -10,9 +10,9 @@ import click
 
 from hookline.cli.client import connect
 from hookline.cli.command import Command, can_ask, emit, failure
-from hookline.config import DATABASE, Settings
 from hookline.kernel.errors import ConfigError, HooklineError
 from hookline.kernel.suggest import counted
+from hookline.server_settings import DATABASE, Settings
 
 _DEFAULT: Final = Path("flows")
 

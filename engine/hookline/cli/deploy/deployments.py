@@ -11,9 +11,9 @@ from hookline.cli.client import ApiError, Client, call, connect
 from hookline.cli.command import CommandGroup, NotFound, can_ask, emit, emit_page, paged, with_pending
 from hookline.cli.printable_text import printable
 from hookline.cli.table import table
-from hookline.config import Settings
 from hookline.kernel.errors import ConfigError, DeploymentNotFound
 from hookline.kernel.suggest import counted
+from hookline.server_settings import Settings
 
 _SETTINGS: Final = ("db",)
 _PAGE: Final = 200

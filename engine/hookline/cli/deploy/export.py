@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hookline.cli.client import Client, connect
-from hookline.config import Settings
 from hookline.flows.authoring.formatter import format_flow, format_value
 from hookline.kernel.errors import ConfigError, UnpublishedChanges
 from hookline.kernel.suggest import counted
+from hookline.server_settings import Settings
 
 
 def export(settings: Settings, directory: Path, *, force: bool) -> Sequence[Path]:

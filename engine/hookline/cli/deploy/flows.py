@@ -10,10 +10,10 @@ from hookline.cli.client import ApiError, Missing, call, created_for
 from hookline.cli.command import CommandGroup, can_ask, emit, emit_page, paged, problem_line, with_pending
 from hookline.cli.printable_text import printable
 from hookline.cli.table import table
-from hookline.config import DATABASE, Settings
 from hookline.kernel.errors import ConfigError, PollStartsAnew, Problem
 from hookline.kernel.json import encode
 from hookline.kernel.suggest import counted
+from hookline.server_settings import DATABASE, Settings
 
 _SETTINGS: Final = ("flows", "db")
 

@@ -5,7 +5,7 @@ import click
 from hookline.cli.client import call
 from hookline.cli.command import Command, emit
 from hookline.cli.table import table
-from hookline.config import Settings
+from hookline.server_settings import Settings
 
 
 @click.command(cls=Command, settings=("db",))

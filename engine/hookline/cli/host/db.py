@@ -12,14 +12,14 @@ from hookline.cli.client import check_exists
 from hookline.cli.command import CommandGroup, emit
 from hookline.cli.printable_text import size_text
 from hookline.cli.table import table
-from hookline.config import Settings
 from hookline.kernel.errors import ConfigError, StoreError
 from hookline.kernel.suggest import counted
+from hookline.server_settings import Settings
 
 if TYPE_CHECKING:
     from hookline.maintenance.database_copy import TableDigest
     from hookline.storage.backend import Backend
-    from hookline.storage.database import DatabaseStatus, Inspectable
+    from hookline.storage.database_copy import DatabaseStatus, Inspectable
 
 _SETTINGS: Final = ("db",)
 
@@ -124,7 +124,7 @@ async def _copied(source_url: str, target_url: str) -> Sequence["TableDigest"]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from hookline.maintenance.database_copy import copy_database
-    from hookline.storage.database import CopySource, CopyTarget
+    from hookline.storage.database_copy import CopySource, CopyTarget
 
     source, target = _backend(source_url), _backend(target_url)
     if not isinstance(source, CopySource):
@@ -164,7 +164,7 @@ def _next_steps(settings: Settings, to: str) -> Iterator[str]:
 
 
 def _inspectable(url: str) -> "Inspectable":
-    from hookline.storage.database import Inspectable
+    from hookline.storage.database_copy import Inspectable
 
     backend = _backend(url)
     if not isinstance(backend, Inspectable):

@@ -20,10 +20,10 @@ from hookline.cli.actor import local_user
 from hookline.cli.command import Command
 from hookline.cli.host.sighup import ignore_hangups
 from hookline.cli.table import shortened
-from hookline.config import load
 from hookline.kernel.errors import ConfigError, HooklineError
 from hookline.kernel.suggest import counted
 from hookline.secrets.masking import mask_log_fields
+from hookline.server_settings import load
 
 if TYPE_CHECKING:
     from hookline.cli.host.server import RunningServer

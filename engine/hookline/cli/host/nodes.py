@@ -8,7 +8,7 @@ import click
 from hookline.cli.client import call
 from hookline.cli.command import CommandGroup, NotFound, emit
 from hookline.cli.table import table
-from hookline.config import Settings
+from hookline.server_settings import Settings
 
 _SETTINGS = ("db",)
 

@@ -11,7 +11,7 @@ from hookline.kernel.errors import HooklineError
 
 if TYPE_CHECKING:
     from hookline.discovery.doctor import Examination
-    from hookline.discovery.metadata import PluginDescription
+    from hookline.discovery.metadata_file import PluginDescription
     from hookline.discovery.registry import PluginStatus
 
 
@@ -71,7 +71,7 @@ def _list(ctx: click.Context, as_json: bool) -> None:
 
 
 def _list_unimported(as_json: bool) -> None:
-    from hookline.discovery.metadata import file_of, read, requires_python
+    from hookline.discovery.metadata_file import file_of, read, requires_python
     from hookline.discovery.registry import GROUP
     from hookline.kernel.errors import PluginFailed
 
@@ -170,7 +170,7 @@ def describe_plugin(ctx: click.Context, name: str, write: bool, check: bool, as_
     NAME is the name of a plugin or a distribution.
     """
     from hookline.discovery.loader import load_plugins
-    from hookline.discovery.metadata import describe, file_of_module, text_of
+    from hookline.discovery.metadata_file import describe, file_of_module, text_of
     from hookline.kernel.errors import PluginFailed
 
     registry = load_plugins()

@@ -11,8 +11,8 @@ import click
 
 from hookline.cli.command import OPTIONS, RELOAD, Command, emit
 from hookline.cli.host.sighup import ignore_hangups
-from hookline.config import Settings
 from hookline.secrets.masking import mask_log_fields
+from hookline.server_settings import Settings
 
 if TYPE_CHECKING:
     from hookline.cli.host.server import RunningServer
@@ -87,7 +87,7 @@ def _serve_as_worker(ctx: click.Context, settings: Settings, control: int) -> bo
 
 def _serve_with_workers(ctx: click.Context, settings: Settings, as_json: bool) -> int:
     from hookline.cli.host import workers
-    from hookline.cli.server_file import announced
+    from hookline.cli.running_server_file import announced
     from hookline.service.server.listening import listen
 
     @contextlib.contextmanager

@@ -19,17 +19,17 @@ from hookline.cli.host.open_files import reserve_files
 from hookline.cli.host.setting_views import setting_views
 from hookline.cli.host.sighup import Reloading, ignore_hangups
 from hookline.cli.host.worker import Ready, Worker
-from hookline.cli.server_file import admin_token, agree_on_token, announced, token_file
-from hookline.config import Settings
+from hookline.cli.running_server_file import admin_token, agree_on_token, announced, token_file
 from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
-from hookline.flows.compiler.compiled import public_url_problems
+from hookline.flows.compiler.compiled_flow import public_url_problems
 from hookline.kernel.backoff import STORE_RETRY, Backoff
 from hookline.kernel.errors import StoreAway
 from hookline.kernel.logs import Log
-from hookline.kernel.ongoing import OngoingProblem
+from hookline.kernel.ongoing_problem import OngoingProblem
 from hookline.kernel.time import Clock
 from hookline.plugin_host.threads import DefaultThreads
+from hookline.server_settings import Settings
 from hookline.service.admin import blueprints
 from hookline.service.admin.hosts import Hosts
 from hookline.service.admin.system.health import Readiness, offered_to_workers, probes_blueprint

@@ -1,8 +1,8 @@
 """The settings of a server as its API shows them."""
 
-from hookline.config import PREFIX, Settings
 from hookline.secrets.masking import mask_log_fields
-from hookline.service.admin.system.settings import ServerSettingView
+from hookline.server_settings import PREFIX, Settings
+from hookline.service.admin.system.server_settings import ServerSettingView
 
 
 def setting_views(settings: Settings) -> list[ServerSettingView]:

@@ -5,9 +5,9 @@ import signal
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from hookline.config import Settings
 from hookline.kernel import logs
 from hookline.kernel.errors import HooklineError
+from hookline.server_settings import Settings
 
 if TYPE_CHECKING:
     from hookline.engine import Engine

@@ -21,9 +21,9 @@ import msgspec
 import structlog
 
 from hookline.cli.host.worker import END, STOPS, Assignment, Ready, line
-from hookline.config import Settings
 from hookline.kernel.backoff import Backoff
 from hookline.kernel.logs import Log
+from hookline.server_settings import Settings
 from hookline.service.server.fair_accepting import SharedCounts
 
 _BACKOFF: Final = Backoff(timedelta(seconds=0.5), timedelta(seconds=30))

@@ -10,7 +10,7 @@ from hookline.cli.client import call, connect
 from hookline.cli.command import Command, emit_page, paged
 from hookline.cli.operate.bulk import Moment
 from hookline.cli.printable_text import json_line
-from hookline.config import Settings
+from hookline.server_settings import Settings
 
 _LARGEST_PAGE: Final = 200
 

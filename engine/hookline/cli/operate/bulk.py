@@ -12,13 +12,13 @@ import click
 from hookline.cli.client import Client, connect
 from hookline.cli.inputs import body_of
 from hookline.cli.operate.execution_ids import full_id
-from hookline.config import Settings
 from hookline.kernel.errors import ConfigError, HooklineError
 from hookline.kernel.json import decode
 from hookline.kernel.suggest import counted
 from hookline.kernel.time import rfc3339
 from hookline.model.durations import parse_duration
 from hookline.model.execution import Outcome, State
+from hookline.server_settings import Settings
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 

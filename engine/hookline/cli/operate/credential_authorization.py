@@ -9,9 +9,9 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from hookline.cli.client import connect
-from hookline.config import Settings
 from hookline.credentials.oauth_authorization import CALLBACK
 from hookline.kernel.errors import AuthorizationUnknown, ConfigError, HooklineError
+from hookline.server_settings import Settings
 from hookline.service.html_page import text_page
 from hookline.service.server.listening import listen
 

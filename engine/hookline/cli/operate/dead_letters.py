@@ -10,8 +10,8 @@ from hookline.cli.client import call, connect
 from hookline.cli.command import CommandGroup, emit, emit_page, paged
 from hookline.cli.operate import bulk
 from hookline.cli.table import table
-from hookline.config import Settings
 from hookline.kernel.suggest import counted
+from hookline.server_settings import Settings
 
 _SETTINGS: Final = ("db",)
 _SETTINGS_AND_FLOWS: Final = ("db", "flows")

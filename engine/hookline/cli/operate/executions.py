@@ -14,8 +14,8 @@ from hookline.cli.operate import bulk
 from hookline.cli.operate.execution_ids import full_id
 from hookline.cli.operate.execution_text import cause_of, describe, event_line, origin_lines
 from hookline.cli.printable_text import json_line, printable
-from hookline.config import Settings
 from hookline.kernel.errors import ConfigError, HooklineError
+from hookline.server_settings import Settings
 
 _SETTINGS: Final = ("db",)
 _SETTINGS_AND_FLOWS: Final = ("db", "flows")

@@ -15,13 +15,13 @@ import click
 from hookline.cli.client import ApiError, connect
 from hookline.cli.client.http import http_client
 from hookline.cli.client.profiles import Profile, profiles_file, read_profiles, remove_profile, store_profile
-from hookline.cli.client.remote import REMOTE, TOKEN, check_secure, checked_token, server_url
+from hookline.cli.client.remote_choice import REMOTE, TOKEN, check_secure, checked_token, server_url
 from hookline.cli.command import Command, NotFound, emit
 from hookline.cli.operate.execution_ids import full_id
 from hookline.cli.printable_text import printable
-from hookline.config import Settings
 from hookline.kernel.errors import ConfigError
 from hookline.kernel.suggest import did_you_mean
+from hookline.server_settings import Settings
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 _WIDEST: Final = ("admin", "author", "operate", "read")

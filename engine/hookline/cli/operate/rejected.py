@@ -7,7 +7,7 @@ import click
 
 from hookline.cli.client import call
 from hookline.cli.command import Command, emit_page, paged
-from hookline.config import Settings
+from hookline.server_settings import Settings
 
 
 @click.command(cls=Command, settings=("db",))

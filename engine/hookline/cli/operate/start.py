@@ -7,7 +7,7 @@ import click
 from hookline.cli.client import call
 from hookline.cli.command import Command, emit
 from hookline.cli.inputs import body_of, headers_of
-from hookline.config import Settings
+from hookline.server_settings import Settings
 
 
 @click.command(cls=Command, settings=("db",))

@@ -6,8 +6,8 @@ import click
 
 from hookline.cli.client import call, created_for
 from hookline.cli.command import CommandGroup, emit, emit_page, paged
-from hookline.config import Settings
 from hookline.kernel.json import encode
+from hookline.server_settings import Settings
 
 _SETTINGS: Final = ("flows", "db")
 _SHOWN: Final = 60

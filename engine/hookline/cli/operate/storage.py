@@ -8,8 +8,8 @@ from hookline.cli.client import call
 from hookline.cli.command import Command, emit
 from hookline.cli.printable_text import size_text
 from hookline.cli.table import table
-from hookline.config import Settings
 from hookline.model.durations import format_duration
+from hookline.server_settings import Settings
 
 
 @click.command(cls=Command, settings=("flows", "db", "blobs", "retention", "disk_budget"))

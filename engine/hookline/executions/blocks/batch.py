@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from hookline.executions.blocks.block import RunSteps, evaluate, evaluate_in_frame
+from hookline.executions.blocks.block_expressions import RunSteps, evaluate, evaluate_in_frame
 from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.services import Services, Stub
 from hookline.executions.steps.recorded_result import continue_if_ended

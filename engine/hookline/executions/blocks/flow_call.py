@@ -6,12 +6,12 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
-from hookline.executions.blocks.block import RunSteps, evaluate_in_frame
+from hookline.executions.blocks.block_expressions import RunSteps, evaluate_in_frame
 from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.ending import MAX_DEPTH, child_depth
 from hookline.executions.steps.recorded_result import continue_if_ended
 from hookline.flows.blocks.flow_call import USE, CallNode
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.envelopes import child_envelope, with_keys
 from hookline.kernel.backoff import next_wait
 from hookline.kernel.errors import (

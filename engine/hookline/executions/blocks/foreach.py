@@ -5,8 +5,8 @@ from datetime import datetime
 from time import monotonic
 from typing import Any, Final
 
-from hookline.executions.blocks.block import RunSteps, evaluate_in_frame
-from hookline.executions.blocks.concurrency import (
+from hookline.executions.blocks.block_expressions import RunSteps, evaluate_in_frame
+from hookline.executions.blocks.concurrent_parts import (
     block_failed,
     check_end,
     known_failure,
@@ -17,7 +17,7 @@ from hookline.executions.blocks.concurrency import (
 from hookline.executions.blocks.foreach_items import ItemSource, source_of
 from hookline.executions.blocks.foreach_results import CheckpointedItems, ItemResults, KeptItems
 from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed, next_message
-from hookline.executions.ending_early import SUPERSEDED, Interrupted, Interruption
+from hookline.executions.interruption import SUPERSEDED, Interrupted, Interruption
 from hookline.executions.services import Stub
 from hookline.executions.steps.recorded_result import continue_from_entry
 from hookline.flows.blocks.foreach import ForeachNode

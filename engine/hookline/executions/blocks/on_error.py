@@ -2,9 +2,9 @@
 
 import msgspec
 
-from hookline.executions.blocks.block import RunSteps
+from hookline.executions.blocks.block_expressions import RunSteps
 from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
-from hookline.executions.ending_early import Interrupted, Interruption
+from hookline.executions.interruption import Interrupted, Interruption
 from hookline.flows.compiler.compile import ON_ERROR_PREFIX
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import msgspec
 
-from hookline.executions.blocks.block import RunSteps
-from hookline.executions.blocks.concurrency import (
+from hookline.executions.blocks.block_expressions import RunSteps
+from hookline.executions.blocks.concurrent_parts import (
     block_failed,
     check_end,
     known_failure,
@@ -15,7 +15,7 @@ from hookline.executions.blocks.concurrency import (
     still_ending,
 )
 from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed
-from hookline.executions.ending_early import SUPERSEDED, Interrupted, Interruption
+from hookline.executions.interruption import SUPERSEDED, Interrupted, Interruption
 from hookline.flows.blocks.parallel import ParallelNode
 from hookline.model.execution import ErrorInfo, StepState
 from hookline.model.message import Message

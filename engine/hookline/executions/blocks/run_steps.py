@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from hookline.executions.blocks.batch import run_batch
-from hookline.executions.blocks.block import StepRunner, evaluate_in_frame
+from hookline.executions.blocks.block_expressions import StepRunner, evaluate_in_frame
 from hookline.executions.blocks.flow_call import run_call
 from hookline.executions.blocks.foreach import run_foreach
 from hookline.executions.blocks.parallel import run_parallel
@@ -12,14 +12,14 @@ from hookline.executions.blocks.switch import run_switch
 from hookline.executions.blocks.try_block import run_try
 from hookline.executions.blocks.webhook_wait import run_wait
 from hookline.executions.context import Ending, ExecutionContext, Frame
-from hookline.executions.message_edits import apply_edit
+from hookline.executions.replay_edits import apply_edit
 from hookline.executions.steps.step import run_action
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import BatchNode
-from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.flow_call import CallNode
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.parallel import ParallelNode
+from hookline.flows.blocks.step_type import Node
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.try_block import TryNode
 from hookline.flows.blocks.webhook_wait import WaitNode

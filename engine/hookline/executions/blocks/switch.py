@@ -1,6 +1,6 @@
 """The switch block."""
 
-from hookline.executions.blocks.block import RunSteps, evaluate_in_frame
+from hookline.executions.blocks.block_expressions import RunSteps, evaluate_in_frame
 from hookline.executions.context import Ending, ExecutionContext, Frame
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.model.execution import StepState

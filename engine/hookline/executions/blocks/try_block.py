@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 
-from hookline.executions.blocks.block import RunSteps
+from hookline.executions.blocks.block_expressions import RunSteps
 from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
-from hookline.executions.ending_early import Interrupted, Interruption
+from hookline.executions.interruption import Interrupted, Interruption
 from hookline.flows.blocks.try_block import TryNode
 from hookline.model.execution import ErrorInfo, StepState
 

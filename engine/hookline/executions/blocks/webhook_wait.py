@@ -5,11 +5,11 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from hookline.executions.blocks.block import RunSteps, evaluate_in_frame
+from hookline.executions.blocks.block_expressions import RunSteps, evaluate_in_frame
 from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.steps.recorded_result import continue_if_ended
 from hookline.flows.blocks.webhook_wait import USE, WaitNode
-from hookline.flows.elements.pages import PageTemplate
+from hookline.flows.elements.page_template import PageTemplate
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import decode, encode, is_heavy
 from hookline.kernel.time import rfc3339

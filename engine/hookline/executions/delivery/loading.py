@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from hookline.executions.services import Services
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.errors import (
     FlowInvalid,
     FlowNotFound,

@@ -27,18 +27,18 @@ from hookline.executions.delivery.loading import (
 )
 from hookline.executions.delivery.unrunnable import LeavingQueue, Unrunnable
 from hookline.executions.ending import end, is_patient, park, record_final_reply, tell_caller
-from hookline.executions.ending_early import CANCELLED, Interrupted, with_deadline
+from hookline.executions.interruption import CANCELLED, Interrupted, with_deadline
 from hookline.executions.journal.journal import Journal
-from hookline.executions.message_edits import edits_in
-from hookline.executions.progress import ExecutionProgress
+from hookline.executions.replay_edits import edits_in
+from hookline.executions.run_progress import ExecutionProgress
 from hookline.executions.services import Services
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.cancellation import completed
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StoreError, VersionOutdated
 from hookline.model.execution import ErrorInfo
 from hookline.model.message import Envelope
-from hookline.plugin_host.exhaustion import is_engine_failure
+from hookline.plugin_host.engine_failures import is_engine_failure
 from hookline.plugin_host.facade import StepLog
 from hookline.secrets.redaction import NO_REDACTOR
 from hookline.storage.changes import Change, End, Park

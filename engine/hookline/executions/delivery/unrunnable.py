@@ -8,9 +8,9 @@ from typing import Final, TypeAlias
 from hookline.executions.blocks.batch import batch_entries
 from hookline.executions.delivery.loading import BlockedAtLoad, ExecutionLoader, Versions
 from hookline.executions.ending import AttemptStart, follow_up
-from hookline.executions.replies import Ended
 from hookline.executions.services import Services
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.executions.waiting_callers import Ended
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.backoff import STORE_RETRY
 from hookline.kernel.errors import (
     ExecutionNotFound,

@@ -10,25 +10,25 @@ from typing import Any, Final, TypeAlias
 
 from hookline.credentials.access_tokens import CredentialTokens, hidden_of
 from hookline.executions.context import Blocked, ExecutionContext, Frame
-from hookline.executions.ending_early import Interrupted
+from hookline.executions.interruption import Interrupted
 from hookline.executions.services import Stub
 from hookline.executions.steps.credential_hosts import check_credential_hosts
 from hookline.executions.steps.settings import UNEVALUATED, StepSettings, evaluate_settings
 from hookline.executions.steps.stream import write_stream
 from hookline.flows.blocks.action import ActionNode
-from hookline.flows.types.return_type import return_type_mismatch
+from hookline.flows.types.return_type_check import return_type_mismatch
 from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import BlobGone, CredentialError, StepError, StoreError
 from hookline.kernel.ids import idempotency_key
 from hookline.kernel.json import JsonValue, encode, is_large
 from hookline.model.items import Stream
 from hookline.model.message import Attachment, CallerReply
-from hookline.outbound.exact_numbers import ExactClient
+from hookline.outbound.exact_client import ExactClient
 from hookline.plugin_host.facade import StepLog
 from hookline.plugin_host.plugin_calls import PluginDefect, PluginTimeout, mask_error
 from hookline.plugin_host.results import normalize_result
 from hookline.sdk.action import Context, Increment, Reply, Signal, Sleep
-from hookline.sdk.context import check_key, packed
+from hookline.sdk.context_parts import check_key, packed
 from hookline.secrets.masking import HiddenValues
 from hookline.storage.changes import SetState
 
@@ -50,7 +50,7 @@ class EngineUnavailable(Exception):
 
 
 class StateTransaction:
-    """Keeps the changes of an attempt until it has succeeded. See `hookline.sdk.context.FlowState`."""
+    """Keeps the changes of an attempt until it has succeeded. See `hookline.sdk.context_parts.FlowState`."""
 
     __slots__ = ("_pure", "_run", "_staged")
 

@@ -19,7 +19,7 @@ from hookline.model.message import Message
 from hookline.plugin_host.offload import reads_large_values
 from hookline.sdk.mappers import Scope
 from hookline.sdk.schemes import NoSettings
-from hookline.sdk.settings.signature import SettingSources
+from hookline.sdk.settings.function_signatures import SettingSources
 from hookline.secrets.masking import MASK
 
 

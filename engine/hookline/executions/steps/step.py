@@ -8,11 +8,11 @@ from typing import Any, Final
 import msgspec
 
 from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed, next_message
-from hookline.executions.ending_early import Interrupted
+from hookline.executions.interruption import Interrupted
 from hookline.executions.rate_limits import LONGEST_SLEEP
+from hookline.executions.steps.action_entry import entry_of, input_json, is_large_entry, output_json
 from hookline.executions.steps.attempt import Attempt, EngineUnavailable, Result
-from hookline.executions.steps.entries import entry_of, input_json, is_large_entry, output_json
-from hookline.executions.steps.rate import take_turn
+from hookline.executions.steps.rate_turn import take_turn
 from hookline.executions.steps.recorded_result import continue_from_entry
 from hookline.flows.blocks.action import ActionNode
 from hookline.kernel.backoff import STORE_RETRY, next_wait
@@ -22,7 +22,7 @@ from hookline.model.execution import OUTCOME_UNKNOWN, RATE, RETRY, SLEEP, UNTIL,
 from hookline.model.items import STREAM, Stream
 from hookline.model.message import CallerReply
 from hookline.sdk.action import PASS, Increment, Reply, Signal, Sleep
-from hookline.sdk.context import check_key
+from hookline.sdk.context_parts import check_key
 from hookline.storage.changes import SetState
 
 #: The signal of an entry of an at-most-once step that was interrupted before it began; the step hasn't failed.

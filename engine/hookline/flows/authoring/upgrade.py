@@ -7,7 +7,7 @@ from hookline.discovery.registry import Registry
 from hookline.flows.blocks.step_walkers import map_documents
 from hookline.flows.elements.expressions import Expressions, Template
 from hookline.kernel.errors import Problem, StepError
-from hookline.sdk.settings.versions import Upgrade
+from hookline.sdk.settings.setting_upgrades import Upgrade
 
 
 def upgrade_flow(document: Mapping[str, Any], registry: Registry) -> tuple[dict[str, Any], list[Problem]]:

@@ -6,11 +6,11 @@ from typing import Any, Final
 from hookline.flows.blocks.action import ACTION
 from hookline.flows.blocks.batch import BATCH
 from hookline.flows.blocks.batch import USE as GATHER
-from hookline.flows.blocks.block import StepType
 from hookline.flows.blocks.flow_call import CALL
 from hookline.flows.blocks.flow_call import USE as FLOW
 from hookline.flows.blocks.foreach import FOREACH
 from hookline.flows.blocks.parallel import PARALLEL
+from hookline.flows.blocks.step_type import StepType
 from hookline.flows.blocks.switch import SWITCH
 from hookline.flows.blocks.try_block import TRY
 from hookline.flows.blocks.webhook_wait import USE as WEBHOOK

@@ -8,10 +8,10 @@ from typing import Any, Final, Literal, get_args
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-from hookline.discovery.placeholders import unloaded_action
-from hookline.flows.blocks.block import CompileContext, Node, RawStep, StepType
+from hookline.discovery.unloaded_connectors import unloaded_action
+from hookline.flows.blocks.step_type import CompileContext, Node, RawStep, StepType
 from hookline.flows.elements.expressions import Template
-from hookline.flows.elements.external_names import CredentialUse, unknown_component
+from hookline.flows.elements.outside_references import CredentialUse, unknown_component
 from hookline.flows.elements.settings_check import settings_problems
 from hookline.flows.elements.visible_names import VisibleNames
 from hookline.kernel.backoff import RetryPolicy
@@ -19,7 +19,7 @@ from hookline.kernel.errors import Problem
 from hookline.kernel.pointer import adding, removing, replacing
 from hookline.model.flow import ActionStep, RetryDocument
 from hookline.sdk.action import Action
-from hookline.sdk.settings.versions import older_settings, plain_name
+from hookline.sdk.settings.setting_upgrades import older_settings, plain_name
 
 DEFAULT_RETRY: Final = RetryPolicy()
 """The policy of a step that has none of its own."""

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from pydantic import ValidationError
 
-from hookline.flows.blocks.block import CompileContext, Node, RawStep, StepType
+from hookline.flows.blocks.step_type import CompileContext, Node, RawStep, StepType
 from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.visible_names import VisibleNames

@@ -7,14 +7,14 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, WithJsonSchema
 
 from hookline.flows.blocks.action import NO_RETRY, retry_policy
-from hookline.flows.blocks.block import CompileContext, Node, RawStep, StepType
+from hookline.flows.blocks.step_type import CompileContext, Node, RawStep, StepType
 from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.expressions import Template
-from hookline.flows.elements.external_names import FlowUse
+from hookline.flows.elements.outside_references import FlowUse
 from hookline.flows.elements.visible_names import VisibleNames
 from hookline.kernel.backoff import RetryPolicy
 from hookline.kernel.pointer import removing
-from hookline.model.expressions import EXPRESSION_SCHEMA
+from hookline.model.expression_types import EXPRESSION_SCHEMA
 from hookline.model.flow import FLOW_ID, ActionStep
 
 HeadersExpression = Annotated[

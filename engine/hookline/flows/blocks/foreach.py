@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from hookline.flows.blocks.block import CompileContext, Node, RawStep, StepType
+from hookline.flows.blocks.step_type import CompileContext, Node, RawStep, StepType
 from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.visible_names import RESERVED, VisibleNames
 from hookline.model.flow import ForeachStep

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from hookline.flows.blocks import step_type_of
-from hookline.flows.blocks.block import Node
+from hookline.flows.blocks.step_type import Node
 from hookline.kernel.pointer import parts_of
 
 _ITEM: Final = re.compile(r"\[\d+\]")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from hookline.flows.blocks.block import CompileContext, Node, RawStep, StepType
+from hookline.flows.blocks.step_type import CompileContext, Node, RawStep, StepType
 from hookline.flows.elements.expressions import Condition
 from hookline.flows.elements.visible_names import VisibleNames
 from hookline.kernel.pointer import adding, removing

@@ -6,11 +6,11 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from hookline.flows.blocks.block import CompileContext, Node, RawStep, StepType
+from hookline.flows.blocks.step_type import CompileContext, Node, RawStep, StepType
 from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.message_keys import MessageKey, compile_key
-from hookline.flows.elements.pages import PageTemplate, compile_page, page_problems
+from hookline.flows.elements.page_template import PageTemplate, compile_page, page_problems
 from hookline.flows.elements.paths_masked_by_schemes import MaskedPaths
 from hookline.flows.elements.verification import compile_verify, content_type_problems
 from hookline.flows.elements.visible_names import ON_ARRIVAL, VisibleNames

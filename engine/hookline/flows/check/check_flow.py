@@ -6,19 +6,19 @@ from types import MappingProxyType
 from typing import Final
 
 from hookline.discovery.registry import Registry
-from hookline.flows.check.document_texts import text_problems
 from hookline.flows.check.fixes import with_fixes
-from hookline.flows.check.flow_analysis import analyse_flow
-from hookline.flows.check.references import reference_problems
 from hookline.flows.check.replies import reply_problems
 from hookline.flows.check.secret_exposure import secret_exposure_problems
+from hookline.flows.check.suspicious_texts import text_problems
+from hookline.flows.check.type_analysis import analyse_flow
 from hookline.flows.check.type_mismatch import type_mismatch_problems
+from hookline.flows.check.unknown_paths import reference_problems
 from hookline.flows.check.unreachable import unreachable_problems
 from hookline.flows.check.unsafe_retry import unsafe_retry_problems
 from hookline.flows.compiler.compile import compile_document
-from hookline.flows.compiler.compiled import CompiledFlow, files_problems, one_host_problems, public_url_problems
+from hookline.flows.compiler.compiled_flow import CompiledFlow, files_problems, one_host_problems, public_url_problems
 from hookline.flows.documents.read import Document, read
-from hookline.flows.elements.external_names import CredentialUse, FlowUse
+from hookline.flows.elements.outside_references import CredentialUse, FlowUse
 from hookline.flows.types.samples import NO_SAMPLES, Samples
 from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.pointer import replacing

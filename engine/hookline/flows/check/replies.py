@@ -13,15 +13,15 @@ from pydantic import TypeAdapter, ValidationError
 
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import BatchNode
-from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.parallel import ParallelNode
+from hookline.flows.blocks.step_type import Node
 from hookline.flows.blocks.step_walkers import WalkedStep, walk_steps
 from hookline.flows.blocks.switch import SwitchNode
 from hookline.flows.blocks.try_block import TryNode
 from hookline.flows.blocks.webhook_wait import WaitNode
-from hookline.flows.check.flow_analysis import FlowAnalysis
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.check.type_analysis import FlowAnalysis
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.types.action_result import replies, result_classes
 from hookline.flows.types.annotation import metadata
 from hookline.kernel.errors import Problem

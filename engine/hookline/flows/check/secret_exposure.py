@@ -8,8 +8,8 @@ from pydantic import SecretBytes, SecretStr
 from pydantic.fields import FieldInfo
 
 from hookline.flows.blocks.action import ActionNode
-from hookline.flows.check.flow_analysis import FlowAnalysis
-from hookline.flows.check.references import path_text
+from hookline.flows.check.type_analysis import FlowAnalysis
+from hookline.flows.check.unknown_paths import path_text
 from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.fixed_origin import has_fixed_origin
 from hookline.kernel.errors import Problem

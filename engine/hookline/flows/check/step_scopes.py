@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from hookline.flows.check.flow_analysis import analyse_flow
-from hookline.flows.compiler.compiled import CompiledFlow
-from hookline.flows.types.known_steps import KnownSteps
+from hookline.flows.check.type_analysis import analyse_flow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
+from hookline.flows.types.earlier_results import KnownSteps
 from hookline.flows.types.samples import NO_SAMPLES, Samples
 from hookline.flows.types.shape import Field, Record, Shape, shape_text
 from hookline.flows.types.type_scope import TypeScope

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.foreach import ForeachNode
-from hookline.flows.check.flow_analysis import FlowAnalysis
+from hookline.flows.check.type_analysis import FlowAnalysis
 from hookline.flows.elements.expressions import Condition, Template
 from hookline.flows.elements.settings_check import remedy_if_none_fits
 from hookline.flows.types.shape import (

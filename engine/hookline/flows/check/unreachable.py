@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from hookline.flows.blocks.action import ActionNode
-from hookline.flows.blocks.block import Node
+from hookline.flows.blocks.step_type import Node
 from hookline.flows.blocks.switch import SwitchNode
-from hookline.flows.check.flow_analysis import FlowAnalysis
+from hookline.flows.check.type_analysis import FlowAnalysis
 from hookline.kernel.errors import Problem
 from hookline.kernel.pointer import Patch, removing
 

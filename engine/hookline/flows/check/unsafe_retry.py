@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from hookline.flows.blocks.action import ActionNode
-from hookline.flows.check.flow_analysis import FlowAnalysis
+from hookline.flows.check.type_analysis import FlowAnalysis
 from hookline.flows.elements.expressions import Template
 from hookline.kernel.errors import Problem
 from hookline.kernel.pointer import adding

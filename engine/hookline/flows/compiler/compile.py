@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from hookline.discovery.registry import Registry
 from hookline.flows.blocks import step_type_of
 from hookline.flows.blocks.batch import BatchNode
-from hookline.flows.blocks.block import CompileContext, Node
+from hookline.flows.blocks.step_type import CompileContext, Node
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.compiler.body_schema import BodySchema, compile_schema
-from hookline.flows.compiler.compiled import CompiledFlow, CompiledTrigger, FlowSettings, wait_places
+from hookline.flows.compiler.compiled_flow import CompiledFlow, CompiledTrigger, FlowSettings, wait_places
 from hookline.flows.compiler.redaction import compile_redaction, key_problems, tag_problems
 from hookline.flows.compiler.step_ids import assign_step_ids
 from hookline.flows.compiler.trigger import compile_trigger
@@ -22,8 +22,8 @@ from hookline.flows.documents.model_problems import document_problems
 from hookline.flows.documents.read import Document, read
 from hookline.flows.documents.version import version_of
 from hookline.flows.elements.expressions import Expressions, Template
-from hookline.flows.elements.external_names import CredentialUse, FlowUse, unknown_component
 from hookline.flows.elements.message_keys import MessageKey, compile_key
+from hookline.flows.elements.outside_references import CredentialUse, FlowUse, unknown_component
 from hookline.flows.elements.paths_masked_by_schemes import NO_MASKED_PATHS, MaskedPaths, masked_paths_of
 from hookline.flows.elements.tags import Tags
 from hookline.flows.elements.visible_names import ON_ARRIVAL, DeclaredNames, VisibleNames

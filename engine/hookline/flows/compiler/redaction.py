@@ -10,7 +10,7 @@ from jsonpath_ng.ext.parser import parse
 from jsonpath_ng.jsonpath import Wildcard as AnyMember
 
 from hookline.flows.blocks.batch import BatchNode
-from hookline.flows.blocks.block import Node
+from hookline.flows.blocks.step_type import Node
 from hookline.flows.blocks.webhook_wait import WaitNode
 from hookline.flows.elements.expressions import Expressions, Template, language
 from hookline.flows.elements.message_keys import MessageKey

@@ -10,7 +10,7 @@ from hookline.flows.blocks.step_walkers import walk_documents
 from hookline.kernel.errors import Problem
 from hookline.kernel.pointer import replacing
 from hookline.model.flow import STEP_ID
-from hookline.sdk.settings.versions import plain_name
+from hookline.sdk.settings.setting_upgrades import plain_name
 
 _ID: Final = re.compile(STEP_ID)
 _FIXED: Final = 100

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from enum import Enum
 
 from hookline.flows.blocks.action import ActionNode
-from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.parallel import ParallelNode
+from hookline.flows.blocks.step_type import Node
 from hookline.flows.blocks.step_walkers import WalkedStep, walk_steps, without_items
 from hookline.flows.blocks.try_block import TryNode
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from hookline.discovery.registry import Registry
-from hookline.flows.elements.external_names import unknown_component
+from hookline.flows.elements.outside_references import unknown_component
 from hookline.kernel.errors import Problem
 from hookline.model.webhook import SUBSCRIBED, WebhookSettings
 from hookline.sdk.schemes import Scheme

@@ -6,12 +6,12 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from hookline.discovery.registry import Registry
-from hookline.flows.compiler.compiled import CompiledTrigger, SubscriptionTrigger
+from hookline.flows.compiler.compiled_flow import CompiledTrigger, SubscriptionTrigger
 from hookline.flows.compiler.subscription import compile_scheme, webhook_settings
 from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.expressions import Expressions, Template
-from hookline.flows.elements.external_names import CredentialUse, unknown_component
 from hookline.flows.elements.message_keys import MessageKey, compile_key
+from hookline.flows.elements.outside_references import CredentialUse, unknown_component
 from hookline.flows.elements.paths_masked_by_schemes import NO_MASKED_PATHS, MaskedPaths, masked_paths_of
 from hookline.flows.elements.verification import compile_verify, content_type_problems
 from hookline.kernel.errors import ExpressionError, Problem, StepError
@@ -19,7 +19,7 @@ from hookline.kernel.pointer import adding, removing
 from hookline.kernel.safe_validation import validate_safely
 from hookline.model.webhook import WebhookSettings
 from hookline.sdk.poll import PollTrigger
-from hookline.sdk.settings.versions import older_settings, plain_name
+from hookline.sdk.settings.setting_upgrades import older_settings, plain_name
 from hookline.sdk.triggers import (
     ConnectorTrigger,
     ConsumeTrigger,

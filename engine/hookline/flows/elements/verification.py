@@ -8,7 +8,7 @@ from pydantic import BaseModel, ValidationError
 
 from hookline.discovery.registry import Registry
 from hookline.flows.documents.model_problems import model_problems
-from hookline.flows.elements.external_names import CredentialUse, unknown_component
+from hookline.flows.elements.outside_references import CredentialUse, unknown_component
 from hookline.flows.elements.paths_masked_by_schemes import NO_MASKED_PATHS, MaskedPaths, masked_paths_of
 from hookline.kernel.errors import Problem
 from hookline.kernel.pointer import adding, escape, removing, replacing

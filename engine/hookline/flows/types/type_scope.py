@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from hookline.flows.elements.expressions import Template
-from hookline.flows.types.known_steps import NO_STEPS, KnownSteps
+from hookline.flows.types.earlier_results import NO_STEPS, KnownSteps
 from hookline.flows.types.path_lookup import PathFound, PathMissing, look_up
 from hookline.flows.types.shape import (
     BOOLEAN,

@@ -24,10 +24,10 @@ from hookline.kernel.errors import PluginError
 from hookline.kernel.json import JsonValue
 from hookline.kernel.logs import Log
 from hookline.sdk.oauth2 import Tokens, TokenUser
-from hookline.sdk.settings.signature import read_signature, setting_name
+from hookline.sdk.settings.function_signatures import read_signature, setting_name
 
 if TYPE_CHECKING:
-    from hookline.sdk.context import Resources
+    from hookline.sdk.context_parts import Resources
     from hookline.sdk.http import HttpClient
 
 C = TypeVar("C")

@@ -42,8 +42,8 @@ from hookline.service.admin.system.credentials import add_credentials
 from hookline.service.admin.system.health import Readiness, metrics_blueprint, probes_blueprint
 from hookline.service.admin.system.nodes import add_nodes
 from hookline.service.admin.system.plugins import add_plugins
+from hookline.service.admin.system.server_settings import ServerSettingView, add_settings
 from hookline.service.admin.system.sessions import add_sessions
-from hookline.service.admin.system.settings import ServerSettingView, add_settings
 from hookline.service.admin.system.storage import add_storage
 from hookline.service.app import create_endpoints
 from hookline.service.hooks.hook import Hook, HookOptions

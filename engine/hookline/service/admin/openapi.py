@@ -40,7 +40,7 @@ from hookline.kernel.errors import (
 )
 from hookline.kernel.json import encode
 from hookline.model.access import TokenScope
-from hookline.service import problems
+from hookline.service import problem_documents
 from hookline.service.admin.requests import CAUSE_SCHEMA, FLOW_SCHEMA, CredentialMissing, Parameter, Query, status_of
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -288,7 +288,7 @@ def _operation(
         answer = answers.setdefault(str(status), {"description": HTTPStatus(status).phrase})
         if status in _HEADERS:
             answer["headers"] = copy.deepcopy(dict(_HEADERS[status]))
-        answer.setdefault("content", {})[problems.MEDIA_TYPE.decode()] = {"schema": _problem(status, codes)}
+        answer.setdefault("content", {})[problem_documents.MEDIA_TYPE.decode()] = {"schema": _problem(status, codes)}
     made: dict[str, Any] = {
         "operationId": view.__name__,
         "summary": summary,
@@ -400,7 +400,7 @@ _PROBLEM: Final[Mapping[str, Any]] = {
         "code": {"type": "string"},
         "problems": {
             "type": "array",
-            "maxItems": problems.MAX_PROBLEMS,
+            "maxItems": problem_documents.MAX_PROBLEMS,
             "items": {
                 "type": "object",
                 "required": ["detail", "pointer", "code"],

@@ -52,7 +52,7 @@ from hookline.kernel.errors import (
 )
 from hookline.kernel.json import encode
 from hookline.model.flow import FLOW_ID
-from hookline.service.problems import MEDIA_TYPE, problem_body
+from hookline.service.problem_documents import MEDIA_TYPE, problem_body
 
 _UUID: Final = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 _FLOW_ID_LENGTH: Final = 100

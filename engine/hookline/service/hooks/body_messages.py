@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from hookline.bodies.media import Media
+from hookline.bodies.media_types import Media
 from hookline.bodies.text import Received
 from hookline.flows.compiler.body_schema import BodySchema
 from hookline.kernel.errors import Problem, SchemaViolation

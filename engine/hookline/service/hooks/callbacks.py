@@ -9,10 +9,10 @@ from typing import Any, Final
 import msgspec
 
 from hookline.access.audit import entry
-from hookline.bodies.forms import lenient_query
 from hookline.bodies.page_input import read_page_input
+from hookline.bodies.urlencoded import lenient_query
 from hookline.flows.blocks.webhook_wait import WaitNode
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.elements.message_scope import arrival_scope
 from hookline.intake.callbacks import Callbacks, WaitingStep
 from hookline.kernel.errors import AlreadyCalled, InputInvalid, ServiceUnavailable, TooManyRequests, WaitOver
@@ -25,12 +25,12 @@ from hookline.model.waits import Call
 from hookline.plugin_host.offload import Offloader
 from hookline.sdk.schemes import WebhookResponse
 from hookline.secrets.redaction import Redaction
+from hookline.service.hook_requests import HookRequest, HookResponse
 from hookline.service.hooks import cors, responses
 from hookline.service.hooks.masking import Headers
-from hookline.service.hooks.pages import FORMS, expects_page, form_page
 from hookline.service.hooks.receive import ReceivedRequest, RequestReceiver, RequestTarget
 from hookline.service.hooks.rejection import RequestContext
-from hookline.service.types import HookRequest, HookResponse
+from hookline.service.hooks.waiting_step_pages import FORMS, expects_page, form_page
 from hookline.storage.changes import CallbackRepeated, CallbackStored, NotWaiting, StoreCallback
 
 _NOT_YET_RETRY_AFTER: Final = 5.0

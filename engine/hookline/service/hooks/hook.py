@@ -12,8 +12,8 @@ from typing import Protocol
 
 import msgspec
 
-from hookline.bodies.forms import lenient_query
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.bodies.urlencoded import lenient_query
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.envelopes import request_envelope, with_keys
 from hookline.kernel.errors import FlowUnknown, SchemaViolation, TooManyRequests, UnsupportedMedia
 from hookline.kernel.ids import Ids
@@ -21,13 +21,13 @@ from hookline.kernel.time import Clock
 from hookline.model.message import Arrival, Envelope, Message
 from hookline.model.webhook import WebhookSettings
 from hookline.sdk.schemes import WebhookResponse
+from hookline.service.hook_requests import HookRequest, HookResponse, SenderGone
 from hookline.service.hooks import cors, responses
 from hookline.service.hooks.callbacks import CallbackHandler
 from hookline.service.hooks.masking import Headers
 from hookline.service.hooks.receive import HookOptions, ReceivedRequest, RequestReceiver, RequestTarget
 from hookline.service.hooks.rejection import RejectionHandler, RequestContext, respond
 from hookline.service.hooks.reply_wait import ReplyWaiter
-from hookline.service.types import HookRequest, HookResponse, SenderGone
 from hookline.service.uploads.request_blobs import RequestBlobs
 from hookline.storage.changes import Accepted, Duplicate
 

@@ -12,10 +12,10 @@ from urllib.parse import unquote_plus
 
 import msgspec
 
-from hookline.bodies.media import OCTET_STREAM, QUERY, Media, read_media
+from hookline.bodies.media_types import OCTET_STREAM, QUERY, Media, read_media
 from hookline.bodies.text import Received
 from hookline.flows.compiler.body_schema import BodySchema
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.errors import MethodNotAllowed, NotVerified, SchemaViolation, TooLarge, UnsupportedMedia
 from hookline.kernel.time import Clock
 from hookline.model.webhook import RequestSettings, takes
@@ -23,6 +23,7 @@ from hookline.plugin_host.offload import Offloader
 from hookline.sdk.http import HttpClient
 from hookline.sdk.schemes import SignedRequest, Verified, WebhookResponse
 from hookline.sdk.triggers import RequestTrigger
+from hookline.service.hook_requests import HookRequest
 from hookline.service.hooks.body_messages import ReadMessage, read_messages
 from hookline.service.hooks.cors import allow
 from hookline.service.hooks.masking import Headers
@@ -42,10 +43,9 @@ from hookline.service.hooks.verification import (
     masks_of,
     subscription_credential,
 )
-from hookline.service.types import HookRequest
+from hookline.service.uploads.body_reader import BodyLimits, BodyReader
 from hookline.service.uploads.body_stream import BodyStream, StagedBody, stage_body
 from hookline.service.uploads.decompression import content_codings
-from hookline.service.uploads.reader import BodyLimits, BodyReader
 from hookline.service.uploads.request_blobs import ByteBudget, RequestBlobs
 from hookline.sources.subscription_store import SubscriptionStore
 from hookline.storage.blobs import Blobs

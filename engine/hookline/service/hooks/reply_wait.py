@@ -7,15 +7,15 @@ from urllib.parse import quote
 
 import structlog
 
-from hookline.executions.replies import Ended, Heard, History, Replies, Stopped, StoredReply, stored_reply
+from hookline.executions.waiting_callers import Ended, Heard, History, Replies, Stopped, StoredReply, stored_reply
 from hookline.kernel.errors import HooklineError, RedactedUnreadable, ServiceUnavailable, StoreError
 from hookline.model.execution import FINAL, State
 from hookline.model.message import Attachment, CallerReply
 from hookline.model.webhook import WebhookSettings
 from hookline.secrets.redaction import Redaction
+from hookline.service.hook_requests import HookResponse
 from hookline.service.hooks.responses import BODYLESS, EXECUTION_ID, add_default, encode_body, guarded
-from hookline.service.problems import MEDIA_TYPE, problem_body
-from hookline.service.types import HookResponse
+from hookline.service.problem_documents import MEDIA_TYPE, problem_body
 from hookline.storage.blobs import Blobs
 from hookline.storage.changes import Accepted, Duplicate, MarkDelivered
 from hookline.storage.cluster import Alone, Membership

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from hookline.flows.blocks.webhook_wait import WaitNode
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.json import encode
 from hookline.model.webhook import AcceptedAnswer, RequestSettings, WebhookSettings, is_server_header
 from hookline.sdk.schemes import Scheme, WebhookResponse
-from hookline.service.types import HookResponse
+from hookline.service.hook_requests import HookResponse
 from hookline.storage.changes import Accepted, CallbackRepeated, CallbackStored, Duplicate
 
 EXECUTION_ID: Final = b"hookline-execution-id"

@@ -6,9 +6,12 @@ transaction: whether another callback came first, and whether the time was up.
 
 from hookline.intake.callbacks import Callbacks, WaitingStep
 from hookline.kernel.errors import AlreadyCalled, WaitOver
+from hookline.service.hook_requests import HookRequest, HookResponse
 from hookline.service.hooks.callbacks import CallbackHandler, target_of
 from hookline.service.hooks.masking import Headers
-from hookline.service.hooks.pages import (
+from hookline.service.hooks.receive import RequestReceiver
+from hookline.service.hooks.rejection import RejectionHandler, RequestContext, respond
+from hookline.service.hooks.waiting_step_pages import (
     confirmation_page,
     early_page,
     expects_page,
@@ -17,9 +20,6 @@ from hookline.service.hooks.pages import (
     recorded_page,
     rejection_page,
 )
-from hookline.service.hooks.receive import RequestReceiver
-from hookline.service.hooks.rejection import RejectionHandler, RequestContext, respond
-from hookline.service.types import HookRequest, HookResponse
 
 
 class Resume:

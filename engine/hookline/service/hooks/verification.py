@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol
 import structlog
 from pydantic import BaseModel
 
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.errors import CannotVerify, CredentialError, NotVerified, RequestRejected
 from hookline.plugin_host.plugin_calls import Containment
 from hookline.sdk.schemes import Scheme, SignedRequest, Verified

@@ -33,16 +33,16 @@ from hyperframe.frame import GoAwayFrame
 
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import Malformed, MethodUnknown, RequestRejected, ServiceUnavailable
-from hookline.service.problems import rejection_response
+from hookline.service.hook_requests import HookResponse
+from hookline.service.problem_documents import rejection_response
 from hookline.service.sandbox_headers import SANDBOX
-from hookline.service.server.asgi import STOPPING, Application
 from hookline.service.server.connections import PATIENCE, LastingTimer, Place, Places, TurnTransport, abort_unless_read
-from hookline.service.server.direct import Direct, hook_request
 from hookline.service.server.fair_accepting import FairAcceptor, Share
 from hookline.service.server.framing import LENGTH, METHODS, ORIGIN_FORM, Framing, Whole
+from hookline.service.server.hook_application import STOPPING, Application
+from hookline.service.server.hook_without_asgi import Direct, hook_request
 from hookline.service.server.overflow import Overflow, raw_response
 from hookline.service.server.stopping import FIRST_REQUEST, Stopping
-from hookline.service.types import HookResponse
 
 
 class Http1(H11Protocol):

@@ -7,9 +7,9 @@ from http import HTTPStatus
 from typing import Final
 
 from hookline.kernel.errors import RequestRejected
-from hookline.service.problems import rejection_response
+from hookline.service.hook_requests import HookResponse
+from hookline.service.problem_documents import rejection_response
 from hookline.service.sandbox_headers import SANDBOX
-from hookline.service.types import HookResponse
 
 
 def raw_response(error: RequestRejected) -> bytes:

@@ -11,10 +11,10 @@ from typing import Final, Literal, TypeAlias
 
 from hookline.kernel.errors import ConfigError
 from hookline.service.hooks.sender import Networks
-from hookline.service.server.asgi import Application, StoppingApplication
 from hookline.service.server.connections import Places
-from hookline.service.server.direct import Direct
 from hookline.service.server.fair_accepting import FairAcceptor, Share
+from hookline.service.server.hook_application import Application, StoppingApplication
+from hookline.service.server.hook_without_asgi import Direct
 from hookline.service.server.listening import BACKLOG, listen
 from hookline.service.server.overflow import MAX_CONNECTIONS, Overflow
 from hookline.service.server.stopping import Stopping

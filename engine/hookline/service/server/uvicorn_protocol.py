@@ -10,12 +10,12 @@ from typing import ClassVar, Final
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from hookline.kernel.errors import RequestRejected, ServiceUnavailable
+from hookline.service.hook_requests import HookResponse
 from hookline.service.server.connections import PATIENCE, LastingTimer, Place, Places, TurnTransport, abort_unless_read
-from hookline.service.server.direct import Direct, hook_request
 from hookline.service.server.framing import Framing, Whole
+from hookline.service.server.hook_without_asgi import Direct, hook_request
 from hookline.service.server.overflow import Overflow, raw_response, response_bytes
 from hookline.service.server.stopping import FIRST_REQUEST, Stopping
-from hookline.service.types import HookResponse
 
 _LINGER: Final = 1.0
 """Seconds until a rejected connection is closed: if it were closed at once, the reset of further data could overtake

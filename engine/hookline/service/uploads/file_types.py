@@ -10,7 +10,7 @@ from typing import Final
 
 import filetype  # type: ignore[import-untyped]  # it ships no types
 
-from hookline.bodies.media import OCTET_STREAM, read_media
+from hookline.bodies.media_types import OCTET_STREAM, read_media
 from hookline.kernel.errors import UnsupportedMedia
 from hookline.model.webhook import takes
 

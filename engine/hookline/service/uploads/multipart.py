@@ -9,10 +9,10 @@ from typing import Any, Final
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser
 
-from hookline.bodies.forms import PLAIN, Naming, collect
 from hookline.bodies.json import Room, read_json
-from hookline.bodies.media import OCTET_STREAM, Media, read_media
+from hookline.bodies.media_types import OCTET_STREAM, Media, read_media
 from hookline.bodies.text import Received, decode_text
+from hookline.bodies.urlencoded import PLAIN, Naming, collect
 from hookline.kernel.errors import Malformed, TooLarge
 from hookline.kernel.json import OFF_THE_LOOP
 from hookline.model.message import Attachment

@@ -12,11 +12,11 @@ import msgspec
 from msgspec import structs
 from pydantic import BaseModel
 
-from hookline.credentials.options import OptionsPage
+from hookline.credentials.setting_options import OptionsPage
 from hookline.discovery.quality import level_of
 from hookline.discovery.registry import PartKind, Registry
 from hookline.flows.blocks import USES
-from hookline.flows.blocks.block import StepType
+from hookline.flows.blocks.step_type import StepType
 from hookline.flows.types.action_result import output_text
 from hookline.kernel.json import encode
 from hookline.model import durations

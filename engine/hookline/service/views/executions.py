@@ -11,7 +11,7 @@ from hookline.executions.context import HookUrls
 from hookline.intake.callbacks import waiting_records
 from hookline.kernel.errors import Malformed
 from hookline.kernel.time import rfc3339
-from hookline.model.causes import full_cause
+from hookline.model.dead_letter_causes import full_cause
 from hookline.model.execution import FINAL, ErrorInfo, Execution, Outcome, State, StepRecord, StepState
 from hookline.model.message import arrival_view, pack, tags_of
 from hookline.service.views.pages import Count, PageView, Time, Uuid, one_of, time_view

@@ -14,7 +14,7 @@ from hookline.discovery.registry import Registry
 from hookline.flows.blocks import step_type_of
 from hookline.flows.blocks.step_walkers import without_items
 from hookline.flows.compiler.compile import ON_ERROR_PREFIX
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.elements.expressions import Condition, Expressions, Template
 from hookline.flows.elements.message_scope import trigger_view
 from hookline.flows.provenance import Keys, Provenance
@@ -23,11 +23,11 @@ from hookline.kernel.errors import ExpressionError, Problem
 from hookline.kernel.json import decode, encode
 from hookline.kernel.pointer import parts_of
 from hookline.model.execution import ErrorInfo, StepRecord
-from hookline.operations.explain import explained
+from hookline.operations.value_origins import explained
 from hookline.sdk.action import Action, Reply
 from hookline.sdk.mappers import Expression
 from hookline.secrets.redaction import NoRedactor, Redactor
-from hookline.simulation.authoring.document_beginning import (
+from hookline.simulation.authoring.cut_document import (
     exact_document,
     keep_known_stubs,
     lines_in,

@@ -7,7 +7,7 @@ from typing import Any
 from hookline.discovery.registry import Registry
 from hookline.executions.services import Services
 from hookline.flows.blocks.foreach import ForeachNode
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.envelopes import simulation_envelope
 from hookline.kernel.json import encode
 from hookline.model.items import Stream

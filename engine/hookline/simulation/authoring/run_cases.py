@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hookline.discovery.registry import Registry
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import read
 from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.suggest import did_you_mean, listed

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from hookline.discovery.registry import Registry
 from hookline.flows.compiler.compile import compile_flow
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.model_problems import model_problems
 from hookline.kernel.errors import FlowInvalid
 from hookline.kernel.json import decode, encode
@@ -18,12 +18,12 @@ from hookline.model.message import Envelope
 from hookline.sdk.action import Action, Reply
 from hookline.secrets.redaction import NO_REDACTOR, NoRedactor, Redaction, Redactor
 from hookline.secrets.vault import Vault
-from hookline.simulation.authoring.document_beginning import cut_after, keep_known_stubs, lines_in
+from hookline.simulation.authoring.cut_document import cut_after, keep_known_stubs, lines_in
 from hookline.simulation.authoring.jobs import MAX_ATTEMPTS, MAX_STEPS, GivenDocument, TryJob, TryResult
 from hookline.simulation.branches import step_paths
 from hookline.simulation.case_run import open_runner
 from hookline.simulation.cases import Case, case_problems
-from hookline.simulation.recordings.recording import recorded_input
+from hookline.simulation.recordings.recorded_case import recorded_input
 from hookline.simulation.result import SimulationResult
 from hookline.simulation.stubs import CaseStubs, FinishedStub, NeverFinishedStub, PreparedStub
 

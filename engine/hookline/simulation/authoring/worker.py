@@ -22,11 +22,11 @@ from hookline.flows.authoring.formatter import format_flow
 from hookline.kernel.errors import FlowInvalid, HooklineError
 from hookline.kernel.json import decode, encode
 from hookline.simulation.authoring.check import check
-from hookline.simulation.authoring.document_beginning import parse_document
+from hookline.simulation.authoring.cut_document import parse_document
+from hookline.simulation.authoring.effect_guard import deny_effects
 from hookline.simulation.authoring.evaluate import evaluate
 from hookline.simulation.authoring.evaluate_step import evaluate_step
 from hookline.simulation.authoring.expression_cache import remembering
-from hookline.simulation.authoring.guard import deny_effects
 from hookline.simulation.authoring.jobs import (
     LENGTH,
     OUT_OF_MEMORY,
@@ -51,7 +51,7 @@ from hookline.simulation.authoring.run_cases import run_cases
 from hookline.simulation.authoring.try_document import compile_given, try_document
 from hookline.simulation.case_run import open_runner
 from hookline.simulation.recordings.backtest import backtest
-from hookline.simulation.recordings.recording import recorded_case
+from hookline.simulation.recordings.recorded_case import recorded_case
 
 MAX_RESULT: Final = 32_000_000
 """The largest result, in bytes."""

@@ -10,11 +10,11 @@ import msgspec
 
 from hookline.discovery.registry import Registry
 from hookline.flows.blocks.batch import USE as BATCH
-from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.flow_call import USE as FLOW
+from hookline.flows.blocks.step_type import Node
 from hookline.flows.blocks.step_walkers import without_items
 from hookline.flows.blocks.webhook_wait import USE as WEBHOOK
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.envelopes import simulation_envelope
 from hookline.kernel.json import decode, encode
 from hookline.model.execution import REPLAY, Outcome
@@ -22,8 +22,8 @@ from hookline.model.items import STREAM
 from hookline.model.message import Arrival, Attachment, Envelope, Message
 from hookline.simulation.branches import lane, side_by_side, step_paths
 from hookline.simulation.case_run import CaseRunner, open_runner
+from hookline.simulation.recordings.case_masking import mask_resume_urls
 from hookline.simulation.recordings.playback import Playback, last_inputs
-from hookline.simulation.recordings.redaction import mask_resume_urls
 from hookline.simulation.result import SimulationResult
 
 _EXAMPLES: Final = 3

@@ -13,14 +13,14 @@ from hookline.discovery.registry import Registry
 from hookline.executions.context import StepFailed
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import USE as BATCH
-from hookline.flows.blocks.block import Node
 from hookline.flows.blocks.flow_call import USE as FLOW
 from hookline.flows.blocks.flow_call import CallNode
 from hookline.flows.blocks.foreach import ForeachNode
+from hookline.flows.blocks.step_type import Node
 from hookline.flows.blocks.step_walkers import walk_steps
 from hookline.flows.blocks.webhook_wait import USE as WEBHOOK
 from hookline.flows.blocks.webhook_wait import WaitNode
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import decode, encode
 from hookline.model.batch import JOINED

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from hookline.discovery.doctor import unknown_hooks
 from hookline.discovery.loader import load_plugins
-from hookline.discovery.metadata import describe, file_of_module, text_of
+from hookline.discovery.metadata_file import describe, file_of_module, text_of
 from hookline.discovery.quality import open_secrets
 
 

@@ -15,7 +15,7 @@ from hookline.api import Context, Message, StepError
 from hookline.model.items import Stream
 from hookline.plugin_host.resources import EngineResources
 from hookline.plugin_host.results import to_json
-from hookline.sdk.settings.signature import SettingSources
+from hookline.sdk.settings.function_signatures import SettingSources
 from hookline_sql import register_connectors
 
 MARIADB = os.environ.get("HOOKLINE_TEST_MARIADB", "mysql://root@127.0.0.1:3306/test")

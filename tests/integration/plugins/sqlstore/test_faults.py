@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hookline.kernel.faults import Fault, Trace, fault
+from hookline.kernel.fault_points import Fault, Trace, fault
 from hookline.model.execution import Outcome, State
 from hookline.storage.backend import Backend
 from hookline.storage.changes import (

@@ -9,7 +9,7 @@ import standardwebhooks
 from pydantic import ValidationError
 
 from hookline.api import NotVerified, SignedRequest, Verified
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 from hookline_signatures.generic.standard_webhooks import StandardSettings
 from hookline_signatures.shared_secret.gitlab import GitLab, GitLabCredential
 

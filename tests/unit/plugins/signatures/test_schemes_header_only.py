@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from tests.unit.plugins.signatures.scheme_cases import case
 
 from hookline.api import NotVerified, Scheme, SignedRequest, Verified
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 from hookline_signatures.generic.header_only import ApiKey, Basic
 
 

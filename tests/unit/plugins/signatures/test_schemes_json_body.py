@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from hookline.api import NotVerified, Scheme, SignedRequest, Verified, WebhookResponse
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 from hookline_signatures.building_blocks.json_body import LONGEST
 from hookline_signatures.shared_secret.dropbox import Dropbox
 from hookline_signatures.shared_secret.linear import Linear

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.unit.plugins.signatures.scheme_trial import SECONDS, Trial
 
 from hookline.api import CannotVerify, NotVerified, Verified
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 from hookline_signatures.building_blocks.freshness import WithinADay
 from hookline_signatures.generic.body_mac import MacCredential
 from hookline_signatures.shared_secret.mailgun import Mailgun

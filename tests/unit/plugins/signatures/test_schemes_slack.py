@@ -7,7 +7,7 @@ import pytest
 from tests.unit.plugins.signatures.scheme_trial import SECONDS, Trial
 
 from hookline.api import NotVerified, WebhookResponse
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 from hookline_signatures.generic.body_mac import MacCredential
 from hookline_signatures.shared_secret.slack import Slack
 

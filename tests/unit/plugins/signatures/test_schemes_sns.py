@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from tests.unit.plugins.signatures.scheme_trial import NOW, Network, Trial
 
 from hookline.api import CannotVerify, NotVerified, Response, StepError, Verified, WebhookResponse
-from hookline.testing.hook import HookOverMemory, webhook_flow
+from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 from hookline_signatures.public_key.sns import Sns, SnsSettings
 
 TOPIC = "arn:aws:sns:eu-central-1:123456789012:orders"

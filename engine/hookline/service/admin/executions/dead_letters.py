@@ -8,7 +8,7 @@ from quart import Blueprint, Response
 from hookline.engine import Engine
 from hookline.kernel.errors import ExecutionNotFound, FlowNotFound
 from hookline.kernel.time import rfc3339
-from hookline.model.causes import full_cause, normalised, step_of
+from hookline.model.dead_letter_causes import full_cause, normalised, step_of
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (

@@ -17,7 +17,7 @@ from hookline.access.audit import audited
 from hookline.access.caller import Caller
 from hookline.deployments.version_history import CURRENT
 from hookline.engine import Engine
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.errors import (
     BlobGone,
     ExecutionNotFound,
@@ -74,7 +74,7 @@ from hookline.service.admin.requests import (
     require_flow,
     time,
 )
-from hookline.simulation.authoring.document_beginning import keep_known_stubs
+from hookline.simulation.authoring.cut_document import keep_known_stubs
 from hookline.simulation.authoring.jobs import (
     BacktestJob,
     BacktestResult,

@@ -18,7 +18,7 @@ from hookline.deployments.deployment_request import (
 )
 from hookline.engine import Engine
 from hookline.flows.authoring.formatter import format_value
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import read
 from hookline.kernel.errors import (
     DeploymentConflict,

@@ -12,7 +12,7 @@ from hookline.kernel.errors import Malformed, StateKeyNotFound, StepError
 from hookline.kernel.json import decode
 from hookline.kernel.time import rfc3339
 from hookline.model.access import TokenScope
-from hookline.sdk.context import MAX_KEY, check_key, packed
+from hookline.sdk.context_parts import MAX_KEY, check_key, packed
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import (

@@ -11,16 +11,17 @@ from quart import Blueprint, Response
 
 from hookline.access.audit import entry
 from hookline.engine import Engine
-from hookline.flows.compiler.compiled import CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.errors import CannotSign, CredentialError, FlowNotFound, Malformed
 from hookline.model.access import Actor, TokenScope
 from hookline.model.message import Envelope
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.requests import decode_body, json_response, read_body
+from hookline.service.hook_requests import HookRequest, HookResponse
 from hookline.service.hooks.hook import Hook
 from hookline.service.hooks.responses import EXECUTION_ID
-from hookline.service.server.asgi import HOOK
+from hookline.service.server.hook_application import HOOK
 from hookline.service.signed_samples import (
     Pair,
     SignedMessage,
@@ -30,7 +31,6 @@ from hookline.service.signed_samples import (
     sign,
     sign_without_secrets,
 )
-from hookline.service.types import HookRequest, HookResponse
 from hookline.service.views.pages import Uuid
 from hookline.storage.changes import Accepted, Duplicate
 

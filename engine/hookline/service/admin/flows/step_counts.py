@@ -7,7 +7,7 @@ import msgspec
 from quart import Blueprint, Response
 
 from hookline.engine import Engine
-from hookline.executions.replies import FINISHED
+from hookline.executions.waiting_callers import FINISHED
 from hookline.kernel.time import rfc3339
 from hookline.model.execution import FINAL, Execution, ExecutionFilter, State, StepState
 from hookline.service.admin.openapi import operation

@@ -11,7 +11,7 @@ from hookline.deployments.version_history import CURRENT, VersionInfo
 from hookline.engine import Engine
 from hookline.flows.authoring.flow_difference import Difference, flow_differences
 from hookline.flows.compiler.compile import compile_flow
-from hookline.flows.compiler.compiled import require_actions
+from hookline.flows.compiler.compiled_flow import require_actions
 from hookline.flows.compiler.step_ids import assign_step_ids
 from hookline.kernel.errors import (
     FlowInvalid,

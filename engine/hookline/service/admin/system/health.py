@@ -11,7 +11,7 @@ from quart import Blueprint, Response, request
 
 from hookline.access.tokens import ServerToken, digest
 from hookline.engine import Engine
-from hookline.intake.publishing import Publisher
+from hookline.intake.queue_publisher import Publisher
 from hookline.kernel.errors import HooklineError, StoreError
 from hookline.kernel.time import Clock
 from hookline.service.admin.gate import Gate

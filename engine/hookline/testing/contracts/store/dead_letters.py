@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange
-from hookline.model.causes import cause_of
+from hookline.model.dead_letter_causes import cause_of
 from hookline.model.execution import ErrorInfo, ExecutionFilter, Outcome, State
 from hookline.storage.changes import Accept, DismissDeadLetter, End, Reopen, Start
 from hookline.storage.store import DeadLetters, Store

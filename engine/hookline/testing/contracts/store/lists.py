@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hookline.model.causes import cause_of
+from hookline.model.dead_letter_causes import cause_of
 from hookline.model.execution import UNTIL, ErrorInfo, ExecutionFilter, Outcome, State, StepState
 from hookline.model.message import MAX_TAG, arrival_view, shortened_key, tags_of
 from hookline.storage.changes import Accept, BeginWait, End, MoveWaits, Park, RecordSteps, Resume, Start

@@ -1,0 +1,90 @@
+"""Concurrent parts of a block: the first failure ends the others."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+
+from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
+from hookline.executions.interruption import SUPERSEDED, Interrupted, Interruption
+from hookline.model.execution import StepState
+from hookline.sdk.action import STOPPED
+
+
+async def run_concurrently(
+    parts: Iterable[Callable[[], Awaitable[None]]], together: Interruption
+) -> StepFailed | Interrupted | None:
+    """Run parts concurrently under `together`, which the first failure interrupts, so that the other parts end.
+
+    Returns the first failure after all parts have ended, or else the first interruption. Raises all other errors.
+    """
+    failed: StepFailed | None = None
+    interrupted: Interrupted | None = None
+
+    async def one(part: Callable[[], Awaitable[None]]) -> None:
+        nonlocal failed, interrupted
+        try:
+            await part()
+        except StepFailed as error:
+            failed = failed or error
+            together.interrupt(SUPERSEDED)
+        except Interrupted as error:
+            interrupted = interrupted or error
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for part in parts:
+                group.create_task(one(part))
+    except ExceptionGroup as several:
+        # The callers handle single errors.
+        raise several.exceptions[0] from several
+    return failed or interrupted
+
+
+def known_stop(run: ExecutionContext, frame: Frame, block_id: str) -> bool:
+    """Return whether a part of a block stopped the execution while others still had to run their `finally` steps."""
+    entry = run.journal.last_entry(frame.prefix + block_id)
+    return entry is not None and entry.signal == STOPPED.name
+
+
+def still_ending(run: ExecutionContext, frame: Frame, block_id: str, use: str, failure: StepFailed | None) -> Ending:
+    """Record why a block ends while parts of it wait in their `finally` steps, so that these parts don't continue
+    later.
+
+    `failure`: the failure of the block; None if a part of it stopped the execution.
+    """
+    if failure is not None:
+        block_failed(run, frame, block_id, use, failure)
+    else:
+        run.journal.record_computed(frame.prefix + block_id, use, StepState.SUCCEEDED, signal=STOPPED.name)
+    return Ending.WAITING
+
+
+def known_failure(run: ExecutionContext, frame: Frame, block_id: str) -> StepFailed | None:
+    """The failure with which a block has ended or is ending."""
+    entry = run.journal.last_entry(frame.prefix + block_id)
+    if (
+        entry is None
+        or entry.state is not StepState.FAILED
+        or entry.error is None
+        or not run.keeps_failure(frame, entry)
+    ):
+        return None
+    return StepFailed(entry.error, entry.finished_at)
+
+
+def check_end(run: ExecutionContext, frame: Frame, block_id: str) -> None:
+    """Raise Interrupted if a block may not continue, unless it had ended before.
+
+    In that case the steps after it are interrupted, so that they run their `finally` steps and wait for nothing.
+    """
+    entry = run.journal.last_entry(frame.prefix + block_id)
+    done = entry is not None and entry.state is StepState.SUCCEEDED and entry.signal != STOPPED.name
+    if not done and known_failure(run, frame, block_id) is None:
+        frame.interruption.check()
+
+
+def block_failed(run: ExecutionContext, frame: Frame, block_id: str, use: str, failure: StepFailed) -> StepFailed:
+    """Record the failure of a block, so that it doesn't start again on a resume; return the failure."""
+    at = failure.at or frame.now
+    path, again = frame.prefix + block_id, known_failure(run, frame, block_id) is None
+    run.journal.record_computed(path, use, StepState.FAILED, error=failure.error, at=at, again=again)
+    return StepFailed(failure.error, at)

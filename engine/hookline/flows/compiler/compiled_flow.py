@@ -1,0 +1,306 @@
+"""The compiled flow: its document with all names resolved and all expressions compiled."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel
+
+from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.foreach import ForeachNode
+from hookline.flows.blocks.step_type import Node
+from hookline.flows.blocks.step_walkers import WalkedStep, walk_steps
+from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.flows.compiler.body_schema import BodySchema
+from hookline.flows.elements.message_keys import MessageKey
+from hookline.flows.elements.outside_references import FlowUse
+from hookline.flows.elements.tags import Tags
+from hookline.kernel.errors import FlowInvalid, Problem, SchemaViolation
+from hookline.kernel.json import DECIMALS, FLOATS, Numbers, encode
+from hookline.kernel.pointer import escape
+from hookline.model.flow import FlowDocument, FlowState, RetentionDocument
+from hookline.model.sources import ConsumeSettings, PollSettings, Schedule, ScheduleSettings
+from hookline.model.webhook import WebhookSettings
+from hookline.sdk.poll import PollTrigger
+from hookline.sdk.schemes import Scheme
+from hookline.sdk.triggers import ConsumeTrigger, RequestTrigger, WebhookTrigger
+from hookline.secrets.redaction_rules import RedactionRules
+from hookline.storage.changes import Start
+
+
+@dataclass(frozen=True, slots=True)
+class WaitPlace:
+    """The position of a waiting step."""
+
+    id: str
+    item_of: str | None
+    """Pointer of the innermost foreach around it; None if there is none."""
+    tail: str
+    """Its path from that foreach: what comes after the item's prefix."""
+
+
+def wait_places(steps: Sequence[Node], prefix: str = "") -> tuple[WaitPlace, ...]:
+    """The positions of all waiting steps in a list of steps; their paths begin with `prefix`."""
+    return tuple(_wait_place(step) for step in walk_steps(steps, prefix) if isinstance(step.node, WaitNode))
+
+
+def _wait_place(step: WalkedStep) -> WaitPlace:
+    foreach = next((block for block in step.blocks() if isinstance(block.node, ForeachNode)), None)
+    if foreach is None:
+        return WaitPlace(step.node.id, None, step.path)
+    return WaitPlace(step.node.id, foreach.node.pointer, step.path.removeprefix(f"{foreach.path}/"))
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionTrigger:
+    """A trigger that subscribes with its provider."""
+
+    trigger: WebhookTrigger
+    given: Mapping[str, Any]
+    """The JSON of the trigger's own settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledTrigger:
+    """A compiled trigger."""
+
+    use: str
+    settings: BaseModel
+    webhook: WebhookSettings | None
+    """The settings of its webhook, if requests start the flow."""
+    scheme: Scheme[Any, Any] | None
+    """None if requests aren't verified or don't start the flow."""
+    scheme_settings: BaseModel | None
+    credential: str | None
+    """The name of the credential that verifies requests, or that a source or subscription uses."""
+    dedupe_key: MessageKey | None
+    schedule: Schedule | None = None
+    """The times at which a schedule starts the flow."""
+    request: RequestTrigger | None = None
+    """The trigger, if requests start the flow."""
+    poll: PollTrigger | None = None
+    """The trigger, if it polls a service."""
+    subscribes: SubscriptionTrigger | None = None
+    """The trigger, if it subscribes with a provider. The engine keeps the secret that signs the requests."""
+    consumer: ConsumeTrigger | None = None
+    """The trigger, if it consumes messages of a broker."""
+
+    @property
+    def one_at_a_time(self) -> bool:
+        """The flow's executions run one at a time, because its schedule doesn't let them overlap."""
+        return isinstance(self.settings, ScheduleSettings) and not self.settings.overlap
+
+
+@dataclass(frozen=True, slots=True)
+class FlowSettings:
+    """The settings in a flow's document, without its trigger and its steps, which are compiled.
+
+    The document itself isn't kept: its models and values would take as much memory as all else of a flow.
+    """
+
+    title: str
+    state: FlowState
+    concurrency: int
+    concurrency_set: bool
+    """The document says how many run side by side, so that it holds over all nodes."""
+    timeout: timedelta | None
+    order_on_failure: Literal["release", "hold"]
+    rate: str | None
+    max_queued: int | None
+    retention: RetentionDocument | None
+
+    @staticmethod
+    def of(document: FlowDocument) -> "FlowSettings":
+        """The settings in a document."""
+        return FlowSettings(
+            title=document.title,
+            state=document.state,
+            concurrency=document.concurrency,
+            concurrency_set="concurrency" in document.model_fields_set,
+            timeout=document.timeout,
+            order_on_failure=document.order_on_failure,
+            rate=document.rate,
+            max_queued=document.max_queued,
+            retention=document.retention,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledFlow:
+    """One version of a flow."""
+
+    id: str
+    version: str
+    """A hash of the document's canonical JSON without `$schema` and `title`."""
+    settings: FlowSettings
+    source: bytes
+    """The document's JSON, as it is published. Its keys keep their order, because the objects that a `map` gives have
+    it."""
+    trigger: CompiledTrigger
+    vars: Mapping[str, Any]
+    declared_vars: Mapping[str, Any]
+    """Its vars as the document has them; the same object as `vars` if the server's environment overrides none."""
+    steps: tuple[Node, ...]
+    schema: BodySchema | None
+    credentials: frozenset[str]
+    """The names of all credentials that it uses."""
+    order_by: MessageKey | None = None
+    """Executions with an equal key run one at a time."""
+    tags: Tags | None = None
+    on_error_steps: tuple[Node, ...] = ()
+    """The steps that run after a failure, before the execution ends."""
+    on_error_flow: str | None = None
+    """The flow that is started after an execution has failed."""
+    calls: tuple[FlowUse, ...] = ()
+    """The places where it names other flows."""
+    waits: Mapping[str, WaitNode] = field(default_factory=dict)
+    """Its steps that wait for callbacks, by id."""
+    wait_places: tuple[WaitPlace, ...] = ()
+    redaction_rules: RedactionRules | None = None
+    """The values that no view may show."""
+    missing_actions: frozenset[str] = frozenset()
+    """The names of its actions that aren't installed here. If there are any, it accepts messages but can't run."""
+    exact: bool = field(init=False)
+    """Its executions read fractions as Decimals."""
+    numbers: Numbers = field(init=False)
+    """Decodes JSON for its executions."""
+    direct: bool = field(init=False)
+    """A small JSON message needs no check except those of its media type, its size, its syntax and the schema, and
+    nothing is waited for before it is stored."""
+
+    def __post_init__(self) -> None:
+        settings = self.trigger.webhook or self.trigger.settings
+        kinds = WebhookSettings | PollSettings | ConsumeSettings
+        object.__setattr__(self, "exact", isinstance(settings, kinds) and settings.numbers == "exact")
+        object.__setattr__(self, "numbers", DECIMALS if self.exact else FLOATS)
+        object.__setattr__(self, "direct", self._is_direct())
+
+    def _is_direct(self) -> bool:
+        webhook, trigger = self.trigger.webhook, self.trigger.request
+        if webhook is None or self.trigger.scheme is not None:
+            return False
+        own_format = trigger is not None and (trigger.read is not None or trigger.body_mode is not None)
+        checks_senders = webhook.cors or webhook.client_rate or webhook.allow_from is not None or webhook.media_types
+        own_answer = webhook.respond != "accepted" or webhook.accepted is not None or webhook.keep_rejected_bodies
+        keyed = self.order_by is not None or self.tags is not None
+        stored_otherwise = self.waits or keyed or self.redaction_rules is not None
+        return not (own_format or checks_senders or own_answer or stored_otherwise)
+
+    def start(self, execution_id: str, at: datetime) -> Start:
+        """The change that starts an execution on this version, if it serves the flow."""
+        return Start(execution_id, self.version, at, self.vars_to_store(), self.deadline(at), serving=True)
+
+    def vars_to_store(self) -> bytes | None:
+        """JSON of the vars with which an execution starts; None if they are those of the document."""
+        return None if self.vars is self.declared_vars else encode(self.vars)
+
+    def read_vars(self, stored: bytes | None) -> dict[str, Any]:
+        """The vars with which an execution started, from what `vars_to_store` gave then."""
+        if stored is None:
+            return dict(self.declared_vars)
+        return self.numbers.read_object(stored)
+
+    def deadline(self, started_at: datetime) -> datetime | None:
+        """The end of the time limit of an execution."""
+        if self.settings.timeout is None:
+            return None
+        try:
+            return started_at + self.settings.timeout
+        except OverflowError:
+            return datetime.max.replace(tzinfo=UTC)
+
+    def check_body(self, body: Any) -> None:
+        """Raise SchemaViolation, with every problem, if a body doesn't satisfy the flow's schema."""
+        if self.schema is not None and (problems := self.schema.problems(body)):
+            raise SchemaViolation(problems=problems)
+
+
+PUBLIC_URL: Final = (
+    "set HOOKLINE_PUBLIC_URL, or public_url in hookline.toml, to the part of the provider's URL before /hook/"
+)
+
+
+def public_url_problems(flow: CompiledFlow) -> list[Problem]:
+    """A warning for each part of a flow that needs the server's public URL, for a server without that setting."""
+    places = [("/trigger/with/verify", flow.trigger.scheme)]
+    places += [(f"{node.pointer}/with/verify", node.scheme) for node in flow.waits.values()]
+    missing = []
+    if flow.trigger.subscribes is not None:
+        message = f"trigger {flow.trigger.use!r} tells the provider the URL of this server, which has no public_url"
+        missing.append(Problem(message, "/trigger/use", "public_url_missing", PUBLIC_URL, "warning"))
+    return missing + [
+        Problem(
+            f"scheme {scheme.name!r} signs the URL that is called, but this server has no public_url: signatures are "
+            "only valid if it is called at its own address",
+            pointer,
+            "public_url_missing",
+            PUBLIC_URL,
+            "warning",
+        )
+        for pointer, scheme in places
+        if scheme is not None and scheme.signs_url
+    ]
+
+
+def require_actions(flow: CompiledFlow) -> CompiledFlow:
+    """Return a flow whose actions are all installed. Raises FlowInvalid if one is missing."""
+    if not flow.missing_actions:
+        return flow
+    remedy = "send the request to a node that has its plugin, or install the plugin here"
+    raise FlowInvalid(
+        [
+            Problem(f"this node lacks the action {name!r}, which flow {flow.id!r} uses", "", "unknown_action", remedy)
+            for name in sorted(flow.missing_actions)
+        ]
+    )
+
+
+#: The connector whose actions and triggers read and write files in the server's folder.
+_FILES: Final = "file."
+_SQLITE: Final = "sqlite:"
+
+
+def _uses(flow: CompiledFlow) -> list[tuple[str, str]]:
+    """The places where a flow names a trigger or an action, and the names."""
+    nodes = [step.node for steps in (flow.steps, flow.on_error_steps) for step in walk_steps(steps)]
+    actions = [(f"{node.pointer}/use", node.action.name) for node in nodes if isinstance(node, ActionNode)]
+    return [("/trigger/use", flow.trigger.use), *actions]
+
+
+def one_host_problems(flow: CompiledFlow, document: Any) -> list[Problem]:
+    """A warning for each part of a flow that uses a file of one host, for nodes on several hosts."""
+    remedy = "use a folder that all hosts share, a bucket (s3.*), or a database that all hosts reach"
+    found = [
+        Problem(f"{use!r} uses the files of the host whose node runs it", pointer, "one_host", remedy, "warning")
+        for pointer, use in _uses(flow)
+        if use.startswith(_FILES)
+    ]
+    return found + [
+        Problem("the SQLite file is on the host whose node runs the step", pointer, "one_host", remedy, "warning")
+        for pointer, text in _texts(document, "")
+        if text.startswith(_SQLITE)
+    ]
+
+
+def _texts(value: Any, pointer: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield pointer, value
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in inner:
+        yield from _texts(one, f"{pointer}/{escape(str(key))}")
+
+
+def files_problems(flow: CompiledFlow) -> list[Problem]:
+    """A warning for each part of a flow that needs the server's folder for files, for a server without that setting."""
+    return [
+        Problem(
+            f"{use!r} fails here: this server has no folder for files",
+            pointer,
+            "files_missing",
+            "set HOOKLINE_FILES, or files in hookline.toml, to the folder",
+            "warning",
+        )
+        for pointer, use in _uses(flow)
+        if use.startswith(_FILES)
+    ]
