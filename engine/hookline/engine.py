@@ -22,16 +22,16 @@ from hookline.credentials.access_tokens import AccessTokens
 from hookline.credentials.database_keys import DatabaseKeys
 from hookline.credentials.oauth_authorization import CALLBACK, Authorizations
 from hookline.credentials.store import Credentials
-from hookline.deployments.database_flow_storage import DatabaseSource
+from hookline.deployments.database_flow_storage import DatabaseFlowStorage
 from hookline.deployments.deployer import Deployer
 from hookline.deployments.deployment_check import DeploymentCheck
 from hookline.deployments.drafts import Drafts
-from hookline.deployments.flow_storage import FlowSource
-from hookline.deployments.folder_flow_storage import FolderSource
+from hookline.deployments.flow_storage import FlowStorage
+from hookline.deployments.folder_flow_storage import FolderFlowStorage
 from hookline.deployments.journal_compatibility import CompatibilityChecker
 from hookline.deployments.migration import Migration
 from hookline.deployments.version_history import VersionHistory
-from hookline.deployments.version_switch import Serving
+from hookline.deployments.version_switch import VersionSwitch
 from hookline.discovery.registry import Registry
 from hookline.engine_options import EngineOptions
 from hookline.executions.delivery.dispatcher import Dispatcher
@@ -87,7 +87,7 @@ from hookline.storage.store import Store
 from hookline.telemetry.captures import CaptureRecord
 from hookline.telemetry.events import Events
 from hookline.telemetry.metrics import Metrics
-from hookline.telemetry.node_broadcasts import NodeHints
+from hookline.telemetry.node_broadcasts import NodeBroadcasts
 from hookline.telemetry.rejections import RejectionRecord
 from hookline.telemetry.statistics import StatisticsRecord
 from hookline.telemetry.store_problem import StoreProblem
@@ -145,7 +145,7 @@ class Engine:
             registry.credential_types,
             self.clock,
             self.ids.new,
-            [lambda name: self.serving.credential_changed(name)],
+            [lambda name: self.version_switch.credential_changed(name)],
             registry.oauth2,
             has_connectors=registry.has_connectors,
         )
@@ -157,8 +157,8 @@ class Engine:
         self.authorizations = Authorizations(
             self.credentials, self.clock, options.public_url.rstrip("/") + CALLBACK, self.membership
         )
-        self.flow_source = self._flow_source()
-        self.catalog: Catalog = self.flow_source.catalog
+        self.flow_storage = self._flow_storage()
+        self.catalog: Catalog = self.flow_storage.catalog
         self.version_resolver = VersionResolver(self.catalog, self.store)
         self.states = FlowStates(self.store, self.clock, self.ids.new)
         self.version_history = VersionHistory(self.store, self.catalog)
@@ -206,8 +206,8 @@ class Engine:
                 self.store_problem,
             )
         self.replies = Replies()
-        self._hints = NodeHints(self.membership, self.events, self.replies.stored_elsewhere)
-        self.replies.offer = self._hints.reply
+        self._broadcasts = NodeBroadcasts(self.membership, self.events, self.replies.stored_elsewhere)
+        self.replies.offer = self._broadcasts.reply
         self._timers = Timers(self.store, self.queue, self.clock, self.store_problem, self.log)
         self.services = services = Services(
             store=self.store,
@@ -298,13 +298,13 @@ class Engine:
         self.intake.membership = self.membership
         self.deployer = Deployer(
             store=self.store,
-            source=self.flow_source,
+            storage=self.flow_storage,
             versions=self.version_resolver,
             clock=self.clock,
             ids=Ids(self.clock),
             new_id=self.ids.new,
             check=DeploymentCheck(
-                self.flow_source,
+                self.flow_storage,
                 lambda: {one.name: one.type for one in self.credentials.list()},
                 lambda document, **given: check_flow(
                     document,
@@ -318,10 +318,10 @@ class Engine:
             ),
             adopted=self._other_versions,
         )
-        self.serving = Serving(
+        self.version_switch = VersionSwitch(
             store=self.store,
             queue=self.queue,
-            source=self.flow_source,
+            storage=self.flow_storage,
             deployer=self.deployer,
             versions=self.version_resolver,
             states=self.states,
@@ -341,7 +341,7 @@ class Engine:
             intake=self.intake,
             callbacks=self.callbacks,
             runner=self._runner,
-            serving=self.serving,
+            version_switch=self.version_switch,
             versions=self.version_history,
             resolver=self.version_resolver,
             migration=self.migration,
@@ -349,7 +349,7 @@ class Engine:
                 store=self.store,
                 versions=self.version_resolver,
                 intake=self.intake,
-                wake=self.serving.wake,
+                wake=self.version_switch.wake,
                 redaction=self.redaction,
                 clock=self.clock,
                 ids=self.ids,
@@ -473,7 +473,7 @@ class Engine:
                 self._queue_open = True
             await self.deployer.recover()
             await self._load()
-            await self.serving.start()
+            await self.version_switch.start()
             await self.intake.limits.begin()
         except StoreAway:
             # The rest stays as it is for the next time.
@@ -494,7 +494,7 @@ class Engine:
 
     async def _check_folder(self) -> None:
         """Raise ConfigError if the flows are in a folder of this host, and nodes of other hosts serve, too."""
-        if not isinstance(self.flow_source, FolderSource):
+        if not isinstance(self.flow_storage, FolderFlowStorage):
             return
         others = [
             node.name
@@ -535,13 +535,13 @@ class Engine:
         await self.credentials.load()
         await self.subscriptions.load()
         await self.captures.load()
-        await self.serving.adopt()
+        await self.version_switch.adopt()
         self.intake.limits.flows_changed()
         await self.intake.limits.refresh()
 
     def _other_versions(self, changes: CatalogChanges) -> None:
         """Continue with the versions that are active now."""
-        self.serving.adopted(changes)
+        self.version_switch.adopted(changes)
         self.intake.limits.flows_changed()
 
     async def load_admin_token(self) -> None:
@@ -567,7 +567,7 @@ class Engine:
         await self.credentials.load()
         await self.subscriptions.load()
         await self.captures.load()
-        await self.serving.load()
+        await self.version_switch.load()
         for flow_id, (count, _) in (await self.store.backlog()).items():
             self.intake.set_backlog(flow_id, count)
 
@@ -607,7 +607,7 @@ class Engine:
                     if self.disk_budget is not None:
                         group.create_task(self.disk_budget.run())
                     group.create_task(self.sources.run())
-                    group.create_task(self.serving.follow_nodes())
+                    group.create_task(self.version_switch.follow_nodes())
                     if self._inserter is not None:
                         group.create_task(self._inserter.run())
                         group.create_task(self._ordering.run(self._inserter.run_in_order))
@@ -616,10 +616,10 @@ class Engine:
                 group.create_task(self.intake.follow_backlog())
                 group.create_task(self.intake.limits.run())
                 group.create_task(self._reporting.run(asyncio.Event().wait))
-                group.create_task(self._hints.run())
+                group.create_task(self._broadcasts.run())
                 group.create_task(self.keys.follow())
-                group.create_task(self.serving.follow_credentials())
-                group.create_task(self.serving.follow_failures())
+                group.create_task(self.version_switch.follow_credentials())
+                group.create_task(self.version_switch.follow_failures())
                 group.create_task(self.rejections.run())
                 group.create_task(self.captures.run())
                 group.create_task(self._statistics.run())
@@ -627,7 +627,7 @@ class Engine:
                 group.create_task(self.sign_ins.run())
                 group.create_task(self.store_problem.run())
                 if self.options.watch and self.registry.has_connectors:
-                    group.create_task(self.serving.follow_source())
+                    group.create_task(self.version_switch.follow_storage())
         except asyncio.CancelledError:
             raise
         except BaseException:
@@ -659,13 +659,13 @@ class Engine:
                 if part is not None:
                     stack.push_async_callback(part.close)
 
-    def _flow_source(self) -> FlowSource:
+    def _flow_storage(self) -> FlowStorage:
         folder, environment = self.options.flows, self.options.environment
         if folder is None or not self.registry.has_connectors:
             # Without connectors no flow can be checked, so a node that has them deploys the folder.
-            return DatabaseSource(StoredCatalog(self.store, self.registry, environment=environment), self.store)
+            return DatabaseFlowStorage(StoredCatalog(self.store, self.registry, environment=environment), self.store)
         catalog = FolderCatalog(folder, self.registry, environment=environment)
-        return FolderSource(catalog, self.store, self.clock, self.log)
+        return FolderFlowStorage(catalog, self.store, self.clock, self.log)
 
     async def oldest_unstored(self) -> datetime | None:
         """The time of the oldest message that the store doesn't have, or may not have. Raises StoreError."""

@@ -14,7 +14,7 @@ from hookline.storage.changes import Change, SetCases
 from hookline.storage.store import Store
 
 
-class DatabaseSource:
+class DatabaseFlowStorage:
     """The flows of a database."""
 
     problem = None

@@ -1,4 +1,4 @@
-"""The place where the flows are kept and their changes are written: a folder, or the database."""
+"""The storage of the flows, in which changes of them are written: a folder, or the database."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,8 +41,8 @@ class StagedTexts(Protocol):
         ...
 
 
-class FlowSource(Protocol):
-    """A place in which flows are kept."""
+class FlowStorage(Protocol):
+    """Keeps the documents and the cases of flows."""
 
     @property
     def catalog(self) -> Catalog: ...

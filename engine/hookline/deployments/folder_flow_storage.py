@@ -38,7 +38,7 @@ _NOT_ALLOWED: Final = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
 _ENDINGS: Final[Mapping[FileKind, str]] = {"flow": ".json", "cases": ".test.json"}
 
 
-class FolderSource:
+class FolderFlowStorage:
     """The flows of a folder."""
 
     def __init__(self, catalog: FolderCatalog, store: Store, clock: Clock, log: Any) -> None:
@@ -215,14 +215,14 @@ class FolderSource:
 class StagedFiles:
     """Temporary files, and the change that stores their texts."""
 
-    source: FolderSource
+    storage: FolderFlowStorage
     files: Sequence[FlowFile]
     staged: Mapping[Path, Path]
     changes: Sequence[Change]
 
     async def finish(self) -> None:
         """Replace the files by the temporary ones."""
-        await self.source.write(self.files, self.staged)
+        await self.storage.write(self.files, self.staged)
 
     async def discard(self) -> None:
         """Remove the temporary files."""

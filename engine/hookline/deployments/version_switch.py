@@ -10,7 +10,7 @@ from hookline.catalog.catalog import CatalogChanges
 from hookline.catalog.versions_and_states import FlowStates, VersionResolver
 from hookline.deployments.deployer import Deployer
 from hookline.deployments.deployment_request import CheckedDeployment, Deployed, DeploymentRequest
-from hookline.deployments.flow_storage import FlowSource
+from hookline.deployments.flow_storage import FlowStorage
 from hookline.engine_options import EngineOptions
 from hookline.executions.delivery.dispatcher import Dispatcher
 from hookline.executions.delivery.runner import Runner
@@ -43,7 +43,7 @@ _NODES_EVERY: Final = 1.0
 _START_TRIES: Final = 5
 
 
-class Serving:
+class VersionSwitch:
     """Serve the flows according to their deployments and to the states that operators have set."""
 
     def __init__(
@@ -51,7 +51,7 @@ class Serving:
         *,
         store: Store,
         queue: Queue,
-        source: FlowSource,
+        storage: FlowStorage,
         deployer: Deployer,
         versions: VersionResolver,
         states: FlowStates,
@@ -67,9 +67,9 @@ class Serving:
         self._membership = membership
         self._store = store
         self._queue = queue
-        self._source = source
+        self._storage = storage
         self._deployer = deployer
-        self._catalog = source.catalog
+        self._catalog = storage.catalog
         self._versions = versions
         self._states = states
         self._dispatcher = dispatcher
@@ -93,13 +93,13 @@ class Serving:
         await self._states.read()
 
     async def start(self) -> None:
-        """Deploy what has changed in the source, wake blocked executions and begin to deliver. Raises StoreError."""
+        """Deploy what has changed in the storage, wake blocked executions and begin to deliver. Raises StoreError."""
         self._started = True
         await self._deploy_at_start()
         await self._switch()
 
     async def _deploy_at_start(self) -> None:
-        """Deploy what has changed in the source. Of nodes that start at the same time, one deploys it."""
+        """Deploy what has changed in the storage. Of nodes that start at the same time, one deploys it."""
         for _ in range(_START_TRIES):
             with contextlib.suppress(DeploymentConflict):
                 await self._deployer.refresh()
@@ -107,7 +107,7 @@ class Serving:
         await self._deployer.refresh()
 
     async def refresh(self) -> bool:
-        """Deploy what has changed in the source. Raises StoreError and OSError; both may be tried again.
+        """Deploy what has changed in the storage. Raises StoreError and OSError; both may be tried again.
 
         Return false if others are changing the flows just now. Then nothing is deployed.
         """
@@ -153,7 +153,7 @@ class Serving:
 
     async def with_title(self, flow_id: str, document: bytes) -> bytes:
         """Return a document of a flow with the title that the flow has now."""
-        current = await self._source.document(flow_id)
+        current = await self._storage.document(flow_id)
         return document if current is None else encode(with_silent_keys(read(document).value, current))
 
     def adopted(self, changes: CatalogChanges) -> None:
@@ -268,10 +268,10 @@ class Serving:
         self._sources.try_again()
         self._unblock.set()
 
-    async def follow_source(self) -> None:
-        """Deploy each change that others make in the source, while this is the node that does it."""
+    async def follow_storage(self) -> None:
+        """Deploy each change that others make in the storage, while this is the node that does it."""
         await has_duty(self._membership, "folder", self._clock)
-        async for _ in self._source.changes():
+        async for _ in self._storage.changes():
             await self._refresh_until_done()
 
     async def follow_failures(self) -> None:
@@ -286,7 +286,7 @@ class Serving:
         while True:
             try:
                 while not await self.refresh():
-                    await self._source.settled()
+                    await self._storage.settled()
             except (StoreError, OSError, DeploymentConflict) as error:
                 # After a conflict, what is served is read again.
                 self._unloaded.noticed(error=str(error))

@@ -10,7 +10,7 @@ from hookline.catalog.versions_and_states import VersionResolver
 from hookline.deployments.deployment_request import CheckedDeployment, DeploymentRequest, Expected
 from hookline.deployments.migration import Migration
 from hookline.deployments.version_history import VersionHistory
-from hookline.deployments.version_switch import Serving
+from hookline.deployments.version_switch import VersionSwitch
 from hookline.executions.delivery.runner import Runner
 from hookline.executions.ending import parent_callback
 from hookline.executions.waiting_callers import Ended, Replies
@@ -55,7 +55,7 @@ class Operations:
         intake: Intake,
         callbacks: Callbacks,
         runner: Runner,
-        serving: Serving,
+        version_switch: VersionSwitch,
         versions: VersionHistory,
         resolver: VersionResolver,
         migration: Migration,
@@ -72,7 +72,7 @@ class Operations:
         self._intake = intake
         self._callbacks = callbacks
         self._runner = runner
-        self._serving = serving
+        self._version_switch = version_switch
         self._versions = versions
         self._resolver = resolver
         self._migration = migration
@@ -111,7 +111,7 @@ class Operations:
             changes = [Reopen(execution_id, now, None if limit is None else now + limit), *rebind]
         record = self._audited(by, "execution.retry", execution, flow_version=version)
         await self._store.commit((*changes, record))
-        await self._serving.wake(execution.flow_id, execution_id)
+        await self._version_switch.wake(execution.flow_id, execution_id)
         self._events.reopened(execution.flow_id, execution_id)
 
     async def cancel(self, execution_id: str, *, by: Actor | None) -> None:
@@ -212,7 +212,7 @@ class Operations:
         Return the version, and the names of the nodes that may still serve the one before.
 
         `existing`: see `restart_poll`; `force`: see `DeploymentRequest`. Raises PollStartsAnew, the errors of
-        `VersionHistory.target` and `Serving.deploy`, and FlowInvalid if the version can't run here.
+        `VersionHistory.target` and `VersionSwitch.deploy`, and FlowInvalid if the version can't run here.
         """
         version = await self._versions.target(flow_id, name)
         with suppress(FlowInvalid):  # The check reports it.
@@ -222,9 +222,9 @@ class Operations:
                     f"the poll of version {version} starts anew, because the flow polls something else: say if the "
                     "items that exist start executions (existing: true) or count as seen (existing: false)"
                 )
-        text = await self._serving.with_title(flow_id, await self._versions.document(flow_id, version))
+        text = await self._version_switch.with_title(flow_id, await self._versions.document(flow_id, version))
         request = DeploymentRequest(by, {flow_id: text}, served_before=True, force=force)
-        deployed = await self._serving.deploy(await self._serving.check(request))
+        deployed = await self._version_switch.deploy(await self._version_switch.check(request))
         return version, deployed.pending
 
     async def check_rollback(
@@ -251,7 +251,7 @@ class Operations:
         request = DeploymentRequest(
             by, documents, expected=expected, rollback_of=deployment_id, served_before=True, visible=visible
         )
-        return await self._serving.check(request, prefixed=True)
+        return await self._version_switch.check(request, prefixed=True)
 
     async def _documents(self, versions: Mapping[str, str | None]) -> dict[str, bytes | None]:
         """The documents of versions by flow id, each with the title that the flow has now; None for no version.
@@ -262,7 +262,7 @@ class Operations:
         gone: list[Problem] = []
         for flow_id, version in versions.items():
             text = None if version is None else await self._store.flow_document(flow_id, version)
-            documents[flow_id] = None if text is None else await self._serving.with_title(flow_id, text)
+            documents[flow_id] = None if text is None else await self._version_switch.with_title(flow_id, text)
             if version is not None and text is None:
                 remedy = "roll back to a later deployment, or deploy the document again"
                 message = f"version {version} of flow {flow_id!r} isn't stored any more"

@@ -1,4 +1,4 @@
-"""Hints between the nodes of a cluster: events, as long as somebody listens, and replies that have become durable.
+"""Broadcasts between the nodes of a cluster: events, as long as somebody listens, and replies that have become durable.
 
 Nothing depends on them. They are lost if no node listens, or if there are more than can be sent.
 """
@@ -39,8 +39,8 @@ _decode: Final = msgspec.json.Decoder(_Listens | _Happened | _Replied).decode
 _encode: Final = msgspec.json.Encoder().encode
 
 
-class NodeHints:
-    """Sends the hints of this node, and handles those of others."""
+class NodeBroadcasts:
+    """Sends the broadcasts of this node, as hints, and handles those of others."""
 
     def __init__(self, membership: Membership, events: Events, replied: Callable[[str], None]) -> None:
         """`replied` is called with executions that another node has run, and that have replied or ended."""

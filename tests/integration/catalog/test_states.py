@@ -19,7 +19,7 @@ async def begun_and_queued(harness: Harness, engine: Engine) -> tuple[str, str]:
     harness.probe.does["wait"] = fails(1)
     begun = await harness.send(engine, "f", 1)
     await harness.until(engine, begun, State.WAITING)
-    await engine.serving.set_state("f", "paused", by=SYSTEM)
+    await engine.version_switch.set_state("f", "paused", by=SYSTEM)
     return begun, await harness.send(engine, "f", 2)
 
 
@@ -36,14 +36,14 @@ async def test_what_has_begun_goes_on_while_its_flow_begins_nothing(
     harness.flow("f", [WAITS, act("end")])
     async with harness.engine() as engine:
         begun, queued = await begun_and_queued(harness, engine)
-        await engine.serving.set_state("f", state, by=SYSTEM)  # type: ignore[arg-type]  # one of the three
+        await engine.version_switch.set_state("f", state, by=SYSTEM)  # type: ignore[arg-type]  # one of the three
         if not restarts:
             assert (await harness.advance_until(engine, begun)).state is State.SUCCEEDED
             assert await still_queued(engine, queued)
     async with harness.engine() as engine:
         assert (await harness.advance_until(engine, begun)).state is State.SUCCEEDED
         assert await still_queued(engine, queued)
-        await engine.serving.set_state("f", "active", by=SYSTEM)
+        await engine.version_switch.set_state("f", "active", by=SYSTEM)
         assert (await harness.until(engine, queued)).state is State.SUCCEEDED
 
 
@@ -54,7 +54,7 @@ async def test_a_file_that_says_paused_keeps_what_has_begun_going_too(harness: H
         begun = await harness.send(engine, "f", 1)
         await harness.until(engine, begun, State.WAITING)
         harness.flow("f", [WAITS, act("end")], state="paused")
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         queued = await harness.send(engine, "f", 2)
         assert (await harness.advance_until(engine, begun)).state is State.SUCCEEDED
         assert await still_queued(engine, queued)
@@ -63,11 +63,11 @@ async def test_a_file_that_says_paused_keeps_what_has_begun_going_too(harness: H
 async def test_a_failed_execution_of_a_stopped_flow_can_be_retried(harness: Harness) -> None:
     harness.flow("f", [act("broken")], state="stopped")
     async with harness.engine() as engine:
-        await engine.serving.set_state("f", "active", by=SYSTEM)
+        await engine.version_switch.set_state("f", "active", by=SYSTEM)
         harness.probe.does["broken"] = fails(1, retryable=False)
         execution_id = await harness.send(engine, "f", 1)
         assert (await harness.until(engine, execution_id)).state is State.FAILED
-        await engine.serving.set_state("f", None, by=SYSTEM)
+        await engine.version_switch.set_state("f", None, by=SYSTEM)
         await engine.operations.retry(execution_id, by=SYSTEM)
         assert (await harness.until(engine, execution_id, State.SUCCEEDED)).attempt == 2
 
@@ -75,16 +75,16 @@ async def test_a_failed_execution_of_a_stopped_flow_can_be_retried(harness: Harn
 async def test_a_stopped_flow_takes_nothing_and_a_paused_one_keeps_what_it_takes(harness: Harness) -> None:
     harness.flow("f", [act("one")])
     async with harness.engine() as engine:
-        await engine.serving.set_state("f", "stopped", by=SYSTEM)
+        await engine.version_switch.set_state("f", "stopped", by=SYSTEM)
         with pytest.raises(FlowUnknown):
             engine.intake.flow("f")
-        await engine.serving.set_state("f", "paused", by=SYSTEM)
+        await engine.version_switch.set_state("f", "paused", by=SYSTEM)
         kept = await harness.send(engine, "f", 1)
         assert await still_queued(engine, kept)
-        await engine.serving.set_state("f", None, by=SYSTEM)
+        await engine.version_switch.set_state("f", None, by=SYSTEM)
         await harness.until(engine, kept)
         with pytest.raises(FlowNotFound):
-            await engine.serving.set_state("g", "paused", by=SYSTEM)
+            await engine.version_switch.set_state("g", "paused", by=SYSTEM)
 
 
 async def test_a_decision_holds_over_restarts_until_the_file_says_something_else(harness: Harness) -> None:
@@ -96,25 +96,25 @@ async def test_a_decision_holds_over_restarts_until_the_file_says_something_else
         return engine.states.of(flow), engine.states.override(flow) is not None
 
     async with harness.engine() as engine:
-        await engine.serving.set_state("f", "paused", by=SYSTEM)
+        await engine.version_switch.set_state("f", "paused", by=SYSTEM)
         assert state(engine) == ("paused", True)
     async with harness.engine() as engine:
         assert state(engine) == ("paused", True)
         # Another version that says the same of its state changes nothing about it.
         harness.flow("f", [act("two")])
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         assert state(engine) == ("paused", True)
         harness.flow("f", [act("two")], state="stopped")
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         assert state(engine) == ("stopped", False)
         harness.flow("f", [act("two")])
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         assert state(engine) == ("active", False)
-        await engine.serving.set_state("f", "active", by=SYSTEM)
+        await engine.version_switch.set_state("f", "active", by=SYSTEM)
         assert state(engine) == ("active", False)
     harness.flow("f", [act("two")], state="paused")
     async with harness.engine() as engine:
-        await engine.serving.set_state("f", "active", by=SYSTEM)
+        await engine.version_switch.set_state("f", "active", by=SYSTEM)
         assert state(engine) == ("active", True)
         assert dict(await engine.store.state_overrides()).keys() == {"f"}
     harness.flow("f", [act("two")])
@@ -130,7 +130,7 @@ async def test_a_paused_flow_cannot_be_called_for_its_result_before_it_is_active
         caller = await harness.send(engine, "f", 1)
         await harness.until(engine, caller, State.WAITING)
         assert harness.probe.calls == []
-        await engine.serving.set_state("callee", "active", by=SYSTEM)
+        await engine.version_switch.set_state("callee", "active", by=SYSTEM)
         assert (await harness.until(engine, caller)).state is State.SUCCEEDED
 
 
@@ -143,7 +143,7 @@ async def test_what_serves_is_kept_before_anything_starts_on_it(harness: Harness
         engine.catalog.refresh()  # without publishing it
         harness.probe.does["wait"] = fails(1)
         execution_id = await harness.send(engine, "f", 1)
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         await harness.advance_until(engine, execution_id, State.WAITING, seconds=0.1)
         harness.flow("f", [act("third")])
     async with harness.engine() as engine:

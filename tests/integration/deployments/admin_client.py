@@ -77,7 +77,7 @@ class AdminClient:
         store = self.engine.store
         served = {one.flow_id: one for one in await store.served_flows()}
         texts = {
-            flow_id: (await store.flow_document(flow_id, one.version), await self.engine.flow_source.cases(flow_id))
+            flow_id: (await store.flow_document(flow_id, one.version), await self.engine.flow_storage.cases(flow_id))
             for flow_id, one in served.items()
         }
         active = {key: entry.flow and entry.flow.source for key, entry in self.engine.catalog.entries.items()}

@@ -41,7 +41,7 @@ async def test_a_new_title_is_served_and_stored_and_recorded_although_the_versio
     assert (stored["version"], stored["document"]["title"]) == (answer["version"], "second")
     assert operations(await api.stands()) == ["flow.deploy"] * 2
     before = await api.stands()
-    assert await api.engine.serving.refresh()
+    assert await api.engine.version_switch.refresh()
     assert await api.stands() == before
 
 
@@ -164,12 +164,12 @@ async def test_a_call_of_a_flow_that_is_deleted_meanwhile_is_found(api: AdminCli
     """Each of two deployments is right among the flows that it was checked with."""
     await api.deploy(document("called"))
     checked = [
-        await api.engine.serving.check(request_of(document("caller"), calling("caller", "called"))),
-        await api.engine.serving.check(request_of(document("called"), None)),
+        await api.engine.version_switch.check(request_of(document("caller"), calling("caller", "called"))),
+        await api.engine.version_switch.check(request_of(document("called"), None)),
     ]
-    await api.engine.serving.deploy(checked[1])
+    await api.engine.version_switch.deploy(checked[1])
     with pytest.raises(FlowInvalid, match="called"):
-        await api.engine.serving.deploy(checked[0])
+        await api.engine.version_switch.deploy(checked[0])
     assert await api.engine.store.served_flows() == []
 
 

@@ -14,7 +14,7 @@ from tests.integration.deployments.admin_client import AdminClient, document
 from tests.integration.engine_harness import SLEEPERS, Harness
 
 from hookline.deployments import folder_flow_storage
-from hookline.deployments.folder_flow_storage import FolderSource, StagedFiles
+from hookline.deployments.folder_flow_storage import FolderFlowStorage, StagedFiles
 from hookline.storage.changes import FilesWritten
 
 CASES = {"cases": [{"name": "it runs", "input": {"body": {}}, "expect": {"outcome": "completed"}}]}
@@ -98,7 +98,7 @@ async def test_a_file_that_is_edited_in_the_moment_of_a_deployment_stays_and_is_
     assert number_of(api, "f") == 1
     assert number_of(api, "g") == 0
     assert json.loads(api.file("f.json").read_bytes()) == document("f", 5)
-    assert await api.engine.serving.refresh()
+    assert await api.engine.version_switch.refresh()
     assert (number_of(api, "f"), number_of(api, "g")) == (5, 5)
     newest, mine, _ = (await api.ask("GET", "deployments"))[1]["items"]
     assert (newest["author"], mine["id"]) == ("folder", answer["deployment"]["id"])
@@ -118,7 +118,7 @@ async def test_a_file_that_is_edited_while_its_flow_is_deleted_is_deployed_next(
     monkeypatch.setattr(StagedFiles, "finish", edited)
     assert (await api.ask("DELETE", "flows/f"))[0] == 200
     assert "f" not in api.engine.catalog.entries
-    await api.engine.serving.refresh()
+    await api.engine.version_switch.refresh()
     assert number_of(api, "f") == 5
 
 
@@ -180,12 +180,12 @@ async def test_files_that_could_not_be_written_are_written_later(
 
     async with opened(harness) as api:
         await api.deploy(document("f"), document("g"))
-        monkeypatch.setattr(FolderSource, "_write", failing)
+        monkeypatch.setattr(FolderFlowStorage, "_write", failing)
         status, _ = await api.ask("POST", "deployments", {"flows": {"f": document("f", 1), "g": None}})
         assert status == 503
         monkeypatch.undo()
         if again == "the same server":
-            assert await api.engine.serving.refresh()
+            assert await api.engine.version_switch.refresh()
             await written(api)
     if again == "the next start":
         async with opened(harness) as api:
@@ -220,7 +220,7 @@ async def test_an_edit_after_a_crash_wins_over_the_text_that_was_not_written(
 async def test_a_flow_in_a_file_of_another_name_is_not_deployed_beside_it(api: AdminClient) -> None:
     """Two files with one id would both stop serving."""
     api.file("other.json").write_text(json.dumps(document("f")), encoding="utf-8")
-    await api.engine.serving.refresh()
+    await api.engine.version_switch.refresh()
     before = await api.stands()
     for query in ("", "?force=true"):
         status, problem = await api.put(document("f", 1), query)
@@ -236,7 +236,7 @@ async def test_a_title_that_is_edited_is_a_deployment_by_the_folder(harness: Har
         await api.put(document("f", title="first"))
         edit(api, document("f", title="second"))
         if when == "while it runs":
-            await api.engine.serving.refresh()
+            await api.engine.version_switch.refresh()
             await is_second(api)
     if when == "before its start":
         # Ids of two processes have no order within a millisecond.
@@ -251,14 +251,14 @@ async def is_second(api: AdminClient) -> None:
     assert [str(entry.actor) for entry in entries] == ["folder", "token:admin"]
     assert (await authors(api))[0] == ("folder", ["f"])
     before = await api.stands()
-    await api.engine.serving.refresh()
+    await api.engine.version_switch.refresh()
     assert await api.stands() == before
 
 
 async def test_a_file_that_is_only_formatted_is_no_deployment(api: AdminClient) -> None:
     await api.put(document("f", title="t"))
     edit(api, dict(reversed(document("f", title="t").items())))
-    assert await api.engine.serving.refresh()
+    assert await api.engine.version_switch.refresh()
     assert len(await authors(api)) == 1
 
 
@@ -275,11 +275,11 @@ async def test_nothing_is_deployed_while_git_has_its_lock(api: AdminClient) -> N
     held = lock(api)
     edit(api, document("f", 1))
     before = (await authors(api), number_of(api, "f"))
-    assert not await api.engine.serving.refresh()
+    assert not await api.engine.version_switch.refresh()
     assert (await authors(api), number_of(api, "f")) == before
     edit(api, document("g", 1))
     held.unlink()
-    assert await api.engine.serving.refresh()
+    assert await api.engine.version_switch.refresh()
     assert (number_of(api, "f"), number_of(api, "g")) == (1, 1)
     assert (await authors(api))[0] == ("folder", ["f", "g"])
 
@@ -317,7 +317,7 @@ async def test_a_start_in_the_middle_of_a_pull_serves_what_was_deployed_last(har
         assert len(await authors(api)) == 1
         edit(api, document("g", 1))
         held.unlink()
-        assert await api.engine.serving.refresh()
+        assert await api.engine.version_switch.refresh()
         assert sorted(api.engine.catalog.entries) == ["f", "g", "new"]
         assert (number_of(api, "f"), number_of(api, "g")) == (1, 1)
         assert (await authors(api))[0] == ("folder", ["f", "g", "gone", "new"])
@@ -333,7 +333,7 @@ async def test_a_server_goes_on_with_the_same_flows_in_the_database_and_back_in_
         assert len(await authors(api)) == 1
         # The files say nothing now.
         edit(api, document("f", 7))
-        assert await api.engine.serving.refresh()
+        assert await api.engine.version_switch.refresh()
         await api.deploy(document("f", 1), document("new"))
         assert json.loads(api.file("f.json").read_bytes()) == document("f", 7)
         assert (await api.ask("GET", "flows/f"))[1]["file"] is None
@@ -370,7 +370,7 @@ async def test_deployments_stay_in_order_if_the_clock_is_set_back_before_a_start
     async with opened(harness) as api:
         await api.deploy(document("f", 2))
         edit(api, document("g"))
-        await api.engine.serving.refresh()
+        await api.engine.version_switch.refresh()
         assert await authors(api) == [("folder", ["g"]), *[("token:admin", ["f"])] * 3]
         assert (await api.ask("POST", f"deployments/{first}/rollback"))[0] == 200
         assert number_of(api, "f") == 1
@@ -391,17 +391,17 @@ async def test_a_file_that_is_edited_after_it_was_checked_is_not_replaced(
 ) -> None:
     """The text that may be replaced is the one that was checked, and not the one that is there when it is drafted."""
     await api.put(document("f"))
-    draft = FolderSource._stage
+    draft = FolderFlowStorage._stage
 
-    def edited(source: FolderSource, *given: Any) -> Any:
+    def edited(storage: FolderFlowStorage, *given: Any) -> Any:
         edit(api, document("f", 5))
-        return draft(source, *given)
+        return draft(storage, *given)
 
-    monkeypatch.setattr(FolderSource, "_stage", edited)
+    monkeypatch.setattr(FolderFlowStorage, "_stage", edited)
     assert (await api.put(document("f", 1)))[0] == 200
     monkeypatch.undo()
     assert json.loads(api.file("f.json").read_bytes()) == document("f", 5)
-    await api.engine.serving.refresh()
+    await api.engine.version_switch.refresh()
     assert number_of(api, "f") == 5
 
 
@@ -410,7 +410,7 @@ async def test_a_pipe_in_the_folder_keeps_nobody_waiting(api: AdminClient) -> No
     os.mkfifo(api.file("pipe.json"))
     os.mkfifo(api.file("f.test.json"))
     async with asyncio.timeout(10):
-        assert await api.engine.serving.refresh()
+        assert await api.engine.version_switch.refresh()
         found = (await api.ask("GET", "flows/pipe"))[1]
         assert [problem["message"] for problem in found["problems"]] == [
             "the file can't be read: it is a pipe or a device"

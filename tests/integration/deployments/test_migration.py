@@ -32,7 +32,7 @@ async def waiting(harness: Harness, engine: Engine, body: Any = 1) -> str:
 async def move(harness: Harness, engine: Engine, execution_id: str, steps: Sequence[Step], **settings: Any) -> None:
     """Deploy other steps, and move an execution to them."""
     harness.flow("f", steps, **settings)
-    await engine.serving.refresh()
+    await engine.version_switch.refresh()
     await engine.migration.migrate(execution_id, "current", by=SYSTEM)
 
 
@@ -152,7 +152,7 @@ async def test_what_fits_says_where_it_goes_on(harness: Harness, case: str) -> N
         execution_id = await waiting(harness, engine)
         called = list(harness.probe.calls)
         harness.flow("f", after)
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         landings, following = await engine.migration.plan(engine.version_resolver.current("f"))
         assert following is None
         (landing,) = landings
@@ -182,12 +182,12 @@ async def test_only_what_waits_and_has_begun_is_moved(harness: Harness) -> None:
         ended = await waiting(harness, engine)
         await engine.operations.resume(ended, "hold", b"1", by=SYSTEM)
         await harness.until(engine, ended)
-        await engine.serving.set_state("f", "paused", by=SYSTEM)
+        await engine.version_switch.set_state("f", "paused", by=SYSTEM)
         queued = await harness.send(engine, "f", 1)
         for execution_id in (ended, queued):
             with pytest.raises(IllegalStateChange, match="can be moved"):
                 await engine.migration.migrate(execution_id, "current", by=SYSTEM)
-        await engine.serving.set_state("f", "active", by=SYSTEM)
+        await engine.version_switch.set_state("f", "active", by=SYSTEM)
         await harness.until(engine, queued, State.WAITING)
         with pytest.raises(FlowNotFound):
             await engine.migration.migrate(queued, "abcd", by=SYSTEM)
@@ -211,7 +211,7 @@ async def test_what_is_blocked_in_its_version_goes_on_in_another(harness: Harnes
     async with harness.engine() as engine:
         execution_id = await waiting(harness, engine)
         harness.flow("f", [act("a"), act("b")])
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         # The deploy lets what is blocked try again, and for that moment it can't be moved.
         async with asyncio.timeout(30):
             while True:
@@ -232,7 +232,7 @@ async def retried(harness: Harness, steps: Sequence[Step], later: Sequence[Step]
         execution_id = await harness.send(engine, "f", 1)
         assert (await harness.until(engine, execution_id)).state is State.FAILED
         harness.flow("f", later)
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         await engine.operations.retry(execution_id, by=SYSTEM)
         await harness.until(engine, execution_id, State.SUCCEEDED, State.FAILED)
         ended = await harness.until(engine, execution_id)

@@ -60,7 +60,7 @@ class _Nodes(Harness):
             "steps": [act(title)],
         }
         request = DeploymentRequest(_ANN, {"orders": json.dumps(document).encode()})
-        return await engine.serving.deploy(await engine.serving.check(request))
+        return await engine.version_switch.deploy(await engine.version_switch.check(request))
 
     async def sql(self, statement: str, *values: Any) -> None:
         """Run a statement as if another process had done it."""
@@ -161,7 +161,7 @@ async def test_an_answer_names_the_nodes_that_have_not_adopted_a_change(
 async def test_a_node_that_adopts_does_not_undo_what_is_deployed_meanwhile(nodes: _Nodes) -> None:
     one, other = await nodes.start("one"), await nodes.start("other")
     await nodes.deploy(one, "before")
-    read, deployed = other.flow_source.read, list[Deployed]()
+    read, deployed = other.flow_storage.read, list[Deployed]()
 
     async def slowly() -> Any:
         reading = await read()
@@ -169,10 +169,10 @@ async def test_a_node_that_adopts_does_not_undo_what_is_deployed_meanwhile(nodes
             deployed.append(await nodes.deploy(one, "after"))
         return reading
 
-    other.flow_source.read = slowly  # type: ignore[method-assign]
+    other.flow_storage.read = slowly  # type: ignore[method-assign]
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(1):
-            await other.serving.adopt()
+            await other.version_switch.adopt()
     (served,) = await one.store.served_flows()
     (newest, *_) = (await one.store.deployments()).items
     assert newest.author == _ANN

@@ -21,7 +21,7 @@ async def test_a_running_execution_keeps_its_version_and_a_queued_one_takes_the_
         old = await harness.send(engine, "f", 1)
         await harness.until(engine, old, State.WAITING)
         harness.flow("f", [act("wait"), {"id": "v", "use": "map", "with": {"body": "new"}}])
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         new = await harness.send(engine, "f", 1)
         await harness.until(engine, new)
     async with harness.engine() as engine:
@@ -53,10 +53,10 @@ async def test_a_broken_file_leaves_the_last_good_version_serving(harness: Harne
     harness.flow("f", [act("one")])
     async with harness.engine() as engine:
         (harness.folder / "flows" / "f.json").write_text("{", encoding="utf-8")
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         assert (await harness.until(engine, await harness.send(engine, "f", 1))).state is State.SUCCEEDED
         (harness.folder / "flows" / "f.json").unlink()
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         with pytest.raises(FlowUnknown):
             engine.intake.flow("f")
 
@@ -67,10 +67,10 @@ async def test_a_paused_flow_accepts_and_keeps_and_runs_once_it_is_active(harnes
         execution_id = await harness.send(engine, "f", 1)
         harness.flow("f", [act("one")])
         assert harness.probe.calls == []
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         assert (await harness.until(engine, execution_id)).state is State.SUCCEEDED
         harness.flow("f", [act("one")], state="stopped")
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         with pytest.raises(FlowUnknown):
             engine.intake.flow("f")
 
@@ -97,7 +97,7 @@ async def test_a_flow_that_was_deleted_finishes_what_it_had_begun_and_says_what_
         assert waiting.reason is not None
         assert waiting.reason.startswith("blocked: ")
         file.write_text(document, encoding="utf-8")
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         assert (await harness.until(engine, queued)).state is State.SUCCEEDED
 
 
@@ -120,7 +120,7 @@ async def test_a_failed_execution_of_a_flow_that_was_deleted_can_be_retried(harn
         execution_id = await harness.send(engine, "f", 1)
         await harness.until(engine, execution_id)
         (harness.folder / "flows" / "f.json").unlink()
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         await engine.operations.retry(execution_id, by=SYSTEM)
         assert (await harness.until(engine, execution_id, State.SUCCEEDED)).attempt == 2
     assert harness.probe.steps() == ["done", "broken", "broken"]

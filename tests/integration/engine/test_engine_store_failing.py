@@ -164,10 +164,10 @@ async def test_a_version_that_couldnt_be_stored_is_stored_later(harness: Harness
         harness.flow("f", [act("wait", retry={"attempts": 2, "wait": "1m"}), act("new")])
         trouble = Trouble(engine, holds(Publish))
         with pytest.raises(StoreError):
-            await engine.serving.refresh()
+            await engine.version_switch.refresh()
         assert trouble.rejected == 1
         trouble.rejects = holds()
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         harness.probe.does["wait"] = fails(1)
         execution_id = await harness.send(engine, "f", 1)
         await harness.until(engine, execution_id, State.WAITING)

@@ -145,7 +145,7 @@ async def test_a_new_version_gathers_anew_and_the_old_one_ends_in_its_time(harne
     async with harness.engine() as engine:
         old = await leading(harness, engine, 1)
         harness.flow("f", [gather(size=2, within="10s"), act("after", {"new": "$.body"})])
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         new = await leading(harness, engine, 2)
         await member(harness, engine, 3)
         await harness.until(engine, new)
@@ -334,7 +334,7 @@ async def test_a_leader_is_moved_to_another_version_with_what_it_has_gathered(ha
         leader = await leading(harness, engine)
         await member(harness, engine, 2)
         harness.flow("f", [gather(size=9, within="10s"), act("after", {"new": "$.body"})])
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         await engine.migration.migrate(leader, "current", by=SYSTEM)
         await harness.until(engine, leader, State.WAITING)
         harness.clock.advance(10)

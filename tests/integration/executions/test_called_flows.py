@@ -145,7 +145,7 @@ async def test_a_paused_flow_keeps_what_calls_it_until_it_is_active(harness: Har
         assert (await one_of(engine)).state is State.QUEUED
         assert engine.intake.backlog("child") == 1
         harness.flow("child", [act("work", 1)])
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
         assert engine.intake.backlog("child") == 0
 
@@ -174,7 +174,7 @@ async def test_a_flow_that_is_broken_blocks_its_callers_until_it_is_mended(harne
         assert waiting.reason is not None
         assert waiting.reason.startswith("blocked: flow 'child' can't run")
         harness.flow("child", [act("work", 1)])
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
 
 

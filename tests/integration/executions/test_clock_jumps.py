@@ -123,7 +123,7 @@ async def test_what_is_queued_or_waits_for_its_turn_runs_at_once_on_a_clock_that
         harness.clock.set_back(HOUR)
         await pass_by(harness, 3)
         harness.flow("paused", [act("see", None)])
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         assert (await harness.until(engine, queued)).state is State.SUCCEEDED
         await engine.operations.cancel(first, by=SYSTEM)
         await harness.until(engine, first)

@@ -216,7 +216,7 @@ async def test_the_version_that_the_execution_runs_on_says_what_its_calls_have_t
     async with serving(harness) as site:
         execution_id, url = await asked(harness, site)
         harness.flow("f", [ASK, {**APPROVE, "with": {"methods": ["PUT"], "max_body": 1}}])
-        await site.engine.serving.refresh()
+        await site.engine.version_switch.refresh()
         assert (await site.call(url, "PUT", json={}))[0] == 405
         assert (await site.post(url, {}))[0] == 202
         await harness.until(site.engine, execution_id)
@@ -229,11 +229,11 @@ async def test_a_call_for_an_execution_whose_flow_cannot_be_had_is_to_come_again
     async with serving(harness) as site:
         url = site.engine.resume_url(await harness.send(site.engine, "f", {}), "approve")
         (harness.folder / "flows" / "f.json").unlink()
-        await site.engine.serving.refresh()
+        await site.engine.version_switch.refresh()
         status, problem = await site.post(url, {})
         assert (status, problem["code"]) == (503, "request.unavailable")
         harness.flow("f", [ASK, APPROVE], state="paused")
-        await site.engine.serving.refresh()
+        await site.engine.version_switch.refresh()
         assert (await site.post(url, {}))[0] == 202
 
 

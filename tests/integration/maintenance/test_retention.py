@@ -121,7 +121,7 @@ async def test_versions_go_that_nothing_refers_to_but_for_the_last_and_those_of_
     async with harness.engine(retention=timedelta(days=1)) as engine:
         for number in range(25):
             harness.flow("f", [act(f"step{number}")])
-            await engine.serving.refresh()
+            await engine.version_switch.refresh()
             if number == 0:
                 await ended(harness, engine)
             harness.clock.advance(1)

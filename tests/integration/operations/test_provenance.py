@@ -18,7 +18,7 @@ async def ask(engine: Engine, execution_id: str, field: str) -> Explained:
 
 async def ran(harness: Harness, engine: Engine, steps: list[dict[str, Any]], body: Any, **more: Any) -> str:
     harness.flow("f", steps, **more)
-    await engine.serving.refresh()
+    await engine.version_switch.refresh()
     id_ = await harness.send(engine, "f", body)
     await harness.until(engine, id_)
     return id_
@@ -136,7 +136,7 @@ async def test_a_place_in_the_file_is_named_while_the_file_holds_that_version(ha
         assert (maker.pointer, maker.expression, maker.line) == ("/steps/0/with/body/x", "$.body", 1)
         assert maker.file is not None
         harness.flow("f", [mapped("a", {"y": "$.body"})])
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         (old,) = (await ask(engine, id_, "body.x")).made_by
         assert (old.pointer, old.file) == ("/steps/0/with/body/x", None)
 

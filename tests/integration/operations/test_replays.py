@@ -30,7 +30,7 @@ async def ran(
 ) -> str:
     """An execution that has ended; what it called is forgotten."""
     harness.flow(flow_id, steps, **flow)
-    await engine.serving.refresh()
+    await engine.version_switch.refresh()
     id_ = await harness.send(engine, flow_id, body)
     await harness.until(engine, id_)
     harness.probe.calls.clear()
@@ -47,7 +47,7 @@ CHAIN = [act("a", {"was": "$.body"}), act("b", {"was": "$.body"}), act("c", {"wa
 @pytest.mark.rule(32)
 async def test_a_replay_is_an_execution_of_its_own_with_the_same_message(harness: Harness, engine: Engine) -> None:
     harness.flow("f", [act("a")])
-    await engine.serving.refresh()
+    await engine.version_switch.refresh()
     first = await harness.send(engine, "f", {"n": 1}, dedupe_key="k")
     await harness.until(engine, first)
     again = await engine.operations.replay(first, by=SYSTEM)
@@ -133,7 +133,7 @@ async def test_a_replay_runs_on_the_current_version_or_on_its_own(harness: Harne
     first = await ran(harness, engine, "f", CHAIN, 1)
     old = await engine.store.execution(first)
     harness.flow("f", [act("a"), act("b", "changed"), act("c")])
-    await engine.serving.refresh()
+    await engine.version_switch.refresh()
     current = await harness.until(engine, await engine.operations.replay(first, step="b", by=SYSTEM))
     same = await harness.until(engine, await engine.operations.replay(first, step="b", version="same", by=SYSTEM))
     whole = await harness.until(engine, await engine.operations.replay(first, version="same", by=SYSTEM))
@@ -149,7 +149,7 @@ async def test_a_step_that_uses_something_else_now_runs_again_though_it_stands_b
 ) -> None:
     first = await ran(harness, engine, "f", CHAIN, 1)
     harness.flow("f", [{"id": "a", "use": "map", "with": {"body": "mapped"}}, act("b"), act("c")])
-    await engine.serving.refresh()
+    await engine.version_switch.refresh()
     await harness.until(engine, await engine.operations.replay(first, step="b", by=SYSTEM))
     assert called(harness)[0] == ("b", "mapped")
 
@@ -220,7 +220,7 @@ async def test_a_step_that_cant_be_replayed_from_says_why(
     never = {**act("never"), "when": False}
     first = await ran(harness, engine, "f", [act("a"), each(act("i1")), act("b")], [1, 2])
     harness.flow("f", [act("a"), each(act("i1")), never, act("b")])
-    await engine.serving.refresh()
+    await engine.version_switch.refresh()
     with pytest.raises(NotReplayable, match=says):
         await engine.operations.replay(first, step=step, by=SYSTEM)
 
@@ -306,7 +306,7 @@ async def test_what_isnt_there_is_not_replayed(harness: Harness, engine: Engine)
         await engine.operations.replay(engine.ids.new(), by=SYSTEM)
     first = await ran(harness, engine, "f", CHAIN, 1)
     harness.flow("f", CHAIN, state="stopped")
-    await engine.serving.refresh()
+    await engine.version_switch.refresh()
     with pytest.raises(FlowUnknown):
         await engine.operations.replay(first, by=SYSTEM)
     edit = Edit(merge={}, paths={"$.body": 1})
@@ -331,7 +331,7 @@ async def test_dead_letters_are_replayed_once_each_however_often_it_is_asked_for
     harness: Harness, engine: Engine
 ) -> None:
     harness.flow("f", [act("a")])
-    await engine.serving.refresh()
+    await engine.version_switch.refresh()
     harness.probe.does["a"] = fails(3, retryable=False)
     failed = [await harness.send(engine, "f", number) for number in range(3)]
     for id_ in failed:

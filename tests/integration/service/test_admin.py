@@ -267,7 +267,7 @@ async def test_a_start_whose_body_breaks_the_flows_schema_gets_every_problem(
 ) -> None:
     schema = {"type": "object", "required": ["name"], "properties": {"age": {"type": "integer"}}}
     (flows / "greet.json").write_text(json.dumps({**GREET, "schema": schema}))
-    await engine.serving.refresh()
+    await engine.version_switch.refresh()
     answer = await client.post("/api/v1/flows/greet/start", json={"body": {"age": "x"}}, headers=AUTH)
     assert answer.status_code == 422
     assert len((await answer.get_json(force=True))["problems"]) == 2
@@ -276,7 +276,7 @@ async def test_a_start_whose_body_breaks_the_flows_schema_gets_every_problem(
 async def test_a_flow_shows_how_its_schedule_is_doing(engine: Engine, flows: Path, client: Client) -> None:
     trigger = {"use": "schedule", "with": {"cron": "0 0 1 1 *"}}
     (flows / "yearly.json").write_text(json.dumps({**GREET, "id": "yearly", "trigger": trigger}))
-    await engine.serving.refresh()
+    await engine.version_switch.refresh()
     async with asyncio.timeout(30):
         while True:
             shown = {flow["id"]: flow for flow in (await get(client, "/api/v1/flows"))["items"]}
@@ -606,7 +606,7 @@ async def test_the_api_signs_for_a_flow_and_tells_no_secret(engine: Engine, flow
         verify = {"scheme": scheme, "credential": scheme}
         flow = GREET | {"id": scheme, "trigger": {"use": "webhook", "with": {"verify": verify}}}
         (flows / f"{scheme}.json").write_text(json.dumps(flow))
-    await engine.serving.refresh()
+    await engine.version_switch.refresh()
     await engine.credentials.put("github", "github", {"secret": "hunter2-hunter2"}, by=SYSTEM)
     await engine.credentials.put("basic", "basic", {"username": "u", "password": "hunter2-hunter2"}, by=SYSTEM)
 

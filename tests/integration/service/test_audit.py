@@ -131,7 +131,7 @@ class World:
 
     async def deploy(self, flow_id: str, *steps: Mapping[str, Any]) -> None:
         self.harness.flow(flow_id, steps)
-        await self.engine.serving.refresh()
+        await self.engine.version_switch.refresh()
 
     def version(self, flow_id: str) -> str:
         return self.engine.version_resolver.current(flow_id).version
@@ -703,7 +703,7 @@ async def test_a_version_in_the_folder_is_recorded_when_it_begins_to_serve(harne
     async with harness.engine() as engine:
         assert await deployed(engine) == [first]
         harness.flow("f", [act("two")])
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         assert await deployed(engine) == [first, engine.version_resolver.current("f").version]
 
 
@@ -711,7 +711,7 @@ async def test_a_version_in_the_folder_is_recorded_when_it_begins_to_serve(harne
 async def test_a_decision_that_ends_with_a_change_of_the_file_is_ended_by_the_system(world: World) -> None:
     await world.ask("POST", "flows/works/pause")
     world.harness.flow("works", [act("one")], state="stopped")
-    await world.engine.serving.refresh()
+    await world.engine.version_switch.refresh()
     (entry,) = (await world.engine.store.audit(AuditFilter(actor="system"))).items
     assert (entry.operation, entry.flow_id, entry.flow_version) == ("flow.reset", "works", world.version("works"))
     assert entry.detail == "its file says stopped now"
@@ -733,7 +733,7 @@ async def test_entries_are_kept_for_400_days_by_default(harness: Harness) -> Non
         harness.clock.advance(399 * day)
         await engine._sweeper.sweep()
         assert len((await engine.store.audit()).items) == 1
-        await engine.serving.set_state("f", "paused", by=SYSTEM)
+        await engine.version_switch.set_state("f", "paused", by=SYSTEM)
         harness.clock.advance(2 * day)
         await engine._sweeper.sweep()
         assert [entry.operation for entry in (await engine.store.audit()).items] == ["flow.pause"]

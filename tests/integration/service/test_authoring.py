@@ -330,7 +330,7 @@ async def test_an_expression_sees_the_item_of_a_step_in_a_foreach(
         "steps": [{"id": "double", "use": "map", "with": {"body": "{{ item * 2 }}"}}],
     }
     (tmp_path / "flows" / "orders.json").write_text(json.dumps(orders(sink, steps=[each])))
-    await engine.serving.refresh()
+    await engine.version_switch.refresh()
     execution_id = await ran(engine, [5, 7])
     asked = {"execution_id": execution_id, "step": "each[1]/double", "expression": "{{ [item, index] }}"}
     assert (await done(client, "evaluate", asked))["value"] == [7, 1]
@@ -338,7 +338,7 @@ async def test_an_expression_sees_the_item_of_a_step_in_a_foreach(
 
 async def test_redacted_values_stay_masked(engine: Engine, client: Client, sink: Sink, tmp_path: Path) -> None:
     (tmp_path / "flows" / "orders.json").write_text(json.dumps(orders(sink, redact=["$.body.card"])))
-    await engine.serving.refresh()
+    await engine.version_switch.refresh()
     execution_id = await ran(engine, {"sku": "a", "price": 1, "card": "4111-1111"})
     asked = {"execution_id": execution_id, "expression": "$.body.card"}
     for step in (None, "order"):

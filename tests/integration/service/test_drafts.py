@@ -55,7 +55,7 @@ async def test_a_draft_is_any_text_and_says_who_saved_it_when(client: Client, en
 async def test_nobody_is_served_a_draft(client: Client, engine: Engine) -> None:
     flow = '{"id": "orders", "trigger": {"use": "webhook", "with": {"verify": "none"}}, "steps": []}'
     await ask(client, "PUT", json={"text": flow})
-    await engine.serving.refresh()
+    await engine.version_switch.refresh()
     assert (await client.post("/hook/orders", json={})).status_code == 404
     assert (await ask(client, "GET", "/api/v1/flows/orders"))[0] == 404
     _, flows, _ = await ask(client, "GET", "/api/v1/flows")

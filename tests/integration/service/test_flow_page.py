@@ -39,7 +39,7 @@ class Flows:
     async def serve(self, flow_id: str, *steps: Any, **more: Any) -> None:
         document = {"id": flow_id, "trigger": webhook(), "steps": list(steps), **more}
         write_flows(self._folder, document)
-        await self.engine.serving.refresh()
+        await self.engine.version_switch.refresh()
 
     async def get(self, path: str, status: int = 200) -> Any:
         response = await self._client.get(f"/api/v1/flows/{path}", headers=AUTH)

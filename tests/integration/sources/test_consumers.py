@@ -256,7 +256,7 @@ async def test_one_flows_broker_stops_no_other_flow(harness: Harness, bus: Bus) 
     async with harness.engine() as engine:
         await listens(engine, "broken", listening=False)
         bus_flow(harness, "well", trigger={"use": "bus.messages", "with": {"queue": "other"}})
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         bus.send("a")
         assert await harness.bodies(engine, "well", 1) == ["a"]
 
@@ -557,11 +557,11 @@ async def test_a_paused_flow_leaves_messages_with_the_broker(harness: Harness, b
     bus_flow(harness)
     async with harness.engine() as engine:
         await listens(engine)
-        await engine.serving.set_state("f", "paused", by=SYSTEM)
+        await engine.version_switch.set_state("f", "paused", by=SYSTEM)
         await harness.without_source(engine, "f")
         await until(lambda: b"hookline_broker_listening{" not in engine.metrics.exposition())
         bus.send("a")
-        await engine.serving.set_state("f", "active", by=SYSTEM)
+        await engine.version_switch.set_state("f", "active", by=SYSTEM)
         assert await harness.bodies(engine, "f", 1) == ["a"]
 
 
@@ -570,10 +570,10 @@ async def test_a_changed_flow_listens_anew(harness: Harness, bus: Bus) -> None:
     async with harness.engine() as engine:
         await listens(engine)
         bus_flow(harness, title="only another title")
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         assert len(bus.connections) == 1
         bus_flow(harness, trigger={"use": "bus.messages", "with": {"queue": "other"}})
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         await until(lambda: len(bus.connections) == 2)
 
 
@@ -622,7 +622,7 @@ async def test_a_broker_that_can_not_be_told_and_does_not_let_go_stops_no_other_
         status = await listens(engine, listening=False)
         assert "messages can't be acknowledged" in (status.error or "")
         bus_flow(harness, "g")
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         await listens(engine, "g")
         end.set()
 

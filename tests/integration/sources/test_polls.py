@@ -365,7 +365,7 @@ async def test_a_poll_that_starts_anew_says_so_and_follows_the_answer_or_else_th
         assert restart is not None
         assert (restart.changed, restart.existing, restart.answered) == (("folder",), takes, answer is not None)
         with structlog.testing.capture_logs() as log:
-            await engine.serving.refresh()
+            await engine.version_switch.refresh()
             while len(shop.asked) < 2:  # noqa: ASYNC110 - it is several tasks away
                 await asyncio.sleep(0.002)
             await harness.looked(engine, "f")

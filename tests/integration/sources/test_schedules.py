@@ -156,13 +156,13 @@ async def test_a_paused_flow_does_not_fire_and_makes_up_for_it_once_it_is_active
     async with harness.engine() as engine:
         await settled(harness, engine)
         harness.flow("f", [act("one")], trigger=hourly(), state="paused")
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         await harness.without_source(engine, "f")
         harness.clock.advance(3 * 3600)
         await asyncio.sleep(0.02)
         assert await harness.bodies(engine, "f") == []
         harness.flow("f", [act("one")], trigger=hourly())
-        await engine.serving.refresh()
+        await engine.version_switch.refresh()
         assert times(await harness.bodies(engine, "f", 1)) == [3]
 
 

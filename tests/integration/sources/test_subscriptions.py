@@ -217,7 +217,7 @@ async def test_a_deleted_flow_is_unsubscribed_and_nothing_is_kept_of_it(harness:
     async with engine(harness) as running:
         await settled(running)
         (harness.folder / "flows" / "f.json").unlink()
-        await running.serving.refresh()
+        await running.version_switch.refresh()
         await until(lambda: not shop.there)
         await until(lambda: not running.subscriptions.flows)
         assert await running.store.subscription("f") is None
@@ -240,12 +240,12 @@ async def test_a_stopped_flow_is_unsubscribed_and_a_paused_one_stays(harness: Ha
     flow(harness)
     async with engine(harness) as running:
         await settled(running)
-        await running.serving.set_state("f", "paused", by=SYSTEM)
+        await running.version_switch.set_state("f", "paused", by=SYSTEM)
         (secret,) = shop.secrets()
         assert (await send(running, secret)).status == 202
-        await running.serving.set_state("f", "stopped", by=SYSTEM)
+        await running.version_switch.set_state("f", "stopped", by=SYSTEM)
         await until(lambda: not shop.there)
-        await running.serving.set_state("f", "active", by=SYSTEM)
+        await running.version_switch.set_state("f", "active", by=SYSTEM)
         await until(lambda: shop.there)
     assert shop.calls == ["subscribe orders here", "unsubscribe s1", "subscribe orders here"]
 
@@ -270,7 +270,7 @@ async def test_another_setting_changes_it_in_place_and_both_secrets_hold_for_a_w
         await settled(running)
         (old,) = shop.secrets()
         flow(harness, topic="refunds")
-        await running.serving.refresh()
+        await running.version_switch.refresh()
         await until(lambda: shop.there["s1"]["topic"] == "refunds" and shop.secrets() != [old])
         (new,) = shop.secrets()
         assert shop.known == [None, {"id": "s1"}]
@@ -296,7 +296,7 @@ async def test_in_another_place_the_new_one_comes_first_and_then_the_old_one_goe
 
         shop.before = hangs
         flow(harness, place="there")
-        await running.serving.refresh()
+        await running.version_switch.refresh()
         await hang.reached.wait()
         assert set(shop.there) == {"s1", "s2"}
         assert (await send(running, old, delivery="1")).status == 202
@@ -312,7 +312,7 @@ async def test_a_steps_change_does_not_touch_it(harness: Harness, shop: Shop) ->
     async with engine(harness) as running:
         await settled(running)
         harness.flow("f", [act("another")], trigger={"use": "shop.events", "with": {"respond": "finished"}})
-        await running.serving.refresh()
+        await running.version_switch.refresh()
         assert (await send(running, shop.secrets()[0])).status == 200
     assert shop.calls == ["subscribe orders here"]
 
@@ -472,7 +472,7 @@ async def test_what_was_rejected_holds_nothing_up_once_it_is_put_right(harness: 
         status = await settled(running)
         assert status.error == "http.404: no such place"
         flow(harness, place="here")
-        await running.serving.refresh()
+        await running.version_switch.refresh()
         await until(lambda: running.subscriptions.of("f").current is not None)
     assert shop.calls == ["subscribe orders here"]
 
@@ -482,7 +482,7 @@ async def test_what_can_not_be_removed_is_tried_again_for_a_week_and_then_left(h
     async with engine(harness) as running:
         await settled(running)
         shop.before = failing(*[StepError("gone away", retryable=True)] * 10_000, only="unsubscribe")
-        await running.serving.set_state("f", "stopped", by=SYSTEM)
+        await running.version_switch.set_state("f", "stopped", by=SYSTEM)
         status = await harness.looked(running, "f")
         assert "gone away" in (status.error or "")
         waiting = asyncio.ensure_future(until(lambda: not running.subscriptions.flows))
@@ -497,7 +497,7 @@ async def test_a_trigger_of_another_kind_ends_it(harness: Harness, shop: Shop) -
     async with engine(harness) as running:
         await settled(running)
         harness.flow("f", [act("one")], trigger={"use": "schedule", "with": {"every": "1h"}})
-        await running.serving.refresh()
+        await running.version_switch.refresh()
         await until(lambda: not shop.there)
         await until(lambda: running.sources.status("f") is not None)
 
@@ -657,7 +657,7 @@ async def test_whatever_fails_in_between_the_provider_has_what_is_wanted_in_the_
                 else:
                     wanted = random.choice(["orders", "refunds"]), random.choice(["here", "there", "yonder"])
                     flow(harness, topic=wanted[0], place=wanted[1])
-                await running.serving.refresh()
+                await running.version_switch.refresh()
                 for _ in range(random.randrange(6)):
                     await asyncio.sleep(0.003)
                     harness.clock.advance(random.choice([1, 40, 4000]))

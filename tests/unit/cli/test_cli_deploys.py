@@ -53,7 +53,7 @@ def published(*documents: dict[str, Any]) -> None:
         async with Engine(load_plugins(), options) as engine:
             for document in documents:
                 Path("flows/greet.json").write_text(format_flow(document), encoding="utf-8")
-                await engine.serving.refresh()
+                await engine.version_switch.refresh()
 
     Path(".hookline").mkdir(exist_ok=True)
     asyncio.run(serve())
@@ -148,7 +148,7 @@ def polled(file: Path, tmp_path: Path) -> Path:
                 trigger = {**POLL, "with": {"folder": folder}}
                 file.write_text(format_flow({**FLOW, "trigger": trigger}), encoding="utf-8")
                 before = json.loads(await engine.store.cursor("greet") or b"{}").get("identity")
-                await engine.serving.refresh()
+                await engine.version_switch.refresh()
                 identity = before
                 while identity == before:
                     await asyncio.sleep(0.01)

@@ -20,7 +20,7 @@ class Refreshing:
 
     def __init__(self) -> None:
         self.log = structlog.get_logger("hookline")
-        self.serving = self
+        self.version_switch = self
         self.begun = 0
         self.may_end = asyncio.Semaphore(0)
 

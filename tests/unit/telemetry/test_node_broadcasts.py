@@ -4,7 +4,7 @@ import pytest
 
 from hookline.storage.cluster import Alone
 from hookline.telemetry.events import Events
-from hookline.telemetry.node_broadcasts import NodeHints
+from hookline.telemetry.node_broadcasts import NodeBroadcasts
 
 
 class _Node(Alone):
@@ -42,8 +42,8 @@ def _heard(_: str) -> None:
 async def test_a_gap_marks_where_events_of_another_node_were_dropped(nodes: tuple[_Node, _Node]) -> None:
     here, there = nodes
     ours, theirs = Events(), Events()
-    NodeHints(here, ours, _heard)
-    NodeHints(there, theirs, _heard)
+    NodeBroadcasts(here, ours, _heard)
+    NodeBroadcasts(there, theirs, _heard)
     theirs.accepted("f", "0")
     with ours.listen() as listener:
         theirs.accepted("f", "1")
@@ -62,8 +62,8 @@ async def test_a_gap_marks_where_events_of_another_node_were_dropped(nodes: tupl
 async def test_events_are_not_sent_back_and_not_to_nodes_where_nobody_listens(nodes: tuple[_Node, _Node]) -> None:
     here, there = nodes
     ours, theirs = Events(), Events()
-    NodeHints(here, ours, _heard)
-    NodeHints(there, theirs, _heard)
+    NodeBroadcasts(here, ours, _heard)
+    NodeBroadcasts(there, theirs, _heard)
     with ours.listen() as listener, theirs.listen() as other:
         ours.accepted("f", "1")
         theirs.accepted("f", "2")
@@ -77,7 +77,7 @@ async def test_events_are_not_sent_back_and_not_to_nodes_where_nobody_listens(no
 
 async def test_hints_of_a_newer_version_are_ignored(nodes: tuple[_Node, _Node]) -> None:
     here, _ = nodes
-    NodeHints(here, Events(), _heard)
+    NodeBroadcasts(here, Events(), _heard)
     assert here.on_hint is not None
     here.on_hint(b'{"type":"news"}')
     here.on_hint(b"\xff")

@@ -414,8 +414,8 @@ async def _stop_on_failure(engine: Engine, shutdown: asyncio.Event) -> None:
 
 
 def _report_flows(engine: Engine, settings: Settings) -> None:
-    if engine.flow_source.problem is not None:
-        engine.log.warning(engine.flow_source.problem)
+    if engine.flow_storage.problem is not None:
+        engine.log.warning(engine.flow_storage.problem)
     for entry in engine.catalog.entries.values():
         unknown = public_url_problems(entry.flow) if settings.public_url is None and entry.flow is not None else []
         for problem in (*entry.problems, *unknown):

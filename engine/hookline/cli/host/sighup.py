@@ -42,7 +42,7 @@ class Reloading:
             self._asked.clear()
             try:
                 self._reload_settings()
-                await self._engine.serving.refresh()
+                await self._engine.version_switch.refresh()
             except (HooklineError, OSError) as error:
                 problems = [str(problem) for problem in getattr(error, "problems", ())]
                 self._engine.log.error(

@@ -297,7 +297,7 @@ async def _cases_of(engine: Engine, by: Caller, given: CheckRequest) -> bytes:
     if given.cases is not msgspec.UNSET or given.flow_id is None:
         return _raw(given.cases)
     seen = given.flow_id in engine.catalog.entries and by.sees(given.flow_id)
-    found = await engine.flow_source.cases(given.flow_id) if seen else None
+    found = await engine.flow_storage.cases(given.flow_id) if seen else None
     try:
         # Somebody may have stored what can't be read; then they show nothing.
         return bytes(msgspec.json.decode(found or b"null", type=msgspec.Raw))

@@ -209,8 +209,8 @@ def _flows(api: Blueprint, engine: Engine) -> None:
             force=given["force"],
             visible=caller().flows,
         )
-        checked = await engine.serving.check(wanted)
-        done = Deployed(None) if given["dry_run"] else await engine.serving.deploy(checked)
+        checked = await engine.version_switch.check(wanted)
+        done = Deployed(None) if given["dry_run"] else await engine.version_switch.deploy(checked)
         flow = checked.flows[flow_id]
         shown = FlowDeployedView(
             flow_id,
@@ -232,7 +232,7 @@ def _cases(api: Blueprint, engine: Engine) -> None:
         """Get the test cases of a flow, as in its file `<id>.test.json`. Their ETag changes with their text."""
         if flow_id not in engine.catalog.entries:
             raise engine.catalog.missing(flow_id)
-        text = await engine.flow_source.cases(flow_id)
+        text = await engine.flow_storage.cases(flow_id)
         response = Response(b'{"cases": []}' if text is None else text, content_type="application/json")
         if text is not None:
             response.set_etag(version_of_cases(text))
@@ -248,7 +248,7 @@ def _cases(api: Blueprint, engine: Engine) -> None:
         data = bounded_document(await read_body())
         text = await asyncio.to_thread(checked_cases, _flow_of(engine, flow_id), data)
         wanted = DeploymentRequest(caller().actor, {}, {flow_id: text}, expected_cases=_expected(flow_id))
-        await engine.serving.deploy(CheckedDeployment(wanted, {}, {}))
+        await engine.version_switch.deploy(CheckedDeployment(wanted, {}, {}))
         response = Response(status=204)
         if text is not None:
             response.set_etag(version_of_cases(text))
@@ -314,7 +314,7 @@ def _deployments(api: Blueprint, engine: Engine) -> None:
             force=given.force,
             visible=by.flows,
         )
-        checked = await engine.serving.check(wanted, prefixed=True)
+        checked = await engine.version_switch.check(wanted, prefixed=True)
         if given.cases:
             cases = await asyncio.to_thread(_cases_of, engine, given, checked)
             checked = replace(checked, request=replace(wanted, cases=cases))
@@ -322,7 +322,7 @@ def _deployments(api: Blueprint, engine: Engine) -> None:
 
     async def deploy(checked: CheckedDeployment, *, dry_run: bool) -> Response:
         plans = await _plans(engine, checked)
-        done = Deployed(None) if dry_run else await engine.serving.deploy(checked)
+        done = Deployed(None) if dry_run else await engine.version_switch.deploy(checked)
         shown = None if done.deployment is None else deployment_view(done.deployment)
         return json_response(DeploymentResultView(shown, _problem_views(checked), plans, list(done.pending)))
 

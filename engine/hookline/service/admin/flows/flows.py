@@ -192,7 +192,7 @@ def _states(api: Blueprint, engine: Engine) -> None:
         return response
 
     async def decide(flow_id: str, state: FlowState | None) -> Response:
-        pending = await engine.serving.set_state(flow_id, state, by=caller().actor)
+        pending = await engine.version_switch.set_state(flow_id, state, by=caller().actor)
         return json_response(ChangedFlowView(**msgspec.structs.asdict(found(flow_id)), pending=list(pending)))
 
     @api.post("/flows/<flow_id>/pause")

@@ -206,7 +206,7 @@ def probes_blueprint(engine: Engine, readiness: Readiness, token: ServerToken | 
         trouble = await readiness.trouble()
         if trouble is not None:
             return json_response(Status(trouble.status, trouble.reason if tells else None), 503)
-        return json_response(Status("ready", not_run=engine.serving.lacking() or None if tells else None))
+        return json_response(Status("ready", not_run=engine.version_switch.lacking() or None if tells else None))
 
     return probes
 
