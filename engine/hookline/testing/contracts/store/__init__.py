@@ -1,7 +1,10 @@
 """The contract of stores. The tests of a backend subclass `StoreContract` and define the fixtures that it names."""
 
 from hookline.testing.contracts.store.accepting import AcceptingContract, CommitsContract
-from hookline.testing.contracts.store.administration import AccessContract, AuditContract, DeploymentsContract
+from hookline.testing.contracts.store.administration.access import AccessContract
+from hookline.testing.contracts.store.administration.audit import AuditContract
+from hookline.testing.contracts.store.administration.deployments import DeploymentsContract
+from hookline.testing.contracts.store.administration.rejected_requests import RejectedContract
 from hookline.testing.contracts.store.batches import BatchesContract
 from hookline.testing.contracts.store.callbacks import CallbacksContract
 from hookline.testing.contracts.store.dead_letters import DeadLettersContract
@@ -14,10 +17,11 @@ from hookline.testing.contracts.store.flows import (
     FlowValuesContract,
 )
 from hookline.testing.contracts.store.journal import ItemsContract, JournalContract, ReplaysContract
-from hookline.testing.contracts.store.lists import ListsContract, WorkContract
+from hookline.testing.contracts.store.lists import ListsContract
 from hookline.testing.contracts.store.retention import PurgingContract, UsageContract
 from hookline.testing.contracts.store.states import EndsContract, StatesContract
-from hookline.testing.contracts.store.statistics import RejectedContract, StatisticsContract
+from hookline.testing.contracts.store.statistics import StatisticsContract
+from hookline.testing.contracts.store.work import WorkContract
 
 
 class StoreContract(
