@@ -1,20 +1,16 @@
-"""Inputs of commands: the body and the headers of a message, and a flow of the flows directory."""
+"""Inputs of commands: the body and the headers of a message."""
 
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from hookline.kernel.errors import ConfigError, FlowInvalid, FlowNotFound
+from hookline.kernel.errors import ConfigError
 from hookline.kernel.json import decode
-from hookline.kernel.suggest import did_you_mean
-from hookline.server_settings import Settings
 
 if TYPE_CHECKING:
-    from hookline.discovery.registry import Registry
-    from hookline.flows.compiler.compiled_flow import CompiledFlow
+    pass
 
 
 def body_of(path: Path | None, *, exact: bool, otherwise: str = "") -> Any:
@@ -55,18 +51,3 @@ def header_pairs(pairs: tuple[str, ...]) -> list[tuple[str, str]]:
             raise click.UsageError(f"a header is written as NAME:VALUE, not as {pair!r}")
         headers.append((name.strip(), value.strip()))
     return headers
-
-
-def flow_of(settings: Settings, registry: "Registry", flow_id: str) -> "CompiledFlow":
-    """Return a flow of the flows directory. Raises FlowNotFound, and FlowInvalid if its file has errors."""
-    from hookline.catalog.folder_catalog import FolderCatalog
-
-    catalog = FolderCatalog(settings.flows_dir, registry, environment=os.environ)
-    catalog.refresh()
-    entry = catalog.entries.get(flow_id)
-    if entry is None:
-        near = did_you_mean(flow_id, catalog.entries)
-        raise FlowNotFound(f"there is no flow {flow_id!r} in {settings.flows_dir}" + (f" ({near})" if near else ""))
-    if entry.flow is None:
-        raise FlowInvalid(entry.errors)
-    return entry.flow

@@ -73,7 +73,7 @@ def _run(settings: Settings, flow_id: str, recordings: "list[Mapping[str, Any]]"
     from rich.console import Console
     from rich.progress import track
 
-    from hookline.cli.inputs import flow_of
+    from hookline.cli.author.named_flow import flow_of
     from hookline.discovery.loader import load_plugins
     from hookline.simulation.recordings.backtest import backtest
 

@@ -1,20 +1,19 @@
 """`hookline diff [OLD] [NEW]`."""
 
 import asyncio
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import click
 
-from hookline.cli.client import ApiError, connect
+from hookline.cli.author.named_flow import NamedDocument, document_of
+from hookline.cli.client import ApiError
 from hookline.cli.command import Command, emit
-from hookline.kernel.errors import ConfigError, FlowInvalid, FlowNotFound, Problem
-from hookline.kernel.json import encode
+from hookline.kernel.errors import ConfigError, FlowInvalid, FlowNotFound
 from hookline.kernel.suggest import counted
 from hookline.server_settings import Settings
 
 if TYPE_CHECKING:
-    from hookline.flows.documents.read import Document
+    pass
 
 
 @click.command(cls=Command, settings=("flows", "db"))
@@ -81,38 +80,3 @@ async def _with_current(settings: Settings, name: str) -> tuple["NamedDocument",
     after = await document_of(settings, name)
     flow_id = str(after.text.value.get("id", name))
     return await document_of(settings, f"{flow_id}@current"), after
-
-
-class NamedDocument(NamedTuple):
-    """A document with the name and the version to show."""
-
-    name: str
-    version: str
-    text: "Document"
-
-
-async def document_of(settings: Settings, name: str, *, served: bool = False) -> NamedDocument:
-    """Return the document of a file, an id, or FLOW@VERSION.
-
-    `served`: an id is the version that serves, and not the flow's file. Raises ConfigError, FlowInvalid and ApiError.
-    """
-    from hookline.flows.documents.read import read
-    from hookline.flows.documents.version import version_of
-
-    flow_id, _, version = name.partition("@")
-    is_file = name.endswith(".json") or "/" in name
-    if not is_file and (version or served):
-        async with connect(settings) as client:
-            found = await client.get("flows", flow_id, "versions", version or "current")
-        shown = f"{flow_id}@{found['version']}"
-        return NamedDocument(shown, found["version"], read(encode(found["document"]), shown))
-    path = Path(name) if is_file else settings.flows_dir / f"{name}.json"
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ConfigError(f"{path} can't be read: {error.strerror}") from None
-    document = read(data, str(path))
-    if document.problems or not isinstance(document.value, dict):
-        wrong = Problem("a flow is an object", code="wrong_type", remedy="write { … }", file=str(path))
-        raise FlowInvalid(document.problems or [wrong])
-    return NamedDocument(str(path), version_of(document.value), document)

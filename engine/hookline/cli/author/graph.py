@@ -8,7 +8,7 @@ from typing import Final
 
 import click
 
-from hookline.cli.author.diff import document_of
+from hookline.cli.author.named_flow import document_of
 from hookline.cli.client.remote_choice import remote_of
 from hookline.cli.command import Command, emit
 from hookline.kernel.errors import ConfigError

@@ -11,10 +11,11 @@ from urllib.parse import quote, urlsplit
 
 import click
 
+from hookline.cli.author.named_flow import flow_of
 from hookline.cli.client import ApiError, call
 from hookline.cli.client.remote_choice import is_loopback, remote_of
 from hookline.cli.command import Command, NotFound, emit
-from hookline.cli.inputs import flow_of, header_pairs
+from hookline.cli.inputs import header_pairs
 from hookline.cli.operate.credentials import read_values
 from hookline.kernel.errors import CannotSign, ConfigError, FlowNotFound, StoreError
 from hookline.server_settings import Settings

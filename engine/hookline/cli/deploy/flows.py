@@ -8,6 +8,7 @@ import click
 
 from hookline.cli.client import ApiError, Missing, call, created_for
 from hookline.cli.command import CommandGroup, can_ask, emit, emit_page, paged, problem_line, with_pending
+from hookline.cli.deploy.report import landing_text, restart_text
 from hookline.cli.printable_text import printable
 from hookline.cli.table import table
 from hookline.kernel.errors import ConfigError, PollStartsAnew, Problem
@@ -196,12 +197,6 @@ _QUESTION: Final = "Shall the items that exist start executions? If not, they co
 _OPTIONS: Final = "say --existing if the items that exist are to start executions, or --no-existing if not"
 
 
-def restart_text(poll: Mapping[str, Any]) -> str:
-    """The reason why a poll starts anew."""
-    why = f"because of {', '.join(poll['changed'])}" if poll["changed"] else "because the trigger is another one"
-    return f"the poll {poll['trigger']} starts anew, {why}"
-
-
 def _value(document: bytes, path: Path) -> bytes:
     """The text of a flow as plain JSON. Raises FlowInvalid."""
     from hookline.flows.documents.read import read
@@ -212,13 +207,6 @@ def _value(document: bytes, path: Path) -> bytes:
 def _rolled_back(done: Mapping[str, Any]) -> str:
     where = f"flow {done['flow_id']}" if done["file"] is None else done["file"]
     return with_pending(f"{where} has version {done['version']} again", done)
-
-
-def landing_text(one: Mapping[str, Any]) -> str:
-    """The place at which an execution would continue."""
-    if not one["fits"]:
-        return f"doesn't fit: {one['problem']}"
-    return f"continues at {', '.join(one['lands'])}" if one["lands"] else "ends"
 
 
 def _decide(decision: str, flow_id: str, as_json: bool, settings: Settings) -> None:

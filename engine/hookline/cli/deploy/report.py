@@ -1,4 +1,4 @@
-"""The text of `hookline deploy`: the differences before the question, and the waiting executions after it."""
+"""Texts about a deployment: its differences, and the waiting executions and the polls that it concerns."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -7,7 +7,6 @@ from typing import Any, Final
 from hookline.cli.command import problem_line, with_pending
 from hookline.cli.deploy.comparison import FlowChange
 from hookline.cli.deploy.deploy_steps import Prepared
-from hookline.cli.deploy.flows import landing_text, restart_text
 from hookline.cli.printable_text import printable
 from hookline.kernel.suggest import counted
 
@@ -71,3 +70,16 @@ def deployed_text(done: Mapping[str, Any], plans: Sequence[Mapping[str, Any]]) -
         named = " ".join(fitting[:3]) + (" …" if len(fitting) > 3 else "")
         lines.append(f"to move them: hookline executions move --to current {named}")
     return with_pending("\n".join(lines), done)
+
+
+def restart_text(poll: Mapping[str, Any]) -> str:
+    """The reason why a poll starts anew."""
+    why = f"because of {', '.join(poll['changed'])}" if poll["changed"] else "because the trigger is another one"
+    return f"the poll {poll['trigger']} starts anew, {why}"
+
+
+def landing_text(one: Mapping[str, Any]) -> str:
+    """The place at which an execution would continue."""
+    if not one["fits"]:
+        return f"doesn't fit: {one['problem']}"
+    return f"continues at {', '.join(one['lands'])}" if one["lands"] else "ends"
