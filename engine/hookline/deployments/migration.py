@@ -8,7 +8,8 @@ from hookline.access.audit import audited
 from hookline.catalog.versions_and_states import VersionResolver
 from hookline.deployments.journal_compatibility import Compatibility, CompatibilityChecker
 from hookline.deployments.version_history import VersionHistory
-from hookline.flows.compiler.compiled_flow import CompiledFlow, require_actions
+from hookline.flows.compiler.compiled_flow import CompiledFlow
+from hookline.flows.compiler.server_requirements import require_actions
 from hookline.kernel.errors import ExecutionNotFound, FlowInvalid, FlowNotFound, IllegalStateChange, JournalIncompatible
 from hookline.kernel.time import Clock
 from hookline.model.access import Actor

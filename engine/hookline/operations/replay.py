@@ -16,9 +16,11 @@ from hookline.executions.delivery.loading import Versions
 from hookline.executions.replay_edits import edit_entry, edited_path
 from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.batch import USE as GATHER
-from hookline.flows.blocks.step_walkers import without_items
-from hookline.flows.compiler.compiled_flow import CompiledFlow, require_actions
-from hookline.flows.compiler.step_order import RelativePosition, StepOrder, failure_is_handled
+from hookline.flows.blocks.step_walkers import WalkedStep, without_items
+from hookline.flows.blocks.try_block import TryNode
+from hookline.flows.compiler.compiled_flow import CompiledFlow
+from hookline.flows.compiler.server_requirements import require_actions
+from hookline.flows.compiler.step_order import RelativePosition, StepOrder
 from hookline.intake.envelopes import replay_envelope, with_keys
 from hookline.intake.intake import Intake
 from hookline.kernel.errors import ExecutionNotFound, NotReplayable
@@ -358,3 +360,17 @@ def apply_merge_patch(value: Any, patch: Any) -> Any:
         else:
             result[key] = apply_merge_patch(result.get(key), item)
     return result
+
+
+def failure_is_handled(step: WalkedStep) -> bool:
+    """Return whether the flow goes on after the step fails, because of its own `on_error` or a block around it."""
+    if isinstance(step.node, ActionNode) and step.node.on_error == "continue":
+        return True
+    inner = step
+    for block in step.blocks():
+        if getattr(block.node, "on_error", "fail") == "continue":
+            return True
+        if isinstance(block.node, TryNode) and block.node.handler is not None and inner.list_number == 0:
+            return True
+        inner = block
+    return False

@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 import msgspec
 
-from hookline.flows.compiler.compiled_flow import PUBLIC_URL, CompiledFlow
+from hookline.flows.compiler.compiled_flow import CompiledFlow
+from hookline.flows.compiler.server_requirements import PUBLIC_URL
 from hookline.kernel.backoff import Backoff
 from hookline.kernel.errors import CredentialError
 from hookline.kernel.json import encode

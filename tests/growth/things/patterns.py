@@ -32,7 +32,7 @@ BOUNDED: Final[Mapping[str, tuple[int, str]]] = {
 MADE: Final[Mapping[str, str]] = {
     "hookline.service.uploads.multipart:b'(\\\\r\\\\n)?--' + re.escape(boundary) + b'(--|[ \\\\t]*\\\\r\\\\n)'": "`_Events`",  # noqa: E501 - its place
     "hookline_mapping.patterns:source": "the filters `regex_…`: its cost is spent before it runs",
-    "hookline.service.admin.requests:schema.get('pattern', '')": "patterns of the API's own parameters",
+    "hookline.service.admin.request_reading:schema.get('pattern', '')": "patterns of the API's own parameters",
     "hookline.testing.contracts.connector:shape": "sees a plugin's own codes",
     "hookline_mapping.jinja.syntax_hints:said": "sees an author's expression",
     "hookline_mapping.jinja.syntax_hints:has": "sees an author's expression",

@@ -425,7 +425,7 @@ async def test_metrics_count_the_lines_of_the_log_that_were_dropped(
 async def test_counters_are_shown_while_the_store_hangs(
     engine: Engine, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hookline.service.admin.system.health._GAUGES_TIMEOUT", 0.01)
+    monkeypatch.setattr("hookline.service.admin.system.metrics._GAUGES_TIMEOUT", 0.01)
     monkeypatch.setattr(engine.store, "backlog", asyncio.Event().wait)
     with structlog.testing.capture_logs() as logs:
         for _ in range(2):

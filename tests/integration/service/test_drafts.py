@@ -10,7 +10,7 @@ from tests.integration.engine_harness import Harness, act
 from hookline.engine import Engine
 from hookline.model.access import TokenScope
 from hookline.service.admin import blueprints
-from hookline.service.admin.requests import MAX_DOCUMENT
+from hookline.service.admin.request_reading import MAX_DOCUMENT
 from hookline.service.app import create_app
 from hookline.service.hooks.hook import HookOptions
 

@@ -22,7 +22,7 @@ from hookline.cli.host.worker import Ready, Worker
 from hookline.cli.running_server_file import admin_token, agree_on_token, announced, token_file
 from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
-from hookline.flows.compiler.compiled_flow import public_url_problems
+from hookline.flows.compiler.server_requirements import public_url_problems
 from hookline.kernel.backoff import STORE_RETRY, Backoff
 from hookline.kernel.errors import StoreAway
 from hookline.kernel.logs import Log
@@ -32,7 +32,8 @@ from hookline.plugin_host.threads import DefaultThreads
 from hookline.server_settings import Settings
 from hookline.service.admin import blueprints
 from hookline.service.admin.hosts import Hosts
-from hookline.service.admin.system.health import Readiness, offered_to_workers, probes_blueprint
+from hookline.service.admin.system.health import Readiness, probes_blueprint
+from hookline.service.admin.system.metrics import offered_to_workers
 from hookline.service.app import create_app, create_pages
 from hookline.service.hooks.sender import Senders
 from hookline.service.server import serving

@@ -16,7 +16,8 @@ from hookline.flows.check.unknown_paths import reference_problems
 from hookline.flows.check.unreachable import unreachable_problems
 from hookline.flows.check.unsafe_retry import unsafe_retry_problems
 from hookline.flows.compiler.compile import compile_document
-from hookline.flows.compiler.compiled_flow import CompiledFlow, files_problems, one_host_problems, public_url_problems
+from hookline.flows.compiler.compiled_flow import CompiledFlow
+from hookline.flows.compiler.server_requirements import files_problems, one_host_problems, public_url_problems
 from hookline.flows.documents.read import Document, read
 from hookline.flows.elements.outside_references import CredentialUse, FlowUse
 from hookline.flows.types.samples import NO_SAMPLES, Samples

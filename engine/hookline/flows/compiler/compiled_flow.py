@@ -1,13 +1,12 @@
 """The compiled flow: its document with all names resolved and all expressions compiled."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.blocks.step_type import Node
 from hookline.flows.blocks.step_walkers import WalkedStep, walk_steps
@@ -16,9 +15,8 @@ from hookline.flows.compiler.body_schema import BodySchema
 from hookline.flows.elements.message_keys import MessageKey
 from hookline.flows.elements.outside_references import FlowUse
 from hookline.flows.elements.tags import Tags
-from hookline.kernel.errors import FlowInvalid, Problem, SchemaViolation
+from hookline.kernel.errors import SchemaViolation
 from hookline.kernel.json import DECIMALS, FLOATS, Numbers, encode
-from hookline.kernel.pointer import escape
 from hookline.model.flow import FlowDocument, FlowState, RetentionDocument
 from hookline.model.sources import ConsumeSettings, PollSettings, Schedule, ScheduleSettings
 from hookline.model.webhook import WebhookSettings
@@ -214,93 +212,3 @@ class CompiledFlow:
         """Raise SchemaViolation, with every problem, if a body doesn't satisfy the flow's schema."""
         if self.schema is not None and (problems := self.schema.problems(body)):
             raise SchemaViolation(problems=problems)
-
-
-PUBLIC_URL: Final = (
-    "set HOOKLINE_PUBLIC_URL, or public_url in hookline.toml, to the part of the provider's URL before /hook/"
-)
-
-
-def public_url_problems(flow: CompiledFlow) -> list[Problem]:
-    """A warning for each part of a flow that needs the server's public URL, for a server without that setting."""
-    places = [("/trigger/with/verify", flow.trigger.scheme)]
-    places += [(f"{node.pointer}/with/verify", node.scheme) for node in flow.waits.values()]
-    missing = []
-    if flow.trigger.subscribes is not None:
-        message = f"trigger {flow.trigger.use!r} tells the provider the URL of this server, which has no public_url"
-        missing.append(Problem(message, "/trigger/use", "public_url_missing", PUBLIC_URL, "warning"))
-    return missing + [
-        Problem(
-            f"scheme {scheme.name!r} signs the URL that is called, but this server has no public_url: signatures are "
-            "only valid if it is called at its own address",
-            pointer,
-            "public_url_missing",
-            PUBLIC_URL,
-            "warning",
-        )
-        for pointer, scheme in places
-        if scheme is not None and scheme.signs_url
-    ]
-
-
-def require_actions(flow: CompiledFlow) -> CompiledFlow:
-    """Return a flow whose actions are all installed. Raises FlowInvalid if one is missing."""
-    if not flow.missing_actions:
-        return flow
-    remedy = "send the request to a node that has its plugin, or install the plugin here"
-    raise FlowInvalid(
-        [
-            Problem(f"this node lacks the action {name!r}, which flow {flow.id!r} uses", "", "unknown_action", remedy)
-            for name in sorted(flow.missing_actions)
-        ]
-    )
-
-
-#: The connector whose actions and triggers read and write files in the server's folder.
-_FILES: Final = "file."
-_SQLITE: Final = "sqlite:"
-
-
-def _uses(flow: CompiledFlow) -> list[tuple[str, str]]:
-    """The places where a flow names a trigger or an action, and the names."""
-    nodes = [step.node for steps in (flow.steps, flow.on_error_steps) for step in walk_steps(steps)]
-    actions = [(f"{node.pointer}/use", node.action.name) for node in nodes if isinstance(node, ActionNode)]
-    return [("/trigger/use", flow.trigger.use), *actions]
-
-
-def one_host_problems(flow: CompiledFlow, document: Any) -> list[Problem]:
-    """A warning for each part of a flow that uses a file of one host, for nodes on several hosts."""
-    remedy = "use a folder that all hosts share, a bucket (s3.*), or a database that all hosts reach"
-    found = [
-        Problem(f"{use!r} uses the files of the host whose node runs it", pointer, "one_host", remedy, "warning")
-        for pointer, use in _uses(flow)
-        if use.startswith(_FILES)
-    ]
-    return found + [
-        Problem("the SQLite file is on the host whose node runs the step", pointer, "one_host", remedy, "warning")
-        for pointer, text in _texts(document, "")
-        if text.startswith(_SQLITE)
-    ]
-
-
-def _texts(value: Any, pointer: str) -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
-        yield pointer, value
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, one in inner:
-        yield from _texts(one, f"{pointer}/{escape(str(key))}")
-
-
-def files_problems(flow: CompiledFlow) -> list[Problem]:
-    """A warning for each part of a flow that needs the server's folder for files, for a server without that setting."""
-    return [
-        Problem(
-            f"{use!r} fails here: this server has no folder for files",
-            pointer,
-            "files_missing",
-            "set HOOKLINE_FILES, or files in hookline.toml, to the folder",
-            "warning",
-        )
-        for pointer, use in _uses(flow)
-        if use.startswith(_FILES)
-    ]

@@ -3,11 +3,9 @@
 from collections.abc import Iterator, Sequence
 from enum import Enum
 
-from hookline.flows.blocks.action import ActionNode
 from hookline.flows.blocks.parallel import ParallelNode
 from hookline.flows.blocks.step_type import Node
 from hookline.flows.blocks.step_walkers import WalkedStep, walk_steps, without_items
-from hookline.flows.blocks.try_block import TryNode
 
 
 class RelativePosition(Enum):
@@ -62,17 +60,3 @@ class StepOrder:
 
 def _from_top(step: WalkedStep) -> list[WalkedStep]:
     return [*reversed(list(step.blocks())), step]
-
-
-def failure_is_handled(step: WalkedStep) -> bool:
-    """Return whether the flow goes on after the step fails, because of its own `on_error` or a block around it."""
-    if isinstance(step.node, ActionNode) and step.node.on_error == "continue":
-        return True
-    inner = step
-    for block in step.blocks():
-        if getattr(block.node, "on_error", "fail") == "continue":
-            return True
-        if isinstance(block.node, TryNode) and block.node.handler is not None and inner.list_number == 0:
-            return True
-        inner = block
-    return False

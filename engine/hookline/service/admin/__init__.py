@@ -39,7 +39,8 @@ from hookline.service.admin.system.access import add_access
 from hookline.service.admin.system.attention import add_attention
 from hookline.service.admin.system.components import add_components
 from hookline.service.admin.system.credentials import add_credentials
-from hookline.service.admin.system.health import Readiness, metrics_blueprint, probes_blueprint
+from hookline.service.admin.system.health import Readiness, probes_blueprint
+from hookline.service.admin.system.metrics import metrics_blueprint
 from hookline.service.admin.system.nodes import add_nodes
 from hookline.service.admin.system.plugins import add_plugins
 from hookline.service.admin.system.server_settings import ServerSettingView, add_settings

@@ -22,7 +22,7 @@ from hookline.kernel.errors import (
 from hookline.model.access import Actor, Session, SignInCode, TokenScope
 from hookline.service.admin.hosts import Hosts
 from hookline.service.admin.openapi import Operation, operation_of
-from hookline.service.admin.requests import problem_response
+from hookline.service.admin.responses import problem_response
 from hookline.service.hooks.sender import Senders, address_text, client_of
 
 _NO_ACCESS: Final = frozenset({401, 403, 421, 429})

@@ -41,7 +41,8 @@ from hookline.kernel.errors import (
 from hookline.kernel.json import encode
 from hookline.model.access import TokenScope
 from hookline.service import problem_documents
-from hookline.service.admin.requests import CAUSE_SCHEMA, FLOW_SCHEMA, CredentialMissing, Parameter, Query, status_of
+from hookline.service.admin.request_reading import CAUSE_SCHEMA, FLOW_SCHEMA, Parameter, Query
+from hookline.service.admin.responses import CredentialMissing, status_of
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _ATTRIBUTE: Final = "hookline_operation"

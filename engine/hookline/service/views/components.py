@@ -25,7 +25,7 @@ from hookline.sdk.poll import PollTrigger
 from hookline.sdk.schemes import Scheme
 from hookline.sdk.settings.options import OptionsFunction
 from hookline.sdk.triggers import ConnectorTrigger, Trigger
-from hookline.service.views.pages import one_of
+from hookline.service.views.field_types import one_of
 
 _NO_OPTIONS: Final[Mapping[str, OptionsFunction]] = {}
 

@@ -11,18 +11,19 @@ from hookline.kernel.time import rfc3339
 from hookline.model.dead_letter_causes import full_cause, normalised, step_of
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import (
+from hookline.service.admin.request_reading import (
     FLOW_SCHEMA,
     PAGE,
     Parameter,
-    json_response,
     page_or_malformed,
     read_query,
     require_flow,
 )
+from hookline.service.admin.responses import json_response
 from hookline.service.admin.visible_pages import visible_page
 from hookline.service.views.executions import ErrorView, cause_parts
-from hookline.service.views.pages import Count, PageView, Time, Uuid
+from hookline.service.views.field_types import Count, Time, Uuid
+from hookline.service.views.list_page import PageView
 from hookline.storage.store import DeadLetterPage, DeadLetters
 
 

@@ -13,7 +13,7 @@ from hookline.kernel.errors import StoreError
 from hookline.kernel.json import encode
 from hookline.service.admin.gate import Gate, caller
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import FLOW_SCHEMA, Parameter, read_query, require_flow
+from hookline.service.admin.request_reading import FLOW_SCHEMA, Parameter, read_query, require_flow
 from hookline.telemetry.events import Event
 
 HEARTBEAT: Final = 15.0

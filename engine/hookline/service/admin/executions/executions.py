@@ -25,7 +25,7 @@ from hookline.model.message import Attachment, Envelope, pack
 from hookline.operations.value_origins import Explained, explain
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import (
+from hookline.service.admin.request_reading import (
     CAUSE_SCHEMA,
     EXECUTION_SCHEMA,
     FLOW_SCHEMA,
@@ -34,12 +34,12 @@ from hookline.service.admin.requests import (
     Query,
     choice,
     flag,
-    json_response,
     page_or_malformed,
     read_query,
     require_flow,
     time,
 )
+from hookline.service.admin.responses import json_response
 from hookline.service.admin.visible_pages import visible_page
 from hookline.service.views.excerpts import excerpt
 from hookline.service.views.executions import (
@@ -54,7 +54,8 @@ from hookline.service.views.executions import (
     steps_view,
     summary_view,
 )
-from hookline.service.views.pages import PageView, Time, Uuid
+from hookline.service.views.field_types import Time, Uuid
+from hookline.service.views.list_page import PageView
 from hookline.storage.blobs import Blobs
 from hookline.storage.store import ExecutionPage, Store
 

@@ -25,7 +25,7 @@ from hookline.operations.replay import Edit
 from hookline.service.admin.executions.executions import with_cause_divided
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import (
+from hookline.service.admin.request_reading import (
     CURSOR_SCHEMA,
     MAX_LIMIT,
     Cause,
@@ -35,15 +35,15 @@ from hookline.service.admin.requests import (
     body_of,
     choice,
     decode_body,
-    json_response,
     page_or_malformed,
     read_body,
     read_query,
     require_flow,
 )
+from hookline.service.admin.responses import json_response
 from hookline.service.admin.visible_pages import require_named_flow
 from hookline.service.views.executions import ExecutionView, execution_view
-from hookline.service.views.pages import Uuid
+from hookline.service.views.field_types import Uuid
 
 Reason = Annotated[str, msgspec.Meta(max_length=500)]
 

@@ -10,19 +10,20 @@ from hookline.kernel.time import rfc3339
 from hookline.model.flow import FLOW_ID
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import (
+from hookline.service.admin.request_reading import (
     FLOW_SCHEMA,
     PAGE,
     Parameter,
     Query,
-    json_response,
     page_or_malformed,
     read_query,
     require_flow,
 )
+from hookline.service.admin.responses import json_response
 from hookline.service.admin.visible_pages import visible_page
 from hookline.service.hooks.rejection import UNKNOWN_FLOW
-from hookline.service.views.pages import Count, PageView, Time, Uuid
+from hookline.service.views.field_types import Count, Time, Uuid
+from hookline.service.views.list_page import PageView
 from hookline.storage.store import RejectedPage
 
 

@@ -12,19 +12,19 @@ from hookline.model.execution import ExecutionFilter
 from hookline.service.admin.executions.executions import visible_executions, with_cause_divided
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import (
+from hookline.service.admin.request_reading import (
     CURSOR_SCHEMA,
     MAX_LIMIT,
     Cause,
     ExecutionId,
     FlowId,
     body_of,
-    json_response,
     page_or_malformed,
     require_flow,
 )
+from hookline.service.admin.responses import json_response
 from hookline.service.views.executions import SummaryView, summary_view
-from hookline.service.views.pages import Count
+from hookline.service.views.field_types import Count
 
 _Sought: TypeAlias = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
 

@@ -14,7 +14,8 @@ from hookline.kernel.json import OFF_THE_LOOP, decode, encode
 from hookline.kernel.pointer import parts_of
 from hookline.model.execution import StepRecord
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import Parameter, json_response, read_query
+from hookline.service.admin.request_reading import Parameter, read_query
+from hookline.service.admin.responses import json_response
 from hookline.service.views.excerpts import Cut, excerpt
 from hookline.storage.store import Store
 

@@ -60,20 +60,20 @@ from hookline.service.admin.flows.authoring_views import (
 )
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import (
+from hookline.service.admin.request_reading import (
     MAX_DOCUMENT,
     PAGE,
     Parameter,
     Query,
     bounded_document,
     decode_body,
-    json_response,
     page_or_malformed,
     read_body,
     read_query,
     require_flow,
     time,
 )
+from hookline.service.admin.responses import json_response
 from hookline.simulation.authoring.cut_document import keep_known_stubs
 from hookline.simulation.authoring.jobs import (
     BacktestJob,

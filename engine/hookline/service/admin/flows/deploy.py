@@ -40,20 +40,21 @@ from hookline.model.deployment import Deployment
 from hookline.service.admin.flows.versions import PlanView, plan_view
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import (
+from hookline.service.admin.request_reading import (
     PAGE,
     FlowId,
     Parameter,
     bounded_document,
     decode_body,
     flag,
-    json_response,
     page_or_malformed,
     read_body,
     read_conditions,
     read_query,
 )
-from hookline.service.views.pages import PageView, Pending, Time
+from hookline.service.admin.responses import json_response
+from hookline.service.views.field_types import Pending, Time
+from hookline.service.views.list_page import PageView
 from hookline.simulation.cases import check_names, parse_cases
 
 MAX_FLOWS: Final = 1000

@@ -12,18 +12,19 @@ from hookline.model.access import TokenScope
 from hookline.model.deployment import Draft, DraftInfo
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import (
+from hookline.service.admin.request_reading import (
     PAGE,
     bounded_document,
     check_flow_id,
     decode_body,
-    json_response,
     page_or_malformed,
     read_body,
     read_conditions,
     read_query,
 )
-from hookline.service.views.pages import Count, PageView, Time
+from hookline.service.admin.responses import json_response
+from hookline.service.views.field_types import Count, Time
+from hookline.service.views.list_page import PageView
 
 _VERSION: Final = msgspec.Meta(pattern="^[0-9a-f]{1,64}$")
 

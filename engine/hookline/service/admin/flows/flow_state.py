@@ -15,16 +15,17 @@ from hookline.model.access import TokenScope
 from hookline.sdk.context_parts import MAX_KEY, check_key, packed
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import (
+from hookline.service.admin.request_reading import (
     PAGE,
     Parameter,
-    json_response,
     page_or_malformed,
     read_body,
     read_query,
     require_flow,
 )
-from hookline.service.views.pages import PageView, Time
+from hookline.service.admin.responses import json_response
+from hookline.service.views.field_types import Time
+from hookline.service.views.list_page import PageView
 from hookline.storage.changes import SetState
 from hookline.storage.store import Store
 

@@ -23,8 +23,10 @@ from hookline.model.flow import FlowState
 from hookline.model.message import Message
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import decode_body, json_response, read_body
-from hookline.service.views.pages import Count, PageView, Pending, Time, Uuid, one_of, time_view
+from hookline.service.admin.request_reading import decode_body, read_body
+from hookline.service.admin.responses import json_response
+from hookline.service.views.field_types import Count, Pending, Time, Uuid, one_of, time_view
+from hookline.service.views.list_page import PageView
 from hookline.sources.source import SourceStatus
 from hookline.storage.changes import Duplicate
 

@@ -17,7 +17,8 @@ from hookline.model.access import Actor, TokenScope
 from hookline.model.message import Envelope
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import decode_body, json_response, read_body
+from hookline.service.admin.request_reading import decode_body, read_body
+from hookline.service.admin.responses import json_response
 from hookline.service.hook_requests import HookRequest, HookResponse
 from hookline.service.hooks.hook import Hook
 from hookline.service.hooks.responses import EXECUTION_ID
@@ -31,7 +32,7 @@ from hookline.service.signed_samples import (
     sign,
     sign_without_secrets,
 )
-from hookline.service.views.pages import Uuid
+from hookline.service.views.field_types import Uuid
 from hookline.storage.changes import Accepted, Duplicate
 
 _SHOWN: Final = 65_536

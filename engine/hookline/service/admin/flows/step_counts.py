@@ -11,9 +11,10 @@ from hookline.executions.waiting_callers import FINISHED
 from hookline.kernel.time import rfc3339
 from hookline.model.execution import FINAL, Execution, ExecutionFilter, State, StepState
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import MAX_LIMIT, Parameter, json_response, read_limit, read_query, require_flow
+from hookline.service.admin.request_reading import MAX_LIMIT, Parameter, read_limit, read_query, require_flow
+from hookline.service.admin.responses import json_response
 from hookline.service.views.executions import INTERRUPTED
-from hookline.service.views.pages import Count, Time
+from hookline.service.views.field_types import Count, Time
 from hookline.storage.store import Store
 
 _ENTRIES: Final = 1000

@@ -18,20 +18,21 @@ from hookline.model.access import AuditFilter, Token, TokenScope
 from hookline.model.durations import PATTERN, parse_duration
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import (
+from hookline.service.admin.request_reading import (
     FLOW_SCHEMA,
     PAGE,
     FlowId,
     Parameter,
     decode_body,
-    json_response,
     page_or_malformed,
     read_body,
     read_query,
     read_time,
     time,
 )
-from hookline.service.views.pages import PageView, Time, Uuid, one_of, time_view
+from hookline.service.admin.responses import json_response
+from hookline.service.views.field_types import Time, Uuid, one_of, time_view
+from hookline.service.views.list_page import PageView
 from hookline.storage.store import AuditPage, RejectedSignInPage
 
 

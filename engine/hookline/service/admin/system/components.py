@@ -13,13 +13,8 @@ from hookline.kernel.errors import ComponentNotFound, CredentialError, NoOptions
 from hookline.kernel.json import encode
 from hookline.model.access import TokenScope
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import (
-    Parameter,
-    decode_body,
-    json_response,
-    read_body,
-    read_query,
-)
+from hookline.service.admin.request_reading import Parameter, decode_body, read_body, read_query
+from hookline.service.admin.responses import json_response
 from hookline.service.views.components import (
     ComponentView,
     OptionsPageView,
@@ -28,7 +23,7 @@ from hookline.service.views.components import (
     component_views,
     options_page_view,
 )
-from hookline.service.views.pages import PageView
+from hookline.service.views.list_page import PageView
 
 _KIND: Final = (
     Parameter(

@@ -15,8 +15,10 @@ from hookline.maintenance.key_rotation import rotate_keys
 from hookline.model.access import TokenScope
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import CredentialMissing, body_of, decode_body, json_response, read_body
-from hookline.service.views.pages import Count, PageView, Pending, Time, one_of
+from hookline.service.admin.request_reading import body_of, decode_body, read_body
+from hookline.service.admin.responses import CredentialMissing, json_response
+from hookline.service.views.field_types import Count, Pending, Time, one_of
+from hookline.service.views.list_page import PageView
 
 
 class CredentialView(msgspec.Struct, frozen=True):

@@ -12,8 +12,9 @@ from hookline.kernel.time import rfc3339
 from hookline.model.access import TokenScope
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import json_response
-from hookline.service.views.pages import PageView, Time, one_of, time_view
+from hookline.service.admin.responses import json_response
+from hookline.service.views.field_types import Time, one_of, time_view
+from hookline.service.views.list_page import PageView
 from hookline.storage.changes import DrainNode
 from hookline.storage.cluster import Node
 

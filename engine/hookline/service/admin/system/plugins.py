@@ -7,8 +7,8 @@ from quart import Blueprint, Response
 from hookline.discovery.doctor import Examination, examine
 from hookline.engine import Engine
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import json_response
-from hookline.service.views.pages import PageView
+from hookline.service.admin.responses import json_response
+from hookline.service.views.list_page import PageView
 from hookline.service.views.plugins import PluginView, plugin_view
 
 

@@ -7,8 +7,8 @@ import msgspec
 from quart import Blueprint, Response
 
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import json_response
-from hookline.service.views.pages import PageView
+from hookline.service.admin.responses import json_response
+from hookline.service.views.list_page import PageView
 
 
 class ServerSettingView(msgspec.Struct, frozen=True):

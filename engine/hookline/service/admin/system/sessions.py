@@ -18,9 +18,10 @@ from hookline.kernel.errors import (
 from hookline.kernel.time import rfc3339
 from hookline.service.admin.gate import Gate, caller, require_visible
 from hookline.service.admin.openapi import operation
-from hookline.service.admin.requests import ExecutionId, body_of, decode_body, json_response, read_body
+from hookline.service.admin.request_reading import ExecutionId, body_of, decode_body, read_body
+from hookline.service.admin.responses import json_response
 from hookline.service.admin.system.access import MeView, me_view
-from hookline.service.views.pages import Time
+from hookline.service.views.field_types import Time
 
 
 class SignInRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

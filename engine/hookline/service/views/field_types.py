@@ -1,13 +1,12 @@
-"""Pages and times (RFC 3339 in UTC) in all JSON of the API."""
+"""Types of the fields in all JSON of the API; times are RFC 3339 in UTC."""
 
 from datetime import datetime
-from typing import Annotated, Generic, TypeVar
+from typing import Annotated
 
 import msgspec
 
 from hookline.kernel.time import rfc3339
 
-_T = TypeVar("_T")
 Time = Annotated[str, msgspec.Meta(extra_json_schema={"format": "date-time"})]
 Uuid = Annotated[str, msgspec.Meta(extra_json_schema={"format": "uuid"})]
 Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -21,14 +20,6 @@ Pending = Annotated[
 def one_of(*words: str) -> msgspec.Meta:
     """The texts that a field can have, for its annotation."""
     return msgspec.Meta(extra_json_schema={"enum": list(words)})
-
-
-class PageView(msgspec.Struct, Generic[_T], frozen=True):
-    """One page of a list."""
-
-    items: list[_T]
-    next: str | None
-    """The cursor of the next page; null at the end."""
 
 
 def time_view(at: datetime | None) -> str | None:
