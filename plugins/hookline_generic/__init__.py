@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 
 from hookline.api import Connector, Trigger, hookimpl
-from hookline_generic.schedule import schedule
+from hookline_generic.schedule_trigger import schedule
 from hookline_generic.triggers import manual, webhook
 
 

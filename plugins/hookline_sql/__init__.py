@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from hookline.api import Connector, hookimpl
 from hookline_sql.actions import connector
-from hookline_sql.rows import actions, new_rows  # noqa: F401 - they add theirs to the connector
+from hookline_sql.rows import actions, new_rows_trigger  # noqa: F401 - they add theirs to the connector
 
 
 @hookimpl

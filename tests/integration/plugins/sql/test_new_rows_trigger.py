@@ -8,7 +8,7 @@ from tests.integration.plugins.sql.sql_room import Room
 
 from hookline.api import PollContext, PollResult, StepError
 from hookline_sql import register_connectors
-from hookline_sql.rows import new_rows, seen_rows
+from hookline_sql.rows import new_rows_trigger, seen_rows
 
 (connector,) = register_connectors()
 TRIGGER = connector.polls["sql.rows"]
@@ -169,7 +169,7 @@ async def test_rows_that_were_there_at_the_first_look_are_known_as_far_as_the_ov
 
 
 async def test_no_more_rows_are_known_than_a_cursor_holds(orders: Room, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (seen_rows, new_rows):
+    for module in (seen_rows, new_rows_trigger):
         monkeypatch.setattr(module, "KNOWN", 3)
     await add(orders, 1, 2, 3, 4, 5)
     found, cursor = await all_of(orders, None, table="orders", column="id")

@@ -144,8 +144,8 @@ async def test_a_large_folder_comes_in_parts(box: Box) -> None:
 
 
 async def test_ids_are_searched_in_windows(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hookline_email.messages._WINDOW", 2)
-    monkeypatch.setattr("hookline_email.messages._WINDOWS", 2)
+    monkeypatch.setattr("hookline_email.messages_trigger._WINDOW", 2)
+    monkeypatch.setattr("hookline_email.messages_trigger._WINDOWS", 2)
     box.add(*"abcdefg")
     with box.server.client() as client:
         client.select(box.folder)

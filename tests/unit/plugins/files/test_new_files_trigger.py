@@ -9,7 +9,7 @@ import pytest
 
 from hookline.api import PollContext, PollResult, StepError
 from hookline_files import register_connectors
-from hookline_files.file_actions import new_files as new
+from hookline_files.file_actions import new_files_trigger as new
 
 NOW = datetime(2026, 1, 31, 8, 0, tzinfo=UTC)
 TRIGGER = next(connector.polls["file.new"] for connector in register_connectors() if connector.polls)
