@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hookline.api import Attachment, JsonValue, PollContext, PollItem, PollResult, ResetsCursor
 from hookline_email.connector import EmailCredential, email
-from hookline_email.mail import Part, Read, read_mail
+from hookline_email.read_mail import Part, Read, read_mail
 
 if TYPE_CHECKING:
     from hookline_email.imap import About, Folder, Session

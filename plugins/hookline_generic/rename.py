@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 
 from hookline.api import Context, FromVars, JsonValue, StepError
 from hookline_generic.actions import generic
-from hookline_generic.paths import (
+from hookline_generic.body_paths import (
     BODY,
     EACH,
     Path,

@@ -73,8 +73,8 @@ async def messages(
     """
     from paho.mqtt.client import topic_matches_sub
 
-    from hookline_mqtt.deliveries import as_delivery
-    from hookline_mqtt.session import Session
+    from hookline_mqtt.connection import Connection
+    from hookline_mqtt.message_conversion import as_delivery
 
     inbox: asyncio.Queue[MQTTMessage] = asyncio.Queue()
     strangers: set[str] = set()
@@ -82,7 +82,7 @@ async def messages(
 
     def forget(message: "MQTTMessage") -> None:
         with suppress(StepError):
-            session.taken(message)
+            connection.taken(message)
 
     def came(message: "MQTTMessage") -> None:
         nonlocal dropped
@@ -94,7 +94,7 @@ async def messages(
                     "a message of a topic that the flow doesn't name any more is dropped", topic=message.topic
                 )
             forget(message)
-        elif message.retain and not session.version5 and (present or not retained):
+        elif message.retain and not connection.version5 and (present or not retained):
             # MQTT 3.1.1 sends it each time that somebody subscribes.
             forget(message)
         elif message.qos == 0 and inbox.qsize() >= _UNKEPT:
@@ -105,26 +105,26 @@ async def messages(
             inbox.put_nowait(message)
 
     known_as = client_id or f"{ctx.credential.client_id}-{ctx.flow_id}"
-    session = Session(
+    connection = Connection(
         ctx.credential,
         known_as,
         keep=session_expiry.total_seconds() if qos else None,
         at_once=ctx.prefetch,
     )
-    session.on_message = came
+    connection.on_message = came
     waiting: asyncio.Task[MQTTMessage] | None = None
     try:
-        present = await session.connect()
+        present = await connection.connect()
         named = topics if group is None else [f"$share/{group}/{topic}" for topic in topics]
-        await session.subscribe(named, qos, retained=retained)
+        await connection.subscribe(named, qos, retained=retained)
         ctx.listening()
         while True:
             waiting = asyncio.ensure_future(inbox.get())
-            await asyncio.wait((waiting, session.lost), return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait((waiting, connection.lost), return_when=asyncio.FIRST_COMPLETED)
             if not waiting.done():
-                raise session.lost.result()
-            yield as_delivery(session, waiting.result(), ID_PROPERTY)
+                raise connection.lost.result()
+            yield as_delivery(connection, waiting.result(), ID_PROPERTY)
     finally:
         if waiting is not None:
             waiting.cancel()
-        await session.close()
+        await connection.close()

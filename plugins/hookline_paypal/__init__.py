@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hookline.api import Connector, hookimpl
-from hookline_paypal import captures, events_trigger, orders, payouts, requests, transactions  # noqa: F401 - each adds its actions
+from hookline_paypal import events_trigger, orders, payment_captures, payouts, request, transactions  # noqa: F401 - each adds its actions
 from hookline_paypal.connector import paypal
 
 

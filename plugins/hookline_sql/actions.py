@@ -12,7 +12,7 @@ from hookline_sql.databases.mysql import commits_by_itself, is_mysql
 from hookline_sql.databases.pools import Database, Databases
 from hookline_sql.databases.read_only import fetching, read_only
 from hookline_sql.databases.streaming import streamed
-from hookline_sql.effects import once as exactly_once
+from hookline_sql.exactly_once import once as exactly_once
 from hookline_sql.reference_page import DESCRIPTION, ERRORS, EXAMPLE
 from hookline_sql.statements import bound, names, pages, rows
 

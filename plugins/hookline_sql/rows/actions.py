@@ -11,7 +11,7 @@ from hookline_sql.actions import Once, Url, connector, effect, idempotent
 from hookline_sql.databases.address import SqlCredential, address
 from hookline_sql.databases.pools import Database, Databases
 from hookline_sql.databases.streaming import Incoming
-from hookline_sql.effects import check_engine
+from hookline_sql.exactly_once import check_engine
 from hookline_sql.rows import change as changing
 from hookline_sql.rows import put as putting
 from hookline_sql.tables import converted, table_for

@@ -29,7 +29,7 @@ _LATER: Final = 5
 """Of paho: how long connecting may take before it is given up, in seconds."""
 
 
-class Session:
+class Connection:
     """One connection, and what is under way over it."""
 
     def __init__(

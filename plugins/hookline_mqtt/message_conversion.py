@@ -5,15 +5,15 @@ from base64 import b64encode
 from paho.mqtt.client import MQTTMessage
 
 from hookline.api import BrokerMessage, Payload
-from hookline_mqtt.session import Session
+from hookline_mqtt.connection import Connection
 
 
-def as_delivery(session: Session, message: MQTTMessage, id_property: str) -> BrokerMessage:
+def as_delivery(connection: Connection, message: MQTTMessage, id_property: str) -> BrokerMessage:
     """A message with what acknowledges it; one of QoS 0 the broker has forgotten already."""
     headers = _headers(message)
 
     async def accepted() -> None:
-        session.taken(message)
+        connection.taken(message)
 
     return BrokerMessage(
         Payload(bytes(message.payload), headers.get("content-type")),

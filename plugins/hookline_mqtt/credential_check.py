@@ -9,11 +9,11 @@ from hookline_mqtt.connector import MqttLogin, mqtt
 @mqtt.verify
 async def who(ctx: VerifyContext[MqttLogin]) -> str | None:
     """Connect, and leave again."""
-    from hookline_mqtt.session import Session
+    from hookline_mqtt.connection import Connection
 
-    session = Session(ctx.credential, f"{ctx.credential.client_id}-{uuid4().hex[:12]}")
+    connection = Connection(ctx.credential, f"{ctx.credential.client_id}-{uuid4().hex[:12]}")
     try:
-        await session.connect()
+        await connection.connect()
     finally:
-        await session.close()
+        await connection.close()
     return ctx.credential.username

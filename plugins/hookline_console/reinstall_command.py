@@ -1,9 +1,9 @@
-"""How Hookline was installed, for those who have to install it again."""
+"""The command that installs Hookline again from where it came."""
 
 import json
 import shlex
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib import metadata
 from typing import Any, Final
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
@@ -16,8 +16,8 @@ _RECORD: Final = "direct_url.json"
 def reinstall_command() -> str:
     """The command that installs Hookline again from where it came: an index, a checkout, a file or a repository."""
     try:
-        record = distribution(_NAME).read_text(_RECORD)
-    except PackageNotFoundError:
+        record = metadata.distribution(_NAME).read_text(_RECORD)
+    except metadata.PackageNotFoundError:
         record = None
     source = [_NAME] if record is None else _source(json.loads(record))
     return shlex.join(["pip", "install", "--force-reinstall", "--no-deps", *source])

@@ -16,10 +16,10 @@ from nats.js.client import JetStreamContext
 
 from hookline.api import StoreError
 from hookline.api_storage import Envelope, Insert
-from hookline_nats import messages, stream
+from hookline_nats import stream, stream_messages
 from hookline_nats.address import Address
 from hookline_nats.connection import ERRORS, check_cancelled, reason
-from hookline_nats.payloads import Payloads, Unreadable
+from hookline_nats.large_envelopes import Payloads, Unreadable
 
 GROUP: Final = 256
 """The most messages that are handed over at once."""
@@ -47,14 +47,14 @@ class UnreadableMessages:
     async def keep(self, subject: str, data: bytes, headers: Mapping[str, str], why: Unreadable) -> None:
         """Return when the message is durable under its new subject."""
         to = self._subjects.unreadable(subject)
-        kept = {**headers, messages.MESSAGE_ID: f"{to}:{headers.get(messages.MESSAGE_ID, '')}"}
+        kept = {**headers, stream_messages.MESSAGE_ID: f"{to}:{headers.get(stream_messages.MESSAGE_ID, '')}"}
         await self._jetstream.publish(to, data, headers=kept)
         _log.error(
             "a message of %s can't be stored: %s. It is kept in the stream under %s; execution_id=%s",
             self._address.name,
             why,
             to,
-            headers.get(messages.EXECUTION),
+            headers.get(stream_messages.EXECUTION),
         )
 
 
@@ -135,12 +135,12 @@ class Handover:
                 await message.nak(delay=_AGAIN)
             else:
                 readable.append((message, envelope))
-                if messages.BLOB in headers:
-                    size += len(envelope.body_json or b"") + len(envelope.raw or b"") + messages.LARGEST
+                if stream_messages.BLOB in headers:
+                    size += len(envelope.body_json or b"") + len(envelope.raw or b"") + stream_messages.LARGEST
         return readable, []
 
     async def _done(self, message: Msg) -> None:
-        blob_id = (message.headers or {}).get(messages.BLOB)
+        blob_id = (message.headers or {}).get(stream_messages.BLOB)
         if blob_id is None:
             await message.ack()
             return

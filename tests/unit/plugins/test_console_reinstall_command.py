@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hookline_console import installation
+from hookline_console.reinstall_command import reinstall_command
 
 
 @pytest.mark.console_rule("K2")
@@ -26,13 +26,13 @@ from hookline_console import installation
 )
 def test_it_is_installed_again_from_where_it_came(monkeypatch: pytest.MonkeyPatch, record: Any, source: str) -> None:
     text = None if record is None else json.dumps(record)
-    monkeypatch.setattr(installation, "distribution", lambda _name: SimpleNamespace(read_text=lambda _file: text))
-    assert installation.reinstall_command() == f"pip install --force-reinstall --no-deps {source}"
+    monkeypatch.setattr(metadata, "distribution", lambda _name: SimpleNamespace(read_text=lambda _file: text))
+    assert reinstall_command() == f"pip install --force-reinstall --no-deps {source}"
 
 
 def test_without_metadata_it_is_installed_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> None:
         raise metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(installation, "distribution", missing)
-    assert installation.reinstall_command().endswith(" hookline")
+    monkeypatch.setattr(metadata, "distribution", missing)
+    assert reinstall_command().endswith(" hookline")
