@@ -18,8 +18,8 @@ from hookline.api import ExpressionFailed, MissingValue, Scope
 from hookline_mapping.budget import Budget
 from hookline_mapping.decimals import ExactLexer, calculate, constant
 from hookline_mapping.jinja.formats import percent_format
+from hookline_mapping.json_values import text
 from hookline_mapping.missing import missing_value, path_text
-from hookline_mapping.values import text
 
 _LOOP: Final = frozenset(
     {"index", "index0", "revindex", "revindex0", "first", "last", "length", "previtem", "nextitem", "depth", "depth0"}

@@ -20,7 +20,6 @@ from hookline.api import (
     Verified,
     WebhookResponse,
 )
-from hookline_signatures.building_blocks.checks import Mac
 from hookline_signatures.building_blocks.header_text import (
     as_received,
     check_fresh,
@@ -30,6 +29,7 @@ from hookline_signatures.building_blocks.header_text import (
     message_id,
     required,
 )
+from hookline_signatures.building_blocks.mac_check import Mac
 from hookline_signatures.building_blocks.secret_values import Secrets, as_bytes
 from hookline_signatures.generic.header_only import header_name
 

@@ -11,8 +11,8 @@ from typing import ClassVar, Final
 from pydantic import BaseModel
 
 from hookline.api import NoSettings, RequestVerifier, Scheme, SignedRequest
-from hookline_signatures.building_blocks.checks import Mac
 from hookline_signatures.building_blocks.header_text import from_base64, message_id, required
+from hookline_signatures.building_blocks.mac_check import Mac
 from hookline_signatures.building_blocks.secret_values import as_bytes
 from hookline_signatures.generic.body_mac import MacCredential
 

@@ -25,7 +25,7 @@ from hookline.api_storage import (
 )
 from hookline_sqlstore.column_values import first_id, moment
 from hookline_sqlstore.portions import portions
-from hookline_sqlstore.reading import lists
+from hookline_sqlstore.reading import execution_lists
 from hookline_sqlstore.tables import (
     LIVE,
     cursors,
@@ -128,7 +128,7 @@ def rejected_page(
     if code is not None:
         asked = asked.where(rejected.c.code == code)
     if cursor is not None:
-        asked = asked.where(rejected.c.id < lists.id_of(cursor))
+        asked = asked.where(rejected.c.id < execution_lists.id_of(cursor))
     found = [RejectedRequest(**{**row._mapping, "at": moment(row.at)}) for row in connection.execute(asked)]
     return RejectedPage(tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None)
 
@@ -191,11 +191,11 @@ def deployment_page(
     """Return a page, newest first. Raises ValueError for an invalid cursor."""
     asked = select(deployments).order_by(deployments.c.id.desc()).limit(limit + 1)
     if cursor is not None:
-        asked = asked.where(deployments.c.id < lists.id_of(cursor))
+        asked = asked.where(deployments.c.id < execution_lists.id_of(cursor))
     if flows is not None:
         changed = select(deployed_flows.c.deployment_id).where(deployed_flows.c.flow_id.in_(flows))
         asked = asked.where(deployments.c.id.in_(changed))
-    return DeploymentPage(*lists.page(_deployments(connection, asked, flows), limit))
+    return DeploymentPage(*execution_lists.page(_deployments(connection, asked, flows), limit))
 
 
 def _deployments(connection: Connection, asked: Select[Any], flows: Collection[str] | None) -> list[Deployment]:

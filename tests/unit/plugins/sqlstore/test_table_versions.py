@@ -9,7 +9,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Engine, create_engine, inspect, text
 
 from hookline.kernel.errors import StoreError
-from hookline_sqlstore.databases.schema import upgrade
+from hookline_sqlstore.databases.table_versions import upgrade
 from hookline_sqlstore.tables import metadata
 
 

@@ -31,10 +31,10 @@ from hookline.storage.changes import (
 from hookline.storage.store import Store
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes, attachment
-from hookline_sqlstore.backend import postgresql
-from hookline_sqlstore.cluster import partitions
-from hookline_sqlstore.cluster.partitions import Partition, missing, partition_length
+from hookline_sqlstore.backend_urls import postgresql
 from hookline_sqlstore.column_values import first_id
+from hookline_sqlstore.databases import history_partitions
+from hookline_sqlstore.databases.history_partitions import Partition, missing, partition_length
 
 MONTH = timedelta(days=30)
 
@@ -330,7 +330,7 @@ async def test_a_partition_in_which_much_is_needed_stays_and_is_purged_one_by_on
     clock: ManualClock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(partitions, "MOVED", 1)
+    monkeypatch.setattr(history_partitions, "MOVED", 1)
     clock.advance(timedelta(days=9).total_seconds())
     await store.keep_partitions(MONTH, clock.now() - MONTH)
     day = f"{clock.now():%Y%m%d}"
@@ -357,7 +357,7 @@ async def test_parts_that_are_left_when_a_removal_ends_halfway_are_removed_by_th
     ended, dead = await _run(store, envelopes), await _run(store, envelopes, State.FAILED)
     clock.advance(timedelta(days=32).total_seconds())
     with monkeypatch.context() as halfway:
-        halfway.setattr(partitions, "_PARTS", ())
+        halfway.setattr(history_partitions, "_PARTS", ())
         await store.keep_partitions(MONTH, clock.now() - MONTH)
     assert await store.execution(ended) is None
     assert await _place(session, ended, "journal") == f"journal_{day}"

@@ -20,7 +20,7 @@ from hookline_mapping.jinja import methods
 from hookline_mapping.jinja.filters import regex as regex_filters
 from hookline_mapping.jinja.formats import percent_format
 from hookline_mapping.jinja.sandbox import BudgetedContext, Missing, reject_missing, spend_comparing, spend_size
-from hookline_mapping.values import json_text, key_of, text, to_json
+from hookline_mapping.json_values import json_text, key_of, text, to_json
 
 _MAX_DIGITS: Final = 30
 _TURNS_OF_A_PLUGINS: Final = 3

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 import pytest
 
 from hookline.kernel.errors import StoreError
-from hookline_sqlstore.databases import pending as module
-from hookline_sqlstore.databases.pending import Pending, PendingCommits, within_limit
-from hookline_sqlstore.writing.operations import Commit
+from hookline_sqlstore.databases import pending_commits as module
+from hookline_sqlstore.databases.pending_commits import Pending, PendingCommits, within_limit
+from hookline_sqlstore.writing.commit import Commit
 
 pytestmark = pytest.mark.rule(38)
 

@@ -13,8 +13,8 @@ from hookline.kernel.errors import StoreError
 from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore.backend import postgresql
-from hookline_sqlstore.databases import schema as schema_versions
+from hookline_sqlstore.backend_urls import postgresql
+from hookline_sqlstore.databases import table_versions as schema_versions
 
 pytestmark = pytest.mark.postgres
 

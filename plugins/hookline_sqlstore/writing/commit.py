@@ -104,7 +104,7 @@ from hookline_sqlstore.writing.accepting import ACCEPT
 from hookline_sqlstore.writing.access import entry_row
 from hookline_sqlstore.writing.batches import JoinRow
 from hookline_sqlstore.writing.callbacks import CallbackRow, ClaimRow, EndRow, TimeoutRow
-from hookline_sqlstore.writing.counters import CountRow
+from hookline_sqlstore.writing.state_counters import CountRow
 
 INLINE: Final = 16 * 1024
 """The most bytes of a payload that is stored in its execution's row and read ahead with a delivery.
