@@ -1,10 +1,9 @@
-"""Languages whose library is an extra: what to say where it isn't installed, and what stands missing at the end."""
+"""Languages whose library is an extra: what to say where it isn't installed, and the beginnings of their paths."""
 
 from collections.abc import Iterable
 from importlib.util import find_spec
 
-from hookline.api import Mapper, MissingValue, Reference, Scope
-from hookline_mapping.missing import first_missing, missing_value, path_text
+from hookline.api import Mapper, Reference
 
 _BY_NAME = frozenset({"steps", "vars", "execution", "trigger"})
 """Parts of the scope whose own keys have names of the flow's, or of the engine's."""
@@ -20,15 +19,6 @@ class ExtraMapper(Mapper):
     def unavailable(self) -> str | None:
         """The pip command that brings its library."""
         return None if find_spec(self.library) else f"pip install 'hookline[{self.name}]'"
-
-
-def not_there(paths: Iterable[tuple[str | int, ...]], scope: Scope) -> MissingValue | None:
-    """The error that names the first of these paths that isn't there."""
-    for path in paths:
-        if end := first_missing(path, scope):
-            there, container, key = end
-            return missing_value(path_text(path, ""), path_text(there, ""), container, key)
-    return None
 
 
 def beginnings(paths: Iterable[tuple[str | int, ...]], *, optional: bool) -> tuple[Reference, ...]:

@@ -14,8 +14,7 @@ from jinja2.utils import pass_context
 
 from hookline.api import ExpressionError, ExpressionFailed, ExpressionLimit, TemplateFilter
 from hookline_mapping.budget import Budget
-from hookline_mapping.decimals import decimal_of, read, rounded
-from hookline_mapping.exact_value import exact_value
+from hookline_mapping.decimals import decimal_of, exact_value, read, rounded
 from hookline_mapping.jinja import methods
 from hookline_mapping.jinja.filters import regex as regex_filters
 from hookline_mapping.jinja.formats import percent_format
