@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from hookline.api import Connector, hookimpl
-from hookline_sql.actions import connector
 from hookline_sql.rows import actions, new_rows_trigger  # noqa: F401 - they add theirs to the connector
+from hookline_sql.statement_actions import connector
 
 
 @hookimpl

@@ -16,8 +16,8 @@ from hookline_sqlstore.cluster.interfaces import ReadyListener, TablesAccess
 from hookline_sqlstore.cluster.membership import PostgresMembership
 from hookline_sqlstore.cluster.wake_ups import Connect, WakeUps
 from hookline_sqlstore.column_values import micros
+from hookline_sqlstore.flow_ids import flow_ids
 from hookline_sqlstore.lease import NOW
-from hookline_sqlstore.reading.flow_ids import flow_ids
 from hookline_sqlstore.table_compatibility import release_problem
 from hookline_sqlstore.tables import nodes
 from hookline_sqlstore.writing import statements
