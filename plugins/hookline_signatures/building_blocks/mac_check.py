@@ -1,4 +1,4 @@
-"""Checks that several schemes share."""
+"""The check of a MAC that is fed the body, and of a request that needs none."""
 
 import hmac
 from collections.abc import Sequence
