@@ -1,15 +1,14 @@
-"""`paypal.request` for whatever else PayPal's API has, and what a credential is."""
+"""The action `paypal.request`, for whatever else PayPal's API has."""
 
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from hookline.api import Context, JsonValue, StepError, VerifyContext
+from hookline.api import Context, JsonValue, StepError
 from hookline_paypal.connector import PayPalApi, paypal
-from hookline_paypal.rest import ask, ask_object, request_id_of
+from hookline_paypal.rest import ask, request_id_of
 
 _PATH: Final = re.compile(r"/v[0-9]+(/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)+")
 _REPEATABLE: Final = frozenset({"GET", "PUT", "DELETE"})
@@ -44,11 +43,3 @@ async def request(
         raise StepError("`path` is one of PayPal's API, such as /v1/invoicing/invoices", code="paypal.path")
     request_id = None if method == "GET" else request_id_of(ctx)
     return await ask(ctx, method, path, json=json, query=query, request_id=request_id, whole=method == "POST")
-
-
-@paypal.verify
-async def verify(ctx: VerifyContext[PayPalApi]) -> str | None:
-    """Ask for the app's webhooks, which every app may."""
-    answer: Any = await ask_object(ctx, "GET", "/v1/notifications/webhooks", gives={"webhooks": list})
-    host = urlsplit(ctx.credential.base_url).hostname
-    return f"the app {ctx.credential.client_id[:8]}… at {host}, with {len(answer['webhooks'])} webhooks"

@@ -1,4 +1,4 @@
-"""The connector `sql`, and its actions that read or run statements of an author's."""
+"""The actions of `sql` that read or run statements of an author's."""
 
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from typing import Annotated, Any, Final
@@ -6,26 +6,18 @@ from typing import Annotated, Any, Final
 from pydantic import Field
 from sqlalchemy import Connection
 
-from hookline.api import Connector, Context, FromVars, JsonValue, StepError, VerifyContext
-from hookline_sql.databases.address import SqlCredential, address
+from hookline.api import Context, FromVars, JsonValue, StepError
+from hookline_sql.connector import SqlCredential, connector
+from hookline_sql.databases.address import address
 from hookline_sql.databases.mysql import commits_by_itself, is_mysql
 from hookline_sql.databases.pools import Database, Databases
 from hookline_sql.databases.read_only import fetching, read_only
 from hookline_sql.databases.streaming import streamed
 from hookline_sql.exactly_once import once as exactly_once
-from hookline_sql.reference_page import DESCRIPTION, ERRORS, EXAMPLE
 from hookline_sql.statements import bound, names, pages, rows
 
 _ROWS: Final = 10_000
 
-connector = Connector(
-    "sql",
-    title="SQL databases",
-    credential=SqlCredential,
-    description=DESCRIPTION,
-    errors=ERRORS,
-    example=EXAMPLE,
-)
 
 Url = Annotated[
     str | None,
@@ -46,29 +38,6 @@ Once = Annotated[
 def idempotent(settings: Mapping[str, Any]) -> bool:
     """Return true if repeating the step has no further effect."""
     return settings.get("once") is not False
-
-
-@connector.verify
-async def verify(ctx: VerifyContext[SqlCredential]) -> str | None:
-    """Connect to the credential's database; gives the user that it is there.
-
-    A password without a URL belongs to the steps' databases, and there is none to try it at.
-    """
-    if ctx.credential.url is None:
-        raise StepError(
-            "it holds no `url`, so that there is no database to try it at: a step's `url` says where it is used",
-            code="sql.url",
-        )
-    where = address(ctx, None)
-
-    def ask(_: Database, connection: Connection) -> str | None:
-        with read_only(connection):
-            if connection.dialect.name == "sqlite":
-                connection.exec_driver_sql("SELECT 1 FROM sqlite_master")
-                return None
-            return str(connection.exec_driver_sql("SELECT CURRENT_USER").scalar())
-
-    return await ctx.resources.get(Databases).run(where, ask)
 
 
 @connector.action(idempotent=idempotent)

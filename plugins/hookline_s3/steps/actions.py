@@ -6,22 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hookline.api import Attachment, Context, Duration, Either, JsonValue, Reply, StepError, VerifyContext
+from hookline.api import Attachment, Context, Duration, Either, JsonValue, Reply, StepError
 from hookline_s3.connector import Bucket, Key, Replace, S3Credential, connector
 from hookline_s3.encodings import Encoding
 
 #: Gives what stands for "not given", and is no default that a schema would have to show.
 _NOT_GIVEN: Any = Field(default_factory=lambda: ..., description="A text, or a JSON value, which is written as JSON.")
 _LONGEST_LINK = timedelta(days=7)
-
-
-@connector.verify
-async def verify(ctx: VerifyContext[S3Credential]) -> str | None:
-    """List the credential's bucket; gives the key's id."""
-    from hookline_s3.steps import listing, open_buckets
-
-    await listing.answers(open_buckets.bucket_of(ctx, None))
-    return ctx.credential.access_key_id
 
 
 @connector.action(idempotent=True)

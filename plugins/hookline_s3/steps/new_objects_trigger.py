@@ -38,7 +38,7 @@ async def new(
     object before it is whole. Each look lists all keys under the prefix, a request for each 1,000; at most 20,000 may
     match, unless they are `ordered`.
     """
-    from hookline_s3.steps import listing, open_buckets
+    from hookline_s3.steps import changed_objects, open_buckets
 
-    look = listing.later_objects if ordered else listing.new_objects
+    look = changed_objects.later_objects if ordered else changed_objects.new_objects
     return await look(open_buckets.bucket_of(ctx, bucket), prefix, pattern, cursor, baseline=ctx.baseline)

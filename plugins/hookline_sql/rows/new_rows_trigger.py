@@ -6,12 +6,12 @@ from pydantic import Field
 from sqlalchemy import Column, Connection, Table, func, select
 
 from hookline.api import Duration, JsonValue, PollContext, PollItem, PollResult, ResetsCursor, encode_json
+from hookline_sql.connector import connector
 from hookline_sql.databases.address import address
 from hookline_sql.databases.mysql import time_of_day, timestamp
 from hookline_sql.databases.pools import Database, Databases
 from hookline_sql.databases.read_only import read_only
 from hookline_sql.rows.seen_rows import KNOWN, Seen
-from hookline_sql.statement_actions import connector
 from hookline_sql.tables import column_of, table
 from hookline_sql.values import is_mysqls, to_json
 

@@ -21,7 +21,7 @@ from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
 from hookline.testing.harness import ActionResult, Harness
 from hookline_s3.connector import S3Credential, connector
-from hookline_s3.steps import listing, object_changes, object_reader
+from hookline_s3.steps import changed_objects, object_changes, object_reader
 
 SECRET = "hunter2-hunter2-hunter2"
 
@@ -321,8 +321,8 @@ async def test_new_and_changed_objects_come_once(bucket: Bucket) -> None:
 async def test_more_objects_than_are_kept_track_of_are_rejected_unless_keys_grow(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listing, "TRACKED", 2)
-    monkeypatch.setattr(listing, "_MOST_ITEMS", 2)
+    monkeypatch.setattr(changed_objects, "TRACKED", 2)
+    monkeypatch.setattr(changed_objects, "_MOST_ITEMS", 2)
     for key in "abc":
         bucket.put(key)
     with pytest.raises(StepError, match="more than 2 objects") as caught:
