@@ -20,7 +20,7 @@ from hookline_nats import stream, stream_messages
 from hookline_nats.address import Address
 from hookline_nats.connection import ERRORS, check_cancelled, reason
 from hookline_nats.large_envelopes import Payloads, Unreadable
-from hookline_nats.unordered_handover import UnreadableMessages
+from hookline_nats.unreadable_messages import UnreadableMessages
 
 _GROUP: Final = 256
 _GROUP_BYTES: Final = 4 * 1024 * 1024

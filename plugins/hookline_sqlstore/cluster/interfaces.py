@@ -1,4 +1,4 @@
-"""The parts of the database that this room needs."""
+"""The interfaces of the database that this room needs."""
 
 import asyncio
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""The history: ended executions that may be removed, and references to files."""
+"""Ended executions, versions of flows and dedupe keys that may be removed, and references to files."""
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
