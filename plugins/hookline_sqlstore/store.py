@@ -59,6 +59,7 @@ from hookline_sqlstore.databases.database import Database
 from hookline_sqlstore.reading import (
     access,
     credentials,
+    deployments,
     disk_usage,
     drafts_and_captures,
     execution_lists,
@@ -71,7 +72,6 @@ from hookline_sqlstore.reading import (
     statistics,
     waits,
 )
-from hookline_sqlstore.reading.flows import deployment_page
 from hookline_sqlstore.writing import batches
 from hookline_sqlstore.writing.commit import Claims, no_claims, ping, prepare_commit
 
@@ -307,21 +307,23 @@ class SqlStore:
         return await self._database.read(lambda connection: nodes.problems(connection, since))
 
     async def served_flows(self) -> Sequence[ServedFlow]:
-        return await self._database.read(flows.served)
+        return await self._database.read(deployments.served)
 
     async def served_after(self, deployment_id: str) -> Mapping[str, str]:
-        return await self._database.read(lambda connection: flows.served_after(connection, deployment_id))
+        return await self._database.read(lambda connection: deployments.served_after(connection, deployment_id))
 
     async def deployment(self, deployment_id: str) -> Deployment | None:
-        return await self._database.read(lambda connection: flows.deployment(connection, deployment_id))
+        return await self._database.read(lambda connection: deployments.deployment(connection, deployment_id))
 
     async def deployments(
         self, *, flows: Collection[str] | None = None, cursor: str | None = None, limit: int = 50
     ) -> DeploymentPage:
-        return await self._database.read(lambda connection: deployment_page(connection, flows, cursor, limit))
+        return await self._database.read(
+            lambda connection: deployments.deployment_page(connection, flows, cursor, limit)
+        )
 
     async def unwritten_files(self) -> Sequence[FlowFile]:
-        return await self._database.read(flows.files_to_write)
+        return await self._database.read(deployments.files_to_write)
 
     async def flow_cases(self, flow_id: str) -> bytes | None:
         return await self._database.read(lambda connection: flows.cases_of(connection, flow_id))

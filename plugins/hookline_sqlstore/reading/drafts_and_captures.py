@@ -17,8 +17,8 @@ from hookline.api_storage import (
     DraftInfo,
     DraftPage,
 )
+from hookline_sqlstore import paging
 from hookline_sqlstore.column_values import micros, moment
-from hookline_sqlstore.reading import execution_lists
 from hookline_sqlstore.tables import captured_requests, captures, drafts
 
 
@@ -67,7 +67,7 @@ def captured_page(
     kept = captured_requests.c
     asked = select(kept.info).where(kept.flow_id == flow_id, kept.at >= micros(since)).order_by(kept.id.desc())
     if cursor is not None:
-        asked = asked.where(kept.id < execution_lists.id_of(cursor))
+        asked = asked.where(kept.id < paging.id_of(cursor))
     found = [msgspec.json.decode(info, type=CapturedInfo) for info in connection.scalars(asked.limit(limit + 1))]
     return CapturedPage(tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None)
 

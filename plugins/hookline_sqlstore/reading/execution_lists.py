@@ -4,7 +4,6 @@ Each kind of list follows an index in the order of ids. The other conditions are
 that no database uses an index for them.
 """
 
-import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any, Final
 
@@ -22,6 +21,7 @@ from hookline.api_storage import (
     order_key_term,
 )
 from hookline_sqlstore.column_values import first_id, moment, storable
+from hookline_sqlstore.paging import id_of
 from hookline_sqlstore.tables import DEAD, LIVE, executions, tags
 
 _OPEN: Final = and_(executions.c.finished_at.is_(None), LIVE)
@@ -197,22 +197,6 @@ def _conditions(chosen: ExecutionFilter, *led: str) -> Iterator[ColumnElement[bo
     for name, (column, value) in _given(chosen).items():
         if value is not None:
             yield (column if name in led else func.coalesce(column, "")) == str(value)
-
-
-def id_of(cursor: str) -> str:
-    """Return the id in a cursor. Raises ValueError for an invalid cursor."""
-    try:
-        valid = str(uuid.UUID(cursor)) == cursor
-    except ValueError:
-        valid = False
-    if not valid:
-        raise ValueError(f"{cursor!r} is not a cursor: pass the `next` of the page before")
-    return cursor
-
-
-def page(found: Sequence[Any], limit: int) -> tuple[tuple[Any, ...], str | None]:
-    """The items of a page, and the id after which the next begins."""
-    return tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None
 
 
 def dead_letters(
