@@ -6,7 +6,7 @@ import pytest
 from hypothesis import settings
 
 import hookline.testing  # noqa: F401  # it makes logged tracebacks short
-from hookline_sqlstore.databases import pending
+from hookline_sqlstore.databases import pending_commits
 from tests import migrated_template, route_builders
 
 settings.register_profile("hookline", deadline=None)
@@ -17,7 +17,7 @@ route_builders.install()
 
 # An engine whose clock stands still would wait for ever to try again. What the limits do has tests of its own, and
 # servers in processes of their own have the limits of production.
-pending.LIMIT = pending.LONG_LIMIT = 600.0  # type: ignore[misc]  # they are final elsewhere
+pending_commits.LIMIT = pending_commits.LONG_LIMIT = 600.0  # type: ignore[misc]  # they are final elsewhere
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -8,21 +8,21 @@ from typing import cast
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.pool import StaticPool
 
-from hookline_sqlstore.databases import schema
-from hookline_sqlstore.releases import OWN
+from hookline_sqlstore.databases import table_versions
+from hookline_sqlstore.table_compatibility import OWN
 
-_migrate = schema.upgrade
-_migrations = schema._MIGRATIONS
+_migrate = table_versions.upgrade
+_migrations = table_versions._MIGRATIONS
 _copying = Lock()
 
 
 def install() -> None:
     """Copy the tables from now on, in this process. What isn't new and empty is migrated as ever."""
-    schema.upgrade = _upgrade
+    table_versions.upgrade = _upgrade
 
 
 def _upgrade(connection: Connection, own: str = OWN) -> None:
-    usual = connection.dialect.name == "sqlite" and own == OWN and _migrations == schema._MIGRATIONS
+    usual = connection.dialect.name == "sqlite" and own == OWN and _migrations == table_versions._MIGRATIONS
     if usual and _is_new(connection):
         with _copying:
             _template().backup(_driver(connection))

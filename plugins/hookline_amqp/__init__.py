@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hookline.api import Connector, hookimpl
-from hookline_amqp import messages, publish, verify  # noqa: F401 - they add to the connector
+from hookline_amqp import credential_check, messages_trigger, publish  # noqa: F401 - they add to the connector
 from hookline_amqp.connector import amqp
 
 

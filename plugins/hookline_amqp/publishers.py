@@ -8,7 +8,7 @@ from typing import Final
 from aio_pika.abc import AbstractChannel, AbstractConnection
 
 from hookline.api import Unavailable
-from hookline_amqp.connecting import close, connect
+from hookline_amqp.connection import close, connect
 from hookline_amqp.connector import AmqpLogin
 from hookline_amqp.failures import told
 

@@ -27,7 +27,7 @@ from hookline.api import (
     encode_json,
     known_charset,
 )
-from hookline_cloudevents.event import MOST_PROBLEMS, is_json, is_text, problems
+from hookline_cloudevents.attribute_rules import MOST_PROBLEMS, is_json, is_text, problems
 
 STRUCTURED: Final = "application/cloudevents+json"
 BATCH: Final = "application/cloudevents-batch+json"

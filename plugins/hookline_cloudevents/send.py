@@ -18,8 +18,8 @@ from hookline.api import (
     StepError,
     encode_json,
 )
-from hookline_cloudevents.authorization import authorization
-from hookline_cloudevents.event import OPTIONAL, REQUIRED, is_json, problems
+from hookline_cloudevents.attribute_rules import OPTIONAL, REQUIRED, is_json, problems
+from hookline_cloudevents.credential_headers import authorization
 from hookline_cloudevents.reference_page import DESCRIPTION, ERRORS, EXAMPLE
 
 connector: Final = Connector(

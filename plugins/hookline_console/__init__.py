@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Final
 
 from hookline.api import Site, hookimpl
-from hookline_console.installation import reinstall_command
+from hookline_console.reinstall_command import reinstall_command
 
 _HERE: Final = Path(__file__).parent
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hookline.api import Connector, hookimpl
-from hookline_email import messages, send, verify  # noqa: F401 - they add to the connector
+from hookline_email import credential_check, messages_trigger, send  # noqa: F401 - they add to the connector
 from hookline_email.connector import email
 
 

@@ -1,20 +1,42 @@
 """Addresses of mail: each is read whole, so that none of them brings another one along, or a header."""
 
 import re
+from dataclasses import dataclass
+from email.headerregistry import Address
 from typing import Final
 
-from email_validator import EmailNotValidError, validate_email
-
 from hookline.api import StepError
-from hookline_email.mailbox import Mailbox
 
 _LONGEST: Final = 1000
 #: A name, quoted or not, and an address in angle brackets.
 _NAMED: Final = re.compile(r'(?:"(?P<quoted>(?:[^"\\]|\\.)*+)"|(?P<name>[^<>"@]*+))\s*+<(?P<address>[^<>]*)>')
 
 
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """One address, with the name of who has it."""
+
+    name: str
+    local: str
+    domain: str
+    """In ASCII."""
+
+    @property
+    def address(self) -> str:
+        """As SMTP takes it."""
+        return f"{self.local}@{self.domain}"
+
+    @property
+    def header(self) -> Address:
+        """As headers show it."""
+        return Address(self.name, self.local, self.domain)
+
+
 def mailbox(text: str, setting: str) -> Mailbox:
     """`ada@example.com` or `Ada <ada@example.com>`. Raises StepError (`email.address`) for anything else."""
+    # Imported here, because discovery imports every plugin, also without the extra.
+    from email_validator import EmailNotValidError, validate_email
+
     if len(text) > _LONGEST:
         raise StepError(
             f"{setting}: {text[:100]!r}… has {len(text):,} characters, and an address may have {_LONGEST:,}",

@@ -9,7 +9,7 @@ from email.policy import SMTP
 from typing import Final
 
 from hookline.api import StepError
-from hookline_email.mailbox import Mailbox
+from hookline_email.addresses import Mailbox
 
 #: Seven bits: a server needs no extension to take it.
 _POLICY: Final = SMTP.clone(cte_type="7bit")

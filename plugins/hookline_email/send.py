@@ -8,9 +8,9 @@ from typing import Annotated, Any, Final, TypedDict
 from pydantic import Field
 
 from hookline.api import Attachment, Context, Duration, JsonValue, StepError
+from hookline_email.addresses import Mailbox, mailbox, mailboxes
 from hookline_email.compose import File, Mail, check_headers, compose
 from hookline_email.connector import EmailCredential, email
-from hookline_email.mailbox import Mailbox
 
 _IN_A_THREAD: Final = 256 * 1024
 """Bytes of files from which on making the mail takes long."""
@@ -77,7 +77,6 @@ async def send(
     `outcome_unknown` where it isn't known whether one was.
     """
     from hookline_email import smtp
-    from hookline_email.addresses import mailbox, mailboxes
 
     credential = ctx.credential
     host, port = credential.smtp()

@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 
 from hookline.api import Connector, Trigger, hookimpl
-from hookline_generic.schedule import schedule
+from hookline_generic.schedule_trigger import schedule
 from hookline_generic.triggers import manual, webhook
 
 
@@ -12,8 +12,8 @@ from hookline_generic.triggers import manual, webhook
 def register_connectors() -> Sequence[Connector]:
     """The generic actions, and those on what flows keep."""
     # Imported here, because a node that only accepts messages needs the triggers alone.
-    from hookline_generic import pick, rename  # noqa: F401 - each adds its action
-    from hookline_generic.actions import generic
+    from hookline_generic import actions, pick, rename  # noqa: F401 - they add to the connector
+    from hookline_generic.connector import generic
     from hookline_generic.state import state
 
     return [generic, state]

@@ -10,7 +10,6 @@ from hookline.api import (
     PASS,
     STOPPED,
     CallerReply,
-    Connector,
     Context,
     Duration,
     Either,
@@ -25,17 +24,7 @@ from hookline.api import (
     is_server_header,
     message_attachment,
 )
-from hookline_generic.reference_page import GENERIC, GENERIC_ERRORS, GENERIC_EXAMPLE
-
-generic = Connector(
-    "generic",
-    title="Generic",
-    prefix=False,
-    outside=False,
-    description=GENERIC,
-    errors=GENERIC_ERRORS,
-    example=GENERIC_EXAMPLE,
-)
+from hookline_generic.connector import generic
 
 #: What a logger takes as its own, or the engine already says about the step; a field of that name would replace it.
 _RESERVED = frozenset({"event", "level", "timestamp", "logger", "message", "execution_id", "step_id", "attempt"})

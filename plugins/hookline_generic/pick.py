@@ -5,8 +5,8 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, Field, ValidationInfo
 
 from hookline.api import Context, FromVars, JsonValue
-from hookline_generic.actions import generic
-from hookline_generic.paths import BODY, EACH, PathText, Turns, apart, body_of, lacks, path, tree
+from hookline_generic.body_paths import BODY, EACH, PathText, Turns, apart, body_of, lacks, path, tree
+from hookline_generic.connector import generic
 
 _END: Final = object()
 

@@ -6,20 +6,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 from pydantic import AfterValidator, Field
 
 from hookline.api import Context, FromVars, JsonValue, StepError
-from hookline_generic.actions import generic
-from hookline_generic.paths import (
-    BODY,
-    EACH,
-    Path,
-    PathText,
-    Turns,
-    apart,
-    body_of,
-    lacks,
-    path,
-    path_text,
-    tree,
-)
+from hookline_generic.body_paths import BODY, EACH, Path, PathText, Turns, apart, body_of, lacks, path, path_text, tree
+from hookline_generic.connector import generic
 
 _Moves: TypeAlias = dict[Path, Path]
 """From each old path to the new one."""

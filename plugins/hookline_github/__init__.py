@@ -3,7 +3,16 @@
 from collections.abc import Sequence
 
 from hookline.api import Connector, hookimpl
-from hookline_github import events, files, issues, releases, request  # noqa: F401 - they add to the connector
+from hookline_github import (  # noqa: F401 - they add to the connector
+    commit_statuses,
+    credential_check,
+    events_trigger,
+    files,
+    issues,
+    releases,
+    request,
+    workflow_dispatch,
+)
 from hookline_github.connector import github
 
 

@@ -4,8 +4,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from hookline.api import Connector, StepError, VerifyContext
-from hookline_github.client import GitHub
+from hookline.api import Connector
 from hookline_github.reference_page import DESCRIPTION, ERRORS, EXAMPLE
 
 API: Final = "https://api.github.com"
@@ -36,18 +35,3 @@ github: Final = Connector(
     errors=ERRORS,
     example=EXAMPLE,
 )
-
-
-@github.verify
-async def who(ctx: VerifyContext[GitHubApi]) -> str:
-    """Ask whose token it is."""
-    api = GitHub(ctx)
-    try:
-        user = await api.json("GET", "/user")
-    except StepError as error:
-        if error.error_code != "http.403" or "integration" not in error.message:
-            raise
-        # The token of an app's installation is nobody's; it has repositories instead.
-        found = await api.json("GET", "/installation/repositories", params={"per_page": 1})
-        return f"an app's installation with {found.get('total_count', 'some')} repositories"
-    return f"{user.get('login')}"

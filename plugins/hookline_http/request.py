@@ -18,7 +18,7 @@ from hookline.api import (
     message_attachment,
 )
 from hookline_http.credential_headers import authorization
-from hookline_http.oauth2_client import OAUTH2, OAUTH2_TYPE, OAuth2Client, gives_token
+from hookline_http.oauth2_credential import OAUTH2, OAUTH2_TYPE, OAuth2Client, gives_token
 from hookline_http.reference_page import DESCRIPTION, ERRORS, EXAMPLE
 from hookline_http.response import reply
 

@@ -1,10 +1,10 @@
-"""Exact fractions in expressions: their constants, and arithmetic that never rounds but where it divides.
+"""Exact fractions in expressions: arithmetic that never rounds but where it divides.
 
 Python's own operators round Decimals to the 28 digits of a context that they share with whatever else runs; so do its
 signs and `abs`. Here a result has all its digits, or is an error where those are more than an exact number may have.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from decimal import (
     MAX_EMAX,
     MAX_PREC,
@@ -23,9 +23,7 @@ from decimal import (
 from math import isfinite
 from typing import Any, Final
 
-from jinja2.lexer import Lexer, Token
-
-from hookline.api import MAX_DIGITS, MAX_EXPONENT, ExpressionFailed, ExpressionSyntax, within_bounds
+from hookline.api import MAX_DIGITS, MAX_EXPONENT, ExpressionFailed, within_bounds
 
 QUOTIENT_DIGITS: Final = 34
 """Digits of a quotient, or as many as the longer operand has: those of IEEE 754's decimal128."""
@@ -46,6 +44,19 @@ def decimal_of(number: Any) -> Decimal:
             raise ExpressionFailed(f"{number} is no number that can be calculated with")
         return Decimal(repr(number))
     return Decimal(number)
+
+
+def exact_value(value: Any) -> Any:
+    """A JSON value with its binary fractions as Decimals, as they read. Gives the same object where it has none."""
+    if isinstance(value, float):
+        return decimal_of(value)
+    if isinstance(value, list):
+        made = [exact_value(each) for each in value]
+        return made if any(new is not old for new, old in zip(made, value, strict=True)) else value
+    if isinstance(value, dict):
+        changed = {key: new for key, each in value.items() if (new := exact_value(each)) is not each}
+        return {**value, **changed} if changed else value
+    return value
 
 
 def calculate(operator: str, left: Any, right: Any) -> Decimal:
@@ -117,42 +128,3 @@ def read(text: str) -> Decimal | None:
     except InvalidOperation:
         return None
     return number if within_bounds(number) else None
-
-
-class Constant(Decimal):
-    """A constant in a template, whose code is written as text."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return f"environment.constant({str(self)!r})"
-
-
-def constant(text: str) -> Decimal:
-    """Return the Decimal of a constant in a template's code."""
-    return Decimal(text)
-
-
-class ExactLexer(Lexer):
-    """Reads templates in which fractions are Decimals, digit for digit."""
-
-    def wrap(
-        self, stream: Iterable[tuple[int, str, str]], name: str | None = None, filename: str | None = None
-    ) -> Iterator[Token]:
-        """The tokens, and the values of their texts."""
-        written: list[str] = []
-
-        def noted() -> Iterator[tuple[int, str, str]]:
-            for lineno, kind, text in stream:
-                if kind == "float":
-                    written.append(text.replace("_", ""))
-                yield lineno, kind, text
-
-        for token in super().wrap(noted(), name, filename):
-            if token.type != "float":
-                yield token
-                continue
-            number = read(text := written.pop(0))
-            if number is None:
-                raise ExpressionSyntax(f"the number {text[:40]} has more than {MAX_DIGITS:,} digits, or as many zeros")
-            yield Token(token.lineno, token.type, Constant(number))  # type: ignore[arg-type]  # as Jinja's own floats

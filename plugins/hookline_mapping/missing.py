@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from itertools import islice
 from typing import Any
 
-from hookline.api import MissingValue
+from hookline.api import MissingValue, Scope
 
 _KEYS_COMPARED = 100
 """Keys come from messages: an object with a million of them must not make an error slow."""
@@ -40,6 +40,15 @@ def first_missing(keys: Iterable[str | int], scope: Any) -> tuple[list[str | int
             return there, value, key
         value = found
         there.append(key)
+    return None
+
+
+def not_there(paths: Iterable[tuple[str | int, ...]], scope: Scope) -> MissingValue | None:
+    """The error that names the first of these paths that isn't there."""
+    for path in paths:
+        if end := first_missing(path, scope):
+            there, container, key = end
+            return missing_value(path_text(path, ""), path_text(there, ""), container, key)
     return None
 
 

@@ -98,8 +98,8 @@ async def publish(
     publisher = await ctx.resources.get(Publishers).of(ctx.credential)
     publisher.used += 1
     try:
-        session = await publisher.session()
-        await session.publish(topic, data, qos, retain, made if session.version5 else None)
+        connection = await publisher.connection()
+        await connection.publish(topic, data, qos, retain, made if connection.version5 else None)
     finally:
         publisher.used -= 1
     return {"topic": topic, "message_id": known_by}

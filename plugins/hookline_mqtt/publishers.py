@@ -4,8 +4,8 @@ import asyncio
 from typing import Final
 from uuid import uuid4
 
+from hookline_mqtt.connection import Connection
 from hookline_mqtt.connector import MqttLogin
-from hookline_mqtt.session import Session
 
 LOGINS: Final = 16
 """Credentials for each of which a connection is kept."""
@@ -16,30 +16,30 @@ class Publisher:
 
     def __init__(self, login: MqttLogin) -> None:
         self._login = login
-        self._session: Session | None = None
+        self._connection: Connection | None = None
         self._opening = asyncio.Lock()
         self.used = 0
         """How many use it now."""
 
-    async def session(self) -> Session:
+    async def connection(self) -> Connection:
         """The connection. Raises StepError."""
         async with self._opening:
-            if self._session is None or self._session.lost.done():
+            if self._connection is None or self._connection.lost.done():
                 await self.close()
-                made = Session(self._login, f"{self._login.client_id}-{uuid4().hex[:12]}")
+                made = Connection(self._login, f"{self._login.client_id}-{uuid4().hex[:12]}")
                 try:
                     await made.connect()
                 except BaseException:
                     await made.close()
                     raise
-                self._session = made
-            return self._session
+                self._connection = made
+            return self._connection
 
     async def close(self) -> None:
         """Close it; the next message opens it again."""
-        session, self._session = self._session, None
-        if session is not None:
-            await session.close()
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
 
 
 class Publishers:

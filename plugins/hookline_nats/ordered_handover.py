@@ -16,11 +16,11 @@ from nats.js.errors import NotFoundError
 
 from hookline.api import StoreError
 from hookline.api_storage import Envelope, InsertInOrder
-from hookline_nats import messages, stream
+from hookline_nats import stream, stream_messages
 from hookline_nats.address import Address
 from hookline_nats.connection import ERRORS, check_cancelled, reason
-from hookline_nats.handover import UnreadableMessages
-from hookline_nats.payloads import Payloads, Unreadable
+from hookline_nats.large_envelopes import Payloads, Unreadable
+from hookline_nats.unreadable_messages import UnreadableMessages
 
 _GROUP: Final = 256
 _GROUP_BYTES: Final = 4 * 1024 * 1024
@@ -97,7 +97,7 @@ class OrderedHandover:
             assert message.seq is not None  # noqa: S101 - a stored message has one
             group.append(message)
             after = message.seq
-            size += len(message.data or b"") if messages.BLOB not in (message.headers or {}) else _GROUP_BYTES
+            size += len(message.data or b"") if stream_messages.BLOB not in (message.headers or {}) else _GROUP_BYTES
         return group
 
     async def _hand_over(self, group: list[RawStreamMsg], position: _Position, insert: InsertInOrder) -> _Position:
@@ -115,7 +115,7 @@ class OrderedHandover:
             await insert(envelopes, msgspec.json.encode(reached))
         await self._remove(reached)
         for message in group:
-            await self._payloads.forget((message.headers or {}).get(messages.BLOB))
+            await self._payloads.forget((message.headers or {}).get(stream_messages.BLOB))
         return reached
 
     async def _remove(self, reached: _Position) -> None:

@@ -20,12 +20,12 @@ from hookline.api_storage import (
     InsertInOrder,
     fault,
 )
-from hookline_nats import messages, stream
+from hookline_nats import stream, stream_messages
 from hookline_nats.address import parse
 from hookline_nats.connection import ERRORS, connect, error_code, failing, reason
-from hookline_nats.handover import Handover
+from hookline_nats.large_envelopes import Payloads
 from hookline_nats.ordered_handover import OrderedHandover
-from hookline_nats.payloads import Payloads
+from hookline_nats.unordered_handover import Handover
 
 _LIMIT: Final = 10.0
 """Seconds after which a publish is given up: the servers elect another leader in less."""
@@ -77,9 +77,9 @@ class JetStreamQueue:
         data, blob_id = await self._payloads.write(envelope)
         fault("stream.before_commit")
         # After an error, the message may be in the stream, and its blob is kept.
-        ack = await self._published(envelope, data, messages.headers(envelope, new=new, blob_id=blob_id))
+        ack = await self._published(envelope, data, stream_messages.headers(envelope, new=new, blob_id=blob_id))
         fault("stream.after_commit")
-        if not ack.duplicate or messages.message_id(envelope, new=new) == envelope.execution_id:
+        if not ack.duplicate or stream_messages.message_id(envelope, new=new) == envelope.execution_id:
             return Accepted(envelope.execution_id)
         return await self._repeated(envelope, ack.seq, blob_id)
 
@@ -87,14 +87,14 @@ class JetStreamQueue:
         """The result of a publish whose message id the server knows."""
         original = await self._message(seq)
         given = {} if original is None else original.headers or {}
-        first = given.get(messages.EXECUTION)
+        first = given.get(stream_messages.EXECUTION)
         if first == envelope.execution_id:
             return Accepted(first)  # an attempt of the same publish, whose answer was lost
-        if blob_id is not None and given.get(messages.BLOB) != blob_id and original is not None:
+        if blob_id is not None and given.get(stream_messages.BLOB) != blob_id and original is not None:
             await self._payloads.forget(blob_id)
         if first is None:
             return None
-        if messages.is_open(given, envelope.accepted_at):
+        if stream_messages.is_open(given, envelope.accepted_at):
             return Duplicate(first)
         # The server remembers ids for longer than the flow does.
         return await self.publish(envelope, new=True)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hookline.api import Connector, hookimpl
-from hookline_paypal import captures, events, orders, payouts, requests, transactions  # noqa: F401 - each adds its actions
+from hookline_paypal import credential_check, events_trigger, orders, payment_captures, payouts, request, transactions  # noqa: F401 - they add to the connector
 from hookline_paypal.connector import paypal
 
 

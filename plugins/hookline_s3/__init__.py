@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from hookline.api import Connector, hookimpl
 from hookline.api_storage import BlobStoreFactory
-from hookline_s3.address import s3_blobs
+from hookline_s3.blobs.address import s3_blobs
 
 
 @hookimpl
@@ -17,6 +17,6 @@ def register_connectors() -> Sequence[Connector]:
     """The connector of buckets."""
     # Imported here, because a node that only accepts messages needs the blob store alone.
     from hookline_s3.connector import connector
-    from hookline_s3.steps import actions, new_objects  # noqa: F401 - they add theirs to the connector
+    from hookline_s3.steps import actions, credential_check, new_objects_trigger  # noqa: F401 - they add theirs to the connector
 
     return [connector]

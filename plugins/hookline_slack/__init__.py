@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from hookline.api import Connector, hookimpl
-from hookline_slack import directory, files, messages, methods, options, views, webhooks  # noqa: F401 - each adds its actions
+from hookline_slack import call, credential_check, directory, files, messages, options, post_to_url, views  # noqa: F401 - they add to the connector
 from hookline_slack.connector import slack
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 
 from hookline.api import Connector, hookimpl
-from hookline_sql.actions import connector
-from hookline_sql.rows import actions, new_rows  # noqa: F401 - they add theirs to the connector
+from hookline_sql import credential_check, statement_actions  # noqa: F401 - they add to the connector
+from hookline_sql.connector import connector
+from hookline_sql.rows import actions, new_rows_trigger  # noqa: F401 - they add to the connector
 
 
 @hookimpl

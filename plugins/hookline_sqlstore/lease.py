@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from hookline.api import StoreError
 from hookline.api_storage import NodeDescription, StoreAway
 from hookline_sqlstore.copy_mark import COPYING, INCOMPLETE
-from hookline_sqlstore.releases import release, release_problem
+from hookline_sqlstore.table_compatibility import release, release_problem
 
 DURATION: Final = 10.0
 """Seconds for which a renewal holds."""

@@ -6,8 +6,8 @@ from sqlalchemy.engine import URL
 
 from hookline.api_storage import Clock, DatabaseStatus, TableWriter
 from hookline_sqlstore.copying.writer import filling
-from hookline_sqlstore.databases.address import Address
 from hookline_sqlstore.databases.postgres import PostgresDatabase
+from hookline_sqlstore.databases.postgres_address import Address
 from hookline_sqlstore.databases.status import status_of_schema
 from hookline_sqlstore.queue.pages import ClaimedPages
 from hookline_sqlstore.sql_backend import SqlBackend

@@ -58,21 +58,22 @@ from hookline_sqlstore.column_values import micros
 from hookline_sqlstore.databases.database import Database
 from hookline_sqlstore.reading import (
     access,
-    authoring,
-    cluster,
     credentials,
+    deployments,
+    disk_usage,
+    drafts_and_captures,
+    execution_lists,
     executions,
     flows,
-    history,
     journal,
-    lists,
+    nodes,
+    open_executions,
+    removable,
     statistics,
-    usage,
     waits,
-    work,
 )
-from hookline_sqlstore.reading.flows import deployment_page
-from hookline_sqlstore.writing import batches, operations
+from hookline_sqlstore.writing import batches
+from hookline_sqlstore.writing.commit import Claims, no_claims, ping, prepare_commit
 
 #: Bytes of a message above which it is decoded in a thread.
 _LARGE: Final = 64 * 1024
@@ -81,13 +82,13 @@ _LARGE: Final = 64 * 1024
 class SqlStore:
     """The durable state in a SQL database."""
 
-    def __init__(self, database: Database, clock: Clock, claims: operations.Claims = operations.no_claims) -> None:
+    def __init__(self, database: Database, clock: Clock, claims: Claims = no_claims) -> None:
         self._database = database
         self._clock = clock
         self._claims = claims
 
     async def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
-        commit = operations.prepare_commit(changes, self._claims)
+        commit = prepare_commit(changes, self._claims)
         if commit.operations:
             await self._database.write(commit)
         return commit.results
@@ -163,7 +164,7 @@ class SqlStore:
         return await self._database.read(lambda connection: executions.page(connection, chosen, cursor, limit))
 
     async def matching_ids(self, part: str, limit: int, flows: Collection[str] | None = None) -> Sequence[str]:
-        return await self._database.read(lambda connection: lists.matching(connection, part, limit, flows))
+        return await self._database.read(lambda connection: execution_lists.matching(connection, part, limit, flows))
 
     async def dead_letters(
         self, *, flow_id: str | None = None, cause: str | None = None, cursor: str | None = None, limit: int = 50
@@ -173,10 +174,10 @@ class SqlStore:
         )
 
     async def due(self, after: datetime | None, until: datetime, limit: int) -> Sequence[Due]:
-        return await self._database.read(lambda connection: work.due(connection, after, until, limit))
+        return await self._database.read(lambda connection: open_executions.due(connection, after, until, limit))
 
     async def next_due(self, after: datetime) -> datetime | None:
-        return await self._database.read(lambda connection: work.next_due(connection, after))
+        return await self._database.read(lambda connection: open_executions.next_due(connection, after))
 
     async def flow_document(self, flow_id: str, version: str) -> bytes | None:
         return await self._database.read(lambda connection: flows.flow_document(connection, flow_id, version))
@@ -194,78 +195,80 @@ class SqlStore:
         return await self._database.read(flows.state_overrides)
 
     async def flows_with_work(self) -> Collection[str]:
-        return await self._database.read(work.flows_with_work, long=True)
+        return await self._database.read(open_executions.flows_with_work, long=True)
 
     async def backlog(self) -> Mapping[str, tuple[int, datetime]]:
-        return await self._database.read(work.backlog, long=True)
+        return await self._database.read(open_executions.backlog, long=True)
 
     async def oldest_queued(self) -> Mapping[str, datetime]:
-        return await self._database.read(work.oldest_queued, long=True)
+        return await self._database.read(open_executions.oldest_queued, long=True)
 
     async def blocked(self, limit: int) -> Mapping[str, Held]:
-        return await self._database.read(lambda connection: work.blocked(connection, limit), long=True)
+        return await self._database.read(lambda connection: open_executions.blocked(connection, limit), long=True)
 
     async def late_waits(self, at: datetime, limit: int) -> Mapping[str, Held]:
         return await self._database.read(lambda connection: waits.late(connection, at, limit), long=True)
 
     async def queue_depth(self, flow_id: str, order_key: str, limit: int) -> int:
-        return await self._database.read(lambda connection: work.queue_depth(connection, flow_id, order_key, limit))
+        return await self._database.read(
+            lambda connection: open_executions.queue_depth(connection, flow_id, order_key, limit)
+        )
 
     async def counts(self) -> Mapping[tuple[str, State], int]:
-        return await self._database.read(work.counts, long=True)
+        return await self._database.read(open_executions.counts, long=True)
 
     async def referenced(self, blob_ids: Collection[str]) -> Collection[str]:
-        return await self._database.read(lambda connection: history.referenced(connection, blob_ids), long=True)
+        return await self._database.read(lambda connection: removable.referenced(connection, blob_ids), long=True)
 
     async def executions_with_files(self, ended_before: datetime, limit: int) -> Sequence[str]:
         return await self._database.read(
-            lambda connection: history.executions_with_files(connection, ended_before, limit), long=True
+            lambda connection: removable.executions_with_files(connection, ended_before, limit), long=True
         )
 
     async def keep_partitions(self, longest: timedelta, before: datetime) -> PartitionUpkeep:
         return await self._database.keep_partitions(longest, before)
 
     async def has_spent_keys(self, at: datetime) -> bool:
-        return await self._database.read(lambda connection: history.has_spent_keys(connection, at), long=True)
+        return await self._database.read(lambda connection: removable.has_spent_keys(connection, at), long=True)
 
     async def flows_with_history(self) -> Collection[str]:
-        return await self._database.read(history.flows, long=True)
+        return await self._database.read(removable.flows, long=True)
 
     async def purgeable(
         self, flow_id: str | None, ended_before: datetime, limit: int, *, after: str = "", up_to: str | None = None
     ) -> Sequence[str]:
         return await self._database.read(
-            lambda connection: history.purgeable(connection, flow_id, ended_before, limit, after, up_to), long=True
+            lambda connection: removable.purgeable(connection, flow_id, ended_before, limit, after, up_to), long=True
         )
 
     async def first_too_many(self, flow_id: str, count: int) -> str | None:
         return await self._database.read(
-            lambda connection: history.first_too_many(connection, flow_id, count), long=True
+            lambda connection: removable.first_too_many(connection, flow_id, count), long=True
         )
 
     async def disk_usage(self) -> DiskUsage:
-        return await self._database.read(usage.disk_usage, long=True)
+        return await self._database.read(disk_usage.disk_usage, long=True)
 
     async def execution_count(self) -> int:
-        return await self._database.read(usage.execution_count, long=True)
+        return await self._database.read(disk_usage.execution_count, long=True)
 
     async def row_usage(self, after: str, limit: int) -> RowUsagePage:
-        return await self._database.read(lambda connection: usage.row_usage(connection, after, limit), long=True)
+        return await self._database.read(lambda connection: disk_usage.row_usage(connection, after, limit), long=True)
 
     async def file_usage(self, after: str, limit: int) -> FileUsePage:
-        return await self._database.read(lambda connection: usage.file_usage(connection, after, limit), long=True)
+        return await self._database.read(lambda connection: disk_usage.file_usage(connection, after, limit), long=True)
 
     async def freed_by_purging(self, execution_ids: Sequence[str]) -> Mapping[str, int]:
         return await self._database.read(
-            lambda connection: usage.freed_by_purging(connection, execution_ids), long=True
+            lambda connection: disk_usage.freed_by_purging(connection, execution_ids), long=True
         )
 
     async def files_of(self, execution_ids: Sequence[str]) -> Mapping[str, Collection[str]]:
-        return await self._database.read(lambda connection: usage.files_of(connection, execution_ids), long=True)
+        return await self._database.read(lambda connection: disk_usage.files_of(connection, execution_ids), long=True)
 
     async def spent_versions(self, flow_id: str, keep: int, deployments: int = 0) -> Sequence[str]:
         return await self._database.read(
-            lambda connection: history.spent_versions(connection, flow_id, keep, deployments), long=True
+            lambda connection: removable.spent_versions(connection, flow_id, keep, deployments), long=True
         )
 
     async def rejected(
@@ -301,24 +304,26 @@ class SqlStore:
         )
 
     async def node_problems(self, since: datetime) -> Sequence[NodeProblem]:
-        return await self._database.read(lambda connection: cluster.problems(connection, since))
+        return await self._database.read(lambda connection: nodes.problems(connection, since))
 
     async def served_flows(self) -> Sequence[ServedFlow]:
-        return await self._database.read(flows.served)
+        return await self._database.read(deployments.served)
 
     async def served_after(self, deployment_id: str) -> Mapping[str, str]:
-        return await self._database.read(lambda connection: flows.served_after(connection, deployment_id))
+        return await self._database.read(lambda connection: deployments.served_after(connection, deployment_id))
 
     async def deployment(self, deployment_id: str) -> Deployment | None:
-        return await self._database.read(lambda connection: flows.deployment(connection, deployment_id))
+        return await self._database.read(lambda connection: deployments.deployment(connection, deployment_id))
 
     async def deployments(
         self, *, flows: Collection[str] | None = None, cursor: str | None = None, limit: int = 50
     ) -> DeploymentPage:
-        return await self._database.read(lambda connection: deployment_page(connection, flows, cursor, limit))
+        return await self._database.read(
+            lambda connection: deployments.deployment_page(connection, flows, cursor, limit)
+        )
 
     async def unwritten_files(self) -> Sequence[FlowFile]:
-        return await self._database.read(flows.files_to_write)
+        return await self._database.read(deployments.files_to_write)
 
     async def flow_cases(self, flow_id: str) -> bytes | None:
         return await self._database.read(lambda connection: flows.cases_of(connection, flow_id))
@@ -326,26 +331,30 @@ class SqlStore:
     async def drafts(
         self, *, flows: Collection[str] | None = None, cursor: str | None = None, limit: int = 50
     ) -> DraftPage:
-        return await self._database.read(lambda connection: authoring.draft_page(connection, flows, cursor, limit))
+        return await self._database.read(
+            lambda connection: drafts_and_captures.draft_page(connection, flows, cursor, limit)
+        )
 
     async def draft(self, flow_id: str) -> Draft | None:
-        return await self._database.read(lambda connection: authoring.draft_of(connection, flow_id))
+        return await self._database.read(lambda connection: drafts_and_captures.draft_of(connection, flow_id))
 
     async def captures(self, since: datetime) -> Sequence[Capture]:
-        return await self._database.read(lambda connection: authoring.all_captures(connection, since))
+        return await self._database.read(lambda connection: drafts_and_captures.all_captures(connection, since))
 
     async def captured(
         self, flow_id: str, since: datetime, *, cursor: str | None = None, limit: int = 50
     ) -> CapturedPage:
         return await self._database.read(
-            lambda connection: authoring.captured_page(connection, flow_id, since, cursor, limit)
+            lambda connection: drafts_and_captures.captured_page(connection, flow_id, since, cursor, limit)
         )
 
     async def captured_request(self, flow_id: str, request_id: str) -> CapturedRequest | None:
-        return await self._database.read(lambda connection: authoring.captured_request(connection, flow_id, request_id))
+        return await self._database.read(
+            lambda connection: drafts_and_captures.captured_request(connection, flow_id, request_id)
+        )
 
     async def has_old_captures(self, before: datetime) -> bool:
-        return await self._database.read(lambda connection: authoring.has_old_captures(connection, before))
+        return await self._database.read(lambda connection: drafts_and_captures.has_old_captures(connection, before))
 
     async def tokens(self) -> Sequence[Token]:
         return await self._database.read(access.all_tokens)
@@ -366,10 +375,10 @@ class SqlStore:
         return await self._database.read(lambda connection: access.has_expired_sessions(connection, at))
 
     async def instance_id(self) -> str:
-        return await self._database.read(cluster.instance_id)
+        return await self._database.read(nodes.instance_id)
 
     async def shared_secrets(self) -> SharedSecrets:
-        return await self._database.read(cluster.shared_secrets)
+        return await self._database.read(nodes.shared_secrets)
 
     async def rejected_sign_ins(self, *, cursor: str | None = None, limit: int = 50) -> RejectedSignInPage:
         return await self._database.read(lambda connection: access.rejected_sign_in_page(connection, cursor, limit))
@@ -389,5 +398,5 @@ class SqlStore:
         return await self._database.read(credentials.all_subscriptions)
 
     async def ping(self) -> None:
-        await self._database.write(operations.ping(micros(self._clock.now())))
+        await self._database.write(ping(micros(self._clock.now())))
         await self._database.read(lambda connection: executions.execution(connection, ""))

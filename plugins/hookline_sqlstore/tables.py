@@ -2,7 +2,7 @@
 
 Times are microseconds since 1970 in UTC. Ids compare by byte, so that their order is the order of time on every server.
 
-On PostgreSQL, `executions`, `journal` and `payloads` are partitioned; `cluster.partitions` says how.
+On PostgreSQL, `executions`, `journal` and `payloads` are partitioned; `databases.history_partitions` says how.
 """
 
 from collections.abc import Iterator

@@ -4,8 +4,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from hookline.api import Connector, StepError, VerifyContext
-from hookline_stripe.client import Stripe
+from hookline.api import Connector
 from hookline_stripe.reference_page import DESCRIPTION, ERRORS, EXAMPLE
 
 API: Final = "https://api.stripe.com"
@@ -39,20 +38,3 @@ stripe: Final = Connector(
     errors=ERRORS,
     example=EXAMPLE,
 )
-
-
-@stripe.verify
-async def which(ctx: VerifyContext[StripeApi]) -> str:
-    """Ask whose key it is."""
-    api = Stripe(ctx)
-    try:
-        account = await api.get("/v1/account")
-    except StepError as error:
-        # A restricted key may not ask that.
-        if not error.message.startswith(("Stripe answered 403", "Stripe answered 404")):
-            raise
-        balance = await api.get("/v1/balance")
-        return f"a key of {'the live mode' if balance.get('livemode') else 'a sandbox'}"
-    profile = account.get("business_profile")
-    name = profile.get("name") if isinstance(profile, dict) else None
-    return f"{account.get('id')}" + (f" ({name})" if name else "")

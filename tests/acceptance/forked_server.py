@@ -18,7 +18,7 @@ from threading import Thread
 
 from hookline.cli.main import main
 from hookline.kernel.fault_points import TRACE_VARIABLE, VARIABLE, Fault, Trace, fault
-from hookline_sqlstore.databases import schema
+from hookline_sqlstore.databases import table_versions
 from tests.acceptance.server_process import ServerProcess
 
 EVERY_KILL = bool(os.environ.get("HOOKLINE_TEST_EVERY_KILL"))
@@ -129,7 +129,7 @@ def _serve(
     if files := environment.get(OPEN_FILES):
         resource.setrlimit(resource.RLIMIT_NOFILE, (int(files), int(files)))
     if folder := environment.get(MIGRATIONS):
-        schema._MIGRATIONS = Path(folder)  # type: ignore[misc]  # it is final elsewhere
+        table_versions._MIGRATIONS = Path(folder)  # type: ignore[misc]  # it is final elsewhere
     # The module of faults read its variables when it was imported, which was in the process that this one came from.
     for name, variable, made in (("armed", VARIABLE, Fault), ("trace", TRACE_VARIABLE, Trace)):
         if environment.get(variable):

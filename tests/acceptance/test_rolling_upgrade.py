@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hookline_sqlstore.databases import schema
+from hookline_sqlstore.databases import table_versions
 from tests.acceptance.database import query
 from tests.acceptance.forked_server import MIGRATIONS, ForkedServer
 from tests.acceptance.load import Load
@@ -203,8 +203,8 @@ def test_no_request_is_rejected_however_often_nodes_are_restarted(cluster: Clust
 def later(tmp_path: Path) -> Path:
     """The migrations of a later release."""
     folder = tmp_path / "migrations"
-    shutil.copytree(schema._MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    (folder / "versions" / "9999_later.py").write_text(_LATER.format(head=schema.latest()), encoding="utf-8")
+    shutil.copytree(table_versions._MIGRATIONS, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "versions" / "9999_later.py").write_text(_LATER.format(head=table_versions.latest()), encoding="utf-8")
     return folder
 
 
@@ -214,7 +214,7 @@ def test_no_request_is_rejected_across_a_migration_that_adds(
 ) -> None:
     """The last test of the file: nodes of this release can't be started afterwards."""
     with monkeypatch.context() as patch, cluster.loaded() as load:
-        patch.setattr(schema, "_MIGRATIONS", later)
+        patch.setattr(table_versions, "_MIGRATIONS", later)
         said = cluster.nodes["one"].run("db", "upgrade").output
         assert "upgraded from version" in said
         accepted = len(load.accepted)

@@ -24,7 +24,7 @@ from hookline.service.admin.executions.dead_letters import dead_letters_view
 from hookline.service.views.executions import execution_view, page_view, steps_view
 from hookline.storage.backend import Backend
 from hookline.storage.store import Store
-from hookline_sqlstore.backend import postgresql, sqlite
+from hookline_sqlstore.backend_urls import postgresql, sqlite
 
 BOUND_MS: Final = 50.0
 ROUNDS: Final = 200

@@ -25,7 +25,7 @@ from hookline.model.message import Arrival, Envelope, Message
 from hookline.storage.backend import Backend
 from hookline.storage.changes import Accept
 from hookline.testing.hook_over_memory import MemoryBlobs
-from hookline_sqlstore.backend import sqlite
+from hookline_sqlstore.backend_urls import sqlite
 
 _OLD = (
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < :count)"

@@ -18,7 +18,7 @@ from hookline.model.execution import ExecutionFilter, Outcome, State
 from hookline.storage.backend import Backend
 from hookline.storage.changes import Accept, End, RecordSteps, Start
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore.backend import postgresql, sqlite
+from hookline_sqlstore.backend_urls import postgresql, sqlite
 
 BODY = {"id": "evt_1", "resource": {"id": "PAY-1", "amount": {"value": "10.00"}, "note": "x" * 600}}
 OUTPUT = encode({"body": BODY})

@@ -443,7 +443,7 @@ async def _measured(db: str) -> Times:
     from hookline.model.execution import State
     from hookline.storage.changes import Accept, End, RecordSteps, Start
     from hookline.testing.envelopes import Envelopes
-    from hookline_sqlstore.backend import postgresql
+    from hookline_sqlstore.backend_urls import postgresql
 
     backend, clock = postgresql(db, clock=SystemClock()), SystemClock()
     await backend.open()

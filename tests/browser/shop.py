@@ -9,7 +9,7 @@ from typing import Any, Final
 from hookline.kernel.time import SystemClock
 from hookline.storage.changes import PutStatistics
 from hookline.storage.statistics import ALL_FLOWS, BUCKETS, MINUTE, Counts, FlowMinute, begin_of, total
-from hookline_sqlstore.backend import sqlite
+from hookline_sqlstore.backend_urls import sqlite
 from tests.acceptance.server_process import ServerProcess
 
 _OPEN: Final = {"use": "webhook", "with": {"verify": "none"}}

@@ -14,8 +14,8 @@ from jinja2.visitor import NodeTransformer
 
 from hookline.api import ExpressionSyntax
 from hookline_mapping.jinja import methods, sandbox
-from hookline_mapping.jinja.filters.values import FILTERS, LEFT_OUT, TESTS
-from hookline_mapping.values import is_whole
+from hookline_mapping.jinja.filters.standard import FILTERS, LEFT_OUT, TESTS
+from hookline_mapping.json_values import is_whole
 
 PATH, METHOD, TURNS, SEARCHED, COMPARED, CONCAT, PART, OMITTED = (
     f"({name})" for name in ("path", "method", "turns", "searched", "compared", "concat", "part", "omitted")

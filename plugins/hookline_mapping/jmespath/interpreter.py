@@ -9,10 +9,9 @@ from jmespath import exceptions, functions, parser, visitor  # type: ignore[impo
 
 from hookline.api import ExpressionSyntax, Scope
 from hookline_mapping.budget import Budget
-from hookline_mapping.decimals import calculate, read, rounded
-from hookline_mapping.exact_value import exact_value
+from hookline_mapping.decimals import calculate, exact_value, read, rounded
+from hookline_mapping.json_values import json_text
 from hookline_mapping.jsonpath.comparison import BY_ORDER, is_number, same
-from hookline_mapping.values import json_text
 
 _ORDER: Final = {"lt": "<", "lte": "<=", "gt": ">", "gte": ">="}
 _MAX_SOURCE: Final = 10_000

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from hookline.api import ExpressionFailed, ExpressionLimit
 from hookline_mapping.budget import MAX_TEXT, Budget
-from hookline_mapping.jsonata.library import jsonata, utils
+from hookline_mapping.json_values import key_of
+from hookline_mapping.jsonata.library_import import jsonata, utils
 from hookline_mapping.jsonpath.comparison import is_number
 from hookline_mapping.patterns import Pattern, bounded
-from hookline_mapping.values import key_of
 
 _MAX_WIDTH: Final = 10_000
 _MAX_PICTURE: Final = 100

@@ -20,7 +20,7 @@ from hookline_mapping.jsonata.functions import (
     spend_square,
     walk,
 )
-from hookline_mapping.jsonata.library import datetimeutils, jexception, jsonata, utils
+from hookline_mapping.jsonata.library_import import datetimeutils, jexception, jsonata, utils
 from hookline_mapping.jsonpath.comparison import is_number
 
 REJECTED: Final = {

@@ -6,22 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hookline.api import Attachment, Context, Duration, Either, JsonValue, Reply, StepError, VerifyContext
+from hookline.api import Attachment, Context, Duration, Either, JsonValue, Reply, StepError
 from hookline_s3.connector import Bucket, Key, Replace, S3Credential, connector
 from hookline_s3.encodings import Encoding
 
 #: Gives what stands for "not given", and is no default that a schema would have to show.
 _NOT_GIVEN: Any = Field(default_factory=lambda: ..., description="A text, or a JSON value, which is written as JSON.")
 _LONGEST_LINK = timedelta(days=7)
-
-
-@connector.verify
-async def verify(ctx: VerifyContext[S3Credential]) -> str | None:
-    """List the credential's bucket; gives the key's id."""
-    from hookline_s3.steps import buckets, listing
-
-    await listing.answers(buckets.bucket_of(ctx, None))
-    return ctx.credential.access_key_id
 
 
 @connector.action(idempotent=True)
@@ -48,9 +39,9 @@ async def read(
 
     `key`, `size` and `etag` stand beside the result's body, which is null where the object becomes an attachment.
     """
-    from hookline_s3.steps import buckets, reading
+    from hookline_s3.steps import object_reader, open_buckets
 
-    return await reading.read_object(ctx, buckets.bucket_of(ctx, bucket), key, format, encoding, max_bytes)
+    return await object_reader.read_object(ctx, open_buckets.bucket_of(ctx, bucket), key, format, encoding, max_bytes)
 
 
 @connector.action(idempotent=True)
@@ -84,11 +75,11 @@ async def write(
     """
     if (content is not ...) == (file is not None):
         raise StepError("give either `content` or `file`", code="s3.content")
-    from hookline_s3.steps import buckets, writing
+    from hookline_s3.steps import object_changes, open_buckets
 
-    data = writing.encoded(content, encoding) if file is None else _attached(ctx, file)
-    store = buckets.bucket_of(ctx, bucket)
-    return await writing.write_object(ctx, store, key, data, content_type, replace=mode == "replace")
+    data = object_changes.encoded(content, encoding) if file is None else _attached(ctx, file)
+    store = open_buckets.bucket_of(ctx, bucket)
+    return await object_changes.write_object(ctx, store, key, data, content_type, replace=mode == "replace")
 
 
 def _attached(ctx: Context[Any], wanted: str | dict[str, JsonValue]) -> Attachment:
@@ -123,9 +114,9 @@ async def list_objects(
 
     The result is a list, by key, of `key`, `name`, `size`, `modified_at` and `etag`.
     """
-    from hookline_s3.steps import buckets, listing
+    from hookline_s3.steps import listing, open_buckets
 
-    store = buckets.bucket_of(ctx, bucket)
+    store = open_buckets.bucket_of(ctx, bucket)
     if stream:
         return listing.objects(store, prefix, pattern)
     return await listing.some_objects(store, prefix, pattern, max_objects)
@@ -137,9 +128,9 @@ async def exists(ctx: Context[S3Credential], key: Key, bucket: Bucket = None) ->
 
     The result is `{"exists": …}`, and for one that is there its `size`, `modified_at` and `etag`.
     """
-    from hookline_s3.steps import buckets, listing
+    from hookline_s3.steps import listing, open_buckets
 
-    found = await listing.head(buckets.bucket_of(ctx, bucket), key)
+    found = await listing.head(open_buckets.bucket_of(ctx, bucket), key)
     if found is None:
         return {"exists": False}
     return {"exists": True, **{name: found[name] for name in ("size", "modified_at", "etag")}}
@@ -151,9 +142,9 @@ async def delete(ctx: Context[S3Credential], key: Key, bucket: Bucket = None) ->
 
     The result is `key`, and `deleted`: false where there was none.
     """
-    from hookline_s3.steps import buckets, writing
+    from hookline_s3.steps import object_changes, open_buckets
 
-    return {"key": key, "deleted": await writing.delete_object(buckets.bucket_of(ctx, bucket), key)}
+    return {"key": key, "deleted": await object_changes.delete_object(open_buckets.bucket_of(ctx, bucket), key)}
 
 
 @connector.action(idempotent=True)
@@ -169,9 +160,9 @@ async def copy(
     The result is `key`, that of the copy, and `size`. An equal object that is there is taken for the copy, from an
     attempt that was interrupted.
     """
-    from hookline_s3.steps import buckets, writing
+    from hookline_s3.steps import object_changes, open_buckets
 
-    return await writing.copy_object(buckets.bucket_of(ctx, bucket), key, to, replace=replace, move=False)
+    return await object_changes.copy_object(open_buckets.bucket_of(ctx, bucket), key, to, replace=replace, move=False)
 
 
 @connector.action(idempotent=True)
@@ -187,9 +178,9 @@ async def move(
     The result is `key`, the new one, and `size`. It is copied and then deleted. Where none is at `key` and one is at
     `to`, an attempt that was interrupted has moved it.
     """
-    from hookline_s3.steps import buckets, writing
+    from hookline_s3.steps import object_changes, open_buckets
 
-    return await writing.copy_object(buckets.bucket_of(ctx, bucket), key, to, replace=replace, move=True)
+    return await object_changes.copy_object(open_buckets.bucket_of(ctx, bucket), key, to, replace=replace, move=True)
 
 
 @connector.action(idempotent=True)
@@ -209,6 +200,6 @@ async def link(
     The result is `{"url": …}`. It isn't looked whether the object is there. Who has the URL needs nothing else, so that
     it is as secret as what it gives.
     """
-    from hookline_s3.steps import buckets, listing
+    from hookline_s3.steps import listing, open_buckets
 
-    return {"url": await listing.link(buckets.bucket_of(ctx, bucket), key, method, expires)}
+    return {"url": await listing.link(open_buckets.bucket_of(ctx, bucket), key, method, expires)}

@@ -3,18 +3,14 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from fnmatch import fnmatchcase
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import obstore
 from obstore.store import S3Store
 
-from hookline.api import JsonValue, PollItem, PollResult, StepError, changed_items
+from hookline.api import JsonValue, StepError
 from hookline_s3.failures import translated
 from hookline_s3.steps.keys import checked
-
-TRACKED: Final = 20_000
-"""Objects that are kept track of: each is in the cursor."""
-_MOST_ITEMS: Final = 1000
 
 
 async def objects(
@@ -68,37 +64,6 @@ async def answers(bucket: S3Store) -> None:
     with translated("the bucket"):
         async for _ in obstore.list(bucket, chunk_size=1):
             return
-
-
-async def new_objects(bucket: S3Store, prefix: str, pattern: str, cursor: Any, *, baseline: bool) -> PollResult:
-    """Objects that are new, or other ones than at the last look. Raises StepError (`s3.too_many`)."""
-    found: list[PollItem] = []
-    async for one in objects(bucket, prefix, pattern):
-        if len(found) == TRACKED:
-            raise StepError(
-                f"more than {TRACKED} objects under {prefix!r} match {pattern!r}; move away those that are done, "
-                'narrow the prefix or the pattern, or say "ordered": true where keys grow',
-                code="s3.too_many",
-            )
-        found.append(PollItem(str(one["key"]), one))
-    found.sort(key=lambda item: (str(item.body["modified_at"]), item.id))
-    return changed_items(found, cursor, baseline=baseline)
-
-
-async def later_objects(bucket: S3Store, prefix: str, pattern: str, cursor: Any, *, baseline: bool) -> PollResult:
-    """Objects whose keys come after all those before. Raises StepError."""
-    if cursor is None and baseline:
-        last: str | None = None
-        async for one in objects(bucket, prefix, pattern):
-            last = str(one["key"])
-        return PollResult((), {"after": last})
-    after = cursor["after"] if cursor is not None else None
-    found: list[PollItem] = []
-    async for one in objects(bucket, prefix, pattern, after=after):
-        if len(found) == _MOST_ITEMS:
-            return PollResult(found, {"after": found[-1].id}, more=True)
-        found.append(PollItem(str(one["key"]), one))
-    return PollResult(found, {"after": found[-1].id if found else after})
 
 
 def _described(found: Any) -> dict[str, JsonValue]:

@@ -1,11 +1,15 @@
-"""Settings that say how far a time of sending may lie from the time of receipt."""
+"""The check that a time of sending is near enough to the time of receipt, and settings that say how near."""
 
-from datetime import timedelta
+import re
+from datetime import datetime, timedelta
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from hookline.api import Duration
+from hookline.api import Duration, NotVerified
 
+#: Longer than any moment that `datetime` knows, and short enough for `int`.
+_SECONDS: Final = re.compile(r"[0-9]{1,12}")
 _TOLERANCE = "How far the time of sending may be from the time of receipt."
 
 
@@ -31,3 +35,23 @@ class WithinADay(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tolerance: Duration = Field(default=timedelta(days=1), description=_TOLERANCE)
+
+
+def check_fresh(seconds: str, received_at: datetime, tolerance: timedelta) -> None:
+    """Raise NotVerified unless a time, in whole seconds since 1970, is near enough to when the request came.
+
+    By the time of receipt, so that judging it later gives the same.
+    """
+    if not _SECONDS.fullmatch(seconds):
+        raise NotVerified("the time of sending isn't whole seconds since 1970")
+    check_near(timedelta(seconds=received_at.timestamp() - int(seconds)), tolerance)
+
+
+def check_near(passed: timedelta, tolerance: timedelta) -> None:
+    """Raise NotVerified unless the time that has passed since sending is no more, nor less than nothing by more."""
+    if abs(passed) > tolerance:
+        off, side = abs(passed).total_seconds(), "before" if passed > timedelta() else "after"
+        raise NotVerified(
+            f"the time of sending is {off:.0f} s {side} that of receipt, and {tolerance.total_seconds():.0f} s are "
+            "allowed: it was held up or sent again, or a clock is wrong"
+        )

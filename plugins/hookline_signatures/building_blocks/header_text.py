@@ -2,13 +2,11 @@
 
 import re
 from base64 import b64decode
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from hookline.api import NotVerified, SignedRequest
 
-#: Longer than any moment that `datetime` knows, and short enough for `int`.
-_SECONDS: Final = re.compile(r"[0-9]{1,12}")
 _HEX: Final = re.compile(r"[0-9a-fA-F]+")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _ID: Final = re.compile(r"[!-~]{1,200}")
@@ -61,26 +59,6 @@ def from_base64(text: str) -> bytes:
         return b64decode(bare + "=" * (-len(bare) % 4), validate=True)
     except ValueError:
         return b""
-
-
-def check_fresh(seconds: str, received_at: datetime, tolerance: timedelta) -> None:
-    """Raise NotVerified unless a time, in whole seconds since 1970, is near enough to when the request came.
-
-    By the time of receipt, so that judging it later gives the same.
-    """
-    if not _SECONDS.fullmatch(seconds):
-        raise NotVerified("the time of sending isn't whole seconds since 1970")
-    check_near(timedelta(seconds=received_at.timestamp() - int(seconds)), tolerance)
-
-
-def check_near(passed: timedelta, tolerance: timedelta) -> None:
-    """Raise NotVerified unless the time that has passed since sending is no more, nor less than nothing by more."""
-    if abs(passed) > tolerance:
-        off, side = abs(passed).total_seconds(), "before" if passed > timedelta() else "after"
-        raise NotVerified(
-            f"the time of sending is {off:.0f} s {side} that of receipt, and {tolerance.total_seconds():.0f} s are "
-            "allowed: it was held up or sent again, or a clock is wrong"
-        )
 
 
 def rfc3339_time(text: str) -> datetime:

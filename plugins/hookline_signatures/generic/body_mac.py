@@ -1,4 +1,4 @@
-"""Schemes that send a MAC of the body: `hmac`, where everything is a setting, and providers that fix the settings."""
+"""Schemes that send a MAC of the body: `hmac`, where everything is a setting, and a base with fixed settings."""
 
 import hmac
 import re
@@ -6,30 +6,21 @@ from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from hookline.api import (
-    Duration,
-    NoSettings,
-    NotVerified,
-    RequestVerifier,
-    Scheme,
-    SignedRequest,
-    Verified,
-    WebhookResponse,
-)
-from hookline_signatures.building_blocks.checks import Mac
+from hookline.api import Duration, NoSettings, NotVerified, RequestVerifier, Scheme, SignedRequest
+from hookline_signatures.building_blocks.freshness import check_fresh
 from hookline_signatures.building_blocks.header_text import (
     as_received,
-    check_fresh,
     check_id,
     from_base64,
     from_hex,
     message_id,
     required,
 )
+from hookline_signatures.building_blocks.mac_check import Mac
 from hookline_signatures.building_blocks.secret_values import Secrets, as_bytes
 from hookline_signatures.generic.header_only import header_name
 
@@ -202,55 +193,6 @@ class BodyMac(Scheme[MacCredential, NoSettings]):
     ) -> Sequence[tuple[str, str]]:
         """With the first secret."""
         return self.layout.sign(request, body, credential)
-
-
-class GitHubSettings(BaseModel):
-    """The settings of the scheme `github`: the treatment of pings."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    pings: Literal["kept", "answered"] = Field(
-        default="kept", description="Whether a ping starts the flow (`kept`), or is only answered."
-    )
-
-
-class _Ping:
-    """A ping that is answered once it holds."""
-
-    def __init__(self, mac: Mac) -> None:
-        self._mac = mac
-
-    def feed(self, chunk: bytes) -> None:
-        self._mac.feed(chunk)
-
-    async def finish(self) -> Verified:
-        await self._mac.finish()
-        return Verified(response=WebhookResponse(200, b"pong", "text/plain"))
-
-
-class GitHub(BodyMac):
-    """GitHub's `X-Hub-Signature-256`: HMAC-SHA256 of the body.
-
-    At GitHub: a repository's, an organization's or an app's settings, Webhooks, with the flow's URL as payload URL,
-    `application/json` as content type, and a secret.
-
-    The dedupe key is `X-GitHub-Delivery`, which isn't signed; a delivery that somebody sends again has the same.
-    GitHub waits for ten seconds, and doesn't try again by itself.
-
-    With a ping GitHub tries a new webhook: it is a message like others, unless `pings` says that it is answered and
-    starts nothing.
-    """
-
-    name: ClassVar[str] = "github"
-    title: ClassVar[str] = "GitHub"
-    settings: ClassVar[type[BaseModel]] = GitHubSettings
-    layout: ClassVar[Layout] = Layout("x-hub-signature-256", prefix="sha256=", id_header="x-github-delivery")
-
-    def open(self, request: SignedRequest, credential: MacCredential, settings: Any) -> RequestVerifier:
-        """Read the header, and begin the MAC."""
-        mac = self.layout.open(request, credential)
-        answered = isinstance(settings, GitHubSettings) and settings.pings == "answered"
-        return _Ping(mac) if answered and request.header("x-github-event") == "ping" else mac
 
 
 def read_mac(text: str, prefix: str, encoding: Literal["hex", "base64"]) -> bytes:

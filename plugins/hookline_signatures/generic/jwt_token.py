@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from hookline.api import CannotVerify, Duration, NotVerified, RequestVerifier, Scheme, SignedRequest, Verified
-from hookline_signatures.building_blocks.checks import MISMATCH
-from hookline_signatures.building_blocks.fetched import Fetched
+from hookline_signatures.building_blocks.fetched_keys import Fetched
 from hookline_signatures.building_blocks.header_text import required
+from hookline_signatures.building_blocks.mac_check import MISMATCH
 from hookline_signatures.building_blocks.secret_values import AnySecrets, listed
 from hookline_signatures.generic.header_only import BEARER, header_name
 from hookline_signatures.generic.jwt_keys import SHORTEST_SECRET, Algorithm, VerifyingKey, key_set, public, shared

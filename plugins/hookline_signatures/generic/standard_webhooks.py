@@ -14,8 +14,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 
 from hookline.api import Duration, NotVerified, Scheme, SignedRequest, Verified
-from hookline_signatures.building_blocks.checks import Mac
-from hookline_signatures.building_blocks.header_text import as_received, check_fresh, from_base64, required
+from hookline_signatures.building_blocks.freshness import check_fresh
+from hookline_signatures.building_blocks.header_text import as_received, from_base64, required
+from hookline_signatures.building_blocks.mac_check import Mac
 from hookline_signatures.building_blocks.secret_values import AnySecrets
 
 _SYMMETRIC, _PUBLIC, _PRIVATE = "whsec_", "whpk_", "whsk_"

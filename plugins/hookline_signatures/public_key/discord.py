@@ -11,10 +11,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from hookline.api import NotVerified, RequestVerifier, Scheme, SignedRequest, Verified, WebhookResponse
-from hookline_signatures.building_blocks.checks import MISMATCH, UNREADABLE
-from hookline_signatures.building_blocks.freshness import Within15Minutes
-from hookline_signatures.building_blocks.header_text import as_received, check_fresh, from_hex, required
+from hookline_signatures.building_blocks.freshness import Within15Minutes, check_fresh
+from hookline_signatures.building_blocks.header_text import as_received, from_hex, required
 from hookline_signatures.building_blocks.json_body import read_json
+from hookline_signatures.building_blocks.mac_check import MISMATCH, UNREADABLE
 from hookline_signatures.building_blocks.secret_values import OWN_KEY_REMEDY, listed
 
 _SIGNATURE: Final = "x-signature-ed25519"

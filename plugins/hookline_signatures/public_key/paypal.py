@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from hookline.api import Duration, NotVerified, Scheme, SignedRequest, Verified
-from hookline_signatures.building_blocks.checks import MISMATCH, UNREADABLE
 from hookline_signatures.building_blocks.header_text import as_received, from_base64, required, rfc3339_time
+from hookline_signatures.building_blocks.mac_check import MISMATCH, UNREADABLE
 from hookline_signatures.building_blocks.secret_values import listed
 from hookline_signatures.public_key.paypal_certificates import PayPalCertificates, is_paypals
 from hookline_signatures.public_key.rsa_certificates import PinnedCertificates, Signer

@@ -11,7 +11,7 @@ from cryptography.x509 import Certificate, DNSName, load_der_x509_certificate, l
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from hookline.api import CannotVerify, HttpClient
-from hookline_signatures.building_blocks.fetched import Fetched
+from hookline_signatures.building_blocks.fetched_keys import Fetched
 from hookline_signatures.public_key.rsa_certificates import Signer, signer
 
 #: A pattern and not a URL parser: without users, ports, queries, dots or escapes nothing can be read in two ways.

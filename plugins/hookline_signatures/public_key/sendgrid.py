@@ -20,9 +20,9 @@ from cryptography.hazmat.primitives.serialization import load_der_public_key, lo
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from hookline.api import NotVerified, RequestVerifier, Scheme, SignedRequest, Verified
-from hookline_signatures.building_blocks.checks import MISMATCH, UNREADABLE
-from hookline_signatures.building_blocks.freshness import WithinADay
-from hookline_signatures.building_blocks.header_text import as_received, check_fresh, from_base64, required
+from hookline_signatures.building_blocks.freshness import WithinADay, check_fresh
+from hookline_signatures.building_blocks.header_text import as_received, from_base64, required
+from hookline_signatures.building_blocks.mac_check import MISMATCH, UNREADABLE
 from hookline_signatures.building_blocks.secret_values import OWN_KEY_REMEDY, listed
 
 _SIGNATURE: Final = "x-twilio-email-event-webhook-signature"

@@ -26,11 +26,11 @@ from hookline.api import (
     Verified,
     WebhookResponse,
 )
-from hookline_signatures.building_blocks.checks import MISMATCH, UNREADABLE
-from hookline_signatures.building_blocks.fetched import Fetched
-from hookline_signatures.building_blocks.freshness import WithinADay
-from hookline_signatures.building_blocks.header_text import check_near, from_base64, rfc3339_time
+from hookline_signatures.building_blocks.fetched_keys import Fetched
+from hookline_signatures.building_blocks.freshness import WithinADay, check_near
+from hookline_signatures.building_blocks.header_text import from_base64, rfc3339_time
 from hookline_signatures.building_blocks.json_body import JsonBody, read_json
+from hookline_signatures.building_blocks.mac_check import MISMATCH, UNREADABLE
 from hookline_signatures.building_blocks.secret_values import listed
 from hookline_signatures.public_key.rsa_certificates import KEY_REMEDY, PinnedCertificates, Signer, signer
 

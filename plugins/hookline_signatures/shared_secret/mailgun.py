@@ -12,10 +12,10 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, QuerystringParser, parse_options_header
 
 from hookline.api import NotVerified, RequestVerifier, Scheme, SignedRequest, Verified, WebhookResponse
-from hookline_signatures.building_blocks.checks import MISMATCH, UNREADABLE
-from hookline_signatures.building_blocks.freshness import WithinADay
-from hookline_signatures.building_blocks.header_text import check_fresh, from_hex
+from hookline_signatures.building_blocks.freshness import WithinADay, check_fresh
+from hookline_signatures.building_blocks.header_text import from_hex
 from hookline_signatures.building_blocks.json_body import JsonBody, with_member
+from hookline_signatures.building_blocks.mac_check import MISMATCH, UNREADABLE
 from hookline_signatures.building_blocks.secret_values import as_bytes
 from hookline_signatures.generic.body_mac import MacCredential
 

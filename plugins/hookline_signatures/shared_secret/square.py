@@ -10,9 +10,9 @@ import msgspec
 from pydantic import BaseModel
 
 from hookline.api import NoSettings, RequestVerifier, Scheme, SignedRequest, Verified
-from hookline_signatures.building_blocks.checks import Mac
 from hookline_signatures.building_blocks.header_text import as_received, from_base64, required
 from hookline_signatures.building_blocks.json_body import SignedJson
+from hookline_signatures.building_blocks.mac_check import Mac
 from hookline_signatures.building_blocks.secret_values import as_bytes
 from hookline_signatures.generic.body_mac import MacCredential
 

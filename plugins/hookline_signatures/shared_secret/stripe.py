@@ -9,10 +9,10 @@ import msgspec
 from pydantic import BaseModel
 
 from hookline.api import NotVerified, RequestVerifier, Scheme, SignedRequest, Verified
-from hookline_signatures.building_blocks.checks import Mac
-from hookline_signatures.building_blocks.freshness import Within5Minutes
-from hookline_signatures.building_blocks.header_text import as_received, check_fresh, from_hex, required
+from hookline_signatures.building_blocks.freshness import Within5Minutes, check_fresh
+from hookline_signatures.building_blocks.header_text import as_received, from_hex, required
 from hookline_signatures.building_blocks.json_body import SignedJson
+from hookline_signatures.building_blocks.mac_check import Mac
 from hookline_signatures.building_blocks.secret_values import as_bytes
 from hookline_signatures.generic.body_mac import MacCredential
 

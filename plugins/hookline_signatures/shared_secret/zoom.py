@@ -9,10 +9,10 @@ import msgspec
 from pydantic import BaseModel
 
 from hookline.api import NotVerified, RequestVerifier, Scheme, SignedRequest, Verified, WebhookResponse
-from hookline_signatures.building_blocks.checks import MISMATCH, Mac
-from hookline_signatures.building_blocks.freshness import WithinADay
-from hookline_signatures.building_blocks.header_text import as_received, check_fresh, required
+from hookline_signatures.building_blocks.freshness import WithinADay, check_fresh
+from hookline_signatures.building_blocks.header_text import as_received, required
 from hookline_signatures.building_blocks.json_body import JsonBody
+from hookline_signatures.building_blocks.mac_check import MISMATCH, Mac
 from hookline_signatures.building_blocks.secret_values import as_bytes
 from hookline_signatures.generic.body_mac import MacCredential, read_mac
 

@@ -1,12 +1,12 @@
 """Which database a step means: its URL, with the credential worked in."""
 
-from typing import Any, Self
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
 from hookline.api import Context, PollContext, StepError, VerifyContext
+from hookline_sql.connector import SqlCredential
 
 #: The driver that is meant where a URL names none.
 _DRIVERS = {
@@ -16,22 +16,6 @@ _DRIVERS = {
     "mariadb": "mariadb+asyncmy",
     "oracle": "oracle+oracledb",
 }
-
-
-class SqlCredential(BaseModel):
-    """A database's password, or its whole URL."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    password: SecretStr | None = Field(default=None, description="The password.")
-    username: str | None = Field(default=None, min_length=1, description="The user, where the URL doesn't name it.")
-    url: SecretStr | None = Field(default=None, description="The whole URL, instead of the step's.")
-
-    @model_validator(mode="after")
-    def _says_something(self) -> Self:
-        if self.password is None and self.url is None:
-            raise ValueError("give password, or url")
-        return self
 
 
 def address(ctx: Context[Any] | PollContext[Any] | VerifyContext[Any], text: str | None) -> URL:

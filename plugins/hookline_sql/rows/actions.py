@@ -7,13 +7,14 @@ from pydantic import Field
 from sqlalchemy import Connection, Table
 
 from hookline.api import Context, Either, FromVars, JsonValue, StepError
-from hookline_sql.actions import Once, Url, connector, effect, idempotent
-from hookline_sql.databases.address import SqlCredential, address
+from hookline_sql.connector import SqlCredential, connector
+from hookline_sql.databases.address import address
 from hookline_sql.databases.pools import Database, Databases
 from hookline_sql.databases.streaming import Incoming
-from hookline_sql.effects import check_engine
-from hookline_sql.rows import change as changing
-from hookline_sql.rows import put as putting
+from hookline_sql.exactly_once import check_engine
+from hookline_sql.rows import insert_and_upsert as putting
+from hookline_sql.rows import update_and_delete as changing
+from hookline_sql.statement_actions import Once, Url, effect, idempotent
 from hookline_sql.tables import converted, table_for
 
 Given = dict[str, JsonValue]

@@ -9,13 +9,13 @@ from typing import Any, Final
 
 from hookline.api import StoreError
 from hookline.api_storage import Node, NodeDescription, NodeParts, PartsMoved, PartsRequest, QueueCount, StoreAway
-from hookline_sqlstore.cluster.tables_access import TablesAccess
+from hookline_sqlstore.cluster.interfaces import TablesAccess
 from hookline_sqlstore.dialect import Statement
 from hookline_sqlstore.lease import DURATION, Lease, LeaseLost
-from hookline_sqlstore.reading import cluster
-from hookline_sqlstore.reading.cluster import Behind
+from hookline_sqlstore.reading import nodes
+from hookline_sqlstore.reading.nodes import Behind
 from hookline_sqlstore.writing import statements
-from hookline_sqlstore.writing.operations import Commit, Operation
+from hookline_sqlstore.writing.commit import Commit, Operation
 
 _PATIENCE: Final = DURATION + 5.0
 """Seconds in which each node adopts a change, or has lost its lease."""
@@ -132,10 +132,10 @@ class PostgresMembership:
 
     async def rate_parts(self, names: Collection[str] | None = None) -> Sequence[NodeParts]:
         lease = "" if self._lease is None else self._lease.id
-        return await self._database.read(lambda connection: cluster.rate_parts_of(connection, lease, names))
+        return await self._database.read(lambda connection: nodes.rate_parts_of(connection, lease, names))
 
     async def count_queued(self, flow_ids: Collection[str]) -> Mapping[str, QueueCount]:
-        return await self._database.read(lambda connection: cluster.count_queued(connection, flow_ids), long=True)
+        return await self._database.read(lambda connection: nodes.count_queued(connection, flow_ids), long=True)
 
     async def move_rate_parts(self, requests: Sequence[PartsRequest]) -> Sequence[PartsMoved]:
         moved: Sequence[PartsMoved] = await self.write(statements.MOVE_RATE_PARTS, tuple(requests))
@@ -162,7 +162,7 @@ class PostgresMembership:
             late: Behind | None = None
             with contextlib.suppress(StoreError):  # the next try may do better
                 if change is None:
-                    change = await self._database.read(cluster.last_change)
+                    change = await self._database.read(nodes.last_change)
                 late = await self._behind(change)
             if late is not None and not late.living:
                 return _names(late.accepting)
@@ -171,7 +171,7 @@ class PostgresMembership:
             await asyncio.sleep(_AGAIN)
 
     async def _behind(self, change: int) -> Behind:
-        found = await self._database.read(cluster.behind(change))
+        found = await self._database.read(nodes.behind(change))
         me = None if self._lease is None else self._lease.id
         return found._replace(living=[row for row in found.living if row.lease != me])
 
@@ -179,20 +179,20 @@ class PostgresMembership:
         await self.write(statements.PROBE, blob_id)
         until = time.monotonic() + _PATIENCE
         while time.monotonic() < until:
-            read, asked = await self._database.read(cluster.probe_answer(self.lease.id))
+            read, asked = await self._database.read(nodes.probe_answer(self.lease.id))
             if read is not None or not asked:
                 return read is not False
             await asyncio.sleep(_AGAIN)
         return False
 
     async def blob_mark(self) -> str | None:
-        return await self._database.read(cluster.blob_mark)
+        return await self._database.read(nodes.blob_mark)
 
     async def set_blob_mark(self, blob_id: str, *, instead_of: str | None) -> None:
         await self.write(statements.SET_BLOB_MARK, (blob_id, instead_of))
 
     async def nodes(self) -> Sequence[Node]:
-        return await self._database.read(cluster.nodes_of)
+        return await self._database.read(nodes.nodes_of)
 
     def drain(self, lease: str) -> None:
         """Do nothing: the node notices the request when it looks next."""

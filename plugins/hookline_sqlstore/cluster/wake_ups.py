@@ -16,7 +16,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from hookline.api import StoreError
-from hookline_sqlstore.cluster.tables_access import TablesAccess
+from hookline_sqlstore.cluster.interfaces import TablesAccess
 
 _PAUSE: Final = 0.05
 """Seconds between two wake-ups of a node."""

@@ -12,16 +12,16 @@ from sqlalchemy import Connection, select, text
 
 from hookline.api import StoreError
 from hookline.api_storage import Clock, has_ended, host_of_process
+from hookline_sqlstore.cluster.interfaces import ReadyListener, TablesAccess
 from hookline_sqlstore.cluster.membership import PostgresMembership
-from hookline_sqlstore.cluster.tables_access import ReadyListener, TablesAccess
 from hookline_sqlstore.cluster.wake_ups import Connect, WakeUps
 from hookline_sqlstore.column_values import micros
+from hookline_sqlstore.flow_ids import flow_ids
 from hookline_sqlstore.lease import NOW
-from hookline_sqlstore.reading.flow_ids import flow_ids
-from hookline_sqlstore.releases import release_problem
+from hookline_sqlstore.table_compatibility import release_problem
 from hookline_sqlstore.tables import nodes
 from hookline_sqlstore.writing import statements
-from hookline_sqlstore.writing.cluster import TakeOverRow
+from hookline_sqlstore.writing.nodes import TakeOverRow
 
 _EVERY: Final = 1.0
 """Seconds between two looks."""

@@ -6,7 +6,7 @@ from typing import Final
 from sqlalchemy import Select, Table, select
 
 from hookline.api_storage import Row
-from hookline_sqlstore.databases import schema
+from hookline_sqlstore.databases import table_versions
 from hookline_sqlstore.tables import cluster, duties, metadata, node_problems, nodes, rate_parts
 
 _OF_PROCESSES: Final = (nodes, duties, rate_parts, node_problems)
@@ -20,7 +20,7 @@ _BYTES: Final = 4_000_000
 
 def layout() -> str:
     """The name of the latest tables; both sides of a copy have these."""
-    return f"hookline_sqlstore {schema.latest()}"
+    return f"hookline_sqlstore {table_versions.latest()}"
 
 
 def in_order(table: Table) -> Select[tuple[object, ...]]:

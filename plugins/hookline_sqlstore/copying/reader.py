@@ -11,7 +11,7 @@ from sqlalchemy import Connection, CursorResult, func, select
 from hookline.api import StoreError
 from hookline.api_storage import Row
 from hookline_sqlstore.copying.pages import TABLES, PageSize, in_order, layout
-from hookline_sqlstore.databases import schema
+from hookline_sqlstore.databases import table_versions
 from hookline_sqlstore.databases.process_lock import ProcessLock
 from hookline_sqlstore.databases.sqlite import failing, read_only
 
@@ -39,12 +39,12 @@ def _locked(path: Path) -> ProcessLock:
 
 
 def _reader(connection: Connection, path: Path) -> "SqliteReader":
-    current = schema.version(connection)
+    current = table_versions.version(connection)
     if current is None:
         raise StoreError(f"{path} has no tables of Hookline")
-    if current != schema.latest():
+    if current != table_versions.latest():
         raise StoreError(
-            schema.problem(connection, current)
+            table_versions.problem(connection, current)
             or f"the tables of {path} are of version {current}; upgrade them first: `hookline db upgrade`"
         )
     # One transaction, so that everything is read in one state, also if a SQLite shell writes.

@@ -16,9 +16,9 @@ from hookline.api import StoreError
 from hookline.api_storage import Row
 from hookline_sqlstore.copy_mark import END_COPY
 from hookline_sqlstore.copying.pages import NEVER_EMPTY, TABLES, PageSize, in_order, layout
-from hookline_sqlstore.databases import schema
-from hookline_sqlstore.databases.address import Address, quoted
-from hookline_sqlstore.databases.session import dispose, prepare_sessions
+from hookline_sqlstore.databases import table_versions
+from hookline_sqlstore.databases.postgres_address import Address, quoted
+from hookline_sqlstore.databases.postgres_connections import dispose, prepare_sessions
 from hookline_sqlstore.lease import NOW
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _prepare(connection: Connection, address: Address) -> None:
     if address.schema is not None:
         with connection.begin():
             connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {quoted(address.schema)}")
-    schema.abandon_copy(connection)
+    table_versions.abandon_copy(connection)
     with connection.begin():
         there = set(inspect(connection).get_table_names())
         filled = [
@@ -103,8 +103,8 @@ def _prepare(connection: Connection, address: Address) -> None:
             f"{address.name} is not empty: there are rows in the tables {', '.join(filled)}. Copy into an "
             "empty database, or into another schema (?schema=name)"
         )
-    schema.upgrade(connection)
-    schema.begin_copy(connection)
+    table_versions.upgrade(connection)
+    table_versions.begin_copy(connection)
     with connection.begin():
         connection.execute(text(_END_LEASES))
 

@@ -16,18 +16,31 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from hookline.api import StoreError
 from hookline.api_storage import Clock, FollowingClock, NodeDescription, PartitionUpkeep
 from hookline_sqlstore.cluster.membership import PostgresMembership
-from hookline_sqlstore.cluster.partitions import Partitions
 from hookline_sqlstore.cluster.watch import Watch
 from hookline_sqlstore.column_values import moment
-from hookline_sqlstore.databases import schema
-from hookline_sqlstore.databases.address import CONNECT_TIMEOUT, Address, quoted
+from hookline_sqlstore.databases import table_versions
 from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Listener
-from hookline_sqlstore.databases.pending import LIMIT, LONG_LIMIT, Pending, PendingCommits, retrieve, within_limit
-from hookline_sqlstore.databases.session import dispose, prepare_sessions, prepare_socket, renew_plans, socket_of
+from hookline_sqlstore.databases.history_partitions import Partitions
+from hookline_sqlstore.databases.pending_commits import (
+    LIMIT,
+    LONG_LIMIT,
+    Pending,
+    PendingCommits,
+    retrieve,
+    within_limit,
+)
+from hookline_sqlstore.databases.postgres_address import CONNECT_TIMEOUT, Address, quoted
+from hookline_sqlstore.databases.postgres_connections import (
+    dispose,
+    prepare_sessions,
+    prepare_socket,
+    renew_plans,
+    socket_of,
+)
 from hookline_sqlstore.dialect import PostgresDialect
 from hookline_sqlstore.lease import LeaseLost
 from hookline_sqlstore.writing.apply import Failure, apply
-from hookline_sqlstore.writing.operations import Commit
+from hookline_sqlstore.writing.commit import Commit
 
 T = TypeVar("T")
 
@@ -131,7 +144,7 @@ class PostgresDatabase:
         if self._address.schema is not None:
             with connection.begin():
                 connection.exec_driver_sql(f"CREATE SCHEMA IF NOT EXISTS {quoted(self._address.schema)}")
-        schema.upgrade(connection, self.membership.node.version)
+        table_versions.upgrade(connection, self.membership.node.version)
 
     async def _told_if_slow(self, work: Coroutine[Any, Any, None]) -> None:
         timer = asyncio.get_running_loop().call_later(

@@ -17,15 +17,15 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from hookline.api import StoreError
 from hookline.api_storage import Alone, Clock, NodeDescription, PartitionUpkeep, Threads
-from hookline_sqlstore.databases import schema
+from hookline_sqlstore.databases import table_versions
+from hookline_sqlstore.databases.created_mark import KnownFile
 from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Listener
-from hookline_sqlstore.databases.known_file import KnownFile
-from hookline_sqlstore.databases.pending import LIMIT, Pending, PendingCommits, within_limit
+from hookline_sqlstore.databases.pending_commits import LIMIT, Pending, PendingCommits, within_limit
 from hookline_sqlstore.databases.process_lock import ProcessLock
 from hookline_sqlstore.dialect import SqliteDialect
-from hookline_sqlstore.reading import work
+from hookline_sqlstore.reading import open_executions
 from hookline_sqlstore.writing.apply import Failure, apply
-from hookline_sqlstore.writing.operations import Commit
+from hookline_sqlstore.writing.commit import Commit
 
 T = TypeVar("T")
 
@@ -80,7 +80,7 @@ class SqliteDatabase:
             writer = self._engine(size=1, query_only=False)
             with failing(f"{self.path} can't be opened"), writer.connect() as connection:
                 self._upgrade(connection)
-                work.recover(connection, self._clock.now())
+                open_executions.recover(connection, self._clock.now())
             self._read_engine = self._engine(size=READERS, query_only=True)
             self._readers = Threads(READERS, "hookline-sqlite-reader")
             wal = self.path.with_name(self.path.name + "-wal")
@@ -96,8 +96,8 @@ class SqliteDatabase:
         with connection.begin():
             # A field of the header that SQLite leaves to applications.
             stored_id = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
-        id_ = self._known.check(stored_id, empty=schema.is_empty(connection))
-        schema.upgrade(connection, self.membership.node.version)
+        id_ = self._known.check(stored_id, empty=table_versions.is_empty(connection))
+        table_versions.upgrade(connection, self.membership.node.version)
         if id_ != stored_id:
             with connection.begin():
                 connection.exec_driver_sql(f"PRAGMA user_version={id_}")

@@ -8,12 +8,12 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from hookline.api import StoreError
 from hookline.api_storage import DatabaseStatus
-from hookline_sqlstore.databases import schema
-from hookline_sqlstore.databases.address import CONNECT_TIMEOUT, Address
-from hookline_sqlstore.databases.pending import LONG_LIMIT
-from hookline_sqlstore.databases.session import dispose, prepare_sessions
+from hookline_sqlstore.databases import table_versions
+from hookline_sqlstore.databases.pending_commits import LONG_LIMIT
+from hookline_sqlstore.databases.postgres_address import CONNECT_TIMEOUT, Address
+from hookline_sqlstore.databases.postgres_connections import dispose, prepare_sessions
 from hookline_sqlstore.databases.sqlite import failing, read_only
-from hookline_sqlstore.reading.usage import disk_usage
+from hookline_sqlstore.reading.disk_usage import disk_usage
 
 
 def status_of_file(path: Path) -> DatabaseStatus:
@@ -41,18 +41,18 @@ async def status_of_schema(address: Address) -> DatabaseStatus:
 
 
 def _status(connection: Connection, name: str) -> DatabaseStatus:
-    version = schema.version(connection)
+    version = table_versions.version(connection)
     return DatabaseStatus(
         database=name,
         reachable=True,
-        problem=schema.problem(connection, version),
+        problem=table_versions.problem(connection, version),
         version=version,
-        latest=schema.latest(),
+        latest=table_versions.latest(),
         size=disk_usage(connection).total,
     )
 
 
 def _unreachable(name: str, problem: str) -> DatabaseStatus:
     return DatabaseStatus(
-        database=name, reachable=False, problem=problem, version=None, latest=schema.latest(), size=None
+        database=name, reachable=False, problem=problem, version=None, latest=table_versions.latest(), size=None
     )

@@ -1,4 +1,4 @@
-"""The environment of Alembic: runs the migrations on the connection that `schema.upgrade` passes in."""
+"""The environment of Alembic: runs the migrations on the connection that `table_versions.upgrade` passes in."""
 
 from alembic import context
 

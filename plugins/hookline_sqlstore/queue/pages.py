@@ -8,10 +8,10 @@ from typing import Any, Final, Protocol
 from hookline.api_storage import Clock
 from hookline_sqlstore.databases.database import Database
 from hookline_sqlstore.queue.feed import Feed
-from hookline_sqlstore.reading import work
+from hookline_sqlstore.reading import open_executions
 from hookline_sqlstore.writing import statements
-from hookline_sqlstore.writing.cluster import ClaimRow
-from hookline_sqlstore.writing.operations import Commit, Operation
+from hookline_sqlstore.writing.commit import Commit, Operation
+from hookline_sqlstore.writing.nodes import ClaimRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ class _SharedLook:
         if self._asking is asking:
             self._asking = _Asking()
             if asking.count >= _MANY:
-                look = self._database.read(work.flows_with_ready, long=True)
+                look = self._database.read(open_executions.flows_with_ready, long=True)
                 asking.found = asyncio.create_task(look, name="look into the queue of many flows")
         # A flow that is closed meanwhile doesn't end the look of the others.
         return asking.found is None or flow_id in await asyncio.shield(asking.found)
@@ -91,7 +91,7 @@ class ReadPages:
             return Page((), complete=True)
         now, limit, begun_only = self._clock.now(), room + len(feed.in_flight), feed.begun_only
         ids = await self._database.read(
-            lambda connection: work.ready(connection, feed.flow_id, now, limit, begun_only=begun_only)
+            lambda connection: open_executions.ready(connection, feed.flow_id, now, limit, begun_only=begun_only)
         )
         returned = frozenset(feed.returned)
         new = [execution_id for execution_id in feed.new(ids) if execution_id not in returned]
@@ -100,7 +100,7 @@ class ReadPages:
         if not again and not new:
             return Page((), complete)
         rows = await self._database.read(
-            lambda connection: work.to_run(connection, again, new, now, begun_only=begun_only)
+            lambda connection: open_executions.to_run(connection, again, new, now, begun_only=begun_only)
         )
         return Page(rows, complete)
 

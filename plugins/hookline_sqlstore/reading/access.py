@@ -18,15 +18,9 @@ from hookline.api_storage import (
     Token,
     TokenScope,
 )
+from hookline_sqlstore import paging
 from hookline_sqlstore.column_values import first_id, micros, moment
-from hookline_sqlstore.reading import lists
-from hookline_sqlstore.tables import (
-    audit,
-    rejected_sign_ins,
-    sessions,
-    sign_in_codes,
-    tokens,
-)
+from hookline_sqlstore.tables import audit, rejected_sign_ins, sessions, sign_in_codes, tokens
 
 
 def all_tokens(connection: Connection) -> list[Token]:
@@ -79,7 +73,7 @@ def audit_page(connection: Connection, chosen: AuditFilter, cursor: str | None, 
     """Return a page, newest first. Raises ValueError for an invalid cursor."""
     asked = select(audit).order_by(audit.c.id.desc()).limit(limit + 1)
     if cursor is not None:
-        asked = asked.where(audit.c.id < lists.id_of(cursor))
+        asked = asked.where(audit.c.id < paging.id_of(cursor))
     if chosen.since is not None:
         asked = asked.where(audit.c.id >= first_id(chosen.since))
     if chosen.until is not None:
@@ -93,7 +87,7 @@ def audit_page(connection: Connection, chosen: AuditFilter, cursor: str | None, 
     ):
         if wanted is not None:
             asked = asked.where(column == wanted)
-    return AuditPage(*lists.page([_entry(row) for row in connection.execute(asked)], limit))
+    return AuditPage(*paging.page([_entry(row) for row in connection.execute(asked)], limit))
 
 
 def _entry(row: Any) -> AuditEntry:
@@ -113,8 +107,8 @@ def rejected_sign_in_page(connection: Connection, cursor: str | None, limit: int
     """Return a page, newest first. Raises ValueError for an invalid cursor."""
     asked = select(rejected_sign_ins).order_by(rejected_sign_ins.c.id.desc()).limit(limit + 1)
     if cursor is not None:
-        asked = asked.where(rejected_sign_ins.c.id < lists.id_of(cursor))
-    return RejectedSignInPage(*lists.page([_rejected(row) for row in connection.execute(asked)], limit))
+        asked = asked.where(rejected_sign_ins.c.id < paging.id_of(cursor))
+    return RejectedSignInPage(*paging.page([_rejected(row) for row in connection.execute(asked)], limit))
 
 
 def _rejected(row: Any) -> RejectedSignIn:

@@ -21,8 +21,8 @@ from hookline.api_storage import (
     without_body,
 )
 from hookline_sqlstore.column_values import key_hash, micros, moment
-from hookline_sqlstore.reading import lists
-from hookline_sqlstore.reading.work import flows_with_work
+from hookline_sqlstore.reading import execution_lists
+from hookline_sqlstore.reading.open_executions import flows_with_work
 from hookline_sqlstore.tables import (
     LIVE,
     dedupe_keys,
@@ -165,7 +165,7 @@ def aliased(connection: Connection, alias: str) -> str | None:
 
 def page(connection: Connection, chosen: ExecutionFilter, cursor: str | None, limit: int) -> ExecutionPage:
     """Return a page, newest first. Raises ValueError for an invalid cursor."""
-    ids = lists.ids(connection, chosen, cursor, limit + 1, flows_with_work)
+    ids = execution_lists.ids(connection, chosen, cursor, limit + 1, flows_with_work)
     wanted = ids[:limit]
     # One of them may have been purged since.
     rows = connection.execute(select(*_ABOUT, executions.c.payload).where(executions.c.id.in_(wanted)))
@@ -191,4 +191,4 @@ def dead_letters(
     connection: Connection, flow_id: str | None, cause: str | None, cursor: str | None, limit: int
 ) -> DeadLetterPage:
     """Return a page of groups. Raises ValueError for an invalid cursor."""
-    return lists.dead_letters(connection, flow_id, cause, cursor, limit, _error_of)
+    return execution_lists.dead_letters(connection, flow_id, cause, cursor, limit, _error_of)

@@ -1,44 +1,26 @@
-"""Stored values, versions, deployments, test cases, state overrides and rejected requests of flows."""
+"""Stored values, versions, test cases, state overrides and rejected requests of flows."""
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, Select, and_, func, select, tuple_
+from sqlalchemy import Connection, and_, func, select, tuple_
 
 from hookline.api_storage import (
-    Actor,
-    DeployedFlow,
-    Deployment,
-    DeploymentPage,
-    FlowFile,
     FlowVersion,
     RejectedPage,
     RejectedRequest,
     RejectionReason,
     Rejections,
-    ServedFlow,
     State,
     StateEntry,
     StateOverride,
     StatePage,
 )
+from hookline_sqlstore import paging
 from hookline_sqlstore.column_values import first_id, moment
 from hookline_sqlstore.portions import portions
-from hookline_sqlstore.reading import lists
-from hookline_sqlstore.tables import (
-    LIVE,
-    cursors,
-    deployed_flows,
-    deployments,
-    executions,
-    flow_cases,
-    flow_overrides,
-    flow_versions,
-    rejected,
-    served_flows,
-    unwritten_files,
-)
+from hookline_sqlstore.tables import LIVE, cursors, executions, flow_cases, flow_overrides, flow_versions, rejected
 from hookline_sqlstore.tables import state as state_
 
 #: The versions that one query names.
@@ -128,7 +110,7 @@ def rejected_page(
     if code is not None:
         asked = asked.where(rejected.c.code == code)
     if cursor is not None:
-        asked = asked.where(rejected.c.id < lists.id_of(cursor))
+        asked = asked.where(rejected.c.id < paging.id_of(cursor))
     found = [RejectedRequest(**{**row._mapping, "at": moment(row.at)}) for row in connection.execute(asked)]
     return RejectedPage(tuple(found[:limit]), found[limit - 1].id if len(found) > limit else None)
 
@@ -158,73 +140,6 @@ def rejected_since(connection: Connection, since: datetime) -> dict[str, Rejecti
         for row in found
         if row.flow_id in known
     }
-
-
-def served(connection: Connection) -> list[ServedFlow]:
-    found = connection.execute(select(served_flows).order_by(served_flows.c.flow_id))
-    return [ServedFlow(row.flow_id, row.version, row.deployment_id) for row in found]
-
-
-def served_after(connection: Connection, deployment_id: str) -> dict[str, str]:
-    """Return the versions that were served after a deployment, by flow."""
-    newest = (
-        select(deployed_flows.c.flow_id, func.max(deployed_flows.c.deployment_id).label("deployment_id"))
-        .where(deployed_flows.c.deployment_id <= deployment_id)
-        .group_by(deployed_flows.c.flow_id)
-        .subquery("newest")
-    )
-    found = select(deployed_flows.c.flow_id, deployed_flows.c.version).join(
-        newest,
-        (deployed_flows.c.flow_id == newest.c.flow_id) & (deployed_flows.c.deployment_id == newest.c.deployment_id),
-    )
-    return {row.flow_id: row.version for row in connection.execute(found) if row.version is not None}
-
-
-def deployment(connection: Connection, deployment_id: str) -> Deployment | None:
-    found = _deployments(connection, select(deployments).where(deployments.c.id == deployment_id), None)
-    return found[0] if found else None
-
-
-def deployment_page(
-    connection: Connection, flows: Collection[str] | None, cursor: str | None, limit: int
-) -> DeploymentPage:
-    """Return a page, newest first. Raises ValueError for an invalid cursor."""
-    asked = select(deployments).order_by(deployments.c.id.desc()).limit(limit + 1)
-    if cursor is not None:
-        asked = asked.where(deployments.c.id < lists.id_of(cursor))
-    if flows is not None:
-        changed = select(deployed_flows.c.deployment_id).where(deployed_flows.c.flow_id.in_(flows))
-        asked = asked.where(deployments.c.id.in_(changed))
-    return DeploymentPage(*lists.page(_deployments(connection, asked, flows), limit))
-
-
-def _deployments(connection: Connection, asked: Select[Any], flows: Collection[str] | None) -> list[Deployment]:
-    rows = list(connection.execute(asked))
-    changed = (
-        select(deployed_flows)
-        .where(deployed_flows.c.deployment_id.in_([row.id for row in rows]))
-        .order_by(deployed_flows.c.flow_id)
-    )
-    of: dict[str, list[DeployedFlow]] = {row.id: [] for row in rows}
-    for row in connection.execute(changed):
-        if flows is None or row.flow_id in flows:
-            of[row.deployment_id].append(DeployedFlow(row.flow_id, row.version, row.before))
-    return [
-        Deployment(
-            row.id,
-            moment(row.at),
-            Actor.from_text(row.author, row.address),
-            tuple(of[row.id]),
-            row.message,
-            row.rollback_of,
-        )
-        for row in rows
-    ]
-
-
-def files_to_write(connection: Connection) -> list[FlowFile]:
-    found = connection.execute(select(unwritten_files).order_by(unwritten_files.c.flow_id, unwritten_files.c.kind))
-    return [FlowFile(row.flow_id, row.kind, row.text, row.replaces) for row in found]
 
 
 def cases_of(connection: Connection, flow_id: str) -> bytes | None:

@@ -8,11 +8,11 @@ from typing import Final
 from hookline.api_storage import BLOCKED, MAX_REJECTED_KEPT, ORDER, TRANSITIONS, UNTIL, State
 from hookline_sqlstore.dialect import Statement
 from hookline_sqlstore.tables import UNDECIDED
-from hookline_sqlstore.writing import access, authoring, cluster, deployments
+from hookline_sqlstore.writing import access, deployments, drafts_and_captures, nodes
 from hookline_sqlstore.writing.accepting import release_keys, serves, take_keys
 from hookline_sqlstore.writing.batches import join
 from hookline_sqlstore.writing.callbacks import call_back, claim, tell_cancelled, time_out
-from hookline_sqlstore.writing.cluster import (
+from hookline_sqlstore.writing.nodes import (
     adopt,
     answer_probe,
     ask_for_probe,
@@ -24,8 +24,8 @@ from hookline_sqlstore.writing.cluster import (
     take_duties,
     take_over,
 )
-from hookline_sqlstore.writing.counters import count
 from hookline_sqlstore.writing.rate_parts import move_rate_parts
+from hookline_sqlstore.writing.state_counters import count
 
 
 def _from(target: State) -> str:
@@ -506,9 +506,9 @@ PROBE: Final = Statement("probe", procedure=ask_for_probe)
 ANSWER_PROBE: Final = Statement("probe", procedure=answer_probe)
 SET_BLOB_MARK: Final = Statement("probe", procedure=set_blob_mark)
 ADOPT: Final = Statement("adopt", procedure=adopt)
-USE_KEYS: Final = Statement("keys", procedure=cluster.use_keys)
-RETIRE_KEYS: Final = Statement("keys", procedure=cluster.retire_keys)
-SET_ADMIN_TOKEN: Final = Statement("token", procedure=cluster.set_admin_token)
+USE_KEYS: Final = Statement("keys", procedure=nodes.use_keys)
+RETIRE_KEYS: Final = Statement("keys", procedure=nodes.retire_keys)
+SET_ADMIN_TOKEN: Final = Statement("token", procedure=nodes.set_admin_token)
 DRAIN: Final = Statement(
     "drain",
     (("lease", "text"), ("at", "bigint")),
@@ -804,13 +804,13 @@ DEPLOY: Final = Statement("deploy", procedure=deployments.deploy)
 WRITE_FILES: Final = Statement("deploy", procedure=deployments.write_files)
 FILES_WRITTEN: Final = Statement("files_written", procedure=deployments.files_written)
 SET_CASES: Final = Statement("deploy", procedure=deployments.set_cases)
-PUT_DRAFT: Final = Statement("draft", procedure=authoring.put_draft)
-DROP_DRAFT: Final = Statement("draft", procedure=authoring.drop_draft)
-OPEN_CAPTURE: Final = Statement("capture", procedure=authoring.open_capture)
-CLOSE_CAPTURE: Final = Statement("capture", procedure=authoring.close_capture)
-DROP_CAPTURE: Final = Statement("capture", procedure=authoring.drop_capture)
-KEEP_CAPTURED: Final = Statement("capture", procedure=authoring.keep_captured)
-FORGET_CAPTURED: Final = Statement("capture", procedure=authoring.forget_captured)
+PUT_DRAFT: Final = Statement("draft", procedure=drafts_and_captures.put_draft)
+DROP_DRAFT: Final = Statement("draft", procedure=drafts_and_captures.drop_draft)
+OPEN_CAPTURE: Final = Statement("capture", procedure=drafts_and_captures.open_capture)
+CLOSE_CAPTURE: Final = Statement("capture", procedure=drafts_and_captures.close_capture)
+DROP_CAPTURE: Final = Statement("capture", procedure=drafts_and_captures.drop_capture)
+KEEP_CAPTURED: Final = Statement("capture", procedure=drafts_and_captures.keep_captured)
+FORGET_CAPTURED: Final = Statement("capture", procedure=drafts_and_captures.forget_captured)
 CREATE_TOKEN: Final = Statement("token", procedure=access.create_token)
 REVOKE_TOKEN: Final = Statement("token", procedure=access.revoke_token)
 CREATE_SESSION: Final = Statement("session", procedure=access.create_session)
@@ -840,7 +840,7 @@ AUDIT_ACCEPTED: Final = Statement(
     counted=False,
 )
 FORGET_AUDIT: Final = Statement("audit", procedure=access.forget_audit)
-REPORT_PROBLEMS: Final = Statement("problems", procedure=cluster.report_problems)
+REPORT_PROBLEMS: Final = Statement("problems", procedure=nodes.report_problems)
 REJECT_SIGN_INS: Final = Statement("sign_in", procedure=access.reject_sign_ins)
 
 PING: Final = Statement(

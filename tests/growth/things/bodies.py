@@ -23,7 +23,7 @@ from hookline.secrets import masking
 from hookline.service.hooks import sender
 from hookline.service.uploads import decompression, multipart
 from hookline.simulation.recordings import case_masking
-from hookline_email import addresses, mail
+from hookline_email import addresses, read_mail
 from tests.growth.families import PAIRS, TEXTS, VALUES, deep, family, items, repeated
 from tests.growth.measure import Family, Thing
 
@@ -247,7 +247,7 @@ FUNCTIONS: Final[Mapping[Callable[..., Any], tuple[Callable[[Any], object], tupl
     pointer.parts_of: (pointer.parts_of, (*TEXTS, family("slashes", repeated("/~0"))), 10 * 2**20),
     body_schema.compile_schema: (problems_by_schema, VALUES, 2**20),
     addresses.mailbox: (_address, TEXTS, 2**20),
-    mail.read_mail: (mail.read_mail, MAIL_BYTES, 2**20),
+    read_mail.read_mail: (read_mail.read_mail, MAIL_BYTES, 2**20),
     pointer.escape: (pointer.escape, TEXTS, 10 * 2**20),
     page_input.read_page_input: (_page_input, (*TEXTS, *VALUES), 2**20),
 }
@@ -256,7 +256,7 @@ _ROOMS: Final = (
     *("hookline.bodies.json", "hookline.bodies.urlencoded", "hookline.bodies.xml", "hookline.bodies.media_types"),
     *("hookline.bodies.text", "hookline.bodies.page_input", "hookline.kernel.json", "hookline.kernel.pointer"),
     *("hookline.secrets.masking", "hookline.model.dead_letter_causes", "hookline.simulation.recordings.case_masking"),
-    *("hookline.flows.compiler.body_schema", "hookline_email.addresses", "hookline_email.mail"),
+    *("hookline.flows.compiler.body_schema", "hookline_email.addresses", "hookline_email.read_mail"),
 )
 WITHOUT: Final[Mapping[str, str]] = {
     "hookline_email.addresses.mailboxes": "`mailbox` does its work",

@@ -7,7 +7,7 @@ from jinja2 import nodes
 
 from hookline.discovery.loader import load_plugins
 from hookline_mapping.jinja import methods, rewrite
-from hookline_mapping.jinja.filters.values import FILTERS, TESTS
+from hookline_mapping.jinja.filters.standard import FILTERS, TESTS
 from hookline_mapping.jinja.sandbox import Sandbox
 from tests.growth.measure import Thing
 from tests.growth.things.languages import thing

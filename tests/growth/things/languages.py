@@ -8,7 +8,7 @@ from jmespath.functions import Functions  # type: ignore[import-untyped]
 
 from hookline.discovery.loader import load_plugins
 from hookline.kernel.errors import HooklineError
-from hookline_mapping.jsonata.library import jsonata
+from hookline_mapping.jsonata.library_import import jsonata
 from hookline_mapping.jsonpath import query
 from tests.growth.families import PAIRS, TEXTS, VALUES
 from tests.growth.measure import Thing

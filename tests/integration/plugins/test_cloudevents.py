@@ -150,7 +150,7 @@ class Token(BaseModel):
 
 
 async def test_a_credential_is_sent_as_a_header(room: Room) -> None:
-    from hookline_cloudevents.authorization import authorization
+    from hookline_cloudevents.credential_headers import authorization
 
     class Pair(BaseModel):
         username: str

@@ -27,7 +27,7 @@ from hookline.testing.fake_http import FakeHttp
 from hookline.testing.fake_tokens import FakeTokens
 from hookline.testing.harness import SUBSCRIPTION_URL, Harness, ListLog
 from hookline_paypal.connector import PayPalApi, paypal
-from hookline_paypal.requests import verify
+from hookline_paypal.credential_check import verify
 
 MAY = datetime(2026, 5, 1, tzinfo=UTC)
 

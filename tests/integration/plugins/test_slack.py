@@ -27,7 +27,7 @@ from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
 from hookline.testing.harness import Harness, ListLog
 from hookline_slack.connector import SlackApi, slack
-from hookline_slack.methods import verify
+from hookline_slack.credential_check import verify
 
 SECTION = {"type": "section", "text": {"type": "mrkdwn", "text": "*Order* 17"}}
 MODAL = {"type": "modal", "title": {"type": "plain_text", "text": "Order"}, "blocks": []}

@@ -12,7 +12,7 @@ from tests.unit.service.hook_trial import document
 
 from hookline.service.hook_requests import HookResponse
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
-from hookline_cloudevents.event import MOST_PROBLEMS
+from hookline_cloudevents.attribute_rules import MOST_PROBLEMS
 from hookline_cloudevents.receive import CloudEventsSettings, cloudevents
 
 STRUCTURED = "application/cloudevents+json; charset=utf-8"

@@ -13,7 +13,7 @@ from hookline.api import StepError
 from hookline.kernel.json import encode
 from hookline_email.addresses import mailbox
 from hookline_email.connector import EmailCredential, _unavailable
-from hookline_email.mail import MAX_TEXT, read_mail
+from hookline_email.read_mail import MAX_TEXT, read_mail
 
 
 def test_charsets_are_read_even_where_they_are_wrong() -> None:

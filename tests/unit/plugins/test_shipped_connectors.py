@@ -20,7 +20,7 @@ from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
 from hookline.testing.harness import Harness
 from hookline_files.connectors import csv, file
-from hookline_generic.actions import generic
+from hookline_generic.connector import generic
 from hookline_generic.state import state
 from hookline_http.request import http
 

@@ -6,7 +6,7 @@ from jsonpath_ng import jsonpath as tree
 from jsonpath_ng.ext import iterable
 
 from hookline_mapping.jsonpath.query.key_path import NOTHING, follow_keys, following, plain_keys
-from hookline_mapping.jsonpath.query.looking_back import last_keys, parents
+from hookline_mapping.jsonpath.query.parent_and_path import last_keys, parents
 from hookline_mapping.jsonpath.query.query import CompileQuery, Query, Run
 
 

@@ -10,7 +10,7 @@ from tests.integration.plugins.brokers.proxy import no_step_hangs, proxy_to
 from tests.integration.plugins.brokers.rabbit import HOST, LOGIN, URL, Rabbit, rabbit_here
 from tests.services import need_server
 
-import hookline_amqp.connecting
+import hookline_amqp.connection
 from hookline.api import Attachment, AuthExpired, Message, StepError, Unavailable
 from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.harness import Harness
@@ -179,7 +179,7 @@ async def test_a_credential_that_cannot_be_used_says_why_and_shows_no_secret(
     harness: Harness, monkeypatch: pytest.MonkeyPatch, login: dict[str, Any], code: str, kind: type[StepError]
 ) -> None:
     need_server("RabbitMQ", 5672)
-    monkeypatch.setattr(hookline_amqp.connecting, "CONNECT", 1.0)
+    monkeypatch.setattr(hookline_amqp.connection, "CONNECT", 1.0)
     with pytest.raises(StepError) as caught:
         await harness.run_action("amqp.publish", credential=login, with_={"routing_key": "x", "json": 1})
     assert (caught.value.error_code, type(caught.value)) in (

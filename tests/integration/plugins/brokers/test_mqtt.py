@@ -13,7 +13,7 @@ from tests.integration.plugins.brokers.mosquitto import Mosquitto
 from tests.integration.plugins.brokers.proxy import no_step_hangs, proxy_to
 from tests.services import need_server
 
-import hookline_mqtt.session
+import hookline_mqtt.connection
 from hookline.api import Attachment, AuthExpired, BrokerMessage, ConsumeContext, Message, StepError, Unavailable
 from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.harness import ConsumedMessage, Harness
@@ -301,7 +301,7 @@ async def test_a_broker_that_cannot_be_reached_says_why(
 ) -> None:
     need_server("Mosquitto", 1883)
     need_server("RabbitMQ", 5672)
-    monkeypatch.setattr(hookline_mqtt.session, "CONNECT", 2.0)
+    monkeypatch.setattr(hookline_mqtt.connection, "CONNECT", 2.0)
     for run in (
         harness.run_action("mqtt.publish", credential=login, with_={"topic": "x", "json": 1}),
         harness.run_consumer("mqtt.messages", 0, credential=login, topics=["x"]),

@@ -16,8 +16,8 @@ from hookline.kernel.errors import BlobGone, StoreError
 from hookline.storage.blobs import Blobs
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.blobs import BlobsContract, put, read
-from hookline_s3 import address
-from hookline_s3.address import s3_blobs
+from hookline_s3.blobs import address
+from hookline_s3.blobs.address import s3_blobs
 from hookline_s3.blobs.blob_ids import LONGEST, new_id
 from hookline_s3.blobs.upload import PART
 

@@ -21,7 +21,7 @@ from hookline.testing.contracts.connector import ConnectorContract
 from hookline.testing.fake_http import FakeHttp
 from hookline.testing.harness import ActionResult, Harness
 from hookline_s3.connector import S3Credential, connector
-from hookline_s3.steps import listing, reading, writing
+from hookline_s3.steps import changed_objects, object_changes, object_reader
 
 SECRET = "hunter2-hunter2-hunter2"
 
@@ -146,7 +146,7 @@ async def test_what_an_object_becomes(bucket: Bucket) -> None:
 
 
 async def test_lines_are_whole_wherever_the_content_is_cut(bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "_PIECE", 1)
+    monkeypatch.setattr(object_reader, "_PIECE", 1)
     lines = [f"{number} für 😀" * 20_000 for number in range(6)]
     bucket.put("long.txt", "\n".join(lines).encode())
     assert (await bucket("read", key="long.txt", format="lines")).body == lines
@@ -196,7 +196,7 @@ async def test_an_object_has_the_media_type_of_its_file_or_its_name(bucket: Buck
         await bucket("write", key="d", content="x", content_type="text/plain\r\nx-evil: 1")
 
 
-@pytest.mark.parametrize("size", [3, writing.PART + 3])
+@pytest.mark.parametrize("size", [3, object_changes.PART + 3])
 async def test_create_leaves_another_object_and_knows_its_own(bucket: Bucket, size: int) -> None:
     message = await bucket.kept(b"1" * size)
     for _ in range(2):
@@ -321,8 +321,8 @@ async def test_new_and_changed_objects_come_once(bucket: Bucket) -> None:
 async def test_more_objects_than_are_kept_track_of_are_rejected_unless_keys_grow(
     bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listing, "TRACKED", 2)
-    monkeypatch.setattr(listing, "_MOST_ITEMS", 2)
+    monkeypatch.setattr(changed_objects, "TRACKED", 2)
+    monkeypatch.setattr(changed_objects, "_MOST_ITEMS", 2)
     for key in "abc":
         bucket.put(key)
     with pytest.raises(StepError, match="more than 2 objects") as caught:
@@ -348,7 +348,7 @@ async def test_a_listing_that_comes_to_a_key_that_is_none_names_it(bucket: Bucke
 
 
 async def test_a_cancelled_upload_leaves_no_object(bucket: Bucket) -> None:
-    message = await bucket.kept(bytes(writing.PART * 3))
+    message = await bucket.kept(bytes(object_changes.PART * 3))
     running = asyncio.create_task(bucket("write", message, key="a", file="scan"))
     await asyncio.sleep(0)
     running.cancel()

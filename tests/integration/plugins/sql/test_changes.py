@@ -8,7 +8,7 @@ from sqlalchemy.engine import make_url
 from tests.integration.plugins.sql.sql_room import Room, count
 
 from hookline.api import StepError, VerifyContext
-from hookline_sql.databases.address import SqlCredential
+from hookline_sql.connector import SqlCredential
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from tests.integration.plugins.sql.sql_room import Room
 
 from hookline.api import Connector
 from hookline.testing.contracts.connector import ConnectorContract
-from hookline_sql.actions import connector
+from hookline_sql.connector import connector
 
 SECRET = "hunter2-hunter2-hunter2"
 

@@ -10,7 +10,7 @@ from sqlalchemy.engine import make_url
 from tests.integration.plugins.sql.sql_room import Room, count
 
 from hookline_sql import register_connectors
-from hookline_sql.databases.address import SqlCredential
+from hookline_sql.connector import SqlCredential
 
 
 @pytest.mark.rule(35)

@@ -12,9 +12,9 @@ from sqlalchemy.util import await_only
 from tests.integration.plugins.sql.sql_room import Room, count, mysql_url
 
 from hookline.api import StepError
-from hookline_sql.databases.address import SqlCredential
+from hookline_sql.connector import SqlCredential
 from hookline_sql.databases.pools import Database, Databases
-from hookline_sql.effects import EFFECTS
+from hookline_sql.exactly_once import EFFECTS
 
 
 async def test_types_go_in_and_out(mariadb: Room) -> None:

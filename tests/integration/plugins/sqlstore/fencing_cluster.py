@@ -22,8 +22,8 @@ from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.lease import Lease, LeaseLost
 from hookline_sqlstore.writing import statements
-from hookline_sqlstore.writing.cluster import ClaimRow, TakeOverRow
-from hookline_sqlstore.writing.operations import Commit, Operation, prepare_commit
+from hookline_sqlstore.writing.commit import Commit, Operation, prepare_commit
+from hookline_sqlstore.writing.nodes import ClaimRow, TakeOverRow
 
 _FLOW: Final = "orders"
 _ROOM: Final = 2

@@ -17,7 +17,7 @@ from hookline_sqlstore.dialect import PostgresDialect
 from hookline_sqlstore.lease import Lease
 from hookline_sqlstore.writing.apply import apply
 from hookline_sqlstore.writing.batches import items_of
-from hookline_sqlstore.writing.operations import prepare_commit
+from hookline_sqlstore.writing.commit import prepare_commit
 
 COUNT = 150
 SIZE = 2

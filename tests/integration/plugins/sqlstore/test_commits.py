@@ -18,7 +18,7 @@ from hookline.model.message import Envelope
 from hookline.storage.changes import Accept, Accepted, Change, Duplicate, End, Park, RecordSteps, Reopen, Resume, Start
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore.backend import sqlite
+from hookline_sqlstore.backend_urls import sqlite
 
 CLOCK = ManualClock()
 NOW = CLOCK.now()

@@ -31,7 +31,7 @@ from hookline.storage.changes import (
 )
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore.backend import sqlite
+from hookline_sqlstore.backend_urls import sqlite
 
 _CLOCK = ManualClock()
 _ENVELOPES = Envelopes(_CLOCK)

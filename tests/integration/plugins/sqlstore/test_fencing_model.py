@@ -21,9 +21,9 @@ from tests.integration.plugins.sqlstore.fencing_cluster import Cluster
 from tests.integration.plugins.sqlstore.fencing_judge import Broken
 
 from hookline_sqlstore import lease
-from hookline_sqlstore.databases import schema
+from hookline_sqlstore.databases import table_versions
 from hookline_sqlstore.dialect import Statement
-from hookline_sqlstore.writing import accepting, cluster, statements
+from hookline_sqlstore.writing import accepting, nodes, statements
 
 pytestmark = [pytest.mark.postgres, pytest.mark.long, pytest.mark.cluster_rule("C1", "C2", "C3", "C6")]
 
@@ -68,7 +68,7 @@ class Room:
         async with self.engine.connect() as connection:
             await connection.execute(text(f'CREATE SCHEMA "{self._schema}"'))
             await connection.commit()
-            await connection.run_sync(schema.upgrade)
+            await connection.run_sync(table_versions.upgrade)
         self.watching = await asyncpg.connect(self._plain, server_settings=self._settings)
 
     async def close(self) -> None:
@@ -180,8 +180,8 @@ class Plant:
         self._monkeypatch.setattr(lease, "_HOLDS", "TRUE")
 
     def claim_of_what_is_owned(self) -> None:
-        planted = _replaced(str(cluster._CLAIM[False]), " AND owner IS NULL", "")
-        self._monkeypatch.setitem(cluster._CLAIM, False, text(planted))
+        planted = _replaced(str(nodes._CLAIM[False]), " AND owner IS NULL", "")
+        self._monkeypatch.setitem(nodes._CLAIM, False, text(planted))
 
     def entry_by_anybody(self) -> None:
         self._in_statement(statements.RECORD, "executions.owner = current_setting('hookline.lease')", "TRUE")

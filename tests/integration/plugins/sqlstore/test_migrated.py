@@ -29,9 +29,9 @@ from hookline.storage.changes import (
 )
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore.backend import postgresql, sqlite
+from hookline_sqlstore.backend_urls import postgresql, sqlite
 from hookline_sqlstore.column_values import key_hash, micros
-from hookline_sqlstore.databases import schema as schema_versions
+from hookline_sqlstore.databases import table_versions as schema_versions
 
 MIGRATION = "0006"
 

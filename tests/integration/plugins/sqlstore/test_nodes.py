@@ -23,7 +23,7 @@ from hookline.testing.contracts.queue import consuming
 from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore import lease as leases
 from hookline_sqlstore.cluster import watch
-from hookline_sqlstore.databases import session as sessions
+from hookline_sqlstore.databases import postgres_connections as sessions
 from hookline_sqlstore.lease import Lease, LeaseLost
 
 pytestmark = pytest.mark.postgres

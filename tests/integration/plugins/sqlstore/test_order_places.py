@@ -11,7 +11,7 @@ from hookline.storage.backend import Backend
 from hookline.storage.changes import Accept, Accepted, Cancel, Duplicate, End, Start
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore.backend import postgresql, sqlite
+from hookline_sqlstore.backend_urls import postgresql, sqlite
 
 
 @pytest.fixture(params=["file_url", pytest.param("tables", marks=pytest.mark.postgres)])

@@ -13,7 +13,7 @@ from hookline.storage.backend import Backend
 from hookline.storage.changes import Accepted, End, Start
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore.backend import postgresql, sqlite
+from hookline_sqlstore.backend_urls import postgresql, sqlite
 from hookline_sqlstore.databases.database import PATIENT
 
 FOREVER = 3600.0

@@ -23,9 +23,9 @@ from hookline.storage.changes import Accepted
 from hookline.storage.cluster import NodeDescription
 from hookline.testing.clock import ManualClock
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore.backend import postgresql
-from hookline_sqlstore.databases import pending, postgres, session
-from hookline_sqlstore.databases.session import socket_of
+from hookline_sqlstore.backend_urls import postgresql
+from hookline_sqlstore.databases import pending_commits, postgres, postgres_connections
+from hookline_sqlstore.databases.postgres_connections import socket_of
 
 pytestmark = pytest.mark.postgres
 
@@ -42,9 +42,9 @@ async def test_a_session_that_is_gone_when_it_should_make_its_plans_anew_is_repl
     server: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Each use is late.
-    monkeypatch.setattr(session, "REPLAN", -1.0)
+    monkeypatch.setattr(postgres_connections, "REPLAN", -1.0)
     engine = create_async_engine(make_url(POSTGRES).set(drivername="postgresql+asyncpg"), pool_size=1)
-    session.renew_plans(engine.sync_engine)
+    postgres_connections.renew_plans(engine.sync_engine)
 
     async def process() -> int:
         async with engine.connect() as connection:
@@ -160,7 +160,7 @@ async def test_a_transaction_without_end_is_ended_and_nothing_is_read_before(
     await server.execute(f'LOCK TABLE "{make_url(tables).query["schema"]}".executions IN EXCLUSIVE MODE')
     lost, withdrawn = envelopes.make(), envelopes.make()
     with monkeypatch.context() as patch:
-        patch.setattr(pending, "LIMIT", 0.3)
+        patch.setattr(pending_commits, "LIMIT", 0.3)
         with pytest.raises(StoreError, match="hasn't answered"):
             await backend.queue.put(lost)
         with pytest.raises(StoreError, match="hasn't answered"):
@@ -192,7 +192,7 @@ async def test_a_commit_that_is_given_up_before_there_is_a_connection_is_never_s
         with pytest.raises(StoreError, match="can't be written"):
             await backend.queue.put(envelopes.make())
         with monkeypatch.context() as patch:
-            patch.setattr(pending, "LIMIT", 0.1)
+            patch.setattr(pending_commits, "LIMIT", 0.1)
             with pytest.raises(StoreError, match="hasn't answered"):
                 await backend.queue.put(envelopes.make())
         proxy.speaks.set()

@@ -24,11 +24,11 @@ from hookline.storage.queue import Delivery
 from hookline.testing.clock import ManualClock
 from hookline.testing.contracts.queue import consuming
 from hookline.testing.envelopes import Envelopes
-from hookline_sqlstore.backend import sqlite
-from hookline_sqlstore.databases import pending
+from hookline_sqlstore.backend_urls import sqlite
+from hookline_sqlstore.databases import pending_commits
 from hookline_sqlstore.queue.feed import READ_AHEAD
 from hookline_sqlstore.queue.queue import SqlQueue
-from hookline_sqlstore.reading import work
+from hookline_sqlstore.reading import open_executions
 from hookline_sqlstore.tables import executions
 
 
@@ -54,7 +54,7 @@ _HANG = """
 import asyncio, sys
 from threading import Event
 from hookline.testing.clock import ManualClock
-from hookline_sqlstore.backend import sqlite
+from hookline_sqlstore.backend_urls import sqlite
 from hookline_sqlstore.databases import pending, sqlite as database
 pending.LIMIT = database.LIMIT = 0.3
 
@@ -88,7 +88,7 @@ _HOLD = """
 import asyncio, sys
 from hookline.testing.clock import ManualClock
 from hookline_sqlstore.reading import work
-from hookline_sqlstore.backend import sqlite
+from hookline_sqlstore.backend_urls import sqlite
 
 async def hold():
     await sqlite(sys.argv[1], clock=ManualClock()).open()
@@ -321,8 +321,8 @@ async def test_what_was_parked_while_a_page_was_read_is_not_delivered_early(
     await backend.store.commit([Start(ids[2], "v1", now)])
     engine = create_engine(f"sqlite:///{tmp_path}/x.db")
     with engine.connect() as connection:
-        found = [row.id for row in work.to_run(connection, [], page, now)]
-        again = [row.id for row in work.to_run(connection, [ids[2]], [ids[3]], now)]
+        found = [row.id for row in open_executions.to_run(connection, [], page, now)]
+        again = [row.id for row in open_executions.to_run(connection, [ids[2]], [ids[3]], now)]
     engine.dispose()
     assert found == [ids[3]]
     assert again == [ids[2], ids[3]]
@@ -488,7 +488,7 @@ async def test_a_lock_of_another_program_fails_in_time_and_nothing_is_lost(
 async def test_what_starts_in_a_commit_that_was_given_up_and_stored_after_all_is_delivered_once(
     backend: Backend, envelopes: Envelopes, clock: ManualClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pending, "LIMIT", 0.3)
+    monkeypatch.setattr(pending_commits, "LIMIT", 0.3)
     ran: list[Delivery] = []
     envelope = envelopes.make()
     place = SimpleNamespace(change=Start(envelope.execution_id, "v1", clock.now()), run=ran.append)

@@ -15,7 +15,7 @@ from hookline.discovery.loader import load_plugins
 from hookline.discovery.registry import Registry
 from hookline.flows.check.check_flow import check_flow
 from hookline.testing.harness import Harness
-from hookline_generic.paths import EACH, MOST_VALUES, path, path_text
+from hookline_generic.body_paths import EACH, MOST_VALUES, path, path_text
 
 ORDER = {
     "id": 17,

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from hookline_generic.schedule import Cron, Every, Settings
+from hookline_generic.schedule_trigger import Cron, Every, Settings
 
 BERLIN = "Europe/Berlin"
 EXPRESSIONS = [

@@ -8,7 +8,7 @@ from jinja2.filters import FILTERS as JINJA_FILTERS
 
 from hookline.api import ExpressionError, ExpressionFailed, ExpressionLimit, ExpressionSyntax
 from hookline_mapping.jinja.filters import regex as regex_filters
-from hookline_mapping.jinja.filters.values import FILTERS, LEFT_OUT, TESTS
+from hookline_mapping.jinja.filters.standard import FILTERS, LEFT_OUT, TESTS
 from hookline_mapping.jinja.mapper import Jinja
 
 MAPPER = Jinja()

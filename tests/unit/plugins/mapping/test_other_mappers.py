@@ -16,7 +16,7 @@ from hookline.flows.elements.expressions import Expressions
 from hookline.kernel.errors import ExpressionError, ExpressionFailed, ExpressionLimit, ExpressionSyntax, MissingValue
 from hookline.sdk.mappers import Mapper
 from hookline.service.views.components import component_views
-from hookline_mapping import extras
+from hookline_mapping import extra_mapper
 from hookline_mapping.jmespath.mapper import JmesPath
 from hookline_mapping.jsonata.mapper import Jsonata
 
@@ -224,7 +224,7 @@ def test_they_count_only_in_flows_that_list_them() -> None:
 def test_without_its_extra_the_command_that_installs_it_is_said(
     mapper: Mapper, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(extras, "find_spec", lambda name: None)
+    monkeypatch.setattr(extra_mapper, "find_spec", lambda name: None)
     registry = load_plugins()
     flow = {
         "id": "f",

@@ -10,7 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from hookline.api import NotVerified, Scheme, SignedRequest, Verified
-from hookline_signatures.generic.body_mac import GitHub, Hmac
+from hookline_signatures.generic.body_mac import Hmac
+from hookline_signatures.shared_secret.body_mac.github import GitHub
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SECONDS = str(int(NOW.timestamp()))

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from hookline.api import NotVerified, Scheme, SignedRequest, Verified, WebhookResponse
-from hookline_signatures.generic.body_mac import GitHub
-from hookline_signatures.generic.hub_signature import Bitbucket, Intercom
-from hookline_signatures.shared_secret.meta import Meta
+from hookline_signatures.shared_secret.body_mac.bitbucket import Bitbucket
+from hookline_signatures.shared_secret.body_mac.github import GitHub
+from hookline_signatures.shared_secret.body_mac.intercom import Intercom
+from hookline_signatures.shared_secret.body_mac.meta import Meta
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SECRET = "topsecret"

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from hookline.api import NotVerified, Scheme, SignedRequest, Verified, WebhookResponse
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
 from hookline_signatures.building_blocks.json_body import LONGEST
-from hookline_signatures.shared_secret.dropbox import Dropbox
+from hookline_signatures.shared_secret.body_mac.dropbox import Dropbox
+from hookline_signatures.shared_secret.body_mac.xero import Xero
 from hookline_signatures.shared_secret.linear import Linear
 from hookline_signatures.shared_secret.microsoft_graph import MicrosoftGraph
-from hookline_signatures.shared_secret.xero import Xero
 from hookline_signatures.shared_secret.zoom import Zoom
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)

@@ -7,7 +7,7 @@ import pytest
 from tests.unit.plugins.signatures.scheme_trial import URL, Trial
 
 from hookline.api import NotVerified
-from hookline_signatures.shared_secret.shopify import Shopify
+from hookline_signatures.shared_secret.body_mac.shopify import Shopify
 from hookline_signatures.shared_secret.square import Square
 from hookline_signatures.shared_secret.zendesk import Zendesk
 

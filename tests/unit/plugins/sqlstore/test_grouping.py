@@ -16,7 +16,7 @@ from hookline_sqlstore import dialect
 from hookline_sqlstore.column_values import micros, moment
 from hookline_sqlstore.writing import statements
 from hookline_sqlstore.writing.apply import stages
-from hookline_sqlstore.writing.operations import prepare_commit as batch
+from hookline_sqlstore.writing.commit import prepare_commit as batch
 
 NOW = ManualClock().now()
 ENVELOPES = Envelopes(ManualClock())

@@ -7,9 +7,9 @@ import pytest
 
 from hookline.kernel.errors import StoreAway
 from hookline.storage.rate_parts import Parts, PartsMoved, PartsRequest
+from hookline_sqlstore.cluster.interfaces import TablesAccess
 from hookline_sqlstore.cluster.membership import PostgresMembership
-from hookline_sqlstore.cluster.tables_access import TablesAccess
-from hookline_sqlstore.writing.operations import Commit
+from hookline_sqlstore.writing.commit import Commit
 
 
 class _Database:

@@ -13,8 +13,8 @@ from sqlalchemy import Connection, create_engine, inspect, text
 import hookline_sqlstore
 from hookline import __version__
 from hookline.kernel.errors import StoreError
-from hookline_sqlstore.databases import schema
-from hookline_sqlstore.releases import release, release_problem
+from hookline_sqlstore.databases import table_versions
+from hookline_sqlstore.table_compatibility import release, release_problem
 
 MIGRATIONS = Path(hookline_sqlstore.__file__).parent / "migrations"
 #: The migrations from before the first release; nodes never used their tables.
@@ -101,9 +101,9 @@ def connection(tmp_path: Path) -> Connection:
 
 @pytest.mark.cluster_rule("C18")
 def test_tables_name_the_oldest_release_that_may_use_them(connection: Connection) -> None:
-    schema.upgrade(connection)
+    table_versions.upgrade(connection)
     named = [module.oldest_release for module in _scripts().values() if hasattr(module, "oldest_release")]
-    assert schema.oldest_release(connection) == max(named, key=release)
+    assert table_versions.oldest_release(connection) == max(named, key=release)
     connection.close()
 
 
@@ -112,24 +112,26 @@ def test_tables_name_the_oldest_release_that_may_use_them(connection: Connection
 def test_tables_of_a_newer_release_are_used_if_they_allow_it(
     connection: Connection, oldest: str, rejected: bool
 ) -> None:
-    schema.upgrade(connection)
+    table_versions.upgrade(connection)
     with connection.begin():
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
         connection.execute(text("UPDATE cluster SET oldest_release = :oldest"), {"oldest": oldest})
     if rejected:
         with pytest.raises(StoreError, match=rf"need Hookline 99\.0 or newer, and this is {re.escape(__version__)}"):
-            schema.upgrade(connection)
+            table_versions.upgrade(connection)
     else:
-        schema.upgrade(connection)
-    assert schema.version(connection) == "9999", "they stay as they are"
+        table_versions.upgrade(connection)
+    assert table_versions.version(connection) == "9999", "they stay as they are"
     connection.close()
 
 
 @pytest.mark.cluster_rule("C18")
 def test_an_index_that_a_migration_names_is_built_once(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
-    schema.upgrade(connection)
-    monkeypatch.setattr(schema, "_indexes", lambda _scripts: [schema.Index("ix_new", "lines", "last", "last > 1")])
+    table_versions.upgrade(connection)
+    monkeypatch.setattr(
+        table_versions, "_indexes", lambda _scripts: [table_versions.Index("ix_new", "lines", "last", "last > 1")]
+    )
     for _ in range(2):
-        schema.upgrade(connection)
+        table_versions.upgrade(connection)
     assert "ix_new" in {index["name"] for index in inspect(connection).get_indexes("lines")}
     connection.close()

@@ -76,7 +76,7 @@ from hookline.storage.node_problems import NodeProblem
 from hookline.storage.statistics import Counts, FlowMinute
 from hookline.testing.clock import START, ManualClock
 from hookline.testing.envelopes import Envelopes, attachment
-from hookline_sqlstore.backend import sqlite
+from hookline_sqlstore.backend_urls import sqlite
 from hookline_sqlstore.dialect import Statement
 from hookline_sqlstore.writing import statements
 

@@ -14,7 +14,7 @@ from hookline.testing.eventually import assert_eventually
 from hookline_sqlstore.queue.feed import Feed
 from hookline_sqlstore.queue.pages import Page
 from hookline_sqlstore.queue.queue import SqlQueue
-from hookline_sqlstore.writing.operations import prepare_commit
+from hookline_sqlstore.writing.commit import prepare_commit
 
 
 class _Pages:

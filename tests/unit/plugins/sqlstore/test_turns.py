@@ -24,7 +24,7 @@ from hookline.testing.envelopes import Envelopes
 from hookline_sqlstore.dialect import SqliteDialect
 from hookline_sqlstore.tables import executions
 from hookline_sqlstore.writing.apply import apply
-from hookline_sqlstore.writing.operations import prepare_commit
+from hookline_sqlstore.writing.commit import prepare_commit
 
 pytestmark = pytest.mark.rule(28)
 

@@ -1,0 +1,25 @@
+"""The action for the status of a commit."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from hookline.api import Context
+from hookline_github.client import GitHub
+from hookline_github.connector import GitHubApi, github
+from hookline_github.settings import Repository, given, repository_path
+
+
+@github.action(idempotent=True)
+async def create_commit_status(
+    ctx: Context[GitHubApi],
+    repository: Repository,
+    sha: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{40,64}$", description="The commit's full hash.")],
+    state: Annotated[Literal["error", "failure", "pending", "success"], Field(description="How it stands.")],
+    context: Annotated[str, Field(description="Whose status it is: a later one of the same name replaces it.")],
+    description: Annotated[str | None, Field(max_length=140, description="A short text beside it.")] = None,
+    target_url: Annotated[str | None, Field(description="Where more is said.")] = None,
+) -> dict[str, Any]:
+    """Say how a commit stands, as its checks show it."""
+    status = given(state=state, context=context, description=description, target_url=target_url)
+    return await GitHub(ctx).json("POST", f"{repository_path(repository)}/statuses/{sha}", json=status)

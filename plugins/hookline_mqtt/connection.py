@@ -1,0 +1,269 @@
+"""A connection to a broker: paho's client, which the event loop drives in place of a thread of its own.
+
+The library acknowledges what comes as soon as it came, unless it is told to leave that to the caller of `taken`.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Any, Final
+
+from paho.mqtt.client import Client, MQTTMessage, MQTTv5, MQTTv311
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from hookline.api import StepError, Unavailable
+from hookline_mqtt.connector import MqttLogin
+from hookline_mqtt.failures import FAILED, connection_rejected, lost_connection, no_connection, rejected
+
+CONNECT: Final = 10.0
+"""Seconds in which a broker has to answer who connects."""
+ANSWER: Final = 30.0
+"""Seconds in which it has to answer anything else."""
+KEEPALIVE: Final = 60
+"""Seconds of silence after which it is asked whether it is there."""
+_TICK: Final = 1.0
+_LATER: Final = 5
+"""Of paho: how long connecting may take before it is given up, in seconds."""
+
+
+class Connection:
+    """One connection, and what is under way over it."""
+
+    def __init__(
+        self, login: MqttLogin, client_id: str, *, keep: float | None = None, at_once: int | None = None
+    ) -> None:
+        """`keep`: seconds for which the broker keeps the session where it isn't connected; None: it keeps none.
+
+        `at_once`: how many messages may come that aren't acknowledged yet; None where none are to come.
+        """
+        self.where = login.shown
+        self.version5 = login.version == "5"
+        self.on_message: Callable[[MQTTMessage], None] = lambda _message: None
+        self.lost: asyncio.Future[StepError] = asyncio.get_running_loop().create_future()
+        """Has a result once the connection is lost."""
+        self._login = login
+        self._keep = keep
+        self._at_once = at_once
+        self._loop = asyncio.get_running_loop()
+        self._connected: asyncio.Future[bool] = self._loop.create_future()
+        self._answers: dict[int, asyncio.Future[list[Any]]] = {}
+        self._early: dict[int, list[Any]] = {}
+        self._socket: Any = None
+        self._ticking: asyncio.Task[None] | None = None
+        self._closed = False
+        self._client = self._made(login, client_id)
+
+    def _made(self, login: MqttLogin, client_id: str) -> Client:
+        client = Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            protocol=MQTTv5 if self.version5 else MQTTv311,
+            clean_session=None if self.version5 else self._keep is None,
+            reconnect_on_failure=False,
+            manual_ack=True,
+        )
+        client.connect_timeout = _LATER
+        if login.username is not None:
+            password = None if login.password is None else login.password.get_secret_value()
+            client.username_pw_set(login.username, password)
+        if login.tls:
+            try:
+                client.tls_set_context(ssl.create_default_context(cadata=login.ca))
+            except ssl.SSLError as error:
+                raise StepError(
+                    f"the credential's `ca` holds no certificates in PEM: {error.reason}", code="mqtt.tls"
+                ) from None
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_publish = lambda _client, _data, mid, reason, _properties: self._answered(mid, [reason])
+        client.on_subscribe = lambda _client, _data, mid, reasons, _properties: self._answered(mid, reasons)
+        # These are called where a socket is opened: in the thread that connects.
+        client.on_socket_open = lambda _client, _data, sock: self._soon(self._opened, sock)
+        client.on_socket_close = lambda _client, _data, sock: self._on_socket_close(sock)
+        client.on_socket_register_write = lambda _client, _data, sock: self._soon(self._want_write, sock)
+        client.on_socket_unregister_write = lambda _client, _data, sock: self._soon(self._no_write, sock)
+        return client
+
+    async def connect(self) -> bool:
+        """Connect; gives whether the broker has kept the session. Raises StepError."""
+        properties = None
+        if self.version5:
+            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # the library has no types there
+            if self._keep is not None:
+                properties.SessionExpiryInterval = min(int(self._keep), 0xFFFFFFFE)
+            if self._at_once is not None:
+                properties.ReceiveMaximum = self._at_once
+        options: dict[str, Any] = {"clean_start": self._keep is None, "properties": properties} if self.version5 else {}
+
+        def connect() -> None:
+            # It blocks: name lookup, TCP and TLS.
+            self._client.connect(self._login.host, self._login.port_there, KEEPALIVE, **options)
+
+        try:
+            async with asyncio.timeout(CONNECT):
+                await self._loop.run_in_executor(None, connect)
+                self._ticking = self._loop.create_task(self._tick())
+                return await self._connected
+        except (OSError, TimeoutError, ValueError) as error:
+            raise no_connection(self.where, error) from error
+
+    async def publish(self, topic: str, payload: bytes, qos: int, retain: bool, properties: Properties | None) -> None:
+        """Publish a message; returns once the broker has it, or with `qos` 0 once it is sent. Raises StepError."""
+        try:
+            info = self._client.publish(topic, payload, qos, retain, properties)
+        except ValueError as error:
+            raise StepError(f"the message can't be written: {error}", code="mqtt.topic") from error
+        if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise self._gone(info.rc)
+        (reason,) = await self._answer(info.mid)
+        if getattr(reason, "value", 0) >= FAILED:
+            raise rejected(self.where, f"the message to {topic!r}", reason)
+
+    async def subscribe(self, topics: list[str], qos: int, *, retained: bool) -> None:
+        """Subscribe to topic filters. Raises StepError.
+
+        `retained`: whether what the broker has kept of a topic comes where the subscription is new.
+        """
+        if self.version5:
+            handling = SubscribeOptions.RETAIN_SEND_IF_NEW_SUB if retained else SubscribeOptions.RETAIN_DO_NOT_SEND
+            options = [(topic, SubscribeOptions(qos=qos, retainHandling=handling)) for topic in topics]
+            code, mid = self._client.subscribe(options)
+        else:
+            code, mid = self._client.subscribe([(topic, qos) for topic in topics])
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS or mid is None:
+            raise self._gone(code)
+        for topic, reason in zip(topics, await self._answer(mid), strict=False):
+            if reason.value >= FAILED:
+                raise rejected(self.where, f"the subscription of {topic!r}", reason)
+
+    def taken(self, message: MQTTMessage) -> None:
+        """Acknowledge a message. Raises StepError where the connection is lost."""
+        code = MQTTErrorCode.MQTT_ERR_NO_CONN if self.lost.done() else self._client.ack(message.mid, message.qos)
+        if code != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            raise self._gone(code)
+
+    async def close(self) -> None:
+        """Disconnect; the broker keeps the session where it was asked to."""
+        self._closed = True
+        if self._ticking is not None:
+            self._ticking.cancel()
+            await asyncio.wait((self._ticking,))
+        if self._socket is not None and not self.lost.done():
+            self._client.disconnect()
+            # What is written goes out at once, unless the other side doesn't read.
+            self._client.loop_write()
+        if self._connected.done() and not self._connected.cancelled():
+            # The task that would wait for it may be gone; then its exception need not be retrieved.
+            self._connected.exception()
+        self._drop()
+
+    def _drop(self) -> None:
+        for answer in self._answers.values():
+            answer.cancel()
+        sock, self._socket = self._socket or self._client.socket(), None
+        if sock is not None and sock.fileno() >= 0:
+            self._loop.remove_reader(sock)
+            self._loop.remove_writer(sock)
+            sock.close()
+
+    async def _answer(self, mid: int) -> list[Any]:
+        if mid in self._early:
+            return self._early.pop(mid)
+        answer = self._answers[mid] = self._loop.create_future()
+        try:
+            async with asyncio.timeout(ANSWER):
+                await asyncio.wait((answer, self.lost), return_when=asyncio.FIRST_COMPLETED)
+        except TimeoutError as error:
+            raise Unavailable(
+                f"{self.where} doesn't answer in time", code="mqtt.timeout", outcome_unknown=True
+            ) from error
+        finally:
+            self._answers.pop(mid, None)
+        if answer.done() and not answer.cancelled():
+            reasons: list[Any] = answer.result()
+            return reasons
+        raise self.lost.result() if self.lost.done() else self._gone("it is closed")
+
+    def _answered(self, mid: int, reasons: list[Any]) -> None:
+        answer = self._answers.get(mid)
+        if answer is None:
+            # Sent within the call that hasn't said yet which id it gave.
+            self._early = {mid: reasons}
+        elif not answer.done():
+            answer.set_result(reasons)
+
+    def _gone(self, why: Any) -> StepError:
+        return self.lost.result() if self.lost.done() else lost_connection(self.where, why)
+
+    def _on_connect(self, _client: Client, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
+        if self._connected.done():
+            return
+        if reason.value:
+            self._connected.set_exception(connection_rejected(self.where, reason))
+        else:
+            self._connected.set_result(bool(flags.session_present))
+
+    def _on_disconnect(self, _client: Client, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
+        self._lose(lost_connection(self.where, reason))
+
+    def _lose(self, error: StepError) -> None:
+        if not self._connected.done():
+            self._connected.set_exception(error)
+        if not self.lost.done():
+            self.lost.set_result(error)
+
+    def _on_message(self, _client: Client, _data: Any, message: MQTTMessage) -> None:
+        self.on_message(message)
+
+    def _soon(self, call: Callable[[Any], None], sock: Any) -> None:
+        self._loop.call_soon_threadsafe(call, sock)
+
+    def _opened(self, sock: Any) -> None:
+        self._socket = sock
+        if self._closed:
+            # Nobody waits for it any more.
+            self._drop()
+            return
+        self._loop.add_reader(sock, self._read)
+
+    def _on_socket_close(self, sock: Any) -> None:
+        # A socket that fails while it is opened is closed in the thread that opens it.
+        if self._socket is sock and sock.fileno() >= 0:
+            self._loop.remove_reader(sock)
+            self._loop.remove_writer(sock)
+        self._socket = None
+
+    def _want_write(self, sock: Any) -> None:
+        if self._socket is sock:
+            self._loop.add_writer(sock, self._write)
+
+    def _no_write(self, sock: Any) -> None:
+        if self._socket is sock and sock.fileno() >= 0:
+            self._loop.remove_writer(sock)
+
+    def _read(self) -> None:
+        sock = self._socket
+        self._guarded(self._client.loop_read)
+        # What TLS has decrypted already makes no socket readable.
+        while self._socket is sock and isinstance(sock, ssl.SSLSocket) and sock.pending():
+            self._guarded(self._client.loop_read)
+
+    def _write(self) -> None:
+        self._guarded(self._client.loop_write)
+
+    def _guarded(self, step: Callable[[], MQTTErrorCode]) -> None:
+        try:
+            step()
+        except (OSError, ValueError, IndexError, KeyError) as error:
+            # What isn't MQTT trips the library up in some way or other.
+            self._lose(lost_connection(self.where, error))
+            self._drop()
+
+    async def _tick(self) -> None:
+        while not self.lost.done():
+            self._guarded(self._client.loop_misc)
+            await asyncio.sleep(_TICK)

@@ -1,0 +1,130 @@
+"""The trigger `mqtt.messages`."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Final, Literal
+
+from pydantic import AfterValidator, Field
+
+from hookline.api import BrokerMessage, ConsumeContext, Duration, StepError
+from hookline_mqtt.connector import MqttLogin, mqtt
+from hookline_mqtt.publish import ID_PROPERTY
+from hookline_mqtt.topics import wrong_filter
+
+if TYPE_CHECKING:
+    from paho.mqtt.client import MQTTMessage
+
+_UNKEPT: Final = 1000
+"""Messages of QoS 0 that wait at most; there is nobody whom they could be given back to."""
+
+
+def _filter(topic: str) -> str:
+    if (wrong := wrong_filter(topic)) is not None:
+        raise ValueError(wrong)
+    return topic
+
+
+@mqtt.consume
+async def messages(
+    ctx: ConsumeContext[MqttLogin],
+    topics: Annotated[
+        list[Annotated[str, AfterValidator(_filter)]],
+        Field(min_length=1, description="Topic filters: `+` stands for one level, `#` at the end for all that follow."),
+    ],
+    qos: Annotated[
+        Literal[0, 1],
+        Field(
+            description="1: the broker keeps messages until they are durable here, also while nobody listens. 0: what "
+            "comes while nobody listens, or faster than the flow takes it, is lost."
+        ),
+    ] = 1,
+    group: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[^/+#]+$",
+            description="Shares the subscription: of all clients of one group, each message comes to one.",
+        ),
+    ] = None,
+    retained: Annotated[
+        bool, Field(description="Whether what the broker has kept of the topics comes when the flow first subscribes.")
+    ] = True,
+    client_id: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            description="By what the broker knows the session; by default the credential's with the flow's id.",
+        ),
+    ] = None,
+    session_expiry: Annotated[
+        Duration, Field(description="How long the broker keeps messages for the flow where nobody listens.")
+    ] = timedelta(days=7),
+) -> AsyncIterator[BrokerMessage]:
+    """Starts an execution for each message under some topics.
+
+    The message's body is what its content type says, or else JSON or text where it is that; anything else is an
+    attachment named `body`. Its headers are the message's user properties, `content-type`, `response-topic`,
+    `correlation-data`, and `mqtt-topic`, `mqtt-qos` and `mqtt-retain`.
+
+    A message is acknowledged once it is durable here. One that comes again with its `message-id`, a user property,
+    starts nothing. What was published with QoS 2 comes with QoS 1: with 2 a broker forgets a message before it is
+    durable here.
+    """
+    from paho.mqtt.client import topic_matches_sub
+
+    from hookline_mqtt.connection import Connection
+    from hookline_mqtt.message_conversion import as_delivery
+
+    inbox: asyncio.Queue[MQTTMessage] = asyncio.Queue()
+    strangers: set[str] = set()
+    dropped, present = 0, False
+
+    def forget(message: "MQTTMessage") -> None:
+        with suppress(StepError):
+            connection.taken(message)
+
+    def came(message: "MQTTMessage") -> None:
+        nonlocal dropped
+        if not any(topic_matches_sub(topic, message.topic) for topic in topics):
+            # The session has subscriptions still that the flow had before.
+            if len(strangers) < _UNKEPT and message.topic not in strangers:
+                strangers.add(message.topic)
+                ctx.log.warning(
+                    "a message of a topic that the flow doesn't name any more is dropped", topic=message.topic
+                )
+            forget(message)
+        elif message.retain and not connection.version5 and (present or not retained):
+            # MQTT 3.1.1 sends it each time that somebody subscribes.
+            forget(message)
+        elif message.qos == 0 and inbox.qsize() >= _UNKEPT:
+            dropped += 1
+            if dropped.bit_count() == 1:
+                ctx.log.warning("messages of QoS 0 are dropped: the flow is full", dropped=dropped)
+        else:
+            inbox.put_nowait(message)
+
+    known_as = client_id or f"{ctx.credential.client_id}-{ctx.flow_id}"
+    connection = Connection(
+        ctx.credential,
+        known_as,
+        keep=session_expiry.total_seconds() if qos else None,
+        at_once=ctx.prefetch,
+    )
+    connection.on_message = came
+    waiting: asyncio.Task[MQTTMessage] | None = None
+    try:
+        present = await connection.connect()
+        named = topics if group is None else [f"$share/{group}/{topic}" for topic in topics]
+        await connection.subscribe(named, qos, retained=retained)
+        ctx.listening()
+        while True:
+            waiting = asyncio.ensure_future(inbox.get())
+            await asyncio.wait((waiting, connection.lost), return_when=asyncio.FIRST_COMPLETED)
+            if not waiting.done():
+                raise connection.lost.result()
+            yield as_delivery(connection, waiting.result(), ID_PROPERTY)
+    finally:
+        if waiting is not None:
+            waiting.cancel()
+        await connection.close()

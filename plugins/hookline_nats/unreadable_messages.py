@@ -1,0 +1,35 @@
+"""Messages of the stream that nobody can read."""
+
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+from nats.js.client import JetStreamContext
+
+from hookline_nats import stream, stream_messages
+from hookline_nats.address import Address
+from hookline_nats.large_envelopes import Unreadable
+
+_log: Final = logging.getLogger("hookline.queue")
+
+
+class UnreadableMessages:
+    """Keeps messages apart that nobody can read: they stay in the stream, under a subject that nobody takes from."""
+
+    def __init__(self, jetstream: JetStreamContext, address: Address, subjects: stream.Subjects) -> None:
+        self._jetstream = jetstream
+        self._address = address
+        self._subjects = subjects
+
+    async def keep(self, subject: str, data: bytes, headers: Mapping[str, str], why: Unreadable) -> None:
+        """Return when the message is durable under its new subject."""
+        to = self._subjects.unreadable(subject)
+        kept = {**headers, stream_messages.MESSAGE_ID: f"{to}:{headers.get(stream_messages.MESSAGE_ID, '')}"}
+        await self._jetstream.publish(to, data, headers=kept)
+        _log.error(
+            "a message of %s can't be stored: %s. It is kept in the stream under %s; execution_id=%s",
+            self._address.name,
+            why,
+            to,
+            headers.get(stream_messages.EXECUTION),
+        )

@@ -1,0 +1,1 @@
+"""Providers whose signature is a MAC of the body, and of nothing else."""

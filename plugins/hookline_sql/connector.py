@@ -1,0 +1,34 @@
+"""The connector `sql`, and the credential that it takes."""
+
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+from hookline.api import Connector
+from hookline_sql.reference_page import DESCRIPTION, ERRORS, EXAMPLE
+
+
+class SqlCredential(BaseModel):
+    """A database's password, or its whole URL."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    password: SecretStr | None = Field(default=None, description="The password.")
+    username: str | None = Field(default=None, min_length=1, description="The user, where the URL doesn't name it.")
+    url: SecretStr | None = Field(default=None, description="The whole URL, instead of the step's.")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.password is None and self.url is None:
+            raise ValueError("give password, or url")
+        return self
+
+
+connector = Connector(
+    "sql",
+    title="SQL databases",
+    credential=SqlCredential,
+    description=DESCRIPTION,
+    errors=ERRORS,
+    example=EXAMPLE,
+)

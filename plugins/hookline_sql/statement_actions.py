@@ -1,0 +1,173 @@
+"""The actions of `sql` that read or run statements of an author's."""
+
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from typing import Annotated, Any, Final
+
+from pydantic import Field
+from sqlalchemy import Connection
+
+from hookline.api import Context, FromVars, JsonValue, StepError
+from hookline_sql.connector import SqlCredential, connector
+from hookline_sql.databases.address import address
+from hookline_sql.databases.mysql import commits_by_itself, is_mysql
+from hookline_sql.databases.pools import Database, Databases
+from hookline_sql.databases.read_only import fetching, read_only
+from hookline_sql.databases.streaming import streamed
+from hookline_sql.exactly_once import once as exactly_once
+from hookline_sql.statements import bound, names, pages, rows
+
+_ROWS: Final = 10_000
+
+
+Url = Annotated[
+    str | None,
+    FromVars(),
+    Field(
+        description="The database, as in sqlite:///books.db, postgresql://user@host/db or mysql://user@host/db; or the "
+        "credential's."
+    ),
+]
+Statement = Annotated[str, FromVars(), Field(min_length=1, description="The statement; values stand in it as `:name`.")]
+Params = Annotated[dict[str, JsonValue] | None, Field(description="The values of the statement's `:name`s.")]
+Once = Annotated[
+    bool,
+    Field(description="Take effect exactly once, by a key in the table `hookline_effects` of the same database."),
+]
+
+
+def idempotent(settings: Mapping[str, Any]) -> bool:
+    """Return true if repeating the step has no further effect."""
+    return settings.get("once") is not False
+
+
+@connector.action(idempotent=idempotent)
+async def execute(
+    ctx: Context[SqlCredential | None], sql: Statement, params: Params = None, url: Url = None, once: Once = True
+) -> dict[str, JsonValue]:
+    """Execute a statement that changes something.
+
+    The result is `{"rowcount": …}`: the rows that it changed. What changes a schema commits by itself on MySQL and
+    MariaDB: there the engine may die in between and not know what became of it, and the step fails and says so.
+    """
+    where = address(ctx, url)
+
+    def work(database: Database, connection: Connection) -> dict[str, JsonValue]:
+        clause, values = bound(database, connection, sql, params or {})
+
+        def change() -> dict[str, JsonValue]:
+            return {"rowcount": max(connection.execute(clause, values).rowcount, 0)}
+
+        return effect(database, connection, ctx, once, change, author=True)
+
+    return await ctx.resources.get(Databases).run(where, work)
+
+
+@connector.action(idempotent=idempotent)
+async def transaction(
+    ctx: Context[SqlCredential | None],
+    statements: Annotated[
+        list[str],
+        FromVars(),
+        Field(min_length=1, max_length=100, description="The statements, in order; values stand in them as `:name`."),
+    ],
+    params: Annotated[dict[str, JsonValue] | None, Field(description="The values of all statements' `:name`s.")] = None,
+    url: Url = None,
+    once: Once = True,
+) -> dict[str, JsonValue]:
+    """Execute several statements that change something: all of them, or none.
+
+    The result is `{"rowcount": …, "rowcounts": […]}`: the rows that were changed, in all and by each statement. On
+    MySQL and MariaDB no statement may be one that commits by itself, as those do that change a schema.
+    """
+    where, given = address(ctx, url), params or {}
+
+    def work(database: Database, connection: Connection) -> dict[str, JsonValue]:
+        needed = [names(connection, sql) for sql in statements]
+        unknown = [name for name in given if not any(name in each for each in needed)]
+        if unknown:
+            raise StepError(f"no statement has a parameter :{unknown[0]}", code="sql.params")
+        prepared = []
+        for number, (sql, used) in enumerate(zip(statements, needed, strict=True)):
+            if is_mysql(connection.dialect) and commits_by_itself(sql):
+                raise StepError(
+                    f"statement {number} commits by itself, and what came before it couldn't be taken back; "
+                    "give it to sql.execute, in a step of its own",
+                    code="sql.transaction",
+                )
+            try:
+                prepared.append(bound(database, connection, sql, {name: given[name] for name in used if name in given}))
+            except StepError as error:
+                raise StepError(f"statement {number}: {error.message}", code=error.error_code) from None
+
+        def change() -> dict[str, JsonValue]:
+            if connection.dialect.name == "sqlite" and not once:
+                # Its driver begins one before it changes rows, and not before it changes a schema.
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            counts: list[JsonValue] = []
+            for clause, values in prepared:
+                counts.append(max(connection.execute(clause, values).rowcount, 0))
+            return {"rowcount": sum(int(str(count)) for count in counts), "rowcounts": counts}
+
+        return effect(database, connection, ctx, once, change, author=True)
+
+    return await ctx.resources.get(Databases).run(where, work)
+
+
+@connector.action(idempotent=True)
+async def query(
+    ctx: Context[SqlCredential | None],
+    sql: Statement,
+    params: Params = None,
+    url: Url = None,
+    max_rows: Annotated[
+        int | None, Field(ge=1, description="More rows are an error; by default 10,000, and any number as a stream.")
+    ] = None,
+    stream: Annotated[
+        bool,
+        Field(description="The result is a stream, which `foreach` goes through row by row however many there are."),
+    ] = False,
+) -> list[dict[str, JsonValue]] | AsyncIterator[dict[str, JsonValue]]:
+    """Read rows.
+
+    The result is a list of objects, by column. It can change nothing: `sql.execute` does. Times are RFC 3339, bytes
+    base64; decimals are exact numbers.
+    """
+    where = address(ctx, url)
+
+    databases = ctx.resources.get(Databases)
+
+    def read(database: Database, connection: Connection) -> Generator[list[dict[str, JsonValue]], None, None]:
+        clause, values = bound(database, connection, sql, params or {})
+        with read_only(connection), fetching(connection):
+            # A driver of a server would otherwise fetch all rows before it gives the first.
+            options = {"stream_results": True} if stream else {}
+            result = connection.execute(clause, values, execution_options=options)
+            if not result.returns_rows:
+                raise StepError("the statement gives no rows; sql.execute runs those", code="sql.read_only")
+            if stream:
+                yield from pages(result, max_rows)
+            else:
+                yield rows(result, max_rows or _ROWS)
+
+    if stream:
+        return streamed(databases, where, read)
+    return await databases.run(
+        where, lambda database, connection: [row for page in read(database, connection) for row in page]
+    )
+
+
+def effect(
+    database: Database,
+    connection: Connection,
+    ctx: Context[Any],
+    once: bool,
+    work: Callable[[], dict[str, JsonValue]],
+    *,
+    author: bool = False,
+) -> dict[str, JsonValue]:
+    """Do the work in a transaction, and once where that is wanted. `author`: it is statements of an author's."""
+    with database.writing:
+        if once:
+            return exactly_once(database, connection, ctx.idempotency_key, work, author=author)
+        with connection.begin():
+            return work()
