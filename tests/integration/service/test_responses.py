@@ -23,7 +23,7 @@ from hookline.sdk.schemes import WebhookResponse
 from hookline.service.app import create_endpoints
 from hookline.service.hook_requests import HookRequest, HookResponse
 from hookline.service.hooks.hook import HookOptions
-from hookline.service.hooks.responses import scheme_response
+from hookline.service.hooks.immediate_responses import scheme_response
 from hookline.storage.changes import Purge
 
 REPLY = {"use": "reply", "with": {"status": 201, "headers": {"X-Total": "3"}, "body": {"total": "$.body.n"}}}

@@ -12,8 +12,8 @@ from hookline.discovery.unloaded_connectors import unloaded_action
 from hookline.flows.blocks.step_type import CompileContext, Node, RawStep, StepType
 from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.outside_references import CredentialUse, unknown_component
+from hookline.flows.elements.scope_check import VisibleNames
 from hookline.flows.elements.settings_check import settings_problems
-from hookline.flows.elements.visible_names import VisibleNames
 from hookline.kernel.backoff import RetryPolicy
 from hookline.kernel.errors import Problem
 from hookline.kernel.pointer import adding, removing, replacing

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from hookline.flows.blocks.step_type import CompileContext, Node, RawStep, StepType
 from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.expressions import Template
-from hookline.flows.elements.visible_names import VisibleNames
+from hookline.flows.elements.scope_check import VisibleNames
 from hookline.kernel.pointer import adding, parts_of, removing, replacing
 from hookline.model.batch import MAX_BATCH_SIZE, BatchSettings
 from hookline.model.flow import ActionStep

@@ -11,7 +11,7 @@ from hookline.flows.blocks.step_type import CompileContext, Node, RawStep, StepT
 from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.outside_references import FlowUse
-from hookline.flows.elements.visible_names import VisibleNames
+from hookline.flows.elements.scope_check import VisibleNames
 from hookline.kernel.backoff import RetryPolicy
 from hookline.kernel.pointer import removing
 from hookline.model.expression_types import EXPRESSION_SCHEMA

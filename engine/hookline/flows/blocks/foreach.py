@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from hookline.flows.blocks.step_type import CompileContext, Node, RawStep, StepType
 from hookline.flows.elements.expressions import Template
-from hookline.flows.elements.visible_names import RESERVED, VisibleNames
+from hookline.flows.elements.scope_check import RESERVED, VisibleNames
 from hookline.model.flow import ForeachStep
 
 USE: Final = "foreach"

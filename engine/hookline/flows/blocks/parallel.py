@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from hookline.flows.blocks.step_type import CompileContext, Node, RawStep, StepType
-from hookline.flows.elements.visible_names import VisibleNames
+from hookline.flows.elements.scope_check import VisibleNames
 from hookline.kernel.pointer import escape
 from hookline.model.flow import ParallelStep
 

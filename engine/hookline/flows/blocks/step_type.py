@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from hookline.discovery.registry import Registry
 from hookline.flows.elements.expressions import Condition, Expressions, Template
 from hookline.flows.elements.outside_references import CredentialUse, FlowUse
-from hookline.flows.elements.visible_names import DeclaredNames, VisibleNames
+from hookline.flows.elements.scope_check import DeclaredNames, VisibleNames
 from hookline.kernel.errors import Problem
 from hookline.kernel.pointer import Patch
 from hookline.model.flow import StepDocument

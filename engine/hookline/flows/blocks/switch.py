@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from hookline.flows.blocks.step_type import CompileContext, Node, RawStep, StepType
 from hookline.flows.elements.expressions import Condition
-from hookline.flows.elements.visible_names import VisibleNames
+from hookline.flows.elements.scope_check import VisibleNames
 from hookline.kernel.pointer import adding, removing
 from hookline.model.flow import SwitchStep
 

@@ -25,8 +25,8 @@ from hookline.flows.elements.expressions import Expressions, Template
 from hookline.flows.elements.message_keys import MessageKey, compile_key
 from hookline.flows.elements.outside_references import CredentialUse, FlowUse, unknown_component
 from hookline.flows.elements.paths_masked_by_schemes import NO_MASKED_PATHS, MaskedPaths, masked_paths_of
+from hookline.flows.elements.scope_check import ON_ARRIVAL, DeclaredNames, VisibleNames
 from hookline.flows.elements.tags import Tags
-from hookline.flows.elements.visible_names import ON_ARRIVAL, DeclaredNames, VisibleNames
 from hookline.kernel.errors import FlowInvalid, Problem
 from hookline.kernel.json import encode, fraction, to_decimal
 from hookline.kernel.pointer import adding, escape, removing

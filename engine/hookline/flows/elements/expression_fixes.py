@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from hookline.flows.elements.visible_names import ALWAYS
+from hookline.flows.elements.scope_check import ALWAYS
 from hookline.kernel.errors import ExpressionError
 from hookline.kernel.pointer import Patch, replacing
 from hookline.sdk.mappers import Mapper, Reference

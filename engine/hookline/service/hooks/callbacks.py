@@ -26,7 +26,7 @@ from hookline.plugin_host.offload import Offloader
 from hookline.sdk.schemes import WebhookResponse
 from hookline.secrets.redaction import Redaction
 from hookline.service.hook_requests import HookRequest, HookResponse
-from hookline.service.hooks import cors, responses
+from hookline.service.hooks import cors, immediate_responses
 from hookline.service.hooks.masking import Headers
 from hookline.service.hooks.receive import ReceivedRequest, RequestReceiver, RequestTarget
 from hookline.service.hooks.rejection import RequestContext
@@ -87,7 +87,7 @@ class CallbackHandler:
             incoming = await self._receiver.receive(request, headers, target, context, blobs)
             if isinstance(incoming, WebhookResponse):
                 await blobs.discard()
-                return responses.scheme_response(incoming)
+                return immediate_responses.scheme_response(incoming)
             body = None
             if step is not None and node.page is not None:
                 body = await self._page_body(step, incoming, context)
@@ -104,11 +104,11 @@ class CallbackHandler:
         if isinstance(outcome, CallbackStored | CallbackRepeated):
             context.outcomes = (outcome,)
         if isinstance(outcome, CallbackStored):
-            return responses.callback_response(flow, node, outcome)
+            return immediate_responses.callback_response(flow, node, outcome)
         await blobs.discard()
         if isinstance(outcome, CallbackRepeated):
             if outcome.identical:
-                return responses.callback_response(flow, node, outcome)
+                return immediate_responses.callback_response(flow, node, outcome)
             raise AlreadyCalled(f"step {node.id!r} has received another callback before")
         if isinstance(outcome, NotWaiting):
             raise WaitOver(f"step {node.id!r} no longer waits for a callback")

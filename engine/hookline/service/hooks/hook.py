@@ -22,7 +22,7 @@ from hookline.model.message import Arrival, Envelope, Message
 from hookline.model.webhook import WebhookSettings
 from hookline.sdk.schemes import WebhookResponse
 from hookline.service.hook_requests import HookRequest, HookResponse, SenderGone
-from hookline.service.hooks import cors, responses
+from hookline.service.hooks import cors, immediate_responses
 from hookline.service.hooks.callbacks import CallbackHandler
 from hookline.service.hooks.masking import Headers
 from hookline.service.hooks.receive import HookOptions, ReceivedRequest, RequestReceiver, RequestTarget
@@ -122,14 +122,14 @@ class Hook:
             raise
         if isinstance(envelopes, WebhookResponse):
             await blobs.discard()
-            return responses.scheme_response(envelopes)
+            return immediate_responses.scheme_response(envelopes)
         if len(envelopes) != 1:
             context.outcomes = await self._accept_each(flow, envelopes, blobs)
-            return responses.several_accepted_response(flow, webhook, context.outcomes)
+            return immediate_responses.several_accepted_response(flow, webhook, context.outcomes)
         execution_id = envelopes[0].execution_id
         commit = partial(self._commit, flow, envelopes, blobs, context)
         if webhook.respond == "accepted":
-            return responses.accepted_response(flow, webhook, await commit())
+            return immediate_responses.accepted_response(flow, webhook, await commit())
         return await self._reply_waiter.response(execution_id, webhook, commit)
 
     async def _receive(
@@ -225,7 +225,7 @@ class Hook:
         if trigger is not None and trigger.options is not None:
             answer = trigger.options(headers.joined, webhook)
             if answer is not None:
-                return responses.scheme_response(answer)
+                return immediate_responses.scheme_response(answer)
         return cors.options(webhook, headers.joined)
 
     async def _commit(

@@ -24,7 +24,6 @@ from hookline.sdk.http import HttpClient
 from hookline.sdk.schemes import SignedRequest, Verified, WebhookResponse
 from hookline.sdk.triggers import RequestTrigger
 from hookline.service.hook_requests import HookRequest
-from hookline.service.hooks.body_messages import ReadMessage, read_messages
 from hookline.service.hooks.cors import allow
 from hookline.service.hooks.masking import Headers
 from hookline.service.hooks.rejection import BodyPrefix, RequestContext
@@ -36,6 +35,7 @@ from hookline.service.hooks.sender import (
     address_text,
     check_address,
 )
+from hookline.service.hooks.trigger_messages import ReadMessage, read_messages
 from hookline.service.hooks.verification import (
     CredentialSource,
     Verification,

@@ -15,7 +15,7 @@ from hookline.kernel.time import Clock
 from hookline.model.rejection import BODY_KEPT
 from hookline.model.webhook import RequestSettings
 from hookline.service.hook_requests import HookRequest, HookResponse, SenderGone
-from hookline.service.hooks import cors, responses
+from hookline.service.hooks import cors, immediate_responses
 from hookline.service.hooks.masking import Headers, Masks, read_headers
 from hookline.service.problem_documents import rejection_response
 from hookline.service.uploads.body_stream import BodyStream
@@ -239,7 +239,7 @@ async def respond(
             await context.prefix.read()
         reply = rejections.reject(request, context, error)
         if context.bare:
-            reply = responses.without_body(reply)
+            reply = immediate_responses.without_body(reply)
     except SenderGone:
         rejections.gone(context)
         raise

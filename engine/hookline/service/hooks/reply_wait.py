@@ -14,7 +14,7 @@ from hookline.model.message import Attachment, CallerReply
 from hookline.model.webhook import WebhookSettings
 from hookline.secrets.redaction import Redaction
 from hookline.service.hook_requests import HookResponse
-from hookline.service.hooks.responses import BODYLESS, EXECUTION_ID, add_default, encode_body, guarded
+from hookline.service.hooks.immediate_responses import BODYLESS, EXECUTION_ID, add_default, encode_body, guarded
 from hookline.service.problem_documents import MEDIA_TYPE, problem_body
 from hookline.storage.blobs import Blobs
 from hookline.storage.changes import Accepted, Duplicate, MarkDelivered

@@ -21,10 +21,10 @@ from hookline.kernel.json import MANY
 from hookline.kernel.time import Clock
 from hookline.model.message import Arrival, Message
 from hookline.service.hook_requests import HookRequest, HookResponse
+from hookline.service.hooks.immediate_responses import accepted_response
 from hookline.service.hooks.masking import read_headers
 from hookline.service.hooks.receive import RequestReceiver
 from hookline.service.hooks.rejection import RejectionHandler, RequestContext
-from hookline.service.hooks.responses import accepted_response
 from hookline.service.uploads.request_blobs import SMALL, VALUE
 from hookline.storage.changes import Accepted, Duplicate
 from hookline.telemetry.captures import CaptureRecord

@@ -21,7 +21,7 @@ from hookline.service.admin.request_reading import decode_body, read_body
 from hookline.service.admin.responses import json_response
 from hookline.service.hook_requests import HookRequest, HookResponse
 from hookline.service.hooks.hook import Hook
-from hookline.service.hooks.responses import EXECUTION_ID
+from hookline.service.hooks.immediate_responses import EXECUTION_ID
 from hookline.service.server.hook_application import HOOK
 from hookline.service.signed_samples import (
     Pair,
