@@ -20,6 +20,10 @@ route_builders.install()
 pending_commits.LIMIT = pending_commits.LONG_LIMIT = 600.0  # type: ignore[misc]  # they are final elsewhere
 
 
+# What tests make is soon gone again, so looking for garbage as often as usual finds little: it is a tenth of their time.
+gc.set_threshold(20_000, 20, 50)
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """`tox run -e long -- FILE` runs pytest twice, and the file may have no test that has to run alone."""
     if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and session.config.option.markexpr == "alone":

@@ -55,7 +55,7 @@ async def connect_many(server: ServerProcess, count: int) -> Counter[int]:
 
 @pytest.mark.promise(1)
 @pytest.mark.rule(42)
-@pytest.mark.parametrize("kind", ["hypercorn", "uvicorn"])
+@pytest.mark.parametrize("kind", ["hypercorn", pytest.param("uvicorn", marks=pytest.mark.long)])
 def test_more_connections_than_descriptors_make_no_dead_letter(
     make_server: Callable[..., ServerProcess], sink: Sink, kind: str
 ) -> None:

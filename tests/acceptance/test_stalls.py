@@ -252,7 +252,7 @@ SERVERS: Final = ("hypercorn", "uvicorn")
 
 @pytest.mark.rule(16)
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("name", SERVERS)
+@pytest.mark.parametrize("name", ["hypercorn", pytest.param("uvicorn", marks=pytest.mark.long)])
 def test_a_hostile_request_delays_no_other_flow(
     make_server: Callable[..., ServerProcess], sink: Sink, name: str
 ) -> None:

@@ -18,7 +18,7 @@ def stops(walk: str) -> set[str]:
     return set(re.findall(r"^\| \d+ \| `(.+?)` \|", part, re.M))
 
 
-@pytest.mark.parametrize("server", ["hypercorn", "uvicorn"])
+@pytest.mark.parametrize("server", ["hypercorn", pytest.param("uvicorn", marks=pytest.mark.long)])
 def test_a_message_is_accepted_and_run_in_few_files(tmp_path: Path, server: Literal["hypercorn", "uvicorn"]) -> None:
     walks = trace(tmp_path, server)
     assert len(walks.accepting) <= MOST, "\n".join(walks.accepting)

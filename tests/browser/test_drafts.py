@@ -43,6 +43,7 @@ async def test_a_draft_survives_a_browser_that_dies(console: Console, page: Page
     assert parcels.api("GET", "/api/v1/flows/parcels")["title"] == "Send parcels"
 
 
+@pytest.mark.long
 async def test_a_draft_in_this_browser_belongs_to_who_wrote_it_and_says_why_it_is_nowhere_else(
     console: Console, page: Page, parcels: ServerProcess
 ) -> None:
@@ -64,6 +65,7 @@ async def test_a_draft_in_this_browser_belongs_to_who_wrote_it_and_says_why_it_i
     await expect(line(page, '"title"')).to_contain_text("Send secret parcels")
 
 
+@pytest.mark.long
 async def test_a_draft_that_was_removed_elsewhere_comes_back_only_if_somebody_wants_it(
     console: Console, page: Page, parcels: ServerProcess
 ) -> None:
@@ -178,6 +180,7 @@ def theirs(message: str) -> str:
     return json.dumps({**PARCELS, "steps": [PARCELS["steps"][0], post]})
 
 
+@pytest.mark.long
 async def test_the_draft_of_somebody_else_is_seen_before_it_is_replaced(
     console: Console, page: Page, parcels: ServerProcess
 ) -> None:

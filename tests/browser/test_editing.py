@@ -145,6 +145,7 @@ async def test_a_flow_is_deployed_with_a_message(page: Page, parcels: ServerProc
     await expect(line(page, '"id": "post"')).not_to_contain_text("by post")
 
 
+@pytest.mark.long
 async def test_the_cases_of_a_flow_get_the_new_id_of_a_step(page: Page, parcels: ServerProcess) -> None:
     expected = {"outcome": "completed", "steps": {"post": {"attempts": 1}}}
     case = {"name": "one", "input": {"body": {"weight": 2}}, "expect": expected}
@@ -190,6 +191,7 @@ async def test_nothing_that_somebody_else_has_deployed_is_overwritten_unseen(
     await expect(page.get_by_role("status").filter(has_text="serves now")).to_be_visible()
 
 
+@pytest.mark.long
 async def test_a_deployment_whose_answer_was_lost_is_no_conflict_with_oneself(
     console: Console, page: Page, parcels: ServerProcess
 ) -> None:

@@ -139,6 +139,7 @@ async def test_what_is_typed_into_a_field_and_is_not_in_the_json_yet_survives_a_
     await expect(form(again).get_by_role("textbox", name="to", exact=True)).to_have_value("$.body.name")
 
 
+@pytest.mark.long
 async def test_an_id_that_is_being_typed_survives_a_browser_that_dies(page: Page) -> None:
     await box(page, "post").click()
     await page.get_by_role("tab", name="Form").click()
@@ -154,6 +155,7 @@ async def test_an_id_that_is_being_typed_survives_a_browser_that_dies(page: Page
     await expect(line(again, '"id": "posted"')).to_be_visible()
 
 
+@pytest.mark.long
 async def test_the_form_waits_while_a_string_of_the_json_is_unfinished(page: Page) -> None:
     await box(page, "post").click()
     await page.get_by_role("tab", name="Form").click()

@@ -179,6 +179,7 @@ async def test_a_very_long_text_is_fetched_in_part(console: Console, server: Ser
     await expect(listed.get_by_role("row").filter(has_text=execution["id"][-8:])).to_be_visible()
 
 
+@pytest.mark.long
 async def test_values_in_values_ten_thousand_deep_are_rejected_and_shown_as_text(
     console: Console, server: ServerProcess
 ) -> None:
@@ -195,6 +196,7 @@ async def test_values_in_values_ten_thousand_deep_are_rejected_and_shown_as_text
         await assert_harmless(page)
 
 
+@pytest.mark.long
 async def test_unicode_that_is_none_is_shown_as_its_codes(console: Console, server: ServerProcess) -> None:
     body = rb'{"nul": "a\u0000b", "reversed": "%s", "keys\u0000\u202e": 1, "bell": "\u0007"}' % REVERSED.encode()
     execution = send(server, "written", body)

@@ -78,6 +78,7 @@ async def test_the_requests_to_a_url_appear_as_they_come(console: Console, page:
     await assert_usable(console)
 
 
+@pytest.mark.long
 async def test_a_capture_is_closed_opened_again_and_deleted(page: Page, server: ServerProcess) -> None:
     await page.get_by_role("button", name="Close").click()
     await expect(page.get_by_text("No request came")).to_be_visible()

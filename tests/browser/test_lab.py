@@ -154,6 +154,7 @@ async def test_a_run_is_stepped_pinned_and_saved_as_a_case_whose_coverage_the_pi
     assert saved["stubs"]["ask"]["status"] == 200
 
 
+@pytest.mark.long
 async def test_the_text_is_compared_with_executions_before_it_is_deployed(
     console: Console, bills: ServerProcess
 ) -> None:

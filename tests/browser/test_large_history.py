@@ -85,6 +85,7 @@ async def test_all_steps_of_a_long_execution_are_shown(console: Console, large: 
     await expect(page.get_by_role("heading", name="do9")).to_be_visible()
 
 
+@pytest.mark.long
 async def test_the_url_of_a_step_leads_to_it_however_late_it_ran(console: Console, large: Large) -> None:
     step = f"lines[{ITEMS - 1}]/do9"
     page = await console.open(f"/executions/{large.long_id}?step={step}", f"Execution {large.long_id[-8:]}")

@@ -10,17 +10,20 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 PAGES = [
     ("/", "Overview"),
-    ("/flows", "Flows"),
-    ("/flows/new", "New flow"),
     ("/flows/orders/edit", "Edit orders"),
     ("/executions", "Executions"),
+    ("/credentials", "Credentials"),
+    ("/components", "Components"),
+]
+"""One for each way in which a page is made: figures, an editor, a list, a form, and what can be searched."""
+OTHER_PAGES = [
+    ("/flows", "Flows"),
+    ("/flows/new", "New flow"),
     ("/dead-letters", "Dead letters"),
     ("/rejected", "Rejected requests"),
     ("/inspector", "Inspector"),
     ("/inspector/orders", "orders"),
-    ("/credentials", "Credentials"),
     ("/credentials/shop", "shop"),
-    ("/components", "Components"),
     ("/components/action/http.request", "http.request"),
     ("/plugins", "Plugins"),
     ("/deployments", "Deployments"),
@@ -30,10 +33,13 @@ PAGES = [
     ("/storage", "Storage"),
     ("/settings", "Settings"),
 ]
+PARTS = ["orders?tab=json", "partners?tab=request", "orders?tab=versions", "partners?tab=rejected", "nightly"]
 
 
 @pytest.mark.console_rule("K5")
-@pytest.mark.parametrize(("path", "title"), PAGES)
+@pytest.mark.parametrize(
+    ("path", "title"), [*PAGES, *(pytest.param(*page, marks=pytest.mark.long) for page in OTHER_PAGES)]
+)
 async def test_a_page_is_accessible_in_both_themes_and_fits_a_narrow_screen(
     console: Console, path: str, title: str
 ) -> None:
@@ -42,10 +48,7 @@ async def test_a_page_is_accessible_in_both_themes_and_fits_a_narrow_screen(
     await assert_usable(console)
 
 
-@pytest.mark.parametrize(
-    "place",
-    ["orders", "orders?tab=json", "partners?tab=request", "orders?tab=versions", "partners?tab=rejected", "nightly"],
-)
+@pytest.mark.parametrize("place", ["orders", *(pytest.param(part, marks=pytest.mark.long) for part in PARTS)])
 async def test_each_part_of_the_page_of_a_flow_is_accessible_and_fits(console: Console, place: str) -> None:
     page = await console.open(f"/flows/{place}", place.partition("?")[0])
     await page.get_by_role("tree").first.wait_for()
@@ -55,10 +58,10 @@ async def test_each_part_of_the_page_of_a_flow_is_accessible_and_fits(console: C
 @pytest.mark.parametrize(
     ("flow_id", "state", "query"),
     [
-        ("orders", "succeeded", "?step=order"),
-        ("orders", "succeeded", "?step=order&tab=changes"),
+        pytest.param("orders", "succeeded", "?step=order", marks=pytest.mark.long),
+        pytest.param("orders", "succeeded", "?step=order&tab=changes", marks=pytest.mark.long),
         ("payments", "failed", "?step=known"),
-        ("returns", "waiting", ""),
+        pytest.param("returns", "waiting", "", marks=pytest.mark.long),
     ],
 )
 async def test_the_page_of_an_execution_is_accessible_and_fits(

@@ -110,7 +110,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.promise(8)
-@pytest.mark.parametrize("server", ["hypercorn", "uvicorn"])
+@pytest.mark.parametrize("server", ["hypercorn", pytest.param("uvicorn", marks=pytest.mark.long)])
 def test_it_says_where_it_listens_and_what_is_wrong_serves_and_ends_well_on_sigterm(folder: Path, server: str) -> None:
     verify = {"scheme": "square", "credential": "square"}
     signs_url = {"id": "pay", "trigger": {"use": "webhook", "with": {"verify": verify}}, "steps": []}

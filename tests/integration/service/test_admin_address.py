@@ -122,7 +122,7 @@ def ask(url: str, path: str, method: str = "GET", headers: Mapping[str, str] | N
 
 
 @pytest.mark.rule(53)
-@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("server", ["hypercorn", pytest.param("uvicorn", marks=pytest.mark.long)])
 def test_with_admin_bind_the_public_address_answers_hooks_and_probes_only(folder: Path, server: str) -> None:
     (folder / "hookline.toml").write_text('admin_url = "https://hookline.internal"\n')
     with serving(folder, "--server", server, "--admin-bind", "127.0.0.1:0") as (process, said):
@@ -246,7 +246,7 @@ async def test_no_operation_of_the_api_answers_a_foreign_host(engine: Engine) ->
 
 
 @pytest.mark.rule(53)
-@pytest.mark.parametrize("server", SERVERS)
+@pytest.mark.parametrize("server", ["hypercorn", pytest.param("uvicorn", marks=pytest.mark.long)])
 def test_a_foreign_host_does_not_hide_behind_a_second_one(folder: Path, server: str) -> None:
     with serving(folder, "--server", server) as (process, said):
         token = Path(said["token_file"]).read_text().strip()

@@ -28,7 +28,9 @@ class _Terminal:
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     def set_width(columns: int) -> None:
         monkeypatch.setattr(tables.sys, "stdout", _Terminal())
-        monkeypatch.setattr(tables.shutil, "get_terminal_size", lambda: os.terminal_size((columns, 24)))
+        monkeypatch.setattr(
+            tables.shutil, "get_terminal_size", lambda fallback=(80, 24): os.terminal_size((columns, 24))
+        )
 
     return set_width
 

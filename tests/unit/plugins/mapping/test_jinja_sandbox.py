@@ -12,9 +12,10 @@ from hookline_mapping.jinja.filters.standard import FILTERS, LEFT_OUT, TESTS
 from hookline_mapping.jinja.mapper import Jinja
 
 MAPPER = Jinja()
+ITEMS = [{"n": number, "s": f"x{number}", "inner": [number]} for number in range(60_000)]
 BIG: dict[str, Any] = {
     "body": {
-        "items": [{"n": number, "s": f"x{number}", "inner": [number]} for number in range(60_000)],
+        "items": ITEMS,
         "words": "a " * 2_000_000,
         "lines": "\n" * 2_000_000,
         "html": "<" * 4_000_000,
@@ -22,7 +23,7 @@ BIG: dict[str, Any] = {
         "huge": 10**4000,
         "n": 999_999_999,
     },
-    "trigger": {"items": [{"n": number, "s": f"x{number}", "inner": [number]} for number in range(60_000)]},
+    "trigger": {"items": ITEMS},
 }
 
 
