@@ -20,7 +20,7 @@ route_builders.install()
 pending_commits.LIMIT = pending_commits.LONG_LIMIT = 600.0  # type: ignore[misc]  # they are final elsewhere
 
 
-# What tests make is soon gone again, so looking for garbage as often as usual finds little: it is a tenth of their time.
+# What tests make is soon gone again: to look for garbage as often as usual finds little, and is a tenth of their time.
 gc.set_threshold(20_000, 20, 50)
 
 
