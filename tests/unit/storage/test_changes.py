@@ -49,7 +49,7 @@ def test_each_fault_point_is_declared_by_a_change() -> None:
 def test_each_change_has_a_test_in_the_contract_of_stores(name: str) -> None:
     assert contracts.__file__ is not None
     folder = Path(contracts.__file__).parent
-    assert any(re.search(rf"\b{name}\(", file.read_text()) for file in folder.glob("*.py"))
+    assert any(re.search(rf"\b{name}\(", file.read_text()) for file in folder.rglob("*.py"))
 
 
 def test_changes_are_frozen_dataclasses() -> None:

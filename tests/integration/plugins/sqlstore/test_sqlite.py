@@ -55,8 +55,8 @@ import asyncio, sys
 from threading import Event
 from hookline.testing.clock import ManualClock
 from hookline_sqlstore.backend_urls import sqlite
-from hookline_sqlstore.databases import pending, sqlite as database
-pending.LIMIT = database.LIMIT = 0.3
+from hookline_sqlstore.databases import pending_commits, sqlite as database
+pending_commits.LIMIT = database.LIMIT = 0.3
 
 async def hang():
     backend = sqlite(sys.argv[1], clock=ManualClock())
@@ -87,7 +87,7 @@ def test_a_process_ends_although_a_reader_hangs(tmp_path: Path) -> None:
 _HOLD = """
 import asyncio, sys
 from hookline.testing.clock import ManualClock
-from hookline_sqlstore.reading import work
+from hookline_sqlstore.reading import open_executions
 from hookline_sqlstore.backend_urls import sqlite
 
 async def hold():
