@@ -8,6 +8,7 @@ from hypothesis import settings
 import hookline.testing  # noqa: F401  # it makes logged tracebacks short
 from hookline_sqlstore.databases import pending_commits
 from tests import migrated_template, route_builders
+from tests.shares import shared_out
 
 settings.register_profile("hookline", deadline=None)
 settings.load_profile("hookline")
@@ -28,6 +29,14 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """`tox run -e long -- FILE` runs pytest twice, and the file may have no test that has to run alone."""
     if exitstatus == pytest.ExitCode.NO_TESTS_COLLECTED and session.config.option.markexpr == "alone":
         session.exitstatus = pytest.ExitCode.OK
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order the tests for several workers. Those that aren't wanted have left the list by now."""
+    workers = getattr(config, "workerinput", {}).get("workercount", 1)
+    if workers > 1:
+        items[:] = shared_out(items, workers)
 
 
 def pytest_collection_finish() -> None:

@@ -1,0 +1,51 @@
+"""The order in which several workers run the tests: slow ones first, and those of one file by one worker.
+
+`--dist worksteal` gives each worker an equal share of the list, one behind the other. A worker that has finished takes
+tests from the end of the longest share. So the shares begin with files whose tests start servers or browsers, which one
+worker then starts once, and end with tests that take milliseconds, which others may take without a wait at the end.
+"""
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Final
+
+import pytest
+
+#: By the folder of tests, about how long one of its tests takes beside one of the next folder. The rest is fast.
+WEIGHTS: Final = {"browser": 12, "acceptance": 6, "integration": 1}
+BROWSERS: Final = 2
+"""Workers that start a browser."""
+
+
+def shared_out(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
+    """Return the tests in the order in which their equal parts are the shares of this number of workers."""
+    files = [list(group) for _, group in groupby(items, _file)]
+    slow = sorted((file for file in files if _weight(file)), key=_weight, reverse=True)
+    shares: list[list[pytest.Item]] = [[] for _ in range(workers)]
+    loads = [0] * workers
+    for file in slow:
+        chosen = range(min(BROWSERS, workers)) if _folder(file[0]) == "browser" else range(workers)
+        least = min(chosen, key=loads.__getitem__)
+        shares[least] += file
+        loads[least] += _weight(file)
+    fast = [item for file in files if not _weight(file) for item in file]
+    ordered: list[pytest.Item] = []
+    for place, share in enumerate(shares):
+        size = (len(items) - len(ordered)) // (workers - place)
+        missing = max(0, size - len(share))
+        ordered += share + fast[:missing]
+        del fast[:missing]
+    return ordered + fast
+
+
+def _file(item: pytest.Item) -> str:
+    return item.nodeid.partition("::")[0]
+
+
+def _folder(item: pytest.Item) -> str:
+    _, _, path = item.nodeid.partition("/")
+    return path.partition("/")[0]
+
+
+def _weight(file: Iterable[pytest.Item]) -> int:
+    return sum(WEIGHTS.get(_folder(item), 0) for item in file)
