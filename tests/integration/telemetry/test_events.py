@@ -1,5 +1,6 @@
 """Those who listen hear of what becomes durable, as far as they keep up."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -7,10 +8,11 @@ import pytest
 from tests.integration.engine_harness import Harness, act, fails
 
 from hookline.engine import Engine
+from hookline.kernel.time import SystemClock
 from hookline.model.access import SYSTEM
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
-from hookline.telemetry.events import KEPT, LINGER, Events, Listener
+from hookline.telemetry.events import KEPT, LINGER, Event, Events, Listener
 from hookline.testing.clock import ManualClock
 
 
@@ -19,6 +21,16 @@ def events() -> Iterator[Events]:
     made = Events(ManualClock())
     yield made
     made.close()
+
+
+async def told(listener: Listener, count: int) -> list[Event]:
+    """The next events. Each follows its commit, which others may see first."""
+    heard: list[Event] = []
+    async with asyncio.timeout(30):
+        while len(heard) < count:
+            await listener.wait(SystemClock(), 30)
+            heard += listener.take()
+    return heard
 
 
 def kinds(listener: Listener) -> list[str]:
@@ -34,7 +46,7 @@ async def test_an_executions_life_is_told_in_order(harness: Harness) -> None:
             await harness.advance_until(engine, id_)
             await engine.operations.retry(id_, by=SYSTEM)
             await harness.advance_until(engine, id_)
-            heard = listener.take()
+            heard = await told(listener, 9)
             assert deaf.take() == []
     assert {event.data["execution_id"] for event in heard} == {id_}
     assert [event.kind for event in heard] == [
