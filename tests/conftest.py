@@ -29,21 +29,36 @@ route_builders.install()
 pending_commits.LIMIT = pending_commits.LONG_LIMIT = 600.0  # type: ignore[misc]  # they are final elsewhere
 
 
-# Databases in memory are written in half the time. `tmp_path` is below this folder unless `--basetemp` says otherwise.
 MEMORY = Path("/dev/shm")
-if MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 * 1024**3:
+
+
+def _has_room() -> bool:
+    """There is enough memory for the databases of all tests, which may be in it, and programs that tests write run."""
+    if not (MEMORY.is_dir() and os.access(MEMORY, os.W_OK)) or os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
+        return False
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return min(free, shutil.disk_usage(MEMORY).free) > 6 * 1024**3
+
+
+# A database in memory is written in less time. `tmp_path` is below this folder, unless somebody has chosen another.
+if "TMPDIR" not in os.environ and _has_room():
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 
 
-@cache
-def _entry_points(path: tuple[str, ...], group: str) -> Any:
-    return entry_points(group=group)
+USUAL_PATH = tuple(sys.path)
+_kept_entry_points = cache(entry_points)
 
 
-# Each engine of a test loads the plugins, and to look for them in all installed packages takes half of that.
-loader.entry_points = lambda *, group: _entry_points(tuple(sys.path), group)  # type: ignore[assignment]
+def _entry_points(*, group: str) -> Any:
+    """The installed plugins. Tests that install one have another path."""
+    return (_kept_entry_points if tuple(sys.path) == USUAL_PATH else entry_points)(group=group)
 
-# What tests make is soon gone again: to look for garbage as often as usual finds little, and is a tenth of their time.
+
+# Each engine in a test loads the plugins. Half of that time goes into looking for them in all installed packages.
+loader.entry_points = _entry_points  # type: ignore[assignment]
+
+# Most of what tests make is freed by reference counts: to look for garbage as often as usual finds little, and takes a
+# tenth of their time.
 gc.set_threshold(20_000, 20, 50)
 
 
@@ -55,7 +70,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Order the tests for several workers. Those that aren't wanted have left the list by now."""
+    """Order the tests for several workers. Those that `-m` and `-k` leave out have left the list by now."""
     workers = getattr(config, "workerinput", {}).get("workercount", 1)
     if workers > 1:
         items[:] = shared_out(items, workers)

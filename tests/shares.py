@@ -1,8 +1,9 @@
 """The order in which several workers run the tests: slow ones first, and those of one file by one worker.
 
 `--dist worksteal` gives each worker an equal share of the list, one behind the other. A worker that has finished takes
-tests from the end of the longest share. So the shares begin with files whose tests start servers or browsers, which one
-worker then starts once, and end with tests that take milliseconds, which others may take without a wait at the end.
+half of what is left of the longest share, from its end. So each share begins with whole files whose tests start servers
+or browsers, and ends with tests that take milliseconds. If there are too few of these to fill the shares, their borders
+shift, and a slow file may be cut.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,10 +12,10 @@ from typing import Final
 
 import pytest
 
-#: By the folder of tests, about how long one of its tests takes beside one of the next folder. The rest is fast.
+#: How long a test of a folder takes, compared with one of `integration`. Those of other folders are fast.
 WEIGHTS: Final = {"browser": 12, "acceptance": 6, "integration": 1}
 BROWSERS: Final = 2
-"""Workers that start a browser."""
+"""The most workers that begin with tests in a browser."""
 
 
 def shared_out(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
@@ -23,9 +24,11 @@ def shared_out(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
     slow = sorted((file for file in files if _weight(file)), key=_weight, reverse=True)
     shares: list[list[pytest.Item]] = [[] for _ in range(workers)]
     loads = [0] * workers
+    most = len(items) // workers
     for file in slow:
         chosen = range(min(BROWSERS, workers)) if _folder(file[0]) == "browser" else range(workers)
-        least = min(chosen, key=loads.__getitem__)
+        with_room = [place for place in chosen if len(shares[place]) + len(file) <= most]
+        least = min(with_room or chosen, key=loads.__getitem__)
         shares[least] += file
         loads[least] += _weight(file)
     fast = [item for file in files if not _weight(file) for item in file]

@@ -180,12 +180,11 @@ from hookline.storage.cluster import Alone, Membership, Node, NodeDescription, N
 from hookline.storage.database_copy import (
     CopySource,
     CopyTarget,
-    DatabaseStatus,
-    Inspectable,
     Row,
     TableReader,
     TableWriter,
 )
+from hookline.storage.database_status import DatabaseStatus, Inspectable
 from hookline.storage.intake_queue import Insert, InsertInOrder, IntakeQueue, IntakeQueueFactory
 from hookline.storage.node_problems import NodeProblem, NodeProblemKind
 from hookline.storage.process_identity import has_ended, host_of_process

@@ -298,7 +298,7 @@ class Engine:
         self.intake.membership = self.membership
         self.deployer = Deployer(
             store=self.store,
-            storage=self.flow_storage,
+            flow_storage=self.flow_storage,
             versions=self.version_resolver,
             clock=self.clock,
             ids=Ids(self.clock),
@@ -321,7 +321,7 @@ class Engine:
         self.version_switch = VersionSwitch(
             store=self.store,
             queue=self.queue,
-            storage=self.flow_storage,
+            flow_storage=self.flow_storage,
             deployer=self.deployer,
             versions=self.version_resolver,
             states=self.states,
@@ -627,7 +627,7 @@ class Engine:
                 group.create_task(self.sign_ins.run())
                 group.create_task(self.store_problem.run())
                 if self.options.watch and self.registry.has_connectors:
-                    group.create_task(self.version_switch.follow_storage())
+                    group.create_task(self.version_switch.follow_flow_storage())
         except asyncio.CancelledError:
             raise
         except BaseException:

@@ -1,4 +1,5 @@
-"""Exact fractions in expressions: arithmetic that never rounds but where it divides.
+"""Exact fractions in expressions: arithmetic that never rounds except where it divides,
+and values whose binary fractions become Decimals.
 
 Python's own operators round Decimals to the 28 digits of a context that they share with whatever else runs; so do its
 signs and `abs`. Here a result has all its digits, or is an error where those are more than an exact number may have.

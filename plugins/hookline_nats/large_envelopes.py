@@ -12,7 +12,7 @@ class Unreadable(Exception):
     """A message can't be decoded, or its blob is gone."""
 
 
-class Payloads:
+class LargeEnvelopes:
     """Writes and reads the envelopes of messages."""
 
     def __init__(self, blobs: Blobs) -> None:

@@ -19,7 +19,7 @@ from hookline.api_storage import Envelope, InsertInOrder
 from hookline_nats import stream, stream_messages
 from hookline_nats.address import Address
 from hookline_nats.connection import ERRORS, check_cancelled, reason
-from hookline_nats.large_envelopes import Payloads, Unreadable
+from hookline_nats.large_envelopes import LargeEnvelopes, Unreadable
 from hookline_nats.unreadable_messages import UnreadableMessages
 
 _GROUP: Final = 256
@@ -45,12 +45,12 @@ class OrderedHandover:
     """Takes messages in groups, in the order in which they were published."""
 
     def __init__(
-        self, jetstream: JetStreamContext, address: Address, subjects: stream.Subjects, payloads: Payloads
+        self, jetstream: JetStreamContext, address: Address, subjects: stream.Subjects, large_envelopes: LargeEnvelopes
     ) -> None:
         self._jetstream = jetstream
         self._address = address
         self._subjects = subjects
-        self._payloads = payloads
+        self._large_envelopes = large_envelopes
         self._unreadable = UnreadableMessages(jetstream, address, subjects)
 
     async def run(self, after: bytes | None, insert: InsertInOrder) -> None:
@@ -108,14 +108,14 @@ class OrderedHandover:
         for message in group:
             headers = message.headers or {}
             try:
-                envelopes.append(await self._payloads.read(message.data or b"", headers))
+                envelopes.append(await self._large_envelopes.read(message.data or b"", headers))
             except Unreadable as why:
                 await self._unreadable.keep(message.subject or "", message.data or b"", headers, why)
         if envelopes:
             await insert(envelopes, msgspec.json.encode(reached))
         await self._remove(reached)
         for message in group:
-            await self._payloads.forget((message.headers or {}).get(stream_messages.BLOB))
+            await self._large_envelopes.forget((message.headers or {}).get(stream_messages.BLOB))
         return reached
 
     async def _remove(self, reached: _Position) -> None:

@@ -23,9 +23,9 @@ from hookline.api_storage import (
 from hookline_nats import stream, stream_messages
 from hookline_nats.address import parse
 from hookline_nats.connection import ERRORS, connect, error_code, failing, reason
-from hookline_nats.large_envelopes import Payloads
+from hookline_nats.large_envelopes import LargeEnvelopes
 from hookline_nats.ordered_handover import OrderedHandover
-from hookline_nats.unordered_handover import Handover
+from hookline_nats.unordered_handover import UnorderedHandover
 
 _LIMIT: Final = 10.0
 """Seconds after which a publish is given up: the servers elect another leader in less."""
@@ -47,7 +47,7 @@ class JetStreamQueue:
     def __init__(self, url: str, blobs: Blobs) -> None:
         self._address = parse(url)
         self._subjects = stream.Subjects(self._address.stream)
-        self._payloads = Payloads(blobs)
+        self._large_envelopes = LargeEnvelopes(blobs)
         self._client: Client | None = None
 
     @property
@@ -74,7 +74,7 @@ class JetStreamQueue:
             await client.close()
 
     async def publish(self, envelope: Envelope, *, new: bool = False) -> Accepted | Duplicate | None:
-        data, blob_id = await self._payloads.write(envelope)
+        data, blob_id = await self._large_envelopes.write(envelope)
         fault("stream.before_commit")
         # After an error, the message may be in the stream, and its blob is kept.
         ack = await self._published(envelope, data, stream_messages.headers(envelope, new=new, blob_id=blob_id))
@@ -91,7 +91,7 @@ class JetStreamQueue:
         if first == envelope.execution_id:
             return Accepted(first)  # an attempt of the same publish, whose answer was lost
         if blob_id is not None and given.get(stream_messages.BLOB) != blob_id and original is not None:
-            await self._payloads.forget(blob_id)
+            await self._large_envelopes.forget(blob_id)
         if first is None:
             return None
         if stream_messages.is_open(given, envelope.accepted_at):
@@ -145,11 +145,11 @@ class JetStreamQueue:
 
     async def run(self, insert: Insert) -> None:
         client, jetstream = self._connected()
-        await Handover(client, jetstream, self._address, self._subjects, self._payloads).run(insert)
+        await UnorderedHandover(client, jetstream, self._address, self._subjects, self._large_envelopes).run(insert)
 
     async def run_in_order(self, after: bytes | None, insert: InsertInOrder) -> None:
         _, jetstream = self._connected()
-        await OrderedHandover(jetstream, self._address, self._subjects, self._payloads).run(after, insert)
+        await OrderedHandover(jetstream, self._address, self._subjects, self._large_envelopes).run(after, insert)
 
 
 def _is_temporary(error: BaseException) -> bool:

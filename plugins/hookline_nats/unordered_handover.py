@@ -19,13 +19,13 @@ from hookline.api_storage import Envelope, Insert
 from hookline_nats import stream, stream_messages
 from hookline_nats.address import Address
 from hookline_nats.connection import ERRORS, check_cancelled, reason
-from hookline_nats.large_envelopes import Payloads, Unreadable
+from hookline_nats.large_envelopes import LargeEnvelopes, Unreadable
 from hookline_nats.unreadable_messages import UnreadableMessages
 
 GROUP: Final = 256
 """The most messages that are handed over at once."""
 _GROUP_BYTES: Final = 16 * 1024 * 1024
-"""Bytes of large payloads after which a group is handed over."""
+"""Bytes of large envelopes after which a group is handed over."""
 _WAIT: Final = 2.0
 """Seconds for which one request waits for a message."""
 _GATHER: Final = 0.01
@@ -37,7 +37,7 @@ _ACK: Final = 5.0
 _log: Final = logging.getLogger("hookline.queue")
 
 
-class Handover:
+class UnorderedHandover:
     """Takes messages in groups."""
 
     def __init__(
@@ -46,13 +46,13 @@ class Handover:
         jetstream: JetStreamContext,
         address: Address,
         subjects: stream.Subjects,
-        payloads: Payloads,
+        large_envelopes: LargeEnvelopes,
     ) -> None:
         self._client = client
         self._jetstream = jetstream
         self._address = address
         self._subjects = subjects
-        self._payloads = payloads
+        self._large_envelopes = large_envelopes
         self._unreadable = UnreadableMessages(jetstream, address, subjects)
 
     async def run(self, insert: Insert) -> None:
@@ -105,7 +105,7 @@ class Handover:
                 return readable, list(group[place:])
             headers = message.headers or {}
             try:
-                envelope = await self._payloads.read(message.data, headers)
+                envelope = await self._large_envelopes.read(message.data, headers)
             except Unreadable as why:
                 await self._unreadable.keep(message.subject, message.data, headers, why)
                 await message.ack()
@@ -125,7 +125,7 @@ class Handover:
             return
         # The message may come again unless the server has its acknowledgement, and then it needs its blob.
         await message.ack_sync(timeout=_ACK)
-        await self._payloads.forget(blob_id)
+        await self._large_envelopes.forget(blob_id)
 
     @contextlib.asynccontextmanager
     async def _held(self, group: Sequence[Msg]) -> AsyncIterator[None]:

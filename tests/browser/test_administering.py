@@ -76,7 +76,6 @@ async def test_a_token_is_shown_once_and_can_be_revoked(console: Console, shop: 
     assert "operation=token.revoke" in page.url
 
 
-@pytest.mark.long
 async def test_the_doctor_examines_the_plugins(console: Console) -> None:
     page = await console.open("/plugins", "Plugins")
     await expect(page.get_by_role("row").filter(has_text="console")).to_contain_text("Works")

@@ -43,7 +43,6 @@ async def test_a_draft_survives_a_browser_that_dies(console: Console, page: Page
     assert parcels.api("GET", "/api/v1/flows/parcels")["title"] == "Send parcels"
 
 
-@pytest.mark.long
 async def test_a_draft_in_this_browser_belongs_to_who_wrote_it_and_says_why_it_is_nowhere_else(
     console: Console, page: Page, parcels: ServerProcess
 ) -> None:
@@ -180,7 +179,6 @@ def theirs(message: str) -> str:
     return json.dumps({**PARCELS, "steps": [PARCELS["steps"][0], post]})
 
 
-@pytest.mark.long
 async def test_the_draft_of_somebody_else_is_seen_before_it_is_replaced(
     console: Console, page: Page, parcels: ServerProcess
 ) -> None:

@@ -2,15 +2,12 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from hookline.kernel.errors import ConfigError
 from hookline.kernel.json import decode
-
-if TYPE_CHECKING:
-    pass
 
 
 def body_of(path: Path | None, *, exact: bool, otherwise: str = "") -> Any:

@@ -29,13 +29,13 @@ from hookline.storage.store import Store
 
 
 class Deployer:
-    """Applies deployments one at a time: those that callers request, and those that others make in the storage."""
+    """Applies deployments one at a time: those that callers request, and those that others make in the flow storage."""
 
     def __init__(
         self,
         *,
         store: Store,
-        storage: FlowStorage,
+        flow_storage: FlowStorage,
         versions: VersionResolver,
         clock: Clock,
         ids: Ids,
@@ -46,7 +46,7 @@ class Deployer:
         """`ids` makes the ids of deployments, and `new_id` those of audit entries; `adopted` is called with each change
         of the catalog."""
         self._store = store
-        self._storage = storage
+        self._flow_storage = flow_storage
         self._versions = versions
         self._clock = clock
         self._ids = ids
@@ -64,8 +64,8 @@ class Deployer:
         If others are changing the flows just now, those of the last deployment are activated.
         """
         async with self._lock:
-            reading = await self._storage.read()
-            self._adopt(reading or await self._storage.read_deployed(await self._deployed_last()))
+            reading = await self._flow_storage.read()
+            self._adopt(reading or await self._flow_storage.read_deployed(await self._deployed_last()))
 
     async def _deployed_last(self) -> Mapping[str, CompiledFlow]:
         found: dict[str, CompiledFlow] = {}
@@ -80,7 +80,7 @@ class Deployer:
             await self._recover()
 
     async def refresh(self) -> bool:
-        """Deploy what has changed in the storage, as one deployment. Raises StoreError and OSError.
+        """Deploy what has changed in the flow storage, as one deployment. Raises StoreError and OSError.
 
         Return false if others are changing the flows just now. Then nothing is deployed.
         """
@@ -92,14 +92,14 @@ class Deployer:
             # The sets of flows follow from the order of the deployments, which is that of their ids.
             for newest in (await self._store.deployments(limit=1)).items:
                 self._ids.follow(newest.id)
-            await self._storage.recover()
+            await self._flow_storage.recover()
             self._unfinished = False
 
     async def _refresh(self) -> bool:
         await self._recover()
         # Read first: if a deployment of another node comes in between, the commit of this one is a conflict.
         served = await self._served()
-        reading = await self._storage.read()
+        reading = await self._flow_storage.read()
         if reading is None:
             return False
         found = [entry.flow for entry in reading.entries.values() if entry.flow is not None]
@@ -145,7 +145,7 @@ class Deployer:
         return self._versions.published.get(flow.id) == flow.version and self._stored.get(flow.id) == flow.source
 
     def _adopt(self, reading: FlowReading) -> None:
-        self._adopted(self._storage.adopt(reading))
+        self._adopted(self._flow_storage.adopt(reading))
 
     def _remember(self, flows: Sequence[CompiledFlow]) -> None:
         """Remember that these versions are published."""
@@ -197,7 +197,7 @@ class Deployer:
         request, served, now = checked.request, await self._served(), self._clock.now()
         await self._finish_earlier()
         self._check_expected(request, served)
-        if checked.among is not None and checked.among is not self._storage.catalog.entries:
+        if checked.among is not None and checked.among is not self._flow_storage.catalog.entries:
             # Another deployment came in between: a flow that this one calls may be gone.
             checked = await self._check.check(request, prefixed=checked.prefixed)
         changed = {
@@ -230,12 +230,12 @@ class Deployer:
         """The cases that the request changes. Raises CasesConflict."""
         await self._check_expected_cases(request)
         given = request.cases.items()
-        return {flow_id: text for flow_id, text in given if text != await self._storage.cases(flow_id)}
+        return {flow_id: text for flow_id, text in given if text != await self._flow_storage.cases(flow_id)}
 
     async def _check_expected_cases(self, request: DeploymentRequest) -> None:
         """Raise CasesConflict unless the flows have the cases that the caller expects."""
         for flow_id, expected in request.expected_cases.items():
-            now = await self._storage.cases(flow_id)
+            now = await self._flow_storage.cases(flow_id)
             if not expected.fits(None if now is None else version_of_cases(now)):
                 raise CasesConflict(
                     f"the cases of flow {flow_id!r} were changed in the meantime, so nothing was saved: load them again"
@@ -245,7 +245,7 @@ class Deployer:
         self, texts: NewTexts, flows: Mapping[str, CompiledFlow | None], changes: list[Change], *, force: bool
     ) -> None:
         """Commit a deployment with its texts, and activate its versions."""
-        staged = await self._storage.stage(texts, self._clock.now(), force=force)
+        staged = await self._flow_storage.stage(texts, self._clock.now(), force=force)
         try:
             await self._store.commit([*changes, *staged.changes])
         except BaseException as error:
@@ -260,7 +260,7 @@ class Deployer:
         except OSError as error:
             raise StoreError(f"the flows are deployed, and their files will be written later: {error}") from error
         self._unfinished = False
-        self._adopt(await self._storage.read_deployed(flows))
+        self._adopt(await self._flow_storage.read_deployed(flows))
 
     async def _finish_earlier(self) -> None:
         """Finish an earlier deployment whose files could not be written. Raises StoreError."""
@@ -271,7 +271,7 @@ class Deployer:
 
     def _differs(self, flow_id: str, flow: CompiledFlow | None, served: str | None) -> bool:
         """Return true if a flow isn't as a deployment wants it. Its title counts, although its version stays."""
-        entry = self._storage.catalog.entries.get(flow_id)
+        entry = self._flow_storage.catalog.entries.get(flow_id)
         if flow is None:
             return entry is not None or served is not None
         now = None if entry is None or entry.errors else entry.flow
@@ -280,7 +280,7 @@ class Deployer:
     def _check_expected(self, request: DeploymentRequest, served: Mapping[str, str]) -> None:
         """Raise DeploymentConflict unless the flows are served by the versions that the caller expects."""
         for flow_id, expected in request.expected.items():
-            now, entry = served.get(flow_id), self._storage.catalog.entries.get(flow_id)
+            now, entry = served.get(flow_id), self._flow_storage.catalog.entries.get(flow_id)
             flow = None if entry is None else entry.flow
             tag = None if flow is None or flow.version != now else tag_of(flow)
             if (expected.absent and entry is not None) or not expected.fits(now, tag):

@@ -26,16 +26,16 @@ _LONGEST_ID: Final = 100
 
 
 class DeploymentCheck:
-    """Checks the documents of deployments among the flows of a storage."""
+    """Checks the documents of deployments among the flows of a flow storage."""
 
     def __init__(
         self,
-        storage: FlowStorage,
+        flow_storage: FlowStorage,
         credentials: Callable[[], Mapping[str, str]],
         check: Callable[..., CheckedFlow],
     ) -> None:
         """`credentials` returns the type of each credential; `check` knows the plugins and settings of the server."""
-        self._storage = storage
+        self._flow_storage = flow_storage
         self._credentials = credentials
         self._check_flow = check
 
@@ -49,7 +49,7 @@ class DeploymentCheck:
         if len(flow_id) > _LONGEST_ID or not re.fullmatch(FLOW_ID, flow_id):
             # Perhaps no file can have this name. The check of the document tells what is wrong.
             return NO_SAMPLES
-        text = request.cases[flow_id] if flow_id in request.cases else await self._storage.cases(flow_id)
+        text = request.cases[flow_id] if flow_id in request.cases else await self._flow_storage.cases(flow_id)
         if text is not None:
             # The problems of cases are reported where they are set.
             with suppress(ValueError, RecursionError):
@@ -63,7 +63,7 @@ class DeploymentCheck:
         credentials: Mapping[str, str],
         prefixed: bool,
     ) -> CheckedDeployment:
-        entries = self._storage.catalog.entries
+        entries = self._flow_storage.catalog.entries
         deleted = {flow_id for flow_id, text in request.documents.items() if text is None}
         known = {flow_id for flow_id in {*entries, *request.documents} - deleted if request.sees(flow_id)}
         left = {} if request.served_before else _left_calls(request, deleted, entries)
@@ -100,7 +100,7 @@ class DeploymentCheck:
             document = read(text)
         except FlowInvalid as error:
             return None, None, list(error.problems)
-        compiled = self._storage.catalog.compile(document)
+        compiled = self._flow_storage.catalog.compile(document)
         flow = None if compiled.flow is None else _canonical(compiled.flow)
         if request.served_before:
             return flow, document.value, list(compiled.problems)

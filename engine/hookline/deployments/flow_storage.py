@@ -1,4 +1,4 @@
-"""The storage of the flows, in which changes of them are written: a folder, or the database."""
+"""The interface of the flow storage, where flows are kept and their changes are written: a folder, or the database."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,7 +49,7 @@ class FlowStorage(Protocol):
 
     @property
     def problem(self) -> str | None:
-        """The reason why there are no flows, if the place itself doesn't exist."""
+        """The reason why there are no flows, if the storage itself doesn't exist."""
         ...
 
     async def recover(self) -> None:

@@ -118,7 +118,9 @@ class FolderFlowStorage:
         stored = None if current is None else await self._store.flow_document(flow_id, version_of(current))
         if current is None or stored is None or format_flow(read(stored).value) != format_flow(current):
             why = "has changes that were never published" if current is not None else "can't be read as a flow"
-            raise UnpublishedChanges(f"{file} {why}: save them elsewhere, or give them up with --force, or force=true")
+            raise UnpublishedChanges(
+                f"{file} {why}: save its text elsewhere, or give it up with --force, or force=true"
+            )
         return text
 
     def _check_named(self, flow_id: str) -> None:

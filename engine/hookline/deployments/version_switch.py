@@ -44,14 +44,14 @@ _START_TRIES: Final = 5
 
 
 class VersionSwitch:
-    """Serve the flows according to their deployments and to the states that operators have set."""
+    """Switches the engine to the versions that are deployed, and to the states that operators have set."""
 
     def __init__(
         self,
         *,
         store: Store,
         queue: Queue,
-        storage: FlowStorage,
+        flow_storage: FlowStorage,
         deployer: Deployer,
         versions: VersionResolver,
         states: FlowStates,
@@ -67,9 +67,9 @@ class VersionSwitch:
         self._membership = membership
         self._store = store
         self._queue = queue
-        self._storage = storage
+        self._flow_storage = flow_storage
         self._deployer = deployer
-        self._catalog = storage.catalog
+        self._catalog = flow_storage.catalog
         self._versions = versions
         self._states = states
         self._dispatcher = dispatcher
@@ -93,13 +93,13 @@ class VersionSwitch:
         await self._states.read()
 
     async def start(self) -> None:
-        """Deploy what has changed in the storage, wake blocked executions and begin to deliver. Raises StoreError."""
+        """Deploy what has changed in the flow storage, wake blocked executions, begin to deliver. Raises StoreError."""
         self._started = True
         await self._deploy_at_start()
         await self._switch()
 
     async def _deploy_at_start(self) -> None:
-        """Deploy what has changed in the storage. Of nodes that start at the same time, one deploys it."""
+        """Deploy what has changed in the flow storage. Of nodes that start at the same time, one deploys it."""
         for _ in range(_START_TRIES):
             with contextlib.suppress(DeploymentConflict):
                 await self._deployer.refresh()
@@ -107,7 +107,7 @@ class VersionSwitch:
         await self._deployer.refresh()
 
     async def refresh(self) -> bool:
-        """Deploy what has changed in the storage. Raises StoreError and OSError; both may be tried again.
+        """Deploy what has changed in the flow storage. Raises StoreError and OSError; both may be tried again.
 
         Return false if others are changing the flows just now. Then nothing is deployed.
         """
@@ -153,7 +153,7 @@ class VersionSwitch:
 
     async def with_title(self, flow_id: str, document: bytes) -> bytes:
         """Return a document of a flow with the title that the flow has now."""
-        current = await self._storage.document(flow_id)
+        current = await self._flow_storage.document(flow_id)
         return document if current is None else encode(with_silent_keys(read(document).value, current))
 
     def adopted(self, changes: CatalogChanges) -> None:
@@ -268,10 +268,10 @@ class VersionSwitch:
         self._sources.try_again()
         self._unblock.set()
 
-    async def follow_storage(self) -> None:
-        """Deploy each change that others make in the storage, while this is the node that does it."""
+    async def follow_flow_storage(self) -> None:
+        """Deploy each change that others make in the flow storage, while this is the node that does it."""
         await has_duty(self._membership, "folder", self._clock)
-        async for _ in self._storage.changes():
+        async for _ in self._flow_storage.changes():
             await self._refresh_until_done()
 
     async def follow_failures(self) -> None:
@@ -286,7 +286,7 @@ class VersionSwitch:
         while True:
             try:
                 while not await self.refresh():
-                    await self._storage.settled()
+                    await self._flow_storage.settled()
             except (StoreError, OSError, DeploymentConflict) as error:
                 # After a conflict, what is served is read again.
                 self._unloaded.noticed(error=str(error))

@@ -1,4 +1,4 @@
-"""The callers that wait for the reply of an execution. The replies themselves are in the journal."""
+"""The callers that wait for the reply of an execution, and the reading of a reply from the journal."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""Explanations of the values in recorded executions, for the admin API and the command line."""
+"""The origins of the values in recorded executions, for the admin API and the command line."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

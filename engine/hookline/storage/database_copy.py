@@ -1,41 +1,14 @@
-"""The database of a backend while no server uses it: its status, and the copy of its tables into another one.
+"""The copy of the tables of a backend's database into another one, while no server uses either.
 
 A backend may have these methods beside its store and its queue.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias, runtime_checkable
 
 Row: TypeAlias = Sequence[bytes | str | int | None]
 """The values of one row, in the order of the table's columns."""
-
-
-@dataclass(frozen=True, slots=True)
-class DatabaseStatus:
-    """The status of a database."""
-
-    database: str
-    """Its place, without a password."""
-    reachable: bool
-    problem: str | None
-    """The reason why a server can't use it."""
-    version: str | None
-    """The version of its tables; None if there are none, or if they can't be reached."""
-    latest: str
-    """The latest version that this backend knows; an older one is upgraded when a server starts."""
-    size: int | None
-    """Its bytes on the disk of the database."""
-
-
-@runtime_checkable
-class Inspectable(Protocol):
-    """A backend that can tell the status of its database."""
-
-    async def status(self) -> DatabaseStatus:
-        """Return the status, whether or not the backend is open. Creates nothing."""
-        ...
 
 
 class TableReader(Protocol):

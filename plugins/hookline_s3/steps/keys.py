@@ -14,8 +14,8 @@ def checked(key: str) -> str:
         or any(part in ("", ".", "..") for part in parts)
     ):
         raise StepError(
-            f"{key[:200]!r} is no key of an object: that is names with one slash between, without control characters, "
-            "`.` and `..`, of at most 1024 bytes",
+            f"{key[:200]!r} is no key of an object: a key is one or more names with one slash between them, none "
+            "of them `.` or `..`, without control characters, and of at most 1024 bytes",
             code="s3.key",
         )
     return key

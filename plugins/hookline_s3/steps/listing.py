@@ -18,7 +18,7 @@ async def objects(
 ) -> AsyncIterator[dict[str, JsonValue]]:
     """Those under a prefix whose names match. Raises StepError.
 
-    `after`: a key behind which theirs are.
+    `after`: only objects whose keys come after this one.
     """
     if prefix:
         checked(prefix.rstrip("/"))

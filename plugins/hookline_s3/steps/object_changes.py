@@ -1,4 +1,4 @@
-"""Putting objects into a bucket: written, copied, moved."""
+"""Changes of objects: they are written, copied, moved and deleted."""
 
 import hashlib
 import mimetypes

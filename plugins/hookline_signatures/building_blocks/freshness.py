@@ -48,7 +48,10 @@ def check_fresh(seconds: str, received_at: datetime, tolerance: timedelta) -> No
 
 
 def check_near(passed: timedelta, tolerance: timedelta) -> None:
-    """Raise NotVerified unless the time that has passed since sending is no more, nor less than nothing by more."""
+    """Raise NotVerified if the time of sending is further from that of receipt than `tolerance`, before or after it.
+
+    `passed`: the time of receipt minus that of sending.
+    """
     if abs(passed) > tolerance:
         off, side = abs(passed).total_seconds(), "before" if passed > timedelta() else "after"
         raise NotVerified(

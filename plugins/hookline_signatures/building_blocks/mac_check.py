@@ -1,4 +1,4 @@
-"""The check of a MAC that is fed the body, and of a request that needs none."""
+"""The check of a MAC of the body, and the check of a request whose headers say enough."""
 
 import hmac
 from collections.abc import Sequence

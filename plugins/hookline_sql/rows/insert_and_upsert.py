@@ -1,4 +1,4 @@
-"""Putting rows into a table: inserted, or where they are there already updated or kept."""
+"""Rows are put into a table: inserted, or, if they are there already, updated or kept."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -18,7 +18,7 @@ id: {id:08x}
 """
 
 
-class KnownFile:
+class CreatedMark:
     """The mark of one database, `<name>.created`."""
 
     def __init__(self, database: Path) -> None:

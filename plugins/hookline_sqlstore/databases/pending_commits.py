@@ -1,4 +1,5 @@
-"""Calls with a limit on their time: a database that doesn't answer is treated as one that can't be used.
+"""Commits that aren't durable yet, and the limit on the time of each call: a database that doesn't answer is treated as
+one that can't be used.
 
 A commit whose limit passes before its transaction begins is withdrawn. If its transaction has begun, it is in doubt: it
 may still become durable. Until that is known nothing is read, so that no execution continues from a state that may

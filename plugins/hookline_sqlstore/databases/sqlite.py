@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from hookline.api import StoreError
 from hookline.api_storage import Alone, Clock, NodeDescription, PartitionUpkeep, Threads
 from hookline_sqlstore.databases import table_versions
-from hookline_sqlstore.databases.created_mark import KnownFile
+from hookline_sqlstore.databases.created_mark import CreatedMark
 from hookline_sqlstore.databases.database import GROUP, PATIENCE, PATIENT, Listener
 from hookline_sqlstore.databases.pending_commits import LIMIT, Pending, PendingCommits, within_limit
 from hookline_sqlstore.databases.process_lock import ProcessLock
@@ -47,7 +47,7 @@ class SqliteDatabase:
         self._clock = clock
         self.membership = Alone(clock)
         self._lock = ProcessLock(self.path)
-        self._known = KnownFile(self.path)
+        self._mark = CreatedMark(self.path)
         self._pending = PendingCommits(str(self.path), listener)
         self._arrived: list[Pending] = []
         """The commits of this turn of the event loop."""
@@ -72,7 +72,7 @@ class SqliteDatabase:
     def _open(self) -> None:
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._known.check_before_open()
+            self._mark.check_before_open()
             self._lock.acquire()
         except OSError as error:
             raise StoreError(f"{self.path} can't be opened: {error.strerror}") from error
@@ -96,12 +96,12 @@ class SqliteDatabase:
         with connection.begin():
             # A field of the header that SQLite leaves to applications.
             stored_id = int(connection.exec_driver_sql("PRAGMA user_version").scalar_one())
-        id_ = self._known.check(stored_id, empty=table_versions.is_empty(connection))
+        id_ = self._mark.check(stored_id, empty=table_versions.is_empty(connection))
         table_versions.upgrade(connection, self.membership.node.version)
         if id_ != stored_id:
             with connection.begin():
                 connection.exec_driver_sql(f"PRAGMA user_version={id_}")
-        self._known.write(id_)
+        self._mark.write(id_)
 
     def _engine(self, *, size: int, query_only: bool) -> Engine:
         # isolation_level None: the driver begins no transactions of its own; ours take the write lock at once, so that

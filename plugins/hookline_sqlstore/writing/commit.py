@@ -1,4 +1,4 @@
-"""Changes as rows of statements.
+"""A commit: its changes, as rows of statements.
 
 The caller makes them, so that values that can't be stored fail there, before anything is written.
 """

@@ -246,7 +246,7 @@ async def test_no_operation_of_the_api_answers_a_foreign_host(engine: Engine) ->
 
 
 @pytest.mark.rule(53)
-@pytest.mark.parametrize("server", ["hypercorn", pytest.param("uvicorn", marks=pytest.mark.long)])
+@pytest.mark.parametrize("server", SERVERS)
 def test_a_foreign_host_does_not_hide_behind_a_second_one(folder: Path, server: str) -> None:
     with serving(folder, "--server", server) as (process, said):
         token = Path(said["token_file"]).read_text().strip()

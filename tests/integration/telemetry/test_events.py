@@ -24,7 +24,7 @@ def events() -> Iterator[Events]:
 
 
 async def told(listener: Listener, count: int) -> list[Event]:
-    """The next events. Each follows its commit, which others may see first."""
+    """The next events. An event is told after its commit, so a test may see the commit first."""
     heard: list[Event] = []
     async with asyncio.timeout(30):
         while len(heard) < count:
@@ -48,6 +48,7 @@ async def test_an_executions_life_is_told_in_order(harness: Harness) -> None:
             await harness.advance_until(engine, id_)
             heard = await told(listener, 9)
             assert deaf.take() == []
+        assert listener.take() == []
     assert {event.data["execution_id"] for event in heard} == {id_}
     assert [event.kind for event in heard] == [
         "execution.queued",

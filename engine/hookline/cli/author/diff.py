@@ -1,7 +1,6 @@
 """`hookline diff [OLD] [NEW]`."""
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import click
 
@@ -11,9 +10,6 @@ from hookline.cli.command import Command, emit
 from hookline.kernel.errors import ConfigError, FlowInvalid, FlowNotFound
 from hookline.kernel.suggest import counted
 from hookline.server_settings import Settings
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.command(cls=Command, settings=("flows", "db"))

@@ -19,7 +19,7 @@ from hookline.server_settings import Settings
 if TYPE_CHECKING:
     from hookline.maintenance.database_copy import TableDigest
     from hookline.storage.backend import Backend
-    from hookline.storage.database_copy import DatabaseStatus, Inspectable
+    from hookline.storage.database_status import DatabaseStatus, Inspectable
 
 _SETTINGS: Final = ("db",)
 
@@ -164,7 +164,7 @@ def _next_steps(settings: Settings, to: str) -> Iterator[str]:
 
 
 def _inspectable(url: str) -> "Inspectable":
-    from hookline.storage.database_copy import Inspectable
+    from hookline.storage.database_status import Inspectable
 
     backend = _backend(url)
     if not isinstance(backend, Inspectable):

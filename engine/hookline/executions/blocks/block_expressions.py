@@ -1,4 +1,4 @@
-"""The types and the evaluation of expressions that all blocks share."""
+"""The parts that all blocks share: the evaluation of expressions, and the types of the functions that run steps."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial

@@ -12,7 +12,7 @@ from hookline.flows.check.secret_exposure import secret_exposure_problems
 from hookline.flows.check.suspicious_texts import text_problems
 from hookline.flows.check.type_analysis import analyse_flow
 from hookline.flows.check.type_mismatch import type_mismatch_problems
-from hookline.flows.check.unknown_paths import reference_problems
+from hookline.flows.check.unknown_paths import path_problems
 from hookline.flows.check.unreachable import unreachable_problems
 from hookline.flows.check.unsafe_retry import unsafe_retry_problems
 from hookline.flows.compiler.compile import compile_document
@@ -30,7 +30,7 @@ def analysis_problems(flow: CompiledFlow, samples: Samples = NO_SAMPLES) -> list
     """The problems of a flow that compiles. An error is certain: the step would fail whenever it runs."""
     walked = analyse_flow(flow, samples)
     return [
-        *reference_problems(walked),
+        *path_problems(walked),
         *type_mismatch_problems(walked, flow.vars),
         *unreachable_problems(walked),
         *reply_problems(flow, walked),

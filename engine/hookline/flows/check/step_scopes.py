@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 from hookline.flows.check.type_analysis import analyse_flow
 from hookline.flows.compiler.compiled_flow import CompiledFlow
-from hookline.flows.types.earlier_results import KnownSteps
+from hookline.flows.types.earlier_results import EarlierResults
 from hookline.flows.types.samples import NO_SAMPLES, Samples
 from hookline.flows.types.shape import Field, Record, Shape, shape_text
 from hookline.flows.types.type_scope import TypeScope
@@ -33,7 +33,7 @@ def step_scopes(
 ) -> Iterator[StepScope]:
     """Yield the steps that are reached, in the order of the text.
 
-    A step sees the results of all steps before it, so the length of all descriptions grows with the square of their
+    A step sees the results of all steps before it, so the length of all scopes grows with the square of their
     number. With `only_changes`, a scope only has what differs from that of the step before.
     """
     texts, before = _ShapeTexts(), dict[str, _Fields]()
@@ -67,7 +67,7 @@ def _fields(scope: TypeScope) -> dict[str, _Fields]:
     found: dict[str, _Fields] = {"": names}
     for name, shape in scope.roots().items():
         if name in ("trigger", "steps", "vars") and isinstance(shape, Record):
-            found[name] = shape.fields.merged() if isinstance(shape.fields, KnownSteps) else shape.fields
+            found[name] = shape.fields.merged() if isinstance(shape.fields, EarlierResults) else shape.fields
         else:
             names[name] = Field(shape)
     return found

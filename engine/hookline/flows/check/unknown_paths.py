@@ -14,7 +14,7 @@ _SHOWN = 8
 """The most keys that a remedy lists."""
 
 
-def reference_problems(walked: FlowAnalysis) -> Iterator[Problem]:
+def path_problems(walked: FlowAnalysis) -> Iterator[Problem]:
     """Yield errors for paths that can't exist, and warnings for paths that may not exist."""
     seen: set[Problem] = set()
     for compiled, scope in walked.expressions:

@@ -1,4 +1,4 @@
-"""The names that an expression may read, by its position in a flow."""
+"""The check that expressions read only names that are in scope at their position in a flow."""
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace

@@ -6,7 +6,7 @@ from typing import Final
 from hookline.flows.types.shape import Field
 
 
-class KnownSteps(Mapping[str, Field]):
+class EarlierResults(Mapping[str, Field]):
     """The shapes of results by step id, in the order of the steps; `required` if the step has certainly run.
 
     Each position in a flow has its own mapping, so copies would cost the square of the number of steps. Instead, a
@@ -17,16 +17,16 @@ class KnownSteps(Mapping[str, Field]):
 
     def __init__(self) -> None:
         self._layers: tuple[dict[str, Field], ...] = ()
-        self._parent: KnownSteps | None = None
+        self._parent: EarlierResults | None = None
         self._name = ""
         self._count = 0
         self.weight = 0
         """That of a `Record` with these fields."""
         self.depth = 0
 
-    def adding(self, name: str, result: Field) -> "KnownSteps":
+    def adding(self, name: str, result: Field) -> "EarlierResults":
         """These and another step, or the same with another result."""
-        made = KnownSteps()
+        made = EarlierResults()
         layer, layers = {name: result}, list(self._layers)
         while layers and len(layers[-1]) <= len(layer):
             layer = layers.pop() | layer
@@ -38,10 +38,10 @@ class KnownSteps(Mapping[str, Field]):
         made.depth = max(self.depth, result.shape.depth + 1)
         return made
 
-    def since(self, before: "KnownSteps") -> dict[str, Field]:
+    def since(self, before: "EarlierResults") -> dict[str, Field]:
         """The steps that were added to `before`, from which this one was made, and aren't in it."""
         names: list[str] = []
-        here: KnownSteps | None = self
+        here: EarlierResults | None = self
         while here is not None and here is not before:
             names.append(here._name)
             here = here._parent
@@ -74,4 +74,4 @@ class KnownSteps(Mapping[str, Field]):
         return self._count
 
 
-NO_STEPS: Final = KnownSteps()
+NO_STEPS: Final = EarlierResults()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from hookline.flows.elements.expressions import Template
-from hookline.flows.types.earlier_results import NO_STEPS, KnownSteps
+from hookline.flows.types.earlier_results import NO_STEPS, EarlierResults
 from hookline.flows.types.path_lookup import PathFound, PathMissing, look_up
 from hookline.flows.types.shape import (
     BOOLEAN,
@@ -80,7 +80,7 @@ class TypeScope:
     trigger: Shape
     vars: Shape
     execution: Shape
-    steps: KnownSteps = field(default_factory=lambda: NO_STEPS)
+    steps: EarlierResults = field(default_factory=lambda: NO_STEPS)
     """The results of the steps that may have run."""
     names: Mapping[str, Shape] = field(default_factory=dict)
     """The item of a foreach, its index, or an error."""

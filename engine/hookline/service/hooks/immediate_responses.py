@@ -1,4 +1,7 @@
-"""Responses that don't wait for the flow: to accepted messages, to callbacks, and those of schemes to handshakes."""
+"""Responses that don't wait for the flow: to accepted messages, to callbacks, and those of schemes to handshakes.
+
+The parts that all responses of the hook share are here, too.
+"""
 
 from collections.abc import Sequence
 from typing import Any, Final

@@ -51,7 +51,8 @@ class ByteBudget:
 
 
 class RequestBlobs:
-    """Creates blobs, and tracks those that no message refers to yet."""
+    """The blobs of one request, and its bytes in memory: creates blobs, tracks those that no message refers to yet, and
+    counts both."""
 
     __slots__ = (
         "_blobs",

@@ -33,11 +33,11 @@ def check(job: CheckJob, registry: Registry) -> CheckResult:
     more = len(checked.problems) > MAX_PROBLEMS
     if checked.flow is None:
         return CheckResult(problems, (), more)
-    described: list[StepScope] = []
+    scopes: list[StepScope] = []
     left = _MAX_SCOPES
     for one in step_scopes(checked.flow, samples, only_changes=job.only_changes):
         left -= sum(len(path) + len(shape) for path, shape in one.scope.items())
         if left < 0:
-            return CheckResult(problems, tuple(described), more, more_steps=True)
-        described.append(one)
-    return CheckResult(problems, tuple(described), more)
+            return CheckResult(problems, tuple(scopes), more, more_steps=True)
+        scopes.append(one)
+    return CheckResult(problems, tuple(scopes), more)

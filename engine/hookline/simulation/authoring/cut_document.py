@@ -1,4 +1,4 @@
-"""The beginning of a document: the document, cut after a step, so that a run ends there."""
+"""A document that is cut after a step, so that a run ends there."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

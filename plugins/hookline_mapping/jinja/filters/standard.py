@@ -1,6 +1,6 @@
 """The filters and tests that expressions can use: pure, strict about what is missing, and bounded.
 
-Where Jinja's own is all of that it is used; what gives its items one by one gives a list here.
+Jinja's own filters are used if they are all of that; those that yield items give a list here.
 """
 
 from collections.abc import Callable, Iterable, Mapping

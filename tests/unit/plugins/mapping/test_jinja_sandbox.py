@@ -23,7 +23,7 @@ BIG: dict[str, Any] = {
         "huge": 10**4000,
         "n": 999_999_999,
     },
-    "trigger": {"items": ITEMS},
+    "trigger": {"items": [{**item, "inner": [*item["inner"]]} for item in ITEMS]},
 }
 
 

@@ -10,7 +10,7 @@ import { describeProblem } from "../ui/problems";
 import { applyChange, documentField, ordersFacet, setChecked } from "./editing";
 import { actionLabel, creationOf, patched } from "./fixes";
 import type { ServerNames } from "./names";
-import { type StepScope, StepScopes } from "./step_scopes";
+import { type Scope, StepScopes } from "./step_scopes";
 
 type Problem = Schemas["Problem"];
 
@@ -18,7 +18,7 @@ export interface Checked {
   problems: readonly Problem[];
   valid: boolean;
   /** The types of the paths in scope, by the id of the step; of the last text without errors. */
-  scopes: Pick<ReadonlyMap<string, StepScope>, "get" | "size">;
+  scopes: Pick<ReadonlyMap<string, Scope>, "get" | "size">;
   /** Why there is no answer. */
   failure?: string;
 }

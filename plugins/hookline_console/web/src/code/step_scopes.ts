@@ -3,7 +3,7 @@
 import type { Schemas } from "../api/client";
 
 /** The types of the paths that a step may read. */
-export type StepScope = Readonly<Record<string, string>>;
+export type Scope = Readonly<Record<string, string>>;
 
 export class StepScopes {
   private readonly steps: readonly Schemas["StepScope"][];
@@ -19,7 +19,7 @@ export class StepScopes {
   }
 
   /** The scope of a step, which is put together when it is needed. */
-  get(id: string): StepScope | undefined {
+  get(id: string): Scope | undefined {
     const number = this.numbers.get(id);
     if (number === undefined) return undefined;
     const found: Record<string, string> = {};
