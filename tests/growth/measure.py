@@ -16,6 +16,8 @@ SHORTEST: Final = 0.005
 """Seconds of processor time from which a measurement counts: n is the first size that takes as long."""
 MOST_GROWTH: Final = 2.6
 """Twice the input may take so many times as long: n log n takes 2.2 times, a square 4 times."""
+SQUARE: Final = 3.5
+"""From here on, the growth of a doubling is that of a square."""
 BEST_OF: Final = 5
 SLOWEST: Final = 2.0
 """Seconds of processor time that an input of `LARGE` may take, however slowly the time grows.
@@ -131,19 +133,27 @@ def measure(thing: Thing, family: Family, most: int) -> Growth:
 
 
 def _grows_on(thing: Thing, family: Family, times: dict[int, float], size: int) -> bool:
-    """Return true unless the next doubling is as it should be: fast growth goes on, and noise does not.
+    """Return true unless a following doubling is as it should be: fast growth goes on, and noise does not.
 
-    If there is no larger input, the time of this one counts instead.
+    Neither does the step at which an input no longer fits into a cache, but it may take two doublings. So after one
+    that took less time than that of a square, another one is made. If there is no larger input, the time of the largest
+    one counts instead.
     """
-    following = 2 * size
-    if following > thing.most:
-        return times[size] > AT_ONCE
-    times[following], _ = _once(thing, family.make(following))
-    if times[following] > MOST_GROWTH * times[size]:
-        _measure_again(thing, family, times, following)
-    if times[following] <= MOST_GROWTH * times[size]:
-        return False
-    return times[following] > MOST_GROWTH * times[size] * _slowing_of_memory(family, following)
+    growth = MOST_GROWTH
+    while growth < SQUARE:
+        following = 2 * size
+        if following > thing.most:
+            return times[size] > AT_ONCE
+        times[following], _ = _once(thing, family.make(following))
+        if times[following] > MOST_GROWTH * times[size]:
+            _measure_again(thing, family, times, following)
+        growth = times[following] / times[size]
+        if growth > MOST_GROWTH:
+            growth /= _slowing_of_memory(family, following)
+        if growth <= MOST_GROWTH:
+            return False
+        size = following
+    return True
 
 
 def _slowing_of_memory(family: Family, size: int) -> float:
