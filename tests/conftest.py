@@ -33,7 +33,7 @@ MEMORY = Path("/dev/shm")
 
 
 def _has_room() -> bool:
-    """There is enough memory for the databases of all tests, which may be in it, and programs that tests write run."""
+    """Tell whether this folder has memory for the databases of all tests, and runs programs that tests write there."""
     if not (MEMORY.is_dir() and os.access(MEMORY, os.W_OK)) or os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
         return False
     free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -50,7 +50,7 @@ _kept_entry_points = cache(entry_points)
 
 
 def _entry_points(*, group: str) -> Any:
-    """The installed plugins. Tests that install one have another path."""
+    """The installed plugins, kept for the usual path: a test that installs a plugin changes the path."""
     return (_kept_entry_points if tuple(sys.path) == USUAL_PATH else entry_points)(group=group)
 
 

@@ -1,9 +1,9 @@
 """The order in which several workers run the tests: slow ones first, and those of one file by one worker.
 
-`--dist worksteal` gives each worker an equal share of the list, one behind the other. A worker that has finished takes
-half of what is left of the longest share, from its end. So each share begins with whole files whose tests start servers
-or browsers, and ends with tests that take milliseconds. If there are too few of these to fill the shares, their borders
-shift, and a slow file may be cut.
+`--dist worksteal` cuts the list into one equal share for each worker. A worker that has finished takes half of what is
+left of the longest share, from its end. So each share begins with whole files whose tests start servers or browsers,
+and ends with tests that take milliseconds. If there are too few of these to fill the shares, their borders shift, and a
+slow file may be cut.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ BROWSERS: Final = 2
 
 
 def shared_out(items: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
-    """Return the tests in the order in which their equal parts are the shares of this number of workers."""
+    """Return the tests in such an order that cutting them into this many equal parts gives the shares."""
     files = [list(group) for _, group in groupby(items, _file)]
     slow = sorted((file for file in files if _weight(file)), key=_weight, reverse=True)
     shares: list[list[pytest.Item]] = [[] for _ in range(workers)]

@@ -1,4 +1,4 @@
-"""Asking Stripe whether it takes a credential, and whose it is."""
+"""The check of a credential for Stripe: does Stripe accept it, and whose is it?"""
 
 from hookline.api import StepError, VerifyContext
 from hookline_stripe.client import Stripe

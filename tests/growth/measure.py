@@ -17,7 +17,7 @@ SHORTEST: Final = 0.005
 MOST_GROWTH: Final = 2.6
 """Twice the input may take so many times as long: n log n takes 2.2 times, a square 4 times."""
 SQUARE: Final = 3.5
-"""From here on, the growth of a doubling is that of a square."""
+"""Work whose time grows with the square of its input takes about four times as long for twice the input."""
 BEST_OF: Final = 5
 SLOWEST: Final = 2.0
 """Seconds of processor time that an input of `LARGE` may take, however slowly the time grows.
@@ -133,11 +133,11 @@ def measure(thing: Thing, family: Family, most: int) -> Growth:
 
 
 def _grows_on(thing: Thing, family: Family, times: dict[int, float], size: int) -> bool:
-    """Return true unless a following doubling is as it should be: fast growth goes on, and noise does not.
+    """Return true unless a following doubling is as it should be.
 
-    Neither does the step at which an input no longer fits into a cache, but it may take two doublings. So after one
-    that took less time than that of a square, another one is made. If there is no larger input, the time of the largest
-    one counts instead.
+    Fast growth goes on, and noise does not. The step at which inputs no longer fit into a cache may last for two
+    doublings: so as long as one is slower than it should be, but faster than `SQUARE`, the next one is measured too. If
+    there is no larger input, the time of the largest one counts instead.
     """
     growth = MOST_GROWTH
     while growth < SQUARE:
