@@ -2,6 +2,7 @@
 
 import difflib
 import os
+import re
 import socket
 import tomllib
 from collections.abc import Mapping
@@ -37,6 +38,7 @@ from hookline.model.webhook import Network
 PREFIX = "HOOKLINE_"
 FILE = Path("hookline.toml")
 _LAST_PORT = 65535
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 DATABASE = "database"
 """The value of `flows` for flows that are served from the database."""
 
@@ -295,7 +297,7 @@ class Settings(BaseSettings):
     @field_validator("db", "queue", "blobs")
     @classmethod
     def _is_url(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if value is not None and not urlsplit(value).scheme:
+        if value is not None and not _SCHEME.match(value):
             examples = {"blobs": "file:///srv/blobs or s3://bucket", "queue": "nats://127.0.0.1:4222"}
             example = examples.get(info.field_name or "", "sqlite:///hookline.db")
             raise ValueError(f"{info.field_name} is a URL, such as {example}")

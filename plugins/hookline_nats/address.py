@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from hookline.api import StoreError
 
+_AUTHORITY: Final = re.compile(r"nats://([^/?#]*)", re.IGNORECASE)
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _UNITS: Final = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _REPLICAS: Final = (1, 3, 5)
@@ -38,10 +39,12 @@ class Address:
 
 def parse(url: str) -> Address:
     """Read a URL. Raises StoreError, which never shows the URL itself, because it may have a password."""
-    parts = urlsplit(url)
-    login, _, hosts = parts.netloc.rpartition("@")
-    if parts.scheme != "nats" or parts.path not in ("", "/") or parts.fragment:
+    authority = _AUTHORITY.match(url)
+    # `urlsplit` accepts an IPv6 address only if it is the first server.
+    parts = urlsplit(url[authority.end() :] if authority else url)
+    if authority is None or parts.scheme or parts.netloc or parts.path not in ("", "/") or parts.fragment:
         raise _unreadable("a queue's URL has servers and settings, and no path")
+    login, _, hosts = authority[1].rpartition("@")
     given: dict[str, object] = {"servers": tuple(_server(host) for host in hosts.split(","))}
     if login:
         user, colon, password = login.partition(":")

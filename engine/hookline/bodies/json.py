@@ -209,7 +209,7 @@ def _no_text(text: bytes, error: str) -> str | None:
     The decoder reports a lone half of a surrogate pair only if much text follows, and otherwise that the text is cut
     off. For invalid UTF-8 it gives the position within the string.
     """
-    if "codec" in error:
+    if "utf-8" in error.lower():
         try:
             text.decode()
         except UnicodeDecodeError as fault:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
@@ -161,7 +160,8 @@ class Registry:
 
 
 def _factory(factories: Mapping[str, Any], url: str, what: str) -> Any:
-    scheme = urlsplit(url).scheme
+    # A queue's URL may have several hosts, which `urlsplit` rejects if a later one is an IPv6 address.
+    scheme = url.partition(":")[0].lower()
     factory = factories.get(scheme)
     if factory is None:
         known = ", ".join(sorted(factories)) or "none"

@@ -1,5 +1,6 @@
 """The version of a database's tables, and the migrations from one version to the next."""
 
+from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -84,7 +85,7 @@ def upgrade(connection: Connection, own: str = OWN) -> None:
     if current is not None and current not in {script.revision for script in scripts.walk_revisions()}:
         return  # a newer release has made the tables, and this one may use them
     if current != latest():
-        config = _config()
+        config = _config(_MIGRATIONS)
         config.attributes["connection"] = connection
         with connection.begin():
             if connection.dialect.name == "postgresql":
@@ -174,11 +175,16 @@ def abandon_copy(connection: Connection) -> None:
             connection.exec_driver_sql(END_COPY)
 
 
-def _config() -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    return config
-
-
 def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config())
+    return _read_scripts(_MIGRATIONS)
+
+
+@cache
+def _read_scripts(folder: Path) -> ScriptDirectory:
+    return ScriptDirectory.from_config(_config(folder))
+
+
+def _config(folder: Path) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    return config

@@ -175,6 +175,9 @@ def _schemas(given: Sequence[Any], returned: Sequence[Any]) -> tuple[dict[str, A
         described = components[schema["$ref"].rpartition("/")[2]]
         described["required"] = [one.encode_name for one in msgspec.inspect.type_info(record).fields if _always(one)]  # type: ignore[attr-defined]  # it is a record
     for schema in components.values():
+        # Python itself removes the indentation of a docstring from 3.13 on.
+        if "description" in schema:
+            schema["description"] = inspect.cleandoc(schema["description"])
         _tell_defaults(schema)
         _leave_tuples_open(schema)
     return dict(zip(map(str, types), schemas, strict=False)), components

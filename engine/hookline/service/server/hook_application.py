@@ -234,7 +234,7 @@ async def _send_whole(reply: HookResponse, policy: _Headers, send: Send, *, clos
     if reply.chunks is not None:
         async for chunk in reply.chunks:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
-    await send({"type": "http.response.body", "body": reply.body})
+    await send({"type": "http.response.body", "body": reply.body, "more_body": False})
 
 
 def _has_policy(reply: HookResponse) -> bool:

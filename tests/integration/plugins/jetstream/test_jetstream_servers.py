@@ -8,10 +8,11 @@ from typing import Any
 
 import nats
 import pytest
-from tests.integration.plugins.jetstream.conftest import MakeQueue
+from tests.integration.plugins.jetstream.conftest import REGISTRY, MakeQueue
 from tests.own_nats import OwnNats, nats_cluster, url_of
 
 from hookline.kernel.errors import StoreError
+from hookline.server_settings import load
 from hookline.storage.blobs import Blobs
 from hookline.storage.changes import Accepted
 from hookline.storage.intake_queue import IntakeQueue
@@ -26,7 +27,10 @@ from hookline_nats import address
     [
         ("nats://", "a server is missing"),
         ("nats://a:1,b:x", "'b:x' is no server"),
+        ("nats://a,[::1", r"'\[::1' is no server"),
         ("nats://a/path", "no path"),
+        ("nats://a//path", "no path"),
+        ("nats:a", "no path"),
         ("nats://a?replica=1", "there is no setting 'replica'"),
         ("nats://a?replicas=2", "'2' replicas can't be"),
         ("nats://a?stream=a.b", "'a.b' can't be a stream's name"),
@@ -53,6 +57,11 @@ def test_a_url_names_servers_a_login_and_settings() -> None:
     )
     assert address.parse("nats://t0ken@a").token == "t0ken"
     assert (address.parse("nats://a").replicas, address.parse("nats://a").stream) == (3, "hookline")
+
+
+def test_any_of_the_servers_may_have_an_ipv6_address(clock: ManualClock, blobs: Blobs) -> None:
+    settings = load({"queue": "nats://a,[::1]:5"})
+    assert REGISTRY.intake_queue(str(settings.queue), clock, blobs)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def clock() -> ManualClock:
 
 
 def _upgrade_to(connection: Connection, revision: str) -> None:
-    config = schema_versions._config()
+    config = schema_versions._config(schema_versions._MIGRATIONS)
     config.attributes["connection"] = connection
     with connection.begin():
         command.upgrade(config, revision)

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -95,8 +96,11 @@ def test_releases_are_compared_by_their_numbers() -> None:
 
 
 @pytest.fixture
-def connection(tmp_path: Path) -> Connection:
-    return create_engine(f"sqlite:///{tmp_path}/x.db").connect()
+def connection(tmp_path: Path) -> Iterator[Connection]:
+    engine = create_engine(f"sqlite:///{tmp_path}/x.db")
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
 
 
 @pytest.mark.cluster_rule("C18")

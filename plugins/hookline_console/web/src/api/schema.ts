@@ -2521,7 +2521,7 @@ export interface components {
          * LatestView
          * @description The latest attempt at a step, and the earlier ones.
          *
-         *         If the execution has ended, a step that still waited is `interrupted`.
+         *     If the execution has ended, a step that still waited is `interrupted`.
          */
         LatestView: {
             id: string;
