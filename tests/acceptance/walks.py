@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from types import FrameType
 from typing import Any, Final, Literal
@@ -127,7 +128,12 @@ def _traced(found: Walks) -> Iterator[None]:
 
 
 def _file(frame: FrameType) -> str | None:
-    path = Path(frame.f_code.co_filename)
+    return _engine_file(frame.f_code.co_filename)
+
+
+@cache
+def _engine_file(filename: str) -> str | None:
+    path = Path(filename)
     return str(path.relative_to(ENGINE)) if path.is_relative_to(ENGINE) else None
 
 
