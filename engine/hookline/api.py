@@ -52,6 +52,7 @@ from hookline.sdk.action import (
 )
 from hookline.sdk.connector import Connector, VerifyContext
 from hookline.sdk.context_parts import MAX_KEY, FlowState, Resource, Resources, ServiceCredential, check_key
+from hookline.sdk.credential_headers import credential_headers
 from hookline.sdk.hookspecs import hookimpl
 from hookline.sdk.http import HttpClient, JsonBody, RateLimits, Response, StreamedResponse, read_as
 from hookline.sdk.mappers import Expression, Mapper, Reference, Scope, TemplateFilter
@@ -59,6 +60,7 @@ from hookline.sdk.oauth2 import OAuth2, Tokens
 from hookline.sdk.pagination import cursor_items, linked_items, numbered_items
 from hookline.sdk.poll import PollContext, PollItem, PollResult, PollTrigger, ResetsCursor, changed_items, items_above
 from hookline.sdk.schemes import NoSettings, RequestVerifier, Scheme, SignedRequest, Verified, WebhookResponse
+from hookline.sdk.settings.encoding import Encoding
 from hookline.sdk.settings.function_signatures import message_attachment
 from hookline.sdk.settings.options import Option, Options, OptionsContext
 from hookline.sdk.site import Site
@@ -100,6 +102,7 @@ __all__ = [
     "CredentialGoesTo",
     "Duration",
     "Either",
+    "Encoding",
     "EndsExecution",
     "Exposed",
     "Expression",
@@ -178,6 +181,7 @@ __all__ = [
     "WebhookTrigger",
     "changed_items",
     "check_key",
+    "credential_headers",
     "cursor_items",
     "decode_json",
     "decode_xml",

@@ -16,10 +16,10 @@ from hookline.api import (
     Reply,
     Response,
     StepError,
+    credential_headers,
     encode_json,
 )
 from hookline_cloudevents.attribute_rules import OPTIONAL, REQUIRED, is_json, problems
-from hookline_cloudevents.credential_headers import authorization
 from hookline_cloudevents.reference_page import DESCRIPTION, ERRORS, EXAMPLE
 
 connector: Final = Connector(
@@ -114,7 +114,7 @@ async def send(
             f"data of the type {event['datacontenttype']} is a text; render it before", code="cloudevents.event"
         )
     seconds = None if timeout is None else timeout.total_seconds()
-    headers = authorization(ctx.credential_type, ctx.credential, key_header)
+    headers = credential_headers(ctx.credential_type, ctx.credential, key_header)
     if mode == "structured":
         if attachment is not None:
             event["data_base64"] = await _base64(ctx, attachment)

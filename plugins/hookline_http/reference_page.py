@@ -13,7 +13,6 @@ ERRORS: Final[Mapping[str, str]] = {
     "tried again.",
     "http.body": "Several bodies are given, or the response says that it is JSON and isn't.",
     "http.connect": "No connection came about; it can be tried again.",
-    "http.credential": "The credential's type is none that a request can use.",
     "http.credential_host": "A message names the host, and neither the flow's text, its vars nor the credential's "
     "`hosts` do.",
     "http.disconnected": "The connection broke before the response was whole; it can be tried again.",

@@ -15,9 +15,9 @@ from hookline.api import (
     JsonValue,
     Reply,
     StepError,
+    credential_headers,
     message_attachment,
 )
-from hookline_http.credential_headers import authorization
 from hookline_http.oauth2_credential import OAUTH2, OAUTH2_TYPE, OAuth2Client, gives_token
 from hookline_http.reference_page import DESCRIPTION, ERRORS, EXAMPLE
 from hookline_http.response import reply
@@ -109,7 +109,11 @@ async def request(
     attached = None if file is None else message_attachment(ctx.message, file, setting="file", code="http.file")
 
     async def send(token: str | None = None) -> Reply:
-        shown = authorization(ctx.credential_type, ctx.credential, key_header, token)
+        shown = (
+            credential_headers(ctx.credential_type, ctx.credential, key_header)
+            if token is None
+            else {"Authorization": f"Bearer {token}"}
+        )
         for name in shown:
             if name.lower() in names:
                 raise StepError(f"the header {name!r} comes from the credential; leave it out", code="http.header")

@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from hookline.api import Context, Either, JsonValue, StepError, message_attachment
+from hookline.api import Context, Either, Encoding, JsonValue, StepError, message_attachment
 from hookline_files.connectors import csv as csv_connector
-from hookline_files.encodings import Encoding
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

@@ -7,9 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hookline.api import Attachment, Context, Reply, StepError, decode_json
+from hookline.api import Attachment, Context, Encoding, Reply, StepError, decode_json
 from hookline_files.connectors import file as file_connector
-from hookline_files.encodings import Encoding
 from hookline_files.file_actions.lines import lines_of
 from hookline_files.file_actions.root import inside, rejected
 

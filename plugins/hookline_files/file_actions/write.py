@@ -9,9 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hookline.api import Context, Either, JsonValue, StepError, encode_json, message_attachment
+from hookline.api import Context, Either, Encoding, JsonValue, StepError, encode_json, message_attachment
 from hookline_files.connectors import file as file_connector
-from hookline_files.encodings import Encoding
 from hookline_files.file_actions.root import inside, rejected, sync_folder
 
 _CHUNK = 1024 * 1024

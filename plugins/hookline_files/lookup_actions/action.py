@@ -7,9 +7,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from hookline.api import Context, JsonValue, StepError, did_you_mean
+from hookline.api import Context, Encoding, JsonValue, StepError, did_you_mean
 from hookline_files.connectors import lookup as lookup_connector
-from hookline_files.encodings import Encoding
 from hookline_files.file_actions.root import inside
 from hookline_files.lookup_actions.tables import Index, Reading, Tables, index_of, key_text
 

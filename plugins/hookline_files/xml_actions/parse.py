@@ -6,9 +6,18 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from hookline.api import Context, Either, JsonValue, Malformed, StepError, TooLarge, decode_xml, message_attachment
+from hookline.api import (
+    Context,
+    Either,
+    Encoding,
+    JsonValue,
+    Malformed,
+    StepError,
+    TooLarge,
+    decode_xml,
+    message_attachment,
+)
 from hookline_files.connectors import xml as xml_connector
-from hookline_files.encodings import Encoding
 
 _BYTES: Final = 10_000_000
 _IN_A_THREAD: Final = 10_000

@@ -9,9 +9,8 @@ from xml.parsers import expat
 
 from pydantic import Field
 
-from hookline.api import JsonValue, StepError, encode_json
+from hookline.api import Encoding, JsonValue, StepError, encode_json
 from hookline_files.connectors import xml as xml_connector
-from hookline_files.encodings import Encoding
 from hookline_files.offload import offloaded
 
 MAX_VALUES: Final = 500_000

@@ -6,9 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from hookline.api import Attachment, Context, Duration, Either, JsonValue, Reply, StepError
+from hookline.api import Attachment, Context, Duration, Either, Encoding, JsonValue, Reply, StepError
 from hookline_s3.connector import Bucket, Key, Replace, S3Credential, connector
-from hookline_s3.encodings import Encoding
 
 #: Gives what stands for "not given", and is no default that a schema would have to show.
 _NOT_GIVEN: Any = Field(default_factory=lambda: ..., description="A text, or a JSON value, which is written as JSON.")

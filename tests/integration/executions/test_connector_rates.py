@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
+from structlog.testing import capture_logs
 from tests.integration.engine_harness import Harness
 
 from hookline.api import Connector, Context, hookimpl
@@ -19,6 +20,7 @@ class Plan(BaseModel):
     """The credential."""
 
     rate: str | None = None
+    secret: SecretStr = SecretStr("")
 
 
 class Acme:
@@ -101,6 +103,23 @@ async def test_a_rate_that_is_none_bounds_nothing(tmp_path: Path, rate: Any) -> 
         for execution_id in await started(harness, engine, "one", "two"):
             assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
     assert len(acme.ran) == 2
+
+
+def of_a_secret(plan: Plan) -> str:
+    raise RuntimeError(f"no plan {plan.secret.get_secret_value()}")
+
+
+async def test_a_defect_of_a_rate_is_logged_with_its_plugin_and_without_secrets(tmp_path: Path) -> None:
+    harness, acme = flows(tmp_path, of_a_secret)
+    with capture_logs() as logs:
+        async with harness.engine() as engine:
+            await engine.credentials.put("a", "acme", {"secret": "hunter2-hunter2"}, by=SYSTEM)
+            (execution_id,) = await started(harness, engine, "one")
+            assert (await harness.until(engine, execution_id)).outcome is Outcome.COMPLETED
+    assert len(acme.ran) == 1
+    (defect,) = (line for line in logs if line["event"] == "connector defect")
+    assert "Acme" in defect["error"]
+    assert "hunter2" not in str(defect)
 
 
 async def test_a_step_with_a_rate_of_its_own_waits_for_both(tmp_path: Path) -> None:

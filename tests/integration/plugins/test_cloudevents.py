@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 import pytest
 from aiohttp import web
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event
-from pydantic import BaseModel, SecretStr
 from tests.integration.http_servers import HERE, Serve, StoppedClock, error_of
 
 from hookline.api import Attachment, Message
@@ -143,28 +142,6 @@ async def test_what_is_no_event_is_not_sent(room: Room, settings: dict[str, Any]
     assert error.error_code in ("cloudevents.event", "cloudevents.file")
     assert says in error.message
     assert room.receiver.got == []
-
-
-class Token(BaseModel):
-    token: SecretStr
-
-
-async def test_a_credential_is_sent_as_a_header(room: Room) -> None:
-    from hookline_cloudevents.credential_headers import authorization
-
-    class Pair(BaseModel):
-        username: str
-        password: SecretStr
-
-    class Key(BaseModel):
-        key: list[SecretStr]
-
-    assert authorization("bearer", Token(token=SecretStr("a")), "X-Key") == {"Authorization": "Bearer a"}
-    assert authorization("basic", Pair(username="a", password=SecretStr("b")), "X-Key") == {
-        "Authorization": "Basic YTpi"
-    }
-    assert authorization("api-key", Key(key=[SecretStr("a"), SecretStr("b")]), "X-Key") == {"X-Key": "a"}
-    assert authorization(None, None, "X-Key") == {}
 
 
 class TestCloudEvents(ConnectorContract):

@@ -4,10 +4,12 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 
+from hookline.credentials.access_tokens import hidden_of
 from hookline.executions.context import ExecutionContext
 from hookline.flows.blocks.action import ActionNode
-from hookline.kernel.errors import CredentialError
+from hookline.kernel.errors import CredentialError, StepError
 from hookline.model.webhook import RATE as RATE_PATTERN
+from hookline.plugin_host.plugin_calls import PluginDefect
 
 
 async def take_turn(run: ExecutionContext, node: ActionNode, *, had_one: bool) -> timedelta:
@@ -30,13 +32,19 @@ def _limits(run: ExecutionContext, node: ActionNode) -> Iterator[tuple[str, str]
         except CredentialError:
             # The call reports the error of the credential.
             return
+        name, hidden = node.action.name, hidden_of(credential, None)
         try:
-            rate = rate(credential)
-        except Exception as error:  # noqa: BLE001 - a defect of the connector must not take the execution with it
-            run.services.log.error("connector defect", action=node.action.name, error=f"its rate: {error}")
+            with run.services.plugin_calls.contain("action", name, passing=(), hidden=hidden):
+                rate = _checked(rate(credential))
+        except (PluginDefect, StepError) as error:
+            # A defect of the connector must not take the execution with it.
+            run.services.log.error("connector defect", action=name, error=f"its rate: {error}")
             return
     if rate is not None:
-        if not re.fullmatch(RATE_PATTERN, rate):
-            run.services.log.error("connector defect", action=node.action.name, error=f"{rate!r} is no rate")
-            return
         yield f"connector {node.action.connector} {node.credential or ''}", rate
+
+
+def _checked(rate: str | None) -> str | None:
+    if rate is not None and not re.fullmatch(RATE_PATTERN, rate):
+        raise ValueError(f"{rate!r} is no rate; 10/s and 100/m are")
+    return rate

@@ -147,11 +147,11 @@ def _type_problem(model: type[BaseModel], value: Any, pointer: str, place: str, 
     try:
         validate_safely(model, value)
     except ValidationError as error:
-        parts = place.removeprefix(f"{pointer}/").split("/")
+        parts = parts_of(place)[len(parts_of(pointer)) :]
         kinds = [
             details["type"]
             for details in error.errors(include_url=False, include_input=False)
-            if [escape(part) for part in details["loc"][: len(parts)]] == parts
+            if [str(part) for part in details["loc"][: len(parts)]] == parts
         ]
         # A sample only shows that no value of its type is valid. It says nothing about lengths or formats.
         if kinds and all(kind.endswith("_type") for kind in kinds):

@@ -5,11 +5,10 @@ from decimal import Decimal
 from typing import Any, Final
 
 from hookline.kernel.json import decode, encode
-from hookline.secrets.masking import is_secret_name
+from hookline.secrets.masking import MASK, is_secret_name
 
 _GET: Final = "state.get"
 _SET: Final = "state.set"
-_MASK: Final = "***"
 
 
 def state_before(steps: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], frozenset[str]]:
@@ -60,7 +59,7 @@ def masked_state(steps: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any
             ):
                 if isinstance(part, dict) and isinstance(part.get(place), str):
                     secrets.append(part[place])
-                    step[name] = {**step[name], place: _MASK}
+                    step[name] = {**step[name], place: MASK}
         masked.append(step)
     return masked, secrets
 

@@ -1,10 +1,10 @@
-"""Text encodings, by the names that Python knows."""
+"""The type of a setting that is a text encoding."""
 
 from typing import Annotated
 
 from pydantic import AfterValidator
 
-from hookline.api import known_charset
+from hookline.bodies.text import known_charset
 
 
 def _of_text(name: str) -> str:
@@ -15,4 +15,4 @@ def _of_text(name: str) -> str:
 
 
 Encoding = Annotated[str, AfterValidator(_of_text)]
-"""A text encoding: `utf-8`, `windows-1252`, `iso-8859-15`, …"""
+"""A text encoding, by the name that Python has for it, such as `utf-8`, `cp1252` or `iso8859-15`."""

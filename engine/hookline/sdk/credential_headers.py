@@ -1,24 +1,18 @@
-"""How a step's credential becomes a header."""
+"""The headers of a request that a credential of a general type gives."""
 
 from base64 import b64encode
 from typing import Any
 
 from pydantic import SecretBytes, SecretStr
 
-from hookline.api import StepError
 
+def credential_headers(credential_type: str | None, credential: Any, key_header: str) -> dict[str, str]:
+    """Return the headers for a credential of type `bearer`, `basic` or `api-key`; none without a credential.
 
-def authorization(
-    credential_type: str | None, credential: Any, key_header: str, token: str | None = None
-) -> dict[str, str]:
-    """The headers for a credential of type `bearer`, `basic` or `api-key`, or for the access token of another.
-
-    `key_header` is where a key goes.
-    The models of `bearer` (`token`), `basic` (`username`, `password`) and `api-key` (`key`) are another plugin's: they
-    are known by the name of their type, and where several secrets stand side by side the first is the current one.
+    Raises ValueError for a credential of another type. A key goes into `key_header`. The models of `bearer` (`token`),
+    `basic` (`username`, `password`) and `api-key` (`key`) are a plugin's: they are known by the name of their type. Of
+    several secrets in one place, the first is the current one.
     """
-    if token is not None:
-        return {"Authorization": f"Bearer {token}"}
     match credential_type:
         case None:
             return {}
@@ -30,7 +24,7 @@ def authorization(
         case "api-key":
             return {key_header: _plain(credential.key)}
         case _:
-            raise StepError(f"http.request can't use a credential of type {credential_type!r}", code="http.credential")
+            raise ValueError(f"a credential of type {credential_type!r} gives no header by itself")
 
 
 def _plain(value: Any) -> str:
