@@ -126,6 +126,9 @@ def test_an_execution_is_repaired_by_a_short_id(project: tuple[Path, Sequence[st
     new = replayed.text.split()[-1]
     of = in_terminal(folder, "executions", "list", "--replay-of", ids[0][-8:])
     assert of.lines[1].split()[0] == new[-8:]
+    assert in_terminal(folder, "executions", "replay", "--all", "--replay-of", ids[0][-8:]).code == 0
+    of = in_terminal(folder, "executions", "list", "--replay-of", new[-8:])
+    assert len(of.lines) == 2, "the execution that was replayed, and no other one, has another replay"
     assert in_terminal(folder, "executions", "cancel", short, "--json").code == 0
 
 

@@ -17,7 +17,7 @@ from hookline.kernel.json import decode
 from hookline.kernel.suggest import counted
 from hookline.kernel.time import rfc3339
 from hookline.model.durations import parse_duration
-from hookline.model.execution import Outcome, State
+from hookline.model.execution import ExecutionFilter, Outcome, State
 from hookline.server_settings import Settings
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -55,6 +55,7 @@ def filters(function: _F) -> _F:
         click.option("--cause", metavar="CAUSE", help="Only dead letters of this cause: see hookline dead-letters."),
         click.option("--tag", metavar="NAME:VALUE", help="Only executions with this tag."),
         click.option("--order-key", metavar="KEY", help="Only executions with this value of their flow's order_by."),
+        click.option("--replay-of", metavar="ID", help="Only replays of this execution."),
         click.option("--since", type=Moment(), help="Accepted at this time or later: a time, or 2h for two hours ago."),
         click.option("--until", type=Moment(), help="Accepted before this time."),
     )
@@ -68,12 +69,16 @@ def reason(function: _F) -> _F:
     return click.option("--reason", default="", metavar="TEXT", help="The reason, for the audit.")(function)
 
 
-_FILTERS: Final = ("flow_id", "state", "outcome", "error_code", "cause", "tag", "order_key", "since", "until")
-
-
 def filter_from(given: dict[str, Any]) -> dict[str, str]:
     """Take the filter out of a command's parameters."""
-    return {name: value for name in _FILTERS if (value := given.pop(name)) is not None}
+    return {name: value for name in ExecutionFilter.__struct_fields__ if (value := given.pop(name)) is not None}
+
+
+async def with_full_id(client: Client, chosen: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a filter with the whole id of the execution whose replays it selects."""
+    if "replay_of" not in chosen:
+        return chosen
+    return {**chosen, "replay_of": await full_id(client, chosen["replay_of"])}
 
 
 def check_selection(ids: Sequence[str], chosen: Mapping[str, str], *, everything: bool) -> None:
@@ -171,6 +176,7 @@ async def _all(
     with progress:
         task = progress.add_task(operation, total=total)
         async with connect(settings) as client:
+            chosen = await with_full_id(client, chosen)
             while True:
                 request = {"do": operation, **chosen, **more, "cursor": result["next"], "limit": _PAGE}
                 given = {name: value for name, value in request.items() if value is not None}

@@ -31,7 +31,6 @@ def executions() -> None:
 
 @executions.command("list", settings=_SETTINGS)
 @bulk.filters
-@click.option("--replay-of", metavar="ID", help="Only replays of this execution.")
 @click.option("--text", metavar="TEXT", help="Search messages for this text; upper and lower case are the same.")
 @click.option("--jsonpath", metavar="PATH", help="Search messages in which this finds a value, such as $.body.id.")
 @paged
@@ -39,7 +38,7 @@ def list_executions(cursor: str | None, limit: int, as_json: bool, settings: Set
     """List executions, newest first."""
     chosen = bulk.filter_from(given)
     sought = {name: given[name] for name in ("text", "jsonpath") if given[name] is not None}
-    page = asyncio.run(_list(settings, given["replay_of"], chosen, sought, cursor, limit))
+    page = asyncio.run(_list(settings, chosen, sought, cursor, limit))
     emit_page(
         page,
         as_json=as_json,
@@ -59,15 +58,13 @@ def list_executions(cursor: str | None, limit: int, as_json: bool, settings: Set
 
 async def _list(
     settings: Settings,
-    replay_of: str | None,
     chosen: Mapping[str, Any],
     sought: Mapping[str, Any],
     cursor: str | None,
     limit: int,
 ) -> Mapping[str, Any]:
     async with connect(settings) as client:
-        if replay_of is not None:
-            chosen = {**chosen, "replay_of": await full_id(client, replay_of)}
+        chosen = await bulk.with_full_id(client, chosen)
         page: Mapping[str, Any]
         if sought:
             page = await client.post("executions", "search", body={**chosen, **sought, "after": cursor, "limit": limit})
