@@ -7,8 +7,7 @@ from typing import Any, Literal
 
 from aio_pika.abc import AbstractIncomingMessage
 
-from hookline.api import BrokerMessage, Payload, encode_json
-from hookline_amqp.charset import charset_of
+from hookline.api import BrokerMessage, Payload, encode_json, known_charset
 
 _PROPERTIES = (
     "content_type",
@@ -44,7 +43,7 @@ def as_delivery(
 def _payload(message: AbstractIncomingMessage) -> Payload:
     content_type, encoding = message.content_type or None, message.content_encoding
     if encoding and encoding.lower() not in ("identity", "binary"):
-        charset = charset_of(encoding)
+        charset = known_charset(encoding)
         if charset is None:
             # Compressed, say: its bytes are no text of that type.
             return Payload(message.body, "application/octet-stream")

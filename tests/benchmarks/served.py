@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from pathlib import Path
 from typing import Any
 
-from hookline.cli.host import gc_tuning, thread_switching
+from hookline.cli.host import interpreter_tuning
 from hookline.discovery.loader import load_plugins
 from hookline.engine import Engine
 from hookline.engine_options import EngineOptions, Role
@@ -59,8 +59,7 @@ async def run(what: str, server: Server, folder: Path, port: int, db: str) -> No
         )
         return
     # As `hookline serve` does.
-    thread_switching.tune()
-    gc_tuning.pause()
+    interpreter_tuning.begin()
     role: Role = "webhook" if what == "accept" else "all"
     options = EngineOptions(
         db=db,
@@ -74,7 +73,7 @@ async def run(what: str, server: Server, folder: Path, port: int, db: str) -> No
     )
     async with Engine(load_plugins(), options) as engine:
         app = create_app(engine, HookOptions(public_url="http://127.0.0.1"))
-        gc_tuning.settle()
+        interpreter_tuning.settle()
         await serve(app, direct=app.direct, host="127.0.0.1", port=port, server=server, shutdown=shutdown)
 
 

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from hookline.access.tokens import ServerToken
 from hookline.cli.engine_setup import engine_options, hook_options, local_url
-from hookline.cli.host import gc_tuning, thread_switching
+from hookline.cli.host import interpreter_tuning
 from hookline.cli.host.open_files import reserve_files
 from hookline.cli.host.setting_views import setting_views
 from hookline.cli.host.sighup import Reloading, ignore_hangups
@@ -132,8 +132,7 @@ async def run_server(
     `ready` is awaited while the server runs; its errors are raised after the server has stopped. `reload` loads the
     settings again, on SIGHUP. Returns False if the server stopped because a part of the engine failed.
     """
-    gc_tuning.pause()
-    thread_switching.tune()
+    interpreter_tuning.begin()
     url = _url(sock)
     api_url = url if admin_sock is None else _url(admin_sock)
     token = ServerToken(admin_token(settings), lambda: engine.admin_token)
@@ -148,7 +147,7 @@ async def run_server(
     with contextlib.suppress(StoreAway):
         await engine.start()
     left: float | None = None
-    settling = asyncio.get_running_loop().call_later(gc_tuning.LATER, gc_tuning.settle)
+    settling = asyncio.get_running_loop().call_later(interpreter_tuning.LATER, interpreter_tuning.settle)
     try:
         if engine.waits_for is None:
             with contextlib.suppress(StoreAway):
@@ -322,7 +321,7 @@ async def _start_later(engine: Engine) -> None:
 
 def _note_start(engine: Engine, settings: Settings) -> None:
     _report_flows(engine, settings)
-    gc_tuning.settle()
+    interpreter_tuning.settle()
 
 
 def _handle_signals(engine: Engine, shutdown: asyncio.Event, reloading: Reloading, worker: Worker | None) -> None:
