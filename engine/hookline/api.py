@@ -52,9 +52,16 @@ from hookline.sdk.action import (
 )
 from hookline.sdk.connector import Connector, VerifyContext
 from hookline.sdk.context_parts import MAX_KEY, FlowState, Resource, Resources, ServiceCredential, check_key
-from hookline.sdk.credential_headers import credential_headers
 from hookline.sdk.hookspecs import hookimpl
-from hookline.sdk.http import HttpClient, JsonBody, RateLimits, Response, StreamedResponse, read_as
+from hookline.sdk.http import (
+    HttpClient,
+    JsonBody,
+    RateLimits,
+    Response,
+    StreamedResponse,
+    credential_headers,
+    read_as,
+)
 from hookline.sdk.mappers import Expression, Mapper, Reference, Scope, TemplateFilter
 from hookline.sdk.oauth2 import OAuth2, Tokens
 from hookline.sdk.pagination import cursor_items, linked_items, numbered_items

@@ -1,5 +1,6 @@
-"""The HTTP client of actions, triggers and schemes (`ctx.http`)."""
+"""The HTTP client of actions, triggers and schemes (`ctx.http`), and the headers that credentials give."""
 
+from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final, Protocol, TypeAlias, TypedDict, TypeVar, Unpack
 
-from pydantic import ValidationError
+from pydantic import SecretBytes, SecretStr, ValidationError
 
 from hookline.bodies.json import check_room
 from hookline.bodies.text import known_charset
@@ -307,3 +308,32 @@ class Requests:
     async def request_as(self, kind: type[T], method: str, url: str, **options: Any) -> T:
         """See `HttpClient`."""
         return (await self.request(method, url, **options)).json_as(kind)
+
+
+def credential_headers(credential_type: str | None, credential: Any, key_header: str) -> dict[str, str]:
+    """Return the headers for a credential of type `bearer`, `basic` or `api-key`; none without a credential.
+
+    Raises ValueError for a credential of another type. A key goes into `key_header`. The models of `bearer` (`token`),
+    `basic` (`username`, `password`) and `api-key` (`key`) are a plugin's: they are known by the name of their type. Of
+    several secrets in one place, the first is the current one.
+    """
+    match credential_type:
+        case None:
+            return {}
+        case "bearer":
+            return {"Authorization": f"Bearer {_plain(credential.token)}"}
+        case "basic":
+            pair = f"{_plain(credential.username)}:{_plain(credential.password)}"
+            return {"Authorization": "Basic " + b64encode(pair.encode()).decode()}
+        case "api-key":
+            return {key_header: _plain(credential.key)}
+        case _:
+            raise ValueError(f"a credential of type {credential_type!r} gives no header by itself")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        value = value[0]
+    if isinstance(value, SecretStr | SecretBytes):
+        value = value.get_secret_value()
+    return value.decode() if isinstance(value, bytes) else str(value)
