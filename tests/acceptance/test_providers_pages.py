@@ -240,7 +240,7 @@ def test_trap_11_what_was_accepted_runs_again_without_its_sender_being_judged_ag
     sent = json.loads(hookline(server, "send", FAILING["id"], "event.json", "--json").stdout)
     execution = server.ended(sent["headers"]["hookline-execution-id"])
     assert (execution["state"], execution["attempt"]) == ("failed", 1)
-    assert hookline(server, "credentials", "rm", "gone").exit_code == 0
+    assert hookline(server, "credentials", "delete", "gone").exit_code == 0
     # Who sends it now can't be verified; what came before doesn't care.
     status, _ = server.post(FAILING["id"], {})
     assert status == 503

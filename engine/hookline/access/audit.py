@@ -9,12 +9,12 @@ from hookline.storage.changes import RecordAudit
 
 AuditedOperation: TypeAlias = Literal[
     "capture.close",
-    "capture.drop",
+    "capture.delete",
     "capture.open",
     "credential.authorize",
-    "credential.drop",
+    "credential.delete",
     "credential.put",
-    "draft.drop",
+    "draft.delete",
     "draft.save",
     "execution.cancel",
     "execution.discard",
@@ -40,7 +40,7 @@ AuditedOperation: TypeAlias = Literal[
     "session.create",
     "session.end",
     "sign_in_link.create",
-    "state.drop",
+    "state.delete",
     "state.set",
     "token.create",
     "token.revoke",
@@ -89,19 +89,19 @@ OPERATIONS: Final[Mapping[AuditedOperation, Recorded]] = {
     "flow.cases": Recorded("The test cases of a flow were replaced or removed.", "", ""),
     "capture.open": Recorded("The requests to the URL of a flow were captured for 10 minutes, or for longer.", "", ""),
     "capture.close": Recorded("The requests to the URL of a flow were no longer captured.", "", ""),
-    "capture.drop": Recorded("The capture of a flow was removed, with its requests.", "", ""),
+    "capture.delete": Recorded("The capture of a flow was deleted, with its requests.", "", ""),
     "draft.save": Recorded(
         "The draft of a flow was begun, or saved over what somebody else had saved.", "", "over whose text, if any"
     ),
-    "draft.drop": Recorded("The draft of a flow was removed.", "", ""),
+    "draft.delete": Recorded("The draft of a flow was deleted.", "", ""),
     "flow.try": Recorded("A document was tried with real effects.", "the execution, which is not stored", ""),
     "poll.answer": Recorded(
         "It was decided if the existing items of a poll that starts anew start executions.", "", "the decision"
     ),
     "state.set": Recorded("A value that a flow keeps was set.", "the key", ""),
-    "state.drop": Recorded("A value that a flow keeps was removed.", "the key", ""),
+    "state.delete": Recorded("A value that a flow keeps was deleted.", "the key", ""),
     "credential.put": Recorded("A credential was created or replaced.", "the credential", "its type", flow=False),
-    "credential.drop": Recorded("A credential was removed.", "the credential", "", flow=False),
+    "credential.delete": Recorded("A credential was deleted.", "the credential", "", flow=False),
     "credential.authorize": Recorded(
         "An authorization has given a credential its access tokens.", "the credential", "", flow=False
     ),

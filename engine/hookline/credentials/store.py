@@ -284,7 +284,7 @@ class Credentials:
         async with self._lock:
             if name not in self._held:
                 raise CredentialError(f"there is no credential {name!r}{_near(name, self._held)}")
-            await self._store.commit([DropCredential(name), self._audited(by, "credential.drop", name)])
+            await self._store.commit([DropCredential(name), self._audited(by, "credential.delete", name)])
             del self._held[name]
         self._tell([name])
 

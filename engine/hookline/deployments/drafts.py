@@ -58,7 +58,7 @@ class Drafts:
         before = (await self.get(flow_id)).info
         if expected is not None:
             _check(flow_id, expected, before)
-        entry = audited(self._new_id(), self._clock.now(), by, "draft.drop", flow_id=flow_id)
+        entry = audited(self._new_id(), self._clock.now(), by, "draft.delete", flow_id=flow_id)
         await self._store.commit([DropDraft(flow_id, before.version), entry])
 
 

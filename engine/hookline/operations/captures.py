@@ -67,7 +67,7 @@ class Captures:
     async def drop(self, flow_id: str, *, by: Actor) -> None:
         """Remove a capture and its requests. Raises CaptureNotFound and StoreError."""
         await self.get(flow_id)
-        await self._commit(DropCapture(flow_id), "capture.drop", flow_id, by)
+        await self._commit(DropCapture(flow_id), "capture.delete", flow_id, by)
 
     async def requests(self, flow_id: str, *, cursor: str | None, limit: int) -> CapturedPage:
         """Return a page of the requests of the last hour, newest first.

@@ -30,7 +30,7 @@ def test_a_draft_is_saved_shown_replaced_and_removed(place: Place) -> None:
     second = place.ok("drafts", "save", "orders", "-", "--replaces", first, text="{}")
     assert "the draft of orders is saved as" in second
     assert place.json("drafts", "show", "orders")["text"] == "{}"
-    assert "removed" in place.ok("drafts", "rm", "orders")
+    assert "deleted" in place.ok("drafts", "delete", "orders")
     assert place.json("drafts", "list")["items"] == []
     assert "no draft" in place.error("drafts", "show", "orders")
 
@@ -43,7 +43,7 @@ def test_the_draft_of_somebody_else_is_not_replaced_unseen(place: Place) -> None
     place.error("drafts", "save", "letters", str(file), "--replaces", "0" * 12)
     place.ok("drafts", "save", "letters", str(file), "--replaces", "*")
     assert "can't be read" in place.error("drafts", "save", "letters", "nothing.json", code=2)
-    place.ok("drafts", "rm", "letters")
+    place.ok("drafts", "delete", "letters")
 
 
 def test_requests_to_a_flow_that_does_not_exist_are_captured(place: Place) -> None:
@@ -65,5 +65,5 @@ def test_requests_to_a_flow_that_does_not_exist_are_captured(place: Place) -> No
     assert "0123456789" not in shown
     assert "is closed" in place.ok("captures", "close", "parcels")
     assert place.json("captures", "list")[0]["open"] is False
-    assert "is removed" in place.ok("captures", "rm", "parcels")
+    assert "is deleted" in place.ok("captures", "delete", "parcels")
     assert place.json("captures", "list") == []

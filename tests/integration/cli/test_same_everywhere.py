@@ -142,7 +142,7 @@ class Scenario:
         self.run("credentials", "verify", "gh")
         self.run("credentials", "authorize", "gh")
         self.run("credentials", "rotate", "--master")
-        self.run("credentials", "rm", "gh")
+        self.run("credentials", "delete", "gh")
 
     def runs(self) -> None:
         self.run("start", "greets", "-i", "event.json")
@@ -203,7 +203,7 @@ class Scenario:
         self.run("state", "set", "greets", "count", "7")
         self.both("state", "list", "greets")
         self.run("state", "get", "greets", "count")
-        self.run("state", "rm", "greets", "count")
+        self.run("state", "delete", "greets", "count")
         self.run("tokens", "create", "ci", "--scope", "read", "--flow", "greets")
         self.both("tokens", "list")
         self.run("tokens", "revoke", "ci")
@@ -228,7 +228,7 @@ class Scenario:
         self.run("drafts", "save", "later", "event.json")
         self.both("drafts", "list")
         self.both("drafts", "show", "later")
-        self.run("drafts", "rm", "later")
+        self.run("drafts", "delete", "later")
         self.run("captures", "open", "later")
         self.place.server.request("POST", "/hook/later", b"{}", {"Content-Type": "application/json"})
         self.place.server.eventually(
@@ -240,7 +240,7 @@ class Scenario:
         captured = self.place.json("captures", "requests", "later")["items"][0]["id"]
         self.run("captures", "show", "later", captured)
         self.run("captures", "close", "later")
-        self.run("captures", "rm", "later")
+        self.run("captures", "delete", "later")
 
     def follows(self) -> None:
         over = threading.Event()

@@ -50,15 +50,15 @@ def test_what_is_no_value_is_wrong_usage_and_shows_no_value(pairs: list[str], mo
     assert "hunter2" not in caught.value.message
 
 
-def test_a_credential_is_set_listed_replaced_and_removed() -> None:
+def test_a_credential_is_set_listed_replaced_and_deleted() -> None:
     assert hookline("set", "gh", "--type", "github", f"secret={SECRET}").exit_code == 0
     (one,) = listed()
     assert (one["name"], one["type"], one["problem"]) == ("gh", "github", None)
     assert hookline("set", "gh", "--type", "basic", "username=u", f"password={SECRET}").exit_code == 0
     assert [found["type"] for found in listed()] == ["basic"]
-    assert hookline("rm", "gh").exit_code == 0
+    assert hookline("delete", "gh").exit_code == 0
     assert listed() == []
-    result = hookline("rm", "gh")
+    result = hookline("delete", "gh")
     assert result.exit_code == 1
     assert "there is no credential 'gh'" in result.stderr
 

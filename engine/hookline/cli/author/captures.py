@@ -93,9 +93,9 @@ def close_capture(flow_id: str, as_json: bool, settings: Settings) -> None:
     emit(closed, as_json=as_json, text=lambda: f"the capture of {flow_id} is closed")
 
 
-@captures.command("rm", settings=_SETTINGS)
+@captures.command("delete", settings=_SETTINGS)
 @click.argument("flow_id", metavar="FLOW")
-def remove_capture(flow_id: str, as_json: bool, settings: Settings) -> None:
-    """Remove the capture of FLOW, with its requests."""
+def delete_capture(flow_id: str, as_json: bool, settings: Settings) -> None:
+    """Delete the capture of FLOW, with its requests."""
     call(settings, "DELETE", "captures", flow_id)
-    emit({"flow_id": flow_id}, as_json=as_json, text=lambda: f"the capture of {flow_id} is removed")
+    emit({"flow_id": flow_id}, as_json=as_json, text=lambda: f"the capture of {flow_id} is deleted")

@@ -67,9 +67,9 @@ def save_draft(
     emit(saved, as_json=as_json, text=lambda: f"the draft of {flow_id} is saved as {saved['version']}")
 
 
-@drafts.command("rm", settings=_SETTINGS)
+@drafts.command("delete", settings=_SETTINGS)
 @click.argument("flow_id", metavar="FLOW")
-def remove_draft(flow_id: str, as_json: bool, settings: Settings) -> None:
-    """Remove the draft of FLOW."""
+def delete_draft(flow_id: str, as_json: bool, settings: Settings) -> None:
+    """Delete the draft of FLOW."""
     call(settings, "DELETE", "drafts", flow_id)
-    emit({"flow_id": flow_id}, as_json=as_json, text=lambda: f"the draft of {flow_id} is removed")
+    emit({"flow_id": flow_id}, as_json=as_json, text=lambda: f"the draft of {flow_id} is deleted")

@@ -102,12 +102,12 @@ def authorize_credential(
         ctx.exit(1)
 
 
-@credentials.command("rm", settings=_SETTINGS)
+@credentials.command("delete", settings=_SETTINGS)
 @click.argument("name")
-def remove_credential(name: str, as_json: bool, settings: Settings) -> None:
-    """Remove a credential."""
-    dropped = call(settings, "DELETE", "credentials", name)
-    emit(dropped, as_json=as_json, text=lambda: with_pending(f"credential {name} is removed", dropped))
+def delete_credential(name: str, as_json: bool, settings: Settings) -> None:
+    """Delete a credential."""
+    deleted = call(settings, "DELETE", "credentials", name)
+    emit(deleted, as_json=as_json, text=lambda: with_pending(f"credential {name} is deleted", deleted))
 
 
 @credentials.command("rotate", settings=_SETTINGS)

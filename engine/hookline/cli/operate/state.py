@@ -48,18 +48,18 @@ def get_kept(flow_id: str, key: str, as_json: bool, settings: Settings) -> None:
 @click.argument("key")
 @click.argument("value")
 def set_kept(flow_id: str, key: str, value: str, as_json: bool, settings: Settings) -> None:
-    """Store VALUE under KEY for FLOW. VALUE is JSON, so a text is in double quotes; null removes the key."""
+    """Store VALUE under KEY for FLOW. VALUE is JSON, so a text is in double quotes; null deletes the key."""
     import msgspec
 
     _value(settings, "PUT", flow_id, key, body=msgspec.Raw(value.encode()), missing=created_for(settings, flow_id))
     emit({"flow_id": flow_id, "key": key}, as_json=as_json, text=lambda: f"{flow_id} keeps {value} under {key}")
 
 
-@state.command("rm", settings=_SETTINGS)
+@state.command("delete", settings=_SETTINGS)
 @click.argument("flow_id", metavar="FLOW")
 @click.argument("key")
-def remove_kept(flow_id: str, key: str, as_json: bool, settings: Settings) -> None:
-    """Remove the value that FLOW keeps under KEY."""
+def delete_kept(flow_id: str, key: str, as_json: bool, settings: Settings) -> None:
+    """Delete the value that FLOW keeps under KEY."""
     _value(settings, "DELETE", flow_id, key)
     emit({"flow_id": flow_id, "key": key}, as_json=as_json, text=lambda: f"{flow_id} keeps nothing under {key} now")
 

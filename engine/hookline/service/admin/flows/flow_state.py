@@ -72,7 +72,7 @@ def state_change(flow_id: str, key: str, value: bytes, at: datetime) -> SetState
 def add_flow_values(api: Blueprint, engine: Engine) -> None:
 
     async def commit(change: SetState) -> None:
-        operation: AuditedOperation = "state.drop" if change.value is None else "state.set"
+        operation: AuditedOperation = "state.delete" if change.value is None else "state.set"
         entry = engine.catalog.entries.get(change.flow_id)
         version = None if entry is None or entry.flow is None else entry.flow.version
         about = {"flow_id": change.flow_id, "flow_version": version, "subject": change.key}

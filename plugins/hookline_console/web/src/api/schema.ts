@@ -3463,7 +3463,7 @@ export interface components {
             actor: string;
             address: string | null;
             /** @enum {string} */
-            operation: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.send" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "capture.open" | "capture.close" | "capture.drop" | "draft.save" | "draft.drop" | "flow.try" | "poll.answer" | "state.set" | "state.drop" | "credential.put" | "credential.drop" | "credential.authorize" | "key.rotate" | "node.drain" | "session.create" | "session.end" | "sign_in_link.create" | "token.create" | "token.revoke";
+            operation: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.send" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "capture.open" | "capture.close" | "capture.delete" | "draft.save" | "draft.delete" | "flow.try" | "poll.answer" | "state.set" | "state.delete" | "credential.put" | "credential.delete" | "credential.authorize" | "key.rotate" | "node.drain" | "session.create" | "session.end" | "sign_in_link.create" | "token.create" | "token.revoke";
             flow_id: string | null;
             flow_version: string | null;
             subject: string | null;
@@ -3682,7 +3682,7 @@ export interface operations {
                 /** @description Only what this actor did, such as `token:ci`. */
                 actor?: string;
                 /** @description Only this operation. */
-                operation?: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.send" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "capture.open" | "capture.close" | "capture.drop" | "draft.save" | "draft.drop" | "flow.try" | "poll.answer" | "state.set" | "state.drop" | "credential.put" | "credential.drop" | "credential.authorize" | "key.rotate" | "node.drain" | "session.create" | "session.end" | "sign_in_link.create" | "token.create" | "token.revoke";
+                operation?: "execution.retry" | "execution.replay" | "execution.resume" | "execution.cancel" | "execution.discard" | "execution.release" | "execution.move" | "flow.start" | "flow.send" | "flow.pause" | "flow.resume" | "flow.stop" | "flow.reset" | "flow.deploy" | "flow.rollback" | "flow.delete" | "flow.cases" | "capture.open" | "capture.close" | "capture.delete" | "draft.save" | "draft.delete" | "flow.try" | "poll.answer" | "state.set" | "state.delete" | "credential.put" | "credential.delete" | "credential.authorize" | "key.rotate" | "node.drain" | "session.create" | "session.end" | "sign_in_link.create" | "token.create" | "token.revoke";
                 /** @description Only entries about this execution, token, deployment, credential or key. */
                 subject?: string;
                 /** @description Only entries from this time or later. */
