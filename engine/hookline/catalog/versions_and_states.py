@@ -11,11 +11,11 @@ from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.errors import FlowInvalid, FlowNotFound
 from hookline.kernel.time import Clock
 from hookline.model.access import SYSTEM, Actor
-from hookline.model.flow import FlowState
+from hookline.model.flow import ServingState
 from hookline.storage.changes import Change, OverrideState, Publish
 from hookline.storage.store import StateOverride, Store
 
-_OPERATIONS: Final[Mapping[FlowState | None, AuditedOperation]] = {
+_OPERATIONS: Final[Mapping[ServingState | None, AuditedOperation]] = {
     "active": "flow.resume",
     "paused": "flow.pause",
     "stopped": "flow.stop",
@@ -58,7 +58,7 @@ class VersionResolver:
         return self._catalog.compile_published(document)
 
 
-def state_in_file(flow: CompiledFlow) -> FlowState:
+def state_in_file(flow: CompiledFlow) -> ServingState:
     """The state in a flow's own document."""
     return flow.settings.state
 
@@ -75,7 +75,7 @@ class FlowStates:
         self._new_id = new_id
         self._overrides: Mapping[str, StateOverride] = MappingProxyType({})
 
-    def of(self, flow: CompiledFlow) -> FlowState:
+    def of(self, flow: CompiledFlow) -> ServingState:
         """The state of a flow."""
         override = self.override(flow)
         return state_in_file(flow) if override is None else override.state
@@ -104,7 +104,7 @@ class FlowStates:
             await self.store.commit(changes)
             self._overrides = {key: each for key, each in self._overrides.items() if key not in {f.id for f in over}}
 
-    async def decide(self, flow: CompiledFlow, state: FlowState | None, *, by: Actor) -> None:
+    async def decide(self, flow: CompiledFlow, state: ServingState | None, *, by: Actor) -> None:
         """Override the state of a flow; None removes the override. Raises StoreError."""
         said, now = state_in_file(flow), self._clock.now()
         decided = None if state in (None, said) else state

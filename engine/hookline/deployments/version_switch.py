@@ -23,7 +23,7 @@ from hookline.kernel.json import encode
 from hookline.kernel.ongoing_problem import OngoingProblem
 from hookline.kernel.time import Clock
 from hookline.model.access import Actor
-from hookline.model.flow import FlowState
+from hookline.model.flow import ServingState
 from hookline.sources.supervisor import SourceSupervisor
 from hookline.storage.changes import Unblock
 from hookline.storage.cluster import Membership, has_duty
@@ -176,7 +176,7 @@ class VersionSwitch:
         await self.open_lanes()
         await self._unblock_all()
 
-    async def set_state(self, flow_id: str, state: FlowState | None, *, by: Actor) -> Collection[str]:
+    async def set_state(self, flow_id: str, state: ServingState | None, *, by: Actor) -> Collection[str]:
         """Set a flow's state: active, paused or stopped; None for the state in its file.
 
         Return the names of the nodes that may still act by the state before. Raises FlowNotFound if no version of the

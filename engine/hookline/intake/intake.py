@@ -31,7 +31,7 @@ from hookline.kernel.ids import derived_id
 from hookline.kernel.json import is_heavy_value
 from hookline.kernel.time import Clock
 from hookline.model.access import Actor, AuditEntry
-from hookline.model.flow import FlowState
+from hookline.model.flow import ServingState
 from hookline.model.message import Envelope, Message, is_heavy_message, json_to_store
 from hookline.plugin_host.offload import Offloader
 from hookline.secrets.redaction import Redaction
@@ -90,7 +90,7 @@ class Intake:
         metrics: Metrics,
         current: Callable[[str], CompiledFlow],
         backlog: Backlog,
-        state_of: Callable[[CompiledFlow], FlowState] = state_in_file,
+        state_of: Callable[[CompiledFlow], ServingState] = state_in_file,
         events: Events | None = None,
         redaction: Redaction | None = None,
         store_problem: StoreProblem | None = None,

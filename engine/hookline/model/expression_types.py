@@ -7,7 +7,7 @@ from pydantic import WithJsonSchema
 EXPRESSION_SCHEMA: Final = {"x-hookline": "expression"}
 """The placeholder in the models' JSON Schema for an expression, which depends on the installed mappers."""
 
-Condition: TypeAlias = Annotated[Any, WithJsonSchema({"anyOf": [{"type": "boolean"}, EXPRESSION_SCHEMA]})]
+ConditionExpression: TypeAlias = Annotated[Any, WithJsonSchema({"anyOf": [{"type": "boolean"}, EXPRESSION_SCHEMA]})]
 """True, false, or an expression that results in one of them."""
 ListExpression: TypeAlias = Annotated[Any, WithJsonSchema({"anyOf": [{"type": ["array", "null"]}, EXPRESSION_SCHEMA]})]
 """A list, null, or an expression that results in one of them."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias, Union
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, StringConstraints, Tag
 
 from hookline.model.durations import Duration
-from hookline.model.expression_types import Condition, ListExpression, TextExpression
+from hookline.model.expression_types import ConditionExpression, ListExpression, TextExpression
 from hookline.model.message import MAX_TAG, MAX_TAGS
 from hookline.model.webhook import Rate
 
@@ -20,7 +20,7 @@ ERROR_CODE = r"^[a-z][a-z0-9_]*(\.[a-z0-9_]+)*(\.\*)?$"
 """The code of an error; `*` as its last part matches all codes that begin in the same way."""
 
 
-FlowState: TypeAlias = Literal["active", "paused", "stopped"]
+ServingState: TypeAlias = Literal["active", "paused", "stopped"]
 """The state of a flow: it accepts and runs messages, only accepts them, or neither."""
 
 
@@ -71,7 +71,7 @@ class _Step(_Document):
         description="Names the step, once in the flow, and its result: `$.steps.<id>.body`. A step without one is "
         "named for what it does, as in `log` and `log_2`.",
     )
-    when: Condition = Field(
+    when: ConditionExpression = Field(
         default=True,
         description="The step runs only where this is true; otherwise the message passes it by.",
     )
@@ -124,7 +124,7 @@ class CaseDocument(_Document):
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["when"]}, {"required": ["otherwise"]}]})
 
-    when: Condition = Field(
+    when: ConditionExpression = Field(
         default=None, description="The case holds where this is true.", json_schema_extra=_without_default
     )
     otherwise: Literal[True] | None = Field(
@@ -253,7 +253,7 @@ class FlowDocument(_Document):
         pattern=FLOW_ID, max_length=100, description="Names the flow: its file is `<id>.json`, its URL `/hook/<id>`."
     )
     title: str = Field(default="", description="Its purpose, in one line.")
-    state: FlowState = Field(
+    state: ServingState = Field(
         default="active",
         description="A paused flow accepts and keeps messages, a stopped one answers 404; what has begun goes on.",
     )

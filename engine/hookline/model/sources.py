@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from hookline.kernel.json import encode
 from hookline.model.durations import Duration, Interval
-from hookline.model.webhook import Numbers
+from hookline.model.webhook import NumbersMode
 
 ITEMS: Final = 1000
 """Items that one poll may return; if there are more, it says so and is called again."""
@@ -40,7 +40,7 @@ class PollSettings(BaseModel):
         description="True: the items that exist when the poll begins start executions, too. Otherwise only those that "
         "come later do.",
     )
-    numbers: Numbers = Field(
+    numbers: NumbersMode = Field(
         default="binary",
         description="The form of fractions in messages and in the flow: `binary` has about 16 digits, `exact` keeps "
         "every digit.",
@@ -92,7 +92,7 @@ class ConsumeSettings(BaseModel):
         default=False,
         description="Keep the beginning of the body of each rejected message, to find the sender's error.",
     )
-    numbers: Numbers = Field(
+    numbers: NumbersMode = Field(
         default="binary",
         description="The form of fractions in messages and in the flow: `binary` has about 16 digits, `exact` keeps "
         "every digit.",

@@ -25,7 +25,7 @@ CallMethod = Literal["POST", "PUT", "PATCH"]
 """The methods that resume a flow. GET doesn't, since programs that follow links must not resume it."""
 BodyMode = Literal["auto", "json", "text", "raw"]
 """The reading of a body: by its media type, or as JSON, as text, or as a file."""
-Numbers = Literal["binary", "exact"]
+NumbersMode = Literal["binary", "exact"]
 MediaRange = Annotated[str, StringConstraints(pattern=r"^[^/\s;,]+/[^/\s;,]+$")]
 """A pattern of media types: `image/png`, `image/*` or `*/*`."""
 
@@ -219,7 +219,7 @@ class WebhookSettings(RequestSettings):
         "window starts nothing. `$.trigger.scheme_id` is the id that the provider gave it.",
     )
     dedupe_window: Duration = Field(default=timedelta(days=7), description="The time for which keys are remembered.")
-    numbers: Numbers = Field(
+    numbers: NumbersMode = Field(
         default="binary",
         description="What fractions in JSON are, in messages and in the flow: `binary` has some 16 digits, as in most "
         "languages; `exact` keeps every digit as it was sent, in calculations too.",

@@ -14,7 +14,7 @@ from hookline.model.access import AuditEntry, RejectedSignIn, Session, SignInCod
 from hookline.model.batch import BatchItem
 from hookline.model.deployment import Deployment, Draft, FileKind, FlowFile
 from hookline.model.execution import ErrorInfo, Outcome, State, StepRecord
-from hookline.model.flow import FlowState
+from hookline.model.flow import ServingState
 from hookline.model.items import Progress
 from hookline.model.message import Envelope
 from hookline.model.rejection import RejectedRequest
@@ -550,9 +550,9 @@ class OverrideState:
     """Store an operator's decision on a flow's state, which overrides the state in the flow's file."""
 
     flow_id: str
-    state: FlowState | None
+    state: ServingState | None
     """None: the state in the file holds."""
-    file_state: FlowState
+    file_state: ServingState
     """The state in the file now; once that changes, the override ends."""
     at: datetime
 

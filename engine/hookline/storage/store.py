@@ -11,7 +11,7 @@ from hookline.model.access import ALL_ENTRIES, AuditEntry, AuditFilter, Rejected
 from hookline.model.batch import BatchItem
 from hookline.model.deployment import Deployment, Draft, DraftInfo, FlowFile, ServedFlow
 from hookline.model.execution import ALL_EXECUTIONS, ErrorInfo, Execution, ExecutionFilter, State, StepRecord
-from hookline.model.flow import FlowState
+from hookline.model.flow import ServingState
 from hookline.model.items import Progress
 from hookline.model.message import Envelope
 from hookline.model.rejection import RejectedRequest
@@ -202,8 +202,8 @@ class FlowVersion:
 class StateOverride:
     """An operator's override of a flow's state."""
 
-    state: FlowState
-    file_state: FlowState
+    state: ServingState
+    file_state: ServingState
     """The state in the flow's file at that time."""
     at: datetime
 

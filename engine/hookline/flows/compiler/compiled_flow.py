@@ -17,7 +17,7 @@ from hookline.flows.elements.outside_references import FlowUse
 from hookline.flows.elements.tags import Tags
 from hookline.kernel.errors import SchemaViolation
 from hookline.kernel.json import DECIMALS, FLOATS, Numbers, encode
-from hookline.model.flow import FlowDocument, FlowState, RetentionDocument
+from hookline.model.flow import FlowDocument, RetentionDocument, ServingState
 from hookline.model.sources import ConsumeSettings, PollSettings, Schedule, ScheduleSettings
 from hookline.model.webhook import WebhookSettings
 from hookline.sdk.poll import PollTrigger
@@ -98,7 +98,7 @@ class FlowSettings:
     """
 
     title: str
-    state: FlowState
+    state: ServingState
     concurrency: int
     concurrency_set: bool
     """The document says how many run side by side, so that it holds over all nodes."""

@@ -19,7 +19,7 @@ from hookline.kernel.errors import (
 from hookline.kernel.json import decode
 from hookline.kernel.time import rfc3339
 from hookline.model.access import TokenScope
-from hookline.model.flow import FlowState
+from hookline.model.flow import ServingState
 from hookline.model.message import Message
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
@@ -193,7 +193,7 @@ def _states(api: Blueprint, engine: Engine) -> None:
             response.set_etag(tag_of(flow))
         return response
 
-    async def decide(flow_id: str, state: FlowState | None) -> Response:
+    async def decide(flow_id: str, state: ServingState | None) -> Response:
         pending = await engine.version_switch.set_state(flow_id, state, by=caller().actor)
         return json_response(ChangedFlowView(**msgspec.structs.asdict(found(flow_id)), pending=list(pending)))
 
