@@ -22,7 +22,7 @@ from urllib.request import Request, urlopen
 from click.testing import CliRunner
 
 import hookline
-from hookline.cli.host.server import RunningServer, run_server
+from hookline.cli.host.server import ListeningServer, run_server
 from hookline.cli.main import main
 from hookline.server_settings import load
 from hookline.service.server.listening import listen
@@ -63,7 +63,7 @@ def trace(folder: Path, server: Literal["hypercorn", "uvicorn"]) -> Walks:
         assert CliRunner().invoke(main, setting).exit_code == 0
         found = Walks()
 
-        async def ready(running: RunningServer) -> None:
+        async def ready(running: ListeningServer) -> None:
             try:
                 # The first request builds what later ones find.
                 await _send(running)
@@ -85,7 +85,7 @@ def trace(folder: Path, server: Literal["hypercorn", "uvicorn"]) -> Walks:
     return found
 
 
-async def _send(server: RunningServer) -> None:
+async def _send(server: ListeningServer) -> None:
     """Send a request, and wait for the end of its execution."""
     execution_id = await asyncio.to_thread(_post, f"{server.url}/hook/orders")
     store = server.engine.store

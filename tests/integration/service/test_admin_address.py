@@ -22,7 +22,7 @@ from hookline.server_settings import load
 from hookline.service.admin import blueprints, openapi
 from hookline.service.admin.hosts import Hosts
 from hookline.service.app import create_pages
-from hookline.service.server.hook_application import Receive, Scope, Send
+from hookline.service.server.hook_application import AsgiScope, Receive, Send
 from hookline.service.server.listening import listen
 from hookline.service.server.serving import Listener, Server, serve
 from hookline.service.server.stopping import Stopping
@@ -186,7 +186,7 @@ def test_an_admin_bind_is_read_as_host_and_port() -> None:
 @pytest.mark.rule(41, 53)
 @pytest.mark.parametrize("server", SERVERS)
 async def test_both_addresses_go_through_the_phases_of_the_stop_together(server: Server) -> None:
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    async def app(scope: AsgiScope, receive: Receive, send: Send) -> None:
         assert scope["type"] == "http"
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
         await send({"type": "http.response.body", "body": b""})
@@ -223,7 +223,7 @@ async def test_both_addresses_go_through_the_phases_of_the_stop_together(server:
 
 
 async def test_no_address_goes_on_alone_if_the_other_one_fails() -> None:
-    async def failing(scope: Scope, receive: Receive, send: Send) -> None:
+    async def failing(scope: AsgiScope, receive: Receive, send: Send) -> None:
         raise AssertionError(scope["type"])
 
     closed = listen("127.0.0.1", 0)

@@ -18,7 +18,7 @@ from tests.integration.served_hook import JSON, SERVERS, Served, post, read_resp
 from hookline.kernel.errors import ConfigError, TooManyRequests
 from hookline.service.hooks.hook import HookOptions
 from hookline.service.server import connections, hypercorn_server, uvicorn_protocol
-from hookline.service.server.hook_application import Receive, Scope, Send
+from hookline.service.server.hook_application import AsgiScope, Receive, Send
 from hookline.service.server.listening import listen
 from hookline.service.server.serving import Server, serve
 from hookline.testing.hook_over_memory import webhook_flow
@@ -457,7 +457,7 @@ async def test_a_client_that_does_not_read_its_response_loses_its_connection(
     monkeypatch.setattr(connections, "MIN_RATE", 100_000_000.0)
     sent: list[int] = []
 
-    async def large(scope: Scope, receive: Receive, send: Send) -> None:
+    async def large(scope: AsgiScope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             return
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"20000000")]})

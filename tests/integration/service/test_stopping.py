@@ -10,7 +10,7 @@ import h2.events
 import pytest
 from tests.integration.served_hook import JSON, SERVERS, Served, post, read_response, serving, status
 
-from hookline.service.server.hook_application import Receive, Scope, Send
+from hookline.service.server.hook_application import AsgiScope, Receive, Send
 from hookline.service.server.serving import Server, serve
 
 REQUEST = post(JSON, "Content-Length: 2", body=b"{}")
@@ -152,7 +152,7 @@ async def test_http2_is_told_to_go_away_and_its_streams_get_their_responses() ->
     assert len(served.hook.intake.accepted) == 2
 
 
-async def _starts_and_ends(scope: Scope, receive: Receive, send: Send) -> None:
+async def _starts_and_ends(scope: AsgiScope, receive: Receive, send: Send) -> None:
     """An application with only a lifespan."""
     assert scope["type"] == "lifespan"
     while (message := await receive())["type"] != "lifespan.shutdown":

@@ -26,7 +26,7 @@ from hookline.secrets.masking import mask_log_fields
 from hookline.server_settings import load
 
 if TYPE_CHECKING:
-    from hookline.cli.host.server import RunningServer
+    from hookline.cli.host.server import ListeningServer
 
 FLOW: Final = "paypal-to-accounting"
 EVENT: Final = "samples/paypal-payment.json"
@@ -90,7 +90,7 @@ def demo(ctx: click.Context, once: bool, port: int | None, folder: Path, as_json
     os.environ[_LEDGER] = f"sqlite:///{ledger}"
     report: dict[str, Any] = {}
 
-    async def ready(server: "RunningServer") -> None:
+    async def ready(server: "ListeningServer") -> None:
         show = (lambda _text: None) if as_json else click.echo
         scenario = _Demo(server, settings.db, ledger, show)
         report.update(await scenario.run(stays=not once))
@@ -179,7 +179,7 @@ def _program() -> str:
 class _Demo:
     """The scenario, over real HTTP. Raises DemoFailed if something isn't as expected."""
 
-    def __init__(self, server: "RunningServer", db: str, ledger: Path, show: Callable[[str], object]) -> None:
+    def __init__(self, server: "ListeningServer", db: str, ledger: Path, show: Callable[[str], object]) -> None:
         self._server = server
         self._ledger = ledger
         self._db = shlex.quote(db)

@@ -15,7 +15,7 @@ from hookline.secrets.masking import mask_log_fields
 from hookline.server_settings import Settings
 
 if TYPE_CHECKING:
-    from hookline.cli.host.server import RunningServer
+    from hookline.cli.host.server import ListeningServer
     from hookline.cli.host.worker import Ready
 
 
@@ -62,7 +62,7 @@ def _serve_alone(ctx: click.Context, settings: Settings, as_json: bool) -> bool:
     from hookline.cli.host.server import run
     from hookline.service.server.listening import listen
 
-    async def ready(server: "RunningServer") -> None:
+    async def ready(server: "ListeningServer") -> None:
         _report(server.ready(), as_json, ())
 
     _set_up_logs(settings, settings.node())
@@ -78,7 +78,7 @@ def _serve_as_worker(ctx: click.Context, settings: Settings, control: int) -> bo
 
     worker = Worker(control)
 
-    async def ready(server: "RunningServer") -> None:
+    async def ready(server: "ListeningServer") -> None:
         await worker.report(server.ready())
 
     _set_up_logs(settings, settings.node(worker.number))

@@ -59,7 +59,7 @@ _TASKS_GRACE: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class RunningServer:
+class ListeningServer:
     """A server that listens."""
 
     engine: Engine
@@ -85,7 +85,7 @@ class RunningServer:
 def run(
     settings: Settings,
     sock: socket.socket,
-    ready: Callable[[RunningServer], Awaitable[None]],
+    ready: Callable[[ListeningServer], Awaitable[None]],
     reload: Callable[[], Settings] | None = None,
     admin_sock: socket.socket | None = None,
     worker: Worker | None = None,
@@ -119,7 +119,7 @@ def _close(runner: asyncio.Runner) -> None:
 async def run_server(
     settings: Settings,
     sock: socket.socket,
-    ready: Callable[[RunningServer], Awaitable[None]],
+    ready: Callable[[ListeningServer], Awaitable[None]],
     reload: Callable[[], Settings] | None = None,
     admin_sock: socket.socket | None = None,
     worker: Worker | None = None,
@@ -143,7 +143,7 @@ async def run_server(
     shutdown = asyncio.Event()
     shown = _admin_url(settings, api_url)
     file = None if settings.admin_token is not None else token_file(settings)
-    server = RunningServer(engine, url, api_url, shown, token, file, shutdown)
+    server = ListeningServer(engine, url, api_url, shown, token, file, shutdown)
     with contextlib.suppress(StoreAway):
         await engine.start()
     left: float | None = None
@@ -188,7 +188,7 @@ def _url(sock: socket.socket) -> str:
 
 
 def _listeners(
-    server: RunningServer,
+    server: ListeningServer,
     settings: Settings,
     sock: socket.socket,
     admin_sock: socket.socket | None,
@@ -231,10 +231,10 @@ def _listeners(
 
 
 async def _serve_as_worker(
-    server: RunningServer,
+    server: ListeningServer,
     settings: Settings,
     sockets: tuple[socket.socket, socket.socket | None],
-    ready: Callable[[RunningServer], Awaitable[None]],
+    ready: Callable[[ListeningServer], Awaitable[None]],
     reloading: Reloading,
     worker: Worker,
 ) -> float:
@@ -247,10 +247,10 @@ async def _serve_as_worker(
 
 
 async def _serve(
-    server: RunningServer,
+    server: ListeningServer,
     settings: Settings,
     sockets: tuple[socket.socket, socket.socket | None],
-    ready: Callable[[RunningServer], Awaitable[None]],
+    ready: Callable[[ListeningServer], Awaitable[None]],
     reloading: Reloading,
     worker: Worker | None = None,
     metrics: WorkerMetrics | None = None,
@@ -291,7 +291,9 @@ async def _serve(
     return max(0.0, settings.grace - stopping.seconds_since_closing())
 
 
-async def _beside(ready: Callable[[RunningServer], Awaitable[None]], server: RunningServer, settings: Settings) -> None:
+async def _beside(
+    ready: Callable[[ListeningServer], Awaitable[None]], server: ListeningServer, settings: Settings
+) -> None:
     try:
         if server.engine.waits_for is not None:
             await _start_later(server.engine)

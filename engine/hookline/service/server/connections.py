@@ -18,7 +18,7 @@ MIN_RATE: Final = 10_000.0
 _RETRY_AFTER: Final = 5.0
 
 
-class Places:
+class ConnectionSlots:
     """A number of places for connections, or for requests on them."""
 
     changed: Callable[[int], None] | None = None
@@ -34,7 +34,7 @@ class Places:
         """The places taken, by client; those of the proxies are together."""
         self._total = 0
 
-    def enter(self, peer: str | None) -> "Place":
+    def enter(self, peer: str | None) -> "ConnectionSlot":
         """Take a place for an address, as the socket has it. Raises ServiceUnavailable."""
         client = self._client(peer)
         if self._total >= self._most:
@@ -45,7 +45,7 @@ class Places:
         self._taken[client] = self._taken.get(client, 0) + 1
         if self.changed is not None:
             self.changed(self._total)
-        return Place(self, client)
+        return ConnectionSlot(self, client)
 
     def leave(self, client: str) -> None:
         """Give one place back."""
@@ -63,13 +63,13 @@ class Places:
         return client_of(address)
 
 
-class Place:
+class ConnectionSlot:
     """A place that is taken, until it is left."""
 
     __slots__ = ("_client", "_places")
 
-    def __init__(self, places: Places, client: str) -> None:
-        self._places: Places | None = places
+    def __init__(self, places: ConnectionSlots, client: str) -> None:
+        self._places: ConnectionSlots | None = places
         self._client = client
 
     def leave(self) -> None:

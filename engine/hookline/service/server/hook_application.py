@@ -17,12 +17,12 @@ from hookline.service.problem_documents import rejection_response
 from hookline.service.sandbox_headers import POLICY_HEADER, SANDBOX
 from hookline.service.server.stopping import Stopping
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Event: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Event]]
-Send: TypeAlias = Callable[[Event], Awaitable[None]]
+AsgiScope: TypeAlias = MutableMapping[str, Any]
+AsgiEvent: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[AsgiEvent]]
+Send: TypeAlias = Callable[[AsgiEvent], Awaitable[None]]
 _Headers: TypeAlias = Sequence[tuple[bytes, bytes]]
-Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+Application: TypeAlias = Callable[[AsgiScope, Receive, Send], Awaitable[None]]
 
 HOOK: Final = "/hook/"
 RESUME: Final = "/resume/"
@@ -121,7 +121,7 @@ class HookApplication:
         self._held = 0
         self._next = 0.0
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Handle one request."""
         if scope["type"] != "http":
             # A websocket that is closed before it is accepted is rejected with 403.
@@ -241,7 +241,7 @@ def _has_policy(reply: HookResponse) -> bool:
     return any(name == POLICY_HEADER for name, _ in reply.headers)
 
 
-def _start(reply: HookResponse, policy: _Headers, *, close: bool) -> Event:
+def _start(reply: HookResponse, policy: _Headers, *, close: bool) -> AsgiEvent:
     headers = [*reply.headers, *policy]
     if reply.status != 204:  # which has no body, and may not say so (RFC 9110, 8.6)
         size = reply.file.size if reply.file is not None else len(reply.body)
@@ -258,7 +258,7 @@ class PrefixRouter:
         self._hook = hook
         self._rest = rest
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Handle one connection's request, or the lifespan."""
         if scope["type"] != "lifespan" and scope["path"].startswith(PREFIXES):
             await self._hook(scope, receive, send)
@@ -274,7 +274,7 @@ class StoppingApplication:
         self._stopping = stopping
         self._time = asyncio.get_running_loop().time
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         """Handle one request, or the lifespan."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
@@ -289,7 +289,7 @@ class StoppingApplication:
         await answer({"type": "http.response.body", "body": STOPPING.body})
 
     def _closing(self, send: Send) -> Send:
-        async def send_closing(event: Event) -> None:
+        async def send_closing(event: AsgiEvent) -> None:
             if event["type"] == "http.response.start" and self._stopping.begun.is_set():
                 others = [header for header in event["headers"] if header[0].lower() != b"connection"]
                 event = {**event, "headers": [*others, (b"connection", b"close")]}

@@ -36,7 +36,14 @@ from hookline.kernel.errors import Malformed, MethodUnknown, RequestRejected, Se
 from hookline.service.hook_requests import HookResponse
 from hookline.service.problem_documents import rejection_response
 from hookline.service.sandbox_headers import SANDBOX
-from hookline.service.server.connections import PATIENCE, LastingTimer, Place, Places, TurnTransport, abort_unless_read
+from hookline.service.server.connections import (
+    PATIENCE,
+    ConnectionSlot,
+    ConnectionSlots,
+    LastingTimer,
+    TurnTransport,
+    abort_unless_read,
+)
 from hookline.service.server.fair_accepting import FairAcceptor, Share
 from hookline.service.server.framing import LENGTH, METHODS, ORIGIN_FORM, Framing, Whole
 from hookline.service.server.hook_application import STOPPING, Application
@@ -159,11 +166,11 @@ class _Asked:
 class _Streams:
     """The places of the streams of one connection of HTTP/2."""
 
-    def __init__(self, places: Places, peer: str | None) -> None:
+    def __init__(self, places: ConnectionSlots, peer: str | None) -> None:
         """`places`: those of all connections."""
         self._places = places
         self._peer = peer
-        self._taken: set[Place] = set()
+        self._taken: set[ConnectionSlot] = set()
 
     def admit(self, app: AppWrapper) -> AppWrapper:
         """Take a place, and return the application as one that gives the place back at its end.
@@ -310,8 +317,8 @@ async def serve(
     config: Config,
     sock: socket.socket,
     stopping: Stopping,
-    places: Places,
-    streams: Places,
+    places: ConnectionSlots,
+    streams: ConnectionSlots,
     share: Share | None = None,
 ) -> None:
     """Serve on a listening socket through the phases of a stop, and close the socket.
@@ -536,8 +543,8 @@ class _Connections:
         config: Config,
         state: LifespanState,
         stopping: Stopping,
-        places: Places,
-        streams: Places,
+        places: ConnectionSlots,
+        streams: ConnectionSlots,
     ) -> None:
         self._app = app
         self._direct = direct

@@ -11,7 +11,7 @@ from typing import Final, Literal, TypeAlias
 
 from hookline.kernel.errors import ConfigError
 from hookline.service.hooks.sender import Networks
-from hookline.service.server.connections import Places
+from hookline.service.server.connections import ConnectionSlots
 from hookline.service.server.fair_accepting import FairAcceptor, Share
 from hookline.service.server.hook_application import Application, StoppingApplication
 from hookline.service.server.hook_without_asgi import Direct
@@ -96,7 +96,7 @@ async def serve(
         run = _hypercorn if server == "hypercorn" else _uvicorn
         serving = []
         for one in listeners:
-            places = partial(Places, most=one.max_connections, trusted=trusted_proxies)
+            places = partial(ConnectionSlots, most=one.max_connections, trusted=trusted_proxies)
             limits = _Limits(graceful_timeout, head_timeout, places)
             application = StoppingApplication(one.app, stopping)
             serving.append(asyncio.ensure_future(run(replace(one, app=application), stopping, limits)))
@@ -121,7 +121,7 @@ async def serve(
 class _Limits:
     graceful_timeout: float
     head_timeout: float
-    places: Callable[[str], Places]
+    places: Callable[[str], ConnectionSlots]
 
 
 async def _hypercorn(listener: Listener, stopping: Stopping, limits: _Limits) -> None:

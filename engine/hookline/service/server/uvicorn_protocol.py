@@ -11,7 +11,14 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from hookline.kernel.errors import RequestRejected, ServiceUnavailable
 from hookline.service.hook_requests import HookResponse
-from hookline.service.server.connections import PATIENCE, LastingTimer, Place, Places, TurnTransport, abort_unless_read
+from hookline.service.server.connections import (
+    PATIENCE,
+    ConnectionSlot,
+    ConnectionSlots,
+    LastingTimer,
+    TurnTransport,
+    abort_unless_read,
+)
 from hookline.service.server.framing import Framing, Whole
 from hookline.service.server.hook_without_asgi import Direct, hook_request
 from hookline.service.server.overflow import Overflow, raw_response, response_bytes
@@ -31,7 +38,7 @@ class FramedProtocol(HttpToolsProtocol):
     max_head: ClassVar[int]
     """Bytes."""
 
-    places: ClassVar[Places]
+    places: ClassVar[ConnectionSlots]
     """Those of all connections."""
 
     overflow: ClassVar[Overflow]
@@ -40,7 +47,7 @@ class FramedProtocol(HttpToolsProtocol):
     """The hook, for requests that need no application."""
 
     _framing: Framing
-    _place: Place
+    _place: ConnectionSlot
     _turned_away = False
     _rejected = False
     _spoke = False
