@@ -8,10 +8,10 @@ from python_multipart.multipart import parse_options_header
 
 from hookline.model.webhook import BodyMode
 
-Kind = Literal["json", "xml", "properties", "multipart", "text", "file", "query"]
+MediaKind = Literal["json", "xml", "properties", "multipart", "text", "file", "query"]
 
 OCTET_STREAM: Final = "application/octet-stream"
-_NAMED: Final[dict[str, Kind]] = {
+_NAMED: Final[dict[str, MediaKind]] = {
     "application/json": "json",
     "text/json": "json",
     "application/xml": "xml",
@@ -26,7 +26,7 @@ class Media(msgspec.Struct, frozen=True):
 
     type: str
     """The type in lower case, without parameters."""
-    kind: Kind
+    kind: MediaKind
     charset: str | None = None
     boundary: bytes | None = None
     said: bool = True
@@ -37,7 +37,7 @@ QUERY: Final = Media("application/x-www-form-urlencoded", "query")
 """The body mode in which the URL's query is the body."""
 
 
-def _kind(media_type: str) -> Kind:
+def _kind(media_type: str) -> MediaKind:
     if media_type in _NAMED:
         return _NAMED[media_type]
     if media_type.endswith("+json"):
@@ -48,7 +48,7 @@ def _kind(media_type: str) -> Kind:
 
 
 #: The body modes that a flow can demand for any media type.
-_SAID_BY_FLOW: Final[dict[BodyMode, Kind]] = {"json": "json", "text": "text", "raw": "file"}
+_SAID_BY_FLOW: Final[dict[BodyMode, MediaKind]] = {"json": "json", "text": "text", "raw": "file"}
 
 
 @lru_cache(256)

@@ -25,7 +25,7 @@ from hookline.service.hooks.hook import Hook, HookOptions
 from hookline.service.hooks.receive import RequestReceiver
 from hookline.service.hooks.rejection import RejectionHandler
 from hookline.service.hooks.reply_wait import ReplyWaiter
-from hookline.service.hooks.resume import Resume
+from hookline.service.hooks.resume import ResumeEndpoint
 from hookline.service.hooks.small_json_hook import DirectHook
 from hookline.service.hooks.verification import CredentialSource
 from hookline.service.oauth_callback import OAuthCallback
@@ -93,7 +93,7 @@ class Endpoints(NamedTuple):
     capturing: CapturingHook
     """The hook for requests to its URL, which are captured."""
     direct: DirectHook
-    resume: Resume
+    resume: ResumeEndpoint
     callback: OAuthCallback
     receiver: RequestReceiver
     rejections: RejectionHandler
@@ -144,7 +144,7 @@ def create_endpoints(engine: HookDependencies, options: HookOptions) -> Endpoint
         rejections=rejections,
         captures=engine.captures,
     )
-    resume = Resume(waiting=engine.callbacks, callbacks=callbacks, receiver=receiver, rejections=rejections)
+    resume = ResumeEndpoint(waiting=engine.callbacks, callbacks=callbacks, receiver=receiver, rejections=rejections)
     callback = OAuthCallback(authorizations=engine.authorizations, http=engine.http, rejections=rejections)
     return Endpoints(hook, capturing, direct, resume, callback, receiver, rejections)
 

@@ -33,7 +33,7 @@ class Event(msgspec.Struct, frozen=True):
     data: dict[str, Any]
 
 
-class Listener:
+class EventListener:
     """One listener. It is told the number of events that it didn't read in time."""
 
     def __init__(self, flows: Collection[str] | None) -> None:
@@ -99,7 +99,7 @@ class Events:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock = clock or SystemClock()
-        self._listeners: set[Listener] = set()
+        self._listeners: set[EventListener] = set()
         self._recent: deque[Event] = deque(maxlen=KEPT)
         self._epoch = f"{int(clock.now().timestamp() * 1000):x}"
         self._count = 0
@@ -114,9 +114,9 @@ class Events:
         """True if events are needed. Check it before making an event."""
 
     @contextmanager
-    def listen(self, flows: Collection[str] | None = None, after: str | None = None) -> Iterator[Listener]:
+    def listen(self, flows: Collection[str] | None = None, after: str | None = None) -> Iterator[EventListener]:
         """Listen to the executions of some flows, or of all. `after`: the id of the last event received before."""
-        listener = Listener(flows)
+        listener = EventListener(flows)
         if after is not None:
             self._catch_up(listener, after)
         if self._fading is not None:
@@ -246,7 +246,7 @@ class Events:
                 listener.tell(event)
         return event
 
-    def _catch_up(self, listener: Listener, after: str) -> None:
+    def _catch_up(self, listener: EventListener, after: str) -> None:
         epoch, _, number = after.partition("-")
         last = int(number) if epoch == self._epoch and number.isascii() and number.isdecimal() else -1
         first = self._count - len(self._recent) + 1

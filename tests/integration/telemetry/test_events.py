@@ -12,7 +12,7 @@ from hookline.kernel.time import SystemClock
 from hookline.model.access import SYSTEM
 from hookline.service.admin import blueprints
 from hookline.service.app import create_pages
-from hookline.telemetry.events import KEPT, LINGER, Event, Events, Listener
+from hookline.telemetry.events import KEPT, LINGER, Event, EventListener, Events
 from hookline.testing.clock import ManualClock
 
 
@@ -23,7 +23,7 @@ def events() -> Iterator[Events]:
     made.close()
 
 
-async def told(listener: Listener, count: int) -> list[Event]:
+async def told(listener: EventListener, count: int) -> list[Event]:
     """The next events. An event is told after its commit, so a test may see the commit first."""
     heard: list[Event] = []
     async with asyncio.timeout(30):
@@ -33,7 +33,7 @@ async def told(listener: Listener, count: int) -> list[Event]:
     return heard
 
 
-def kinds(listener: Listener) -> list[str]:
+def kinds(listener: EventListener) -> list[str]:
     return [event.kind for event in listener.take()]
 
 

@@ -19,7 +19,7 @@ from hookline.secrets.resume_tokens import ResumeTokens
 from hookline.secrets.vault import Vault
 from hookline.service.hook_requests import HookRequest
 from hookline.service.hooks.callbacks import CallbackHandler
-from hookline.service.hooks.resume import Resume
+from hookline.service.hooks.resume import ResumeEndpoint
 from hookline.storage.changes import NotWaiting, TooManyEarlyCallbacks
 from hookline.testing.hook_over_memory import HookOverMemory
 
@@ -280,7 +280,7 @@ async def status_of(token: str) -> int:
     handler = CallbackHandler(
         waiting=steps, receiver=receiver, redaction=hook.redaction, clock=hook.clock, ids=hook.ids
     )
-    resume = Resume(waiting=steps, callbacks=handler, receiver=receiver, rejections=hook.endpoints.rejections)
+    resume = ResumeEndpoint(waiting=steps, callbacks=handler, receiver=receiver, rejections=hook.endpoints.rejections)
     raw = b"/resume/" + token.encode("utf-8", "replace")
     return (await resume.handle(HookRequest("POST", token, raw, b"", [], Unread(), "192.0.2.1"))).status
 

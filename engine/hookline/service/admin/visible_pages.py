@@ -8,7 +8,7 @@ from hookline.access.caller import Caller
 from hookline.kernel.errors import Malformed
 
 
-class Page(Protocol):
+class ListPage(Protocol):
     """A page of a list of the store, newest first."""
 
     @property
@@ -17,7 +17,7 @@ class Page(Protocol):
     def next(self) -> str | None: ...
 
 
-P = TypeVar("P", bound=Page)
+P = TypeVar("P", bound=ListPage)
 
 
 async def visible_page(

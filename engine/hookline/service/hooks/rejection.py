@@ -34,7 +34,7 @@ _log: Final = structlog.get_logger("hookline.service")
 _NO_MASKS: Final = Masks()
 
 
-Outcome: TypeAlias = Accepted | Duplicate | CallbackStored | CallbackRepeated
+Acceptance: TypeAlias = Accepted | Duplicate | CallbackStored | CallbackRepeated
 
 
 class RequestContext:
@@ -75,7 +75,7 @@ class RequestContext:
         self.prefix: BodyPrefix | None = None
         self.error: RequestRejected | None = None
         """The error because of which the request was rejected."""
-        self.outcomes: Sequence[Outcome] = ()
+        self.outcomes: Sequence[Acceptance] = ()
         """The messages or the callback that were stored, or stored before."""
 
 

@@ -22,7 +22,7 @@ from hookline.service.hooks.waiting_step_pages import (
 )
 
 
-class Resume:
+class ResumeEndpoint:
     """The endpoint for requests to `/resume/…`."""
 
     def __init__(

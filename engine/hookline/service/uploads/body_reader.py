@@ -6,7 +6,7 @@ from functools import partial
 import msgspec
 
 from hookline.bodies.json import Room, read_json
-from hookline.bodies.media_types import Kind, Media
+from hookline.bodies.media_types import Media, MediaKind
 from hookline.bodies.text import Received, decode_text
 from hookline.bodies.urlencoded import PLAIN, Naming, read_form, read_properties
 from hookline.bodies.xml import read_xml
@@ -28,7 +28,7 @@ class BodyLimits(msgspec.Struct, frozen=True):
     body: int
     file: int
 
-    def wire(self, kind: Kind) -> int:
+    def wire(self, kind: MediaKind) -> int:
         """The bytes that may be received for a kind of body; decompressed, it may be as large."""
         if kind == "file":
             return self.file
