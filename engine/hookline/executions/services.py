@@ -42,7 +42,7 @@ class Secrets(Protocol):
         ...
 
 
-Stub: TypeAlias = Callable[[], Awaitable[Any]]
+StubFunction: TypeAlias = Callable[[], Awaitable[Any]]
 """Gives the prepared result of an action, a foreach or a batch. Raises StepError."""
 
 
@@ -57,21 +57,25 @@ class Effects:
         """Return True if an error inside an action is a failure of the engine, so that the action is tried again."""
         return is_engine_failure(error)
 
-    def stub_action(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Stub | None:
+    def stub_action(
+        self, execution_id: str, path: str, attempt: int, action: Action, settings: Any
+    ) -> StubFunction | None:
         """The stub of an action with these settings; None if the action runs itself, as always in a real run."""
         return None
 
     def stub_for_missing_file(
         self, execution_id: str, path: str, attempt: int, action: Action, settings: Any
-    ) -> Stub | None:
+    ) -> StubFunction | None:
         """The stub of an action that has requested a missing file; None if it has none, as always in a real run."""
         return None
 
-    def stub_items(self, execution_id: str, path: str, block: ForeachNode, items: list[Any] | Stream) -> Stub | None:
+    def stub_items(
+        self, execution_id: str, path: str, block: ForeachNode, items: list[Any] | Stream
+    ) -> StubFunction | None:
         """The stub for all items of a foreach; None if the items run, as always in a real run. May raise StepFailed."""
         return None
 
-    def stub_batch(self, execution_id: str, path: str, attempt: int) -> Stub | None:
+    def stub_batch(self, execution_id: str, path: str, attempt: int) -> StubFunction | None:
         """The stub of a batch, which gives a Reply or BatchJoined; None if the step waits for other executions, as
         always in a real run."""
         return None

@@ -14,7 +14,7 @@ import structlog
 from hookline.discovery.registry import Registry
 from hookline.executions.delivery.runner import Runner
 from hookline.executions.ending import parent_callback
-from hookline.executions.services import Effects, Services, Stub
+from hookline.executions.services import Effects, Services, StubFunction
 from hookline.executions.waiting_callers import Replies, read_reply
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.flows.compiler.compiled_flow import CompiledFlow
@@ -201,7 +201,9 @@ class Simulation(Effects):
         """Return False, so that a failure ends the simulation and isn't tried again for ever."""
         return False
 
-    def stub_action(self, execution_id: str, path: str, attempt: int, action: Action, settings: Any) -> Stub | None:
+    def stub_action(
+        self, execution_id: str, path: str, attempt: int, action: Action, settings: Any
+    ) -> StubFunction | None:
         """Return the stub of an action, unless it runs itself."""
         full = self._record.place(execution_id, path)
         stub = self._outside.call(full, attempt, action, settings)
@@ -211,12 +213,14 @@ class Simulation(Effects):
 
     def stub_for_missing_file(
         self, execution_id: str, path: str, attempt: int, action: Action, settings: Any
-    ) -> Stub | None:
+    ) -> StubFunction | None:
         """Return the stub of an action whose file doesn't exist."""
         stub = self._outside.without_file(self._record.place(execution_id, path), action, settings)
         return None if stub is None else stub.give
 
-    def stub_items(self, execution_id: str, path: str, block: ForeachNode, items: list[Any] | Stream) -> Stub | None:
+    def stub_items(
+        self, execution_id: str, path: str, block: ForeachNode, items: list[Any] | Stream
+    ) -> StubFunction | None:
         """Return the stub of all items of a foreach."""
         stub = self._outside.items(self._record.place(execution_id, path), block, items)
         return None if stub is None else stub.give
@@ -225,7 +229,7 @@ class Simulation(Effects):
         """A step is about to start an execution of another flow."""
         self._outside.starts(self._record.place(execution_id, path))
 
-    def stub_batch(self, execution_id: str, path: str, attempt: int) -> Stub | None:
+    def stub_batch(self, execution_id: str, path: str, attempt: int) -> StubFunction | None:
         """Return the stub of a batch; without one, each execution joins."""
         stub = self._outside.gathered(self._record.place(execution_id, path), attempt)
         return None if stub is None else stub.give

@@ -11,7 +11,7 @@ import pytest
 
 from hookline.flows.documents.read import read
 from hookline.flows.graph.chart import Chart, ChartStep, chart_of, plain
-from hookline.flows.graph.layout import Box, Drawing, Frame, layout
+from hookline.flows.graph.layout import Border, Box, Drawing, layout
 from hookline.flows.graph.mermaid import chart_mermaid
 from hookline.flows.graph.svg import chart_svg
 from hookline.flows.graph.tree import chart_tree
@@ -179,9 +179,9 @@ def test_each_step_is_in_each_format_and_no_box_covers_another(drawn: Chart) -> 
 def test_frames_are_around_their_boxes() -> None:
     part = layout(chart({"id": "t", "try": [log("a")], "finally": [log("b")]}))
 
-    def frames(one: Drawing, x: float, y: float) -> Iterator[tuple[float, float, Frame]]:
+    def frames(one: Drawing, x: float, y: float) -> Iterator[tuple[float, float, Border]]:
         for shape in one.shapes:
-            if isinstance(shape, Frame):
+            if isinstance(shape, Border):
                 yield x + shape.x, y + shape.y, shape
         for dx, dy, inner in one.inner:
             yield from frames(inner, x + dx, y + dy)

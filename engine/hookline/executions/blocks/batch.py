@@ -12,7 +12,7 @@ import msgspec
 
 from hookline.executions.blocks.block_expressions import RunSteps, evaluate, evaluate_in_frame
 from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed, next_message
-from hookline.executions.services import Services, Stub
+from hookline.executions.services import Services, StubFunction
 from hookline.executions.steps.recorded_result import continue_if_ended
 from hookline.flows.blocks.batch import USE, BatchNode
 from hookline.flows.elements.message_keys import key_text
@@ -178,7 +178,7 @@ async def _come(
 
 
 async def _from_stub(
-    run: ExecutionContext, node: BatchNode, frame: Frame, path: str, attempt: int, key: Any, stub: Stub
+    run: ExecutionContext, node: BatchNode, frame: Frame, path: str, attempt: int, key: Any, stub: StubFunction
 ) -> Ending:
     """Take the batch that a simulation stubs. Raises StepError."""
     started_at, asked = run.services.clock.now(), _asked(node, key)

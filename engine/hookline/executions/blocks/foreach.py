@@ -18,7 +18,7 @@ from hookline.executions.blocks.foreach_items import ItemSource, source_of
 from hookline.executions.blocks.foreach_results import CheckpointedItems, ItemResults, KeptItems
 from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.interruption import SUPERSEDED, Interrupted, Interruption
-from hookline.executions.services import Stub
+from hookline.executions.services import StubFunction
 from hookline.executions.steps.recorded_result import continue_from_entry
 from hookline.flows.blocks.foreach import ForeachNode
 from hookline.kernel.errors import StepError
@@ -31,7 +31,7 @@ from hookline.sdk.action import STOPPED, Reply, Signal
 
 
 async def run_stub(
-    run: ExecutionContext, node: ForeachNode, frame: Frame, items: list[Any] | Stream, stub: Stub
+    run: ExecutionContext, node: ForeachNode, frame: Frame, items: list[Any] | Stream, stub: StubFunction
 ) -> Ending:
     """Take the result that a simulation stubs for all items. Raises StepFailed."""
     path = frame.prefix + node.id

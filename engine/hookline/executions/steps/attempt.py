@@ -11,7 +11,7 @@ from typing import Any, Final, TypeAlias
 from hookline.credentials.access_tokens import CredentialTokens, hidden_of
 from hookline.executions.context import Blocked, ExecutionContext, Frame
 from hookline.executions.interruption import Interrupted
-from hookline.executions.services import Stub
+from hookline.executions.services import StubFunction
 from hookline.executions.steps.credential_hosts import check_credential_hosts
 from hookline.executions.steps.settings import UNEVALUATED, StepSettings, evaluate_settings
 from hookline.executions.steps.stream import write_stream
@@ -32,7 +32,7 @@ from hookline.sdk.context_parts import check_key, packed
 from hookline.secrets.masking import HiddenValues
 from hookline.storage.changes import SetState
 
-Result: TypeAlias = Signal | Sleep | Increment | Reply | CallerReply
+NormalizedResult: TypeAlias = Signal | Sleep | Increment | Reply | CallerReply
 """The result of an action as JSON values."""
 
 LARGEST_RESULT: Final = 64_000_000
@@ -133,7 +133,7 @@ class Attempt:
         entry is durable before the next action that isn't pure."""
         self._state: StateTransaction | None = None
         self._arguments: dict[str, Any] = {}
-        self._stub: Stub | None = None
+        self._stub: StubFunction | None = None
         self._acted = False
         """The action has returned."""
         self._hidden = _NO_SECRETS
@@ -165,7 +165,7 @@ class Attempt:
             if self.node.credential is not None:
                 check_credential_hosts(self.node, self._arguments)
 
-    async def call(self) -> Result:
+    async def call(self) -> NormalizedResult:
         """Call the action, or the stub that a simulation puts in its place, and return the result.
 
         Raises StepError and Blocked; Interrupted if a pure action was interrupted while it gave its items one by one.
@@ -192,7 +192,7 @@ class Attempt:
             if not action.pure:
                 run.services.metrics.attempted(run.flow.id, action.name, label, run.services.clock.monotonic() - began)
 
-    async def _result(self) -> Result:
+    async def _result(self) -> NormalizedResult:
         run, stub = self.run, self._stub
         if stub is None:
             try:
@@ -256,14 +256,14 @@ class Attempt:
         kept = Attachment(blob.id, "body", None, "application/octet-stream", blob.size, blob.sha256)
         return Reply(None, reply.headers, reply.extra, (*(reply.attachments or ()), kept))
 
-    async def _normalized(self, returned: Any) -> Result:
+    async def _normalized(self, returned: Any) -> NormalizedResult:
         body = returned.body if isinstance(returned, Reply | CallerReply) else returned
         foreign = self.node.foreign
         if is_large(body) or (foreign and isinstance(body, str) and len(body) > _LONG_TEXT):
             return await self.run.services.offloader.run(partial(self._checked, returned), large=True)
         return self._checked(returned)
 
-    def _checked(self, returned: Any) -> Result:
+    def _checked(self, returned: Any) -> NormalizedResult:
         foreign, shared = self.node.foreign, self.node.action.pure and not self.node.foreign
         result = normalize_result(returned, exact=self.run.flow.exact, shared=shared)
         # Hookline's own actions have limits of their own.

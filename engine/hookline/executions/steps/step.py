@@ -11,7 +11,7 @@ from hookline.executions.context import Ending, ExecutionContext, Frame, StepFai
 from hookline.executions.interruption import Interrupted
 from hookline.executions.rate_limits import LONGEST_SLEEP
 from hookline.executions.steps.action_entry import entry_of, input_json, is_large_entry, output_json
-from hookline.executions.steps.attempt import Attempt, EngineUnavailable, Result
+from hookline.executions.steps.attempt import Attempt, EngineUnavailable, NormalizedResult
 from hookline.executions.steps.rate_turn import take_turn
 from hookline.executions.steps.recorded_result import continue_from_entry
 from hookline.flows.blocks.action import ActionNode
@@ -203,7 +203,7 @@ class StepRun:
             return await self._attempt_failed(attempt, failure)
         return await self._succeeded(attempt, result)
 
-    async def _call(self, attempt: Attempt) -> Result:
+    async def _call(self, attempt: Attempt) -> NormalizedResult:
         await attempt.prepare()
         if self.node.action.pure:
             self._begun = True

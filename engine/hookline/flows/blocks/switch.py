@@ -12,7 +12,7 @@ from hookline.model.flow import SwitchStep
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class CompiledCase:
     """One case of a switch."""
 
     when: Condition | None
@@ -24,7 +24,7 @@ class Case:
 class SwitchNode(Node):
     """A step that runs the first case that applies, or all of them."""
 
-    cases: tuple[Case, ...]
+    cases: tuple[CompiledCase, ...]
     match: Literal["first", "all"]
 
     @property
@@ -35,7 +35,7 @@ class SwitchNode(Node):
 
 def _compile(step: RawStep, compiling: CompileContext) -> tuple[SwitchNode | None, VisibleNames]:
     document, place = step.typed(SwitchStep), step.place
-    cases: list[Case] = []
+    cases: list[CompiledCase] = []
     inside: set[str] = set()
     every = step.raw.get("match") == "all"
     otherwise = False
@@ -48,7 +48,7 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[SwitchNode | Non
         documents = document.switch[number].steps if document is not None else None
         steps, behind = compiling.steps(case.get("steps"), documents, f"{at}/steps", here)
         inside |= (behind.steps | behind.maybe) - (place.steps | place.maybe)
-        cases.append(Case(condition, steps))
+        cases.append(CompiledCase(condition, steps))
     node = None
     if document is not None:
         node = SwitchNode(step.id, step.pointer, step.when, tuple(cases), document.match)

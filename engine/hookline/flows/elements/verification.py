@@ -18,7 +18,7 @@ from hookline.sdk.schemes import Scheme
 
 
 @dataclass(frozen=True, slots=True)
-class Verification:
+class CompiledVerify:
     """A compiled `verify`. Without a scheme, nothing is verified."""
 
     scheme: Scheme[Any, Any] | None = None
@@ -31,12 +31,12 @@ class Verification:
         return NO_MASKED_PATHS if self.scheme is None else masked_paths_of(self.scheme, self.settings)
 
 
-def compile_verify(verify: Any, registry: Registry, pointer: str, problems: list[Problem]) -> Verification:
+def compile_verify(verify: Any, registry: Registry, pointer: str, problems: list[Problem]) -> CompiledVerify:
     """Compile `verify`, which may be any JSON. Adds its problems to `problems`."""
     given = {"scheme": verify} if isinstance(verify, str) else verify
     if not isinstance(given, dict) or not isinstance(given.get("scheme"), str):
         # The settings' own model reports it.
-        return Verification()
+        return CompiledVerify()
     name, credential = given["scheme"], given.get("credential")
     own = {key: value for key, value in given.items() if key not in ("scheme", "credential")}
     scheme_pointer = pointer if isinstance(verify, str) else f"{pointer}/scheme"
@@ -44,7 +44,7 @@ def compile_verify(verify: Any, registry: Registry, pointer: str, problems: list
     if scheme is None and name != "none":
         known = [*registry.schemes, "none"]
         problems.append(unknown_component("scheme", name, known, registry, scheme_pointer))
-        return Verification()
+        return CompiledVerify()
     if scheme is None:
         problems.append(
             Problem(
@@ -83,8 +83,8 @@ def compile_verify(verify: Any, registry: Registry, pointer: str, problems: list
             )
         )
     if takes is None or not isinstance(credential, str):
-        return Verification(scheme, settings)
-    return Verification(scheme, settings, CredentialUse(credential, f"{pointer}/credential", (name,)))
+        return CompiledVerify(scheme, settings)
+    return CompiledVerify(scheme, settings, CredentialUse(credential, f"{pointer}/credential", (name,)))
 
 
 def _scheme_settings(

@@ -41,7 +41,7 @@ class Box:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class Border:
     """A frame around some steps."""
 
     x: float
@@ -76,7 +76,7 @@ class Drawing:
     """The width to the left of the axis."""
     right: float = 0.0
     height: float = 0.0
-    shapes: list[Box | Frame | Line | Label] = field(default_factory=list)
+    shapes: list[Box | Border | Line | Label] = field(default_factory=list)
     """Their x counts from the axis."""
     inner: "list[tuple[float, float, Drawing]]" = field(default_factory=list)
     """Parts with the places of their axes."""
@@ -143,7 +143,7 @@ def _framed(part: Drawing, label: str) -> Drawing:
     drawn.left += _FRAME
     drawn.right = max(drawn.right, _wide(text) + _PAD) + _FRAME
     drawn.height += _FRAME
-    drawn.shapes.append(Frame(-drawn.left, 0.0, drawn.width, drawn.height))
+    drawn.shapes.append(Border(-drawn.left, 0.0, drawn.width, drawn.height))
     drawn.shapes.append(Label(_PAD, LINE, text))
     drawn.shapes.append(Line(((0.0, 0.0), (0.0, top))))
     if part.open:

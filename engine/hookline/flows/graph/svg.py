@@ -5,7 +5,7 @@ from typing import Final
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from hookline.flows.graph.chart import Chart
-from hookline.flows.graph.layout import LINE, Box, Drawing, Frame, Label, Line, layout
+from hookline.flows.graph.layout import LINE, Border, Box, Drawing, Label, Line, layout
 
 _MARGIN: Final = 16.0
 _COLOURS: Final[Mapping[str, str]] = {
@@ -57,18 +57,18 @@ def chart_svg(chart: Chart) -> str:
     return tostring(root, encoding="unicode")
 
 
-def _placed(drawn: Drawing, x: float, y: float) -> Iterator[tuple[float, float, Box | Frame | Line | Label]]:
+def _placed(drawn: Drawing, x: float, y: float) -> Iterator[tuple[float, float, Box | Border | Line | Label]]:
     for shape in drawn.shapes:
         yield x, y, shape
     for dx, dy, part in drawn.inner:
         yield from _placed(part, x + dx, y + dy)
 
 
-def _draw(root: Element, shape: Box | Frame | Line | Label, x: float, y: float) -> None:
+def _draw(root: Element, shape: Box | Border | Line | Label, x: float, y: float) -> None:
     match shape:
         case Box():
             _draw_box(root, shape, x, y)
-        case Frame():
+        case Border():
             place = {"x": _number(x + shape.x), "y": _number(y + shape.y), "rx": "6", "class": "frame"}
             SubElement(root, "rect", place | {"width": _number(shape.width), "height": _number(shape.height)})
         case Line():

@@ -289,7 +289,7 @@ class Failure(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
 OUT_OF_MEMORY: Final = Failure("limit", "this needs more memory than a request may use")
 
 
-Result: TypeAlias = (
+JobResult: TypeAlias = (
     CheckResult
     | EvaluateResult
     | EvaluatedStep

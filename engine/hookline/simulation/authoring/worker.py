@@ -43,7 +43,7 @@ from hookline.simulation.authoring.jobs import (
     FormatJob,
     FormatResult,
     Job,
-    Result,
+    JobResult,
     RunCasesJob,
     TryJob,
 )
@@ -60,7 +60,7 @@ _NICE: Final = 5
 _decoder = msgspec.msgpack.Decoder[Job](Job)
 
 
-def work(job: Job, registry: Registry) -> Result:
+def work(job: Job, registry: Registry) -> JobResult:
     """Do a job. Errors in the document, or in the data of the job, are returned as a `Failure`."""
     try:
         match job:

@@ -26,7 +26,7 @@ from hookline.simulation.authoring.jobs import (
     Failure,
     FormatResult,
     Job,
-    Result,
+    JobResult,
     TryResult,
 )
 
@@ -58,7 +58,7 @@ _REST: Final = 1.0
 """Seconds for which an abandoned job may go on. While an author types, the next job comes soon, and to wait for the end
 of this one costs less than a new process."""
 _OUT_OF_MEMORY: Final = msgspec.msgpack.encode(OUT_OF_MEMORY)
-_result: Final = msgspec.msgpack.Decoder[Result](Result)
+_result: Final = msgspec.msgpack.Decoder[JobResult](JobResult)
 
 
 class _Worker:
@@ -157,7 +157,7 @@ class WorkerPool:
         If this call is cancelled, it ends when the job has ended, or after a second. Raises FlowInvalid if the
         document, or the data that was given with it, can't be used, and WorkLimit.
         """
-        done: Result = _result.decode(await self.exchange(msgspec.msgpack.encode(job)))
+        done: JobResult = _result.decode(await self.exchange(msgspec.msgpack.encode(job)))
         if isinstance(done, Failure):
             if done.kind == "limit":
                 raise WorkLimit(done.message)

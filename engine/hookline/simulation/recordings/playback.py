@@ -40,7 +40,7 @@ _RESULT: Final = frozenset({"body", "headers", "attachments"})
 _KEPT: Final = 1000
 """Of more items than these the entries aren't kept one by one."""
 
-Recorded = Mapping[str, Any]
+RecordedAttempt = Mapping[str, Any]
 """An attempt at a step, as the admin API gives it."""
 
 
@@ -59,7 +59,7 @@ class Playback:
     """
 
     def __init__(self, recording: Mapping[str, Any], flow: CompiledFlow, registry: Registry, clock: CaseClock) -> None:
-        steps: Sequence[Recorded] = recording["steps"]
+        steps: Sequence[RecordedAttempt] = recording["steps"]
         self._clock = clock
         self._speaking = {id(a) for c in registry.connectors.values() if not c.prefix for a in c.actions.values()}
         timeout = flow.settings.timeout
@@ -67,8 +67,8 @@ class Playback:
         self._timed_out = recording["outcome"] == "timed_out"
         self._last = {one["path"]: one for one in steps}
         self._inputs = last_inputs(steps)
-        self._ends: dict[tuple[str, str], deque[Recorded]] = {}
-        self._waiting: dict[str, Recorded] = {}
+        self._ends: dict[tuple[str, str], deque[RecordedAttempt]] = {}
+        self._waiting: dict[str, RecordedAttempt] = {}
         for one in steps:
             if one["state"] in ("succeeded", "failed") or (one["state"] == "waiting" and one["error"] is not None):
                 self._ends.setdefault((one["path"], one["use"]), deque()).append(one)
@@ -188,7 +188,7 @@ class Playback:
             return PreparedStub(_never, call=False)
         return PreparedStub(partial(self._given, found), call=False)
 
-    def _end(self, path: str, use: str) -> Recorded | None:
+    def _end(self, path: str, use: str) -> RecordedAttempt | None:
         """How the next attempt at a step ended."""
         ends = self._ends.get((path, use))
         return ends.popleft() if ends else None
@@ -224,7 +224,7 @@ class Playback:
                 self.news.remove(new)
             raise
 
-    async def _given(self, found: Recorded) -> Any:
+    async def _given(self, found: RecordedAttempt) -> Any:
         await self._clock.sleep_until(_time(found["finished_at"]))
         if (error := found["error"]) is not None:
             raise StepError(error["message"], code=error["code"], retryable=error["retryable"])
@@ -240,12 +240,12 @@ class Playback:
         return _result(found)
 
 
-def last_inputs(steps: Sequence[Recorded]) -> dict[str, Any]:
+def last_inputs(steps: Sequence[RecordedAttempt]) -> dict[str, Any]:
     """By path, the settings that were recorded last: the entry of one that has waited holds none."""
     return {one["path"]: one["input"] for one in steps if one["input"] is not None}
 
 
-def unkept(steps: Sequence[Recorded]) -> set[str]:
+def unkept(steps: Sequence[RecordedAttempt]) -> set[str]:
     """Paths of the foreach blocks of a recording that has not all of their items."""
     items: dict[str, set[str]] = {}
     for one in steps:
@@ -259,7 +259,7 @@ def unkept(steps: Sequence[Recorded]) -> set[str]:
     return {path for path, total in totals.items() if total is not None and len(items.get(path, ())) < total}
 
 
-def told_by_flow(step: Recorded, flow_id: str) -> tuple[str | None, str | None]:
+def told_by_flow(step: RecordedAttempt, flow_id: str) -> tuple[str | None, str | None]:
     """The message of a flow that was called and failed, and its step; None where it had no end in time."""
     message: str = step["error"]["message"]
     child = (step["output"] or {}).get("execution_id")
@@ -280,11 +280,11 @@ async def _never() -> Any:
     await asyncio.get_running_loop().create_future()
 
 
-async def _pause(found: Recorded) -> Sleep:
+async def _pause(found: RecordedAttempt) -> Sleep:
     return Sleep(until=_time(found["finished_at"]))
 
 
-def _result(found: Recorded) -> Any:
+def _result(found: RecordedAttempt) -> Any:
     if found["signal"] in _SIGNALS:
         return _SIGNALS[found["signal"]]
     output = found["output"] or {}

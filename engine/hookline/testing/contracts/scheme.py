@@ -18,7 +18,7 @@ from hookline.secrets.masking import secret_values
 from hookline.testing.fake_http import FailingHttp
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
-Headers = Sequence[tuple[str, str]]
+HeaderPairs = Sequence[tuple[str, str]]
 
 #: Values on which one library or another stumbles; headers come as Latin-1.
 _ODDITIES = (
@@ -53,7 +53,7 @@ class SchemeContract:
     """Headers that it signs with, and does without: an id, for one."""
     url: ClassVar[str] = "https://hooks.example/hook/orders"
 
-    def signed(self, body: bytes, credential: BaseModel, at: datetime) -> Headers:
+    def signed(self, body: bytes, credential: BaseModel, at: datetime) -> HeaderPairs:
         """The headers with which the provider sends a body."""
         return [
             (name.lower(), value)
@@ -130,7 +130,7 @@ class SchemeContract:
             pytest.skip("it takes no credential")
         self._names_no_secret(repr(self._own) + str(self._own))
 
-    def _wild(self, right: Headers) -> Iterator[Headers]:
+    def _wild(self, right: HeaderPairs) -> Iterator[HeaderPairs]:
         """Headers of any kind: all of them odd, or one of the right ones."""
         random = Random(1769860800)  # noqa: S311 - the same each time
         names = sorted({name for name, _ in right} | {"authorization", "content-type"})
@@ -149,12 +149,12 @@ class SchemeContract:
         for secret in secret_values(self._own):
             assert secret not in text, "a secret is in what it says"
 
-    async def _rejected(self, headers: Headers, body: bytes) -> None:
+    async def _rejected(self, headers: HeaderPairs, body: bytes) -> None:
         with pytest.raises(NotVerified) as caught:
             await self._verify(headers, body)
         self._names_no_secret(caught.value.message)
 
-    async def _verify(self, headers: Headers, *chunks: bytes) -> Verified:
+    async def _verify(self, headers: HeaderPairs, *chunks: bytes) -> Verified:
         check = self.scheme.open(self._request(headers, NOW), self._own, self._settings())
         for chunk in chunks:
             check.feed(chunk)
@@ -164,7 +164,7 @@ class SchemeContract:
         credential = credential or self._own
         return self.scheme.complete(self._request((), at), body, credential, self._settings())
 
-    def _request(self, headers: Headers, at: datetime) -> SignedRequest:
+    def _request(self, headers: HeaderPairs, at: datetime) -> SignedRequest:
         http: HttpClient = FailingHttp(StepError("there is no network", code="http.connect", retryable=True))
         return SignedRequest("POST", self.url, tuple(headers), at, http)
 

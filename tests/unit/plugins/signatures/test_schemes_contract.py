@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from tests.unit.plugins.signatures.scheme_cases import CASES, OPTIONAL, SCHEMES, SHAPES, SHARED_SECRETS, TIMED, case
 
-from hookline.testing.contracts.scheme import Headers, SchemeContract
+from hookline.testing.contracts.scheme import HeaderPairs, SchemeContract
 
 #: Those that sign nothing of the body, and those whose signature is within it, which their own files alter.
 WITHIN = ("gitlab, token", "microsoft-graph", "mailgun", "sns, pinned")
@@ -14,7 +14,7 @@ WITHIN = ("gitlab, token", "microsoft-graph", "mailgun", "sns, pinned")
 class Ours(SchemeContract):
     """What is common to them."""
 
-    def signed(self, body: bytes, credential: Any, at: Any) -> Headers:
+    def signed(self, body: bytes, credential: Any, at: Any) -> HeaderPairs:
         # SNS says of its JSON that it is a text, and nothing judges by that.
         return [one for one in super().signed(body, credential, at) if one[1] != "text/plain; charset=UTF-8"]
 
@@ -53,7 +53,7 @@ def test_each_scheme_has_its_tests() -> None:
 
 async def test_the_contract_finds_a_scheme_that_is_not_total() -> None:
     class Careless(contract("hmac")):  # type: ignore[misc]  # it is made above
-        def signed(self, body: bytes, credential: Any, at: Any) -> Headers:
+        def signed(self, body: bytes, credential: Any, at: Any) -> HeaderPairs:
             return [*super().signed(body, credential, at), ("x-unread", "1")]
 
     with pytest.raises(pytest.fail.Exception, match="DID NOT RAISE"):
