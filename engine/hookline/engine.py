@@ -13,7 +13,7 @@ import structlog
 
 from hookline.access.failed_sign_ins import SignIns
 from hookline.access.sessions import Sessions
-from hookline.access.tokens import Tokens
+from hookline.access.tokens import ApiTokens
 from hookline.catalog.catalog import Catalog, CatalogChanges
 from hookline.catalog.folder_catalog import FolderCatalog
 from hookline.catalog.stored_catalog import StoredCatalog
@@ -149,7 +149,7 @@ class Engine:
             registry.oauth2,
             has_connectors=registry.has_connectors,
         )
-        self.api_tokens = Tokens(self.store, self.clock, self.ids.new)
+        self.api_tokens = ApiTokens(self.store, self.clock, self.ids.new)
         self.sessions = Sessions(self.store, self.clock, self.ids.new)
         self.instance_id = ""
         """The id of the database, the same on all of its nodes; empty before the start."""

@@ -31,7 +31,7 @@ BUILT_IN: Final = "admin"
 Invalid = Literal["unknown", "expired", "revoked"]
 
 
-class Tokens:
+class ApiTokens:
     """Creates, revokes and recognizes tokens."""
 
     def __init__(self, store: Store, clock: Clock, new_id: Callable[[], str]) -> None:

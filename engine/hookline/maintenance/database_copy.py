@@ -14,7 +14,7 @@ from hookline.storage.database_copy import CopySource, CopyTarget, Row, TableRea
 if TYPE_CHECKING:
     from hashlib import _Hash
 
-Progress: TypeAlias = Callable[[str, int, int], None]
+ReportProgress: TypeAlias = Callable[[str, int, int], None]
 """Called with the present work, the number of rows that were copied or checked, and their number at the end."""
 
 
@@ -27,7 +27,7 @@ class TableDigest:
     sha256: str
 
 
-async def copy_database(source: CopySource, target: CopyTarget, progress: Progress) -> Sequence[TableDigest]:
+async def copy_database(source: CopySource, target: CopyTarget, progress: ReportProgress) -> Sequence[TableDigest]:
     """Copy all tables, read them back, and store them if they hold the same as those of the source.
 
     Raises StoreError; then the target holds nothing, unless its last commit is in doubt.
@@ -46,7 +46,7 @@ async def copy_database(source: CopySource, target: CopyTarget, progress: Progre
 class _Copy:
     """The tables of one copy, and the number of rows that are done; each counts twice, as copied and as checked."""
 
-    def __init__(self, reader: TableReader, writer: TableWriter, progress: Progress) -> None:
+    def __init__(self, reader: TableReader, writer: TableWriter, progress: ReportProgress) -> None:
         self._reader = reader
         self._writer = writer
         self._progress = progress

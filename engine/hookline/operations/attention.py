@@ -19,7 +19,7 @@ from hookline.storage.cluster import Membership, Node
 from hookline.storage.node_problems import NodeProblem
 from hookline.storage.store import DeadLetters, Held, Rejections, Store
 
-Kind: TypeAlias = Literal[
+AttentionKind: TypeAlias = Literal[
     "plugin_failed",
     "disk_budget",
     "source_stopped",
@@ -52,7 +52,7 @@ _COUNTED: Final = 100
 class AttentionItem:
     """One thing that needs somebody's attention."""
 
-    kind: Kind
+    kind: AttentionKind
     severity: Severity
     title: str
     detail: str

@@ -27,7 +27,7 @@ MAX_SECONDS: Final = 5.0
 """Seconds after which a page of results ends."""
 _TOGETHER: Final = 100
 
-Pages = Callable[[str | None, int], Awaitable[ExecutionPage]]
+ExecutionPages = Callable[[str | None, int], Awaitable[ExecutionPage]]
 """Returns a page of executions after a cursor, with at most so many of them."""
 
 
@@ -52,7 +52,7 @@ class ContentSearch:
         self._offloader = Offloader()
 
     async def find(
-        self, pages: Pages, *, text: str | None, jsonpath: str | None, cursor: str | None, limit: int
+        self, pages: ExecutionPages, *, text: str | None, jsonpath: str | None, cursor: str | None, limit: int
     ) -> SearchResult:
         """Return a page of results. With both, the text must be in a value that the JSONPath finds.
 

@@ -18,7 +18,7 @@ _DEFAULT: Final = Path("flows")
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class DeployOptions:
     """The options of the command."""
 
     message: str | None
@@ -62,7 +62,7 @@ def deploy(
     Waiting executions stay on their versions; the steps at which they would continue in the new ones are listed.
     """
     folder = directory or (_DEFAULT if settings.flows == DATABASE else settings.flows_dir)
-    options = Options(message, yes, dry_run, delete, check, force, as_json)
+    options = DeployOptions(message, yes, dry_run, delete, check, force, as_json)
     if watch:
         from hookline.cli.deploy.watch import deploy_each_change
 
@@ -71,7 +71,7 @@ def deploy(
         _deploy(settings, folder, options)
 
 
-def _deploy_or_show_error(settings: Settings, folder: Path, options: Options, *, first: bool) -> None:
+def _deploy_or_show_error(settings: Settings, folder: Path, options: DeployOptions, *, first: bool) -> None:
     """Deploy, and show an error without ending the command. Only the first deployment asks."""
     try:
         _deploy(settings, folder, options if first else replace(options, yes=True))
@@ -81,7 +81,7 @@ def _deploy_or_show_error(settings: Settings, folder: Path, options: Options, *,
         failure(error, as_json=options.as_json).show()
 
 
-def _deploy(settings: Settings, folder: Path, options: Options) -> None:
+def _deploy(settings: Settings, folder: Path, options: DeployOptions) -> None:
     from hookline.cli.deploy import deploy_steps, report
     from hookline.cli.deploy.folder import read_folder
 
@@ -120,7 +120,7 @@ def _deploy(settings: Settings, folder: Path, options: Options) -> None:
     emit(value, as_json=options.as_json, text=lambda: report.deployed_text(done, done["plans"]))
 
 
-def _confirm(prepared: Any, options: Options) -> None:
+def _confirm(prepared: Any, options: DeployOptions) -> None:
     """Ask whether to deploy. Raises ConfigError if nobody can be asked, and Abort if the answer is no."""
     if options.yes:
         return
