@@ -88,7 +88,7 @@ RECIPES: Final = {
         elsewhere=("docs/discussion/bounded-work.md", "plugins/hookline_console/web/src/executions/waterfall.css"),
     ),
     "block": Recipe(
-        r"\bParallel(Step|Node)\b|\brun_parallel\b|"
+        r"\bParallelStep\b|\bCompiledParallel\b|\brun_parallel\b|"
         r"\"parallel\"|\bparallel: [\[{]|/parallel/|`parallel`|\bwrapParallel\b",
         {
             "engine/hookline/model/flow.py": "its document: the keys that it may have, each with a description",

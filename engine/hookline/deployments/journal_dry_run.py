@@ -7,34 +7,34 @@ import msgspec
 
 from hookline.executions.context import StepGate
 from hookline.executions.waiting_callers import FINISHED
-from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.action import CompiledAction
 from hookline.flows.blocks.batch import USE as GATHER
-from hookline.flows.blocks.batch import BatchNode
+from hookline.flows.blocks.batch import CompiledBatch
 from hookline.flows.blocks.flow_call import USE as FLOW
-from hookline.flows.blocks.flow_call import CallNode
+from hookline.flows.blocks.flow_call import CompiledCall
 from hookline.flows.blocks.foreach import USE as FOREACH
-from hookline.flows.blocks.foreach import ForeachNode
-from hookline.flows.blocks.parallel import ParallelNode
-from hookline.flows.blocks.step_type import Node
+from hookline.flows.blocks.foreach import CompiledForeach
+from hookline.flows.blocks.parallel import CompiledParallel
+from hookline.flows.blocks.step_type import CompiledStep
 from hookline.flows.blocks.step_walkers import find_step
-from hookline.flows.blocks.switch import SwitchNode
-from hookline.flows.blocks.try_block import TryNode
+from hookline.flows.blocks.switch import CompiledSwitch
+from hookline.flows.blocks.try_block import CompiledTry
 from hookline.flows.blocks.webhook_wait import USE as WEBHOOK
-from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.flows.compiler.compile import ON_ERROR_PREFIX
 from hookline.model.execution import OUTCOME_UNKNOWN, RATE, REPLAY, StepRecord, StepState
 from hookline.model.items import STREAM, Progress
 from hookline.sdk.settings.setting_upgrades import plain_name
 
 #: The names of the blocks in the journal.
-_BLOCKS: Final[dict[type[Node], str]] = {
-    SwitchNode: "switch",
-    ForeachNode: FOREACH,
-    ParallelNode: "parallel",
-    TryNode: "try",
-    WaitNode: WEBHOOK,
-    CallNode: FLOW,
-    BatchNode: GATHER,
+_BLOCKS: Final[dict[type[CompiledStep], str]] = {
+    CompiledSwitch: "switch",
+    CompiledForeach: FOREACH,
+    CompiledParallel: "parallel",
+    CompiledTry: "try",
+    CompiledWait: WEBHOOK,
+    CompiledCall: FLOW,
+    CompiledBatch: GATHER,
 }
 _RECOMPUTED: Final = frozenset({"switch", "parallel", "try", REPLAY})
 
@@ -72,12 +72,12 @@ class DryRun(StepGate):
         done = [record.path for record in sorted(left, key=lambda record: record.seq)]
         return [*done, *sorted(self._under_way.keys() - self._met)]
 
-    def may_reach(self, path: str, node: Node) -> bool:
+    def may_reach(self, path: str, node: CompiledStep) -> bool:
         """Note that a step is reached; return False if its entry belongs to something else."""
         record, use = self._latest.get(path), use_of(node)
         if record is None or record.state is StepState.SKIPPED:
             return True
-        both_pure = isinstance(node, ActionNode) and node.action.pure and self._recomputed(record)
+        both_pure = isinstance(node, CompiledAction) and node.action.pure and self._recomputed(record)
         # The version of its settings doesn't matter for a finished step.
         if plain_name(record.use) != plain_name(use) and not both_pure:
             self.conflicts[path] = f"it is {use} there, and was {record.use}: give the new step another id"
@@ -106,7 +106,7 @@ class DryRun(StepGate):
         self.stops.append(path)
         return False
 
-    def mark_reached_later(self, prefix: str, nodes: Sequence[Node]) -> None:
+    def mark_reached_later(self, prefix: str, nodes: Sequence[CompiledStep]) -> None:
         """Note that these steps would be reached in the end, also if an earlier run has done them already."""
         for path, record in self._binding.items():
             if path.startswith(prefix):
@@ -158,6 +158,6 @@ def items_of(record: StepRecord) -> int:
     return 0 if record.input is None else msgspec.json.decode(record.input, type=_Items).items
 
 
-def use_of(node: Node) -> str:
+def use_of(node: CompiledStep) -> str:
     """The `use` of a step in the journal."""
-    return node.action.name if isinstance(node, ActionNode) else _BLOCKS[type(node)]
+    return node.action.name if isinstance(node, CompiledAction) else _BLOCKS[type(node)]

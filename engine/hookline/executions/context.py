@@ -12,7 +12,7 @@ from hookline.executions.interruption import Interruption
 from hookline.executions.journal.journal import Journal
 from hookline.executions.run_progress import ExecutionProgress
 from hookline.executions.services import Services
-from hookline.flows.blocks.step_type import Node
+from hookline.flows.blocks.step_type import CompiledStep
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.elements.message_scope import trigger_view
 from hookline.kernel.errors import RedactedUnreadable, StepError
@@ -64,7 +64,7 @@ class StepGate:
 
     __slots__ = ()
 
-    def may_reach(self, path: str, node: Node) -> bool:
+    def may_reach(self, path: str, node: CompiledStep) -> bool:
         """Return whether the run may go on to a step; in a real run, always True."""
         return True
 
@@ -79,7 +79,7 @@ class StepGate:
         """Return whether the run may take effect, or wait, at a step; in a real run, always True."""
         return True
 
-    def mark_reached_later(self, prefix: str, nodes: Sequence[Node]) -> None:
+    def mark_reached_later(self, prefix: str, nodes: Sequence[CompiledStep]) -> None:
         """Note that these steps will be reached later, although the run waits before them now. Does nothing in a real
         run."""
 

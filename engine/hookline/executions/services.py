@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from hookline.credentials.access_tokens import AccessTokens
 from hookline.executions.rate_limits import StepRates
 from hookline.executions.waiting_callers import Replies
-from hookline.flows.blocks.foreach import ForeachNode
+from hookline.flows.blocks.foreach import CompiledForeach
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.logs import Log
 from hookline.kernel.ongoing_problem import OngoingProblem
@@ -70,7 +70,7 @@ class Effects:
         return None
 
     def stub_items(
-        self, execution_id: str, path: str, block: ForeachNode, items: list[Any] | Stream
+        self, execution_id: str, path: str, block: CompiledForeach, items: list[Any] | Stream
     ) -> StubFunction | None:
         """The stub for all items of a foreach; None if the items run, as always in a real run. May raise StepFailed."""
         return None

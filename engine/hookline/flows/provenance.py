@@ -9,13 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeAlias
 
-from hookline.flows.blocks.action import ActionNode
-from hookline.flows.blocks.foreach import ForeachNode
-from hookline.flows.blocks.parallel import ParallelNode
-from hookline.flows.blocks.step_type import Node
+from hookline.flows.blocks.action import CompiledAction
+from hookline.flows.blocks.foreach import CompiledForeach
+from hookline.flows.blocks.parallel import CompiledParallel
+from hookline.flows.blocks.step_type import CompiledStep
 from hookline.flows.blocks.step_walkers import without_items
-from hookline.flows.blocks.switch import SwitchNode
-from hookline.flows.blocks.try_block import TryNode
+from hookline.flows.blocks.switch import CompiledSwitch
+from hookline.flows.blocks.try_block import CompiledTry
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.compiler.step_order import StepOrder
 from hookline.flows.elements.expressions import Template
@@ -66,10 +66,10 @@ class Origin:
 class _Position:
     """A position in a list of steps: before one of them, or at the end."""
 
-    steps: Sequence[Node]
+    steps: Sequence[CompiledStep]
     index: int
     prefix: str = ""
-    block: Node | None = None
+    block: CompiledStep | None = None
     part: int = 0
     outer: "_Position | None" = None
     item: int | None = None
@@ -166,7 +166,7 @@ class Provenance:
         inner: _Position | None = place
         while inner is not None:
             block, outer = inner.block, inner.outer
-            if isinstance(block, ForeachNode) and outer is not None:
+            if isinstance(block, CompiledForeach) and outer is not None:
                 if keys[0] == block.as_name:
                     return self._item(block, outer, inner.item or 0, keys)
                 if keys == ("index",):
@@ -175,7 +175,7 @@ class Provenance:
         known = keys[0] == "error" and (len(keys) == 1 or (len(keys) == 2 and keys[1] in _OF_ERRORS))
         return Origin(_text(keys)[1:], known=known, note="the error that is handled at this step" if known else "")
 
-    def _item(self, block: ForeachNode, outer: _Position, item: int, keys: Keys) -> Origin:
+    def _item(self, block: CompiledForeach, outer: _Position, item: int, keys: Keys) -> Origin:
         made = self._made(block.items, (item, *keys[1:]), outer, _UNRECORDED)
         return replace(made, field=_text(keys)[1:], note=f"item {item} of {outer.prefix}{block.id}")
 
@@ -203,9 +203,9 @@ class Provenance:
         block, outer = place.block, place.outer
         if block is None or outer is None:
             return self._from_trigger(keys)
-        if isinstance(block, ForeachNode) and keys[0] == "body":
+        if isinstance(block, CompiledForeach) and keys[0] == "body":
             return self._item(block, outer, place.item or 0, keys)
-        if isinstance(block, TryNode) and place.part == 2:
+        if isinstance(block, CompiledTry) and place.part == 2:
             return self._end(block, outer, keys)
         return self._message(outer, keys)
 
@@ -213,7 +213,7 @@ class Provenance:
         """Return whether a step's result replaced the message."""
         node = place.steps[place.index]
         record = self.records.get(place.prefix + node.id)
-        if isinstance(node, SwitchNode):
+        if isinstance(node, CompiledSwitch):
             return node.match == "first" and record is not None and bool(self._cases(record))
         if record is None or record.state is not StepState.SUCCEEDED:
             return False
@@ -229,11 +229,11 @@ class Provenance:
             value = _dig(self.flow.numbers.decode(record.output), keys)
         label = f"steps.{node.id}{_text(keys)}"
         match node:
-            case ActionNode() if node.action.name == _MAP and keys and keys[0] == "body" and node.settings.fields:
+            case CompiledAction() if node.action.name == _MAP and keys and keys[0] == "body" and node.settings.fields:
                 body = node.settings.fields.get("body")
                 if body is not None:
                     return replace(self._made(body, keys[1:], place, value), field=label, step=path, use=_MAP)
-            case SwitchNode() if record is not None:
+            case CompiledSwitch() if record is not None:
                 chosen = self._cases(record)
                 if not chosen or node.match == "all":
                     # The message passed the block.
@@ -241,13 +241,13 @@ class Provenance:
                 number = chosen[0]
                 steps = node.cases[number].steps
                 return self._message(_Position(steps, len(steps), f"{path}/", node, number, place), keys)
-            case TryNode():
+            case CompiledTry():
                 return self._end(node, place, keys)
-            case ParallelNode() if len(keys) > 1 and keys[0] == "body" and keys[1] in node.branches:
+            case CompiledParallel() if len(keys) > 1 and keys[0] == "body" and keys[1] in node.branches:
                 branch = node.branches[str(keys[1])]
                 inner = _Position(branch, len(branch), f"{path}/", node, 0, place)
                 return self._message(inner, ("body", *keys[2:]))
-            case ForeachNode() if len(keys) > 1 and keys[0] == "body" and isinstance(keys[1], int):
+            case CompiledForeach() if len(keys) > 1 and keys[0] == "body" and isinstance(keys[1], int):
                 item = self._item_of(path, keys[1])
                 if item is not None:
                     inner = _Position(node.steps, len(node.steps), f"{path}[{item}]/", node, 0, place, item)
@@ -255,7 +255,7 @@ class Provenance:
         use = record.use if record is not None else None
         return _leaf(label, value, f"the result of {use or node.id}", step=path, use=use)
 
-    def _end(self, node: TryNode, place: _Position, keys: Keys) -> Origin:
+    def _end(self, node: CompiledTry, place: _Position, keys: Keys) -> Origin:
         """The origin of a part of the message after `try`, or after `catch` if it ran."""
         path = place.prefix + node.id
         record = self.records.get(path)

@@ -10,7 +10,7 @@ import msgspec
 
 from hookline.bodies.page_input import read_page_input
 from hookline.catalog.versions_and_states import VersionResolver
-from hookline.flows.blocks.webhook_wait import USE, WaitNode
+from hookline.flows.blocks.webhook_wait import USE, CompiledWait
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.cancellation import shielded
 from hookline.kernel.errors import (
@@ -38,7 +38,7 @@ class WaitingStep:
 
     flow: CompiledFlow
     """The version that the execution runs, or would run."""
-    node: WaitNode
+    node: CompiledWait
     execution_id: str
     path: str
     over: bool

@@ -14,10 +14,10 @@ from hookline.access.audit import audited
 from hookline.deployments.journal_dry_run import unrecorded_items
 from hookline.executions.delivery.loading import Versions
 from hookline.executions.replay_edits import edit_entry, edited_path
-from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.action import CompiledAction
 from hookline.flows.blocks.batch import USE as GATHER
 from hookline.flows.blocks.step_walkers import WalkedStep, without_items
-from hookline.flows.blocks.try_block import TryNode
+from hookline.flows.blocks.try_block import CompiledTry
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.compiler.server_requirements import require_actions
 from hookline.flows.compiler.step_order import RelativePosition, StepOrder
@@ -301,7 +301,7 @@ def _stays(order: StepOrder, record: StepRecord, at: str, *, edited: bool) -> bo
     if placed is None or position in (RelativePosition.AROUND, RelativePosition.AFTER):
         return False
     ran = record.state is not StepState.SKIPPED
-    if ran and isinstance(placed.node, ActionNode) and placed.node.action.name != record.use:
+    if ran and isinstance(placed.node, CompiledAction) and placed.node.action.name != record.use:
         return False
     if record.state is StepState.FAILED:
         # A failure beside it is tried again. A failure before it was handled, or it would not have been reached.
@@ -364,13 +364,13 @@ def apply_merge_patch(value: Any, patch: Any) -> Any:
 
 def failure_is_handled(step: WalkedStep) -> bool:
     """Return whether the flow goes on after the step fails, because of its own `on_error` or a block around it."""
-    if isinstance(step.node, ActionNode) and step.node.on_error == "continue":
+    if isinstance(step.node, CompiledAction) and step.node.on_error == "continue":
         return True
     inner = step
     for block in step.blocks():
         if getattr(block.node, "on_error", "fail") == "continue":
             return True
-        if isinstance(block.node, TryNode) and block.node.handler is not None and inner.list_number == 0:
+        if isinstance(block.node, CompiledTry) and block.node.handler is not None and inner.list_number == 0:
             return True
         inner = block
     return False

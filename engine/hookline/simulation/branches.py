@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from hookline.flows.blocks.foreach import ForeachNode
-from hookline.flows.blocks.parallel import ParallelNode
-from hookline.flows.blocks.step_type import Node
+from hookline.flows.blocks.foreach import CompiledForeach
+from hookline.flows.blocks.parallel import CompiledParallel
+from hookline.flows.blocks.step_type import CompiledStep
 from hookline.flows.blocks.step_walkers import walk_steps, without_items
-from hookline.flows.blocks.switch import SwitchNode
-from hookline.flows.blocks.try_block import TryNode
+from hookline.flows.blocks.switch import CompiledSwitch
+from hookline.flows.blocks.try_block import CompiledTry
 from hookline.flows.compiler.compile import ON_ERROR_PREFIX
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 
@@ -32,13 +32,13 @@ class Branch:
 class StepPaths:
     """The steps and branches of a flow that cases can reach; paths have no numbers of items."""
 
-    steps: dict[str, Node]
+    steps: dict[str, CompiledStep]
     branches: tuple[Branch, ...]
 
 
 def step_paths(flow: CompiledFlow) -> StepPaths:
     """The steps and branches of a flow, in the order of the text."""
-    steps: dict[str, Node] = {}
+    steps: dict[str, CompiledStep] = {}
     branches: list[Branch] = []
     for step in (*walk_steps(flow.steps), *walk_steps(flow.on_error_steps, ON_ERROR_PREFIX)):
         steps[step.path] = step.node
@@ -46,7 +46,7 @@ def step_paths(flow: CompiledFlow) -> StepPaths:
     return StepPaths(steps, tuple(branches))
 
 
-def lane(path: str, side_by_side: Mapping[str, Node]) -> tuple[str, ...]:
+def lane(path: str, side_by_side: Mapping[str, CompiledStep]) -> tuple[str, ...]:
     """Return the branches and items around a step that run beside others; steps that share all of them run in order.
 
     `side_by_side`: the blocks whose parts run so, by path.
@@ -56,9 +56,9 @@ def lane(path: str, side_by_side: Mapping[str, Node]) -> tuple[str, ...]:
     for length in range(1, len(parts)):
         around = "/".join(parts[:length])
         node = side_by_side.get(without_items(around))
-        if isinstance(node, ForeachNode):
+        if isinstance(node, CompiledForeach):
             found.append(around)
-        elif isinstance(node, ParallelNode):
+        elif isinstance(node, CompiledParallel):
             inner = without_items(parts[length])
             branch = next(
                 (name for name, steps in node.branches.items() if any(one.id == inner for one in steps)), inner
@@ -67,23 +67,23 @@ def lane(path: str, side_by_side: Mapping[str, Node]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def side_by_side(places: StepPaths) -> dict[str, Node]:
+def side_by_side(places: StepPaths) -> dict[str, CompiledStep]:
     """The blocks whose parts run side by side, by path."""
     return {
         path: node
         for path, node in places.steps.items()
-        if isinstance(node, ParallelNode) or (isinstance(node, ForeachNode) and node.concurrency > 1)
+        if isinstance(node, CompiledParallel) or (isinstance(node, CompiledForeach) and node.concurrency > 1)
     }
 
 
-def _branches(node: Node, path: str) -> Iterator[Branch]:
-    if isinstance(node, SwitchNode):
+def _branches(node: CompiledStep, path: str) -> Iterator[Branch]:
+    if isinstance(node, CompiledSwitch):
         for number, case in enumerate(node.cases):
             name = "otherwise" if case.when is None else f"case {number + 1}"
             yield Branch(name, f"{node.pointer}/switch/{number}", path, _paths(case.steps, path), number)
-    elif isinstance(node, TryNode) and node.handler is not None:
+    elif isinstance(node, CompiledTry) and node.handler is not None:
         yield Branch("catch", f"{node.pointer}/catch", path, _paths(node.handler, path))
 
 
-def _paths(nodes: Sequence[Node], path: str) -> tuple[str, ...]:
+def _paths(nodes: Sequence[CompiledStep], path: str) -> tuple[str, ...]:
     return tuple(f"{path}/{node.id}" for node in nodes)

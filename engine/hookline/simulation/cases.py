@@ -10,12 +10,12 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from hookline.executions.ending import ON_ERROR_USE
 from hookline.executions.waiting_callers import FINISHED
-from hookline.flows.blocks.flow_call import CallNode
-from hookline.flows.blocks.parallel import ParallelNode
+from hookline.flows.blocks.flow_call import CompiledCall
+from hookline.flows.blocks.parallel import CompiledParallel
 from hookline.flows.blocks.step_walkers import without_items
-from hookline.flows.blocks.switch import SwitchNode
-from hookline.flows.blocks.try_block import TryNode
-from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.flows.blocks.switch import CompiledSwitch
+from hookline.flows.blocks.try_block import CompiledTry
+from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.documents.read import Document, read
@@ -223,7 +223,7 @@ def case_problems(case: Case, flow: CompiledFlow, places: StepPaths, at: str = "
     for name in case.vars.keys() - flow.vars.keys():
         remedy = did_you_mean(name, flow.vars, "declare it in the flow's vars")
         found.append(Problem(f"the flow has no var {name!r}", f"{at}/vars/{escape(name)}", "unknown_var", remedy))
-    waits = [step for step, node in places.steps.items() if isinstance(node, WaitNode)]
+    waits = [step for step, node in places.steps.items() if isinstance(node, CompiledWait)]
     for name in case.answers:
         if not _names(name, waits, places):
             remedy = did_you_mean(name, waits, f"there are {', '.join(waits)}" if waits else "no step of it waits")
@@ -264,15 +264,15 @@ def _state_problems(state: Mapping[str, Any], at: str) -> Iterator[Problem]:
 def _stub_problems(stubs: Mapping[str, Stub | tuple[Stub, ...]], places: StepPaths, at: str) -> Iterator[Problem]:
     for name, given in stubs.items():
         node = places.steps.get(without_items(name))
-        if isinstance(node, WaitNode):
+        if isinstance(node, CompiledWait):
             remedy = f"say under answers what comes for {name!r}"
             yield Problem(
                 f"step {name!r} waits for a call, and takes no stub", f"{at}/{escape(name)}", "invalid_value", remedy
             )
-        elif isinstance(node, SwitchNode | ParallelNode | TryNode):
+        elif isinstance(node, CompiledSwitch | CompiledParallel | CompiledTry):
             remedy = "name the steps in it"
             yield Problem(f"no stub stands for the block {name!r}", f"{at}/{escape(name)}", "invalid_value", remedy)
-        elif isinstance(node, CallNode):
+        elif isinstance(node, CompiledCall):
             for number, stub in enumerate(given if isinstance(given, tuple) else (given,)):
                 outcome = stub.beside.get("outcome")
                 if outcome is not None and outcome not in _SUCCEEDED:
@@ -294,7 +294,7 @@ def _names(name: str, known: Iterable[str], places: StepPaths) -> bool:
         return True
     parts = plain.split("/")
     outer = ("/".join(parts[:length]) for length in range(1, len(parts)))
-    return any(isinstance(places.steps.get(path), CallNode) for path in outer)
+    return any(isinstance(places.steps.get(path), CompiledCall) for path in outer)
 
 
 def cases_schema() -> str:

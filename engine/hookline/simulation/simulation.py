@@ -16,7 +16,7 @@ from hookline.executions.delivery.runner import Runner
 from hookline.executions.ending import parent_callback
 from hookline.executions.services import Effects, Services, StubFunction
 from hookline.executions.waiting_callers import Replies, read_reply
-from hookline.flows.blocks.foreach import ForeachNode
+from hookline.flows.blocks.foreach import CompiledForeach
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.errors import ExecutionNotFound, IllegalStateChange, StepError
 from hookline.kernel.ids import Ids
@@ -219,7 +219,7 @@ class Simulation(Effects):
         return None if stub is None else stub.give
 
     def stub_items(
-        self, execution_id: str, path: str, block: ForeachNode, items: list[Any] | Stream
+        self, execution_id: str, path: str, block: CompiledForeach, items: list[Any] | Stream
     ) -> StubFunction | None:
         """Return the stub of all items of a foreach."""
         stub = self._outside.items(self._record.place(execution_id, path), block, items)

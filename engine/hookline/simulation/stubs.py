@@ -7,7 +7,7 @@ from typing import Any, Final, NoReturn, Protocol, TypeVar
 
 from hookline.discovery.registry import Registry
 from hookline.executions.context import StepFailed
-from hookline.flows.blocks.foreach import ForeachNode
+from hookline.flows.blocks.foreach import CompiledForeach
 from hookline.flows.blocks.step_walkers import without_items
 from hookline.kernel.errors import StepError
 from hookline.model.execution import ErrorInfo, Outcome
@@ -62,7 +62,7 @@ class Outside(Protocol):
         """Return the stub of an action whose file doesn't exist."""
         ...
 
-    def items(self, path: str, block: ForeachNode, items: list[Any] | Stream) -> PreparedStub | None:
+    def items(self, path: str, block: CompiledForeach, items: list[Any] | Stream) -> PreparedStub | None:
         """Return the stub of all items of a foreach; None if they run."""
         ...
 
@@ -118,7 +118,7 @@ class CaseStubs:
         """Nothing: all files are the case's own."""
         return None
 
-    def items(self, path: str, block: ForeachNode, items: list[Any] | Stream) -> PreparedStub | None:
+    def items(self, path: str, block: CompiledForeach, items: list[Any] | Stream) -> PreparedStub | None:
         """The stub's result, or its error. The items of a stream that a stub gave are nowhere."""
         stubbed = bool(self._case.stubs) and _at(self._case.stubs, path) is not None
         nowhere = isinstance(items, Stream) and items.blob_id == _NO_BLOB

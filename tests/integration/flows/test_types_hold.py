@@ -149,10 +149,10 @@ def is_list(shape: Shape) -> bool:
 
 def sure(walked: FlowAnalysis) -> bool:
     """Whether nothing that it reads can be missing, and nothing it goes through is no list."""
-    from hookline.flows.blocks.foreach import ForeachNode
+    from hookline.flows.blocks.foreach import CompiledForeach
     from hookline.flows.types.type_scope import shape_of
 
-    loops = [(visit.node, visit.scope) for visit in walked.visits if isinstance(visit.node, ForeachNode)]
+    loops = [(visit.node, visit.scope) for visit in walked.visits if isinstance(visit.node, CompiledForeach)]
     return all(isinstance(found, PathFound) and found.certain for found in reads(walked)) and all(
         is_list(shape_of(node.items, scope)) for node, scope in loops
     )

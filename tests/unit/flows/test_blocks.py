@@ -2,13 +2,13 @@
 
 from hookline.executions.blocks import run_steps as running
 from hookline.flows import blocks as compiling
-from hookline.flows.blocks.step_type import Node
+from hookline.flows.blocks.step_type import CompiledStep
 from hookline.model import flow as document
 
 
 def test_each_kind_of_step_has_a_document_a_compiler_and_a_runner() -> None:
     assert list(document.BLOCKS) == list(compiling.BLOCKS)
-    kinds = {node.__name__ for node in Node.__subclasses__()}
+    kinds = {node.__name__ for node in CompiledStep.__subclasses__()}
     assert {node.__name__ for node in running.STEP_RUNNERS} == kinds
     assert len(kinds) == 1 + len(compiling.BLOCKS) + len(compiling.USES)
 

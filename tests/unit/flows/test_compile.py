@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.discovery.registry import Registry
-from hookline.flows.blocks.action import ActionNode
-from hookline.flows.blocks.foreach import ForeachNode
-from hookline.flows.blocks.switch import SwitchNode
+from hookline.flows.blocks.action import CompiledAction
+from hookline.flows.blocks.foreach import CompiledForeach
+from hookline.flows.blocks.switch import CompiledSwitch
 from hookline.flows.compiler.compile import compile_document, compile_flow, override_vars
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.documents.read import read
@@ -48,7 +48,7 @@ def test_names_are_resolved_and_expressions_compiled(compiled: Compiled, registr
         }
     )
     (node,) = made.steps
-    assert isinstance(node, ActionNode)
+    assert isinstance(node, CompiledAction)
     assert (node.id, node.pointer, node.credential, node.on_error) == ("book", "/steps/0", "acme-prod", "continue")
     assert node.action is registry.actions["acme.create_order"]
     assert node.settings.evaluate({"body": {"sku": "x"}}) == {"sku": "x", "quantity": 2}
@@ -65,7 +65,7 @@ def test_names_are_resolved_and_expressions_compiled(compiled: Compiled, registr
 @pytest.mark.rule(21)
 def test_a_step_that_says_nothing_of_retries_is_tried_three_times(compiled: Compiled) -> None:
     (node,) = compiled({"use": "stop"}).steps
-    assert isinstance(node, ActionNode)
+    assert isinstance(node, CompiledAction)
     assert node.retry.attempts == 3
     assert node.when is None
 
@@ -81,12 +81,12 @@ def test_blocks_are_compiled_with_their_steps(compiled: Compiled) -> None:
         },
         {"foreach": "$.body", "as": "line", "concurrency": 4, "on_error": "continue", "steps": [{"use": "stop"}]},
     ).steps
-    assert isinstance(switch, SwitchNode)
+    assert isinstance(switch, CompiledSwitch)
     assert switch.match == "all"
     assert [case.when is None for case in switch.cases] == [False, True]
     assert [[step.id for step in case.steps] for case in switch.cases] == [["stop"], ["stop_2", "stop_3"]]
     assert switch.cases[1].steps[1].pointer == "/steps/0/switch/1/steps/1"
-    assert isinstance(foreach, ForeachNode)
+    assert isinstance(foreach, CompiledForeach)
     assert (foreach.as_name, foreach.concurrency, foreach.on_error) == ("line", 4, "continue")
     assert foreach.items.evaluate({"body": [1]}) == [1]
     assert [step.id for step in foreach.steps] == ["stop_4"]

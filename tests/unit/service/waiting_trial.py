@@ -8,7 +8,7 @@ from typing import Any
 from tests.unit.service.hook_trial import Key as Secret
 
 from hookline.discovery.loader import load_plugins
-from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.elements.expressions import Expressions
 from hookline.flows.elements.message_keys import MessageKey
@@ -33,7 +33,7 @@ def waiting_flow(
 ) -> CompiledFlow:
     """A flow whose step `approve` waits; `by` is the expression over a call that gives the key it is for."""
     verify = {"scheme": scheme.name, "credential": "key"} if scheme else "none"
-    node = WaitNode(
+    node = CompiledWait(
         id="approve",
         pointer="/steps/0",
         when=None,

@@ -14,7 +14,7 @@ from hookline.executions.blocks.block_expressions import RunSteps, evaluate, eva
 from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.services import Services, StubFunction
 from hookline.executions.steps.recorded_result import continue_if_ended
-from hookline.flows.blocks.batch import USE, BatchNode
+from hookline.flows.blocks.batch import USE, CompiledBatch
 from hookline.flows.elements.message_keys import key_text
 from hookline.kernel.errors import MissingValue, RedactedUnreadable, StepError
 from hookline.kernel.json import DECIMALS, JsonObject, Numbers, encode, is_large
@@ -84,7 +84,7 @@ async def batch_entries(services: Services, execution_id: str) -> tuple[Change, 
 KEY_MISSING = "batch_key_missing"
 
 
-async def run_batch(run: ExecutionContext, node: BatchNode, frame: Frame, _: RunSteps) -> Ending:
+async def run_batch(run: ExecutionContext, node: CompiledBatch, frame: Frame, _: RunSteps) -> Ending:
     """Lead a batch and continue with the list of its messages when it is closed, or join a batch and end.
 
     Raises StepFailed if the execution has nothing to add.
@@ -109,7 +109,9 @@ async def run_batch(run: ExecutionContext, node: BatchNode, frame: Frame, _: Run
     return await _lead(run, node, frame, path, last_entry)
 
 
-async def _reach(run: ExecutionContext, node: BatchNode, frame: Frame, path: str, attempt: int) -> StepRecord | Ending:
+async def _reach(
+    run: ExecutionContext, node: CompiledBatch, frame: Frame, path: str, attempt: int
+) -> StepRecord | Ending:
     """Add the message to a batch; return the entry of an execution that leads it. Raises StepFailed."""
     try:
         key, added = await _contribution(run, node, frame, path)
@@ -122,7 +124,7 @@ async def _reach(run: ExecutionContext, node: BatchNode, frame: Frame, path: str
     return Ending.JOINED if entry.signal == JOINED else entry
 
 
-async def _contribution(run: ExecutionContext, node: BatchNode, frame: Frame, path: str) -> tuple[Any, BatchItem]:
+async def _contribution(run: ExecutionContext, node: CompiledBatch, frame: Frame, path: str) -> tuple[Any, BatchItem]:
     """The key, and the message that the execution adds. Raises StepError if there is no key, and StepFailed."""
     key = None if node.key is None else _key(run, node, frame, path)
     body = frame.message.body
@@ -136,7 +138,7 @@ async def _contribution(run: ExecutionContext, node: BatchNode, frame: Frame, pa
     return key, BatchItem(run.id, added, frame.message.attachments)
 
 
-def _key(run: ExecutionContext, node: BatchNode, frame: Frame, path: str) -> Any:
+def _key(run: ExecutionContext, node: CompiledBatch, frame: Frame, path: str) -> Any:
     assert node.key is not None  # noqa: S101 - the caller asks only then
     try:
         value = evaluate(run, node.key, run.scope(frame), "key", path)
@@ -150,7 +152,7 @@ def _key(run: ExecutionContext, node: BatchNode, frame: Frame, path: str) -> Any
 
 
 async def _come(
-    run: ExecutionContext, node: BatchNode, path: str, attempt: int, key: Any, added: BatchItem
+    run: ExecutionContext, node: CompiledBatch, path: str, attempt: int, key: Any, added: BatchItem
 ) -> StepRecord:
     """Join or begin a batch durably; return the step's entry, which tells which of them happened."""
     now = run.services.clock.now()
@@ -178,7 +180,7 @@ async def _come(
 
 
 async def _from_stub(
-    run: ExecutionContext, node: BatchNode, frame: Frame, path: str, attempt: int, key: Any, stub: StubFunction
+    run: ExecutionContext, node: CompiledBatch, frame: Frame, path: str, attempt: int, key: Any, stub: StubFunction
 ) -> Ending:
     """Take the batch that a simulation stubs. Raises StepError."""
     started_at, asked = run.services.clock.now(), _asked(node, key)
@@ -198,7 +200,7 @@ async def _from_stub(
     return Ending.JOINED
 
 
-async def _lead(run: ExecutionContext, node: BatchNode, frame: Frame, path: str, last_entry: StepRecord) -> Ending:
+async def _lead(run: ExecutionContext, node: CompiledBatch, frame: Frame, path: str, last_entry: StepRecord) -> Ending:
     """Continue with the batch if it is closed; otherwise wait."""
     is_open = (await run.services.store.batches(run.id)).get(path, False)
     over = last_entry.due_at is not None and last_entry.due_at <= run.services.clock.now()
@@ -234,7 +236,7 @@ async def _opened(run: ExecutionContext, path: str) -> Reply:
 
 async def _note(
     run: ExecutionContext,
-    node: BatchNode,
+    node: CompiledBatch,
     frame: Frame,
     path: str,
     attempt: int,
@@ -251,7 +253,7 @@ async def _note(
 
 
 def _failed(
-    run: ExecutionContext, node: BatchNode, frame: Frame, path: str, attempt: int, failure: StepError
+    run: ExecutionContext, node: CompiledBatch, frame: Frame, path: str, attempt: int, failure: StepError
 ) -> Ending:
     error = run.error_info(failure, path)
     entry = _add(run, node, path, StepState.FAILED, attempt, run.services.clock.now(), error=error)
@@ -262,7 +264,7 @@ def _failed(
 
 def _add(
     run: ExecutionContext,
-    node: BatchNode,
+    node: CompiledBatch,
     path: str,
     state: StepState,
     attempt: int,
@@ -283,7 +285,7 @@ def _add(
     )
 
 
-def _asked(node: BatchNode, key: Any) -> bytes | None:
+def _asked(node: CompiledBatch, key: Any) -> bytes | None:
     return None if node.key is None else encode({"key": key})
 
 

@@ -5,12 +5,12 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
-from hookline.flows.blocks.step_type import Node
+from hookline.flows.blocks.step_type import CompiledStep
 from hookline.flows.elements.expressions import Condition, Template
 from hookline.kernel.errors import ExpressionError, StepError
 from hookline.plugin_host.offload import reads_large_values
 
-RunSteps: TypeAlias = Callable[[ExecutionContext, Sequence[Node], Frame], Awaitable[Ending]]
+RunSteps: TypeAlias = Callable[[ExecutionContext, Sequence[CompiledStep], Frame], Awaitable[Ending]]
 """Runs a list of steps; blocks use it for the steps inside them."""
 
 StepRunner: TypeAlias = Callable[[ExecutionContext, Any, Frame, RunSteps], Awaitable[Ending]]

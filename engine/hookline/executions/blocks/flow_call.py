@@ -10,7 +10,7 @@ from hookline.executions.blocks.block_expressions import RunSteps, evaluate_in_f
 from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.ending import MAX_DEPTH, child_depth
 from hookline.executions.steps.recorded_result import continue_if_ended
-from hookline.flows.blocks.flow_call import USE, CallNode
+from hookline.flows.blocks.flow_call import USE, CompiledCall
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.envelopes import child_envelope, with_keys
 from hookline.kernel.backoff import next_wait
@@ -36,7 +36,7 @@ from hookline.storage.changes import Accept, BeginWait, EndWait, TimeOutWait, Wa
 _SHOWN: Final = 3
 
 
-async def run_call(run: ExecutionContext, node: CallNode, frame: Frame, _: RunSteps) -> Ending:
+async def run_call(run: ExecutionContext, node: CompiledCall, frame: Frame, _: RunSteps) -> Ending:
     """Start an execution of the flow. If the step waits, the last body of that flow becomes the message.
 
     Raises StepFailed if the flow can't be called or has failed, and Blocked if it can't run.
@@ -54,7 +54,7 @@ async def run_call(run: ExecutionContext, node: CallNode, frame: Frame, _: RunSt
 
 
 class _Call:
-    def __init__(self, run: ExecutionContext, node: CallNode, frame: Frame) -> None:
+    def __init__(self, run: ExecutionContext, node: CompiledCall, frame: Frame) -> None:
         self._run = run
         self._node = node
         self._frame = frame

@@ -20,7 +20,7 @@ from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame
 from hookline.executions.interruption import SUPERSEDED, Interrupted, Interruption
 from hookline.executions.services import StubFunction
 from hookline.executions.steps.recorded_result import continue_from_entry
-from hookline.flows.blocks.foreach import ForeachNode
+from hookline.flows.blocks.foreach import CompiledForeach
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import encode
 from hookline.model.execution import StepState
@@ -31,7 +31,7 @@ from hookline.sdk.action import STOPPED, Reply, Signal
 
 
 async def run_stub(
-    run: ExecutionContext, node: ForeachNode, frame: Frame, items: list[Any] | Stream, stub: StubFunction
+    run: ExecutionContext, node: CompiledForeach, frame: Frame, items: list[Any] | Stream, stub: StubFunction
 ) -> Ending:
     """Take the result that a simulation stubs for all items. Raises StepFailed."""
     path = frame.prefix + node.id
@@ -77,7 +77,7 @@ _REST_AFTER: Final = 5
 _REST: Final = 0.001
 
 
-async def run_foreach(run: ExecutionContext, node: ForeachNode, frame: Frame, run_steps: RunSteps) -> Ending:
+async def run_foreach(run: ExecutionContext, node: CompiledForeach, frame: Frame, run_steps: RunSteps) -> Ending:
     """Run steps for each item, up to `concurrency` at the same time; the body becomes the list of results, in order.
 
     An item's message has the item as its body. A filtered item gives no result. The first failure ends the block,
@@ -116,7 +116,7 @@ class _Items:
     def __init__(
         self,
         run: ExecutionContext,
-        node: ForeachNode,
+        node: CompiledForeach,
         frame: Frame,
         run_steps: RunSteps,
         together: Interruption,
@@ -255,7 +255,7 @@ class _Items:
         return begun
 
 
-async def _items(run: ExecutionContext, node: ForeachNode, frame: Frame) -> list[Any] | Stream:
+async def _items(run: ExecutionContext, node: CompiledForeach, frame: Frame) -> list[Any] | Stream:
     path = frame.prefix + node.id
     items = await evaluate_in_frame(run, node.items, frame, "foreach", path)
     if items is None:

@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.journal.foreach_progress import ForeachProgress
 from hookline.executions.steps.stream import StreamWriter
-from hookline.flows.blocks.foreach import ForeachNode
+from hookline.flows.blocks.foreach import CompiledForeach
 from hookline.kernel.json import OFF_THE_LOOP, encode
 from hookline.model.execution import ErrorInfo, StepState
 from hookline.model.items import STREAM, Done, Stream
@@ -58,7 +58,7 @@ class ItemResults(Protocol):
 class KeptItems:
     """Items whose entries the journal keeps. Their results stay in memory; a resume computes them again."""
 
-    def __init__(self, run: ExecutionContext, node: ForeachNode, frame: Frame, total: int) -> None:
+    def __init__(self, run: ExecutionContext, node: CompiledForeach, frame: Frame, total: int) -> None:
         self._run = run
         self._node = node
         self._frame = frame
@@ -97,7 +97,7 @@ class CheckpointedItems:
     """Many items. The journal keeps the entries of running items; the progress of the block replaces the others."""
 
     def __init__(
-        self, run: ExecutionContext, node: ForeachNode, frame: Frame, progress: ForeachProgress, *, listed: bool
+        self, run: ExecutionContext, node: CompiledForeach, frame: Frame, progress: ForeachProgress, *, listed: bool
     ) -> None:
         """`listed`: the items are those of a list, not of a stream."""
         self._run = run

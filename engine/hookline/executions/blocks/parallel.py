@@ -16,12 +16,12 @@ from hookline.executions.blocks.concurrent_parts import (
 )
 from hookline.executions.context import Blocked, Ending, ExecutionContext, Frame, StepFailed
 from hookline.executions.interruption import SUPERSEDED, Interrupted, Interruption
-from hookline.flows.blocks.parallel import ParallelNode
+from hookline.flows.blocks.parallel import CompiledParallel
 from hookline.model.execution import ErrorInfo, StepState
 from hookline.model.message import Message
 
 
-async def run_parallel(run: ExecutionContext, node: ParallelNode, frame: Frame, run_steps: RunSteps) -> Ending:
+async def run_parallel(run: ExecutionContext, node: CompiledParallel, frame: Frame, run_steps: RunSteps) -> Ending:
     """Run branches concurrently, each with the message that reached the block; the body becomes `{branch: result}`.
 
     A filtered branch gives no result. The first failure ends the others, unless the block has `"on_error": "continue"`:
@@ -33,7 +33,7 @@ async def run_parallel(run: ExecutionContext, node: ParallelNode, frame: Frame, 
 
 
 class _Branches:
-    def __init__(self, run: ExecutionContext, node: ParallelNode, frame: Frame, run_steps: RunSteps) -> None:
+    def __init__(self, run: ExecutionContext, node: CompiledParallel, frame: Frame, run_steps: RunSteps) -> None:
         self._run = run
         self._node = node
         self._frame = frame

@@ -14,31 +14,31 @@ from hookline.executions.blocks.webhook_wait import run_wait
 from hookline.executions.context import Ending, ExecutionContext, Frame
 from hookline.executions.replay_edits import apply_edit
 from hookline.executions.steps.step import run_action
-from hookline.flows.blocks.action import ActionNode
-from hookline.flows.blocks.batch import BatchNode
-from hookline.flows.blocks.flow_call import CallNode
-from hookline.flows.blocks.foreach import ForeachNode
-from hookline.flows.blocks.parallel import ParallelNode
-from hookline.flows.blocks.step_type import Node
-from hookline.flows.blocks.switch import SwitchNode
-from hookline.flows.blocks.try_block import TryNode
-from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.flows.blocks.action import CompiledAction
+from hookline.flows.blocks.batch import CompiledBatch
+from hookline.flows.blocks.flow_call import CompiledCall
+from hookline.flows.blocks.foreach import CompiledForeach
+from hookline.flows.blocks.parallel import CompiledParallel
+from hookline.flows.blocks.step_type import CompiledStep
+from hookline.flows.blocks.switch import CompiledSwitch
+from hookline.flows.blocks.try_block import CompiledTry
+from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.model.execution import StepState
 
-STEP_RUNNERS: Final[dict[type[Node], StepRunner]] = {
-    ActionNode: run_action,
-    SwitchNode: run_switch,
-    WaitNode: run_wait,
-    CallNode: run_call,
-    BatchNode: run_batch,
-    ForeachNode: run_foreach,
-    ParallelNode: run_parallel,
-    TryNode: run_try,
+STEP_RUNNERS: Final[dict[type[CompiledStep], StepRunner]] = {
+    CompiledAction: run_action,
+    CompiledSwitch: run_switch,
+    CompiledWait: run_wait,
+    CompiledCall: run_call,
+    CompiledBatch: run_batch,
+    CompiledForeach: run_foreach,
+    CompiledParallel: run_parallel,
+    CompiledTry: run_try,
 }
 """The function that runs each kind of step. Mappers and filters are actions, too: pure ones."""
 
 
-async def run_steps(run: ExecutionContext, nodes: Sequence[Node], frame: Frame) -> Ending:
+async def run_steps(run: ExecutionContext, nodes: Sequence[CompiledStep], frame: Frame) -> Ending:
     """Run steps from top to bottom until one of them ends the list. Raises StepFailed."""
     for node in nodes:
         if run.edited and (edited := run.edited.get(frame.prefix + node.id)) is not None:
@@ -53,7 +53,7 @@ async def run_steps(run: ExecutionContext, nodes: Sequence[Node], frame: Frame) 
     return Ending.DONE
 
 
-async def _holds(run: ExecutionContext, node: Node, frame: Frame) -> bool:
+async def _holds(run: ExecutionContext, node: CompiledStep, frame: Frame) -> bool:
     if node.when is None:
         return True
     holds: bool = await evaluate_in_frame(run, node.when, frame, "when", frame.prefix + node.id)

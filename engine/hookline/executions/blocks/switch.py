@@ -2,11 +2,11 @@
 
 from hookline.executions.blocks.block_expressions import RunSteps, evaluate_in_frame
 from hookline.executions.context import Ending, ExecutionContext, Frame
-from hookline.flows.blocks.switch import SwitchNode
+from hookline.flows.blocks.switch import CompiledSwitch
 from hookline.model.execution import StepState
 
 
-async def run_switch(run: ExecutionContext, node: SwitchNode, frame: Frame, run_steps: RunSteps) -> Ending:
+async def run_switch(run: ExecutionContext, node: CompiledSwitch, frame: Frame, run_steps: RunSteps) -> Ending:
     """Run the first case whose condition holds and continue with its message; or, with `all`, run each such case.
 
     With `all`, each case gets the message that reached the switch, one after the other, and that message continues
@@ -28,7 +28,7 @@ async def run_switch(run: ExecutionContext, node: SwitchNode, frame: Frame, run_
     return Ending.DONE
 
 
-async def _choose(run: ExecutionContext, node: SwitchNode, frame: Frame) -> list[int]:
+async def _choose(run: ExecutionContext, node: CompiledSwitch, frame: Frame) -> list[int]:
     path = frame.prefix + node.id
     chosen: list[int] = []
     otherwise: int | None = None

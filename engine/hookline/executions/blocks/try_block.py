@@ -8,7 +8,7 @@ import msgspec
 from hookline.executions.blocks.block_expressions import RunSteps
 from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
 from hookline.executions.interruption import Interrupted, Interruption
-from hookline.flows.blocks.try_block import TryNode
+from hookline.flows.blocks.try_block import CompiledTry
 from hookline.model.execution import ErrorInfo, StepState
 
 
@@ -24,7 +24,7 @@ class _Done:
     """The reason why the block ends, once `finally` has run."""
 
 
-async def run_try(run: ExecutionContext, node: TryNode, frame: Frame, run_steps: RunSteps) -> Ending:
+async def run_try(run: ExecutionContext, node: CompiledTry, frame: Frame, run_steps: RunSteps) -> Ending:
     """Run `try`; if a step of it fails, run `catch` with the message that reached the block; run `finally` at the end.
 
     The message continues as `try` or `catch` left it. `finally` doesn't change the message, but its failure counts.
@@ -49,7 +49,7 @@ async def run_try(run: ExecutionContext, node: TryNode, frame: Frame, run_steps:
     return done.ending
 
 
-async def _run_handled(run: ExecutionContext, node: TryNode, frame: Frame, run_steps: RunSteps) -> _Done:
+async def _run_handled(run: ExecutionContext, node: CompiledTry, frame: Frame, run_steps: RunSteps) -> _Done:
     """Run `try`, and `catch` if a step fails."""
     done = _Done(frame.branch(node.id, lenient=frame.lenient or node.handler is not None))
     try:
@@ -73,7 +73,7 @@ async def _run_handled(run: ExecutionContext, node: TryNode, frame: Frame, run_s
     return done
 
 
-async def _run_last(run: ExecutionContext, node: TryNode, frame: Frame, done: _Done, run_steps: RunSteps) -> Ending:
+async def _run_last(run: ExecutionContext, node: CompiledTry, frame: Frame, done: _Done, run_steps: RunSteps) -> Ending:
     """Run `finally`, whatever ends the execution."""
     last = frame.branch(node.id, message=done.frame.message, now=done.frame.now, interruption=Interruption())
     if isinstance(done.left, StepFailed) and done.left.at is not None:

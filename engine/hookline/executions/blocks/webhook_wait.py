@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from hookline.executions.blocks.block_expressions import RunSteps, evaluate_in_frame
 from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed, next_message
 from hookline.executions.steps.recorded_result import continue_if_ended
-from hookline.flows.blocks.webhook_wait import USE, WaitNode
+from hookline.flows.blocks.webhook_wait import USE, CompiledWait
 from hookline.flows.elements.page_template import PageTemplate
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import decode, encode, is_heavy
@@ -21,7 +21,7 @@ from hookline.storage.changes import BeginWait, EndWait, TimeOutWait, WaitTimedO
 TIMED_OUT = "wait_timed_out"
 
 
-async def run_wait(run: ExecutionContext, node: WaitNode, frame: Frame, _: RunSteps) -> Ending:
+async def run_wait(run: ExecutionContext, node: CompiledWait, frame: Frame, _: RunSteps) -> Ending:
     """Wait for a callback, whose content becomes the message. Raises StepFailed if none comes in time."""
     path = frame.prefix + node.id
     last_entry = run.journal.last_entry(path)
@@ -38,7 +38,7 @@ async def run_wait(run: ExecutionContext, node: WaitNode, frame: Frame, _: RunSt
     return await _hear(run, node, frame, path, last_entry)
 
 
-async def _hear(run: ExecutionContext, node: WaitNode, frame: Frame, path: str, last_entry: StepRecord) -> Ending:
+async def _hear(run: ExecutionContext, node: CompiledWait, frame: Frame, path: str, last_entry: StepRecord) -> Ending:
     """Take the callback if it has come; otherwise wait further, or fail if the time is over."""
     payload = (await run.progress.callbacks()).get(path)
     if payload is None and frame.interruption.cause is not None:
@@ -64,7 +64,7 @@ async def _hear(run: ExecutionContext, node: WaitNode, frame: Frame, path: str, 
     return Ending.DONE
 
 
-async def _begin(run: ExecutionContext, node: WaitNode, frame: Frame, path: str, attempt: int) -> StepRecord:
+async def _begin(run: ExecutionContext, node: CompiledWait, frame: Frame, path: str, attempt: int) -> StepRecord:
     """Store that the step waits; from then on a callback makes the execution ready."""
     now = run.services.clock.now()
     key: str | None = None
@@ -140,12 +140,12 @@ def _shown(run: ExecutionContext, page: Page) -> Page:
     )
 
 
-def _time_out(run: ExecutionContext, node: WaitNode, path: str) -> TimeOutWait:
+def _time_out(run: ExecutionContext, node: CompiledWait, path: str) -> TimeOutWait:
     services = run.services
     return TimeOutWait(services.new_id(), run.id, path, run.flow.id, node.id, services.clock.now())
 
 
-def _too_late(run: ExecutionContext, node: WaitNode, frame: Frame, path: str, last_entry: StepRecord) -> Ending:
+def _too_late(run: ExecutionContext, node: CompiledWait, frame: Frame, path: str, last_entry: StepRecord) -> Ending:
     error = run.error_info(StepError("no callback came in time", code=TIMED_OUT), path)
     run.journal.add_changes(EndWait(run.id, path))
     noted_at = _note(run, node, path, last_entry, StepState.FAILED, error=error)
@@ -155,7 +155,7 @@ def _too_late(run: ExecutionContext, node: WaitNode, frame: Frame, path: str, la
 
 
 def _note(
-    run: ExecutionContext, node: WaitNode, path: str, last_entry: StepRecord, state: StepState, **entry: Any
+    run: ExecutionContext, node: CompiledWait, path: str, last_entry: StepRecord, state: StepState, **entry: Any
 ) -> Any:
     finished_at = run.services.clock.now()
     output = entry.pop("output", None)

@@ -15,7 +15,7 @@ from hookline.executions.services import StubFunction
 from hookline.executions.steps.credential_hosts import check_credential_hosts
 from hookline.executions.steps.settings import UNEVALUATED, StepSettings, evaluate_settings
 from hookline.executions.steps.stream import write_stream
-from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.action import CompiledAction
 from hookline.flows.types.return_type_check import return_type_mismatch
 from hookline.kernel.cancellation import cancelled_externally
 from hookline.kernel.errors import BlobGone, CredentialError, StepError, StoreError
@@ -111,7 +111,7 @@ class Attempt:
     def __init__(
         self,
         run: ExecutionContext,
-        node: ActionNode,
+        node: CompiledAction,
         frame: Frame,
         path: str,
         number: int,

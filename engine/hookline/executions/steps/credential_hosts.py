@@ -5,14 +5,14 @@ from typing import Any, Final
 
 from yarl import URL
 
-from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.action import CompiledAction
 from hookline.flows.elements.fixed_origin import has_fixed_origin
 from hookline.kernel.errors import StepError
 
 _PLAIN: Final = "http://"
 
 
-def check_credential_hosts(node: ActionNode, arguments: Mapping[str, Any]) -> None:
+def check_credential_hosts(node: CompiledAction, arguments: Mapping[str, Any]) -> None:
     """Raise StepError if a message names a host to which the step's credential may not be sent."""
     credential, fields = arguments["ctx"].credential, node.settings.fields or {}
     if credential is None:
@@ -23,7 +23,7 @@ def check_credential_hosts(node: ActionNode, arguments: Mapping[str, Any]) -> No
             _check(node, name, url, credential)
 
 
-def _check(node: ActionNode, name: str, url: str, credential: Any) -> None:
+def _check(node: CompiledAction, name: str, url: str, credential: Any) -> None:
     try:
         target = URL(url)
     except ValueError:

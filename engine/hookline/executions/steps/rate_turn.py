@@ -6,13 +6,13 @@ from datetime import timedelta
 
 from hookline.credentials.access_tokens import hidden_of
 from hookline.executions.context import ExecutionContext
-from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.action import CompiledAction
 from hookline.kernel.errors import CredentialError, StepError
 from hookline.model.webhook import RATE as RATE_PATTERN
 from hookline.plugin_host.plugin_calls import PluginDefect
 
 
-async def take_turn(run: ExecutionContext, node: ActionNode, *, had_one: bool) -> timedelta:
+async def take_turn(run: ExecutionContext, node: CompiledAction, *, had_one: bool) -> timedelta:
     """Take the step's next turn; return the time until it comes. `had_one`: an earlier turn has come."""
     # Turns are counted on the monotonic clock, so they stay where they are when the time of day is set.
     rates, clock = run.services.rates, run.services.clock
@@ -20,7 +20,7 @@ async def take_turn(run: ExecutionContext, node: ActionNode, *, had_one: bool) -
     return max(turns, default=timedelta(0))
 
 
-def _limits(run: ExecutionContext, node: ActionNode) -> Iterator[tuple[str, str]]:
+def _limits(run: ExecutionContext, node: CompiledAction) -> Iterator[tuple[str, str]]:
     """The rate limits of a step: their names, and their rates."""
     # The ids of flows and steps have no space, so each name has one meaning.
     if node.rate is not None:

@@ -5,9 +5,9 @@ from functools import partial
 import msgspec
 
 from hookline.executions.context import Ending, ExecutionContext, Frame, StepFailed
-from hookline.flows.blocks.batch import BatchNode
-from hookline.flows.blocks.flow_call import CallNode
-from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.flows.blocks.batch import CompiledBatch
+from hookline.flows.blocks.flow_call import CompiledCall
+from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.kernel.json import is_heavy
 from hookline.model.execution import StepRecord, StepState
 from hookline.model.items import STREAM, Stream
@@ -15,7 +15,7 @@ from hookline.model.message import Attachment, Message
 
 
 async def continue_if_ended(
-    run: ExecutionContext, node: CallNode | WaitNode | BatchNode, frame: Frame, entry: StepRecord | None
+    run: ExecutionContext, node: CompiledCall | CompiledWait | CompiledBatch, frame: Frame, entry: StepRecord | None
 ) -> Ending | None:
     """Continue with the result of a step that has ended; None if it hasn't. Raises StepFailed if it failed for good."""
     if entry is not None and entry.state is StepState.SUCCEEDED:

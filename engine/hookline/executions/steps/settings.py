@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from hookline.executions.context import ExecutionContext, Frame
 from hookline.executions.steps.stream import read_stream
-from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.action import CompiledAction
 from hookline.kernel.errors import ExpressionError, StepError
 from hookline.kernel.json import encode
 from hookline.kernel.safe_validation import is_plugin_defect, problems_text
@@ -43,7 +43,7 @@ UNEVALUATED: Final = StepSettings(None, NoSettings(), Message(), ())
 """The settings of an attempt that hasn't evaluated them."""
 
 
-async def evaluate_settings(run: ExecutionContext, node: ActionNode, frame: Frame) -> StepSettings:
+async def evaluate_settings(run: ExecutionContext, node: CompiledAction, frame: Frame) -> StepSettings:
     """Evaluate and validate the settings of a step, in a thread if that takes long. Raises StepError."""
     scope = run.scope(frame, node.reads)
     if run.progress.large and reads_large_values(node.settings.references, scope):
@@ -51,7 +51,7 @@ async def evaluate_settings(run: ExecutionContext, node: ActionNode, frame: Fram
     return _evaluated(run, node, frame, scope)
 
 
-def _evaluated(run: ExecutionContext, node: ActionNode, frame: Frame, scope: Scope) -> StepSettings:
+def _evaluated(run: ExecutionContext, node: CompiledAction, frame: Frame, scope: Scope) -> StepSettings:
     action, message = node.action, frame.message
     try:
         raw = node.settings.evaluate(scope)
@@ -75,14 +75,14 @@ def _evaluated(run: ExecutionContext, node: ActionNode, frame: Frame, scope: Sco
         raise StepError(f"{action.name} can't take these settings: {problems}", code="step.settings") from error
 
 
-def settings_json(node: ActionNode, raw: Any) -> bytes:
+def settings_json(node: CompiledAction, raw: Any) -> bytes:
     """The JSON of settings in the journal, without those that are secret."""
     if node.secret and isinstance(raw, dict):
         raw = {name: MASK if name in node.secret else value for name, value in raw.items()}
     return encode(raw)
 
 
-def _values(node: ActionNode, raw: Any) -> Any:
+def _values(node: CompiledAction, raw: Any) -> Any:
     """The settings without the streams that the action reads as streams."""
     items = node.action.items
     if not items or not isinstance(raw, dict):

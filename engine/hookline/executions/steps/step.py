@@ -14,7 +14,7 @@ from hookline.executions.steps.action_entry import entry_of, input_json, is_larg
 from hookline.executions.steps.attempt import Attempt, EngineUnavailable, NormalizedResult
 from hookline.executions.steps.rate_turn import take_turn
 from hookline.executions.steps.recorded_result import continue_from_entry
-from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.action import CompiledAction
 from hookline.kernel.backoff import STORE_RETRY, next_wait
 from hookline.kernel.errors import StepError, StoreError
 from hookline.kernel.json import encode
@@ -45,7 +45,7 @@ class Situation(Enum):
     """It must not run twice, and was running when the engine stopped."""
 
 
-def situation_of(node: ActionNode, entry: StepRecord | None) -> Situation:
+def situation_of(node: CompiledAction, entry: StepRecord | None) -> Situation:
     """The situation of a step with this last journal entry."""
     if entry is None:
         return Situation.FIRST_TRY
@@ -76,7 +76,7 @@ def wait_kind(entry: StepRecord) -> str:
     return SLEEP if entry.error is None else RETRY
 
 
-async def run_action(run: ExecutionContext, node: ActionNode, frame: Frame, _: object) -> Ending:
+async def run_action(run: ExecutionContext, node: CompiledAction, frame: Frame, _: object) -> Ending:
     """Run an action, or take its result from the journal. Raises StepFailed, and Blocked.
 
     Before an action that is not pure starts, everything that can't be computed again is durable.
@@ -90,7 +90,7 @@ class StepRun:
 
     __slots__ = ("_begun", "_had_turn", "_number", "frame", "last_entry", "node", "path", "run")
 
-    def __init__(self, run: ExecutionContext, node: ActionNode, frame: Frame) -> None:
+    def __init__(self, run: ExecutionContext, node: CompiledAction, frame: Frame) -> None:
         self.run = run
         self.node = node
         self.frame = frame
@@ -423,7 +423,7 @@ _METHODS: Final[Mapping[Situation, Callable[[StepRun], Awaitable[Ending]]]] = {
 }
 
 
-def _unknown(node: ActionNode, why: str) -> StepError:
+def _unknown(node: CompiledAction, why: str) -> StepError:
     """The error of a step for which it isn't known whether it took effect."""
     return StepError(f"it isn't known whether {node.action.name} took effect: {why}", code=OUTCOME_UNKNOWN)
 

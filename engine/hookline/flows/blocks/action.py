@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, get_args
 from pydantic import BaseModel, SecretBytes, SecretStr
 
 from hookline.discovery.unloaded_connectors import unloaded_action
-from hookline.flows.blocks.step_type import CompileContext, Node, RawStep, StepType
+from hookline.flows.blocks.step_type import CompileContext, CompiledStep, RawStep, StepType
 from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.outside_references import CredentialUse, unknown_component
 from hookline.flows.elements.scope_check import VisibleNames
@@ -37,7 +37,7 @@ NO_RETRY: Final = RetryPolicy(attempts=1)
 
 
 @dataclass(frozen=True, slots=True)
-class ActionNode(Node):
+class CompiledAction(CompiledStep):
     """A step that runs an action: the plan of its runs, which is made when the flow is compiled."""
 
     action: Action
@@ -64,11 +64,11 @@ class ActionNode(Node):
         return self.action.name
 
 
-def _compile(step: RawStep, compiling: CompileContext) -> tuple[ActionNode | None, VisibleNames]:
+def _compile(step: RawStep, compiling: CompileContext) -> tuple[CompiledAction | None, VisibleNames]:
     return _node(step, compiling), step.place.after(step.id)
 
 
-def _node(step: RawStep, compiling: CompileContext) -> ActionNode | None:
+def _node(step: RawStep, compiling: CompileContext) -> CompiledAction | None:
     raw, pointer, registry = step.raw, step.pointer, compiling.registry
     given = raw.get("with", {})
     settings = compiling.template(given if isinstance(given, dict) else {}, f"{pointer}/with", step.place)
@@ -98,7 +98,7 @@ def _node(step: RawStep, compiling: CompileContext) -> ActionNode | None:
         at = f"{pointer}/timeout"
         compiling.problem(message, at, "invalid_value", remedy, fix=removing(at))
     _delivery_problems(document, action, raw, pointer, compiling)
-    return ActionNode(
+    return CompiledAction(
         id=step.id,
         pointer=pointer,
         when=step.when,

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from pydantic import ValidationError
 
-from hookline.flows.blocks.step_type import CompileContext, Node, RawStep, StepType
+from hookline.flows.blocks.step_type import CompileContext, CompiledStep, RawStep, StepType
 from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.scope_check import VisibleNames
@@ -32,7 +32,7 @@ _PLACES: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class BatchNode(Node):
+class CompiledBatch(CompiledStep):
     """A step that gathers messages in a batch."""
 
     size: int
@@ -45,7 +45,7 @@ class BatchNode(Node):
     on_error: Literal["fail", "continue"]
 
 
-def _compile(step: RawStep, compiling: CompileContext) -> tuple[BatchNode | None, VisibleNames]:
+def _compile(step: RawStep, compiling: CompileContext) -> tuple[CompiledBatch | None, VisibleNames]:
     behind = step.place.after(step.id)
     document, raw, pointer = step.typed(ActionStep), step.raw, step.pointer
     given = raw.get("with", {})
@@ -80,7 +80,7 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[BatchNode | None
         compiling.problem(message, f"{at}/key", "constant_key", remedy, "warning", fix=removing(f"{at}/key"))
     if document is None or settings is None:
         return None, behind
-    node = BatchNode(
+    node = CompiledBatch(
         id=step.id,
         pointer=pointer,
         when=step.when,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, WithJsonSchema
 
 from hookline.flows.blocks.action import NO_RETRY, retry_policy
-from hookline.flows.blocks.step_type import CompileContext, Node, RawStep, StepType
+from hookline.flows.blocks.step_type import CompileContext, CompiledStep, RawStep, StepType
 from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.outside_references import FlowUse
@@ -55,7 +55,7 @@ _OF_WAITING: Final = ("timeout", "retry")
 
 
 @dataclass(frozen=True, slots=True)
-class CallNode(Node):
+class CompiledCall(CompiledStep):
     """A step that calls another flow."""
 
     flow_id: str
@@ -69,7 +69,7 @@ class CallNode(Node):
     on_error: Literal["fail", "continue"]
 
 
-def _compile(step: RawStep, compiling: CompileContext) -> tuple[CallNode | None, VisibleNames]:
+def _compile(step: RawStep, compiling: CompileContext) -> tuple[CompiledCall | None, VisibleNames]:
     behind = step.place.after(step.id)
     document, raw, pointer = step.typed(ActionStep), step.raw, step.pointer
     given = raw.get("with", {})
@@ -103,7 +103,7 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[CallNode | None,
         message, remedy = "with this timeout no flow can end in time", "remove it, or write a longer time, such as 30s"
         at = f"{pointer}/timeout"
         compiling.problem(message, at, "invalid_value", remedy, fix=removing(at))
-    node = CallNode(
+    node = CompiledCall(
         id=step.id,
         pointer=pointer,
         when=step.when,

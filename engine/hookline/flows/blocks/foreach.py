@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from hookline.flows.blocks.step_type import CompileContext, Node, RawStep, StepType
+from hookline.flows.blocks.step_type import CompileContext, CompiledStep, RawStep, StepType
 from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.scope_check import RESERVED, VisibleNames
 from hookline.model.flow import ForeachStep
@@ -14,23 +14,23 @@ USE: Final = "foreach"
 
 
 @dataclass(frozen=True, slots=True)
-class ForeachNode(Node):
+class CompiledForeach(CompiledStep):
     """A step that runs other steps for each item of a list."""
 
     items: Template
-    steps: tuple[Node, ...]
+    steps: tuple[CompiledStep, ...]
     concurrency: int
     as_name: str
     on_error: Literal["fail", "continue"]
     collect: Literal["results", "count"] | None
 
     @property
-    def lists(self) -> tuple[tuple[Node, ...], ...]:
+    def lists(self) -> tuple[tuple[CompiledStep, ...], ...]:
         """The lists of steps inside."""
         return (self.steps,)
 
 
-def _compile(step: RawStep, compiling: CompileContext) -> tuple[ForeachNode | None, VisibleNames]:
+def _compile(step: RawStep, compiling: CompileContext) -> tuple[CompiledForeach | None, VisibleNames]:
     document, pointer, behind = step.typed(ForeachStep), step.pointer, step.place.after(step.id)
     items = compiling.template(step.raw["foreach"], f"{pointer}/foreach", step.place)
     if items.gives not in (None, list, type(None)):
@@ -45,7 +45,7 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[ForeachNode | No
     steps, _ = compiling.steps(step.raw.get("steps"), documents, f"{pointer}/steps", inner)
     if document is None:
         return None, behind
-    node = ForeachNode(
+    node = CompiledForeach(
         step.id,
         pointer,
         step.when,

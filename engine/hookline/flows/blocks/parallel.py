@@ -4,34 +4,34 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from hookline.flows.blocks.step_type import CompileContext, Node, RawStep, StepType
+from hookline.flows.blocks.step_type import CompileContext, CompiledStep, RawStep, StepType
 from hookline.flows.elements.scope_check import VisibleNames
 from hookline.kernel.pointer import escape
 from hookline.model.flow import ParallelStep
 
 
 @dataclass(frozen=True, slots=True)
-class ParallelNode(Node):
+class CompiledParallel(CompiledStep):
     """A step that runs branches side by side."""
 
-    branches: Mapping[str, tuple[Node, ...]]
+    branches: Mapping[str, tuple[CompiledStep, ...]]
     on_error: Literal["fail", "continue"]
 
     @property
-    def lists(self) -> tuple[tuple[Node, ...], ...]:
+    def lists(self) -> tuple[tuple[CompiledStep, ...], ...]:
         """The lists of steps inside."""
         return tuple(self.branches.values())
 
 
-def _compile(step: RawStep, compiling: CompileContext) -> tuple[ParallelNode | None, VisibleNames]:
+def _compile(step: RawStep, compiling: CompileContext) -> tuple[CompiledParallel | None, VisibleNames]:
     document = step.typed(ParallelStep)
-    branches: dict[str, tuple[Node, ...]] = {}
+    branches: dict[str, tuple[CompiledStep, ...]] = {}
     for name, steps in _branches(step.raw):
         documents = document.parallel.get(name) if document is not None else None
         branches[name], _ = compiling.steps(steps, documents, f"{step.pointer}/parallel/{escape(name)}", step.place)
     node = None
     if document is not None:
-        node = ParallelNode(step.id, step.pointer, step.when, branches, document.on_error)
+        node = CompiledParallel(step.id, step.pointer, step.when, branches, document.on_error)
     return node, step.place.after(step.id)
 
 

@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class CompiledStep:
     """A compiled step. Each kind of step adds its own fields."""
 
     id: str
@@ -34,7 +34,7 @@ class Node:
         return "block"
 
     @property
-    def lists(self) -> "tuple[tuple[Node, ...], ...]":
+    def lists(self) -> "tuple[tuple[CompiledStep, ...], ...]":
         """The lists of steps inside a block, in the order of the text; none in other steps."""
         return ()
 
@@ -60,7 +60,7 @@ class RawStep:
 class StepType:
     """A kind of step: an action or a block."""
 
-    compile: Callable[["RawStep", "CompileContext"], tuple[Node | None, VisibleNames]]
+    compile: Callable[["RawStep", "CompileContext"], tuple[CompiledStep | None, VisibleNames]]
     """Compile a step: the node, None if there are errors, and the names that are visible after the step."""
     lists: Callable[[Mapping[str, Any]], Iterable[tuple[str, Any]]] = lambda _: ()
     """Yield the lists of steps inside a step's JSON, each with its pointer relative to the step, in text order.
@@ -92,7 +92,7 @@ class CompileContext:
     credentials: list[CredentialUse] = field(default_factory=list)
     flows: list[FlowUse] = field(default_factory=list)
     """The places that name another flow."""
-    nodes: dict[str, Node] = field(default_factory=dict)
+    nodes: dict[str, CompiledStep] = field(default_factory=dict)
     """The compiled steps by id."""
     reads_path: bool = False
     """An expression reads `trigger.path`."""
@@ -147,12 +147,12 @@ class CompileContext:
 
     def steps(
         self, raw: Any, documents: tuple[StepDocument, ...] | None, pointer: str, place: VisibleNames
-    ) -> tuple[tuple[Node, ...], VisibleNames]:
+    ) -> tuple[tuple[CompiledStep, ...], VisibleNames]:
         """Compile a list of steps: the nodes, and the names that are visible after them.
 
         `raw` may be any JSON. `documents` is the same, typed, if the form of the flow's document is right.
         """
-        nodes: list[Node] = []
+        nodes: list[CompiledStep] = []
         for index, step in enumerate(raw if isinstance(raw, list) else ()):
             if not isinstance(step, dict):
                 continue

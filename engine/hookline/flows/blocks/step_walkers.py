@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from hookline.flows.blocks import step_type_of
-from hookline.flows.blocks.step_type import Node
+from hookline.flows.blocks.step_type import CompiledStep
 from hookline.kernel.pointer import parts_of
 
 _ITEM: Final = re.compile(r"\[\d+\]")
@@ -20,7 +20,7 @@ _ITEM: Final = re.compile(r"\[\d+\]")
 class WalkedStep:
     """A compiled step and its position in the tree."""
 
-    node: Node
+    node: CompiledStep
     path: str
     """The ids of the blocks around it and its own, such as `lines/post`."""
     index: int
@@ -38,7 +38,7 @@ class WalkedStep:
             block = block.block
 
 
-def walk_steps(steps: Sequence[Node], prefix: str = "") -> Iterator[WalkedStep]:
+def walk_steps(steps: Sequence[CompiledStep], prefix: str = "") -> Iterator[WalkedStep]:
     """Yield each step of a list and each step inside its blocks, in the order of the text.
 
     All paths begin with `prefix`.
@@ -46,7 +46,9 @@ def walk_steps(steps: Sequence[Node], prefix: str = "") -> Iterator[WalkedStep]:
     return _walk(steps, prefix, 0, None)
 
 
-def _walk(steps: Sequence[Node], prefix: str, list_number: int, block: WalkedStep | None) -> Iterator[WalkedStep]:
+def _walk(
+    steps: Sequence[CompiledStep], prefix: str, list_number: int, block: WalkedStep | None
+) -> Iterator[WalkedStep]:
     for index, node in enumerate(steps):
         step = WalkedStep(node, prefix + node.id, index, list_number, block)
         yield step
@@ -54,7 +56,7 @@ def _walk(steps: Sequence[Node], prefix: str, list_number: int, block: WalkedSte
             yield from _walk(inner, f"{step.path}/", number, step)
 
 
-def find_step(steps: Sequence[Node], path: str) -> Node | None:
+def find_step(steps: Sequence[CompiledStep], path: str) -> CompiledStep | None:
     """Return the step with a path, whatever the numbers of items in it; None if there is none."""
     name, _, rest = without_items(path).partition("/")
     node = next((node for node in steps if node.id == name), None)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from hookline.flows.blocks.step_type import CompileContext, Node, RawStep, StepType
+from hookline.flows.blocks.step_type import CompileContext, CompiledStep, RawStep, StepType
 from hookline.flows.elements.expressions import Condition
 from hookline.flows.elements.scope_check import VisibleNames
 from hookline.kernel.pointer import adding, removing
@@ -17,23 +17,23 @@ class CompiledCase:
 
     when: Condition | None
     """None for `otherwise`."""
-    steps: tuple[Node, ...]
+    steps: tuple[CompiledStep, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class SwitchNode(Node):
+class CompiledSwitch(CompiledStep):
     """A step that runs the first case that applies, or all of them."""
 
     cases: tuple[CompiledCase, ...]
     match: Literal["first", "all"]
 
     @property
-    def lists(self) -> tuple[tuple[Node, ...], ...]:
+    def lists(self) -> tuple[tuple[CompiledStep, ...], ...]:
         """The lists of steps inside."""
         return tuple(case.steps for case in self.cases)
 
 
-def _compile(step: RawStep, compiling: CompileContext) -> tuple[SwitchNode | None, VisibleNames]:
+def _compile(step: RawStep, compiling: CompileContext) -> tuple[CompiledSwitch | None, VisibleNames]:
     document, place = step.typed(SwitchStep), step.place
     cases: list[CompiledCase] = []
     inside: set[str] = set()
@@ -51,7 +51,7 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[SwitchNode | Non
         cases.append(CompiledCase(condition, steps))
     node = None
     if document is not None:
-        node = SwitchNode(step.id, step.pointer, step.when, tuple(cases), document.match)
+        node = CompiledSwitch(step.id, step.pointer, step.when, tuple(cases), document.match)
     return node, place.after(step.id, inside)
 
 

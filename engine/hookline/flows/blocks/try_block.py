@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from hookline.flows.blocks.step_type import CompileContext, Node, RawStep, StepType
+from hookline.flows.blocks.step_type import CompileContext, CompiledStep, RawStep, StepType
 from hookline.flows.elements.scope_check import VisibleNames
 from hookline.kernel.pointer import adding
 from hookline.model.flow import TryStep
@@ -13,22 +13,22 @@ _KEYS: Final = ("try", "catch", "finally")
 
 
 @dataclass(frozen=True, slots=True)
-class TryNode(Node):
+class CompiledTry(CompiledStep):
     """A step that handles failures of the steps inside."""
 
-    steps: tuple[Node, ...]
-    handler: tuple[Node, ...] | None
+    steps: tuple[CompiledStep, ...]
+    handler: tuple[CompiledStep, ...] | None
     """The steps of `catch`; None if failures aren't handled."""
-    last: tuple[Node, ...]
+    last: tuple[CompiledStep, ...]
     """The steps of `finally`, which always run at the end."""
 
     @property
-    def lists(self) -> tuple[tuple[Node, ...], ...]:
+    def lists(self) -> tuple[tuple[CompiledStep, ...], ...]:
         """The lists of steps inside."""
         return (self.steps, self.handler or (), self.last)
 
 
-def _compile(step: RawStep, compiling: CompileContext) -> tuple[TryNode | None, VisibleNames]:
+def _compile(step: RawStep, compiling: CompileContext) -> tuple[CompiledTry | None, VisibleNames]:
     document, raw, pointer, place = step.typed(TryStep), step.raw, step.pointer, step.place
     if "catch" not in raw and "finally" not in raw:
         message, remedy = "a try without a catch or a finally does nothing", 'add "catch": […], or "finally": […]'
@@ -46,7 +46,7 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[TryNode | None, 
     node = None
     if document is not None:
         caught_by = handler if document.catch is not None else None
-        node = TryNode(step.id, pointer, step.when, steps, caught_by, last)
+        node = CompiledTry(step.id, pointer, step.when, steps, caught_by, last)
     return node, place.after(step.id, maybe | _new(behind, place))
 
 

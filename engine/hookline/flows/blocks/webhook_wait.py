@@ -6,7 +6,7 @@ from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ValidationError
 
-from hookline.flows.blocks.step_type import CompileContext, Node, RawStep, StepType
+from hookline.flows.blocks.step_type import CompileContext, CompiledStep, RawStep, StepType
 from hookline.flows.documents.model_problems import model_problems
 from hookline.flows.elements.expressions import Template
 from hookline.flows.elements.message_keys import MessageKey, compile_key
@@ -24,7 +24,7 @@ _NOT_HERE: Final = ("credential", "retry", "timeout", "rate", "delivery")
 
 
 @dataclass(frozen=True, slots=True)
-class WaitNode(Node):
+class CompiledWait(CompiledStep):
     """A step that waits for a callback."""
 
     settings: WaitSettings
@@ -41,7 +41,7 @@ class WaitNode(Node):
     """The page that a person sees at the resume URL."""
 
 
-def _compile(step: RawStep, compiling: CompileContext) -> tuple[WaitNode | None, VisibleNames]:
+def _compile(step: RawStep, compiling: CompileContext) -> tuple[CompiledWait | None, VisibleNames]:
     behind = step.place.after(step.id)
     document, raw, pointer = step.typed(ActionStep), step.raw, step.pointer
     given = raw.get("with", {})
@@ -84,7 +84,7 @@ def _compile(step: RawStep, compiling: CompileContext) -> tuple[WaitNode | None,
         compiling.problems += page_problems(settings, page, at, exact=compiling.expressions.exact)
     if document is None or settings is None:
         return None, behind
-    node = WaitNode(
+    node = CompiledWait(
         id=step.id,
         pointer=pointer,
         when=step.when,

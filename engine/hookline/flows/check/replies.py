@@ -11,15 +11,15 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from hookline.flows.blocks.action import ActionNode
-from hookline.flows.blocks.batch import BatchNode
-from hookline.flows.blocks.foreach import ForeachNode
-from hookline.flows.blocks.parallel import ParallelNode
-from hookline.flows.blocks.step_type import Node
+from hookline.flows.blocks.action import CompiledAction
+from hookline.flows.blocks.batch import CompiledBatch
+from hookline.flows.blocks.foreach import CompiledForeach
+from hookline.flows.blocks.parallel import CompiledParallel
+from hookline.flows.blocks.step_type import CompiledStep
 from hookline.flows.blocks.step_walkers import WalkedStep, walk_steps
-from hookline.flows.blocks.switch import SwitchNode
-from hookline.flows.blocks.try_block import TryNode
-from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.flows.blocks.switch import CompiledSwitch
+from hookline.flows.blocks.try_block import CompiledTry
+from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.flows.check.type_analysis import FlowAnalysis
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.types.action_result import replies, result_classes
@@ -34,9 +34,9 @@ _DURATION: Final[TypeAdapter[timedelta]] = TypeAdapter(Duration)
 
 def reply_problems(flow: CompiledFlow, walked: FlowAnalysis) -> Iterator[Problem]:
     """Yield a warning for each reply that no caller waits for, and for a caller who may get none."""
-    replying = [visit.node for visit in walked.visits if isinstance(visit.node, ActionNode) and replies(visit.node)]
+    replying = [visit.node for visit in walked.visits if isinstance(visit.node, CompiledAction) and replies(visit.node)]
     respond = None if flow.trigger.webhook is None else flow.trigger.webhook.respond
-    batch = next((visit.node for visit in walked.visits if isinstance(visit.node, BatchNode)), None)
+    batch = next((visit.node for visit in walked.visits if isinstance(visit.node, CompiledBatch)), None)
     if respond == "finished" and batch is not None:
         yield Problem(
             f"the caller waits for the last body, but gets none if the execution joins the batch of another at step "
@@ -76,7 +76,7 @@ def reply_problems(flow: CompiledFlow, walked: FlowAnalysis) -> Iterator[Problem
             )
 
 
-def _late(flow: CompiledFlow, replying: Sequence[ActionNode]) -> Iterator[Problem]:
+def _late(flow: CompiledFlow, replying: Sequence[CompiledAction]) -> Iterator[Problem]:
     """Yield a warning for each reply before which the flow may wait longer than the caller does."""
     assert flow.trigger.webhook is not None  # noqa: S101 - nobody else waits for a reply
     patience = flow.trigger.webhook.respond_timeout
@@ -100,7 +100,7 @@ def _late(flow: CompiledFlow, replying: Sequence[ActionNode]) -> Iterator[Proble
             )
 
 
-def _before(step: WalkedStep, steps: Sequence[Node]) -> Iterator[Node]:
+def _before(step: WalkedStep, steps: Sequence[CompiledStep]) -> Iterator[CompiledStep]:
     """Yield the steps that may run before a step on the way to it."""
     here: WalkedStep | None = step
     while here is not None:
@@ -110,11 +110,11 @@ def _before(step: WalkedStep, steps: Sequence[Node]) -> Iterator[Node]:
         here = here.block
 
 
-def _wait(node: Node) -> timedelta | None:
+def _wait(node: CompiledStep) -> timedelta | None:
     """The longest time that a step waits by itself; None if it doesn't wait, or it isn't known how long."""
-    if isinstance(node, WaitNode):
+    if isinstance(node, CompiledWait):
         return node.settings.timeout or timedelta.max
-    if isinstance(node, ActionNode) and Sleep in result_classes(node.action.returns):
+    if isinstance(node, CompiledAction) and Sleep in result_classes(node.action.returns):
         length = (node.settings.fields or {}).get("for")
         if length is not None and length.constant:
             with suppress(ValidationError):
@@ -129,7 +129,7 @@ class _Ways:
         self._found: dict[str, str | None] = {}
         """The results of `_silent_step` by id: it is called for each block around a step."""
 
-    def silent(self, steps: Sequence[Node]) -> str | None:
+    def silent(self, steps: Sequence[CompiledStep]) -> str | None:
         """Say how a list of steps may end without a reply or a failure; None if it can't."""
         why: str | None = None
         for node in steps:
@@ -142,29 +142,29 @@ class _Ways:
             why = why or found or None
         return why or (f"step {steps[-1].id!r} is the last" if steps else "nothing is left to run")
 
-    def _leaves(self, node: Node, *, filters: bool) -> str | None:
+    def _leaves(self, node: CompiledStep, *, filters: bool) -> str | None:
         """Say how a step may end the execution early; None if it can't. `filters`: a filter ends the execution, too."""
-        inner: list[tuple[Sequence[Node], bool]] = []
+        inner: list[tuple[Sequence[CompiledStep], bool]] = []
         match node:
-            case ActionNode():
+            case CompiledAction():
                 marks = metadata(node.action.returns)
                 if any(isinstance(mark, EndsExecution) for mark in marks) and not _fails(node):
                     return f"step {node.id!r} ends the execution"
                 if filters and any(isinstance(mark, PassesIf) for mark in marks):
                     return f"step {node.id!r} filters the message out"
-            case BatchNode():
+            case CompiledBatch():
                 return f"it joins the batch of another at step {node.id!r}"
-            case SwitchNode():
+            case CompiledSwitch():
                 inner = [(case.steps, False) for case in node.cases]
-            case TryNode():
+            case CompiledTry():
                 inner = [(node.steps, filters), (node.handler or (), filters)]
-            case ParallelNode():
+            case CompiledParallel():
                 inner = [(steps, False) for steps in node.branches.values()]
-            case ForeachNode():
+            case CompiledForeach():
                 inner = [(node.steps, False)]
         return next((why for steps, filtered in inner if (why := self._leave_first(steps, filtered)) is not None), None)
 
-    def _leave_first(self, steps: Sequence[Node], filters: bool) -> str | None:
+    def _leave_first(self, steps: Sequence[CompiledStep], filters: bool) -> str | None:
         for node in steps:
             left = self._leaves(node, filters=filters)
             if left is not None:
@@ -173,7 +173,7 @@ class _Ways:
                 return None
         return None
 
-    def _silent_step(self, node: Node) -> str | None:
+    def _silent_step(self, node: CompiledStep) -> str | None:
         """Say how a step may succeed without a reply; the empty text if it always does, None if it never does."""
         if node.id not in self._found:
             self._found[node.id] = self._inside(node)
@@ -182,14 +182,14 @@ class _Ways:
             return f"step {node.id!r} is skipped"
         return found
 
-    def _inside(self, node: Node) -> str | None:
+    def _inside(self, node: CompiledStep) -> str | None:
         match node:
-            case ActionNode():
+            case CompiledAction():
                 if replies(node):
                     return None
                 # The caller gets an error response after a failure.
                 return None if _fails(node) else ""
-            case SwitchNode():
+            case CompiledSwitch():
                 whys = [
                     f"case {number} of {node.id!r} is chosen"
                     for number, case in enumerate(node.cases)
@@ -200,7 +200,7 @@ class _Ways:
                 if not any(case.when is None for case in node.cases):
                     whys.append(f"no case of {node.id!r} applies")
                 return whys[0] if whys else None
-            case TryNode():
+            case CompiledTry():
                 if node.last and self.silent(node.last) is None:
                     return None
                 tried = self.silent(node.steps)
@@ -208,15 +208,15 @@ class _Ways:
                 if tried is not None:
                     return f"`try` of {node.id!r} succeeds"
                 return f"`catch` of {node.id!r} runs" if handled is not None else None
-            case ParallelNode():
+            case CompiledParallel():
                 return None if any(self.silent(steps) is None for steps in node.branches.values()) else ""
-            case ForeachNode():
+            case CompiledForeach():
                 return f"{node.id!r} has no items" if self.silent(node.steps) is None else ""
             case _:
                 return ""
 
 
-def _fails(node: ActionNode) -> bool:
+def _fails(node: CompiledAction) -> bool:
     """Return whether the action ends the execution as failed."""
     ends = any(isinstance(mark, EndsExecution) for mark in metadata(node.action.returns))
     return ends and result_classes(node.action.returns) == [type(None)] and node.on_error == "fail"

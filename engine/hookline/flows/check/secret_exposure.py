@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import SecretBytes, SecretStr
 from pydantic.fields import FieldInfo
 
-from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.action import CompiledAction
 from hookline.flows.check.type_analysis import FlowAnalysis
 from hookline.flows.check.unknown_paths import path_text
 from hookline.flows.elements.expressions import Template
@@ -20,14 +20,14 @@ def secret_exposure_problems(walked: FlowAnalysis) -> Iterator[Problem]:
     """Yield a warning for each exposed secret."""
     seen: set[Problem] = set()
     for visit in walked.visits:
-        if isinstance(visit.node, ActionNode):
+        if isinstance(visit.node, CompiledAction):
             for problem in _of(visit.node):
                 if problem not in seen:
                     seen.add(problem)
                     yield problem
 
 
-def _of(node: ActionNode) -> Iterator[Problem]:
+def _of(node: CompiledAction) -> Iterator[Problem]:
     fields = node.settings.fields or {}
     for name in sorted(node.action.exposed & fields.keys()):
         yield from _in_expressions(node, fields[name])
@@ -47,7 +47,7 @@ def _of(node: ActionNode) -> Iterator[Problem]:
             )
 
 
-def _chosen_hosts(node: ActionNode, fields: Mapping[str, Template]) -> Iterator[Problem]:
+def _chosen_hosts(node: CompiledAction, fields: Mapping[str, Template]) -> Iterator[Problem]:
     for name in sorted(node.action.credential_goes_to & fields.keys()):
         if not has_fixed_origin(fields[name]):
             yield Problem(
@@ -60,7 +60,7 @@ def _chosen_hosts(node: ActionNode, fields: Mapping[str, Template]) -> Iterator[
             )
 
 
-def _in_expressions(node: ActionNode, field: Template) -> Iterator[Problem]:
+def _in_expressions(node: CompiledAction, field: Template) -> Iterator[Problem]:
     for pointer, expression in field.parts():
         for reference in expression.references:
             if _secret(reference.path):

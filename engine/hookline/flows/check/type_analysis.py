@@ -9,15 +9,15 @@ from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any, Final, TypeAlias
 
-from hookline.flows.blocks.action import ActionNode
-from hookline.flows.blocks.batch import BatchNode
-from hookline.flows.blocks.flow_call import CallNode
-from hookline.flows.blocks.foreach import ForeachNode
-from hookline.flows.blocks.parallel import ParallelNode
-from hookline.flows.blocks.step_type import Node
-from hookline.flows.blocks.switch import SwitchNode
-from hookline.flows.blocks.try_block import TryNode
-from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.flows.blocks.action import CompiledAction
+from hookline.flows.blocks.batch import CompiledBatch
+from hookline.flows.blocks.flow_call import CompiledCall
+from hookline.flows.blocks.foreach import CompiledForeach
+from hookline.flows.blocks.parallel import CompiledParallel
+from hookline.flows.blocks.step_type import CompiledStep
+from hookline.flows.blocks.switch import CompiledSwitch
+from hookline.flows.blocks.try_block import CompiledTry
+from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.elements.expressions import Condition, Template
 from hookline.flows.elements.page_template import PageTemplate
@@ -69,7 +69,7 @@ Compiled: TypeAlias = Template | Condition
 class StepAnalysis:
     """A step that is reached, with the scopes before and after it."""
 
-    node: Node
+    node: CompiledStep
     scope: TypeScope
     behind: TypeScope | None
     """The scope after it; None if no step runs after it."""
@@ -83,7 +83,7 @@ class FlowAnalysis:
     expressions: list[tuple[Compiled, TypeScope]] = field(default_factory=list)
     """Each expression with its scope, in the order in which they run."""
     visits: list[StepAnalysis] = field(default_factory=list)
-    unreachable: list[tuple[Node, Node]] = field(default_factory=list)
+    unreachable: list[tuple[CompiledStep, CompiledStep]] = field(default_factory=list)
     """The first step of each list that never runs, and the step before it, which prevents that."""
 
 
@@ -143,7 +143,7 @@ class _Analyser:
             self._steps(flow.on_error_steps, replace(start.knowing(known), names={"error": ERROR}))
         return self._out
 
-    def _steps(self, nodes: Sequence[Node], scope: TypeScope) -> TypeScope | None:
+    def _steps(self, nodes: Sequence[CompiledStep], scope: TypeScope) -> TypeScope | None:
         """The scope after a list of steps; None if the end is never reached."""
         here: TypeScope | None = scope
         for number, node in enumerate(nodes):
@@ -153,7 +153,7 @@ class _Analyser:
             here = self._step(node, here)
         return here
 
-    def _step(self, node: Node, scope: TypeScope) -> TypeScope | None:
+    def _step(self, node: CompiledStep, scope: TypeScope) -> TypeScope | None:
         inner = scope
         if node.when is not None:
             self._out.expressions.append((node.when, scope))
@@ -174,7 +174,7 @@ class _Analyser:
         finally:
             self._filtered = outer
 
-    def action(self, node: ActionNode, scope: TypeScope) -> TypeScope | None:
+    def action(self, node: CompiledAction, scope: TypeScope) -> TypeScope | None:
         self._out.expressions.append((node.settings, scope))
         outcome = result_shape(node, scope)
         message = outcome.message
@@ -193,7 +193,7 @@ class _Analyser:
         return self._settled(node, scope, ResultShape(message, _with_body(outcome.view, message.body)))
 
     def _settled(
-        self, node: ActionNode | CallNode | WaitNode | BatchNode, scope: TypeScope, outcome: ResultShape
+        self, node: CompiledAction | CompiledCall | CompiledWait | CompiledBatch, scope: TypeScope, outcome: ResultShape
     ) -> TypeScope:
         """The scope after a step that may fail."""
         if node.on_error == "fail":
@@ -209,10 +209,10 @@ class _Analyser:
             view = replace(view, fields={**fields, "error": failed})
         return scope.with_message(join_messages((outcome.message, scope.message))).after(node.id, view)
 
-    def _failing(self, node: Node, scope: TypeScope) -> TypeScope:
+    def _failing(self, node: CompiledStep, scope: TypeScope) -> TypeScope:
         return scope.after(node.id, closed(body=scope.message.body, error=ERROR))
 
-    def call(self, node: CallNode, scope: TypeScope) -> TypeScope:
+    def call(self, node: CompiledCall, scope: TypeScope) -> TypeScope:
         self._out.expressions += [(each, scope) for each in (node.body, node.headers) if each is not None]
         if not node.wait:
             body: Shape = closed(execution_id=TEXT)
@@ -226,7 +226,7 @@ class _Analyser:
             node, scope, ResultShape(MessageShape(body, NO_HEADERS), _view(body, execution_id=TEXT, outcome=TEXT))
         )
 
-    def wait(self, node: WaitNode, scope: TypeScope) -> TypeScope:
+    def wait(self, node: CompiledWait, scope: TypeScope) -> TypeScope:
         if node.key is not None:
             self._out.expressions.append((node.key, scope))
         if node.page is None:
@@ -245,14 +245,14 @@ class _Analyser:
         view = replace(view, fields={**view.fields, "attachments": replace(view.fields["attachments"], required=True)})
         return self._settled(node, scope, ResultShape(MessageShape(body), view))
 
-    def batch(self, node: BatchNode, scope: TypeScope) -> TypeScope:
+    def batch(self, node: CompiledBatch, scope: TypeScope) -> TypeScope:
         self._out.expressions += [(each, scope) for each in (node.key, node.body) if each is not None]
         added = scope.message.body if node.body is None else shape_of(node.body, scope)
         body = ListOf(added)
         view = _view(body, executions=ListOf(TEXT))
         return self._settled(node, scope, ResultShape(MessageShape(body, NO_HEADERS, scope.message.attachments), view))
 
-    def switch(self, node: SwitchNode, scope: TypeScope) -> TypeScope | None:
+    def switch(self, node: CompiledSwitch, scope: TypeScope) -> TypeScope | None:
         ends: list[TypeScope] = []
         messages: list[MessageShape] = []
         before, chosen = scope, False
@@ -277,7 +277,7 @@ class _Analyser:
         behind = _known(scope, ends)
         return behind.with_message(scope.message if node.match == "all" else join_messages(messages))
 
-    def foreach(self, node: ForeachNode, scope: TypeScope) -> TypeScope:
+    def foreach(self, node: CompiledForeach, scope: TypeScope) -> TypeScope:
         self._out.expressions.append((node.items, scope))
         items = shape_of(node.items, scope)
         item = join(one.item if isinstance(one, ListOf | StreamOf) else UNKNOWN for one in _listed(expected(items)))
@@ -301,7 +301,7 @@ class _Analyser:
         view = Record({"body": Field(body)})
         return scope.with_message(message).after(node.id, view)
 
-    def parallel(self, node: ParallelNode, scope: TypeScope) -> TypeScope:
+    def parallel(self, node: CompiledParallel, scope: TypeScope) -> TypeScope:
         results: dict[str, Field] = {}
         for name, steps in node.branches.items():
             with self._filters() as filtered:
@@ -315,7 +315,7 @@ class _Analyser:
             view = replace(view, fields={**view.fields, "errors": Field(errors, required=False)})
         return scope.with_message(MessageShape(body, NO_HEADERS, scope.message.attachments)).after(node.id, view)
 
-    def attempt(self, node: TryNode, scope: TypeScope) -> TypeScope | None:
+    def attempt(self, node: CompiledTry, scope: TypeScope) -> TypeScope | None:
         at = len(self._out.visits)
         tried = self._steps(node.steps, scope)
         inside = [visit.node.id for visit in self._out.visits[at:]]
@@ -340,15 +340,15 @@ class _Analyser:
         return replace(behind.with_message(message), names=scope.names).after(node.id, view)
 
 
-_BLOCKS: Final[Mapping[type[Node], Callable[[_Analyser, Any, TypeScope], TypeScope | None]]] = {
-    ActionNode: _Analyser.action,
-    CallNode: _Analyser.call,
-    WaitNode: _Analyser.wait,
-    BatchNode: _Analyser.batch,
-    SwitchNode: _Analyser.switch,
-    ForeachNode: _Analyser.foreach,
-    ParallelNode: _Analyser.parallel,
-    TryNode: _Analyser.attempt,
+_BLOCKS: Final[Mapping[type[CompiledStep], Callable[[_Analyser, Any, TypeScope], TypeScope | None]]] = {
+    CompiledAction: _Analyser.action,
+    CompiledCall: _Analyser.call,
+    CompiledWait: _Analyser.wait,
+    CompiledBatch: _Analyser.batch,
+    CompiledSwitch: _Analyser.switch,
+    CompiledForeach: _Analyser.foreach,
+    CompiledParallel: _Analyser.parallel,
+    CompiledTry: _Analyser.attempt,
 }
 
 
@@ -393,7 +393,7 @@ def _known(scope: TypeScope, ends: Iterable[TypeScope]) -> TypeScope:
     return scope.knowing({name: join(shapes) for name, shapes in found.items()})
 
 
-def _maybe(node: Node, scope: TypeScope, behind: TypeScope | None) -> TypeScope | None:
+def _maybe(node: CompiledStep, scope: TypeScope, behind: TypeScope | None) -> TypeScope | None:
     """The scope after a step that its `when` may skip."""
     if behind is None:
         return scope

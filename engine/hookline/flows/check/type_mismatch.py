@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from hookline.flows.blocks.action import ActionNode
-from hookline.flows.blocks.foreach import ForeachNode
+from hookline.flows.blocks.action import CompiledAction
+from hookline.flows.blocks.foreach import CompiledForeach
 from hookline.flows.check.type_analysis import FlowAnalysis
 from hookline.flows.elements.expressions import Condition, Template
 from hookline.flows.elements.settings_check import remedy_if_none_fits
@@ -39,9 +39,9 @@ def type_mismatch_problems(walked: FlowAnalysis, vars: Mapping[str, Any]) -> Ite
             yield from _condition(compiled.template, scope)
     for visit in walked.visits:
         node, scope = visit.node, visit.scope
-        if isinstance(node, ForeachNode):
+        if isinstance(node, CompiledForeach):
             yield from _list(node.items, scope)
-        if isinstance(node, ActionNode):
+        if isinstance(node, CompiledAction):
             yield from _settings(node, scope, vars)
 
 
@@ -66,7 +66,7 @@ def _list(template: Template, scope: TypeScope) -> Iterator[Problem]:
         )
 
 
-def _settings(node: ActionNode, scope: TypeScope, vars: Mapping[str, Any]) -> Iterator[Problem]:
+def _settings(node: CompiledAction, scope: TypeScope, vars: Mapping[str, Any]) -> Iterator[Problem]:
     for place in _expressions(node.settings):
         shape = _known_shape(place, scope)
         values = _values(shape) if shape is not None else ()

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from hookline.flows.blocks.action import ActionNode
-from hookline.flows.blocks.step_type import Node
-from hookline.flows.blocks.switch import SwitchNode
+from hookline.flows.blocks.action import CompiledAction
+from hookline.flows.blocks.step_type import CompiledStep
+from hookline.flows.blocks.switch import CompiledSwitch
 from hookline.flows.check.type_analysis import FlowAnalysis
 from hookline.kernel.errors import Problem
 from hookline.kernel.pointer import Patch, removing
@@ -13,7 +13,7 @@ from hookline.kernel.pointer import Patch, removing
 def unreachable_problems(walked: FlowAnalysis) -> Iterator[Problem]:
     """Yield a warning for each step or case that never runs; of steps in a row, only for the first."""
     for node, before in walked.unreachable:
-        ends = f"{before.action.name!r} " if isinstance(before, ActionNode) else ""
+        ends = f"{before.action.name!r} " if isinstance(before, CompiledAction) else ""
         yield _warning(
             f"step {node.id!r} never runs, because the execution always ends at {ends}step {before.id!r}",
             node.pointer,
@@ -28,15 +28,15 @@ def unreachable_problems(walked: FlowAnalysis) -> Iterator[Problem]:
                 "correct the condition, or remove the step",
                 removing(visit.node.pointer),
             )
-        if isinstance(visit.node, SwitchNode):
+        if isinstance(visit.node, CompiledSwitch):
             yield from _cases(visit.node)
 
 
-def _always(node: Node, value: bool) -> bool:
+def _always(node: CompiledStep, value: bool) -> bool:
     return node.when is not None and node.when.constant and node.when.template.value is value
 
 
-def _cases(node: SwitchNode) -> Iterator[Problem]:
+def _cases(node: CompiledSwitch) -> Iterator[Problem]:
     sure: int | None = None
     for number, case in enumerate(node.cases):
         pointer = f"{node.pointer}/switch/{number}"

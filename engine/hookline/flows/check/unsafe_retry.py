@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.action import CompiledAction
 from hookline.flows.check.type_analysis import FlowAnalysis
 from hookline.flows.elements.expressions import Template
 from hookline.kernel.errors import Problem
@@ -14,7 +14,7 @@ def unsafe_retry_problems(walked: FlowAnalysis) -> Iterator[Problem]:
     """Yield a warning for each step that is retried but not safe to repeat."""
     for visit in walked.visits:
         node = visit.node
-        if not isinstance(node, ActionNode) or node.once or node.retry.attempts < 2:
+        if not isinstance(node, CompiledAction) or node.once or node.retry.attempts < 2:
             continue
         if _unsafe(node):
             yield Problem(
@@ -29,7 +29,7 @@ def unsafe_retry_problems(walked: FlowAnalysis) -> Iterator[Problem]:
             )
 
 
-def _unsafe(node: ActionNode) -> bool:
+def _unsafe(node: CompiledAction) -> bool:
     try:
         return node.action.repeats(_constants(node.settings)) is False
     except Exception:  # noqa: BLE001 - a plugin's defect says nothing about the flow

@@ -10,9 +10,9 @@ from pydantic import ValidationError
 
 from hookline.discovery.registry import Registry
 from hookline.flows.blocks import step_type_of
-from hookline.flows.blocks.batch import BatchNode
-from hookline.flows.blocks.step_type import CompileContext, Node
-from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.flows.blocks.batch import CompiledBatch
+from hookline.flows.blocks.step_type import CompileContext, CompiledStep
+from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.flows.compiler.body_schema import BodySchema, compile_schema
 from hookline.flows.compiler.compiled_flow import CompiledFlow, CompiledTrigger, FlowSettings, wait_places
 from hookline.flows.compiler.redaction import compile_redaction, key_problems, tag_problems
@@ -215,7 +215,7 @@ class _Compiler:
             tags=tags,
             on_error_steps=on_error_steps,
             on_error_flow=self._model.on_error if isinstance(self._model.on_error, str) else None,
-            waits={node.id: node for node in self._compiling.nodes.values() if isinstance(node, WaitNode)},
+            waits={node.id: node for node in self._compiling.nodes.values() if isinstance(node, CompiledWait)},
             wait_places=(
                 *wait_places(steps),
                 *wait_places(on_error_steps, ON_ERROR_PREFIX),
@@ -225,7 +225,7 @@ class _Compiler:
             missing_actions=frozenset(name for name, _ in missing),
         )
 
-    def _on_error(self, behind: VisibleNames) -> tuple[Node, ...]:
+    def _on_error(self, behind: VisibleNames) -> tuple[CompiledStep, ...]:
         """Compile the steps that run after a failure. Any of the flow's other steps may have run before."""
         given = self._raw.get("on_error")
         model = self._model.on_error if self._model is not None else None
@@ -244,7 +244,7 @@ class _Compiler:
         else:
             return
         for node in self._compiling.nodes.values():
-            if isinstance(node, BatchNode):
+            if isinstance(node, CompiledBatch):
                 message = f"while one execution waits here, {why} the executions that should join its batch"
                 self._compiling.problem(message, node.pointer, "batch_in_order", remedy, fix=fix)
 
@@ -253,7 +253,7 @@ class _Compiler:
         if not self._compiling.reads_path:
             return
         for node in self._compiling.nodes.values():
-            if isinstance(node, WaitNode) and node.key_of_call is not None:
+            if isinstance(node, CompiledWait) and node.key_of_call is not None:
                 self._compiling.problem(
                     f"callbacks for this step come to the URL's path {node.id!r}, so a request with that path never "
                     "starts the flow, but its expressions read $.trigger.path",

@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from hookline.flows.blocks.foreach import ForeachNode
-from hookline.flows.blocks.step_type import Node
+from hookline.flows.blocks.foreach import CompiledForeach
+from hookline.flows.blocks.step_type import CompiledStep
 from hookline.flows.blocks.step_walkers import WalkedStep, walk_steps
-from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.flows.compiler.body_schema import BodySchema
 from hookline.flows.elements.message_keys import MessageKey
 from hookline.flows.elements.outside_references import FlowUse
@@ -38,13 +38,13 @@ class WaitPlace:
     """Its path from that foreach: what comes after the item's prefix."""
 
 
-def wait_places(steps: Sequence[Node], prefix: str = "") -> tuple[WaitPlace, ...]:
+def wait_places(steps: Sequence[CompiledStep], prefix: str = "") -> tuple[WaitPlace, ...]:
     """The positions of all waiting steps in a list of steps; their paths begin with `prefix`."""
-    return tuple(_wait_place(step) for step in walk_steps(steps, prefix) if isinstance(step.node, WaitNode))
+    return tuple(_wait_place(step) for step in walk_steps(steps, prefix) if isinstance(step.node, CompiledWait))
 
 
 def _wait_place(step: WalkedStep) -> WaitPlace:
-    foreach = next((block for block in step.blocks() if isinstance(block.node, ForeachNode)), None)
+    foreach = next((block for block in step.blocks() if isinstance(block.node, CompiledForeach)), None)
     if foreach is None:
         return WaitPlace(step.node.id, None, step.path)
     return WaitPlace(step.node.id, foreach.node.pointer, step.path.removeprefix(f"{foreach.path}/"))
@@ -139,20 +139,20 @@ class CompiledFlow:
     vars: Mapping[str, Any]
     declared_vars: Mapping[str, Any]
     """Its vars as the document has them; the same object as `vars` if the server's environment overrides none."""
-    steps: tuple[Node, ...]
+    steps: tuple[CompiledStep, ...]
     schema: BodySchema | None
     credentials: frozenset[str]
     """The names of all credentials that it uses."""
     order_by: MessageKey | None = None
     """Executions with an equal key run one at a time."""
     tags: Tags | None = None
-    on_error_steps: tuple[Node, ...] = ()
+    on_error_steps: tuple[CompiledStep, ...] = ()
     """The steps that run after a failure, before the execution ends."""
     on_error_flow: str | None = None
     """The flow that is started after an execution has failed."""
     calls: tuple[FlowUse, ...] = ()
     """The places where it names other flows."""
-    waits: Mapping[str, WaitNode] = field(default_factory=dict)
+    waits: Mapping[str, CompiledWait] = field(default_factory=dict)
     """Its steps that wait for callbacks, by id."""
     wait_places: tuple[WaitPlace, ...] = ()
     redaction_rules: RedactionRules | None = None

@@ -9,9 +9,9 @@ from jsonpath_ng.exceptions import JSONPathError
 from jsonpath_ng.ext.parser import parse
 from jsonpath_ng.jsonpath import Wildcard as AnyMember
 
-from hookline.flows.blocks.batch import BatchNode
-from hookline.flows.blocks.step_type import Node
-from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.flows.blocks.batch import CompiledBatch
+from hookline.flows.blocks.step_type import CompiledStep
+from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.flows.elements.expressions import Expressions, Template, language
 from hookline.flows.elements.message_keys import MessageKey
 from hookline.flows.elements.tags import Tags
@@ -126,7 +126,7 @@ def _placed(parts: tuple[PathPart, ...]) -> tuple[PathPart, ...]:
 
 
 def key_problems(
-    redaction: RedactionRules, keys: Iterable[tuple[MessageKey | None, str]], nodes: Iterable[Node]
+    redaction: RedactionRules, keys: Iterable[tuple[MessageKey | None, str]], nodes: Iterable[CompiledStep]
 ) -> list[Problem]:
     """Problems of keys that contain redacted values, because keys are stored unencrypted.
 
@@ -134,11 +134,11 @@ def key_problems(
     """
     templates = [each for key, pointer in keys for each in _parts_of(key, pointer)]
     for node in nodes:
-        if isinstance(node, WaitNode):
+        if isinstance(node, CompiledWait):
             at = f"{node.pointer}/with/correlate"
             templates += [(node.key, f"{at}/key")] if node.key is not None else []
             templates += _parts_of(node.key_of_call, f"{at}/from")
-        elif isinstance(node, BatchNode) and node.key is not None:
+        elif isinstance(node, CompiledBatch) and node.key is not None:
             templates.append((node.key, f"{node.pointer}/with/key"))
     problems = []
     for template, pointer in templates:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.action import CompiledAction
 from hookline.flows.blocks.step_walkers import walk_steps
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.errors import FlowInvalid, Problem
@@ -57,7 +57,7 @@ _SQLITE: Final = "sqlite:"
 def _uses(flow: CompiledFlow) -> list[tuple[str, str]]:
     """The places where a flow names a trigger or an action, and the names."""
     nodes = [step.node for steps in (flow.steps, flow.on_error_steps) for step in walk_steps(steps)]
-    actions = [(f"{node.pointer}/use", node.action.name) for node in nodes if isinstance(node, ActionNode)]
+    actions = [(f"{node.pointer}/use", node.action.name) for node in nodes if isinstance(node, CompiledAction)]
     return [("/trigger/use", flow.trigger.use), *actions]
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from enum import Enum
 
-from hookline.flows.blocks.parallel import ParallelNode
-from hookline.flows.blocks.step_type import Node
+from hookline.flows.blocks.parallel import CompiledParallel
+from hookline.flows.blocks.step_type import CompiledStep
 from hookline.flows.blocks.step_walkers import WalkedStep, walk_steps, without_items
 
 
@@ -23,7 +23,7 @@ class RelativePosition(Enum):
 class StepOrder:
     """The steps of a flow by their paths."""
 
-    def __init__(self, steps: Sequence[Node]) -> None:
+    def __init__(self, steps: Sequence[CompiledStep]) -> None:
         self._steps = {step.path: step for step in walk_steps(steps)}
 
     def find(self, path: str) -> WalkedStep | None:
@@ -47,7 +47,7 @@ class StepOrder:
         ours, theirs = _from_top(first), _from_top(second)
         for level, (one, two) in enumerate(zip(ours, theirs, strict=False)):
             if one.list_number != two.list_number:
-                if one.block is not None and isinstance(one.block.node, ParallelNode):
+                if one.block is not None and isinstance(one.block.node, CompiledParallel):
                     return RelativePosition.BESIDE
                 return RelativePosition.BEFORE if one.list_number < two.list_number else RelativePosition.AFTER
             if one.index != two.index:

@@ -5,7 +5,7 @@ import typing
 from dataclasses import dataclass
 from typing import Any
 
-from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.action import CompiledAction
 from hookline.flows.types.annotation import from_annotation, metadata
 from hookline.flows.types.shape import UNKNOWN, Field, Record, Shape, shape_text
 from hookline.flows.types.type_scope import NO_HEADERS, MessageShape, TypeScope, shape_of
@@ -23,7 +23,7 @@ class ResultShape:
     view: Shape
 
 
-def result_shape(node: ActionNode, scope: TypeScope) -> ResultShape:
+def result_shape(node: CompiledAction, scope: TypeScope) -> ResultShape:
     """The shapes after an action that succeeds."""
     returns = node.action.returns
     for mark in metadata(returns):
@@ -39,7 +39,7 @@ def result_shape(node: ActionNode, scope: TypeScope) -> ResultShape:
     return _plain(from_annotation(returns), scope)
 
 
-def replies(node: ActionNode) -> bool:
+def replies(node: CompiledAction) -> bool:
     """Return whether the action replies to the caller."""
     return result_classes(node.action.returns) == [CallerReply]
 

@@ -11,7 +11,7 @@ import msgspec
 from hookline.access.audit import entry
 from hookline.bodies.page_input import read_page_input
 from hookline.bodies.urlencoded import lenient_query
-from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.elements.message_scope import arrival_scope
 from hookline.intake.callbacks import Callbacks, WaitingStep
@@ -58,7 +58,7 @@ class CallbackHandler:
         return await self._handle(request, headers, step.flow, step.node, step, context)
 
     async def handle_by_key(
-        self, request: HookRequest, headers: Headers, flow: CompiledFlow, node: WaitNode, context: RequestContext
+        self, request: HookRequest, headers: Headers, flow: CompiledFlow, node: CompiledWait, context: RequestContext
     ) -> HookResponse:
         """Handle a callback that finds its execution by a key."""
         return await self._handle(request, headers, flow, node, None, context)
@@ -68,7 +68,7 @@ class CallbackHandler:
         request: HookRequest,
         headers: Headers,
         flow: CompiledFlow,
-        node: WaitNode,
+        node: CompiledWait,
         step: WaitingStep | None,
         context: RequestContext,
     ) -> HookResponse:
@@ -150,7 +150,7 @@ class CallbackHandler:
     def _callback(
         self,
         flow: CompiledFlow,
-        node: WaitNode,
+        node: CompiledWait,
         step: WaitingStep | None,
         incoming: ReceivedRequest,
         page_body: dict[str, Any] | None,
@@ -215,7 +215,7 @@ class CallbackHandler:
         )
 
 
-def target_of(flow: CompiledFlow, node: WaitNode) -> RequestTarget:
+def target_of(flow: CompiledFlow, node: CompiledWait) -> RequestTarget:
     """The target of a callback to a step."""
     return RequestTarget(f"{flow.id}/{node.id}", flow, node.settings, node)
 

@@ -6,7 +6,7 @@ The parts that all responses of the hook share are here, too.
 from collections.abc import Sequence
 from typing import Any, Final
 
-from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.json import encode
 from hookline.model.webhook import AcceptedAnswer, RequestSettings, WebhookSettings, is_server_header
@@ -54,7 +54,9 @@ def several_accepted_response(
     return HookResponse(202 if new else 200, ((b"content-type", _JSON),), body)
 
 
-def callback_response(flow: CompiledFlow, step: WaitNode, outcome: CallbackStored | CallbackRepeated) -> HookResponse:
+def callback_response(
+    flow: CompiledFlow, step: CompiledWait, outcome: CallbackStored | CallbackRepeated
+) -> HookResponse:
     """The response to a callback: that of the step's settings, or else of its scheme, or else the usual 202."""
     chosen = _chosen(step.settings, step.scheme, outcome.execution_id)
     if chosen is not None:

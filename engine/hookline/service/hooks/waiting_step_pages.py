@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.flows.elements.page_template import FORM
 from hookline.kernel.errors import Problem, RequestRejected
@@ -45,7 +45,7 @@ def expects_page(headers: Headers) -> bool:
     return is_browser(headers) or (form and "json" not in headers.joined.get("accept", ""))
 
 
-def confirmation_page(flow: CompiledFlow, node: WaitNode) -> HookResponse:
+def confirmation_page(flow: CompiledFlow, node: CompiledWait) -> HookResponse:
     """The page of a step that describes none. It has a button that sends an empty callback, if the step accepts it."""
     settings = node.settings
     by_form = (

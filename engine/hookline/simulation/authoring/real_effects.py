@@ -6,7 +6,7 @@ from typing import Any
 
 from hookline.discovery.registry import Registry
 from hookline.executions.services import Services
-from hookline.flows.blocks.foreach import ForeachNode
+from hookline.flows.blocks.foreach import CompiledForeach
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.intake.envelopes import simulation_envelope
 from hookline.kernel.json import encode
@@ -28,7 +28,7 @@ class PinnedStubs(CaseStubs):
         """The stub's result, or its error."""
         return super().call(path, attempt, action, settings) if self.has(path) else None
 
-    def items(self, path: str, block: ForeachNode, items: list[Any] | Stream) -> PreparedStub | None:
+    def items(self, path: str, block: CompiledForeach, items: list[Any] | Stream) -> PreparedStub | None:
         """The stub's result, or its error."""
         return super().items(path, block, items) if self.has(path) else None
 

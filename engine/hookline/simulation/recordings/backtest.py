@@ -11,7 +11,7 @@ import msgspec
 from hookline.discovery.registry import Registry
 from hookline.flows.blocks.batch import USE as BATCH
 from hookline.flows.blocks.flow_call import USE as FLOW
-from hookline.flows.blocks.step_type import Node
+from hookline.flows.blocks.step_type import CompiledStep
 from hookline.flows.blocks.step_walkers import without_items
 from hookline.flows.blocks.webhook_wait import USE as WEBHOOK
 from hookline.flows.compiler.compiled_flow import CompiledFlow
@@ -218,7 +218,7 @@ def _differences(
     return list(found.values())
 
 
-def _lanes(paths: Sequence[str], beside: Mapping[str, Node]) -> dict[tuple[str, ...], list[str]]:
+def _lanes(paths: Sequence[str], beside: Mapping[str, CompiledStep]) -> dict[tuple[str, ...], list[str]]:
     """Paths by what they stand in one order with: of what ran side by side it is chance which was first."""
     found: dict[tuple[str, ...], list[str]] = {}
     for path in paths:

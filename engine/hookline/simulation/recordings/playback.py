@@ -11,15 +11,15 @@ import msgspec
 
 from hookline.discovery.registry import Registry
 from hookline.executions.context import StepFailed
-from hookline.flows.blocks.action import ActionNode
+from hookline.flows.blocks.action import CompiledAction
 from hookline.flows.blocks.batch import USE as BATCH
 from hookline.flows.blocks.flow_call import USE as FLOW
-from hookline.flows.blocks.flow_call import CallNode
-from hookline.flows.blocks.foreach import ForeachNode
-from hookline.flows.blocks.step_type import Node
+from hookline.flows.blocks.flow_call import CompiledCall
+from hookline.flows.blocks.foreach import CompiledForeach
+from hookline.flows.blocks.step_type import CompiledStep
 from hookline.flows.blocks.step_walkers import walk_steps
 from hookline.flows.blocks.webhook_wait import USE as WEBHOOK
-from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.errors import StepError
 from hookline.kernel.json import decode, encode
@@ -110,7 +110,7 @@ class Playback:
             return PreparedStub(partial(self._unknown, path, action.name))
         return PreparedStub(partial(self._given, found))
 
-    def items(self, path: str, block: ForeachNode, items: list[Any] | Stream) -> PreparedStub | None:
+    def items(self, path: str, block: CompiledForeach, items: list[Any] | Stream) -> PreparedStub | None:
         """Return the recorded result of the block if its items aren't recorded and can't run without their calls."""
         streamed = isinstance(items, Stream)
         total = items.count if isinstance(items, Stream) else len(items)
@@ -298,11 +298,11 @@ def _result(found: RecordedAttempt) -> Any:
     return Reply(body, output.get("headers", {}), beside, attachments)
 
 
-def _touches_nothing(nodes: Sequence[Node]) -> bool:
+def _touches_nothing(nodes: Sequence[CompiledStep]) -> bool:
     """Return true if all steps can run without anything outside the execution."""
     walked = [step.node for step in walk_steps(nodes)]
     return not any(
-        isinstance(node, CallNode | WaitNode) or (isinstance(node, ActionNode) and not node.action.pure)
+        isinstance(node, CompiledCall | CompiledWait) or (isinstance(node, CompiledAction) and not node.action.pure)
         for node in walked
     )
 

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from hookline.discovery.registry import Registry
-from hookline.flows.blocks.action import ActionNode
-from hookline.flows.blocks.batch import BatchNode
-from hookline.flows.blocks.flow_call import CallNode
-from hookline.flows.blocks.step_type import Node
+from hookline.flows.blocks.action import CompiledAction
+from hookline.flows.blocks.batch import CompiledBatch
+from hookline.flows.blocks.flow_call import CompiledCall
+from hookline.flows.blocks.step_type import CompiledStep
 from hookline.flows.blocks.step_walkers import without_items
-from hookline.flows.blocks.webhook_wait import WaitNode
+from hookline.flows.blocks.webhook_wait import CompiledWait
 from hookline.flows.compiler.compiled_flow import CompiledFlow
 from hookline.kernel.errors import HooklineError
 from hookline.kernel.json import decode, encode
@@ -182,7 +182,7 @@ def _stubs(
         path, node = one["path"], nodes.get(without_items(one["path"]))
         if one["error"] is None and one["state"] != "succeeded":
             continue
-        if isinstance(node, ActionNode):
+        if isinstance(node, CompiledAction):
             # What reads a file can't where the case hasn't got it.
             itself = touches_nothing_outside(node.action, registry) and not (
                 without_files and node.action.pure and node.action.takes_context
@@ -190,8 +190,8 @@ def _stubs(
             outside = not itself or path in read or one["signal"] == STREAM
         else:
             # Where nothing was gathered, it was the message that had nothing to add.
-            gathered = isinstance(node, BatchNode) and one["error"] is None
-            outside = isinstance(node, CallNode) or gathered or path in whole
+            gathered = isinstance(node, CompiledBatch) and one["error"] is None
+            outside = isinstance(node, CompiledCall) or gathered or path in whole
         if outside:
             attempts.setdefault(path, []).append((one["attempt"], _stub(one, node)))
     return {path: _each(given) for path, given in attempts.items()}
@@ -213,11 +213,11 @@ def _each(given: Sequence[tuple[int, dict[str, Any]]]) -> Any:
     return each[0] if all(one == each[0] for one in each) else each
 
 
-def _stub(step: Mapping[str, Any], node: Node | None) -> dict[str, Any]:
+def _stub(step: Mapping[str, Any], node: CompiledStep | None) -> dict[str, Any]:
     output, error = step["output"] or {}, step["error"]
     if error is not None:
         message, place = error["message"], error["step"]
-        if isinstance(node, CallNode):
+        if isinstance(node, CompiledCall):
             told, place = told_by_flow(step, node.flow_id)
             message = told or message
         inner = {"step": place} if place not in (None, step["path"]) else {}
@@ -233,7 +233,7 @@ def _stub(step: Mapping[str, Any], node: Node | None) -> dict[str, Any]:
         beside["status"] = status
     if headers := public_headers(output.get("headers", {})):
         stub["headers"] = headers
-    if isinstance(node, CallNode):
+    if isinstance(node, CompiledCall):
         beside = {"outcome": output["outcome"]} if output.get("outcome", "completed") != "completed" else {}
     if beside:
         stub["beside"] = beside
@@ -246,7 +246,7 @@ def _answers(flow: CompiledFlow, steps: Sequence[Mapping[str, Any]]) -> dict[str
     found: dict[str, Any] = {}
     for one in steps:
         path, output = one["path"], one["output"]
-        if found.get(path) is not None or not isinstance(nodes.get(without_items(path)), WaitNode):
+        if found.get(path) is not None or not isinstance(nodes.get(without_items(path)), CompiledWait):
             continue
         if output is None:
             found[path] = None
