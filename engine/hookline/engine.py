@@ -380,7 +380,7 @@ class Engine:
             process_name,
             failed_plugins=registry.failed,
             sources=self.sources.statuses,
-            fullness=self.intake,
+            intake=self.intake,
         )
         self.attention = Attention(self.store, self.clock, self.credentials, self.membership)
         self._housekeeping = Duty(self.membership, "housekeeping", self.clock)

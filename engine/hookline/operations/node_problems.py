@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Final, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
 from hookline.discovery.registry import PluginStatus
+from hookline.intake.intake import Intake
 from hookline.kernel.errors import StoreError
 from hookline.kernel.time import Clock
 from hookline.sources.source import SourceStatus
@@ -26,15 +27,6 @@ _Found: TypeAlias = tuple[NodeProblemKind, str, str]
 """The kind, the subject and the detail of a problem."""
 
 
-class Fullness(Protocol):
-    """Tells why messages aren't accepted: those of any flow, and those of single flows."""
-
-    @property
-    def full(self) -> str | None: ...
-    @property
-    def full_flows(self) -> Mapping[str, str]: ...
-
-
 class NodeProblems:
     """Reports the problems of one node."""
 
@@ -47,7 +39,7 @@ class NodeProblems:
         *,
         failed_plugins: tuple[PluginStatus, ...],
         sources: Callable[[], Mapping[str, SourceStatus]],
-        fullness: Fullness,
+        intake: Intake,
     ) -> None:
         """`node`: a name that no other process has. `sources` returns the states of the sources that run here, by
         flow."""
@@ -57,7 +49,7 @@ class NodeProblems:
         self._node = node
         self._failed_plugins = failed_plugins
         self._sources = sources
-        self._fullness = fullness
+        self._intake = intake
         self._since: dict[tuple[NodeProblemKind, str], datetime] = {}
         self._reported: tuple[NodeProblem, ...] = ()
         self._reported_at: datetime | None = None
@@ -99,9 +91,9 @@ class NodeProblems:
     def _found(self) -> Iterator[_Found]:
         for plugin in self._failed_plugins:
             yield "plugin_failed", plugin.name, plugin.error or ""
-        if self._fullness.full is not None:
-            yield "disk_budget", "", self._fullness.full
-        for flow_id, reason in sorted(self._fullness.full_flows.items()):
+        if self._intake.full is not None:
+            yield "disk_budget", "", self._intake.full
+        for flow_id, reason in sorted(self._intake.full_flows.items()):
             yield "disk_budget", flow_id, reason
         for flow_id, status in sorted(self._sources().items()):
             if status.error is not None:

@@ -45,9 +45,10 @@ class Full:
 
 class Bench:
     def __init__(self, *failed: PluginStatus) -> None:
-        self.store, self.clock, self.fullness = Kept(), ManualClock(), Full()
+        self.store, self.clock, self.intake = Kept(), ManualClock(), Full()
         self.sources: dict[str, SourceStatus] = {}
         kept: Any = self.store
+        intake: Any = self.intake
         log: Any = structlog.get_logger()
         self.problems = NodeProblems(
             kept,
@@ -56,7 +57,7 @@ class Bench:
             "a.1",
             failed_plugins=failed,
             sources=lambda: self.sources,
-            fullness=self.fullness,
+            intake=intake,
         )
 
 
@@ -64,7 +65,7 @@ class Bench:
 async def test_a_plugin_that_failed_and_a_full_disk_are_reported_at_once() -> None:
     bench = Bench(PluginStatus("acme", "acme", "acme", "1.0", "it is broken"))
     began = bench.clock.now()
-    bench.fullness.full, bench.fullness.full_flows = "full", {"orders": "too large"}
+    bench.intake.full, bench.intake.full_flows = "full", {"orders": "too large"}
     await bench.problems.report()
     (report,) = bench.store.reports
     assert (report.node, report.at, report.forget_before) == ("a.1", began, began - REPORTED_WITHIN)
@@ -74,7 +75,7 @@ async def test_a_plugin_that_failed_and_a_full_disk_are_reported_at_once() -> No
         NodeProblem("disk_budget", "orders", "too large", began),
     )
     bench.clock.advance(5)
-    bench.fullness.full, bench.fullness.full_flows = None, {}
+    bench.intake.full, bench.intake.full_flows = None, {}
     await bench.problems.report()
     assert bench.store.last == [("plugin_failed", "acme")]
 
@@ -106,7 +107,7 @@ async def test_the_same_problems_are_reported_again_before_their_report_is_too_o
         await bench.problems.report()
         bench.clock.advance(5)
     assert bench.store.reports == []
-    bench.fullness.full = "full"
+    bench.intake.full = "full"
     for _ in range(int(REPORTED_WITHIN.total_seconds() / 5)):
         await bench.problems.report()
         bench.clock.advance(5)
@@ -121,7 +122,7 @@ async def test_the_same_problems_are_reported_again_before_their_report_is_too_o
 @pytest.mark.console_rule("K10")
 async def test_a_report_that_fails_is_made_later() -> None:
     bench = Bench()
-    bench.fullness.full = "full"
+    bench.intake.full = "full"
     bench.store.failure = StoreError()
     running = asyncio.create_task(bench.problems.run())
     await bench.clock.until_sleeping()
