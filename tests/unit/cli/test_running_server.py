@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import structlog
 
+from hookline.cli.host.process_signals import Reloading
 from hookline.cli.host.server import report_accepting
-from hookline.cli.host.sighup import Reloading
 from hookline.server_settings import Settings
 from hookline.testing.clock import ManualClock
 from hookline.testing.eventually import assert_eventually

@@ -18,7 +18,7 @@ import click
 
 from hookline.cli.actor import local_user
 from hookline.cli.command import Command
-from hookline.cli.host.sighup import ignore_hangups
+from hookline.cli.host.process_signals import ignore_hangups
 from hookline.cli.table import shortened
 from hookline.kernel.errors import ConfigError, HooklineError
 from hookline.kernel.suggest import counted

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from hookline.cli.command import OPTIONS, RELOAD, Command, emit
-from hookline.cli.host.sighup import ignore_hangups
+from hookline.cli.host.process_signals import ignore_hangups
 from hookline.secrets.masking import mask_log_fields
 from hookline.server_settings import Settings
 

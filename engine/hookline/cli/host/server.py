@@ -16,8 +16,8 @@ from hookline.access.tokens import ServerToken
 from hookline.cli.engine_setup import engine_options, hook_options, local_url
 from hookline.cli.host import interpreter_tuning
 from hookline.cli.host.open_files import reserve_files
+from hookline.cli.host.process_signals import Reloading, Stopper, ignore_hangups
 from hookline.cli.host.setting_views import setting_views
-from hookline.cli.host.sighup import Reloading, ignore_hangups
 from hookline.cli.host.worker import Ready, Worker
 from hookline.cli.running_server_file import admin_token, agree_on_token, announced, token_file
 from hookline.discovery.loader import load_plugins
@@ -328,7 +328,7 @@ def _note_start(engine: Engine, settings: Settings) -> None:
 
 def _handle_signals(engine: Engine, shutdown: asyncio.Event, reloading: Reloading, worker: Worker | None) -> None:
     loop = asyncio.get_running_loop()
-    stopper = _Stopper(engine, shutdown)
+    stopper = Stopper(engine, shutdown)
     engine.membership.on_drain = stopper.drain
     if worker is not None:
         worker.follow(stopper, reloading.ask)
@@ -336,45 +336,6 @@ def _handle_signals(engine: Engine, shutdown: asyncio.Event, reloading: Reloadin
     for one in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(one, stopper.stop, one.name)
     loop.add_signal_handler(signal.SIGHUP, reloading.ask)
-
-
-class _Stopper:
-    """The effect of signals on a server."""
-
-    def __init__(self, engine: Engine, shutdown: asyncio.Event) -> None:
-        self._engine = engine
-        self._shutdown = shutdown
-        self._main = asyncio.current_task()
-
-    def stop(self, name: str) -> None:
-        """Begin to stop, or stop at once if that has begun."""
-        if self._shutdown.is_set():
-            self.at_once(name)
-        else:
-            self.begin(name)
-
-    def begin(self, name: str) -> None:
-        """Begin to stop, unless that has begun."""
-        if not self._shutdown.is_set():
-            self._shutdown.set()
-            self._engine.log.info("stopping", signal=name, grace=self._engine.options.grace)
-
-    def drain(self) -> None:
-        """Begin to stop, since an operator asked for it, unless that has begun."""
-        if not self._shutdown.is_set():
-            self._shutdown.set()
-            self._engine.log.info("stopping: an operator asked for it", grace=self._engine.options.grace)
-
-    def at_once(self, name: str) -> None:
-        """Stop at once."""
-        if self._main is not None:
-            self._main.cancel()
-        self._engine.log.warning("stopping at once", signal=name)
-
-    def orphaned(self) -> None:
-        """Begin to stop, since the parent of this worker has gone."""
-        self._engine.log.warning("the process that started this worker is gone; stopping")
-        self._shutdown.set()
 
 
 def report_accepting(log: Log, clock: Clock) -> None:

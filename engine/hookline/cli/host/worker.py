@@ -12,10 +12,11 @@ import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 
+from hookline.cli.host.process_signals import Stopper
 from hookline.kernel.errors import ConfigError
 from hookline.service.server.fair_accepting import SharedCounts
 
@@ -65,22 +66,6 @@ def _assignment(text: bytes) -> Assignment:
 def line(message: msgspec.Struct) -> bytes:
     """A message as it is sent."""
     return msgspec.json.encode(message) + END
-
-
-class Stopper(Protocol):
-    """The effect of signals on a server."""
-
-    def begin(self, name: str) -> None:
-        """Begin to stop; further calls do nothing. `name`: that of the signal."""
-        ...
-
-    def at_once(self, name: str) -> None:
-        """Stop at once."""
-        ...
-
-    def orphaned(self) -> None:
-        """Begin to stop, since the parent has gone."""
-        ...
 
 
 class Worker:

@@ -1,4 +1,4 @@
-"""Reloading on SIGHUP: the settings that can change while a server runs, and the flows."""
+"""The effects of signals on a server: SIGHUP reloads the flows and the settings that can change, others stop it."""
 
 import asyncio
 import signal
@@ -63,3 +63,42 @@ class Reloading:
         self._engine.log.warning(
             "reloaded", changed=sorted(set(changed) & RELOADABLE), **({"need_restart": restart} if restart else {})
         )
+
+
+class Stopper:
+    """The effect of signals on a server."""
+
+    def __init__(self, engine: "Engine", shutdown: asyncio.Event) -> None:
+        self._engine = engine
+        self._shutdown = shutdown
+        self._main = asyncio.current_task()
+
+    def stop(self, name: str) -> None:
+        """Begin to stop, or stop at once if that has begun."""
+        if self._shutdown.is_set():
+            self.at_once(name)
+        else:
+            self.begin(name)
+
+    def begin(self, name: str) -> None:
+        """Begin to stop, unless that has begun."""
+        if not self._shutdown.is_set():
+            self._shutdown.set()
+            self._engine.log.info("stopping", signal=name, grace=self._engine.options.grace)
+
+    def drain(self) -> None:
+        """Begin to stop, since an operator asked for it, unless that has begun."""
+        if not self._shutdown.is_set():
+            self._shutdown.set()
+            self._engine.log.info("stopping: an operator asked for it", grace=self._engine.options.grace)
+
+    def at_once(self, name: str) -> None:
+        """Stop at once."""
+        if self._main is not None:
+            self._main.cancel()
+        self._engine.log.warning("stopping at once", signal=name)
+
+    def orphaned(self) -> None:
+        """Begin to stop, since the parent of this worker has gone."""
+        self._engine.log.warning("the process that started this worker is gone; stopping")
+        self._shutdown.set()
