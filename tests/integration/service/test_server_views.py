@@ -8,7 +8,7 @@ import pytest
 from quart.typing import TestClientProtocol as Client
 from tests.integration.admin_api import AUTH, TOKEN, write_flows
 
-from hookline.cli.host.setting_views import setting_views
+from hookline.cli.host.server_setting_views import setting_views
 from hookline.engine import Engine
 from hookline.model.access import SYSTEM
 from hookline.server_settings import load

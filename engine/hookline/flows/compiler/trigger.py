@@ -9,11 +9,11 @@ from hookline.discovery.registry import Registry
 from hookline.flows.compiler.compiled_flow import CompiledTrigger, SubscriptionTrigger
 from hookline.flows.compiler.subscription import compile_scheme, webhook_settings
 from hookline.flows.documents.model_problems import model_problems
+from hookline.flows.elements.compiled_verify import compile_verify, content_type_problems
 from hookline.flows.elements.expressions import Expressions, Template
 from hookline.flows.elements.message_keys import MessageKey, compile_key
 from hookline.flows.elements.outside_references import CredentialUse, unknown_component
 from hookline.flows.elements.paths_masked_by_schemes import NO_MASKED_PATHS, MaskedPaths, masked_paths_of
-from hookline.flows.elements.verification import compile_verify, content_type_problems
 from hookline.kernel.errors import ExpressionError, Problem, StepError
 from hookline.kernel.pointer import adding, removing
 from hookline.kernel.safe_validation import validate_safely
