@@ -8,7 +8,7 @@ import pytest
 from quart.typing import TestClientProtocol as Client
 from tests.integration.admin_api import AUTH, TOKEN, write_flows
 
-from hookline.cli.host.server_setting_views import setting_views
+from hookline.cli.host.server_setting_views import server_setting_views
 from hookline.engine import Engine
 from hookline.model.access import SYSTEM
 from hookline.server_settings import load
@@ -36,7 +36,7 @@ async def client(engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     settings = load({"port": 9000}, tmp_path / "hookline.toml")
     for name in ("shop", "other"):
         await engine.credentials.put(name, "api-key", {"key": "s3cret"}, by=SYSTEM)
-    return create_pages(blueprints(engine, TOKEN, settings=setting_views(settings))).test_client()
+    return create_pages(blueprints(engine, TOKEN, settings=server_setting_views(settings))).test_client()
 
 
 async def get(client: Client, path: str, status: int = 200) -> Any:

@@ -17,7 +17,7 @@ from hookline.cli.engine_setup import engine_options, hook_options, local_url
 from hookline.cli.host import interpreter_tuning
 from hookline.cli.host.open_files import reserve_files
 from hookline.cli.host.process_signals import Reloading, Stopper, ignore_hangups
-from hookline.cli.host.server_setting_views import setting_views
+from hookline.cli.host.server_setting_views import server_setting_views
 from hookline.cli.host.worker import Ready, Worker
 from hookline.cli.running_server_file import admin_token, agree_on_token, announced, token_file
 from hookline.discovery.loader import load_plugins
@@ -213,7 +213,7 @@ def _listeners(
             readiness=readiness,
             senders=Senders(options.trusted_proxies, options.forwarded_header),
             workers=metrics,
-            settings=setting_views(settings),
+            settings=server_setting_views(settings),
         ),
         sites_blueprint(engine.registry.sites.values(), hosts),
     )

@@ -5,7 +5,7 @@ from hookline.server_settings import PREFIX, Settings
 from hookline.service.admin.system.server_settings import ServerSettingView
 
 
-def setting_views(settings: Settings) -> list[ServerSettingView]:
+def server_setting_views(settings: Settings) -> list[ServerSettingView]:
     """All settings in their order, each with its source. Secrets, and passwords in URLs, are masked."""
     values = mask_log_fields(None, "", settings.model_dump(mode="json"))
     defaults = Settings().model_dump(mode="json")
