@@ -9,7 +9,7 @@ from hookline.engine import Engine
 from hookline.kernel.errors import ExecutionNotFound, ProvenanceUnknown
 from hookline.model.access import SYSTEM
 from hookline.operations.replay import Edit
-from hookline.operations.value_origins import Explained, explain
+from hookline.operations.value_provenance import Explained, explain
 
 
 async def ask(engine: Engine, execution_id: str, field: str) -> Explained:

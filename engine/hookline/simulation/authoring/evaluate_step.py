@@ -23,7 +23,7 @@ from hookline.kernel.errors import ExpressionError, Problem
 from hookline.kernel.json import decode, encode
 from hookline.kernel.pointer import parts_of
 from hookline.model.execution import ErrorInfo, StepRecord
-from hookline.operations.value_origins import explained
+from hookline.operations.value_provenance import explained
 from hookline.sdk.action import Action, Reply
 from hookline.sdk.mappers import Expression
 from hookline.secrets.redaction import NoRedactor, Redactor

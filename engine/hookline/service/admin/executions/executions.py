@@ -22,7 +22,7 @@ from hookline.kernel.json import encode
 from hookline.kernel.time import rfc3339
 from hookline.model.execution import FINAL, TAG, Execution, ExecutionFilter, Outcome, State
 from hookline.model.message import Attachment, Envelope, pack
-from hookline.operations.value_origins import Explained, explain
+from hookline.operations.value_provenance import Explained, explain
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.request_reading import (

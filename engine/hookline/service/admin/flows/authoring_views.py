@@ -9,7 +9,7 @@ from hookline.flows.check.step_scopes import StepScope
 from hookline.kernel.errors import Problem
 from hookline.kernel.json import decode, encode
 from hookline.model.execution import StepRecord
-from hookline.operations.value_origins import Explained
+from hookline.operations.value_provenance import Explained
 from hookline.service.admin.executions.executions import shortened
 from hookline.service.views.excerpts import Cut, excerpt
 from hookline.service.views.executions import ErrorView, LatestView, error_view, latest_view
