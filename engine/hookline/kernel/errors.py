@@ -32,7 +32,7 @@ HooklineError
 │   └── JournalIncompatible  its journal doesn't fit a version of its flow
 ├── RedactedUnreadable       redacted values can't be decrypted
 ├── NotReplayable            an execution can't be replayed
-├── ProvenanceUnknown        the origin of a value is unknown
+├── ProvenanceUnknown        the provenance of a value is unknown
 ├── ValueNotFound            an execution has no such value
 ├── ExpressionError
 │   ├── ExpressionSyntax     it can't be compiled
@@ -322,7 +322,7 @@ class NotReplayable(HooklineError):
 
 
 class ProvenanceUnknown(HooklineError):
-    """It isn't known where that value comes from."""
+    """The provenance of the value is unknown."""
 
     code = "execution.not_explained"
 

@@ -1,4 +1,4 @@
-"""The origins of the values in recorded executions, for the admin API and the command line."""
+"""The provenance of the values in recorded executions, for the admin API and the command line."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -48,8 +48,8 @@ class Maker(msgspec.Struct, frozen=True):
     line: int | None
 
 
-async def explain(store: Store, catalog: Catalog, execution_id: str, field: str) -> Explained:
-    """Explain the origin of a field of an execution.
+async def provenance_of(store: Store, catalog: Catalog, execution_id: str, field: str) -> Explained:
+    """Return the provenance of a field of an execution.
 
     Raises ExecutionNotFound, ProvenanceUnknown, FlowNotFound and FlowInvalid if its version isn't available, and
     StoreError.
@@ -69,7 +69,7 @@ async def explain(store: Store, catalog: Catalog, execution_id: str, field: str)
     origin = Provenance(
         flow, trigger_view(envelope.message, envelope.arrival), flow.read_vars(execution.vars), records
     ).explain(field)
-    return explained(origin, *_places(catalog, flow))
+    return provenance_view(origin, *_places(catalog, flow))
 
 
 def _places(catalog: Catalog, flow: CompiledFlow) -> tuple[str | None, dict[str, int]]:
@@ -84,7 +84,7 @@ def _places(catalog: Catalog, flow: CompiledFlow) -> tuple[str | None, dict[str,
         return None, {}
 
 
-def explained(origin: Origin, file: str | None = None, at: Mapping[str, int] = MappingProxyType({})) -> Explained:
+def provenance_view(origin: Origin, file: str | None = None, at: Mapping[str, int] = MappingProxyType({})) -> Explained:
     """An origin as the API gives it. `file`: the flow's file, if `at` has the line of each of its values."""
     return Explained(
         field=origin.field,
@@ -94,5 +94,5 @@ def explained(origin: Origin, file: str | None = None, at: Mapping[str, int] = M
         use=origin.use,
         made_by=[Maker(pointer, source, file, at.get(pointer)) for pointer, source in origin.expressions],
         note=origin.note,
-        reads=[explained(one, file, at) for one in origin.reads],
+        reads=[provenance_view(one, file, at) for one in origin.reads],
     )

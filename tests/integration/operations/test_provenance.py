@@ -9,11 +9,11 @@ from hookline.engine import Engine
 from hookline.kernel.errors import ExecutionNotFound, ProvenanceUnknown
 from hookline.model.access import SYSTEM
 from hookline.operations.replay import Edit
-from hookline.operations.value_provenance import Explained, explain
+from hookline.operations.value_provenance import Explained, provenance_of
 
 
 async def ask(engine: Engine, execution_id: str, field: str) -> Explained:
-    return await explain(engine.store, engine.catalog, execution_id, field)
+    return await provenance_of(engine.store, engine.catalog, execution_id, field)
 
 
 async def ran(harness: Harness, engine: Engine, steps: list[dict[str, Any]], body: Any, **more: Any) -> str:

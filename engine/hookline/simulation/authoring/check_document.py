@@ -16,7 +16,7 @@ _MAX_SCOPES: Final = 2_000_000
 the number of steps."""
 
 
-def check(job: CheckJob, registry: Registry) -> CheckResult:
+def check_document(job: CheckJob, registry: Registry) -> CheckResult:
     """Find the problems of a document; if it can be compiled, also the types in scope at each step."""
     samples = read_samples(decode(job.cases))
     checked = check_flow(

@@ -23,7 +23,7 @@ from hookline.kernel.errors import ExpressionError, Problem
 from hookline.kernel.json import decode, encode
 from hookline.kernel.pointer import parts_of
 from hookline.model.execution import ErrorInfo, StepRecord
-from hookline.operations.value_provenance import explained
+from hookline.operations.value_provenance import provenance_view
 from hookline.sdk.action import Action, Reply
 from hookline.sdk.mappers import Expression
 from hookline.secrets.redaction import NoRedactor, Redactor
@@ -173,7 +173,7 @@ class _Evaluator:
         parts = [expression for _, expression in template.parts()]
         paths = [path for one in parts for path in _paths(one) if path]
         read = dict.fromkeys(_without_items(path, self._scope) for path in paths)
-        found = [explained(self._provenance.read_at(self._path, path)) for path in list(read)[:_MAX_READS]]
+        found = [provenance_view(self._provenance.read_at(self._path, path)) for path in list(read)[:_MAX_READS]]
         return encode(self._redactor.hidden.mask(decode(encode(found), exact=True)))
 
 

@@ -21,7 +21,7 @@ from hookline.flows.authoring.flow_difference import flow_differences
 from hookline.flows.authoring.formatter import format_flow
 from hookline.kernel.errors import FlowInvalid, HooklineError
 from hookline.kernel.json import decode, encode
-from hookline.simulation.authoring.check_document import check
+from hookline.simulation.authoring.check_document import check_document
 from hookline.simulation.authoring.cut_document import parse_document
 from hookline.simulation.authoring.effect_guard import deny_effects
 from hookline.simulation.authoring.evaluate import evaluate
@@ -65,7 +65,7 @@ def work(job: Job, registry: Registry) -> JobResult:
     try:
         match job:
             case CheckJob():
-                return check(job, registry)
+                return check_document(job, registry)
             case EvaluateJob():
                 return evaluate(job, registry)
             case EvaluateStepJob():

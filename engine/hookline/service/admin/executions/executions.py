@@ -22,7 +22,7 @@ from hookline.kernel.json import encode
 from hookline.kernel.time import rfc3339
 from hookline.model.execution import FINAL, TAG, Execution, ExecutionFilter, Outcome, State
 from hookline.model.message import Attachment, Envelope, pack
-from hookline.operations.value_provenance import Explained, explain
+from hookline.operations.value_provenance import Explained, provenance_of
 from hookline.service.admin.gate import caller
 from hookline.service.admin.openapi import operation
 from hookline.service.admin.request_reading import (
@@ -181,7 +181,7 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
     async def explain_field(execution_id: str) -> Response:
         """Explain where a value comes from: the expression that computed it, the values that this read, and so on."""
         given = read_query(_FIELD)
-        explained = await explain(engine.store, engine.catalog, execution_id, given["field"])
+        explained = await provenance_of(engine.store, engine.catalog, execution_id, given["field"])
         return json_response(shortened(explained) if given["short"] else explained)
 
 
