@@ -34,7 +34,7 @@ from hookline.simulation.authoring.cut_document import (
     replace_rest,
     step_of,
 )
-from hookline.simulation.authoring.evaluate import failed
+from hookline.simulation.authoring.evaluate_expression import failed
 from hookline.simulation.authoring.jobs import EvaluatedExpression, EvaluatedStep, EvaluateStepJob
 from hookline.simulation.authoring.try_document import TryStubs, compile_given, read_given, redactor_of
 from hookline.simulation.case_run import CaseRun, open_runner
