@@ -10,7 +10,7 @@ from hookline.kernel.errors import ConfigError
 from hookline.kernel.json import decode
 
 
-def body_of(path: Path | None, *, exact: bool, otherwise: str = "") -> Any:
+def read_input(path: Path | None, *, exact: bool, otherwise: str = "") -> Any:
     """Return the JSON value, or else the text, of a file (`-` is standard input); None without a file.
 
     `otherwise`: the remedy for a file that is neither. Raises ConfigError.

@@ -21,7 +21,7 @@ def seconds_each(rate: str) -> float:
     return _SECONDS[unit] / int(count)
 
 
-def parts_of(rate: str) -> int:
+def rate_parts(rate: str) -> int:
     """The parts of a rate, each of which allows one message in `seconds_to_recover`: 5 for `5/m`."""
     return int(rate.partition("/")[0])
 
@@ -49,7 +49,7 @@ class RateLimit:
     def __init__(self, text: str, parts: int | None = None) -> None:
         """`parts`: those that this node has; None for all."""
         self._burst = seconds_to_recover(text)
-        self.parts = parts_of(text) if parts is None else parts
+        self.parts = rate_parts(text) if parts is None else parts
         self._next = 0.0
         self._exceeded_until = 0.0
         self._storing = 0

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from hookline.flows.compiler.compiled_flow import CompiledFlow
-from hookline.intake.limits import BacklogLimit, RateLimit, parts_of, seconds_to_recover
+from hookline.intake.limits import BacklogLimit, RateLimit, rate_parts, seconds_to_recover
 from hookline.kernel.errors import StoreError
 from hookline.kernel.time import Clock
 from hookline.storage.cluster import Membership
@@ -171,7 +171,7 @@ class _SharedRate(_Shared):
     limit: RateLimit
 
     def __init__(self, rate: str, parts: int | None, now: float) -> None:
-        super().__init__(RateLimit(rate, parts), parts_of(rate), seconds_to_recover(rate), now)
+        super().__init__(RateLimit(rate, parts), rate_parts(rate), seconds_to_recover(rate), now)
 
     def adopt(self, row: NodeParts | None, now: float) -> int:
         """Use the parts that this node has in the database; return their number."""
@@ -338,7 +338,7 @@ class SharedLimits:
                 # With another text, a flow has another limit.
                 for key in [key for key in self._rates if key[0] == name]:
                     del self._rates[key]
-                parts = parts_of(text)
+                parts = rate_parts(text)
             known = self._rates[name, text] = _SharedRate(text, parts, self._clock.monotonic())
             self.due.set()
         return known

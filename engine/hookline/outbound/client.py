@@ -22,8 +22,8 @@ from hookline import __version__
 from hookline.kernel.errors import StepError
 from hookline.kernel.time import Clock
 from hookline.model.message import Attachment
-from hookline.outbound.connection_errors import broken, excerpt, timed_out
-from hookline.outbound.egress import Egress, rejected
+from hookline.outbound.connection_errors import broken, error_excerpt, timed_out
+from hookline.outbound.egress import Egress, host_rejected
 from hookline.outbound.request import Outgoing, address, outgoing
 from hookline.sdk.http import RateLimits, RequestOptions, Requests, Response, StreamedResponse, status_error
 from hookline.storage.blobs import Blobs
@@ -139,7 +139,7 @@ class PooledClient(Requests):
             raise StepError(f"the URL can't be used: its host is not valid ({target.host})", code="http.url") from error
         except (aiohttp.ClientError, HttpProcessingError, OSError) as error:
             if target.rejected and not target.allowed:
-                raise rejected(target.host, target.port, target.rejected) from error
+                raise host_rejected(target.host, target.port, target.rejected) from error
             raise broken(error, sent) from error
 
     async def _talk(self, connection: Connection, sent: Outgoing, limit: int) -> "_Received":
@@ -199,7 +199,7 @@ class PooledClient(Requests):
             async with asyncio.timeout(5.0):
                 data = await response.beginning()
         text = f"{sent.method} {address(sent)} answered {status} {response.reason}".rstrip()
-        shown = excerpt(Response(status, response.headers, data).text, sent)
+        shown = error_excerpt(Response(status, response.headers, data).text, sent)
         message = f"{text}: {shown}" if shown else text
         return status_error(status, message, response.headers, self._clock.now(), limits)
 

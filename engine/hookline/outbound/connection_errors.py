@@ -47,7 +47,7 @@ def broken(error: Exception, sent: Outgoing) -> StepError:
     )
 
 
-def excerpt(text: str, sent: Outgoing) -> str:
+def error_excerpt(text: str, sent: Outgoing) -> str:
     """Return the beginning of the body of an error, without the secrets of the request."""
     # Secrets are masked before the text is cut, because a part of a secret would not be recognised.
     text = " ".join(HiddenValues(sent.secrets).mask_text(text).split())

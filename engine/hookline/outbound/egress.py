@@ -114,7 +114,7 @@ class Egress:
         return any(entry.covers(addresses, name, port) for entry in self._allowed)
 
 
-def rejected(host: str, port: int, addresses: Iterable[str], code: str = "http.egress") -> StepError:
+def host_rejected(host: str, port: int, addresses: Iterable[str], code: str = "http.egress") -> StepError:
     """Return the error for a host of which no address is allowed."""
     where = ", ".join(dict.fromkeys(addresses))
     entry = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
@@ -175,7 +175,7 @@ async def connect(egress: Egress, host: str, port: int, timeout: float) -> socke
             found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
             allowed = [info for info in found if egress.allows(str(info[4][0]), host, port)]
             if not allowed:
-                raise rejected(host, port, (str(info[4][0]) for info in found), "engine.egress")
+                raise host_rejected(host, port, (str(info[4][0]) for info in found), "engine.egress")
             return await aiohappyeyeballs.start_connection(allowed, happy_eyeballs_delay=0.25)
     except TimeoutError as error:
         raise Unavailable(f"{where} did not answer within {timeout:g} s", code="engine.connect") from error

@@ -102,7 +102,7 @@ def sign(
     return SignedMessage(scheme.name, made, body)
 
 
-def credential_of(flow: CompiledFlow, get: Callable[[str], tuple[str, BaseModel]]) -> BaseModel | None:
+def verifying_credential(flow: CompiledFlow, get: Callable[[str], tuple[str, BaseModel]]) -> BaseModel | None:
     """The credential with which a flow verifies its sender. Raises CredentialError."""
     scheme, name = flow.trigger.scheme, flow.trigger.credential
     if scheme is None or scheme.credential is None or name is None:

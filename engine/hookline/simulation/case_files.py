@@ -32,14 +32,14 @@ def case_files(paths: Sequence[Path]) -> Iterator[Path]:
             yield cases
 
 
-def flow_of(file: Path) -> Path:
+def flow_file_of(file: Path) -> Path:
     """The file of the flow whose cases a file has."""
     return file.with_name(file.name.removesuffix(ENDING) + ".json")
 
 
-def load(file: Path, registry: Registry, environment: Mapping[str, str]) -> tuple[CompiledFlow, Sequence[Case]]:
+def load_cases(file: Path, registry: Registry, environment: Mapping[str, str]) -> tuple[CompiledFlow, Sequence[Case]]:
     """A flow and its cases. Raises FlowInvalid, with every problem of the flow, or of the cases."""
-    path = flow_of(file)
+    path = flow_file_of(file)
     try:
         data = path.read_bytes()
     except OSError as error:

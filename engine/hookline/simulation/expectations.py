@@ -44,7 +44,7 @@ def compare_with_case(case: Case, ended: SimulationResult) -> tuple[str, ...]:
     return tuple(found)
 
 
-def step_view(records: Sequence[StepRecord], *, exact: bool) -> dict[str, Any]:
+def actual_step(records: Sequence[StepRecord], *, exact: bool) -> dict[str, Any]:
     """A step as `expect.steps` names it: its result with `error`, `attempts` and `state`."""
     last = records[-1]
     output: dict[str, Any] = {} if last.output is None else reader(Any, exact=exact).decode(last.output)
@@ -108,7 +108,7 @@ def _step_differences(expected: dict[str, Any], ended: SimulationResult) -> list
         elif not ran:
             found.append(f"step {path} should have run, and did not")
         else:
-            found += json_differences(wanted, step_view(records, exact=ended.exact), f"steps.{path}")
+            found += json_differences(wanted, actual_step(records, exact=ended.exact), f"steps.{path}")
     return found
 
 

@@ -23,7 +23,7 @@ from hookline.kernel.errors import ConfigError, FlowInvalid
 from hookline.kernel.time import SystemClock
 from hookline.outbound.client import PooledClient
 from hookline.outbound.egress import Egress
-from hookline.simulation.case_files import ENDING, flow_of, load
+from hookline.simulation.case_files import ENDING, flow_file_of, load_cases
 from hookline.simulation.case_run import CaseResult, CaseRunner
 from hookline.simulation.cases import Case
 from hookline.testing.fake_http import Cassette
@@ -87,7 +87,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Case files that stand beside a flow."""
-    if not file_path.name.endswith(ENDING) or not flow_of(file_path).exists():
+    if not file_path.name.endswith(ENDING) or not flow_file_of(file_path).exists():
         return None
     return CasesOfFlow.from_parent(parent, path=file_path)
 
@@ -134,7 +134,7 @@ class CasesOfFlow(pytest.File):
     def collect(self) -> Iterator[pytest.Item]:
         """Its cases."""
         try:
-            flow, cases = load(self.path, self.config.stash[_BENCH].registry, os.environ)
+            flow, cases = load_cases(self.path, self.config.stash[_BENCH].registry, os.environ)
         except FlowInvalid as error:
             raise self.CollectError("\n".join(str(problem) for problem in error.problems)) from error
         for case in cases:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.integration.engine_harness import Harness, act, each, fails
 
-from hookline.cli.operate.execution_text import describe
+from hookline.cli.operate.execution_text import describe_execution
 from hookline.kernel.json import decode, encode
 from hookline.model.access import SYSTEM
 from hookline.model.execution import SLEEP, ExecutionFilter, Outcome, State
@@ -188,7 +188,7 @@ async def test_a_step_that_waited_when_its_execution_was_cancelled_is_shown_as_i
             ("both/ask", "interrupted", None, view.finished_at),
             ("both/pause", "interrupted", None, view.finished_at),
         ]
-        text = describe(decode(encode(view)))
+        text = describe_execution(decode(encode(view)))
         assert "both/ask  webhook: interrupted" in text
         assert "again" not in text
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from tests.integration.engine_harness import Hang, Harness, act, each, fails
 
-from hookline.cli.operate.execution_text import describe
+from hookline.cli.operate.execution_text import describe_execution
 from hookline.engine import Engine
 from hookline.kernel.json import decode, encode
 from hookline.model.access import SYSTEM
@@ -442,4 +442,4 @@ async def test_an_execution_shows_by_which_it_was_started(harness: Harness) -> N
         await harness.until(engine, execution_id)
         shown = decode(encode(await execution_view(engine.store, (await one_of(engine)).id)))
         assert shown["trigger"]["parent"]["execution_id"] == execution_id
-        assert f"started by execution {execution_id} of f, at call" in describe(shown)
+        assert f"started by execution {execution_id} of f, at call" in describe_execution(shown)

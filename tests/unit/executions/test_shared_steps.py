@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.unit.intake.sharing_nodes import Node, Table
 
 from hookline.executions.rate_limits import LONGEST_SLEEP, StepRates
-from hookline.intake.limits import RateLimit, parts_of
+from hookline.intake.limits import RateLimit, rate_parts
 from hookline.intake.shared_limits import SharedLimits
 from hookline.testing.clock import ManualClock
 
@@ -86,7 +86,7 @@ async def test_no_sequence_of_turns_moves_and_deaths_exceeds_the_rate_of_a_step(
             case "turn":
                 await cluster.turn(place, had_one=False)
             case "turns":
-                for _ in range(parts_of(rate)):
+                for _ in range(rate_parts(rate)):
                     await cluster.turn(place, had_one=False)
                     await cluster.turn(place, had_one=True)
             case "comes back":

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from hookline.flows.compiler.compiled_flow import CompiledFlow
-from hookline.intake.limits import parts_of
+from hookline.intake.limits import rate_parts
 from hookline.kernel.errors import StoreError
 from hookline.storage.cluster import Alone
 from hookline.storage.rate_parts import (
@@ -39,7 +39,7 @@ class Table:
     free_at: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self.free, self.free_at = Parts(parts_of(self.rate)), self.clock.monotonic()
+        self.free, self.free_at = Parts(rate_parts(self.rate)), self.clock.monotonic()
 
     def rows(self, lease: str) -> Sequence[NodeParts]:
         now = self.clock.monotonic()

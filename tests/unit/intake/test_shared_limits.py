@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.intake.sharing_nodes import FLOW, Node, Queue, Table, flow_of
 
-from hookline.intake.limits import BacklogLimit, RateLimit, parts_of, seconds_to_recover
+from hookline.intake.limits import BacklogLimit, RateLimit, rate_parts, seconds_to_recover
 from hookline.intake.shared_limits import LOOK_AGAIN, NodeShare, SharedLimits, fair_count
 from hookline.kernel.errors import StoreError
 from hookline.storage.rate_parts import NodeParts, Parts, PartsMoved, PartsRequest
@@ -146,9 +146,9 @@ async def test_no_sequence_of_messages_joins_and_deaths_exceeds_the_rate(
             case "stop" if len(cluster.nodes) > 1:
                 await cluster.nodes[one % len(cluster.nodes)][1].leave()
                 cluster.die(one)
-        assert sum(cluster.parts()) <= parts_of(rate)
+        assert sum(cluster.parts()) <= rate_parts(rate)
         rows = sum(cluster.table.own.values()) + sum(parts for parts, _ in cluster.table.gone.values())
-        assert rows + cluster.table.free.count == parts_of(rate)
+        assert rows + cluster.table.free.count == rate_parts(rate)
 
 
 @pytest.mark.cluster_rule("C7")

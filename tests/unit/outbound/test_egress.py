@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hookline.kernel.errors import ConfigError
-from hookline.outbound.egress import Egress, is_inside, rejected
+from hookline.outbound.egress import Egress, host_rejected, is_inside
 
 INSIDE = [
     "0.0.0.0",
@@ -163,10 +163,10 @@ def test_an_entry_that_means_nothing_is_an_error_that_shows_what_is_right(entry:
 
 
 def test_the_error_names_host_address_and_setting() -> None:
-    error = rejected("erp.internal", 8443, ["10.0.0.7", "10.0.0.7"])
+    error = host_rejected("erp.internal", 8443, ["10.0.0.7", "10.0.0.7"])
     assert error.error_code == "http.egress"
     assert not error.retryable
     assert "erp.internal:8443" in error.message
     assert "10.0.0.7 is" in error.message
     assert "HOOKLINE_EGRESS_ALLOW" in error.message
-    assert "[::1]:80" in rejected("::1", 80, ["::1"]).message
+    assert "[::1]:80" in host_rejected("::1", 80, ["::1"]).message

@@ -15,10 +15,10 @@ from hookline.sdk.schemes import NoSettings, RequestVerifier, Scheme, SignedRequ
 from hookline.service.signed_samples import (
     SignedMessage,
     UnsignedMessage,
-    credential_of,
     hook_url,
     sign,
     sign_without_secrets,
+    verifying_credential,
 )
 from hookline.testing.hook_over_memory import webhook_flow
 
@@ -147,7 +147,7 @@ def test_the_url_that_is_signed_is_the_one_that_the_message_goes_to() -> None:
 def test_a_credential_of_another_type_is_rejected(registry: Registry) -> None:
     flow = webhook_flow(scheme=registry.schemes["github"], credential="key")
     key = credential(registry, "github", {"secret": SECRET})
-    assert credential_of(flow, lambda name: ("github", key)) is key
+    assert verifying_credential(flow, lambda name: ("github", key)) is key
     with pytest.raises(CredentialError, match="not 'github'"):
-        credential_of(flow, lambda name: ("basic", credential(registry, "api-key", {"key": SECRET})))
-    assert credential_of(webhook_flow(), lambda name: ("github", key)) is None
+        verifying_credential(flow, lambda name: ("basic", credential(registry, "api-key", {"key": SECRET})))
+    assert verifying_credential(webhook_flow(), lambda name: ("github", key)) is None

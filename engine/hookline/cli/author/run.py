@@ -13,7 +13,7 @@ import click
 
 from hookline.catalog.flow_folder import scan
 from hookline.cli.command import Command, emit
-from hookline.cli.inputs import body_of, headers_of
+from hookline.cli.inputs import headers_of, read_input
 from hookline.kernel.errors import FlowInvalid, FlowNotFound, HooklineError
 from hookline.kernel.json import decode
 from hookline.kernel.suggest import did_you_mean
@@ -63,12 +63,12 @@ def run(
     execution isn't kept. The credentials are read from the database, if no server has it open. Exit code 1 if the
     execution fails.
     """
-    from hookline.cli.operate.execution_text import describe
+    from hookline.cli.operate.execution_text import describe_execution
     from hookline.kernel import logs
 
     logs.set_up(settings.log_level, settings.log_format, mask_log_fields)
     execution = asyncio.run(_run(settings, flow, input_, headers_of(headers), attachments))
-    emit(execution, as_json=as_json, text=lambda: describe(execution))
+    emit(execution, as_json=as_json, text=lambda: describe_execution(execution))
     if execution["state"] != "succeeded":
         ctx.exit(1)
 
@@ -84,7 +84,7 @@ async def _run(
         entry = next((entry for entry in engine.catalog.entries.values() if entry.file == path), None)
         if entry is None or entry.flow is None:
             raise FlowInvalid([] if entry is None else entry.errors)
-        body = body_of(input_, exact=entry.flow.exact, otherwise=f"; attach it: --attach {input_}")
+        body = read_input(input_, exact=entry.flow.exact, otherwise=f"; attach it: --attach {input_}")
         envelope = manual_envelope(
             entry.flow,
             Message(body, headers, tuple([await _attached(engine, file) for file in attachments])),

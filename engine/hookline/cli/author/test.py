@@ -116,7 +116,7 @@ def test(
 def run_cases(files: Sequence[Path], name: str | None) -> "tuple[list[CaseResult], list[FlowCoverage]]":
     """Run the cases of files, or those with a text in their names. Raises FlowInvalid."""
     from hookline.discovery.loader import load_plugins
-    from hookline.simulation.case_files import flow_of, load
+    from hookline.simulation.case_files import flow_file_of, load_cases
     from hookline.simulation.case_run import open_runner
     from hookline.simulation.coverage import coverage
 
@@ -125,12 +125,12 @@ def run_cases(files: Sequence[Path], name: str | None) -> "tuple[list[CaseResult
     reached = []
     with open_runner(registry) as runner:
         for file in files:
-            flow, cases = load(file, registry, os.environ)
+            flow, cases = load_cases(file, registry, os.environ)
             chosen = [case for case in cases if name is None or name.lower() in case.name.lower()]
             ran = [runner.run(flow, case, file.parent) for case in chosen]
             results += ran
             if ran:
-                reached.append(coverage(flow, flow_of(file), [result.steps for result in ran]))
+                reached.append(coverage(flow, flow_file_of(file), [result.steps for result in ran]))
     return results, reached
 
 

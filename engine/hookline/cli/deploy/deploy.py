@@ -96,7 +96,7 @@ def _deploy(settings: Settings, folder: Path, options: DeployOptions) -> None:
 
     async def apply() -> Mapping[str, Any]:
         async with connect(settings, missing="created") as client:
-            return await deploy_steps.deploy(client, prepared, flows)
+            return await deploy_steps.deploy_changes(client, prepared, flows)
 
     prepared = asyncio.run(prepare())
     value: dict[str, Any] = {

@@ -109,7 +109,7 @@ def _request(
     return {"flows": documents, "cases": cases, "expected": expected, "message": message, "force": force}
 
 
-async def deploy(client: Client, prepared: Prepared, flows: Sequence[FolderFlow]) -> Mapping[str, Any]:
+async def deploy_changes(client: Client, prepared: Prepared, flows: Sequence[FolderFlow]) -> Mapping[str, Any]:
     """Deploy the changes, all or none. Raises ChangedMeanwhile, FlowInvalid, ApiError and StoreError."""
     done: Mapping[str, Any] = await _post(client, prepared.request, flows, dry_run=False)
     return done

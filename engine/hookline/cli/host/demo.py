@@ -190,7 +190,7 @@ class _Demo:
         import aiohttp
 
         from hookline.cli.host.demo import example
-        from hookline.cli.operate.execution_text import describe
+        from hookline.cli.operate.execution_text import describe_execution
 
         server, body = self._server, example(EVENT).read_bytes()
         hook = f"{server.url}/hook/{FLOW}"
@@ -211,7 +211,7 @@ class _Demo:
             self._show("")
             execution = await self._ended(session, first["execution_id"])
             self._show("2. Its execution, step by step")
-            self._show(_indented(describe(execution)))
+            self._show(_indented(describe_execution(execution)))
             rows = self._rows()
             self._show(f"\n3. The accounting database, {self._ledger}")
             for row in rows:

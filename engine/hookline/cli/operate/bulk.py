@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from hookline.cli.client import Client, connect
-from hookline.cli.inputs import body_of
+from hookline.cli.inputs import read_input
 from hookline.cli.operate.execution_ids import full_id
 from hookline.kernel.errors import ConfigError, HooklineError
 from hookline.kernel.json import decode
@@ -238,5 +238,5 @@ def edit_from(given: dict[str, Any]) -> dict[str, Any]:
         edit["edits"] = changes
     patch = given.pop("patch")
     if patch is not None:
-        edit["merge"] = body_of(patch, exact=True)
+        edit["merge"] = read_input(patch, exact=True)
     return edit

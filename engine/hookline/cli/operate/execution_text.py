@@ -8,7 +8,7 @@ from hookline.kernel.suggest import counted
 from hookline.model.execution import State
 
 
-def describe(execution: Mapping[str, Any]) -> str:
+def describe_execution(execution: Mapping[str, Any]) -> str:
     """An execution as text: a summary, and each step with its input and output."""
     lines = [
         f"execution {execution['id']} of {execution['flow_id']} (version {execution['flow_version'] or 'not bound'})",
@@ -17,7 +17,7 @@ def describe(execution: Mapping[str, Any]) -> str:
     ]
     if parent := execution["trigger"].get("parent"):
         lines.append(f"started by execution {parent['execution_id']} of {parent['flow_id']}, at {parent['path']}")
-    if cause := cause_of(execution):
+    if cause := error_or_wait(execution):
         lines.append(cause)
     if execution["replay_of"]:
         lines.append(f"a replay of {execution['replay_of']}")
@@ -52,7 +52,7 @@ def describe(execution: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def cause_of(execution: Mapping[str, Any]) -> str:
+def error_or_wait(execution: Mapping[str, Any]) -> str:
     """The error that an execution failed with, or the reason that it waits for; empty if there is none."""
     error = execution["error"]
     if error is not None:

@@ -9,10 +9,10 @@ import click
 
 from hookline.cli.client import connect
 from hookline.cli.command import CommandGroup, emit, emit_page, paged
-from hookline.cli.inputs import body_of
+from hookline.cli.inputs import read_input
 from hookline.cli.operate import bulk
 from hookline.cli.operate.execution_ids import full_id
-from hookline.cli.operate.execution_text import cause_of, describe, event_line, origin_lines
+from hookline.cli.operate.execution_text import describe_execution, error_or_wait, event_line, origin_lines
 from hookline.cli.printable_text import json_line, printable
 from hookline.kernel.errors import ConfigError, HooklineError
 from hookline.server_settings import Settings
@@ -49,7 +49,7 @@ def list_executions(cursor: str | None, limit: int, as_json: bool, settings: Set
             one["state"],
             one["outcome"] or "-",
             one["created_at"],
-            cause_of(one),
+            error_or_wait(one),
         ),
         texts=("cause",),
         ids=("id",),
@@ -92,7 +92,7 @@ def show_execution(execution_id: str, as_json: bool, settings: Settings) -> None
     ID is the id of the execution, or its last or first characters, as `hookline executions list` shows them.
     """
     _, found = _of_one(settings, execution_id, "GET")
-    emit(found, as_json=as_json, text=lambda: describe(found))
+    emit(found, as_json=as_json, text=lambda: describe_execution(found))
 
 
 def _run(ctx: click.Context, operation: str, given: dict[str, Any], **more: Any) -> None:
@@ -151,7 +151,7 @@ def replay_executions(ctx: click.Context, /, **given: Any) -> None:
     edit = bulk.edit_from(given)
     input_ = given.pop("input_")
     if input_ is not None:
-        edit["body"] = body_of(input_, exact=True)
+        edit["body"] = read_input(input_, exact=True)
     _run(ctx, "replay", given, step=given.pop("step"), version=given.pop("version"), edit=edit)
 
 
@@ -193,7 +193,7 @@ def resume_execution(execution_id: str, step: str, input_: Path | None, as_json:
 
     STEP is its path, as `hookline executions show ID` prints it, or its id if only one step of that id waits.
     """
-    body = {"step": step, "body": body_of(input_, exact=True)}
+    body = {"step": step, "body": read_input(input_, exact=True)}
     named, _ = _of_one(settings, execution_id, "POST", "resume", body=body)
     emit({"id": named, "step": step}, as_json=as_json, text=lambda: f"execution {named} continues")
 

@@ -6,7 +6,7 @@ import click
 
 from hookline.cli.client import call
 from hookline.cli.command import Command, emit
-from hookline.cli.inputs import body_of, headers_of
+from hookline.cli.inputs import headers_of, read_input
 from hookline.server_settings import Settings
 
 
@@ -30,7 +30,7 @@ def start(
 
     Unlike with `hookline run`, the server runs the flow: the execution is kept, retried and shown like any other.
     """
-    message = {"body": body_of(input_, exact=True), "headers": headers_of(headers), "dedupe_key": dedupe_key}
+    message = {"body": read_input(input_, exact=True), "headers": headers_of(headers), "dedupe_key": dedupe_key}
     no_server = (
         "this takes a running server: start one with `hookline serve`, or run the flow once by itself with "
         f"`hookline run {flow}`"

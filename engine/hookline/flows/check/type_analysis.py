@@ -39,12 +39,12 @@ from hookline.flows.types.shape import (
     Shape,
     StreamOf,
     Unknown,
+    alternatives,
     closed,
     expected,
     join,
     likely,
     of_value,
-    options,
 )
 from hookline.flows.types.type_scope import (
     ERROR,
@@ -380,7 +380,7 @@ def _with_body(view: Shape, body: Shape) -> Shape:
 
 def _listed(items: Shape) -> tuple[Shape, ...]:
     """The alternatives that are lists; null is an empty list."""
-    given = tuple(one for one in options(items) if isinstance(one, ListOf | StreamOf))
+    given = tuple(one for one in alternatives(items) if isinstance(one, ListOf | StreamOf))
     return given or (UNKNOWN,)
 
 

@@ -18,8 +18,8 @@ from hookline.flows.types.shape import (
     Shape,
     StreamOf,
     Unknown,
+    alternatives,
     in_words,
-    options,
 )
 from hookline.flows.types.type_scope import TypeScope, shape_of
 from hookline.kernel.errors import Problem
@@ -46,7 +46,7 @@ def type_mismatch_problems(walked: FlowAnalysis, vars: Mapping[str, Any]) -> Ite
 
 
 def _condition(template: Template, scope: TypeScope) -> Iterator[Problem]:
-    if (shape := _known_shape(template, scope)) is not None and BOOLEAN not in options(shape):
+    if (shape := _known_shape(template, scope)) is not None and BOOLEAN not in alternatives(shape):
         yield Problem(
             f"this gives {in_words(shape)}, but a condition must give true or false",
             template.pointer,
@@ -57,7 +57,7 @@ def _condition(template: Template, scope: TypeScope) -> Iterator[Problem]:
 
 def _list(template: Template, scope: TypeScope) -> Iterator[Problem]:
     shape = _known_shape(template, scope)
-    if shape is not None and not any(one == NULL or isinstance(one, ListOf | StreamOf) for one in options(shape)):
+    if shape is not None and not any(one == NULL or isinstance(one, ListOf | StreamOf) for one in alternatives(shape)):
         yield Problem(
             f"this gives {in_words(shape)}, but foreach needs a list",
             template.pointer,
@@ -92,13 +92,13 @@ def _known_shape(template: Template, scope: TypeScope) -> Shape | None:
     if template.constant or template.gives is not None:
         return None
     shape = shape_of(template, scope)
-    return None if any(isinstance(one, Unknown | Likely) for one in options(shape)) else shape
+    return None if any(isinstance(one, Unknown | Likely) for one in alternatives(shape)) else shape
 
 
 def _values(shape: Shape) -> tuple[Any, ...]:
     """Sample values of each alternative of a shape; none if an alternative isn't supported."""
     found: list[Any] = []
-    for one in options(shape):
+    for one in alternatives(shape):
         match one:
             case Scalar(kind):
                 found += _VALUES[kind]

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from hookline.flows.types.shape import UNKNOWN, Field, ListOf, Record, Shape, Unknown, likely, of_value, options
+from hookline.flows.types.shape import UNKNOWN, Field, ListOf, Record, Shape, Unknown, alternatives, likely, of_value
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def shape_of_samples(values: Iterable[Any]) -> Shape:
 
 def _loosened(shape: Shape) -> Shape:
     if isinstance(shape, ListOf):
-        return ListOf(_merged([_loosened(one) for one in options(shape.item)]))
+        return ListOf(_merged([_loosened(one) for one in alternatives(shape.item)]))
     if isinstance(shape, Record):
         return Record({name: Field(_loosened(one.shape)) for name, one in shape.fields.items()})
     return shape
@@ -65,7 +65,7 @@ def _merged(shapes: list[Shape]) -> Shape:
     if rest or not (records or lists) or (records and lists):
         return UNKNOWN
     if lists:
-        return ListOf(_merged([inner for one in lists for inner in options(one.item)]))
+        return ListOf(_merged([inner for one in lists for inner in alternatives(one.item)]))
     names = dict.fromkeys(name for record in records for name in record.fields)
     return Record(
         {

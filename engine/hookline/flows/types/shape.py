@@ -145,7 +145,7 @@ def closed(**fields: Shape) -> Record:
     return Record({name: Field(shape) for name, shape in fields.items()}, closed=True)
 
 
-def options(shape: Shape) -> tuple[Shape, ...]:
+def alternatives(shape: Shape) -> tuple[Shape, ...]:
     """The alternatives of a shape."""
     return shape.options if isinstance(shape, OneOf) else (shape,)
 
@@ -164,7 +164,7 @@ def join(shapes: Iterable[Shape]) -> Shape:
     """The shape of a value that has one of several shapes; unknown if one of them is."""
     found: list[Shape] = []
     for shape in shapes:
-        for option in options(shape):
+        for option in alternatives(shape):
             if isinstance(option, Unknown):
                 return UNKNOWN
             if option not in found:

@@ -94,7 +94,7 @@ def guarded(headers: Sequence[tuple[bytes, bytes]]) -> tuple[tuple[bytes, bytes]
     return tuple(one for one in headers if not is_server_header(one[0].decode("latin-1")))
 
 
-def without_body(reply: HookResponse) -> HookResponse:
+def drop_body(reply: HookResponse) -> HookResponse:
     """The response to a rejected request without its body."""
     return HookResponse(reply.status, tuple(one for one in reply.headers if one[0] != b"content-type"))
 

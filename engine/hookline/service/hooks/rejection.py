@@ -239,7 +239,7 @@ async def respond(
             await context.prefix.read()
         reply = rejections.reject(request, context, error)
         if context.bare:
-            reply = immediate_responses.without_body(reply)
+            reply = immediate_responses.drop_body(reply)
     except SenderGone:
         rejections.gone(context)
         raise

@@ -43,7 +43,7 @@ def exact_document(source: bytes) -> dict[str, Any]:
     return found
 
 
-def step_of(document: Mapping[str, Any], pointer: str) -> dict[str, Any]:
+def step_at(document: Mapping[str, Any], pointer: str) -> dict[str, Any]:
     """The step at a JSON pointer of a document. Raises FlowInvalid if there is none."""
     for name in ("steps", "on_error"):
         for at, step in walk_documents(document.get(name), f"/{name}"):
@@ -56,7 +56,7 @@ def step_of(document: Mapping[str, Any], pointer: str) -> dict[str, Any]:
 def cut_after(document: GivenDocument, pointer: str) -> GivenDocument:
     """The document up to and including a step. Raises FlowInvalid."""
     whole = exact_document(document.source)
-    return msgspec.structs.replace(document, source=encode(replace_rest(whole, pointer, step_of(whole, pointer))))
+    return msgspec.structs.replace(document, source=encode(replace_rest(whole, pointer, step_at(whole, pointer))))
 
 
 def replace_rest(document: Mapping[str, Any], pointer: str, last: Any) -> dict[str, Any]:

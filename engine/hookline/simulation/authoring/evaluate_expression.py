@@ -34,7 +34,7 @@ _REMEDIES: Final = {
 }
 
 
-def evaluate(job: EvaluateJob, registry: Registry) -> EvaluateResult:
+def evaluate_expression(job: EvaluateJob, registry: Registry) -> EvaluateResult:
     """Evaluate an expression. Raises FlowInvalid if the version of the recording can't be compiled now."""
     value = decode(job.expression)
     if job.recording is None or job.document is None:

@@ -32,7 +32,7 @@ from hookline.simulation.authoring.cut_document import (
     keep_known_stubs,
     lines_in,
     replace_rest,
-    step_of,
+    step_at,
 )
 from hookline.simulation.authoring.evaluate_expression import failed
 from hookline.simulation.authoring.jobs import EvaluatedExpression, EvaluatedStep, EvaluateStepJob
@@ -50,7 +50,7 @@ def evaluate_step(job: EvaluateStepJob, registry: Registry) -> EvaluatedStep:
     """Evaluate the expressions of a step. Raises FlowInvalid with the problems of the steps before it, or of what was
     given."""
     document = exact_document(job.document.source)
-    step, probe = step_of(document, job.step), _free_id(job.document.source)
+    step, probe = step_at(document, job.step), _free_id(job.document.source)
     before = replace_rest(document, job.step, {"id": probe, "use": "map", "with": {"body": "$"}})
     with lines_in(job.document.source):
         flow = compile_given(msgspec.structs.replace(job.document, source=encode(before)), registry)

@@ -24,7 +24,7 @@ from hookline.kernel.json import decode, encode
 from hookline.simulation.authoring.check_document import check_document
 from hookline.simulation.authoring.cut_document import parse_document
 from hookline.simulation.authoring.effect_guard import deny_effects
-from hookline.simulation.authoring.evaluate_expression import evaluate
+from hookline.simulation.authoring.evaluate_expression import evaluate_expression
 from hookline.simulation.authoring.evaluate_step import evaluate_step
 from hookline.simulation.authoring.expression_cache import remembering
 from hookline.simulation.authoring.jobs import (
@@ -67,7 +67,7 @@ def work(job: Job, registry: Registry) -> JobResult:
             case CheckJob():
                 return check_document(job, registry)
             case EvaluateJob():
-                return evaluate(job, registry)
+                return evaluate_expression(job, registry)
             case EvaluateStepJob():
                 return evaluate_step(job, registry)
             case TryJob():

@@ -182,7 +182,7 @@ def add_executions(api: Blueprint, engine: Engine) -> None:
         """Explain where a value comes from: the expression that computed it, the values that this read, and so on."""
         given = read_query(_FIELD)
         explained = await provenance_of(engine.store, engine.catalog, execution_id, given["field"])
-        return json_response(shortened(explained) if given["short"] else explained)
+        return json_response(shorten_provenance(explained) if given["short"] else explained)
 
 
 #: Values and characters in each short value of an explanation.
@@ -190,10 +190,10 @@ _SHORT: Final = 20
 _SHORT_TEXTS: Final = 500
 
 
-def shortened(explained: Explained) -> Explained:
+def shorten_provenance(explained: Explained) -> Explained:
     """An explanation with the beginnings of large values."""
     value = excerpt(explained.value, values=_SHORT, texts=_SHORT_TEXTS).value
-    return msgspec.structs.replace(explained, value=value, reads=[shortened(one) for one in explained.reads])
+    return msgspec.structs.replace(explained, value=value, reads=[shorten_provenance(one) for one in explained.reads])
 
 
 #: Bytes of text in the files of a recording, for each file and for all together.

@@ -10,7 +10,7 @@ from hookline.kernel.errors import Problem
 from hookline.kernel.json import decode, encode
 from hookline.model.execution import StepRecord
 from hookline.operations.value_provenance import Explained
-from hookline.service.admin.executions.executions import shortened
+from hookline.service.admin.executions.executions import shorten_provenance
 from hookline.service.views.excerpts import Cut, excerpt
 from hookline.service.views.executions import ErrorView, LatestView, error_view, latest_view
 from hookline.simulation.authoring.jobs import (
@@ -345,7 +345,7 @@ def _expression_view(one: EvaluatedExpression) -> EvaluatedExpressionView:
         value.cuts,
         one.type,
         list(one.problems),
-        [shortened(read) for read in reads],
+        [shorten_provenance(read) for read in reads],
     )
 
 

@@ -27,10 +27,10 @@ from hookline.service.signed_samples import (
     Pair,
     SignedMessage,
     UnsignedMessage,
-    credential_of,
     hook_url,
     sign,
     sign_without_secrets,
+    verifying_credential,
 )
 from hookline.service.views.field_types import Uuid
 from hookline.storage.changes import Accepted, Duplicate
@@ -100,7 +100,7 @@ def add_signing(api: Blueprint, engine: Engine, hook: Hook) -> None:
             raise FlowNotFound(f"no version of flow {flow_id!r} can serve; `hookline check` says why")
         if found.flow.trigger.subscribes is not None:
             return found.flow, (await engine.subscriptions.verifying(found.flow))[0]
-        return found.flow, credential_of(found.flow, engine.credentials.get)
+        return found.flow, verifying_credential(found.flow, engine.credentials.get)
 
     @api.post("/flows/<flow_id>/sign")
     @operation(

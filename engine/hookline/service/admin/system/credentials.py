@@ -118,7 +118,7 @@ class CredentialCheckView(msgspec.Struct, frozen=True):
     """The error's code, if the check failed."""
 
 
-def check_view(check: CredentialCheck) -> CredentialCheckView:
+def credential_check_view(check: CredentialCheck) -> CredentialCheckView:
     return CredentialCheckView(check.name, check.type, check.state, check.message, check.code)
 
 
@@ -209,7 +209,7 @@ def add_credentials(api: Blueprint, engine: Engine) -> None:
             log=engine.log,
             tokens=engine.tokens,
         )
-        return json_response(check_view(await checking))
+        return json_response(credential_check_view(await checking))
 
     @api.post("/credentials/<name>/authorize")
     @operation(
