@@ -32,6 +32,8 @@ RIDDLES = ("whoever", "mend", "mended", "mends", "nobody has cared", "aside", "d
 
 #: Beginnings of a docstring whose subject isn't the thing.
 _BEGINNING = re.compile(r"(?:What|Whether|Where|Whoever)\b")
+#: The methods of a logger whose first argument is an event.
+_LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 
 
 class Entry(NamedTuple):
@@ -235,12 +237,35 @@ def beginnings() -> list[Found]:
     return found
 
 
+def keys_of_log_events(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """The log events that are keys such as `file.lost`; an event is a sentence."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Call(func=ast.Attribute(attr=level), args=[ast.Constant(value=str(event)), *_]):
+                if level in _LEVELS and re.fullmatch(r"\w+(?:\.\w+)+", event):
+                    yield node.lineno, event
+
+
 def test_no_text_and_no_name_has_a_word_that_the_glossary_rules_out() -> None:
     assert list(ruled_out()) == []
 
 
 def test_no_docstring_begins_with_what_whether_or_where() -> None:
     assert list(beginnings()) == []
+
+
+def test_log_events_are_sentences() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {event}"
+        for path, tree in sources()
+        for line, event in keys_of_log_events(tree)
+    ]
+    assert found == []
+
+
+def test_a_log_event_that_is_a_key_is_noticed() -> None:
+    tree = ast.parse("log.warning('a file is lost')\nlog.warning('file.lost', id=1)")
+    assert list(keys_of_log_events(tree)) == [(2, "file.lost")]
 
 
 @pytest.mark.parametrize("text", ["It is refused.", "two mistakes", words_of("sealed_key"), words_of("TrialRun")])

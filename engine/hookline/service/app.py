@@ -220,7 +220,7 @@ def create_pages(blueprints: Iterable[Blueprint] = (), *, explains: bool = True)
 
     @app.errorhandler(Exception)
     async def defect(error: Exception) -> Response:
-        _log.error("service.defect", exc_info=error)
+        _log.error("a defect rejects a request", exc_info=error)
         return _problem(503, HooklineError.code, "Something went wrong.")
 
     return app

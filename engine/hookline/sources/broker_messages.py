@@ -232,7 +232,7 @@ class MessageDecoder:
         )
 
     def _accepted_at(self) -> datetime:
-        """The time, or the last one if the clock was put back: executions run in the order of these times."""
+        """Return the time, or the last one if the clock was put back: executions run in the order of these times."""
         now = self._services.engine.clock.now()
         self._last = now if self._last is None else max(now, self._last)
         return self._last
@@ -242,7 +242,7 @@ class MessageDecoder:
             try:
                 await self._services.engine.blobs.delete(attachment.id)
             except StoreError as error:
-                self._services.engine.log.warning("blob.delete_failed", error=error.message)
+                self._services.engine.log.warning("a file can't be deleted", error=error.message)
 
     def _defect(self, message: str) -> Malformed:
         defect = self._services.engine.plugin_calls.defect("trigger", self._trigger.name, message)

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
+import structlog
 from tests.unit.service.hook_trial import HeaderOnly, Key, LastByte, Unread, document, signed
 
 from hookline.kernel.errors import CannotVerify
@@ -143,3 +144,12 @@ async def test_a_large_signed_file_is_kept_once() -> None:
         (attachment,) = hook.intake.accepted[-1].message.attachments
         assert hook.memory_blobs.kept[attachment.id] == body
     assert hook.memory_blobs.made == 2
+
+
+async def test_a_request_that_is_not_verified_is_logged_with_its_reason() -> None:
+    hook = signed(LastByte())
+    with structlog.testing.capture_logs() as logs:
+        assert (await hook.send(b"{]")).status == 401
+    logged = [(log["log_level"], log["reason"], log["flow"], log["scheme"]) for log in logs if "reason" in log]
+    assert logged == [("debug", "the last byte is wrong", "orders", "last-byte")]
+    assert logs[0]["event"] == "a request was not verified"

@@ -130,7 +130,7 @@ class Verification:
         if isinstance(error, NotVerified) and self._unsettled:
             error = CannotVerify(f"the provider's secret isn't known yet: {error.message}", retry_after=_SOON)
         if isinstance(error, NotVerified):
-            _log.debug("hook.not_verified", reason=error.message, flow=self._flow_id, scheme=self._scheme.name)
+            _log.debug("a request was not verified", reason=error.message, flow=self._flow_id, scheme=self._scheme.name)
             return _because(NotVerified(), error.message)
         if isinstance(error, CannotVerify | CredentialError):
             retry_after = getattr(error, "retry_after", None) or _RETRY_AFTER

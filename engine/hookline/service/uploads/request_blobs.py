@@ -134,12 +134,12 @@ class RequestBlobs:
         self._room.give(size)
 
     async def discard(self) -> None:
-        """Discard everything. What can't be deleted now is swept later."""
+        """Discard everything. Files that can't be deleted now are swept later."""
         while self._writers:
             try:
                 await self._writers.pop().abort()
             except (StoreError, OSError) as error:
-                _log.warning("blob.abort_failed", error=str(error))
+                _log.warning("an unfinished file can't be discarded", error=str(error))
         while self._committed:
             await self._delete(self._committed.pop())
         self.release()
@@ -148,7 +148,7 @@ class RequestBlobs:
         try:
             await self._blobs.delete(blob_id)
         except (StoreError, OSError) as error:
-            _log.warning("blob.delete_failed", blob=blob_id, error=str(error))
+            _log.warning("a file can't be deleted", blob=blob_id, error=str(error))
 
 
 class _Counted:
