@@ -30,8 +30,10 @@ REQUESTS = {"check", "diff", "evaluate", "evaluate-step", "format", "test", "try
 #: Riddles: sentences with these words have plainer ones.
 RIDDLES = ("whoever", "mend", "mended", "mends", "nobody has cared", "aside", "deed", "lent")
 
-#: Beginnings of a docstring whose subject isn't the thing.
-_BEGINNING = re.compile(r"(?:What|Whether|Where|Whoever)\b")
+#: Beginnings of a docstring or a description whose subject isn't the thing, or that is only a clause.
+_BEGINNING = re.compile(r"(?:What|Whether|How|Where|Which|Who|Whom|Whose|Whoever)\b|When\b(?![^.;]*,)")
+#: The arguments with which a setting, a command or an action is described to users.
+_DESCRIBING = {"description", "help", "short_help", "summary"}
 #: The methods of a logger whose first argument is an event.
 _LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 
@@ -212,29 +214,55 @@ def ruled_out() -> list[Found]:
     return found
 
 
+def constant_text(node: ast.expr) -> str | None:
+    """The text that an expression begins with, as far as it is written there."""
+    match node:
+        case ast.Constant(value=str(text)):
+            return text
+        case ast.JoinedStr(values=[first, *_]):
+            return constant_text(first)
+        case ast.BinOp(op=ast.Add() | ast.Mod(), left=left):
+            return constant_text(left)
+        case ast.IfExp(body=chosen):
+            return constant_text(chosen)
+    return None
+
+
+def descriptive_texts(node: ast.AST) -> Iterator[tuple[int, str]]:
+    """The docstrings and descriptions that belong to a node, with their lines."""
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    if isinstance(node, documented) and (docstring := ast.get_docstring(node)) is not None:
+        yield getattr(node, "lineno", 1), docstring
+    if isinstance(node, ast.ClassDef | ast.Module):
+        # An attribute's docstring is the text behind it.
+        for before, after in zip(node.body, node.body[1:], strict=False):
+            if (
+                isinstance(before, ast.Assign | ast.AnnAssign)
+                and isinstance(after, ast.Expr)
+                and (text := constant_text(after.value)) is not None
+            ):
+                yield after.lineno, text
+    if isinstance(node, ast.Call):
+        for keyword in node.keywords:
+            if keyword.arg in _DESCRIBING and (text := constant_text(keyword.value)) is not None:
+                yield keyword.value.lineno, text
+
+
+def odd_beginnings(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """The first lines of docstrings and descriptions that don't begin with the thing."""
+    for node in ast.walk(tree):
+        for line, text in descriptive_texts(node):
+            if _BEGINNING.match(text):
+                yield line, text.partition("\n")[0][:60]
+
+
 @cache
 def beginnings() -> list[Found]:
-    found: list[Found] = []
-    for path, tree in sources():
-        for node in ast.walk(tree):
-            documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
-            texts: list[tuple[int, str]] = []
-            if isinstance(node, documented) and (docstring := ast.get_docstring(node)) is not None:
-                texts.append((getattr(node, "lineno", 1), docstring))
-            if isinstance(node, ast.ClassDef | ast.Module):
-                # An attribute's docstring is the text behind it.
-                texts += [
-                    (after.lineno, after.value.value)
-                    for before, after in zip(node.body, node.body[1:], strict=False)
-                    if isinstance(before, ast.Assign | ast.AnnAssign)
-                    and isinstance(after, ast.Expr)
-                    and isinstance(after.value, ast.Constant)
-                    and isinstance(after.value.value, str)
-                ]
-            for line, text in texts:
-                if _BEGINNING.match(text):
-                    found.append(Found(area_of(path), f"{path.relative_to(ROOT)}:{line}", text.partition("\n")[0][:60]))
-    return found
+    return [
+        Found(area_of(path), f"{path.relative_to(ROOT)}:{line}", text)
+        for path, tree in sources()
+        for line, text in odd_beginnings(tree)
+    ]
 
 
 def keys_of_log_events(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -250,8 +278,36 @@ def test_no_text_and_no_name_has_a_word_that_the_glossary_rules_out() -> None:
     assert list(ruled_out()) == []
 
 
-def test_no_docstring_begins_with_what_whether_or_where() -> None:
+def test_docstrings_and_descriptions_begin_with_the_thing() -> None:
     assert list(beginnings()) == []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'def f():\n    """Which one is meant."""',
+        'size = 1\n"""How large it is."""',
+        'class A:\n    """When it was made."""',
+        "Field(description='Whether ' 'it runs.')",
+        "click.option('--wait', help='How long to wait.')",
+        "action(summary=f'Where {name} is.')",
+        "Field(description=('Who sends.' if few else 'The senders.'))",
+    ],
+)
+def test_a_beginning_that_is_not_the_thing_is_noticed(source: str) -> None:
+    assert list(odd_beginnings(ast.parse(source))) != []
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "Field(description='The time for which keys are remembered.')",
+        "Field(description='When the flow ends, the sender gets its last body.')",
+        "call(title='How it works')",
+    ],
+)
+def test_a_sentence_with_a_subject_is_not_noticed(source: str) -> None:
+    assert list(odd_beginnings(ast.parse(source))) == []
 
 
 def test_log_events_are_sentences() -> None:

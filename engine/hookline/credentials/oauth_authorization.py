@@ -61,7 +61,7 @@ class _Attempt:
     verifier: str = field(repr=False)
     value: BaseModel = field(repr=False)
     by: Actor
-    """Who began it."""
+    """The actor who began it."""
 
 
 class Authorizations:

@@ -104,7 +104,7 @@ class Deployer:
             return False
         found = [entry.flow for entry in reading.entries.values() if entry.flow is not None]
         if isinstance(reading, StoredReading):
-            # What a database serves was deployed by whoever has changed it.
+            # The flows of a database were already deployed when they were changed.
             self._remember(found)
             self._adopt(reading)
             return True

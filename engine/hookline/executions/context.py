@@ -36,7 +36,7 @@ class Ending(Enum):
 
     @classmethod
     def after(cls, signal: str | None) -> "Ending":
-        """How a list of steps goes on after a step that ended with this signal."""
+        """Return the ending of a list of steps after a step that ended with this signal."""
         if signal == FILTERED.name:
             return cls.FILTERED
         return cls.STOPPED if signal == STOPPED.name else cls.DONE

@@ -33,8 +33,8 @@ class BatchSettings(BaseModel):
     )
     within: Duration | None = Field(
         default=None,
-        description="How long after its first message a batch is closed, however few have come. Without it the last "
-        "messages may wait for ever.",
+        description="The longest time from the first message of a batch until it is closed, also if it isn't full. "
+        "Without it, the last messages may wait forever.",
     )
     key: Any = Field(
         default=None,

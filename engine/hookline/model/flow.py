@@ -33,11 +33,11 @@ class TriggerDocument(_Document):
 
     use: str = Field(description="The trigger's name: `webhook`, `schedule`, `manual`, or one of a plugin's.")
     with_: dict[str, Any] = Field(
-        default_factory=dict, alias="with", description="The trigger's settings, as the reference of triggers has them."
+        default_factory=dict, alias="with", description="The trigger's settings; see the reference of triggers."
     )
     credential: str | None = Field(
         default=None,
-        description="The name of the credential with which a poll looks for what is new. A webhook names its own in "
+        description="The name of the credential of a plugin's trigger, such as a poll. A webhook names its own in "
         "`verify`.",
     )
 
@@ -53,14 +53,14 @@ class RetryDocument(_Document):
         default=0,
         ge=0,
         le=1,
-        description="By which part of it a wait may be shorter, at random, so that what failed together doesn't come "
-        "back together.",
+        description="The largest part of a wait, from 0 to 1, that is cut off at random, so that steps that failed "
+        "together aren't retried together.",
     )
     on: tuple[Annotated[str, StringConstraints(pattern=ERROR_CODE)], ...] | None = Field(
         default=None,
         min_length=1,
-        description="The codes of the errors after which it is tried again, such as `http.503` or `http.*`; by default "
-        "those that the action calls retryable.",
+        description="The codes of the errors that are retried, such as `http.503` or `http.*`; by default those that "
+        "the action calls retryable.",
     )
 
 
@@ -68,12 +68,12 @@ class _Step(_Document):
     id: str | None = Field(
         default=None,
         pattern=STEP_ID,
-        description="Names the step, once in the flow, and its result: `$.steps.<id>.body`. A step without one is "
-        "named for what it does, as in `log` and `log_2`.",
+        description="The name of the step, unique in the flow; `$.steps.<id>.body` is its result. A step without one "
+        "is named after its action or block, as in `log` and `log_2`.",
     )
     when: ConditionExpression = Field(
         default=True,
-        description="The step runs only where this is true; otherwise the message passes it by.",
+        description="The condition for the step to run; otherwise the message skips it.",
     )
 
 
@@ -84,13 +84,13 @@ class ActionStep(_Step):
     with_: dict[str, Any] = Field(
         default_factory=dict,
         alias="with",
-        description="The action's settings, as the reference of actions has them; strings may be expressions.",
+        description="The action's settings; see the reference of actions. Strings may be expressions.",
     )
     credential: str | None = Field(default=None, description="The name of the credential that it uses.")
     retry: RetryDocument | None = Field(
         default=None,
-        description="How failures are tried again. Left out: three attempts where the action says that the failure may "
-        "pass, and else one.",
+        description="The retries of failed attempts. By default there are three attempts if the action calls the "
+        "error retryable, and otherwise one.",
     )
     timeout: Duration | None = Field(
         default=None,
@@ -99,13 +99,13 @@ class ActionStep(_Step):
     )
     rate: Rate | None = Field(
         default=None,
-        description="How often it runs at most, over all executions of the flow, such as `5/s`: evenly "
-        "spaced; the others wait for their turn.",
+        description="The rate limit of the step over all executions of the flow, such as `5/s`. Calls are evenly "
+        "spaced; those above the limit wait for their turn.",
     )
     delivery: Literal["at_least_once", "at_most_once"] = Field(
         default="at_least_once",
-        description="`at_least_once` runs it again where the server died while it ran. `at_most_once`: where it isn't "
-        "known whether it took effect, it isn't run again, but fails with code `outcome_unknown`.",
+        description="`at_least_once` runs the step again if the server died while it ran. With `at_most_once`, a "
+        "step that may already have taken effect isn't run again, but fails with code `outcome_unknown`.",
     )
     on_error: Literal["fail", "continue"] = Field(
         default="fail",
@@ -124,9 +124,7 @@ class CaseDocument(_Document):
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["when"]}, {"required": ["otherwise"]}]})
 
-    when: ConditionExpression = Field(
-        default=None, description="The case holds where this is true.", json_schema_extra=_without_default
-    )
+    when: ConditionExpression = Field(default=None, description="The condition of the case.", json_schema_extra=_without_default)
     otherwise: Literal[True] | None = Field(
         default=None, description="In place of `when`: the case holds if no other did."
     )
@@ -141,8 +139,9 @@ class SwitchStep(_Step):
     )
     match: Literal["first", "all"] = Field(
         default="first",
-        description="Whether the first case that holds runs, and its result goes on; or each, one after the other, "
-        "with the message that reached the switch, which then goes on.",
+        description="`first` runs the first case that holds, and goes on with its result. `all` runs each case that "
+        "holds, one after the other, with the message that reached the switch, and then goes on with that "
+        "message.",
     )
 
 
@@ -151,7 +150,8 @@ class ForeachStep(_Step):
 
     foreach: ListExpression = Field(description="An expression that gives the list; null counts as empty.")
     steps: tuple["StepDocument", ...] = Field(
-        min_length=1, description="What runs for each item; the item is the body, and `index` its number from 0."
+        min_length=1,
+        description="The steps that run for each item; the item is the body, and `index` its number from 0.",
     )
     concurrency: int = Field(default=1, ge=1, le=1000, description="The number of items that run side by side.")
     as_: str = Field(
@@ -174,7 +174,7 @@ class ParallelStep(_Step):
     """Run branches side by side; the body becomes an object with each branch's result."""
 
     parallel: dict[Annotated[str, StringConstraints(pattern=STEP_ID)], tuple["StepDocument", ...]] = Field(
-        min_length=1, description="The branches: each a name, and the steps that run in it with the message that came."
+        min_length=1, description="The branches by name; the steps of each run with the message that reached the block."
     )
     on_error: Literal["fail", "continue"] = Field(
         default="fail",
@@ -189,13 +189,13 @@ class TryStep(_Step):
     try_: tuple["StepDocument", ...] = Field(alias="try", min_length=1, description="The steps that may fail.")
     catch: tuple["StepDocument", ...] | None = Field(
         default=None,
-        description="What runs where a step of `try` has failed, with the message that reached the block and `error` "
-        "in scope. Then the flow goes on.",
+        description="The steps that run if a step of `try` has failed, with the message that reached the block and "
+        "`error` in scope. Then the flow goes on.",
     )
     finally_: tuple["StepDocument", ...] | None = Field(
         default=None,
         alias="finally",
-        description="What runs at the end in any case, also where the execution is stopped or cancelled.",
+        description="The steps that run at the end in any case, also if the execution is stopped or cancelled.",
     )
 
 
@@ -247,10 +247,12 @@ class FlowDocument(_Document):
     """One trigger and a list of steps."""
 
     schema_url: str | None = Field(
-        default=None, alias="$schema", description="The place of the JSON Schema, for editors."
+        default=None, alias="$schema", description="The path or URL of the JSON Schema, for editors."
     )
     id: str = Field(
-        pattern=FLOW_ID, max_length=100, description="Names the flow: its file is `<id>.json`, its URL `/hook/<id>`."
+        pattern=FLOW_ID,
+        max_length=100,
+        description="The name of the flow: its file is `<id>.json`, its URL `/hook/<id>`.",
     )
     title: str = Field(default="", description="Its purpose, in one line.")
     state: ServingState = Field(
@@ -269,17 +271,20 @@ class FlowDocument(_Document):
     )
     steps: tuple[StepDocument, ...] = Field(description="The steps, from top to bottom.")
     concurrency: int = Field(
-        default=64, ge=1, le=10000, description="How many executions run side by side; those that wait don't count."
+        default=64,
+        ge=1,
+        le=10000,
+        description="The largest number of executions that run side by side; those that wait don't count.",
     )
     order_by: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
         default=None,
-        description="An expression over the message, or several that are one key together: executions with an equal "
-        "key run one at a time, in the order in which they were accepted. Left out: side by side.",
+        description="An expression over the message, or several that form one key: executions with an equal key run "
+        "one at a time, in the order in which they were accepted. By default all run side by side.",
     )
     order_on_failure: Literal["release", "hold"] = Field(
         default="release",
-        description="Whether the next execution with the key runs when one has failed, or waits until that was "
-        "retried, or released.",
+        description="If an execution fails, `release` lets the next one with the key run. `hold` lets it wait until "
+        "the failed one was retried with success, or released.",
     )
     timeout: Duration | None = Field(
         default=None,
@@ -291,8 +296,8 @@ class FlowDocument(_Document):
         | None
     ) = Field(
         default=None,
-        description="What happens when an execution fails: steps that run with `error` in scope before it ends, or the "
-        "id of a flow that is started with the error and the message.",
+        description="The handling of failed executions: steps that run with `error` in scope before the execution "
+        "ends, or the id of a flow that is started with the error and the message.",
     )
     tags: dict[Annotated[str, StringConstraints(pattern=TAG_NAME, max_length=MAX_TAG)], TextExpression] = Field(
         default_factory=dict,
@@ -302,25 +307,27 @@ class FlowDocument(_Document):
         f"text of more than {MAX_TAG} characters is cut off.",
     )
     rate: Rate | None = Field(
-        default=None, description="How many messages it accepts in a time, such as `10/s`; more get 429."
+        default=None, description="The rate limit of accepted messages, such as `10/s`; more get 429."
     )
     max_queued: int | None = Field(
         default=None,
         ge=1,
-        description="How many messages may wait for it; more get 429. The server's `max_backlog` by default.",
+        description="The largest number of queued messages; more get 429. The server's `max_backlog` by default.",
     )
     retention: RetentionDocument | None = Field(
         default=None,
-        description="How long its executions are kept once they have ended; the server's `retention` by default.",
+        description="The retention of its ended executions; the server's `retention` by default.",
     )
     redact: tuple[str, ...] = Field(
         default=(),
-        description="JSONPaths of what no view shows, such as `$.body.card.number` or `$.steps.charge.body.token`. "
-        "What is stored of it is encrypted, and erased once the execution has succeeded, was cancelled, or its dead "
-        "letter was discarded.",
+        description="JSONPaths of values that no view shows, such as `$.body.card.number` or "
+        "`$.steps.charge.body.token`. They are stored encrypted, and erased once the execution has succeeded, was "
+        "cancelled, or its dead letter was discarded.",
     )
     body_schema: dict[str, Any] | None = Field(
-        default=None, alias="schema", description="JSON Schema of the body; what doesn't satisfy it gets 422."
+        default=None,
+        alias="schema",
+        description="The JSON Schema of the body; a body that doesn't satisfy it gets 422.",
     )
 
 

@@ -27,18 +27,21 @@ class PollSettings(BaseModel):
         protected_namespaces=(),
     )
 
-    every: Interval = Field(default=timedelta(minutes=1), description="How often it polls.")
+    every: Interval = Field(
+        default=timedelta(minutes=1),
+        description="The time from the beginning of one poll to the beginning of the next.",
+    )
     timeout: Interval = Field(
         default=timedelta(minutes=5),
-        description="The longest time for one poll; then it has failed, and is tried again.",
+        description="The longest time for one poll; after it, the poll fails and is tried again.",
     )
     dedupe_window: Duration = Field(
-        default=timedelta(days=7), description="For how long an item that comes with the same id again starts nothing."
+        default=timedelta(days=7), description="The time for which another item with the same id starts nothing."
     )
     existing: bool = Field(
         default=False,
-        description="True: the items that exist when the poll begins start executions, too. Otherwise only those that "
-        "come later do.",
+        description="Start executions also for the items that exist when the poll begins. Otherwise only later ones "
+        "start them.",
     )
     numbers: NumbersMode = Field(
         default="binary",
@@ -66,23 +69,23 @@ class ConsumeSettings(BaseModel):
         default=100,
         ge=1,
         le=PREFETCH,
-        description="How many unacknowledged messages it may hold at once, and how many of them share a commit.",
+        description="The largest number of unacknowledged messages, and of messages that share a commit.",
     )
     connect_timeout: Interval = Field(
         default=timedelta(seconds=60),
-        description="The longest time until it listens; then it has failed, and is tried again.",
+        description="The longest time until the trigger listens; after it, the attempt fails and is repeated.",
     )
     body: Literal["auto", "json", "text", "raw"] = Field(
         default="auto",
-        description="How bytes are read: `auto` goes by their media type, and without one tries JSON and then text; "
-        "`json` and `text` ignore the type; `raw` keeps them as one attachment.",
+        description="The decoding of bytes: `auto` goes by their media type, and without one tries JSON and then "
+        "text; `json` and `text` ignore the type; `raw` keeps them as one attachment.",
     )
     dedupe_key: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
         default=None,
         description="An expression, or several that form one key: a message whose key was seen within the window "
         "starts nothing. By default the id of the message.",
     )
-    dedupe_window: Duration = Field(default=timedelta(days=7), description="How long keys are remembered.")
+    dedupe_window: Duration = Field(default=timedelta(days=7), description="The time for which keys are remembered.")
     max_body: int = Field(
         default=10_000_000,
         gt=0,
@@ -116,7 +119,7 @@ class ScheduleSettings(BaseModel):
 
     missed: Missed = Field(
         default="once",
-        description="How to make up for runs whose time passed while the server was down or the flow was not active: "
+        description="The treatment of runs whose time passed while the server was down or the flow was not active: "
         "`skip` leaves them out, `once` runs once for all of them, `all` runs for each, up to the newest 1000.",
     )
     overlap: bool = Field(

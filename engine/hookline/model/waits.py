@@ -17,7 +17,7 @@ MAX_PAGE: Final = 64 * 1024
 
 
 class WaitStatus(msgspec.Struct, frozen=True):
-    """How far the wait of a step is. A step that neither waits nor has ended its wait has not begun to wait."""
+    """The progress of a step's wait. A step that neither waits nor has ended its wait has not begun to wait."""
 
     waits: bool
     called: bool = False

@@ -153,7 +153,7 @@ class RequestSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     verify: Annotated[Verify, BeforeValidator(_short, json_schema_input_type=Verify | str)] = Field(
-        description='How the sender is verified; "none" has to be said.'
+        description='The verification of the sender; write "none" to accept unverified requests.'
     )
     methods: tuple[Method, ...] = Field(default=("POST",), min_length=1, description="The accepted methods.")
     media_types: tuple[MediaRange, ...] | None = Field(
@@ -162,24 +162,24 @@ class RequestSettings(BaseModel):
     )
     file_types: tuple[MediaRange, ...] | None = Field(
         default=None,
-        description="The types of files that it takes, such as `application/pdf` or `image/*`, in multipart forms too; "
-        "a file whose first bytes show another type than it says is rejected. By default those of `media_types`, where "
+        description="The accepted types of files, such as `application/pdf` or `image/*`, in multipart forms too; a "
+        "file whose first bytes show another type than it says is rejected. By default those of `media_types`, if "
         "the body is the file.",
     )
     body: BodyMode = Field(
         default="auto",
-        description="How the body is read: as its type says; as `json` or as `text`, whatever its type; or not at all: "
-        "`raw` keeps its bytes, as one attachment.",
+        description="The decoding of the body: `auto` goes by its media type; `json` and `text` ignore the type; "
+        "`raw` keeps its bytes as one attachment.",
     )
     nested: bool = Field(
         default=False,
-        description="Whether names such as `order[lines][][sku]` in forms and queries stand for lists and objects.",
+        description="Decode names such as `order[lines][][sku]` in forms and queries as lists and objects.",
     )
     json_fields: tuple[str, ...] = Field(
-        default=(), description="Fields of forms and queries that hold JSON, such as `payload`: they are its value."
+        default=(), description="Fields of forms and queries that hold JSON, such as `payload`; they are decoded."
     )
     force_list: tuple[str, ...] = Field(
-        default=(), description="XML elements that are lists also where there is one of them."
+        default=(), description="XML elements that are lists even if there is only one of them."
     )
     accepted: AcceptedAnswer | None = Field(
         default=None, description="The response in place of 202 and the execution's id."
@@ -206,7 +206,7 @@ class RequestSettings(BaseModel):
     max_ratio: int = Field(
         default=200,
         gt=0,
-        description="How many times as large a compressed body may become, once it is larger than 1 MB.",
+        description="The largest factor by which decompression may enlarge a body, once it is larger than 1 MB.",
     )
 
 
@@ -215,23 +215,24 @@ class WebhookSettings(RequestSettings):
 
     dedupe_key: str | Annotated[tuple[str, ...], Field(min_length=1)] | None = Field(
         default=None,
-        description="An expression, or several that are one key together: a message whose key was seen within the "
-        "window starts nothing. `$.trigger.scheme_id` is the id that the provider gave it.",
+        description="An expression, or several that form one key: a message whose key was seen within the window "
+        "starts nothing. `$.trigger.scheme_id` is the id that the provider gave the message.",
     )
     dedupe_window: Duration = Field(default=timedelta(days=7), description="The time for which keys are remembered.")
     numbers: NumbersMode = Field(
         default="binary",
-        description="What fractions in JSON are, in messages and in the flow: `binary` has some 16 digits, as in most "
+        description="The form of fractions in messages and in the flow: `binary` has about 16 digits, as in most "
         "languages; `exact` keeps every digit as it was sent, in calculations too.",
     )
     respond: Literal["accepted", "finished", "reply"] = Field(
         default="accepted",
-        description="When the sender is answered: once the message is stored, once the flow has ended (with its last "
-        "body), or by its `reply` step.",
+        description="The event after which the sender is answered: `accepted` is the storing of the message, "
+        "`finished` the end of the flow, with its last body, and `reply` the flow's `reply` step.",
     )
     respond_timeout: Duration = Field(
         default=timedelta(seconds=30),
-        description="How long the sender waits for `finished` or `reply`; then it gets 504, and the flow goes on.",
+        description="The longest time that the sender waits for `finished` or `reply`; then it gets 504, and the "
+        "flow goes on.",
     )
 
 
@@ -265,7 +266,8 @@ class Correlate(BaseModel):
 
     key: Any = Field(description="An expression that gives the key of this execution when the step begins to wait.")
     from_: str | Annotated[tuple[str, ...], Field(min_length=1)] = Field(
-        alias="from", description="An expression over the call, or several, that gives the key it is for."
+        alias="from",
+        description="An expression over the callback, or several, that gives the key of the execution for which it is.",
     )
 
 
@@ -290,7 +292,7 @@ class PageField(BaseModel):
         default=False, description="The field must be filled in. Otherwise it is null, or false if it is a `boolean`."
     )
     default: Any = Field(
-        default=None, description="The value that the field has at first, and if a request leaves it out."
+        default=None, description="The initial value of the field, also used if a request leaves it out."
     )
     values: tuple[str, ...] | None = Field(
         default=None, min_length=1, max_length=1000, description="The values of an `enum`."
@@ -344,8 +346,8 @@ class WaitSettings(RequestSettings):
 
     verify: Annotated[Verify, BeforeValidator(_short, json_schema_input_type=Verify | str)] = Field(
         default=Verify(scheme="none"),
-        description="How the caller is verified. Who calls the step's own URL knows a secret by that; where calls are "
-        'correlated it has to be said, and be it "none".',
+        description='The verification of the caller. The default is "none", since the caller has to know the step\'s '
+        "secret URL; with `correlate` it is required.",
     )
     methods: tuple[CallMethod, ...] = Field(
         default=("POST",),

@@ -264,7 +264,7 @@ class _Exchange:
                 await self._response.release()
         finally:
             self._deadline.cancel()
-            # Whoever else cancels the task is not told of a timeout.
+            # If something else has cancelled the task as well, the cancellation goes on.
             late = self._expired and self._task is not None and self._task.uncancel() <= self._cancelling
             if late and kind is asyncio.CancelledError:
                 raise timed_out(self._sent, self._seconds) from None
@@ -382,7 +382,7 @@ async def _upload(blobs: Blobs, file: Attachment, protocol: ResponseHandler) -> 
         async for chunk in chunks:
             await writer.write(chunk)
     except (aiohttp.ClientConnectionError, ConnectionError):
-        # Whoever waits for the response is told by the connection itself.
+        # The connection itself reports the error to the task that waits for the response.
         pass
     except Exception as error:  # noqa: BLE001 - raised where the response is waited for
         protocol.set_exception(error)

@@ -23,7 +23,7 @@ class Site:
     licenses: Path
     """A text file: the licenses of the code in the assets."""
     remedy: str
-    """How to get `index.html` if it isn't there."""
+    """The remedy if `index.html` isn't there."""
 
     @property
     def is_built(self) -> bool:

@@ -43,11 +43,11 @@ class CaseResult:
     error: ErrorInfo | None
     reply: CallerReply | None
     steps: Mapping[str, Sequence[StepRecord]]
-    """All that the journal ever held, by path."""
+    """All entries that the journal ever held, by path."""
     path: tuple[str, ...]
     calls: tuple[SimulatedCall, ...]
     took: timedelta
-    """How long it would have taken."""
+    """The simulated duration."""
     ran: float
     """Seconds that running it took."""
     differences: tuple[str, ...]
@@ -120,7 +120,7 @@ class CaseRunner:
         outside: Callable[[CaseClock], T],
         folder: Path | None,
     ) -> tuple[SimulationResult, T]:
-        """Run a flow on a message from `accepted_at` on, against a recording; `outside` makes what answers."""
+        """Run a flow on a message from `accepted_at` on, against a recording; `outside` makes its answers."""
         clock = CaseClock(envelope.accepted_at)
         answers = outside(clock)
         simulation = self._simulation(flow, answers, clock, folder, envelope.execution_id)
@@ -184,7 +184,7 @@ class CaseRunner:
         )
 
     def _beside(self, folder: Path | None, flow_id: str) -> CompiledFlow | None:
-        """Another flow of the folder. Raises FlowInvalid where it is broken."""
+        """Return another flow of the folder. Raises FlowInvalid if it is broken."""
         if folder is None:
             return None
         catalog = self._folders.get(folder)

@@ -1,4 +1,4 @@
-"""Case files: `<id>.test.json` beside `<id>.json` says what a flow does with an input, its effects stubbed."""
+"""Case files: `<id>.test.json` beside `<id>.json` holds messages for a flow, stubs, and the expected results."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -32,7 +32,7 @@ ExpectedOutcome: TypeAlias = Literal[
 ]
 
 
-#: How a flow ends that doesn't fail.
+#: The outcomes of a flow that doesn't fail.
 _SUCCEEDED: Final = ("completed", "filtered", "stopped")
 
 
@@ -62,8 +62,12 @@ class CaseInput(_CaseDocument):
     body: Any = None
     headers: dict[str, str] = Field(default_factory=dict)
     attachments: tuple[InputAttachment, ...] = ()
-    method: str | None = Field(default=None, description="The request's method; by default POST, or what it may be.")
-    path: str = Field(default="", description="What follows the flow's id in the request's URL.")
+    method: str | None = Field(
+        default=None,
+        description="The request's method; by default POST if the flow accepts it, or else the first method that it "
+        "accepts.",
+    )
+    path: str = Field(default="", description="The part of the URL's path after the flow's id.")
     query: dict[str, str | list[str]] = Field(default_factory=dict, description="The request's query, by name.")
 
 
@@ -74,7 +78,8 @@ class StubError(_CaseDocument):
     message: str = "stubbed failure"
     retryable: bool = False
     step: str | None = Field(
-        default=None, description="Of a foreach, or a flow that is called: the path of the step inside that failed."
+        default=None,
+        description="The path of the inner step that failed, if this is the stub of a foreach or of a called flow.",
     )
 
 
@@ -82,16 +87,18 @@ class Stub(_CaseDocument):
     """The prepared result of a step: of an action, of a call of another flow, or of a foreach with all its items."""
 
     result: Any = Field(default=None, description="The body of its result.")
-    status: int | None = Field(default=None, description="Stands beside the body, as with http.request.")
+    status: int | None = Field(default=None, description="The status beside the body, as with http.request.")
     headers: dict[str, str] = Field(default_factory=dict, description="The headers of its result.")
-    beside: dict[str, Any] = Field(default_factory=dict, description="What else stands beside the body, by name.")
+    beside: dict[str, Any] = Field(default_factory=dict, description="Further values beside the body, by name.")
     stream: int | None = Field(
         default=None,
         ge=0,
-        description="Instead of a result: a stream of so many items, which a case doesn't have. A foreach over it has "
-        "a stub, too.",
+        description="The number of items of a stream, in place of `result`. The case doesn't have the items, so that "
+        "a foreach over them needs a stub, too.",
     )
-    error: StubError | None = Field(default=None, description="It fails instead.")
+    error: StubError | None = Field(
+        default=None, description="The error with which the step fails, in place of `result`."
+    )
 
     @model_validator(mode="after")
     def _one_result(self) -> "Stub":
@@ -101,17 +108,19 @@ class Stub(_CaseDocument):
 
 
 class Answer(_CaseDocument):
-    """A call that comes for a step that waits."""
+    """A callback for a waiting step."""
 
     body: Any = None
     headers: dict[str, str] = Field(default_factory=dict)
     query: dict[str, Any] = Field(default_factory=dict)
     method: str = "POST"
-    after: Duration = Field(default=timedelta(0), description="How long after the step began to wait.")
+    after: Duration = Field(
+        default=timedelta(0), description="The time from the beginning of the wait to the callback."
+    )
 
 
 class ExpectedCall(_CaseDocument):
-    """A call of a stubbed step; what isn't named is left free."""
+    """A call of a stubbed step; anything that isn't named may have any value."""
 
     step: str | None = None
     use: str | None = None
@@ -119,7 +128,7 @@ class ExpectedCall(_CaseDocument):
 
 
 class ExpectedReply(_CaseDocument):
-    """The answer that the caller gets."""
+    """The response that the caller gets."""
 
     status: int | None = None
     headers: dict[str, str] = Field(default_factory=dict)
@@ -129,19 +138,24 @@ class ExpectedReply(_CaseDocument):
 class Expectation(_CaseDocument):
     """The expected result of a case; anything that it doesn't name may have any value."""
 
-    outcome: ExpectedOutcome = Field(description="How it ends; `waiting` where it waits for ever.")
+    outcome: ExpectedOutcome = Field(description="The outcome of the execution; `waiting` if it still waits.")
     body: Any = Field(default=None, description="The last body.")
-    reply: ExpectedReply | None = Field(default=None, description="The answer; null: there is none.")
+    reply: ExpectedReply | None = Field(default=None, description="The response to the caller; null if there is none.")
     steps: dict[str, Any] = Field(
         default_factory=dict,
-        description="By path, `lines[1]/post`: a step's result, its `error` and its `attempts`; null: it didn't run.",
+        description="Steps by path, such as `lines[1]/post`: the result of the step, its `error` and its `attempts`; "
+        "null if it didn't run.",
     )
     path: tuple[str, ...] | None = Field(
-        default=None, description="The paths of all steps that ran, in the order in which each first came to its end."
+        default=None, description="The paths of all steps that ran, in the order in which each first ended."
     )
     calls: tuple[ExpectedCall, ...] | None = Field(default=None, description="All calls of stubbed steps, in order.")
-    error: dict[str, Any] | None = Field(default=None, description="`code`, `message` and `step`; null: there is none.")
-    took: Duration | None = Field(default=None, description="How long it took, to the second; waits count in full.")
+    error: dict[str, Any] | None = Field(
+        default=None, description="The `code`, `message` and `step` of the error; null if there is none."
+    )
+    took: Duration | None = Field(
+        default=None, description="The simulated duration, to the second; waits count in full."
+    )
 
 
 class Case(_CaseDocument):
@@ -149,23 +163,27 @@ class Case(_CaseDocument):
 
     name: str
     input: CaseInput = CaseInput()
-    now: AwareDatetime | None = Field(default=None, description="When it starts; 2026-01-01T00:00:00Z by default.")
-    vars: dict[str, Any] = Field(default_factory=dict, description="In place of the flow's own, by name.")
-    state: dict[str, Any] = Field(
-        default_factory=dict, description="What the flow keeps when it starts, by key: `state.get` reads it."
+    now: AwareDatetime | None = Field(
+        default=None, description="The time at which the execution starts; 2026-01-01T00:00:00Z by default."
     )
-    retries: int = Field(default=0, ge=0, description="How often an operator retries the execution that has failed.")
+    vars: dict[str, Any] = Field(default_factory=dict, description="Values that replace the flow's own vars, by name.")
+    state: dict[str, Any] = Field(
+        default_factory=dict, description="The flow state at the start, by key; `state.get` reads it."
+    )
+    retries: int = Field(
+        default=0, ge=0, description="The number of times that an operator retries the failed execution."
+    )
     stubs: dict[str, Stub | tuple[Stub, ...]] = Field(
         default_factory=dict,
         description=(
-            "By the step's path, with the numbers of items or without: what it does; a list: at each attempt, the last "
-            "from then on. Steps of a flow that is called stand behind the path of the step that calls it. A stub "
-            "of a foreach stands for all of its items."
+            "Stubs by the step's path, with or without the numbers of items. A list has one stub for each "
+            "attempt, and the last one is also for those after it. The path of a step in a called flow begins with "
+            "the path of the calling step. A stub of a foreach stands for all of its items."
         ),
     )
     answers: dict[str, Answer | None] = Field(
         default_factory=dict,
-        description="By the path of a step that waits: what comes for it. Null, or not named: nobody calls.",
+        description="Callbacks by the path of the waiting step. If there is none, or null, nobody calls the step.",
     )
     expect: Expectation
 
@@ -178,7 +196,7 @@ class CaseFile(_CaseDocument):
 
 
 def read_cases(path: Path, *, exact: bool = False) -> CaseFile:
-    """The cases in a file, for a flow whose numbers are exact or aren't. Raises FlowInvalid, with every problem."""
+    """Return the cases in a file, for a flow with or without exact numbers. Raises FlowInvalid, with every problem."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -187,7 +205,7 @@ def read_cases(path: Path, *, exact: bool = False) -> CaseFile:
 
 
 def parse_cases(data: bytes, file: str | None = None, *, exact: bool = False) -> CaseFile:
-    """The cases in the text of a file. Raises FlowInvalid, with every problem."""
+    """Return the cases in the text of a file. Raises FlowInvalid, with every problem."""
     document = read(data, file)
     try:
         value = decode(data, exact=exact)
@@ -204,7 +222,7 @@ def parse_cases(data: bytes, file: str | None = None, *, exact: bool = False) ->
 
 
 def check_names(file: CaseFile, flow: CompiledFlow, document: Document) -> list[Problem]:
-    """Return the problems of cases that name something that the flow doesn't or can't have."""
+    """Return the problems of cases with names that the flow doesn't have."""
     places = step_paths(flow)
     found = [
         problem
@@ -215,7 +233,7 @@ def check_names(file: CaseFile, flow: CompiledFlow, document: Document) -> list[
 
 
 def case_problems(case: Case, flow: CompiledFlow, places: StepPaths, at: str = "") -> list[Problem]:
-    """Return the problems of one case, which stands at a JSON pointer, in the same way."""
+    """Return the same problems of one case, which is at a JSON pointer."""
     found: list[Problem] = []
     found += _input_problems(case.input, flow, f"{at}/input")
     found += _state_problems(case.state, f"{at}/state")
@@ -298,6 +316,6 @@ def _names(name: str, known: Iterable[str], places: StepPaths) -> bool:
 
 
 def cases_schema() -> str:
-    """The JSON Schema of case files, as text."""
+    """Return the JSON Schema of case files, as text."""
     schema = CaseFile.model_json_schema(schema_generator=FlowJsonSchema)
     return json.dumps({"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}, indent=1) + "\n"

@@ -1,4 +1,4 @@
-"""Which steps and branches of flows no case has come to."""
+"""The coverage of flows: their steps and branches that no case has reached."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from hookline.simulation.branches import Branch, step_paths
 
 @dataclass(frozen=True, slots=True)
 class NotCovered:
-    """A step, or a branch, that no case has come to."""
+    """A step or a branch that no case has reached."""
 
     what: str
     """`step kind/post`, `switch kind: case 2`."""
@@ -24,7 +24,7 @@ class NotCovered:
 
 @dataclass(frozen=True, slots=True)
 class FlowCoverage:
-    """How much of a flow its cases have come to."""
+    """The part of a flow that its cases have reached."""
 
     flow_id: str
     file: str
@@ -35,7 +35,7 @@ class FlowCoverage:
 
 
 def percent(flows: Sequence[FlowCoverage]) -> int:
-    """How much of all flows was reached, rounded down; 100 where there is nothing to come to."""
+    """Return the percentage of all flows that was reached, rounded down; 100 if there is nothing to reach."""
     total = sum(flow.total for flow in flows)
     return 100 if total == 0 else 100 * sum(flow.reached for flow in flows) // total
 
@@ -56,7 +56,7 @@ def coverage(flow: CompiledFlow, file: Path | None, runs: Sequence[Mapping[str, 
             for record in records:
                 if record.use == "switch" and record.input is not None:
                     chosen |= {(plain, number) for number in decode(record.input)["cases"]}
-    # A block notes its end only: what has begun inside shows that it has begun.
+    # A block is recorded only at its end, so a step inside shows that it has begun.
     begun |= {path[:place] for path in begun for place, character in enumerate(path) if character == "/"}
     document = read(flow.source if file is None or not file.exists() else file.read_bytes(), str(file or ""))
     missed = [

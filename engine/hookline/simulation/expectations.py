@@ -17,7 +17,7 @@ _SECOND: Final = timedelta(seconds=1)
 
 
 def compare_with_case(case: Case, ended: SimulationResult) -> tuple[str, ...]:
-    """How what became of a case differs from what it expects; nothing where it passed."""
+    """Return the differences between the result of a case and its expectation; none if it passed."""
     expect, named = case.expect, case.expect.model_fields_set
     found: list[str] = list(ended.missing)
     outcome = "waiting" if ended.outcome is None else ended.outcome.value
@@ -45,7 +45,7 @@ def compare_with_case(case: Case, ended: SimulationResult) -> tuple[str, ...]:
 
 
 def actual_step(records: Sequence[StepRecord], *, exact: bool) -> dict[str, Any]:
-    """A step as `expect.steps` names it: its result with `error`, `attempts` and `state`."""
+    """Return a step as in `expect.steps`: its result with `error`, `attempts` and `state`."""
     last = records[-1]
     output: dict[str, Any] = {} if last.output is None else reader(Any, exact=exact).decode(last.output)
     return {
@@ -57,7 +57,7 @@ def actual_step(records: Sequence[StepRecord], *, exact: bool) -> dict[str, Any]
 
 
 def json_differences(expected: Any, actual: Any, place: str = "") -> list[str]:
-    """How a value differs from what is expected of it: keys that aren't named are free, lists are compared whole."""
+    """Return the differences between two values. Keys that aren't expected are ignored; lists are compared whole."""
     if isinstance(expected, dict):
         if not isinstance(actual, dict):
             return [f"{place or 'value'} should be an object, and is {_short(actual)}"]
@@ -81,9 +81,9 @@ def json_differences(expected: Any, actual: Any, place: str = "") -> list[str]:
             for text in json_differences(left, right, f"{place}[{index}]")
         ]
     if isinstance(expected, float) and isinstance(actual, Decimal):
-        # A result that is exact in a flow whose numbers aren't: as near as can be said here is right.
+        # The result is exact but the flow's numbers aren't, so that the nearest float counts.
         actual = float(actual)
-    # 1 and True are equal to Python, and not to JSON.
+    # 1 and True are equal in Python, but not in JSON.
     if isinstance(expected, bool) is not isinstance(actual, bool) or expected != actual:
         return [f"{place or 'value'} should be {_short(expected)}, and is {_short(actual)}"]
     return []

@@ -65,7 +65,7 @@ class MemoryBatch:
 
     @property
     def leader_id(self) -> str:
-        """Who came first."""
+        """The execution that came first."""
         return self.members[0].execution_id
 
     def takes(self, join: JoinBatch) -> bool:
@@ -74,11 +74,11 @@ class MemoryBatch:
         return in_time and sum(one.size for one in self.members) + join.gathered.size <= MAX_BATCH_BYTES
 
     def closed(self) -> "MemoryBatch":
-        """The same, for nobody else."""
+        """Return the batch so that no other execution can join it."""
         return replace(self, key=None)
 
     def grown(self, gathered: BatchItem) -> "MemoryBatch":
-        """The same with one more."""
+        """Return the batch with one more item."""
         return replace(self, members=(*self.members, gathered))
 
 
@@ -97,7 +97,7 @@ class MemoryStore:
     """
 
     def __init__(self, on_commit: Callable[[Sequence[Change]], None] = lambda changes: None) -> None:
-        """`on_commit` is told each batch that was written."""
+        """`on_commit` is called with each batch of changes that was written."""
         self._on_commit = on_commit
         self._executions: dict[str, Execution] = {}
         self._envelopes: dict[str, Envelope] = {}
@@ -105,7 +105,7 @@ class MemoryStore:
         self._waits: dict[tuple[str, str], bytes | None] = {}
         """The pages of the steps that wait."""
         self._came: dict[tuple[str, str], tuple[bytes | None, bytes]] = {}
-        """Digest and payload of what came; a digest of None where the time was up first."""
+        """The digest and payload of each callback; the digest is None if the wait timed out."""
         self._progress: dict[tuple[str, str], Progress] = {}
         self._results: dict[tuple[str, str], dict[int, bytes]] = {}
         self._state: dict[tuple[str, str], bytes] = {}
@@ -130,23 +130,23 @@ class MemoryStore:
         return results
 
     async def ping(self) -> None:
-        """It is there."""
+        """Return at once: it always works."""
 
     async def execution(self, execution_id: str) -> Execution | None:
-        """The execution."""
+        """Return the execution."""
         return self._executions.get(execution_id)
 
     async def envelope(self, execution_id: str) -> Envelope | None:
-        """Its message."""
+        """Return its message."""
         return self._envelopes.get(execution_id)
 
     async def journal(self, execution_id: str, after: int = 0, limit: int | None = None) -> Sequence[StepRecord]:
-        """Its entries, in order."""
+        """Return its entries, in order."""
         records = [record for seq, record in sorted(self._journals.get(execution_id, {}).items()) if seq > after]
         return records if limit is None else records[:limit]
 
     async def progress(self, execution_id: str) -> Sequence[Progress]:
-        """How far its foreach blocks have got."""
+        """Return the progress of its foreach blocks."""
         return [self._progress[key] for key in sorted(self._progress) if key[0] == execution_id]
 
     async def item_results(
@@ -169,7 +169,7 @@ class MemoryStore:
         return tuple(sorted(path for id_, path in self._waits if id_ == execution_id))
 
     async def wait_status(self, execution_id: str, path: str) -> WaitStatus:
-        """Return how far the wait of a step is."""
+        """Return the progress of a step's wait."""
         place = (execution_id, path)
         digest, _ = self._came.get(place, (None, b""))
         timed_out = place in self._came and digest is None
@@ -177,7 +177,7 @@ class MemoryStore:
         return WaitStatus(place in self._waits, called=digest is not None, timed_out=timed_out, page=page)
 
     async def batches(self, execution_id: str) -> Mapping[str, bool]:
-        """The batches that it leads, and whether they are open."""
+        """Return the batches that it leads, and whether they are open."""
         return {path: batch.key is not None for (id_, path), batch in self._batches.items() if id_ == execution_id}
 
     async def batch_items(self, execution_id: str, path: str) -> Sequence[BatchItem]:
@@ -444,7 +444,7 @@ class MemoryStore:
 
 
 class YieldingStore(MemoryStore):
-    """A store in memory that lets the event loop do other work at each commit: for a loop that others use, too."""
+    """A store in memory that lets the event loop do other work at each commit, for a shared loop."""
 
     async def commit(self, changes: Sequence[Change]) -> Sequence[CommitResult]:
         """Write a batch, whole or not at all."""

@@ -1,4 +1,4 @@
-"""The stubs of a case: they answer in place of everything outside."""
+"""The stubs of a case, which answer in place of everything outside."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -19,13 +19,13 @@ from hookline.sdk.action import Action, Reply
 from hookline.simulation.cases import Answer, Case, Stub
 
 _T = TypeVar("_T")
-#: Stands for the blob of a stream that has no items here.
+#: The blob id of a stubbed stream, whose items don't exist.
 _NO_BLOB: Final = "stub"
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedStub:
-    """Gives what an action, a foreach or a batch gives, and stands in its place."""
+    """A function in the place of an action, a foreach or a batch, with a prepared result."""
 
     give: Callable[[], Awaitable[Any]]
     """Raises StepError, and for a foreach StepFailed."""
@@ -35,24 +35,24 @@ class PreparedStub:
 
 @dataclass(frozen=True, slots=True)
 class FinishedStub:
-    """How a flow that is called ends, without having run."""
+    """The prepared end of a called flow, which doesn't run."""
 
     body: Any = None
     attachments: tuple[Attachment, ...] | None = None
-    """None: those of the message that it gets."""
+    """None for those of the message that it gets."""
     outcome: Outcome = Outcome.COMPLETED
     error: ErrorInfo | None = None
     at: datetime | None = None
-    """None: at once."""
+    """None if it ends at once."""
 
 
 @dataclass(frozen=True, slots=True)
 class NeverFinishedStub:
-    """A flow that is called doesn't end."""
+    """A called flow that doesn't end."""
 
 
 class Outside(Protocol):
-    """The outside of a simulated flow. Paths of steps of called flows stand behind that of the calling step."""
+    """The outside of a simulated flow. The path of a step in a called flow begins with that of the calling step."""
 
     def call(self, path: str, attempt: int, action: Action, settings: Any) -> PreparedStub | None:
         """Return the stub of an action; None if it runs itself."""
@@ -67,11 +67,11 @@ class Outside(Protocol):
         ...
 
     def starts(self, path: str) -> None:
-        """A step is about to start a flow."""
+        """Note that a step is about to start a flow."""
         ...
 
     def flow(self, path: str, attempt: int, flow_id: str) -> FinishedStub | NeverFinishedStub | None:
-        """How a flow ends that is called; None where it runs."""
+        """Return the prepared end of a called flow; None if it runs."""
         ...
 
     def arrives(self, path: str, begun: datetime) -> tuple[datetime, Arrived] | None:
@@ -80,7 +80,7 @@ class Outside(Protocol):
 
     @property
     def retries(self) -> int:
-        """How often an operator retries the execution once it has failed."""
+        """The number of times that an operator retries the failed execution."""
         ...
 
     def gathered(self, path: str, attempt: int) -> PreparedStub | None:
@@ -104,7 +104,7 @@ class CaseStubs:
         return self._case.retries
 
     def call(self, path: str, attempt: int, action: Action, settings: Any) -> PreparedStub | None:
-        """The stub's result, or its error; an error where an action that has effects has no stub."""
+        """Return the stub's result or its error. An action with effects and without a stub fails."""
         stub = self._stub(path)
 
         async def give() -> Reply:
@@ -115,11 +115,11 @@ class CaseStubs:
         return None if stub is None and touches_nothing_outside(action, self._registry) else PreparedStub(give)
 
     def without_file(self, path: str, action: Action, settings: Any) -> PreparedStub | None:
-        """Nothing: all files are the case's own."""
+        """Return None: all files are those of the case."""
         return None
 
     def items(self, path: str, block: CompiledForeach, items: list[Any] | Stream) -> PreparedStub | None:
-        """The stub's result, or its error. The items of a stream that a stub gave are nowhere."""
+        """Return the stub's result or its error. A foreach over a stubbed stream needs a stub, too."""
         stubbed = bool(self._case.stubs) and _at(self._case.stubs, path) is not None
         nowhere = isinstance(items, Stream) and items.blob_id == _NO_BLOB
         if not stubbed and not nowhere:
@@ -139,10 +139,10 @@ class CaseStubs:
         return PreparedStub(give, call=False)
 
     def starts(self, path: str) -> None:
-        """It is nothing to a case."""
+        """Do nothing."""
 
     def flow(self, path: str, attempt: int, flow_id: str) -> FinishedStub | NeverFinishedStub | None:
-        """The stub's result; without one the flow runs."""
+        """Return the stub's result; without a stub, the flow runs."""
         stub = self._stub(path)
         if stub is None:
             return None
@@ -163,7 +163,7 @@ class CaseStubs:
         return at, Arrived(raw_json(answer.body), headers, (), answer.method, answer.query, at, "test case", None)
 
     def gathered(self, path: str, attempt: int) -> PreparedStub | None:
-        """The stub's result, a list, or its error; without one the step waits, and nobody joins."""
+        """Return the stub's result, a list, or its error. Without a stub, the step waits, and nobody joins."""
         stub = self._stub(path)
         if stub is None:
             return None
@@ -178,7 +178,7 @@ class CaseStubs:
         return _at(self._case.stubs, path) is not None
 
     def _lacks(self, path: str, why: str) -> NoReturn:
-        """Note that a stub is missing, which fails the case whatever the flow makes of it. Raises StepError."""
+        """Note that a stub is missing, which fails the case even if the flow handles the error. Raises StepError."""
         text = (
             f'step {path}: {why} and no stub; add it to the case: "stubs": {{"{without_items(path)}": {{"result": …}}}}'
         )

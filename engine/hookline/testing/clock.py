@@ -65,11 +65,11 @@ class ManualClock:
 
     @property
     def sleepers(self) -> int:
-        """How many sleep now."""
+        """The number of tasks that sleep now."""
         return sum(not woken.done() for _, _, woken in self._sleepers)
 
     async def until_sleeping(self, sleepers: int = 1) -> None:
-        """Return once at least so many sleep: then it is time to advance."""
+        """Return once at least so many tasks sleep, so that the clock can be advanced."""
         while self.sleepers < sleepers:
             self._changed.clear()
             await self._changed.wait()

@@ -13,7 +13,7 @@ def hook(verify: Any, **settings: Any) -> dict[str, Any]:
 def test_trap_8_leaving_verify_out_is_an_error(check: Check) -> None:
     problem = one(check(trigger={"use": "webhook"}), "missing_key")
     assert problem.severity == "error"
-    assert '"none" has to be said' in problem.remedy
+    assert 'write "none" to accept unverified requests' in problem.remedy
 
 
 def test_trap_8_a_trigger_that_verifies_nothing_is_warned_on(check: Check) -> None:

@@ -96,7 +96,7 @@ def list_versions(flow_id: str, as_json: bool, settings: Settings) -> None:
 _existing: Final = click.option(
     "--existing/--no-existing",
     default=None,
-    help="If the poll of the flow starts anew: whether the items that exist start executions, or count as seen.",
+    help="Start executions for the items that exist if the poll of the flow starts anew, or count them as seen.",
 )
 
 

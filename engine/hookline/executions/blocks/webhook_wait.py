@@ -56,7 +56,7 @@ async def _hear(run: ExecutionContext, node: CompiledWait, frame: Frame, path: s
         run.progress.wait_until(last_entry.due_at, CALLBACK)
         return Ending.WAITING
     frame.message, output = next_message(frame.message, result)
-    # Expressions may read these parts whoever has called: an operator's call has neither headers nor files.
+    # Expressions may read these parts for any caller: an operator's call has neither headers nor files.
     view = {"headers": {}, "attachments": [], **output}
     run.journal.add_changes(EndWait(run.id, path))
     frame.now = _note(run, node, path, last_entry, StepState.SUCCEEDED, output=view)

@@ -41,7 +41,7 @@ class CallSettings(BaseModel):
     )
     wait: StrictBool = Field(
         default=True,
-        description="Whether the step waits for the flow's end and gives its last body. Otherwise it goes on at once.",
+        description="Wait for the flow's end, and give its last body. Otherwise the step goes on at once.",
     )
     body: Any = Field(default=None, description="The body for the flow; by default the current one.")
     headers: HeadersExpression = Field(

@@ -96,7 +96,7 @@ class EvaluateStepJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     recording: bytes | None = None
     """As in `TryJob`."""
     turn: int = 0
-    """Which run of the step is meant, counted from 0; in a foreach, the index of the item."""
+    """The number of the step's run, counted from 0; in a foreach, the index of the item."""
 
 
 class BacktestJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
@@ -183,9 +183,9 @@ class EvaluatedStep(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     """JSON of all that its expressions may read; null if the message doesn't reach the step."""
     expressions: tuple[EvaluatedExpression, ...]
     turns: int
-    """How often the message reaches the step."""
+    """The number of times that the message reaches the step."""
     error: ErrorInfo | None = None
-    """Why the message doesn't reach the step, if a step before it failed."""
+    """The error of the earlier step because of which the message doesn't reach the step."""
     without_stub: tuple[str, ...] = ()
     """The paths of the earlier steps that have effects and no stub; their results are empty."""
 

@@ -1,4 +1,4 @@
-"""A changed flow over what executions of it took in, answered as they were, and how what becomes of them differs."""
+"""Running a changed flow over recorded executions, with the recorded answers, and comparing the results."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,7 +27,7 @@ from hookline.simulation.recordings.playback import Playback, last_inputs
 from hookline.simulation.result import SimulationResult
 
 _EXAMPLES: Final = 3
-#: What a call of a flow says besides that is another each time.
+#: The values in the result of a called flow that differ each time.
 _OWN: Final = {FLOW: ("execution_id",)}
 _WAITING: Final = frozenset({WEBHOOK, BATCH, "sleep"})
 _ITEMS: Final = "its items aren't recorded; it is taken to give what it gave"
@@ -52,7 +52,7 @@ class DifferenceGroup:
     step: str
     """Its path, without the numbers of items; empty for the whole."""
     count: int = 0
-    """How many executions differ so."""
+    """The number of executions with this difference."""
     examples: list[Example] = field(default_factory=list)
 
 
@@ -62,9 +62,9 @@ class NotCompared:
 
     why: str
     step: str
-    """The path of the step, without the numbers of items; empty where the execution isn't tried at all."""
+    """The path of the step, without the numbers of items; empty if the execution isn't tried at all."""
     count: int = 0
-    """In how many executions."""
+    """The number of such executions."""
     examples: list[str] = field(default_factory=list)
     """Ids of some of them."""
 
@@ -77,13 +77,13 @@ class Backtest:
     executions: int = 0
     same: int = 0
     unknown: int = 0
-    """It makes a call of which isn't recorded what comes of it, and what follows isn't known."""
+    """The number of executions that make a call without a recorded result, so that the rest isn't known."""
     kinds: list[DifferenceGroup] = field(default_factory=list)
     left_out: list[NotCompared] = field(default_factory=list)
     """The recorded executions that can't be compared."""
 
     def leave_out(self, why: str, step: str, execution_id: str) -> None:
-        """Say so of one execution."""
+        """Note an execution that can't be compared."""
         group = next((one for one in self.left_out if (one.why, one.step) == (why, step)), None)
         if group is None:
             self.left_out.append(group := NotCompared(why, step))
@@ -95,7 +95,7 @@ class Backtest:
 def backtest(
     flow: CompiledFlow, recordings: Iterable[Mapping[str, Any]], registry: Registry, folder: Path | None
 ) -> Backtest:
-    """Try a flow on recordings, which are JSON as the admin API gives it. `folder` has the flows that it calls."""
+    """Run a flow on recordings, which are JSON as from the admin API. `folder` has the flows that it calls."""
     result = Backtest(flow.id)
     with open_runner(registry) as runner:
         for recording in recordings:
@@ -111,7 +111,7 @@ def backtest_one(
     folder: Path | None,
     to: Backtest,
 ) -> None:
-    """Try a flow on one recording, and add how it differs."""
+    """Run a flow on one recording, and add the differences."""
     to.executions += 1
     if (why := _not_to_be_tried(recording)) is not None:
         to.leave_out(why, "", recording["id"])
@@ -134,13 +134,13 @@ def backtest_one(
 def play(
     flow: CompiledFlow, recording: Mapping[str, Any], runner: CaseRunner, registry: Registry, folder: Path | None
 ) -> tuple[SimulationResult, Playback]:
-    """Run a flow on a recording, which answers for what is outside."""
+    """Run a flow on a recording, which answers in place of everything outside."""
     envelope = _envelope(flow, recording)
     return runner.replay(flow, envelope, lambda clock: Playback(recording, flow, registry, clock), folder)
 
 
 def _not_to_be_tried(recording: Mapping[str, Any]) -> str | None:
-    """Why what became of an execution isn't the flow's doing alone."""
+    """Return the reason why the result of an execution doesn't depend on the flow alone; None if it does."""
     if recording["flow_version"] is None:
         return "it ended before it ran"
     if recording["outcome"] == Outcome.CANCELLED:
@@ -168,7 +168,7 @@ def _envelope(flow: CompiledFlow, recording: Mapping[str, Any]) -> Envelope:
 def _differences(
     flow: CompiledFlow, recording: Mapping[str, Any], ended: SimulationResult, outside: Playback
 ) -> list[tuple[str, str, str, Any, Any]]:
-    """Kind, step, place, before and after of what differs: one for each kind and step."""
+    """Return kind, step, place, before and after of the first difference of each kind at each step."""
     unkept = tuple(f"{path}[" for path in outside.unkept)
     steps = [one for one in recording["steps"] if not one["path"].startswith(unkept)]
     given_before = last_inputs(steps)
@@ -219,7 +219,7 @@ def _differences(
 
 
 def _lanes(paths: Sequence[str], beside: Mapping[str, CompiledStep]) -> dict[tuple[str, ...], list[str]]:
-    """Paths by what they stand in one order with: of what ran side by side it is chance which was first."""
+    """Return the paths in groups whose order is fixed: the order of steps that ran side by side is chance."""
     found: dict[tuple[str, ...], list[str]] = {}
     for path in paths:
         found.setdefault(lane(path, beside), []).append(path)
@@ -227,7 +227,7 @@ def _lanes(paths: Sequence[str], beside: Mapping[str, CompiledStep]) -> dict[tup
 
 
 def ended_paths(steps: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The paths of the steps of a recording that came to an end, in that order."""
+    """Return the paths of the steps of a recording that ended, in the order of their ends."""
     done = [one["path"] for one in steps if one["state"] in ("succeeded", "failed") and one["path"] != "$reply"]
     return list(dict.fromkeys(done))
 
@@ -247,7 +247,7 @@ def _plain(step: Mapping[str, Any]) -> Any:
 
 
 def _change(old: Any, new: Any, place: str = "") -> tuple[str, Any, Any] | None:
-    """The first place at which two JSON values differ, and what stands there."""
+    """Return the first place at which two JSON values differ, with both values there."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*old, *(key for key in new if key not in old)]:
             if key not in old or key not in new:

@@ -1,4 +1,4 @@
-"""Answers from a recording, each at the time at which it came."""
+"""Answers from a recording, each at its recorded time."""
 
 import asyncio
 from collections import deque
@@ -38,14 +38,14 @@ FOREACH: Final = "foreach"
 _SIGNALS: Final = {signal.name: signal for signal in (PASS, FILTERED, STOPPED)}
 _RESULT: Final = frozenset({"body", "headers", "attachments"})
 _KEPT: Final = 1000
-"""Of more items than these the entries aren't kept one by one."""
+"""The largest number of items whose entries are kept one by one."""
 
 RecordedAttempt = Mapping[str, Any]
 """An attempt at a step, as the admin API gives it."""
 
 
 class NewCall(NamedTuple):
-    """A call of which nothing is recorded."""
+    """A call that isn't in the recording."""
 
     path: str
     use: str
@@ -54,8 +54,8 @@ class NewCall(NamedTuple):
 class Playback:
     """The outside of a flow that runs on a recording.
 
-    What isn't recorded is never answered: it may be what was cut off, by a failure beside it or because the time was
-    up. Where nothing cuts it off, it is new.
+    A call that isn't recorded is never answered. It may have been cancelled, by a failure of a step beside it or
+    because the time was up. If nothing cancels it now, it is new.
     """
 
     def __init__(self, recording: Mapping[str, Any], flow: CompiledFlow, registry: Registry, clock: CaseClock) -> None:
@@ -76,11 +76,11 @@ class Playback:
                 self._waiting[one["path"]] = one
         self.retries: Final[int] = recording["attempt"] - 1
         self.news: Final[list[NewCall]] = []
-        """Calls of which nothing is recorded."""
+        """The calls that aren't in the recording."""
         self.unkept: Final = unkept(steps)
-        """Paths of the foreach blocks whose items aren't recorded."""
+        """The paths of the foreach blocks whose items aren't recorded."""
         self.stood_for: Final[set[str]] = set()
-        """Paths of those whose items haven't run, so that nothing is known of them."""
+        """The paths of the blocks whose items were not run, so that their results are those of the recording."""
 
     def call(self, path: str, attempt: int, action: Action, settings: Any) -> PreparedStub | None:
         """Return the recorded result of the action, or its error."""
@@ -88,7 +88,7 @@ class Playback:
             return None
         speaks = id(action) in self._speaking
         if speaks and action.name != "sleep":
-            # It runs itself, in no time.
+            # It runs itself, and takes no time.
             if (said := self._end(path, action.name)) is not None:
                 self._clock.advance_to(_time(said["finished_at"]))
             return None
@@ -138,7 +138,7 @@ class Playback:
             self._clock.advance_to(_time(ends[0]["finished_at"]))
 
     def flow(self, path: str, attempt: int, flow_id: str) -> FinishedStub | NeverFinishedStub | None:
-        """How it ended."""
+        """Return the recorded end of a called flow."""
         found = self._end(path, FLOW)
         if found is None:
             if path not in self._waiting:
@@ -181,7 +181,7 @@ class Playback:
         """Return the recorded batch, or the batch that was joined."""
         found = self._end(path, BATCH)
         while found is not None and found["error"] is not None:
-            # It had nothing to add then, and what others would have brought isn't known.
+            # It had nothing to add then, and the items of others aren't known.
             found = self._end(path, BATCH)
         if found is None:
             self._stop(NewCall(path, BATCH))
@@ -189,19 +189,19 @@ class Playback:
         return PreparedStub(partial(self._given, found), call=False)
 
     def _end(self, path: str, use: str) -> RecordedAttempt | None:
-        """How the next attempt at a step ended."""
+        """Return the recorded end of the next attempt at a step."""
         ends = self._ends.get((path, use))
         return ends.popleft() if ends else None
 
     def _late(self, path: str, begun: datetime, at: datetime) -> None:
-        """When the time of a step is up that has begun to wait, it is as late as it was then."""
+        """Delay the timeout of a step that has begun to wait, as in the recording."""
         waiting = self._waiting.get(path)
         if waiting is not None and waiting["due_at"] is not None:
             due = begun + (_time(waiting["due_at"]) - _time(waiting["started_at"]))
             self._clock.call_at(due, lambda: self._clock.advance_to(at))
 
     def _never_came(self, path: str, begun: datetime) -> None:
-        """A step waits of which nothing came: it didn't wait then, or what it is in ended before it did."""
+        """Handle a wait without a recorded callback: the step didn't wait then, or the block around it ended first."""
         waiting = self._waiting.get(path)
         if waiting is None:
             self._stop(NewCall(path, WEBHOOK))
@@ -241,12 +241,12 @@ class Playback:
 
 
 def last_inputs(steps: Sequence[RecordedAttempt]) -> dict[str, Any]:
-    """By path, the settings that were recorded last: the entry of one that has waited holds none."""
+    """Return the last recorded settings of each step, by path: the entry after a wait holds none."""
     return {one["path"]: one["input"] for one in steps if one["input"] is not None}
 
 
 def unkept(steps: Sequence[RecordedAttempt]) -> set[str]:
-    """Paths of the foreach blocks of a recording that has not all of their items."""
+    """Return the paths of the foreach blocks whose items aren't all in the recording."""
     items: dict[str, set[str]] = {}
     for one in steps:
         path: str = one["path"]
@@ -260,7 +260,7 @@ def unkept(steps: Sequence[RecordedAttempt]) -> set[str]:
 
 
 def told_by_flow(step: RecordedAttempt, flow_id: str) -> tuple[str | None, str | None]:
-    """The message of a flow that was called and failed, and its step; None where it had no end in time."""
+    """Return the error message and the step of a called flow that failed; None if it didn't end in time."""
     message: str = step["error"]["message"]
     child = (step["output"] or {}).get("execution_id")
     before, after = f"flow {flow_id!r} failed: ", f" (execution {child}"

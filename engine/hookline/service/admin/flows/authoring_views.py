@@ -189,7 +189,7 @@ class EvaluateStepRequest(TriedDocumentRequest, frozen=True, forbid_unknown_fiel
     step: str
     """The JSON pointer of the step, such as `/steps/1`."""
     turn: Annotated[int, msgspec.Meta(ge=0, lt=2**31)] = 0
-    """Which run of the step is meant, counted from 0; in a foreach, the index of the item."""
+    """The number of the step's run, counted from 0; in a foreach, the index of the item."""
 
 
 class EvaluatedExpressionView(msgspec.Struct, frozen=True):
@@ -216,7 +216,7 @@ class EvaluatedStepView(msgspec.Struct, frozen=True):
     reached: bool
     """False if the message doesn't reach the step."""
     turns: int
-    """How often the message reaches the step."""
+    """The number of times that the message reaches the step."""
     error: ErrorView | None
     """The error of the earlier step at which the run ended."""
     scope: msgspec.Raw

@@ -110,7 +110,7 @@ class PlanView(msgspec.Struct, frozen=True):
     version: str
     """The version to which they would be moved."""
     poll: RestartView | None
-    """How the flow's poll would start anew; null if it wouldn't, or there is none."""
+    """The new start of the flow's poll; null if it wouldn't start anew, or if there is no poll."""
     items: list[LandingView]
     next: str | None
 
