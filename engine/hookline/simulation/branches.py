@@ -15,7 +15,7 @@ from hookline.flows.compiler.compiled_flow import CompiledFlow
 
 @dataclass(frozen=True, slots=True)
 class Branch:
-    """Steps of which it depends on the message, or on a failure, whether they run."""
+    """Steps that only run for some messages, or after a failure."""
 
     name: str
     """`switch case 2`, `otherwise`, `catch`."""
@@ -25,7 +25,7 @@ class Branch:
     steps: tuple[str, ...]
     """Paths of the steps directly in it."""
     case: int | None = None
-    """Of a switch: its number, from 0."""
+    """The number of the case of a switch, from 0; None for other branches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class StepPaths:
 
 
 def step_paths(flow: CompiledFlow) -> StepPaths:
-    """The steps and branches of a flow, in the order of the text."""
+    """Return the steps and branches of a flow, in the order of the text."""
     steps: dict[str, CompiledStep] = {}
     branches: list[Branch] = []
     for step in (*walk_steps(flow.steps), *walk_steps(flow.on_error_steps, ON_ERROR_PREFIX)):
@@ -68,7 +68,7 @@ def lane(path: str, side_by_side: Mapping[str, CompiledStep]) -> tuple[str, ...]
 
 
 def side_by_side(places: StepPaths) -> dict[str, CompiledStep]:
-    """The blocks whose parts run side by side, by path."""
+    """Return the blocks whose parts run side by side, by path."""
     return {
         path: node
         for path, node in places.steps.items()

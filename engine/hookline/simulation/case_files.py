@@ -17,7 +17,7 @@ ENDING: Final = ".test.json"
 
 
 def case_files(paths: Sequence[Path]) -> Iterator[Path]:
-    """The case files in folders, of flows' files, and those named themselves. Raises ConfigError where one isn't."""
+    """Return the case files in folders, of flows, and named ones. Raises ConfigError if a path has none."""
     for path in paths:
         if path.is_dir():
             yield from sorted(path.glob(f"*{ENDING}"))
@@ -33,13 +33,13 @@ def case_files(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def flow_file_of(file: Path) -> Path:
-    """The file of the flow whose cases a file has."""
+    """Return the file of the flow whose cases a file has."""
     return file.with_name(file.name.removesuffix(ENDING) + ".json")
 
 
 def load_cases(file: Path, registry: Registry, environment: Mapping[str, str]) -> tuple[CompiledFlow, Sequence[Case]]:
-    """A flow and its cases. Raises FlowInvalid, with every problem of the flow, or of the cases."""
-    path = flow_file_of(file)
+    """Return a flow and its cases. Raises FlowInvalid, with every problem of the flow, or of the cases."""
+    path = flow_of(file)
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -52,13 +52,13 @@ def load_cases(file: Path, registry: Registry, environment: Mapping[str, str]) -
 
 
 def check_free(file: Path, name: str) -> None:
-    """Raises ConfigError where a case has that name already, and FlowInvalid for a file that isn't one of cases."""
+    """Check a case's name. Raises ConfigError if another case has it, and FlowInvalid if the file isn't a case file."""
     if file.exists() and any(case.name == name for case in read_cases(file).cases):
         raise ConfigError(f"{file} has a case {name!r} already; give another with --name")
 
 
 def add_case(file: Path, case: Mapping[str, Any]) -> None:
-    """Write a case behind those of a file, which is made where there is none. Raises as `check_free`."""
+    """Add a case at the end of a file, which is created if it doesn't exist. Raises as `check_free`."""
     check_free(file, str(case["name"]))
     if not file.exists():
         text = '{\n  "cases": [\n    ' + format_value(case, 4) + "\n  ]\n}\n"
@@ -73,7 +73,7 @@ def add_case(file: Path, case: Mapping[str, Any]) -> None:
 
 
 def _inserted(before: str, case: Mapping[str, Any], wanted: Any) -> str | None:
-    """The text with the case before its last bracket, where that is what closes the cases."""
+    """Return the text with the case inserted before its last bracket; None if that doesn't end the cases."""
     head, bracket, tail = before.rpartition("]")
     text = f"{head.rstrip()},\n    {format_value(case, 4)}\n  {bracket}{tail}"
     try:

@@ -11,24 +11,24 @@ from typing import Any, Final
 
 from hookline.kernel.time import Clock
 
-#: Seconds of the loop's own time for which something real may still come, before case time leaps.
+#: Timers of the loop within so many seconds are waited for in real time, before case time leaps.
 _PATIENCE: Final = 1.0
-#: After so many leaps a case goes round for ever.
+#: A case with more leaps is taken to run forever.
 _MOST_LEAPS: Final = 100_000
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class CaseClock:
-    """Stands still while anything can be done, and then leaps to the next time that somebody waits for.
+    """A clock that stands still while any task can run, and then leaps to the next time for which one waits.
 
-    It takes a `CaseLoop` to leap.
+    It needs a `CaseLoop` to leap.
     """
 
     def __init__(self, start: datetime = START) -> None:
         self.start: Final = start
         self.stuck: Final = asyncio.Event()
-        """Set when nothing is left to do, and nobody waits for a time; or when it would go on for ever."""
+        """Set if no task can run and none waits for a time, or if the case would run forever."""
         self._now = start
         self._order = count()
         self._sleepers: list[tuple[datetime, int, Future[None]]] = []
@@ -43,14 +43,14 @@ class CaseClock:
         return (self._now - self.start).total_seconds()
 
     async def sleep(self, seconds: float) -> None:
-        """Return once time has leapt so far; at once where `seconds` is not above 0."""
+        """Return once time has leapt so far; at once if `seconds` is not above 0."""
         if seconds <= 0:
             await asyncio.sleep(0)
             return
         await self.sleep_until(self._now + timedelta(seconds=seconds))
 
     async def sleep_until(self, at: datetime) -> None:
-        """Return once that time has come; at once where it is past."""
+        """Return at that time; at once if it is past."""
         if at <= self._now:
             await asyncio.sleep(0)
             return
@@ -61,16 +61,16 @@ class CaseClock:
             woken.cancel()
 
     def call_at(self, at: datetime, call: Callable[[], None]) -> None:
-        """Call something at a time, or soon where that is past."""
+        """Call a function at a time, or soon if that is past."""
         woken = self._sleeper(at)
         woken.add_done_callback(lambda done: None if done.cancelled() else call())
 
     def advance_to(self, at: datetime) -> None:
-        """Time has passed, where that is ahead; nobody is woken yet."""
+        """Set the clock to a later time without waking anything yet; an earlier time changes nothing."""
         self._now = max(self._now, at)
 
     def leap(self) -> bool:
-        """Wake those whose time comes next, or say that there are none; false where that was said before."""
+        """Leap to the next time and wake its sleeper, or set `stuck`; return false if that was set already."""
         while self._sleepers and self._sleepers[0][2].done():
             heapq.heappop(self._sleepers)
         self._leaps += 1
@@ -111,22 +111,22 @@ class RealClock(CaseClock):
         await self._clock.sleep(max(0.0, seconds))
 
     async def sleep_until(self, at: datetime) -> None:
-        """Return once that time has come; at once where it is past."""
+        """Return at that time; at once if it is past."""
         await self.sleep((at - self.now()).total_seconds())
 
     def call_at(self, at: datetime, call: Callable[[], None]) -> None:
-        """Call something at a time, or soon where that is past."""
+        """Call a function at a time, or soon if that is past."""
         seconds = max(0.0, (at - self.now()).total_seconds())
         self._timers.append(asyncio.get_running_loop().call_later(seconds, call))
 
     def close(self) -> None:
-        """Call nothing any more."""
+        """Cancel all calls that are still to come."""
         for timer in self._timers:
             timer.cancel()
 
 
 class CaseLoop(asyncio.SelectorEventLoop):
-    """An event loop that lets its clock leap when it has nothing to do, threads that work for it included."""
+    """An event loop that lets its clock leap when neither it nor its threads have anything to do."""
 
     def __init__(self) -> None:
         self.clock: CaseClock | None = None
@@ -134,7 +134,7 @@ class CaseLoop(asyncio.SelectorEventLoop):
         super().__init__(_LeapingSelector(self._leap))
 
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:  # type: ignore[override]  # of any type
-        """Work in a thread is something to wait for."""
+        """Count the work in threads, during which the clock doesn't leap."""
         future = super().run_in_executor(executor, func, *args)
         self._in_threads += 1
         future.add_done_callback(self._thread_done)
@@ -148,16 +148,16 @@ class CaseLoop(asyncio.SelectorEventLoop):
 
 
 class _LeapingSelector(selectors.DefaultSelector):
-    """Asked to wait, it leaps instead."""
+    """A selector that lets the clock leap instead of waiting."""
 
     def __init__(self, leap: Callable[[], bool]) -> None:
         super().__init__()
         self._leap = leap
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """The loop asks with a timeout above 0, or none, where nothing of its own is ready."""
+        """Select ready files, or leap. The loop gives a timeout above 0, or None, if no callback of it is ready."""
         if timeout is None or timeout > _PATIENCE:
-            # What has come from outside goes first.
+            # Input from outside has priority over a leap.
             ready = super().select(0)
             if ready:
                 return ready

@@ -11,14 +11,14 @@ from hookline.storage.changes import Accept, Publish
 
 
 class SimulatedFlows:
-    """The one version that there is of each flow."""
+    """The simulated flow and the flows that it calls, each in one version."""
 
     def __init__(
         self,
         flow: CompiledFlow,
         others: Callable[[str], CompiledFlow | None],
     ) -> None:
-        """`others` gives the flows that it may call."""
+        """`others` returns a flow that may be called."""
         self._flow = flow
         self._others = others
         self._flows: dict[str, CompiledFlow] = {}
@@ -27,27 +27,27 @@ class SimulatedFlows:
         """Return true if a called flow runs in the simulation, instead of being stubbed."""
         return flow_id == self._flow.id or flow_id in self._flows
 
-    # What the runner asks of the flows' versions.
+    # The methods that the runner calls.
 
     def current(self, flow_id: str) -> CompiledFlow:
-        """The one version that there is."""
+        """Return the only version of a flow. Raises FlowNotFound."""
         flow = self._flow if flow_id == self._flow.id else self._flows.get(flow_id)
         if flow is None:
             raise FlowNotFound(f"there is no flow {flow_id!r}")
         return flow
 
     async def version(self, flow_id: str, version: str) -> CompiledFlow:
-        """The same."""
+        """Return the only version of a flow, whatever `version` is."""
         return self.current(flow_id)
 
     def publish_changes(self, flow: CompiledFlow, at: datetime) -> tuple[Publish, ...]:
-        """Nothing is kept."""
+        """Return no changes, since versions aren't stored."""
         return ()
 
-    # What steps ask of the other flows.
+    # The methods with which steps call other flows.
 
     def flow(self, flow_id: str) -> CompiledFlow:
-        """A flow to call: where there is none, one that takes everything, to be answered from outside."""
+        """Return a flow to call. For a missing one, it is one that accepts everything and is answered from outside."""
         if flow_id == self._flow.id:
             return self._flow
         found = self._others(flow_id)
@@ -57,6 +57,6 @@ class SimulatedFlows:
         return replace(self._flow, id=flow_id, schema=None, order_by=None, on_error_flow=None, on_error_steps=())
 
     async def emit(self, flow: CompiledFlow, envelope: Envelope) -> Accept:
-        """The change that starts an execution."""
+        """Return the change that starts an execution."""
         flow.check_body(envelope.message.body)
         return Accept(envelope)

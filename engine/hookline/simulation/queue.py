@@ -28,7 +28,7 @@ class _Delivery:
         return True
 
     async def ack(self) -> None:
-        """Nothing keeps it."""
+        """Do nothing: the delivery isn't stored."""
 
     async def redeliver(self, after: float) -> None:
         """Deliver it again."""
@@ -36,7 +36,7 @@ class _Delivery:
 
 
 class SimulatedQueue:
-    """Runs executions, each by itself."""
+    """Runs the executions, each in a task of its own."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class SimulatedQueue:
         knows: Callable[[str], bool],
         run: Callable[[Delivery], Awaitable[None]],
     ) -> None:
-        """`knows` tells whether an execution belongs to the simulation; `run` is the runner's."""
+        """`knows` returns true for an execution of the simulation; `run` is the runner's method."""
         self._store = store
         self._clock = clock
         self._knows = knows
@@ -56,19 +56,19 @@ class SimulatedQueue:
         """Nothing is delivered any more."""
 
     def close(self) -> Sequence[asyncio.Task[None]]:
-        """Cancel what runs, and give it, to be waited for."""
+        """Cancel the running executions, and return their tasks, to be awaited."""
         running = tuple(self._running.values())
         for task in running:
             task.cancel()
         return running
 
     async def wake(self, flow_id: str, execution_id: str) -> None:
-        """Run an execution, or run it again once it has come to where it waits."""
+        """Run an execution, or run it again once its present run has reached a wait."""
         if self._knows(execution_id):
             self.deliver(execution_id)
 
     def notice(self, at: datetime) -> None:
-        """Something was parked until then."""
+        """Wake the executions that are due at this time."""
         self._clock.call_at(at, self._wake_due)
 
     def _wake_due(self) -> None:
@@ -76,7 +76,7 @@ class SimulatedQueue:
             self.deliver(execution.id)
 
     def deliver(self, execution_id: str) -> None:
-        """Run an execution now, or again where it runs."""
+        """Run an execution now, or run it again if it is running."""
         if self.over.is_set():
             return
         if execution_id in self._running:

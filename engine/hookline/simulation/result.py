@@ -12,7 +12,7 @@ from hookline.model.message import CallerReply
 
 @dataclass(frozen=True, slots=True)
 class SimulatedCall:
-    """A call that went nowhere, and was answered from outside the flow."""
+    """A stubbed call: it had no effect, and its answer came from outside the flow."""
 
     step: str
     use: str
@@ -24,14 +24,14 @@ class SimulationResult:
     """The result of a simulation."""
 
     outcome: Outcome | None
-    """None where it waits for ever."""
+    """None if it still waits."""
     body: Any
     error: ErrorInfo | None
     reason: str | None
     """The reason for which it waits."""
     reply: CallerReply | None
     steps: Mapping[str, Sequence[StepRecord]]
-    """All that the journal ever held, by path."""
+    """All entries that the journal ever held, by path."""
     path: tuple[str, ...]
     calls: tuple[SimulatedCall, ...]
     took: timedelta
@@ -39,29 +39,29 @@ class SimulationResult:
     missing: tuple[str, ...] = ()
     """The calls that had no stub."""
     unanswered: tuple[str, ...] = ()
-    """Steps that waited, and nobody called."""
+    """The paths of steps that waited for a callback that never came."""
 
 
 _DONE: Final = frozenset({StepState.SUCCEEDED, StepState.FAILED})
 
 
 class SimulationRecord:
-    """Kept as what executions write becomes durable. Steps of called flows stand behind the calling step's place."""
+    """The committed journal entries. The place of a step in a called flow begins with that of the calling step."""
 
     def __init__(self) -> None:
         self._prefixes: dict[str, str] = {}
         self.steps: dict[str, list[StepRecord]] = {}
-        """All that the journals ever held, by place."""
+        """All entries that the journals ever held, by place."""
         self.done: dict[str, None] = {}
-        """The places of the steps that have come to an end, in order."""
+        """The places of the steps that have ended, in order."""
         self.calls: list[SimulatedCall] = []
         self.missing: list[str] = []
         """The calls that had no stub."""
         self.unanswered: list[str] = []
-        """Places of steps that waited, and nobody called."""
+        """The places of steps that waited for a callback that never came."""
 
     def begin(self, execution_id: str, prefix: str) -> None:
-        """An execution takes part; the places of its steps begin with `prefix`."""
+        """Add an execution to the simulation; the places of its steps begin with `prefix`."""
         self._prefixes[execution_id] = prefix
 
     def knows(self, execution_id: str) -> bool:
@@ -73,7 +73,7 @@ class SimulationRecord:
         return self._prefixes[execution_id] + path
 
     def note(self, execution_id: str, records: Sequence[StepRecord]) -> None:
-        """Entries of an execution's journal."""
+        """Add entries of an execution's journal."""
         for record in records:
             place = self.place(execution_id, record.path)
             self.steps.setdefault(place, []).append(record)

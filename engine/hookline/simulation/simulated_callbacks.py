@@ -43,7 +43,7 @@ class SimulatedCallbacks:
         self._new_id = new_id
 
     def accepted(self, envelope: Envelope) -> None:
-        """An execution was accepted: it runs, or is answered."""
+        """Run an accepted execution, or answer it from outside."""
         id_, parent = envelope.execution_id, envelope.arrival.parent
         if parent is None:
             self._queue.deliver(id_)
@@ -53,7 +53,7 @@ class SimulatedCallbacks:
         self._record.begin(id_, f"{path}/")
         given = {"id": envelope.flow_id, "body": envelope.message.body, "headers": envelope.message.headers}
         if parent.path == ON_ERROR_USE:
-            # It takes care of what has ended, and has no part in that.
+            # The error flow handles an execution that has ended, and isn't part of it.
             self._record.calls.append(SimulatedCall(path, "flow", given))
             return
         attempt = int((parent.waits_at or "").partition("#")[2] or 1)
@@ -71,7 +71,7 @@ class SimulatedCallbacks:
             self._answer_flow(envelope, given, FinishedStub(outcome=Outcome.FAILED, error=ErrorInfo("case.stub", text)))
 
     def retried(self, execution_id: str) -> None:
-        """An operator retries what has failed; the flow's timeout counts no more, since nobody knows when that is."""
+        """Retry a failed execution as an operator does, without the flow's timeout: the time of a retry isn't known."""
         self._clock.call_at(
             self._clock.now(), lambda: self._soon([Reopen(execution_id, self._clock.now())], execution_id)
         )
@@ -102,7 +102,7 @@ class SimulatedCallbacks:
         return execution is None or execution.state in FINAL
 
     def awaited(self, change: BeginWait) -> None:
-        """A step waits for a call."""
+        """Answer a step that waits for a callback, once the answer is due."""
         flow = self._flows.current(change.flow_id)
         if change.step_id not in flow.waits:
             return
@@ -138,13 +138,13 @@ class SimulatedCallbacks:
         self._clock.call_at(at, lambda: self._soon([call], change.execution_id))
 
     def _soon(self, changes: Sequence[Change], wakes: str) -> None:
-        """Commit from outside any run, and let an execution go on."""
+        """Commit changes outside of a run, and let an execution go on."""
         self._store.write(changes)
         self._queue.deliver(wakes)
 
 
 def _states(outcome: Outcome) -> State:
-    """The state of what has ended so."""
+    """Return the state of an execution that ended with this outcome."""
     if outcome is Outcome.CANCELLED:
         return State.CANCELLED
     return State.FAILED if outcome in (Outcome.FAILED, Outcome.TIMED_OUT, Outcome.OUTCOME_UNKNOWN) else State.SUCCEEDED

@@ -41,7 +41,7 @@ from hookline.telemetry.metrics import Metrics
 from hookline.telemetry.store_problem import StoreProblem
 
 _HOOKS: Final = "https://hookline.test/resume"
-#: What a flow logs while it is tried out is of no interest, and would stand among what a command prints.
+#: Log lines of a simulated flow are dropped: they would mix with the output of a command.
 _LOG: Final = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
@@ -66,9 +66,9 @@ class Simulation(Effects):
         state: Mapping[str, bytes] | None = None,
         real: Services | None = None,
     ) -> None:
-        """`others` gives the flows that it may call; those that it hasn't are answered from outside.
+        """`others` returns the flows that may be called; calls of other flows are answered from outside.
 
-        `state`: JSON of what the flow keeps when it begins, by key. `real`: the services of an engine, with which steps
+        `state`: JSON of the flow state at the start, by key. `real`: the services of an engine, with which steps
         without stubs have real effects; their executions are in memory all the same. The clock is then a `RealClock`.
         """
         self._flow = flow
@@ -100,7 +100,7 @@ class Simulation(Effects):
         )
         metrics = Metrics()
         services = Services(
-            # It holds to as much of the port as running executions ask for.
+            # It implements the part of `Store` that running executions use.
             store=cast(Store, self._store),
             blobs=blobs,
             http=self._http,
@@ -124,7 +124,7 @@ class Simulation(Effects):
         self._runner = Runner(services, self._flows, self._queue, self._queue, _leaving_queue, _hook_url)
 
     def _with_real_effects(self, own: Services, real: Services) -> Services:
-        """The services of an engine, except for those with which it keeps executions."""
+        """Return the services of an engine, except those that store executions."""
         return replace(
             own,
             blobs=real.blobs,
@@ -140,7 +140,7 @@ class Simulation(Effects):
         )
 
     async def run(self, envelope: Envelope, limit: float | None = None) -> SimulationResult:
-        """Run an execution until it has ended, nothing more can happen, or so many seconds are over."""
+        """Run an execution until it has ended, nothing more can happen, or `limit` seconds have passed."""
         self._main = envelope.execution_id
         self._record.begin(self._main, "")
         webhook = self._flow.trigger.webhook
@@ -154,7 +154,7 @@ class Simulation(Effects):
             try:
                 await asyncio.wait(waits, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                # Nothing is delivered any more, also if the time is up.
+                # From now on nothing is delivered, even if only the time limit was reached.
                 self._queue.over.set()
                 for wait in waits:
                     wait.cancel()
@@ -198,7 +198,7 @@ class Simulation(Effects):
         return None if self._real is None else super().rate(action)
 
     def is_engine_failure(self, error: BaseException) -> bool:
-        """Return False, so that a failure ends the simulation and isn't tried again for ever."""
+        """Return False, so that a failure ends the simulation and isn't retried forever."""
         return False
 
     def stub_action(
@@ -226,7 +226,7 @@ class Simulation(Effects):
         return None if stub is None else stub.give
 
     def flow_started(self, execution_id: str, path: str, attempt: int) -> None:
-        """A step is about to start an execution of another flow."""
+        """Note that a step is about to start an execution of another flow."""
         self._outside.starts(self._record.place(execution_id, path))
 
     def stub_batch(self, execution_id: str, path: str, attempt: int) -> StubFunction | None:
@@ -235,7 +235,7 @@ class Simulation(Effects):
         return None if stub is None else stub.give
 
     def execution_ended(self, execution_id: str, message: Message) -> None:
-        """Remember what an execution ended with."""
+        """Note the last body of an execution."""
         self._bodies[execution_id] = message.body
 
     async def _cancel(self, execution_id: str) -> None:
@@ -252,7 +252,7 @@ class Simulation(Effects):
         self._runner.cancel(execution_id)
         self._queue.deliver(execution_id)
 
-    # What follows from what becomes durable.
+    # The consequences of commits.
 
     def _committed(self, changes: Sequence[Change]) -> None:
         for change in changes:

@@ -30,7 +30,7 @@ class PreparedStub:
     give: Callable[[], Awaitable[Any]]
     """Raises StepError, and for a foreach StepFailed."""
     call: bool = True
-    """It counts as a call."""
+    """True if it counts as a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class CaseStubs:
 
     @property
     def retries(self) -> int:
-        """As the case says it."""
+        """The number of retries in the case."""
         return self._case.retries
 
     def call(self, path: str, attempt: int, action: Action, settings: Any) -> PreparedStub | None:

@@ -24,7 +24,7 @@ _TRY: Final = ("try", "catch", "finally")
 
 
 def parse_document(source: bytes) -> dict[str, Any]:
-    """The document in a text, whose numbers are as they are written.
+    """Return the document in a text, with its numbers as they are written.
 
     Raises FlowInvalid if it isn't an object or repeats a key.
     """
@@ -37,14 +37,14 @@ def parse_document(source: bytes) -> dict[str, Any]:
 
 
 def exact_document(source: bytes) -> dict[str, Any]:
-    """The document in a text, whose fractions are decimal numbers. Raises FlowInvalid as `parse_document` does."""
+    """Return the document in a text, with fractions as decimal numbers. Raises FlowInvalid as `parse_document` does."""
     parse_document(source)
     found: dict[str, Any] = decode(source, exact=True)
     return found
 
 
 def step_at(document: Mapping[str, Any], pointer: str) -> dict[str, Any]:
-    """The step at a JSON pointer of a document. Raises FlowInvalid if there is none."""
+    """Return the step at a JSON pointer of a document. Raises FlowInvalid if there is none."""
     for name in ("steps", "on_error"):
         for at, step in walk_documents(document.get(name), f"/{name}"):
             if at == pointer:
@@ -54,13 +54,13 @@ def step_at(document: Mapping[str, Any], pointer: str) -> dict[str, Any]:
 
 
 def cut_after(document: GivenDocument, pointer: str) -> GivenDocument:
-    """The document up to and including a step. Raises FlowInvalid."""
+    """Return the document up to and including a step. Raises FlowInvalid."""
     whole = exact_document(document.source)
     return msgspec.structs.replace(document, source=encode(replace_rest(whole, pointer, step_at(whole, pointer))))
 
 
 def replace_rest(document: Mapping[str, Any], pointer: str, last: Any) -> dict[str, Any]:
-    """The document up to the step at `pointer`, with `last` in place of that step.
+    """Return the document up to the step at `pointer`, with `last` in place of that step.
 
     The `catch`, `finally` and `on_error` that follow it are left out, too, and what the flow redacts of the results of
     steps that are left out.
@@ -85,7 +85,7 @@ def lines_in(source: bytes) -> Iterator[None]:
 
 
 def _cut(steps: list[Any], at: str, pointer: str, last: Any) -> list[Any]:
-    """The steps at `at`, cut after the step at `pointer`, which is one of them or inside one of them."""
+    """Return the steps at `at`, cut after the step at `pointer`, which is one of them or inside one of them."""
     index = int(parts_of(pointer.removeprefix(at))[0])
     here = f"{at}/{index}"
     if here == pointer:
@@ -111,7 +111,7 @@ def _replaced(value: Any, parts: list[str], by: Any) -> Any:
 
 
 def keep_known_stubs(given: bytes, flow: CompiledFlow) -> bytes:
-    """A case without the stubs and answers of steps that the beginning of a flow doesn't have."""
+    """Return a case without the stubs and answers of steps that the beginning of a flow doesn't have."""
     case = decode(given, exact=True)
     places = step_paths(flow)
     for part in ("stubs", "answers"):

@@ -51,7 +51,7 @@ class CheckJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):
     public_url: bool = True
     files: bool = True
     only_changes: bool = False
-    """Of each scope, only return what differs from that of the step before."""
+    """Return only the differences of each scope from that of the step before."""
 
 
 class EvaluateJob(msgspec.Struct, frozen=True, tag=True, tag_field="job"):

@@ -1,4 +1,4 @@
-"""A case from a recorded execution: what came in, what answered it, and what became of it."""
+"""Making a case from a recorded execution: its input, its stubs and answers, and its result."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ _FILE: Final = "the content of attachment"
 
 
 class NoCase(HooklineError):
-    """A case can't do what the execution did."""
+    """A case can't do the same as the execution."""
 
     code = "case.differs"
 
@@ -57,10 +57,10 @@ def recorded_case(
     registry: Registry,
     folder: Path | None,
 ) -> RecordedCase:
-    """The case of an execution, which is JSON as the admin API gives it. Raises NoCase.
+    """Return the case of an execution, which is JSON as from the admin API. Raises NoCase.
 
-    It expects what is the same in the execution and in a run of the case: times, ids and addresses are others each
-    time. `flow` is the version that ran.
+    It expects only values that are equal in the execution and in a run of the case, as times, ids and addresses differ
+    each time. `flow` is the version that ran.
     """
     seen = _seen(flow, recording)
     joined = next((one for one in seen["steps"] if one["signal"] == JOINED), None)
@@ -81,18 +81,18 @@ def recorded_case(
 
 
 def recorded_input(flow: CompiledFlow, recording: Mapping[str, Any], registry: Registry) -> dict[str, Any]:
-    """The case of an execution, with nothing that it expects; `flow` needn't be the version that ran."""
+    """Return the case of an execution, without expectations; `flow` needn't be the version that ran."""
     draft, _ = _draft(flow, _seen(flow, recording), f"execution {recording['id']}", registry)
     return draft
 
 
 def _seen(flow: CompiledFlow, recording: Mapping[str, Any]) -> dict[str, Any]:
-    """The recording without secrets."""
+    """Return the recording without secrets."""
     shown = {part: recording[part] for part in ("body", "headers", "trigger", "contents", "steps", "error")}
     shown["steps"], secrets = masked_state(recording["steps"])
-    # Numbers are those that the case's text will have.
+    # Numbers are read as they will be from the text of the case.
     seen: dict[str, Any] = {**recording, **decode(encode(mask_secrets(shown, secrets)), exact=flow.exact)}
-    # Paths and names of actions are no secrets, whatever stands in them.
+    # Paths and names of actions are never secret, even if they look so.
     seen["steps"] = [
         {**one, "path": kept["path"], "use": kept["use"]}
         for one, kept in zip(seen["steps"], recording["steps"], strict=True)
@@ -103,7 +103,7 @@ def _seen(flow: CompiledFlow, recording: Mapping[str, Any]) -> dict[str, Any]:
 def _draft(
     flow: CompiledFlow, seen: Mapping[str, Any], name: str, registry: Registry
 ) -> tuple[dict[str, Any], list[str]]:
-    """The case of an execution, which expects only its outcome; and the things that it leaves out."""
+    """Return the case of an execution, which expects only its outcome, and the things that it leaves out."""
     left_out: list[str] = []
     given = _input(flow, seen, left_out)
     state, read = state_before(_outside_of(unkept(seen["steps"]), seen["steps"]))
@@ -134,7 +134,7 @@ def _case(flow: CompiledFlow, draft: Mapping[str, Any]) -> Case:
 
 def _input(flow: CompiledFlow, seen: Mapping[str, Any], left_out: list[str]) -> dict[str, Any]:
     settings = flow.trigger.scheme_settings
-    # Where the scheme looks for its signature or its secret.
+    # The headers from which the scheme takes its signature or its secret.
     chosen = {} if settings is None else settings.model_dump()
     own = {str(value).lower() for name, value in chosen.items() if "header" in name and isinstance(value, str)}
     headers = {name: value for name, value in public_headers(seen["headers"]).items() if name not in own}
@@ -174,7 +174,7 @@ def _stubs(
 ) -> dict[str, Any]:
     """Return the stubs of the steps that can't run in a case, one for each attempt if they differ.
 
-    `read`: the paths of steps that read what others had kept meanwhile.
+    `read`: the paths of steps that read values which others had set meanwhile.
     """
     nodes, whole = step_paths(flow).steps, unkept(steps)
     attempts: dict[str, list[tuple[int, dict[str, Any]]]] = {}
@@ -182,29 +182,29 @@ def _stubs(
         path, node = one["path"], nodes.get(without_items(one["path"]))
         if one["error"] is None and one["state"] != "succeeded":
             continue
-        if isinstance(node, CompiledAction):
-            # What reads a file can't where the case hasn't got it.
+        if isinstance(node, ActionNode):
+            # An action that reads a file can't run if the case doesn't have the file.
             itself = touches_nothing_outside(node.action, registry) and not (
                 without_files and node.action.pure and node.action.takes_context
             )
             outside = not itself or path in read or one["signal"] == STREAM
         else:
-            # Where nothing was gathered, it was the message that had nothing to add.
-            gathered = isinstance(node, CompiledBatch) and one["error"] is None
-            outside = isinstance(node, CompiledCall) or gathered or path in whole
+            # A batch step that failed had nothing to add, and fails in the same way without a stub.
+            gathered = isinstance(node, BatchNode) and one["error"] is None
+            outside = isinstance(node, CallNode) or gathered or path in whole
         if outside:
             attempts.setdefault(path, []).append((one["attempt"], _stub(one, node)))
     return {path: _each(given) for path, given in attempts.items()}
 
 
 def _outside_of(blocks: Iterable[str], steps: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Steps but for those of the items of some blocks."""
+    """Return the steps except those of the items of some blocks."""
     inside = tuple(f"{block}[" for block in blocks)
     return [one for one in steps if not one["path"].startswith(inside)]
 
 
 def _each(given: Sequence[tuple[int, dict[str, Any]]]) -> Any:
-    """The stub of all attempts, or a list: one of which nothing is recorded was cut short, and done again."""
+    """Return one stub for all attempts, or a list. An attempt without a record was cut short and repeated."""
     each: list[dict[str, Any]] = []
     before = 0
     for attempt, stub in given:
@@ -267,7 +267,7 @@ def _expected(seen: Mapping[str, Any], ran: CaseResult, left_out: list[str]) -> 
     """Return the expectation that both runs satisfy. Raises NoCase if other steps ran."""
     steps: Sequence[Mapping[str, Any]] = seen["steps"]
     found: dict[str, Any] = {}
-    # Of items that aren't recorded, some of the steps may be.
+    # Some steps of items may be recorded although not all items are.
     inside = tuple(f"{block}[" for block in unkept(steps))
     path, now = ([one for one in paths if not one.startswith(inside)] for paths in (ended_paths(steps), ran.path))
     if sorted(path) != sorted(now):
@@ -291,7 +291,7 @@ def _expected(seen: Mapping[str, Any], ran: CaseResult, left_out: list[str]) -> 
 
 
 def _body(steps: Sequence[Mapping[str, Any]], ran: CaseResult) -> Any:
-    """The last body, as far as a step of the execution gave it."""
+    """Return the last body, as far as it is in the result of a recorded step; `_NOTHING` if it isn't."""
     last = ran.path[-1] if ran.path else None
     given = [
         one["output"]["body"] for one in reversed(steps) if isinstance(one["output"], dict) and "body" in one["output"]
@@ -308,7 +308,7 @@ def _body(steps: Sequence[Mapping[str, Any]], ran: CaseResult) -> Any:
 def _calls(steps: Sequence[Mapping[str, Any]], ran: CaseResult, left_out: list[str]) -> list[dict[str, Any]]:
     inputs: dict[str, list[Any]] = {}
     for one in steps:
-        # Not that of one which is about to run, or to wait: what comes of it has another entry.
+        # The entry of a step that is about to run or to wait doesn't count: its result has another entry.
         if one["input"] is not None and (one["error"] is not None or one["state"] == "succeeded"):
             inputs.setdefault(one["path"], []).append(one["input"])
     found: list[dict[str, Any]] = []

@@ -14,7 +14,7 @@ _SET: Final = "state.set"
 def state_before(steps: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], frozenset[str]]:
     """Return the state by key, and the paths of the steps that used values which others had set meanwhile.
 
-    Where there are any of these, nothing is said of what was kept.
+    If there are such steps, the state is left empty.
     """
     before: dict[str, Any] = {}
     now: dict[str, Any] = {}
@@ -27,7 +27,7 @@ def state_before(steps: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], fr
         key: str = given["key"]
         if one["use"] == _GET:
             default = given.get("default")
-            # What is the default may be kept, too: then it makes no difference.
+            # A stored value that equals the default makes no difference.
             value = None if body == default else body
             found = value
         elif "add" in given:
@@ -46,7 +46,7 @@ def state_before(steps: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any], fr
 
 
 def masked_state(steps: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
-    """Steps without what they keep under keys that are named like secrets; and these secrets."""
+    """Return the steps with values masked whose keys are named like secrets, and these secrets."""
     secrets: list[str] = []
     masked: list[dict[str, Any]] = []
     for one in steps:
@@ -69,5 +69,5 @@ def _less(number: Any, by: Any) -> Any:
 
 
 def _same(left: Any, right: Any) -> bool:
-    # A key under which nothing is kept counts from 0.
+    # A key without a value counts from 0.
     return bool((left or 0) == (right or 0)) if not left or not right else bool(left == right)
