@@ -72,7 +72,7 @@ class FolderCatalog(Catalog):
             known = before.get(path)
             fresh = known if known is not None and known.stamp == stamp else self._read(path, stamp, known)
             if fresh is not None:
-                # What is active must not change before it is adopted.
+                # A copy, since the active flows must not change before the reading is adopted.
                 files[path] = replace(fresh)
         _activate(files)
         return FolderReading(MappingProxyType(files), _entries(files))

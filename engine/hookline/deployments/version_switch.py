@@ -39,7 +39,7 @@ NOT_RUN: Final = "this node accepts the messages of a flow and doesn't run it, s
 _LEFT_BEHIND: Final = 16
 _NODES_EVERY: Final = 1.0
 """Seconds between two checks whether this node is alone."""
-#: How often a start that meets the deployment of another node reads again what is served.
+#: The number of times that a start reads the served versions again if another node deploys meanwhile.
 _START_TRIES: Final = 5
 
 
@@ -219,7 +219,7 @@ class VersionSwitch:
                 # These flows were deleted, or were invalid at the start. Their started executions continue with their
                 # own version; their queued executions are blocked with the reason.
                 lanes.setdefault(flow_id, (_LEFT_BEHIND, False, False))
-            # What this node has claimed while it was alone is given back by a lane that starts nothing.
+            # A lane that starts nothing gives back the executions that this node claimed while it was alone.
             lanes |= dict.fromkeys(self._dispatcher.lanes() & left, (_LEFT_BEHIND, True, False))
             for flow_id in self._dispatcher.lanes() - lanes.keys():
                 await self._dispatcher.close(flow_id)

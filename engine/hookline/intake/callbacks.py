@@ -72,7 +72,7 @@ class Callbacks:
         be loaded now, WaitOver if it can't be loaded and the execution has ended, and StoreError.
         """
         if not self._is_open():
-            # Which keys there are is known once it has started.
+            # The keys are only known after the start.
             raise ServiceUnavailable("the server is starting or stopping", retry_after=5)
         found = self._tokens.read(token)
         if found is None:

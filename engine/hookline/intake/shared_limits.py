@@ -400,7 +400,7 @@ class SharedLimits:
         if self._rates or self._backlogs:
             await self._share(served, everything=everything)
         for of_kind in (self._rates, self._backlogs):
-            # Who has asked for parts goes on with the limit that it knows.
+            # A limit for which parts were requested stays.
             unused = [
                 key for key, one in of_kind.items() if key not in served and not one.limit.parts and not one.asked
             ]
@@ -435,7 +435,7 @@ class SharedLimits:
         now, requests = self._clock.monotonic(), []
         for key, one in sorted(self._all().items()):
             one.limit.keep(0)
-            # What it doesn't know of may be used up.
+            # Parts that the node doesn't know of may be used up.
             recovers_in = one.recovery if one.in_doubt else one.limit.recovers_in(now)
             requests.append(PartsRequest(*key, one.total, one.recovery, 0, recovers_in, 0.0, False, leaves=True))
         for some in _in_groups(requests):
@@ -453,7 +453,7 @@ class SharedLimits:
                 found.setdefault((row.name, row.rate), []).append(row)
             await self._count(busy, found, moving)
             if lease != self._lease:
-                # What was read belongs to a lease that is lost. The parts are those of the next one, or of none.
+                # The rows are those of a lost lease. Its parts belong to the next lease, or to none.
                 return
             requests = await self._requests(shared, found, busy, served, moving)
             if everything and lease == self._lease:

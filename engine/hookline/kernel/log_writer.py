@@ -69,7 +69,7 @@ class LogWriter:
                 lines, unreported = self._waiting, self._unreported
                 self._waiting, self._size, self._unreported = [], 0, 0
                 self._idle = False
-            # What was dropped came after these lines.
+            # The dropped lines came after these.
             self._write(b"".join(lines))
             if unreported:
                 self._write(self._report(unreported))

@@ -84,8 +84,8 @@ class PooledClient(Requests):
         self._max_bytes = max_bytes
         self._connections = connections
         self._connector: aiohttp.TCPConnector | None = None
-        #: What the connector is asked with for a connection to an origin. It has no proxy: those of the environment are
-        #: ignored, because the guard can't check where a proxy connects.
+        #: Makes the request with which a connector opens a connection to an origin. It has no proxy: those of the
+        #: environment are ignored, because the guard can't check where a proxy connects.
         self._opening = lru_cache(maxsize=1024)(partial(aiohttp.ClientRequest, "GET"))
         self._closed = False
 

@@ -325,7 +325,7 @@ class MemoryStore:
             self._set(journal, step.seq, step)
 
     def _park(self, execution_id: str, at: datetime, ready_at: datetime | None, reason: str) -> None:
-        # What came meanwhile makes it ready at once.
+        # A callback, or a closed batch, that came meanwhile makes it ready at once.
         came = any(
             id_ == execution_id and (id_, path) in self._waits and digest is not None
             for (id_, path), (digest, _) in self._came.items()

@@ -84,7 +84,7 @@ def _default(pointer: str, text: str, path: str, document: Any) -> tuple[Patch, 
     parent, _, last = pointer.rpartition("/")
     if last == "jsonpath":
         return _grounded_default(parent, document)
-    # What may be missing is the value at the path, and so all that is in it.
+    # The value at the path may be missing, and with it all values inside it.
     whole = rf"{re.escape(path)}(?:\.\w+|\[\d+\])*"
     if language(text) == "jsonpath":
         is_path = re.fullmatch(rf"\$\.{whole}", text) is not None

@@ -15,7 +15,7 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
         sock = socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        # What stands in brackets says the address again.
+        # The text in brackets repeats the address.
         why = (error.strerror or str(error)).partition(" (")[0]
         raise ConfigError(f"can't listen on {host} port {port}: {why}; choose another") from error
     sock.setblocking(False)

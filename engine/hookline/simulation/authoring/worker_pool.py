@@ -195,7 +195,7 @@ class WorkerPool:
                 raise WorkLimit(OUT_OF_MEMORY.message) from None
             raise
         if result == _OUT_OF_MEMORY:
-            # What it keeps between jobs may leave too little for the next one.
+            # The data that the worker keeps may leave too little memory for the next job.
             self._end(worker)
         else:
             self._give_back(worker)

@@ -138,7 +138,7 @@ class ClusterContract:
                     await one.store.commit([ended])
                 async with asyncio.timeout(_PATIENCE):
                     await dropped.wait()
-                # What it was given before means nothing any more.
+                # The delivery that it received before is no longer valid.
                 assert not began.current
                 assert taken[running.execution_id].current
                 await began.redeliver(0)

@@ -27,7 +27,7 @@ _FAILURES = (
 )
 _LONG = 5.0
 _Run: TypeAlias = Callable[[], Awaitable[Any]]
-#: How codes begin that aren't a connector's own: those of `ctx.http`, and of the engine.
+#: The beginnings of codes that aren't a connector's own: those of `ctx.http`, and of the engine.
 _ENGINES = ("http.", "pages.", "step.", "engine.", "connector.", "oauth2.")
 
 
@@ -130,7 +130,7 @@ class ConnectorContract:
             assert running.done(), f"{name} goes on although it was cancelled"
             # One that asks nothing has ended before.
             assert running.cancelled() or not http.asked.is_set(), f"{name} takes its cancellation for something else"
-            # What is kept open may go on until it is closed.
+            # Tasks of resources that are kept open may run until these are closed.
             await harness.close_resources()
             left = {task for task in asyncio.all_tasks() - before if not task.done()}
             assert left == set(), f"{name} left tasks behind"

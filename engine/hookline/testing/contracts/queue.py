@@ -347,7 +347,7 @@ class QueueContract:
         await asyncio.sleep(0)
         made = await self._put(backend, envelopes, 3)
         async with consuming(backend) as consumer:
-            # What the first one has taken before the second one came is its own.
+            # The first consumer keeps the delivery that it took before the second one came.
             (done, _) = await asyncio.wait({waiting}, timeout=_PATIENCE)
             assert done
             mine = [] if isinstance(waiting.exception(), StopAsyncIteration) else [waiting.result()]

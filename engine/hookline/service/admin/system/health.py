@@ -104,7 +104,7 @@ class Readiness:
         return None
 
     async def _of_store(self) -> Trouble | None:
-        # Who watches the problem asks the store already.
+        # While there is a store problem, its watcher already asks the store.
         if self._publisher is not None and self._store_problem.present and not self._publisher.stale:
             return None
         try:

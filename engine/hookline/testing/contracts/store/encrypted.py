@@ -58,7 +58,7 @@ class CredentialsContract(StoreFixtures):
         assert {one.name: one.tokens for one in await store.credentials()} == {"a": b"\0\xff", "b": b"b"}
         clock.advance(1)
         await store.commit([PutCredential("a", "acme", b"2", clock.now()), PutTokens("b", first, None)])
-        # What was asked for with the credential that is no more is no good with this one.
+        # Tokens that were requested with the replaced credential are not stored.
         await store.commit([PutTokens("a", first, b"late")])
         assert {one.name: one.tokens for one in await store.credentials()} == {"a": None, "b": None}
         # Others have been stored meanwhile.
