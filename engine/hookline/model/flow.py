@@ -124,7 +124,9 @@ class CaseDocument(_Document):
 
     model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["when"]}, {"required": ["otherwise"]}]})
 
-    when: ConditionExpression = Field(default=None, description="The condition of the case.", json_schema_extra=_without_default)
+    when: ConditionExpression = Field(
+        default=None, description="The condition of the case.", json_schema_extra=_without_default
+    )
     otherwise: Literal[True] | None = Field(
         default=None, description="In place of `when`: the case holds if no other did."
     )

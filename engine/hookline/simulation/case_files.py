@@ -39,7 +39,7 @@ def flow_file_of(file: Path) -> Path:
 
 def load_cases(file: Path, registry: Registry, environment: Mapping[str, str]) -> tuple[CompiledFlow, Sequence[Case]]:
     """Return a flow and its cases. Raises FlowInvalid, with every problem of the flow, or of the cases."""
-    path = flow_of(file)
+    path = flow_file_of(file)
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -182,7 +182,7 @@ def _stubs(
         path, node = one["path"], nodes.get(without_items(one["path"]))
         if one["error"] is None and one["state"] != "succeeded":
             continue
-        if isinstance(node, ActionNode):
+        if isinstance(node, CompiledAction):
             # An action that reads a file can't run if the case doesn't have the file.
             itself = touches_nothing_outside(node.action, registry) and not (
                 without_files and node.action.pure and node.action.takes_context
@@ -190,8 +190,8 @@ def _stubs(
             outside = not itself or path in read or one["signal"] == STREAM
         else:
             # A batch step that failed had nothing to add, and fails in the same way without a stub.
-            gathered = isinstance(node, BatchNode) and one["error"] is None
-            outside = isinstance(node, CallNode) or gathered or path in whole
+            gathered = isinstance(node, CompiledBatch) and one["error"] is None
+            outside = isinstance(node, CompiledCall) or gathered or path in whole
         if outside:
             attempts.setdefault(path, []).append((one["attempt"], _stub(one, node)))
     return {path: _each(given) for path, given in attempts.items()}
