@@ -1,4 +1,4 @@
-"""Requests to GitHub's REST API, and what its errors mean."""
+"""Requests to GitHub's REST API, and the conversion of its errors."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, Protocol
@@ -55,7 +55,7 @@ class GitHub:
         accept: str = _JSON,
         missing: bool = False,
     ) -> Response:
-        """Send a request; `path` begins with a slash. `missing`: a 404 is an answer, too. Raises StepError."""
+        """Send a request; `path` begins with a slash. With `missing`, a 404 is no error. Raises StepError."""
         # Null is no body here: there is nothing that GitHub would take it for.
         body: dict[str, Any] = {} if json is None else {"json": json}
         response = await self._http.request(
@@ -73,7 +73,7 @@ class GitHub:
     async def json(
         self, method: str, path: str, *, json: JsonValue | None = None, params: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """The object that a request is answered with. Raises StepError."""
+        """Send a request, and return the object in the response. Raises StepError."""
         return as_object(await self.send(method, path, json=json, params=params))
 
     def items(self, path: str, params: Mapping[str, Any] | None = None, most: int | None = None) -> AsyncIterator[Any]:
@@ -106,15 +106,15 @@ def _page(response: Response) -> Any:
 
 
 def as_object(response: Response) -> dict[str, Any]:
-    """The object in a response. Raises StepError where there is none."""
+    """The object in a response. Raises StepError if there is none."""
     body = response.json()
     if not isinstance(body, dict):
-        raise StepError("GitHub answered with something else than an object", code="github.answer")
+        raise StepError("GitHub's response is not an object", code="github.answer")
     return body
 
 
 def failed(response: Response) -> StepError:
-    """The error for a response with a status of 400 or above, with what GitHub says is wrong."""
+    """The error for a response with a status of 400 or above, with GitHub's explanation."""
     status = response.status
     message = f"GitHub answered {status}: {_said(response)}"
     limited = _LIMITS.error(status, response.headers, message)
@@ -129,7 +129,7 @@ def failed(response: Response) -> StepError:
         return AuthExpired(f"{message}; the token is wrong, expired or revoked", code="http.401")
     if status == 404:
         # It hides what the token may not see.
-        message += "; it isn't there, or the token may not see it"
+        message += "; it doesn't exist, or the token may not see it"
     return StepError(message, code=f"http.{status}", retryable=status in (408, 425) or status >= 500)
 
 
@@ -151,17 +151,17 @@ def _one(error: Any) -> str:
     if not isinstance(error, dict):
         return str(error)[:200]
     where = ".".join(str(error[key]) for key in ("resource", "field") if error.get(key))
-    what = error.get("message") or error.get("code") or "it is wrong"
+    what = error.get("message") or error.get("code") or "is invalid"
     return f"{where}: {what}"[:300] if where else str(what)[:300]
 
 
 def segment(text: str) -> str:
-    """A part of a path, quoted. Raises StepError for one that would lead elsewhere."""
+    """A part of a path, quoted. Raises StepError for a part that is empty, `.` or `..`."""
     if text in ("", ".", ".."):
-        raise StepError(f"{text!r} is no name that GitHub could know", code="github.name")
+        raise StepError(f"{text!r} is not a valid name at GitHub", code="github.name")
     return quote(text, safe="")
 
 
 def path_of(text: str) -> str:
-    """A file's path, each part of it quoted. Raises StepError for one that would lead elsewhere."""
+    """A file's path, each part of it quoted. Raises StepError as `segment` does."""
     return "/".join(segment(part) for part in text.strip("/").split("/"))

@@ -15,11 +15,15 @@ async def create_commit_status(
     ctx: Context[GitHubApi],
     repository: Repository,
     sha: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{40,64}$", description="The commit's full hash.")],
-    state: Annotated[Literal["error", "failure", "pending", "success"], Field(description="How it stands.")],
-    context: Annotated[str, Field(description="Whose status it is: a later one of the same name replaces it.")],
-    description: Annotated[str | None, Field(max_length=140, description="A short text beside it.")] = None,
-    target_url: Annotated[str | None, Field(description="Where more is said.")] = None,
+    state: Annotated[Literal["error", "failure", "pending", "success"], Field(description="The state.")],
+    context: Annotated[
+        str, Field(description="The name of the status; a later status with the same name replaces it.")
+    ],
+    description: Annotated[
+        str | None, Field(max_length=140, description="A short text that is shown with the status.")
+    ] = None,
+    target_url: Annotated[str | None, Field(description="The URL of a page with details.")] = None,
 ) -> dict[str, Any]:
-    """Say how a commit stands, as its checks show it."""
+    """Create a status of a commit, which GitHub shows among the commit's checks."""
     status = given(state=state, context=context, description=description, target_url=target_url)
     return await GitHub(ctx).json("POST", f"{repository_path(repository)}/statuses/{sha}", json=status)

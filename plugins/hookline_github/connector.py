@@ -1,4 +1,4 @@
-"""The connector, and how it reaches GitHub."""
+"""The connector and its credential."""
 
 from typing import Final
 
@@ -11,18 +11,18 @@ API: Final = "https://api.github.com"
 
 
 class GitHubApi(BaseModel):
-    """How to reach GitHub, or a GitHub Enterprise Server."""
+    """The token and the URL for GitHub, or for a GitHub Enterprise Server."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     token: SecretStr = Field(
         min_length=1,
-        description="A personal access token, fine-grained or classic, or that of an app's installation.",
+        description="A personal access token (fine-grained or classic), or the token of an app's installation.",
     )
     base_url: str = Field(
         default=API,
         pattern=r"^https?://[^\s?#]+$",
-        description="Where the API is; of a GitHub Enterprise Server `https://HOST/api/v3`.",
+        description="The URL of the API; for a GitHub Enterprise Server `https://HOST/api/v3`.",
     )
 
 

@@ -1,4 +1,4 @@
-"""The trigger `github.events`: a webhook of a repository or an organization, made and removed by itself."""
+"""The trigger `github.events`: a webhook of a repository or an organization, created and removed by itself."""
 
 from typing import Annotated, Any
 
@@ -17,19 +17,21 @@ async def events(
     ctx: SubscriptionContext[GitHubApi],
     events: Annotated[
         list[str],
-        Field(min_length=1, description="Which events, such as `push` or `issues`; `*` is all of them."),
+        Field(min_length=1, description="The events, such as `push` or `issues`; `*` means all events."),
     ],
-    repository: Annotated[Repository | None, Field(description="Those of this repository, as `owner/name`.")] = None,
-    organization: Annotated[str | None, Field(min_length=1, description="Those of all of an organization's.")] = None,
+    repository: Annotated[Repository | None, Field(description="The repository, as `owner/name`.")] = None,
+    organization: Annotated[
+        str | None, Field(min_length=1, description="In its place: the organization, with all its repositories.")
+    ] = None,
 ) -> Subscription:
     """Starts an execution for each event of a repository or an organization.
 
-    Its webhook is made as the flow starts, and removed as it goes. The body is the event's payload; its name is
-    `$.headers['x-github-event']`, its id the dedupe key. GitHub's ping, with which it tries a new webhook, is answered
-    and starts nothing.
+    The webhook is created when the flow starts, and removed when it is stopped or deleted. The body is the event's
+    payload; its name is `$.headers['x-github-event']`, its id the dedupe key. GitHub's ping, which tests a new webhook,
+    is answered and starts nothing.
     """
     if (repository is None) == (organization is None):
-        raise StepError("name a `repository` or an `organization`, and not both", code="github.events")
+        raise StepError("give either `repository` or `organization`", code="github.events")
     of = repository_path(repository) if repository is not None else f"/orgs/{segment(organization or '')}"
     api = GitHub(ctx)
     wanted: dict[str, Any] = {
@@ -59,7 +61,7 @@ async def remove(ctx: SubscriptionContext[GitHubApi]) -> None:
 
 @events.renew(every="1d")
 async def look(ctx: SubscriptionContext[GitHubApi]) -> Subscription | None:
-    """See whether the webhook is still there, and still for this flow."""
+    """Check that the webhook still exists and still sends to this flow."""
     api, of, hook = GitHub(ctx), ctx.known["of"], ctx.known["hook"]
     there = await api.send("GET", f"{of}/hooks/{hook}", missing=True)
     if there.status == 404 or _url(there.json()) != ctx.url:
@@ -68,7 +70,7 @@ async def look(ctx: SubscriptionContext[GitHubApi]) -> Subscription | None:
 
 
 async def _known(api: GitHub, ctx: SubscriptionContext[GitHubApi], of: str) -> int | None:
-    """The webhook that is known, where it is one of these and still there."""
+    """The id of the known webhook, if it has the same owner and still exists."""
     known = ctx.known
     if known is None or (known["api"], known["of"]) != (api.base_url, of):
         return None
@@ -77,7 +79,7 @@ async def _known(api: GitHub, ctx: SubscriptionContext[GitHubApi], of: str) -> i
 
 
 async def _at(api: GitHub, of: str, url: str) -> int | None:
-    """The webhook that sends to a URL; the first one, where somebody has made others."""
+    """The id of the webhook that sends to a URL; the lowest one if there are several."""
     try:
         ids = [hook["id"] async for hook in api.items(f"{of}/hooks") if _url(hook) == url and "id" in hook]
     except StepError as error:
@@ -92,12 +94,12 @@ def _url(hook: Any) -> Any:
 
 def _subscription(api: GitHub, of: str, hook: dict[str, Any]) -> Subscription:
     if not isinstance(hook.get("id"), int):
-        raise StepError("GitHub gave a webhook without an id", code="github.answer")
+        raise StepError("GitHub's response has a webhook without an id", code="github.answer")
     return Subscription({"api": api.base_url, "of": of, "hook": hook["id"]})
 
 
 def _explained(error: StepError, of: str) -> StepError:
-    """The error, with what is most likely missing."""
+    """The error, with the permission that is most likely missing."""
     if error.error_code in ("http.403", "http.404") and not error.retryable:
         return StepError(f"{error.message} ({of.strip('/')}: {_ACCESS})", code=error.error_code)
     return error

@@ -21,18 +21,18 @@ async def get_file(
     ctx: Context[GitHubApi],
     repository: Repository,
     path: Path,
-    ref: Annotated[str | None, Field(description="A branch, tag or commit; the default branch otherwise.")] = None,
+    ref: Annotated[str | None, Field(description="A branch, tag or commit; by default the default branch.")] = None,
 ) -> Reply:
-    """Read a file: `path, sha, size` and its `text`.
+    """Read a file; the result has its `path`, `sha`, `size` and `text`.
 
-    One that isn't UTF-8 comes as an attachment named after it, and `text` is null. Raises `github.not_a_file` for a
-    folder, and what else has no content of its own.
+    A file that isn't UTF-8 becomes an attachment with the file's name, and `text` is null. Raises `github.not_a_file`
+    for a folder, and for anything else that has no content of its own.
     """
     api, where = GitHub(ctx), f"{repository_path(repository)}/contents/{path_of(path)}"
     answer = (await api.send("GET", where, params=given(ref=ref))).json()
     if not isinstance(answer, dict) or answer.get("type") != "file":
         kind = "folder" if isinstance(answer, list) else answer.get("type") if isinstance(answer, dict) else "nothing"
-        raise StepError(f"{path} is a {kind}, and no file", code="github.not_a_file")
+        raise StepError(f"{path} is a {kind}, not a file", code="github.not_a_file")
     if answer.get("encoding") == "base64":
         content = _decoded(answer.get("content"))
     else:
@@ -49,7 +49,7 @@ def _decoded(content: Any) -> bytes:
     try:
         return b64decode(content)
     except (TypeError, ValueError):
-        raise StepError("GitHub gave a file's content that can't be read", code="github.answer") from None
+        raise StepError("the file's content in GitHub's response can't be read", code="github.answer") from None
 
 
 async def _kept(ctx: Context[GitHubApi], path: str, content: bytes) -> Attachment:
@@ -73,17 +73,20 @@ async def put_file(
     message: Annotated[str, Field(min_length=1, description="The commit's message.")],
     text: Annotated[str | None, Either("attachment"), Field(description="The new content.")] = None,
     attachment: Annotated[
-        str | None, Field(description="In its place: the name of the message's attachment that is the content.")
+        str | None, Field(description="In its place: the name of the message's attachment with the new content.")
     ] = None,
-    branch: Annotated[str | None, Field(description="The branch; the default one otherwise.")] = None,
+    branch: Annotated[str | None, Field(description="The branch; by default the default branch.")] = None,
     sha: Annotated[
-        str | None, Field(description="Of the content that it replaces: where it is another by now, that is a 409.")
+        str | None,
+        Field(
+            description="The `sha` of the content to replace; if the file has changed since, GitHub answers with 409."
+        ),
     ] = None,
 ) -> dict[str, Any]:
-    """Write a file, as a commit: gives `changed, path, sha` and `commit`.
+    """Write a file as a commit; the result has `changed`, `path`, `sha` and `commit`.
 
-    What is there already as it should be is no commit: so doing it twice makes one. Without `sha` it replaces whatever
-    is there.
+    If the file already has this content, there is no commit, so that doing it twice makes one. Without `sha`, any
+    content is replaced.
     """
     content = await _content(ctx, text, attachment)
     new = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
@@ -99,7 +102,7 @@ async def put_file(
 
 async def _content(ctx: Context[GitHubApi], text: str | None, attachment: str | None) -> bytes:
     if (text is None) == (attachment is None):
-        raise StepError("a file's content is `text` or `attachment`: give one of both", code="github.content")
+        raise StepError("give either `text` or `attachment` as the file's content", code="github.content")
     if text is not None:
         return text.encode()
     found = ctx.message.attachments_like(attachment or "")

@@ -1,4 +1,4 @@
-"""Issues: made, changed, read, listed, commented and labelled. A pull request is one, too."""
+"""The actions for issues: open, change, read, list, comment and label them. A pull request is an issue, too."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -13,9 +13,13 @@ from hookline_github.settings import Labels, Number, Repository, given, reposito
 
 Title = Annotated[str, Field(min_length=1, description="The title.")]
 Body = Annotated[str | None, Field(description="The text, in Markdown.")]
-SomeLabels = Annotated[list[str] | None, Field(description="Names of labels; all that it has then.")]
-Assignees = Annotated[list[str] | None, Field(description="Logins of those that it is assigned to; all of them.")]
-Milestone = Annotated[int | None, Field(ge=1, description="The number of a milestone.")]
+SomeLabels = Annotated[
+    list[str] | None, Field(description="The names of the issue's labels; they replace those that it has.")
+]
+Assignees = Annotated[
+    list[str] | None, Field(description="The logins of the issue's assignees; they replace those that it has.")
+]
+Milestone = Annotated[int | None, Field(ge=1, description="The number of the issue's milestone.")]
 
 
 @github.action(idempotent=False)
@@ -28,7 +32,7 @@ async def create_issue(
     assignees: Assignees = None,
     milestone: Milestone = None,
 ) -> dict[str, Any]:
-    """Open an issue; gives it as GitHub does, with `number` and `html_url`."""
+    """Open an issue; the result is GitHub's issue, with `number` and `html_url`."""
     issue = given(title=title, body=body, labels=labels, assignees=assignees, milestone=milestone)
     return await GitHub(ctx).json("POST", f"{repository_path(repository)}/issues", json=issue)
 
@@ -40,16 +44,16 @@ async def update_issue(
     number: Number,
     title: Annotated[str | None, Field(min_length=1, description="A new title.")] = None,
     body: Body = None,
-    state: Annotated[Literal["open", "closed"] | None, Field(description="Opens or closes it.")] = None,
+    state: Annotated[Literal["open", "closed"] | None, Field(description="The new state.")] = None,
     state_reason: Annotated[
         Literal["completed", "not_planned", "duplicate", "reopened"] | None,
-        Field(description="Why it is closed or opened."),
+        Field(description="The reason for closing or reopening it."),
     ] = None,
     labels: SomeLabels = None,
     assignees: Assignees = None,
     milestone: Milestone = None,
 ) -> dict[str, Any]:
-    """Change an issue; what isn't said stays as it is. Gives the issue."""
+    """Change an issue; settings that aren't given leave it as it is. The result is the issue."""
     changes = given(
         title=title,
         body=body,
@@ -72,19 +76,22 @@ async def get_issue(ctx: Context[GitHubApi], repository: Repository, number: Num
 async def list_issues(
     ctx: Context[GitHubApi],
     repository: Repository,
-    state: Annotated[Literal["open", "closed", "all"], Field(description="In which state they are.")] = "open",
-    labels: Annotated[list[str] | None, Field(description="Labels, all of which they have.")] = None,
+    state: Annotated[Literal["open", "closed", "all"], Field(description="The state of the issues.")] = "open",
+    labels: Annotated[list[str] | None, Field(description="Only issues that have all of these labels.")] = None,
     assignee: Annotated[
-        str | None, Field(description="To whom they are assigned; `none`: to nobody, `*`: to anybody.")
+        str | None,
+        Field(description="Only issues that are assigned to this login; `none`: to nobody, `*`: to anybody."),
     ] = None,
-    creator: Annotated[str | None, Field(description="Who has opened them.")] = None,
-    since: Annotated[datetime | None, Field(description="Those that were changed at this time or later.")] = None,
-    sort: Annotated[Literal["created", "updated", "comments"], Field(description="By what.")] = "created",
-    direction: Annotated[Literal["asc", "desc"], Field(description="In which direction.")] = "desc",
-    pull_requests: Annotated[bool, Field(description="Whether pull requests come, too.")] = False,
-    limit: Annotated[int | None, Field(ge=1, description="How many at most; all by default.")] = None,
+    creator: Annotated[str | None, Field(description="Only issues that this login has opened.")] = None,
+    since: Annotated[datetime | None, Field(description="Only issues that were changed at this time or later.")] = None,
+    sort: Annotated[
+        Literal["created", "updated", "comments"], Field(description="The key by which issues are sorted.")
+    ] = "created",
+    direction: Annotated[Literal["asc", "desc"], Field(description="The order: ascending or descending.")] = "desc",
+    pull_requests: Annotated[bool, Field(description="Also list pull requests.")] = False,
+    limit: Annotated[int | None, Field(ge=1, description="The greatest number of issues; by default all.")] = None,
 ) -> AsyncIterator[dict[str, Any]]:
-    """List a repository's issues, one by one, however many there are."""
+    """List a repository's issues, as a stream of any length."""
     asked = given(
         state=state,
         labels=",".join(labels) if labels else None,
@@ -113,7 +120,7 @@ async def comment_issue(
     number: Number,
     body: Annotated[str, Field(min_length=1, description="The comment, in Markdown.")],
 ) -> dict[str, Any]:
-    """Comment an issue or a pull request; gives the comment."""
+    """Comment on an issue or a pull request; the result is the comment."""
     path = f"{repository_path(repository)}/issues/{number}/comments"
     return await GitHub(ctx).json("POST", path, json={"body": body})
 
@@ -122,7 +129,7 @@ async def comment_issue(
 async def add_labels(
     ctx: Context[GitHubApi], repository: Repository, number: Number, labels: Labels
 ) -> list[dict[str, Any]]:
-    """Add labels to an issue; gives all that it has then. A label that isn't there yet is made."""
+    """Add labels to an issue; the result is all its labels. A label that doesn't exist yet is created."""
     path = f"{repository_path(repository)}/issues/{number}/labels"
     return _labels(await GitHub(ctx).send("POST", path, json={"labels": list(labels)}))
 
@@ -131,7 +138,7 @@ async def add_labels(
 async def remove_labels(
     ctx: Context[GitHubApi], repository: Repository, number: Number, labels: Labels
 ) -> list[dict[str, Any]]:
-    """Remove labels from an issue; gives those that it has then. One that it hasn't is no error."""
+    """Remove labels from an issue; the result is its other labels. A label that it doesn't have is no error."""
     api, path = GitHub(ctx), f"{repository_path(repository)}/issues/{number}/labels"
     for label in labels:
         await api.send("DELETE", f"{path}/{segment(label)}", missing=True)
@@ -141,5 +148,5 @@ async def remove_labels(
 def _labels(response: Response) -> list[dict[str, Any]]:
     found = response.json()
     if not isinstance(found, list):
-        raise StepError("GitHub answered with something else than a list of labels", code="github.answer")
+        raise StepError("GitHub's response is not a list of labels", code="github.answer")
     return found

@@ -5,25 +5,25 @@ from typing import Any, Final
 
 DESCRIPTION: Final = """
 Works with GitHub, and with GitHub Enterprise Server (`base_url`): issues, labels and comments, files, commit statuses,
-releases, workflows, and any other request of the REST API. Lists are streams, whatever their length. Where GitHub wants
-fewer requests, a step waits for as long as it says.
+releases, workflows, and any other request of the REST API. Lists are streams, whatever their length. If GitHub asks
+for fewer requests, a step waits as long as GitHub says.
 
-The credential is a token. A fine-grained one needs the repository permissions of what a flow does: *Issues*,
+The credential is a token. A fine-grained one needs the repository permissions for what the flow does: *Issues*,
 *Contents*, *Commit statuses*, *Actions*, and for `github.events` *Webhooks* (for an organization's events the
-organization permission of that name). `hookline credentials verify` shows whose it is.
+organization permission of that name). `hookline credentials verify` shows its owner.
 
-`github.events` makes the webhook by itself. A webhook that is made by hand is verified with the scheme `github`, whose
-credential is of the type `github`.
+`github.events` creates the webhook itself. A webhook that is created by hand is verified with the scheme `github`,
+whose credential is of the type `github`.
 """
 
 ERRORS: Final[Mapping[str, str]] = {
     "http.<status>": "GitHub rejected the request; its message, also of each field, is in the error. A 401 "
-    "is a token that is wrong or expired; a 403 or 429 over a rate limit is tried again when GitHub says.",
-    "github.answer": "GitHub answered with something that it shouldn't.",
-    "github.content": "`put_file` has no content, or two, or names an attachment that isn't there.",
-    "github.events": "The trigger names no repository and no organization, or both.",
-    "github.name": "A name, or a part of a path, is empty or leads elsewhere.",
-    "github.not_a_file": "There is a folder, a link or a submodule where `get_file` looks for a file.",
+    "means that the token is wrong or expired; a 403 or 429 for a rate limit is tried again when GitHub says.",
+    "github.answer": "GitHub's response doesn't match its documentation.",
+    "github.content": "`put_file` has no content, or two, or an `attachment` that isn't exactly one of the message's.",
+    "github.events": "The trigger has neither a repository nor an organization, or both.",
+    "github.name": "A name, or a part of a path, is empty, `.` or `..`.",
+    "github.not_a_file": "The `path` of `get_file` is a folder, a link or a submodule.",
 }
 
 EXAMPLE: Final[Mapping[str, Any]] = {

@@ -14,18 +14,19 @@ from hookline_github.settings import Repository, given, repository_path
 async def create_release(
     ctx: Context[GitHubApi],
     repository: Repository,
-    tag: Annotated[str, Field(min_length=1, description="The tag; it is made where it isn't there.")],
-    target: Annotated[str | None, Field(description="The branch or commit that a new tag is for.")] = None,
+    tag: Annotated[str, Field(min_length=1, description="The tag; it is created if it doesn't exist.")],
+    target: Annotated[str | None, Field(description="The branch or commit for a new tag.")] = None,
     name: Annotated[str | None, Field(description="The release's name.")] = None,
-    body: Annotated[str | None, Field(description="What it says, in Markdown.")] = None,
-    draft: Annotated[bool, Field(description="Nobody else sees it yet.")] = False,
-    prerelease: Annotated[bool, Field(description="It isn't ready for all.")] = False,
-    generate_notes: Annotated[bool, Field(description="GitHub writes what has changed.")] = False,
+    body: Annotated[str | None, Field(description="The text of the release, in Markdown.")] = None,
+    draft: Annotated[bool, Field(description="Create a draft, which is not yet published.")] = False,
+    prerelease: Annotated[bool, Field(description="Mark the release as not ready for production.")] = False,
+    generate_notes: Annotated[bool, Field(description="Let GitHub write the list of changes.")] = False,
     latest: Annotated[
-        Literal["true", "false", "legacy"] | None, Field(description="Whether it counts as the latest one.")
+        Literal["true", "false", "legacy"] | None,
+        Field(description="Make it the latest release; `legacy`: GitHub decides by date and version."),
     ] = None,
 ) -> dict[str, Any]:
-    """Make a release; gives it, with `id`, `html_url` and `upload_url`."""
+    """Create a release; the result is GitHub's release, with `id`, `html_url` and `upload_url`."""
     release = given(
         tag_name=tag,
         target_commitish=target,

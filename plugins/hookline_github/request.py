@@ -1,4 +1,4 @@
-"""Whatever else GitHub's API can do."""
+"""The action `github.request`, for everything else in GitHub's API."""
 
 from typing import Annotated, Any
 
@@ -19,15 +19,17 @@ def _idempotent(settings: Any) -> bool | None:
 @github.action(idempotent=_idempotent)
 async def request(
     ctx: Context[GitHubApi],
-    path: Annotated[str, Field(pattern=r"^/[^?#\s]*$", description="Below the API's address: `/repos/o/r/branches`.")],
-    method: Annotated[str, Field(pattern=r"^[A-Za-z]+$", description="The method.")] = "GET",
+    path: Annotated[
+        str, Field(pattern=r"^/[^?#\s]*$", description="The path below the API's URL, such as `/repos/o/r/branches`.")
+    ],
+    method: Annotated[str, Field(pattern=r"^[A-Za-z]+$", description="The HTTP method.")] = "GET",
     query: Annotated[dict[str, JsonValue] | None, Field(description="Added to the URL's query.")] = None,
     json: Annotated[Any, Field(description="The body, a JSON value; none by default.")] = None,
-    accept: Annotated[str, Field(description="The media type that is asked for.")] = "application/vnd.github+json",
+    accept: Annotated[str, Field(description="The media type of the response.")] = "application/vnd.github+json",
 ) -> Reply:
-    """Send any request, with the credential and the API's version. The body is the response's, `status` beside it."""
+    """Send any request, with the credential and the API's version; the result has the response's body and `status`."""
     if any(part in (".", "..") for part in path.split("/")):
-        raise StepError(f"{path!r} leads elsewhere: write the path without dots", code="github.name")
+        raise StepError(f"{path!r} has a part `.` or `..`: write the path without it", code="github.name")
     response = await GitHub(ctx).send(method.upper(), path, json=json, params=query, accept=accept)
     is_json = "json" in response.headers.get("content-type", "application/json").partition(";")[0]
     body = (response.json() if is_json else response.text) if response.content else None

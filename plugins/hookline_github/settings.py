@@ -20,8 +20,8 @@ def _is_repository(text: str) -> str:
 Repository = Annotated[
     str, AfterValidator(_is_repository), Field(description="The repository, as `owner/name`.", examples=["octo/app"])
 ]
-Number = Annotated[int, Field(ge=1, description="The issue's number, or the pull request's.")]
-Labels = Annotated[list[str], Field(description="Names of labels.")]
+Number = Annotated[int, Field(ge=1, description="The number of the issue or the pull request.")]
+Labels = Annotated[list[str], Field(description="The names of the labels.")]
 
 
 def repository_path(repository: str) -> str:
@@ -31,5 +31,5 @@ def repository_path(repository: str) -> str:
 
 
 def given(**fields: Any) -> dict[str, Any]:
-    """The fields that a step says: one that it leaves out stays as it is."""
+    """The fields that a step gives, without those that are None."""
     return {name: value for name, value in fields.items() if value is not None}

@@ -1,4 +1,4 @@
-"""The action for workflows of GitHub Actions: it starts one."""
+"""The action that starts a workflow of GitHub Actions."""
 
 from typing import Annotated, Any
 
@@ -14,13 +14,15 @@ from hookline_github.settings import Repository, given, repository_path
 async def dispatch_workflow(
     ctx: Context[GitHubApi],
     repository: Repository,
-    workflow: Annotated[str, Field(min_length=1, description="Its file's name, such as `deploy.yml`, or its id.")],
-    ref: Annotated[str, Field(min_length=1, description="The branch or tag that it runs on.")],
+    workflow: Annotated[
+        str, Field(min_length=1, description="The name of the workflow's file, such as `deploy.yml`, or its id.")
+    ],
+    ref: Annotated[str, Field(min_length=1, description="The branch or tag on which it runs.")],
     inputs: Annotated[
-        dict[str, JsonValue] | None, Field(description="What it takes; values become text, as GitHub wants them.")
+        dict[str, JsonValue] | None, Field(description="The workflow's inputs; values become text, as GitHub requires.")
     ] = None,
 ) -> dict[str, Any]:
-    """Start a workflow that has `workflow_dispatch`; gives what GitHub says of the run, which may be nothing."""
+    """Start a workflow that has `workflow_dispatch`; the result is GitHub's response, which may be empty."""
     path = f"{repository_path(repository)}/actions/workflows/{segment(workflow)}/dispatches"
     texts = {name: _text(value) for name, value in (inputs or {}).items() if value is not None}
     response = await GitHub(ctx).send("POST", path, json=given(ref=ref, inputs=texts or None))

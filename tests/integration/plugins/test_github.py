@@ -284,8 +284,8 @@ async def test_a_webhook_is_made_once_adopted_changed_and_removed(room: Room) ->
     [
         ({"repository": "octo/none", "events": ["push"]}, "the token needs to administer its webhooks"),
         ({"repository": "octo/app", "events": ["pusch"]}, "The events ['pusch'] are not valid"),
-        ({"events": ["push"]}, "name a `repository` or an `organization`"),
-        ({**APP, "organization": "octo", "events": ["push"]}, "and not both"),
+        ({"events": ["push"]}, "give either `repository` or `organization`"),
+        ({**APP, "organization": "octo", "events": ["push"]}, "give either `repository` or `organization`"),
     ],
 )
 async def test_what_is_wrong_with_a_subscription_is_said(room: Room, given: Any, said: str) -> None:
