@@ -1,4 +1,4 @@
-"""Requests to Stripe's API, and what its errors mean."""
+"""Requests to Stripe's API, and the conversion of its errors."""
 
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final, Protocol
@@ -54,7 +54,7 @@ class Stripe:
         key: str | None = None,
         missing: bool = False,
     ) -> Response:
-        """Send a request; `key` is its idempotency key. `missing`: a 404 is an answer, too. Raises StepError."""
+        """Send a request; `key` is its idempotency key. With `missing`, a 404 is no error. Raises StepError."""
         body: dict[str, Any] = {} if json is None else {"json": json}
         if fields is not None:
             body = {"form": form(fields)}
@@ -71,11 +71,11 @@ class Stripe:
         return response
 
     async def post(self, path: str, fields: Mapping[str, Any], key: str | None = None) -> dict[str, Any]:
-        """The object that a form is answered with. Raises StepError."""
+        """Send a form, and return the object in the response. Raises StepError."""
         return as_object(await self.send("POST", path, fields=fields, key=key))
 
     async def get(self, path: str, query: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """An object. Raises StepError."""
+        """Return the object under a path. Raises StepError."""
         return as_object(await self.send("GET", path, query=query))
 
     def items(self, path: str, query: Mapping[str, Any], most: int | None = None) -> AsyncIterator[dict[str, Any]]:
@@ -111,7 +111,7 @@ def _page(response: Response) -> Any:
 
 
 def _after(page: Any) -> Any:
-    """The id of a page's last item, where others follow."""
+    """The id of a page's last item; None if it is the last page."""
     data = page.get("data") if isinstance(page, dict) else None
     if not data or not page.get("has_more"):
         return None
@@ -119,15 +119,15 @@ def _after(page: Any) -> Any:
 
 
 def as_object(response: Response) -> dict[str, Any]:
-    """The object in a response. Raises StepError where there is none."""
+    """The object in a response. Raises StepError if there is none."""
     body = response.json()
     if not isinstance(body, dict):
-        raise StepError("Stripe answered with something else than an object", code="stripe.answer")
+        raise StepError("Stripe's response is not an object", code="stripe.answer")
     return body
 
 
 def failed(response: Response) -> StepError:
-    """The error for a response with a status of 400 or above, with what Stripe says is wrong."""
+    """The error for a response with a status of 400 or above, with Stripe's explanation."""
     status, error = response.status, _error(response)
     said = str(error.get("message") or "nothing more").strip()[:1000]
     about = [
@@ -167,7 +167,7 @@ def _seconds(value: str | None) -> float | None:
 
 
 def segment(text: str) -> str:
-    """An id as part of a path. Raises StepError for one that would lead elsewhere."""
+    """An id as part of a path. Raises StepError for an id that is empty, `.` or `..`."""
     if text in ("", ".", ".."):
-        raise StepError(f"{text!r} is no id that Stripe could know", code="stripe.id")
+        raise StepError(f"{text!r} is not a valid id at Stripe", code="stripe.id")
     return quote(text, safe="")

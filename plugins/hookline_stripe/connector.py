@@ -1,4 +1,4 @@
-"""The connector, and how it reaches Stripe."""
+"""The connector and its credential."""
 
 from typing import Final
 
@@ -13,14 +13,14 @@ VERSION: Final = "2025-06-30.basil"
 
 
 class StripeApi(BaseModel):
-    """How to reach Stripe."""
+    """The key, the URL and the version of Stripe's API."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     api_key: SecretStr = Field(
-        min_length=1, description="A secret key, or a restricted one, of the live mode or of a sandbox."
+        min_length=1, description="A secret key or a restricted key, of the live mode or of a sandbox."
     )
-    base_url: str = Field(default=API, pattern=r"^https?://[^\s?#]+$", description="Where the API is.")
+    base_url: str = Field(default=API, pattern=r"^https?://[^\s?#]+$", description="The URL of the API.")
     api_version: str = Field(
         default=VERSION, pattern=r"^[0-9a-z.-]+$", description="The version of the API, sent as `Stripe-Version`."
     )

@@ -7,7 +7,7 @@ from hookline_stripe.connector import StripeApi, stripe
 
 @stripe.verify
 async def which(ctx: VerifyContext[StripeApi]) -> str:
-    """Ask whose key it is."""
+    """Ask Stripe for the account of the key, or else for its mode."""
     api = Stripe(ctx)
     try:
         account = await api.get("/v1/account")

@@ -1,4 +1,4 @@
-"""Customers."""
+"""The actions for customers."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
@@ -16,7 +16,8 @@ Name = Annotated[str | None, Field(description="The name.")]
 Phone = Annotated[str | None, Field(description="The telephone number.")]
 Description = Annotated[str | None, Field(description="A text for your own use.")]
 Address = Annotated[
-    dict[str, JsonValue] | None, Field(description="`line1, line2, city, postal_code, state, country`.")
+    dict[str, JsonValue] | None,
+    Field(description="The address: `line1`, `line2`, `city`, `postal_code`, `state` and `country`."),
 ]
 
 
@@ -31,7 +32,7 @@ async def create_customer(
     metadata: Metadata = None,
     more: More = None,
 ) -> dict[str, Any]:
-    """Make a customer; gives it, with its `id`."""
+    """Create a customer; the result is the customer, with its `id`."""
     fields = given(
         more,
         email=email,
@@ -46,7 +47,7 @@ async def create_customer(
 
 @stripe.action(idempotent=True)
 async def get_customer(ctx: Context[StripeApi], customer: CustomerId) -> dict[str, Any]:
-    """Read a customer. One that was deleted has `deleted`, and little more."""
+    """Read a customer. A deleted customer has `deleted`, and little more."""
     return await Stripe(ctx).get(f"/v1/customers/{segment(customer)}")
 
 
@@ -62,7 +63,7 @@ async def update_customer(
     metadata: Metadata = None,
     more: More = None,
 ) -> dict[str, Any]:
-    """Change a customer; what isn't said stays as it is. Gives the customer."""
+    """Change a customer; settings that aren't given leave it as it is. The result is the customer."""
     fields = given(
         more,
         email=email,
@@ -78,11 +79,13 @@ async def update_customer(
 @stripe.action(idempotent=True)
 async def list_customers(
     ctx: Context[StripeApi],
-    email: Annotated[str | None, Field(description="Those with this e-mail address, in just this case.")] = None,
+    email: Annotated[
+        str | None, Field(description="Only customers with this e-mail address; upper and lower case matter.")
+    ] = None,
     since: Since = None,
     limit: Limit = None,
 ) -> AsyncIterator[dict[str, Any]]:
-    """List customers, the newest first, one by one, however many there are."""
+    """List customers, the newest first, as a stream of any length."""
     query = given(email=email, created=made_since(since))
     async for customer in Stripe(ctx).items("/v1/customers", query, limit):
         yield customer

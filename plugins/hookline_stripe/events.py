@@ -15,7 +15,7 @@ from hookline_stripe.settings import Limit, Since, given, made_since
 async def get_event(
     ctx: Context[StripeApi], event: Annotated[str, Field(min_length=1, description="The event's id, `evt_…`.")]
 ) -> dict[str, Any]:
-    """Read an event as Stripe has it: what a webhook said, from a source that can't be forged."""
+    """Read an event from Stripe: the content of a webhook, from a source that can't be forged."""
     return await Stripe(ctx).get(f"/v1/events/{segment(event)}")
 
 
@@ -23,13 +23,16 @@ async def get_event(
 async def list_events(
     ctx: Context[StripeApi],
     types: Annotated[
-        list[str] | None, Field(max_length=20, description="Their types, such as `invoice.paid`; all by default.")
+        list[str] | None,
+        Field(max_length=20, description="The types of the events, such as `invoice.paid`; by default all."),
     ] = None,
     since: Since = None,
-    undelivered: Annotated[bool, Field(description="Only those that some webhook hasn't taken.")] = False,
+    undelivered: Annotated[
+        bool, Field(description="Only events that have not been delivered to every webhook.")
+    ] = False,
     limit: Limit = None,
 ) -> AsyncIterator[dict[str, Any]]:
-    """List events of the last 30 days, the newest first, one by one, however many there are."""
+    """List events of the last 30 days, the newest first, as a stream of any length."""
     query = given(types=types, created=made_since(since), delivery_success=False if undelivered else None)
     async for event in Stripe(ctx).items("/v1/events", query, limit):
         yield event

@@ -1,4 +1,4 @@
-"""The trigger `stripe.events`: a webhook endpoint that is made and removed by itself."""
+"""The trigger `stripe.events`: a webhook endpoint that is created and removed by itself."""
 
 from typing import Annotated, Any, Final
 
@@ -10,7 +10,7 @@ from hookline_stripe.connector import StripeApi, stripe
 
 _ENDPOINTS: Final = "/v1/webhook_endpoints"
 _FLOW: Final = "hookline_flow"
-"""The metadata by which an endpoint is known as one of ours."""
+"""The key of the metadata that marks an endpoint as one of Hookline's."""
 
 
 @stripe.webhook(scheme="stripe", gives_secret=True)
@@ -18,17 +18,19 @@ async def events(
     ctx: SubscriptionContext[StripeApi],
     events: Annotated[
         list[str],
-        Field(min_length=1, description="Types of events, such as `invoice.paid`; `*` is nearly all of them."),
+        Field(min_length=1, description="The types of events, such as `invoice.paid`; `*` means nearly all types."),
     ],
-    connect: Annotated[bool, Field(description="Those of connected accounts, and not of one's own.")] = False,
+    connect: Annotated[
+        bool, Field(description="Receive the events of connected accounts, not those of your own.")
+    ] = False,
     api_version: Annotated[
-        str | None, Field(description="The API's version in which events come; the account's by default.")
+        str | None, Field(description="The API version of the events; by default the account's.")
     ] = None,
 ) -> Subscription:
     """Starts an execution for each event of a Stripe account.
 
-    Its webhook endpoint is made as the flow starts, and removed as it goes. The body is the event; its id is the dedupe
-    key.
+    The webhook endpoint is created when the flow starts, and removed when it is stopped or deleted. The body is the
+    event; its id is the dedupe key.
     """
     api = Stripe(ctx)
     wanted: dict[str, Any] = {"url": ctx.url, "enabled_events": sorted(set(events))}
@@ -52,7 +54,7 @@ async def events(
     made = await api.post(_ENDPOINTS, fields)
     endpoint, secret = made.get("id"), made.get("secret")
     if not isinstance(endpoint, str) or not isinstance(secret, str):
-        raise StepError("Stripe gave a webhook endpoint without an id or a secret", code="stripe.answer")
+        raise StepError("Stripe's response has a webhook endpoint without an id or a secret", code="stripe.answer")
     for one in left:
         await _delete(api, one["id"])
     return Subscription({"endpoint": endpoint, **fixed}, secret=secret)
@@ -66,7 +68,7 @@ async def remove(ctx: SubscriptionContext[StripeApi]) -> None:
 
 @events.renew(every="1d")
 async def look(ctx: SubscriptionContext[StripeApi]) -> Subscription | None:
-    """See whether the endpoint is still there and for this flow, and enable one that Stripe has disabled."""
+    """Check that the endpoint still exists and sends to this flow, and enable it if Stripe has disabled it."""
     api, path = Stripe(ctx), f"{_ENDPOINTS}/{segment(ctx.known['endpoint'])}"
     found = await api.send("GET", path, missing=True)
     endpoint = as_object(found)

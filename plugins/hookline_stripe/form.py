@@ -1,4 +1,4 @@
-"""Forms as Stripe reads them: what is nested is written with brackets, `items[0][price]=price_1`."""
+"""Forms as Stripe reads them: nested values are written with brackets, `items[0][price]=price_1`."""
 
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def form(fields: Mapping[str, Any]) -> dict[str, str]:
-    """The fields of a form, flat. Null, and what is empty, unsets what there is at Stripe."""
+    """The fields of a form, flat. Null, and an empty list or object, unset the value at Stripe."""
     return dict(_flat("", fields))
 
 

@@ -1,4 +1,4 @@
-"""Invoices and what stands on them."""
+"""The actions for invoices and their lines."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
@@ -18,14 +18,16 @@ InvoiceId = Annotated[str, Field(min_length=1, description="The invoice's id, `i
 async def create_invoice_item(
     ctx: Context[StripeApi],
     customer: CustomerId,
-    amount: Annotated[int, Field(description="In the currency's smallest unit; below zero takes off.")],
+    amount: Annotated[
+        int, Field(description="The amount in the currency's smallest unit; a negative one is a reduction.")
+    ],
     currency: Currency,
-    description: Annotated[str | None, Field(description="What it is for.")] = None,
-    invoice: Annotated[str | None, Field(description="The draft that it goes to; the next one by default.")] = None,
+    description: Annotated[str | None, Field(description="The text of the line.")] = None,
+    invoice: Annotated[str | None, Field(description="The draft that gets the line; by default the next one.")] = None,
     metadata: Metadata = None,
     more: More = None,
 ) -> dict[str, Any]:
-    """Put a line on an invoice of a customer's; gives the line."""
+    """Add a line to a customer's invoice; the result is the line."""
     fields = given(
         more,
         customer=customer,
@@ -43,22 +45,23 @@ async def create_invoice(
     ctx: Context[StripeApi],
     customer: CustomerId,
     collection_method: Annotated[
-        Literal["charge_automatically", "send_invoice"] | None, Field(description="How it is paid.")
+        Literal["charge_automatically", "send_invoice"] | None,
+        Field(description="Charge the customer automatically, or send the invoice."),
     ] = None,
     days_until_due: Annotated[
-        int | None, Field(ge=0, description="In how many days it has to be paid, where it is sent.")
+        int | None, Field(ge=0, description="The number of days in which it has to be paid, for `send_invoice`.")
     ] = None,
     auto_advance: Annotated[
-        bool | None, Field(description="Whether Stripe finalizes it by itself after about an hour.")
+        bool | None, Field(description="Let Stripe finalize it by itself after about an hour.")
     ] = None,
     pending_items: Annotated[
-        Literal["include", "exclude"] | None, Field(description="Whether the customer's open lines stand on it.")
+        Literal["include", "exclude"] | None, Field(description="Include or exclude the customer's open lines.")
     ] = None,
     description: Annotated[str | None, Field(description="A text on the invoice.")] = None,
     metadata: Metadata = None,
     more: More = None,
 ) -> dict[str, Any]:
-    """Make a draft of an invoice; gives it."""
+    """Create a draft of an invoice; the result is the draft."""
     fields = given(
         more,
         customer=customer,
@@ -82,11 +85,9 @@ async def get_invoice(ctx: Context[StripeApi], invoice: InvoiceId) -> dict[str, 
 async def finalize_invoice(
     ctx: Context[StripeApi],
     invoice: InvoiceId,
-    auto_advance: Annotated[
-        bool | None, Field(description="Whether Stripe goes on with collecting it by itself.")
-    ] = None,
+    auto_advance: Annotated[bool | None, Field(description="Let Stripe collect the payment by itself.")] = None,
 ) -> dict[str, Any]:
-    """Finalize a draft: it gets its number, and changes no more. Gives the invoice."""
+    """Finalize a draft: it gets its number, and can't be changed any more. The result is the invoice."""
     path = f"/v1/invoices/{segment(invoice)}/finalize"
     return await Stripe(ctx).post(path, given(auto_advance=auto_advance), ctx.idempotency_key)
 
@@ -94,14 +95,15 @@ async def finalize_invoice(
 @stripe.action(idempotent=True)
 async def list_invoices(
     ctx: Context[StripeApi],
-    customer: Annotated[str | None, Field(description="Those of this customer.")] = None,
+    customer: Annotated[str | None, Field(description="Only invoices of this customer.")] = None,
     status: Annotated[
-        Literal["draft", "open", "paid", "uncollectible", "void"] | None, Field(description="In which state they are.")
+        Literal["draft", "open", "paid", "uncollectible", "void"] | None,
+        Field(description="Only invoices in this state."),
     ] = None,
     since: Since = None,
     limit: Limit = None,
 ) -> AsyncIterator[dict[str, Any]]:
-    """List invoices, the newest first, one by one, however many there are."""
+    """List invoices, the newest first, as a stream of any length."""
     query = given(customer=customer, status=status, created=made_since(since))
     async for invoice in Stripe(ctx).items("/v1/invoices", query, limit):
         yield invoice

@@ -1,4 +1,4 @@
-"""Payments: intents that are made, confirmed, captured and cancelled, refunds, and charges."""
+"""The actions for payments: payment intents, refunds and charges."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
@@ -23,21 +23,23 @@ async def create_payment_intent(
     customer: Customer = None,
     payment_method: Method = None,
     payment_method_types: Annotated[
-        list[str] | None, Field(description="Kinds of payment, such as `card`; by default those of the dashboard.")
+        list[str] | None, Field(description="The kinds of payment, such as `card`; by default those of the dashboard.")
     ] = None,
-    confirm: Annotated[bool | None, Field(description="Whether it is confirmed at once.")] = None,
-    off_session: Annotated[bool | None, Field(description="The customer isn't there to authenticate it.")] = None,
+    confirm: Annotated[bool | None, Field(description="Confirm it at once.")] = None,
+    off_session: Annotated[
+        bool | None, Field(description="True if the customer isn't present to authenticate the payment.")
+    ] = None,
     capture_method: Annotated[
         Literal["automatic", "automatic_async", "manual"] | None,
-        Field(description="When the money is taken; `manual`: by `capture_payment_intent`."),
+        Field(description="The time at which the money is taken; `manual`: by `capture_payment_intent`."),
     ] = None,
     description: Annotated[str | None, Field(description="A text that the customer may see.")] = None,
-    receipt_email: Annotated[str | None, Field(description="Where a receipt is sent.")] = None,
-    return_url: Annotated[str | None, Field(description="Where the customer comes back to.")] = None,
+    receipt_email: Annotated[str | None, Field(description="The e-mail address to which a receipt is sent.")] = None,
+    return_url: Annotated[str | None, Field(description="The URL to which the customer returns.")] = None,
     metadata: Metadata = None,
     more: More = None,
 ) -> dict[str, Any]:
-    """Make a payment intent; gives it, with `id`, `status` and `client_secret`. A card that is declined is an error."""
+    """Create a payment intent; the result has `id`, `status` and `client_secret`. A declined card is an error."""
     fields = given(
         more,
         amount=amount,
@@ -67,10 +69,10 @@ async def confirm_payment_intent(
     ctx: Context[StripeApi],
     payment_intent: IntentId,
     payment_method: Method = None,
-    return_url: Annotated[str | None, Field(description="Where the customer comes back to.")] = None,
+    return_url: Annotated[str | None, Field(description="The URL to which the customer returns.")] = None,
     more: More = None,
 ) -> dict[str, Any]:
-    """Confirm a payment intent: the payment is tried. A card that is declined is an error."""
+    """Confirm a payment intent: the payment is attempted. A declined card is an error."""
     fields = given(more, payment_method=payment_method, return_url=return_url)
     return await _do(ctx, payment_intent, "confirm", fields)
 
@@ -80,7 +82,8 @@ async def capture_payment_intent(
     ctx: Context[StripeApi],
     payment_intent: IntentId,
     amount: Annotated[
-        int | None, Field(ge=1, description="In the currency's smallest unit; all that was authorized by default.")
+        int | None,
+        Field(ge=1, description="The amount in the currency's smallest unit; by default all that was authorized."),
     ] = None,
     more: More = None,
 ) -> dict[str, Any]:
@@ -93,7 +96,8 @@ async def cancel_payment_intent(
     ctx: Context[StripeApi],
     payment_intent: IntentId,
     reason: Annotated[
-        Literal["duplicate", "fraudulent", "requested_by_customer", "abandoned"] | None, Field(description="Why.")
+        Literal["duplicate", "fraudulent", "requested_by_customer", "abandoned"] | None,
+        Field(description="The reason."),
     ] = None,
 ) -> dict[str, Any]:
     """Cancel a payment intent that hasn't succeeded."""
@@ -107,20 +111,20 @@ async def _do(ctx: Context[StripeApi], payment_intent: str, what: str, fields: d
 @stripe.action(idempotent=True)
 async def create_refund(
     ctx: Context[StripeApi],
-    payment_intent: Annotated[str | None, Field(description="The payment intent's id; or name a charge.")] = None,
+    payment_intent: Annotated[str | None, Field(description="The payment intent's id; or give a `charge`.")] = None,
     charge: Annotated[str | None, Field(description="The charge's id, `ch_…`.")] = None,
     amount: Annotated[
-        int | None, Field(ge=1, description="In the currency's smallest unit; all that is left by default.")
+        int | None, Field(ge=1, description="The amount in the currency's smallest unit; by default all that is left.")
     ] = None,
     reason: Annotated[
-        Literal["duplicate", "fraudulent", "requested_by_customer"] | None, Field(description="Why.")
+        Literal["duplicate", "fraudulent", "requested_by_customer"] | None, Field(description="The reason.")
     ] = None,
     metadata: Metadata = None,
     more: More = None,
 ) -> dict[str, Any]:
-    """Give money back; gives the refund."""
+    """Refund a payment; the result is the refund."""
     if (payment_intent is None) == (charge is None):
-        raise StepError("a refund is of a `payment_intent` or of a `charge`: name one of both", code="stripe.refund")
+        raise StepError("give either the `payment_intent` or the `charge` to refund", code="stripe.refund")
     fields = given(more, payment_intent=payment_intent, charge=charge, amount=amount, reason=reason, metadata=metadata)
     return await Stripe(ctx).post("/v1/refunds", fields, ctx.idempotency_key)
 
@@ -129,7 +133,7 @@ async def create_refund(
 async def list_payment_intents(
     ctx: Context[StripeApi], customer: Customer = None, since: Since = None, limit: Limit = None
 ) -> AsyncIterator[dict[str, Any]]:
-    """List payment intents, the newest first, one by one, however many there are."""
+    """List payment intents, the newest first, as a stream of any length."""
     query = given(customer=customer, created=made_since(since))
     async for intent in Stripe(ctx).items("/v1/payment_intents", query, limit):
         yield intent
@@ -139,7 +143,7 @@ async def list_payment_intents(
 async def list_charges(
     ctx: Context[StripeApi], customer: Customer = None, since: Since = None, limit: Limit = None
 ) -> AsyncIterator[dict[str, Any]]:
-    """List charges, the newest first, one by one, however many there are."""
+    """List charges, the newest first, as a stream of any length."""
     query = given(customer=customer, created=made_since(since))
     async for charge in Stripe(ctx).items("/v1/charges", query, limit):
         yield charge
@@ -148,11 +152,11 @@ async def list_charges(
 @stripe.action(idempotent=True)
 async def list_refunds(
     ctx: Context[StripeApi],
-    payment_intent: Annotated[str | None, Field(description="Those of this payment intent.")] = None,
+    payment_intent: Annotated[str | None, Field(description="Only refunds of this payment intent.")] = None,
     since: Since = None,
     limit: Limit = None,
 ) -> AsyncIterator[dict[str, Any]]:
-    """List refunds, the newest first, one by one, however many there are."""
+    """List refunds, the newest first, as a stream of any length."""
     query = given(payment_intent=payment_intent, created=made_since(since))
     async for refund in Stripe(ctx).items("/v1/refunds", query, limit):
         yield refund
