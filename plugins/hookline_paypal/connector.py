@@ -10,7 +10,7 @@ from hookline_paypal.reference_page import DESCRIPTION, ERRORS, EXAMPLE
 
 def _address(url: str) -> str:
     if not url.startswith(("https://", "http://")):
-        raise ValueError("it begins with https://")
+        raise ValueError("it has to begin with https://")
     return url.rstrip("/")
 
 
@@ -23,7 +23,7 @@ class PayPalApi(BaseModel):
     client_secret: SecretStr = Field(min_length=1, description="The app's secret.")
     base_url: Annotated[str, AfterValidator(_address)] = Field(
         default="https://api-m.paypal.com",
-        description="Where the API is; `https://api-m.sandbox.paypal.com` for the sandbox.",
+        description="The URL of the API; for the sandbox `https://api-m.sandbox.paypal.com`.",
     )
 
 

@@ -1,4 +1,4 @@
-"""The trigger `paypal.events`: a webhook of the app, made and removed by itself."""
+"""The trigger `paypal.events`: a webhook of the app, created and removed by itself."""
 
 from typing import Annotated, Any, Final
 
@@ -19,13 +19,16 @@ async def events(
     ctx: SubscriptionContext[PayPalApi],
     events: Annotated[
         list[str],
-        Field(min_length=1, description="Types of events, such as `PAYMENT.CAPTURE.COMPLETED`; `*` is all of them."),
+        Field(
+            min_length=1, description="The types of events, such as `PAYMENT.CAPTURE.COMPLETED`; `*` means all types."
+        ),
     ],
 ) -> Subscription:
     """Starts an execution for each event of a PayPal app.
 
-    Its webhook is made as the flow starts, and removed as it goes; an app may have ten. The body is the event:
-    `event_type`, `resource` and more. PayPal sends to https:// alone: HOOKLINE_PUBLIC_URL says what it is.
+    The webhook is created when the flow starts, and removed when it is stopped or deleted; an app may have ten. The
+    body is the event: `event_type`, `resource` and more. PayPal sends only to https://, so HOOKLINE_PUBLIC_URL has to
+    begin with it.
     """
     types = [{"name": name} for name in sorted(set(events))]
     found = await _at(ctx)
@@ -56,13 +59,13 @@ async def remove(ctx: SubscriptionContext[PayPalApi]) -> None:
 
 @events.renew(every="1d")
 async def look(ctx: SubscriptionContext[PayPalApi]) -> Subscription | None:
-    """See whether the webhook is still there, and still for this flow."""
+    """Check that the webhook still exists and still sends to this flow."""
     found = await _at(ctx)
     return None if found is None or found != ctx.known["webhook"] else _subscription(ctx, found)
 
 
 async def _at(ctx: SubscriptionContext[PayPalApi]) -> str | None:
-    """The id of the app's webhook that sends to the flow; PayPal has one at most for a URL."""
+    """The id of the app's webhook that sends to the flow; PayPal allows only one for a URL."""
     answer: Any = await ask_object(ctx, "GET", _PATH, gives={"webhooks": list})
     for webhook in answer["webhooks"]:
         if isinstance(webhook, dict) and webhook.get("url") == ctx.url:

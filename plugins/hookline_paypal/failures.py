@@ -27,11 +27,11 @@ class Rejected(StepError):
     def __init__(self, message: str, answer: JsonObject, **said: Any) -> None:
         super().__init__(message, **said)
         self.answer = answer
-        """All that PayPal said of it."""
+        """The body of PayPal's response."""
 
 
 def check(what: str, response: Response) -> None:
-    """Raises StepError for a status of 400 and above: AuthExpired, RateLimited and Unavailable where it means that."""
+    """Raise StepError for a status of 400 or above: AuthExpired, RateLimited or Unavailable if it means that."""
     status = response.status
     if status < 400:
         return
@@ -53,7 +53,7 @@ def check(what: str, response: Response) -> None:
 
 
 def unreadable(what: str, lacks: str) -> StepError:
-    """The error for an answer that isn't what PayPal's documentation says."""
+    """The error for a response that doesn't match PayPal's documentation."""
     return StepError(f"PayPal's answer to {what} {lacks}", code="paypal.answer", outcome_unknown=True)
 
 

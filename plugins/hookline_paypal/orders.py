@@ -1,4 +1,4 @@
-"""Orders: made, looked at, and captured once the payer has approved them."""
+"""The actions for orders: create and read them, and capture them once the payer has approved them."""
 
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -19,34 +19,46 @@ _APPROVES = ("payer-action", "approve")
 async def create_order(
     ctx: Context[PayPalApi],
     amount: Annotated[
-        Amount | None, Field(description="What is paid, such as `10.99`: the digits that the currency has.")
+        Amount | None,
+        Field(description="The amount to pay, such as `10.99`, with as many decimals as the currency has."),
     ] = None,
     currency: Currency = None,
-    description: Annotated[str | None, Field(max_length=127, description="What it is for; the payer sees it.")] = None,
+    description: Annotated[
+        str | None, Field(max_length=127, description="The purpose of the payment; the payer sees it.")
+    ] = None,
     invoice_id: Annotated[
-        str | None, Field(max_length=127, description="The invoice's number; PayPal takes each once.")
+        str | None, Field(max_length=127, description="The invoice's number; PayPal accepts each number once.")
     ] = None,
     custom_id: Annotated[
-        str | None, Field(max_length=255, description="What the payment is known by to us; the payer doesn't see it.")
+        str | None, Field(max_length=255, description="Your own reference for the payment; the payer doesn't see it.")
     ] = None,
     purchase_units: Annotated[
         list[JsonObject] | None,
-        Field(min_length=1, max_length=10, description="Instead of these: what is paid for, as PayPal's API has it."),
+        Field(
+            min_length=1,
+            max_length=10,
+            description="In place of the settings above: the purchase units, in the form of PayPal's API.",
+        ),
     ] = None,
     intent: Annotated[
         Literal["CAPTURE", "AUTHORIZE"],
-        Field(description="`CAPTURE` takes the money at once, `AUTHORIZE` reserves it."),
+        Field(description="`CAPTURE` takes the money at once, `AUTHORIZE` only reserves it."),
     ] = "CAPTURE",
-    return_url: Annotated[str | None, Field(description="Where the payer comes back to after approving it.")] = None,
-    cancel_url: Annotated[str | None, Field(description="Where the payer comes back to otherwise.")] = None,
+    return_url: Annotated[
+        str | None, Field(description="The URL to which the payer returns after approving the order.")
+    ] = None,
+    cancel_url: Annotated[
+        str | None, Field(description="The URL to which the payer returns without approving the order.")
+    ] = None,
     payment_source: Annotated[
-        JsonObject | None, Field(description="Instead of these two: how it is paid, as PayPal's API has it.")
+        JsonObject | None,
+        Field(description="In place of these two URLs: the payment source, in the form of PayPal's API."),
     ] = None,
 ) -> Reply:
     """Create an order.
 
-    The result's body is PayPal's order: `id`, `status`, `links`. `approve_url` stands beside it: the page on which the
-    payer approves it, null where there is none.
+    The result's body is PayPal's order: `id`, `status`, `links`. Beside it, `approve_url` is the page on which the
+    payer approves the order; null if there is none.
     """
     given = money(amount, currency)
     if (given is None) == (purchase_units is None):
@@ -61,11 +73,11 @@ async def create_order(
         purchase_units = [_without_nulls(unit)]
     elif description is not None or invoice_id is not None or custom_id is not None:
         raise StepError(
-            "`description`, `invoice_id` and `custom_id` stand within `purchase_units`", code="paypal.settings"
+            "give `description`, `invoice_id` and `custom_id` within `purchase_units`", code="paypal.settings"
         )
     if return_url is not None or cancel_url is not None:
         if payment_source is not None:
-            raise StepError("`return_url` and `cancel_url` stand within `payment_source`", code="paypal.settings")
+            raise StepError("give `return_url` and `cancel_url` within `payment_source`", code="paypal.settings")
         urls: Any = _without_nulls({"return_url": return_url, "cancel_url": cancel_url})
         payment_source = {"paypal": {"experience_context": urls}}
     order: dict[str, Any] = {"intent": intent, "purchase_units": purchase_units, "payment_source": payment_source}
@@ -84,9 +96,9 @@ async def create_order(
 
 @paypal.action(idempotent=True)
 async def get_order(ctx: Context[PayPalApi], order_id: OrderId) -> Reply:
-    """Look at an order.
+    """Read an order.
 
-    The result is as that of `paypal.create_order`; `status` is `APPROVED` once the payer has approved it.
+    The result is like that of `paypal.create_order`; `status` is `APPROVED` once the payer has approved it.
     """
     path = f"/v2/checkout/orders/{part(order_id)}"
     return _order(await ask_object(ctx, "GET", path, gives={"id": str, "status": str}))
@@ -96,8 +108,8 @@ async def get_order(ctx: Context[PayPalApi], order_id: OrderId) -> Reply:
 async def capture_order(ctx: Context[PayPalApi], order_id: OrderId) -> Reply:
     """Take the money of an order that the payer has approved.
 
-    The result's body is PayPal's order; `captures` stands beside it: each with its `id`, `status` and `amount`, of
-    which `paypal.refund_capture` takes the id. One that isn't approved is the error `paypal.order_not_approved`.
+    The result's body is PayPal's order. Beside it, `captures` lists the captures with `id`, `status` and `amount`;
+    `paypal.refund_capture` needs the id. If the order isn't approved, the error is `paypal.order_not_approved`.
     """
     path = f"/v2/checkout/orders/{part(order_id)}/capture"
     order = await ask_object(

@@ -1,4 +1,4 @@
-"""Captures: money that was taken, and given back."""
+"""The actions for captures: read and refund them."""
 
 from typing import Annotated, Any, TypeAlias
 
@@ -14,7 +14,7 @@ CaptureId: TypeAlias = Annotated[str, Field(min_length=1, max_length=36, descrip
 
 @paypal.action(idempotent=True)
 async def get_capture(ctx: Context[PayPalApi], capture_id: CaptureId) -> JsonObject:
-    """Look at a capture: its `id`, `status`, `amount`, and what PayPal took of it."""
+    """Read a capture: its `id`, `status`, `amount`, and PayPal's fee."""
     path = f"/v2/payments/captures/{part(capture_id)}"
     return await ask_object(ctx, "GET", path, gives={"id": str, "status": str})
 
@@ -23,15 +23,15 @@ async def get_capture(ctx: Context[PayPalApi], capture_id: CaptureId) -> JsonObj
 async def refund_capture(
     ctx: Context[PayPalApi],
     capture_id: CaptureId,
-    amount: Annotated[Amount | None, Field(description="How much of it; by default all that is left.")] = None,
+    amount: Annotated[Amount | None, Field(description="The amount to refund; by default all that is left.")] = None,
     currency: Currency = None,
-    note: Annotated[str | None, Field(max_length=255, description="Why; the payer reads it.")] = None,
+    note: Annotated[str | None, Field(max_length=255, description="The reason; the payer reads it.")] = None,
     invoice_id: Annotated[str | None, Field(max_length=127, description="The invoice's number.")] = None,
-    custom_id: Annotated[str | None, Field(max_length=255, description="What it is known by to us.")] = None,
+    custom_id: Annotated[str | None, Field(max_length=255, description="Your own reference for the refund.")] = None,
 ) -> JsonObject:
-    """Give the money of a capture back, or some of it.
+    """Refund a capture, or a part of it.
 
-    The result is PayPal's refund: `id`, and `status`, which is `COMPLETED`, or `PENDING` where it takes a while.
+    The result is PayPal's refund: `id`, and `status`, which is `COMPLETED`, or `PENDING` while it isn't done yet.
     """
     refund: dict[str, Any] = {
         "amount": money(amount, currency),

@@ -1,4 +1,4 @@
-"""Payouts: money that is sent to many."""
+"""The actions for payouts: money that is sent to many receivers."""
 
 import re
 from collections.abc import AsyncIterator
@@ -26,32 +26,32 @@ async def create_payout(
         Field(
             min_length=1,
             max_length=15_000,
-            description='Who gets what: `{"receiver": "ada@example.com", "amount": {"value": "9.90", "currency": '
+            description='The payments: `{"receiver": "ada@example.com", "amount": {"value": "9.90", "currency": '
             '"EUR"}, "note": "…", "sender_item_id": "…"}`.',
         ),
     ],
     recipient_type: Annotated[
         Literal["EMAIL", "PHONE", "PAYPAL_ID", "USER_HANDLE"] | None,
-        Field(description="What `receiver` is, where an item doesn't say it itself."),
+        Field(description="The kind of `receiver`, for items that don't state it themselves."),
     ] = None,
     subject: Annotated[
-        str | None, Field(max_length=255, description="The subject of the mail that PayPal sends to them.")
+        str | None, Field(max_length=255, description="The subject of the mail that PayPal sends to the receivers.")
     ] = None,
-    message: Annotated[str | None, Field(max_length=1000, description="What that mail says.")] = None,
+    message: Annotated[str | None, Field(max_length=1000, description="The text of that mail.")] = None,
     sender_batch_id: Annotated[
         str | None,
         Field(
             min_length=1,
             max_length=256,
-            description="What the payout is known by to us: PayPal takes each once in 30 days. By default it is "
-            "made of the step's idempotency key.",
+            description="Your own reference for the payout: PayPal accepts each once in 30 days. By default it is "
+            "made from the step's idempotency key.",
         ),
     ] = None,
 ) -> JsonObject:
-    """Send money to some people.
+    """Send money to one or more receivers.
 
     The result is PayPal's `batch_header`: `payout_batch_id` and `batch_status`, which is `PENDING` at first;
-    `paypal.get_payout` says what became of it. However often a step is tried, PayPal pays once.
+    `paypal.get_payout` gives the later status. However often a step is tried, PayPal pays once.
     """
     own = request_id_of(ctx)
     header: JsonObject = {
@@ -80,14 +80,14 @@ async def get_payout(
     ctx: Context[PayPalApi],
     payout_batch_id: BatchId,
 ) -> JsonObject:
-    """Look at a payout: its `batch_header`, with `batch_status`, `amount` and `fees`."""
+    """Read a payout: its `batch_header`, with `batch_status`, `amount` and `fees`."""
     path = f"{_PATH}/{part(payout_batch_id)}"
     return _header(await ask_object(ctx, "GET", path, query={"page_size": 1}, gives={"batch_header": dict}))
 
 
 @paypal.action(idempotent=True)
 async def list_payout_items(ctx: Context[PayPalApi], payout_batch_id: BatchId) -> AsyncIterator[JsonValue]:
-    """List what became of each item of a payout: `transaction_status`, and `errors` where it failed.
+    """List the items of a payout with their results: `transaction_status`, and `errors` of an item that failed.
 
     The result is a stream, which `foreach` goes through.
     """

@@ -1,4 +1,4 @@
-"""The action `paypal.request`, for whatever else PayPal's API has."""
+"""The action `paypal.request`, for everything else in PayPal's API."""
 
 import re
 from collections.abc import Mapping
@@ -28,18 +28,19 @@ async def request(
     path: Annotated[
         str, Field(description="The path, such as `/v1/invoicing/invoices`; the host is the credential's.")
     ],
-    method: Annotated[Literal["GET", "POST", "PUT", "PATCH", "DELETE"], Field(description="The method.")] = "GET",
+    method: Annotated[Literal["GET", "POST", "PUT", "PATCH", "DELETE"], Field(description="The HTTP method.")] = "GET",
     query: Annotated[
-        dict[str, JsonValue] | None, Field(description="Added to the URL; a list repeats its key, null leaves it out.")
+        dict[str, JsonValue] | None,
+        Field(description="The query parameters; a list repeats its key, null leaves it out."),
     ] = None,
-    json: Annotated[Any, Field(description="The body; null is a body as well.")] = _NOT_GIVEN,
+    json: Annotated[Any, Field(description="The JSON body; null is a body, too.")] = _NOT_GIVEN,
 ) -> JsonValue:
     """Send any request to PayPal's API.
 
-    It is sent with a `PayPal-Request-Id` that is the same at each attempt. The result is what PayPal answers, null
-    where that has no content.
+    It is sent with a `PayPal-Request-Id` that is the same at each attempt. The result is PayPal's response, or null
+    if that has no content.
     """
     if _PATH.fullmatch(path) is None or any(piece in (".", "..") for piece in path.split("/")):
-        raise StepError("`path` is one of PayPal's API, such as /v1/invoicing/invoices", code="paypal.path")
+        raise StepError("`path` has to be a path of PayPal's API, such as /v1/invoicing/invoices", code="paypal.path")
     request_id = None if method == "GET" else request_id_of(ctx)
     return await ask(ctx, method, path, json=json, query=query, request_id=request_id, whole=method == "POST")

@@ -24,9 +24,9 @@ async def ask(
 ) -> JsonValue:
     """Send a request to PayPal, and return its response; None if that has no content.
 
-    `request_id`: what it knows the request by, so that it does it once. `whole`: it gives all that it has of what was
-    made, and not its id alone. A token whose time is over is got anew, once. Raises StepError: `paypal.<issue>` by
-    PayPal's word, AuthExpired, RateLimited and Unavailable where that is what it means.
+    `request_id`: the id by which PayPal recognizes a repeated request, so that it acts once. `whole`: ask for the whole
+    object that was created, not only its id. An expired token is replaced, once. Raises StepError: `paypal.<issue>`
+    with PayPal's word, or AuthExpired, RateLimited or Unavailable if the word means that.
     """
     what = f"{method} {path}"
     headers = {"Accept": "application/json"}
@@ -58,10 +58,10 @@ async def ask(
 
 
 async def ask_object(ctx: Asking, method: str, path: str, *, gives: Mapping[str, type], **said: Any) -> JsonObject:
-    """The same for an answer that is an object; `gives`: what has to be in it, and of which type."""
+    """Send a request as `ask` does, and return an object; `gives`: the members that it has to have, and their types."""
     answer = await ask(ctx, method, path, **said)
     if not isinstance(answer, dict):
-        raise unreadable(f"{method} {path}", "is no object")
+        raise unreadable(f"{method} {path}", "is not an object")
     for name, kind in gives.items():
         if not isinstance(answer.get(name), kind):
             raise unreadable(f"{method} {path}", f"has no {name}")

@@ -1,4 +1,4 @@
-"""`paypal.list_transactions`: what has happened on the account."""
+"""The action `paypal.list_transactions`."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -32,33 +32,37 @@ _Part = Literal[
 async def list_transactions(
     ctx: Context[PayPalApi],
     start: Annotated[
-        AwareDatetime, Field(description="From when: RFC 3339, with its time zone; three years back at most.")
+        AwareDatetime, Field(description="The earliest time: RFC 3339, with its time zone; at most three years ago.")
     ],
-    end: Annotated[AwareDatetime, Field(description="Until when, this second included.")],
+    end: Annotated[AwareDatetime, Field(description="The latest time; this second is included.")],
     fields: Annotated[
-        list[_Part] | None, Field(min_length=1, description="What of them is wanted; by default `transaction_info`.")
+        list[_Part] | None,
+        Field(min_length=1, description="The parts of the transactions to return; by default `transaction_info`."),
     ] = None,
     transaction_id: Annotated[
-        str | None, Field(min_length=17, max_length=19, description="Only those of this id.")
+        str | None, Field(min_length=17, max_length=19, description="Only transactions with this id.")
     ] = None,
     transaction_type: Annotated[
-        str | None, Field(pattern=r"^T[0-9]{4}$", description="Only those of this event code, such as `T0006`.")
+        str | None,
+        Field(pattern=r"^T[0-9]{4}$", description="Only transactions with this event code, such as `T0006`."),
     ] = None,
     transaction_status: Annotated[
         Literal["D", "P", "S", "V"] | None,
-        Field(description="Only those that are denied, pending, successful (`S`), or reversed (`V`)."),
+        Field(
+            description="Only transactions that are denied (`D`), pending (`P`), successful (`S`) or reversed (`V`)."
+        ),
     ] = None,
     transaction_currency: Annotated[
-        str | None, Field(pattern=r"^[A-Z]{3}$", description="Only those in this currency.")
+        str | None, Field(pattern=r"^[A-Z]{3}$", description="Only transactions in this currency.")
     ] = None,
     balance_affecting_records_only: Annotated[
-        Literal["Y", "N"], Field(description="Whether only those come that have changed the balance.")
+        Literal["Y", "N"], Field(description="`Y`: only transactions that have changed the balance; `N`: all.")
     ] = "Y",
 ) -> AsyncIterator[JsonValue]:
     """List the account's transactions, the oldest month first.
 
-    The app needs the feature Transaction Search. The time may be as long as one likes: PayPal is asked for at most 31
-    days at once, and for less where it has more than 10,000. What has happened in the last three hours may be missing.
+    The app needs the feature Transaction Search. The time span may have any length: each request to PayPal covers at
+    most 31 days, and less if PayPal has more than 10,000 transactions. Those of the last three hours may be missing.
     The result is a stream, which `foreach` goes through.
     """
     filters: JsonObject = {
