@@ -30,19 +30,19 @@ async def call_method(
     ],
     arguments: Annotated[
         dict[str, JsonValue] | None,
-        Field(description="Its arguments but the token; those that are null are left out."),
+        Field(description="The method's arguments without the token; those that are null are left out."),
     ] = None,
     stream: Annotated[
         str | None,
         Field(
-            description="The name of the list that its pages have, such as `members`: the result is a stream of what "
-            "is in it, over all pages."
+            description="The name of the list in the method's pages, such as `members`: the result is a stream of its "
+            "items, over all pages."
         ),
     ] = None,
 ) -> JsonObject | AsyncIterator[JsonValue]:
     """Call any method of Slack's Web API.
 
-    The result is Slack's answer without `ok` and `response_metadata`; `warnings` has what Slack warnings.
+    The result is Slack's response without `ok` and `response_metadata`; `warnings` has Slack's warnings.
     """
     if stream is not None:
         return pages(ctx, method, stream, arguments or {})

@@ -10,7 +10,7 @@ from hookline_slack.reference_page import DESCRIPTION, ERRORS, EXAMPLE
 
 def _address(url: str) -> str:
     if not url.startswith(("https://", "http://")):
-        raise ValueError("it begins with https://")
+        raise ValueError("it has to begin with https://")
     return url.rstrip("/")
 
 
@@ -35,7 +35,7 @@ class SlackApi(BaseModel):
         description="The URL of an incoming webhook (`https://hooks.slack.com/services/…`), for `slack.send_webhook`.",
     )
     base_url: Annotated[str, AfterValidator(_address)] = Field(
-        default="https://slack.com/api", description="Where the Web API is; `https://slack-gov.com/api` for GovSlack."
+        default="https://slack.com/api", description="The URL of the Web API; for GovSlack `https://slack-gov.com/api`."
     )
 
     @model_validator(mode="after")

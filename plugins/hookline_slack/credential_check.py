@@ -1,4 +1,4 @@
-"""Asking Slack whether it takes a credential, and whose it is."""
+"""The check of a credential for Slack: does Slack accept it, and whose is it?"""
 
 from typing import Final
 
@@ -7,13 +7,13 @@ from hookline_slack.connector import SlackApi, slack
 from hookline_slack.failures import check_status, rejected_hook
 from hookline_slack.web_api import call
 
-#: What an incoming webhook answers to nothing where it is there.
+#: The responses of an incoming webhook that exists to an empty message.
 _NOTHING_TO_POST: Final = frozenset({"no_text", "missing_text_or_fallback_or_attachments", "invalid_payload"})
 
 
 @slack.verify
 async def verify(ctx: VerifyContext[SlackApi]) -> str | None:
-    """Ask Slack whose token it is (`auth.test`), and an incoming webhook to post nothing."""
+    """Ask Slack for the owner of the token (`auth.test`), and send an empty message to an incoming webhook."""
     who: list[str] = []
     if ctx.credential.token is not None:
         answer = await call(ctx, "auth.test", {}, {"user": str, "team": str})

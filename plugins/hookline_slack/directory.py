@@ -1,4 +1,4 @@
-"""Who and what is in a workspace: channels and people."""
+"""The actions for the channels and the people of a workspace."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Any, Literal
@@ -9,8 +9,8 @@ from hookline.api import Context, JsonObject, JsonValue, Options
 from hookline_slack.connector import SlackApi, slack
 from hookline_slack.web_api import call, pages
 
-_Page = Annotated[int, Field(ge=1, le=999, description="How many come with one request; Slack may give fewer.")]
-_Team = Annotated[str | None, Field(description="The workspace's id, where the token is an organisation's.")]
+_Page = Annotated[int, Field(ge=1, le=999, description="The number of items in one request; Slack may send fewer.")]
+_Team = Annotated[str | None, Field(description="The workspace's id, if the token is an organisation's.")]
 
 
 @slack.action(idempotent=True)
@@ -20,11 +20,11 @@ async def list_channels(
         list[Literal["public_channel", "private_channel", "mpim", "im"]] | None,
         Field(
             min_length=1,
-            description="Which: public and private channels, direct messages of several and of two; by default public "
-            "channels.",
+            description="The types: public and private channels, direct messages of several and of two people; by "
+            "default public channels.",
         ),
     ] = None,
-    exclude_archived: Annotated[bool, Field(description="Archived ones are left out.")] = True,
+    exclude_archived: Annotated[bool, Field(description="Leave out archived channels.")] = True,
     team_id: _Team = None,
     page_size: _Page = 200,
 ) -> AsyncIterator[JsonValue]:
@@ -49,9 +49,9 @@ async def list_users(
     team_id: _Team = None,
     page_size: _Page = 200,
 ) -> AsyncIterator[JsonValue]:
-    """List the people and apps of the workspace, those that have left included (`deleted`).
+    """List the people and apps of the workspace, including those that have left (`deleted`).
 
-    Scope `users:read`; addresses are there with `users:read.email`. The result is a stream, which `foreach` goes
+    Scope `users:read`; with `users:read.email` also the addresses. The result is a stream, which `foreach` goes
     through.
     """
     async for user in pages(ctx, "users.list", "members", {"team_id": team_id, "limit": page_size}):
@@ -75,11 +75,11 @@ async def get_user(
 @slack.action(idempotent=True)
 async def lookup_user_by_email(
     ctx: Context[SlackApi],
-    email: Annotated[str, Field(min_length=1, description="The person's address.")],
+    email: Annotated[str, Field(min_length=1, description="The person's e-mail address.")],
 ) -> JsonObject:
-    """Look up a person by address; nobody has it: the error `slack.users_not_found`.
+    """Look up a person by e-mail address; if nobody has it, the error is `slack.users_not_found`.
 
-    Scope `users:read.email`. The result is as that of `slack.get_user`.
+    Scope `users:read.email`. The result is like that of `slack.get_user`.
     """
     answer: Any = await call(ctx, "users.lookupByEmail", {"email": email}, {"user": dict})
     found: JsonObject = answer["user"]

@@ -27,8 +27,8 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "expired_trigger_id": "a view has to be opened within 3 seconds of the interaction",
     "exchanged_trigger_id": "a trigger_id opens one view only",
     "users_not_found": "nobody in the workspace has this address",
-    "expired_url": "a response_url is good for 30 minutes",
-    "used_url": "a response_url is good for 5 answers",
+    "expired_url": "a response_url is valid for 30 minutes",
+    "used_url": "a response_url is valid for 5 answers",
     "no_service": "the incoming webhook was removed, or its URL is wrong",
     "invalid_token": "the incoming webhook was removed, or its URL is wrong",
 }
@@ -37,9 +37,9 @@ _REMOVED_HOOKS: Final = frozenset({"invalid_token", "no_service", "no_service_id
 
 
 def rejected(what: str, error: Any, answer: JsonObject | None = None) -> StepError:
-    """The error for a rejection; `answer` is all that Slack said of it.
+    """The error for a rejection; `answer` is the body of Slack's response.
 
-    Its code is `slack.<error>` by Slack's own word; where it says none, `slack.error`.
+    Its code is `slack.<error>` with Slack's own word, or `slack.error` if there is none.
     """
     word = error if isinstance(error, str) and _WORD.fullmatch(error) else "error"
     answer = answer or {}
@@ -58,7 +58,7 @@ def rejected(what: str, error: Any, answer: JsonObject | None = None) -> StepErr
 
 
 def rejected_hook(what: str, error: Any) -> StepError:
-    """The same for a webhook's URL, which is a credential of its own."""
+    """The error for a rejection by a webhook's URL, which is a credential of its own."""
     made = rejected(what, error)
     if error in _REMOVED_HOOKS:
         return AuthExpired(made.message, code=made.error_code)
@@ -66,7 +66,7 @@ def rejected_hook(what: str, error: Any) -> StepError:
 
 
 def check_status(what: str, response: Response) -> None:
-    """Raises RateLimited for 429, and Unavailable for 5xx."""
+    """Raise RateLimited for 429, and Unavailable for 5xx."""
     if response.status == 429:
         after = _seconds(response.headers.get("retry-after"))
         raise RateLimited(f"Slack wants fewer requests of {what}", code="slack.ratelimited", retry_after=after)
@@ -77,7 +77,7 @@ def check_status(what: str, response: Response) -> None:
 
 
 def unreadable(what: str, lacks: str) -> StepError:
-    """The error for an answer that isn't what Slack's documentation says."""
+    """The error for a response that doesn't match Slack's documentation."""
     return StepError(f"Slack's answer to {what} {lacks}", code="slack.answer", outcome_unknown=True)
 
 

@@ -1,4 +1,4 @@
-"""Files: `slack.upload_file`."""
+"""The action `slack.upload_file`."""
 
 from typing import Annotated, Any, Final, NotRequired
 
@@ -32,23 +32,28 @@ async def upload_file(
         str | None,
         Options("channels"),
         Field(
-            pattern=r"^[CDG][A-Z0-9]+$", description="The id of the channel it is shared in; without, nobody sees it."
+            pattern=r"^[CDG][A-Z0-9]+$",
+            description="The id of the channel in which to share it; without one, nobody sees it.",
         ),
     ] = None,
     file: Annotated[
         str | dict[str, JsonValue] | None,
         Field(description="One of the message's attachments, or its name; by default the only one."),
     ] = None,
-    filename: Annotated[str | None, Field(min_length=1, description="Its name in Slack; by default its own.")] = None,
-    title: Annotated[str | None, Field(description="Its title; by default its name.")] = None,
-    comment: Annotated[str | None, Field(description="What the message says with which it is shared.")] = None,
+    filename: Annotated[
+        str | None, Field(min_length=1, description="The file's name in Slack; by default the attachment's.")
+    ] = None,
+    title: Annotated[str | None, Field(description="The file's title; by default its name.")] = None,
+    comment: Annotated[str | None, Field(description="The text of the message that shares the file.")] = None,
     thread_ts: Thread = None,
-    alt_text: Annotated[str | None, Field(description="What a picture shows, for who can't see it.")] = None,
+    alt_text: Annotated[
+        str | None, Field(description="A description of a picture, for those who can't see it.")
+    ] = None,
     snippet_type: Annotated[str | None, Field(description="The language of a text, such as `python`.")] = None,
 ) -> Uploaded:
     """Upload one of the message's files, and share it in a channel.
 
-    Scope `files:write`. It is streamed, whatever its size. A step that is tried again may share it a second time.
+    Scope `files:write`. The file is streamed, whatever its size. A step that is tried again may share it a second time.
     """
     attachment = _attachment(ctx, file)
     name = filename or attachment.filename or attachment.name
@@ -85,18 +90,18 @@ async def _send(ctx: Context[SlackApi], url: str, attachment: Attachment) -> Non
     )
     check_status("an upload", response)
     if response.status != 200:
-        raise StepError(f"Slack took no file at the place it gave for it: {response.status}", code="slack.upload")
+        raise StepError(f"Slack rejected the file at the upload URL: {response.status}", code="slack.upload")
 
 
 def _attachment(ctx: Context[SlackApi], wanted: str | dict[str, JsonValue] | None) -> Attachment:
-    """Looked up among the message's own: an id that a message brings along opens no other execution's file."""
+    """Return one of the message's own attachments: an id in a message opens no file of another execution."""
     there = ctx.message.attachments
     found = list(there) if wanted is None else ctx.message.attachments_like(wanted)
     if len(found) == 1:
         return found[0]
     named = ", ".join(repr(one.name) for one in there) or "none"
     raise StepError(
-        f"`file` names one of the message's attachments; it has {named}; choose as `$.attachments[0]` does",
+        f"`file` has to name one of the message's attachments ({named}); choose one, as `$.attachments[0]` does",
         code="slack.attachment",
     )
 

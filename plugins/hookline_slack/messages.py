@@ -12,64 +12,64 @@ from hookline_slack.web_api import call
 Channel: TypeAlias = Annotated[
     str,
     Options("channels"),
-    Field(min_length=1, description="The channel's id, such as `C0123456789`; or a person's, for a direct message."),
+    Field(
+        min_length=1, description="The id of a channel, such as `C0123456789`; or of a person, for a direct message."
+    ),
 ]
 Timestamp: TypeAlias = Annotated[
     str,
     Field(
         pattern=r"^\d+\.\d+$",
-        description="The message's `ts`, as `slack.post_message` gave it. It is a text: as a number it loses digits.",
+        description="The message's `ts`, as `slack.post_message` returned it. It is a text: a number loses digits.",
     ),
 ]
 Text: TypeAlias = Annotated[
     str | None,
-    Field(description="The text, in Slack's `mrkdwn`; beside `blocks`, what notifications show."),
+    Field(description="The text, in Slack's `mrkdwn`; beside `blocks`, the text of notifications."),
 ]
-Blocks: TypeAlias = Annotated[list[JsonObject] | None, Field(description="The message in Block Kit's blocks.")]
+Blocks: TypeAlias = Annotated[list[JsonObject] | None, Field(description="The blocks of the message, in Block Kit.")]
 Attachments: TypeAlias = Annotated[
-    list[JsonObject] | None, Field(description="Secondary content, in Slack's older form of attachments.")
+    list[JsonObject] | None, Field(description="Secondary content, in Slack's older format.")
 ]
 Thread: TypeAlias = Annotated[
     str | None,
-    Field(
-        pattern=r"^\d+\.\d+$", description="The `ts` of a message, so that this one becomes an answer in its thread."
-    ),
+    Field(pattern=r"^\d+\.\d+$", description="The `ts` of a message, to post this one as an answer in its thread."),
 ]
 
 
 class Posted(TypedDict):
-    """A message that is posted, or changed."""
+    """A message that was posted or changed."""
 
     channel: str
     ts: str
     """The message's id within the channel."""
     message: JsonObject
-    """As Slack has it."""
+    """The message in Slack's format."""
     warnings: NotRequired[list[str]]
     """The warnings of Slack."""
 
 
 class PostedEphemeral(TypedDict):
-    """A message that one person sees."""
+    """A message that only one person sees."""
 
     message_ts: str
     warnings: NotRequired[list[str]]
 
 
 class Deleted(TypedDict):
-    """A message that isn't there any more."""
+    """A message that was deleted."""
 
     channel: str
     ts: str
     deleted: bool
-    """False where it wasn't there before."""
+    """False if the message was already gone."""
 
 
 class Reaction(TypedDict):
-    """A reaction that is there."""
+    """A reaction to a message."""
 
     added: bool
-    """False where it was there before."""
+    """False if it was already there."""
 
 
 @slack.action(idempotent=False)
@@ -81,10 +81,10 @@ async def post_message(
     attachments: Attachments = None,
     thread_ts: Thread = None,
     reply_broadcast: Annotated[
-        bool | None, Field(description="An answer in a thread is shown in the channel, too.")
+        bool | None, Field(description="Also show an answer in a thread in the channel.")
     ] = None,
-    unfurl_links: Annotated[bool | None, Field(description="Whether Slack shows what links lead to.")] = None,
-    unfurl_media: Annotated[bool | None, Field(description="Whether Slack shows linked pictures and films.")] = None,
+    unfurl_links: Annotated[bool | None, Field(description="Show a preview of linked pages.")] = None,
+    unfurl_media: Annotated[bool | None, Field(description="Show linked pictures and films.")] = None,
     username: Annotated[
         str | None, Field(description="The sender's name in place of the app's; scope `chat:write.customize`.")
     ] = None,
@@ -92,14 +92,14 @@ async def post_message(
         str | None, Field(description="The sender's picture, such as `:truck:`; scope `chat:write.customize`.")
     ] = None,
     metadata: Annotated[
-        JsonObject | None, Field(description="What programs read of it: `event_type` and `event_payload`.")
+        JsonObject | None, Field(description="Data for programs: `event_type` and `event_payload`.")
     ] = None,
 ) -> Posted:
     """Post a message in a channel.
 
-    Scope `chat:write`. The result's `channel` and `ts` are what `slack.update_message` wants. Slack knows no
-    idempotency key: a step that is tried again after an answer that was lost posts a second time. `"delivery":
-    "at_most_once"` rules that out.
+    Scope `chat:write`. `slack.update_message` needs the result's `channel` and `ts`. Slack has no idempotency key: a
+    step that is tried again after its response was lost posts a second time. `"delivery": "at_most_once"` prevents
+    that.
     """
     _check_content(text, blocks, attachments)
     answer = await call(
@@ -134,7 +134,7 @@ async def update_message(
 ) -> Posted:
     """Change a message that the app has posted.
 
-    Scope `chat:write`. What isn't given anew goes: a text without `blocks` removes the blocks.
+    Scope `chat:write`. Content that isn't given again is removed: a text without `blocks` removes the blocks.
     """
     _check_content(text, blocks, attachments)
     answer = await call(
@@ -156,7 +156,7 @@ async def update_message(
 async def delete_message(ctx: Context[SlackApi], channel: Channel, ts: Timestamp) -> Deleted:
     """Delete a message that the app has posted.
 
-    Scope `chat:write`. One that isn't there any more is deleted; the result's `deleted` says whether it was there.
+    Scope `chat:write`. A message that no longer exists is no error; then the result's `deleted` is false.
     """
     try:
         await call(ctx, "chat.delete", {"channel": channel, "ts": ts})
@@ -172,7 +172,9 @@ async def post_ephemeral(
     ctx: Context[SlackApi],
     channel: Channel,
     user: Annotated[
-        str, Options("people"), Field(min_length=1, description="The id of who sees it, who has to be in the channel.")
+        str,
+        Options("people"),
+        Field(min_length=1, description="The id of the person who sees it, and has to be in the channel."),
     ],
     text: Text = None,
     blocks: Blocks = None,
@@ -207,7 +209,7 @@ async def add_reaction(
 ) -> Reaction:
     """React to a message with an emoji.
 
-    Scope `reactions:write`. Where the app has reacted so before, nothing changes.
+    Scope `reactions:write`. If the app has already reacted so, nothing changes.
     """
     try:
         await call(ctx, "reactions.add", {"channel": channel, "timestamp": ts, "name": name.strip(":")})

@@ -1,4 +1,4 @@
-"""Messages to URLs that Slack has given: an incoming webhook's, and the `response_url` of a command."""
+"""The actions that post to a URL of Slack's: an incoming webhook, and the `response_url` of a command."""
 
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ _HOSTS: Final = frozenset({"hooks.slack.com", "hooks.slack-gov.com"})
 
 
 class Sent(TypedDict):
-    """A message that Slack has taken."""
+    """A message that Slack has accepted."""
 
     sent: Literal[True]
 
@@ -28,9 +28,9 @@ async def send_webhook(
     attachments: Attachments = None,
     thread_ts: Thread = None,
 ) -> Sent:
-    """Post a message with an incoming webhook, in the channel that it is for.
+    """Post a message with an incoming webhook, in the webhook's channel.
 
-    The credential has its URL as `webhook_url`, and needs no token.
+    The credential needs the `webhook_url`, and no token.
     """
     url = ctx.credential.webhook_url
     if url is None:
@@ -46,23 +46,24 @@ async def send_webhook(
 async def respond(
     ctx: Context[SlackApi | None],
     response_url: Annotated[
-        str, Field(description="What a command or an interaction brought as `response_url`: good for 30 minutes.")
+        str, Field(description="The `response_url` of a command or an interaction, which is valid for 30 minutes.")
     ],
     text: Text = None,
     blocks: Blocks = None,
     attachments: Attachments = None,
     response_type: Annotated[
-        Literal["ephemeral", "in_channel"], Field(description="Whether one person sees it, or the whole channel.")
+        Literal["ephemeral", "in_channel"],
+        Field(description="The readers: one person (`ephemeral`), or the whole channel."),
     ] = "ephemeral",
     replace_original: Annotated[
-        bool | None, Field(description="Whether it takes the place of the message that the interaction came from.")
+        bool | None, Field(description="Replace the message that the interaction came from.")
     ] = None,
-    delete_original: Annotated[bool | None, Field(description="Whether that message goes, without another.")] = None,
+    delete_original: Annotated[bool | None, Field(description="Delete that message, without posting another.")] = None,
     thread_ts: Thread = None,
 ) -> Sent:
-    """Answer a command or an interaction later than at once, up to five times.
+    """Answer a command or an interaction at a later time, up to five times.
 
-    It takes no credential: the URL is one. It has to be Slack's, or of the host of the credential's `base_url`.
+    It needs no credential: the URL is one. It has to be Slack's, or on the host of the credential's `base_url`.
     """
     _check_url(ctx.credential, response_url)
     if delete_original and not text and not blocks and not attachments:
@@ -93,7 +94,7 @@ def _message(
 
 
 def _check_url(credential: SlackApi | None, url: str) -> None:
-    """A message brings it along: it leads to Slack and nowhere else."""
+    """Raise StepError unless the URL, which comes from a message, leads to Slack."""
     try:
         parts = urlsplit(url)
         host = parts.hostname
@@ -108,7 +109,7 @@ def _check_url(credential: SlackApi | None, url: str) -> None:
 
 
 def _rejection(what: str, response: Response) -> str:
-    """Slack's word where it didn't take a message: as a text, or as JSON; empty where it did. Raises StepError."""
+    """Slack's word for a rejected message, from a text or from JSON; empty if it was accepted. Raises StepError."""
     check_status(what, response)
     text = response.text.strip()
     answer: Any = None
@@ -125,4 +126,4 @@ def _rejection(what: str, response: Response) -> str:
         return ""
     if response.status >= 400:
         return text or "error"
-    raise unreadable(what, f"is none of its answers; its status is {response.status}")
+    raise unreadable(what, f"is unknown; its status is {response.status}")

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 DESCRIPTION: Final = """
 Posts messages, changes and deletes them, shares files, opens views, answers commands, and looks up channels and people,
-by Slack's Web API, incoming webhooks and response URLs. What comes from Slack is a `webhook` with the scheme `slack`.
+by Slack's Web API, incoming webhooks and response URLs. A `webhook` with the scheme `slack` receives Slack's requests.
 
 At Slack: Your Apps, the app; under OAuth & Permissions it gets the scopes that each action names, is installed in the
 workspace, and has its bot token.
@@ -16,16 +16,16 @@ An incoming webhook needs its URL alone: `hookline credentials set slack-alerts 
 """
 
 ERRORS: Final[Mapping[str, str]] = {
-    "slack.<error>": "Slack rejected it, in its own words: `slack.channel_not_found`, `slack.missing_scope` and so on. "
-    "`slack.invalid_auth`, `slack.token_revoked` and their like say "
+    "slack.<error>": "Slack rejected the request, in its words: `slack.channel_not_found`, `slack.missing_scope` and "
+    "so on. `slack.invalid_auth`, `slack.token_revoked` and their like say "
     "that the credential doesn't work any more; `slack.internal_error` and the like are tried again.",
-    "slack.ratelimited": "Slack wants fewer requests; it is tried again when Slack says.",
-    "slack.answer": "The answer isn't one of Slack's; what was asked for may have been done.",
+    "slack.ratelimited": "Slack asks for fewer requests; the step is tried again when Slack says.",
+    "slack.answer": "The response doesn't match Slack's documentation; the request may have taken effect.",
     "slack.attachment": "`file` names no attachment of the message, or several.",
     "slack.no_text": "The message has neither text nor blocks.",
     "slack.response_url": "The URL isn't one of Slack's.",
     "slack.token": "The credential has no bot token, and the action needs one.",
-    "slack.upload": "Slack took the file's name, and then not the file.",
+    "slack.upload": "Slack accepted the file's name, but not the file.",
     "slack.webhook_url": "The credential has no incoming webhook, and the action needs one.",
 }
 

@@ -1,4 +1,4 @@
-"""Views: `slack.open_view`."""
+"""The action `slack.open_view`."""
 
 from typing import Annotated, Any, NotRequired
 
@@ -12,7 +12,7 @@ from hookline_slack.web_api import call
 
 
 class Opened(TypedDict):
-    """A view that somebody looks at."""
+    """A view that was opened."""
 
     id: str
     hash: NotRequired[str]
@@ -24,13 +24,16 @@ class Opened(TypedDict):
 async def open_view(
     ctx: Context[SlackApi],
     trigger_id: Annotated[
-        str, Field(min_length=1, description="What a command or an interaction brings; it is good for 3 seconds.")
+        str,
+        Field(
+            min_length=1, description="The `trigger_id` of a command or an interaction, which is valid for 3 seconds."
+        ),
     ],
     view: Annotated[JsonObject, Field(description="The view in Block Kit, such as a `modal`.")],
 ) -> Opened:
     """Open a modal for the person who has sent a command or pressed a button.
 
-    A `trigger_id` opens one view, however often it is tried. What is entered comes to the app's interactivity URL.
+    A `trigger_id` opens one view, however often it is tried. The input is sent to the app's interactivity URL.
     """
     answer: Any = await call(ctx, "views.open", {"trigger_id": trigger_id, "view": view}, {"view": dict})
     made = {name: answer["view"][name] for name in ("id", "hash", "state") if name in answer["view"]}

@@ -32,8 +32,8 @@ async def call(
 ) -> JsonObject:
     """Call a method, and return its response without `ok`; `warnings` has Slack's warnings, if there are any.
 
-    Arguments that are null are left out. `gives`: what has to be in the answer, and of which type. Raises StepError:
-    `slack.<error>` by Slack's word, AuthExpired, RateLimited and Unavailable where that is what it means.
+    Arguments that are null are left out. `gives`: the members that the response has to have, and their types. Raises
+    StepError: `slack.<error>` with Slack's word, or AuthExpired, RateLimited or Unavailable if the word means that.
     """
     answer, _ = await _asked(ctx, method, arguments)
     for name, kind in (gives or {}).items():
@@ -45,7 +45,7 @@ async def call(
 async def pages(ctx: Asking, method: str, items: str, arguments: Mapping[str, JsonValue]) -> AsyncIterator[JsonValue]:
     """Yield the items that a method lists under `items`, over all pages. Raises StepError as `call` does.
 
-    Where Slack wants fewer requests once the first page is there, it waits: begun anew, a long list would never end.
+    If Slack asks for fewer requests after the first page, it waits: a long list that starts again would never end.
     """
     cursor: str | None = None
     waits = 0
@@ -67,16 +67,16 @@ async def pages(ctx: Asking, method: str, items: str, arguments: Mapping[str, Js
         if not following:
             return
         if following == cursor:
-            raise unreadable(method, "gives the same page for ever")
+            raise unreadable(method, "repeats the same page")
         cursor = following
 
 
 async def _asked(ctx: Asking, method: str, arguments: Mapping[str, Any]) -> tuple[JsonObject, str]:
-    """The answer, and the cursor of the page that follows; empty where none does."""
+    """The response, and the cursor of the next page; empty if there is none."""
     token = ctx.credential.token
     if token is None:
         raise StepError(
-            f"{method} needs a credential with a bot token, and this one has a webhook's URL alone", code="slack.token"
+            f"{method} needs a credential with a bot token, and this one has only a webhook's URL", code="slack.token"
         )
     response = await ctx.http.request(
         "POST",
@@ -92,7 +92,7 @@ async def _asked(ctx: Asking, method: str, arguments: Mapping[str, Any]) -> tupl
     except StepError:
         raise unreadable(method, f"is not JSON; its status is {response.status}") from None
     if not isinstance(answer, dict) or not isinstance(answer.get("ok"), bool):
-        raise unreadable(method, f"is none of its API's; its status is {response.status}")
+        raise unreadable(method, f"isn't one of the Web API; its status is {response.status}")
     if not answer["ok"]:
         raise rejected(method, answer.get("error"), answer)
     metadata = answer.get("response_metadata")
@@ -105,7 +105,7 @@ async def _asked(ctx: Asking, method: str, arguments: Mapping[str, Any]) -> tupl
 
 
 def _plain(value: JsonValue) -> JsonValue:
-    """As a form has it: lists and objects are JSON texts."""
+    """The value as a form needs it: a list or an object as JSON text."""
     return encode_json(value).decode() if isinstance(value, list | dict) else value
 
 
