@@ -1,4 +1,4 @@
-"""How webhooks are verified: shared keys, MACs and signatures, and the providers that use them."""
+"""The verification of webhooks: shared keys, MACs and signatures, and the providers that use them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -33,7 +33,7 @@ from hookline_signatures.shared_secret.zoom import Zoom
 
 @hookimpl
 def register_schemes() -> Sequence[Scheme[Any, Any]]:
-    """New ones for each engine, since some keep what they fetched."""
+    """Return new schemes for each engine, since some of them cache fetched keys."""
     return [
         ApiKey(),
         Basic(),

@@ -200,10 +200,10 @@ UNSIGNABLE = {
     "gitlab": "--secret key=value",
     "jwt": "--secret key=value",
     "microsoft-graph": "--secret key=value",
-    "discord": "a credential for trying that holds it as `private_key`",
-    "paypal": "a credential for trying that holds them as `private_key` and `certificate`",
-    "sendgrid": "a credential for trying that holds it as `private_key`",
-    "sns": "a credential for trying that holds them as `private_key` and `certificate`",
+    "discord": "a credential for tests that holds it as `private_key`",
+    "paypal": "a credential for tests that holds them as `private_key` and `certificate`",
+    "sendgrid": "a credential for tests that holds it as `private_key`",
+    "sns": "a credential for tests that holds them as `private_key` and `certificate`",
 }
 
 

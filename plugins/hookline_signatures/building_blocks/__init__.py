@@ -1,1 +1,1 @@
-"""The parts of which schemes are made."""
+"""The parts that schemes are made of."""

@@ -1,4 +1,4 @@
-"""Certificates and sets of keys that are fetched to verify with: bounded, fetched once at a time, and cached."""
+"""Certificates and key sets that are fetched for verification: bounded, fetched once at a time, and cached."""
 
 import asyncio
 from collections import OrderedDict
@@ -23,7 +23,7 @@ def _always(value: object, at: datetime) -> bool:
 
 
 class Fetched(Generic[T]):
-    """Fetches files by their URLs, reads them in a thread, and keeps what they say."""
+    """Fetches files by their URLs, reads them in a thread, and caches the results."""
 
     def __init__(
         self,
@@ -34,10 +34,10 @@ class Fetched(Generic[T]):
         valid: Callable[[T, datetime], bool] = _always,
         named_by_sender: bool = True,
     ) -> None:
-        """`what` is fetched, for messages. `read` is given the URL, the content and the time; it raises CannotVerify.
+        """`what` names the file in messages. `read` is given the URL, the content and the time; it raises CannotVerify.
 
-        `valid`: whether something that is kept may still be used. `named_by_sender`: where there is nothing under
-        the URL, the request doesn't hold; otherwise that is a problem of ours.
+        `valid` returns true if a cached result may still be used. `named_by_sender`: if there is no file at the URL,
+        the request fails verification; otherwise it can't be verified now.
         """
         self._what = what
         self._read = read
@@ -49,9 +49,9 @@ class Fetched(Generic[T]):
         self._waiting = 0
 
     async def get(self, url: str, at: datetime, http: HttpClient, *, kept_for: timedelta | None = None) -> T:
-        """Return the content of a URL, at most as old as `kept_for`. The URL has been checked before.
+        """Return the result for a URL, at most as old as `kept_for`. The caller has checked the URL.
 
-        Raises NotVerified where there is nothing, and CannotVerify where that can't be known now.
+        Raises NotVerified if there is no file, and CannotVerify if that can't be known now.
         """
         longest = self._kept_for if kept_for is None else kept_for
         if (known := self._recent(url, at, longest)) is not None:
@@ -96,7 +96,7 @@ class Fetched(Generic[T]):
         except StepError as error:
             if self._named_by_sender and error.error_code in ("http.404", "http.410"):
                 # Its owner says that there is no such thing: the sender's claim is wrong, now and later.
-                raise NotVerified(f"{self._what} isn't there: the server that the sender names has none") from None
+                raise NotVerified(f"{self._what} doesn't exist: the server that the sender names has none") from None
             raise CannotVerify(f"{self._what} can't be fetched from {url}: {error.message}") from error
         if response.status != 200:
             raise CannotVerify(f"{self._what} can't be fetched from {url}: status {response.status}")

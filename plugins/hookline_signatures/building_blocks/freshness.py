@@ -1,4 +1,4 @@
-"""The check that a time of sending is near enough to the time of receipt, and settings that say how near."""
+"""The check that a time of sending is near enough to the time of receipt, and its settings."""
 
 import re
 from datetime import datetime, timedelta
@@ -10,11 +10,11 @@ from hookline.api import Duration, NotVerified
 
 #: Longer than any moment that `datetime` knows, and short enough for `int`.
 _SECONDS: Final = re.compile(r"[0-9]{1,12}")
-_TOLERANCE = "How far the time of sending may be from the time of receipt."
+_TOLERANCE = "The largest difference between the times of sending and receipt."
 
 
 class Within5Minutes(BaseModel):
-    """For providers that ask for it, and sign anew each time that they try again."""
+    """The tolerance for providers that ask for it, and sign anew at each retry."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -22,7 +22,7 @@ class Within5Minutes(BaseModel):
 
 
 class Within15Minutes(BaseModel):
-    """For providers that try for a few minutes, and don't say whether they sign anew."""
+    """The tolerance for providers that retry for a few minutes, and may not sign anew."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -30,7 +30,7 @@ class Within15Minutes(BaseModel):
 
 
 class WithinADay(BaseModel):
-    """For providers that try for hours, and don't say whether they sign anew."""
+    """The tolerance for providers that retry for hours, and may not sign anew."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -40,7 +40,7 @@ class WithinADay(BaseModel):
 def check_fresh(seconds: str, received_at: datetime, tolerance: timedelta) -> None:
     """Raise NotVerified unless a time, in whole seconds since 1970, is near enough to when the request came.
 
-    By the time of receipt, so that judging it later gives the same.
+    The time of receipt counts, so that a later check has the same result.
     """
     if not _SECONDS.fullmatch(seconds):
         raise NotVerified("the time of sending isn't whole seconds since 1970")
@@ -56,5 +56,5 @@ def check_near(passed: timedelta, tolerance: timedelta) -> None:
         off, side = abs(passed).total_seconds(), "before" if passed > timedelta() else "after"
         raise NotVerified(
             f"the time of sending is {off:.0f} s {side} that of receipt, and {tolerance.total_seconds():.0f} s are "
-            "allowed: it was held up or sent again, or a clock is wrong"
+            "allowed: it was delayed or repeated, or a clock is wrong"
         )

@@ -15,15 +15,15 @@ class Answered:
         self._response = answer
 
     def feed(self, chunk: bytes) -> None:
-        """Nothing depends on it."""
+        """Ignore the bytes: nothing depends on them."""
 
     async def finish(self) -> Verified:
-        """Nothing is started."""
+        """Return the response, with which no flow starts."""
         return Verified(response=self._response)
 
 
 def echo(text: str | None) -> Answered:
-    """The answer that says what was asked for, as plain text. Raises NotVerified where that is nothing, or too much."""
+    """The response with the given text, as plain text. Raises NotVerified if the text is empty or too long."""
     if not text or len(text) > _LONGEST:
         raise NotVerified("there is nothing to echo, or too much of it")
     return Answered(WebhookResponse(200, text.encode(), "text/plain; charset=utf-8"))

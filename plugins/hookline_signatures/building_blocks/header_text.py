@@ -1,4 +1,4 @@
-"""Reading what a header says. The sender may be anybody: what can't be read is NotVerified, and no other error."""
+"""Reading headers. The sender may be anybody: a header that can't be read is NotVerified, and no other error."""
 
 import re
 from base64 import b64decode
@@ -16,7 +16,7 @@ _RFC3339: Final = re.compile(
 
 
 def required(request: SignedRequest, name: str) -> str:
-    """The one value of a header, which isn't empty. Raises NotVerified."""
+    """The only value of a header, which isn't empty. Raises NotVerified."""
     value = request.header(name)
     if not value:
         raise NotVerified(f"the header {name} is empty" if value == "" else f"there is no header {name}")
@@ -24,7 +24,7 @@ def required(request: SignedRequest, name: str) -> str:
 
 
 def message_id(request: SignedRequest, name: str) -> str | None:
-    """The id in a header; None where there is none. Raises NotVerified where it can't be one."""
+    """The id in a header; None if there is none. Raises NotVerified if it can't be an id."""
     value = request.header(name)
     if value is not None:
         check_id(value, name)
@@ -38,7 +38,7 @@ def check_id(value: str, what: str) -> None:
 
 
 def as_received(text: str) -> bytes:
-    """A header's bytes on the wire: what was signed."""
+    """The bytes of a header as they were sent and signed."""
     try:
         return text.encode("latin-1")
     except UnicodeEncodeError:
@@ -46,12 +46,12 @@ def as_received(text: str) -> bytes:
 
 
 def from_hex(text: str) -> bytes:
-    """The bytes that hex digits stand for; none where it is anything else."""
+    """The bytes that hex digits stand for; none if the text is anything else."""
     return bytes.fromhex(text) if len(text) % 2 == 0 and _HEX.fullmatch(text) else b""
 
 
 def from_base64(text: str) -> bytes:
-    """The bytes that base64 stands for, padded or not; none where it is anything else."""
+    """The bytes that base64 stands for, padded or not; none if the text is anything else."""
     if not _BASE64.fullmatch(text):
         return b""
     bare = text.rstrip("=")
@@ -62,7 +62,7 @@ def from_base64(text: str) -> bytes:
 
 
 def rfc3339_time(text: str) -> datetime:
-    """A moment as RFC 3339 writes it. Raises NotVerified for any other text."""
+    """The time that a text in the format of RFC 3339 stands for. Raises NotVerified for any other text."""
     wrong = NotVerified("the time of sending isn't one of RFC 3339 with its time zone")
     if not _RFC3339.fullmatch(text):
         raise wrong

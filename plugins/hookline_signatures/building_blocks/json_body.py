@@ -1,4 +1,4 @@
-"""Reading in a body what a scheme judges by: bounded, typed and total."""
+"""Reading the parts of a body that a scheme checks: bounded, typed and total."""
 
 from collections.abc import Callable
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -14,14 +14,14 @@ LONGEST: Final = 4 * 1024 * 1024
 
 
 class JsonBody(Generic[T]):
-    """A body that is kept, and then read as a `type` of msgspec's: what the type doesn't name is passed over."""
+    """A body that is collected, and then read as a `type` of msgspec; members outside the type are ignored."""
 
     def __init__(self, type: type[T]) -> None:
         self._type = type
         self._data = bytearray()
 
     def feed(self, chunk: bytes) -> None:
-        """The next bytes of the body."""
+        """Add the next bytes of the body."""
         if len(self._data) <= LONGEST:
             self._data += chunk
 
@@ -39,9 +39,9 @@ def read_json(body: bytes, type: type[T]) -> T | None:
 
 
 def with_member(body: bytes, name: str, value: Any) -> bytes:
-    """A JSON object in which one member has another value; the others stay as they are written.
+    """Return a JSON object with a new value of one member; the others stay as they are written.
 
-    Raises ValueError where the body isn't a JSON object.
+    Raises ValueError if the body isn't a JSON object.
     """
     members = read_json(body, dict[str, msgspec.Raw])
     if members is None:
@@ -56,7 +56,7 @@ class _Check(Protocol):
 
 
 class SignedJson(Generic[T]):
-    """A body whose signature is judged by another check; what it says is read only once that holds."""
+    """A body whose signature another check verifies; its content is read only after that."""
 
     def __init__(self, signature: _Check, type: type[T], judge: Callable[[T | None, Verified], Verified]) -> None:
         self._signature = signature
@@ -64,11 +64,11 @@ class SignedJson(Generic[T]):
         self._judge = judge
 
     def feed(self, chunk: bytes) -> None:
-        """The next bytes of the body."""
+        """Add the next bytes of the body."""
         self._signature.feed(chunk)
         self._body.feed(chunk)
 
     async def finish(self) -> Verified:
-        """The signature, and then what the body says. Raises NotVerified."""
+        """Check the signature, and then the content. Raises NotVerified."""
         verified = await self._signature.finish()
         return self._judge(self._body.read(), verified)

@@ -1,4 +1,4 @@
-"""The check of a MAC of the body, and the check of a request whose headers say enough."""
+"""The check of a MAC of the body, and the check of a request whose headers are enough."""
 
 import hmac
 from collections.abc import Sequence
@@ -12,18 +12,18 @@ UNREADABLE: Final = "the signature can't be read: it isn't written as the provid
 
 
 class Settled:
-    """The headers have shown that it holds; the body says nothing about it."""
+    """A request that its headers have verified, whatever the body."""
 
     def feed(self, chunk: bytes) -> None:
-        """Nothing depends on it."""
+        """Ignore the bytes: nothing depends on them."""
 
     async def finish(self) -> Verified:
-        """It holds."""
+        """Return the verification, which has no dedupe key."""
         return Verified()
 
 
 class Mac:
-    """The MAC of `before`, the body and `after`, under one of the keys, is one of the signatures that were sent."""
+    """The check that the MAC of `before`, the body and `after`, by one of the keys, is one of the sent signatures."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Mac:
         self._dedupe_key = dedupe_key
 
     def feed(self, chunk: bytes) -> None:
-        """The next bytes of the body."""
+        """Add the next bytes of the body."""
         for mac in self._macs:
             mac.update(chunk)
 

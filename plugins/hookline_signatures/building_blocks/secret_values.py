@@ -1,4 +1,4 @@
-"""Secrets as credentials hold them: one, or several while one replaces another."""
+"""Secrets in credentials: one, or several while one replaces another."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, TypeAlias
@@ -10,13 +10,13 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 SHORTEST: Final = 5
 #: Where only the provider can sign.
 OWN_KEY_REMEDY: Final = (
-    "make a key of your own, and a credential for trying that holds it as `private_key` in place of the provider's "
+    "make a key of your own, and a credential for tests that holds it as `private_key` in place of the provider's "
     "(docs/how-to/receive-from-providers.md)"
 )
 
 
 def listed(value: Any) -> Any:
-    """One value as a list of one."""
+    """Return a value as a list; a single value becomes a list of one."""
     return list(value) if isinstance(value, (list, tuple)) else [value]
 
 

@@ -1,4 +1,4 @@
-"""Schemes that send a MAC of the body: `hmac`, where everything is a setting, and a base with fixed settings."""
+"""Schemes with a MAC of the body: `hmac`, in which everything is a setting, and a base with fixed settings."""
 
 import hmac
 import re
@@ -32,49 +32,49 @@ class MacCredential(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    secret: Secrets = Field(description="One, or a list of which each is taken.")
+    secret: Secrets = Field(description="The secret; or a list of secrets, each of which is accepted.")
 
 
 class HmacSettings(BaseModel):
-    """How a sender makes its MAC."""
+    """The form of a sender's MAC."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     header: Annotated[str, AfterValidator(header_name)] = Field(
         description="The header that holds the MAC.", examples=["X-Signature"]
     )
-    algorithm: Literal["sha1", "sha256", "sha512"] = Field(default="sha256", description="The hash.")
+    algorithm: Literal["sha1", "sha256", "sha512"] = Field(default="sha256", description="The hash function.")
     encoding: Literal["hex", "base64", "any"] = Field(
-        default="hex", description="How the MAC is written; `any`: either is taken."
+        default="hex", description="The encoding of the MAC; `any`: hex or base64."
     )
-    prefix: str = Field(default="", description="What stands before the MAC, such as `sha256=`.")
+    prefix: str = Field(default="", description="The text before the MAC, such as `sha256=`.")
     timestamp_header: Annotated[str, AfterValidator(header_name)] | None = Field(
         default=None, description="The header that holds the time of sending, in whole seconds since 1970."
     )
     tolerance: Duration = Field(
-        default=timedelta(seconds=300), description="How far that time may be from the time of receipt."
+        default=timedelta(seconds=300), description="The largest difference between that time and the time of receipt."
     )
     id_header: Annotated[str, AfterValidator(header_name)] | None = Field(
         default=None, description="The header that holds the message's id: the dedupe key."
     )
     signed: str = Field(
         default="",
-        description="What is signed: text with `{body}` once, and `{timestamp}` and `{id}` where they are signed too. "
-        "By default `{body}`, and `{timestamp}.{body}` where there is a `timestamp_header`.",
+        description="The signed content: text with `{body}` once, and `{timestamp}` and `{id}` if they are signed too. "
+        "By default `{body}`, or `{timestamp}.{body}` with a `timestamp_header`.",
     )
 
     @model_validator(mode="after")
     def _signs_what_it_relies_on(self) -> Self:
         parts = _PLACEHOLDER.findall(self.layout)
         if parts.count("{body}") != 1:
-            raise ValueError("signed: it holds `{body}` exactly once")
+            raise ValueError("signed: it has to contain `{body}` exactly once")
         if unknown := set(parts) - {"{body}", "{timestamp}", "{id}"}:
             raise ValueError(
                 f"signed: {', '.join(sorted(unknown))} is not known; use {{body}}, {{timestamp}} and {{id}}"
             )
         if ("{timestamp}" in parts) != (self.timestamp_header is not None):
             # A time that isn't signed could be any time.
-            raise ValueError("signed: `{timestamp}` stands in it if, and only if, there is a `timestamp_header`")
+            raise ValueError("signed: it has to contain `{timestamp}` if, and only if, there is a `timestamp_header`")
         if "{id}" in parts and self.id_header is None:
             raise ValueError("signed: `{id}` needs an `id_header`")
         return self
@@ -86,7 +86,7 @@ class HmacSettings(BaseModel):
 
     @property
     def encodings(self) -> Sequence[Literal["hex", "base64"]]:
-        """Those that are taken; we write the first."""
+        """The encodings that are accepted; Hookline itself uses the first one."""
         return ("hex", "base64") if self.encoding == "any" else (self.encoding,)
 
     def around(self, timestamp: bytes, message_id: bytes) -> tuple[bytes, bytes]:
@@ -101,12 +101,11 @@ class HmacSettings(BaseModel):
 class Hmac(Scheme[MacCredential, HmacSettings]):
     """A MAC of the body in a header of any name: for senders that have no scheme of their own here.
 
-    At the sender, give the flow's URL and a secret, and find out how it makes its MAC; the settings say that. Header
-    and encoding have to be as the settings say: nothing is guessed, but between hex and base64 where `encoding` is
-    `any`.
+    At the sender, give the flow's URL and a secret, and find out how it makes its MAC; the settings describe that. The
+    header and the encoding have to match the settings: nothing is guessed, except hex or base64 if `encoding` is `any`.
 
-    There is a dedupe key where `id_header` names the header that holds an id, which should be part of what is signed.
-    A time is judged where `timestamp_header` names one; it then has to be signed too.
+    There is a dedupe key if `id_header` names the header with an id, which should be part of the signed content. A time
+    is checked if `timestamp_header` names its header; it then has to be signed too.
     """
 
     name: ClassVar[str] = "hmac"
@@ -138,7 +137,7 @@ class Hmac(Scheme[MacCredential, HmacSettings]):
     def sign(
         self, request: SignedRequest, body: bytes, credential: MacCredential, settings: HmacSettings
     ) -> Sequence[tuple[str, str]]:
-        """With the first secret, at the request's time; the id is the request's, or made of the body."""
+        """Sign with the first secret, at the request's time; the id is the request's, or made from the body."""
         headers = []
         timestamp, made = str(int(request.received_at.timestamp())), ""
         if settings.timestamp_header is not None:
@@ -160,7 +159,7 @@ class Layout:
     encoding: Literal["hex", "base64"] = "hex"
     prefix: str = ""
     id_header: str | None = None
-    """Its id for the delivery. It isn't signed, and comes again when the delivery is repeated."""
+    """The header with the id of the delivery. It isn't signed, and is the same when the delivery is repeated."""
 
     def open(self, request: SignedRequest, credential: MacCredential) -> Mac:
         """Read the headers, and begin the MAC. Raises NotVerified."""
@@ -169,7 +168,7 @@ class Layout:
         return Mac(as_bytes(credential.secret), self.algorithm, [signature], dedupe_key=known_as)
 
     def sign(self, request: SignedRequest, body: bytes, credential: MacCredential) -> Sequence[tuple[str, str]]:
-        """With the first secret; the id is the request's, or made of the body."""
+        """Sign with the first secret; the id is the request's, or made from the body."""
         headers = []
         if self.id_header is not None:
             made = hmac.new(b"id", body, "sha256").hexdigest()[:32]
@@ -191,12 +190,12 @@ class BodyMac(Scheme[MacCredential, NoSettings]):
     def sign(
         self, request: SignedRequest, body: bytes, credential: MacCredential, settings: NoSettings
     ) -> Sequence[tuple[str, str]]:
-        """With the first secret."""
+        """Sign with the first secret."""
         return self.layout.sign(request, body, credential)
 
 
 def read_mac(text: str, prefix: str, encoding: Literal["hex", "base64"]) -> bytes:
-    """The MAC that a header holds; none where it can't be read. Raises NotVerified where the prefix is another."""
+    """The MAC in a header; none if it can't be read. Raises NotVerified if the prefix is missing."""
     if not text.startswith(prefix):
         raise NotVerified(f"the signature doesn't begin with {prefix!r}")
     bare = text[len(prefix) :]
@@ -204,5 +203,5 @@ def read_mac(text: str, prefix: str, encoding: Literal["hex", "base64"]) -> byte
 
 
 def write_mac(mac: bytes, encoding: Literal["hex", "base64"]) -> str:
-    """A MAC as a header holds it."""
+    """A MAC in the encoding of a header."""
     return mac.hex() if encoding == "hex" else b64encode(mac).decode()

@@ -1,4 +1,4 @@
-"""Schemes that know the sender by a header alone: `basic`, `bearer` and `api-key`."""
+"""Schemes that recognize the sender only by a header: `basic`, `bearer` and `api-key`."""
 
 import hashlib
 import hmac
@@ -15,12 +15,12 @@ from hookline_signatures.building_blocks.mac_check import Settled
 from hookline_signatures.building_blocks.secret_values import Secrets, as_bytes
 
 BEARER: Final = 'Bearer realm="hookline"'
-"""The challenge to who has no good token (RFC 6750)."""
+"""The challenge to a sender without a valid token (RFC 6750)."""
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
 def header_name(name: str) -> str:
-    """A header's name, in lower case. Raises ValueError for what can't be one."""
+    """A header's name, in lower case. Raises ValueError for a text that can't be one."""
     if not _TOKEN.fullmatch(name):
         raise ValueError("a header's name has letters, digits and dashes")
     return name.lower()
@@ -39,7 +39,7 @@ def among(given: bytes, known: Iterable[bytes]) -> bool:
 Hosts = str | list[str]
 ABOUT_HOSTS: Final = (
     "The hosts to which `http.request` may send it if a message chooses the host: a list, or one text with spaces "
-    "between them, such as `api.example` or `*.example`."
+    "between the hosts, such as `api.example` or `*.example`."
 )
 
 
@@ -48,17 +48,19 @@ class BasicCredential(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    username: str = Field(min_length=1, pattern=r"^[^:\x00-\x1f\x7f]+$", description="Without a colon.")
-    password: Secrets = Field(description="One, or a list of which each is taken.")
+    username: str = Field(
+        min_length=1, pattern=r"^[^:\x00-\x1f\x7f]+$", description="The user's name, without a colon."
+    )
+    password: Secrets = Field(description="The password; or a list of passwords, each of which is accepted.")
     hosts: Hosts = Field("", description=ABOUT_HOSTS)
 
 
 class Basic(Scheme[BasicCredential, NoSettings]):
     """`Authorization: Basic …` (RFC 7617), in UTF-8.
 
-    At the sender, give the flow's URL, a user's name and a password. They say who sends, and nothing of what is sent:
-    there is no dedupe key but what the flow says, and no time. Who catches a request can send others: use it over TLS
-    alone.
+    At the sender, give the flow's URL, a user's name and a password. They verify the sender, not the content: there is
+    no dedupe key except the flow's own, and no time. Anyone who intercepts a request can send others: use it only over
+    TLS.
     """
 
     name: ClassVar[str] = "basic"
@@ -68,24 +70,24 @@ class Basic(Scheme[BasicCredential, NoSettings]):
     challenge: ClassVar[str | None] = 'Basic realm="hookline", charset="UTF-8"'
 
     def open(self, request: SignedRequest, credential: BasicCredential, settings: NoSettings) -> Settled:
-        """Compare user and password."""
+        """Compare the user and the password."""
         kind, _, encoded = required(request, "authorization").partition(" ")
         given = from_base64(encoded.strip(" "))
         # As one text: a password may hold a colon, a name may not, so that only one pair reads like this.
         if kind.lower() != "basic":
             raise NotVerified("the header authorization isn't Basic")
         if not among(given, _pairs(credential)):
-            raise NotVerified("user or password is another")
+            raise NotVerified("the user or the password is wrong")
         return Settled()
 
     def secret_headers(self, settings: NoSettings) -> frozenset[str]:
-        """The one with the password."""
+        """Return the header with the password."""
         return frozenset({"authorization"})
 
     def sign(
         self, request: SignedRequest, body: bytes, credential: BasicCredential, settings: NoSettings
     ) -> Sequence[tuple[str, str]]:
-        """With the first password."""
+        """Return the header with the first password."""
         return [("authorization", f"Basic {b64encode(_pairs(credential)[0]).decode()}")]
 
 
@@ -98,15 +100,17 @@ class BearerCredential(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    token: Secrets = Field(description="One, or a list of which each is taken; what we send ourselves is the first.")
+    token: Secrets = Field(
+        description="The token; or a list of tokens, each of which is accepted. Hookline itself sends the first one."
+    )
     hosts: Hosts = Field("", description=ABOUT_HOSTS)
 
 
 class Bearer(Scheme[BearerCredential, NoSettings]):
     """`Authorization: Bearer …` (RFC 6750) with a token that the sender was given.
 
-    At the sender, give the flow's URL and the token. The token says who sends, and nothing of what is sent: there is
-    no dedupe key but what the flow says, and no time. Who catches a request can send others: use it over TLS alone.
+    At the sender, give the flow's URL and the token. The token verifies the sender, not the content: there is no dedupe
+    key except the flow's own, and no time. Anyone who intercepts a request can send others: use it only over TLS.
     """
 
     name: ClassVar[str] = "bearer"
@@ -121,17 +125,17 @@ class Bearer(Scheme[BearerCredential, NoSettings]):
         if kind.lower() != "bearer":
             raise NotVerified("the header authorization isn't Bearer")
         if not among(as_received(token.strip(" ")), as_bytes(credential.token)):
-            raise NotVerified("the token is another")
+            raise NotVerified("the token is wrong")
         return Settled()
 
     def secret_headers(self, settings: NoSettings) -> frozenset[str]:
-        """The one with the token."""
+        """Return the header with the token."""
         return frozenset({"authorization"})
 
     def sign(
         self, request: SignedRequest, body: bytes, credential: BearerCredential, settings: NoSettings
     ) -> Sequence[tuple[str, str]]:
-        """With the first token."""
+        """Return the header with the first token."""
         return [("authorization", f"Bearer {as_bytes(credential.token)[0].decode('latin-1')}")]
 
 
@@ -140,7 +144,7 @@ class ApiKeyCredential(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    key: Secrets = Field(description="One, or a list of which each is taken.")
+    key: Secrets = Field(description="The key; or a list of keys, each of which is accepted.")
     hosts: Hosts = Field("", description=ABOUT_HOSTS)
 
 
@@ -156,16 +160,16 @@ class ApiKeySettings(BaseModel):
         default=None,
         min_length=1,
         description="The parameter of the query that holds the key, in place of a header: for senders that can't set "
-        "one. It is masked here, and yet may stand in the logs of whatever is in between.",
+        "one. Hookline masks it, but it may appear in the logs of proxies.",
     )
-    prefix: str = Field(default="", description="What stands before the key, such as `Bearer ` with its space.")
+    prefix: str = Field(default="", description="The text before the key, such as `Bearer ` with its space.")
 
 
 class ApiKey(Scheme[ApiKeyCredential, ApiKeySettings]):
     """A header that holds a key.
 
-    At the sender, give the flow's URL and the key. It says who sends, and nothing of what is sent: there is no dedupe
-    key but what the flow says, and no time. Who catches a request can send others: use it over TLS alone.
+    At the sender, give the flow's URL and the key. The key verifies the sender, not the content: there is no dedupe key
+    except the flow's own, and no time. Anyone who intercepts a request can send others: use it only over TLS.
     """
 
     name: ClassVar[str] = "api-key"
@@ -179,21 +183,21 @@ class ApiKey(Scheme[ApiKeyCredential, ApiKeySettings]):
         given = _shown(request, settings)
         prefix = settings.prefix.encode()
         if not among(given, (prefix + key for key in as_bytes(credential.key))):
-            raise NotVerified("the key is another, or has another prefix")
+            raise NotVerified("the key or its prefix is wrong")
         return Settled()
 
     def secret_headers(self, settings: ApiKeySettings) -> frozenset[str]:
-        """The one with the key."""
+        """Return the header with the key."""
         return frozenset() if settings.query is not None else frozenset({settings.header})
 
     def secret_query(self, settings: ApiKeySettings) -> frozenset[str]:
-        """The one with the key, where it isn't in a header."""
+        """Return the parameter with the key, if it isn't in a header."""
         return frozenset() if settings.query is None else frozenset({settings.query})
 
     def sign(
         self, request: SignedRequest, body: bytes, credential: ApiKeyCredential, settings: ApiKeySettings
     ) -> Sequence[tuple[str, str]]:
-        """With the first key. Raises ValueError where it is in the query, which only the sender can write."""
+        """Return the header with the first key. Raises ValueError if the key is in the query."""
         if settings.query is not None:
             raise ValueError(f"the key is in the query: send it there, with --query {settings.query}=… and --sign none")
         value = settings.prefix.encode() + as_bytes(credential.key)[0]

@@ -40,7 +40,7 @@ _MOST_KEYS: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class VerifyingKey:
-    """A key, its id where it has one, and what it may verify."""
+    """A key, its id if it has one, and the algorithms that it may verify."""
 
     key: PublicKey | bytes
     algorithms: frozenset[str]
@@ -48,12 +48,12 @@ class VerifyingKey:
 
 
 def shared(secret: bytes) -> VerifyingKey:
-    """A secret, for the algorithms that it is long enough for."""
+    """A secret, with the algorithms for which it is long enough."""
     return VerifyingKey(secret, frozenset(name for name, size in SHORTEST_SECRET.items() if len(secret) >= size))
 
 
 def public(pem: str) -> VerifyingKey:
-    """A public key, or a certificate's, in PEM. Raises ValueError."""
+    """The public key in a PEM text, or that of a certificate. Raises ValueError."""
     data = pem.encode()
     try:
         if b"BEGIN CERTIFICATE" in data:
@@ -64,9 +64,9 @@ def public(pem: str) -> VerifyingKey:
 
 
 def key_set(text: str | bytes) -> Sequence[VerifyingKey]:
-    """The public keys of a JSON Web Key Set (RFC 7517). Raises ValueError where it is none.
+    """The public keys of a JSON Web Key Set (RFC 7517). Raises ValueError if the text isn't one, or no key can be used.
 
-    Keys of kinds that we don't know, or that aren't for signatures, may stand beside others; secrets may not.
+    Keys of unknown kinds, keys that aren't for signatures, and secrets are left out.
     """
     try:
         document = json.loads(text)
@@ -76,7 +76,7 @@ def key_set(text: str | bytes) -> Sequence[VerifyingKey]:
         raise ValueError('it is not a JSON Web Key Set: {"keys": […]}') from None
     readable = [key for key in keys if key is not None]
     if not readable:
-        raise ValueError("it holds no public key that signatures can be verified with")
+        raise ValueError("it has no public key that can verify signatures")
     return readable
 
 

@@ -1,4 +1,4 @@
-"""The scheme `jwt`: a JSON Web Token in a header says who sends."""
+"""The scheme `jwt`: a JSON Web Token in a header verifies the sender."""
 
 import re
 from collections.abc import Sequence
@@ -43,18 +43,20 @@ class JwtCredential(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     secret: Annotated[AnySecrets, AfterValidator(_secrets_are_long)] | None = Field(
-        default=None, description="For HS256 and its kin: one, or a list of which each is taken."
+        default=None,
+        description="The secret for HS256, HS384 or HS512; or a list, each of which is accepted.",
     )
     public_key: Annotated[
         tuple[str, ...] | None,
         BeforeValidator(lambda value: None if value is None else listed(value), json_schema_input_type=str | list[str]),
-    ] = Field(default=None, description="A public key or a certificate in PEM; or a list of which each is taken.")
-    jwks: str | None = Field(default=None, description="A JSON Web Key Set, as text.")
+    ] = Field(default=None, description="A public key or a certificate in PEM; or a list, each of which is accepted.")
+    jwks: str | None = Field(default=None, description="The JSON Web Key Set, as text.")
     jwks_url: str | None = Field(
-        default=None, pattern=_HTTPS, description="The https URL of a JSON Web Key Set, which is fetched and kept."
+        default=None, pattern=_HTTPS, description="The https URL of a JSON Web Key Set, which is fetched and cached."
     )
     private_key: SecretStr | None = Field(
-        default=None, description="PEM, for trying: signs tokens as the issuer would, beside a `public_key` or `jwks`."
+        default=None,
+        description="A private key in PEM, for tests, beside a `public_key` or `jwks`: it signs as the issuer would.",
     )
 
     @model_validator(mode="after")
@@ -72,13 +74,13 @@ class JwtCredential(BaseModel):
 
     @cached_property
     def signing_key(self) -> Any:
-        """The key for trying: a secret, or a private key. Raises ValueError, and NotImplementedError."""
+        """The key for tests: a secret, or a private key. Raises ValueError, and NotImplementedError."""
         if self.secret is not None:
             return self.secret[0].get_secret_value().encode()
         if self.private_key is None:
             raise NotImplementedError(
-                "make a key of your own, and a credential for trying that holds it as `private_key`, beside the "
-                "`public_key` that belongs to it; or one with a `secret`, where the flow takes HS256"
+                "make a key of your own, and a credential for tests that holds it as `private_key`, beside the "
+                "`public_key` that belongs to it; or one with a `secret`, if the flow accepts HS256"
             )
         try:
             return load_pem_private_key(self.private_key.get_secret_value().encode(), password=None)
@@ -88,7 +90,7 @@ class JwtCredential(BaseModel):
 
     @cached_property
     def keys(self) -> Sequence[VerifyingKey]:
-        """The keys; none where they have to be fetched. Raises ValueError."""
+        """The keys; none if they have to be fetched. Raises ValueError."""
         if self.secret is not None:
             return [shared(secret.get_secret_value().encode()) for secret in self.secret]
         if self.public_key is not None:
@@ -97,13 +99,13 @@ class JwtCredential(BaseModel):
 
 
 class JwtSettings(BaseModel):
-    """Which tokens are taken."""
+    """The tokens that are accepted."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     algorithms: tuple[Algorithm, ...] = Field(
         min_length=1,
-        description="The algorithms that a token may be signed with; no other is taken.",
+        description="The algorithms that a token may be signed with; no others are accepted.",
         examples=[["HS256"]],
     )
     audience: Annotated[
@@ -112,15 +114,15 @@ class JwtSettings(BaseModel):
             lambda value: None if value is None else listed(value), json_schema_input_type=str | list[str] | None
         ),
     ] = Field(
-        description="For whom a token is (`aud`); or a list of which one has to be named. null asks for none.",
+        description="The audience of a token (`aud`); or a list, of which the token has to name one. null accepts any.",
         examples=["https://hooks.example.com"],
     )
-    issuer: str | None = Field(default=None, description="Who made a token (`iss`).")
-    leeway: Duration = Field(default=timedelta(seconds=30), description="How far the issuer's clock may be off.")
+    issuer: str | None = Field(default=None, description="The issuer of a token (`iss`); by default any.")
+    leeway: Duration = Field(default=timedelta(seconds=30), description="The largest deviation of the issuer's clock.")
     header: Annotated[str, AfterValidator(header_name)] = Field(
         default="authorization", description="The header that holds the token."
     )
-    prefix: str = Field(default="Bearer ", description="What stands before the token, with its space.")
+    prefix: str = Field(default="Bearer ", description="The text before the token, with its space.")
 
 
 class Jwt(Scheme[JwtCredential, JwtSettings]):
@@ -128,12 +130,12 @@ class Jwt(Scheme[JwtCredential, JwtSettings]):
 
     At the sender, give the flow's URL, and find out which algorithm signs its tokens, for which audience, and where
     its keys are published. The flow's `verify` names `algorithms` and `audience`; the credential holds a `secret` (of
-    32 bytes at least) where the algorithm is HS256 or its kin, and otherwise, as for RS256, a `public_key`, a set of
-    keys (`jwks`), or the URL of one (`jwks_url`), which is kept for an hour.
+    32 bytes at least) for HS256, HS384 or HS512, and otherwise, as for RS256, a `public_key`, a set of keys (`jwks`),
+    or the URL of one (`jwks_url`), which is cached for an hour.
 
-    A token has to expire (`exp`); `nbf` and `iat` are held to where they are there, by the time of receipt. It says who
-    sends, and nothing of what is sent; it may serve for many requests, so that there is no dedupe key but what the
-    flow says.
+    A token has to expire (`exp`); this and `nbf` and `iat`, if present, are checked by the time of receipt. The token
+    verifies the sender, not the content; it may serve for many requests, so that there is no dedupe key except the
+    flow's own.
     """
 
     name: ClassVar[str] = "jwt"
@@ -154,19 +156,19 @@ class Jwt(Scheme[JwtCredential, JwtSettings]):
             raise NotVerified(f"the header {settings.header} doesn't begin with {settings.prefix!r}")
         token = value[len(settings.prefix) :]
         if len(token) > _LONGEST_TOKEN or not _TOKEN.fullmatch(token):
-            raise NotVerified("what the header holds isn't a token, or is too long for one")
+            raise NotVerified("the header's value isn't a token, or is too long for one")
         return _JwtCheck(self._sets, request, credential, settings, token)
 
     def secret_headers(self, settings: JwtSettings) -> frozenset[str]:
-        """The one with the token: until it expires, who has it may send."""
+        """Return the header with the token: until it expires, anyone who has it may send."""
         return frozenset({settings.header})
 
     def sign(
         self, request: SignedRequest, body: bytes, credential: JwtCredential, settings: JwtSettings
     ) -> Sequence[tuple[str, str]]:
-        """A token for five minutes, with the first algorithm that fits the first secret or the `private_key`.
+        """Return a token for five minutes, with the first algorithm that fits the first secret or the `private_key`.
 
-        Raises ValueError where none of the flow's fits.
+        Raises ValueError if none of the flow's algorithms fits.
         """
         now = int(request.received_at.timestamp())
         claims: dict[str, Any] = {"iat": now, "exp": now + int(_LIFETIME.total_seconds())}
@@ -185,7 +187,7 @@ class Jwt(Scheme[JwtCredential, JwtSettings]):
             except (jwt.PyJWTError, TypeError, ValueError):
                 continue
             return [(settings.header, settings.prefix + token)]
-        raise ValueError(f"the key signs with none of {', '.join(settings.algorithms)}")
+        raise ValueError(f"the key can't sign with any of {', '.join(settings.algorithms)}")
 
 
 def _read_set(url: str, content: bytes, at: datetime) -> Sequence[VerifyingKey]:
@@ -210,10 +212,10 @@ class _JwtCheck:
         self._settings = settings
         self._token = token
         self._why = ""
-        """Why no key has shown it to hold."""
+        """The reason why no key has verified it."""
 
     def feed(self, chunk: bytes) -> None:
-        """Nothing depends on it."""
+        """Ignore the bytes: nothing depends on them."""
 
     async def finish(self) -> Verified:
         header = self._header()
@@ -222,7 +224,7 @@ class _JwtCheck:
         if not isinstance(algorithm, str) or algorithm not in self._settings.algorithms:
             raise NotVerified(f"the token's alg {str(algorithm)[:20]!r} isn't one of the flow's algorithms")
         if "crit" in header or not isinstance(key_id, str | None):
-            raise NotVerified("the token's header has a crit, or a kid that is no text")
+            raise NotVerified("the token's header has a crit, or a kid that isn't a text")
         found = False
         for one in await self._keys(algorithm, key_id):
             found = True
@@ -288,7 +290,7 @@ class _JwtCheck:
             raise NotVerified("a time of the token isn't a number")
         # Not infinity either, which `1e999` becomes, nor NaN: every comparison with that is false.
         if any(not -_LAST_SECOND < value < _LAST_SECOND for value in times.values()):
-            raise NotVerified("a time of the token is no date before the year 10000")
+            raise NotVerified("a time of the token isn't a date before the year 10000")
         begun = all(times[name] <= now + leeway for name in ("nbf", "iat") if name in times)
         if not begun:
             raise NotVerified("the token isn't valid yet, by its nbf or iat")

@@ -62,8 +62,8 @@ class StandardCredential(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     secret: StandardSecrets = Field(
-        description="`whsec_…`, or a public key `whpk_…`; or a list of which each is taken. "
-        "`whsk_…` is a private key, for trying: it signs, and verifies what it signed."
+        description="The secret `whsec_…`, or a public key `whpk_…`; or a list, each of which is accepted. "
+        "`whsk_…` is a private key, for tests: it signs, and verifies its own signatures."
     )
 
     def shared(self) -> list[bytes]:
@@ -79,7 +79,7 @@ class StandardCredential(BaseModel):
         ]
 
     def public(self) -> list[Ed25519PublicKey]:
-        """The public keys, those of the private ones among them."""
+        """The public keys, including those of the private keys."""
         given = [_key(secret) for secret in self.secret if _starts(secret, _PUBLIC)]
         return [Ed25519PublicKey.from_public_bytes(key) for key in given] + [key.public_key() for key in self.private()]
 
@@ -94,18 +94,18 @@ class StandardSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tolerance: Duration = Field(
-        default=timedelta(seconds=300), description="How far the time of sending may be from the time of receipt."
+        default=timedelta(seconds=300), description="The largest difference between the times of sending and receipt."
     )
 
 
 class StandardWebhooks(Scheme[StandardCredential, StandardSettings]):
     """`webhook-id`, `webhook-timestamp` and `webhook-signature`, as many providers sign: HMAC-SHA256, or Ed25519.
 
-    At the provider, give the flow's URL as an endpoint. The credential's `secret` is the endpoint's, `whsec_` and all;
-    where the provider publishes a public key, `whpk_…`, it is that.
+    At the provider, give the flow's URL as an endpoint. The credential's `secret` is the endpoint's, including
+    `whsec_`; if the provider publishes a public key, `whpk_…`, it is that.
 
     The id, the time and the body are signed. The id is the dedupe key. A time further than `tolerance` from the time
-    of receipt is rejected. Providers try again for a day or more, signing anew each time.
+    of receipt is rejected. Providers retry for a day or more, and sign anew each time.
     """
 
     name: ClassVar[str] = "standard-webhooks"
@@ -142,7 +142,7 @@ class StandardWebhooks(Scheme[StandardCredential, StandardSettings]):
     def sign(
         self, request: SignedRequest, body: bytes, credential: StandardCredential, settings: StandardSettings
     ) -> Sequence[tuple[str, str]]:
-        """With each key that can sign, at the request's time; the id is the request's, or made of the body."""
+        """Sign with each key that can, at the request's time; the id is the request's, or made from the body."""
         message_id = request.header(f"{self.family}-id") or f"msg_{hashlib.sha256(body).hexdigest()[:32]}"
         timestamp = str(int(request.received_at.timestamp()))
         signed = f"{message_id}.{timestamp}.".encode() + body
@@ -150,7 +150,7 @@ class StandardWebhooks(Scheme[StandardCredential, StandardSettings]):
         made += [("v1a", key.sign(signed)) for key in credential.private()]
         if not made:
             raise NotImplementedError(
-                "for trying give the credential a secret `whsec_…`, or a private key `whsk_…` of your own, in place of "
+                "for tests, give the credential a secret `whsec_…`, or a private key `whsk_…` of your own, in place of "
                 "the public one"
             )
         return [
@@ -164,10 +164,10 @@ class Svix(StandardWebhooks):
     """Standard Webhooks under the names that Svix, and what is built on it, uses: `svix-id` and so on.
 
     At the provider (Clerk and Resend are among them), give the flow's URL as an endpoint. The credential's `secret`
-    is the endpoint's, `whsec_` and all.
+    is the endpoint's, including `whsec_`.
 
-    `svix-id` is the dedupe key. A time further than `tolerance` from the time of receipt is rejected. Svix tries again
-    for 28 hours, signing anew each time.
+    `svix-id` is the dedupe key. A time further than `tolerance` from the time of receipt is rejected. Svix retries for
+    28 hours, and signs anew each time.
     """
 
     name: ClassVar[str] = "svix"

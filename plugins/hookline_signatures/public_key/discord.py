@@ -40,17 +40,19 @@ class DiscordCredential(BaseModel):
         tuple[Annotated[str, AfterValidator(_ed25519)], ...],
         BeforeValidator(listed, json_schema_input_type=str | list[str]),
         Field(max_length=10),
-    ] = Field(default=(), description="The application's public key, in hex; or a list of which each is taken.")
+    ] = Field(
+        default=(), description="The application's public key, in hex; or a list of keys, each of which is accepted."
+    )
     private_key: SecretStr | None = Field(
         default=None,
-        description="In hex, for trying, in place of a `public_key`: signs as Discord would, and what it signed holds.",
+        description="A private key in hex, for tests, in place of a `public_key`: it signs as Discord would.",
     )
 
     @model_validator(mode="after")
     def _has_one_key(self) -> Self:
         if bool(self.public_key) == (self.private_key is not None):
             # Who can sign test requests must not be let in beside Discord, and be forgotten there.
-            raise ValueError("give the public_key, or for trying a private_key in its place")
+            raise ValueError("give the public_key, or for tests a private_key in its place")
         if self.private_key is not None and len(from_hex(self.private_key.get_secret_value().strip())) != _KEY:
             raise ValueError(f"private_key: it is the hex of {_KEY} bytes")
         return self
@@ -64,7 +66,7 @@ class DiscordCredential(BaseModel):
 
     @cached_property
     def signing_key(self) -> Ed25519PrivateKey:
-        """The key for trying. Raises NotImplementedError where there is none."""
+        """The key for tests. Raises NotImplementedError if there is none."""
         if self.private_key is None:
             raise NotImplementedError(OWN_KEY_REMEDY)
         return Ed25519PrivateKey.from_private_bytes(from_hex(self.private_key.get_secret_value().strip()))
@@ -80,12 +82,12 @@ class Discord(Scheme[DiscordCredential, Within15Minutes]):
     """Discord's `X-Signature-Ed25519`: an Ed25519 signature of the time in `X-Signature-Timestamp` and the body.
 
     In the Developer Portal, give the flow's URL as the application's Interactions Endpoint URL or, under Webhooks, as
-    the endpoint of its events. The credential's `public_key` is on the page General Information. Discord pings the
-    URL then, and sends wrong signatures on purpose, which have to be rejected; the scheme answers the pings, and no
-    flow starts.
+    the endpoint of its events. The credential's `public_key` is on the page General Information. Discord then pings the
+    URL, and sends wrong signatures on purpose, which have to be rejected; the scheme answers the pings, and no flow
+    starts.
 
     The dedupe key is an interaction's id; events have none. Discord waits for three seconds. An interaction isn't
-    sent again, and wants a reply that a flow gives with `"respond": "reply"`; an event is tried for ten minutes, and
+    retried, and needs a reply, which a flow sends with `"respond": "reply"`; an event is retried for ten minutes, and
     is answered with an empty 204.
     """
 
@@ -105,7 +107,7 @@ class Discord(Scheme[DiscordCredential, Within15Minutes]):
     def sign(
         self, request: SignedRequest, body: bytes, credential: DiscordCredential, settings: Within15Minutes
     ) -> Sequence[tuple[str, str]]:
-        """With the credential's `private_key`, at the request's time."""
+        """Sign with the credential's `private_key`, at the request's time."""
         timestamp = str(int(request.received_at.timestamp()))
         signature = credential.signing_key.sign(timestamp.encode() + body)
         return [(_TIMESTAMP, timestamp), (_SIGNATURE, signature.hex())]

@@ -35,7 +35,7 @@ class PayPalCredential(PinnedCertificates):
         tuple[Annotated[str, Field(pattern=_WEBHOOK_ID)], ...],
         BeforeValidator(listed, json_schema_input_type=str | list[str]),
         Field(min_length=1, max_length=10),
-    ] = Field(description="The webhook's id in PayPal's developer portal; or a list of which each is taken.")
+    ] = Field(description="The webhook's id in PayPal's developer portal; or a list of ids, each of which is accepted.")
 
 
 class PayPalSettings(BaseModel):
@@ -45,7 +45,7 @@ class PayPalSettings(BaseModel):
 
     oldest: Duration = Field(
         default=timedelta(days=7),
-        description="How long after its time of sending a message is still taken. PayPal tries for three days.",
+        description="The greatest age of a message, by its time of sending. PayPal retries for three days.",
     )
 
 
@@ -53,15 +53,15 @@ class PayPal(Scheme[PayPalCredential, PayPalSettings]):
     """PayPal's `PAYPAL-TRANSMISSION-*` headers: RSA over an id, a time, the webhook's id and the body's CRC32.
 
     At PayPal: the Developer Dashboard, the app, Add Webhook, with the flow's URL. The credential's `webhook_id` is
-    shown there afterwards. PayPal's certificates are fetched from its own hosts, checked and kept. It tries again up
-    to 25 times in three days.
+    shown there afterwards. PayPal's certificates are fetched from its own hosts, checked and cached. PayPal retries
+    up to 25 times in three days.
 
-    The signature covers no more of the body than its CRC32, which the holder of one signed message can match with a
-    body of his own. The transmission's id and time are signed themselves. So the dedupe key is that id and not
-    the event's: a message that was caught and sent again, altered or not, starts nothing. It is taken no longer than
-    `oldest`, which by default is as long as keys are remembered; a narrower window would reject PayPal's own retries.
-    An event that is sent anew, as the portal's Resend does, may have a new transmission: a flow for which the event
-    counts says `"dedupe_key": "$.body.id"`.
+    The signature covers only the CRC32 of the body, and somebody with one signed message can make another body with the
+    same CRC32. The transmission's id and time are signed themselves. So the dedupe key is that id and not the event's:
+    a message that is intercepted and sent again, altered or not, starts nothing. A message is accepted until it is
+    older than `oldest`, by default as long as dedupe keys are remembered; a shorter time could reject PayPal's own
+    retries. An event that is sent anew, as with the portal's Resend, may have a new transmission: a flow that goes by
+    the event sets `"dedupe_key": "$.body.id"`.
     """
 
     name: ClassVar[str] = "paypal"
@@ -95,13 +95,13 @@ class PayPal(Scheme[PayPalCredential, PayPalSettings]):
         )
 
     def remembers(self, settings: PayPalSettings) -> timedelta:
-        """Long enough for a transmission to be too old once it is forgotten."""
+        """Return a time that is long enough for a transmission to be too old once it is forgotten."""
         return max(self.retries_for, settings.oldest)
 
     def sign(
         self, request: SignedRequest, body: bytes, credential: PayPalCredential, settings: PayPalSettings
     ) -> Sequence[tuple[str, str]]:
-        """With the credential's `private_key`, at the request's time; the id is the request's, or made of the body."""
+        """Sign with the `private_key`, at the request's time; the id is the request's, or made from the body."""
         key = credential.signing_key
         transmission_id = request.header("paypal-transmission-id") or sha256(body).hexdigest()[:32]
         sent_at = request.received_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""PayPal's certificates: where they may come from, whether they are PayPal's, and those that were fetched before."""
+"""PayPal's certificates: their URLs, the check of their chain, and the cache of those that were fetched."""
 
 import re
 import ssl
@@ -26,17 +26,17 @@ def is_paypals(url: str) -> bool:
 
 
 class PayPalCertificates:
-    """Fetches certificates, checks their chain, and keeps them."""
+    """Fetches certificates, checks their chain, and caches them."""
 
     def __init__(self, roots: tuple[Certificate, ...] | None = None) -> None:
-        """`roots`: whom to trust; by default those whom this machine trusts for TLS."""
+        """`roots`: the authorities to trust; by default those that this machine trusts for TLS."""
         self._given = roots
         self._fetched = Fetched("PayPal's certificate", self._check, valid=Signer.valid_at)
 
     async def signer(self, url: str, at: datetime, http: HttpClient) -> Signer:
-        """Who signs with the certificate under a URL of PayPal's.
+        """Return the signer of the certificate at a URL of PayPal's.
 
-        Raises NotVerified where PayPal has no such certificate, and CannotVerify where that can't be known now.
+        Raises NotVerified if PayPal has no such certificate, and CannotVerify if that can't be known now.
         """
         return await self._fetched.get(url, at, http)
 
@@ -55,7 +55,7 @@ class PayPalCertificates:
         try:
             certificate, *rest = load_pem_x509_certificates(pem)
         except ValueError as error:
-            raise CannotVerify(f"what is under {url} is not a certificate: {error}") from error
+            raise CannotVerify(f"the file at {url} is not a certificate: {error}") from error
         said = ""
         for name in _NAMES:
             verifier = PolicyBuilder().store(self._roots).time(at).build_server_verifier(DNSName(name))
@@ -64,7 +64,7 @@ class PayPalCertificates:
                 return signer(certificate, tuple(chain[1:]))
             except (VerificationError, ValueError) as error:
                 said = str(error)
-        raise CannotVerify(f"the certificate under {url} is not one that PayPal's messages are signed with: {said}")
+        raise CannotVerify(f"the certificate at {url} is not one that signs PayPal's messages: {said}")
 
 
 def _of_this_machine() -> tuple[Certificate, ...]:

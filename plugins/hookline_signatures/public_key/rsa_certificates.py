@@ -1,4 +1,4 @@
-"""Certificates of RSA keys that sign: read, and pinned in a credential, with a key of one's own for trying."""
+"""Certificates of RSA keys that sign: reading them, and pinning them in a credential, with an own key for tests."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,14 +15,14 @@ from hookline.api import CannotVerify
 SHORTEST_KEY: Final = 2048
 """Bits."""
 KEY_REMEDY: Final = (
-    "make a key and a certificate of your own, and a credential for trying that holds them as `private_key` and "
+    "make a key and a certificate of your own, and a credential for tests that holds them as `private_key` and "
     "`certificate` (docs/how-to/receive-from-providers.md)"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """A key that signs, and when it may."""
+    """A key that signs, and its period of validity."""
 
     key: RSAPublicKey
     not_before: datetime
@@ -34,10 +34,10 @@ class Signer:
 
 
 def signer(certificate: Certificate, above: tuple[Certificate, ...] = ()) -> Signer:
-    """The signer that a certificate speaks of. Raises ValueError where its key isn't RSA, or is short."""
+    """The signer that a certificate names. Raises ValueError if its key isn't RSA, or is too short."""
     key = certificate.public_key()
     if not isinstance(key, RSAPublicKey) or key.key_size < SHORTEST_KEY:
-        raise ValueError(f"what signs is an RSA key of {SHORTEST_KEY} bits or more; this certificate has another")
+        raise ValueError(f"the key of this certificate isn't an RSA key of {SHORTEST_KEY} bits or more")
     chain = (certificate, *above)
     return Signer(
         key,
@@ -47,17 +47,17 @@ def signer(certificate: Certificate, above: tuple[Certificate, ...] = ()) -> Sig
 
 
 class PinnedCertificates(BaseModel):
-    """The only certificates that may sign, where some are named, and a key for trying that belongs to one."""
+    """The only certificates that may sign, if there are some, and a key for tests that belongs to one of them."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     certificate: str | None = Field(
         default=None,
-        description="PEM: the only certificates that may sign. By default those that the provider publishes may.",
+        description="The only certificates that may sign, in PEM; by default those that the provider publishes.",
     )
     private_key: SecretStr | None = Field(
         default=None,
-        description="PEM, for trying: signs as the provider would. Needs the `certificate` that belongs to it.",
+        description="A private key in PEM, for tests: it signs as the provider would. Needs its `certificate`.",
     )
 
     @model_validator(mode="after")
@@ -70,18 +70,18 @@ class PinnedCertificates(BaseModel):
         if self.private_key is not None:
             key = self.signing_key
             if key.public_key() not in [one.key for one in self.pinned]:
-                raise ValueError("private_key: give the certificate that belongs to it too")
+                raise ValueError("private_key: also give the certificate that belongs to it")
         return self
 
     @cached_property
     def pinned(self) -> list[Signer]:
-        """Those who may sign; none where any of the provider's certificates may. Raises ValueError."""
+        """The pinned signers; none if any certificate of the provider may sign. Raises ValueError."""
         if self.certificate is None:
             return []
         return [signer(one) for one in load_pem_x509_certificates(self.certificate.encode())]
 
     def signers_at(self, at: datetime) -> list[Signer]:
-        """Those who may sign then; none where nothing is pinned. Raises CannotVerify where none of the pinned may."""
+        """Return the pinned signers that are valid at a time. Raises CannotVerify if there are only others."""
         valid = [one for one in self.pinned if one.valid_at(at)]
         if self.pinned and not valid:
             raise CannotVerify("no certificate of the credential is valid now; give it a new one, or none")
@@ -89,7 +89,7 @@ class PinnedCertificates(BaseModel):
 
     @cached_property
     def signing_key(self) -> RSAPrivateKey:
-        """The key for trying. Raises ValueError, and NotImplementedError where there is none."""
+        """The key for tests. Raises ValueError, and NotImplementedError if there is none."""
         if self.private_key is None:
             raise NotImplementedError(KEY_REMEDY)
         try:

@@ -33,9 +33,9 @@ def _read_key(text: str) -> EllipticCurvePublicKey:
     try:
         key = load_der_public_key(b64decode("".join(text.split()), validate=True))
     except (ValueError, UnsupportedAlgorithm):
-        raise ValueError("a verification key is the base64 that SendGrid shows") from None
+        raise ValueError("a verification key has to be the base64 that SendGrid shows") from None
     if not isinstance(key, EllipticCurvePublicKey) or not isinstance(key.curve, SECP256R1):
-        raise ValueError("a verification key is one of ECDSA over P-256")  # noqa: TRY004 - as pydantic asks for
+        raise ValueError("a verification key has to be one of ECDSA over P-256")  # noqa: TRY004 - as pydantic asks for
     return key
 
 
@@ -53,17 +53,17 @@ class SendGridCredential(BaseModel):
         tuple[Annotated[str, AfterValidator(_readable)], ...],
         BeforeValidator(listed, json_schema_input_type=str | list[str]),
         Field(max_length=10),
-    ] = Field(default=(), description="The Verification Key, in base64; or a list of which each is taken.")
+    ] = Field(default=(), description="The Verification Key, in base64; or a list of keys, each of which is accepted.")
     private_key: SecretStr | None = Field(
         default=None,
-        description="PEM, for trying, in place of a `public_key`: signs as SendGrid would, and what it signed holds.",
+        description="A private key in PEM, for tests, in place of a `public_key`: it signs as SendGrid would.",
     )
 
     @model_validator(mode="after")
     def _has_one_key(self) -> Self:
         if bool(self.public_key) == (self.private_key is not None):
             # Who can sign test requests must not be let in beside SendGrid, and be forgotten there.
-            raise ValueError("give the public_key, or for trying a private_key in its place")
+            raise ValueError("give the public_key, or for tests a private_key in its place")
         if self.private_key is not None:
             _ = self.signing_key
         return self
@@ -77,7 +77,7 @@ class SendGridCredential(BaseModel):
 
     @cached_property
     def signing_key(self) -> EllipticCurvePrivateKey:
-        """The key for trying. Raises ValueError, and NotImplementedError where there is none."""
+        """The key for tests. Raises ValueError, and NotImplementedError if there is none."""
         if self.private_key is None:
             raise NotImplementedError(OWN_KEY_REMEDY)
         try:
@@ -97,7 +97,7 @@ class SendGrid(Scheme[SendGridCredential, WithinADay]):
     The credential's `public_key` is the Verification Key that is shown then.
 
     A body is a list of events. Each has an id of its own (`sg_event_id`), so that no two bodies are alike, and the
-    dedupe key is the hash of the body. SendGrid tries again for 24 hours where it gets no 2xx.
+    dedupe key is the hash of the body. SendGrid retries for 24 hours if it gets no 2xx.
     """
 
     name: ClassVar[str] = "sendgrid"
@@ -115,7 +115,7 @@ class SendGrid(Scheme[SendGridCredential, WithinADay]):
     def sign(
         self, request: SignedRequest, body: bytes, credential: SendGridCredential, settings: WithinADay
     ) -> Sequence[tuple[str, str]]:
-        """With the credential's `private_key`, at the request's time."""
+        """Sign with the credential's `private_key`, at the request's time."""
         timestamp = str(int(request.received_at.timestamp()))
         signature = credential.signing_key.sign(timestamp.encode() + body, ECDSA(hashes.SHA256()))
         return [(_TIMESTAMP, timestamp), (_SIGNATURE, b64encode(signature).decode())]

@@ -1,4 +1,4 @@
-"""Amazon SNS: messages that hold their signature themselves, and confirmations of subscriptions."""
+"""Amazon SNS: messages that contain their signature, and confirmations of subscriptions."""
 
 import re
 from base64 import b64encode
@@ -54,15 +54,15 @@ _TEST_URL: Final = "https://sns.us-east-1.amazonaws.com/SimpleNotificationServic
 
 
 class SnsSettings(WithinADay):
-    """Whose messages are taken."""
+    """The topics whose messages are accepted, and the tolerance."""
 
     topics: Annotated[
         tuple[Annotated[str, Field(pattern=_TOPIC)], ...],
         BeforeValidator(listed, json_schema_input_type=str | list[str]),
         Field(min_length=1, max_length=100),
     ] = Field(
-        description="The ARN of the topic, or a list of them. Anybody may have a topic, and Amazon signs what is sent "
-        "to it: the signature alone says nothing.",
+        description="The ARN of the topic, or a list of them. Anybody may have a topic, and Amazon signs the messages "
+        "of every topic: the signature alone says nothing.",
         examples=["arn:aws:sns:eu-west-1:123456789012:orders"],
     )
 
@@ -94,12 +94,12 @@ class _Message(msgspec.Struct, frozen=True, rename="pascal"):
         }
         names = _SIGNED.get(self.type)
         if names is None or any(values[name] is None for name in names if name != "Subject"):
-            raise NotVerified(f"the Type is none of {', '.join(_SIGNED)}, or a member that is signed is missing")
+            raise NotVerified(f"the Type isn't one of {', '.join(_SIGNED)}, or a signed member is missing")
         return "".join(f"{name}\n{values[name]}\n" for name in names if values[name] is not None).encode()
 
 
 class SnsCredential(PinnedCertificates):
-    """A certificate in place of Amazon's: for trying a flow, which otherwise needs no credential."""
+    """A certificate in place of Amazon's, for tests of a flow, which otherwise needs no credential."""
 
 
 def _read(url: str, pem: bytes, at: datetime) -> Signer:
@@ -107,9 +107,9 @@ def _read(url: str, pem: bytes, at: datetime) -> Signer:
     try:
         found = signer(load_pem_x509_certificate(pem))
     except (ValueError, UnsupportedAlgorithm) as error:
-        raise CannotVerify(f"what is under {url} is not a certificate of Amazon's: {error}") from error
+        raise CannotVerify(f"the file at {url} is not a certificate of Amazon's: {error}") from error
     if not found.valid_at(at):
-        raise CannotVerify(f"the certificate under {url} is not valid now")
+        raise CannotVerify(f"the certificate at {url} is not valid now")
     return found
 
 
@@ -117,12 +117,12 @@ class Sns(Scheme[Any, SnsSettings]):
     """Amazon SNS: RSA signatures within the body, of versions 1 and 2.
 
     At Amazon: subscribe the flow's URL to the topic, protocol HTTPS, without raw message delivery, which isn't signed.
-    There is no secret, and no credential but for trying; `topics` names the topics whose messages are taken. SNS asks
-    for the subscription to be confirmed: the scheme does so by fetching the URL that SNS names, and no flow starts.
-    Certificates and that URL are fetched from `sns.<region>.amazonaws.com` alone.
+    There is no secret, and no credential except for tests; `topics` names the topics whose messages are accepted. SNS
+    asks for the subscription to be confirmed: the scheme confirms it by fetching the URL that SNS names, and no flow
+    starts. Certificates and that URL are fetched only from `sns.<region>.amazonaws.com`.
 
-    The signature covers what the message says, its id, time and topic. The dedupe key is `MessageId`. SNS tries again
-    as the topic's delivery policy says, for an hour at most. Its body is JSON, sent as `text/plain`: the flow says
+    The signature covers the message's text, id, time and topic. The dedupe key is `MessageId`. SNS retries as the
+    topic's delivery policy says, for an hour at most. Its body is JSON, sent as `text/plain`: the flow sets
     `"body": "json"`.
     """
 
@@ -138,15 +138,15 @@ class Sns(Scheme[Any, SnsSettings]):
         self._certificates = Fetched("Amazon's certificate", _read, valid=Signer.valid_at)
 
     def open(self, request: SignedRequest, credential: SnsCredential | None, settings: SnsSettings) -> RequestVerifier:
-        """Everything is in the body."""
+        """Begin to collect the body, in which everything is."""
         return _SnsCheck(self._certificates, request, credential, settings)
 
     def complete(
         self, request: SignedRequest, body: bytes, credential: SnsCredential | None, settings: SnsSettings
     ) -> bytes:
-        """The body as a notification's message, or, where it has a `Type`, as what SNS sends; signed, and of now.
+        """Return the body as a notification's message or, if it has a `Type`, as a message of SNS; signed, of now.
 
-        With the credential's `private_key`. Raises ValueError where it says of itself what SNS never would.
+        The credential's `private_key` signs. Raises ValueError if the body has a `Type`, but isn't a valid message.
         """
         if credential is None:
             raise NotImplementedError(KEY_REMEDY)
@@ -174,14 +174,14 @@ class Sns(Scheme[Any, SnsSettings]):
         if message is None or not signed:
             raise ValueError(f"a body with a Type is one of {', '.join(_SIGNED)}, with all members that SNS signs")
         if message.topic_arn not in settings.topics:
-            raise ValueError(f"its TopicArn {message.topic_arn!r} is none of the flow's topics")
+            raise ValueError(f"its TopicArn {message.topic_arn!r} isn't one of the flow's topics")
         signature = credential.signing_key.sign(signed, PKCS1v15(), hashes.SHA256())
         return msgspec.json.encode(members | {"Signature": _raw(b64encode(signature).decode())})
 
     def sign(
         self, request: SignedRequest, body: bytes, credential: SnsCredential | None, settings: SnsSettings
     ) -> Sequence[tuple[str, str]]:
-        """The signature is in the body; SNS calls its JSON a text."""
+        """Return the content type of SNS; the signature is in the body."""
         return [("content-type", "text/plain; charset=UTF-8")]
 
 
@@ -237,7 +237,7 @@ class _SnsCheck:
         if message.topic_arn not in self._settings.topics:
             raise NotVerified(f"the topic {message.topic_arn[:300]} isn't in `topics`")
         if algorithm is None:
-            raise NotVerified(f"the SignatureVersion is none of {', '.join(_HASHES)}")
+            raise NotVerified(f"the SignatureVersion isn't one of {', '.join(_HASHES)}")
         if not signature:
             raise NotVerified(UNREADABLE)
         if not _CERT_URL.fullmatch(message.signing_cert_url):

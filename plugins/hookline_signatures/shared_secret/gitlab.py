@@ -1,4 +1,4 @@
-"""GitLab's webhooks: a token that is shown, or a signature by Standard Webhooks."""
+"""GitLab's webhooks: a token, or a signature by Standard Webhooks."""
 
 import hmac
 from collections.abc import Sequence
@@ -26,10 +26,10 @@ class GitLabCredential(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     token: Secrets | None = Field(
-        default=None, description="The hook's secret token; or a list of which each is taken."
+        default=None, description="The hook's secret token; or a list of tokens, each of which is accepted."
     )
     signing_token: StandardSecrets | None = Field(
-        default=None, description="The hook's signing token, `whsec_…`; or a list of which each is taken."
+        default=None, description="The hook's signing token, `whsec_…`; or a list of tokens, each of which is accepted."
     )
 
     @model_validator(mode="after")
@@ -42,14 +42,14 @@ class GitLabCredential(BaseModel):
 class GitLab(Scheme[GitLabCredential, StandardSettings]):
     """GitLab's `X-Gitlab-Token`, or its signature by Standard Webhooks in `webhook-signature`.
 
-    In the project's settings, under Webhooks, give the flow's URL, and a secret token or (better, where it has them) a
-    signing token. The secret token is only compared: anybody who sees one request can make others. What the credential
-    has is asked for; where it has both, both have to be right, as GitLab then sends both.
+    In the project's settings, under Webhooks, give the flow's URL, and a secret token or (better, if GitLab offers it)
+    a signing token. The secret token is only compared: anybody who sees one request can make others. If the credential
+    has both, both have to be right, since GitLab then sends both.
 
-    The dedupe key is `webhook-id` where there is a signature, which covers it, and otherwise `Idempotency-Key`; it is
-    the same when GitLab tries again. Signed requests are rejected where their time is further than `tolerance` from
-    the time of receipt. GitLab waits 10 seconds for an answer, and after four failures in a row turns the webhook off
-    for a while, in the end for good.
+    The dedupe key of a signed request is `webhook-id`, which is part of the signed content, and otherwise
+    `Idempotency-Key`; it is the same when GitLab retries. A signed request is rejected if its time is further than
+    `tolerance` from the time of receipt. GitLab waits 10 seconds for a response, and after four failures in a row turns
+    the webhook off for a while, in the end for good.
     """
 
     name: ClassVar[str] = "gitlab"
@@ -64,19 +64,19 @@ class GitLab(Scheme[GitLabCredential, StandardSettings]):
         if credential.token is not None:
             given = as_received(required(request, _TOKEN))
             if not among(given, as_bytes(credential.token)):
-                raise NotVerified("the token is another")
+                raise NotVerified("the token is wrong")
         if credential.signing_token is not None:
             return self.signatures.open(request, StandardCredential(secret=credential.signing_token), settings)
         return _Shown(known_as)
 
     def secret_headers(self, settings: StandardSettings) -> frozenset[str]:
-        """The one with the token."""
+        """Return the header with the token."""
         return frozenset({_TOKEN})
 
     def sign(
         self, request: SignedRequest, body: bytes, credential: GitLabCredential, settings: StandardSettings
     ) -> Sequence[tuple[str, str]]:
-        """With the first token and each signing token; the id is the request's, or made of the body."""
+        """Sign with the first token and each signing token; the id is the request's, or made from the body."""
         headers: list[tuple[str, str]] = []
         message_id = request.header(_ID_HEADER) or hmac.new(b"id", body, "sha256").hexdigest()[:32]
         if credential.signing_token is not None:
@@ -91,7 +91,7 @@ class GitLab(Scheme[GitLabCredential, StandardSettings]):
 
 
 class _Shown:
-    """The token was right; the body says nothing about it."""
+    """A request with the right token, whatever the body."""
 
     def __init__(self, message_id: str | None) -> None:
         self._message_id = message_id

@@ -24,18 +24,18 @@ class LinearSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     tolerance: Duration = Field(
-        default=timedelta(seconds=60), description="How far the time of sending may be from the time of receipt."
+        default=timedelta(seconds=60), description="The largest difference between the times of sending and receipt."
     )
 
 
 class Linear(Scheme[MacCredential, LinearSettings]):
     """Linear's `Linear-Signature`: HMAC-SHA256 of the body, in which `webhookTimestamp` is the time of sending.
 
-    In Linear's settings, under API, make a webhook with the flow's URL; the secret is shown on its page.
+    In Linear's settings, under API, create a webhook with the flow's URL; the secret is shown on its page.
 
     A body whose time is further than `tolerance` from the time of receipt is rejected, and so is one without a time.
-    The dedupe key is `Linear-Delivery`. Linear waits 5 seconds for a 200, and tries again after a minute, an hour and
-    six hours.
+    The dedupe key is `Linear-Delivery`. Linear waits 5 seconds for a 200, and retries after a minute, an hour and six
+    hours.
     """
 
     name: ClassVar[str] = "linear"
@@ -63,11 +63,11 @@ class Linear(Scheme[MacCredential, LinearSettings]):
     def complete(
         self, request: SignedRequest, body: bytes, credential: MacCredential, settings: LinearSettings
     ) -> bytes:
-        """With the request's time."""
+        """Add the request's time to the body."""
         return with_member(body, _TIME, round(request.received_at.timestamp() * 1000))
 
     def sign(
         self, request: SignedRequest, body: bytes, credential: MacCredential, settings: LinearSettings
     ) -> Sequence[tuple[str, str]]:
-        """With the first secret."""
+        """Sign with the first secret."""
         return self.layout.sign(request, body, credential)

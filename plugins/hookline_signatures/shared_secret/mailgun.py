@@ -1,4 +1,4 @@
-"""Mailgun: a signature within the body, of a time and a token alone."""
+"""Mailgun's webhooks: a signature within the body, of a time and a token alone."""
 
 import hashlib
 import hmac
@@ -42,9 +42,9 @@ class Mailgun(Scheme[MacCredential, WithinADay]):
     At Mailgun: Sending, Webhooks, or the `forward` of a route, with the flow's URL. The credential's `secret` is the
     HTTP webhook signing key.
 
-    The rest of the body isn't signed. So the token, which is used once, is the dedupe key: who caught a message
-    can't send another one with its signature. A flow that names a `dedupe_key` of its own gives that up. Mailgun tries
-    again for eight hours, and takes nothing but a 200 for taken, which is what it gets, and a 406 for final.
+    The rest of the body isn't signed. So the token, which is used once, is the dedupe key: somebody who intercepted a
+    message can't send another one with its signature. A flow with its own `dedupe_key` gives that up. Mailgun retries
+    for eight hours, unless the response is a 200, which the scheme sends, or a 406.
     """
 
     name: ClassVar[str] = "mailgun"
@@ -55,15 +55,15 @@ class Mailgun(Scheme[MacCredential, WithinADay]):
     accepted: ClassVar[WebhookResponse | None] = WebhookResponse()
 
     def open(self, request: SignedRequest, credential: MacCredential, settings: WithinADay) -> RequestVerifier:
-        """Everything is in the body: JSON for events, a form for what a route forwards."""
+        """Read the signature from the body: JSON for events, a form for mails that a route forwards."""
         return _MailgunCheck(_reader(request), request, as_bytes(credential.secret), settings)
 
     def remembers(self, settings: WithinADay) -> timedelta:
-        """Long enough for a token to be too old once it is forgotten."""
+        """Return a time that is long enough for a token to be too old once it is forgotten."""
         return max(self.retries_for, 2 * settings.tolerance)
 
     def complete(self, request: SignedRequest, body: bytes, credential: MacCredential, settings: WithinADay) -> bytes:
-        """The event with a `signature`, by the first secret, at the request's time; the token is made of the body."""
+        """Add a `signature` by the first secret, at the request's time; the token is made from the body."""
         timestamp = str(int(request.received_at.timestamp()))
         token = hashlib.sha256(body).hexdigest()[:50]
         mac = hmac.new(as_bytes(credential.secret)[0], f"{timestamp}{token}".encode(), "sha256").hexdigest()
@@ -72,7 +72,7 @@ class Mailgun(Scheme[MacCredential, WithinADay]):
     def sign(
         self, request: SignedRequest, body: bytes, credential: MacCredential, settings: WithinADay
     ) -> Sequence[tuple[str, str]]:
-        """None: the signature is in the body."""
+        """Return no headers: the signature is in the body."""
         return []
 
 
@@ -227,7 +227,7 @@ class _MailgunCheck:
         # Nothing stands between time and token: were a digit taken from one for the other, a token that came before
         # would pass for a new one.
         if len(timestamp) != _DIGITS:
-            raise NotVerified(f"the signature's timestamp hasn't {_DIGITS} digits")
+            raise NotVerified(f"the signature's timestamp doesn't have {_DIGITS} digits")
         check_fresh(timestamp, self._received_at, self._tolerance)
         signed = f"{timestamp}{said.token}".encode()
         signature = from_hex(said.signature)

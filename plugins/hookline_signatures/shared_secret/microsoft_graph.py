@@ -28,26 +28,26 @@ class _Unsigned(msgspec.Struct):
 
 
 class MicrosoftGraphCredential(BaseModel):
-    """The client state that was given when the subscription was made."""
+    """The client state that was given when the subscription was created."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     client_state: Secrets = Field(
-        description="The subscription's `clientState`, of at most 128 characters; or a list of which each is taken."
+        description="The subscription's `clientState`, of at most 128 characters; or a list, each of which is accepted."
     )
 
 
 class MicrosoftGraph(Scheme[MicrosoftGraphCredential, NoSettings]):
-    """Microsoft Graph signs nothing: each notification shows in its body the `clientState` of its subscription.
+    """Microsoft Graph signs nothing: each notification has the `clientState` of its subscription in the body.
 
-    Make the subscription (`POST /subscriptions`) with the flow's URL as `notificationUrl`, and a long random text as
+    Create the subscription (`POST /subscriptions`) with the flow's URL as `notificationUrl`, and a long random text as
     `clientState`. Graph then sends a `POST` with a `validationToken` in the query, which is answered with the same
     text; no flow is started. It is sent as `text/plain`: a flow with `media_types` lists that too. The
     `lifecycleNotificationUrl` may be the same hook.
 
-    Each notification of a request has to show the right state, else all are rejected. The tokens that come with
-    encrypted contents (`validationTokens`) are not looked at. Graph has no id for a request: there is no dedupe key.
-    It takes each 2xx, waits 10 seconds for it, and tries again for 4 hours.
+    Each notification of a request has to have the right state, or all are rejected. The tokens that come with encrypted
+    contents (`validationTokens`) are not checked. Graph has no id for a request: there is no dedupe key. It accepts any
+    2xx, waits 10 seconds for it, and retries for 4 hours.
     """
 
     name: ClassVar[str] = "microsoft-graph"
@@ -65,13 +65,13 @@ class MicrosoftGraph(Scheme[MicrosoftGraphCredential, NoSettings]):
         return _Shown(as_bytes(credential.client_state))
 
     def secret_fields(self, settings: NoSettings) -> tuple[str, ...]:
-        """Each notification's state."""
+        """Return the path of each notification's state."""
         return (f"/value/*/{_STATE}",)
 
     def complete(
         self, request: SignedRequest, body: bytes, credential: MicrosoftGraphCredential, settings: NoSettings
     ) -> bytes:
-        """With the first state in each notification."""
+        """Add the first state to each notification."""
         collection = read_json(body, _Unsigned)
         if collection is None:
             raise ValueError('the body isn\'t a collection of notifications: {"value": [{…}, …]}')
@@ -82,7 +82,7 @@ class MicrosoftGraph(Scheme[MicrosoftGraphCredential, NoSettings]):
     def sign(
         self, request: SignedRequest, body: bytes, credential: MicrosoftGraphCredential, settings: NoSettings
     ) -> list[tuple[str, str]]:
-        """Nothing: what tells Graph from others is in the body."""
+        """Return no headers: the state is in the body."""
         return []
 
 
@@ -103,5 +103,5 @@ class _Shown:
             # Each is compared, so that the time taken doesn't tell which of them was wrong.
             holds &= among(one.state.encode(), self._states)
         if not holds:
-            raise NotVerified("the clientState of a notification is another")
+            raise NotVerified("the clientState of a notification is wrong")
         return Verified()

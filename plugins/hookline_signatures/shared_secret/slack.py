@@ -1,4 +1,4 @@
-"""Slack's `X-Slack-Signature`, and its question whether a URL is the right one."""
+"""Slack's `X-Slack-Signature`, and its checks of the URL and the certificate."""
 
 import hmac
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ _TIMESTAMP: Final = "x-slack-request-timestamp"
 _PREFIX: Final = "v0="
 _FORM: Final = "application/x-www-form-urlencoded"
 _LONGEST_CHECK: Final = 1000
-"""Bytes. A check of the certificate has two fields; what is longer is something else."""
+"""Bytes. A check of the certificate has two fields; a longer form is something else."""
 
 
 class _Event(msgspec.Struct, frozen=True):
@@ -36,14 +36,14 @@ class Slack(Scheme[MacCredential, Within5Minutes]):
     """Slack's events, slash commands and interactions.
 
     At Slack: Your Apps, the app; the flow's URL goes to Event Subscriptions, Slash Commands or Interactivity. The
-    credential's `secret` is the Signing Secret under Basic Information. Slack asks whether the URL is right
-    (`url_verification`), and from time to time whether its certificate is good (`ssl_check`, by GET or as a form, which
-    it doesn't sign): the scheme answers, and no flow starts.
+    credential's `secret` is the Signing Secret under Basic Information. Slack checks the URL
+    (`url_verification`), and from time to time its certificate (`ssl_check`, by GET or as a form, which it doesn't
+    sign): the scheme answers, and no flow starts.
 
     `X-Slack-Signature` signs the time of sending and the body. The dedupe key is `event_id`, which commands and
-    interactions don't have: Slack sends those once. It waits for three seconds; an event that isn't taken is tried
-    three times more within about five minutes. What is accepted is answered with an empty 200, since Slack shows the
-    body of an answer to its user.
+    interactions don't have: Slack sends those once. It waits for three seconds; an event that isn't accepted is
+    retried three times within about five minutes. An accepted request is answered with an empty 200, since Slack shows
+    the body of a response to its user.
     """
 
     name: ClassVar[str] = "slack"
@@ -78,7 +78,7 @@ class Slack(Scheme[MacCredential, Within5Minutes]):
     def sign(
         self, request: SignedRequest, body: bytes, credential: MacCredential, settings: Within5Minutes
     ) -> Sequence[tuple[str, str]]:
-        """With the first secret, at the request's time."""
+        """Sign with the first secret, at the request's time."""
         timestamp = str(int(request.received_at.timestamp()))
         mac = hmac.new(as_bytes(credential.secret)[0], f"v0:{timestamp}:".encode() + body, "sha256").hexdigest()
         return [(_TIMESTAMP, timestamp), (_SIGNATURE, _PREFIX + mac)]
@@ -89,7 +89,7 @@ def _is_form(request: SignedRequest) -> bool:
 
 
 class _FormCheck:
-    """A form: the check of the certificate, or else what its signature says of it."""
+    """A form: a check of the certificate, or else a request with a signature."""
 
     def __init__(self, signature: RequestVerifier | NotVerified) -> None:
         self._signature = signature

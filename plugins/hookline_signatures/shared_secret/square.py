@@ -27,11 +27,11 @@ class Square(Scheme[MacCredential, NoSettings]):
     """Square's webhooks.
 
     At Square: the Developer Console, the application, Webhooks, Subscriptions, with the flow's URL as notification
-    URL, just as it reads under the server's `public_url`: it is signed. The credential's `secret` is the
+    URL, exactly as under the server's `public_url`: it is signed. The credential's `secret` is the
     subscription's Signature Key.
 
-    `x-square-hmacsha256-signature` signs the URL and the body. The dedupe key is `event_id`. Square tries again for
-    24 hours where it gets no 2xx within ten seconds.
+    `x-square-hmacsha256-signature` signs the URL and the body. The dedupe key is `event_id`. Square retries for 24
+    hours if it gets no 2xx within ten seconds.
     """
 
     name: ClassVar[str] = "square"
@@ -49,7 +49,7 @@ class Square(Scheme[MacCredential, NoSettings]):
     def sign(
         self, request: SignedRequest, body: bytes, credential: MacCredential, settings: NoSettings
     ) -> Sequence[tuple[str, str]]:
-        """With the first secret, for the request's URL."""
+        """Sign with the first secret, for the request's URL."""
         signed = as_received(request.url) + body
         mac = hmac.new(as_bytes(credential.secret)[0], signed, "sha256").digest()
         return [(_SIGNATURE, b64encode(mac).decode())]

@@ -32,8 +32,8 @@ class Stripe(Scheme[MacCredential, Within5Minutes]):
     signing secret, `whsec_` included; the CLI's `stripe listen` shows one of its own. While a secret is rolled, Stripe
     signs with both.
 
-    `Stripe-Signature` signs the time of sending and the body. The dedupe key is the event's id. Stripe tries again for
-    three days, signing anew each time, where it gets no 2xx; it doesn't keep events in order.
+    `Stripe-Signature` signs the time of sending and the body. The dedupe key is the event's id. If Stripe gets no 2xx,
+    it retries for three days, and signs anew each time; it doesn't keep events in order.
     """
 
     name: ClassVar[str] = "stripe"
@@ -47,7 +47,7 @@ class Stripe(Scheme[MacCredential, Within5Minutes]):
         entries = [entry.partition("=") for entry in required(request, _HEADER).split(",", _MOST_ENTRIES)]
         times = [value for name, _, value in entries if name.strip(" ") == "t"]
         if len(entries) > _MOST_ENTRIES or len(times) != 1:
-            raise NotVerified(f"{_HEADER} hasn't one `t`, or has more than {_MOST_ENTRIES} entries")
+            raise NotVerified(f"{_HEADER} doesn't have exactly one `t`, or has more than {_MOST_ENTRIES} entries")
         check_fresh(times[0], request.received_at, settings.tolerance)
         # Entries that can't be read, and versions that we don't know, may stand beside one that is right.
         signatures = [from_hex(value) for name, _, value in entries if name.strip(" ") == "v1"]
@@ -57,7 +57,7 @@ class Stripe(Scheme[MacCredential, Within5Minutes]):
     def sign(
         self, request: SignedRequest, body: bytes, credential: MacCredential, settings: Within5Minutes
     ) -> Sequence[tuple[str, str]]:
-        """With every secret, as Stripe does while one is rolled."""
+        """Sign with every secret, as Stripe does while one is rolled."""
         timestamp = str(int(request.received_at.timestamp()))
         signed = f"{timestamp}.".encode() + body
         macs = [hmac.new(key, signed, "sha256").hexdigest() for key in as_bytes(credential.secret)]

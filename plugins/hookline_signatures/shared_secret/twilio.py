@@ -33,13 +33,13 @@ _PORTS: Final = {"https": ":443", "http": ":80"}
 class Twilio(Scheme[MacCredential, NoSettings]):
     """Twilio's `X-Twilio-Signature`: HMAC of the URL and the form's fields, or of the URL with a hash of the body.
 
-    At Twilio, give the flow's URL as the webhook of a phone number, a messaging service, or a status callback, just
-    as it reads under the server's `public_url`: it is signed. The credential's `secret` is the account's Auth Token,
-    or the secret of the shared key that signs.
+    At Twilio, give the flow's URL as the webhook of a phone number, a messaging service, or a status callback, exactly
+    as under the server's `public_url`: it is signed. The credential's `secret` is the account's Auth Token, or the
+    secret of the shared key that signs.
 
     No time is signed. The dedupe key is `I-Twilio-Idempotency-Token`, which isn't signed. Twilio waits for fifteen
-    seconds, and tries again only where the URL says so (`#rc=…`). What is accepted is answered with an empty 204,
-    which Twilio takes for "nothing to do"; a flow that answers with TwiML says `"respond": "reply"`.
+    seconds, and retries only if the URL says so (`#rc=…`). An accepted request is answered with an empty 204, which
+    means "nothing to do" to Twilio; a flow that answers with TwiML sets `"respond": "reply"`.
     """
 
     name: ClassVar[str] = "twilio"
@@ -63,9 +63,9 @@ class Twilio(Scheme[MacCredential, NoSettings]):
     def sign(
         self, request: SignedRequest, body: bytes, credential: MacCredential, settings: NoSettings
     ) -> Sequence[tuple[str, str]]:
-        """With the first secret, for the request's URL, and its `Content-Type` or else a form's.
+        """Sign with the first secret, for the request's URL, and its `Content-Type` or else a form's.
 
-        Raises ValueError where a body is no form, and the URL doesn't hold its hash.
+        Raises ValueError if the body isn't a form and its hash isn't in the URL.
         """
         hashed = request.parameter(_BODY_HASH)
         part = _Form(request) if hashed is None else _Hashed(hashed)
@@ -90,14 +90,14 @@ def _urls(request: SignedRequest) -> list[bytes]:
     # Twilio itself isn't of one mind whether the port is part of it.
     parts = _ORIGIN.fullmatch(request.url)
     if parts is None:
-        raise NotVerified("the server's public URL has another form than Twilio signs")
+        raise NotVerified("the server's public URL isn't in a form that Twilio signs")
     protocol, host, port, rest = parts.group(1, 2, 3, 4)
     ports = ("", port or _PORTS[protocol])
     return [as_received(f"{protocol}://{host}{one}{rest or ''}") for one in ports]
 
 
 class _Form:
-    """A form's fields: each key and each value, sorted, those that are there twice only once."""
+    """A form's fields: each key and each value, sorted, without duplicates."""
 
     def __init__(self, request: SignedRequest) -> None:
         media_type = (request.header("content-type") or _FORM).partition(";")[0].strip().lower()
@@ -112,7 +112,7 @@ class _Form:
         if not self._body:
             return b""
         if not self._is_form or len(self._body) > _LONGEST_FORM:
-            raise NotVerified("the body isn't a form, or too large for one, and the URL holds no hash of it")
+            raise NotVerified("the body isn't a form, or is too large for one, and the URL has no hash of it")
         try:
             fields = parse_qsl(
                 self._body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=_MOST_FIELDS
@@ -134,7 +134,7 @@ class _Hashed:
 
     def finish(self) -> bytes:
         if not hmac.compare_digest(self._hash.digest(), self._expected):
-            raise NotVerified(f"the body hasn't the hash that the URL's {_BODY_HASH} says")
+            raise NotVerified(f"the body's hash isn't the one in the URL's {_BODY_HASH}")
         return b""
 
 

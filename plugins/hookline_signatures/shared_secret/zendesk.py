@@ -28,8 +28,8 @@ class Zendesk(Scheme[MacCredential, Within15Minutes]):
     credential's `secret` is the one that the webhook's page reveals.
 
     `X-Zendesk-Webhook-Signature` signs the time of sending and the body, which may be empty. The dedupe key is
-    `X-Zendesk-Webhook-Invocation-Id`, which isn't signed. Zendesk waits for twelve seconds, and tries a few times more
-    after a timeout, a 409, and a 429 or 503 that says when.
+    `X-Zendesk-Webhook-Invocation-Id`, which isn't signed. Zendesk waits for twelve seconds, and retries a few times
+    after a timeout, a 409, and a 429 or 503 with `Retry-After`.
     """
 
     name: ClassVar[str] = "zendesk"
@@ -54,7 +54,7 @@ class Zendesk(Scheme[MacCredential, Within15Minutes]):
     def sign(
         self, request: SignedRequest, body: bytes, credential: MacCredential, settings: Within15Minutes
     ) -> Sequence[tuple[str, str]]:
-        """With the first secret, at the request's time; the id is the request's, or made of the body."""
+        """Sign with the first secret, at the request's time; the id is the request's, or made from the body."""
         timestamp = request.received_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         mac = hmac.new(as_bytes(credential.secret)[0], timestamp.encode() + body, "sha256").digest()
         return [

@@ -36,10 +36,9 @@ class Zoom(Scheme[MacCredential, WithinADay]):
     the Secret Token on the same page. On Validate, and every three days, Zoom sends `endpoint.url_validation`, which
     is answered with the token that proves the secret; no flow is started.
 
-    A time further than `tolerance` from the time of receipt is rejected; Zoom doesn't say whether it signs anew when
-    it tries again, so that the default spans all its tries. Zoom names no id that all tries share: there is no
-    dedupe key but what the flow says. It waits 3 seconds for 200 or 204, and tries three times more within an hour and
-    a half.
+    A time further than `tolerance` from the time of receipt is rejected; Zoom doesn't document if it signs anew when it
+    retries, so that the default covers all its retries. Zoom has no id that all its retries share: there is no dedupe
+    key except the flow's own. It waits 3 seconds for 200 or 204, and retries three times within an hour and a half.
     """
 
     name: ClassVar[str] = "zoom"
@@ -60,7 +59,7 @@ class Zoom(Scheme[MacCredential, WithinADay]):
     def sign(
         self, request: SignedRequest, body: bytes, credential: MacCredential, settings: WithinADay
     ) -> Sequence[tuple[str, str]]:
-        """With the first secret, at the request's time."""
+        """Sign with the first secret, at the request's time."""
         timestamp = str(int(request.received_at.timestamp()))
         mac = hmac.new(as_bytes(credential.secret)[0], f"v0:{timestamp}:".encode() + body, "sha256").hexdigest()
         return [(_TIME, timestamp), (_SIGNATURE, f"v0={mac}")]

@@ -1,1 +1,1 @@
-"""Providers whose signature is a MAC of the body, and of nothing else."""
+"""Providers whose signature is a MAC of the body alone."""

@@ -12,9 +12,8 @@ class Bitbucket(BodyMac):
     In the repository's settings, under Webhooks, give the flow's URL and a secret. Without a secret Bitbucket signs
     nothing, and everything that it sends is rejected.
 
-    The dedupe key is `X-Request-UUID`. Bitbucket waits 10 seconds for an answer, and tries twice more where it gets
-    none or a 5xx. Bitbucket Data Center names its id `X-Request-Id`: there say
-    `"dedupe_key": "$.headers['x-request-id']"`.
+    The dedupe key is `X-Request-UUID`. Bitbucket waits 10 seconds for a response, and retries twice if it gets none, or
+    a 5xx. For Bitbucket Data Center, whose id is `X-Request-Id`, set `"dedupe_key": "$.headers['x-request-id']"`.
     """
 
     name: ClassVar[str] = "bitbucket"

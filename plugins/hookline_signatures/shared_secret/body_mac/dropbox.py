@@ -12,10 +12,10 @@ class Dropbox(BodyMac):
     """Dropbox's `X-Dropbox-Signature`: HMAC-SHA256 of the body under the app secret.
 
     In the App Console, under Webhooks, give the flow's URL. Dropbox then sends a `GET` with a `challenge`, which is
-    answered with the same; the flow needn't take `GET`, and isn't started. The secret is the app secret.
+    answered with the same text; the flow needn't accept `GET`, and isn't started. The secret is the app secret.
 
-    What Dropbox sends says whose files changed, not what changed, and has no id: there is no dedupe key. Dropbox
-    waits 10 seconds for a 200, and tries again over some ten minutes.
+    A request names the accounts whose files have changed, not the changes, and has no id: there is no dedupe key.
+    Dropbox waits 10 seconds for a 200, and retries for some ten minutes.
     """
 
     name: ClassVar[str] = "dropbox"

@@ -15,12 +15,13 @@ class GitHubSettings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     pings: Literal["kept", "answered"] = Field(
-        default="kept", description="Whether a ping starts the flow (`kept`), or is only answered."
+        default="kept",
+        description="The treatment of a ping: it starts the flow (`kept`), or is only answered (`answered`).",
     )
 
 
 class _Ping:
-    """A ping that is answered once it holds."""
+    """A ping that is answered once its signature is verified."""
 
     def __init__(self, mac: Mac) -> None:
         self._mac = mac
@@ -39,11 +40,11 @@ class GitHub(BodyMac):
     At GitHub: a repository's, an organization's or an app's settings, Webhooks, with the flow's URL as payload URL,
     `application/json` as content type, and a secret.
 
-    The dedupe key is `X-GitHub-Delivery`, which isn't signed; a delivery that somebody sends again has the same.
-    GitHub waits for ten seconds, and doesn't try again by itself.
+    The dedupe key is `X-GitHub-Delivery`, which isn't signed; a delivery that somebody repeats has the same key. GitHub
+    waits for ten seconds, and doesn't retry by itself.
 
-    With a ping GitHub tries a new webhook: it is a message like others, unless `pings` says that it is answered and
-    starts nothing.
+    GitHub tests a new webhook with a ping: it is a message like others, unless `pings` is `answered`; then it starts
+    nothing.
     """
 
     name: ClassVar[str] = "github"

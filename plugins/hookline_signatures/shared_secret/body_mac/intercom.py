@@ -20,8 +20,8 @@ class Intercom(BodyMac):
     In the Developer Hub, under Configure, Webhooks, give the flow's URL and choose topics. The secret is the app's
     client secret, under Basic information.
 
-    The dedupe key is the `id` of the notification, which is signed. Intercom waits 5 seconds for an answer, and tries
-    once more after a minute. After seven days of errors it suspends the subscription.
+    The dedupe key is the `id` of the notification, which is signed. Intercom waits 5 seconds for a response, and
+    retries once after a minute. After seven days of errors it suspends the subscription.
     """
 
     name: ClassVar[str] = "intercom"

@@ -17,9 +17,9 @@ class MetaCredential(MacCredential):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    secret: Secrets = Field(description="The app secret; or a list of which each is taken.")
+    secret: Secrets = Field(description="The app secret; or a list of secrets, each of which is accepted.")
     verify_token: Secrets = Field(
-        description="A text of your own choice, which Meta shows when it asks for the hook; or a list of them."
+        description="A text of your own choice, which Meta sends when it checks the URL; or a list of texts."
     )
 
 
@@ -27,12 +27,12 @@ class Meta(Scheme[MetaCredential, NoSettings]):
     """Meta's `X-Hub-Signature-256`: HMAC-SHA256 of the body under the app secret.
 
     In the app's dashboard, under Webhooks, give the flow's URL and the verify token. Meta then sends a `GET` with
-    `hub.mode=subscribe`, which is answered with its `hub.challenge` where the token is right; the flow needn't take
+    `hub.mode=subscribe`, which is answered with its `hub.challenge` if the token is right; the flow needn't accept
     `GET`, and isn't started. The app secret is under App settings, Basic.
 
-    One request may hold several changes, so that Meta has no id for it: there is no dedupe key but what the flow
-    says, such as `"dedupe_key": "$.body.entry[0].changes[0].value.messages[0].id"` for single WhatsApp messages.
-    Meta tries again, less and less often, for up to 36 hours, and WhatsApp for 7 days.
+    One request may contain several changes, so that Meta has no id for it: there is no dedupe key except the flow's
+    own, such as `"dedupe_key": "$.body.entry[0].changes[0].value.messages[0].id"` for single WhatsApp messages.
+    Meta retries, less and less often, for up to 36 hours, and WhatsApp for 7 days.
     """
 
     name: ClassVar[str] = "meta"
@@ -53,14 +53,14 @@ class Meta(Scheme[MetaCredential, NoSettings]):
     def sign(
         self, request: SignedRequest, body: bytes, credential: MetaCredential, settings: NoSettings
     ) -> list[tuple[str, str]]:
-        """With the first secret."""
+        """Sign with the first secret."""
         return list(self.layout.sign(request, body, credential))
 
 
 def _handshake(request: SignedRequest, credential: MetaCredential, mode: str) -> Answered:
     token = (request.parameter("hub.verify_token") or "").encode()
     if not among(token, as_bytes(credential.verify_token)):
-        raise NotVerified("hub.verify_token is another")
+        raise NotVerified("hub.verify_token is wrong")
     if mode != "subscribe":
         raise NotVerified("hub.mode isn't subscribe")
     return echo(request.parameter("hub.challenge"))

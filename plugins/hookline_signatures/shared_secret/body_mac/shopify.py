@@ -28,8 +28,8 @@ class Shopify(Scheme[MacCredential, NoSettings]):
     credential's `secret` is the app's client secret; for webhooks of the admin it is the one shown below their list.
 
     `X-Shopify-Hmac-Sha256` signs the body. The dedupe key is `X-Shopify-Event-Id` together with `X-Shopify-Topic`,
-    since one event may be told under several topics; neither is signed. Shopify waits for five seconds, tries eight
-    times more within four hours, and then removes a subscription that an app made.
+    since one event may be sent under several topics; neither is signed. Shopify waits for five seconds, retries eight
+    times within four hours, and then removes a subscription that an app created.
     """
 
     name: ClassVar[str] = "shopify"
@@ -48,7 +48,7 @@ class Shopify(Scheme[MacCredential, NoSettings]):
     def sign(
         self, request: SignedRequest, body: bytes, credential: MacCredential, settings: NoSettings
     ) -> Sequence[tuple[str, str]]:
-        """With the first secret; the id and the topic are the request's, or the id is made of the body."""
+        """Sign with the first secret; the topic is the request's, and so is the id, or it is made from the body."""
         topic = request.header(_TOPIC)
         mac = hmac.new(as_bytes(credential.secret)[0], body, "sha256").digest()
         return [

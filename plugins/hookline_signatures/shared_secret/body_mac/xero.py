@@ -20,12 +20,12 @@ class Xero(BodyMac):
     """Xero's `x-xero-signature`: HMAC-SHA256 of the body, in base64.
 
     In the developer portal, under the app's Webhooks, give the flow's URL; the secret is the webhooks key. Xero then
-    sends rightly and wrongly signed bodies without events, the "intent to receive": the right ones are answered with
-    200 and the wrong ones with 401, and no flow is started.
+    sends bodies without events, with right and with wrong signatures, the "intent to receive": the right ones are
+    answered with 200 and the wrong ones with 401, and no flow is started.
 
-    Xero takes no answer that has a body: accepted is 200 and nothing more. A body may hold several events, none of
-    which has an id, so that there is no dedupe key. Xero waits 5 seconds for an answer, tries again for 24 hours, and
-    then turns the webhook off.
+    Xero rejects a response with a body, so that an accepted request is answered with an empty 200. A body may contain
+    several events, none of which has an id, so that there is no dedupe key. Xero waits 5 seconds for a response,
+    retries for 24 hours, and then turns the webhook off.
     """
 
     name: ClassVar[str] = "xero"

@@ -316,7 +316,7 @@ async def test_a_machine_that_trusts_nobody_says_so() -> None:
 
 async def test_by_default_the_machines_own_authorities_are_trusted() -> None:
     # Whatever they are, ours is not among them.
-    with pytest.raises(CannotVerify, match="is not one that PayPal's messages are signed with"):
+    with pytest.raises(CannotVerify, match="is not one that signs PayPal's messages"):
         await verify(headers(paypals()), Network(chain()), scheme=PayPal())
 
 

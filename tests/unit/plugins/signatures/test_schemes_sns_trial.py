@@ -59,7 +59,7 @@ async def test_for_a_trial_what_sns_sends_is_signed_anew_and_of_now() -> None:
         (b'{"Type": "Notice", "Message": ""}', "a Type is one of Notification"),
         (b'{"Type": "Notification"}', "all members"),
         (b'{"Type": "SubscriptionConfirmation", "Message": ""}', "all members"),
-        (body(message(TopicArn=TOPIC + "-3")), "none of the flow's topics"),
+        (body(message(TopicArn=TOPIC + "-3")), "isn't one of the flow's topics"),
     ],
 )
 def test_what_sns_would_never_send_is_not_signed(raw: bytes, said: str) -> None:
