@@ -15,7 +15,7 @@ async def create_commit_status(
     ctx: Context[GitHubApi],
     repository: Repository,
     sha: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{40,64}$", description="The commit's full hash.")],
-    state: Annotated[Literal["error", "failure", "pending", "success"], Field(description="The state.")],
+    state: Annotated[Literal["error", "failure", "pending", "success"], Field(description="The state of the commit.")],
     context: Annotated[
         str, Field(description="The name of the status; a later status with the same name replaces it.")
     ],

@@ -23,7 +23,7 @@ async def request(
         str, Field(pattern=r"^/[^?#\s]*$", description="The path below the API's URL, such as `/repos/o/r/branches`.")
     ],
     method: Annotated[str, Field(pattern=r"^[A-Za-z]+$", description="The HTTP method.")] = "GET",
-    query: Annotated[dict[str, JsonValue] | None, Field(description="Added to the URL's query.")] = None,
+    query: Annotated[dict[str, JsonValue] | None, Field(description="The query parameters.")] = None,
     json: Annotated[Any, Field(description="The body, a JSON value; none by default.")] = None,
     accept: Annotated[str, Field(description="The media type of the response.")] = "application/vnd.github+json",
 ) -> Reply:

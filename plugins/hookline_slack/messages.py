@@ -174,7 +174,7 @@ async def post_ephemeral(
     user: Annotated[
         str,
         Options("people"),
-        Field(min_length=1, description="The id of the person who sees it, and has to be in the channel."),
+        Field(min_length=1, description="The id of the person who sees it; the person has to be in the channel."),
     ],
     text: Text = None,
     blocks: Blocks = None,

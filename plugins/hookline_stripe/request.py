@@ -20,9 +20,7 @@ async def request(
         dict[str, JsonValue] | None, Field(description="The form of a POST, nested as in JSON; null unsets a value.")
     ] = None,
     json: Annotated[Any, Field(description="In its place: the JSON body of a request to `/v2/`.")] = None,
-    query: Annotated[
-        dict[str, JsonValue] | None, Field(description="Added to the URL's query; nested as in JSON.")
-    ] = None,
+    query: Annotated[dict[str, JsonValue] | None, Field(description="The query parameters, nested as in JSON.")] = None,
 ) -> Reply:
     """Send any request, with the credential, the API's version and the step's idempotency key.
 

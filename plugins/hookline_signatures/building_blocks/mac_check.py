@@ -46,7 +46,7 @@ class Mac:
             mac.update(chunk)
 
     async def finish(self) -> Verified:
-        """Compare each with each, so that the time taken doesn't tell which of them held."""
+        """Compare every MAC with every signature, so that the time taken doesn't tell which of them match."""
         holds = False
         for mac in self._macs:
             mac.update(self._after)

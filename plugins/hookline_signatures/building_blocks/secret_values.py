@@ -24,7 +24,7 @@ def _long_enough(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
     # What many providers' secrets begin with says nothing.
     bare = [secret.get_secret_value().strip().removeprefix("whsec_") for secret in secrets]
     if any(len(text.encode()) < SHORTEST for text in bare):
-        raise ValueError(f"a secret has at least {SHORTEST} bytes; this one is empty or cut off")
+        raise ValueError(f"a secret needs at least {SHORTEST} bytes; this one is empty or cut off")
     return secrets
 
 

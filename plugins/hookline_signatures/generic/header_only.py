@@ -22,7 +22,7 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 def header_name(name: str) -> str:
     """A header's name, in lower case. Raises ValueError for a text that can't be one."""
     if not _TOKEN.fullmatch(name):
-        raise ValueError("a header's name has letters, digits and dashes")
+        raise ValueError("a header's name consists of letters, digits and dashes")
     return name.lower()
 
 

@@ -99,10 +99,10 @@ def _json_key(member: dict[str, Any]) -> VerifyingKey | None:
 def _verifying(key: object, key_id: str | None) -> VerifyingKey:
     if isinstance(key, RSAPublicKey):
         if key.key_size < _SHORTEST_RSA:
-            raise ValueError(f"an RSA key has at least {_SHORTEST_RSA} bits")
+            raise ValueError(f"an RSA key needs at least {_SHORTEST_RSA} bits")
         return VerifyingKey(key, _RSA, key_id)
     if isinstance(key, EllipticCurvePublicKey) and key.curve.name in _CURVES:
         return VerifyingKey(key, frozenset({_CURVES[key.curve.name]}), key_id)
     if isinstance(key, Ed25519PublicKey):
         return VerifyingKey(key, frozenset({"EdDSA"}), key_id)
-    raise ValueError("a key is one of RSA, ECDSA over P-256, P-384 or P-521, or Ed25519")
+    raise ValueError("a key has to be one of RSA, ECDSA over P-256, P-384 or P-521, or Ed25519")

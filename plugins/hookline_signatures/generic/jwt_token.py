@@ -33,7 +33,7 @@ _LIFETIME: Final = timedelta(minutes=5)
 def _secrets_are_long(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
     shortest = min(SHORTEST_SECRET.values())
     if any(len(secret.get_secret_value().encode()) < shortest for secret in secrets):
-        raise ValueError(f"a secret that signs tokens has at least {shortest} bytes")
+        raise ValueError(f"a secret that signs tokens needs at least {shortest} bytes")
     return secrets
 
 
@@ -44,12 +44,14 @@ class JwtCredential(BaseModel):
 
     secret: Annotated[AnySecrets, AfterValidator(_secrets_are_long)] | None = Field(
         default=None,
-        description="The secret for HS256, HS384 or HS512; or a list, each of which is accepted.",
+        description="The secret for HS256, HS384 or HS512; or a list of secrets, each of which is accepted.",
     )
     public_key: Annotated[
         tuple[str, ...] | None,
         BeforeValidator(lambda value: None if value is None else listed(value), json_schema_input_type=str | list[str]),
-    ] = Field(default=None, description="A public key or a certificate in PEM; or a list, each of which is accepted.")
+    ] = Field(
+        default=None, description="A public key or a certificate in PEM; or a list of them, each of which is accepted."
+    )
     jwks: str | None = Field(default=None, description="The JSON Web Key Set, as text.")
     jwks_url: str | None = Field(
         default=None, pattern=_HTTPS, description="The https URL of a JSON Web Key Set, which is fetched and cached."

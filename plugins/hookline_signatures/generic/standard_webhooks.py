@@ -42,13 +42,13 @@ def _readable(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         text, size = secret.get_secret_value().strip(), len(_key(secret))
         if text.startswith(_PUBLIC):
             if size != _ED25519_KEY:
-                raise ValueError(f"a key that begins with {_PUBLIC} is the base64 of {_ED25519_KEY} bytes")
+                raise ValueError(f"a key that begins with {_PUBLIC} has to be the base64 of {_ED25519_KEY} bytes")
         elif text.startswith(_PRIVATE):
             # 32 bytes, or the 64 in which the public key follows.
             if size not in (_ED25519_KEY, 2 * _ED25519_KEY):
-                raise ValueError(f"a key that begins with {_PRIVATE} is the base64 of {_ED25519_KEY} bytes")
+                raise ValueError(f"a key that begins with {_PRIVATE} has to be the base64 of {_ED25519_KEY} bytes")
         elif size < _SHORTEST_KEY:
-            raise ValueError(f"a secret is base64, after {_SYMMETRIC}, of at least {_SHORTEST_KEY} bytes")
+            raise ValueError(f"a secret has to be base64, after {_SYMMETRIC}, of at least {_SHORTEST_KEY} bytes")
     return secrets
 
 
@@ -62,7 +62,7 @@ class StandardCredential(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     secret: StandardSecrets = Field(
-        description="The secret `whsec_…`, or a public key `whpk_…`; or a list, each of which is accepted. "
+        description="The secret `whsec_…`, or a public key `whpk_…`; or a list of them, each of which is accepted. "
         "`whsk_…` is a private key, for tests: it signs, and verifies its own signatures."
     )
 
@@ -161,7 +161,7 @@ class StandardWebhooks(Scheme[StandardCredential, StandardSettings]):
 
 
 class Svix(StandardWebhooks):
-    """Standard Webhooks under the names that Svix, and what is built on it, uses: `svix-id` and so on.
+    """Standard Webhooks under the names that Svix and the services built on it use: `svix-id` and so on.
 
     At the provider (Clerk and Resend are among them), give the flow's URL as an endpoint. The credential's `secret`
     is the endpoint's, including `whsec_`.

@@ -27,7 +27,7 @@ _JSON: Final = "application/json"
 
 def _ed25519(text: str) -> str:
     if len(from_hex(text.strip())) != _KEY:
-        raise ValueError(f"a public key is the hex of {_KEY} bytes")
+        raise ValueError(f"a public key has to be the hex of {_KEY} bytes")
     return text.strip()
 
 
@@ -54,7 +54,7 @@ class DiscordCredential(BaseModel):
             # Who can sign test requests must not be let in beside Discord, and be forgotten there.
             raise ValueError("give the public_key, or for tests a private_key in its place")
         if self.private_key is not None and len(from_hex(self.private_key.get_secret_value().strip())) != _KEY:
-            raise ValueError(f"private_key: it is the hex of {_KEY} bytes")
+            raise ValueError(f"private_key: it has to be the hex of {_KEY} bytes")
         return self
 
     @cached_property

@@ -1,1 +1,1 @@
-"""Providers that prove who they are with a secret that both sides know."""
+"""Providers that prove their identity with a secret that both sides know."""

@@ -48,7 +48,7 @@ class Shopify(Scheme[MacCredential, NoSettings]):
     def sign(
         self, request: SignedRequest, body: bytes, credential: MacCredential, settings: NoSettings
     ) -> Sequence[tuple[str, str]]:
-        """Sign with the first secret; the topic is the request's, and so is the id, or it is made from the body."""
+        """Sign with the first secret; the topic and the id are the request's, or the id is made from the body."""
         topic = request.header(_TOPIC)
         mac = hmac.new(as_bytes(credential.secret)[0], body, "sha256").digest()
         return [
