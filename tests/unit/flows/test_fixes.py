@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.flows.mistakes import MISTAKES, Mistake
+from tests.unit.flows.problem_examples import MISTAKES, Mistake
 from tests.unit.flows.test_seeded_problems import document, problems, registry
 
 from hookline.flows.check.check_flow import check_flow

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.flows.lint_trial import Check, one, order
+from tests.unit.flows.lint_harness import Check, one, order
 
 from hookline.catalog.flow_folder import scan
 from hookline.discovery.loader import load_plugins

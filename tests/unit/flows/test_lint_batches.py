@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.unit.flows.lint_trial import Check, one
+from tests.unit.flows.lint_harness import Check, one
 
 from hookline.flows.blocks.batch import _around
 

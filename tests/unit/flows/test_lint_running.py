@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.unit.flows.lint_trial import Check, one, order
+from tests.unit.flows.lint_harness import Check, one, order
 
 from hookline.discovery.registry import Registry
 from hookline.flows.check.check_flow import check_flow

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.unit.flows.lint_trial import Check, one
+from tests.unit.flows.lint_harness import Check, one
 
 
 def test_a_bad_expression_is_a_problem_at_its_place(check: Check) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel, Field, ValidationError
-from tests.unit.flows.lint_trial import KEY, Check, one, order
+from tests.unit.flows.lint_harness import KEY, Check, one, order
 
 from hookline.flows.documents.model_problems import model_problems
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from tests.unit.flows.lint_trial import Check, one
+from tests.unit.flows.lint_harness import Check, one
 
 
 def waiting(**settings: Any) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 import pytest
-from tests.unit.service.hook_trial import LastByte, document, signed
-from tests.unit.service.waiting_trial import answer, came, header, waiting
+from tests.unit.service.hook_harness import LastByte, document, signed
+from tests.unit.service.waiting_harness import answer, came, header, waiting
 
 from hookline.service.hook_requests import HookResponse
 from hookline.testing.hook_over_memory import HookOverMemory

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from tests.unit.service.hook_trial import LastByte, document, signed
+from tests.unit.service.hook_harness import LastByte, document, signed
 
 from hookline.flows.compiler.body_schema import compile_schema
 from hookline.kernel.errors import Problem, ServiceUnavailable, StoreError, TooManyRequests

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.service.hook_trial import LastByte, document, signed
+from tests.unit.service.hook_harness import LastByte, document, signed
 
 from hookline.flows.elements.message_keys import key_text
 from hookline.kernel.errors import MissingValue

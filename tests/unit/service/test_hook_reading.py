@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
-from tests.unit.service.hook_trial import Key, LastByte, document
+from tests.unit.service.hook_harness import Key, LastByte, document
 
 from hookline.bodies.media_types import read_media
 from hookline.flows.compiler.body_schema import compile_schema

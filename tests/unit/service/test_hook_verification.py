@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import structlog
-from tests.unit.service.hook_trial import HeaderOnly, Key, LastByte, Unread, document, signed
+from tests.unit.service.hook_harness import HeaderOnly, Key, LastByte, Unread, document, signed
 
 from hookline.kernel.errors import CannotVerify
 from hookline.sdk.schemes import NoSettings, RequestVerifier, SignedRequest, Verified

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.service.hook_trial import HeaderOnly, Key, LastByte, Unread, document
-from tests.unit.service.waiting_trial import EXECUTION, TOKEN, answer, call, came, header, waiting
+from tests.unit.service.hook_harness import HeaderOnly, Key, LastByte, Unread, document
+from tests.unit.service.waiting_harness import EXECUTION, TOKEN, answer, call, came, header, waiting
 
 from hookline.intake.callbacks import Callbacks
 from hookline.kernel.errors import StoreError

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import msgspec
 import pytest
-from tests.unit.service.hook_trial import LastByte, Unread, document, signed
+from tests.unit.service.hook_harness import LastByte, Unread, document, signed
 
 from hookline.flows.compiler.body_schema import compile_schema
 from hookline.kernel.errors import ServiceUnavailable

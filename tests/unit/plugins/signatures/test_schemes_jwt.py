@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from pydantic import ValidationError
-from tests.unit.plugins.signatures.scheme_trial import NOW, Network, Trial
+from tests.unit.plugins.signatures.scheme_harness import NOW, Network, Trial
 
 from hookline.api import CannotVerify, NotVerified, Response, StepError
 from hookline_signatures.generic.header_only import Bearer, BearerCredential

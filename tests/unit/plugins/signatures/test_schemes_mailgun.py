@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.plugins.signatures.scheme_trial import SECONDS, Trial
+from tests.unit.plugins.signatures.scheme_harness import SECONDS, Trial
 
 from hookline.api import CannotVerify, NotVerified, Verified
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow

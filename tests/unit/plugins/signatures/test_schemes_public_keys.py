@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from pydantic import ValidationError
-from tests.unit.plugins.signatures.scheme_trial import SECONDS, Trial
+from tests.unit.plugins.signatures.scheme_harness import SECONDS, Trial
 
 from hookline.api import NotVerified, WebhookResponse
 from hookline_signatures.public_key.discord import Discord, DiscordCredential

@@ -4,7 +4,7 @@ import hmac
 from base64 import b64encode
 
 import pytest
-from tests.unit.plugins.signatures.scheme_trial import URL, Trial
+from tests.unit.plugins.signatures.scheme_harness import URL, Trial
 
 from hookline.api import NotVerified
 from hookline_signatures.shared_secret.body_mac.shopify import Shopify

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from tests.unit.plugins.signatures.scheme_trial import SECONDS, Trial
+from tests.unit.plugins.signatures.scheme_harness import SECONDS, Trial
 
 from hookline.api import NotVerified, WebhookResponse
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tests.unit.plugins.signatures.scheme_trial import NOW, Network, Trial
+from tests.unit.plugins.signatures.scheme_harness import NOW, Network, Trial
 
 from hookline.api import CannotVerify, NotVerified, Response, StepError, Verified, WebhookResponse
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow

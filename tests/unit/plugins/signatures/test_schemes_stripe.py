@@ -4,7 +4,7 @@ import hmac
 import json
 
 import pytest
-from tests.unit.plugins.signatures.scheme_trial import NOW, SECONDS, Trial
+from tests.unit.plugins.signatures.scheme_harness import NOW, SECONDS, Trial
 
 from hookline.api import NotVerified
 from hookline_signatures.shared_secret.stripe import Stripe

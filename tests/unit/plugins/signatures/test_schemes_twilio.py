@@ -6,7 +6,7 @@ from base64 import b64encode
 from urllib.parse import urlencode
 
 import pytest
-from tests.unit.plugins.signatures.scheme_trial import URL, Trial
+from tests.unit.plugins.signatures.scheme_harness import URL, Trial
 
 from hookline.api import NotVerified
 from hookline_signatures.shared_secret.twilio import Twilio

@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pydantic import ValidationError
-from tests.unit.plugins.signatures.scheme_trial import Trial
+from tests.unit.plugins.signatures.scheme_harness import Trial
 from tests.unit.plugins.signatures.test_schemes_sns import KEY, PEM, TOPIC, body, certificate, confirmation, message
 
 from hookline.api import CannotVerify, NotVerified, Verified, WebhookResponse

@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from tests.unit.service.hook_trial import Key as Secret
+from tests.unit.service.hook_harness import Key as Secret
 
 from hookline.discovery.loader import load_plugins
 from hookline.flows.blocks.webhook_wait import CompiledWait

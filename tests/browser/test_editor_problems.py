@@ -15,7 +15,7 @@ from hookline.flows.types.samples import NO_SAMPLES
 from tests.acceptance.server_process import TOKEN, ServerProcess
 from tests.browser.console import Console, open_console
 from tests.browser.flow_editor import editor, problems
-from tests.unit.flows.mistakes import SEEDED, SMALL, Mistake
+from tests.unit.flows.problem_examples import SEEDED, SMALL, Mistake
 from tests.unit.flows.test_seeded_problems import FLOWS, registry, samples
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

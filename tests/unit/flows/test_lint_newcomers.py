@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from tests.unit.flows.lint_trial import order
+from tests.unit.flows.lint_harness import order
 
 from hookline.cli.main import main
 from hookline.discovery.loader import load_plugins
