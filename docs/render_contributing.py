@@ -10,7 +10,7 @@ ROOT: Final = Path(__file__).parents[1]
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class Addition:
     """One kind of addition, with something that was added as its example."""
 
     example: str
@@ -27,8 +27,8 @@ _PAGES: Final = {
 }
 _DESCRIBED: Final = "generated: `hookline plugins describe`, so that the plugin can be read about without running it"
 
-RECIPES: Final = {
-    "setting": Recipe(
+ADDITIONS: Final = {
+    "setting": Addition(
         r"\bmax_backlog_total\b",
         {
             "engine/hookline/server_settings.py": "the field, with its default and its description",
@@ -46,7 +46,7 @@ RECIPES: Final = {
             "docs/reference/nodes.md",
         ),
     ),
-    "action": Recipe(
+    "action": Addition(
         r"\bpost_ephemeral\b",
         {
             "plugins/hookline_slack/messages.py": "an async function with `@slack.action`; its signature is its schema",
@@ -55,7 +55,7 @@ RECIPES: Final = {
             "tests/integration/plugins/test_slack.py": "a call for the connector's contract, and what is special to it",
         },
     ),
-    "connector": Recipe(
+    "connector": Addition(
         r"\bhookline_mqtt\b|\bmqtt\b",
         {
             "plugins/hookline_mqtt/": "the package; `hookline new plugin` begins one",
@@ -71,7 +71,7 @@ RECIPES: Final = {
         },
         elsewhere=("docs/how-to/schedules-polling-manual-starts.md", "tests/unit/discovery/test_without_connectors.py"),
     ),
-    "scheme": Recipe(
+    "scheme": Addition(
         r"\blinear\b",
         {
             "plugins/hookline_signatures/shared_secret/linear.py": "the scheme, its credential and its settings",
@@ -87,7 +87,7 @@ RECIPES: Final = {
         },
         elsewhere=("docs/discussion/bounded-work.md", "plugins/hookline_console/web/src/executions/waterfall.css"),
     ),
-    "block": Recipe(
+    "block": Addition(
         r"\bParallelStep\b|\bCompiledParallel\b|\brun_parallel\b|"
         r"\"parallel\"|\bparallel: [\[{]|/parallel/|`parallel`|\bwrapParallel\b",
         {
@@ -139,7 +139,7 @@ RECIPES: Final = {
             "tests/integration/engine/",
         ),
     ),
-    "change": Recipe(
+    "change": Addition(
         r"\bOverrideState\b",
         {
             "engine/hookline/storage/changes.py": "the frozen record, once, with what it returns",
@@ -153,7 +153,7 @@ RECIPES: Final = {
             "docs/how-to/write-a-backend.md": "generated: its line in the list of changes",
         },
     ),
-    "endpoint": Recipe(
+    "endpoint": Addition(
         r"/provenance\b",
         {
             "engine/hookline/service/admin/executions/executions.py": "the route, its description and its views",
@@ -163,7 +163,7 @@ RECIPES: Final = {
             "tests/integration/service/test_admin.py": "a request to it; a test checks each answer against OpenAPI",
         },
     ),
-    "page": Recipe(
+    "page": Addition(
         r'storage/Storage"|\btexts\.pages\.storage\b|storage: "Storage"|"/storage", "Storage"',
         {
             "plugins/hookline_console/web/src/storage/": "a folder for its subject: the page with its styles, and pure "
@@ -174,7 +174,7 @@ RECIPES: Final = {
             "tests/benchmarks/large/browsing.py": "its line: it can be used at once on a server with a long history",
         },
     ),
-    "command": Recipe(
+    "command": Addition(
         r"cli\.operate\.storage\b|\bhookline storage\b|\bdef storage\b|"
         r"^    \"storage\",|\[\"storage\"[],]|\.both\(\"storage\"",
         {
@@ -192,16 +192,16 @@ RECIPES: Final = {
 
 
 def files(name: str) -> str:
-    """The table of a recipe. Raises ValueError if its files, and no others, aren't those that have the example."""
-    recipe = RECIPES[name]
+    """The table of an addition. Raises ValueError if its files, and no others, aren't those that have the example."""
+    addition = ADDITIONS[name]
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, check=True)  # noqa: S607 - git of the path
-    found = [file for file in listed.stdout.decode().splitlines() if _has(ROOT / file, recipe)]
-    places = [*recipe.roles, *recipe.elsewhere]
+    found = [file for file in listed.stdout.decode().splitlines() if _has(ROOT / file, addition)]
+    places = [*addition.roles, *addition.elsewhere]
     missing = [file for file in found if not any(_is_in(file, place) for place in places)]
     gone = [place for place in places if not any(_is_in(file, place) for file in found)]
     if missing or gone:
         raise ValueError(f"{name}: no role for {missing}; not found in {gone}")
-    lines = [f"| `{file}` | {role} |" for file, role in recipe.roles.items()]
+    lines = [f"| `{file}` | {role} |" for file, role in addition.roles.items()]
     return "\n".join(["| file | what is added |", "| --- | --- |", *lines])
 
 
@@ -209,11 +209,11 @@ def _is_in(file: str, place: str) -> bool:
     return file == place or (place.endswith("/") and file.startswith(place))
 
 
-def _has(path: Path, recipe: Recipe) -> bool:
+def _has(path: Path, addition: Addition) -> bool:
     file = str(path.relative_to(ROOT))
     if file.startswith(("changes/", "docs/render")) or file == "CONTRIBUTING.md":
         return False
     try:
-        return re.search(recipe.example, path.read_text(encoding="utf-8"), re.MULTILINE) is not None
+        return re.search(addition.example, path.read_text(encoding="utf-8"), re.MULTILINE) is not None
     except (UnicodeDecodeError, FileNotFoundError):
         return False

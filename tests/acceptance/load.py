@@ -42,8 +42,8 @@ class Load:
         self.rejected: list[int] = []
         self.failed: list[str] = []
         """Why messages got no answer."""
-        self.refused = 0
-        """The number of connections that nobody was there to take."""
+        self.not_connected = 0
+        """The number of connections that nothing accepted."""
         self.ended = False
         """Whether nothing more will be accepted."""
         self._numbers = iter(count(1) if numbers is None else numbers)
@@ -86,7 +86,7 @@ class Load:
             answer = response.read()
         except (OSError, HTTPException) as error:
             self.failed.append(repr(error))
-            self.refused += isinstance(error, ConnectionRefusedError)
+            self.not_connected += isinstance(error, ConnectionRefusedError)
             # It connects anew at the next request.
             connection.close()
             time.sleep(0.02)

@@ -43,7 +43,7 @@ class OwnNetwork:
         """Drop all packets from and to an address of this host, silently."""
         self._inside("ip", "route", "add", "blackhole", f"{address}/32")
 
-    def mend(self, address: str) -> None:
+    def restore(self, address: str) -> None:
         self._inside("ip", "route", "del", "blackhole", f"{address}/32")
 
     def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""Killed at each commit about a call to a step that waits: whoever was told 202 has resumed the execution, once."""
+"""Killed at each commit about a call to a step that waits: a call that got 202 has resumed the execution, once."""
 
 import contextlib
 import sqlite3

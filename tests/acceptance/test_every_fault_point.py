@@ -1,5 +1,5 @@
 """Killed at each point at which one can die, over both databases, and started again: what was asked for is there whole
-or not at all, whoever got no answer may ask again, and what had begun comes to its end.
+or not at all, a caller that got no answer may ask again, and what had begun comes to its end.
 
 One server for each database lives through all of it. On SQLite it is killed where no other test does that.
 """

@@ -45,7 +45,7 @@ def test_a_postgresql_that_is_cut_off_for_some_time_loses_nothing(
     while time.monotonic() < begun + seconds:
         assert_503(server, range(n, n + 20))
         n += 20
-    network.mend(network.here[0])
+    network.restore(network.here[0])
     sink.delay = 0.0
     eventually("the server is ready again", server.is_ready, 60)
     assert server.post("f", "after")[0] == 202
@@ -68,4 +68,4 @@ def test_a_server_takes_over_from_one_whose_host_is_gone(
     server.eventually("it takes over", lambda: "taking over from a node that is gone" in server.log(), 20)
     eventually("everything has ended", server.drained, 30)
     assert {received.body for received in sink.received} == set(accepted)
-    network.mend(network.here[0])
+    network.restore(network.here[0])

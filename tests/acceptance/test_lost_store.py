@@ -40,7 +40,7 @@ def test_a_server_whose_database_was_deleted_isnt_ready_and_accepts_nothing(serv
     database = server.folder / ".hookline" / "hookline.db"
     for file in (database, database.with_name("hookline.db-wal")):
         assert server.get("/readyz")[0] == 200
-        aside = file.rename(file.with_name("aside"))
+        moved = file.rename(file.with_name("moved"))
         status, said = server.get("/readyz")
         assert (status, said["status"]) == (503, "the store can't be used")
         # A connection that is opened meanwhile makes a new log of SQLite.
@@ -51,7 +51,7 @@ def test_a_server_whose_database_was_deleted_isnt_ready_and_accepts_nothing(serv
         assert (status, problem["code"]) == (503, "request.unavailable")
         assert str(file) not in json.dumps(problem)
         assert server.get("/healthz")[0] == 200, "to restart it would lose what is still there"
-        aside.rename(file)
+        moved.rename(file)
     assert server.get("/readyz")[0] == 200
     assert f"{database} was deleted" in server.log()
     assert server.post("f", 3)[0] == 202

@@ -26,7 +26,7 @@ class Partner:
     """What flows call: by the path it is slow, rejects, or fails at first."""
 
     def __init__(self) -> None:
-        self.mended = threading.Event()
+        self.repaired = threading.Event()
         self.asked: dict[str, str] = {}
         """Addresses to answer to, by who asked."""
         tried: list[str] = []
@@ -45,7 +45,7 @@ class Partner:
                 status = {"/rejects": 409, "/late-rejection": 409, "/broken": 422}.get(self.path, 200)
                 if self.path == "/late-rejection":
                     time.sleep(0.1)
-                if self.path == "/broken" and partner.mended.is_set():
+                if self.path == "/broken" and partner.repaired.is_set():
                     status = 200
                 if self.path == "/flaky" and tried.count("/flaky") == 1:
                     status = 503
@@ -255,7 +255,7 @@ def run_all(server: ServerProcess, partner: Partner, flow_ids: list[str]) -> Non
     server.api("POST", f"/api/v1/executions/{to_cancel['execution_id']}/cancel")
     (broken,) = server.executions(flow_id="repaired")
     server.ended(broken["id"])
-    partner.mended.set()
+    partner.repaired.set()
     server.api("POST", f"/api/v1/executions/{broken['id']}/retry")
     eventually("all have ended", lambda: server.drained())
 

@@ -333,8 +333,8 @@ def test_what_only_steps_had_is_erased_as_well(server: ServerProcess) -> None:
     server.ended(answer["execution_id"])
     assert TOKEN not in shown(server, answer["execution_id"])
     assert operate(server, f"/api/v1/executions/{id_}/discard")[0] in (200, 202, 204)
-    for deed in ("replay?from=late", "retry"):
-        status, problem = operate(server, f"/api/v1/executions/{id_}/{deed}")
+    for operation in ("replay?from=late", "retry"):
+        status, problem = operate(server, f"/api/v1/executions/{id_}/{operation}")
         assert (status, problem["code"]) == (409, "execution.not_replayable"), problem
     assert operate(server, f"/api/v1/executions/{answer['execution_id']}/retry")[0] in (200, 202, 204)
 

@@ -1,4 +1,4 @@
-"""What failed is found, understood and mended by the command line, over a real server."""
+"""Failures are found, understood and repaired by the command line, over a real server."""
 
 import contextlib
 import json
@@ -129,7 +129,7 @@ def test_many_executions_are_chosen_by_a_filter_and_only_with_all(server: Server
     assert [one["id"] for one in listed["items"]] == failed[::-1]
 
 
-def test_a_bulk_deed_that_was_stopped_goes_on_with_its_cursor(server: ServerProcess) -> None:
+def test_a_bulk_operation_that_was_stopped_goes_on_with_its_cursor(server: ServerProcess) -> None:
     flow(server, "stopped", {"id": "m", "use": "map", "with": {"body": 1}})
     made = [send(server, "stopped", n) for n in range(3)]
     first = server.api("POST", "/api/v1/executions/many", {"do": "replay", "flow_id": "stopped", "limit": 2})

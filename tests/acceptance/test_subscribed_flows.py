@@ -154,7 +154,7 @@ def test_a_provider_that_is_down_or_rejects_is_shown_and_tried_again(server: For
     assert server.post("other", {"n": 1})[0] == 202
     assert server.post("pushes", {"n": 1})[0] == 401, "what it has begun to ask for may be signed by now"
     with Provider(port) as provider:
-        # Whoever sets the credential again says that it may be right now.
+        # Setting the credential again says that it may be right now.
         set_credential(server, provider.server.url, "ghp_another_token")
         eventually("it says what is wrong", lambda: "Bad credentials" in (source(server).get("error") or ""))
         provider.github.rejects = [Rejected(422, "Validation Failed", "The events are not valid")]

@@ -249,7 +249,7 @@ def test_a_killed_worker_is_replaced_and_nothing_accepted_is_lost(shared: Worker
 
     eventually("it accepts connections", lambda: asyncio.run(shares())[other] > 0)
     load.stop()
-    assert (load.refused, load.rejected) == (0, [])
+    assert (load.not_connected, load.rejected) == (0, [])
     assert "a worker ended; starting it again" in shared.log()
     eventually("all messages ran", lambda: {one.body["n"] for one in shared_sink.received} >= set(load.accepted))
 
@@ -358,7 +358,7 @@ def test_a_signal_to_one_worker_ends_only_that_one(make_workers: MakeWorkers) ->
     accepted = len(load.accepted)
     eventually("messages are accepted", lambda: len(load.accepted) > accepted + 50)
     load.stop()
-    assert (load.refused, load.rejected) == (0, [])
+    assert (load.not_connected, load.rejected) == (0, [])
     assert other in server.pids()
     assert server.stop() == 0
 

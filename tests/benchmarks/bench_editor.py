@@ -1,7 +1,7 @@
 """What the editor of flows costs with a large flow: python -m tests.benchmarks.bench_editor [--steps 200].
 
 A key is measured from its event to the end of the work in which it is drawn; the bound is 16 ms for the median. A
-mistake is measured from its last key until it is among the problems; the bound is 300 ms for the median.
+problem is measured from its last key until it is among the problems; the bound is 300 ms for the median.
 """
 
 import argparse
@@ -95,7 +95,7 @@ async def measure_keys(page: Page, count: int) -> list[float]:
 
 
 async def measure_problems(page: Page, rounds: int) -> list[float]:
-    """The milliseconds until a mistake is shown."""
+    """The milliseconds until a problem is shown."""
     found = []
     for number in range(rounds):
         await put_cursor_behind(page, '"use": "lo')

@@ -1,4 +1,4 @@
-"""The editor of flows shows each mistake where it is, with what to do about it, before anything is saved."""
+"""The editor of flows shows each problem where it is, with what to do about it, before anything is saved."""
 
 import json
 import shutil
@@ -15,13 +15,13 @@ from hookline.flows.types.samples import NO_SAMPLES
 from tests.acceptance.server_process import TOKEN, ServerProcess
 from tests.browser.console import Console, open_console
 from tests.browser.flow_editor import editor, problems
-from tests.unit.flows.problem_examples import SEEDED, SMALL, Mistake
+from tests.unit.flows.problem_examples import SEEDED, SMALL, ProblemExample
 from tests.unit.flows.test_seeded_problems import FLOWS, registry, samples
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 _FEW: Final = 10
-"""Of so many mistakes, one is made in each run of the tests; all of them in the long one."""
+"""One problem in so many is made in each run of the tests; all of them in the long one."""
 
 _PASTE: Final = """(element, text) => {
   const clipboardData = new DataTransfer();
@@ -37,12 +37,12 @@ async def write(page: Page, text: str) -> None:
     await editor(page).evaluate(_PASTE, text)
 
 
-async def make(page: Page, mistake: Mistake) -> None:
-    """Make a mistake in the editor, and see it in its line, with its remedy."""
-    text = json.dumps(mistake.flow, indent=2)
-    known = samples(mistake.flow["id"]) if mistake.ships else NO_SAMPLES
+async def make(page: Page, example: ProblemExample) -> None:
+    """Make a problem in the editor, and see it in its line, with its remedy."""
+    text = json.dumps(example.flow, indent=2)
+    known = samples(example.flow["id"]) if example.ships else NO_SAMPLES
     found = check_flow(text.encode(), registry(), samples=known).problems
-    (wanted,) = [one for one in found if (one.code, one.pointer) == (mistake.code, mistake.pointer)]
+    (wanted,) = [one for one in found if (one.code, one.pointer) == (example.code, example.pointer)]
     await write(page, text)
     shown = problems(page).get_by_role("listitem").filter(has_text=wanted.message).first
     await expect(shown).to_contain_text(wanted.remedy)
@@ -53,15 +53,15 @@ async def make(page: Page, mistake: Mistake) -> None:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def page(console: Console) -> Page:
-    console.expect_status(404, "/flows/mistakes")
-    opened = await console.open("/flows/mistakes/edit", "Edit mistakes")
+    console.expect_status(404, "/flows/problems")
+    opened = await console.open("/flows/problems/edit", "Edit problems")
     await expect(editor(opened)).to_be_visible()
     return opened
 
 
-async def test_a_mistake_is_shown_in_its_place_with_its_remedy(page: Page) -> None:
-    for mistake in SMALL[::_FEW]:
-        await make(page, mistake)
+async def test_a_problem_is_shown_in_its_place_with_its_remedy(page: Page) -> None:
+    for example in SMALL[::_FEW]:
+        await make(page, example)
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -78,21 +78,21 @@ async def shipped(browser: Browser, tmp_path: Path) -> AsyncIterator[Console]:
         server.stop()
 
 
-def _by_flow(mistakes: Iterable[Mistake]) -> dict[str, list[Mistake]]:
-    found: dict[str, list[Mistake]] = {}
-    for mistake in mistakes:
-        found.setdefault(mistake.flow["id"], []).append(mistake)
+def _by_flow(examples: Iterable[ProblemExample]) -> dict[str, list[ProblemExample]]:
+    found: dict[str, list[ProblemExample]] = {}
+    for example in examples:
+        found.setdefault(example.flow["id"], []).append(example)
     return found
 
 
 @pytest.mark.long
 @pytest.mark.timeout(300)
-async def test_all_mistakes_are_shown_in_their_places_with_their_remedies(shipped: Console) -> None:
-    for flow, mistakes in _by_flow(SEEDED).items():
+async def test_all_problems_are_shown_in_their_places_with_their_remedies(shipped: Console) -> None:
+    for flow, examples in _by_flow(SEEDED).items():
         page = await shipped.open(f"/flows/{flow}/edit", f"Edit {flow}")
-        for mistake in mistakes:
-            await make(page, mistake)
-    shipped.expect_status(404, "/flows/mistakes")
-    page = await shipped.open("/flows/mistakes/edit", "Edit mistakes")
-    for mistake in SMALL:
-        await make(page, mistake)
+        for example in examples:
+            await make(page, example)
+    shipped.expect_status(404, "/flows/problems")
+    page = await shipped.open("/flows/problems/edit", "Edit problems")
+    for example in SMALL:
+        await make(page, example)

@@ -25,7 +25,7 @@ SLOWEST: Final = 2.0
 It is several times what a quiet machine takes, since other tests share the caches."""
 LARGE: Final = 2**20
 SOON: Final = 0.25
-"""Seconds after which a bound must have refused an input whose time grows faster than n log n below that bound."""
+"""Seconds after which a bound must have rejected an input whose time grows faster than n log n below that bound."""
 AT_ONCE: Final = 0.25
 """Seconds that work which is bounded may take for the largest message."""
 SMALLEST: Final = 512
@@ -36,7 +36,7 @@ MOST_WIDE: Final = 10 * 2**20
 _REFERENCE: Final = 200_000
 _REFERENCE_TIME: Final = 0.014
 """Seconds that as many steps take on a processor of 2024 that is idle."""
-REFUSALS: Final = (HooklineError, ValidationError)
+REJECTIONS: Final = (HooklineError, ValidationError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ def _without_collections() -> Iterator[None]:
 
 @_without_collections()
 def measure(thing: Thing, family: Family, most: int) -> Growth:
-    """Measure a thing over a family. Raises what is no refusal."""
+    """Measure a thing over a family. Raises errors that are no rejections."""
     if thing.is_bounded:
         longest = seconds_of(thing, family.make(1), family.make(thing.most))
         return Growth(family.name, ((thing.most, longest),), longest > AT_ONCE)
@@ -118,10 +118,10 @@ def measure(thing: Thing, family: Family, most: int) -> Growth:
         if times[size] > MOST_GROWTH * times[size // 2]:
             _measure_again(thing, family, times, size)
         if times[size] > MOST_GROWTH * times[size // 2] and _grows_on(thing, family, times, size):
-            return Growth(family.name, tuple(sorted(times.items())), not _is_refused(thing, family, times, size))
+            return Growth(family.name, tuple(sorted(times.items())), not _is_rejected(thing, family, times, size))
     largest = max(times)
     if largest < LARGE <= thing.most and times[largest] / largest * LARGE > SLOWEST:
-        # Linear work can take long too: the input has to be refused.
+        # Linear work can take long too: the input has to be rejected.
         times[LARGE], _ = _once(thing, family.make(LARGE))
     largest = max(times)
     for _ in range(BEST_OF):
@@ -174,18 +174,18 @@ def _seconds_of_reading(given: Any) -> float:
     return 1.0
 
 
-def _is_refused(thing: Thing, family: Family, times: dict[int, float], size: int) -> bool:
-    """Return true if a bound refuses larger inputs before they take long.
+def _is_rejected(thing: Thing, family: Family, times: dict[int, float], size: int) -> bool:
+    """Return true if a bound rejects larger inputs before they take long.
 
-    What is refused for another reason, after work that grows as before, isn't bounded.
+    What is rejected for another reason, after work that grows as before, isn't bounded.
     """
-    refused = False
+    rejected = False
     while size <= thing.most and times.get(size // 2, 0) < SOON:
-        times[size], refused = _once(thing, family.make(size))
-        if refused and times[size] <= max(SHORTEST, MOST_GROWTH * times.get(size // 2, 0)):
+        times[size], rejected = _once(thing, family.make(size))
+        if rejected and times[size] <= max(SHORTEST, MOST_GROWTH * times.get(size // 2, 0)):
             return times[size] < SOON
         size *= 2
-    return refused and times[size // 2] < SOON
+    return rejected and times[size // 2] < SOON
 
 
 def _first_times(thing: Thing, family: Family, most: int) -> dict[int, float]:
@@ -213,14 +213,14 @@ def _measure_again(thing: Thing, family: Family, times: dict[int, float], size: 
 
 
 def _once(thing: Thing, given: Any) -> tuple[float, bool]:
-    """Return the seconds that the thing takes, and true if it refuses the input."""
-    refused = False
+    """Return the seconds that the thing takes, and true if it rejects the input."""
+    rejected = False
     before = thing.clock()
     try:
         thing.run(given)
-    except REFUSALS:
-        refused = True
-    return thing.clock() - before, refused
+    except REJECTIONS:
+        rejected = True
+    return thing.clock() - before, rejected
 
 
 @_without_collections()

@@ -1,4 +1,4 @@
-"""Everything that a message can make run grows at most as n log n, or refuses the input."""
+"""Everything that a message can make run grows at most as n log n, or rejects the input."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator

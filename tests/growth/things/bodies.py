@@ -143,15 +143,15 @@ def _mask(given: Any) -> None:
 
 
 def _address(given: str) -> None:
-    """Raise the last refusal, so that one by length is known as such."""
-    refusal: StepError | None = None
+    """Raise the last rejection, so that one by length is known as such."""
+    rejection: StepError | None = None
     for said in (given, f"{given} <a@b.example>", f'"{given}" <a@b.example', f"a@{given}"):
         try:
             addresses.mailbox(said, "to")
         except StepError as error:
-            refusal = error
-    if refusal is not None:
-        raise refusal
+            rejection = error
+    if rejection is not None:
+        raise rejection
 
 
 @cache

@@ -106,7 +106,7 @@ def _compiled(mapper: str, source: str) -> Any:
     try:
         return load_plugins().mappers[mapper].compile(source)
     except HooklineError as error:
-        # It would pass as an input that is refused.
+        # It would pass as an input that is rejected.
         raise AssertionError(f"{source} can't be compiled: {error.message}") from error
 
 

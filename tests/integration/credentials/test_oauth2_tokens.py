@@ -224,7 +224,7 @@ async def test_a_credential_that_is_set_anew_has_no_tokens_of_the_one_before(
         user = asyncio.create_task(engine.tokens.get("prod"))
         for _ in range(2):
             await asyncio.to_thread(service.arrived.acquire)
-        # Whoever waits for a renewal of the old one gets nothing of it.
+        # A caller that waits for a renewal of the old one gets nothing of it.
         await engine.credentials.put("prod", "acme", values(service), by=SYSTEM)
         service.held.set()
         with pytest.raises(AuthExpired, match="is not authorized yet"):

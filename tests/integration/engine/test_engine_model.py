@@ -131,7 +131,7 @@ class Case:
         return self.reference
 
     def as_called(self) -> Called:
-        """What whoever has called it knows of it."""
+        """The things that its caller knows of it."""
         if not self.ended:
             return Called(self.execution_id)
         end, reference = self.ends[-1], self.refer()
@@ -161,7 +161,7 @@ class Killed:
         if self.dead.is_set() or (last and self._before):
             self.dead.set()
             raise StoreError("dead")
-        # What is under way when the rest dies takes place all the same, whoever waits for it.
+        # What is under way when the rest dies takes place all the same, even if nobody waits for it.
         self._world.asked(changes)
         results = await asyncio.shield(asyncio.ensure_future(self._durable(changes)))
         if last:

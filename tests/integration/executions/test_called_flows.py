@@ -165,7 +165,7 @@ async def test_a_flow_that_is_stopped_or_missing_fails_the_step(harness: Harness
         assert "'child'" in failed.error.message
 
 
-async def test_a_flow_that_is_broken_blocks_its_callers_until_it_is_mended(harness: Harness) -> None:
+async def test_a_flow_that_is_broken_blocks_its_callers_until_it_is_repaired(harness: Harness) -> None:
     harness.flow("child", [{"use": "nothing.like_it"}])
     harness.flow("f", [call()])
     async with harness.engine() as engine:

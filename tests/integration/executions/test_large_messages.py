@@ -76,17 +76,17 @@ def settings_seen(harness: Harness) -> list[bool]:
 
 
 @pytest.mark.rule(16)
-@pytest.mark.parametrize(("body", "aside"), [(LARGE, True), (SMALL, False)])
+@pytest.mark.parametrize(("body", "offloaded"), [(LARGE, True), (SMALL, False)])
 async def test_settings_conditions_and_results_of_a_large_message_are_made_in_a_thread(
-    harness: Harness, beside: dict[str, set[bool]], body: Any, aside: bool
+    harness: Harness, beside: dict[str, set[bool]], body: Any, offloaded: bool
 ) -> None:
     validated = settings_seen(harness)
     cases = [{"when": "{{ body | length > 100000 }}", "steps": []}, {"otherwise": True, "steps": []}]
     step = {"id": "one", "use": "probe.noted", "with": {"value": "$.body"}, "when": "{{ body | length > 1 }}"}
     await run(harness, body, [step, {"id": "choose", "switch": cases}])
     # The flow is checked by a value when it is read.
-    assert validated[-1] is aside
-    assert beside == {"results": {aside}, "conditions": {aside}}
+    assert validated[-1] is offloaded
+    assert beside == {"results": {offloaded}, "conditions": {offloaded}}
 
 
 async def test_a_message_that_a_step_made_large_is_large_from_then_on(
@@ -111,26 +111,26 @@ async def test_a_message_that_a_step_made_large_is_large_from_then_on(
     assert beside == {"results": {False, True}}
 
 
-@pytest.mark.parametrize(("body", "aside"), [(LARGE, True), (SMALL, False)])
+@pytest.mark.parametrize(("body", "offloaded"), [(LARGE, True), (SMALL, False)])
 async def test_what_a_called_flow_gets_of_a_large_message_is_made_in_a_thread(
-    harness: Harness, keys: list[tuple[str, bool]], body: Any, aside: bool
+    harness: Harness, keys: list[tuple[str, bool]], body: Any, offloaded: bool
 ) -> None:
     harness.flow("child", [])
     given = {"id": "child", "wait": False, "body": "{{ body[:2] }}", "headers": {"x-count": "{{ body | length }} rows"}}
     await run(harness, body, [{"id": "call", "use": "flow", "with": given}])
-    assert keys == [("body", aside), ("headers", aside)]
+    assert keys == [("body", offloaded), ("headers", offloaded)]
 
 
-@pytest.mark.parametrize(("body", "aside"), [(LARGE, True), (SMALL, False)])
+@pytest.mark.parametrize(("body", "offloaded"), [(LARGE, True), (SMALL, False)])
 async def test_the_key_of_a_wait_is_taken_from_a_large_message_in_a_thread(
-    harness: Harness, keys: list[tuple[str, bool]], body: Any, aside: bool
+    harness: Harness, keys: list[tuple[str, bool]], body: Any, offloaded: bool
 ) -> None:
     correlate = {"key": "{{ body | length }}", "from": "$.body.count"}
     harness.flow("f", [{"id": "wait", "use": "webhook", "with": {"verify": "none", "correlate": correlate}}])
     async with harness.engine() as engine:
         execution = await harness.send(engine, "f", body)
         await harness.until(engine, execution, State.WAITING)
-    assert keys == [("correlate.key", aside)]
+    assert keys == [("correlate.key", offloaded)]
 
 
 async def test_items_of_a_large_list_see_what_they_would_see_of_a_small_one(harness: Harness) -> None:

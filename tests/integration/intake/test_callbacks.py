@@ -189,7 +189,7 @@ async def test_a_correlated_call_finds_its_execution_by_a_key_of_two_parts(harne
         assert (status, answer["execution_id"]) == (202, ids[2])
         assert (await harness.until(site.engine, ids[2])).outcome is Outcome.COMPLETED
         assert harness.probe.calls[-1][3] == 5
-        # One that comes early is kept for whoever asks for its key.
+        # One that comes early is kept for a step that asks for its key.
         status, answer = await site.post("http://x/hook/f/paid", {"shop": "b", "id": 1, "sum": 6})
         assert (status, answer["execution_id"]) == (202, None)
         _, answer = await site.post("http://x/hook/f", {"shop": "b", "order": 1})

@@ -1,4 +1,4 @@
-"""What an execution waits for is shown, and an operator can call in place of whoever doesn't."""
+"""The things that an execution waits for are shown, and an operator can make a call that doesn't come."""
 
 import asyncio
 import json

@@ -351,7 +351,7 @@ async def test_dead_letters_are_replayed_once_each_however_often_it_is_asked_for
         assert (await harness.until(engine, again)).state is State.SUCCEEDED
 
 
-async def test_a_bulk_deed_says_with_which_it_couldnt_be_done(harness: Harness, engine: Engine) -> None:
+async def test_a_bulk_operation_says_with_which_it_couldnt_be_done(harness: Harness, engine: Engine) -> None:
     first = await ran(harness, engine, "f", [act("a")], 1)
     done = await engine.operations.bulk("cancel", ExecutionFilter(flow_id="f"), by=SYSTEM)
     assert done.done == ()

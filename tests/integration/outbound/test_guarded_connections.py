@@ -23,10 +23,10 @@ def port_of(server: socket.socket) -> int:
     return port
 
 
-@pytest.mark.parametrize("lent", [False, True])
-async def test_a_host_that_is_allowed_is_connected_to(listening: socket.socket, lent: bool) -> None:
+@pytest.mark.parametrize("by_facade", [False, True])
+async def test_a_host_that_is_allowed_is_connected_to(listening: socket.socket, by_facade: bool) -> None:
     own = EngineResources(egress=Egress(["localhost"]))
-    resources = ResourcesFacade(own) if lent else own
+    resources = ResourcesFacade(own) if by_facade else own
     with await resources.connect("localhost", port_of(listening)) as made:
         assert made.getpeername() == ("127.0.0.1", port_of(listening))
         assert not made.getblocking()

@@ -62,7 +62,7 @@ async def test_a_get_on_a_connection_that_the_server_has_closed_is_sent_once_mor
 async def test_a_post_that_was_cut_off_is_not_sent_again_by_the_client(client: PooledClient) -> None:
     async with Wire(OK, None, OK) as wire:
         await client.request("GET", wire.url)
-        # Whether the server did it isn't known: whoever retries has to send the idempotency key again.
+        # Nobody knows if the server did it: a retry has to send the idempotency key again.
         error = await error_of(client.request("POST", wire.url))
         assert (error.error_code, error.retryable) == ("http.disconnected", True)
         assert len(wire.requests) == 2

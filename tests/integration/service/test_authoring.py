@@ -500,7 +500,7 @@ async def test_problems_before_the_step_have_their_lines_in_the_text(client: Cli
 # Trying.
 
 
-async def test_a_trial_ends_after_a_step(client: Client, sink: Sink) -> None:
+async def test_a_simulation_ends_after_a_step(client: Client, sink: Sink) -> None:
     asked = {"document": orders(sink), "input": {"body": {"sku": "a", "price": 2}}, "until": "/steps/1"}
     stubs = {"post": {"result": {"number": 1}}, "keep": {"result": None}}
     tried = await done(client, "try", {**asked, "stubs": stubs})
@@ -510,7 +510,7 @@ async def test_a_trial_ends_after_a_step(client: Client, sink: Sink) -> None:
     assert len(sink.requests) == 1
 
 
-async def test_a_trial_has_no_effects(engine: Engine, client: Client, sink: Sink, tmp_path: Path) -> None:
+async def test_a_simulation_has_no_effects(engine: Engine, client: Client, sink: Sink, tmp_path: Path) -> None:
     write = {"id": "write", "use": "file.write", "with": {"path": "a.txt", "content": "x"}}
     keep = {"id": "keep", "use": "state.set", "with": {"key": "last", "value": 1}}
     document = orders(sink, steps=[*orders(sink)["steps"][:2], keep, write])
@@ -559,7 +559,7 @@ async def test_an_execution_gives_the_message_and_the_results(engine: Engine, cl
     assert (tried["without_stub"], len(sink.requests)) == ([], 1)
 
 
-async def test_a_trial_with_real_effects_has_them_and_is_audited(engine: Engine, client: Client, sink: Sink) -> None:
+async def test_a_try_with_real_effects_has_them_and_is_audited(engine: Engine, client: Client, sink: Sink) -> None:
     given = {"document": orders(sink), "effects": "real", "input": {"body": {"sku": "a", "price": 2}}}
     tried = await done(client, "try", given)
     assert (tried["outcome"], tried["body"], tried["stubbed"]) == ("completed", {"posted": 1}, [])
@@ -581,7 +581,7 @@ async def test_a_broken_document_has_no_real_effects(engine: Engine, client: Cli
     assert not (await engine.store.audit(AuditFilter(operation="flow.try"), cursor=None, limit=10)).items
 
 
-async def test_a_trial_can_not_read_files_of_the_server(client: Client, sink: Sink) -> None:
+async def test_a_simulation_can_not_read_files_of_the_server(client: Client, sink: Sink) -> None:
     given = {"document": orders(sink), "input": {"attachments": [{"file": "/etc/passwd"}]}}
     status, found = await post(client, "try", given)
     assert status == 422

@@ -212,7 +212,7 @@ MALFORMED: dict[str, tuple[Headers, bytes | None]] = {
     "a status": ([(":status", "200"), *headers()], b"{}"),
 }
 
-REFUSED: dict[str, tuple[Headers, int]] = {
+REJECTED: dict[str, tuple[Headers, int]] = {
     "an asterisk": (headers(path="*"), 400),
     "a path without a slash": (headers(path="hook/orders"), 400),
     "a whole URL": (headers(path="http://x/hook/orders"), 400),
@@ -238,14 +238,14 @@ async def test_what_is_malformed_is_never_accepted_and_never_500(served: Served)
 
 async def test_what_is_no_path_or_method_is_rejected_and_the_connection_goes_on(served: Served) -> None:
     async with sender(served) as one:
-        for name, (sent, status) in REFUSED.items():
+        for name, (sent, status) in REJECTED.items():
             rejected = one.ask(sent, b"{}", end=False)
             good = one.ask(headers())
             await one.wait(rejected, good)
             assert one.statuses[rejected] == status, name
             assert json.loads(one.bodies[rejected])["status"] == status
             assert one.statuses[good] == 202, name
-    assert len(served.hook.intake.accepted) == len(REFUSED)
+    assert len(served.hook.intake.accepted) == len(REJECTED)
 
 
 async def test_data_for_a_stream_that_is_answered_ends_no_other(served: Served) -> None:

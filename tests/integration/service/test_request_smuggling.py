@@ -33,7 +33,7 @@ def chunks(body: bytes, *headers: bytes) -> bytes:
 HIDDEN = b"GET /hook/orders?hidden HTTP/1.1\r\nHost: x\r\n\r\n"
 ZERO = b"0\r\n\r\n"
 
-REFUSED: dict[str, bytes] = {
+REJECTED: dict[str, bytes] = {
     "length and chunking": request(HOST, b"Content-Length: 4", CHUNKED, body=ZERO),
     "chunking and length": request(HOST, CHUNKED, b"Content-Length: %d" % len(ZERO + HIDDEN), body=ZERO + HIDDEN),
     "two lengths": request(HOST, LENGTH, b"Content-Length: 3"),
@@ -247,9 +247,9 @@ def accepted(served: Served) -> list[bytes | None]:
 @pytest.mark.parametrize("server", SERVERS)
 async def test_what_is_not_plain_is_400_and_nothing_behind_it_is_served(server: Server) -> None:
     async with serving(server, head_timeout=20) as served:
-        answers = await ask_all(served, {name: data + NEXT for name, data in REFUSED.items()})
+        answers = await ask_all(served, {name: data + NEXT for name, data in REJECTED.items()})
         assert {name: rejection(answer) for name, answer in answers.items()} == dict.fromkeys(
-            REFUSED, (400, True, "request.malformed")
+            REJECTED, (400, True, "request.malformed")
         )
         assert accepted(served) == []
 
@@ -258,9 +258,9 @@ async def test_what_is_not_plain_is_400_and_nothing_behind_it_is_served(server: 
 async def test_a_request_before_it_is_answered_first(server: Server) -> None:
     first = request(HOST, LENGTH)
     async with serving(server, head_timeout=20) as served:
-        answers = await ask_all(served, {name: first + data + NEXT for name, data in REFUSED.items()})
-        assert {name: statuses(answer) for name, answer in answers.items()} == {name: [202, 400] for name in REFUSED}
-        assert accepted(served) == [b"{}"] * len(REFUSED)
+        answers = await ask_all(served, {name: first + data + NEXT for name, data in REJECTED.items()})
+        assert {name: statuses(answer) for name, answer in answers.items()} == {name: [202, 400] for name in REJECTED}
+        assert accepted(served) == [b"{}"] * len(REJECTED)
 
 
 @pytest.mark.parametrize("server", SERVERS)
@@ -288,7 +288,7 @@ async def test_what_is_plain_is_taken_and_the_next_request_too(server: Server) -
 async def test_bytes_that_come_singly_are_judged_alike(server: Server) -> None:
     names = ("chunking and length", "two equal lengths", "a folded header", "lines that end in a line feed")
     async with serving(server, head_timeout=20) as served:
-        rejected = await ask_all(served, {name: REFUSED[name] + NEXT for name in names}, singly=True)
+        rejected = await ask_all(served, {name: REJECTED[name] + NEXT for name in names}, singly=True)
         assert {name: rejection(answer)[0] for name, answer in rejected.items()} == dict.fromkeys(names, 400)
         taken = {name: TAKEN[name] for name in ("extensions", "trailers", "an empty line between")}
         answers = await ask_all(served, {name: data + NEXT for name, (data, _, _) in taken.items()}, singly=True)

@@ -178,7 +178,9 @@ def test_two_files_with_one_id_are_both_rejected_and_both_named(catalog: FolderC
     assert all(problem.line == 1 for problem in doubled)
 
 
-def test_a_copy_takes_nothing_away_that_serves_and_its_removal_mends_all(catalog: FolderCatalog, write: Write) -> None:
+def test_a_copy_takes_nothing_away_that_serves_and_its_removal_repairs_all(
+    catalog: FolderCatalog, write: Write
+) -> None:
     write("a", 1)
     catalog.refresh()
     copy = write("copy", 2, flow_id="a")

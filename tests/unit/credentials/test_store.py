@@ -181,7 +181,7 @@ async def test_what_could_not_be_committed_is_not_in_memory() -> None:
 
 
 class Slow(Rows):
-    """Commits although whoever asked for it is cancelled meanwhile, as a writer in a thread does."""
+    """Commits although the caller is cancelled meanwhile, as a writer in a thread does."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -196,7 +196,7 @@ class Slow(Rows):
 
 
 @pytest.mark.parametrize("change", ["put", "drop", "rotate"])
-async def test_memory_is_what_was_committed_although_whoever_asked_is_gone(change: str) -> None:
+async def test_memory_is_what_was_committed_although_the_caller_is_gone(change: str) -> None:
     rows, told = Slow(), list[str]()
     rows.go_on.set()
     await make(rows).put("a", "acme", {"token": "the old one"}, by=SYSTEM)

@@ -1,4 +1,4 @@
-"""Turns at steps that have a rate are spaced evenly, whoever asks and whenever."""
+"""Turns at steps that have a rate are spaced evenly for all that ask, at any time."""
 
 import asyncio
 from collections.abc import Sequence

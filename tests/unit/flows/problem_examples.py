@@ -1,4 +1,4 @@
-"""What authors write by mistake: each is one problem of a flow, with its code and its place.
+"""Flows with one problem each, as authors write them by accident, with its code and its place.
 
 The tests of the checker, of its fixes and of the console's editor share them.
 """
@@ -11,7 +11,7 @@ from tests.unit.flows.test_seeded_problems import WRONG, document, put
 
 
 @dataclass(frozen=True)
-class Mistake:
+class ProblemExample:
     """A flow with one problem."""
 
     flow: Any
@@ -122,13 +122,13 @@ _UNDECIDED: Final = frozenset(
 )
 
 
-def _seeded() -> Iterator[Mistake]:
+def _seeded() -> Iterator[ProblemExample]:
     for flow, at, value, code, pointer, _ in WRONG:
-        yield Mistake(
+        yield ProblemExample(
             put(document(flow), at, value), code, pointer or at, not {code, pointer or at} & _UNDECIDED, ships=True
         )
 
 
-SMALL: Final = tuple(Mistake(flow, code, pointer, *fixed) for code, pointer, flow, *fixed in _SMALL)
+SMALL: Final = tuple(ProblemExample(flow, code, pointer, *fixed) for code, pointer, flow, *fixed in _SMALL)
 SEEDED: Final = tuple(_seeded())
-MISTAKES: Final = (*SEEDED, *SMALL)
+EXAMPLES: Final = (*SEEDED, *SMALL)

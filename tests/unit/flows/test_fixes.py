@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from tests.unit.flows.problem_examples import MISTAKES, Mistake
+from tests.unit.flows.problem_examples import EXAMPLES, ProblemExample
 from tests.unit.flows.test_seeded_problems import document, problems, registry
 
 from hookline.flows.check.check_flow import check_flow
@@ -100,25 +100,25 @@ def test_only_durations_get_a_unit() -> None:
     assert fixes(a_flow(trigger=trigger)) == ()
 
 
-@pytest.mark.parametrize("mistake", MISTAKES, ids=str)
-def test_the_fix_of_a_mistake_removes_it(mistake: Mistake) -> None:
-    (problem,) = found(mistake, mistake.flow)
-    assert (problem.code, problem.pointer) == (mistake.code, mistake.pointer)
+@pytest.mark.parametrize("example", EXAMPLES, ids=str)
+def test_the_fix_of_a_problem_removes_it(example: ProblemExample) -> None:
+    (problem,) = found(example, example.flow)
+    assert (problem.code, problem.pointer) == (example.code, example.pointer)
     assert problem.remedy
-    assert bool(problem.fix) == mistake.fixed, problem
+    assert bool(problem.fix) == example.fixed, problem
     if problem.fix:
-        left = [(one.code, one.pointer, one.message) for one in found(mistake, patched(mistake.flow, problem.fix))]
+        left = [(one.code, one.pointer, one.message) for one in found(example, patched(example.flow, problem.fix))]
         assert (problem.code, problem.pointer, problem.message) not in left
 
 
-def test_most_mistakes_have_a_fix() -> None:
-    assert (len(MISTAKES), sum(mistake.fixed for mistake in MISTAKES)) == (84, 71)
+def test_most_problems_have_a_fix() -> None:
+    assert (len(EXAMPLES), sum(example.fixed for example in EXAMPLES)) == (84, 71)
 
 
-def found(mistake: Mistake, flow: Any) -> list[Problem]:
-    """The problems of the flow of a mistake, as it is or fixed."""
-    if mistake.ships:
-        return problems(mistake.flow["id"], flow)
+def found(example: ProblemExample, flow: Any) -> list[Problem]:
+    """The problems of the flow of an example, as it is or fixed."""
+    if example.ships:
+        return problems(example.flow["id"], flow)
     return found_in(flow)
 
 

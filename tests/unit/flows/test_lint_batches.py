@@ -97,7 +97,7 @@ def test_executions_that_run_one_at_a_time_could_not_join(check: Check) -> None:
 
 
 @pytest.mark.parametrize("respond", ["reply", "finished"])
-def test_whoever_waits_for_an_answer_and_joins_gets_none(check: Check, respond: str) -> None:
+def test_a_caller_whose_execution_joins_a_batch_gets_no_answer(check: Check, respond: str) -> None:
     verify = {"scheme": "signed", "credential": "hook"}
     trigger = {"use": "webhook", "with": {"verify": verify, "respond": respond}}
     answer = {"id": "answer", "use": "reply", "with": {"body": "ok"}}

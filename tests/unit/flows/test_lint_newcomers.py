@@ -1,4 +1,4 @@
-"""The linter finds what a newcomer writes by mistake: texts that look like expressions, late replies, two settings."""
+"""The linter finds what newcomers get wrong: texts that look like expressions, late replies, two settings."""
 
 from collections.abc import Callable
 from pathlib import Path

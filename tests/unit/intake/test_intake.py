@@ -52,7 +52,7 @@ class Slow:
         result = self.under_way[execution_id]
         if outcome == "stored":
             self.stored += 1
-        if result.done():  # whoever waited for it is gone; what was committed is committed
+        if result.done():  # the task that waited for it is gone; what was committed is committed
             return
         if outcome == "stored":
             result.set_result(Accepted(execution_id))
@@ -101,10 +101,10 @@ async def steps() -> None:
         max_size=8,
     )
 )
-def test_the_backlog_is_what_is_stored_whoever_is_cancelled_and_whatever_fails(
+def test_the_backlog_is_what_is_stored_also_if_tasks_are_cancelled_or_fail(
     sent: list[tuple[Outcome, int, bool]],
 ) -> None:
-    async def trial() -> None:
+    async def check() -> None:
         queue = Slow()
         door = intake(queue)
         tasks = [sending(door, str(place)) for place in range(len(sent))]
@@ -126,12 +126,12 @@ def test_the_backlog_is_what_is_stored_whoever_is_cancelled_and_whatever_fails(
             if not task.cancelled():
                 task.exception()
 
-    asyncio.run(trial())
+    asyncio.run(check())
 
 
 @given(st.lists(st.sampled_from(["stored", "duplicate", "store fails", "defect"]), max_size=8))
 def test_the_backlog_is_what_is_stored_also_of_messages_for_which_no_task_waits(outcomes: list[Outcome]) -> None:
-    async def trial() -> None:
+    async def check() -> None:
         queue = Slow()
         door = intake(queue)
         told: list[object] = []
@@ -145,7 +145,7 @@ def test_the_backlog_is_what_is_stored_also_of_messages_for_which_no_task_waits(
         kinds = {"stored": Accepted, "duplicate": Duplicate, "store fails": ServiceUnavailable, "defect": KeyError}
         assert [type(one) for one in told] == [kinds[outcome] for outcome in outcomes]
 
-    asyncio.run(trial())
+    asyncio.run(check())
 
 
 async def test_a_message_whose_storing_cant_begin_counts_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Calls of others' plugins: whoever waits for one is cancelled for good, whatever the plugin does just then."""
+"""Calls of others' plugins: a task that waits for one can be cancelled, whatever the plugin does just then."""
 
 import asyncio
 
@@ -32,7 +32,7 @@ def calls(log: ListLog) -> PluginCalls:
 
 @pytest.mark.parametrize("error", [None, StepError("it failed")])
 async def test_one_that_ends_as_it_is_cancelled_is_cancelled(calls: PluginCalls, error: Exception | None) -> None:
-    """Else whoever is told to stop goes on, and is waited for without end."""
+    """Else a task that is told to stop goes on, and is waited for without end."""
     gate = asyncio.Event()
 
     async def work() -> str:

@@ -15,7 +15,7 @@ async def call(hook: HookOverMemory, body: bytes = b'{"order": 7}', method: str 
 
 
 @pytest.mark.rule(29)
-async def test_a_call_goes_to_whoever_waits_for_its_key_for_as_long_as_it_is_kept() -> None:
+async def test_a_call_goes_to_the_step_that_waits_for_its_key_for_as_long_as_it_is_kept() -> None:
     hook = waiting(by="$.body.order", early="2h")
     said = {"execution_id": None, "flow_id": "orders", "step": "approve", "status": "accepted"}
     reply = await call(hook)

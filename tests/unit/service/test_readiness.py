@@ -30,7 +30,7 @@ class Pinged:
             raise self.failure
 
 
-class Trial:
+class ReadinessHarness:
     def __init__(self) -> None:
         self.store, self.blobs, self.clock = Pinged(), Pinged(), StillClock()
         log: Any = structlog.get_logger()
@@ -44,34 +44,34 @@ class Trial:
 
 @pytest.mark.rule(38)
 async def test_trouble_with_either_is_told_with_its_reason_and_logged_as_one_problem() -> None:
-    trial = Trial()
-    assert await trial.trouble() is None
-    await trial.clock.sleep(FILES_EVERY)
+    harness = ReadinessHarness()
+    assert await harness.trouble() is None
+    await harness.clock.sleep(FILES_EVERY)
     with structlog.testing.capture_logs() as logs:
-        trial.blobs.failure = BAD
-        assert await trial.trouble() == Trouble("files can't be kept", "the bucket is away")
-        assert await trial.trouble() == Trouble("files can't be kept", "the bucket is away")
-        trial.store.failure = StoreError("the disk is full")
-        assert await trial.trouble() == Trouble("the store can't be used", "the disk is full")
+        harness.blobs.failure = BAD
+        assert await harness.trouble() == Trouble("files can't be kept", "the bucket is away")
+        assert await harness.trouble() == Trouble("files can't be kept", "the bucket is away")
+        harness.store.failure = StoreError("the disk is full")
+        assert await harness.trouble() == Trouble("the store can't be used", "the disk is full")
     assert [(log["log_level"], log["event"], log["error"]) for log in logs] == [
         ("error", "the store can't be used", "the bucket is away"),
     ]
-    trial.store.failure = trial.blobs.failure = None
-    await trial.clock.sleep(FILES_EVERY)
-    assert await trial.trouble() is None
+    harness.store.failure = harness.blobs.failure = None
+    await harness.clock.sleep(FILES_EVERY)
+    assert await harness.trouble() is None
 
 
 async def test_a_bucket_is_asked_twice_a_minute_however_often_somebody_asks() -> None:
-    trial = Trial()
+    harness = ReadinessHarness()
     for _ in range(60):
-        await trial.trouble()
-        await trial.clock.sleep(1)
-    assert (trial.store.pings, trial.blobs.pings) == (60, 2)
+        await harness.trouble()
+        await harness.clock.sleep(1)
+    assert (harness.store.pings, harness.blobs.pings) == (60, 2)
 
 
 @pytest.mark.rule(38)
 async def test_a_bucket_that_gives_no_answer_is_trouble_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("hookline.service.admin.system.health._FILES_TIMEOUT", 0.01)
-    trial = Trial()
-    trial.blobs.hangs = True
-    assert await trial.trouble() == Trouble("files can't be kept", "the blob store gives no answer in 0.01 s")
+    harness = ReadinessHarness()
+    harness.blobs.hangs = True
+    assert await harness.trouble() == Trouble("files can't be kept", "the blob store gives no answer in 0.01 s")

@@ -26,7 +26,7 @@ def seen(peer: str | None, value: str | None, header: ForwardedHeader = "x-forwa
     ("peer", "value", "client"),
     [
         ("192.0.2.1", None, "192.0.2.1"),
-        # Whoever isn't a trusted proxy can write what it likes.
+        # A sender that isn't a trusted proxy can write what it likes.
         ("192.0.2.1", "198.51.100.7", "192.0.2.1"),
         ("10.0.0.1", "198.51.100.7", "198.51.100.7"),
         # Only the entry that the proxy itself has added counts.

@@ -22,7 +22,7 @@ class Rabbit:
         self._exchanges: list[str] = []
 
     def name(self) -> str:
-        """The name of a queue that is deleted afterwards, whoever declares it."""
+        """The name of a queue that is deleted afterwards, also if another declares it."""
         self._queues.append(f"hookline-test-{uuid4().hex}")
         return self._queues[-1]
 

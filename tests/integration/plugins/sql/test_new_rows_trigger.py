@@ -160,7 +160,7 @@ async def test_times_overlap_by_a_duration(orders: Room) -> None:
     assert [row["id"] for row in found] == [5]
 
 
-async def test_rows_that_were_there_at_the_first_look_are_known_as_far_as_the_overlap_goes(orders: Room) -> None:
+async def test_rows_that_were_there_at_the_first_poll_are_known_as_far_as_the_overlap_goes(orders: Room) -> None:
     await add(orders, 1, 3)
     first = await look(orders, table="orders", column="id", baseline=True)
     await add(orders, 2)

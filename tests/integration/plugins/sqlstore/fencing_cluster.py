@@ -42,7 +42,7 @@ _MINE: Final = "SELECT id, flow_version IS NULL AS fresh FROM executions WHERE o
 
 
 @dataclass
-class Deed:
+class PlannedCommit:
     """A commit, and what its node knows when it is durable."""
 
     commit: Commit
@@ -82,7 +82,7 @@ class _Transaction:
 
     node: Node
     lease: Lease
-    deeds: Sequence[Deed]
+    commits: Sequence[PlannedCommit]
     """Empty if the session continues the lease of another one."""
 
 
@@ -218,11 +218,11 @@ class Cluster:
                 await self._whole(last, [self._end(last, execution_id)])
         self._judge.check_all_ended()
 
-    async def _whole(self, node: Node, deeds: Sequence[Deed]) -> None:
+    async def _whole(self, node: Node, commits: Sequence[PlannedCommit]) -> None:
         assert node.session is not None
         assert node.lease is not None
         node.session.free()
-        self._start(node, deeds)
+        self._start(node, commits)
         await self.settle()
         assert node.lease is not None
 
@@ -231,7 +231,7 @@ class Cluster:
         await self._sessions.settle()
         ended = [(session, self._doing.pop(session)) for session in tuple(self._doing) if session.done]
         # A session is continued when what went before it is known to have ended.
-        ended.sort(key=lambda one: not one[1].deeds)
+        ended.sort(key=lambda one: not one[1].commits)
         reported: list[str] = []
         accepted: list[str] = []
         for session, done in ended:
@@ -259,21 +259,21 @@ class Cluster:
     def _begin(self, node: Node, works: Sequence[str], pick: int) -> None:
         # Else it could claim in the same transaction what a zombie changes.
         works = ["zombie"] if "zombie" in works else works
-        deeds = [deed for work in works for deed in self._deeds(node, work, pick)]
-        self._start(node, deeds or [self._claim(node)])
+        commits = [one for work in works for one in self._planned_commits(node, work, pick)]
+        self._start(node, commits or [self._claim(node)])
 
-    def _start(self, node: Node, deeds: Sequence[Deed]) -> None:
+    def _start(self, node: Node, commits: Sequence[PlannedCommit]) -> None:
         assert node.session is not None
         assert node.lease is not None
-        self._doing[node.session] = _Transaction(node, node.lease, deeds)
-        node.session.apply(node.lease, [deed.commit for deed in deeds])
+        self._doing[node.session] = _Transaction(node, node.lease, commits)
+        node.session.apply(node.lease, [one.commit for one in commits])
 
     def _leave(self, node: Node) -> None:
         if node.session is not None:
             self.left.append(node.session)
             node.session = None
 
-    def _deeds(self, node: Node, work: str, pick: int) -> Iterator[Deed]:
+    def _planned_commits(self, node: Node, work: str, pick: int) -> Iterator[PlannedCommit]:
         assert node.lease is not None
         if work.startswith("accept"):
             yield self._accept(node, work, pick)
@@ -298,7 +298,7 @@ class Cluster:
         elif work == "end" and node.running:
             yield self._end(node, _picked(list(node.running), pick))
 
-    def _accept(self, node: Node, work: str, pick: int) -> Deed:
+    def _accept(self, node: Node, work: str, pick: int) -> PlannedCommit:
         order_key = f"k{pick % 2}" if work == "accept in order" else None
         envelope = self._envelopes.make(_FLOW, order_key=order_key)
         execution_id, tenure = envelope.execution_id, self._tenure(node)
@@ -315,9 +315,9 @@ class Cluster:
         changes: list[Change] = [Accept(envelope, start=start)]
         if start is not None:
             changes.append(self._entry(execution_id, tenure))
-        return Deed(prepare_commit(changes, lambda _envelope: claimed), learn)
+        return PlannedCommit(prepare_commit(changes, lambda _envelope: claimed), learn)
 
-    def _claim(self, node: Node, room: int = _ROOM) -> Deed:
+    def _claim(self, node: Node, room: int = _ROOM) -> PlannedCommit:
         taken = (*node.claimed, *node.running)
         row = ClaimRow(_FLOW, (), taken, room, self._clock.now(), begun_only=False, limit=None)
 
@@ -325,9 +325,9 @@ class Cluster:
             found: Any = commit.results[0]
             node.claimed |= {row.id: row.flow_version is None for row in found.rows}
 
-        return Deed(_procedure(statements.CLAIM_READY, row), learn)
+        return PlannedCommit(_procedure(statements.CLAIM_READY, row), learn)
 
-    def _go_on(self, node: Node, execution_id: str) -> Deed:
+    def _go_on(self, node: Node, execution_id: str) -> PlannedCommit:
         now, tenure = self._clock.now(), self._tenure(node)
         going = Start(execution_id, "v1", now) if node.claimed[execution_id] else Resume(execution_id, now)
 
@@ -337,12 +337,12 @@ class Cluster:
 
         return _commit(going, self._entry(execution_id, tenure), learn=learn)
 
-    def _take_over(self, lease: str, *, release: bool) -> Deed:
+    def _take_over(self, lease: str, *, release: bool) -> PlannedCommit:
         if release:
-            return Deed(_procedure(statements.RELEASE, lease))
-        return Deed(_procedure(statements.TAKE_OVER, TakeOverRow(lease, lease in self._dead)))
+            return PlannedCommit(_procedure(statements.RELEASE, lease))
+        return PlannedCommit(_procedure(statements.TAKE_OVER, TakeOverRow(lease, lease in self._dead)))
 
-    def _zombie(self, node: Node, pick: int) -> Iterator[Deed]:
+    def _zombie(self, node: Node, pick: int) -> Iterator[PlannedCommit]:
         """A change to what the node ran under a lease that it has lost, and doesn't own now."""
         lost = [one for one in node.zombies if one not in node.claimed and one not in node.running]
         if not lost:
@@ -353,9 +353,9 @@ class Cluster:
             End(execution_id, State.SUCCEEDED, Outcome.COMPLETED, now),
             Park(execution_id, now, now, "sleep"),
         )
-        yield Deed(prepare_commit([changes[pick % len(changes)]]), forbidden=True)
+        yield PlannedCommit(prepare_commit([changes[pick % len(changes)]]), forbidden=True)
 
-    def _end(self, node: Node, execution_id: str) -> Deed:
+    def _end(self, node: Node, execution_id: str) -> PlannedCommit:
         ending = End(execution_id, State.SUCCEEDED, Outcome.COMPLETED, self._clock.now())
         entry = self._entry(execution_id, node.running[execution_id])
         return _commit(entry, ending, learn=lambda _: node.forget(execution_id))
@@ -383,7 +383,7 @@ class Cluster:
                 await self._drop(session, node)
             # Otherwise it was rolled back because it met another one; the session can go on.
         else:
-            if done.deeds:
+            if done.commits:
                 self._durable(session, done, result, reported, accepted)
             else:
                 await self._continued(node, done.lease)
@@ -402,13 +402,13 @@ class Cluster:
             raise Broken(f"a session of {done.lease.id} was replaced, and has committed")
         reported.append(done.lease.id)
         mine = done.node.session is session
-        for deed, failure in zip(done.deeds, failures, strict=True):
+        for planned, failure in zip(done.commits, failures, strict=True):
             if failure is None:
-                if deed.forbidden:
-                    raise Broken(f"{done.lease.id} has changed what it had lost: {deed.commit.operations}")
-                accepted += [one.execution_id for one in deed.commit.results if isinstance(one, Accepted)]
+                if planned.forbidden:
+                    raise Broken(f"{done.lease.id} has changed what it had lost: {planned.commit.operations}")
+                accepted += [one.execution_id for one in planned.commit.results if isinstance(one, Accepted)]
                 if mine:
-                    deed.learn(deed.commit)
+                    planned.learn(planned.commit)
 
     async def _continued(self, node: Node, lease: Lease) -> None:
         """Nothing is in doubt any more, and the stored state counts."""
@@ -430,8 +430,8 @@ class Cluster:
 _CONFLICTS: Final = frozenset({"40P01", "40001", "55P03"})
 
 
-def _commit(*changes: Change, learn: Callable[[Commit], None] = lambda _commit: None) -> Deed:
-    return Deed(prepare_commit(changes), learn)
+def _commit(*changes: Change, learn: Callable[[Commit], None] = lambda _commit: None) -> PlannedCommit:
+    return PlannedCommit(prepare_commit(changes), learn)
 
 
 def _procedure(statement: Any, row: Any) -> Commit:

@@ -1,4 +1,4 @@
-"""The judge of the fencing model: what holds in the database after each step, whoever has done it.
+"""The judge of the fencing model: what holds in the database after each step, of any node.
 
 It knows nothing of the nodes but their leases. Each journal entry names, in its `use`, the tenure of its writer: the
 lease, and a number that the writer took when it became the owner.

@@ -41,7 +41,7 @@ async def _write(engine: AsyncEngine, changes: list[list[Change]], clock: Manual
 
 
 @pytest.mark.postgres
-async def test_whoever_comes_at_once_by_two_connections_is_in_one_batch(tables: str) -> None:
+async def test_executions_that_join_at_once_by_several_connections_are_in_one_batch(tables: str) -> None:
     address = make_url(tables)
     settings = {"server_settings": {"search_path": address.query["schema"]}}
     engine = create_async_engine(

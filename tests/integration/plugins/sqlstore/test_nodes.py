@@ -83,7 +83,7 @@ async def test_nobody_takes_over_while_a_transaction_of_the_node_is_open(
     await halted.execute("COMMIT")
     await watching.execute("UPDATE nodes SET until = 0 WHERE name = 'by-hand'")
     await _eventually(lambda: _is_gone(watching))
-    # What it committed is seen by whoever has taken over, and it can commit nothing more.
+    # What it committed is seen by the node that has taken over, and it can commit nothing more.
     query = "SELECT owner IS NULL AND ready_at IS NOT NULL FROM executions WHERE id = $1"
     await _eventually(lambda: watching.fetchval(query, envelope.execution_id))
     assert await halted.execute(lease.begin(5.0)) == "UPDATE 0"

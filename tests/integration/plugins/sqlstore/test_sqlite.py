@@ -193,13 +193,13 @@ async def test_nothing_is_accepted_into_a_file_that_was_deleted_or_replaced(
     backend: Backend, envelopes: Envelopes, tmp_path: Path, name: str
 ) -> None:
     file = next(tmp_path.rglob(name))
-    aside = file.rename(file.with_name("aside"))
+    moved = file.rename(file.with_name("moved"))
     with pytest.raises(StoreError, match=f"{file.name} was deleted"):
         await backend.queue.put(envelopes.make())
-    file.write_bytes(aside.read_bytes())
+    file.write_bytes(moved.read_bytes())
     with pytest.raises(StoreError, match="restart the server"):
         await backend.queue.put(envelopes.make())
-    aside.rename(file)
+    moved.rename(file)
     envelope = envelopes.make()
     assert await backend.queue.put(envelope) == Accepted(envelope.execution_id)
 
@@ -447,12 +447,12 @@ async def test_a_log_whose_database_is_gone_is_kept(tmp_path: Path, clock: Manua
     holder = await _hold(f"sqlite:///{path}")
     holder.kill()
     await holder.wait()
-    path.rename(tmp_path / "aside.db")
+    path.rename(tmp_path / "moved.db")
     (tmp_path / "x.db.created").unlink()
     with pytest.raises(StoreError, match=r"x\.db-wal has data"):
         await _used(path, clock, envelopes)
     assert (tmp_path / "x.db-wal").stat().st_size
-    (tmp_path / "aside.db").rename(path)
+    (tmp_path / "moved.db").rename(path)
     await _used(path, clock, envelopes)
 
 

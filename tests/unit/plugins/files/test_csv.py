@@ -141,7 +141,7 @@ async def test_a_stream_may_be_of_any_length_but_is_not_filled_without_end() -> 
         [row async for row in filled]
 
 
-async def test_a_table_of_many_keys_is_refused_before_it_is_written() -> None:
+async def test_a_table_of_many_keys_is_rejected_before_it_is_written() -> None:
     rows = [{f"key{number}": 1} for number in range(1001)]
     with pytest.raises(StepError, match="1,001 rows of up to 1,001 columns have more than 1,000,000 values") as caught:
         await use("csv.render", {"rows": rows})

@@ -29,7 +29,7 @@ class Unreachable:
 
 def _rsa() -> tuple[str, str]:
     key = rsa.generate_private_key(65537, 2048)
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "trial")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), 1, NOW - timedelta(days=9), NOW + timedelta(days=9))
     ).sign(key, hashes.SHA256())

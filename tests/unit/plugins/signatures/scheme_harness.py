@@ -30,7 +30,7 @@ class Network:
 
 
 @dataclass
-class Trial:
+class SchemeHarness:
     """A scheme with one credential and its settings."""
 
     scheme: Scheme[Any, Any]

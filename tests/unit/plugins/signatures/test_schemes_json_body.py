@@ -160,7 +160,7 @@ async def test_trap_12_zooms_validation_is_answered_with_the_secret_that_signed_
 
 
 async def test_trap_4_no_forged_validation_is_answered() -> None:
-    # Whoever gets an answer to a token of his choice has a signature for a body of his choice.
+    # An answer to a token of an attacker's choice would be a signature for a body of their choice.
     with pytest.raises(NotVerified):
         await verify(Zoom(), KEY, zoom(VALIDATION, "another secret"), VALIDATION)
     with pytest.raises(NotVerified):

@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from pydantic import ValidationError
-from tests.unit.plugins.signatures.scheme_harness import NOW, Network, Trial
+from tests.unit.plugins.signatures.scheme_harness import NOW, Network, SchemeHarness
 
 from hookline.api import CannotVerify, NotVerified, Response, StepError
 from hookline_signatures.generic.header_only import Bearer, BearerCredential
@@ -50,9 +50,9 @@ def token(key: Any = SECRET, algorithm: str = "HS256", headers: Any = None, **cl
     return jwt.encode(said, key, algorithm, headers)
 
 
-def trial(credential: Any = None, network: Network | None = None, **settings: Any) -> Trial:
+def harness(credential: Any = None, network: Network | None = None, **settings: Any) -> SchemeHarness:
     chosen = {"algorithms": ["HS256"], "audience": "hookline"} | settings
-    return Trial(Jwt(), credential or {"secret": SECRET}, chosen, network or Network())
+    return SchemeHarness(Jwt(), credential or {"secret": SECRET}, chosen, network or Network())
 
 
 def shown(value: str) -> dict[str, str]:
@@ -67,20 +67,20 @@ def shown(value: str) -> dict[str, str]:
 async def test_each_kind_of_key_verifies_its_algorithms(key: Any, algorithms: list[str]) -> None:
     for algorithm in algorithms:
         for credential in ({"public_key": pem(key)}, {"jwks": jwks(jwk(key))}, {"jwks": jwks(jwk(key, "k1"))}):
-            await trial(credential, algorithms=[algorithm])(shown(token(key, algorithm)))
+            await harness(credential, algorithms=[algorithm])(shown(token(key, algorithm)))
             with pytest.raises(NotVerified):
-                await trial(credential, algorithms=["HS256"])(shown(token(key, algorithm)))
+                await harness(credential, algorithms=["HS256"])(shown(token(key, algorithm)))
 
 
 async def test_an_algorithm_that_the_flow_does_not_name_is_rejected() -> None:
     with pytest.raises(NotVerified):
-        await trial(algorithms=["HS512"])(shown(token()))
+        await harness(algorithms=["HS512"])(shown(token()))
     with pytest.raises(NotVerified):
-        await trial()(shown(token("", "none")))
-    # The public key taken for a secret: whoever knows it could sign.
+        await harness()(shown(token("", "none")))
+    # The public key taken for a secret: anybody who knows it could sign.
     forged = _forged({"alg": "HS256"}, pem(RSA).encode())
     with pytest.raises(NotVerified):
-        await trial({"public_key": pem(RSA)}, algorithms=["HS256", "RS256"])(shown(forged))
+        await harness({"public_key": pem(RSA)}, algorithms=["HS256", "RS256"])(shown(forged))
 
 
 def _forged(header: dict[str, Any], secret: bytes) -> str:
@@ -91,10 +91,10 @@ def _forged(header: dict[str, Any], secret: bytes) -> str:
 
 
 async def test_a_token_that_names_critical_headers_is_rejected() -> None:
-    await trial()(shown(_forged({"alg": "HS256"}, SECRET.encode())))
+    await harness()(shown(_forged({"alg": "HS256"}, SECRET.encode())))
     for header in ({"crit": ["b64"], "b64": False}, {"crit": []}, {"crit": ["exp"]}, {"kid": 7}, {"kid": ["k1"]}):
         with pytest.raises(NotVerified):
-            await trial()(shown(_forged({"alg": "HS256"} | header, SECRET.encode())))
+            await harness()(shown(_forged({"alg": "HS256"} | header, SECRET.encode())))
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,7 @@ async def test_a_token_that_names_critical_headers_is_rejected() -> None:
 async def test_a_token_that_has_expired_or_is_for_another_is_rejected(claims: dict[str, Any]) -> None:
     raw = _forged_claims(claims)
     with pytest.raises(NotVerified):
-        await trial(issuer="shop")(shown(raw))
+        await harness(issuer="shop")(shown(raw))
 
 
 def _forged_claims(claims: dict[str, Any]) -> str:
@@ -139,16 +139,16 @@ def _forged_claims(claims: dict[str, Any]) -> str:
 
 async def test_trap_11_times_are_judged_by_the_time_of_receipt_with_leeway() -> None:
     for claims in ({"exp": AT - 29}, {"nbf": AT + 30, "iat": AT + 30}, {"exp": AT + 0.5}):
-        await trial()(shown(token(**claims)))
-    await trial(leeway="0s")(shown(token()), at=NOW + timedelta(seconds=59))
+        await harness()(shown(token(**claims)))
+    await harness(leeway="0s")(shown(token()), at=NOW + timedelta(seconds=59))
     with pytest.raises(NotVerified):
-        await trial(leeway="0s")(shown(token()), at=NOW + timedelta(seconds=60))
+        await harness(leeway="0s")(shown(token()), at=NOW + timedelta(seconds=60))
 
 
 async def test_one_of_several_audiences_is_enough_and_null_asks_for_none() -> None:
-    await trial(audience=["another", "hookline"])(shown(token(aud=["hookline", "x"])))
-    await trial(audience=None)(shown(token(aud="anybody")))
-    await trial(audience=None)(shown(token(aud=None)))
+    await harness(audience=["another", "hookline"])(shown(token(aud=["hookline", "x"])))
+    await harness(audience=None)(shown(token(aud="anybody")))
+    await harness(audience=None)(shown(token(aud=None)))
 
 
 @pytest.mark.parametrize(
@@ -177,24 +177,24 @@ async def test_one_of_several_audiences_is_enough_and_null_asks_for_none() -> No
 )
 async def test_trap_1_a_malformed_token_is_rejected(value: str) -> None:
     with pytest.raises(NotVerified):
-        await trial()({"authorization": value})
+        await harness()({"authorization": value})
 
 
 async def test_the_token_may_be_in_another_header_and_the_way_to_authenticate_has_no_case() -> None:
-    await trial()({"authorization": f"bearer {token()}"})
-    await trial(header="X-Token", prefix="")({"x-token": token()})
+    await harness()({"authorization": f"bearer {token()}"})
+    await harness(header="X-Token", prefix="")({"x-token": token()})
     assert Jwt().secret_headers(JwtSettings(algorithms=("HS256",), audience=None, header="X-Token")) == {"x-token"}
 
 
 async def test_trap_12_old_and_new_secret_are_both_taken() -> None:
-    await trial({"secret": ["n" * 32, SECRET]})(shown(token()))
+    await harness({"secret": ["n" * 32, SECRET]})(shown(token()))
     with pytest.raises(NotVerified):
-        await trial({"secret": "n" * 32})(shown(token()))
+        await harness({"secret": "n" * 32})(shown(token()))
 
 
 async def test_trap_10_a_set_of_keys_is_fetched_once_an_hour_without_redirects() -> None:
     network = Network({JWKS_URL: jwks(jwk(RSA, "k1")).encode()})
-    one = trial({"jwks_url": JWKS_URL}, network, algorithms=["RS256"])
+    one = harness({"jwks_url": JWKS_URL}, network, algorithms=["RS256"])
     sent = shown(token(RSA, "RS256", {"kid": "k1"}, exp=AT + 9000))
     for minutes in (0, 30, 60):
         await one(sent, at=NOW + timedelta(minutes=minutes))
@@ -206,7 +206,7 @@ async def test_trap_10_a_set_of_keys_is_fetched_once_an_hour_without_redirects()
 
 async def test_a_key_that_is_not_in_the_set_is_looked_for_again_but_not_each_time() -> None:
     network = Network({JWKS_URL: jwks(jwk(EC, "old")).encode()})
-    one = trial({"jwks_url": JWKS_URL}, network, algorithms=["RS256", "ES256"])
+    one = harness({"jwks_url": JWKS_URL}, network, algorithms=["RS256", "ES256"])
     await one(shown(token(EC, "ES256", {"kid": "old"})))
     sent = shown(token(RSA, "RS256", {"kid": "new"}, exp=AT + 9000))
     for _ in range(5):
@@ -231,7 +231,7 @@ async def test_a_key_that_is_not_in_the_set_is_looked_for_again_but_not_each_tim
 )
 async def test_a_set_of_keys_that_cannot_be_had_leaves_it_open_whether_a_token_holds(found: Any) -> None:
     with pytest.raises(CannotVerify):
-        await trial({"jwks_url": JWKS_URL}, Network({JWKS_URL: found}), algorithms=["RS256"])(
+        await harness({"jwks_url": JWKS_URL}, Network({JWKS_URL: found}), algorithms=["RS256"])(
             shown(token(RSA, "RS256"))
         )
 
@@ -244,7 +244,7 @@ async def test_keys_that_are_not_for_this_may_stand_beside_one_that_is() -> None
         jwk(EC, "k1", use="enc"),
         jwk(EC, "k1", alg="RS256"),
     ]
-    one = trial({"jwks": jwks(*others, jwk(RSA, "k1"))}, algorithms=["RS256", "ES256", "HS256"])
+    one = harness({"jwks": jwks(*others, jwk(RSA, "k1"))}, algorithms=["RS256", "ES256", "HS256"])
     await one(shown(token(RSA, "RS256", {"kid": "k1"})))
     for sent in (token(EC, "ES256", {"kid": "k1"}), token(headers={"kid": "k1"}), token(RSA, "RS256", {"kid": "k2"})):
         with pytest.raises(NotVerified):
@@ -291,38 +291,40 @@ def test_algorithms_and_the_audience_have_to_be_said(settings: dict[str, Any]) -
         JwtSettings.model_validate(settings)
 
 
-async def test_for_a_trial_a_token_is_made_with_the_key_that_can_sign() -> None:
+async def test_a_token_is_made_with_the_key_that_can_sign() -> None:
     credential = {"jwks": jwks(jwk(RSA, "k1")), "private_key": private_pem(RSA)}
-    one = trial(credential, algorithms=["RS256"], issuer="shop")
+    one = harness(credential, algorithms=["RS256"], issuer="shop")
     signed = one.sign(b"")
     await one(signed)
     assert jwt.get_unverified_header(signed["authorization"].removeprefix("Bearer "))["kid"] == "k1"
     with pytest.raises(NotImplementedError):
-        trial({"public_key": pem(RSA)}, algorithms=["RS256"]).sign(b"")
+        harness({"public_key": pem(RSA)}, algorithms=["RS256"]).sign(b"")
 
 
-async def test_a_trial_signs_with_the_first_algorithm_that_fits_its_key() -> None:
-    one = trial(algorithms=["RS256", "HS512", "HS256"])
+async def test_a_token_is_signed_with_the_first_algorithm_that_fits_its_key() -> None:
+    one = harness(algorithms=["RS256", "HS512", "HS256"])
     signed = one.sign(b"")
     await one(signed)
     assert jwt.get_unverified_header(signed["authorization"].removeprefix("Bearer "))["alg"] == "HS256"
-    two = trial(
+    two = harness(
         {"public_key": pem(EC), "private_key": private_pem(EC)}, algorithms=["RS256", "EdDSA", "HS256", "ES256"]
     )
     await two(two.sign(b""))
     with pytest.raises(ValueError, match="sign with any of RS256, HS512"):
-        trial(algorithms=["RS256", "HS512"]).sign(b"")
+        harness(algorithms=["RS256", "HS512"]).sign(b"")
 
 
 @pytest.mark.parametrize("value", ["Bearer t0ken-1", "bearer t0ken-1", "Bearer  t0ken-1", "BEARER old-token"])
 async def test_a_bearer_token_holds(value: str) -> None:
-    assert (await Trial(Bearer(), {"token": ["t0ken-1", "old-token"]})({"authorization": value})).dedupe_key is None
+    assert (
+        await SchemeHarness(Bearer(), {"token": ["t0ken-1", "old-token"]})({"authorization": value})
+    ).dedupe_key is None
 
 
 @pytest.mark.parametrize("value", ["", "Bearer", "Bearer ", "t0ken-1", "Basic t0ken-1", "Bearer t0ken-", "Bearer é"])
 async def test_trap_1_any_other_bearer_token_is_rejected(value: str) -> None:
     with pytest.raises(NotVerified):
-        await Trial(Bearer(), {"token": ["t0ken-1", "old-token"]})({"authorization": value})
+        await SchemeHarness(Bearer(), {"token": ["t0ken-1", "old-token"]})({"authorization": value})
 
 
 @pytest.mark.parametrize("token", ["", "abcd", "     ", [], ["good-token", ""]])

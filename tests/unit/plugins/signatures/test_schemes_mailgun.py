@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.plugins.signatures.scheme_harness import SECONDS, Trial
+from tests.unit.plugins.signatures.scheme_harness import SECONDS, SchemeHarness
 
 from hookline.api import CannotVerify, NotVerified, Verified
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
@@ -20,7 +20,7 @@ from hookline_signatures.shared_secret.mailgun import Mailgun
 
 KEY = "key-topsecret"
 TOKEN = "e0b5477167110d68991efc6b9f89f0a11066af27834600e123"
-mailgun = Trial(Mailgun(), {"secret": KEY})
+mailgun = SchemeHarness(Mailgun(), {"secret": KEY})
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 MULTIPART = {"content-type": 'multipart/form-data; boundary="b0und"'}
 
@@ -67,7 +67,7 @@ async def test_trap_9_a_body_with_the_signature_of_another_has_its_dedupe_key_to
 
 @pytest.mark.parametrize("moved", [1, 2])
 async def test_a_digit_of_the_time_cannot_be_taken_for_one_of_the_token(moved: int) -> None:
-    lenient = Trial(Mailgun(), {"secret": KEY}, {"tolerance": "365000d"})
+    lenient = SchemeHarness(Mailgun(), {"secret": KEY}, {"tolerance": "365000d"})
     timestamp, token = SECONDS[:-moved], SECONDS[-moved:] + TOKEN
     assert mac(timestamp, token) == mac()
     with pytest.raises(NotVerified):
@@ -154,12 +154,12 @@ async def test_trap_1_verification_is_total_whatever_the_body(kind: dict[str, st
 
 async def test_trap_12_old_and_new_key_are_both_taken() -> None:
     for keys in (["key-new-one", KEY], [KEY, "key-new-one"]):
-        await Trial(Mailgun(), {"secret": keys})({}, event())
+        await SchemeHarness(Mailgun(), {"secret": keys})({}, event())
     with pytest.raises(NotVerified):
-        await Trial(Mailgun(), {"secret": "key-new-one"})({}, event())
+        await SchemeHarness(Mailgun(), {"secret": "key-new-one"})({}, event())
 
 
-async def test_for_a_trial_an_event_is_given_its_signature() -> None:
+async def test_an_event_is_completed_with_its_signature() -> None:
     body = mailgun.complete(b'{"event-data": {"id": 12345678901234567890}}')
     assert b'"event-data":{"id": 12345678901234567890}' in body
     assert (await mailgun(mailgun.sign(body), body)).dedupe_key == json.loads(body)["signature"]["token"]

@@ -365,13 +365,13 @@ async def test_trap_2_a_time_that_cannot_be_read_is_rejected(sent: str) -> None:
         await verify(headers(certify("pinned"), sent=sent), certificate=certify("pinned").pem.decode())
 
 
-async def test_what_a_trial_key_signs_holds_under_its_pinned_certificate() -> None:
+async def test_what_an_own_key_signs_holds_under_its_pinned_certificate() -> None:
     own = certify("pinned")
-    trial = PayPalCredential.model_validate(
+    credential = PayPalCredential.model_validate(
         {"webhook_id": WEBHOOK, "certificate": own.pem.decode(), "private_key": own.private}
     )
     request = SignedRequest("POST", "https://h.example/hook/a", (), NOW, Network(b""))  # type: ignore[arg-type] # fetches nothing
-    sent = dict(PayPal().sign(request, BODY, trial, PayPalSettings()))
+    sent = dict(PayPal().sign(request, BODY, credential, PayPalSettings()))
     await verify(sent, certificate=own.pem.decode())
     with pytest.raises(NotImplementedError):
         PayPal().sign(request, BODY, PayPalCredential.model_validate({"webhook_id": WEBHOOK}), PayPalSettings())

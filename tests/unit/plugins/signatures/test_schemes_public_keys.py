@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from pydantic import ValidationError
-from tests.unit.plugins.signatures.scheme_harness import SECONDS, Trial
+from tests.unit.plugins.signatures.scheme_harness import SECONDS, SchemeHarness
 
 from hookline.api import NotVerified, WebhookResponse
 from hookline_signatures.public_key.discord import Discord, DiscordCredential
@@ -20,7 +20,7 @@ from hookline_signatures.public_key.sendgrid import SendGrid, SendGridCredential
 ED25519 = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 PUBLIC = ED25519.public_key().public_bytes_raw().hex()
 OTHER = Ed25519PrivateKey.from_private_bytes(bytes(range(1, 33))).public_key().public_bytes_raw().hex()
-discord = Trial(Discord(), {"public_key": PUBLIC})
+discord = SchemeHarness(Discord(), {"public_key": PUBLIC})
 
 ECDSA = ec.generate_private_key(ec.SECP256R1())
 
@@ -33,7 +33,7 @@ def pem(key: Any) -> str:
     return str(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode())
 
 
-sendgrid = Trial(SendGrid(), {"private_key": pem(ECDSA)})
+sendgrid = SchemeHarness(SendGrid(), {"private_key": pem(ECDSA)})
 
 
 def interaction(body: bytes, at: str = SECONDS) -> dict[str, str]:
@@ -43,16 +43,16 @@ def interaction(body: bytes, at: str = SECONDS) -> dict[str, str]:
 async def test_trap_12_discords_signature_holds_under_any_key_of_the_credential() -> None:
     body = b'{"type": 2, "id": "846462639134605312", "data": {}}'
     for keys in (PUBLIC, [OTHER, PUBLIC], [PUBLIC, OTHER], PUBLIC.upper()):
-        verified = await Trial(Discord(), {"public_key": keys})(interaction(body), body)
+        verified = await SchemeHarness(Discord(), {"public_key": keys})(interaction(body), body)
         assert (verified.dedupe_key, verified.response) == ("846462639134605312", None)
     with pytest.raises(NotVerified):
-        await Trial(Discord(), {"public_key": OTHER})(interaction(body), body)
+        await SchemeHarness(Discord(), {"public_key": OTHER})(interaction(body), body)
 
 
 def test_discords_own_library_takes_what_the_scheme_signs() -> None:
     library = pytest.importorskip("discord_interactions")
     private = ED25519.private_bytes_raw().hex()
-    signed = Trial(Discord(), {"private_key": private}).sign(b'{"type":1}')
+    signed = SchemeHarness(Discord(), {"private_key": private}).sign(b'{"type":1}')
     at, signature = signed["x-signature-timestamp"], signed["x-signature-ed25519"]
     assert library.verify_key(b'{"type":1}', signature, at, PUBLIC)
 
@@ -114,10 +114,10 @@ def test_trap_7_a_private_key_that_is_none_is_rejected_when_stored_and_not_shown
     assert len(private) < 3 or private not in str(caught.value.errors(include_input=False))
 
 
-@pytest.mark.parametrize("trial", [discord, Trial(SendGrid(), {"public_key": spki(ECDSA)})])
-def test_only_who_has_the_private_key_can_sign(trial: Trial) -> None:
+@pytest.mark.parametrize("harness", [discord, SchemeHarness(SendGrid(), {"public_key": spki(ECDSA)})])
+def test_only_who_has_the_private_key_can_sign(harness: SchemeHarness) -> None:
     with pytest.raises(NotImplementedError, match="make a key of your own"):
-        trial.sign(b"{}")
+        harness.sign(b"{}")
 
 
 #: From the tests of SendGrid's own libraries; the last CRLF is signed.
@@ -139,13 +139,13 @@ EVENTS = (
 
 
 async def test_sendgrids_published_vector_holds_with_its_last_line_end_alone() -> None:
-    then = Trial(SendGrid(), {"public_key": KEY}, {"tolerance": "36500d"})
+    then = SchemeHarness(SendGrid(), {"public_key": KEY}, {"tolerance": "36500d"})
     assert (await then(SENT, EVENTS)).dedupe_key == hashlib.sha256(EVENTS).hexdigest()
     for other in (EVENTS[:-2], EVENTS[:-2] + b"\n", EVENTS + b"\r\n"):
         with pytest.raises(NotVerified):
             await then(SENT, other)
     with pytest.raises(NotVerified):
-        await Trial(SendGrid(), {"public_key": KEY})(SENT, EVENTS)
+        await SchemeHarness(SendGrid(), {"public_key": KEY})(SENT, EVENTS)
 
 
 def test_sendgrids_own_library_takes_what_the_scheme_signs() -> None:
@@ -162,9 +162,9 @@ async def test_trap_12_sendgrids_old_and_new_key_are_both_taken() -> None:
         "x-twilio-email-event-webhook-timestamp": SECONDS,
     }
     for keys in ([KEY, spki(ECDSA)], [spki(ECDSA), KEY]):
-        await Trial(SendGrid(), {"public_key": keys})(sent, EVENTS)
+        await SchemeHarness(SendGrid(), {"public_key": keys})(sent, EVENTS)
     with pytest.raises(NotVerified):
-        await Trial(SendGrid(), {"public_key": KEY})(sent, EVENTS)
+        await SchemeHarness(SendGrid(), {"public_key": KEY})(sent, EVENTS)
 
 
 @pytest.mark.parametrize(

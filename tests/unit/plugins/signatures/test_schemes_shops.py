@@ -4,7 +4,7 @@ import hmac
 from base64 import b64encode
 
 import pytest
-from tests.unit.plugins.signatures.scheme_harness import URL, Trial
+from tests.unit.plugins.signatures.scheme_harness import URL, SchemeHarness
 
 from hookline.api import NotVerified
 from hookline_signatures.shared_secret.body_mac.shopify import Shopify
@@ -13,10 +13,10 @@ from hookline_signatures.shared_secret.zendesk import Zendesk
 
 SECRET = "topsecret"
 BODY = '{"event_id": "6a8f5f28-54a1", "name": "Zoë"}'.encode()
-shopify = Trial(Shopify(), {"secret": SECRET})
-square = Trial(Square(), {"secret": SECRET})
+shopify = SchemeHarness(Shopify(), {"secret": SECRET})
+square = SchemeHarness(Square(), {"secret": SECRET})
 #: The secret that Zendesk's documentation uses.
-zendesk = Trial(Zendesk(), {"secret": "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="})
+zendesk = SchemeHarness(Zendesk(), {"secret": "dGhpc19zZWNyZXRfaXNfZm9yX3Rlc3Rpbmdfb25seQ=="})
 
 
 def mac(message: bytes, secret: str = SECRET) -> str:

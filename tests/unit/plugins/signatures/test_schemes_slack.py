@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 
 import pytest
-from tests.unit.plugins.signatures.scheme_harness import SECONDS, Trial
+from tests.unit.plugins.signatures.scheme_harness import SECONDS, SchemeHarness
 
 from hookline.api import NotVerified, WebhookResponse
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
@@ -24,7 +24,7 @@ SENT = {
     "x-slack-signature": "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503",
 }
 AT = datetime.fromtimestamp(1531420618, UTC)
-slack = Trial(Slack(), {"secret": SECRET})
+slack = SchemeHarness(Slack(), {"secret": SECRET})
 
 
 async def test_the_documented_vector_holds_and_a_command_has_no_dedupe_key() -> None:

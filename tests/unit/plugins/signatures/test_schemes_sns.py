@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
-from tests.unit.plugins.signatures.scheme_harness import NOW, Network, Trial
+from tests.unit.plugins.signatures.scheme_harness import NOW, Network, SchemeHarness
 
 from hookline.api import CannotVerify, NotVerified, Response, StepError, Verified, WebhookResponse
 from hookline.testing.hook_over_memory import HookOverMemory, webhook_flow
@@ -64,9 +64,9 @@ def body(document: Any) -> bytes:
     return json.dumps(document).encode()
 
 
-def sns(files: dict[str, Any] | None = None, **settings: Any) -> Trial:
+def sns(files: dict[str, Any] | None = None, **settings: Any) -> SchemeHarness:
     network = Network({CERT: PEM, SUBSCRIBE: b"<ok/>"} | (files or {}))
-    return Trial(Sns(), None, {"topics": TOPIC, **settings}, network)
+    return SchemeHarness(Sns(), None, {"topics": TOPIC, **settings}, network)
 
 
 @pytest.mark.parametrize("version", ["1", "2"])
@@ -79,10 +79,10 @@ async def test_both_versions_of_signatures_hold_and_the_message_id_is_the_dedupe
 
 
 async def test_trap_10_the_certificate_is_fetched_once_without_redirects() -> None:
-    trial = sns()
+    harness = sns()
     for _ in range(3):
-        await trial({}, body(message()))
-    ((method, url, options),) = trial.network.asked
+        await harness({}, body(message()))
+    ((method, url, options),) = harness.network.asked
     assert (method, url, options["redirects"]) == ("GET", CERT, 0)
 
 
@@ -106,24 +106,24 @@ async def test_trap_10_the_certificate_is_fetched_once_without_redirects() -> No
     ],
 )
 async def test_trap_10_a_certificate_from_elsewhere_is_never_fetched(url: str) -> None:
-    trial = sns({url: PEM})
+    harness = sns({url: PEM})
     with pytest.raises(NotVerified):
-        await trial({}, body(message(SigningCertURL=url)))
-    assert trial.network.asked == []
+        await harness({}, body(message(SigningCertURL=url)))
+    assert harness.network.asked == []
 
 
 async def test_certificates_of_amazons_chinese_regions_are_taken() -> None:
     url = CERT.replace("eu-central-1.amazonaws.com", "cn-north-1.amazonaws.com.cn")
     topic = "arn:aws-cn:sns:cn-north-1:123456789012:orders.fifo"
-    trial = sns({url: PEM}, topics=[TOPIC, topic])
-    assert (await trial({}, body(message(SigningCertURL=url, TopicArn=topic)))).dedupe_key
+    harness = sns({url: PEM}, topics=[TOPIC, topic])
+    assert (await harness({}, body(message(SigningCertURL=url, TopicArn=topic)))).dedupe_key
 
 
 async def test_the_signed_message_of_another_topic_is_rejected_and_costs_no_fetch() -> None:
-    trial = sns()
+    harness = sns()
     with pytest.raises(NotVerified):
-        await trial({}, body(message(TopicArn="arn:aws:sns:eu-central-1:210987654321:orders")))
-    assert trial.network.asked == []
+        await harness({}, body(message(TopicArn="arn:aws:sns:eu-central-1:210987654321:orders")))
+    assert harness.network.asked == []
 
 
 @pytest.mark.parametrize(
@@ -190,30 +190,30 @@ async def test_a_certificate_that_amazon_does_not_have_is_rejected() -> None:
 
 
 async def test_a_kept_certificate_serves_while_amazon_cannot_be_reached_until_it_expires() -> None:
-    trial = sns()
-    await trial({}, body(message()))
-    trial.network.files[CERT] = StepError("no network", code="http.connect", retryable=True)
+    harness = sns()
+    await harness({}, body(message()))
+    harness.network.files[CERT] = StepError("no network", code="http.connect", retryable=True)
 
     def later(days: int) -> tuple[bytes, datetime]:
         at = NOW + timedelta(days=days)
         return body(message(Timestamp=at.strftime("%Y-%m-%dT%H:%M:%SZ"))), at
 
     sent, at = later(5)
-    await trial({}, sent, at=at)
+    await harness({}, sent, at=at)
     sent, at = later(10)
     with pytest.raises(CannotVerify):
-        await trial({}, sent, at=at)
+        await harness({}, sent, at=at)
 
 
 async def test_a_subscription_is_confirmed_by_fetching_its_url_and_starts_no_flow() -> None:
-    trial = sns()
-    assert await trial({}, body(confirmation())) == Verified(response=WebhookResponse())
-    assert [(method, url) for method, url, _ in trial.network.asked] == [("GET", CERT), ("GET", SUBSCRIBE)]
-    assert trial.network.asked[1][2]["redirects"] == 0
+    harness = sns()
+    assert await harness({}, body(confirmation())) == Verified(response=WebhookResponse())
+    assert [(method, url) for method, url, _ in harness.network.asked] == [("GET", CERT), ("GET", SUBSCRIBE)]
+    assert harness.network.asked[1][2]["redirects"] == 0
 
 
 async def test_trap_4_a_forged_confirmation_is_not_confirmed() -> None:
-    trial = sns()
+    harness = sns()
     for forged in (
         confirmation() | {"Token": "another"},
         confirmation() | {"SubscribeURL": SUBSCRIBE + "&a=b"},
@@ -221,8 +221,8 @@ async def test_trap_4_a_forged_confirmation_is_not_confirmed() -> None:
         {name: value for name, value in confirmation().items() if name != "Token"},
     ):
         with pytest.raises(NotVerified):
-            await trial({}, body(forged))
-    assert SUBSCRIBE not in [url for _, url, _ in trial.network.asked]
+            await harness({}, body(forged))
+    assert SUBSCRIBE not in [url for _, url, _ in harness.network.asked]
 
 
 @pytest.mark.parametrize(
@@ -237,10 +237,10 @@ async def test_trap_4_a_forged_confirmation_is_not_confirmed() -> None:
     ],
 )
 async def test_trap_10_a_confirmation_that_leads_elsewhere_is_never_fetched_even_if_it_is_signed(url: str) -> None:
-    trial = sns({url: b""})
+    harness = sns({url: b""})
     with pytest.raises(NotVerified):
-        await trial({}, body(message(Type="SubscriptionConfirmation", Subject=None, Token="1", SubscribeURL=url)))
-    assert url not in [asked for _, asked, _ in trial.network.asked]
+        await harness({}, body(message(Type="SubscriptionConfirmation", Subject=None, Token="1", SubscribeURL=url)))
+    assert url not in [asked for _, asked, _ in harness.network.asked]
 
 
 @pytest.mark.parametrize(
@@ -252,9 +252,9 @@ async def test_a_confirmation_that_fails_is_asked_for_again(found: Any) -> None:
 
 
 async def test_the_end_of_a_subscription_is_taken_note_of_and_not_undone() -> None:
-    trial = sns()
-    assert await trial({}, body(confirmation("UnsubscribeConfirmation"))) == Verified(response=WebhookResponse())
-    assert [url for _, url, _ in trial.network.asked] == [CERT]
+    harness = sns()
+    assert await harness({}, body(confirmation("UnsubscribeConfirmation"))) == Verified(response=WebhookResponse())
+    assert [url for _, url, _ in harness.network.asked] == [CERT]
 
 
 @pytest.mark.parametrize("raw", [b"", b"null", b"[]", b"{}", b"\xff", b"[" * 100_000, b"raw message delivery"])

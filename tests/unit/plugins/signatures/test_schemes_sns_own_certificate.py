@@ -8,7 +8,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from pydantic import ValidationError
-from tests.unit.plugins.signatures.scheme_harness import Trial
+from tests.unit.plugins.signatures.scheme_harness import SchemeHarness
 from tests.unit.plugins.signatures.test_schemes_sns import KEY, PEM, TOPIC, body, certificate, confirmation, message
 
 from hookline.api import CannotVerify, NotVerified, Verified, WebhookResponse
@@ -18,38 +18,38 @@ from hookline_signatures.public_key.sns import Sns, SnsCredential
 def test_without_a_key_of_ones_own_only_amazon_can_sign() -> None:
     for credential in (None, {"certificate": PEM.decode()}):
         with pytest.raises(NotImplementedError, match="make a key and a certificate of your own"):
-            Trial(Sns(), credential, {"topics": TOPIC}).complete(b"hello")
+            SchemeHarness(Sns(), credential, {"topics": TOPIC}).complete(b"hello")
 
 
-def trial(key: rsa.RSAPrivateKey = KEY, pem: bytes | None = None, **settings: Any) -> Trial:
+def harness(key: rsa.RSAPrivateKey = KEY, pem: bytes | None = None, **settings: Any) -> SchemeHarness:
     """With a certificate of one's own; without a network."""
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
     credential = {"certificate": (pem or certificate(key)).decode(), "private_key": private}
-    return Trial(Sns(), credential, {"topics": [TOPIC, f"{TOPIC}-2"], **settings})
+    return SchemeHarness(Sns(), credential, {"topics": [TOPIC, f"{TOPIC}-2"], **settings})
 
 
 @pytest.mark.parametrize("raw", [b"hello", b"", "Zoë".encode(), b'{"order": 17}', b"[1]"])
-async def test_for_a_trial_a_file_is_a_notifications_message(raw: bytes) -> None:
-    made = trial().complete(raw)
+async def test_a_file_is_a_notifications_message(raw: bytes) -> None:
+    made = harness().complete(raw)
     assert json.loads(made)["Message"] == raw.decode()
     assert json.loads(made)["TopicArn"] == TOPIC
-    verified = await trial()({}, made)
+    verified = await harness()({}, made)
     assert verified == Verified(json.loads(made)["MessageId"])
-    assert trial().sign(made) == {"content-type": "text/plain; charset=UTF-8"}
+    assert harness().sign(made) == {"content-type": "text/plain; charset=UTF-8"}
 
 
-async def test_for_a_trial_what_sns_sends_is_signed_anew_and_of_now() -> None:
+async def test_what_sns_sent_is_signed_anew_and_of_now() -> None:
     old = message(Timestamp="2012-05-02T00:54:06.655Z", TopicArn=f"{TOPIC}-2") | {
         "Signature": "EXAMPLElDMXvB8r9R83tGoNn0ecwd5=="
     }
-    made = json.loads(trial().complete(body(old)))
+    made = json.loads(harness().complete(body(old)))
     anew = ("Timestamp", "Signature", "SignatureVersion", "SigningCertURL")
     assert {name: made[name] for name in old if name not in anew} == {k: v for k, v in old.items() if k not in anew}
     assert made["Timestamp"] == "2026-01-31T12:00:00.000Z"
-    await trial()({}, body(made))
+    await harness()({}, body(made))
     # Its confirmations too; the URL of one that ends a subscription isn't fetched.
-    ends = trial().complete(body(confirmation("UnsubscribeConfirmation")))
-    assert (await trial()({}, ends)).response == WebhookResponse()
+    ends = harness().complete(body(confirmation("UnsubscribeConfirmation")))
+    assert (await harness()({}, ends)).response == WebhookResponse()
 
 
 @pytest.mark.parametrize(
@@ -64,25 +64,25 @@ async def test_for_a_trial_what_sns_sends_is_signed_anew_and_of_now() -> None:
 )
 def test_what_sns_would_never_send_is_not_signed(raw: bytes, said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        trial().complete(raw)
+        harness().complete(raw)
 
 
 async def test_trap_12_a_pinned_certificate_is_the_only_one_or_one_of_several() -> None:
     other = rsa.generate_private_key(65537, 2048)
-    made = trial(other).complete(b"hello")
+    made = harness(other).complete(b"hello")
     with pytest.raises(NotVerified):
-        await trial()({}, made)
+        await harness()({}, made)
     # Nor is what Amazon signs taken then, or its certificate fetched.
     with pytest.raises(NotVerified):
-        await Trial(Sns(), {"certificate": certificate(other).decode()}, {"topics": TOPIC})({}, body(message()))
+        await SchemeHarness(Sns(), {"certificate": certificate(other).decode()}, {"topics": TOPIC})({}, body(message()))
     for both in (PEM + certificate(other), certificate(other) + PEM):
-        await Trial(Sns(), {"certificate": both.decode()}, {"topics": TOPIC})({}, made)
+        await SchemeHarness(Sns(), {"certificate": both.decode()}, {"topics": TOPIC})({}, made)
 
 
 async def test_a_pinned_certificate_is_judged_at_the_time_of_receipt() -> None:
     ended = certificate(end=timedelta(seconds=-1))
     with pytest.raises(CannotVerify, match="give it a new one"):
-        await trial(pem=ended)({}, trial(pem=ended).complete(b"hello"))
+        await harness(pem=ended)({}, harness(pem=ended).complete(b"hello"))
 
 
 @pytest.mark.parametrize(

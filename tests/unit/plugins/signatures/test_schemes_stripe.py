@@ -4,7 +4,7 @@ import hmac
 import json
 
 import pytest
-from tests.unit.plugins.signatures.scheme_harness import NOW, SECONDS, Trial
+from tests.unit.plugins.signatures.scheme_harness import NOW, SECONDS, SchemeHarness
 
 from hookline.api import NotVerified
 from hookline_signatures.shared_secret.stripe import Stripe
@@ -12,7 +12,7 @@ from hookline_signatures.shared_secret.stripe import Stripe
 SECRET = "whsec_topsecret"
 BODY = '{"id": "evt_1", "object": "event", "data": {"customer": "Zoë"}}'
 MAC = hmac.new(SECRET.encode(), f"{SECONDS}.{BODY}".encode(), "sha256").hexdigest()
-stripe = Trial(Stripe(), {"secret": SECRET})
+stripe = SchemeHarness(Stripe(), {"secret": SECRET})
 
 
 async def test_what_stripes_own_library_signs_holds_and_the_event_is_the_dedupe_key() -> None:
@@ -23,7 +23,7 @@ async def test_what_stripes_own_library_signs_holds_and_the_event_is_the_dedupe_
 
 def test_stripes_own_library_takes_what_the_scheme_signs() -> None:
     library = pytest.importorskip("stripe")
-    header = Trial(Stripe(), {"secret": ["whsec_new_one", SECRET]}).sign(BODY.encode())["stripe-signature"]
+    header = SchemeHarness(Stripe(), {"secret": ["whsec_new_one", SECRET]}).sign(BODY.encode())["stripe-signature"]
     for secret in (SECRET, "whsec_new_one"):
         assert library.WebhookSignature.verify_header(BODY, header, secret)
 
@@ -73,10 +73,12 @@ async def test_trap_4_a_body_without_an_id_holds_and_has_no_dedupe_key(body: byt
 
 
 async def test_trap_12_a_rolled_secret_is_taken_with_the_old_one() -> None:
-    both = Trial(Stripe(), {"secret": ["whsec_new_one", SECRET]})
+    both = SchemeHarness(Stripe(), {"secret": ["whsec_new_one", SECRET]})
     await both({"stripe-signature": f"t={SECONDS},v1={MAC}"}, BODY.encode())
     with pytest.raises(NotVerified):
-        await Trial(Stripe(), {"secret": "whsec_new_one"})({"stripe-signature": f"t={SECONDS},v1={MAC}"}, BODY.encode())
+        await SchemeHarness(Stripe(), {"secret": "whsec_new_one"})(
+            {"stripe-signature": f"t={SECONDS},v1={MAC}"}, BODY.encode()
+        )
 
 
 async def test_a_large_event_holds_without_a_dedupe_key() -> None:

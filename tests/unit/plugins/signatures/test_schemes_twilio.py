@@ -6,7 +6,7 @@ from base64 import b64encode
 from urllib.parse import urlencode
 
 import pytest
-from tests.unit.plugins.signatures.scheme_harness import URL, Trial
+from tests.unit.plugins.signatures.scheme_harness import URL, SchemeHarness
 
 from hookline.api import NotVerified
 from hookline_signatures.shared_secret.twilio import Twilio
@@ -26,7 +26,7 @@ HASHED = f"{DOCUMENTED}&bodySHA256=0a1ff7634d9ab3b95db5c9a2dfe9416e41502b283a80c
 JSON_SIGNATURE = "a9nBmqA0ju/hNViExpshrM61xv4="
 
 FORM = ("content-type", "application/x-www-form-urlencoded; charset=UTF-8")
-twilio = Trial(Twilio(), {"secret": "12345"})
+twilio = SchemeHarness(Twilio(), {"secret": "12345"})
 
 
 def form(signature: str, **more: str) -> dict[str, str]:
