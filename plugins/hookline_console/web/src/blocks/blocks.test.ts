@@ -10,7 +10,7 @@ import type { Schema } from "../forms/schema";
 import { ACTS, readersOf, type StepAct } from "./acts";
 import { type Choice, choicesAt, insertAt, spotsAt } from "./inserting";
 import { actOf, keyText, READING } from "./keys";
-import { refusalOf } from "./useBlocks";
+import { reasonUnchanged } from "./useBlocks";
 
 const definitions = (schema as unknown as Schema).$defs ?? {};
 const orders = ordersOf(schema);
@@ -147,9 +147,10 @@ describe("a step is added", () => {
 });
 
 test("readers are told that they may not, and others that the text isn't JSON", () => {
-  const refusal = (readOnly: boolean) => refusalOf({ view: { state: { readOnly } } } as unknown as Editing);
-  expect(refusal(true)).toContain("author");
-  expect(refusal(false)).toContain("JSON");
+  const reason = (readOnly: boolean) =>
+    reasonUnchanged({ view: { state: { readOnly } } } as unknown as Editing);
+  expect(reason(true)).toContain("author");
+  expect(reason(false)).toContain("JSON");
   expect([...READING].filter((act) => act in ACTS || ["undo", "addAfter"].includes(act))).toEqual([]);
 });
 

@@ -65,7 +65,7 @@ export function useBlocks(editing: Editing | null, definitions: Definitions, onE
     focusTurn,
     act: (act, options) => {
       inPicture.current = options?.inPicture ?? false;
-      if (editing?.view.state.readOnly && !READING.has(act)) showToast(refusalOf(editing), "bad");
+      if (editing?.view.state.readOnly && !READING.has(act)) showToast(reasonUnchanged(editing), "bad");
       else if (isStepAct(act)) change(editing, act);
       else others(options)[act]();
       if (!OPENING.has(act)) settle();
@@ -77,13 +77,14 @@ export function useBlocks(editing: Editing | null, definitions: Definitions, onE
       setOverlay(null);
       if (!editing) return;
       const made = insertAt(editing.document, place, choice, { orders: editing.orders, definitions });
-      if (!editing.apply(made)) showToast(refusalOf(editing), "bad");
+      if (!editing.apply(made)) showToast(reasonUnchanged(editing), "bad");
       settle();
     },
     drop: (pointer, place) => {
       if (!editing) return;
       const { document, orders } = editing;
-      if (!editing.apply(moveStep(document, pointer, place, orders))) showToast(refusalOf(editing), "bad");
+      if (!editing.apply(moveStep(document, pointer, place, orders)))
+        showToast(reasonUnchanged(editing), "bad");
       inPicture.current = true;
       settle();
     },
@@ -110,8 +111,8 @@ function isStepAct(act: BlockAct): act is StepAct {
   return act in ACTS;
 }
 
-/** Why the text wasn't changed. */
-export function refusalOf({ view }: Pick<Editing, "view">): string {
+/** The reason why the text can't be changed. */
+export function reasonUnchanged({ view }: Pick<Editing, "view">): string {
   return view.state.readOnly ? texts.editor.readOnly : texts.editor.notJson;
 }
 
@@ -126,7 +127,7 @@ function change(editing: Editing | null, act: StepAct): void {
   }
   const report = act === "remove" ? deletion(document, pointer) : undefined;
   if (!editing.apply(ACTS[act](document, pointer, orders))) {
-    showToast((document.broken ? undefined : words.impossible[act]) ?? refusalOf(editing), "bad");
+    showToast((document.broken ? undefined : words.impossible[act]) ?? reasonUnchanged(editing), "bad");
   } else if (report) showToast(report);
 }
 

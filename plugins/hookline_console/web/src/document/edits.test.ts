@@ -248,7 +248,7 @@ describe("steps that name no id", () => {
   });
 });
 
-test("an id is refused if another step has it, or if it can't be one", () => {
+test("an id is rejected if another step has it, or if it can't be one", () => {
   expect(idProblem(document, "/steps/0", "a")).toBeUndefined();
   expect(idProblem(document, "/steps/0", "other")).toBeUndefined();
   expect(idProblem(document, "/steps/0", "d")).toBe("taken");

@@ -1,5 +1,5 @@
 import { useMemo, useRef } from "preact/hooks";
-import { refusalOf } from "../blocks/useBlocks";
+import { reasonUnchanged } from "../blocks/useBlocks";
 import type { Editing } from "../code/editing";
 import type { Commands } from "../code/setup";
 import { format } from "../document/edits";
@@ -19,10 +19,10 @@ export function useActs(
 ) {
   const acts = {
     format: () => {
-      if (editing && !formatText(editing)) showToast(refusalOf(editing), "bad");
+      if (editing && !formatText(editing)) showToast(reasonUnchanged(editing), "bad");
     },
     rename: () => {
-      if (editing?.view.state.readOnly) return showToast(refusalOf(editing), "bad");
+      if (editing?.view.state.readOnly) return showToast(reasonUnchanged(editing), "bad");
       const step = editing && stepAt(editing.document, editing.snapshot.selected ?? "");
       if (step) rename(step);
       else showToast(words.rename.noStep, "bad");

@@ -8,7 +8,7 @@ import { Field } from "../ui/Field";
 import { formatNumber, shortId } from "../ui/format";
 import { describeProblem } from "../ui/problems";
 import { BEGUN, type Operation, type Progress, runEach, runPages } from "./bulk";
-import { JsonField, mistakeIn } from "./JsonField";
+import { errorIn, JsonField } from "./JsonField";
 import type { ListQuery } from "./query";
 
 /** Executions that are named, or all that a filter selects. `total`: their number, if it is known. */
@@ -65,7 +65,7 @@ export function BulkDialog({ operation, target, onClose }: BulkDialogProps) {
     );
   };
   if (progress === null) {
-    const wrong = patch.trim() !== "" && mistakeIn(patch) !== null;
+    const wrong = patch.trim() !== "" && errorIn(patch) !== null;
     return (
       <Dialog
         title={words.title[operation](total === undefined ? null : formatNumber(total))}

@@ -10,14 +10,14 @@ interface JsonFieldProps {
   rows?: number;
 }
 
-/** A field for a JSON value, which says where a mistake is. */
+/** A field for a JSON value, which says where it is wrong. */
 export function JsonField({ label, hint, value, onChange, rows = 12 }: JsonFieldProps) {
-  const mistake = mistakeIn(value);
+  const error = errorIn(value);
   return (
     <Field
       label={label}
       hint={hint}
-      problem={mistake === null ? undefined : texts.executions.dialogs.notJson(mistake)}
+      problem={error === null ? undefined : texts.executions.dialogs.notJson(error)}
     >
       <textarea
         rows={rows}
@@ -29,8 +29,8 @@ export function JsonField({ label, hint, value, onChange, rows = 12 }: JsonField
   );
 }
 
-/** The line and the column of the first mistake in a text of JSON; null if there is none. */
-export function mistakeIn(text: string): string | null {
+/** The line and the column of the first error in a text of JSON; null if there is none. */
+export function errorIn(text: string): string | null {
   try {
     parse(text);
     return null;

@@ -10,7 +10,7 @@ import { short } from "../ui/format";
 import { showToast } from "../ui/toasts";
 import { type Definition, givesMessage, originOf } from "./definition";
 import type { DialogProps } from "./dialogs";
-import { JsonField, mistakeIn } from "./JsonField";
+import { errorIn, JsonField } from "./JsonField";
 import { downloadUrl } from "./values";
 
 /** Characters of a body that are offered for editing; larger ones are edited with the command line. */
@@ -70,7 +70,7 @@ export function ReplayDialog({
     route(`/executions/${made.execution_id}`);
     showToast(words.done);
   };
-  const unusable = edits && (text === null || mistakeIn(text) !== null);
+  const unusable = edits && (text === null || errorIn(text) !== null);
   return (
     <ActionDialog
       title={words.title}

@@ -9,7 +9,7 @@ import { Field } from "../ui/Field";
 import { short } from "../ui/format";
 import { Loaded } from "../ui/Notices";
 import { showToast } from "../ui/toasts";
-import { JsonField, mistakeIn } from "./JsonField";
+import { errorIn, JsonField } from "./JsonField";
 
 export interface DialogProps {
   execution: Schemas["ExecutionView"];
@@ -36,7 +36,7 @@ export function AnswerDialog({ execution, wait, onClose }: DialogProps & { wait:
       action={words.action}
       scope="operate"
       onAction={answer}
-      disabled={mistakeIn(text) !== null}
+      disabled={errorIn(text) !== null}
     >
       <p>{words.explanation}</p>
       <JsonField label={words.body} value={text} onChange={setText} rows={8} />

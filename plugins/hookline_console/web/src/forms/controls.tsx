@@ -38,7 +38,7 @@ interface TypedProps extends ControlProps {
   /** The value of a text; undefined if it is none. `null` removes the value. */
   read: (text: string) => Tree | undefined | null;
   /** What is wrong with a text that is no value. */
-  refusal: string;
+  problem: string;
   show?: (value: Tree) => string;
   /** The control: one line, several lines, or a list of names. */
   kind: "line" | "lines" | "number" | "json" | "names";
@@ -83,9 +83,9 @@ function Typed(props: TypedProps) {
       ) : (
         <input {...shared} inputmode={props.kind === "number" ? "decimal" : "text"} />
       )}
-      {typed.refused && (
+      {typed.isInvalid && (
         <span class="field-problem" role="alert">
-          {props.refusal}
+          {props.problem}
         </span>
       )}
     </>
@@ -123,7 +123,7 @@ export function Written({ control, input, inputs }: WrittenProps) {
         {...control}
         shown={code}
         read={read}
-        refusal={language ? words.notExpression(words.kinds[language]) : ""}
+        problem={language ? words.notExpression(words.kinds[language]) : ""}
         kind={isNamed(host, pointer) ? "names" : isLong ? "lines" : "line"}
         single={language === undefined && text?.long === false}
       />
@@ -140,7 +140,7 @@ export function NumberControl(props: ControlProps & { input: Input & { kind: "nu
       shown={shown}
       read={(text) => (text === "" && !props.required ? null : numberFrom(text))}
       show={inline}
-      refusal={words.notNumber}
+      problem={words.notNumber}
       kind="number"
     />
   );
@@ -157,7 +157,7 @@ export function JsonControl(props: ControlProps) {
         return broken ? undefined : (tree ?? undefined);
       }}
       show={(tree) => layout(tree, 0, 0)}
-      refusal={words.notJson}
+      problem={words.notJson}
       kind="json"
     />
   );

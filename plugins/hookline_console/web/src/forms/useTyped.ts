@@ -21,15 +21,15 @@ const marked = (own: FieldText | null) => ({ "data-own": own ? "" : undefined })
 export function useTyped(field: string, shown: string, write: (text: string) => string | null) {
   const { editing } = useForm();
   const [written, setWritten] = useState<FieldText | null>(null);
-  const refused = keptText(editing, field, shown);
+  const unwritten = keptText(editing, field, shown);
   const type = (text: string) => {
     const made = write(text);
     editing.keepFieldText(field, made === null ? { text, shown } : null);
     setWritten(made === null ? null : { text, shown: made });
   };
-  const own = refused ?? (written?.shown === shown ? written : null);
-  const mark = { ...marked(refused), "aria-invalid": refused !== null };
-  return { text: own?.text ?? shown, refused: refused !== null, type, mark };
+  const own = unwritten ?? (written?.shown === shown ? written : null);
+  const mark = { ...marked(unwritten), "aria-invalid": unwritten !== null };
+  return { text: own?.text ?? shown, isInvalid: unwritten !== null, type, mark };
 }
 
 /**

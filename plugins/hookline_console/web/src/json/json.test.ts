@@ -25,7 +25,7 @@ test("what is printed is what was read, on one line and indented", () => {
   expect(print(parse('{"a": [1]}'))).toBe('{\n  "a": [\n    1\n  ]\n}');
 });
 
-test("a mistake is an error with its place", () => {
+test("a text that is no JSON is an error with its place", () => {
   expect(() => parse('{\n "a": ,\n}')).toThrow("2:7");
   for (const wrong of ["", "{", "[1,]", "nul", "1 2", '{"a" 1}', "// x\n1"]) {
     expect(() => parse(wrong), wrong).toThrow(SyntaxError);

@@ -22,7 +22,7 @@ export type Key = string | number;
 
 export const NULL: Json = { kind: "null" };
 
-/** Read a text of JSON. Throws SyntaxError with the position of the first mistake. */
+/** Read a text of JSON. Throws SyntaxError with the position of the first error. */
 export function parse(source: string): Json {
   const errors: ParseError[] = [];
   const options = { allowTrailingComma: false, disallowComments: true };

@@ -50,7 +50,7 @@ interface DrawingProps extends PictureProps {
 /** The drawing itself. Everything is placed by attributes, and coloured by classes. */
 export function Drawing(props: DrawingProps) {
   const { layout, view, window, dragged, chart, label, selected, counts, beats, trace, uncovered } = props;
-  // Whoever shows the picture may make these anew at each key, and nothing is drawn again for that.
+  // The parent may make these anew at each key, and nothing is drawn again for that.
   const handlers = useRef(props);
   handlers.current = props;
   const onSelect = useCallback((pointer: string) => handlers.current.onSelect(pointer), []);
