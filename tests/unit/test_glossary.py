@@ -2,7 +2,7 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -327,3 +327,66 @@ def test_a_log_event_that_is_a_key_is_noticed() -> None:
 @pytest.mark.parametrize("text", ["It is refused.", "two mistakes", words_of("sealed_key"), words_of("TrialRun")])
 def test_a_word_that_is_ruled_out_is_noticed(text: str) -> None:
     assert _RULED_OUT.search(text)
+
+
+# --- tests, the scripts of the docs, and the console's front end ------------------------------------------------------
+
+#: The usual words for a connection that no server accepts.
+_NETWORK = re.compile("connection refused|refused connection")
+
+
+def scripts() -> list[Path]:
+    """The Python files outside the packages, without this one, which names the words."""
+    found = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "docs").glob("*.py")]
+    return sorted(path for path in found if path != Path(__file__))
+
+
+def front_end() -> list[Path]:
+    folder = ROOT / "plugins" / "hookline_console" / "web" / "src"
+    return sorted([*folder.rglob("*.ts"), *folder.rglob("*.tsx")])
+
+
+def named(tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """The names that a module gives to something, as words, and its docstrings, each with its line."""
+    for node in ast.walk(tree):
+        line = getattr(node, "lineno", 1)
+        yield from ((line, words_of(name)) for name in defined(node))
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield line, ast.get_docstring(node) or ""
+
+
+def ruled_out_in(texts: Iterable[tuple[int, str]]) -> list[tuple[int, str]]:
+    """The words that are ruled out, each with the line of its text."""
+    return [(line, match[0]) for line, text in texts for match in _RULED_OUT.finditer(_NETWORK.sub("", text))]
+
+
+def test_no_path_of_tests_or_of_the_front_end_has_a_word_that_the_glossary_rules_out() -> None:
+    paths = [path.relative_to(ROOT) for path in (*scripts(), *front_end())]
+    assert [str(path) for path in paths if _RULED_OUT.search(words_of(re.sub(r"[/.]", " ", str(path))))] == []
+
+
+def test_no_name_in_tests_has_a_word_that_the_glossary_rules_out() -> None:
+    trees = {str(path.relative_to(ROOT)): ast.parse(path.read_text(encoding="utf-8")) for path in scripts()}
+    assert [f"{path}:{line}: {word}" for path, tree in trees.items() for line, word in ruled_out_in(named(tree))] == []
+
+
+def test_no_text_of_the_front_end_has_a_word_that_the_glossary_rules_out() -> None:
+    """Its names, comments and texts: all of each file."""
+    found = [
+        f"{path.relative_to(ROOT)}:{line}: {word}"
+        for path in front_end()
+        for line, word in ruled_out_in(enumerate(map(words_of, path.read_text(encoding="utf-8").splitlines()), 1))
+    ]
+    assert found == []
+
+
+def test_a_name_with_a_word_that_is_ruled_out_is_noticed() -> None:
+    module = '"""It is refused."""\nclass TrialRun:\n    def test_a_mistake(self, aside): deed = "deed"'
+    assert ruled_out_in(named(ast.parse(module))) == [
+        (1, "refused"),
+        (2, "trial"),
+        (3, "mistake"),
+        (3, "aside"),
+        (3, "deed"),
+    ]
+    assert ruled_out_in([(1, "a refused connection")]) == []
