@@ -38,7 +38,7 @@ def registry_of(connector: Connector) -> Registry:
     return load_plugins(extra_plugins=[Plugin()])
 
 
-class Held:
+class OneCredential:
     def __init__(self, type: str, value: BaseModel) -> None:
         self._found = type, value
 
@@ -47,7 +47,7 @@ class Held:
 
 
 async def asked(connector: Connector, url: str, client: PooledClient, type: str = "acme") -> CredentialCheck:
-    held: Any = Held(type, Key(url=url, token=SecretStr(SECRET)))
+    held: Any = OneCredential(type, Key(url=url, token=SecretStr(SECRET)))
     log = structlog.get_logger()
     return await check_credential(
         "prod",

@@ -111,8 +111,8 @@ def registry_of(connector: Connector) -> Registry:
     return load_plugins(extra_plugins=[Plugin()])
 
 
-class Held:
-    """Has one credential."""
+class OneCredential:
+    """The credentials of a server that has one."""
 
     def __init__(self, url: str, type: str = "acme") -> None:
         self._found = type, Key(url=url, token=SecretStr(SECRET))
@@ -126,7 +126,7 @@ class Held:
 async def ask(client: PooledClient, url: str, component: str, setting: str, **asked: Any) -> OptionsPage:
     return await fetch_options(
         OptionsRequest(component, setting, **asked),
-        Held(url),
+        OneCredential(url),
         PluginCalls(registry_of(acme()), Metrics(), structlog.get_logger()),
         http=client,
         resources=EngineResources(),

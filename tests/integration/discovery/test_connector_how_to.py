@@ -90,13 +90,13 @@ async def test_the_pages_connector_does_what_the_page_says(
     finally:
         await harness.close()
 
-    class Held:
+    class OneCredential:
         def get(self, name: str) -> Any:
             return "acme", registry.credential_types["acme"].model_validate(key)
 
     found = await fetch_options(
         OptionsRequest("acme.create_order", "warehouse", "prod", {"country": "NL"}, "north"),
-        Held(),
+        OneCredential(),
         PluginCalls(registry, Metrics(), structlog.get_logger()),
         http=client,
         resources=EngineResources(),

@@ -417,7 +417,7 @@ async def test_a_flow_posts_pages_and_waits_as_long_as_slack_says(tmp_path: Path
     assert (harness.clock.now() - before).total_seconds() >= 300
 
 
-class Held:
+class OneCredential:
     """The credentials of a server that has one."""
 
     def __init__(self, values: dict[str, Any]) -> None:
@@ -431,7 +431,7 @@ async def test_channels_and_people_can_be_chosen(bench: Harness, workspace: Slac
     async def chosen(component: str, setting: str, search: str = "") -> list[tuple[Any, str]]:
         found = await fetch_options(
             OptionsRequest(component, setting, credential="bot", search=search),
-            Held(workspace.credential()),  # type: ignore[arg-type]  # it has what is needed
+            OneCredential(workspace.credential()),  # type: ignore[arg-type]  # it has what is needed
             PluginCalls(bench.registry, Metrics(), structlog.get_logger()),
             http=bench.http,
             resources=EngineResources(),

@@ -54,7 +54,7 @@ def harness(tmp_path: Path) -> Harness:
     return Harness(tmp_path)
 
 
-class Asked:
+class ApprovalPage:
     """An execution that waits for an answer on its page."""
 
     def __init__(self, harness: Harness, engine: Engine, client: Client, execution_id: str) -> None:
@@ -84,14 +84,14 @@ class Asked:
 
 
 @asynccontextmanager
-async def asked(harness: Harness, page: dict[str, Any] = PAGE, **settings: Any) -> AsyncIterator[Asked]:
+async def asked(harness: Harness, page: dict[str, Any] = PAGE, **settings: Any) -> AsyncIterator[ApprovalPage]:
     harness.flow("ask", [{"id": "approve", "use": "webhook", "with": {"page": page}}, act("then")], **settings)
     async with harness.engine() as engine:
         assert {entry.state for entry in engine.catalog.entries.values()} == {"active"}
         app = create_app(engine, HookOptions("http://127.0.0.1:8080"), blueprints=blueprints(engine, TOKEN))
         execution_id = await harness.send(engine, "ask", {"who": "Ann & <Bo>", "amount": 250})
         await harness.until(engine, execution_id, State.WAITING)
-        yield Asked(harness, engine, app.test_client(), execution_id)
+        yield ApprovalPage(harness, engine, app.test_client(), execution_id)
 
 
 @pytest.mark.console_rule("K13")
@@ -216,7 +216,7 @@ async def test_after_its_time_the_page_says_that_it_is_over(harness: Harness) ->
         app = create_app(engine, HookOptions("http://127.0.0.1:8080"))
         execution_id = await harness.send(engine, "ask", {"who": "Ann", "amount": 1})
         await harness.until(engine, execution_id, State.WAITING)
-        here = Asked(harness, engine, app.test_client(), execution_id)
+        here = ApprovalPage(harness, engine, app.test_client(), execution_id)
         await harness.advance_until(engine, execution_id, seconds=600)
         for status, page in (await here.get(), await here.send({**ANSWER, "_choice": "0"})):
             assert (status, "No longer open" in page) == (410, True)
@@ -231,7 +231,7 @@ async def test_the_texts_are_those_of_the_begin_of_the_wait_across_a_restart(har
     harness.clock.advance(60)
     async with harness.engine() as engine:
         app = create_app(engine, HookOptions("http://127.0.0.1:8080"))
-        again = Asked(harness, engine, app.test_client(), execution_id)
+        again = ApprovalPage(harness, engine, app.test_client(), execution_id)
         assert (await again.get())[1] == before
         assert (await again.send({}))[0] == 202
         assert await again.result() == {}
@@ -250,7 +250,7 @@ async def test_redacted_values_are_masked_on_the_page_and_stored_encrypted(harne
         app = create_app(engine, HookOptions("http://127.0.0.1:8080"))
         execution_id = await harness.send(engine, "ask", {"card": "4111111111111111"})
         await harness.until(engine, execution_id, State.WAITING)
-        here = Asked(harness, engine, app.test_client(), execution_id)
+        here = ApprovalPage(harness, engine, app.test_client(), execution_id)
         shown = (await here.get())[1]
         assert ("Card ***" in shown, "4111" in shown) == (True, False)
         stored = (await engine.store.wait_status(execution_id, "approve")).page
@@ -290,7 +290,9 @@ async def test_nothing_can_be_answered_before_the_wait_begins(harness: Harness) 
     harness.probe.does["first"] = hold
     async with harness.engine() as engine:
         app = create_app(engine, HookOptions("http://127.0.0.1:8080"))
-        here = Asked(harness, engine, app.test_client(), await harness.send(engine, "ask", {"who": "Ann", "amount": 1}))
+        here = ApprovalPage(
+            harness, engine, app.test_client(), await harness.send(engine, "ask", {"who": "Ann", "amount": 1})
+        )
         await reached.wait()
         status, page = await here.get()
         assert (status, "<form" in page) == (200, False)

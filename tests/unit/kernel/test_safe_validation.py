@@ -36,7 +36,7 @@ def test_each_type_of_error_has_a_text_of_ours(kind: str) -> None:
     assert "{" not in text
 
 
-class Given(BaseModel):
+class Settings(BaseModel):
     count: int = Field(ge=1)
     names: list[str] = Field(default=[], min_length=1)
     own: str = "x"
@@ -62,7 +62,7 @@ class Given(BaseModel):
 )
 def test_a_text_says_what_must_be_true_of_the_value(given: dict[str, Any], text: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        Given.model_validate(given)
+        Settings.model_validate(given)
     assert [error_text(one) for one in caught.value.errors()] == [text]
 
 
